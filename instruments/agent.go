@@ -1,0 +1,160 @@
+package instruments
+
+import (
+	"context"
+	"math"
+)
+
+// AgentStats is what the agent knows of itself; the pipeline fills it.
+type AgentStats struct {
+	// Info identifies this agent: host name comes with every point, so only the rest.
+	HostID, Version string
+	// CPUSeconds and ResidentBytes are the process's own cost.
+	CPUSeconds    float64
+	ResidentBytes uint64
+	// Ticks counts ticks that were read, Gaps those that were missed, by cause.
+	Ticks uint64
+	Gaps  map[string]uint64
+	// Families tells how each family fares.
+	Families []FamilyStats
+	// Queues tells how each push destination's queue fares.
+	Queues []QueueStats
+}
+
+// FamilyStats is how one family fares.
+type FamilyStats struct {
+	Name string
+	// Seconds is how long the newest read took, unknown before the first.
+	Seconds float64
+	// OK tells whether the newest read gave a reading.
+	OK bool
+	// Failures counts ticks without a reading, Retries second attempts,
+	// Overflow points beyond the family's bound.
+	Failures, Retries, Overflow uint64
+}
+
+// QueueStats is how a push destination's queue fares.
+type QueueStats struct {
+	Destination string
+	// Waiting is the number of requests that are not sent yet.
+	Waiting uint64
+	// Sent, Dropped and Rejected count requests sent, requests dropped because
+	// the queue was full, and points the receiver refused.
+	Sent, Dropped, Rejected uint64
+}
+
+// Agent is a reading of the agent itself.
+type Agent struct{ AgentStats }
+
+var (
+	causeKey       = Key{Name: "cause", Help: "why: suspend, clock_step, overload, timeout, error"}
+	destinationKey = Key{Name: "destination", Help: "push destination: otlp"}
+
+	agentInfo = &Metric{
+		Name: "sysotel.agent.info", Kind: Gauge, Integer: true,
+		Keys: []Key{{Name: "host_id", Help: "machine id"}, {Name: "version", Help: "version of the agent"}},
+		Help: "Always 1; tells which agent measures.", Source: "/etc/machine-id and the build",
+	}
+	agentCPU = &Metric{
+		Name: "sysotel.agent.cpu.time", Unit: "s", Kind: Counter, Start: SinceAgent,
+		Help: "CPU time the agent itself has used.", Source: "getrusage(2)",
+	}
+	agentMemory = &Metric{
+		Name: "sysotel.agent.memory.usage", Unit: "By", Kind: UpDownCounter, Integer: true,
+		Help: "Resident memory of the agent itself.", Source: "/proc/self/statm",
+	}
+	agentTicks = &Metric{
+		Name: "sysotel.agent.ticks", Unit: "{tick}", Kind: Counter, Integer: true, Start: SinceAgent,
+		Help: "Ticks at which the machine was read.", Source: "the sampler",
+	}
+	agentGaps = &Metric{
+		Name: "sysotel.agent.gaps", Unit: "{tick}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{causeKey},
+		Help: "Ticks that were missed, by cause.", Source: "the sampler",
+	}
+	familyDuration = &Metric{
+		Name: "sysotel.family.read.duration", Unit: "s", Kind: Gauge, Keys: []Key{familyKey},
+		Help: "How long the newest read of a family took.", Source: "the sampler",
+	}
+	familySuccess = &Metric{
+		Name: "sysotel.family.success", Kind: Gauge, Integer: true, Keys: []Key{familyKey},
+		Help: "1 where the newest read of a family gave a reading, 0 where it failed.", Source: "the sampler",
+	}
+	familyFailures = &Metric{
+		Name: "sysotel.family.failures", Unit: "{tick}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{familyKey},
+		Help: "Ticks at which a family gave no reading.", Source: "the sampler",
+	}
+	familyRetries = &Metric{
+		Name: "sysotel.family.retries", Unit: "{read}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{familyKey},
+		Help: "Reads of a family that were tried again within their tick.", Source: "the sampler",
+	}
+	familyOverflow = &Metric{
+		Name: "sysotel.family.overflow", Unit: "{point}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{familyKey},
+		Help: "Points left out because a family passed its bound of points.", Source: "the observer",
+	}
+	queueWaiting = &Metric{
+		Name: "sysotel.queue.requests", Unit: "{request}", Kind: UpDownCounter, Integer: true, Keys: []Key{destinationKey},
+		Help: "Requests that wait to be sent.", Source: "the queue",
+	}
+	queueSent = &Metric{
+		Name: "sysotel.queue.sent", Unit: "{request}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{destinationKey},
+		Help: "Requests that the receiver took.", Source: "the sender",
+	}
+	queueDropped = &Metric{
+		Name: "sysotel.queue.dropped", Unit: "{request}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{destinationKey},
+		Help: "Requests dropped because the queue was full or the receiver refused them for good.", Source: "the queue",
+	}
+	queueRejected = &Metric{
+		Name: "sysotel.queue.rejected", Unit: "{point}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{destinationKey},
+		Help: "Points that the receiver refused in a partial success.", Source: "the receiver's answer",
+	}
+)
+
+// agent reports the agent's own cost and health; its numbers come from the pipeline.
+type agent struct{ stats func() AgentStats }
+
+func newAgent(stats func() AgentStats) Family { return &agent{stats} }
+
+func (*agent) Name() string { return "agent" }
+
+func (*agent) Metrics() []*Metric {
+	return []*Metric{
+		agentInfo, agentCPU, agentMemory, agentTicks, agentGaps, familyDuration, familySuccess,
+		familyFailures, familyRetries, familyOverflow, queueWaiting, queueSent, queueDropped, queueRejected,
+	}
+}
+
+func (a *agent) Read(context.Context, *Host, Tick) (Reading, error) {
+	return &Agent{a.stats()}, nil
+}
+
+// Report implements Reading.
+func (a *Agent) Report(o *Observer) {
+	o.Int(agentInfo, 1, a.HostID, a.Version)
+	o.Float(agentCPU, a.CPUSeconds)
+	if a.ResidentBytes > 0 {
+		o.Uint(agentMemory, a.ResidentBytes)
+	}
+	o.Uint(agentTicks, a.Ticks)
+	for cause, n := range a.Gaps {
+		o.Uint(agentGaps, n, cause)
+	}
+	for _, f := range a.Families {
+		ok := int64(0)
+		if f.OK {
+			ok = 1
+		}
+		if !math.IsNaN(f.Seconds) {
+			o.Int(familySuccess, ok, f.Name)
+		}
+		o.Float(familyDuration, f.Seconds, f.Name)
+		o.Uint(familyFailures, f.Failures, f.Name)
+		o.Uint(familyRetries, f.Retries, f.Name)
+		o.Uint(familyOverflow, f.Overflow, f.Name)
+	}
+	for _, q := range a.Queues {
+		o.Uint(queueWaiting, q.Waiting, q.Destination)
+		o.Uint(queueSent, q.Sent, q.Destination)
+		o.Uint(queueDropped, q.Dropped, q.Destination)
+		o.Uint(queueRejected, q.Rejected, q.Destination)
+	}
+}

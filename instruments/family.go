@@ -1,0 +1,125 @@
+// Package instruments is what sysotel measures: each family is one part of the
+// machine (cpu, memory, disk, ...) in one file named like it. A family reads
+// the machine once a tick into an immutable reading; the reading reports itself
+// to OpenTelemetry instruments without touching the machine again.
+//
+// The package knows the machine and the metric names. It does not know who
+// asks: ticking, exporting and serving live in agent/pipeline and api.
+//
+// Read cpu.go first, it is the shortest complete family; then metric.go for
+// names, and host.go for the door to the machine.
+package instruments
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+)
+
+// Family measures one part of the machine.
+type Family interface {
+	// Name is the word used in configuration, logs, fixtures and self-metrics: "cpu".
+	Name() string
+	// Metrics lists everything the family can report, in the order of METRICS.md.
+	Metrics() []*Metric
+	// Read looks at the machine once. It may be slow and it may fail; on failure
+	// nothing is reported for this tick and a chart shows a gap. It is never
+	// called twice at once. ErrUnsupported means that this machine lacks the part.
+	Read(context.Context, *Host, Tick) (Reading, error)
+}
+
+// Reading is what one family saw at one tick. It is immutable, so that every
+// reader (scrape, push, REST) tells the same numbers.
+type Reading interface {
+	// Report hands the numbers to the observer. It does no I/O and cannot fail:
+	// an error here would cost the whole export of every family.
+	Report(*Observer)
+}
+
+// Tick is one moment at which the machine is read.
+type Tick struct {
+	// Time is the whole second (in wall time) that every point of the tick carries.
+	Time time.Time
+	// Seq counts ticks since the agent started; it never goes back, Time can.
+	Seq uint64
+	// Interval is the nominal distance to the family's previous tick.
+	Interval time.Duration
+}
+
+// ErrUnsupported is returned by Read where the machine has no such thing (no
+// pressure information in the kernel, no cgroup limit). It is not a failure:
+// nothing is reported and nothing is retried.
+var ErrUnsupported = errors.New("not available on this machine")
+
+// Families returns every family in the order in which they are read. Adding a
+// family is adding its line here. The file system comes last of the host's
+// parts, because it is the one that a dead server can hang.
+func Families(c Config, agent func() AgentStats) []Family {
+	return []Family{
+		newCPU(),
+		newLoad(),
+		newMemory(),
+		newPaging(),
+		newPressure(),
+		newDisk(c),
+		newNetwork(c),
+		newSystem(),
+		newCgroup(),
+		newProcess(c),
+		newProcesses(),
+		newFilesystem(c),
+		newCustom(c),
+		newAgent(agent),
+	}
+}
+
+// unknown stands for a number that could not be measured: it is reported to
+// nobody and is null in JSON. It is never replaced by 0.
+var unknown = math.NaN()
+
+// span measures the time that really passed between two reads of a family.
+type span struct{ last time.Time }
+
+// next returns the seconds since the previous read by the monotonic clock. The
+// result is unknown at the first read, and after a distance that is far from
+// the nominal one (a burst of late ticks, a long gap): a rate over it would be
+// stamped with a second in which it did not happen.
+func (s *span) next(now time.Time, nominal time.Duration) float64 {
+	last := s.last
+	s.last = now
+	if last.IsZero() {
+		return unknown
+	}
+	passed := now.Sub(last)
+	if passed < nominal/5 || passed > 5*nominal {
+		return unknown
+	}
+	return passed.Seconds()
+}
+
+// perSecond is the rate of a counter over seconds (which may be unknown). A
+// counter that went back was reset, and what it counted in between is unknown.
+func perSecond(now, before uint64, seconds float64) float64 {
+	if now < before {
+		return unknown
+	}
+	return float64(now-before) / seconds
+}
+
+// ratio is part/whole, unknown where there is no whole.
+func ratio(part, whole float64) float64 {
+	if whole <= 0 {
+		return unknown
+	}
+	return part / whole
+}
+
+// saturatingSub is a-b, and 0 where b is larger: /proc is not read atomically,
+// so a part can be seen larger than its whole for an instant.
+func saturatingSub(a, b uint64) uint64 {
+	if b > a {
+		return 0
+	}
+	return a - b
+}

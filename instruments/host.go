@@ -1,0 +1,125 @@
+package instruments
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shirou/gopsutil/v3/common"
+)
+
+// Host is the only door to the machine: nothing else in this package opens a
+// file, asks the clock or makes a system call. Tests give it the root of a
+// recorded machine instead of "/".
+type Host struct {
+	// root is where the machine's file tree is: "/", or "/host" in a container.
+	root string
+	// Now is the clock, with its monotonic part.
+	Now func() time.Time
+	// statfs stands for statfs(2); the path is below root.
+	statfs func(path string) (capacity, error)
+	// ownNetwork tells whether the agent lives in the machine's network namespace.
+	ownNetwork bool
+
+	mu       sync.Mutex
+	tick     uint64
+	stat     *procStat
+	statFile *file
+	table    processTable
+}
+
+// NewHost opens the machine whose file tree is at root ("/" for this machine).
+func NewHost(root string) *Host {
+	h := &Host{root: filepath.Clean(root), Now: time.Now, statfs: statfs}
+	h.ownNetwork = h.sharesNetwork()
+	h.statFile = h.open("proc/stat")
+	h.table.host = h
+	return h
+}
+
+// DetectRoot returns where the host's file tree is: "/host" where a container
+// was given it there (-v /:/host:ro), else "/".
+func DetectRoot() string {
+	if _, err := os.Stat("/host/proc/1/stat"); err == nil {
+		return "/host"
+	}
+	return "/"
+}
+
+// Root is where the machine's file tree is.
+func (h *Host) Root() string { return h.root }
+
+// path turns a machine path without its leading slash, "proc/stat", into one to open.
+func (h *Host) path(name string) string { return filepath.Join(h.root, name) }
+
+// readFile reads a small file whole. Hot files are kept open instead, see file.
+func (h *Host) readFile(name string) ([]byte, error) { return os.ReadFile(h.path(name)) }
+
+// readText reads a file of one line, "" where it cannot be read.
+func (h *Host) readText(name string) string {
+	b, err := h.readFile(name)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// exists tells whether a path is there.
+func (h *Host) exists(name string) bool {
+	_, err := os.Lstat(h.path(name))
+	return err == nil
+}
+
+// list names the entries of a directory, none where it cannot be read.
+func (h *Host) list(name string) []string {
+	f, err := os.Open(h.path(name))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	return names
+}
+
+// link reads a symbolic link, "" where there is none.
+func (h *Host) link(name string) string {
+	to, err := os.Readlink(h.path(name))
+	if err != nil {
+		return ""
+	}
+	return to
+}
+
+// sharesNetwork tells whether /proc/self and the machine's first process are in
+// one network namespace; where that cannot be seen (no rights), they are taken to be.
+func (h *Host) sharesNetwork() bool {
+	own, err := os.Readlink("/proc/self/ns/net")
+	first := h.link("proc/1/ns/net")
+	return err != nil || first == "" || own == first
+}
+
+// gopsutil returns the context by which gopsutil finds the machine below root.
+func (h *Host) gopsutil(ctx context.Context) context.Context {
+	if h.root == "/" {
+		return ctx
+	}
+	return context.WithValue(ctx, common.EnvKey, common.EnvMap{
+		common.HostProcEnvKey: h.path("proc"),
+		common.HostSysEnvKey:  h.path("sys"),
+		common.HostEtcEnvKey:  h.path("etc"),
+		common.HostVarEnvKey:  h.path("var"),
+		common.HostRunEnvKey:  h.path("run"),
+		common.HostDevEnvKey:  h.path("dev"),
+		common.HostRootEnvKey: h.root,
+	})
+}
+
+// capacity is what statfs(2) tells of a file system, in bytes and inodes.
+type capacity struct {
+	Size, Free, Available uint64
+	Inodes, InodesFree    uint64
+	ReadOnly              bool
+}

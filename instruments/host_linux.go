@@ -1,0 +1,86 @@
+package instruments
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// file is a file of /proc or /sys that is read at every tick. It stays open:
+// opening a file of /proc costs more than reading it.
+type file struct {
+	host *Host
+	name string
+	path string
+	fd   int
+	buf  []byte
+}
+
+// open returns the file for repeated reading; nothing is opened before the first read.
+func (h *Host) open(name string) *file { return &file{host: h, name: name, fd: -1} }
+
+// read returns the whole content. The bytes are valid until the next read. A
+// file that vanished (a device unplugged) is opened again at the next read.
+func (f *file) read() ([]byte, error) {
+	path := filepath.Join(f.host.root, f.name)
+	if f.fd >= 0 && path != f.path {
+		f.close()
+	}
+	if f.fd < 0 {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		f.fd, f.path = fd, path
+	}
+	if f.buf == nil {
+		f.buf = make([]byte, 4096)
+	}
+	n := 0
+	for {
+		got, err := unix.Pread(f.fd, f.buf[n:], int64(n))
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			f.close()
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		case got == 0:
+			return f.buf[:n], nil
+		}
+		n += got
+		if n == len(f.buf) {
+			f.buf = append(f.buf, make([]byte, len(f.buf))...)
+		}
+	}
+}
+
+func (f *file) close() {
+	if f.fd >= 0 {
+		_ = unix.Close(f.fd)
+		f.fd = -1
+	}
+}
+
+// statfs asks the file system mounted at path for its size. It can hang for as
+// long as a network server is away.
+func statfs(path string) (capacity, error) {
+	var s unix.Statfs_t
+	for {
+		err := unix.Statfs(path, &s)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return capacity{}, &os.PathError{Op: "statfs", Path: path, Err: err}
+		}
+		break
+	}
+	block := uint64(s.Frsize)
+	return capacity{
+		Size: s.Blocks * block, Free: s.Bfree * block, Available: s.Bavail * block,
+		Inodes: s.Files, InodesFree: s.Ffree, ReadOnly: s.Flags&unix.ST_RDONLY != 0,
+	}, nil
+}

@@ -1,0 +1,185 @@
+package instruments
+
+import (
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// maxKeys is the largest number of attributes a metric of ours has.
+const maxKeys = 5
+
+// maxSeries bounds the points of one family in one reading: 256 cores by 8
+// states by 2 metrics, twice over. What exceeds it is counted, not sent.
+const maxSeries = 10_000
+
+// readingTime is observed beside each family's points. Push destinations stamp
+// the points with it, because the SDK can only stamp with its own clock.
+var readingTime = &Metric{
+	Name: "sysotel.family.reading.time", Unit: "s", Kind: Gauge,
+	Keys:   []Key{familyKey},
+	Help:   "Unix time of the newest reading of a family.",
+	Source: "the tick",
+}
+
+var familyKey = Key{Name: "family", Help: "name of the family, as in the configuration"}
+
+// ReadingTimeName is the name of the helper point that carries a reading's time.
+const ReadingTimeName = "sysotel.family.reading.time"
+
+// Instruments are the OpenTelemetry instruments of one family, and the cache of
+// attribute sets that makes an observation free of allocations.
+// Report calls of one Instruments must not overlap.
+type Instruments struct {
+	family      string
+	observables map[*Metric][]bound
+	series      map[seriesKey][]observation
+	all         []metric.Observable
+	overflow    atomic.Uint64
+	observer    Observer
+}
+
+type bound struct {
+	form
+	instrument metric.Observable
+}
+
+type seriesKey struct {
+	metric *Metric
+	values [maxKeys]string
+}
+
+type observation struct {
+	instrument metric.Observable
+	options    []metric.ObserveOption
+}
+
+// NewInstruments creates the family's instruments in the meter under the names
+// of the conventions.
+func NewInstruments(f Family, meter metric.Meter, c Conventions) (*Instruments, error) {
+	in := &Instruments{
+		family:      f.Name(),
+		observables: map[*Metric][]bound{},
+		series:      map[seriesKey][]observation{},
+	}
+	for _, m := range append([]*Metric{readingTime}, f.Metrics()...) {
+		if len(m.Keys) > maxKeys {
+			return nil, fmt.Errorf("metric %s has %d attributes, at most %d are possible", m.Name, len(m.Keys), maxKeys)
+		}
+		for _, form := range m.forms(c) {
+			instrument, err := m.instrument(meter, form)
+			if err != nil {
+				return nil, fmt.Errorf("create instrument %s: %w", form.name, err)
+			}
+			in.observables[m] = append(in.observables[m], bound{form, instrument})
+			in.all = append(in.all, instrument)
+		}
+	}
+	return in, nil
+}
+
+// Observables lists the instruments for the registration of a callback.
+func (in *Instruments) Observables() []metric.Observable { return in.all }
+
+// Overflow counts the points that were left out because a family passed its bound.
+func (in *Instruments) Overflow() uint64 { return in.overflow.Load() }
+
+// Report hands a reading and its time to the SDK.
+func (in *Instruments) Report(o metric.Observer, r Reading, at time.Time) {
+	ob := &in.observer
+	*ob = Observer{in: in, sdk: o}
+	ob.Float(readingTime, float64(at.UnixMilli())/1000, in.family)
+	r.Report(ob)
+	if ob.left > 0 {
+		in.overflow.Add(uint64(ob.left))
+	}
+	// Sets of series that are gone are forgotten all at once: cheaper than
+	// tracking each, and the next report makes those still in use again.
+	if len(in.series) > 2*ob.points+64 {
+		clear(in.series)
+	}
+	ob.sdk = nil
+}
+
+// Observer passes one reading's numbers to the SDK under the configured names.
+type Observer struct {
+	in           *Instruments
+	sdk          metric.Observer
+	points, left int
+	// visit, where set, receives the observations instead of the SDK.
+	visit func(m *Metric, value float64, values []string)
+}
+
+// Visit calls visit for each number of a reading, with the values of the
+// metric's keys in their order. The values must not be kept.
+func Visit(r Reading, visit func(m *Metric, value float64, values []string)) {
+	r.Report(&Observer{visit: visit})
+}
+
+// Float reports a value with the values of the metric's keys. An unknown value
+// (NaN or infinite) is not reported at all.
+func (o *Observer) Float(m *Metric, value float64, values ...string) {
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return
+	}
+	if o.visit != nil {
+		o.visit(m, value, values)
+		return
+	}
+	for _, s := range o.find(m, values) {
+		o.sdk.ObserveFloat64(s.instrument.(metric.Float64Observable), value, s.options...)
+	}
+}
+
+// Int reports a whole number, as Float does.
+func (o *Observer) Int(m *Metric, value int64, values ...string) {
+	if o.visit != nil {
+		o.visit(m, float64(value), values)
+		return
+	}
+	for _, s := range o.find(m, values) {
+		o.sdk.ObserveInt64(s.instrument.(metric.Int64Observable), value, s.options...)
+	}
+}
+
+// Uint reports a count; the kernel's counters are unsigned, OpenTelemetry's are not.
+func (o *Observer) Uint(m *Metric, value uint64, values ...string) {
+	o.Int(m, int64(min(value, math.MaxInt64)), values...)
+}
+
+func (o *Observer) find(m *Metric, values []string) []observation {
+	if o.points >= maxSeries {
+		o.left++
+		return nil
+	}
+	o.points++
+	key := seriesKey{metric: m}
+	copy(key.values[:], values)
+	found, ok := o.in.series[key]
+	if !ok {
+		found = o.in.bind(m, key.values[:len(m.Keys)])
+		o.in.series[key] = found
+	}
+	return found
+}
+
+func (in *Instruments) bind(m *Metric, values []string) []observation {
+	var made []observation
+	for _, b := range in.observables[m] {
+		set := b.attributes(m.Keys, values)
+		made = append(made, observation{b.instrument, []metric.ObserveOption{metric.WithAttributeSet(set)}})
+	}
+	return made
+}
+
+// Attributes returns the attribute set that a point of the metric carries under
+// the conventions' first name; tests and the seed's names use it.
+func (m *Metric) Attributes(c Conventions, values ...string) attribute.Set {
+	padded := make([]string, len(m.Keys))
+	copy(padded, values)
+	return m.forms(c)[0].attributes(m.Keys, padded)
+}
