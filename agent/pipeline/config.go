@@ -1,0 +1,149 @@
+package pipeline
+
+import (
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config is when the machine is read and where the readings go. Its keys stand
+// at the top level of sysotel.yaml.
+type Config struct {
+	Sampling   SamplingConfig   `yaml:"sampling" help:"When the machine is read."`
+	Prometheus PrometheusConfig `yaml:"prometheus" help:"The page that Prometheus scrapes."`
+	OTLP       OTLPConfig       `yaml:"otlp" help:"The push over OTLP/gRPC to a collector or another backend."`
+	Resource   ResourceConfig   `yaml:"resource" help:"The OpenTelemetry resource that the metrics belong to."`
+}
+
+// SamplingConfig is the tick.
+type SamplingConfig struct {
+	Interval time.Duration `yaml:"interval" help:"Time between two readings of the machine (the tick), whole seconds from 1s to 60s."`
+}
+
+// PrometheusConfig is the scrape page.
+type PrometheusConfig struct {
+	Listen       string `yaml:"listen" help:"Address of the scrape page; empty for none."`
+	Insecure     bool   `yaml:"insecure" help:"Whether the scrape page may be on an address that others can reach, without TLS and password."`
+	NodeExporter bool   `yaml:"node_exporter" help:"Whether the page also carries the node_ names of the alert rules and dashboards made for them."`
+}
+
+// OTLPConfig is the push.
+type OTLPConfig struct {
+	Endpoint    string            `yaml:"endpoint" help:"Where to push: http://HOST:PORT without TLS, https://HOST:PORT with it; empty for nowhere."`
+	Interval    time.Duration     `yaml:"interval" help:"Time between two requests, a multiple of sampling.interval; 0s is sampling.interval itself. A request holds every reading since the last."`
+	Temporality string            `yaml:"temporality" enum:"cumulative|delta" help:"Whether sums are sent as totals or as differences."`
+	Headers     map[string]Secret `yaml:"headers" help:"Headers of every request, such as the key of a backend. They are secret."`
+	Compression string            `yaml:"compression" enum:"gzip|none" help:"Compression of the requests."`
+	Timeout     time.Duration     `yaml:"timeout" help:"Time after which a request has failed and is tried again."`
+	TLS         TLSConfig         `yaml:"tls" help:"TLS of the push, where the endpoint is https."`
+}
+
+// TLSConfig is the client's side of TLS.
+type TLSConfig struct {
+	CA                 string `yaml:"ca" help:"File with the certificates to trust, in place of the system's."`
+	Cert               string `yaml:"cert" help:"File with the certificate to show to the server."`
+	Key                string `yaml:"key" help:"File with the key of that certificate."`
+	ServerName         string `yaml:"server_name" help:"Name that the server's certificate must carry, where it is not the host of the endpoint."`
+	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" help:"Whether any certificate is accepted; anybody on the way can then read and change what is sent."`
+}
+
+// ResourceConfig is what is known of the machine besides its metrics.
+type ResourceConfig struct {
+	ServiceName string            `yaml:"service_name" help:"The attribute service.name."`
+	Attributes  map[string]string `yaml:"attributes" help:"More attributes, such as deployment.environment.name: production."`
+}
+
+// Defaults is the configuration of which nothing was said.
+func Defaults() Config {
+	return Config{
+		Sampling:   SamplingConfig{Interval: time.Second},
+		Prometheus: PrometheusConfig{Listen: "127.0.0.1:9100", NodeExporter: true},
+		OTLP:       OTLPConfig{Temporality: "cumulative", Compression: "gzip", Timeout: 10 * time.Second},
+		Resource:   ResourceConfig{ServiceName: "sysotel"},
+	}
+}
+
+// Validate calls wrong for every mistake with the path of the option, its value
+// and the rule that it breaks. Whether an address may be listened on is judged
+// in agent/config, for all listeners alike.
+func (c Config) Validate(wrong func(path string, value any, rule string)) {
+	tick := c.Sampling.Interval
+	if tick < time.Second || tick > time.Minute || tick%time.Second != 0 {
+		wrong("sampling.interval", tick, "must be a whole number of seconds from 1s to 60s")
+	} else if c.OTLP.Interval%tick != 0 {
+		wrong("otlp.interval", c.OTLP.Interval, "must be a multiple of sampling.interval, "+tick.String())
+	}
+	if c.OTLP.Interval < 0 || c.OTLP.Interval > time.Hour {
+		wrong("otlp.interval", c.OTLP.Interval, "must be from 0s to 1h")
+	}
+	c.OTLP.validate(wrong)
+	c.Resource.validate(wrong)
+}
+
+func (c OTLPConfig) validate(wrong func(path string, value any, rule string)) {
+	if c.Endpoint != "" && !isEndpoint(c.Endpoint) {
+		wrong("otlp.endpoint", withoutPassword(c.Endpoint), "must be http://HOST:PORT (without TLS) or https://HOST:PORT (with TLS), such as http://localhost:4317; a password goes into otlp.headers")
+	}
+	if c.Timeout < time.Millisecond || c.Timeout > 10*time.Minute {
+		wrong("otlp.timeout", c.Timeout, "must be from 1ms to 10m")
+	}
+	for name, value := range c.Headers {
+		if !isHeaderName(name) {
+			wrong("otlp.headers", name, "a header's name is of letters, digits, -, _ and .")
+		}
+		if !isHeaderValue(string(value)) {
+			wrong("otlp.headers."+name, value, "a header's value is of printable ASCII characters")
+		}
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		wrong("otlp.tls", c.TLS.Cert+c.TLS.Key, "cert and key must be given together")
+	}
+	if c.TLS != (TLSConfig{}) && strings.HasPrefix(c.Endpoint, "http://") {
+		wrong("otlp.tls", c.Endpoint, "does nothing where otlp.endpoint begins with http://; write https://")
+	}
+}
+
+func (c ResourceConfig) validate(wrong func(path string, value any, rule string)) {
+	if c.ServiceName == "" {
+		wrong("resource.service_name", c.ServiceName, "must not be empty")
+	}
+	// Two places for one attribute would leave open which of them wins.
+	for attribute, key := range map[string]string{"service.name": "resource.service_name", "host.name": "host.name"} {
+		if value, ok := c.Attributes[attribute]; ok {
+			wrong("resource.attributes."+attribute, value, "is set with "+key)
+		}
+	}
+	if _, ok := c.Attributes[""]; ok {
+		wrong("resource.attributes", "", "an attribute needs a name")
+	}
+}
+
+// isEndpoint tells whether s says how to reach a server and nothing else.
+func isEndpoint(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.Port() != "" &&
+		u.User == nil && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == ""
+}
+
+// withoutPassword hides what stands before the host in an address.
+func withoutPassword(address string) string {
+	i := strings.LastIndex(address, "@")
+	if i < 0 {
+		return address
+	}
+	scheme, _, ok := strings.Cut(address[:i], "://")
+	if !ok {
+		return secret + address[i:]
+	}
+	return scheme + "://" + secret + address[i:]
+}
+
+// isHeaderName tells whether gRPC takes s for the name of a header.
+func isHeaderName(s string) bool {
+	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
+}
+
+// isHeaderValue tells whether gRPC takes s for the value of a header.
+func isHeaderValue(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}

@@ -1,0 +1,228 @@
+package instruments
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is what an operator can say about what is measured. Its keys stand at
+// the top level of sysotel.yaml.
+type Config struct {
+	Host        HostConfig      `yaml:"host" help:"The machine that is measured."`
+	Conventions Conventions     `yaml:"conventions" enum:"hostmetrics|semconv|both" help:"Names that metrics and attributes go by: those of the Collector's host metrics receiver, those of the OpenTelemetry semantic conventions, or both."`
+	Families    Families        `yaml:"instruments" key:"family" help:"The families of metrics, each one part of the machine."`
+	Processes   ProcessesConfig `yaml:"processes" help:"The process table."`
+	Custom      CustomConfig    `yaml:"custom" help:"Metrics of your own in the Prometheus text format."`
+}
+
+// HostConfig names the machine and says where its files are.
+type HostConfig struct {
+	Name string `yaml:"name" help:"Name of this machine in every metric (host.name); empty takes the system's host name."`
+	Root string `yaml:"root" help:"Directory in which the machine's /proc and /sys are found; empty takes /host where a container was given it, else /."`
+}
+
+// Families holds the configuration of each family by its name. The keys are
+// those of FamilyDefaults.
+type Families map[string]FamilyConfig
+
+// FamilyConfig is how one family is read.
+type FamilyConfig struct {
+	Enabled  bool          `yaml:"enabled" help:"Whether the family is measured."`
+	Interval time.Duration `yaml:"interval" help:"Time between two readings of the family, a multiple of sampling.interval; 0s is sampling.interval itself."`
+	Timeout  time.Duration `yaml:"timeout" help:"Time after which a reading is given up; the tick then shows a gap."`
+	Retries  int           `yaml:"retries" help:"How often a failed reading is tried again within its tick, 0 to 5."`
+	Include  []string      `yaml:"include" help:"Patterns of what to measure: exactly what they match, in place of the built-in choice. * is any run of characters, ? is one; device:, mountpoint: or type: before a pattern names what it is compared with."`
+	Exclude  []string      `yaml:"exclude" help:"Patterns of what to leave out; they win over include."`
+}
+
+// ProcessesConfig is how much of the process table is told.
+type ProcessesConfig struct {
+	Top         int  `yaml:"top" help:"How many processes are chosen by CPU, by memory and by I/O each, 1 to 200."`
+	CommandLine bool `yaml:"command_line" help:"Whether the command lines of the chosen processes are kept; they may hold secrets."`
+	PID         bool `yaml:"pid" help:"Whether the chosen processes are also exported one by one, with the attribute process.pid."`
+}
+
+// CustomConfig says where metrics that are not ours come from.
+type CustomConfig struct {
+	Textfile []string        `yaml:"textfile" help:"Directories whose *.prom files are read."`
+	Commands []CommandConfig `yaml:"commands" help:"Programs that print metrics, each with name, command (a list: program and arguments, no shell), interval (10s) and timeout (5s). They are set in the file only."`
+}
+
+// CommandConfig is one program that prints metrics.
+type CommandConfig struct {
+	Name     string        `yaml:"name" help:"Name of the command in logs and self-metrics: lower-case letters, digits, - and _."`
+	Command  []string      `yaml:"command" help:"The program and its arguments; no shell reads them."`
+	Interval time.Duration `yaml:"interval" help:"Time between two runs; a run starts with the first tick after it, 1s to 1h."`
+	Timeout  time.Duration `yaml:"timeout" help:"Time after which a run is killed, at most the interval."`
+}
+
+// SetDefaults fills in what an entry of custom.commands may leave out.
+func (c *CommandConfig) SetDefaults() {
+	c.Interval, c.Timeout = 10*time.Second, 5*time.Second
+}
+
+// FamilyDefault is a family's name and how it is read unless said otherwise.
+type FamilyDefault struct {
+	Name string
+	// Keys are what its patterns can name; a family without keys takes no patterns.
+	Keys   []string
+	Config FamilyConfig
+}
+
+// FamilyDefaults lists the families that can be configured, in the order in
+// which a person looks for them. It is the one list of family names.
+func FamilyDefaults() []FamilyDefault {
+	family := func(name string, keys ...string) FamilyDefault {
+		return FamilyDefault{name, keys, FamilyConfig{Enabled: true, Timeout: 500 * time.Millisecond, Retries: 1}}
+	}
+	network := family("network", "device")
+	// The machine's ends of container networks come and go with every container;
+	// inside, the same traffic is counted again. br- with twelve characters is
+	// how Docker names a bridge; a bridge of one's own has a name of one's own.
+	network.Config.Exclude = []string{"veth*", "cali*", "lxc*", "br-????????????"}
+	return []FamilyDefault{
+		family("cpu"),
+		family("load"),
+		family("memory"),
+		family("paging"),
+		family("disk", "device"),
+		family("filesystem", "device", "mountpoint", "type"),
+		network,
+		family("process"),
+		family("processes"),
+		family("pressure"),
+		family("system"),
+		family("cgroup"),
+		family("custom"),
+		family("agent"),
+	}
+}
+
+// Defaults is the configuration of a machine about which nothing was said.
+func Defaults() Config {
+	c := Config{
+		Conventions: Hostmetrics,
+		Families:    Families{},
+		Processes:   ProcessesConfig{Top: 20},
+	}
+	for _, d := range FamilyDefaults() {
+		c.Families[d.Name] = d.Config
+	}
+	return c
+}
+
+// Takes tells whether a family has the given key: only some take patterns.
+func (Families) Takes(family, key string) bool {
+	return key != "include" && key != "exclude" || len(patternKeys(family)) > 0
+}
+
+// Names lists the families in the order of FamilyDefaults.
+func (Families) Names() []string {
+	var names []string
+	for _, d := range FamilyDefaults() {
+		names = append(names, d.Name)
+	}
+	return names
+}
+
+// Filter is what the family's include and exclude patterns say. The
+// configuration has passed Validate; a pattern that it refuses matches nothing.
+func (c Config) Filter(family string) Filter {
+	f, keys := c.Families[family], patternKeys(family)
+	include, _ := ParsePatterns(f.Include, keys...)
+	exclude, _ := ParsePatterns(f.Exclude, keys...)
+	return Filter{Include: include, Exclude: exclude}
+}
+
+// patternKeys are the keys that patterns of a family can name.
+func patternKeys(family string) []string {
+	for _, d := range FamilyDefaults() {
+		if d.Name == family {
+			return d.Keys
+		}
+	}
+	return nil
+}
+
+// Validate calls wrong for every mistake with the path of the option, its value
+// and the rule that it breaks.
+func (c Config) Validate(wrong func(path string, value any, rule string)) {
+	if strings.ContainsFunc(c.Host.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) || len(c.Host.Name) > 255 {
+		wrong("host.name", c.Host.Name, "must be at most 255 characters without line breaks")
+	}
+	if c.Host.Root != "" && !filepath.IsAbs(c.Host.Root) {
+		wrong("host.root", c.Host.Root, "must be an absolute path such as /host, or empty")
+	}
+	for _, d := range FamilyDefaults() {
+		c.Families[d.Name].validate(d, wrong)
+	}
+	if c.Processes.Top < 1 || c.Processes.Top > 200 {
+		wrong("processes.top", c.Processes.Top, "must be from 1 to 200")
+	}
+	c.Custom.validate(wrong)
+}
+
+func (f FamilyConfig) validate(d FamilyDefault, wrong func(path string, value any, rule string)) {
+	at := "instruments." + d.Name + "."
+	if f.Interval != 0 && !wholeSeconds(f.Interval) {
+		wrong(at+"interval", f.Interval, "must be 0s, or a whole number of seconds from 1s to 1h")
+	}
+	if f.Timeout < time.Millisecond || f.Timeout > time.Minute {
+		wrong(at+"timeout", f.Timeout, "must be from 1ms to 1m")
+	}
+	if f.Retries < 0 || f.Retries > 5 {
+		wrong(at+"retries", f.Retries, "must be from 0 to 5")
+	}
+	validatePatterns(at+"include", f.Include, d, wrong)
+	validatePatterns(at+"exclude", f.Exclude, d, wrong)
+}
+
+func validatePatterns(path string, patterns []string, d FamilyDefault, wrong func(path string, value any, rule string)) {
+	if len(patterns) > 0 && len(d.Keys) == 0 {
+		wrong(path, strings.Join(patterns, ", "), "the family "+d.Name+" takes no patterns")
+		return
+	}
+	for i, p := range patterns {
+		if _, err := parsePattern(p, d.Keys); err != nil {
+			wrong(fmt.Sprintf("%s[%d]", path, i), p, err.Error())
+		}
+	}
+}
+
+func (c CustomConfig) validate(wrong func(path string, value any, rule string)) {
+	for i, dir := range c.Textfile {
+		if dir == "" {
+			wrong(fmt.Sprintf("custom.textfile[%d]", i), dir, "must be a directory")
+		}
+	}
+	for i, command := range c.Commands {
+		at := fmt.Sprintf("custom.commands[%d].", i)
+		if !isWord(command.Name) {
+			wrong(at+"name", command.Name, "must be a name of lower-case letters, digits, - and _")
+		}
+		if slices.ContainsFunc(c.Commands[:i], func(o CommandConfig) bool { return o.Name == command.Name }) {
+			wrong(at+"name", command.Name, "another command has this name")
+		}
+		if len(command.Command) == 0 || command.Command[0] == "" {
+			wrong(at+"command", strings.Join(command.Command, " "), "must be a list of the program and its arguments, such as [/usr/local/bin/raid-metrics, --short]")
+		}
+		if !wholeSeconds(command.Interval) {
+			wrong(at+"interval", command.Interval, "must be a whole number of seconds from 1s to 1h")
+		}
+		if command.Timeout < time.Millisecond || command.Timeout > command.Interval {
+			wrong(at+"timeout", command.Timeout, "must be from 1ms to the interval of the command, "+command.Interval.String())
+		}
+	}
+}
+
+func wholeSeconds(d time.Duration) bool {
+	return d >= time.Second && d <= time.Hour && d%time.Second == 0
+}
+
+// isWord tells whether s can be a name: lower-case letters, digits, - and _.
+func isWord(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
