@@ -28,6 +28,7 @@ type Host struct {
 	tick     uint64
 	stat     *procStat
 	statFile *file
+	meminfo  meminfoFile
 	table    processTable
 }
 

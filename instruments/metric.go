@@ -65,7 +65,8 @@ type Key struct {
 	// Name is the receiver's key, Semconv that of the semantic conventions
 	// where it differs.
 	Name, Semconv string
-	// Values translates values for the semantic conventions; others stay.
+	// Values translates values for the semantic conventions; others stay, and
+	// those translated to absent are not sent there.
 	Values map[string]string
 	// Number strips this prefix in the semantic conventions and sends the rest
 	// as an integer ("cpu0" becomes 0).
@@ -73,6 +74,10 @@ type Key struct {
 	// Help is the meaning.
 	Help string
 }
+
+// absent stands in Key.Values for a value that the semantic conventions lack:
+// the point is not sent under them, as a metric with the Semconv name "-" is not.
+const absent = "-"
 
 // Conventions choose the names that metrics and attributes go by.
 type Conventions string
@@ -145,8 +150,9 @@ func (m *Metric) Names(c Conventions) []string {
 	return names
 }
 
-// attributes builds the attribute set of one observation.
-func (f form) attributes(keys []Key, values []string) attribute.Set {
+// attributes builds the attribute set of one observation. It returns false
+// where the conventions of the form lack one of the values.
+func (f form) attributes(keys []Key, values []string) (attribute.Set, bool) {
 	var kvs []attribute.KeyValue
 	for i, k := range keys {
 		v := strings.ToValidUTF8(values[i], "\uFFFD")
@@ -156,11 +162,17 @@ func (f form) attributes(keys []Key, values []string) attribute.Set {
 		if f.hostmetrics {
 			kvs = append(kvs, attribute.String(k.Name, v))
 		}
+		if f.semconv && k.Values[v] == absent {
+			if !f.hostmetrics {
+				return attribute.Set{}, false
+			}
+			continue
+		}
 		if f.semconv && (k.Semconv != "" || !f.hostmetrics) {
 			kvs = append(kvs, k.semconvAttribute(v))
 		}
 	}
-	return attribute.NewSet(kvs...)
+	return attribute.NewSet(kvs...), true
 }
 
 func (k Key) semconvAttribute(v string) attribute.KeyValue {

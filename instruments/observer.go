@@ -170,7 +170,10 @@ func (o *Observer) find(m *Metric, values []string) []observation {
 func (in *Instruments) bind(m *Metric, values []string) []observation {
 	var made []observation
 	for _, b := range in.observables[m] {
-		set := b.attributes(m.Keys, values)
+		set, ok := b.attributes(m.Keys, values)
+		if !ok {
+			continue
+		}
 		made = append(made, observation{b.instrument, []metric.ObserveOption{metric.WithAttributeSet(set)}})
 	}
 	return made
@@ -181,5 +184,6 @@ func (in *Instruments) bind(m *Metric, values []string) []observation {
 func (m *Metric) Attributes(c Conventions, values ...string) attribute.Set {
 	padded := make([]string, len(m.Keys))
 	copy(padded, values)
-	return m.forms(c)[0].attributes(m.Keys, padded)
+	set, _ := m.forms(c)[0].attributes(m.Keys, padded)
+	return set
 }

@@ -1,0 +1,133 @@
+package instruments
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// space reads all but the share of swap in use. The totals are read from
+// /proc/meminfo: sysinfo(2), which gopsutil uses, answers for the machine the
+// agent runs on, which need not be the one at the host's root.
+func (p *paging) space(_ context.Context, h *Host, t Tick) (*Paging, error) {
+	if p.swaps == nil {
+		p.swaps, p.vmstat = h.open("proc/swaps"), h.open("proc/vmstat")
+	}
+	m, err := h.meminfo.read(h, t)
+	if err != nil {
+		return nil, err
+	}
+	r := &Paging{Total: m.swapTotal, Free: min(m.swapFree, m.swapTotal)}
+	r.Used = r.Total - r.Free
+
+	text, err := p.vmstat.read()
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseVMStat(text)
+	if err != nil {
+		return nil, fmt.Errorf("parse /proc/vmstat: %w", err)
+	}
+	r.Counted, r.SwapIn, r.SwapOut = true, c.swapIn, c.swapOut
+	r.MajorFaults, r.MinorFaults = c.majorFaults, saturatingSub(c.faults, c.majorFaults)
+
+	text, err = p.swaps.read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil // A kernel built without swap.
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.Devices, err = parseSwaps(text); err != nil {
+		return nil, fmt.Errorf("parse /proc/swaps: %w", err)
+	}
+	return r, nil
+}
+
+// parseSwaps reads /proc/swaps, proc_swaps(5): a line of titles, then path,
+// kind, size and use in kB of each device.
+func parseSwaps(text []byte) ([]SwapDevice, error) {
+	var devices []SwapDevice
+	_, text, _ = bytes.Cut(text, []byte{'\n'})
+	for len(text) > 0 {
+		var line []byte
+		line, text, _ = bytes.Cut(text, []byte{'\n'})
+		fields := bytes.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if len(fields) < 4 {
+			return nil, fmt.Errorf("line %q has %d fields, at least 4 are needed", line, len(fields))
+		}
+		size, ok1 := parseUint(fields[2])
+		used, ok2 := parseUint(fields[3])
+		if !ok1 || !ok2 || size > 1<<53 {
+			return nil, fmt.Errorf("line %q: size and use are not numbers of kB", line)
+		}
+		used = min(used, size)
+		devices = append(devices, SwapDevice{unescapeOctal(fields[0]), used * 1024, (size - used) * 1024})
+	}
+	return devices, nil
+}
+
+// unescapeOctal turns the kernel's \040 in a path back into a space.
+func unescapeOctal(path []byte) string {
+	if bytes.IndexByte(path, '\\') < 0 {
+		return string(path)
+	}
+	out := make([]byte, 0, len(path))
+	for i := 0; i < len(path); i++ {
+		if path[i] == '\\' && i+3 < len(path) && isOctal(path[i+1], '3') && isOctal(path[i+2], '7') && isOctal(path[i+3], '7') {
+			out = append(out, (path[i+1]-'0')<<6|(path[i+2]-'0')<<3|(path[i+3]-'0'))
+			i += 3
+			continue
+		}
+		out = append(out, path[i])
+	}
+	return string(out)
+}
+
+func isOctal(c, highest byte) bool { return '0' <= c && c <= highest }
+
+// vmstat holds the counters of /proc/vmstat that are reported.
+type vmstat struct{ swapIn, swapOut, faults, majorFaults uint64 }
+
+// parseVMStat reads four of the some 200 lines of /proc/vmstat and stops at the last.
+func parseVMStat(text []byte) (vmstat, error) {
+	var v vmstat
+	found := 0
+	for found < 4 && len(text) > 0 {
+		var line []byte
+		line, text, _ = bytes.Cut(text, []byte{'\n'})
+		if len(line) == 0 || line[0] != 'p' {
+			continue
+		}
+		name, value, _ := bytes.Cut(line, []byte{' '})
+		var to *uint64
+		switch string(name) {
+		case "pswpin":
+			to = &v.swapIn
+		case "pswpout":
+			to = &v.swapOut
+		case "pgfault":
+			to = &v.faults
+		case "pgmajfault":
+			to = &v.majorFaults
+		default:
+			continue
+		}
+		n, ok := parseUint(value)
+		if !ok {
+			return vmstat{}, fmt.Errorf("line %q: %q is not a number", line, value)
+		}
+		*to = n
+		found++
+	}
+	// A kernel built without swap lacks the two swap lines: it never swaps.
+	if found < 2 {
+		return vmstat{}, errors.New("no lines pgfault and pgmajfault")
+	}
+	return v, nil
+}

@@ -1,0 +1,127 @@
+package instruments
+
+import "context"
+
+// Pressure is a reading of the kernel's pressure stall information: how long
+// tasks had to wait for a resource.
+type Pressure struct{ Resources []ResourcePressure }
+
+// ResourcePressure tells how long tasks waited for one resource.
+type ResourcePressure struct {
+	// Resource is cpu, memory, io or irq.
+	Resource string
+	// Some is time in which at least one task waited, Full time in which all
+	// tasks that had work waited; nil where the kernel does not measure it.
+	Some, Full *Stall
+}
+
+// Stall is how long tasks waited.
+type Stall struct {
+	// Time is the sum since boot, in seconds.
+	Time float64
+	// Utilization is the share of the time since the reading before, 0 to 1.
+	Utilization float64
+	// Avg10, Avg60 and Avg300 are the kernel's own means over so many seconds, 0 to 1.
+	Avg10, Avg60, Avg300 float64
+}
+
+var (
+	pressureResourceKey = Key{Name: "resource", Help: "cpu, memory, io, irq"}
+	pressureKindKey     = Key{Name: "kind", Help: "some: at least one task waited; full: all tasks that had work waited"}
+
+	pressureTime = &Metric{
+		Name: "sysotel.pressure.time", Unit: "s", Kind: Counter, Keys: []Key{pressureResourceKey, pressureKindKey},
+		Help: "Time in which tasks waited for a resource.", Source: "/proc/pressure/{cpu,memory,io,irq}, total; full of cpu is left out, since the kernel always tells 0 for the whole machine",
+	}
+	pressureUtilization = &Metric{
+		Name: "sysotel.pressure.utilization", Unit: "1", Kind: Gauge, Keys: []Key{pressureResourceKey, pressureKindKey},
+		Help: "Share of the last tick in which tasks waited for a resource.", Source: "difference of sysotel.pressure.time over the time that passed",
+	}
+)
+
+// pressure reads pressure stall information.
+type pressure struct {
+	files  []pressureFile
+	before map[pressureSeries]uint64
+	span   span
+}
+
+// pressureFile is one file of /proc/pressure.
+type pressureFile struct {
+	resource string
+	file     *file
+}
+
+// pressureSeries names one line of one file of /proc/pressure.
+type pressureSeries struct{ resource, kind string }
+
+func newPressure() Family { return &pressure{before: map[pressureSeries]uint64{}} }
+
+func (*pressure) Name() string { return "pressure" }
+
+func (*pressure) Metrics() []*Metric { return []*Metric{pressureTime, pressureUtilization} }
+
+func (p *pressure) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
+	stalls, err := p.stalls(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	seconds := p.span.next(h.Now(), t.Interval)
+	r := &Pressure{Resources: make([]ResourcePressure, 0, len(stalls))}
+	for _, s := range stalls {
+		resource := ResourcePressure{Resource: s.resource}
+		if s.some.told {
+			resource.Some = p.stall(pressureSeries{s.resource, "some"}, s.some, seconds)
+		}
+		if s.full.told && s.resource != "cpu" {
+			resource.Full = p.stall(pressureSeries{s.resource, "full"}, s.full, seconds)
+		}
+		r.Resources = append(r.Resources, resource)
+	}
+	return r, nil
+}
+
+// stall puts a line beside the same line of the reading before.
+func (p *pressure) stall(of pressureSeries, line pressureLine, seconds float64) *Stall {
+	s := &Stall{
+		Time: float64(line.total) / 1e6, Utilization: unknown,
+		Avg10: line.avg10 / 100, Avg60: line.avg60 / 100, Avg300: line.avg300 / 100,
+	}
+	if before, ok := p.before[of]; ok {
+		// The kernel's clock and ours are read a little apart, so a machine that
+		// waited all the time can seem to have waited a little longer.
+		s.Utilization = min(perSecond(line.total, before, seconds)/1e6, 1)
+	}
+	p.before[of] = line.total
+	return s
+}
+
+// resourceStalls is one file of /proc/pressure.
+type resourceStalls struct {
+	resource   string
+	some, full pressureLine
+}
+
+// pressureLine is one line of a file of /proc/pressure: percentages and microseconds.
+type pressureLine struct {
+	avg10, avg60, avg300 float64
+	total                uint64
+	told                 bool
+}
+
+// Report implements Reading.
+func (p *Pressure) Report(o *Observer) {
+	for i := range p.Resources {
+		r := &p.Resources[i]
+		r.Some.report(o, r.Resource, "some")
+		r.Full.report(o, r.Resource, "full")
+	}
+}
+
+func (s *Stall) report(o *Observer, resource, kind string) {
+	if s == nil {
+		return
+	}
+	o.Float(pressureTime, s.Time, resource, kind)
+	o.Float(pressureUtilization, s.Utilization, resource, kind)
+}

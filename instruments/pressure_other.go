@@ -1,0 +1,10 @@
+//go:build !linux
+
+package instruments
+
+import "context"
+
+// stalls has nothing to read: only Linux measures pressure.
+func (*pressure) stalls(context.Context, *Host) ([]resourceStalls, error) {
+	return nil, ErrUnsupported
+}

@@ -1,0 +1,67 @@
+package instruments
+
+import (
+	"context"
+	"time"
+)
+
+// System is a reading of how long the machine runs and what its kernel counts.
+type System struct {
+	// Uptime is how long the machine runs, in seconds.
+	Uptime float64
+	// Boot is when it started.
+	Boot time.Time
+	// Created counts processes and threads made since boot, ContextSwitches
+	// switches from one task to another; 0 where the system does not tell.
+	Created, ContextSwitches uint64
+}
+
+var (
+	systemUptime = &Metric{
+		Name: "system.uptime", Unit: "s", Kind: Gauge,
+		Help: "How long the machine runs, including time it was suspended.", Source: "/proc/uptime",
+	}
+	systemBoot = &Metric{
+		Name: "sysotel.boot.time", Unit: "s", Kind: Gauge,
+		Help: "Unix time at which the machine started.", Source: "/proc/stat, btime",
+	}
+	processesCreated = &Metric{
+		Name: "system.processes.created", Semconv: "system.process.created", Unit: "{processes}", SemconvUnit: "{process}", Kind: Counter, Integer: true,
+		Help: "Processes and threads that were created.", Source: "/proc/stat, processes",
+	}
+	contextSwitches = &Metric{
+		Name: "sysotel.context_switches", Unit: "{switch}", Kind: Counter, Integer: true,
+		Help: "Switches of a processor from one task to another.", Source: "/proc/stat, ctxt",
+	}
+)
+
+// system reads uptime, boot time and the kernel's counts of tasks.
+type system struct{ uptime *file }
+
+func newSystem() Family { return &system{} }
+
+func (*system) Name() string { return "system" }
+
+func (*system) Metrics() []*Metric {
+	return []*Metric{systemUptime, systemBoot, processesCreated, contextSwitches}
+}
+
+func (s *system) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
+	r, err := s.running(ctx, h, t)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Report implements Reading.
+func (s *System) Report(o *Observer) {
+	o.Float(systemUptime, s.Uptime)
+	o.Float(systemBoot, float64(s.Boot.Unix()))
+	if s.Created > 0 {
+		o.Uint(processesCreated, s.Created)
+	}
+	if s.ContextSwitches > 0 {
+		o.Uint(contextSwitches, s.ContextSwitches)
+	}
+}
