@@ -1,0 +1,30 @@
+//go:build !linux
+
+package programs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// lock is not written for this system, so programs are not built here. The
+// package compiles everywhere so that ./... does.
+func lock(string) (unlock func(), err error) {
+	return nil, fmt.Errorf("lock a file: %w on this system, only on Linux", errors.ErrUnsupported)
+}
+
+// ownGroup leaves the process as it is.
+func ownGroup() *syscall.SysProcAttr {
+	return nil
+}
+
+// signalGroup sends the signal to the process alone.
+func signalGroup(pid int, signal syscall.Signal) error {
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return process.Signal(signal)
+}
