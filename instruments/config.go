@@ -48,7 +48,7 @@ type ProcessesConfig struct {
 // CustomConfig says where metrics that are not ours come from.
 type CustomConfig struct {
 	Textfile []string        `yaml:"textfile" help:"Directories whose *.prom files are read."`
-	Commands []CommandConfig `yaml:"commands" help:"Programs that print metrics, each with name, command (a list: program and arguments, no shell), interval (10s) and timeout (5s). They are set in the file only."`
+	Commands []CommandConfig `yaml:"commands" help:"Programs that print metrics; they are set in the file only."`
 }
 
 // CommandConfig is one program that prints metrics.

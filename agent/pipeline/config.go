@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -87,19 +89,22 @@ func (c OTLPConfig) validate(wrong func(path string, value any, rule string)) {
 	if c.Timeout < time.Millisecond || c.Timeout > 10*time.Minute {
 		wrong("otlp.timeout", c.Timeout, "must be from 1ms to 10m")
 	}
-	for name, value := range c.Headers {
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		if !isHeaderName(name) {
-			wrong("otlp.headers", name, "a header's name is of letters, digits, -, _ and .")
+			wrong("otlp.headers."+name, name, "the name of a header is of letters, digits, -, _ and .")
 		}
-		if !isHeaderValue(string(value)) {
-			wrong("otlp.headers."+name, value, "a header's value is of printable ASCII characters")
+		if !isHeaderValue(string(c.Headers[name])) {
+			wrong("otlp.headers."+name, c.Headers[name], "the value of a header is of printable ASCII characters")
 		}
 	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		wrong("otlp.tls", c.TLS.Cert+c.TLS.Key, "cert and key must be given together")
+	if c.TLS.Cert != "" && c.TLS.Key == "" {
+		wrong("otlp.tls.cert", c.TLS.Cert, "needs its key in otlp.tls.key")
+	}
+	if c.TLS.Key != "" && c.TLS.Cert == "" {
+		wrong("otlp.tls.key", c.TLS.Key, "needs its certificate in otlp.tls.cert")
 	}
 	if c.TLS != (TLSConfig{}) && strings.HasPrefix(c.Endpoint, "http://") {
-		wrong("otlp.tls", c.Endpoint, "does nothing where otlp.endpoint begins with http://; write https://")
+		wrong("otlp.endpoint", withoutPassword(c.Endpoint), "must begin with https:// where otlp.tls is set; over http:// it does nothing")
 	}
 }
 
@@ -108,10 +113,11 @@ func (c ResourceConfig) validate(wrong func(path string, value any, rule string)
 		wrong("resource.service_name", c.ServiceName, "must not be empty")
 	}
 	// Two places for one attribute would leave open which of them wins.
-	for attribute, key := range map[string]string{"service.name": "resource.service_name", "host.name": "host.name"} {
-		if value, ok := c.Attributes[attribute]; ok {
-			wrong("resource.attributes."+attribute, value, "is set with "+key)
-		}
+	if value, ok := c.Attributes["service.name"]; ok {
+		wrong("resource.attributes.service.name", value, "is set with resource.service_name")
+	}
+	if value, ok := c.Attributes["host.name"]; ok {
+		wrong("resource.attributes.host.name", value, "is set with host.name")
 	}
 	if _, ok := c.Attributes[""]; ok {
 		wrong("resource.attributes", "", "an attribute needs a name")
@@ -147,3 +153,6 @@ func isHeaderName(s string) bool {
 func isHeaderValue(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
+
+// isTLS tells whether an endpoint is reached with TLS.
+func isTLS(endpoint string) bool { return strings.HasPrefix(endpoint, "https://") }

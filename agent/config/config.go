@@ -1,0 +1,97 @@
+// Package config is the agent's configuration: one struct made of each
+// package's own Config, filled from defaults, the file, the environment and the
+// command line, in that order. It reports all mistakes at once, each with where
+// it was made and what is allowed.
+//
+// An option is one struct field with yaml and help tags in the package that
+// uses it; the key in the file, the flag, the variable, the help and the example
+// file follow from it. What an option does is no business of this package.
+//
+// Read load.go first, then option.go.
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"sysotel/agent/pipeline"
+	"sysotel/api"
+	"sysotel/instruments"
+)
+
+// Config is everything that can be configured.
+type Config struct {
+	Pipeline    pipeline.Config    `yaml:",inline"`
+	Instruments instruments.Config `yaml:",inline"`
+	API         api.Config         `yaml:",inline"`
+	DataDir     string             `yaml:"data_dir" help:"Directory in which the agent keeps its data; empty takes /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel."`
+	Log         LogConfig          `yaml:"log" help:"The agent's own log."`
+
+	// origins says where each option that is not a default was set.
+	origins map[string]string
+}
+
+// LogConfig is the agent's own log.
+type LogConfig struct {
+	Level  string `yaml:"level" enum:"debug|info|warn|error" help:"The least important lines that are written."`
+	Format string `yaml:"format" enum:"text|json" help:"Form of the lines."`
+	File   string `yaml:"file" help:"File for the log, rotated; empty writes to standard error."`
+}
+
+// Defaults is the configuration of which nothing was said. Its DataDir is
+// empty: where it is depends on the user, so that Load finds it.
+func Defaults() Config {
+	return Config{
+		Pipeline:    pipeline.Defaults(),
+		Instruments: instruments.Defaults(),
+		API:         api.Defaults(),
+		Log:         LogConfig{Level: "info", Format: "text"},
+		origins:     map[string]string{},
+	}
+}
+
+// Where tells who set the option at a path such as "prometheus.listen": a line
+// of the file, a variable or a flag; "" where it is the default.
+func (c Config) Where(path string) string {
+	for path != "" {
+		if where, ok := c.origins[path]; ok {
+			return where
+		}
+		// An entry of a list or of a map was set by whoever set the whole.
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	return ""
+}
+
+// Validate returns what the values break: each package's rules, and those that
+// need to see two packages.
+func (c Config) Validate() []Mistake {
+	var mistakes []Mistake
+	wrong := func(path string, value any, rule string) {
+		mistakes = append(mistakes, Mistake{Path: path, Value: show(value), Rule: rule, Where: c.Where(path)})
+	}
+	c.Pipeline.Validate(wrong)
+	c.Instruments.Validate(wrong)
+	c.API.Validate(wrong)
+	c.validateTicks(wrong)
+	c.validateListeners(wrong)
+	return mistakes
+}
+
+// validateTicks checks the families' times against the tick.
+func (c Config) validateTicks(wrong func(path string, value any, rule string)) {
+	tick := c.Pipeline.Sampling.Interval
+	if tick < time.Second {
+		return // It is a mistake already, and nothing is a multiple of it.
+	}
+	for _, name := range c.Instruments.Families.Names() {
+		family, at := c.Instruments.Families[name], "instruments."+name+"."
+		if family.Interval%tick != 0 {
+			wrong(at+"interval", family.Interval, fmt.Sprintf("must be a multiple of sampling.interval, %s", tick))
+		}
+		if longest := max(tick, family.Interval); family.Timeout > longest && family.Timeout <= time.Minute {
+			wrong(at+"timeout", family.Timeout, fmt.Sprintf("must be at most the time between two readings, %s", longest))
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// decoder fills a configuration from the nodes of a file. It walks the nodes
+// itself, because yaml's own decoder stops at the first unknown key of a
+// mapping and knows no paths.
+type decoder struct {
+	file     string
+	origins  map[string]string
+	mistakes *[]Mistake
+}
+
+// decode fills v, which is at o.path, from a node.
+func (d decoder) decode(n *yaml.Node, o option) {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	v := o.value
+	switch {
+	case v.Kind() == reflect.Struct:
+		d.section(n, o)
+	case isSectionMap(v.Type()):
+		d.sectionMap(n, o)
+	case v.Kind() == reflect.Map:
+		d.origins[o.path] = d.where(n)
+		d.textMap(n, o)
+	case v.Kind() == reflect.Slice:
+		d.origins[o.path] = d.where(n)
+		d.list(n, o)
+	default:
+		d.origins[o.path] = d.where(n)
+		d.scalar(n, o)
+	}
+}
+
+// section fills a struct; what the file leaves out stays as it is.
+func (d decoder) section(n *yaml.Node, o option) {
+	known := fields(o.value.Type())
+	d.mapping(n, o, "must be a section with the options "+strings.Join(keys(known), ", "), func(key string, line, value *yaml.Node) {
+		i := slices.IndexFunc(known, func(f field) bool { return f.key == key })
+		if i < 0 {
+			d.unknown(line, join(o.path, showName(key)), "option", key, keys(known))
+			return
+		}
+		f := known[i]
+		d.decode(value, option{
+			path: join(o.path, key), help: f.Tag.Get("key"), enum: f.Tag.Get("enum"), value: o.value.FieldByIndex(f.Index),
+		})
+	})
+}
+
+// sectionMap fills a map whose entries are sections with known names.
+func (d decoder) sectionMap(n *yaml.Node, o option) {
+	known, m := names(o.value), o.value
+	d.mapping(n, o, "must be a section with the names "+strings.Join(known, ", "), func(key string, line, value *yaml.Node) {
+		if !slices.Contains(known, key) {
+			d.unknown(line, join(o.path, showName(key)), "name", key, known)
+			return
+		}
+		entry := reflect.New(m.Type().Elem()).Elem()
+		entry.Set(m.MapIndex(reflect.ValueOf(key)))
+		d.decode(value, option{path: join(o.path, key), value: entry})
+		m.SetMapIndex(reflect.ValueOf(key), entry)
+	})
+}
+
+// textMap fills a map with names that anybody may choose.
+func (d decoder) textMap(n *yaml.Node, o option) {
+	m := reflect.MakeMap(o.value.Type())
+	d.mapping(n, o, "must be a mapping of names to values", func(key string, _, value *yaml.Node) {
+		entry := reflect.New(m.Type().Elem()).Elem()
+		d.decode(value, option{path: join(o.path, showName(key)), value: entry})
+		m.SetMapIndex(reflect.ValueOf(key), entry)
+	})
+	o.value.Set(m)
+}
+
+// list fills a list of texts or of structs.
+func (d decoder) list(n *yaml.Node, o option) {
+	if n.Kind != yaml.SequenceNode && !isNull(n) {
+		d.wrong(n, o, "must be a list, such as [a, b]")
+		return
+	}
+	list := reflect.MakeSlice(o.value.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		entry := list.Index(i)
+		if e, ok := entry.Addr().Interface().(interface{ SetDefaults() }); ok {
+			e.SetDefaults()
+		}
+		d.decode(item, option{path: fmt.Sprintf("%s[%d]", o.path, i), value: entry})
+	}
+	o.value.Set(list)
+}
+
+// scalar fills a single value.
+func (d decoder) scalar(n *yaml.Node, o option) {
+	kind := o.value.Kind()
+	switch tag := n.ShortTag(); {
+	case isNull(n):
+		d.wrong(n, o, `has no value; remove the line to take the default, or write "" for an empty text`)
+	case n.Kind != yaml.ScalarNode:
+		d.wrong(n, o, "must be a single value")
+	case kind == reflect.String && tag != "!!str" && o.enum == "":
+		d.wrong(n, o, "must be text; write it in quotes")
+	case kind == reflect.Int && tag != "!!int":
+		d.wrong(n, o, "must be a whole number")
+	case kind == reflect.Bool && tag != "!!bool":
+		d.wrong(n, o, "must be true or false")
+	default:
+		if rule := o.parse(n.Value); rule != "" {
+			d.wrong(n, o, rule)
+		}
+	}
+}
+
+// mapping calls visit for each key of a mapping; a section with nothing in it is one.
+func (d decoder) mapping(n *yaml.Node, o option, rule string, visit func(key string, line, value *yaml.Node)) {
+	if isNull(n) {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		d.wrong(n, o, rule)
+		return
+	}
+	first := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if line, ok := first[key.Value]; ok {
+			d.add(key, join(o.path, showName(key.Value)), "", fmt.Sprintf("is there twice, first on line %d", line))
+			continue
+		}
+		first[key.Value] = key.Line
+		visit(key.Value, key, value)
+	}
+}
+
+// unknown reports a key that is not among the known ones.
+func (d decoder) unknown(n *yaml.Node, path, what, key string, known []string) {
+	d.add(n, path, "", fmt.Sprintf("unknown %s%s allowed here: %s", what,
+		strings.TrimSuffix(didYouMean(key, known), "?")+";", strings.Join(byNearness(key, known), ", ")))
+}
+
+// wrong reports a value that breaks a rule. A secret, and what stands where a
+// secret belongs, is not shown.
+func (d decoder) wrong(n *yaml.Node, o option, rule string) {
+	value := ""
+	switch {
+	case isSecret(o.value.Type()):
+	case isNull(n):
+	case n.Kind == yaml.MappingNode:
+		value = "a mapping"
+	case n.Kind == yaml.SequenceNode:
+		value = "a list"
+	default:
+		value = show(n.Value)
+	}
+	d.add(n, o.path, value, rule)
+}
+
+func (d decoder) add(n *yaml.Node, path, value, rule string) {
+	*d.mistakes = append(*d.mistakes, Mistake{Path: path, Value: value, Rule: rule, Where: d.where(n)})
+}
+
+func (d decoder) where(n *yaml.Node) string { return fmt.Sprintf("%s line %d", d.file, n.Line) }
+
+// isNull tells whether nothing stands where a value belongs.
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }

@@ -1,0 +1,55 @@
+package config
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The names in the environment begin with variablePrefix; configVariable names
+// the file and is not itself an option.
+const (
+	variablePrefix = "SYSOTEL_"
+	configVariable = "SYSOTEL_CONFIG"
+)
+
+// environment turns os.Environ's form into a map. An empty variable counts as
+// not set, as OpenTelemetry has it: compose files pass X= for an X nobody set.
+func environment(env []string) map[string]string {
+	all := map[string]string{}
+	for _, line := range env {
+		if name, value, ok := strings.Cut(line, "="); ok && value != "" {
+			all[name] = value
+		}
+	}
+	return all
+}
+
+// loadVariables takes the SYSOTEL_ variables. One that is not known is a
+// mistake: it was set for a purpose that would silently not be met.
+func (l *loader) loadVariables() {
+	paths := map[string]string{}
+	for _, o := range l.config.options() {
+		if !o.section && !o.fileOnly() {
+			paths[o.variable()] = o.path
+		}
+	}
+	known := append(slices.Sorted(maps.Keys(paths)), configVariable)
+	for _, name := range slices.Sorted(maps.Keys(l.environment)) {
+		path, ok := paths[name]
+		switch {
+		case ok:
+			l.assign(path, l.environment[name], name)
+		case !strings.HasPrefix(name, variablePrefix), name == configVariable, isServiceLink(name):
+		default:
+			l.mistake(Mistake{Path: showName(name), Rule: "unknown variable" + didYouMean(name, known), Where: "environment"})
+		}
+	}
+}
+
+// serviceLink is the form of the variables that Kubernetes and Docker put into
+// every container beside a service named sysotel or sysotel-…; nobody set them.
+const serviceLink = `^SYSOTEL_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`
+
+func isServiceLink(name string) bool { return regexp.MustCompile(serviceLink).MatchString(name) }

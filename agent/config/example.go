@@ -1,0 +1,83 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const exampleHeader = `# sysotel.yaml: every option of the agent, with its default.
+#
+# The values are commented out, so that this file as it is changes nothing; take
+# away the # before a key to set it. Every option is also a flag named like its
+# path (--http.listen) and a variable (SYSOTEL_HTTP_LISTEN). The standard OTEL_
+# variables win over this file, SYSOTEL_ variables over those, and flags over all.
+#
+# "sysotel check" tells what is wrong with a file. This one is generated.
+`
+
+// Example is sysotel.example.yaml: every key with its help and its default. A
+// line that begins with # and no space is an option, the other comments are help.
+func Example() []byte {
+	var b strings.Builder
+	b.WriteString(exampleHeader)
+	explained := map[string]bool{}
+	for _, o := range Defaults().options() {
+		indent := strings.Repeat("  ", o.depth())
+		if o.depth() == 0 {
+			b.WriteString("\n")
+		}
+		// What each family has is explained at the first that has it.
+		if !explained[o.general] && o.help != "" {
+			explained[o.general] = true
+			writeWrapped(&b, indent+"# ", o.meaning())
+		}
+		if o.section {
+			b.WriteString(indent + o.key() + ":\n")
+			continue
+		}
+		b.WriteString(indent + "#" + o.key() + ": " + o.yaml() + "\n")
+		if o.fileOnly() {
+			writeEntry(&b, indent, o.value.Type().Elem())
+		}
+	}
+	return []byte(b.String())
+}
+
+// writeEntry explains the keys of one entry of a list.
+func writeEntry(b *strings.Builder, indent string, t reflect.Type) {
+	entry := reflect.New(t)
+	if e, ok := entry.Interface().(interface{ SetDefaults() }); ok {
+		e.SetDefaults()
+	}
+	writeWrapped(b, indent+"# ", "An entry of the list has the keys:")
+	for _, f := range fields(t) {
+		o := option{path: f.key, value: entry.Elem().FieldByIndex(f.Index)}
+		text := f.key + ": " + f.Tag.Get("help")
+		if !o.value.IsZero() {
+			text += " Default " + o.yaml() + "."
+		}
+		writeWrapped(b, indent+"#   ", text)
+	}
+}
+
+// yaml is the option's value as it stands in the file, on one line.
+func (o option) yaml() string {
+	var node yaml.Node
+	if err := node.Encode(o.value.Interface()); err != nil {
+		return ""
+	}
+	switch {
+	case o.value.Kind() == reflect.Slice && o.value.Len() == 0:
+		return "[]"
+	case o.value.Kind() == reflect.Map && o.value.Len() == 0:
+		return "{}"
+	}
+	node.Style |= yaml.FlowStyle
+	text, err := yaml.Marshal(&node)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}

@@ -1,0 +1,78 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// configFlag names the file and is not itself an option.
+const configFlag = "--config"
+
+// setting is one flag of the command line with its value.
+type setting struct{ flag, value string }
+
+// parseFlags takes the command line apart: --name=value, --name value, and
+// --name alone for a switch.
+func (l *loader) parseFlags(args []string) []setting {
+	known := l.knownFlags()
+	var settings []setting
+	for i := 0; i < len(args); i++ {
+		flag, value, hasValue := strings.Cut(args[i], "=")
+		o, ok := known[flag]
+		switch {
+		case !strings.HasPrefix(flag, "-"):
+			// The argument is not shown: it may be half of a secret.
+			l.mistakeAt(fmt.Sprintf("argument %d", i+1), "is no option; write --name VALUE or --name=VALUE, and --name=false to turn something off")
+			continue
+		case !ok:
+			l.mistakeAt(showName(flag), "unknown option"+didYouMean(flag, slices.Sorted(maps.Keys(known))))
+			// What follows is likely its value, and one mistake is enough.
+			if !hasValue && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+				i++
+			}
+			continue
+		case slices.ContainsFunc(settings, func(s setting) bool { return s.flag == flag }):
+			l.mistakeAt(flag, "is given twice")
+		}
+		switch {
+		case hasValue:
+		case o.value.IsValid() && o.isSwitch():
+			value = "true"
+		case i+1 < len(args) && !strings.HasPrefix(args[i+1], "--"):
+			i++
+			value = args[i]
+		default:
+			l.mistakeAt(flag, "needs a value")
+			continue
+		}
+		settings = append(settings, setting{flag, value})
+	}
+	return settings
+}
+
+func (l *loader) mistakeAt(path, rule string) {
+	l.mistake(Mistake{Path: path, Rule: rule, Where: "command line"})
+}
+
+// knownFlags are the options by their flags, and --config with none.
+func (l *loader) knownFlags() map[string]option {
+	known := map[string]option{configFlag: {}}
+	for _, o := range l.config.options() {
+		if !o.section && !o.fileOnly() {
+			known[o.flag()] = o
+		}
+	}
+	return known
+}
+
+// loadFlags takes the values of the flags.
+func (l *loader) loadFlags(settings []setting) {
+	known := l.knownFlags()
+	for _, s := range settings {
+		if s.flag != configFlag {
+			l.assign(known[s.flag].path, s.value, s.flag)
+		}
+	}
+}

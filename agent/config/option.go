@@ -1,0 +1,178 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"sysotel/agent/pipeline"
+)
+
+// option is one key of the configuration: a value, or a section of further keys.
+type option struct {
+	// path is the key with those above it: "instruments.cpu.timeout".
+	path string
+	// general is the path with the names that stand for each other replaced:
+	// "instruments.<family>.timeout".
+	general string
+	// help and enum (words separated by |) come from the field's tags.
+	help, enum string
+	section    bool
+	value      reflect.Value
+}
+
+// key is the last part of the path.
+func (o option) key() string { return o.path[strings.LastIndex(o.path, ".")+1:] }
+
+// depth is how many keys stand above this one.
+func (o option) depth() int { return strings.Count(o.path, ".") }
+
+// flag is the option's name on the command line.
+func (o option) flag() string { return flagName(o.path) }
+
+// variable is the option's name in the environment.
+func (o option) variable() string {
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(o.path, ".", "_"))
+}
+
+// fileOnly tells whether the option can be set in the file only: a list of
+// structs has no sensible form in one line.
+func (o option) fileOnly() bool {
+	return o.value.Kind() == reflect.Slice && o.value.Type().Elem().Kind() == reflect.Struct
+}
+
+// isSwitch tells whether the option is a switch, which needs no value on the command line.
+func (o option) isSwitch() bool { return o.value.Kind() == reflect.Bool }
+
+// flagName turns a path into a flag.
+func flagName(path string) string { return "--" + strings.ReplaceAll(path, "_", "-") }
+
+// options lists the keys of a configuration in the order of the fields, each
+// section before its own keys. Changing a value in the list changes nothing.
+func (c Config) options() []option {
+	var all []option
+	walk(reflect.ValueOf(&c).Elem(), option{}, func(o option) { all = append(all, o) }, false)
+	return all
+}
+
+// change calls visit for every value; what visit sets is kept.
+func (c *Config) change(visit func(option)) {
+	walk(reflect.ValueOf(c).Elem(), option{}, func(o option) {
+		if !o.section {
+			visit(o)
+		}
+	}, true)
+}
+
+// walk visits the keys of a struct. Entries of a map are copies, so that they
+// are put back only where keep says that the visit may change them.
+func walk(v reflect.Value, above option, visit func(option), keep bool) {
+	for _, f := range fields(v.Type()) {
+		value := v.FieldByIndex(f.Index)
+		o := option{
+			path: join(above.path, f.key), general: join(above.general, f.key),
+			help: f.Tag.Get("help"), enum: f.Tag.Get("enum"), value: value,
+		}
+		switch {
+		case value.Kind() == reflect.Struct:
+			o.section = true
+			visit(o)
+			walk(value, o, visit, keep)
+		case isSectionMap(value.Type()):
+			o.section = true
+			visit(o)
+			walkMap(value, o, f.Tag.Get("key"), visit, keep)
+		default:
+			visit(o)
+		}
+	}
+}
+
+// walkMap visits the entries of a map of sections.
+func walkMap(m reflect.Value, above option, placeholder string, visit func(option), keep bool) {
+	takes, _ := m.Interface().(interface{ Takes(entry, key string) bool })
+	for _, name := range names(m) {
+		entry := reflect.New(m.Type().Elem()).Elem()
+		entry.Set(m.MapIndex(reflect.ValueOf(name)))
+		o := option{path: join(above.path, name), general: join(above.general, "<"+placeholder+">"), section: true, value: entry}
+		visit(o)
+		walk(entry, o, func(o option) {
+			if takes == nil || takes.Takes(name, o.key()) {
+				visit(o)
+			}
+		}, keep)
+		if keep {
+			m.SetMapIndex(reflect.ValueOf(name), entry)
+		}
+	}
+}
+
+// names lists the entries of a map of sections, in the order that its type
+// gives them or in that of the alphabet.
+func names(m reflect.Value) []string {
+	if ordered, ok := m.Interface().(interface{ Names() []string }); ok {
+		return ordered.Names()
+	}
+	var all []string
+	for _, key := range m.MapKeys() {
+		all = append(all, key.String())
+	}
+	slices.Sort(all)
+	return all
+}
+
+// field is a struct field that is a key.
+type field struct {
+	reflect.StructField
+	key string
+}
+
+// fields lists the keys of a struct; those of inlined structs count as its own.
+func fields(t reflect.Type) []field {
+	var all []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key, mode, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case !f.IsExported():
+		case mode == "inline":
+			for _, inner := range fields(f.Type) {
+				inner.Index = append(slices.Clone(f.Index), inner.Index...)
+				all = append(all, inner)
+			}
+		default:
+			all = append(all, field{f, key})
+		}
+	}
+	return all
+}
+
+// keys lists the names of fields.
+func keys(fields []field) []string {
+	var all []string
+	for _, f := range fields {
+		all = append(all, f.key)
+	}
+	return all
+}
+
+// isSectionMap tells whether the entries of a map are sections of known keys.
+func isSectionMap(t reflect.Type) bool {
+	return t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct
+}
+
+// isDuration tells a time.Duration from other integers.
+func isDuration(t reflect.Type) bool { return t == reflect.TypeFor[time.Duration]() }
+
+// isSecret tells whether a value of the type must not be shown.
+func isSecret(t reflect.Type) bool {
+	return t == reflect.TypeFor[pipeline.Secret]() || t.Kind() == reflect.Map && isSecret(t.Elem())
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}

@@ -1,0 +1,80 @@
+package config
+
+import (
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// parse sets an option from the text of a flag, of a variable or of one scalar
+// of the file. It returns the rule that the text breaks, "" for none, and
+// leaves the value as it was in that case.
+func (o option) parse(text string) (rule string) {
+	switch v := o.value; {
+	case isDuration(v.Type()):
+		return parseDuration(v, text)
+	case v.Kind() == reflect.Bool:
+		if text != "true" && text != "false" {
+			return "must be true or false"
+		}
+		v.SetBool(text == "true")
+	case v.Kind() == reflect.Int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return "must be a whole number"
+		}
+		v.SetInt(int64(n))
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.ValueOf(splitList(text)))
+	case v.Kind() == reflect.Map:
+		return parsePairs(v, text)
+	default:
+		if words := strings.Split(o.enum, "|"); o.enum != "" && !slices.Contains(words, text) {
+			return "must be one of " + strings.Join(words, ", ") + didYouMean(text, words)
+		}
+		v.SetString(text)
+	}
+	return ""
+}
+
+// parseDuration refuses a number without a unit, 0 included: 60 is read as a
+// minute by one and as a nanosecond by another.
+func parseDuration(v reflect.Value, text string) (rule string) {
+	d, err := time.ParseDuration(text)
+	if err != nil || strings.Trim(text, "+-0") == "" {
+		return "must be a duration with a unit, such as 1s or 500ms"
+	}
+	v.SetInt(int64(d))
+	return ""
+}
+
+// splitList reads "a, b"; an empty text is the empty list.
+func splitList(text string) []string {
+	list := []string{}
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			list = append(list, item)
+		}
+	}
+	return list
+}
+
+// parsePairs reads "name=value, name=value" into a map. Both sides are percent
+// decoded, as the OTEL_ variables are, so that a value can hold a comma.
+func parsePairs(v reflect.Value, text string) (rule string) {
+	m := reflect.MakeMap(v.Type())
+	for _, item := range splitList(text) {
+		name, value, ok := strings.Cut(item, "=")
+		name, nameErr := url.PathUnescape(strings.TrimSpace(name))
+		value, valueErr := url.PathUnescape(strings.TrimSpace(value))
+		if !ok || name == "" || nameErr != nil || valueErr != nil {
+			return "must be name=value pairs separated by commas, with %2C for a comma in a value and %25 for a %"
+		}
+		m.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(value).Convert(v.Type().Elem()))
+	}
+	v.Set(m)
+	return ""
+}
