@@ -37,6 +37,10 @@ type Reading interface {
 	Report(*Observer)
 }
 
+// Configurable is a family whose own settings (patterns, top N, commands) can
+// change while it runs. Configure is called between two reads.
+type Configurable interface{ Configure(Config) }
+
 // Tick is one moment at which the machine is read.
 type Tick struct {
 	// Time is the whole second (in wall time) that every point of the tick carries.
@@ -52,10 +56,10 @@ type Tick struct {
 // nothing is reported and nothing is retried.
 var ErrUnsupported = errors.New("not available on this machine")
 
-// Families returns every family in the order in which they are read. Adding a
+// NewFamilies returns every family in the order in which they are read. Adding a
 // family is adding its line here. The file system comes last of the host's
 // parts, because it is the one that a dead server can hang.
-func Families(c Config, agent func() AgentStats) []Family {
+func NewFamilies(c Config, agent func() AgentStats) []Family {
 	return []Family{
 		newCPU(),
 		newLoad(),

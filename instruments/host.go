@@ -28,8 +28,10 @@ type Host struct {
 	tick     uint64
 	stat     *procStat
 	statFile *file
-	meminfo  meminfoFile
-	table    processTable
+	// statm is the agent's own, whatever root is.
+	statm   *file
+	meminfo meminfoFile
+	table   processTable
 }
 
 // NewHost opens the machine whose file tree is at root ("/" for this machine).
@@ -37,6 +39,7 @@ func NewHost(root string) *Host {
 	h := &Host{root: filepath.Clean(root), Now: time.Now, statfs: statfs}
 	h.ownNetwork = h.sharesNetwork()
 	h.statFile = h.open("proc/stat")
+	h.statm = (&Host{root: "/"}).open("proc/self/statm")
 	h.table.host = h
 	return h
 }

@@ -1,9 +1,11 @@
 package instruments
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,4 +85,31 @@ func statfs(path string) (capacity, error) {
 		Size: s.Blocks * block, Free: s.Bfree * block, Available: s.Bavail * block,
 		Inodes: s.Files, InodesFree: s.Ffree, ReadOnly: s.Flags&unix.ST_RDONLY != 0,
 	}, nil
+}
+
+// Asleep is the time the machine has been suspended since boot: what
+// CLOCK_BOOTTIME counts and CLOCK_MONOTONIC does not.
+func (h *Host) Asleep() time.Duration {
+	var boot, awake unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil || unix.ClockGettime(unix.CLOCK_MONOTONIC, &awake) != nil {
+		return 0
+	}
+	return time.Duration(boot.Nano() - awake.Nano())
+}
+
+// Self tells what the agent's own process costs: getrusage(2) and /proc/self/statm.
+func (h *Host) Self() OwnCost {
+	var c OwnCost
+	var usage unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
+		c.CPUSeconds = time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
+	}
+	if text, err := h.statm.read(); err == nil {
+		fields := bytes.Fields(text)
+		if len(fields) > 1 {
+			pages, _ := parseUint(fields[1])
+			c.ResidentBytes = pages * uint64(os.Getpagesize())
+		}
+	}
+	return c
 }

@@ -1,0 +1,220 @@
+// Package pipeline takes readings from the machine to those who want them: the
+// sampler reads every family once a tick, one OpenTelemetry callback a family
+// hands the newest reading to the SDK, and readers take it from there: a pull
+// reader behind the Prometheus page, and a periodic reader for each push
+// destination, driven by the tick.
+//
+// It is the only package that knows the OpenTelemetry SDK. Read sampler.go
+// first, then stamp.go, then to_otlp.go and to_prometheus.go.
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+
+	"sysotel/instruments"
+)
+
+// Options are what New needs.
+type Options struct {
+	Config   Config
+	Measured instruments.Config
+	Host     *instruments.Host
+	// HostName is host.name, on every series.
+	HostName string
+	Version  string
+	Log      *slog.Logger
+}
+
+// Pipeline is everything between the machine and those who ask.
+type Pipeline struct {
+	*Sampler
+	// Page is the Prometheus page.
+	Page http.Handler
+
+	options     Options
+	started     time.Time
+	hostID      string
+	instruments map[string]*instruments.Instruments
+	provider    *sdkmetric.MeterProvider
+	otlp        *otlp
+	reader      *sdkmetric.PeriodicReader
+}
+
+// schemaURLs are the versions of the conventions that the names come from. The
+// host metrics receiver declares 1.9.0 for the names it sends by default.
+var schemaURLs = map[instruments.Conventions]string{
+	instruments.Hostmetrics: "https://opentelemetry.io/schemas/1.9.0",
+	instruments.Semconv:     "https://opentelemetry.io/schemas/1.44.0",
+}
+
+// New wires the pipeline. Nothing runs before Run.
+func New(o Options) (*Pipeline, error) {
+	p := &Pipeline{
+		options: o, started: o.Host.Now(), hostID: o.Host.ID(),
+		instruments: map[string]*instruments.Instruments{},
+	}
+	families := instruments.NewFamilies(o.Measured, p.stats)
+	p.Sampler = newSampler(o.Host, families, o.Measured, o.Config.Sampling.Interval, o.Log)
+
+	page, err := newPage(p)
+	if err != nil {
+		return nil, err
+	}
+	p.Page = page.handler
+	options := []sdkmetric.Option{
+		sdkmetric.WithResource(p.resource()),
+		sdkmetric.WithReader(page.reader),
+		// The SDK's own limit of 2,000 drops series silently; each family has a
+		// bound of its own that is counted and shown.
+		sdkmetric.WithCardinalityLimit(0),
+	}
+	if o.Config.OTLP.Endpoint != "" {
+		if err := p.newPush(families); err != nil {
+			return nil, err
+		}
+		options = append(options, sdkmetric.WithReader(p.reader))
+	}
+	p.provider = sdkmetric.NewMeterProvider(options...)
+	for _, f := range families {
+		if err := p.register(f); err != nil {
+			return nil, fmt.Errorf("family %s: %w", f.Name(), err)
+		}
+	}
+	return p, nil
+}
+
+// newPush makes the OTLP destination and the periodic reader that feeds it. The
+// tick drives the reader; its own interval, twice the tick, is a safety net,
+// given explicitly because OTEL_METRIC_EXPORT_INTERVAL would slow it down.
+func (p *Pipeline) newPush(families []instruments.Family) error {
+	o := p.options
+	var metrics []*instruments.Metric
+	for _, f := range families {
+		metrics = append(metrics, f.Metrics()...)
+	}
+	boot := o.Host.Boot()
+	if boot.IsZero() {
+		boot = p.started
+	}
+	stamp := newStamp(boot, p.started, metrics, o.Measured.Conventions, o.Config.OTLP.Temporality == "delta")
+	batch := max(o.Config.OTLP.Interval, o.Config.Sampling.Interval)
+	destination, err := newOTLP(o.Config.OTLP, stamp, int(batch/o.Config.Sampling.Interval), o.Log.With("destination", "otlp"))
+	if err != nil {
+		return err
+	}
+	p.otlp = destination
+	p.reader = sdkmetric.NewPeriodicReader(destination,
+		sdkmetric.WithInterval(2*o.Config.Sampling.Interval),
+		sdkmetric.WithProducer(customProducer{p.Sampler, true}),
+	)
+	return nil
+}
+
+// register creates a family's instruments and its callback. The callback does
+// no I/O and returns no error, because the SDK drops the whole export, with the
+// other families in it, for one callback's error.
+func (p *Pipeline) register(f instruments.Family) error {
+	c := p.options.Measured.Conventions
+	meter := p.provider.Meter("sysotel/"+f.Name(), metric.WithInstrumentationVersion(p.options.Version), metric.WithSchemaURL(schemaURLs[c]))
+	in, err := instruments.NewInstruments(f, meter, c)
+	if err != nil {
+		return err
+	}
+	p.instruments[f.Name()] = in
+	name := f.Name()
+	var mu sync.Mutex // A scrape and a push may collect at once.
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if reading, at := p.Newest(name); reading != nil {
+			in.Report(o, reading, at)
+		}
+		return nil
+	}, in.Observables()...)
+	return err
+}
+
+// resource describes the machine and the agent to OTLP receivers.
+func (p *Pipeline) resource() *resource.Resource {
+	o := p.options
+	var kvs []attribute.KeyValue
+	for k, v := range o.Config.Resource.Attributes {
+		kvs = append(kvs, attribute.String(k, v))
+	}
+	for k, v := range map[string]string{
+		"host.name":           o.HostName,
+		"host.id":             p.hostID,
+		"os.type":             o.Host.OSType(),
+		"os.description":      o.Host.OSDescription(),
+		"service.name":        o.Config.Resource.ServiceName,
+		"service.version":     o.Version,
+		"service.instance.id": p.instanceID(),
+	} {
+		if v != "" {
+			kvs = append(kvs, attribute.String(k, v))
+		}
+	}
+	return resource.NewWithAttributes(schemaURLs[o.Measured.Conventions], kvs...)
+}
+
+// instanceID tells two agents apart; the machine's id does, one agent runs on each.
+func (p *Pipeline) instanceID() string {
+	if p.hostID != "" {
+		return p.hostID
+	}
+	return p.options.HostName
+}
+
+// Run ticks, and drives each push destination after each tick, until the
+// context ends. Then what is queued is sent, for as long as flush allows.
+func (p *Pipeline) Run(ctx context.Context) error {
+	group, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	if p.otlp != nil {
+		running.Go(func() { p.push(ctx) })
+		running.Go(func() { p.otlp.send(group) })
+	}
+	err := p.Sampler.Run(ctx)
+	stop()
+	running.Wait()
+	return err
+}
+
+// push collects and exports after each tick.
+func (p *Pipeline) push(ctx context.Context) {
+	for {
+		_, _, next := p.Tick()
+		select {
+		case <-ctx.Done():
+			return
+		case <-next:
+		}
+		if err := p.reader.ForceFlush(ctx); err != nil && ctx.Err() == nil {
+			p.options.Log.Error("collect for otlp", "err", err)
+		}
+	}
+}
+
+// Shutdown hands over what is queued and closes every destination. It is
+// called after Run has returned, with a context that bounds it.
+func (p *Pipeline) Shutdown(ctx context.Context) error {
+	var err error
+	if p.otlp != nil {
+		err = p.otlp.flush(ctx)
+	}
+	return errors.Join(err, p.provider.Shutdown(ctx))
+}
+
+// Reconfigure gives the families new settings from the next tick on.
+func (p *Pipeline) Reconfigure(c instruments.Config) { p.Configure(c) }

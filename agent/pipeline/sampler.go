@@ -1,0 +1,449 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sysotel/instruments"
+)
+
+// Sampler reads every family at every tick. Ticks fall on whole seconds of the
+// wall clock; nothing else in the agent reads the machine.
+//
+// The families are read one after the other by one goroutine, the lane. When a
+// family outlasts its time limit, the lane is left to it and a fresh one takes
+// over the others, so that a hung family holds exactly one goroutine and costs
+// its own numbers only.
+type Sampler struct {
+	host     *instruments.Host
+	interval time.Duration
+	log      *slog.Logger
+	clock    clock
+	families []*family
+	byName   map[string]*family
+
+	// settings replaces the families' settings at the next tick.
+	settings atomic.Pointer[instruments.Config]
+
+	mu     sync.Mutex
+	seq    uint64
+	at     time.Time
+	ticked chan struct{}
+	gaps   map[string]uint64
+}
+
+// clock is what the sampler needs of time; tests have their own.
+type clock struct {
+	now    func() time.Time
+	asleep func() time.Duration
+}
+
+// family is one family with its settings and how it fares.
+type family struct {
+	instruments.Family
+	settings instruments.FamilyConfig
+	// pending are settings that wait for the next tick.
+	pending *instruments.Config
+	newest  atomic.Pointer[snapshot]
+	// hung is true while a read that outlasted its limit has not returned.
+	hung atomic.Bool
+	// enabled repeats the setting for those who ask while a tick runs.
+	enabled atomic.Bool
+
+	mu       sync.Mutex
+	seconds  float64
+	ok       bool
+	lastErr  string
+	since    time.Time
+	failures uint64
+	retries  uint64
+}
+
+// snapshot is a reading with the time of its tick.
+type snapshot struct {
+	reading instruments.Reading
+	at      time.Time
+}
+
+// causes of gaps, as in the event log and in sysotel.agent.gaps.
+const (
+	causeSuspend  = "suspend"
+	causeClock    = "clock_step"
+	causeOverload = "overload"
+	causeTimeout  = "timeout"
+	causeError    = "error"
+)
+
+// newSampler wires the families; Run reads them.
+func newSampler(host *instruments.Host, families []instruments.Family, c instruments.Config, interval time.Duration, log *slog.Logger) *Sampler {
+	s := &Sampler{
+		host: host, interval: interval, log: log,
+		clock:  clock{now: host.Now, asleep: host.Asleep},
+		byName: map[string]*family{},
+		ticked: make(chan struct{}),
+		gaps:   map[string]uint64{causeSuspend: 0, causeClock: 0, causeOverload: 0, causeTimeout: 0, causeError: 0},
+	}
+	for _, f := range families {
+		state := &family{Family: f, settings: c.Families[f.Name()], seconds: math.NaN(), ok: true}
+		state.enabled.Store(state.settings.Enabled)
+		s.families = append(s.families, state)
+		s.byName[f.Name()] = state
+	}
+	return s
+}
+
+// Run ticks until the context ends.
+func (s *Sampler) Run(ctx context.Context) error {
+	run := &lane{work: make(chan instruments.Tick), done: make(chan struct{}, 1), sampler: s}
+	go run.loop()
+	defer func() { close(run.work) }()
+
+	last := s.clock.now()
+	asleep := s.clock.asleep()
+	// The first reading is taken at once, so that the agent has numbers within
+	// the first second; it carries the second that has just begun.
+	tick := instruments.Tick{Time: floor(last, s.interval), Seq: 1, Interval: s.interval}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for {
+		run = s.readAll(run, tick)
+		s.publish(tick)
+
+		var event gap
+		next := tick.Time.Add(s.interval)
+		for {
+			wait := next.Sub(s.clock.now().Round(0))
+			if wait > s.interval {
+				wait = s.interval // The wall clock was set back: see below.
+			}
+			timer.Reset(max(wait, 0))
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-timer.C:
+			}
+			now, slept := s.clock.now(), s.clock.asleep()
+			var early bool
+			next, early, event = judge(tick.Time, last, now, slept-asleep, s.interval)
+			if early {
+				continue
+			}
+			last, asleep = now, slept
+			break
+		}
+		if event.cause != "" {
+			s.gap(event)
+		}
+		tick = instruments.Tick{Time: next, Seq: tick.Seq + 1, Interval: s.interval}
+	}
+}
+
+// gap is a run of ticks that were not read.
+type gap struct {
+	cause    string
+	from, to time.Time
+	missed   uint64
+}
+
+// judge decides which second a wake-up at now belongs to, given the tick before
+// and the clock reading it was woken at. A wake-up is early when the clock has
+// not reached the next tick yet. A gap names the ticks that were missed and why:
+// the machine slept, the wall clock was set, or the agent did not get to run.
+func judge(before, woken, now time.Time, slept, interval time.Duration) (next time.Time, early bool, g gap) {
+	expected := before.Add(interval)
+	wall := now.Round(0).Sub(woken.Round(0))
+	step := wall - now.Sub(woken) - slept // What the wall clock moved by itself.
+	stepped := step > 2*time.Second || step < -2*time.Second
+	if !stepped && now.Round(0).Before(expected) {
+		return expected, true, gap{}
+	}
+	next = floor(now, interval)
+	switch {
+	case stepped:
+		g = gap{cause: causeClock, from: expected, to: next}
+	case slept > interval/2 && next.After(expected):
+		g = gap{cause: causeSuspend, from: expected, to: next}
+	case next.After(expected):
+		g = gap{cause: causeOverload, from: expected, to: next}
+	default:
+		return next, false, gap{}
+	}
+	if next.After(expected) {
+		g.missed = uint64(next.Sub(expected) / interval)
+	}
+	return next, false, g
+}
+
+// floor is the last whole interval of Unix time at or before t.
+func floor(t time.Time, interval time.Duration) time.Time {
+	n := t.UnixNano()
+	return time.Unix(0, n-n%int64(interval)).UTC()
+}
+
+func (s *Sampler) gap(g gap) {
+	s.mu.Lock()
+	s.gaps[g.cause] += g.missed
+	s.mu.Unlock()
+	if g.cause == causeClock {
+		s.log.Warn("the wall clock was set", "event", "clock_step", "from", g.from, "to", g.to)
+	}
+	if g.missed > 0 {
+		s.log.Warn("ticks were missed", "event", "gap", "cause", g.cause, "from", g.from, "to", g.to.Add(-s.interval), "missed", g.missed)
+	}
+}
+
+// publish tells those who wait that the tick's readings are complete.
+func (s *Sampler) publish(t instruments.Tick) {
+	s.mu.Lock()
+	s.seq, s.at = t.Seq, t.Time
+	close(s.ticked)
+	s.ticked = make(chan struct{})
+	s.mu.Unlock()
+}
+
+// Tick returns the number and the time of the newest complete tick, and a
+// channel that is closed when the next one is complete.
+func (s *Sampler) Tick() (seq uint64, at time.Time, next <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seq, s.at, s.ticked
+}
+
+// Newest returns the newest reading of a family and its time, nil where there
+// is none: the family is off, failed at its last tick, or has not read yet.
+func (s *Sampler) Newest(name string) (instruments.Reading, time.Time) {
+	f := s.byName[name]
+	if f == nil {
+		return nil, time.Time{}
+	}
+	if n := f.newest.Load(); n != nil {
+		return n.reading, n.at
+	}
+	return nil, time.Time{}
+}
+
+// Configure gives the families new settings from the next tick on.
+func (s *Sampler) Configure(c instruments.Config) { s.settings.Store(&c) }
+
+// lane is the goroutine that reads the families, one after the other.
+type lane struct {
+	sampler *Sampler
+	work    chan instruments.Tick
+	done    chan struct{}
+
+	mu        sync.Mutex
+	from      int // The first family that is still to be read in this tick.
+	current   *family
+	started   time.Time
+	abandoned bool
+}
+
+func (l *lane) loop() {
+	for t := range l.work {
+		if !l.tick(t) {
+			return
+		}
+		l.done <- struct{}{}
+	}
+}
+
+// tick reads the families from l.from on; it returns false when the lane was
+// abandoned to a family that has now come back.
+func (l *lane) tick(t instruments.Tick) bool {
+	for i := l.from; i < len(l.sampler.families); i++ {
+		f := l.sampler.families[i]
+		if !f.due(t) {
+			continue
+		}
+		if f.hung.Load() {
+			l.sampler.failed(f, t, causeTimeout, errHung)
+			continue
+		}
+		started := l.sampler.clock.now()
+		l.mu.Lock()
+		l.from, l.current, l.started = i+1, f, started
+		l.mu.Unlock()
+		reading, retries, err := f.read(l.sampler.host, t)
+		l.mu.Lock()
+		l.current = nil
+		abandoned := l.abandoned
+		l.mu.Unlock()
+		if abandoned {
+			f.hung.Store(false)
+			return false
+		}
+		l.sampler.finished(f, t, reading, retries, err, l.sampler.clock.now().Sub(started))
+	}
+	l.from = 0
+	return true
+}
+
+var errHung = errors.New("the read before has not returned yet")
+
+// due tells whether the family is read at this tick.
+func (f *family) due(t instruments.Tick) bool {
+	if !f.settings.Enabled {
+		f.newest.Store(nil)
+		return false
+	}
+	every := f.every(t.Interval)
+	return t.Seq == 1 || t.Time.UnixNano()%int64(every) == 0 || every == t.Interval
+}
+
+// every is the family's interval, never shorter than the tick.
+func (f *family) every(tick time.Duration) time.Duration {
+	if f.settings.Interval > tick {
+		return f.settings.Interval
+	}
+	return tick
+}
+
+// read reads once, and again where that failed and the settings allow it.
+func (f *family) read(host *instruments.Host, t instruments.Tick) (r instruments.Reading, retries uint64, err error) {
+	settings := f.settings // An abandoned lane must not see later ones.
+	t.Interval = f.every(t.Interval)
+	ctx, cancel := context.WithTimeout(context.Background(), settings.Timeout)
+	defer cancel()
+	for {
+		r, err = f.readOnce(ctx, host, t)
+		if err == nil || errors.Is(err, instruments.ErrUnsupported) || retries >= uint64(settings.Retries) || ctx.Err() != nil {
+			return r, retries, err
+		}
+		retries++
+	}
+}
+
+// readOnce turns a panic of a family into its failure: one family's mistake
+// must not stop the others.
+func (f *family) readOnce(ctx context.Context, host *instruments.Host, t instruments.Tick) (r instruments.Reading, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = nil, fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return f.Read(ctx, host, t)
+}
+
+// readAll has the lane read every family and returns the lane for the next
+// tick: another one where a family outlasted its limit.
+func (s *Sampler) readAll(l *lane, t instruments.Tick) *lane {
+	s.configure()
+	l.work <- t
+	timer := time.NewTimer(s.shortestLimit())
+	defer timer.Stop()
+	for {
+		select {
+		case <-l.done:
+			return l
+		case <-timer.C:
+		}
+		l.mu.Lock()
+		f, left := l.current, time.Duration(0)
+		if f != nil {
+			left = f.settings.Timeout - s.clock.now().Sub(l.started)
+		}
+		if f == nil || left > 0 {
+			l.mu.Unlock()
+			timer.Reset(max(left, 10*time.Millisecond))
+			continue
+		}
+		l.abandoned = true
+		f.hung.Store(true)
+		from := l.from
+		l.mu.Unlock()
+		close(l.work)
+		s.failed(f, t, causeTimeout, fmt.Errorf("did not answer within %s", f.settings.Timeout))
+		l = &lane{sampler: s, work: make(chan instruments.Tick), done: make(chan struct{}, 1), from: from}
+		go l.loop()
+		l.work <- t
+		timer.Reset(s.shortestLimit())
+	}
+}
+
+func (s *Sampler) shortestLimit() time.Duration {
+	limit := time.Hour
+	for _, f := range s.families {
+		limit = min(limit, f.settings.Timeout)
+	}
+	return limit
+}
+
+// configure applies new settings between two ticks; a hung family gets them
+// when it has come back.
+func (s *Sampler) configure() {
+	c := s.settings.Swap(nil)
+	for _, f := range s.families {
+		if c != nil {
+			f.pending = c
+		}
+		if f.pending == nil || f.hung.Load() {
+			continue
+		}
+		f.settings = f.pending.Families[f.Name()]
+		f.enabled.Store(f.settings.Enabled)
+		if r, ok := f.Family.(instruments.Configurable); ok {
+			r.Configure(*f.pending)
+		}
+		f.pending = nil
+	}
+}
+
+// finished takes the result of one family's read.
+func (s *Sampler) finished(f *family, t instruments.Tick, r instruments.Reading, retries uint64, err error, took time.Duration) {
+	f.mu.Lock()
+	f.seconds = took.Seconds()
+	f.retries += retries
+	f.mu.Unlock()
+	switch {
+	case errors.Is(err, instruments.ErrUnsupported):
+		f.newest.Store(nil)
+		s.became(f, t, true, "", "err", err)
+	case err != nil:
+		s.failed(f, t, causeError, err)
+	default:
+		f.newest.Store(&snapshot{r, t.Time})
+		s.became(f, t, true, "")
+	}
+}
+
+// failed leaves the family out of this tick.
+func (s *Sampler) failed(f *family, t instruments.Tick, cause string, err error) {
+	f.newest.Store(nil)
+	s.mu.Lock()
+	s.gaps[cause]++
+	s.mu.Unlock()
+	f.mu.Lock()
+	f.failures++
+	f.mu.Unlock()
+	s.became(f, t, false, cause, "err", err)
+}
+
+// became logs a change of state, not each failure.
+func (s *Sampler) became(f *family, t instruments.Tick, ok bool, cause string, args ...any) {
+	f.mu.Lock()
+	before := f.ok
+	f.ok = ok
+	if before != ok {
+		f.since = t.Time
+	}
+	f.lastErr = ""
+	if len(args) == 2 {
+		f.lastErr = fmt.Sprint(args[1])
+	}
+	f.mu.Unlock()
+	if before == ok {
+		return
+	}
+	if ok {
+		s.log.Info("family is back", "family", f.Name(), "at", t.Time)
+		return
+	}
+	s.log.Warn("family failed", append([]any{"event", "gap", "family", f.Name(), "cause", cause, "at", t.Time}, args...)...)
+}

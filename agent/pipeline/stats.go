@@ -1,0 +1,76 @@
+package pipeline
+
+import (
+	"maps"
+	"time"
+
+	"sysotel/instruments"
+)
+
+// stats tells the family agent how the pipeline fares.
+func (p *Pipeline) stats() instruments.AgentStats {
+	own := p.options.Host.Self()
+	s := instruments.AgentStats{
+		HostID: p.hostID, Version: p.options.Version,
+		CPUSeconds: own.CPUSeconds, ResidentBytes: own.ResidentBytes,
+	}
+	p.mu.Lock()
+	s.Ticks, s.Gaps = p.seq, maps.Clone(p.gaps)
+	p.mu.Unlock()
+	for _, f := range p.families {
+		if !f.enabled.Load() {
+			continue
+		}
+		f.mu.Lock()
+		s.Families = append(s.Families, instruments.FamilyStats{
+			Name: f.Name(), Seconds: f.seconds, OK: f.ok, Failures: f.failures, Retries: f.retries,
+			Overflow: p.instruments[f.Name()].Overflow(),
+		})
+		f.mu.Unlock()
+	}
+	if p.otlp != nil {
+		s.Queues = append(s.Queues, p.otlp.stats())
+	}
+	return s
+}
+
+// Part is one part of the agent and how it fares.
+type Part struct {
+	Name string
+	// Status is ok, degraded or failed.
+	Status string
+	Reason string
+	// Since is when the status began, zero where it always was so.
+	Since time.Time
+}
+
+// Health lists the families and the push destinations. A family that fails
+// degrades the agent; the agent has failed when no tick completes any more.
+func (p *Pipeline) Health() []Part {
+	seq, at, _ := p.Tick()
+	parts := []Part{{Name: "sampler", Status: "ok"}}
+	late := p.options.Host.Now().Sub(at)
+	switch {
+	case seq == 0 && p.options.Host.Now().Sub(p.started) > 10*time.Second,
+		seq > 0 && late > 5*time.Second+3*p.interval:
+		parts[0] = Part{Name: "sampler", Status: "failed", Reason: "no tick since " + at.Format(time.RFC3339), Since: at}
+	case seq == 0:
+		parts[0] = Part{Name: "sampler", Status: "ok", Reason: "the first tick is being read"}
+	}
+	for _, f := range p.families {
+		if !f.enabled.Load() {
+			continue
+		}
+		f.mu.Lock()
+		part := Part{Name: "family " + f.Name(), Status: "ok", Reason: f.lastErr, Since: f.since}
+		if !f.ok {
+			part.Status = "degraded"
+		}
+		f.mu.Unlock()
+		parts = append(parts, part)
+	}
+	if p.otlp != nil {
+		parts = append(parts, p.otlp.health())
+	}
+	return parts
+}

@@ -1,0 +1,379 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"sysotel/instruments"
+)
+
+// otlp pushes readings over OTLP/gRPC. The SDK's exporter turns a stamped
+// collection into a request; an interceptor on its connection takes the request
+// into the queue instead of sending it; the sender sends from the queue over
+// the same connection. So a receiver that is slow or away delays nothing but
+// the queue, and TLS, compression and keep-alive stay the exporter's own.
+type otlp struct {
+	*otlpmetricgrpc.Exporter
+	stamp   *stamp
+	queue   Queue
+	every   int // How many readings go into one request.
+	headers metadata.MD
+	timeout time.Duration
+	// options of each call: how it is encoded and compressed.
+	options []grpc.CallOption
+	log     *slog.Logger
+
+	mu       sync.Mutex
+	batch    *collectorpb.ExportMetricsServiceRequest
+	readings int
+	conn     *grpc.ClientConn
+	method   string
+	sent     uint64
+	refused  uint64
+	rejected uint64
+	failing  error
+	since    time.Time
+}
+
+var _ sdkmetric.Exporter = (*otlp)(nil)
+
+// newOTLP makes the destination. Nothing is connected before the first request.
+func newOTLP(c OTLPConfig, stamp *stamp, every int, log *slog.Logger) (*otlp, error) {
+	o := &otlp{stamp: stamp, queue: newRing(), every: every, timeout: c.Timeout, log: log, headers: metadata.MD{}}
+	compressor := encoding.Identity
+	if c.Compression == "gzip" {
+		compressor = gzip.Name
+	}
+	o.options = []grpc.CallOption{grpc.ForceCodecV2(rawRequest{}), grpc.UseCompressor(compressor)}
+	for k, v := range c.Headers {
+		o.headers.Set(k, string(v))
+	}
+	options := []otlpmetricgrpc.Option{
+		otlpmetricgrpc.WithEndpointURL(c.Endpoint),
+		otlpmetricgrpc.WithDialOption(grpc.WithUnaryInterceptor(o.intercept)),
+		otlpmetricgrpc.WithRetry(otlpmetricgrpc.RetryConfig{Enabled: false}),
+		// Headers are attached when a request is sent, so that a queue never
+		// holds a secret; the environment's must not slip in here.
+		otlpmetricgrpc.WithHeaders(map[string]string{}),
+		otlpmetricgrpc.WithTemporalitySelector(func(sdkmetric.InstrumentKind) metricdata.Temporality {
+			return metricdata.CumulativeTemporality // Differences are made from stamped points.
+		}),
+	}
+	if isTLS(c.Endpoint) {
+		config, err := c.TLS.client()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, otlpmetricgrpc.WithTLSCredentials(credentials.NewTLS(config)))
+	} else {
+		options = append(options, otlpmetricgrpc.WithInsecure())
+	}
+	exporter, err := otlpmetricgrpc.New(context.Background(), options...)
+	if err != nil {
+		return nil, fmt.Errorf("otlp.endpoint: %w", err)
+	}
+	o.Exporter = exporter
+	return o, nil
+}
+
+// client builds the TLS configuration of the push.
+func (c TLSConfig) client() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName, InsecureSkipVerify: c.InsecureSkipVerify}
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("otlp.tls.ca: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("otlp.tls.ca: %s holds no certificate in PEM form", c.CA)
+		}
+	}
+	if c.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("otlp.tls.cert: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// Export stamps a collection and passes it on; it reaches intercept. An empty
+// collection (each reading was taken before) goes no further.
+func (o *otlp) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
+	o.stamp.apply(rm)
+	if len(rm.ScopeMetrics) == 0 {
+		return nil
+	}
+	return o.Exporter.Export(ctx, rm)
+}
+
+// direct marks the context of a request that the sender sends.
+type direct struct{}
+
+// intercept takes the exporter's requests into the queue and lets the sender's pass.
+func (o *otlp) intercept(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	if ctx.Value(direct{}) != nil {
+		return invoke(ctx, method, request, reply, conn, options...)
+	}
+	r, ok := request.(*collectorpb.ExportMetricsServiceRequest)
+	if !ok {
+		return fmt.Errorf("unexpected request %T", request)
+	}
+	markEnded(r)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.conn, o.method = conn, method
+	if o.batch == nil {
+		o.batch = r
+	} else {
+		o.batch.ResourceMetrics = append(o.batch.ResourceMetrics, r.ResourceMetrics...)
+	}
+	if o.readings++; o.readings < o.every {
+		return nil
+	}
+	return o.enqueue()
+}
+
+// enqueue puts the batch into the queue; o.mu is held.
+func (o *otlp) enqueue() error {
+	if o.batch == nil {
+		return nil
+	}
+	bytes, err := proto.Marshal(o.batch)
+	o.batch, o.readings = nil, 0
+	if err != nil {
+		return fmt.Errorf("encode otlp request: %w", err)
+	}
+	o.queue.Push(bytes)
+	return nil
+}
+
+// markEnded turns the points that say that a series has ended into what OTLP
+// has for it: a point without a recorded value.
+func markEnded(r *collectorpb.ExportMetricsServiceRequest) {
+	mark := func(points []*metricspb.NumberDataPoint) {
+		for _, p := range points {
+			if p.StartTimeUnixNano == uint64(vanished.UnixNano()) {
+				p.StartTimeUnixNano, p.Value = 0, nil
+				p.Flags = uint32(metricspb.DataPointFlags_DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK)
+			}
+		}
+	}
+	for _, rm := range r.ResourceMetrics {
+		for _, sm := range rm.ScopeMetrics {
+			for _, m := range sm.Metrics {
+				mark(m.GetGauge().GetDataPoints())
+				mark(m.GetSum().GetDataPoints())
+			}
+		}
+	}
+}
+
+// Bounds of the wait before a request is tried again.
+const (
+	firstWait = time.Second
+	lastWait  = 30 * time.Second
+)
+
+// send sends from the queue, oldest first, until the context ends.
+func (o *otlp) send(ctx context.Context) {
+	wait := firstWait
+	for {
+		delay, err := o.sendOldest(ctx)
+		switch {
+		case errors.Is(err, errEmpty):
+			select {
+			case <-ctx.Done():
+				return
+			case <-o.queue.Pushed():
+			}
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			// The jitter keeps many agents from coming back all at once.
+			pause := max(delay, wait/2+rand.N(wait/2))
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			wait = min(2*wait, lastWait)
+		default:
+			wait = firstWait
+		}
+	}
+}
+
+var errEmpty = errors.New("the queue is empty")
+
+// sendOldest sends one request. An error means that it should be tried again,
+// after the delay where the receiver asked for one.
+func (o *otlp) sendOldest(ctx context.Context) (time.Duration, error) {
+	request, number, ok := o.queue.Oldest()
+	if !ok {
+		return 0, errEmpty
+	}
+	o.mu.Lock()
+	conn, method := o.conn, o.method
+	o.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, direct{}, true), o.timeout)
+	defer cancel()
+	var answer collectorpb.ExportMetricsServiceResponse
+	err := conn.Invoke(metadata.NewOutgoingContext(ctx, o.headers), method, request, &answer, o.options...)
+	if err == nil {
+		o.queue.Done(number)
+		o.answered(&answer)
+		return 0, nil
+	}
+	again, delay := retryable(err)
+	if !again {
+		o.queue.Done(number)
+	}
+	o.failed(err, !again)
+	if !again {
+		return 0, nil
+	}
+	return delay, err
+}
+
+// answered notes that the receiver took a request, maybe not all of it.
+func (o *otlp) answered(a *collectorpb.ExportMetricsServiceResponse) {
+	partial := a.GetPartialSuccess()
+	o.mu.Lock()
+	o.sent++
+	firstRefusal := o.rejected == 0 && partial.GetRejectedDataPoints() > 0
+	o.rejected += uint64(max(partial.GetRejectedDataPoints(), 0))
+	back := o.failing != nil
+	o.failing = nil
+	o.mu.Unlock()
+	if back {
+		o.log.Info("the receiver is back")
+	}
+	if firstRefusal {
+		o.log.Warn("the receiver refused points", "points", partial.GetRejectedDataPoints(), "reason", partial.GetErrorMessage())
+	}
+}
+
+// failed notes that a request was not taken; lost says that it will not be tried again.
+func (o *otlp) failed(err error, lost bool) {
+	o.mu.Lock()
+	first := o.failing == nil || lost && o.refused == 0
+	if o.failing == nil {
+		o.since = time.Now()
+	}
+	o.failing = err
+	if lost {
+		o.refused++
+	}
+	o.mu.Unlock()
+	switch {
+	case first && lost:
+		o.log.Error("the receiver refuses requests; they are dropped and counted", "err", err)
+	case first:
+		o.log.Warn("the receiver does not take requests; they wait in the queue", "err", err)
+	}
+}
+
+// retryable tells whether the OTLP specification has a failed request tried
+// again, and how long the receiver asks to wait.
+func retryable(err error) (bool, time.Duration) {
+	s := status.Convert(err)
+	var delay time.Duration
+	asked := false
+	for _, d := range s.Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok {
+			delay, asked = info.GetRetryDelay().AsDuration(), true
+		}
+	}
+	switch s.Code() {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss:
+		return true, delay
+	case codes.ResourceExhausted:
+		return asked, delay
+	}
+	return false, 0
+}
+
+// flush sends what is left, once each, until the context ends.
+func (o *otlp) flush(ctx context.Context) error {
+	o.mu.Lock()
+	err := o.enqueue()
+	o.mu.Unlock()
+	for err == nil && ctx.Err() == nil {
+		_, err = o.sendOldest(ctx)
+	}
+	waiting, _ := o.queue.Stats()
+	if errors.Is(err, errEmpty) || waiting == 0 {
+		return nil
+	}
+	return fmt.Errorf("otlp: %d requests could not be sent before the end: %w", waiting, errors.Join(err, ctx.Err()))
+}
+
+// stats tells how the queue fares.
+func (o *otlp) stats() instruments.QueueStats {
+	waiting, dropped := o.queue.Stats()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return instruments.QueueStats{Destination: "otlp", Waiting: waiting, Sent: o.sent, Dropped: dropped + o.refused, Rejected: o.rejected}
+}
+
+// health tells whether requests are taken.
+func (o *otlp) health() Part {
+	waiting, dropped := o.queue.Stats()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failing == nil {
+		return Part{Name: "otlp", Status: "ok"}
+	}
+	return Part{
+		Name: "otlp", Status: "degraded", Since: o.since,
+		Reason: fmt.Sprintf("%s; %d requests wait, %d were dropped", status.Convert(o.failing).Message(), waiting, dropped+o.refused),
+	}
+}
+
+// rawRequest is the codec of requests that are encoded already.
+type rawRequest struct{}
+
+// Name is the content subtype: the bytes are protobuf.
+func (rawRequest) Name() string { return "proto" }
+
+// Marshal passes the bytes on.
+func (rawRequest) Marshal(v any) (mem.BufferSlice, error) {
+	b, ok := v.([]byte)
+	if !ok {
+		return nil, fmt.Errorf("unexpected request %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+}
+
+// Unmarshal decodes the answer.
+func (rawRequest) Unmarshal(data mem.BufferSlice, v any) error {
+	return proto.Unmarshal(data.Materialize(), v.(proto.Message))
+}
