@@ -82,20 +82,39 @@ service:
 	}
 }
 
-// TestCollectorHasItsComponents compares the built program with the components
-// that the configurations of the stack use.
+// TestCollectorHasItsComponents validates a configuration that uses every
+// component of the manifest. The subcommand components would be shorter, but in
+// 0.149.0 it leaves out the exporter otlp_http.
 func TestCollectorHasItsComponents(t *testing.T) {
-	output, err := Command(t, "otelcol", "components").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	for _, name := range []string{
-		"otlp", "memory_limiter", "resource", "routing", "otlp_http", "debug",
-		"file_storage", "health_check", "pprof",
-	} {
-		if !strings.Contains(string(output), "- name: "+name+"\n") {
-			t.Errorf("no component %s in\n%s", name, output)
-		}
+	folder := t.TempDir()
+	file := filepath.Join(folder, "collector.yaml")
+	write(t, file, `
+extensions:
+  health_check: {}
+  pprof: {}
+  file_storage: {directory: "${env:FOLDER}"}
+receivers:
+  otlp: {protocols: {grpc: {}, http: {}}}
+processors:
+  memory_limiter: {check_interval: 1s, limit_mib: 200}
+  resource: {attributes: [{key: tier, action: delete}]}
+connectors:
+  routing:
+    default_pipelines: [metrics/out]
+    table: [{context: resource, condition: 'attributes["tier"] == "1m"', pipelines: [metrics/out]}]
+exporters:
+  otlp_http: {endpoint: "http://127.0.0.1:1", sending_queue: {storage: file_storage}}
+  debug: {}
+service:
+  extensions: [health_check, pprof, file_storage]
+  pipelines:
+    metrics/in: {receivers: [otlp], processors: [memory_limiter], exporters: [routing]}
+    metrics/out: {receivers: [routing], processors: [resource], exporters: [otlp_http, debug]}
+`)
+	cmd := Command(t, "otelcol", "validate", "--config=file:"+file, "--config=yaml:service::telemetry::metrics::level: none")
+	cmd.Env = append(cmd.Environ(), "FOLDER="+folder)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("otelcol validate: %v\n%s", err, output)
 	}
 	version, err := Command(t, "otelcol", "--version").CombinedOutput()
 	if err != nil || strings.TrimSpace(string(version)) != "otelcol-tiers version 0.149.0" {
