@@ -17,6 +17,9 @@ import (
 type Host struct {
 	// root is where the machine's file tree is: "/", or "/host" in a container.
 	root string
+	// own is the file tree of the agent itself, which is another one than the
+	// machine's in a container: its limits are told there.
+	own *Host
 	// Now is the clock, with its monotonic part.
 	Now func() time.Time
 	// statfs stands for statfs(2); the path is below root.
@@ -36,7 +39,7 @@ type Host struct {
 
 // NewHost opens the machine whose file tree is at root ("/" for this machine).
 func NewHost(root string) *Host {
-	h := &Host{root: filepath.Clean(root), Now: time.Now, statfs: statfs}
+	h := &Host{root: filepath.Clean(root), own: &Host{root: "/"}, Now: time.Now, statfs: statfs}
 	h.ownNetwork = h.sharesNetwork()
 	h.statFile = h.open("proc/stat")
 	h.statm = (&Host{root: "/"}).open("proc/self/statm")
