@@ -113,3 +113,6 @@ func (h *Host) Self() OwnCost {
 	}
 	return c
 }
+
+// linux tells whether the machine's numbers come from /proc.
+const linux = true

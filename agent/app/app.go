@@ -1,0 +1,256 @@
+// Package app wires the whole agent: New builds every part or rolls back, Start
+// begins, Stop ends in reverse order within a bound, Addr tells where it
+// answers. It is the only package that knows all the others, and the only one
+// that starts long-lived goroutines; signals and exit codes are main's.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel"
+
+	"sysotel/agent/config"
+	"sysotel/agent/pipeline"
+	"sysotel/api"
+	"sysotel/instruments"
+)
+
+// Options are what New needs.
+type Options struct {
+	Config  config.Config
+	Version string
+	// Log is used in place of the configured log; tests set it.
+	Log *slog.Logger
+}
+
+// App is one running agent.
+type App struct {
+	config   config.Config
+	log      *slog.Logger
+	level    *slog.LevelVar
+	pipeline *pipeline.Pipeline
+	server   *api.Server
+	scrape   *api.Server
+	closers  []func() error
+
+	mu      sync.Mutex
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	failed  chan error
+	stopped bool
+}
+
+// SocketName is the agent's Unix socket in its data directory; whoever may open
+// it is the agent's administrator.
+const SocketName = "sysotel.sock"
+
+// stopLimit bounds Stop.
+const stopLimit = 5 * time.Second
+
+// New builds the agent from a valid configuration and binds its addresses. On
+// an error nothing is left behind.
+func New(o Options) (_ *App, err error) {
+	a := &App{config: o.Config, failed: make(chan error, 3)}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if err := a.openLog(o); err != nil {
+		return nil, err
+	}
+	unlock, err := lockDirectory(o.Config.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, unlock)
+
+	root := o.Config.Instruments.Host.Root
+	if root == "" {
+		root = instruments.DetectRoot()
+	}
+	host := instruments.NewHost(root)
+	if err := host.Check(); err != nil {
+		return nil, err
+	}
+	name := o.Config.Instruments.Host.Name
+	if name == "" {
+		name = host.Name()
+	}
+	// The SDK reports what it meets through one global handler.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { a.log.Warn("opentelemetry", "err", err) }))
+	a.pipeline, err = pipeline.New(pipeline.Options{
+		Config: o.Config.Pipeline, Measured: o.Config.Instruments, Host: host,
+		HostName: name, Version: o.Version, Log: a.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := a.listen(o, host, name); err != nil {
+		return nil, err
+	}
+	a.log.Info("sysotel", "version", o.Version, "host", name, "root", root, "api", "http://"+a.Addr().String(), "data", o.Config.DataDir)
+	return a, nil
+}
+
+// listen binds the API and the scrape page.
+func (a *App) listen(o Options, host *instruments.Host, name string) error {
+	var err error
+	a.server, err = api.New(api.Options{
+		Config: o.Config.API.HTTP, Machine: a.pipeline, Health: a.health,
+		Hostname: name, Version: o.Version, Log: a.log, Page: a.pipeline.Page,
+		Socket: filepath.Join(o.Config.DataDir, SocketName),
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.server.Listen(); err != nil {
+		return taken(err, host, o.Config.API.HTTP.Listen, "http.listen")
+	}
+	a.closers = append(a.closers, a.server.Close)
+	if o.Config.Pipeline.Prometheus.Listen == "" {
+		return nil
+	}
+	a.scrape = api.NewPage(api.PageOptions{Listen: o.Config.Pipeline.Prometheus.Listen, Page: a.pipeline.Page, Log: a.log})
+	err = a.scrape.Listen()
+	switch {
+	case err == nil:
+		a.closers = append(a.closers, a.scrape.Close)
+		return nil
+	case o.Config.Where("prometheus.listen") == "" && isTaken(err):
+		// node_exporter lives on 9100, and its users are our future users.
+		a.log.Warn("the Prometheus page is not on its own port, which is taken; it is under /metrics of the API",
+			"err", taken(err, host, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen"), "page", "http://"+a.Addr().String()+"/metrics")
+		a.scrape = nil
+		return nil
+	}
+	return taken(err, host, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen")
+}
+
+// taken names the port, the option and, where it can be known, who holds it.
+func taken(err error, host *instruments.Host, address, option string) error {
+	if !isTaken(err) {
+		return fmt.Errorf("%s: %w", option, err)
+	}
+	_, port, _ := net.SplitHostPort(address)
+	holder := "another program"
+	if who := host.PortHolder(port); who != "" {
+		holder = who
+	}
+	flag := "--" + strings.ReplaceAll(option, "_", "-")
+	return fmt.Errorf("%s: port %s is taken by %s; choose another with %s HOST:PORT", option, port, holder, flag)
+}
+
+// Start begins to measure and to answer. It returns at once.
+func (a *App) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	a.mu.Lock()
+	a.cancel = cancel
+	a.mu.Unlock()
+	a.run(ctx, "pipeline", a.pipeline.Run)
+	a.run(ctx, "api", a.server.Run)
+	if a.scrape != nil {
+		a.run(ctx, "prometheus page", a.scrape.Run)
+	}
+}
+
+func (a *App) run(ctx context.Context, name string, f func(context.Context) error) {
+	a.running.Go(func() {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			a.failed <- fmt.Errorf("%s: %w", name, err)
+		}
+	})
+}
+
+// Failed delivers the error of a part that ended by itself.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Stop sends what is queued and ends every part, within 5 seconds in all. A
+// second call does nothing.
+func (a *App) Stop() error {
+	a.mu.Lock()
+	if a.stopped {
+		a.mu.Unlock()
+		return nil
+	}
+	a.stopped = true
+	cancel := a.cancel
+	a.mu.Unlock()
+
+	ctx, done := context.WithTimeout(context.Background(), stopLimit)
+	defer done()
+	if cancel != nil {
+		cancel()
+	}
+	ended := make(chan struct{})
+	go func() { a.running.Wait(); close(ended) }()
+	var err error
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		err = errors.New("a part did not end in time")
+	}
+	err = errors.Join(err, a.pipeline.Shutdown(ctx), a.close())
+	a.log.Info("stopped")
+	return err
+}
+
+// close undoes what New did, in reverse order.
+func (a *App) close() error {
+	var errs []error
+	for _, c := range slices.Backward(a.closers) {
+		errs = append(errs, c())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+// Addr is where the API answers.
+func (a *App) Addr() net.Addr { return a.server.Addr() }
+
+// ScrapeAddr is where the Prometheus page is, nil where it has no port of its own.
+func (a *App) ScrapeAddr() net.Addr {
+	if a.scrape == nil {
+		return nil
+	}
+	return a.scrape.Addr()
+}
+
+// health translates the pipeline's parts for the API.
+func (a *App) health() []api.Part {
+	var parts []api.Part
+	for _, p := range a.pipeline.Health() {
+		parts = append(parts, api.Part{Name: p.Name, Status: api.Status(p.Status), Reason: p.Reason, Since: p.Since})
+	}
+	return parts
+}
+
+// reloadable are the options that Reload can change.
+var reloadable = []string{"log.level", "instruments.", "processes.", "custom."}
+
+// Reload applies a new, valid configuration as far as a running agent can and
+// returns the options that need a restart.
+func (a *App) Reload(c config.Config) (restart []string) {
+	changed := config.Diff(a.config, c)
+	for _, path := range changed {
+		if !slices.ContainsFunc(reloadable, func(p string) bool { return strings.HasPrefix(path, p) }) {
+			restart = append(restart, path)
+		}
+	}
+	a.level.Set(level(c.Log.Level))
+	measured := a.config.Instruments
+	measured.Families, measured.Processes, measured.Custom = c.Instruments.Families, c.Instruments.Processes, c.Instruments.Custom
+	a.pipeline.Reconfigure(measured)
+	a.config.Instruments, a.config.Log.Level = measured, c.Log.Level
+	a.log.Info("configuration reloaded", "changed", changed, "needs_restart", restart)
+	return restart
+}

@@ -1,0 +1,22 @@
+//go:build unix
+
+package app
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockFile takes the lock without waiting.
+func lockFile(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return errLocked
+	}
+	return err
+}
+
+// isTaken tells whether an address could not be bound because it is in use.
+func isTaken(err error) bool { return errors.Is(err, unix.EADDRINUSE) }

@@ -1,0 +1,49 @@
+package app
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"gopkg.in/natefinch/lumberjack.v2"
+)
+
+// openLog opens the configured log. Both forms quote what is not plain text, so
+// that a process name cannot forge a line or move a terminal's cursor.
+func (a *App) openLog(o Options) error {
+	c := o.Config.Log
+	a.level = new(slog.LevelVar)
+	a.level.Set(level(c.Level))
+	if o.Log != nil {
+		a.log = o.Log
+		return nil
+	}
+	var out io.Writer = os.Stderr
+	if c.File != "" {
+		// lumberjack would hide a directory that cannot be written until the first line.
+		f, err := os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		if err != nil {
+			return err
+		}
+		_ = f.Close()
+		rotated := &lumberjack.Logger{Filename: c.File, MaxSize: 10, MaxBackups: 5, Compress: true}
+		a.closers = append(a.closers, rotated.Close)
+		out = rotated
+	}
+	options := &slog.HandlerOptions{Level: a.level}
+	if c.Format == "json" {
+		a.log = slog.New(slog.NewJSONHandler(out, options))
+	} else {
+		a.log = slog.New(slog.NewTextHandler(out, options))
+	}
+	return nil
+}
+
+// level is the slog level of a configured word.
+func level(word string) slog.Level {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(word)); err != nil {
+		return slog.LevelInfo // Validate has refused every other word.
+	}
+	return l
+}

@@ -1,0 +1,44 @@
+// Command sysotel measures one machine's resources; see package command for
+// its command line and package app for the agent.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"sysotel/agent/command"
+)
+
+// version is set by the linker, see the Makefile.
+var version = "development"
+
+func main() {
+	beModest()
+	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	code := command.Main(command.Call{
+		Args: os.Args[1:], Env: os.Environ(), Out: os.Stdout, Err: os.Stderr,
+		Version: version, Stop: stop, Reload: reload,
+	})
+	cancel()
+	os.Exit(code)
+}
+
+// beModest keeps the agent a polite guest: two processors are enough for it,
+// and a soft memory limit has the collector work before the memory is gone.
+// GOMAXPROCS and GOMEMLIMIT win.
+func beModest() {
+	const memory = 256 << 20
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(min(2, runtime.NumCPU()))
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memory)
+	}
+}
