@@ -26,8 +26,9 @@ func lock(path string) (unlock func(), err error) {
 }
 
 // ownGroup makes the process leader of a group of its own, so that it can be
-// ended with all its children, and a child that does not outlive the test: when
-// a test runs into its time limit, no cleanup is run.
+// ended with all its children. The process, though not its children, is also
+// killed when this process ends in whatever way: a test that runs into its time
+// limit runs no cleanup.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
