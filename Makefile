@@ -1,0 +1,60 @@
+# What can be done here; `make` alone prints it.
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+PROGRAMS := go run ./otel-collector/programs/build
+GO_FILES := $(shell find agent api instruments otel-collector -name '*.go' -not -name '*_test.go') go.mod go.sum
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: bin/sysotel ## build what is missing and run the agent with its defaults
+	bin/sysotel run
+
+build: bin/sysotel ## build bin/sysotel
+
+bin/sysotel: $(GO_FILES) $(shell find agent api instruments -type f -not -name '*.go' -not -path '*/testdata/*')
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./agent
+
+test: bin/sysotel ## run everything that must pass, real programs included
+	@$(PROGRAMS) otelcol prometheus promtool >/dev/null
+	go vet ./...
+	@for target in linux/arm64 darwin/arm64 windows/amd64; do \
+		echo "build for $$target"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./agent || exit 1; \
+	done
+	go test -timeout 20m ./...
+
+race: ## run the tests with the race detector
+	go test -race -timeout 20m ./...
+
+soak: bin/sysotel ## run the long forms of the tests: ten minutes and more
+	@$(PROGRAMS) otelcol prometheus promtool >/dev/null
+	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'Soak|Truth' -v ./agent/...
+
+bench: bin/sysotel ## measure what the agent costs, beside the bare reading of the same files
+	go test -run '^$$' -bench . -benchmem ./instruments ./agent/pipeline ./api
+	go test -count=1 -timeout 30m -run TestCost -v ./agent/bench
+
+fuzz: ## fuzz every parser for 30 seconds each
+	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
+		for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
+			go test -run '^$$' -fuzz "^$$t$$" -fuzztime 30s ./$$(dirname $$f) || exit 1; \
+		done; \
+	done
+
+golden: ## rewrite every generated document and golden file
+	go test ./... -update
+
+fmt: ## format the code
+	$$($(PROGRAMS) golangci-lint) fmt
+
+lint: ## check style and policy
+	$$($(PROGRAMS) golangci-lint) run
+
+cover: ## write coverage.out and print the coverage of each package
+	go test -timeout 20m -coverprofile coverage.out ./...
+	go tool cover -func coverage.out | tail -1
+
+.PHONY: help run build test race soak bench fuzz golden fmt lint cover
