@@ -1,0 +1,247 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// allowed is which of our packages may import which others of ours, and why.
+// It is a statement of policy: change the code to fit the table, or the policy
+// and the table together.
+var allowed = map[string]map[string]string{
+	"instruments": {},
+	"agent/pipeline": {
+		"instruments": "it takes readings from there to the SDK",
+	},
+	"api": {
+		"instruments": "the documents are made from typed readings",
+	},
+	"agent/config": {
+		"instruments":    "one struct made of each package's own Config",
+		"agent/pipeline": "one struct made of each package's own Config",
+		"api":            "one struct made of each package's own Config",
+	},
+	"agent/app": {
+		"instruments":    "it wires everything",
+		"agent/pipeline": "it wires everything",
+		"agent/config":   "it wires everything",
+		"api":            "it wires everything",
+	},
+	"agent/command": {
+		"agent/app":    "run starts the agent",
+		"agent/config": "every command reads the configuration",
+		"api":          "health and top decode its answers",
+	},
+	"agent":                         {"agent/command": "main has the command line only"},
+	"otel-collector/programs":       {},
+	"otel-collector/programs/build": {"otel-collector/programs": "its door for the Makefile"},
+}
+
+// onlyIn is which foreign modules are kept behind one door, and why.
+var onlyIn = []struct{ module, where, why string }{
+	{"github.com/shirou/gopsutil", "instruments", "gopsutil is frozen at v3; behind one door its successor is one change"},
+	{"go.opentelemetry.io/otel/sdk", "agent/pipeline", "everything else hands readings on and need not know how they are exported"},
+	{"go.opentelemetry.io/otel/exporters", "agent/pipeline", "destinations live there"},
+	{"github.com/danielgtaylor/huma", "api", "the REST framework is the API's own business"},
+	{"github.com/prometheus/client_golang", "agent/pipeline", "the scrape page is a destination"},
+	{"google.golang.org/grpc", "agent/pipeline", "the push is a destination"},
+	{"os/exec", "instruments", "only custom commands start programs; a monitor must not"},
+}
+
+// sources are our Go files without tests, by folder.
+func sources(t *testing.T) map[string][]*ast.File {
+	t.Helper()
+	found := map[string][]*ast.File{}
+	walk(t, ".go", func(path string) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", path), nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		found[dir] = append(found[dir], file)
+	})
+	return found
+}
+
+// walk calls f with each of our files of the given ending, from the root.
+func walk(t *testing.T, ending string, f func(path string)) {
+	t.Helper()
+	for _, top := range []string{"agent", "api", "instruments", "otel-collector", "dashboards"} {
+		err := filepath.WalkDir(filepath.Join("..", top), func(path string, d os.DirEntry, err error) error {
+			if err != nil {
+				if os.IsNotExist(err) {
+					return nil
+				}
+				return err
+			}
+			if d.IsDir() && (d.Name() == "testdata" || d.Name() == "node_modules") {
+				return filepath.SkipDir
+			}
+			if strings.HasSuffix(path, ending) {
+				f(strings.TrimPrefix(filepath.ToSlash(path), "../"))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestImports(t *testing.T) {
+	for dir, files := range sources(t) {
+		table, known := allowed[dir]
+		if !known {
+			t.Errorf("package %s is not in the table of allowed imports", dir)
+		}
+		for _, file := range files {
+			for _, i := range file.Imports {
+				path, _ := strconv.Unquote(i.Path.Value)
+				if ours, ok := strings.CutPrefix(path, "sysotel/"); ok {
+					if _, fine := table[ours]; !fine {
+						t.Errorf("%s imports %s, which the table does not allow", dir, ours)
+					}
+				}
+				for _, door := range onlyIn {
+					if strings.HasPrefix(path, door.module) && dir != door.where && !strings.HasPrefix(dir, "otel-collector") {
+						t.Errorf("%s imports %s, which is allowed in %s only: %s", dir, path, door.where, door.why)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestTableIsAlive fails when the policy speaks of what is gone.
+func TestTableIsAlive(t *testing.T) {
+	found := sources(t)
+	imported := func(dir, prefix string) bool {
+		return slices.ContainsFunc(found[dir], func(f *ast.File) bool {
+			return slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool {
+				path, _ := strconv.Unquote(i.Path.Value)
+				return strings.HasPrefix(path, prefix)
+			})
+		})
+	}
+	for dir, table := range allowed {
+		if len(found[dir]) == 0 {
+			t.Errorf("the table names package %s, which is gone", dir)
+		}
+		for other := range table {
+			if !imported(dir, "sysotel/"+other) {
+				t.Errorf("the table lets %s import %s, which it does not need", dir, other)
+			}
+		}
+	}
+	for _, door := range onlyIn {
+		if !imported(door.where, door.module) {
+			t.Errorf("%s is kept in %s, which does not import it", door.module, door.where)
+		}
+	}
+}
+
+func TestPackageComments(t *testing.T) {
+	for dir, files := range sources(t) {
+		n := 0
+		for _, f := range files {
+			if f.Doc != nil {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("package %s has %d package comments, it needs one", dir, n)
+		}
+	}
+}
+
+func TestMainIsThin(t *testing.T) {
+	text, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n >= 80 {
+		t.Errorf("main.go has %d lines; what is more than the command line, signals and the exit code belongs elsewhere", n)
+	}
+}
+
+func TestNames(t *testing.T) {
+	empty := regexp.MustCompile(`(^|[/_])(util|utils|common|helper|helpers|base|misc|manager|types|data)(_test)?(\.go|/|$)`)
+	walk(t, ".go", func(path string) {
+		if empty.MatchString(path) {
+			t.Errorf("%s: the name says nothing; name what is inside", path)
+		}
+	})
+}
+
+// TestNoSleep: a test that sleeps is slow on a fast machine and wrong on a slow
+// one. In the bubble of testing/synctest sleeping costs nothing.
+func TestNoSleep(t *testing.T) {
+	sleep := "time." + "Sleep("
+	walk(t, "_test.go", func(path string) {
+		text, err := os.ReadFile(filepath.Join("..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), sleep) && !strings.Contains(string(text), `"testing/synctest"`) {
+			t.Errorf("%s sleeps; wait for an event, or use testing/synctest", path)
+		}
+	})
+}
+
+// TestTopLevel: what stands at the top was fixed by the user.
+func TestTopLevel(t *testing.T) {
+	listed, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files").Output()
+	if err != nil {
+		t.Fatalf("list the files: %v", err)
+	}
+	fixed := []string{
+		"agent", "instruments", "api", "otel-collector", "dashboards",
+		"go.mod", "go.sum", "Makefile", "README.md", "docker-compose.yml", "LICENSE",
+	}
+	for path := range strings.Lines(string(listed)) {
+		top, _, _ := strings.Cut(strings.TrimSpace(path), "/")
+		if !strings.HasPrefix(top, ".") && !slices.Contains(fixed, top) {
+			t.Errorf("%s stands at the top level, where only %v and dot-files may", top, fixed)
+		}
+	}
+}
+
+func TestModule(t *testing.T) {
+	text, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "replace ") {
+		t.Error("go.mod replaces a module; then `go install` fails for everybody else")
+	}
+}
+
+// TestDocumentsNameWhatExists: a document that names a file that is gone
+// misleads. Paths stand in back-quotes.
+func TestDocumentsNameWhatExists(t *testing.T) {
+	quoted := regexp.MustCompile("`((?:agent|api|instruments|otel-collector|dashboards|\\.ci|\\.github)(?:/[A-Za-z0-9_.*<>-]+)+)`")
+	for _, document := range []string{"../README.md"} {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range quoted.FindAllStringSubmatch(string(text), -1) {
+			path := regexp.MustCompile(`<[^>]*>`).ReplaceAllString(m[1], "*")
+			if found, err := filepath.Glob(filepath.Join("..", path)); err != nil || len(found) == 0 {
+				t.Errorf("%s names %s, which does not exist", document, m[1])
+			}
+		}
+	}
+}
