@@ -1,0 +1,92 @@
+package instruments
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// The most that one source of custom metrics may give: some fifty times what
+// node_exporter prints, far below what would hurt the agent.
+const (
+	maxCustomBytes  = 1 << 20
+	maxCustomSeries = 10_000
+)
+
+// maxCustomErrors bounds the mistakes that one source is told of at once.
+const maxCustomErrors = 10
+
+// reservedNames begin the names of our own metrics on the scrape page.
+var reservedNames = []string{"system_", "process_", "sysotel_", "node_", "target_info"}
+
+// parseExposition reads the Prometheus text format. A mistake of format costs
+// all metrics of the source, a metric that we cannot carry only itself.
+func parseExposition(text []byte) ([]*dto.MetricFamily, []error) {
+	if len(text) > maxCustomBytes {
+		return nil, []error{fmt.Errorf("is larger than %d bytes", maxCustomBytes)}
+	}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	parsed, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		var at expfmt.ParseError
+		if errors.As(err, &at) {
+			err = fmt.Errorf("line %d: %s", at.Line, at.Msg)
+		}
+		return nil, []error{err}
+	}
+	series := 0
+	names := make([]string, 0, len(parsed))
+	for name, f := range parsed {
+		names = append(names, name)
+		for _, m := range f.Metric {
+			series += 1 + len(m.GetHistogram().GetBucket()) + len(m.GetSummary().GetQuantile())
+		}
+	}
+	if series > maxCustomSeries {
+		return nil, []error{fmt.Errorf("has %d series, at most %d are possible", series, maxCustomSeries)}
+	}
+	slices.Sort(names)
+	var families []*dto.MetricFamily
+	var errs []error
+	for _, name := range names {
+		if err := checkCustom(parsed[name]); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		families = append(families, parsed[name])
+	}
+	if more := len(errs) - maxCustomErrors; more > 0 {
+		errs = append(errs[:maxCustomErrors], fmt.Errorf("and %d more mistakes", more))
+	}
+	return families, errs
+}
+
+// checkCustom refuses a family that would disturb ours on its way out.
+func checkCustom(f *dto.MetricFamily) error {
+	name := f.GetName()
+	for _, reserved := range reservedNames {
+		if strings.HasPrefix(strings.TrimLeft(name, "_"), reserved) {
+			return fmt.Errorf("metric %s: names that begin with %s are the agent's own", name, reserved)
+		}
+	}
+	if f.GetType() == dto.MetricType_GAUGE_HISTOGRAM {
+		return fmt.Errorf("metric %s: OpenTelemetry has no histograms of gauges", name)
+	}
+	for _, m := range f.Metric {
+		if m.TimestampMs != nil {
+			return fmt.Errorf("metric %s: has a time stamp of its own, but all metrics carry the time at which they are read", name)
+		}
+		for _, l := range m.Label {
+			if l.GetName() == "host_name" || strings.HasPrefix(l.GetName(), "__") {
+				return fmt.Errorf("metric %s: the label %s is the agent's own", name, l.GetName())
+			}
+		}
+	}
+	return nil
+}
