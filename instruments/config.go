@@ -2,7 +2,7 @@ package instruments
 
 import (
 	"fmt"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +13,7 @@ import (
 type Config struct {
 	Host        HostConfig      `yaml:"host" help:"The machine that is measured."`
 	Conventions Conventions     `yaml:"conventions" enum:"hostmetrics|semconv|both" help:"Names that metrics and attributes go by: those of the Collector's host metrics receiver, those of the OpenTelemetry semantic conventions, or both."`
-	Families    Families        `yaml:"instruments" key:"family" help:"The families of metrics, each one part of the machine."`
+	Families    Families        `yaml:"instruments" entry:"family" help:"The families of metrics, each one part of the machine."`
 	Processes   ProcessesConfig `yaml:"processes" help:"The process table."`
 	Custom      CustomConfig    `yaml:"custom" help:"Metrics of your own in the Prometheus text format."`
 }
@@ -34,8 +34,8 @@ type FamilyConfig struct {
 	Interval time.Duration `yaml:"interval" help:"Time between two readings of the family, a multiple of sampling.interval; 0s is sampling.interval itself."`
 	Timeout  time.Duration `yaml:"timeout" help:"Time after which a reading is given up; the tick then shows a gap."`
 	Retries  int           `yaml:"retries" help:"How often a failed reading is tried again within its tick, 0 to 5."`
-	Include  []string      `yaml:"include" help:"Patterns of what to measure: exactly what they match, in place of the built-in choice. * is any run of characters, ? is one; device:, mountpoint: or type: before a pattern names what it is compared with."`
-	Exclude  []string      `yaml:"exclude" help:"Patterns of what to leave out; they win over include."`
+	Include  []string      `yaml:"include" help:"Of disk, filesystem and network: patterns of what to measure, exactly what they match in place of the built-in choice. * is any run of characters, ? is one; device:, mountpoint: or type: before a pattern names what it is compared with. In the file a pattern that begins with * stands in quotes."`
+	Exclude  []string      `yaml:"exclude" help:"Of disk, filesystem and network: patterns of what to leave out; they win over include."`
 }
 
 // ProcessesConfig is how much of the process table is told.
@@ -153,7 +153,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	if strings.ContainsFunc(c.Host.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) || len(c.Host.Name) > 255 {
 		wrong("host.name", c.Host.Name, "must be at most 255 characters without line breaks")
 	}
-	if c.Host.Root != "" && !filepath.IsAbs(c.Host.Root) {
+	if c.Host.Root != "" && !path.IsAbs(c.Host.Root) {
 		wrong("host.root", c.Host.Root, "must be an absolute path such as /host, or empty")
 	}
 	for _, d := range FamilyDefaults() {
@@ -180,14 +180,14 @@ func (f FamilyConfig) validate(d FamilyDefault, wrong func(path string, value an
 	validatePatterns(at+"exclude", f.Exclude, d, wrong)
 }
 
-func validatePatterns(path string, patterns []string, d FamilyDefault, wrong func(path string, value any, rule string)) {
+func validatePatterns(at string, patterns []string, d FamilyDefault, wrong func(path string, value any, rule string)) {
 	if len(patterns) > 0 && len(d.Keys) == 0 {
-		wrong(path, strings.Join(patterns, ", "), "the family "+d.Name+" takes no patterns")
+		wrong(at, strings.Join(patterns, ", "), "the family "+d.Name+" takes no patterns")
 		return
 	}
 	for i, p := range patterns {
 		if _, err := parsePattern(p, d.Keys); err != nil {
-			wrong(fmt.Sprintf("%s[%d]", path, i), p, err.Error())
+			wrong(fmt.Sprintf("%s[%d]", at, i), p, err.Error())
 		}
 	}
 }
@@ -207,7 +207,7 @@ func (c CustomConfig) validate(wrong func(path string, value any, rule string)) 
 			wrong(at+"name", command.Name, "another command has this name")
 		}
 		if len(command.Command) == 0 || command.Command[0] == "" {
-			wrong(at+"command", strings.Join(command.Command, " "), "must be a list of the program and its arguments, such as [/usr/local/bin/raid-metrics, --short]")
+			wrong(at+"command", "", "must be a list of the program and its arguments, such as [/usr/local/bin/raid-metrics, --short]")
 		}
 		if !wholeSeconds(command.Interval) {
 			wrong(at+"interval", command.Interval, "must be a whole number of seconds from 1s to 1h")

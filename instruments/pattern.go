@@ -1,6 +1,7 @@
 package instruments
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,12 +36,15 @@ func parsePattern(text string, keys []string) (pattern, error) {
 	if !ok {
 		key, glob = "", text
 	}
+	if ok && len(keys) == 0 {
+		return pattern{}, errors.New("nothing can stand before a colon here")
+	}
 	if ok && !slices.Contains(keys, key) {
 		return pattern{}, fmt.Errorf("%q cannot stand before the colon, only %s can; a name with a colon in it is written %s:%s",
 			key, strings.Join(keys, ", "), keys[0], text)
 	}
 	if glob == "" {
-		return pattern{}, fmt.Errorf("is empty and would match nothing; * matches everything")
+		return pattern{}, errors.New("is empty and would match nothing; * matches everything")
 	}
 	return pattern{key, glob}, nil
 }

@@ -25,7 +25,7 @@ type Config struct {
 	Pipeline    pipeline.Config    `yaml:",inline"`
 	Instruments instruments.Config `yaml:",inline"`
 	API         api.Config         `yaml:",inline"`
-	DataDir     string             `yaml:"data_dir" help:"Directory in which the agent keeps its data; empty takes /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel."`
+	DataDir     string             `yaml:"data_dir" help:"Directory in which the agent keeps its data; empty takes /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel, on Windows %LOCALAPPDATA%\\sysotel."`
 	Log         LogConfig          `yaml:"log" help:"The agent's own log."`
 
 	// origins says where each option that is not a default was set.
@@ -87,7 +87,7 @@ func (c Config) validateTicks(wrong func(path string, value any, rule string)) {
 	}
 	for _, name := range c.Instruments.Families.Names() {
 		family, at := c.Instruments.Families[name], "instruments."+name+"."
-		if family.Interval%tick != 0 {
+		if family.Interval%time.Second == 0 && family.Interval%tick != 0 {
 			wrong(at+"interval", family.Interval, fmt.Sprintf("must be a multiple of sampling.interval, %s", tick))
 		}
 		if longest := max(tick, family.Interval); family.Timeout > longest && family.Timeout <= time.Minute {

@@ -23,20 +23,26 @@ func (d decoder) decode(n *yaml.Node, o option) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	v := o.value
+	kind := o.value.Kind()
 	switch {
-	case v.Kind() == reflect.Struct:
+	case kind == reflect.Struct:
 		d.section(n, o)
-	case isSectionMap(v.Type()):
+		return
+	case isSectionMap(o.value.Type()):
 		d.sectionMap(n, o)
-	case v.Kind() == reflect.Map:
-		d.origins[o.path] = d.where(n)
+		return
+	}
+	d.origins[o.path] = d.where(n)
+	switch {
+	case isNull(n):
+		d.wrong(n, o, "has no value; remove the line to take the default"+map[reflect.Kind]string{
+			reflect.String: `, or write "" for an empty text`, reflect.Slice: ", or write [] for an empty list", reflect.Map: ", or write {} for none",
+		}[kind])
+	case kind == reflect.Map:
 		d.textMap(n, o)
-	case v.Kind() == reflect.Slice:
-		d.origins[o.path] = d.where(n)
+	case kind == reflect.Slice:
 		d.list(n, o)
 	default:
-		d.origins[o.path] = d.where(n)
 		d.scalar(n, o)
 	}
 }
@@ -50,19 +56,16 @@ func (d decoder) section(n *yaml.Node, o option) {
 			d.unknown(line, join(o.path, showName(key)), "option", key, keys(known))
 			return
 		}
-		f := known[i]
-		d.decode(value, option{
-			path: join(o.path, key), help: f.Tag.Get("key"), enum: f.Tag.Get("enum"), value: o.value.FieldByIndex(f.Index),
-		})
+		d.decode(value, known[i].option(o.value, o))
 	})
 }
 
 // sectionMap fills a map whose entries are sections with known names.
 func (d decoder) sectionMap(n *yaml.Node, o option) {
 	known, m := names(o.value), o.value
-	d.mapping(n, o, "must be a section with the names "+strings.Join(known, ", "), func(key string, line, value *yaml.Node) {
+	d.mapping(n, o, "must be a section with an entry for "+strings.Join(known, ", "), func(key string, line, value *yaml.Node) {
 		if !slices.Contains(known, key) {
-			d.unknown(line, join(o.path, showName(key)), "name", key, known)
+			d.unknown(line, join(o.path, showName(key)), o.entry, key, known)
 			return
 		}
 		entry := reflect.New(m.Type().Elem()).Elem()
@@ -85,7 +88,7 @@ func (d decoder) textMap(n *yaml.Node, o option) {
 
 // list fills a list of texts or of structs.
 func (d decoder) list(n *yaml.Node, o option) {
-	if n.Kind != yaml.SequenceNode && !isNull(n) {
+	if n.Kind != yaml.SequenceNode {
 		d.wrong(n, o, "must be a list, such as [a, b]")
 		return
 	}
@@ -104,8 +107,6 @@ func (d decoder) list(n *yaml.Node, o option) {
 func (d decoder) scalar(n *yaml.Node, o option) {
 	kind := o.value.Kind()
 	switch tag := n.ShortTag(); {
-	case isNull(n):
-		d.wrong(n, o, `has no value; remove the line to take the default, or write "" for an empty text`)
 	case n.Kind != yaml.ScalarNode:
 		d.wrong(n, o, "must be a single value")
 	case kind == reflect.String && tag != "!!str" && o.enum == "":
@@ -135,17 +136,20 @@ func (d decoder) mapping(n *yaml.Node, o option, rule string, visit func(key str
 		key, value := n.Content[i], n.Content[i+1]
 		if line, ok := first[key.Value]; ok {
 			d.add(key, join(o.path, showName(key.Value)), "", fmt.Sprintf("is there twice, first on line %d", line))
-			continue
+		} else {
+			first[key.Value] = key.Line
 		}
-		first[key.Value] = key.Line
 		visit(key.Value, key, value)
 	}
 }
 
 // unknown reports a key that is not among the known ones.
 func (d decoder) unknown(n *yaml.Node, path, what, key string, known []string) {
-	d.add(n, path, "", fmt.Sprintf("unknown %s%s allowed here: %s", what,
-		strings.TrimSuffix(didYouMean(key, known), "?")+";", strings.Join(byNearness(key, known), ", ")))
+	hint := didYouMean(key, known)
+	if hint == "" {
+		hint = "."
+	}
+	d.add(n, path, "", fmt.Sprintf("unknown %s%s Allowed here: %s", what, hint, strings.Join(byNearness(key, known), ", ")))
 }
 
 // wrong reports a value that breaks a rule. A secret, and what stands where a

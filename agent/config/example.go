@@ -45,6 +45,14 @@ func Example() []byte {
 	return []byte(b.String())
 }
 
+// meaning is the help text with the words that the option takes.
+func (o option) meaning() string {
+	if o.enum == "" {
+		return o.help
+	}
+	return o.help + " One of " + strings.ReplaceAll(o.enum, "|", ", ") + "."
+}
+
 // writeEntry explains the keys of one entry of a list.
 func writeEntry(b *strings.Builder, indent string, t reflect.Type) {
 	entry := reflect.New(t)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"strconv"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -49,35 +50,55 @@ func withoutPath(err error) error {
 // mistake that makes it no YAML.
 func parseYAML(name string, content []byte) (*yaml.Node, *Mistake) {
 	if at := invalidUTF8(content); at >= 0 {
-		line := 1 + bytes.Count(content[:at], []byte("\n"))
-		return nil, &Mistake{Rule: "the file is not UTF-8 text", Where: fmt.Sprintf("%s line %d", name, line)}
+		return nil, &Mistake{Rule: "the file is not UTF-8 text", Where: fmt.Sprintf("%s line %d", name, lineAfter(content[:at]))}
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var document, second yaml.Node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
 		return nil, nil
 	} else if err != nil {
-		return nil, syntaxMistake(name, err)
+		return nil, syntaxMistake(name, content, err)
 	}
 	if err := decoder.Decode(&second); err == nil {
 		return nil, &Mistake{Rule: "the file holds a second document; only one is read, so remove the ---", Where: fmt.Sprintf("%s line %d", name, second.Line)}
 	} else if !errors.Is(err, io.EOF) {
-		return nil, syntaxMistake(name, err)
+		return nil, syntaxMistake(name, content, err)
 	}
 	return document.Content[0], nil
 }
 
-func syntaxMistake(name string, err error) *Mistake {
-	m := regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`).FindStringSubmatch(err.Error())
-	if m == nil {
-		return &Mistake{Rule: "the file is not YAML: " + err.Error(), Where: name}
+// yaml tells its syntax errors in a text only. For those of its parser (the
+// others are its scanner's) the line counts from 0.
+var (
+	yamlError       = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+	yamlParserError = regexp.MustCompile(`^did not find expected (key|node content|'-'|','|<)`)
+	yamlAnchorError = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+)
+
+// syntaxMistake says where content is no YAML.
+func syntaxMistake(name string, content []byte, err error) *Mistake {
+	text, line := err.Error(), 0
+	if m := yamlError.FindStringSubmatch(text); m != nil {
+		text = m[2]
+		line, _ = strconv.Atoi(m[1])
+	}
+	if yamlParserError.MatchString(text) {
+		line++
+	}
+	if m := yamlAnchorError.FindStringSubmatch(text); m != nil {
+		// The anchor is not shown: it was likely meant for a value, even a secret.
+		before, _, _ := bytes.Cut(content, []byte("*"+m[1]))
+		text, line = "a value that begins with * must stand in quotes", lineAfter(before)
 	}
 	where := name
-	if m[1] != "" {
-		where += " line " + m[1]
+	if line > 0 {
+		where = fmt.Sprintf("%s line %d", name, line)
 	}
-	return &Mistake{Rule: "the file is not YAML: " + m[2], Where: where}
+	return &Mistake{Rule: "the file is not YAML: " + text, Where: where}
 }
+
+// lineAfter is the number of the line on which content ends.
+func lineAfter(content []byte) int { return 1 + bytes.Count(content, []byte("\n")) }
 
 // invalidUTF8 is the offset of the first byte that is no text, -1 for none.
 func invalidUTF8(content []byte) int {

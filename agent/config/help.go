@@ -3,41 +3,9 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
-
-// Flag is one option as --help lists it.
-type Flag struct {
-	// Section is the top-level key that it belongs to: "http".
-	Section string
-	// Path is the key in the file, Name the flag, Variable the variable.
-	Path, Name, Variable string
-	// Help is its meaning, with the words that it takes.
-	Help string
-	// Default is its value where nothing is said, as YAML.
-	Default string
-}
-
-// Flags lists every option that has a flag, in the order of the example file.
-func Flags() []Flag {
-	var flags []Flag
-	for _, o := range Defaults().options() {
-		if o.section || o.fileOnly() {
-			continue
-		}
-		section, _, _ := strings.Cut(o.path, ".")
-		flags = append(flags, Flag{Section: section, Path: o.path, Name: o.flag(), Variable: o.variable(), Help: o.meaning(), Default: o.yaml()})
-	}
-	return flags
-}
-
-// meaning is the help text with the words that the option takes.
-func (o option) meaning() string {
-	if o.enum == "" {
-		return o.help
-	}
-	return o.help + " One of " + strings.ReplaceAll(o.enum, "|", ", ") + "."
-}
 
 // helpColumns is the width of help texts, for a terminal of 80 columns.
 const helpColumns = 78
@@ -59,33 +27,45 @@ func Help() string {
 			continue
 		}
 		listed[o.general] = true
-		if o.section && o.depth() == 0 {
-			fmt.Fprintf(&b, "\n%s: %s\n", o.key(), o.help)
-		} else if !o.section {
-			fmt.Fprintf(&b, "  %s %s\n", flagName(o.general), o.placeholder())
-			writeWrapped(&b, "      ", o.meaning()+" Default "+o.yaml()+".")
+		if o.depth() == 0 {
+			b.WriteString("\n")
+		}
+		if !o.section {
+			o.writeHelp(&b)
+		} else if o.depth() == 0 {
+			fmt.Fprintf(&b, "%s: %s\n", o.key(), o.help)
 		}
 	}
 	return b.String()
+}
+
+// writeHelp writes the option's flag and meaning.
+func (o option) writeHelp(b *strings.Builder) {
+	text := o.help
+	if value := o.yaml(); !slices.Contains([]string{`""`, "[]", "{}"}, value) {
+		text += " Default " + value + "."
+	}
+	fmt.Fprintf(b, "  %s%s\n", flagName(o.general), o.placeholder())
+	writeWrapped(b, "      ", text)
 }
 
 // placeholder stands for the option's value.
 func (o option) placeholder() string {
 	switch {
 	case isDuration(o.value.Type()):
-		return "DURATION"
+		return " DURATION"
 	case o.isSwitch():
-		return "true|false"
+		return "[=true|false]"
 	case o.enum != "":
-		return o.enum
+		return " " + o.enum
 	case o.value.CanInt():
-		return "NUMBER"
+		return " NUMBER"
 	case o.value.Kind() == reflect.Slice:
-		return "A,B"
+		return " A,B"
 	case o.value.Kind() == reflect.Map:
-		return "NAME=VALUE,…"
+		return " NAME=VALUE,…"
 	default:
-		return "TEXT"
+		return " TEXT"
 	}
 }
 

@@ -38,7 +38,12 @@ func Load(options Options) (Config, []Mistake) {
 	l.loadVariables()
 	l.loadFlags(flags)
 	l.findDataDir(options.Root)
-	return l.config, append(l.mistakes, l.config.Validate()...)
+	for _, m := range l.config.Validate() {
+		if !l.covered(m.Path) {
+			l.mistake(m)
+		}
+	}
+	return l.config, l.mistakes
 }
 
 // loader is a configuration in the making.
@@ -49,6 +54,15 @@ type loader struct {
 }
 
 func (l *loader) mistake(m Mistake) { l.mistakes = append(l.mistakes, m) }
+
+// covered tells whether a value that breaks a rule was never taken from where it
+// was set, so that the rule is about a value nobody wrote. It can be so in
+// entries of lists only: everything else has kept its default.
+func (l *loader) covered(path string) bool {
+	return slices.ContainsFunc(l.mistakes, func(m Mistake) bool {
+		return strings.Contains(m.Path, "[") && (path == m.Path || strings.HasPrefix(path, m.Path+"."))
+	})
+}
 
 // assign sets the option at a path from a text.
 func (l *loader) assign(path, text, where string) {
@@ -117,7 +131,9 @@ func (l *loader) findDataDir(root bool) {
 		l.config.DataDir = filepath.Join(state, "sysotel")
 	case home != "":
 		l.config.DataDir = filepath.Join(home, ".local", "state", "sysotel")
+	case l.environment["LOCALAPPDATA"] != "": // Windows.
+		l.config.DataDir = filepath.Join(l.environment["LOCALAPPDATA"], "sysotel")
 	default:
-		l.mistake(Mistake{Path: "data_dir", Rule: "must be set, because neither XDG_STATE_HOME nor HOME says where this user keeps data"})
+		l.mistake(Mistake{Path: "data_dir", Rule: "must be set, because no variable says where this user keeps data (XDG_STATE_HOME, HOME)"})
 	}
 }

@@ -16,10 +16,11 @@ type option struct {
 	// general is the path with the names that stand for each other replaced:
 	// "instruments.<family>.timeout".
 	general string
-	// help and enum (words separated by |) come from the field's tags.
-	help, enum string
-	section    bool
-	value      reflect.Value
+	// help, enum (the words that it takes, separated by |) and entry (what an
+	// entry of a map of sections is called) come from the field's tags.
+	help, enum, entry string
+	section           bool
+	value             reflect.Value
 }
 
 // key is the last part of the path.
@@ -69,33 +70,25 @@ func (c *Config) change(visit func(option)) {
 // are put back only where keep says that the visit may change them.
 func walk(v reflect.Value, above option, visit func(option), keep bool) {
 	for _, f := range fields(v.Type()) {
-		value := v.FieldByIndex(f.Index)
-		o := option{
-			path: join(above.path, f.key), general: join(above.general, f.key),
-			help: f.Tag.Get("help"), enum: f.Tag.Get("enum"), value: value,
-		}
+		o := f.option(v, above)
+		visit(o)
 		switch {
-		case value.Kind() == reflect.Struct:
-			o.section = true
-			visit(o)
-			walk(value, o, visit, keep)
-		case isSectionMap(value.Type()):
-			o.section = true
-			visit(o)
-			walkMap(value, o, f.Tag.Get("key"), visit, keep)
-		default:
-			visit(o)
+		case o.value.Kind() == reflect.Struct:
+			walk(o.value, o, visit, keep)
+		case isSectionMap(o.value.Type()):
+			walkMap(o, visit, keep)
 		}
 	}
 }
 
 // walkMap visits the entries of a map of sections.
-func walkMap(m reflect.Value, above option, placeholder string, visit func(option), keep bool) {
+func walkMap(above option, visit func(option), keep bool) {
+	m := above.value
 	takes, _ := m.Interface().(interface{ Takes(entry, key string) bool })
 	for _, name := range names(m) {
 		entry := reflect.New(m.Type().Elem()).Elem()
 		entry.Set(m.MapIndex(reflect.ValueOf(name)))
-		o := option{path: join(above.path, name), general: join(above.general, "<"+placeholder+">"), section: true, value: entry}
+		o := option{path: join(above.path, name), general: join(above.general, "<"+above.entry+">"), section: true, value: entry}
 		visit(o)
 		walk(entry, o, func(o option) {
 			if takes == nil || takes.Takes(name, o.key()) {
@@ -146,6 +139,16 @@ func fields(t reflect.Type) []field {
 		}
 	}
 	return all
+}
+
+// option is the field of a struct v that is found at above.
+func (f field) option(v reflect.Value, above option) option {
+	value := v.FieldByIndex(f.Index)
+	return option{
+		path: join(above.path, f.key), general: join(above.general, f.key),
+		help: f.Tag.Get("help"), enum: f.Tag.Get("enum"), entry: f.Tag.Get("entry"),
+		section: value.Kind() == reflect.Struct || isSectionMap(value.Type()), value: value,
+	}
 }
 
 // keys lists the names of fields.

@@ -1,0 +1,107 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestOpenTelemetryVariables(t *testing.T) {
+	f := func(variable, path, want string) {
+		t.Helper()
+		c := load(t, Options{Env: home(variable)})
+		for _, o := range c.options() {
+			if o.path == path {
+				if got := fmt.Sprint(plain(o)); got != want {
+					t.Errorf("%s sets %s to %s, want %s", variable, path, got, want)
+				}
+			}
+		}
+		name, _, _ := strings.Cut(variable, "=")
+		if got := c.Where(path); want != "" && got != name {
+			t.Errorf("%s was set by %q, want %q", path, got, name)
+		}
+	}
+	for _, signal := range []string{"", "METRICS_"} {
+		p := "OTEL_EXPORTER_OTLP_" + signal
+		f(p+"ENDPOINT=http://collector:4317", "otlp.endpoint", "http://collector:4317")
+		f(p+"HEADERS=a=1,%62=x%2Cy%3D+z", "otlp.headers", "map[a:1 b:x,y=+z]")
+		f(p+"CERTIFICATE=ca.pem", "otlp.tls.ca", "ca.pem")
+		f(p+"COMPRESSION=none", "otlp.compression", "none")
+		f(p+"TIMEOUT=1500", "otlp.timeout", "1.5s")
+	}
+	f("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=Delta", "otlp.temporality", "delta")
+	f("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=lowmemory", "otlp.temporality", "cumulative")
+	f("OTEL_METRIC_EXPORT_INTERVAL=60000", "otlp.interval", "1m0s")
+	f("OTEL_SERVICE_NAME=web", "resource.service_name", "web")
+	f("OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test,team=a%20b", "resource.attributes", "map[deployment.environment.name:test team:a b]")
+	f("OTEL_RESOURCE_ATTRIBUTES=service.name=web%201", "resource.service_name", "web 1")
+	f("OTEL_RESOURCE_ATTRIBUTES=host.name=web1", "host.name", "web1")
+}
+
+// plain is an option's value with secrets in clear.
+func plain(o option) any {
+	if !isSecret(o.value.Type()) {
+		return o.value.Interface()
+	}
+	m := map[string]string{}
+	for _, key := range o.value.MapKeys() {
+		m[key.String()] = o.value.MapIndex(key).String()
+	}
+	return m
+}
+
+func TestClientCertificate(t *testing.T) {
+	c := load(t, Options{Env: home("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=c.pem", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY=c.key")})
+	if tls := c.Pipeline.OTLP.TLS; tls.Cert != "c.pem" || tls.Key != "c.key" {
+		t.Errorf("got %+v", tls)
+	}
+}
+
+func TestEmptyVariableIsNone(t *testing.T) {
+	c := load(t, Options{Env: home("OTEL_EXPORTER_OTLP_COMPRESSION=", "SYSOTEL_OTLP_COMPRESSION=", "SYSOTEL_WHATEVER=")})
+	if got := c.Pipeline.OTLP.Compression; got != "gzip" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestServiceNameWins(t *testing.T) {
+	c := load(t, Options{Env: home("OTEL_SERVICE_NAME=a", "OTEL_RESOURCE_ATTRIBUTES=service.name=b")})
+	if got := c.Pipeline.Resource.ServiceName; got != "a" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestWrongVariables(t *testing.T) {
+	f := func(variable, want string) {
+		t.Helper()
+		_, mistakes := Load(Options{Env: home(variable)})
+		if got := strings.TrimSuffix(lines(mistakes), "\n"); got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", variable, got, want)
+		}
+	}
+	f("SYSOTEL_HTP_LISTEN=127.0.0.1:1", "SYSOTEL_HTP_LISTEN: unknown variable; did you mean SYSOTEL_HTTP_LISTEN? (environment)")
+	f("SYSOTEL_WHATEVER_ELSE=1", "SYSOTEL_WHATEVER_ELSE: unknown variable (environment)")
+	f("SYSOTEL_CUSTOM_COMMANDS=x", "SYSOTEL_CUSTOM_COMMANDS: unknown variable (environment)")
+	f("SYSOTEL_PROCESSES_TOP=all", "processes.top: all is not allowed: must be a whole number (SYSOTEL_PROCESSES_TOP)")
+	f("SYSOTEL_PROCESSES_TOP=0", "processes.top: 0 is not allowed: must be from 1 to 200 (SYSOTEL_PROCESSES_TOP)")
+	f("SYSOTEL_INSTRUMENTS_DISK_INCLUDE=sd*,kind:nvme*", `instruments.disk.include[1]: kind:nvme* is not allowed: "kind" cannot stand before the colon, only device can; a name with a colon in it is written device:kind:nvme* (SYSOTEL_INSTRUMENTS_DISK_INCLUDE)`)
+	f("OTEL_METRIC_EXPORT_INTERVAL=1s", "otlp.interval: 1s is not allowed: must be a whole number of milliseconds (OTEL_METRIC_EXPORT_INTERVAL)")
+	f("OTEL_METRIC_EXPORT_INTERVAL=1500", "otlp.interval: 1.5s is not allowed: must be a multiple of sampling.interval, 1s (OTEL_METRIC_EXPORT_INTERVAL)")
+	f("OTEL_EXPORTER_OTLP_HEADERS=topsecret", "otlp.headers: must be name=value pairs separated by commas, with %2C for a comma in a value and %25 for a % (OTEL_EXPORTER_OTLP_HEADERS)")
+	f("OTEL_EXPORTER_OTLP_HEADERS=a=topsecret%zz", "otlp.headers: must be name=value pairs separated by commas, with %2C for a comma in a value and %25 for a % (OTEL_EXPORTER_OTLP_HEADERS)")
+	f("OTEL_EXPORTER_OTLP_HEADERS=a=topsecret%0A", "otlp.headers.a: <secret> is not allowed: the value of a header is of printable ASCII characters (OTEL_EXPORTER_OTLP_HEADERS)")
+	f("OTEL_EXPORTER_OTLP_ENDPOINT=https://me:topsecret@c:4317", "otlp.endpoint: https://<secret>@c:4317 is not allowed: must be http://HOST:PORT (without TLS) or https://HOST:PORT (with TLS), such as http://localhost:4317; a password goes into otlp.headers (OTEL_EXPORTER_OTLP_ENDPOINT)")
+}
+
+// TestServiceLinks: these come from Kubernetes and Docker, nobody set them.
+func TestServiceLinks(t *testing.T) {
+	load(t, Options{Env: home("SYSOTEL_SERVICE_HOST=10.0.0.1", "SYSOTEL_SERVICE_PORT=8080", "SYSOTEL_SERVICE_PORT_HTTP=8080",
+		"SYSOTEL_PORT=tcp://10.0.0.1:8080", "SYSOTEL_PORT_8080_TCP=tcp://10.0.0.1:8080", "SYSOTEL_PORT_8080_TCP_ADDR=10.0.0.1",
+		"SYSOTEL_WEB_SERVICE_HOST=10.0.0.1")})
+	for _, o := range Defaults().options() {
+		if isServiceLink(o.variable()) {
+			t.Errorf("%s has the form of a service's variable", o.variable())
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestFlags(t *testing.T) {
+	c := load(t, Options{Env: home(), Args: []string{
+		"--http.listen", "127.0.0.1:1", "--prometheus.insecure", "--prometheus.node-exporter=false",
+		"--processes.command-line", "--instruments.network.exclude=", "--instruments.disk.include", "sd*, nvme*",
+		"--otlp.headers=a=b,c=d=e", "--data-dir", "/srv",
+	}})
+	switch {
+	case c.API.HTTP.Listen != "127.0.0.1:1",
+		!c.Pipeline.Prometheus.Insecure, c.Pipeline.Prometheus.NodeExporter,
+		!c.Instruments.Processes.CommandLine,
+		len(c.Instruments.Families["network"].Exclude) != 0,
+		strings.Join(c.Instruments.Families["disk"].Include, "|") != "sd*|nvme*",
+		c.Pipeline.OTLP.Headers["c"] != "d=e",
+		c.DataDir != "/srv":
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestWrongFlags(t *testing.T) {
+	f := func(args, want string) {
+		t.Helper()
+		_, mistakes := Load(Options{Env: home(), Args: strings.Fields(args)})
+		if got := strings.TrimSuffix(lines(mistakes), "\n"); got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", args, got, want)
+		}
+	}
+	f("--htp.listen 127.0.0.1:1", "--htp.listen: unknown option; did you mean --http.listen? (command line)")
+	f("-http.listen=127.0.0.1:1", "-http.listen: unknown option; did you mean --http.listen? (command line)")
+	f("--data_dir=/srv", "--data_dir: unknown option; did you mean --data-dir? (command line)")
+	f("--custom.commands=x", "--custom.commands: unknown option (command line)")
+	f("--http.listen", "--http.listen: needs a value (command line)")
+	f("--http.listen --prometheus.insecure", "--http.listen: needs a value (command line)")
+	f("--processes.top 1 --processes.top=2", "--processes.top: is given twice (command line)")
+	f("--processes.top -1", "processes.top: -1 is not allowed: must be from 1 to 200 (--processes.top)")
+	f("--prometheus.insecure=yes", "prometheus.insecure: yes is not allowed: must be true or false (--prometheus.insecure)")
+	f("--prometheus.insecure topsecret", "argument 2: is no option; write --name VALUE or --name=VALUE, and --name=false to turn something off (command line)")
+	f("--sampling.interval=0", "sampling.interval: 0 is not allowed: must be a duration with a unit, such as 1s or 500ms (--sampling.interval)")
+	f("--log.level=inf --log.format=xml", "log.level: inf is not allowed: must be one of debug, info, warn, error; did you mean info? (--log.level)\n"+
+		"log.format: xml is not allowed: must be one of text, json (--log.format)")
+	f("--otlp.headers=topsecret", "otlp.headers: must be name=value pairs separated by commas, with %2C for a comma in a value and %25 for a % (--otlp.headers)")
+}

@@ -1,0 +1,216 @@
+package config
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// golden compares what the program says with a file of testdata.
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs; run go test -update if that is meant\ngot:\n%s\nwant:\n%s", path, got, want)
+	}
+}
+
+// lines prints mistakes as the program does.
+func lines(mistakes []Mistake) string {
+	var b strings.Builder
+	for _, m := range mistakes {
+		b.WriteString(m.String() + "\n")
+	}
+	return b.String()
+}
+
+// home is an environment in which data_dir has a default.
+func home(more ...string) []string { return append([]string{"HOME=/home/me"}, more...) }
+
+// load loads what must be right.
+func load(t *testing.T, o Options) Config {
+	t.Helper()
+	c, mistakes := Load(o)
+	if len(mistakes) > 0 {
+		t.Fatalf("mistakes:\n%s", lines(mistakes))
+	}
+	return c
+}
+
+// TestGoodFiles loads every testdata/*.good.yaml.
+func TestGoodFiles(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*.good.yaml")
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			load(t, Options{Path: file, Env: home()})
+		})
+	}
+}
+
+// TestBadFiles compares the mistakes in every testdata/*.bad.yaml with the text
+// beside it. The word topsecret stands where secrets do and is never shown.
+func TestBadFiles(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*.bad.yaml")
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			_, mistakes := Load(Options{Path: filepath.ToSlash(file), Env: home()})
+			if len(mistakes) == 0 {
+				t.Fatal("nothing was wrong")
+			}
+			if strings.Contains(lines(mistakes), "topsecret") {
+				t.Errorf("a secret is shown:\n%s", lines(mistakes))
+			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".txt", []byte(lines(mistakes)))
+		})
+	}
+}
+
+func TestEverythingIsTaken(t *testing.T) {
+	c := load(t, Options{Path: "testdata/everything.good.yaml", Env: home()})
+	same := Diff(Defaults(), Defaults())
+	if len(same) > 0 {
+		t.Errorf("the defaults differ from themselves in %v", same)
+	}
+	changed := map[string]bool{}
+	for _, path := range Diff(Defaults(), c) {
+		changed[path] = true
+	}
+	for _, o := range Defaults().options() {
+		of := strings.HasPrefix(o.path, "instruments.") && !changed[o.path]
+		if !o.section && !changed[o.path] && !of && o.path != "otlp.tls.insecure_skip_verify" {
+			t.Errorf("%s of the file was not taken", o.path)
+		}
+	}
+	commands := c.Instruments.Custom.Commands
+	if got := commands[1].Interval.String() + " " + commands[1].Timeout.String(); got != "10s 5s" {
+		t.Errorf("a command's defaults are %s, want 10s 5s", got)
+	}
+	if got := string(c.Pipeline.OTLP.Headers["authorization"]); got != "Bearer topsecret" {
+		t.Errorf("the header is %q", got)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sysotel.yaml")
+	if err := os.WriteFile(file, []byte("otlp: {timeout: 1s, endpoint: 'http://file:1'}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := func(env, args []string, timeout, where string) {
+		t.Helper()
+		c := load(t, Options{Path: file, Env: home(env...), Args: args})
+		if got := c.Pipeline.OTLP.Timeout.String(); got != timeout || c.Where("otlp.timeout") != where {
+			t.Errorf("timeout is %s from %q, want %s from %q", got, c.Where("otlp.timeout"), timeout, where)
+		}
+		if c.Pipeline.OTLP.Endpoint != "http://file:1" {
+			t.Errorf("the endpoint of the file is lost: %q", c.Pipeline.OTLP.Endpoint)
+		}
+	}
+	otel := "OTEL_EXPORTER_OTLP_TIMEOUT=2000"
+	metrics := "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT=3000"
+	own := "SYSOTEL_OTLP_TIMEOUT=4s"
+	f(nil, nil, "1s", file+" line 1")
+	f([]string{otel}, nil, "2s", "OTEL_EXPORTER_OTLP_TIMEOUT")
+	f([]string{metrics, otel}, nil, "3s", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT")
+	f([]string{metrics, own, otel}, nil, "4s", "SYSOTEL_OTLP_TIMEOUT")
+	f([]string{metrics, own, otel}, []string{"--otlp.timeout", "5s"}, "5s", "--otlp.timeout")
+}
+
+func TestWhichFile(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("host: {name: "+name+"}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	fallback, variable, option := write("fallback"), write("variable"), write("option")
+	f := func(want string, o Options) {
+		t.Helper()
+		o.Env = append(o.Env, "HOME=/home/me")
+		if got := load(t, o).Instruments.Host.Name; got != want {
+			t.Errorf("took %q, want %q", got, want)
+		}
+	}
+	f("", Options{})
+	f("", Options{Path: filepath.Join(dir, "absent")})
+	f("fallback", Options{Path: fallback})
+	f("variable", Options{Path: fallback, Env: []string{"SYSOTEL_CONFIG=" + variable}})
+	f("option", Options{Path: fallback, Env: []string{"SYSOTEL_CONFIG=" + variable}, Args: []string{"--config=" + option}})
+}
+
+func TestUnreadableFile(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large")
+	if err := os.WriteFile(large, bytes.Repeat([]byte("# filler\n"), largestFile/8), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := func(path, want string) {
+		t.Helper()
+		_, mistakes := Load(Options{Env: home(), Args: []string{"--config", path}})
+		if got := lines(mistakes); got != "configuration file: cannot read "+show(path)+": "+want+" (--config)\n" {
+			t.Errorf("got %s", got)
+		}
+	}
+	absent := filepath.Join(dir, "absent")
+	_, err := os.Stat(absent)
+	f(absent, withoutPath(err).Error())
+	f(dir, "it is a directory")
+	f(large, "it is larger than 1 MiB")
+}
+
+func TestDataDir(t *testing.T) {
+	f := func(want string, o Options) {
+		t.Helper()
+		if got := filepath.ToSlash(load(t, o).DataDir); got != want {
+			t.Errorf("data_dir is %q, want %q", got, want)
+		}
+	}
+	f("/var/lib/sysotel", Options{Root: true, Env: home("XDG_STATE_HOME=/state")})
+	f("/state/sysotel", Options{Env: home("XDG_STATE_HOME=/state")})
+	f("/home/me/.local/state/sysotel", Options{Env: home("XDG_STATE_HOME=relative")})
+	f("/home/me/.local/state/sysotel", Options{Env: home()})
+	f("/srv", Options{Args: []string{"--data-dir=/srv"}})
+	_, mistakes := Load(Options{})
+	if got := lines(mistakes); !strings.HasPrefix(got, "data_dir: must be set") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// FuzzFile feeds anything in place of the file: mistakes may come, panics not.
+func FuzzFile(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.yaml")
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, content []byte) {
+		file := filepath.Join(dir, "fuzz.yaml")
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, mistakes := Load(Options{Path: file, Env: home()})
+		for _, m := range mistakes {
+			if s := m.String(); strings.ContainsAny(s, "\n\r\x1b") {
+				t.Errorf("a mistake is not one line: %q", s)
+			}
+		}
+	})
+}
