@@ -1,0 +1,245 @@
+package instruments
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Process is one row of the process table at one tick.
+type Process struct {
+	PID, ParentPID int
+	// Name is the kernel's name of the process, whole where the kernel cut it at
+	// 15 bytes. It is chosen by whoever runs the process: hostile text.
+	Name string
+	// Program is the name by which processes are added up, such as "nginx",
+	// "python3:manage.py" or, for a kernel thread, "kworker".
+	Program string
+	// User is the owner's name, or the number where the number has no name; it is
+	// empty where the system does not tell.
+	User string
+	// Status is running, sleeping, idle, blocked (waits for a disk), stopped,
+	// zombie, or another word of the host metrics receiver.
+	Status string
+	// Kernel is true for a thread of the kernel.
+	Kernel bool
+	// CommandLine holds the arguments, cut at 4 KiB; only where configured, and
+	// only for the chosen.
+	CommandLine string
+	// CPU is the share of all processors of the machine in the last tick, 0 to 1;
+	// unknown at first sight, except where the process is younger than the tick.
+	CPU float64
+	// CPUSeconds is the user and system time since the process started.
+	CPUSeconds float64
+	// MemoryRSS and Virtual are resident and virtual memory in bytes.
+	MemoryRSS, Virtual uint64
+	// Memory is MemoryRSS as a share of the machine's memory, 0 to 1.
+	Memory  float64
+	Threads int
+	// ReadBytesPerSecond and WriteBytesPerSecond are what reached the disks
+	// between the last two looks at this process' I/O (each second where it is
+	// active, else at most 10 looks apart); unknown where IOKnown is false.
+	ReadBytesPerSecond, WriteBytesPerSecond float64
+	// ReadBytes and WriteBytes count since the process started, where IOKnown.
+	ReadBytes, WriteBytes uint64
+	IOKnown               bool
+	// Started is the time of the start, the zero time where it is not known.
+	Started time.Time
+	// Chosen is true for the top processes by CPU, by memory and by I/O.
+	Chosen bool
+}
+
+// io is the sum of both directions.
+func (p *Process) io() float64 { return p.ReadBytesPerSecond + p.WriteBytesPerSecond }
+
+// ProcessTable is a reading of all processes. It is the reading of the family
+// "process".
+type ProcessTable struct {
+	// All holds every process in the order of PIDs. It must not be changed.
+	All []Process
+	// Logical is the number of processors: CPU*Logical*100 is the percent of one core.
+	Logical int
+	// MemoryTotal is the machine's memory in bytes, 0 where it is not known.
+	MemoryTotal uint64
+	// Programs adds up the processes by program, the last one being "others".
+	Programs []Program
+	// Unattributed is the share of all processors in the last tick that was used
+	// by processes which came and went between two looks: the machine's user,
+	// nice and system time less that of the processes seen.
+	Unattributed float64
+	// UnattributedSeconds is the same, added up since the agent started.
+	UnattributedSeconds float64
+	// Denied counts the processes whose I/O the agent may not read. On Linux it
+	// needs CAP_SYS_PTRACE (or root) for processes of other users.
+	Denied int
+	// Hidden counts the processes of which nothing could be read (hidepid).
+	Hidden int
+
+	pids bool
+}
+
+// Program is what all processes of one program use together.
+type Program struct {
+	Name               string
+	Processes, Threads int
+	// MemoryRSS counts shared pages once in every process that holds them.
+	MemoryRSS, Virtual uint64
+	// Memory is MemoryRSS as a share of the machine's memory.
+	Memory float64
+	// User and System are shares of all processors in the last tick.
+	User, System float64
+	// UserSeconds, SystemSeconds, ReadBytes and WriteBytes were used since the
+	// agent started, by processes that have ended too. They never fall.
+	UserSeconds, SystemSeconds float64
+	ReadBytes, WriteBytes      uint64
+	// IOKnown is false where the I/O of none of the processes could be read.
+	IOKnown bool
+}
+
+// Totals adds up processes. A sum is over those whose number is known, and
+// unknown where there are processes but none is known.
+type Totals struct {
+	Processes, Threads                      int
+	CPU                                     float64
+	MemoryRSS, Virtual                      uint64
+	Memory                                  float64
+	ReadBytesPerSecond, WriteBytesPerSecond float64
+}
+
+func (t *Totals) add(p *Process) {
+	if t.Processes == 0 {
+		t.CPU, t.Memory, t.ReadBytesPerSecond, t.WriteBytesPerSecond = unknown, unknown, unknown, unknown
+	}
+	t.Processes++
+	t.Threads += p.Threads
+	t.MemoryRSS += p.MemoryRSS
+	t.Virtual += p.Virtual
+	t.CPU = addKnown(t.CPU, p.CPU)
+	t.Memory = addKnown(t.Memory, p.Memory)
+	t.ReadBytesPerSecond = addKnown(t.ReadBytesPerSecond, p.ReadBytesPerSecond)
+	t.WriteBytesPerSecond = addKnown(t.WriteBytesPerSecond, p.WriteBytesPerSecond)
+}
+
+func addKnown(sum, v float64) float64 {
+	switch {
+	case math.IsNaN(v):
+		return sum
+	case math.IsNaN(sum):
+		return v
+	}
+	return sum + v
+}
+
+// Order is what a process table is sorted by.
+type Order string
+
+// The orders: numbers and the time of the start from the greatest down, names
+// and PIDs upwards. A number that is not known comes last, and equal rows stand
+// in the order of their PIDs.
+const (
+	ByCPU     Order = "cpu"
+	ByMemory  Order = "memory"
+	ByIO      Order = "io"
+	ByName    Order = "name"
+	ByPID     Order = "pid"
+	ByThreads Order = "threads"
+	ByStarted Order = "started"
+)
+
+// Orders lists the orders in which a table can be asked for.
+func Orders() []Order {
+	return []Order{ByCPU, ByMemory, ByIO, ByName, ByPID, ByThreads, ByStarted}
+}
+
+// compare is negative where a stands before b.
+func (o Order) compare(a, b *Process) int {
+	var c int
+	switch o {
+	case ByCPU:
+		c = falling(a.CPU, b.CPU)
+	case ByMemory:
+		c = cmp.Compare(b.MemoryRSS, a.MemoryRSS)
+	case ByIO:
+		c = falling(a.io(), b.io())
+	case ByName:
+		if c = cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)); c == 0 {
+			c = cmp.Compare(a.Name, b.Name)
+		}
+	case ByThreads:
+		c = cmp.Compare(b.Threads, a.Threads)
+	case ByStarted:
+		c = b.Started.Compare(a.Started)
+	case ByPID:
+	}
+	if c == 0 {
+		c = cmp.Compare(a.PID, b.PID)
+	}
+	return c
+}
+
+// falling orders numbers from the greatest down; cmp.Compare has NaN as the least.
+func falling(a, b float64) int { return cmp.Compare(b, a) }
+
+// Top returns the first n rows by an order (all where n is 0 or less) among the
+// processes that match the query, the sums over all that is not among the rows,
+// and how many processes match. Rows and others together are the whole table.
+// The query is part of a name, program, user or command line in upper or lower
+// case, or a PID; an empty one matches all.
+func (t *ProcessTable) Top(n int, by Order, query string) (rows []Process, others Totals, matched int) {
+	query = strings.ToLower(strings.TrimSpace(query))
+	var found []*Process
+	for i := range t.All {
+		if p := &t.All[i]; p.matches(query) {
+			found = append(found, p)
+		}
+	}
+	matched = len(found)
+	slices.SortFunc(found, by.compare)
+	if n > 0 && n < len(found) {
+		found = found[:n]
+	}
+	rows = make([]Process, len(found))
+	for i, p := range found {
+		rows[i] = *p
+	}
+	// The table is in the order of PIDs: with the rows in that order too, one
+	// walk over both finds what is left.
+	slices.SortFunc(found, ByPID.compare)
+	for i := range t.All {
+		if p := &t.All[i]; len(found) > 0 && found[0] == p {
+			found = found[1:]
+		} else {
+			others.add(p)
+		}
+	}
+	return rows, others, matched
+}
+
+// Chosen returns the top processes by CPU, by memory and by I/O in the order of
+// their PIDs, and the sums over all the others.
+func (t *ProcessTable) Chosen() (rows []Process, others Totals) {
+	for i := range t.All {
+		if p := &t.All[i]; p.Chosen {
+			rows = append(rows, *p)
+		} else {
+			others.add(p)
+		}
+	}
+	return rows, others
+}
+
+// matches tells whether the query, in lower case, is part of the row.
+func (p *Process) matches(query string) bool {
+	if query == "" {
+		return true
+	}
+	for _, text := range [...]string{p.Name, p.Program, p.User, p.CommandLine} {
+		if strings.Contains(strings.ToLower(text), query) {
+			return true
+		}
+	}
+	return strconv.Itoa(p.PID) == query
+}

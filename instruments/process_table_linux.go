@@ -1,0 +1,457 @@
+package instruments
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cpuTicks is the number of units in a second of processEntry.user and .system.
+const cpuTicks = userHZ
+
+// maxProcessFiles bounds the files that are kept open, whatever the limit of
+// open files: each costs the kernel about 1 KiB.
+const maxProcessFiles = 16_384
+
+// processSystem is what the table holds on to in Linux: open files and buffers.
+type processSystem struct {
+	root string
+	// dir is /proc; kept tells whether files below it may stay open: only in a
+	// real procfs does an open file belong to one process for good.
+	dir    int
+	opened bool
+	kept   bool
+	open   int
+	limit  int
+	clock  *file
+	pids   []int
+	spare  []*processEntry
+	buf    []byte
+	users  users
+}
+
+// processFile is what an entry holds on to: its files, where they are kept
+// open, and the text of /proc/PID/stat that its numbers are from.
+type processFile struct {
+	stat, io keptFile
+	text     []byte
+}
+
+// keptFile is a file descriptor plus one, so that the zero value is a closed file.
+type keptFile int
+
+// scan reads /proc/PID/stat of every process. Processes that end meanwhile are
+// left out; they are not errors.
+func (t *processTable) scan(ctx context.Context, tick Tick) error {
+	s := &t.system
+	if err := t.openProc(); err != nil {
+		return err
+	}
+	var boot int64
+	if stat, err := t.host.procStat(ctx, tick); err == nil {
+		boot = stat.boot
+	}
+	at, clock := t.host.Now(), t.startClock()
+	if err := t.list(); err != nil {
+		return err
+	}
+
+	// Both the list and the entries are in the order of PIDs, so one walk over
+	// both finds who came and who went. If it ends early, the entries that were
+	// not reached are kept as they are.
+	next, old, hidden := s.spare[:0], t.entries, 0
+	var failed error
+	for i, pid := range s.pids {
+		if i%256 == 255 && ctx.Err() != nil {
+			failed = ctx.Err()
+			break
+		}
+		for len(old) > 0 && old[0].pid < pid {
+			t.release(old[0])
+			old = old[1:]
+		}
+		var e *processEntry
+		if len(old) > 0 && old[0].pid == pid {
+			e, old = old[0], old[1:]
+		}
+		seen, err := t.refresh(e, pid, boot)
+		if e != nil && seen != e {
+			t.release(e)
+		}
+		switch {
+		case seen != nil:
+			next = append(next, seen)
+		case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+			hidden++
+		case err != nil:
+			failed = err
+		}
+		if failed != nil {
+			break
+		}
+	}
+	if failed == nil {
+		for _, e := range old {
+			t.release(e)
+		}
+		old = nil
+	}
+	next = append(next, old...)
+	clear(t.entries)
+	s.spare, t.entries = t.entries, next
+	if failed != nil {
+		return failed
+	}
+	t.at, t.clock, t.hidden = at, clock, hidden
+	return nil
+}
+
+// openProc opens /proc where it is not open, or where the root has moved.
+func (t *processTable) openProc() error {
+	s := &t.system
+	if s.opened && s.root == t.host.root {
+		return nil
+	}
+	t.close()
+	path := t.host.path("proc")
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	s.dir, s.opened, s.root = fd, true, t.host.root
+	var fs unix.Statfs_t
+	s.kept = unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
+	s.limit = fileLimit()
+	if s.buf == nil {
+		s.buf = make([]byte, 8192)
+	}
+	if s.clock == nil {
+		s.clock = t.host.open("proc/uptime")
+	}
+	return nil
+}
+
+// fileLimit is how many files of processes may stay open: half of what the
+// agent may open at all.
+func fileLimit() int {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 0
+	}
+	return int(min(l.Cur/2, maxProcessFiles))
+}
+
+// close closes every file. The entries stay: the next scan opens their files again.
+func (t *processTable) close() {
+	s := &t.system
+	for _, e := range t.entries {
+		t.release(e)
+	}
+	if s.opened {
+		_ = unix.Close(s.dir)
+		s.opened = false
+	}
+}
+
+// release closes the files of an entry.
+func (t *processTable) release(e *processEntry) {
+	for _, f := range [...]*keptFile{&e.file.stat, &e.file.io} {
+		if *f != 0 {
+			_ = unix.Close(int(*f) - 1)
+			*f = 0
+			t.system.open--
+		}
+	}
+}
+
+// startClock is the time since boot in the ticks of a process' start time, from
+// /proc/uptime; the greatest number where it cannot be read, so that no process
+// is taken for a new one.
+func (t *processTable) startClock() uint64 {
+	text, err := t.system.clock.read()
+	if err != nil {
+		return math.MaxUint64
+	}
+	word, _, _ := bytes.Cut(text, []byte{' '})
+	whole, part, _ := bytes.Cut(word, []byte{'.'})
+	seconds, ok := parseUint(whole)
+	hundredths, okPart := parseUint(part)
+	if !ok || !okPart || len(part) != 2 {
+		return math.MaxUint64
+	}
+	return seconds*userHZ + hundredths
+}
+
+// list reads the names of /proc that are numbers, in rising order.
+func (t *processTable) list() error {
+	s := &t.system
+	s.pids = s.pids[:0]
+	if _, err := unix.Seek(s.dir, 0, 0); err != nil {
+		t.close()
+		return os.NewSyscallError("lseek /proc", err)
+	}
+	for {
+		n, err := unix.Getdents(s.dir, s.buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			t.close()
+			return os.NewSyscallError("getdents /proc", err)
+		}
+		if n <= 0 {
+			break
+		}
+		s.pids = appendPIDs(s.pids, s.buf[:n])
+	}
+	if !slices.IsSorted(s.pids) { // Only procfs lists them in order.
+		slices.Sort(s.pids)
+	}
+	return nil
+}
+
+// appendPIDs reads directory entries as getdents64(2) gives them: the length of
+// the entry at byte 16, the name from byte 19 up to a 0 byte.
+func appendPIDs(pids []int, entries []byte) []int {
+	for len(entries) > 19 {
+		length := int(binary.NativeEndian.Uint16(entries[16:]))
+		if length < 20 || length > len(entries) {
+			break
+		}
+		pid := 0
+		for _, c := range entries[19:length] {
+			if c == 0 {
+				break
+			}
+			if c < '0' || c > '9' || pid > math.MaxInt32/10 {
+				pid = 0
+				break
+			}
+			pid = pid*10 + int(c-'0')
+		}
+		if pid > 0 {
+			pids = append(pids, pid)
+		}
+		entries = entries[length:]
+	}
+	return pids
+}
+
+// refresh reads the process' stat and returns its entry: e, a new one where e is
+// nil or was another process of the same PID, or nil where there is no process.
+func (t *processTable) refresh(e *processEntry, pid int, boot int64) (*processEntry, error) {
+	var kept keptFile
+	if e != nil {
+		kept = e.file.stat
+	}
+	text, file, err := t.readStat(kept, pid)
+	if e != nil {
+		e.file.stat = file // Of a process that is gone it is closed by now, or another's.
+	}
+	if err != nil {
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+			err = nil
+		}
+		return nil, err
+	}
+	// Most processes sleep, and then not a letter of their text changes.
+	if e != nil && bytes.Equal(text, e.file.text) {
+		return e, nil
+	}
+	stat, err := parseProcessStat(text)
+	if err != nil {
+		if e == nil && file != 0 {
+			_ = unix.Close(int(file) - 1)
+			t.system.open--
+		}
+		return nil, &os.PathError{Op: "parse", Path: t.host.path("proc/" + strconv.Itoa(pid) + "/stat"), Err: err}
+	}
+	if e == nil || e.start != stat.start {
+		made := &processEntry{pid: pid, start: stat.start, kernel: stat.flags&kernelThread != 0}
+		if boot > 0 {
+			made.started = time.Unix(boot, int64(stat.start%userHZ)*int64(time.Second/userHZ)).Add(time.Duration(stat.start/userHZ) * time.Second).UTC()
+		}
+		if e != nil {
+			e.file.stat = 0
+		}
+		made.file.stat = file
+		e = made
+	}
+	e.file.text = append(e.file.text[:0], text...)
+	if string(stat.comm) != e.comm {
+		e.comm, e.renamed = string(stat.comm), true
+	}
+	e.status, e.parent, e.threads = stateWord(stat.state), stat.parent, stat.threads
+	e.user, e.system = stat.user, stat.system
+	e.rss, e.virtual = stat.pages*pageSize, stat.virtual
+	return e, nil
+}
+
+// pageSize is the unit of resident memory in /proc/PID/stat.
+var pageSize = uint64(os.Getpagesize())
+
+// readStat reads /proc/PID/stat by the file that is open, or opens it. A file
+// that was opened for a process that has ended gives ESRCH even when its PID is
+// used again: then it is opened anew. The text is valid until the next read.
+func (t *processTable) readStat(kept keptFile, pid int) ([]byte, keptFile, error) {
+	if kept != 0 {
+		n, err := pread(int(kept)-1, t.system.buf)
+		if err == nil && n > 0 {
+			return t.system.buf[:n], kept, nil
+		}
+		_ = unix.Close(int(kept) - 1)
+		t.system.open--
+	}
+	return t.openRead(pid, "/stat", t.system.kept)
+}
+
+// openRead opens a file of a process and reads it; where keep is set it stays
+// open if there is room.
+func (t *processTable) openRead(pid int, name string, keep bool) ([]byte, keptFile, error) {
+	s := &t.system
+	var path [32]byte
+	fd, err := unix.Openat(s.dir, string(append(strconv.AppendInt(path[:0], int64(pid), 10), name...)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	n, err := pread(fd, s.buf)
+	if err == nil && n == 0 && name == "/stat" {
+		err = unix.ESRCH // A file that is being written by whoever made this tree.
+	}
+	if err != nil || !keep || s.open >= s.limit {
+		_ = unix.Close(fd)
+		return s.buf[:max(n, 0)], 0, err
+	}
+	s.open++
+	return s.buf[:n], keptFile(fd + 1), nil
+}
+
+// pread reads from the start of a file. Files of /proc/PID are given whole in
+// one read; what is longer than the buffer is cut.
+func pread(fd int, buf []byte) (int, error) {
+	for {
+		n, err := unix.Pread(fd, buf, 0)
+		if err != unix.EINTR { //nolint:errorlint // System calls return bare numbers, and this is the hottest path.
+			return n, err
+		}
+	}
+}
+
+// identify reads a process' arguments and owner. What cannot be read is empty.
+func (t *processTable) identify(e *processEntry) identity {
+	var id identity
+	if !e.kernel {
+		if text, _, err := t.openRead(e.pid, "/cmdline", false); err == nil {
+			id.arguments = splitArguments(text)
+		}
+	}
+	// The owner of the directory is the process' effective user. The files below
+	// it belong to root where the process may not be traced (setuid programs).
+	var stat unix.Stat_t
+	if unix.Fstatat(t.system.dir, strconv.Itoa(e.pid), &stat, 0) == nil {
+		id.owner = t.system.users.name(t.host, stat.Uid)
+	}
+	return id
+}
+
+// arguments reads the command line as it is shown, "" where there is none.
+func (t *processTable) arguments(e *processEntry) string {
+	if e.kernel {
+		return ""
+	}
+	text, _, err := t.openRead(e.pid, "/cmdline", false)
+	if err != nil {
+		return ""
+	}
+	return joinArguments(splitArguments(text))
+}
+
+// readIO reads how much a process has read from disks and written to them.
+func (t *processTable) readIO(e *processEntry) (read, write uint64, err error) {
+	s := &t.system
+	var text []byte
+	if f := e.file.io; f != 0 {
+		n, err := pread(int(f)-1, s.buf)
+		if err != nil {
+			return 0, 0, err
+		}
+		text = s.buf[:n]
+	} else if text, e.file.io, err = t.openRead(e.pid, "/io", s.kept); err != nil {
+		return 0, 0, err
+	}
+	return parseProcessIO(text)
+}
+
+// denied tells whether an error says that the agent has no right to read.
+func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
+
+// memoryTotal is the memory of the machine in bytes, 0 where it is not known.
+func (t *processTable) memoryTotal(context.Context) uint64 {
+	for line := range strings.Lines(t.host.readText("proc/meminfo")) {
+		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			kib, _ := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			return kib * 1024
+		}
+	}
+	return 0
+}
+
+// users knows the names in /etc/passwd.
+type users struct {
+	names   map[uint32]string
+	checked time.Time
+	changed time.Time
+	size    int64
+}
+
+// name returns the name of a user, or the number. The file is looked at once a
+// minute at most, and read when it has changed.
+func (u *users) name(h *Host, uid uint32) string {
+	if now := h.Now(); u.names == nil || now.Sub(u.checked) > time.Minute {
+		u.checked = now
+		u.load(h)
+	}
+	if name, ok := u.names[uid]; ok {
+		return name
+	}
+	name := strconv.FormatUint(uint64(uid), 10)
+	if len(u.names) < 65_536 {
+		u.names[uid] = name
+	}
+	return name
+}
+
+func (u *users) load(h *Host) {
+	info, err := os.Stat(h.path("etc/passwd"))
+	if err == nil && u.names != nil && info.ModTime().Equal(u.changed) && info.Size() == u.size {
+		return
+	}
+	u.names = map[uint32]string{}
+	if err != nil {
+		return
+	}
+	u.changed, u.size = info.ModTime(), info.Size()
+	text, err := h.readFile("etc/passwd")
+	if err != nil {
+		return
+	}
+	for line := range bytes.Lines(text) {
+		fields := bytes.SplitN(line, []byte{':'}, 4)
+		if len(fields) < 4 {
+			continue
+		}
+		uid, err := strconv.ParseUint(string(fields[2]), 10, 32)
+		if _, taken := u.names[uint32(uid)]; err == nil && !taken {
+			u.names[uint32(uid)] = cleanName(string(fields[0]))
+		}
+	}
+}

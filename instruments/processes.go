@@ -1,0 +1,66 @@
+package instruments
+
+import (
+	"context"
+	"maps"
+	"slices"
+)
+
+// Processes is a reading of how many processes there are. It is the reading of
+// the family "processes".
+type Processes struct {
+	// Count is the number of processes by status, in the words of the host
+	// metrics receiver.
+	Count map[string]int
+	// Total is the number of all processes.
+	Total int
+}
+
+var processCount = &Metric{
+	Name: "system.processes.count", Semconv: "system.process.count", Unit: "{processes}", SemconvUnit: "{process}", Kind: UpDownCounter, Integer: true,
+	Keys: []Key{{
+		Name: "status", Semconv: "process.state", Values: map[string]string{"zombies": "defunct"},
+		Help: "running, sleeping, blocked (waits for a disk), idle (a kernel thread), stopped, zombies, ...",
+	}},
+	Help: "Number of processes in each state.", Source: "/proc/PID/stat, third field",
+}
+
+// processes counts the processes.
+type processes struct{}
+
+func newProcesses() Family { return processes{} }
+
+func (processes) Name() string { return "processes" }
+
+func (processes) Metrics() []*Metric { return []*Metric{processCount} }
+
+func (processes) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
+	// That there is none in one of the usual states is known too.
+	r := &Processes{Count: map[string]int{"running": 0, "sleeping": 0, "blocked": 0, "zombies": 0, "stopped": 0}}
+	err := h.processes(ctx, t, func(table *processTable) error {
+		for _, e := range table.entries {
+			r.Count[countWord(e.status)]++
+		}
+		r.Total = len(table.entries)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// countWord is the receiver's word for a status in its count of processes.
+func countWord(status string) string {
+	if status == "zombie" {
+		return "zombies"
+	}
+	return status
+}
+
+// Report implements Reading.
+func (p *Processes) Report(o *Observer) {
+	for _, status := range slices.Sorted(maps.Keys(p.Count)) {
+		o.Int(processCount, int64(p.Count[status]), status)
+	}
+}
