@@ -68,8 +68,7 @@ func (d decoder) sectionMap(n *yaml.Node, o option) {
 			d.unknown(line, join(o.path, showName(key)), o.entry, key, known)
 			return
 		}
-		entry := reflect.New(m.Type().Elem()).Elem()
-		entry.Set(m.MapIndex(reflect.ValueOf(key)))
+		entry := copyEntry(m, key)
 		d.decode(value, option{path: join(o.path, key), value: entry})
 		m.SetMapIndex(reflect.ValueOf(key), entry)
 	})

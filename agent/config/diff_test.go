@@ -18,3 +18,10 @@ func TestDiff(t *testing.T) {
 	f("log.level", "--log.level=debug")
 	f("otlp.headers instruments.disk.interval", "--instruments.disk.interval=5s", "--otlp.headers=a=b")
 }
+
+// TestDiffOfAnEmptyConfig: a Config made by hand may lack families.
+func TestDiffOfAnEmptyConfig(t *testing.T) {
+	if changed := Diff(Config{}, Defaults()); len(changed) == 0 {
+		t.Error("nothing differs from an empty configuration")
+	}
+}

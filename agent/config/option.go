@@ -86,8 +86,7 @@ func walkMap(above option, visit func(option), keep bool) {
 	m := above.value
 	takes, _ := m.Interface().(interface{ Takes(entry, key string) bool })
 	for _, name := range names(m) {
-		entry := reflect.New(m.Type().Elem()).Elem()
-		entry.Set(m.MapIndex(reflect.ValueOf(name)))
+		entry := copyEntry(m, name)
 		o := option{path: join(above.path, name), general: join(above.general, "<"+above.entry+">"), section: true, value: entry}
 		visit(o)
 		walk(entry, o, func(o option) {
@@ -99,6 +98,16 @@ func walkMap(above option, visit func(option), keep bool) {
 			m.SetMapIndex(reflect.ValueOf(name), entry)
 		}
 	}
+}
+
+// copyEntry returns an entry of a map as a value that can be set; a new one
+// where the map, made by hand, lacks it.
+func copyEntry(m reflect.Value, name string) reflect.Value {
+	entry := reflect.New(m.Type().Elem()).Elem()
+	if value := m.MapIndex(reflect.ValueOf(name)); value.IsValid() {
+		entry.Set(value)
+	}
+	return entry
 }
 
 // names lists the entries of a map of sections, in the order that its type
