@@ -39,7 +39,7 @@ type App struct {
 	level    *slog.LevelVar
 	pipeline *pipeline.Pipeline
 	server   *api.Server
-	scrape   *api.Server
+	scrape   *api.Scrape
 	closers  []func() error
 
 	mu      sync.Mutex
@@ -107,8 +107,10 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	var err error
 	a.server, err = api.New(api.Options{
 		Config: o.Config.API.HTTP, Machine: a.pipeline, Health: a.health,
-		Hostname: name, Version: o.Version, Log: a.log, Page: a.pipeline.Page,
-		Socket: filepath.Join(o.Config.DataDir, SocketName),
+		Hostname: name, Version: o.Version, Interval: o.Config.Pipeline.Sampling.Interval,
+		CommandLines: o.Config.Instruments.Processes.CommandLine,
+		Socket:       filepath.Join(o.Config.DataDir, SocketName),
+		MetricsPage:  a.pipeline.Page, Logger: a.log,
 	})
 	if err != nil {
 		return err
@@ -120,13 +122,13 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	if o.Config.Pipeline.Prometheus.Listen == "" {
 		return nil
 	}
-	a.scrape = api.NewPage(api.PageOptions{Listen: o.Config.Pipeline.Prometheus.Listen, Page: a.pipeline.Page, Log: a.log})
+	a.scrape = api.NewScrape(o.Config.Pipeline.Prometheus.Listen, a.pipeline.Page, a.log)
 	err = a.scrape.Listen()
 	switch {
 	case err == nil:
 		a.closers = append(a.closers, a.scrape.Close)
 		return nil
-	case o.Config.Where("prometheus.listen") == "" && isTaken(err):
+	case o.Config.Where("prometheus.listen") == "" && errors.Is(err, api.ErrPortTaken):
 		// node_exporter lives on 9100, and its users are our future users.
 		a.log.Warn("the Prometheus page is not on its own port, which is taken; it is under /metrics of the API",
 			"err", taken(err, host, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen"), "page", "http://"+a.Addr().String()+"/metrics")
@@ -138,7 +140,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 
 // taken names the port, the option and, where it can be known, who holds it.
 func taken(err error, host *instruments.Host, address, option string) error {
-	if !isTaken(err) {
+	if !errors.Is(err, api.ErrPortTaken) {
 		return fmt.Errorf("%s: %w", option, err)
 	}
 	_, port, _ := net.SplitHostPort(address)

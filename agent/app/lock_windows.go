@@ -15,6 +15,3 @@ func lockFile(f *os.File) error {
 	}
 	return err
 }
-
-// isTaken tells whether an address could not be bound because it is in use.
-func isTaken(err error) bool { return errors.Is(err, windows.WSAEADDRINUSE) }
