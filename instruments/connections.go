@@ -1,0 +1,135 @@
+package instruments
+
+import (
+	"context"
+	"time"
+)
+
+// Connections are the sockets of the machine's network.
+type Connections struct {
+	// Sockets are the totals that the kernel keeps, nil where it tells none.
+	Sockets *Sockets
+	// TCP counts TCP sockets by state, in the order of the kernel's states, nil
+	// where they could not be counted.
+	TCP []ConnectionCount
+	// Reason says why TCP is nil, "" where it is not.
+	Reason string
+}
+
+// ConnectionCount is the number of TCP sockets in a state.
+type ConnectionCount struct {
+	State string
+	Count uint64
+}
+
+// Sockets are the kernel's totals of sockets.
+type Sockets struct {
+	// TCPInUse counts open TCP sockets of IPv4 and IPv6, TCPOrphans those of which
+	// no process knows any more, TCPTimeWait those that wait for stray packets
+	// after their end, TCPAllocated all that hold memory.
+	TCPInUse, TCPOrphans, TCPTimeWait, TCPAllocated uint64
+	// UDPInUse counts UDP sockets of IPv4 and IPv6.
+	UDPInUse uint64
+}
+
+// tcpStates are the states of a TCP socket in the kernel's order, from 1
+// (include/net/tcp_states.h); the receiver uses the same words.
+var tcpStates = [...]string{
+	"ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
+	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING",
+}
+
+// synReceived and newSynReceived are one state to everybody but the kernel,
+// which has the second for requests that have no whole socket yet.
+const (
+	synReceived    = 3
+	newSynReceived = 12
+)
+
+// tcpCounts counts TCP sockets by the kernel's number of their state.
+type tcpCounts [newSynReceived + 1]uint64
+
+// add counts a socket; a state that the kernel does not have today is left out.
+func (c *tcpCounts) add(state byte) {
+	if state == newSynReceived {
+		state = synReceived
+	}
+	if int(state) < len(c) {
+		c[state]++
+	}
+}
+
+// counts lists every state: a state without sockets is a true 0.
+func (c *tcpCounts) counts() []ConnectionCount {
+	list := make([]ConnectionCount, len(tcpStates))
+	for i, state := range tcpStates {
+		list[i] = ConnectionCount{state, c[i+1]}
+	}
+	return list
+}
+
+var (
+	protocolKey        = Key{Name: "protocol", Semconv: "network.transport", Help: "tcp or udp"}
+	connectionStateKey = Key{
+		Name: "state", Semconv: "network.connection.state",
+		Values: map[string]string{
+			"ESTABLISHED": "established", "SYN_SENT": "syn_sent", "SYN_RECV": "syn_received",
+			"FIN_WAIT1": "fin_wait_1", "FIN_WAIT2": "fin_wait_2", "TIME_WAIT": "time_wait",
+			"CLOSE": "closed", "CLOSE_WAIT": "close_wait", "LAST_ACK": "last_ack",
+			"LISTEN": "listen", "CLOSING": "closing",
+		},
+		Help: "state of the connection: ESTABLISHED, LISTEN, TIME_WAIT, ...",
+	}
+
+	networkConnections = &Metric{
+		Name: "system.network.connections", Semconv: "system.network.connection.count",
+		Unit: "{connections}", SemconvUnit: "{connection}", Kind: UpDownCounter, Integer: true, Keys: []Key{protocolKey, connectionStateKey},
+		Help: "TCP sockets by state, counted every 10 s.", Source: "sock_diag(7) over netlink; in another network namespace /proc/1/net/tcp and tcp6",
+	}
+	networkSockets = &Metric{
+		Name: "sysotel.network.sockets", Unit: "{socket}", Kind: Gauge, Integer: true,
+		Keys: []Key{protocolKey, {Name: "state", Help: "inuse (open), orphan (no process knows it), time_wait or alloc (holds memory); udp has inuse only"}},
+		Help: "Sockets of IPv4 and IPv6 as the kernel counts them.", Source: "/proc/1/net/sockstat and sockstat6",
+	}
+)
+
+// connectionsEvery is how often connections are counted by state: that walks
+// through every socket of the machine.
+const connectionsEvery = 10 * time.Second
+
+// connections counts sockets.
+type connections struct {
+	source connectionSource
+	at     time.Time
+	newest Connections
+}
+
+// read counts sockets, those by state only when the newest count is old. What
+// cannot be counted is left out and costs the interfaces nothing.
+func (c *connections) read(ctx context.Context, h *Host, now time.Time) Connections {
+	if c.at.IsZero() || now.Sub(c.at) >= connectionsEvery {
+		c.at = now
+		c.newest.TCP, c.newest.Reason = nil, ""
+		if counts, err := c.source.tcp(ctx, h); err != nil {
+			c.newest.Reason = err.Error()
+		} else {
+			c.newest.TCP = counts.counts()
+		}
+	}
+	r := c.newest
+	r.Sockets = c.source.sockets(h)
+	return r
+}
+
+func (c *Connections) report(o *Observer) {
+	for _, one := range c.TCP {
+		o.Uint(networkConnections, one.Count, "tcp", one.State)
+	}
+	if s := c.Sockets; s != nil {
+		o.Uint(networkSockets, s.TCPInUse, "tcp", "inuse")
+		o.Uint(networkSockets, s.TCPOrphans, "tcp", "orphan")
+		o.Uint(networkSockets, s.TCPTimeWait, "tcp", "time_wait")
+		o.Uint(networkSockets, s.TCPAllocated, "tcp", "alloc")
+		o.Uint(networkSockets, s.UDPInUse, "udp", "inuse")
+	}
+}

@@ -1,0 +1,40 @@
+//go:build !linux
+
+package instruments
+
+import (
+	"context"
+	"maps"
+	"runtime"
+	"slices"
+
+	gopsutildisk "github.com/shirou/gopsutil/v3/disk"
+)
+
+// diskDetails: neither macOS nor Windows counts merges or busy time; what
+// gopsutil calls busy time on macOS is the sum over operations.
+const diskDetails = runtime.GOOS != "darwin" && runtime.GOOS != "windows"
+
+// diskSource is what gopsutil tells: disks on macOS and the BSDs, the drive
+// letters of fixed disks on Windows.
+type diskSource struct{}
+
+// each calls visit for every disk.
+func (diskSource) each(ctx context.Context, _ *Host, visit func(name []byte, c diskCounters)) error {
+	found, err := gopsutildisk.IOCountersWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		c := found[name]
+		visit([]byte(name), diskCounters{
+			reads: c.ReadCount, readsMerged: c.MergedReadCount, readBytes: c.ReadBytes, readTime: c.ReadTime,
+			writes: c.WriteCount, writesMerged: c.MergedWriteCount, writeBytes: c.WriteBytes, writeTime: c.WriteTime,
+			pending: c.IopsInProgress, ioTime: c.IoTime, weightedIOTime: c.WeightedIO,
+		})
+	}
+	return nil
+}
+
+// diskKind takes every disk that gopsutil lists for a physical one.
+func (h *Host) diskKind(string) (kind diskKind, mapper string) { return diskPhysical, "" }

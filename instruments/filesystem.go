@@ -1,0 +1,426 @@
+package instruments
+
+import (
+	"context"
+	"time"
+)
+
+// Filesystem is a reading of the mounted file systems.
+type Filesystem struct {
+	// Mounts are the file systems that keep files on storage, each once however
+	// often it is mounted.
+	Mounts []Mount
+	// Total is their sum, nil where none of them could be measured.
+	Total *FilesystemTotal
+}
+
+// FilesystemTotal sums up the file systems of the machine itself: those on its
+// own disks, and whatever is mounted at "/". Files that a server or a program
+// keeps are somebody else's space and would be counted on every machine that
+// mounts them.
+type FilesystemTotal struct {
+	// Size, Used and Free are in bytes and as in Mount.
+	Size, Used, Free uint64
+	// Utilization is Used over Used and Free.
+	Utilization float64
+}
+
+// Mount is a mounted file system.
+type Mount struct {
+	// Device is what is mounted: /dev/sda1, server:/export, a pool's data set.
+	// Block is the kernel's name of the block device, "sda1" or "dm-0", "" where
+	// there is none.
+	Device, Block string
+	// Mountpoint is where; Type is the file system's type, Mode is rw or ro.
+	Mountpoint, Type, Mode string
+	// Measured tells whether the numbers are known; if not, Reason says why.
+	Measured bool
+	Reason   string
+	// Watched tells that a server or a program answers for the file system, so
+	// that a question can hang; Stuck that it does.
+	Watched, Stuck bool
+	// Size is the whole, Used what is taken, Free what users can still take and
+	// Reserved what only root can, in bytes. Used, Free and Reserved add up to Size.
+	Size, Used, Free, Reserved uint64
+	// Inodes, InodesUsed and InodesFree count files; Inodes is 0 where the file
+	// system makes room for them as it goes.
+	Inodes, InodesUsed, InodesFree uint64
+	// Utilization is Used over Used and Free, 0 to 1, as df prints it: the share
+	// of what users can have.
+	Utilization float64
+}
+
+var (
+	mountDeviceKey = Key{Name: "device", Semconv: "system.device", Help: "what is mounted: /dev/sda1, server:/export, pool/data"}
+	mountModeKey   = Key{Name: "mode", Semconv: "system.filesystem.mode", Help: "rw or ro"}
+	mountPointKey  = Key{Name: "mountpoint", Semconv: "system.filesystem.mountpoint", Help: "directory where it is mounted"}
+	mountTypeKey   = Key{Name: "type", Semconv: "system.filesystem.type", Help: "type of file system: ext4, xfs, nfs4"}
+	mountStateKey  = Key{Name: "state", Semconv: "system.filesystem.state", Help: "used, free (to users) or reserved (for root); together the size"}
+
+	filesystemUsage = &Metric{
+		Name: "system.filesystem.usage", Unit: "By", Kind: UpDownCounter, Integer: true,
+		Keys: []Key{mountDeviceKey, mountModeKey, mountPointKey, mountTypeKey, mountStateKey},
+		Help: "Bytes of each file system by state.", Source: "statfs(2) of the mounts in /proc/1/mountinfo: used = blocks - bfree, free = bavail, reserved = bfree - bavail",
+	}
+	filesystemInodes = &Metric{
+		Name: "system.filesystem.inodes.usage", Semconv: "-", Unit: "{inodes}", Kind: UpDownCounter, Integer: true,
+		Keys: []Key{mountDeviceKey, mountModeKey, mountPointKey, mountTypeKey, mountStateKey},
+		Help: "Inodes of each file system by state, used or free; none where the file system has no fixed number.", Source: "statfs(2): files, ffree",
+	}
+	filesystemUtilization = &Metric{
+		// The semantic conventions list a state here. The receiver has none, and
+		// what reads the metric relies on that.
+		Name: "system.filesystem.utilization", Unit: "1", Kind: Gauge,
+		Keys: []Key{mountDeviceKey, mountModeKey, mountPointKey, mountTypeKey},
+		Help: "Share of each file system that is used: used/(used+free), as df prints it; without a state in either convention, as the receiver sends it.", Source: "statfs(2)",
+	}
+	filesystemLimit = &Metric{
+		Name: "", Semconv: "system.filesystem.limit", Unit: "By", Kind: UpDownCounter, Integer: true,
+		Keys: []Key{mountDeviceKey, mountModeKey, mountPointKey, mountTypeKey},
+		Help: "Size of each file system.", Source: "statfs(2): blocks",
+	}
+	filesystemStuck = &Metric{
+		Name: "sysotel.filesystem.stuck", Kind: Gauge, Integer: true,
+		Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
+		Help: "1 while a file system that a server or a program answers for does not answer, and so has no other numbers; else 0. Other file systems have no point.", Source: "statfs(2) that did not return within 200 ms",
+	}
+	filesystemSize = &Metric{
+		Name: "sysotel.disk.limit", Unit: "By", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
+		Help: "Size of each file system and (without attributes) of all that are on the machine's own disks.", Source: "statfs(2): blocks",
+	}
+	filesystemUsed = &Metric{
+		Name: "sysotel.disk.usage", Unit: "By", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
+		Help: "Bytes used of each file system and (without attributes) of all that are on the machine's own disks.", Source: "statfs(2): blocks - bfree",
+	}
+	filesystemFree = &Metric{
+		Name: "sysotel.disk.free", Unit: "By", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
+		Help: "Bytes that users can still take of each file system and (without attributes) of all that are on the machine's own disks.", Source: "statfs(2): bavail",
+	}
+	filesystemShare = &Metric{
+		Name: "sysotel.disk.utilization", Unit: "1", Kind: Gauge, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
+		Help: "used/(used+free) of each file system and (without attributes) of all that are on the machine's own disks.", Source: "statfs(2)",
+	}
+)
+
+// mountEntry is one mount as the system lists it.
+type mountEntry struct {
+	// id is the mount's number, which a later mount at the same place does not share
+	// as long as this one is there; volume is the same for all mounts of one file system.
+	id, volume string
+	// root is the directory of the file system that is mounted, "/" for all of it.
+	root string
+	// point, kind and device are as in Mount, raw.
+	point, kind, device, block string
+	readOnly                   bool
+	// storage tells whether the type keeps files on storage, watched whether a
+	// question can hang, own whether it is the machine's own space.
+	storage, watched, own bool
+	// pool is shared by file systems that take their space from one place.
+	pool string
+}
+
+// mount is a chosen mount and the question that is under way.
+type mount struct {
+	mountEntry
+	// label has the words of Mount that are the same at each tick.
+	label Mount
+	// counted tells whether it is in the total; share is the place of its pool in
+	// the sums, -1 where it has none.
+	counted bool
+	share   int
+	// question waits for its answer or for somebody to take it; fresh tells that
+	// it was asked in this tick.
+	question *question
+	fresh    bool
+}
+
+// question is one statfs(2) that is asked by a goroutine of its own.
+type question struct {
+	answered chan struct{}
+	// What follows may be read once answered is closed.
+	took   time.Duration
+	answer capacity
+	err    error
+}
+
+// watch is how long a tick waits for all watched file systems together.
+const watch = 200 * time.Millisecond
+
+// filesystem reads the mounted file systems.
+type filesystem struct {
+	filter Filter
+	source mountSource
+	mounts []*mount
+	// pools holds, for each pool, the most that any file system in it has free.
+	pools []uint64
+}
+
+func newFilesystem(c Config) Family { return &filesystem{filter: c.Filter("filesystem")} }
+
+func (*filesystem) Name() string { return "filesystem" }
+
+func (*filesystem) Metrics() []*Metric {
+	return []*Metric{
+		filesystemUsage, filesystemInodes, filesystemUtilization, filesystemLimit, filesystemStuck,
+		filesystemSize, filesystemUsed, filesystemFree, filesystemShare,
+	}
+}
+
+func (f *filesystem) Read(ctx context.Context, h *Host, _ Tick) (Reading, error) {
+	entries, changed, err := f.source.list(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		f.choose(entries)
+	}
+	r := &Filesystem{Mounts: make([]Mount, len(f.mounts))}
+	// The watched ones are asked first, so that they answer while the others are read.
+	for _, m := range f.mounts {
+		m.fresh = m.watched && m.question == nil
+		if m.fresh {
+			m.ask(h)
+		}
+	}
+	for i, m := range f.mounts {
+		r.Mounts[i] = m.label
+		if !m.watched {
+			c, err := h.statfs(h.mountPath(m.point))
+			r.Mounts[i].fill(c, err)
+		}
+	}
+	patience, cancel := context.WithTimeout(ctx, watch)
+	defer cancel()
+	for i, m := range f.mounts {
+		if m.watched {
+			m.collect(patience, h, &r.Mounts[i])
+		}
+	}
+	r.Total = f.total(r.Mounts)
+	return r, nil
+}
+
+// choose takes the entries that are to be measured. A mount that was there
+// before keeps its question, so that a hung one is never asked a second time.
+func (f *filesystem) choose(entries []mountEntry) {
+	type place struct{ id, volume, point string }
+	before := make(map[place]*mount, len(f.mounts))
+	for _, m := range f.mounts {
+		before[place{m.id, m.volume, m.point}] = m
+	}
+	pools := map[string]int{}
+	f.mounts, f.pools = nil, nil
+	chosen, bare := chooseMounts(entries, f.filter)
+	for _, e := range chosen {
+		m := &mount{mountEntry: e, share: -1}
+		if old, ok := before[place{e.id, e.volume, e.point}]; ok && old.watched == e.watched {
+			m.question = old.question
+		}
+		mode := "rw"
+		if e.readOnly {
+			mode = "ro"
+		}
+		m.label = Mount{
+			Device: printable(e.device), Block: e.block, Mountpoint: printable(e.point), Type: printable(e.kind), Mode: mode,
+			Watched: e.watched, Utilization: unknown,
+		}
+		m.counted = e.point == "/" || e.storage && e.own && (bare || e.root == "/")
+		if e.pool != "" && m.counted {
+			if _, ok := pools[e.pool]; !ok {
+				pools[e.pool] = len(pools)
+			}
+			m.share = pools[e.pool]
+		}
+		f.mounts = append(f.mounts, m)
+	}
+	f.pools = make([]uint64, len(pools))
+}
+
+// chooseMounts returns each file system once, in the order of the list. Of
+// several mounts of one file system it takes one that shows it whole (bind
+// mounts and subvolumes show a part), of those the shortest path, then the
+// oldest (as discussed in prometheus/node_exporter#600).
+//
+// bare is false where "/" is an overlay: the machine is a container of its own,
+// whose bind mounts are parts of the disk that the overlay stands on.
+func chooseMounts(entries []mountEntry, filter Filter) (chosen []mountEntry, bare bool) {
+	// A mount hides what was mounted at its place before.
+	newest := make(map[string]int, len(entries))
+	for i, e := range entries {
+		newest[e.point] = i
+	}
+	bare = true
+	if i, ok := newest["/"]; ok {
+		bare = entries[i].kind != "overlay"
+	}
+	best := make(map[string]int, len(entries))
+	for i, e := range entries {
+		if newest[e.point] != i {
+			continue
+		}
+		// Patterns that include stand in place of the built-in choice, so they
+		// choose among all mounts; those that exclude only take away of what was
+		// chosen, lest another mount of the same file system comes up instead.
+		keep := e.storage && (bare || !isPlacedByRuntime(e.point))
+		if len(filter.Include) > 0 {
+			keep = filter.Keep(keep, "device", e.device, "mountpoint", e.point, "type", e.kind)
+		}
+		if !keep {
+			continue
+		}
+		if other, ok := best[e.volume]; !ok || e.betterThan(entries[other]) {
+			best[e.volume] = i
+		}
+	}
+	for i, e := range entries {
+		if at, ok := best[e.volume]; ok && at == i && filter.Keep(true, "device", e.device, "mountpoint", e.point, "type", e.kind) {
+			chosen = append(chosen, e)
+		}
+	}
+	return chosen, bare
+}
+
+func (e mountEntry) betterThan(o mountEntry) bool {
+	if (e.root == "/") != (o.root == "/") {
+		return e.root == "/"
+	}
+	return len(e.point) < len(o.point)
+}
+
+// isPlacedByRuntime tells whether a mount point is a file that container
+// runtimes bind into every container from the disk of the machine below.
+func isPlacedByRuntime(point string) bool {
+	switch point {
+	case "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/termination-log":
+		return true
+	}
+	return false
+}
+
+// ask begins a question in a goroutine of its own: statfs(2) cannot be called off.
+func (m *mount) ask(h *Host) {
+	q := &question{answered: make(chan struct{})}
+	m.question = q
+	path, now := h.mountPath(m.point), h.Now
+	asked := now()
+	go func() {
+		q.answer, q.err = h.statfs(path)
+		q.took = now().Sub(asked)
+		close(q.answered)
+	}()
+}
+
+// collect takes the answer to the question. It waits for one that was asked in
+// this tick; an older one had its time and is looked at only. As long as there
+// is no answer nobody asks again, so a dead server costs one goroutine.
+func (m *mount) collect(patience context.Context, h *Host, to *Mount) {
+	q := m.question
+	if m.fresh {
+		select {
+		case <-q.answered:
+		case <-patience.Done():
+		}
+	}
+	select {
+	case <-q.answered:
+		to.fill(q.answer, q.err)
+		m.question = nil
+		if q.took >= watch {
+			// A server far away is always too late for the watch. It is asked a
+			// tick ahead, so that it has numbers (of the tick before) and is not
+			// called stuck.
+			m.ask(h)
+		}
+	default:
+		to.Stuck, to.Reason = true, "does not answer"
+	}
+}
+
+// fill takes in what statfs(2) tells.
+func (m *Mount) fill(c capacity, err error) {
+	switch {
+	case err != nil:
+		m.Reason = err.Error()
+		return
+	case c.Size == 0:
+		m.Reason = "tells no size"
+		return
+	}
+	m.Measured = true
+	m.Size, m.Used, m.Free = c.Size, saturatingSub(c.Size, c.Free), c.Available
+	m.Reserved = saturatingSub(c.Free, c.Available)
+	m.Inodes, m.InodesUsed, m.InodesFree = c.Inodes, saturatingSub(c.Inodes, c.InodesFree), c.InodesFree
+	m.Utilization = share(m.Used, m.Free)
+}
+
+// share is what df calls Use%: used over used and free, because what is reserved
+// for root is not there for anybody else (giampaolo/psutil#829).
+func share(used, free uint64) float64 { return ratio(float64(used), float64(used)+float64(free)) }
+
+// total sums up what is counted and was measured, nil where that is nothing.
+// What file systems of one pool have free is the same space and is counted once.
+func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
+	clear(f.pools)
+	var t FilesystemTotal
+	found := false
+	for i, m := range f.mounts {
+		one := &mounts[i]
+		switch {
+		case !m.counted || !one.Measured:
+			continue
+		case m.share >= 0:
+			t.Size += one.Used
+			f.pools[m.share] = max(f.pools[m.share], one.Free)
+		default:
+			t.Size += one.Size
+			t.Free += one.Free
+		}
+		t.Used += one.Used
+		found = true
+	}
+	if !found {
+		return nil
+	}
+	for _, free := range f.pools {
+		t.Size += free
+		t.Free += free
+	}
+	t.Utilization = share(t.Used, t.Free)
+	return &t
+}
+
+// Report implements Reading.
+func (f *Filesystem) Report(o *Observer) {
+	for i := range f.Mounts {
+		m := &f.Mounts[i]
+		if m.Watched {
+			stuck := int64(0)
+			if m.Stuck {
+				stuck = 1
+			}
+			o.Int(filesystemStuck, stuck, m.Device, m.Mountpoint, m.Type)
+		}
+		if !m.Measured {
+			continue
+		}
+		o.Uint(filesystemUsage, m.Used, m.Device, m.Mode, m.Mountpoint, m.Type, "used")
+		o.Uint(filesystemUsage, m.Free, m.Device, m.Mode, m.Mountpoint, m.Type, "free")
+		o.Uint(filesystemUsage, m.Reserved, m.Device, m.Mode, m.Mountpoint, m.Type, "reserved")
+		if m.Inodes > 0 {
+			o.Uint(filesystemInodes, m.InodesUsed, m.Device, m.Mode, m.Mountpoint, m.Type, "used")
+			o.Uint(filesystemInodes, m.InodesFree, m.Device, m.Mode, m.Mountpoint, m.Type, "free")
+		}
+		o.Float(filesystemUtilization, m.Utilization, m.Device, m.Mode, m.Mountpoint, m.Type)
+		o.Uint(filesystemLimit, m.Size, m.Device, m.Mode, m.Mountpoint, m.Type)
+		o.Uint(filesystemSize, m.Size, m.Device, m.Mountpoint, m.Type)
+		o.Uint(filesystemUsed, m.Used, m.Device, m.Mountpoint, m.Type)
+		o.Uint(filesystemFree, m.Free, m.Device, m.Mountpoint, m.Type)
+		o.Float(filesystemShare, m.Utilization, m.Device, m.Mountpoint, m.Type)
+	}
+	if t := f.Total; t != nil {
+		o.Uint(filesystemSize, t.Size, "", "", "")
+		o.Uint(filesystemUsed, t.Used, "", "", "")
+		o.Uint(filesystemFree, t.Free, "", "", "")
+		o.Float(filesystemShare, t.Utilization, "", "", "")
+	}
+}

@@ -1,0 +1,250 @@
+package instruments
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// mountSource is /proc/1/mountinfo. gopsutil leaves out of it what tells two
+// mounts of one file system: the device's number and the directory mounted.
+type mountSource struct {
+	first, own *file
+	text       []byte
+	entries    []mountEntry
+}
+
+// list returns all mounts, and whether they differ from those of the call before.
+// The text is read at every tick although the kernel tells when something is
+// mounted: a file system that turns read-only after an error tells nobody.
+func (s *mountSource) list(_ context.Context, h *Host) (entries []mountEntry, changed bool, err error) {
+	if s.first == nil {
+		s.first, s.own = h.open("proc/1/mountinfo"), h.open("proc/self/mountinfo")
+	}
+	within := ""
+	text, err := s.first.read()
+	if err != nil {
+		// Where /proc hides the first process (hidepid) one's own mounts are as
+		// good, as far as they lie below the root.
+		var ownErr error
+		if text, ownErr = s.own.read(); ownErr != nil {
+			return nil, false, errors.Join(err, ownErr)
+		}
+		within = h.root
+	}
+	if bytes.Equal(text, s.text) && s.entries != nil {
+		return s.entries, false, nil
+	}
+	parsed, err := parseMountinfo(text)
+	if err != nil {
+		return nil, false, fmt.Errorf("parse /proc/1/mountinfo: %w", err)
+	}
+	s.text = append(s.text[:0], text...)
+	s.entries = h.describeMounts(below(parsed, within))
+	return s.entries, true, nil
+}
+
+// below keeps the mounts below root and names them as seen from there.
+func below(entries []mountEntry, root string) []mountEntry {
+	if root == "" || root == "/" {
+		return entries
+	}
+	kept := entries[:0]
+	for _, e := range entries {
+		point, ok := strings.CutPrefix(e.point, root)
+		if !ok || point != "" && point[0] != '/' {
+			continue
+		}
+		if e.point = point; point == "" {
+			e.point = "/"
+		}
+		kept = append(kept, e)
+	}
+	return kept
+}
+
+// parseMountinfo reads /proc/PID/mountinfo, proc_pid_mountinfo(5):
+//
+//	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+//
+// Fields are divided by one space each and can be empty: the last but one is
+// whatever was given to mount(2). Odd characters in paths are written in octal.
+func parseMountinfo(text []byte) ([]mountEntry, error) {
+	entries := make([]mountEntry, 0, bytes.Count(text, []byte{'\n'}))
+	for len(text) > 0 {
+		var line []byte
+		line, text, _ = bytes.Cut(text, []byte{'\n'})
+		if len(line) == 0 {
+			continue
+		}
+		e, err := parseMount(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %q: %w", line, err)
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+func parseMount(line []byte) (mountEntry, error) {
+	var fields [6][]byte // id, parent, major:minor, root, mount point, options
+	rest := line
+	for i := range fields {
+		var ok bool
+		if fields[i], rest, ok = bytes.Cut(rest, []byte{' '}); !ok {
+			return mountEntry{}, fmt.Errorf("has %d fields before the dash, at least 6 are needed", i+1)
+		}
+	}
+	// Any number of optional fields follows, and a dash ends them.
+	for {
+		var field []byte
+		var ok bool
+		if field, rest, ok = bytes.Cut(rest, []byte{' '}); !ok {
+			return mountEntry{}, errors.New("no dash divides the mount from its file system")
+		}
+		if string(field) == "-" {
+			break
+		}
+	}
+	kind, rest, ok := bytes.Cut(rest, []byte{' '})
+	if !ok || len(kind) == 0 {
+		return mountEntry{}, errors.New("has no type after the dash")
+	}
+	device, options, ok := bytes.Cut(rest, []byte{' '})
+	if !ok {
+		return mountEntry{}, errors.New("has no device after the type")
+	}
+	major, minor, ok := bytes.Cut(fields[2], []byte{':'})
+	_, ok1 := parseUint(major)
+	if _, ok2 := parseUint(minor); !ok || !ok1 || !ok2 {
+		return mountEntry{}, fmt.Errorf("%q is not the number of a device", fields[2])
+	}
+	e := mountEntry{
+		id: string(fields[0]), volume: string(fields[2]),
+		root: unescapeOctal(fields[3]), point: unescapeOctal(fields[4]),
+		kind: unescapeOctal(kind), device: unescapeOctal(device),
+		readOnly: isReadOnly(fields[5]) || isReadOnly(options),
+	}
+	if !strings.HasPrefix(e.point, "/") {
+		return mountEntry{}, fmt.Errorf("the mount point %q does not begin with a slash", e.point)
+	}
+	return e, nil
+}
+
+// isReadOnly looks for ro among the options. The second word is what ext4 says
+// after an error, from Linux 6.15 on without ro.
+func isReadOnly(options []byte) bool {
+	for len(options) > 0 {
+		var option []byte
+		option, options, _ = bytes.Cut(options, []byte{','})
+		if string(option) == "ro" || string(option) == "emergency_ro" {
+			return true
+		}
+	}
+	return false
+}
+
+// describeMounts adds what the machine knows beside mountinfo: which types keep
+// files on storage, and the devices' real names.
+func (h *Host) describeMounts(entries []mountEntry) []mountEntry {
+	onDevices := parseFilesystems(h.readText("proc/filesystems"))
+	for i := range entries {
+		e := &entries[i]
+		e.describe(onDevices)
+		if !strings.HasPrefix(e.volume, "0:") {
+			if to := h.link("sys/dev/block/" + e.volume); to != "" {
+				e.block = to[strings.LastIndexByte(to, '/')+1:]
+			}
+		}
+		if e.device == "/dev/root" {
+			e.device = h.rootDevice(e.volume)
+		}
+	}
+	// The way to a mount below one that hangs hangs too.
+	for i := range entries {
+		for _, above := range entries {
+			if above.watched && above.point != "/" && strings.HasPrefix(entries[i].point, above.point+"/") {
+				entries[i].watched = true
+			}
+		}
+	}
+	return entries
+}
+
+// rootDevice finds the real name of what the kernel mounted as /dev/root: the
+// name that the device has in /dev, else what the kernel was told at boot.
+func (h *Host) rootDevice(volume string) string {
+	for line := range strings.Lines(h.readText("sys/dev/block/" + volume + "/uevent")) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "DEVNAME="); ok {
+			return "/dev/" + name
+		}
+	}
+	for word := range strings.FieldsSeq(h.readText("proc/cmdline")) {
+		if device, ok := strings.CutPrefix(word, "root="); ok && strings.HasPrefix(device, "/dev/") {
+			return device
+		}
+	}
+	return "/dev/root"
+}
+
+// parseFilesystems reads /proc/filesystems, proc_filesystems(5): the types that
+// the kernel has loaded, "nodev" before those that need no block device.
+func parseFilesystems(text string) map[string]bool {
+	found := map[string]bool{}
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) == 1 {
+			found[fields[0]] = true
+		}
+	}
+	return found
+}
+
+// describe sorts a mount by its type. onDevices are the types that need a block
+// device; the others are no storage unless they are known to be.
+func (e *mountEntry) describe(onDevices map[string]bool) {
+	switch kind, program, _ := strings.Cut(e.kind, "."); kind {
+	case "squashfs", "erofs", "iso9660", "udf", "cramfs", "romfs":
+		// Images and discs are always full and nobody can change that.
+	case "overlay":
+		// It shows other file systems. Only where it is all there is (a
+		// container, a live system) it stands for the disk below.
+		e.storage, e.own = e.point == "/", true
+	case "zfs":
+		// Data sets of a pool share its space. A snapshot shows what its data set
+		// has in use already.
+		e.storage, e.own = !strings.Contains(e.device, "@"), true
+		e.pool, _, _ = strings.Cut(e.device, "/")
+	case "fuse":
+		e.storage, e.watched = !isNoStorage(program), true
+	case "fuseblk":
+		// A program (ntfs-3g) answers, but for a disk of the machine.
+		e.storage, e.own, e.watched = true, true, true
+	case "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "ceph", "glusterfs", "afs", "coda", "lustre",
+		"beegfs", "beegfs_nodev", "gpfs", "orangefs", "pvfs2", "panfs", "wekafs", "davfs",
+		"virtiofs", "vboxsf", "prl_fs", "vmhgfs", "drvfs":
+		e.storage, e.watched = true, true
+	case "ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "jfs", "reiserfs", "vfat", "exfat", "ntfs", "ntfs3",
+		"hfs", "hfsplus", "ubifs", "jffs2", "yaffs2":
+		e.storage, e.own = true, true
+	default:
+		e.storage = onDevices[e.kind]
+		e.own = e.storage
+	}
+}
+
+// isNoStorage tells of a program behind fuse whether what it shows is stored
+// elsewhere: documents handed to applications, mounted archives and images, and
+// /proc made up for a container.
+func isNoStorage(program string) bool {
+	switch program {
+	case "portal", "gvfsd-fuse", "gvfs-fuse-daemon", "lxcfs", "fuse-overlayfs", "snapfuse", "squashfuse", "squashfuse_ll",
+		"archivemount", "vmware-vmblock":
+		return true
+	}
+	return strings.HasSuffix(program, ".AppImage")
+}
+
+// mountPath is where the agent finds a mount point of the machine.
+func (h *Host) mountPath(point string) string { return h.path(point) }
