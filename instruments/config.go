@@ -64,41 +64,66 @@ func (c *CommandConfig) SetDefaults() {
 	c.Interval, c.Timeout = 10*time.Second, 5*time.Second
 }
 
-// FamilyDefault is a family's name and how it is read unless said otherwise.
+// FamilyDefault is a family's name, how it is read unless said otherwise, and
+// how it is made.
 type FamilyDefault struct {
 	Name string
 	// Keys are what its patterns can name; a family without keys takes no patterns.
 	Keys   []string
 	Config FamilyConfig
+
+	make func(Config, func() AgentStats) Family
 }
 
-// FamilyDefaults lists the families that can be configured, in the order in
-// which a person looks for them. It is the one list of family names.
+// FamilyDefaults lists the families in the order in which they are read. It is
+// the one list of families: adding one is adding its line here. The file system
+// comes last of the machine's parts, because it is the one that a dead server
+// can hang.
 func FamilyDefaults() []FamilyDefault {
-	family := func(name string, keys ...string) FamilyDefault {
-		return FamilyDefault{name, keys, FamilyConfig{Enabled: true, Timeout: 500 * time.Millisecond, Retries: 1}}
+	family := func(name string, make func(Config, func() AgentStats) Family, keys ...string) FamilyDefault {
+		return FamilyDefault{name, keys, FamilyConfig{Enabled: true, Timeout: 500 * time.Millisecond, Retries: 1}, make}
 	}
-	network := family("network", "device")
+	network := family("network", configured(newNetwork), "device")
 	// The machine's ends of container networks come and go with every container;
 	// inside, the same traffic is counted again. br- with twelve characters is
 	// how Docker names a bridge; a bridge of one's own has a name of one's own.
 	network.Config.Exclude = []string{"veth*", "cali*", "lxc*", "br-????????????"}
 	return []FamilyDefault{
-		family("cpu"),
-		family("load"),
-		family("memory"),
-		family("paging"),
-		family("disk", "device"),
-		family("filesystem", "device", "mountpoint", "type"),
+		family("cpu", plain(newCPU)),
+		family("load", plain(newLoad)),
+		family("memory", plain(newMemory)),
+		family("paging", plain(newPaging)),
+		family("pressure", plain(newPressure)),
+		family("disk", configured(newDisk), "device"),
 		network,
-		family("process"),
-		family("processes"),
-		family("pressure"),
-		family("system"),
-		family("cgroup"),
-		family("custom"),
-		family("agent"),
+		family("process", configured(newProcess)),
+		family("processes", plain(newProcesses)),
+		family("system", plain(newSystem)),
+		family("cgroup", plain(newCgroup)),
+		family("filesystem", configured(newFilesystem), "device", "mountpoint", "type"),
+		family("custom", configured(newCustom)),
+		family("agent", func(_ Config, stats func() AgentStats) Family { return newAgent(stats) }),
 	}
+}
+
+// plain makes a family that has no settings of its own.
+func plain(make func() Family) func(Config, func() AgentStats) Family {
+	return func(Config, func() AgentStats) Family { return make() }
+}
+
+// configured makes a family from its settings.
+func configured(make func(Config) Family) func(Config, func() AgentStats) Family {
+	return func(c Config, _ func() AgentStats) Family { return make(c) }
+}
+
+// NewFamilies makes every family, in the order in which they are read. stats
+// tells the family agent how the agent fares.
+func NewFamilies(c Config, stats func() AgentStats) []Family {
+	var families []Family
+	for _, d := range FamilyDefaults() {
+		families = append(families, d.make(c, stats))
+	}
+	return families
 }
 
 // Defaults is the configuration of a machine about which nothing was said.

@@ -56,28 +56,6 @@ type Tick struct {
 // nothing is reported and nothing is retried.
 var ErrUnsupported = errors.New("not available on this machine")
 
-// NewFamilies returns every family in the order in which they are read. Adding a
-// family is adding its line here. The file system comes last of the host's
-// parts, because it is the one that a dead server can hang.
-func NewFamilies(c Config, agent func() AgentStats) []Family {
-	return []Family{
-		newCPU(),
-		newLoad(),
-		newMemory(),
-		newPaging(),
-		newPressure(),
-		newDisk(c),
-		newNetwork(c),
-		newSystem(),
-		newCgroup(),
-		newProcess(c),
-		newProcesses(),
-		newFilesystem(c),
-		newCustom(c),
-		newAgent(agent),
-	}
-}
-
 // unknown stands for a number that could not be measured: it is reported to
 // nobody and is null in JSON. It is never replaced by 0.
 var unknown = math.NaN()
