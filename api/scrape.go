@@ -23,11 +23,10 @@ type Scrape struct {
 // that no web page can read it by DNS rebinding; on another address, which
 // takes prometheus.insecure, everybody may read it anyway.
 func NewScrape(address string, page http.Handler, log *slog.Logger) *Scrape {
-	pages := &routes{mux: http.NewServeMux()}
-	pages.page(http.MethodGet, "/metrics", Access{Role: Viewer, Cost: Query}, page.ServeHTTP)
-	pages.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap}, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/metrics", http.StatusSeeOther)
-	})
+	pages := &routes{mux: http.NewServeMux(), hint: "/metrics is the only page here."}
+	// Who reaches the address may read the page: the address itself is the check.
+	pages.page(http.MethodGet, "/metrics", Access{Role: Public, Cost: Query}, page.ServeHTTP)
+	pages.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap}, redirectTo("/metrics"))
 	pages.mux.HandleFunc("/", pages.lost)
 	var handler http.Handler = pages
 	if isLoopback(address) {

@@ -1,0 +1,327 @@
+package api
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed" // The page's template and style.
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// The documentation page is made from the OpenAPI document when the server is
+// made. It needs neither scripts nor anything from another server.
+var (
+	//go:embed docs.html
+	docsTemplate string
+	//go:embed docs.css
+	docsStyle []byte
+)
+
+const (
+	docsStylePath = "/docs/style.css"
+	docsPolicy    = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+// docsPage is what the template shows.
+type docsPage struct {
+	Title, Version, Agent, Hostname string
+	Introduction                    []template.HTML
+	Style, Base                     string
+	Operations                      []docsOperation
+	Problem                         template.HTML
+	Metrics                         bool
+}
+
+type docsOperation struct {
+	ID, Method, Path, Summary string
+	Role, Cost                string
+	Description               []template.HTML
+	Parameters                []docsField
+	Fields                    []docsField
+	Media                     string
+	Curl                      string
+	Example                   template.HTML
+	Errors                    []docsError
+}
+
+// docsField is a parameter, or a field of an answer with its place in the tree.
+type docsField struct {
+	Parent, Name, Type string
+	Depth              int
+	Help               template.HTML
+	Default            string
+}
+
+type docsError struct {
+	Status, Text string
+	Help         string
+}
+
+// renderDocs makes the page.
+func (s *Server) renderDocs() ([]byte, error) {
+	document := s.api.OpenAPI()
+	sum := sha256.Sum256(docsStyle)
+	page := docsPage{
+		Title: document.Info.Title, Version: document.Info.Version,
+		Agent: s.options.Version, Hostname: s.options.Hostname,
+		Introduction: paragraphs(document.Info.Description),
+		Style:        docsStylePath + "?v=" + hex.EncodeToString(sum[:6]),
+		Base:         s.baseURL(), Metrics: s.options.MetricsPage != nil,
+	}
+	for _, route := range s.routes.list {
+		op := operationAt(document, route)
+		if op == nil {
+			continue // A page, not an operation.
+		}
+		described, err := s.describeForPeople(op, route)
+		if err != nil {
+			return nil, fmt.Errorf("document %s: %w", op.OperationID, err)
+		}
+		page.Operations = append(page.Operations, described)
+	}
+	example, err := indented(problem(http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.",
+		mistake("query.top", "0", "must be a whole number from 1 to 1000")))
+	if err != nil {
+		return nil, err
+	}
+	page.Problem = colour(example)
+	t, err := template.New("docs").Parse(docsTemplate)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, page); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// baseURL is where the examples find the server.
+func (s *Server) baseURL() string {
+	if s.options.Config.ExternalURL != "" {
+		return strings.TrimSuffix(s.options.Config.ExternalURL, "/")
+	}
+	host, port, err := net.SplitHostPort(s.options.Config.Listen)
+	if err != nil || host == "" || host == "0.0.0.0" || host == "::" {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// operationAt finds a route's operation in the document.
+func operationAt(document *huma.OpenAPI, route Route) *huma.Operation {
+	item := document.Paths[route.Path]
+	if item == nil {
+		return nil
+	}
+	return map[string]*huma.Operation{
+		http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put,
+		http.MethodPatch: item.Patch, http.MethodDelete: item.Delete,
+	}[route.Method]
+}
+
+func (s *Server) describeForPeople(op *huma.Operation, route Route) (docsOperation, error) {
+	d := docsOperation{
+		ID: op.OperationID, Method: route.Method, Path: route.Path, Summary: op.Summary,
+		Role: route.Access.Role.String(), Cost: route.Access.Cost.String(),
+		Description: paragraphs(op.Description),
+	}
+	query := url.Values{}
+	for _, p := range op.Parameters {
+		field := docsField{Name: p.Name, Type: rule(p.Schema), Help: inline(p.Description)}
+		if p.Schema.Default != nil {
+			field.Default = fmt.Sprint(p.Schema.Default)
+		}
+		if len(p.Schema.Examples) > 0 {
+			query.Set(p.Name, fmt.Sprint(p.Schema.Examples[0]))
+		}
+		d.Parameters = append(d.Parameters, field)
+	}
+	d.Curl = curl(s.baseURL()+route.Path, query, route.Access.Cost == Stream)
+	for media, content := range op.Responses["200"].Content {
+		d.Media = media
+		if text, ok := content.Example.(string); ok {
+			d.Example = template.HTML(template.HTMLEscapeString(strings.TrimSpace(text))) //nolint:gosec // Escaped.
+			continue
+		}
+		text, err := indented(content.Example)
+		if err != nil {
+			return d, err
+		}
+		d.Example = colour(text)
+		order, err := keyOrder(text)
+		if err != nil {
+			return d, err
+		}
+		s.fields(&d, content.Schema, "", 0, order)
+	}
+	for status, response := range op.Responses {
+		if status != "200" {
+			var code int
+			_, _ = fmt.Sscan(status, &code)
+			d.Errors = append(d.Errors, docsError{Status: status, Text: http.StatusText(code), Help: response.Description})
+		}
+	}
+	slices.SortFunc(d.Errors, func(a, b docsError) int { return strings.Compare(a.Status, b.Status) })
+	return d, nil
+}
+
+// curl is the command that asks for the example.
+func curl(address string, query url.Values, stream bool) string {
+	words := "curl "
+	if stream {
+		words += "-N "
+	}
+	if len(query) == 0 {
+		return words + address
+	}
+	return words + "'" + address + "?" + query.Encode() + "'"
+}
+
+// fields adds a schema's fields, those of objects and lists below their parent.
+func (s *Server) fields(d *docsOperation, schema *huma.Schema, parent string, depth int, order map[string]int) {
+	if schema.Ref != "" {
+		schema = s.routes.registry.SchemaFromRef(schema.Ref)
+	}
+	names := make([]string, 0, len(schema.Properties))
+	for name := range schema.Properties {
+		names = append(names, name)
+	}
+	// As the example has them: the order in which a person would tell them.
+	slices.SortFunc(names, func(a, b string) int {
+		if x, y := order[parent+a], order[parent+b]; x != y {
+			return x - y
+		}
+		return strings.Compare(a, b)
+	})
+	for _, name := range names {
+		property := schema.Properties[name]
+		kind, below, inside := s.kind(property)
+		d.Fields = append(d.Fields, docsField{Parent: parent, Name: name, Type: kind, Depth: depth, Help: inline(property.Description)})
+		if below != nil {
+			s.fields(d, below, parent+name+inside+".", depth+1, order)
+		}
+	}
+}
+
+// kind is a property's type in words, and the schema of what is inside of it.
+func (s *Server) kind(p *huma.Schema) (words string, below *huma.Schema, inside string) {
+	if p.Ref != "" {
+		p = s.routes.registry.SchemaFromRef(p.Ref)
+	}
+	switch {
+	case p.Type == huma.TypeArray:
+		item, below, _ := s.kind(p.Items)
+		return "list of " + strings.TrimSuffix(item, " or null") + "s" + orNull(p), below, "[]"
+	case p.Type == huma.TypeObject && len(p.Properties) > 0:
+		return "object", p, ""
+	case p.Format == "date-time":
+		return "time", nil, ""
+	case len(p.Enum) > 0:
+		return rule(p), nil, ""
+	}
+	return p.Type + orNull(p), nil, ""
+}
+
+func orNull(p *huma.Schema) string {
+	if p.Nullable {
+		return " or null"
+	}
+	return ""
+}
+
+// keyOrder numbers the paths of a JSON text ("disk.devices[].name") by their first place.
+func keyOrder(text string) (map[string]int, error) {
+	order := map[string]int{}
+	decoder := json.NewDecoder(strings.NewReader(text))
+	var walk func(path string) error
+	walk = func(path string) error {
+		token, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		switch token {
+		case json.Delim('{'):
+			for decoder.More() {
+				key, err := decoder.Token()
+				if err != nil {
+					return err
+				}
+				at := path + key.(string)
+				if _, ok := order[at]; !ok {
+					order[at] = len(order) + 1
+				}
+				if err := walk(at + "."); err != nil {
+					return err
+				}
+			}
+		case json.Delim('['):
+			for decoder.More() {
+				if err := walk(strings.TrimSuffix(path, ".") + "[]."); err != nil {
+					return err
+				}
+			}
+		default:
+			return nil
+		}
+		_, err = decoder.Token()
+		return err
+	}
+	return order, walk("")
+}
+
+// paragraphs splits a text at its empty lines.
+func paragraphs(text string) []template.HTML {
+	var all []template.HTML
+	for part := range strings.SplitSeq(text, "\n\n") {
+		if part != "" {
+			all = append(all, inline(part))
+		}
+	}
+	return all
+}
+
+var code = regexp.MustCompile("`([^`]+)`")
+
+// inline is a text with `code` as HTML has it.
+func inline(text string) template.HTML {
+	return template.HTML(code.ReplaceAllString(template.HTMLEscapeString(text), "<code>$1</code>")) //nolint:gosec // Escaped first.
+}
+
+var tokens = regexp.MustCompile(`("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*)|\b(true|false|null)\b`)
+
+// colour marks the words of a JSON text for the style sheet.
+func colour(text string) template.HTML {
+	var b strings.Builder
+	end := 0
+	span := func(class, word string) {
+		b.WriteString(`<span class="` + class + `">` + template.HTMLEscapeString(word) + `</span>`)
+	}
+	for _, m := range tokens.FindAllStringSubmatchIndex(text, -1) {
+		b.WriteString(template.HTMLEscapeString(text[end:m[0]]))
+		end = m[1]
+		switch {
+		case m[4] >= 0:
+			span("k", text[m[2]:m[3]])
+			b.WriteString(text[m[4]:m[5]])
+		case m[2] >= 0:
+			span("s", text[m[2]:m[3]])
+		case m[6] >= 0:
+			span("n", text[m[6]:m[7]])
+		default:
+			span("w", text[m[8]:m[9]])
+		}
+	}
+	b.WriteString(template.HTMLEscapeString(text[end:]))
+	return template.HTML(b.String()) //nolint:gosec // Every part was escaped.
+}

@@ -1,0 +1,122 @@
+package api
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// gate answers only requests that name this server and come from its own pages.
+//
+// A web page anywhere can make a browser on this machine send requests to
+// 127.0.0.1. The check of the Host header stops a page whose own name was made
+// to resolve to 127.0.0.1 (DNS rebinding), which the browser takes for the same
+// origin; the check of the Origin header stops all others.
+type gate struct {
+	// hosts are the names this server goes by, beside those of loopback.
+	hosts []string
+	// external is the origin of http.external_url, empty where there is none.
+	external string
+	// cors are the origins of other pages that may call.
+	cors []string
+}
+
+// newGate makes the gate that the configuration describes.
+func newGate(c HTTPConfig) *gate {
+	g := &gate{}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && host != "" {
+		g.hosts = append(g.hosts, strings.ToLower(host))
+	}
+	if u, err := url.Parse(c.ExternalURL); err == nil && u.Host != "" {
+		g.hosts = append(g.hosts, strings.ToLower(u.Hostname()))
+		g.external = strings.ToLower(u.Scheme + "://" + u.Host)
+	}
+	for _, origin := range c.CORS {
+		g.cors = append(g.cors, strings.ToLower(origin))
+	}
+	return g
+}
+
+// through wraps the server's handler.
+func (g *gate) through(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !g.knowsHost(r.Host) {
+			writeProblem(w, http.StatusForbidden,
+				"This server does not go by the name in the request's Host header; a name is added with http.external_url.",
+				mistake("header.Host", r.Host, "must be "+g.listHosts()))
+			return
+		}
+		if len(g.cors) > 0 {
+			w.Header().Add("Vary", "Origin")
+		}
+		if origin := r.Header["Origin"]; len(origin) > 0 && !g.admit(w, r, origin) {
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// knowsHost tells whether a Host header names this server, on whatever port: a
+// tunnel may lead here from another one.
+func (g *gate) knowsHost(header string) bool {
+	host := header
+	if inside, ok := strings.CutPrefix(host, "["); ok {
+		host, _, _ = strings.Cut(inside, "]")
+	} else if i := strings.LastIndexByte(host, ':'); i >= 0 {
+		host = host[:i]
+	}
+	if host == "localhost" || host == "127.0.0.1" {
+		return true
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Unmap().IsLoopback() {
+		return true
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	return host == "localhost" || slices.Contains(g.hosts, host)
+}
+
+// listHosts says which hosts are known.
+func (g *gate) listHosts() string {
+	names := []string{"localhost", "127.0.0.1", "[::1]"}
+	for _, host := range g.hosts {
+		if !slices.Contains(names, host) && host != "::1" {
+			names = append(names, host)
+		}
+	}
+	return "one of " + strings.Join(names, ", ")
+}
+
+// admit judges a request that a web page sent. It returns false where it has
+// answered itself: a refusal, or a browser's question before the request.
+func (g *gate) admit(w http.ResponseWriter, r *http.Request, origins []string) bool {
+	origin := strings.ToLower(origins[0])
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	own := len(origins) == 1 && (origin == scheme+strings.ToLower(r.Host) || g.external != "" && origin == g.external)
+	if own {
+		return true
+	}
+	if len(origins) != 1 || !slices.Contains(g.cors, origin) {
+		writeProblem(w, http.StatusForbidden,
+			"The request comes from a web page that may not call this server; an origin is added with http.cors.",
+			mistake("header.Origin", strings.Join(origins, ", "), "must be the server's own or one of http.cors"))
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", origins[0])
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return true
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
+	h.Set("Access-Control-Allow-Headers", "Accept, Last-Event-ID")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return false
+}

@@ -1,0 +1,71 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Status is how a part of the agent fares.
+type Status string
+
+// The statuses, from the best to the worst.
+const (
+	// OK is a part that does its work.
+	OK Status = "ok"
+	// Degraded is a part that does less than it should; the agent still answers.
+	Degraded Status = "degraded"
+	// Failed is a part without which the agent is of no use.
+	Failed Status = "failed"
+)
+
+// Part is one part of the agent and how it fares.
+type Part struct {
+	Name   string    `json:"name" doc:"The part: a family of metrics, or a part of the agent." example:"filesystem"`
+	Status Status    `json:"status" enum:"ok,degraded,failed" doc:"How the part fares." example:"degraded"`
+	Reason string    `json:"reason,omitempty" doc:"What is wrong; absent where the part is ok." example:"did not answer within 500ms"`
+	Since  time.Time `json:"since,omitzero" doc:"Since when it has been so; absent where it has been so from the start." example:"2026-02-02T10:29:41Z"`
+}
+
+// Health is the answer of /health.
+type Health struct {
+	Status Status `json:"status" enum:"ok,degraded,failed" doc:"The worst status of all parts." example:"degraded"`
+	Parts  []Part `json:"parts,omitempty" doc:"Every part; absent for callers without the role viewer."`
+}
+
+// healthOutput has the status of HTTP beside the body.
+type healthOutput struct {
+	Status int
+	Body   Health
+}
+
+func (s *Server) registerHealth() {
+	register(s, Operation{
+		ID: "get-health", Method: http.MethodGet, Path: "/api/v1/health",
+		Summary: "How the agent fares",
+		Description: "Every part of the agent with its status and, where it is not ok, the reason. " +
+			"ok and degraded answer 200, failed answers 503 with the same body.",
+		Access: Access{Role: Public, Cost: Cheap},
+		Example: Health{Status: Degraded, Parts: []Part{
+			{Name: "cpu", Status: OK},
+			{Name: "filesystem", Status: Degraded, Reason: "did not answer within 500ms", Since: exampleTime.Add(-19 * time.Second)},
+		}},
+	}, func(ctx context.Context, _ *struct{}) (*healthOutput, error) {
+		out := &healthOutput{Status: http.StatusOK, Body: Health{Status: OK}}
+		parts := s.options.Health()
+		for i := range parts {
+			p := &parts[i]
+			p.Since = p.Since.UTC().Truncate(time.Second)
+			if p.Status == Failed || p.Status == Degraded && out.Body.Status == OK {
+				out.Body.Status = p.Status
+			}
+		}
+		if out.Body.Status == Failed {
+			out.Status = http.StatusServiceUnavailable
+		}
+		if callerOf(ctx) >= Viewer {
+			out.Body.Parts = parts
+		}
+		return out, nil
+	})
+}

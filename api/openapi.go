@@ -1,0 +1,128 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// apiVersion is the version of the interface, not of the agent: it counts what
+// was added since v1 of the paths, from which nothing is ever taken away.
+const apiVersion = "1.0.0"
+
+const introduction = "What a machine is doing, each second: processors, memory, disks, file systems, network and processes.\n\n" +
+	"Times are RFC 3339 in UTC. Sizes are in bytes, rates per second, shares in percent. " +
+	"A number that is not known is `null`, never 0: a rate before there are two readings, or a part that the machine does not have. " +
+	"Fields are added in time, and none is taken away or changes its meaning.\n\n" +
+	"Errors are problems as in RFC 9457, `application/problem+json`: `detail` says what is wrong, `errors` says where, and what is allowed."
+
+// newDocument is the OpenAPI document before the operations.
+func newDocument() *huma.OpenAPI {
+	return &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: &huma.Info{
+			Title: "sysotel", Version: apiVersion, Description: introduction,
+			License: &huma.License{Name: "MIT", Identifier: "MIT"},
+		},
+		Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+	}
+}
+
+// OpenAPI is the document of every operation in YAML; no machine is needed.
+func OpenAPI() ([]byte, error) {
+	s, err := New(Options{
+		Config: Defaults().HTTP, Machine: exampleMachine{}, Health: func() []Part { return nil },
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.documentYAML()
+}
+
+// documentJSON is the document for programs.
+func (s *Server) documentJSON() ([]byte, error) {
+	b, err := json.Marshal(s.api.OpenAPI())
+	if err != nil {
+		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	return b, nil
+}
+
+// documentYAML is the document for people.
+func (s *Server) documentYAML() ([]byte, error) {
+	b, err := s.api.OpenAPI().YAML()
+	if err != nil {
+		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	return b, nil
+}
+
+// addPages adds what is no operation: the document, the page that explains it,
+// the Prometheus page, and the way from / to the documentation.
+func (s *Server) addPages() error {
+	asJSON, err := s.documentJSON()
+	if err != nil {
+		return err
+	}
+	asYAML, err := s.documentYAML()
+	if err != nil {
+		return err
+	}
+	page, err := s.renderDocs()
+	if err != nil {
+		return err
+	}
+	open := Access{Role: Public, Cost: Cheap}
+	s.routes.page(http.MethodGet, "/openapi.json", open, ready("application/json", asJSON, nil))
+	s.routes.page(http.MethodGet, "/openapi.yaml", open, ready("application/yaml", asYAML, nil))
+	s.routes.page(http.MethodGet, "/docs", open, ready("text/html; charset=utf-8", page, map[string]string{"Content-Security-Policy": docsPolicy}))
+	// The page asks for the style sheet by its hash, so a browser may keep it.
+	s.routes.page(http.MethodGet, docsStylePath, open, ready("text/css; charset=utf-8", docsStyle, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}))
+	s.routes.page(http.MethodGet, "/{$}", open, redirectTo("/docs"))
+	if s.options.MetricsPage != nil {
+		s.routes.page(http.MethodGet, "/metrics", Access{Role: Viewer, Cost: Query}, s.options.MetricsPage.ServeHTTP)
+	}
+	return nil
+}
+
+// ready answers with bytes that never change.
+func ready(media string, body []byte, headers map[string]string) http.HandlerFunc {
+	length := strconv.Itoa(len(body))
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", media)
+		h.Set("Content-Length", length)
+		for name, value := range headers {
+			h.Set(name, value)
+		}
+		_, _ = w.Write(body)
+	}
+}
+
+// indented is v as JSON for people, without the escapes that HTML needs.
+func indented(v any) (string, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return "", err
+	}
+	return strings.TrimRight(b.String(), "\n"), nil
+}
+
+// redirectTo leads on to another page of this server.
+func redirectTo(path string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", path)
+		w.WriteHeader(http.StatusSeeOther)
+	}
+}

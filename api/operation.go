@@ -1,0 +1,296 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// Operation describes one operation of the API. It is the one place from which
+// the OpenAPI document, the check of rights and the limits come.
+type Operation struct {
+	// ID names the operation in the document and in generated clients.
+	ID string
+	// Method and Path are those of HTTP; Path may have {parameters}.
+	Method, Path string
+	// Summary is one line, Description one paragraph or more of plain text.
+	Summary, Description string
+	// Access is what the operation asks of its callers.
+	Access
+	// Example is an answer. Its type is the answer's schema where the handler
+	// writes ready bytes.
+	Example any
+	// Media is the answer's media type; empty is application/json.
+	Media string
+	// Errors are the error statuses beyond those that every operation has.
+	Errors []int
+}
+
+// register adds an operation to the API. Every operation comes through here or,
+// where it is a page and not an operation, through routes.page: nothing else
+// can reach the mux, because routes asks for an Access.
+func register[I, O any](s *Server, op Operation, handler func(context.Context, *I) (*O, error)) {
+	huma.Register(s.api, s.describe(op), func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err == nil {
+			return out, nil
+		}
+		if known := huma.StatusError(nil); errors.As(err, &known) {
+			return nil, err
+		}
+		// What went wrong inside is for the log; it may name files and secrets.
+		s.log.ErrorContext(ctx, "operation failed", "operation", op.ID, "err", err)
+		return nil, problem(http.StatusInternalServerError, "The agent could not answer; its log says why.")
+	})
+}
+
+// accessKey is where describe leaves an operation's Access for routes.
+const accessKey = "access"
+
+// meanings says what each error status stands for in the document.
+var meanings = map[int]string{
+	http.StatusForbidden:           "The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough.",
+	http.StatusUnprocessableEntity: "A parameter is wrong; errors says which one, and what is allowed.",
+	http.StatusInternalServerError: "The agent failed; its log says why.",
+	http.StatusServiceUnavailable:  "There is no answer for now; Retry-After says when to ask again.",
+}
+
+// describe is the operation as Huma's document has it.
+func (s *Server) describe(op Operation) huma.Operation {
+	media := op.Media
+	if media == "" {
+		media = "application/json"
+	}
+	answer := &huma.MediaType{Example: op.Example}
+	if op.Example != nil {
+		answer.Schema = s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(op.Example), true, op.ID)
+	}
+	described := huma.Operation{
+		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary, Description: op.Description,
+		Security:   security(op.Role),
+		Errors:     append([]int{http.StatusForbidden}, op.Errors...),
+		Metadata:   map[string]any{accessKey: op.Access},
+		Extensions: map[string]any{"x-sysotel-role": op.Role.String(), "x-sysotel-cost": op.Cost.String()},
+		Responses: map[string]*huma.Response{
+			"200": {Description: "The answer.", Content: map[string]*huma.MediaType{media: answer}},
+		},
+	}
+	if op.Concurrent > 0 {
+		described.Extensions["x-sysotel-concurrent"] = op.Concurrent
+	}
+	return described
+}
+
+// security is what the OpenAPI document asks of a caller. There are no
+// credentials yet: a role comes from where the connection comes from, and the
+// document says so with the one requirement that is always met.
+func security(Role) []map[string][]string { return []map[string][]string{{}} }
+
+// Route is one way into the server.
+type Route struct {
+	Method, Path string
+	Access       Access
+}
+
+// routes is the only way to the mux. It is Huma's adapter, and the pages of the
+// server that are not operations are added to it by hand.
+type routes struct {
+	mux      *http.ServeMux
+	list     []Route
+	registry huma.Registry
+	// hint tells who is lost where to look.
+	hint string
+}
+
+var _ huma.Adapter = (*routes)(nil)
+
+// Handle implements huma.Adapter.
+func (t *routes) Handle(op *huma.Operation, handler func(huma.Context)) {
+	access, ok := op.Metadata[accessKey].(Access)
+	if !ok {
+		panic(fmt.Sprintf("operation %s %s did not come through register", op.Method, op.Path))
+	}
+	for status, response := range op.Responses {
+		if code, _ := strconv.Atoi(status); meanings[code] != "" {
+			response.Description = meanings[code]
+		}
+	}
+	t.page(op.Method, op.Path, access, func(w http.ResponseWriter, r *http.Request) {
+		if mistakes := t.mistakes(r.URL.RawQuery, op.Parameters); len(mistakes) > 0 {
+			writeProblem(w, http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.", mistakes...)
+			return
+		}
+		handler(humago.NewContext(op, r, w))
+	})
+}
+
+// ServeHTTP implements huma.Adapter.
+func (t *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.mux.ServeHTTP(w, r) }
+
+// page adds a handler with what it asks of its callers.
+func (t *routes) page(method, path string, access Access, handler http.HandlerFunc) {
+	t.list = append(t.list, Route{method, path, access})
+	t.mux.HandleFunc(method+" "+path, access.guard(handler))
+}
+
+// guard lets through who has the role, within the limits.
+func (a Access) guard(next http.HandlerFunc) http.HandlerFunc {
+	var running atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) {
+		if caller := callerOf(r.Context()); caller < a.Role {
+			refuse(w, caller, a.Role)
+			return
+		}
+		if a.Concurrent > 0 {
+			defer running.Add(-1)
+			if running.Add(1) > int64(a.Concurrent) {
+				w.Header().Set("Retry-After", "10")
+				writeProblem(w, http.StatusServiceUnavailable,
+					fmt.Sprintf("At most %d of these requests are answered at once, and as many are; close one or come back later.", a.Concurrent))
+				return
+			}
+		}
+		next(w, r)
+	}
+}
+
+// refuse says which role was needed and where it is to be had.
+func refuse(w http.ResponseWriter, has, needs Role) {
+	if has == Public {
+		writeProblem(w, http.StatusForbidden, fmt.Sprintf("This needs the role %s, which requests from the machine itself (loopback) have; there are no log-ins yet.", needs))
+		return
+	}
+	writeProblem(w, http.StatusForbidden, fmt.Sprintf("This needs the role %s and you are %s; the Unix socket in the agent's data directory gives it.", needs, has))
+}
+
+// mistakes lists what is wrong in a query: parameters that are not known, given
+// twice, or outside what their schema allows.
+func (t *routes) mistakes(raw string, known []*huma.Param) []error {
+	if raw == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return []error{mistake("query", raw, "must be name=value pairs joined by &, with other characters written as %XX")}
+	}
+	var found []error
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		values := query[name]
+		i := slices.IndexFunc(known, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
+		switch {
+		case i < 0:
+			found = append(found, mistake("query."+echo(name), values[0], "is not a parameter here; "+listParameters(known)))
+		case len(values) > 1 && known[i].Schema.Type != huma.TypeArray:
+			found = append(found, mistake("query."+name, strings.Join(values, ", "), "must be given once"))
+		case !t.valid(known[i].Schema, values[0]):
+			found = append(found, mistake("query."+name, values[0], "must be "+rule(known[i].Schema)))
+		}
+	}
+	return found
+}
+
+// listParameters names the parameters that an operation has.
+func listParameters(known []*huma.Param) string {
+	var names []string
+	for _, p := range known {
+		if p.In == "query" {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "there are none"
+	}
+	slices.Sort(names)
+	return "there are " + strings.Join(names, ", ")
+}
+
+// valid tells whether a parameter's text is what its schema allows.
+func (t *routes) valid(schema *huma.Schema, text string) bool {
+	var value any = text
+	switch schema.Type {
+	case huma.TypeInteger:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return false
+		}
+		value = int(n)
+	case huma.TypeNumber:
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return false
+		}
+		value = n
+	case huma.TypeBoolean:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return false
+		}
+		value = b
+	case huma.TypeArray:
+		return true // Huma splits and checks lists itself.
+	}
+	result := &huma.ValidateResult{}
+	huma.Validate(t.registry, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, value, result)
+	return len(result.Errors) == 0
+}
+
+// rule says in words what a parameter's schema allows.
+func rule(s *huma.Schema) string {
+	var words string
+	switch s.Type {
+	case huma.TypeInteger:
+		words = "a whole number"
+	case huma.TypeNumber:
+		words = "a number"
+	case huma.TypeBoolean:
+		words = "true or false"
+	default:
+		words = "text"
+	}
+	number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+	switch {
+	case len(s.Enum) > 0:
+		var words []string
+		for _, v := range s.Enum {
+			words = append(words, fmt.Sprint(v))
+		}
+		return "one of " + strings.Join(words, ", ")
+	case s.Minimum != nil && s.Maximum != nil:
+		words += " from " + number(*s.Minimum) + " to " + number(*s.Maximum)
+	case s.Minimum != nil:
+		words += " of at least " + number(*s.Minimum)
+	case s.Maximum != nil:
+		words += " of at most " + number(*s.Maximum)
+	case s.MaxLength != nil:
+		words += fmt.Sprintf(" of at most %d characters", *s.MaxLength)
+	}
+	return words
+}
+
+// lost answers what no route takes: 405 where another method would do, else 404.
+func (t *routes) lost(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := t.mux.Handler(probe); pattern != "" && pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		writeProblem(w, http.StatusNotFound, "There is nothing at "+echo(r.URL.Path)+"; "+t.hint)
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	writeProblem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s answers %s, not %s.", echo(r.URL.Path), strings.Join(allowed, " and "), echo(r.Method)))
+}

@@ -1,0 +1,265 @@
+// Package api is the HTTP door to the agent: the REST operations with their
+// OpenAPI document, the live stream, the documentation page, and the checks that
+// every request passes.
+//
+// It asks the machine nothing itself: Machine and the options of New bring the
+// readings and the state of the agent's parts. Names of metrics and how they
+// are measured belong to package instruments; the Prometheus page is a handler
+// from elsewhere that is only mounted here.
+//
+// Read operation.go first: every operation comes through register. Then
+// gate.go and shield.go for what every request passes, and current.go for the
+// document that most callers want.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sysotel/instruments"
+)
+
+// Machine is what the API asks about the machine.
+type Machine interface {
+	// Newest returns the newest reading of a family and the time of its tick; nil
+	// where there is none: the family is off, failed, or has not read yet.
+	Newest(family string) (instruments.Reading, time.Time)
+	// Tick returns the number and the time of the newest complete tick, and a
+	// channel that is closed when the next one is complete. The number is 0 before
+	// the first.
+	Tick() (seq uint64, at time.Time, next <-chan struct{})
+}
+
+// Options are what a server is made of.
+type Options struct {
+	// Config is the HTTP configuration, already validated.
+	Config HTTPConfig
+	// Machine is where readings come from.
+	Machine Machine
+	// Health lists the agent's parts and how they fare, the most important first.
+	Health func() []Part
+	// Hostname and Version are told in the answers.
+	Hostname, Version string
+	// Interval is the tick, 0 where it is not known.
+	Interval time.Duration
+	// Socket is the path of the Unix socket for the commands of sysotel, empty
+	// for none.
+	Socket string
+	// MetricsPage is the Prometheus page at /metrics, nil for none.
+	MetricsPage http.Handler
+	// Logger takes what goes wrong.
+	Logger *slog.Logger
+}
+
+// The limits of a connection. A caller has headerTime to send a request's
+// headers and answerTime to take an answer; streams set their own, see stream.go.
+const (
+	headerTime = 5 * time.Second
+	answerTime = 30 * time.Second
+	idleTime   = 120 * time.Second
+	maxHeader  = 16 << 10
+	// stopTime is how long answers in progress may take when the server stops.
+	stopTime = 3 * time.Second
+)
+
+// Server answers HTTP requests about the machine.
+type Server struct {
+	options Options
+	log     *slog.Logger
+	api     huma.API
+	routes  *routes
+	current *newest
+
+	tcp, unix *http.Server
+	closing   chan struct{} // Closed when the server begins to stop; ends the streams.
+	stopping  sync.Once
+
+	mu       sync.Mutex
+	listener net.Listener
+	socket   net.Listener
+}
+
+// New makes a server; it listens and answers only when told to.
+func New(o Options) (*Server, error) {
+	switch {
+	case o.Machine == nil:
+		return nil, errors.New("make the API server: no machine is given")
+	case o.Health == nil:
+		return nil, errors.New("make the API server: nobody tells how the parts fare")
+	case o.Logger == nil:
+		return nil, errors.New("make the API server: no logger is given")
+	}
+	s := &Server{options: o, log: o.Logger, closing: make(chan struct{})}
+	s.current = &newest{machine: o.Machine, encode: s.encodeCurrent}
+
+	document := newDocument()
+	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "/docs lists what there is."}
+	s.api = huma.NewAPI(huma.Config{
+		OpenAPI:       document,
+		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat},
+		DefaultFormat: "application/json",
+	}, s.routes)
+	s.registerCurrent()
+	s.registerProcesses()
+	s.registerStream()
+	s.registerHealth()
+	if err := s.addPages(); err != nil {
+		return nil, fmt.Errorf("make the API server: %w", err)
+	}
+	s.routes.mux.HandleFunc("/", s.routes.lost)
+
+	s.tcp = newHTTP(shield(s.log, newGate(o.Config).through(s.routes)), s.log)
+	s.unix = newHTTP(shield(s.log, s.routes), s.log) // No web page reaches a Unix socket: no Host or Origin to check.
+	return s, nil
+}
+
+// newHTTP is a net/http server with our limits.
+func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTime,
+		WriteTimeout:      answerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return withCaller(ctx, roleOfConn(c))
+		},
+	}
+}
+
+// Handler is what answers on the TCP address, for tests and benchmarks without one.
+func (s *Server) Handler() http.Handler { return s.tcp.Handler }
+
+// Routes lists every way into the server.
+func (s *Server) Routes() []Route { return append([]Route(nil), s.routes.list...) }
+
+// Listen takes the address and the Unix socket. After it, Run or Close must be called.
+func (s *Server) Listen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener != nil {
+		return nil
+	}
+	listener, err := net.Listen("tcp", s.options.Config.Listen)
+	if err != nil {
+		return listenError("http.listen", s.options.Config.Listen, err)
+	}
+	if s.options.Socket != "" {
+		if s.socket, err = listenUnix(s.options.Socket); err != nil {
+			_ = listener.Close()
+			return err
+		}
+	}
+	s.listener = listener
+	return nil
+}
+
+// ErrPortTaken is in the error of Listen when another program has the port.
+var ErrPortTaken = errors.New("the port is taken by another program")
+
+// listenError says what is wrong with an address and how to choose another. The
+// system's own error stays inside.
+func listenError(option, address string, err error) error {
+	_, port, _ := net.SplitHostPort(address)
+	var number syscall.Errno
+	errors.As(err, &number)
+	// Windows has numbers of its own: 10048 address in use, 10013 not permitted.
+	windows := runtime.GOOS == "windows"
+	switch {
+	case number == syscall.EADDRINUSE || windows && number == 10048:
+		return fmt.Errorf("port %s is taken, choose another with --%s: %w (%w)", port, option, ErrPortTaken, err)
+	case number == syscall.EACCES || windows && number == 10013:
+		return fmt.Errorf("this user may not use port %s, choose one above 1023 with --%s: %w", port, option, err)
+	}
+	return fmt.Errorf("cannot listen on %s (--%s): %w", address, option, err)
+}
+
+// Addr is the address that the server listens on, nil before Listen.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// Run answers requests until the context ends, then lets those in progress
+// finish for a moment and ends the streams.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	listener, socket := s.listener, s.socket
+	s.mu.Unlock()
+	served := make(chan error, 2)
+	serving := 1
+	go func() { served <- s.tcp.Serve(listener) }()
+	if socket != nil {
+		serving++
+		go func() { served <- s.unix.Serve(socket) }()
+	}
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-served:
+		serving--
+	}
+	failed = errors.Join(unlessClosed(failed), s.stop(ctx))
+	for range serving {
+		failed = errors.Join(failed, unlessClosed(<-served))
+	}
+	if failed != nil {
+		return fmt.Errorf("serve the API: %w", failed)
+	}
+	return nil
+}
+
+// unlessClosed is err, nil where it only says that the server was closed.
+func unlessClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// stop ends the streams, waits for what is in progress and closes the rest.
+func (s *Server) stop(ctx context.Context) error {
+	s.stopping.Do(func() { close(s.closing) })
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	var err error
+	for _, server := range []*http.Server{s.tcp, s.unix} {
+		if server.Shutdown(ctx) != nil { // Too slow: their connections are cut.
+			err = errors.Join(err, server.Close())
+		}
+	}
+	s.removeSocket()
+	return unlessClosed(err)
+}
+
+// Close gives the address back where Run was never called.
+func (s *Server) Close() error {
+	s.stopping.Do(func() { close(s.closing) })
+	s.mu.Lock()
+	listener := s.listener
+	s.mu.Unlock()
+	err := errors.Join(s.tcp.Close(), s.unix.Close())
+	if listener != nil {
+		err = errors.Join(err, listener.Close())
+	}
+	s.removeSocket()
+	return unlessClosed(err)
+}

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// maxSocketPath is what a Unix socket's path may be long: sun_path in
+// sys/un.h has 108 bytes on Linux, 104 elsewhere, with a 0 at the end.
+const maxSocketPath = 103
+
+// listenUnix opens the socket by which the commands of sysotel speak to the
+// running agent. Only the user that the agent runs as may open it: the socket is
+// made in a directory that nobody else can enter, given its mode, and only then
+// moved to its place.
+func listenUnix(path string) (net.Listener, error) {
+	if len(path)+len("/.sock12345678") > maxSocketPath {
+		return nil, fmt.Errorf("open the Unix socket %s: its path is too long for a socket; choose a shorter one with --data-dir", path)
+	}
+	if err := removeStale(path); err != nil {
+		return nil, fmt.Errorf("open the Unix socket %s: %w", path, err)
+	}
+	if runtime.GOOS == "windows" { // No file modes there; the directory's rights hold.
+		return listenAt(path, path)
+	}
+	private, err := os.MkdirTemp(filepath.Dir(path), ".s")
+	if err != nil {
+		return nil, fmt.Errorf("open the Unix socket %s: %w", path, err)
+	}
+	defer os.RemoveAll(private)
+	return listenAt(filepath.Join(private, "s"), path)
+}
+
+// listenAt opens a socket at one path and moves it to its place.
+func listenAt(at, path string) (net.Listener, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: at, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("open the Unix socket %s: %w", path, err)
+	}
+	l.SetUnlinkOnClose(false) // It would look for it where it was made.
+	if at != path {
+		if err = os.Chmod(at, 0o600); err == nil {
+			err = os.Rename(at, path)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the Unix socket %s: %w", path, err), l.Close())
+	}
+	return l, nil
+}
+
+// removeStale removes the socket that a killed agent left behind. What answers,
+// and what is no socket, is left alone.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode()&fs.ModeSocket == 0 && runtime.GOOS != "windows" {
+		return errors.New("a file that is no socket is in its place; remove it or choose another --data-dir")
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return errors.New("another agent answers there; stop it or choose another --data-dir")
+	}
+	return os.Remove(path)
+}
+
+// removeSocket removes the socket's file when the server has stopped.
+func (s *Server) removeSocket() {
+	s.mu.Lock()
+	socket := s.socket
+	s.socket = nil
+	s.mu.Unlock()
+	if socket == nil {
+		return
+	}
+	_ = socket.Close() // Closed by its server already, unless that never ran.
+	if err := os.Remove(s.options.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("the Unix socket could not be removed", "path", s.options.Socket, "err", err)
+	}
+}
