@@ -34,8 +34,8 @@ var _ sdkmetric.Producer = customProducer{}
 func (p customProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	reading, at := p.machine.Newest("custom")
 	custom, ok := reading.(*instruments.Custom)
-	if !ok || len(custom.Families) == 0 {
-		return nil, nil
+	if !ok || len(custom.Families) == 0 && !p.stamped {
+		return nil, nil // A destination that stamps must see that the last one is gone.
 	}
 	scope := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: customScope}}
 	for _, f := range custom.Families {

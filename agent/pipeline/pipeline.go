@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/sdk/resource"
 
 	"sysotel/instruments"
@@ -73,11 +74,14 @@ func New(o Options) (*Pipeline, error) {
 	}
 	p.Page = page.handler
 	options := []sdkmetric.Option{
-		sdkmetric.WithResource(p.resource()),
+		// Without a schema, because the SDK merges OTEL_RESOURCE_ATTRIBUTES into
+		// it and two schemas make it report an error and send none.
+		sdkmetric.WithResource(resource.NewSchemaless(p.resource().Attributes()...)),
 		sdkmetric.WithReader(page.reader),
 		// The SDK's own limit of 2,000 drops series silently; each family has a
 		// bound of its own that is counted and shown.
 		sdkmetric.WithCardinalityLimit(0),
+		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // There are no traces here.
 	}
 	if o.Config.OTLP.Endpoint != "" {
 		if err := p.newPush(families); err != nil {
@@ -88,7 +92,7 @@ func New(o Options) (*Pipeline, error) {
 	p.provider = sdkmetric.NewMeterProvider(options...)
 	for _, f := range families {
 		if err := p.register(f); err != nil {
-			return nil, fmt.Errorf("family %s: %w", f.Name(), err)
+			return nil, errors.Join(fmt.Errorf("family %s: %w", f.Name(), err), p.provider.Shutdown(context.Background()))
 		}
 	}
 	return p, nil
@@ -96,7 +100,8 @@ func New(o Options) (*Pipeline, error) {
 
 // newPush makes the OTLP destination and the periodic reader that feeds it. The
 // tick drives the reader; its own interval, twice the tick, is a safety net,
-// given explicitly because OTEL_METRIC_EXPORT_INTERVAL would slow it down.
+// given explicitly, as its time limit is, because OTEL_METRIC_EXPORT_INTERVAL
+// and OTEL_METRIC_EXPORT_TIMEOUT would change them.
 func (p *Pipeline) newPush(families []instruments.Family) error {
 	o := p.options
 	var metrics []*instruments.Metric
@@ -109,13 +114,14 @@ func (p *Pipeline) newPush(families []instruments.Family) error {
 	}
 	stamp := newStamp(boot, p.started, metrics, o.Measured.Conventions, o.Config.OTLP.Temporality == "delta")
 	batch := max(o.Config.OTLP.Interval, o.Config.Sampling.Interval)
-	destination, err := newOTLP(o.Config.OTLP, stamp, int(batch/o.Config.Sampling.Interval), o.Log.With("destination", "otlp"))
+	destination, err := newOTLP(o.Config.OTLP, stamp, p.resource(), int(batch/o.Config.Sampling.Interval), o.Log.With("destination", "otlp"))
 	if err != nil {
 		return err
 	}
 	p.otlp = destination
 	p.reader = sdkmetric.NewPeriodicReader(destination,
 		sdkmetric.WithInterval(2*o.Config.Sampling.Interval),
+		sdkmetric.WithTimeout(o.Config.Sampling.Interval+10*time.Second),
 		sdkmetric.WithProducer(customProducer{p.Sampler, true}),
 	)
 	return nil
@@ -191,27 +197,36 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return err
 }
 
-// push collects and exports after each tick.
+// push collects and exports after each tick, at once where a tick was completed
+// while the one before was exported.
 func (p *Pipeline) push(ctx context.Context) {
+	var pushed uint64
 	for {
-		_, _, next := p.Tick()
-		select {
-		case <-ctx.Done():
-			return
-		case <-next:
+		seq, _, next := p.Tick()
+		if seq == pushed {
+			select {
+			case <-ctx.Done():
+				return
+			case <-next:
+			}
+			continue
 		}
-		if err := p.reader.ForceFlush(ctx); err != nil && ctx.Err() == nil {
+		pushed = seq
+		if err := p.reader.ForceFlush(ctx); err != nil {
+			if ctx.Err() != nil {
+				return
+			}
 			p.options.Log.Error("collect for otlp", "err", err)
 		}
 	}
 }
 
-// Shutdown hands over what is queued and closes every destination. It is
-// called after Run has returned, with a context that bounds it.
+// Shutdown hands over the last reading and what is queued, and closes every
+// destination. It is called after Run has returned, with a context that bounds it.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	var err error
 	if p.otlp != nil {
-		err = p.otlp.flush(ctx)
+		err = errors.Join(p.reader.ForceFlush(ctx), p.otlp.flush(ctx))
 	}
 	return errors.Join(err, p.provider.Shutdown(ctx))
 }

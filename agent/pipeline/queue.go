@@ -10,6 +10,7 @@ import (
 // memory; a queue on disk takes its place behind the same interface.
 type Queue interface {
 	// Push appends a request and drops the oldest one where there is no room.
+	// The bytes stay the caller's.
 	Push(request []byte)
 	// Oldest returns the request that has waited longest and its number; ok is
 	// false where none waits. It stays in the queue until Done is called with

@@ -34,6 +34,7 @@ type Sampler struct {
 	mu     sync.Mutex
 	seq    uint64
 	at     time.Time
+	ended  time.Time // When the newest tick was complete, with its monotonic part.
 	ticked chan struct{}
 	gaps   map[string]uint64
 }
@@ -48,9 +49,11 @@ type clock struct {
 type family struct {
 	instruments.Family
 	settings instruments.FamilyConfig
-	// pending are settings that wait for the next tick.
+	// pending are settings that the family itself is still to be given.
 	pending *instruments.Config
-	newest  atomic.Pointer[snapshot]
+	// due is the time of the newest tick at which the family was to be read.
+	due    time.Time
+	newest atomic.Pointer[snapshot]
 	// hung is true while a read that outlasted its limit has not returned.
 	hung atomic.Bool
 	// enabled repeats the setting for those who ask while a tick runs.
@@ -101,23 +104,26 @@ func newSampler(host *instruments.Host, families []instruments.Family, c instrum
 // Run ticks until the context ends.
 func (s *Sampler) Run(ctx context.Context) error {
 	run := &lane{work: make(chan instruments.Tick), done: make(chan struct{}, 1), sampler: s}
-	go run.loop()
+	go run.loop(ctx)
 	defer func() { close(run.work) }()
 
 	last := s.clock.now()
 	asleep := s.clock.asleep()
 	// The first reading is taken at once, so that the agent has numbers within
 	// the first second; it carries the second that has just begun.
-	tick := instruments.Tick{Time: floor(last, s.interval), Seq: 1, Interval: s.interval}
+	tick := instruments.Tick{Time: floor(last, time.Second), Seq: 1, Interval: s.interval}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
 	for {
-		run = s.readAll(run, tick)
+		run = s.readAll(ctx, run, tick)
+		if ctx.Err() != nil {
+			return nil
+		}
 		s.publish(tick)
 
 		var event gap
-		next := tick.Time.Add(s.interval)
+		next := after(tick.Time, s.interval)
 		for {
 			wait := next.Sub(s.clock.now().Round(0))
 			if wait > s.interval {
@@ -145,7 +151,8 @@ func (s *Sampler) Run(ctx context.Context) error {
 	}
 }
 
-// gap is a run of ticks that were not read.
+// gap is a run of ticks that were not read, from the first to the tick that was
+// read in place of the last.
 type gap struct {
 	cause    string
 	from, to time.Time
@@ -154,29 +161,33 @@ type gap struct {
 
 // judge decides which second a wake-up at now belongs to, given the tick before
 // and the clock reading it was woken at. A wake-up is early when the clock has
-// not reached the next tick yet. A gap names the ticks that were missed and why:
-// the machine slept, the wall clock was set, or the agent did not get to run.
+// not reached the next tick yet, or was set back into the second of the tick
+// before: each second is read once. A gap names the ticks that were missed and
+// why: the machine slept, the wall clock was set, or the agent did not get to
+// run. A tick that is late by seconds carries the second in which it is read,
+// and the one after it is on the whole interval again.
 func judge(before, woken, now time.Time, slept, interval time.Duration) (next time.Time, early bool, g gap) {
-	expected := before.Add(interval)
+	expected := after(before, interval)
 	wall := now.Round(0).Sub(woken.Round(0))
 	step := wall - now.Sub(woken) - slept // What the wall clock moved by itself.
 	stepped := step > 2*time.Second || step < -2*time.Second
-	if !stepped && now.Round(0).Before(expected) {
+	next = floor(now, time.Second)
+	if next.Equal(before) || !stepped && next.Before(expected) {
 		return expected, true, gap{}
 	}
-	next = floor(now, interval)
+	g = gap{from: expected, to: next}
+	if last := floor(next, interval); last.After(expected) {
+		g.missed = uint64(last.Sub(expected) / interval)
+	}
 	switch {
 	case stepped:
-		g = gap{cause: causeClock, from: expected, to: next}
-	case slept > interval/2 && next.After(expected):
-		g = gap{cause: causeSuspend, from: expected, to: next}
-	case next.After(expected):
-		g = gap{cause: causeOverload, from: expected, to: next}
-	default:
+		g.cause = causeClock
+	case g.missed == 0:
 		return next, false, gap{}
-	}
-	if next.After(expected) {
-		g.missed = uint64(next.Sub(expected) / interval)
+	case slept > interval/2:
+		g.cause = causeSuspend
+	default:
+		g.cause = causeOverload
 	}
 	return next, false, g
 }
@@ -187,6 +198,9 @@ func floor(t time.Time, interval time.Duration) time.Time {
 	return time.Unix(0, n-n%int64(interval)).UTC()
 }
 
+// after is the first whole interval of Unix time after t.
+func after(t time.Time, interval time.Duration) time.Time { return floor(t, interval).Add(interval) }
+
 func (s *Sampler) gap(g gap) {
 	s.mu.Lock()
 	s.gaps[g.cause] += g.missed
@@ -195,14 +209,15 @@ func (s *Sampler) gap(g gap) {
 		s.log.Warn("the wall clock was set", "event", "clock_step", "from", g.from, "to", g.to)
 	}
 	if g.missed > 0 {
-		s.log.Warn("ticks were missed", "event", "gap", "cause", g.cause, "from", g.from, "to", g.to.Add(-s.interval), "missed", g.missed)
+		last := g.from.Add(time.Duration(g.missed-1) * s.interval)
+		s.log.Warn("ticks were missed", "event", "gap", "cause", g.cause, "from", g.from, "to", last, "missed", g.missed)
 	}
 }
 
 // publish tells those who wait that the tick's readings are complete.
 func (s *Sampler) publish(t instruments.Tick) {
 	s.mu.Lock()
-	s.seq, s.at = t.Seq, t.Time
+	s.seq, s.at, s.ended = t.Seq, t.Time, s.clock.now()
 	close(s.ticked)
 	s.ticked = make(chan struct{})
 	s.mu.Unlock()
@@ -214,6 +229,14 @@ func (s *Sampler) Tick() (seq uint64, at time.Time, next <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seq, s.at, s.ticked
+}
+
+// idle is how long ago the newest tick was complete, by the monotonic clock: a
+// step of the wall clock or a suspend must not look like a sampler that hangs.
+func (s *Sampler) idle() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clock.now().Sub(s.ended)
 }
 
 // Newest returns the newest reading of a family and its time, nil where there
@@ -245,9 +268,9 @@ type lane struct {
 	abandoned bool
 }
 
-func (l *lane) loop() {
+func (l *lane) loop(ctx context.Context) {
 	for t := range l.work {
-		if !l.tick(t) {
+		if !l.tick(ctx, t) {
 			return
 		}
 		l.done <- struct{}{}
@@ -255,11 +278,12 @@ func (l *lane) loop() {
 }
 
 // tick reads the families from l.from on; it returns false when the lane was
-// abandoned to a family that has now come back.
-func (l *lane) tick(t instruments.Tick) bool {
+// abandoned to a family that has now come back, and when the agent stops: what
+// a read gives then is nobody's.
+func (l *lane) tick(ctx context.Context, t instruments.Tick) bool {
 	for i := l.from; i < len(l.sampler.families); i++ {
 		f := l.sampler.families[i]
-		if !f.due(t) {
+		if !f.isDue(t) {
 			continue
 		}
 		if f.hung.Load() {
@@ -269,13 +293,14 @@ func (l *lane) tick(t instruments.Tick) bool {
 		started := l.sampler.clock.now()
 		l.mu.Lock()
 		l.from, l.current, l.started = i+1, f, started
+		settings := f.settings // An abandoned lane must not see later ones.
 		l.mu.Unlock()
-		reading, retries, err := f.read(l.sampler.host, t)
+		reading, retries, err := f.read(ctx, l.sampler.host, t, settings)
 		l.mu.Lock()
 		l.current = nil
 		abandoned := l.abandoned
 		l.mu.Unlock()
-		if abandoned {
+		if abandoned || ctx.Err() != nil {
 			f.hung.Store(false)
 			return false
 		}
@@ -287,29 +312,31 @@ func (l *lane) tick(t instruments.Tick) bool {
 
 var errHung = errors.New("the read before has not returned yet")
 
-// due tells whether the family is read at this tick.
-func (f *family) due(t instruments.Tick) bool {
+// isDue tells whether the family is read at this tick: at the first one in each
+// of its intervals, so that a missed tick costs it a second and not an interval.
+func (f *family) isDue(t instruments.Tick) bool {
 	if !f.settings.Enabled {
 		f.newest.Store(nil)
+		f.due = time.Time{}
 		return false
 	}
 	every := f.every(t.Interval)
-	return t.Seq == 1 || t.Time.UnixNano()%int64(every) == 0 || every == t.Interval
+	if every != t.Interval && !f.due.IsZero() && floor(t.Time, every).Equal(floor(f.due, every)) {
+		return false
+	}
+	f.due = t.Time
+	return true
 }
 
 // every is the family's interval, never shorter than the tick.
 func (f *family) every(tick time.Duration) time.Duration {
-	if f.settings.Interval > tick {
-		return f.settings.Interval
-	}
-	return tick
+	return max(tick, f.settings.Interval)
 }
 
 // read reads once, and again where that failed and the settings allow it.
-func (f *family) read(host *instruments.Host, t instruments.Tick) (r instruments.Reading, retries uint64, err error) {
-	settings := f.settings // An abandoned lane must not see later ones.
-	t.Interval = f.every(t.Interval)
-	ctx, cancel := context.WithTimeout(context.Background(), settings.Timeout)
+func (f *family) read(ctx context.Context, host *instruments.Host, t instruments.Tick, settings instruments.FamilyConfig) (r instruments.Reading, retries uint64, err error) {
+	t.Interval = max(t.Interval, settings.Interval)
+	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
 	for {
 		r, err = f.readOnce(ctx, host, t)
@@ -331,9 +358,13 @@ func (f *family) readOnce(ctx context.Context, host *instruments.Host, t instrum
 	return f.Read(ctx, host, t)
 }
 
+// grace is how much longer than its limit a family may take before the lane is
+// left to it: one that keeps to its limit needs a moment to come back.
+const grace = 50 * time.Millisecond
+
 // readAll has the lane read every family and returns the lane for the next
 // tick: another one where a family outlasted its limit.
-func (s *Sampler) readAll(l *lane, t instruments.Tick) *lane {
+func (s *Sampler) readAll(ctx context.Context, l *lane, t instruments.Tick) *lane {
 	s.configure()
 	l.work <- t
 	timer := time.NewTimer(s.shortestLimit())
@@ -342,12 +373,14 @@ func (s *Sampler) readAll(l *lane, t instruments.Tick) *lane {
 		select {
 		case <-l.done:
 			return l
+		case <-ctx.Done():
+			return l // It ends when the read that it is at returns.
 		case <-timer.C:
 		}
 		l.mu.Lock()
 		f, left := l.current, time.Duration(0)
 		if f != nil {
-			left = f.settings.Timeout - s.clock.now().Sub(l.started)
+			left = f.settings.Timeout + grace - s.clock.now().Sub(l.started)
 		}
 		if f == nil || left > 0 {
 			l.mu.Unlock()
@@ -361,7 +394,7 @@ func (s *Sampler) readAll(l *lane, t instruments.Tick) *lane {
 		close(l.work)
 		s.failed(f, t, causeTimeout, fmt.Errorf("did not answer within %s", f.settings.Timeout))
 		l = &lane{sampler: s, work: make(chan instruments.Tick), done: make(chan struct{}, 1), from: from}
-		go l.loop()
+		go l.loop(ctx)
 		l.work <- t
 		timer.Reset(s.shortestLimit())
 	}
@@ -372,22 +405,21 @@ func (s *Sampler) shortestLimit() time.Duration {
 	for _, f := range s.families {
 		limit = min(limit, f.settings.Timeout)
 	}
-	return limit
+	return limit + grace
 }
 
-// configure applies new settings between two ticks; a hung family gets them
-// when it has come back.
+// configure applies new settings between two ticks. A family that hangs is
+// switched off at once too, but is given its own settings when it has come back.
 func (s *Sampler) configure() {
 	c := s.settings.Swap(nil)
 	for _, f := range s.families {
 		if c != nil {
-			f.pending = c
+			f.settings, f.pending = c.Families[f.Name()], c
+			f.enabled.Store(f.settings.Enabled)
 		}
 		if f.pending == nil || f.hung.Load() {
 			continue
 		}
-		f.settings = f.pending.Families[f.Name()]
-		f.enabled.Store(f.settings.Enabled)
 		if r, ok := f.Family.(instruments.Configurable); ok {
 			r.Configure(*f.pending)
 		}
@@ -405,6 +437,8 @@ func (s *Sampler) finished(f *family, t instruments.Tick, r instruments.Reading,
 	case errors.Is(err, instruments.ErrUnsupported):
 		f.newest.Store(nil)
 		s.became(f, t, true, "", "err", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		s.failed(f, t, causeTimeout, err)
 	case err != nil:
 		s.failed(f, t, causeError, err)
 	default:

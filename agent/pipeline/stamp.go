@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -32,7 +33,10 @@ type seriesID struct {
 
 // series is what must be remembered of a series between readings.
 type series struct {
+	// value is the newest one; whole is the same for integers, which float64
+	// cannot tell apart beyond 9e15.
 	value float64
+	whole int64
 	// start is since when the counter counts, last when it was read.
 	start, last time.Time
 	round       uint64
@@ -80,6 +84,8 @@ func (s *stamp) apply(rm *metricdata.ResourceMetrics) {
 			kept = append(kept, scope)
 		}
 	}
+	// Two places must not share slices: the SDK may fill them again.
+	clear(rm.ScopeMetrics[len(kept):])
 	rm.ScopeMetrics = kept
 }
 
@@ -93,7 +99,7 @@ func readingTime(scope *metricdata.ScopeMetrics) (time.Time, bool) {
 		if !ok || len(g.DataPoints) != 1 {
 			return time.Time{}, false
 		}
-		scope.Metrics = append(scope.Metrics[:i], scope.Metrics[i+1:]...)
+		scope.Metrics = slices.Delete(scope.Metrics, i, i+1)
 		return time.UnixMilli(int64(g.DataPoints[0].Value*1000 + 0.5)), true
 	}
 	return time.Time{}, false
@@ -120,6 +126,7 @@ func (s *stamp) scope(known map[seriesID]*series, metrics []metricdata.Metrics, 
 			kept = append(kept, m)
 		}
 	}
+	clear(metrics[len(kept):])
 	for id, old := range known {
 		if old.round != s.round {
 			delete(known, id)
@@ -179,18 +186,22 @@ func stampSum[N int64 | float64](s *stamp, known map[seriesID]*series, m metricd
 			old.start = start
 		}
 		value := dp.Value
-		reset := !first && sum.IsMonotonic && float64(value) < old.value
+		before := N(old.value)
+		if _, integer := any(value).(int64); integer {
+			before = N(old.whole)
+		}
+		reset := !first && sum.IsMonotonic && value < before
 		if reset {
 			old.start = old.last
 		}
 		dp.StartTime, dp.Time = old.start, at
 		if asDelta {
-			dp.StartTime, dp.Value = old.last, value-N(old.value)
+			dp.StartTime, dp.Value = old.last, value-before
 		}
 		if !asDelta || !first && !reset {
 			kept = append(kept, dp)
 		}
-		old.value, old.last = float64(value), at
+		old.value, old.whole, old.last = float64(value), int64(value), at
 	}
 	sum.DataPoints = kept
 	return sum

@@ -49,10 +49,9 @@ type Part struct {
 func (p *Pipeline) Health() []Part {
 	seq, at, _ := p.Tick()
 	parts := []Part{{Name: "sampler", Status: "ok"}}
-	late := p.options.Host.Now().Sub(at)
 	switch {
 	case seq == 0 && p.options.Host.Now().Sub(p.started) > 10*time.Second,
-		seq > 0 && late > 5*time.Second+3*p.interval:
+		seq > 0 && p.idle() > 5*time.Second+3*p.interval:
 		parts[0] = Part{Name: "sampler", Status: "failed", Reason: "no tick since " + at.Format(time.RFC3339), Since: at}
 	case seq == 0:
 		parts[0] = Part{Name: "sampler", Status: "ok", Reason: "the first tick is being read"}

@@ -15,12 +15,14 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/resource"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/mem"
@@ -38,17 +40,18 @@ import (
 // the queue, and TLS, compression and keep-alive stay the exporter's own.
 type otlp struct {
 	*otlpmetricgrpc.Exporter
-	stamp   *stamp
-	queue   Queue
-	every   int // How many readings go into one request.
-	headers metadata.MD
-	timeout time.Duration
+	stamp    *stamp
+	resource *resource.Resource
+	queue    Queue
+	every    int // How many readings go into one request.
+	headers  metadata.MD
+	timeout  time.Duration
 	// options of each call: how it is encoded and compressed.
 	options []grpc.CallOption
 	log     *slog.Logger
 
 	mu       sync.Mutex
-	batch    *collectorpb.ExportMetricsServiceRequest
+	batch    []byte // Requests put one behind the other are one request in protobuf.
 	readings int
 	conn     *grpc.ClientConn
 	method   string
@@ -62,8 +65,8 @@ type otlp struct {
 var _ sdkmetric.Exporter = (*otlp)(nil)
 
 // newOTLP makes the destination. Nothing is connected before the first request.
-func newOTLP(c OTLPConfig, stamp *stamp, every int, log *slog.Logger) (*otlp, error) {
-	o := &otlp{stamp: stamp, queue: newRing(), every: every, timeout: c.Timeout, log: log, headers: metadata.MD{}}
+func newOTLP(c OTLPConfig, stamp *stamp, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
+	o := &otlp{stamp: stamp, resource: of, queue: newRing(), every: every, timeout: c.Timeout, log: log, headers: metadata.MD{}}
 	compressor := encoding.Identity
 	if c.Compression == "gzip" {
 		compressor = gzip.Name
@@ -90,7 +93,8 @@ func newOTLP(c OTLPConfig, stamp *stamp, every int, log *slog.Logger) (*otlp, er
 		}
 		options = append(options, otlpmetricgrpc.WithTLSCredentials(credentials.NewTLS(config)))
 	} else {
-		options = append(options, otlpmetricgrpc.WithInsecure())
+		// Credentials and not WithInsecure, which OTEL_EXPORTER_OTLP_CERTIFICATE beats.
+		options = append(options, otlpmetricgrpc.WithTLSCredentials(insecure.NewCredentials()))
 	}
 	exporter, err := otlpmetricgrpc.New(context.Background(), options...)
 	if err != nil {
@@ -124,12 +128,14 @@ func (c TLSConfig) client() (*tls.Config, error) {
 }
 
 // Export stamps a collection and passes it on; it reaches intercept. An empty
-// collection (each reading was taken before) goes no further.
+// collection (each reading was taken before) goes no further. The resource is
+// the configuration's; the SDK's has the environment mixed in.
 func (o *otlp) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
 	o.stamp.apply(rm)
 	if len(rm.ScopeMetrics) == 0 {
 		return nil
 	}
+	rm.Resource = o.resource
 	return o.Exporter.Export(ctx, rm)
 }
 
@@ -146,32 +152,34 @@ func (o *otlp) intercept(ctx context.Context, method string, request, reply any,
 		return fmt.Errorf("unexpected request %T", request)
 	}
 	markEnded(r)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.conn, o.method = conn, method
-	if o.batch == nil {
-		o.batch = r
-	} else {
-		o.batch.ResourceMetrics = append(o.batch.ResourceMetrics, r.ResourceMetrics...)
-	}
-	if o.readings++; o.readings < o.every {
-		return nil
-	}
-	return o.enqueue()
-}
-
-// enqueue puts the batch into the queue; o.mu is held.
-func (o *otlp) enqueue() error {
-	if o.batch == nil {
-		return nil
-	}
-	bytes, err := proto.Marshal(o.batch)
-	o.batch, o.readings = nil, 0
+	encoded, err := proto.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode otlp request: %w", err)
 	}
-	o.queue.Push(bytes)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.conn, o.method = conn, method
+	if len(o.batch) > 0 && len(o.batch)+len(encoded) > maxRequest {
+		o.enqueue()
+	}
+	o.batch = append(o.batch, encoded...)
+	if o.readings++; o.readings >= o.every {
+		o.enqueue()
+	}
 	return nil
+}
+
+// maxRequest is the size up to which readings are put into one request: half
+// of what a gRPC server takes unless it is told otherwise.
+const maxRequest = 2 << 20
+
+// enqueue puts the batch into the queue; o.mu is held.
+func (o *otlp) enqueue() {
+	if len(o.batch) == 0 {
+		return
+	}
+	o.queue.Push(o.batch)
+	o.batch, o.readings = o.batch[:0], 0
 }
 
 // markEnded turns the points that say that a series has ended into what OTLP
@@ -324,8 +332,9 @@ func retryable(err error) (bool, time.Duration) {
 // flush sends what is left, once each, until the context ends.
 func (o *otlp) flush(ctx context.Context) error {
 	o.mu.Lock()
-	err := o.enqueue()
+	o.enqueue()
 	o.mu.Unlock()
+	var err error
 	for err == nil && ctx.Err() == nil {
 		_, err = o.sendOldest(ctx)
 	}
