@@ -1,0 +1,59 @@
+package store
+
+import (
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// Kind tells how a series is rolled up.
+type Kind uint8
+
+const (
+	// Gauge is a gauge or a sum that may fall: its roll-up is the average, with
+	// the least and the greatest value beside it.
+	Gauge Kind = iota
+	// Counter is a cumulative sum that only grows: its roll-up is the value at the
+	// end of the bucket, with the least and the greatest rate beside it.
+	Counter
+)
+
+// Series is one series as whoever appends knows it. It is made once and its
+// pointer is its identity, so that an append looks nothing up.
+type Series struct {
+	// Labels hold the Prometheus name (__name__) and the labels.
+	Labels labels.Labels
+	Kind   Kind
+	// MinName and MaxName are the Prometheus names of the roll-ups' least and
+	// greatest: of a gauge "system_memory_usage_min_bytes", of a counter's rate
+	// "system_network_io_rate_min_bytes_per_second".
+	MinName, MaxName string
+	// Brief series (programs) are kept in the two finest tiers only.
+	Brief bool
+
+	state *seriesState
+}
+
+// Sample is one value of a series.
+type Sample struct {
+	Series *Series
+	Value  float64
+}
+
+// Reading is what all families told at one tick.
+type Reading struct {
+	// Time is the tick, a whole multiple of the finest tier's resolution.
+	Time     time.Time
+	Families []FamilyReading
+}
+
+// FamilyReading is what one family told at one tick.
+type FamilyReading struct {
+	Family string
+	// Taken is when the family was really read, by the monotonic clock:
+	// differences of counters are divided by the time that really passed.
+	Taken   time.Time
+	Samples []Sample
+	// Ended are series that are gone since the reading before.
+	Ended []*Series
+}
