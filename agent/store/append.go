@@ -1,0 +1,257 @@
+package store
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+)
+
+// ErrClosed is the error of an append after Close.
+var ErrClosed = errors.New("the store is closed")
+
+const (
+	// leastFree is where the store stops writing: what the library still writes
+	// by itself must fit in.
+	leastFree = 8 << 20
+	// resumeFree is where it goes on.
+	resumeFree = 16 << 20
+)
+
+// lateness is how much older than the newest a reading may be; what is older
+// shows that the clock was set back.
+const lateness = time.Minute
+
+// readingsName is the name of the store's own series: how many readings of each
+// family a bucket holds. Averages of averages weigh by it.
+const readingsName = "sysotel_family_readings"
+
+// Append takes one reading. It keeps nothing of r but the series, so that the
+// slices may be used again. A reading that cannot be written yet waits in memory;
+// the only error is ErrClosed.
+func (s *Store) Append(r Reading) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == shut {
+		return ErrClosed
+	}
+	believed := s.clock.believe(r.Time)
+	if believed {
+		s.dropFuture(r.Time)
+	}
+	if !believed || s.state != open || s.waiting.len() > 0 || !s.roomy() {
+		s.waiting.push(r)
+		s.drain()
+		return nil
+	}
+	if err := s.ingest(r); err != nil {
+		s.waiting.push(r)
+		s.fail(err)
+	}
+	return nil
+}
+
+// dropFuture forgets readings that wait because the clock was doubted, when it
+// was set back before it was believed.
+func (s *Store) dropFuture(now time.Time) {
+	kept := s.waiting.readings[:0]
+	for _, r := range s.waiting.readings {
+		if r.Time.Sub(now) > jump {
+			s.stats.WrongTime++
+			continue
+		}
+		kept = append(kept, r)
+	}
+	if clear(s.waiting.readings[len(kept):]); len(kept) == 0 {
+		kept = nil
+	}
+	s.waiting.readings = kept
+}
+
+// drain appends the readings that wait, as far as that is possible.
+func (s *Store) drain() {
+	if s.state != open || s.waiting.len() == 0 || !s.roomy() {
+		return
+	}
+	for s.waiting.len() > 0 {
+		r := s.waiting.readings[0]
+		if !s.clock.plausible(r.Time) {
+			return
+		}
+		if err := s.ingest(r); err != nil {
+			s.fail(err)
+			return
+		}
+		s.waiting.pop()
+	}
+}
+
+// roomy tells whether the disk has room, with some slack between stopping and
+// going on.
+func (s *Store) roomy() bool {
+	free, err := s.options.Free(s.options.Dir)
+	if err != nil {
+		return true // Writing will tell.
+	}
+	full := free < leastFree || s.full && free < resumeFree
+	if full != s.full {
+		s.full = full
+		if full {
+			s.log.Error("the disk is full: readings wait in memory", "free_bytes", free)
+		} else {
+			s.log.Info("the disk has room again", "free_bytes", free, "waiting", s.waiting.len(), "lost", s.waiting.lost)
+		}
+	}
+	return !full
+}
+
+// fail opens the tiers anew after a commit failed: what the library holds in
+// memory and in its files may differ then. Buckets are rebuilt as after a start.
+func (s *Store) fail(err error) {
+	s.log.Error("the tiers are opened anew", "err", err)
+	s.reset()
+	s.reason = err.Error()
+	s.work.Go(func() {
+		select {
+		case <-s.closed:
+			return
+		case <-time.After(time.Second):
+		}
+		for _, t := range s.tiers {
+			if err := t.close(); err != nil {
+				s.log.Warn("a tier was not closed well", "err", err)
+			}
+		}
+		s.openTiers()
+	})
+}
+
+// tick is the stamp of a time in the finest tier.
+func (s *Store) tick(t time.Time) int64 {
+	ms := t.UnixMilli()
+	return ms - ms%s.tiers[0].config.Resolution.Milliseconds()
+}
+
+// ingest appends a reading to the finest tier and folds it into the open
+// buckets. After an error the store must be opened anew.
+func (s *Store) ingest(r Reading) error {
+	t := s.tick(r.Time)
+	if s.newest != unknown && t < s.newest-lateness.Milliseconds() {
+		if s.behind.IsZero() {
+			s.log.Warn("the clock was set back: the tiers take nothing until time catches up", "newest", time.UnixMilli(s.newest).UTC(), "now", r.Time.UTC())
+		}
+		s.behind = r.Time
+		s.stats.Behind++
+		return nil
+	}
+	if !s.behind.IsZero() && t > s.newest {
+		s.behind = time.Time{}
+		s.log.Info("time caught up: the tiers take readings again")
+	}
+	for i := range s.upper {
+		if u := &s.upper[i]; u.written == unknown {
+			u.written = bucketEnd(t, u.interval) - u.interval
+		}
+	}
+	if err := s.closeBuckets(t); err != nil {
+		return err
+	}
+	w, err := s.tiers[0].writer()
+	if err != nil {
+		return err
+	}
+	for i := range r.Families {
+		s.ingestFamily(w, t, &r.Families[i])
+	}
+	s.stats.Dropped += w.refused
+	if err := w.commit(); err != nil {
+		return err
+	}
+	s.newest = max(s.newest, t)
+	s.stats.Readings++
+	if err := s.rollups.save(); err != nil && !s.unsaved {
+		s.unsaved = true
+		s.log.Warn("the table of roll-ups is not saved", "err", err)
+	} else if err == nil {
+		s.unsaved = false
+	}
+	return nil
+}
+
+// ingestFamily appends what one family told.
+func (s *Store) ingestFamily(w *writer, t int64, r *FamilyReading) {
+	f := s.families[r.Family]
+	if f == nil {
+		f = &family{last: unknown, readings: s.readingsSeries(r.Family)}
+		s.families[r.Family] = f
+		if st := s.lookup(f.readings.Labels); st != nil {
+			f.last = st.lastT
+		}
+	}
+	if t <= f.last {
+		s.stats.Late++
+		return
+	}
+	f.last = t
+	taken := noTaken
+	if !r.Taken.IsZero() {
+		taken = r.Taken.Sub(s.base)
+	}
+	for i := range r.Samples {
+		s.ingestSample(w, t, taken, r.Samples[i].Series, r.Samples[i].Value, r.Family)
+	}
+	for _, series := range r.Ended {
+		if st := s.stateOf(series, r.Family); st.lastT == unknown {
+			s.forget(st)
+		} else if st.lastT < t {
+			s.end(w, st, t)
+		}
+	}
+	s.ingestSample(w, t, taken, &f.readings, 1, r.Family)
+	if missing, ok := s.restored[r.Family]; ok {
+		delete(s.restored, r.Family)
+		for _, st := range missing {
+			if st.lastT < t && !st.ended {
+				s.end(w, st, t)
+			}
+		}
+	}
+}
+
+// ingestSample appends one sample. What is not a number is not known and leaves
+// a gap.
+func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Series, v float64, family string) {
+	if math.IsNaN(v) {
+		return
+	}
+	st := s.stateOf(series, family)
+	if st.lastT != unknown && st.lastT >= t {
+		s.stats.Dropped++
+		return
+	}
+	refused := w.refused
+	st.ref = w.append(st.ref, st.labels, t, v)
+	if w.refused > refused {
+		return
+	}
+	s.stats.Samples++
+	s.fold(st, t, v, taken)
+	s.revive(st)
+}
+
+// end marks the end of a series at a tick.
+func (s *Store) end(w *writer, st *seriesState, t int64) {
+	st.ref = w.append(st.ref, st.labels, t, math.Float64frombits(value.StaleNaN))
+	st.ended = true
+	s.revive(st)
+}
+
+// readingsSeries is the store's own series of a family.
+func (s *Store) readingsSeries(family string) Series {
+	return Series{
+		Labels: labels.NewBuilder(s.options.Labels).Set(labels.MetricName, readingsName).Set("family", family).Labels(),
+		Kind:   tally,
+	}
+}

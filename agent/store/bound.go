@@ -1,0 +1,119 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+// bound keeps to the most bytes: what was set aside goes first, then the oldest
+// blocks of the finest tier, then those of the next one.
+func (s *Store) bound(ctx context.Context) error {
+	if s.options.MaxBytes <= 0 {
+		return nil
+	}
+	over := s.Size() - s.options.MaxBytes
+	if s.options.Others != nil {
+		over += s.options.Others()
+	}
+	if over <= 0 {
+		return nil
+	}
+	freed, err := s.removeAsides(over)
+	if over -= freed; over <= 0 {
+		return err
+	}
+	errs := []error{err}
+	for _, t := range s.tiers {
+		if over <= 0 {
+			break
+		}
+		n := t.condemn(over)
+		if n == 0 {
+			continue
+		}
+		s.log.Warn("the oldest blocks are deleted, since the store has too many bytes", "tier", t.name, "bytes", n, "max_bytes", s.options.MaxBytes)
+		over -= n
+		errs = append(errs, t.compact(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// condemn marks the oldest blocks for deletion until they make up as many bytes,
+// and returns how many they do. A block that is in use goes at the end of that.
+func (t *Tier) condemn(over int64) (freed int64) {
+	db, err := t.acquire()
+	if err != nil {
+		return 0
+	}
+	defer t.release()
+	blocks := slices.SortedFunc(slices.Values(db.Blocks()), func(a, b *tsdb.Block) int { return cmp.Compare(a.MinTime(), b.MinTime()) })
+	for _, b := range blocks {
+		if freed >= over {
+			break
+		}
+		t.condemned.Store(b.Meta().ULID, true)
+		freed += b.Size()
+	}
+	return freed
+}
+
+// Size is how many bytes the store takes on disk.
+func (s *Store) Size() int64 { return sizeOf(s.options.Dir) }
+
+// sizeOf adds the files below a folder; what vanishes meanwhile counts nothing.
+func sizeOf(dir string) (size int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil
+		}
+		if info, err := d.Info(); err == nil {
+			size += allocated(info)
+		}
+		return nil
+	})
+	return size
+}
+
+// removeAsides deletes what was set aside, oldest first, until that frees as many
+// bytes.
+func (s *Store) removeAsides(over int64) (freed int64, err error) {
+	found, err := s.findAsides()
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range found {
+		if freed >= over {
+			break
+		}
+		size := sizeOf(path)
+		if err := os.RemoveAll(path); err != nil {
+			return freed, err
+		}
+		s.log.Warn("what was set aside is deleted, since the store has too many bytes", "path", path)
+		freed += size
+	}
+	return freed, nil
+}
+
+// findAsides lists what was set aside, oldest first.
+func (s *Store) findAsides() ([]string, error) {
+	var found []string
+	for _, pattern := range []string{"*", filepath.Join("*", "*")} {
+		paths, err := filepath.Glob(filepath.Join(s.options.Dir, tiersDir, pattern+brokenSuffix+"*"))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, paths...)
+	}
+	stamp := func(path string) string { return path[strings.LastIndex(path, brokenSuffix)+len(brokenSuffix):] }
+	slices.SortFunc(found, func(a, b string) int { return cmp.Compare(stamp(a), stamp(b)) })
+	return found, nil
+}

@@ -1,0 +1,63 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+)
+
+// compactor is the library's compactor with one more plan: to delete. The
+// library asks BlocksToDelete only after it has written a block, which in the
+// coarse tiers is every few weeks; a plan that merges nothing makes it ask now.
+type compactor struct {
+	tsdb.Compactor
+	tier *Tier
+	// asked is set when a deletion was planned and the library has not asked
+	// again; without it a block that cannot be deleted would be planned for ever.
+	asked bool
+}
+
+// deletion is the plan that merges nothing.
+const deletion = "deletion"
+
+func (t *Tier) newCompactor(ctx context.Context, r prometheus.Registerer, log *slog.Logger, ranges []int64, pool chunkenc.Pool, o *tsdb.Options) (tsdb.Compactor, error) {
+	leveled, err := tsdb.NewLeveledCompactorWithOptions(ctx, r, log, ranges, pool, tsdb.LeveledCompactorOptions{
+		MaxBlockChunkSegmentSize:    o.MaxBlockChunkSegmentSize,
+		EnableOverlappingCompaction: o.EnableOverlappingCompaction,
+		PD:                          o.PostingsDecoderFactory,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &compactor{Compactor: leveled, tier: t}, nil
+}
+
+// Plan returns the library's plan, or that of a deletion where it has none.
+func (c *compactor) Plan(dir string) ([]string, error) {
+	plan, err := c.Compactor.Plan(dir)
+	if err != nil || len(plan) > 0 {
+		return plan, err
+	}
+	c.tier.mu.Lock()
+	db := c.tier.db
+	c.tier.mu.Unlock()
+	if db == nil || c.asked || !c.tier.outdated(db) {
+		c.asked = false
+		return nil, nil
+	}
+	c.asked = true
+	return []string{deletion}, nil
+}
+
+// Compact merges blocks; in a deletion it leaves all to the library, which now
+// asks BlocksToDelete.
+func (c *compactor) Compact(dest string, dirs []string, open []*tsdb.Block) ([]ulid.ULID, error) {
+	if len(dirs) == 1 && dirs[0] == deletion {
+		return nil, nil
+	}
+	return c.Compactor.Compact(dest, dirs, open)
+}

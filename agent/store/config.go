@@ -1,0 +1,122 @@
+package store
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is how long readings are kept. Its keys stand under store in
+// sysotel.yaml.
+type Config struct {
+	Tiers    []TierConfig `yaml:"tiers" help:"The tiers, finest first: every reading goes into the first, averages with the least and the greatest value into the others."`
+	MaxBytes ByteSize     `yaml:"max_bytes" help:"Most bytes that the data directory may hold, such as 512MiB or 1GiB; the oldest of the finest tier goes first. At least 64MiB."`
+}
+
+// TierConfig is one tier.
+type TierConfig struct {
+	Resolution time.Duration `yaml:"resolution" help:"Time between two points of the tier: whole seconds, a multiple of the tier before and a divisor of a day."`
+	Retention  time.Duration `yaml:"retention" help:"How long points are kept; the coarser tier the longer."`
+}
+
+// Defaults is the configuration of which nothing was said.
+func Defaults() Config {
+	const day = 24 * time.Hour
+	return Config{
+		Tiers: []TierConfig{
+			{Resolution: time.Second, Retention: day},
+			{Resolution: time.Minute, Retention: 7 * day},
+			{Resolution: 5 * time.Minute, Retention: 30 * day},
+			{Resolution: time.Hour, Retention: 365 * day},
+		},
+		MaxBytes: 1 << 30,
+	}
+}
+
+// smallest is what the WAL of a busy machine needs with room for some blocks.
+const smallest ByteSize = 64 << 20
+
+// Validate calls wrong for every mistake with the path of the option, its value
+// and the rule that it breaks. That the ticks fit into the finest tier is judged
+// where sampling.interval is known.
+func (c Config) Validate(wrong func(path string, value any, rule string)) {
+	const day = 24 * time.Hour
+	if c.MaxBytes < smallest {
+		wrong("max_bytes", c.MaxBytes, "must be at least "+smallest.String())
+	}
+	if len(c.Tiers) == 0 || len(c.Tiers) > 8 {
+		wrong("tiers", len(c.Tiers), "must be from 1 to 8 tiers")
+	}
+	for i, t := range c.Tiers {
+		at := fmt.Sprintf("tiers[%d].", i)
+		switch {
+		case t.Resolution < time.Second || t.Resolution > day || t.Resolution%time.Second != 0 || day%t.Resolution != 0:
+			wrong(at+"resolution", t.Resolution, "must be whole seconds that divide a day, such as 1s, 10s, 1m or 1h")
+		case i > 0 && c.Tiers[i-1].Resolution >= time.Second && (t.Resolution <= c.Tiers[i-1].Resolution || t.Resolution%c.Tiers[i-1].Resolution != 0):
+			wrong(at+"resolution", t.Resolution, "must be a multiple of the tier before, "+c.Tiers[i-1].Resolution.String())
+		}
+		switch {
+		case t.Retention < 60*t.Resolution || t.Retention < time.Hour:
+			wrong(at+"retention", t.Retention, "must be at least an hour and 60 times the resolution")
+		case t.Retention > 20*365*day:
+			wrong(at+"retention", t.Retention, "must be at most 20 years")
+		case i > 0 && t.Retention <= c.Tiers[i-1].Retention:
+			wrong(at+"retention", t.Retention, "must be longer than that of the tier before, "+c.Tiers[i-1].Retention.String())
+		}
+	}
+}
+
+// ByteSize is a number of bytes, written like 512MiB.
+type ByteSize int64
+
+// units of a ByteSize, the greatest first. The decimal ones are read only.
+func units() []struct {
+	name string
+	size int64
+} {
+	return []struct {
+		name string
+		size int64
+	}{
+		{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+		{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1},
+	}
+}
+
+// ParseByteSize reads a number with a unit: B, KiB, MiB, GiB, TiB, or kB, MB, GB,
+// TB for powers of ten.
+func ParseByteSize(text string) (ByteSize, error) {
+	for _, unit := range units() {
+		number, ok := strings.CutSuffix(strings.TrimSpace(text), unit.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if err != nil || math.IsNaN(n) || n < 0 || n*float64(unit.size) >= math.MaxInt64 {
+			break
+		}
+		return ByteSize(n * float64(unit.size)), nil
+	}
+	return 0, fmt.Errorf("%q is not a size, such as 512MiB or 1GiB", text)
+}
+
+// String writes the size in the greatest binary unit that leaves no remainder.
+func (b ByteSize) String() string {
+	for _, unit := range units()[:4] {
+		if b != 0 && int64(b)%unit.size == 0 {
+			return strconv.FormatInt(int64(b)/unit.size, 10) + unit.name
+		}
+	}
+	return strconv.FormatInt(int64(b), 10) + "B"
+}
+
+// UnmarshalText reads a size as ParseByteSize does.
+func (b *ByteSize) UnmarshalText(text []byte) (err error) {
+	*b, err = ParseByteSize(string(text))
+	return err
+}
+
+// MarshalText writes a size as String does.
+func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil }

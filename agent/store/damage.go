@@ -1,0 +1,171 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+// openChecked opens the database of the tier. What is corrupt is repaired or set
+// aside first; where it can still not be opened, more and more is set aside, so
+// that the agent never has to stay without a store. Only what concerns the whole
+// machine is an error, such as a full disk.
+func (t *Tier) openChecked() (set []aside, err error) {
+	if err := os.MkdirAll(t.dir, 0o750); err != nil {
+		return nil, fmt.Errorf("open tier %s: %w", t.name, err)
+	}
+	blocks, err := t.checkBlocks()
+	set = append(set, blocks...)
+	if err != nil {
+		return set, fmt.Errorf("check the blocks of tier %s: %w", t.name, err)
+	}
+	segments, err := t.checkWAL()
+	set = append(set, segments...)
+	if err != nil {
+		return set, fmt.Errorf("check the WAL of tier %s: %w", t.name, err)
+	}
+	for _, victims := range [][]string{{"wal", "chunks_head"}, {"."}, nil} {
+		if err = t.open(); err == nil || ofMachine(err) {
+			break
+		}
+		for _, victim := range victims {
+			path := filepath.Join(t.dir, victim)
+			if _, statErr := os.Stat(path); errors.Is(statErr, fs.ErrNotExist) {
+				continue
+			}
+			a, moveErr := t.moveAside(path, err)
+			if moveErr != nil {
+				return set, errors.Join(err, moveErr)
+			}
+			set = append(set, a)
+		}
+	}
+	return set, err
+}
+
+// ofMachine tells whether an error is of the machine and not of the file: it may
+// go away, and nothing is to be set aside for it.
+func ofMachine(err error) bool {
+	for _, e := range []error{
+		syscall.ENOSPC, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EDQUOT,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// moveAside renames what is corrupt.
+func (t *Tier) moveAside(path string, why error) (aside, error) {
+	to := t.asideName(path)
+	if err := os.Rename(path, to); err != nil {
+		return aside{}, fmt.Errorf("set %s aside: %w", path, err)
+	}
+	return aside{path: to, why: why.Error()}, nil
+}
+
+// asideName is a free name to set path aside under.
+func (t *Tier) asideName(path string) string {
+	stamp := t.clock.now().Unix()
+	for {
+		to := fmt.Sprintf("%s%s%d", filepath.Clean(path), brokenSuffix, stamp)
+		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			return to
+		}
+		stamp++
+	}
+}
+
+// blockDirs lists the folders of blocks.
+func (t *Tier) blockDirs() ([]string, error) {
+	entries, err := os.ReadDir(t.dir)
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for _, e := range entries {
+		if _, err := ulid.ParseStrict(e.Name()); err == nil && e.IsDir() {
+			dirs = append(dirs, filepath.Join(t.dir, e.Name()))
+		}
+	}
+	return dirs, nil
+}
+
+// checkBlocks sets aside the blocks that cannot be opened, for which the library
+// would refuse to open all. That each chunk is right is verified later, since it
+// reads everything.
+func (t *Tier) checkBlocks() (set []aside, err error) {
+	dirs, err := t.blockDirs()
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		b, err := tsdb.OpenBlock(t.log, dir, nil, nil)
+		if err == nil {
+			if err := b.Close(); err != nil {
+				return set, err
+			}
+			continue
+		}
+		if ofMachine(err) {
+			return set, err
+		}
+		a, err := t.moveAside(dir, err)
+		if err != nil {
+			return set, err
+		}
+		set = append(set, a)
+	}
+	return set, nil
+}
+
+// verify reads all chunks and the index of blocks that were not verified yet, and
+// sets aside those that do not hold. It is for maintenance, which runs beside
+// questions and appends.
+func (t *Tier) verify() (set []aside, err error) {
+	db, err := t.acquire()
+	if err != nil {
+		return nil, nil // It is being opened; the next round comes in a minute.
+	}
+	defer t.release()
+	for _, b := range db.Blocks() {
+		id := b.Meta().ULID
+		if _, done := t.verified.Load(id); done {
+			continue
+		}
+		wrong := verifyBlock(b.Dir())
+		if wrong == nil {
+			t.verified.Store(id, true)
+			continue
+		}
+		if ofMachine(wrong) || errors.Is(wrong, fs.ErrNotExist) {
+			return set, wrong
+		}
+		// The block is in use: a link of it is set aside, the block is deleted by
+		// the library.
+		to := t.asideName(b.Dir())
+		if err := b.Snapshot(to); err != nil {
+			return set, fmt.Errorf("set %s aside: %w", b.Dir(), err)
+		}
+		t.verified.Store(id, true)
+		t.condemned.Store(id, true)
+		set = append(set, aside{path: to, why: wrong.Error()})
+	}
+	return set, nil
+}
+
+// suspected is called with the error of a question: what was verified is verified
+// again, since files may go bad while they lie.
+func (t *Tier) suspected(err error) {
+	if err != nil && (strings.Contains(err.Error(), "checksum") || strings.Contains(err.Error(), "invalid")) {
+		t.verified.Clear()
+	}
+}

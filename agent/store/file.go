@@ -1,0 +1,69 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Names below the store's directory. What is set aside keeps its name with
+// brokenSuffix and the Unix time behind it.
+const (
+	formatFile   = "format"
+	tiersDir     = "tiers"
+	brokenSuffix = ".broken-"
+)
+
+// format is the version of what lies on disk.
+const format = 1
+
+// writeFile writes a small file whole or not at all.
+func writeFile(path string, text []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err = f.Write(text); err != nil {
+		f.Close()
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		f.Close()
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// checkFormat refuses a directory that a newer version wrote, and marks a new
+// one with this version.
+func checkFormat(dir string) error {
+	path := filepath.Join(dir, formatFile)
+	text, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		if err := writeFile(path, []byte(strconv.Itoa(format)+"\n")); err != nil {
+			return fmt.Errorf("write the version of the format: %w", err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the version of the format: %w", err)
+	}
+	version, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || version < 1 {
+		return fmt.Errorf("%s holds %q, which is not a version of the format: restore a backup, or move %s away to begin anew", path, text, dir)
+	}
+	if version > format {
+		return fmt.Errorf("%s was written by a newer sysotel (format %d, this one knows up to %d): run that version, or point to another directory", dir, version, format)
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Run keeps the store in order until ctx is done: it closes buckets whose time is
+// over though no reading comes, and once a minute compacts, deletes what is
+// beyond the retention and keeps to the most bytes.
+func (s *Store) Run(ctx context.Context) error {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
+	select {
+	case <-s.opened:
+		s.maintain(ctx)
+	case <-ctx.Done():
+		return nil
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-second.C:
+			s.closeByTime()
+		case <-minute.C:
+			s.maintain(ctx)
+		}
+	}
+}
+
+// closeByTime appends what waits, and writes the buckets that are over.
+func (s *Store) closeByTime() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drain()
+	if s.state != open || s.waiting.len() > 0 || !s.roomy() || s.clock.doubting() {
+		return
+	}
+	if err := s.closeBuckets(s.clock.believed().UnixMilli()); err != nil {
+		s.fail(err)
+	}
+}
+
+// maintain is one round of maintenance.
+func (s *Store) maintain(ctx context.Context) {
+	s.maintenance.Lock()
+	defer s.maintenance.Unlock()
+	var errs []error
+	for _, t := range s.tiers {
+		errs = append(errs, s.maintainTier(ctx, t))
+	}
+	errs = append(errs, s.bound(ctx))
+	err := errors.Join(errs...)
+	if ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	said := ""
+	if err != nil {
+		said = err.Error()
+	}
+	if said != "" && said != s.compacts {
+		s.log.Error("the maintenance of the store failed, it is tried again", "err", err)
+	}
+	s.compacts = said
+}
+
+// maintainTier maps full chunks to disk, compacts and deletes. It leaves the tier
+// alone where the disk has no room, since the library panics where a chunk
+// cannot be written.
+func (s *Store) maintainTier(ctx context.Context, t *Tier) (err error) {
+	if free, err := s.options.Free(s.options.Dir); err == nil && free < resumeFree {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("maintain tier %s: %v", t.name, p)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.state == open {
+				s.fail(err)
+			}
+		}
+	}()
+	t.mapChunks()
+	set, err := t.verify()
+	s.setAside(set)
+	return errors.Join(err, t.compact(ctx))
+}
+
+// mapChunks moves full chunks of the head from memory to disk.
+func (t *Tier) mapChunks() {
+	db, err := t.acquire()
+	if err != nil {
+		return
+	}
+	defer t.release()
+	db.ForceHeadMMap()
+}

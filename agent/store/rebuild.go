@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+)
+
+// rebuild makes the state of the store from what the databases hold: it folds the
+// samples of the finest tier that belong to buckets which were not written. It
+// runs while the state is opening, when nobody else touches what it makes.
+func (s *Store) rebuild() error {
+	raw := s.tiers[0]
+	newest, first := raw.newest.Load(), raw.first.Load()
+	for i := range s.upper {
+		if u := &s.upper[i]; u.newest.Load() != math.MinInt64 {
+			u.written = u.newest.Load() - u.newest.Load()%u.interval
+		}
+	}
+	s.clock.anchor(raw.Newest())
+	if newest == math.MinInt64 {
+		return nil
+	}
+	s.newest = newest
+	// One more bucket than is open shows which series are to be marked as ended,
+	// and a while before it where counters stood.
+	start := newest
+	for i := range s.upper {
+		u := &s.upper[i]
+		if u.written == unknown {
+			u.written = bucketEnd(first, u.interval) - u.interval
+		}
+		start = min(start, u.written-u.interval)
+	}
+	start = max(first, start-rateGap.Milliseconds())
+	s.rebuilding = true
+	defer func() { s.rebuilding = false }()
+	for start <= newest {
+		// A window ends with the next bucket that can be written, since a series
+		// has room for two.
+		end := newest
+		for i := range s.upper {
+			u := &s.upper[i]
+			if next := u.written + u.interval; next <= newest-grace.Milliseconds() {
+				end = min(end, next)
+			}
+		}
+		if end >= start {
+			if err := s.rebuildWindow(start, end); err != nil {
+				return fmt.Errorf("rebuild the open buckets: %w", err)
+			}
+			start = end + 1
+		}
+		if err := s.closeBuckets(min(end+grace.Milliseconds(), newest)); err != nil {
+			return fmt.Errorf("rebuild the open buckets: %w", err)
+		}
+		if end == newest {
+			break
+		}
+	}
+	s.restore(newest)
+	return nil
+}
+
+// rebuildWindow folds the samples of the finest tier from start to end.
+func (s *Store) rebuildWindow(start, end int64) error {
+	q, err := s.tiers[0].Querier(start, end)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	all, err := labels.NewMatcher(labels.MatchNotEqual, labels.MetricName, "")
+	if err != nil {
+		return err
+	}
+	var it chunkenc.Iterator
+	set := q.Select(context.Background(), false, nil, all)
+	for set.Next() {
+		series := set.At()
+		st := s.restoredState(series.Labels())
+		if st == nil {
+			continue
+		}
+		it = series.Iterator(it)
+		for it.Next() == chunkenc.ValFloat {
+			t, v := it.At()
+			switch {
+			case value.IsStaleNaN(v):
+				st.ended = true
+			case st.lastT == unknown || t > st.lastT:
+				s.fold(st, t, v, noTaken)
+			}
+		}
+		if err := it.Err(); err != nil {
+			return err
+		}
+	}
+	return set.Err()
+}
+
+// restoredState is the state of a series that was found on disk; nil where it is
+// not known how it is rolled up.
+func (s *Store) restoredState(l labels.Labels) *seriesState {
+	if st := s.lookup(l); st != nil {
+		return st
+	}
+	name := l.Get(labels.MetricName)
+	m, ok := s.rollups.metric(name)
+	if name == readingsName {
+		m, ok = metric{Kind: tally, Family: l.Get("family")}, true
+	}
+	if !ok {
+		return nil
+	}
+	st := s.newState(l.Copy())
+	st.kind, st.minName, st.maxName, st.brief, st.family = m.Kind, m.Min, m.Max, m.Brief, m.Family
+	s.sizeUpper(st)
+	s.revive(st)
+	return st
+}
+
+// restore notes which series were alive, so that those which do not come back
+// are marked, and what was marked already.
+func (s *Store) restore(newest int64) {
+	for _, st := range s.live {
+		for i := range st.upper {
+			us, u := &st.upper[i], &s.upper[i]
+			if st.lastT != unknown && bucketEnd(st.lastT, u.interval)+u.interval <= u.written {
+				us.shown, us.extremes = us.shown && !st.ended, us.extremes && !st.ended
+			}
+		}
+		if !st.ended && st.kind != tally && st.lastT >= newest-rateGap.Milliseconds() {
+			s.restored[st.family] = append(s.restored[st.family], st)
+		}
+	}
+	s.bury()
+}

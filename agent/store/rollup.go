@@ -1,0 +1,173 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// Extreme is which roll-up a name stands for.
+type Extreme uint8
+
+const (
+	// Min is the least value, Max the greatest, of what a bucket holds.
+	Min Extreme = iota
+	// Max is the greatest.
+	Max
+)
+
+// Rollup is what the name of a roll-up's least or greatest stands for.
+type Rollup struct {
+	// Raw is the Prometheus name of the series that is rolled up.
+	Raw string
+	// Extreme tells least from greatest.
+	Extreme Extreme
+	// Rate is set where the extreme is that of a counter's difference per second
+	// and not of the value itself.
+	Rate bool
+}
+
+// metric is what is known of all series of one Prometheus name.
+type metric struct {
+	Kind   Kind   `json:"kind"`
+	Min    string `json:"min"`
+	Max    string `json:"max"`
+	Brief  bool   `json:"brief,omitempty"`
+	Family string `json:"family"`
+}
+
+// Rollups is the table of registered metrics: of a roll-up's name it tells the
+// raw series. It is kept on disk, since after a start the raw series of the
+// finest tier are rolled up before whoever appends has named them again.
+type Rollups struct {
+	mu      sync.RWMutex
+	file    string
+	metrics map[string]metric
+	names   map[string]Rollup
+	changed bool
+}
+
+// rollupsFile is the name of the table below the store's directory.
+const rollupsFile = "metrics.json"
+
+// loadRollups reads the table. A table that cannot be read is empty: it fills
+// again with the first readings.
+func loadRollups(dir string) (*Rollups, error) {
+	r := &Rollups{file: filepath.Join(dir, rollupsFile), metrics: map[string]metric{}, names: map[string]Rollup{}}
+	text, err := os.ReadFile(r.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return r, fmt.Errorf("read the table of roll-ups: %w", err)
+	}
+	if err := json.Unmarshal(text, &r.metrics); err != nil {
+		r.metrics = map[string]metric{}
+		return r, fmt.Errorf("read the table of roll-ups: %w", err)
+	}
+	for name, m := range r.metrics {
+		r.index(name, m)
+	}
+	return r, nil
+}
+
+// index names the roll-ups of a metric. A metric without names is not rolled up
+// to extremes.
+func (r *Rollups) index(name string, m metric) {
+	if m.Min != "" {
+		r.names[m.Min] = Rollup{Raw: name, Extreme: Min, Rate: m.Kind == Counter}
+	}
+	if m.Max != "" {
+		r.names[m.Max] = Rollup{Raw: name, Extreme: Max, Rate: m.Kind == Counter}
+	}
+}
+
+// register remembers the metric of a series that is seen for the first time.
+func (r *Rollups) register(name string, m metric) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old, ok := r.metrics[name]; ok {
+		if old == m {
+			return
+		}
+		delete(r.names, old.Min)
+		delete(r.names, old.Max)
+	}
+	r.metrics[name] = m
+	r.index(name, m)
+	r.changed = true
+}
+
+// Lookup tells what the name of a roll-up stands for; false where it is none.
+func (r *Rollups) Lookup(name string) (Rollup, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	found, ok := r.names[name]
+	return found, ok
+}
+
+// Names returns the names of the least and the greatest of a raw series' name,
+// and its kind; false where nothing was registered under it.
+func (r *Rollups) Names(raw string) (least, greatest string, kind Kind, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	m, ok := r.metrics[raw]
+	return m.Min, m.Max, m.Kind, ok
+}
+
+// Brief tells whether the series of a raw name are kept in the two finest tiers
+// only.
+func (r *Rollups) Brief(raw string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.metrics[raw].Brief
+}
+
+// All returns the table of roll-up names, a copy.
+func (r *Rollups) All() map[string]Rollup {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return maps.Clone(r.names)
+}
+
+// metric returns what is known of a raw name.
+func (r *Rollups) metric(raw string) (metric, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	m, ok := r.metrics[raw]
+	return m, ok
+}
+
+// save writes the table where it changed.
+func (r *Rollups) save() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.changed {
+		return nil
+	}
+	text, err := json.MarshalIndent(r.metrics, "", "\t")
+	if err != nil {
+		return fmt.Errorf("write the table of roll-ups: %w", err)
+	}
+	if err := writeFile(r.file, text); err != nil {
+		return fmt.Errorf("write the table of roll-ups: %w", err)
+	}
+	r.changed = false
+	return nil
+}
+
+// copyTo writes the table into another directory.
+func (r *Rollups) copyTo(dir string) error {
+	r.mu.RLock()
+	text, err := json.MarshalIndent(r.metrics, "", "\t")
+	r.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, rollupsFile), text)
+}

@@ -1,0 +1,186 @@
+package store
+
+import (
+	"math"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+)
+
+// seriesState is what the store knows of a series: where it is in the databases,
+// its last sample and its open buckets. All is protected by Store.mu.
+type seriesState struct {
+	labels labels.Labels
+	kind   Kind
+	// least and greatest are the labels of the roll-ups' extremes; empty until
+	// the first bucket is written, or where there are none.
+	least, greatest  labels.Labels
+	minName, maxName string
+	brief            bool
+	family           string
+	// epoch is that of the store when the state was made; the states of an older
+	// one are void.
+	epoch uint64
+	// next is the next state with the same hash of labels.
+	next *seriesState
+
+	ref storage.SeriesRef
+
+	// lastT is the tick of the last sample in milliseconds, lastV its value;
+	// unknown where no sample was seen.
+	lastT int64
+	lastV float64
+	// lastTaken is when it was read by the monotonic clock, since the store's
+	// base; noTaken where only the tick is known.
+	lastTaken time.Duration
+	// ended is set when the series ended at lastT, until it comes back.
+	ended bool
+	// live is set while the series is in Store.live.
+	live bool
+
+	upper []upperState
+}
+
+const (
+	unknown = math.MinInt64
+	noTaken = time.Duration(math.MinInt64)
+)
+
+// upperState is a series in one of the upper tiers.
+type upperState struct {
+	refs [3]storage.SeriesRef
+	// shown is set while the newest point of the tier is no staleness marker.
+	shown bool
+	// extremes is set where the least and the greatest are shown too.
+	extremes bool
+	// open are two buckets, since one stays open for a while when the next has
+	// begun. A bucket is at the parity of its number.
+	open [2]bucket
+}
+
+// tally is the kind of the store's own count of readings: its roll-up is the sum.
+const tally Kind = 255
+
+// state returns the state of a series, and makes it where the series is new.
+func (s *Store) stateOf(series *Series, family string) *seriesState {
+	if st := series.state; st != nil && st.epoch == s.epoch {
+		return st
+	}
+	st := s.lookup(series.Labels)
+	if st == nil {
+		st = s.newState(series.Labels)
+	}
+	// The labels of whoever appends replace those of the database, so that both
+	// are not kept.
+	st.labels, st.kind, st.brief, st.family = series.Labels, series.Kind, series.Brief, family
+	st.minName, st.maxName = series.MinName, series.MaxName
+	st.least, st.greatest = labels.EmptyLabels(), labels.EmptyLabels()
+	s.sizeUpper(st)
+	series.state = st
+	if series.Kind != tally {
+		s.rollups.register(series.Labels.Get(labels.MetricName), metric{
+			Kind: series.Kind, Min: series.MinName, Max: series.MaxName, Brief: series.Brief, Family: family,
+		})
+	}
+	return st
+}
+
+// lookup finds the state of labels, nil for none.
+func (s *Store) lookup(l labels.Labels) *seriesState {
+	for st := s.byHash[l.Hash()]; st != nil; st = st.next {
+		if labels.Equal(st.labels, l) {
+			return st
+		}
+	}
+	return nil
+}
+
+// newState makes the state of a series of which nothing is known.
+func (s *Store) newState(l labels.Labels) *seriesState {
+	h := l.Hash()
+	st := &seriesState{labels: l, epoch: s.epoch, lastT: unknown, lastTaken: noTaken, next: s.byHash[h]}
+	s.byHash[h] = st
+	return st
+}
+
+// sizeUpper gives a state as many upper tiers as its series has: brief series
+// are kept in the two finest tiers only.
+func (s *Store) sizeUpper(st *seriesState) {
+	n := len(s.tiers) - 1
+	if st.brief {
+		n = min(n, 1)
+	}
+	for len(st.upper) < n {
+		st.upper = append(st.upper, upperState{})
+	}
+	st.upper = st.upper[:n]
+}
+
+// revive puts a state among those that buckets are written for.
+func (s *Store) revive(st *seriesState) {
+	if !st.live {
+		st.live = true
+		s.live = append(s.live, st)
+	}
+}
+
+// bury forgets the ended series of which every bucket is written.
+func (s *Store) bury() {
+	kept := s.live[:0]
+	for _, st := range s.live {
+		if st.ended && st.finished() {
+			s.forget(st)
+			continue
+		}
+		kept = append(kept, st)
+	}
+	clear(s.live[len(kept):])
+	s.live = kept
+}
+
+// finished tells whether nothing is left to write of an ended series.
+func (st *seriesState) finished() bool {
+	for i := range st.upper {
+		u := &st.upper[i]
+		if u.shown || u.open[0].count > 0 || u.open[1].count > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// forget removes a state. Its series may come back and gets a new one.
+func (s *Store) forget(st *seriesState) {
+	st.live, st.epoch = false, 0
+	h := st.labels.Hash()
+	if s.byHash[h] == st {
+		if st.next == nil {
+			delete(s.byHash, h)
+		} else {
+			s.byHash[h] = st.next
+		}
+		return
+	}
+	for p := s.byHash[h]; p != nil; p = p.next {
+		if p.next == st {
+			p.next = st.next
+			return
+		}
+	}
+}
+
+// extremes returns the labels of the roll-ups' least and greatest.
+func (st *seriesState) extremes() (least, greatest labels.Labels) {
+	if st.least.IsEmpty() && st.minName != "" {
+		st.least = rename(st.labels, st.minName)
+	}
+	if st.greatest.IsEmpty() && st.maxName != "" {
+		st.greatest = rename(st.labels, st.maxName)
+	}
+	return st.least, st.greatest
+}
+
+func rename(l labels.Labels, name string) labels.Labels {
+	return labels.NewBuilder(l).Set(labels.MetricName, name).Labels()
+}

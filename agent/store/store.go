@@ -1,0 +1,244 @@
+// Package store keeps the readings: every one in the finest tier, averages with
+// the least and the greatest value in the others, each tier a database of the
+// Prometheus TSDB library. It also answers questions on them. What a reading is
+// stands in reading.go, how buckets are made in bucket.go. Process tables and
+// events are not kept here but in agent/records.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// Options is what a store is opened with.
+type Options struct {
+	// Dir is the store's own directory. Whoever opens it makes sure that nobody
+	// else does.
+	Dir string
+	// Tiers are the tiers, finest first.
+	Tiers []TierConfig
+	// MaxBytes is the most that Dir, and what Others counts, may hold; 0 for any.
+	MaxBytes int64
+	// Others returns the bytes of what counts against MaxBytes but is kept by
+	// others; nil for none.
+	Others func() int64
+	// Labels are put on the store's own series; host_name belongs there.
+	Labels labels.Labels
+	// Log takes one line for each change of state; nil for none.
+	Log *slog.Logger
+	// Now is the wall clock, time.Now where nil.
+	Now func() time.Time
+	// Boot is the time since boot by a clock that nobody sets and that goes on
+	// in suspend; the system's where nil.
+	Boot func() time.Duration
+	// Free is how many bytes may be written to the file system of a directory;
+	// the system's answer where nil.
+	Free func(dir string) (int64, error)
+}
+
+// Store is the tiers of one host.
+type Store struct {
+	options Options
+	log     *slog.Logger
+	clock   *clock
+	tiers   []*Tier
+	rollups *Rollups
+	base    time.Time // what Taken is counted from
+
+	opened chan struct{} // closed when the store is open for the first time
+	closed chan struct{}
+	work   sync.WaitGroup // the opening
+
+	maintenance sync.Mutex // one round of maintenance, backup or closing at a time
+
+	mu     sync.Mutex // protects what follows
+	state  state
+	reason string // why the state is not open
+	epoch  uint64
+	upper  []upperTier
+	byHash map[uint64]*seriesState
+	live   []*seriesState
+	// families are those of which a reading came since the store was opened;
+	// restored are the series that were there before, by family, until the
+	// first reading of it tells which came back.
+	families map[string]*family
+	restored map[string][]*seriesState
+	newest   int64     // the newest tick that was appended
+	behind   time.Time // the newest reading, while it is older than newest
+	full     bool
+	unsaved  bool
+	// rebuilding is set while samples are folded that were appended before.
+	rebuilding bool
+	waiting    queue
+	asides     []aside
+	stats      Stats
+	compacts   string // why the last maintenance failed, empty if it did not
+}
+
+type state uint8
+
+const (
+	opening state = iota
+	open
+	shut
+)
+
+// family is what is known of a family.
+type family struct {
+	last     int64 // its newest tick
+	readings Series
+}
+
+// Open opens the store in options.Dir, which is made where it does not exist. It
+// returns at once: the databases are opened in the background, appends wait in
+// memory until then, questions are answered with ErrOpening. It fails only where
+// a newer version of the agent wrote the directory, or where the directory can
+// not be used at all; what is corrupt is repaired or set aside.
+func Open(options Options) (*Store, error) {
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Boot == nil {
+		options.Boot = bootClock()
+	}
+	if options.Free == nil {
+		options.Free = freeBytes
+	}
+	if len(options.Tiers) == 0 {
+		return nil, errors.New("open the store: it has no tiers")
+	}
+	if err := os.MkdirAll(filepath.Join(options.Dir, tiersDir), 0o750); err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	if err := checkFormat(options.Dir); err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	s := &Store{
+		options: options, log: options.Log, clock: newClock(options.Now, options.Boot),
+		base: time.Now(), opened: make(chan struct{}), closed: make(chan struct{}),
+	}
+	var err error
+	if s.rollups, err = loadRollups(options.Dir); err != nil {
+		s.log.Warn("the table of roll-ups is begun anew", "err", err)
+	}
+	for _, c := range options.Tiers {
+		s.tiers = append(s.tiers, newTier(options.Dir, c, s.clock, s.log))
+	}
+	s.reset()
+	s.work.Go(s.openTiers)
+	return s, nil
+}
+
+// reset forgets everything that is rebuilt from the databases.
+func (s *Store) reset() {
+	s.epoch++
+	s.state, s.reason = opening, "the tiers are being opened"
+	s.byHash, s.live = map[uint64]*seriesState{}, nil
+	s.families, s.restored = map[string]*family{}, map[string][]*seriesState{}
+	s.newest = unknown
+	s.upper = nil
+	for _, t := range s.tiers[1:] {
+		s.upper = append(s.upper, upperTier{Tier: t, interval: t.config.Resolution.Milliseconds(), written: unknown})
+	}
+}
+
+// Tiers returns the tiers, finest first.
+func (s *Store) Tiers() []*Tier { return s.tiers }
+
+// Rollups returns the table of the names of roll-ups.
+func (s *Store) Rollups() *Rollups { return s.rollups }
+
+// Opened is closed when the tiers are open and the readings that waited are in.
+func (s *Store) Opened() <-chan struct{} { return s.opened }
+
+// openTiers opens the databases, rebuilds the open buckets and takes the readings
+// that waited. While the disk is full or cannot be written it tries again.
+func (s *Store) openTiers() {
+	for {
+		err := s.openOnce()
+		if err == nil {
+			break
+		}
+		s.mu.Lock()
+		s.reason = err.Error()
+		s.mu.Unlock()
+		s.log.Error("the store cannot be opened, it is tried again", "err", err)
+		select {
+		case <-s.closed:
+			return
+		case <-time.After(5 * time.Second):
+		}
+	}
+	select {
+	case <-s.opened:
+	default:
+		close(s.opened)
+	}
+}
+
+// openOnce opens the tiers side by side.
+func (s *Store) openOnce() error {
+	if free, err := s.options.Free(s.options.Dir); err == nil && free < resumeFree {
+		return fmt.Errorf("the disk is full: %s free", ByteSize(free))
+	}
+	errs := make([]error, len(s.tiers))
+	var all sync.WaitGroup
+	for i, t := range s.tiers {
+		all.Go(func() {
+			var set []aside
+			set, errs[i] = t.openChecked()
+			s.setAside(set)
+		})
+	}
+	all.Wait()
+	err := errors.Join(errs...)
+	if err == nil {
+		if err = s.rebuild(); err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.state, s.reason = open, ""
+			s.log.Info("the store is open")
+			s.drain()
+			return nil
+		}
+	}
+	for _, t := range s.tiers {
+		err = errors.Join(err, t.close())
+	}
+	return err
+}
+
+// Close writes nothing more and closes the databases. Open buckets are rebuilt
+// when the store is opened again.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	select {
+	case <-s.closed:
+		s.mu.Unlock()
+		return nil
+	default:
+	}
+	close(s.closed)
+	s.mu.Unlock()
+	s.work.Wait()
+	s.maintenance.Lock()
+	defer s.maintenance.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.reason = shut, "the store is closed"
+	errs := []error{s.rollups.save()}
+	for _, t := range s.tiers {
+		errs = append(errs, t.close())
+	}
+	return errors.Join(errs...)
+}

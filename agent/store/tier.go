@@ -1,0 +1,291 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/util/compression"
+)
+
+// ErrOpening is the error of a question that comes before the tier is open, or
+// while it is opened anew.
+var ErrOpening = errors.New("the store is being opened, ask again in a moment")
+
+// Tier is one database: every point of one resolution.
+type Tier struct {
+	name   string
+	dir    string
+	config TierConfig
+	log    *slog.Logger
+	clock  *clock
+
+	// first is the time of the oldest sample in milliseconds, math.MaxInt64 for
+	// none; newest that of the newest, math.MinInt64 for none.
+	first, newest atomic.Int64
+	// condemned tells the database which blocks to delete besides those beyond
+	// the retention.
+	condemned sync.Map
+	// verified are the blocks that were read whole.
+	verified sync.Map
+
+	mu      sync.Mutex
+	db      *tsdb.DB
+	readers int
+	idle    sync.Cond // signalled when readers becomes 0
+}
+
+var _ storage.Queryable = (*Tier)(nil)
+
+func newTier(dir string, config TierConfig, clock *clock, log *slog.Logger) *Tier {
+	name := tierName(config.Resolution)
+	t := &Tier{name: name, dir: filepath.Join(dir, tiersDir, name), config: config, clock: clock, log: log.With("tier", name)}
+	t.idle.L = &t.mu
+	t.first.Store(math.MaxInt64)
+	t.newest.Store(math.MinInt64)
+	return t
+}
+
+// tierName writes a resolution without zeros: 1s, 5m, 1h30m.
+func tierName(d time.Duration) string {
+	name := d.String()
+	if strings.HasSuffix(name, "m0s") {
+		name = name[:len(name)-2]
+	}
+	if strings.HasSuffix(name, "h0m") {
+		name = name[:len(name)-2]
+	}
+	return name
+}
+
+// Name is the resolution in words, such as 1s or 5m.
+func (t *Tier) Name() string { return t.name }
+
+// Resolution is the time between two points.
+func (t *Tier) Resolution() time.Duration { return t.config.Resolution }
+
+// Retention is how long points are kept.
+func (t *Tier) Retention() time.Duration { return t.config.Retention }
+
+// Oldest is the time before which the tier answers nothing: what is beyond the
+// retention may still lie on disk, in part. It is the zero time where the tier
+// holds nothing.
+func (t *Tier) Oldest() time.Time {
+	first := t.first.Load()
+	if first == math.MaxInt64 {
+		return time.Time{}
+	}
+	return time.UnixMilli(max(first, t.clock.retention().Add(-t.config.Retention).UnixMilli()))
+}
+
+// Newest is the time of the newest point, the zero time for none.
+func (t *Tier) Newest() time.Time {
+	newest := t.newest.Load()
+	if newest == math.MinInt64 {
+		return time.Time{}
+	}
+	return time.UnixMilli(newest)
+}
+
+// Queryable answers selectors on the tier.
+func (t *Tier) Queryable() storage.Queryable { return t }
+
+// Querier answers selectors on a time range; before the tier is open it is
+// ErrOpening. The tier is not closed before the querier is.
+func (t *Tier) Querier(mint, maxt int64) (storage.Querier, error) {
+	db, err := t.acquire()
+	if err != nil {
+		return nil, err
+	}
+	q, err := db.Querier(mint, maxt)
+	if err != nil {
+		t.release()
+		return nil, fmt.Errorf("open a querier of tier %s: %w", t.name, err)
+	}
+	return &querier{Querier: q, tier: t}, nil
+}
+
+// querier tells its tier when it is closed.
+type querier struct {
+	storage.Querier
+	tier *Tier
+	once sync.Once
+}
+
+// Close releases the tier.
+func (q *querier) Close() error {
+	err := q.Querier.Close()
+	q.once.Do(q.tier.release)
+	return err
+}
+
+// acquire returns the open database, which stays open until release.
+func (t *Tier) acquire() (*tsdb.DB, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.db == nil {
+		return nil, ErrOpening
+	}
+	t.readers++
+	return t.db, nil
+}
+
+func (t *Tier) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.readers--; t.readers == 0 {
+		t.idle.Broadcast()
+	}
+}
+
+// blockRange is the time that the smallest block covers: about a twelfth of the
+// retention, so that retention is not much coarser than it says.
+func blockRange(c TierConfig) time.Duration {
+	const hour, day = time.Hour, 24 * time.Hour
+	chosen := 10 * time.Minute
+	for _, nice := range []time.Duration{30 * time.Minute, hour, 2 * hour, 6 * hour, 12 * hour, day, 2 * day, 5 * day, 10 * day, 20 * day, 40 * day, 100 * day} {
+		if nice <= c.Retention/12 || nice < 60*c.Resolution {
+			chosen = nice
+		}
+	}
+	return chosen
+}
+
+// never is longer than an agent runs: the library's own timer is not used.
+const never = 100 * 365 * 24 * time.Hour
+
+// walSegment is small, since the library keeps a third of the segments and never
+// less than two.
+const walSegment = 1 << 20
+
+// databaseOptions are what the library is told. Its goroutine does nothing:
+// compaction, retention and the mapping of chunks are driven by maintain, which
+// looks at the free space first, because the library panics where a chunk cannot
+// be written.
+func (t *Tier) databaseOptions() *tsdb.Options {
+	o := tsdb.DefaultOptions()
+	o.MinBlockDuration = blockRange(t.config).Milliseconds()
+	o.MaxBlockDuration = 3 * o.MinBlockDuration
+	o.RetentionDuration = t.config.Retention.Milliseconds()
+	o.BlocksToDelete = t.blocksToDelete
+	o.NewCompactorFunc = t.newCompactor
+	o.BlockReloadInterval = never
+	o.NoLockfile = true // The data directory as a whole is locked by the agent.
+	o.WALSegmentSize = walSegment
+	o.WALCompression = compression.Snappy
+	o.WALReplayConcurrency = 2
+	o.StripeSize = 256
+	o.SamplesPerChunk = samplesPerChunk
+	o.HeadChunksWriteBufferSize = 64 << 10
+	o.HeadChunksWriteQueueSize = 0
+	o.IsolationDisabled = true // One writer; a query may see a part of the newest tick.
+	o.EnableOverlappingCompaction = true
+	o.OutOfOrderTimeWindow = 0
+	return o
+}
+
+// samplesPerChunk is twice the library's default: an entry of the index and a
+// full first sample are shared by more samples.
+const samplesPerChunk = 240
+
+// open opens the database, which replays its WAL. What is corrupt is repaired or
+// set aside before.
+func (t *Tier) open() error {
+	db, err := tsdb.Open(t.dir, t.log, nil, t.databaseOptions(), nil)
+	if err != nil {
+		return fmt.Errorf("open tier %s: %w", t.name, err)
+	}
+	db.DisableCompactions()
+	t.mu.Lock()
+	t.db = db
+	t.mu.Unlock()
+	t.measure()
+	return nil
+}
+
+// measure looks up which times the tier holds.
+func (t *Tier) measure() {
+	db, err := t.acquire()
+	if err != nil {
+		return
+	}
+	defer t.release()
+	first, newest := int64(math.MaxInt64), int64(math.MinInt64)
+	if db.Head().NumSeries() > 0 {
+		first, newest = db.Head().MinTime(), db.Head().MaxTime()
+	}
+	for _, b := range db.Blocks() {
+		first, newest = min(first, b.MinTime()), max(newest, b.MaxTime()-1)
+	}
+	t.first.Store(first)
+	t.newest.Store(newest)
+}
+
+// close closes the database when the last querier is closed.
+func (t *Tier) close() (err error) {
+	t.mu.Lock()
+	db := t.db
+	t.db = nil
+	for t.readers > 0 {
+		t.idle.Wait()
+	}
+	t.mu.Unlock()
+	if db == nil {
+		return nil
+	}
+	// Closing maps the chunks of the head, for which the disk may be too full.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("close tier %s: %v", t.name, p)
+		}
+	}()
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("close tier %s: %w", t.name, err)
+	}
+	return nil
+}
+
+// blocksToDelete is the library's question which blocks may go: those beyond the
+// retention by the believed time, those it has merged into others, and those
+// condemned. The library's own answer counts from the newest block, so that one
+// wrong clock would delete all history.
+func (t *Tier) blocksToDelete(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
+	oldest := t.clock.retention().Add(-t.config.Retention).UnixMilli()
+	gone := map[ulid.ULID]struct{}{}
+	for _, b := range blocks {
+		id := b.Meta().ULID
+		_, condemned := t.condemned.Load(id)
+		if condemned || b.Meta().Compaction.Deletable || b.MaxTime() <= oldest {
+			gone[id] = struct{}{}
+		}
+	}
+	return gone
+}
+
+// outdated tells whether a block is waiting to be deleted.
+func (t *Tier) outdated(db *tsdb.DB) bool { return len(t.blocksToDelete(db.Blocks())) > 0 }
+
+// compact writes full ranges of the head into blocks, merges blocks, and deletes
+// those that blocksToDelete names.
+func (t *Tier) compact(ctx context.Context) error {
+	db, err := t.acquire()
+	if err != nil {
+		return nil // It is being opened; the next round comes in a minute.
+	}
+	defer t.release()
+	defer t.measure()
+	if err := db.Compact(ctx); err != nil {
+		return fmt.Errorf("compact tier %s: %w", t.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package store
+
+import "slices"
+
+// queue holds readings that cannot be appended yet, oldest first: while the
+// tiers are opened, while the clock is doubted, while the disk is full.
+type queue struct {
+	readings []Reading
+	lost     uint64
+}
+
+// mostWaiting is as long as a clock is doubted at one reading a second, with
+// half as much again for what else may happen in that time. A reading of 800
+// samples takes 13 kB.
+const mostWaiting = 900
+
+// push adds a copy of a reading, since whoever appends uses it again. The oldest
+// is lost where there are too many.
+func (q *queue) push(r Reading) {
+	if len(q.readings) >= mostWaiting {
+		q.pop()
+		q.lost++
+	}
+	q.readings = append(q.readings, r.clone())
+}
+
+// pop removes the oldest.
+func (q *queue) pop() {
+	q.readings[0] = Reading{}
+	if q.readings = q.readings[1:]; len(q.readings) == 0 {
+		q.readings = nil
+	}
+}
+
+func (q *queue) len() int { return len(q.readings) }
+
+// clone copies all that a reading holds but the series.
+func (r Reading) clone() Reading {
+	r.Families = slices.Clone(r.Families)
+	for i := range r.Families {
+		f := &r.Families[i]
+		f.Samples, f.Ended = slices.Clone(f.Samples), slices.Clone(f.Ended)
+	}
+	return r
+}
