@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+)
+
+// Family is the family that measures a metric, empty where it is not known.
+func (r *Rollups) Family(raw string) string {
+	m, _ := r.metric(raw)
+	return m.Family
+}
+
+var _ Names = (*Rollups)(nil)
+
+// The series that count the readings in a bucket, as questions name them.
+const (
+	countsName  = "sysotel_family_readings"
+	familyLabel = "family"
+	hostLabel   = "host_name"
+)
+
+// weights are how many readings stand behind each point of a tier.
+type weights struct {
+	from, resolution int64
+	readings         []float64 // 0 is unknown
+}
+
+// at tells the readings behind the point at t. No weights know nothing.
+func (w *weights) at(t int64) (float64, bool) {
+	if w == nil {
+		return 0, false
+	}
+	i := (t - w.from) / w.resolution
+	if i < 0 || i >= int64(len(w.readings)) || w.readings[i] == 0 {
+		return 0, false
+	}
+	return w.readings[i], true
+}
+
+// weights reads the counts of readings of the metric's family, by host. Only
+// where a step holds several points of a coarser tier is there anything to
+// weigh.
+func (s *selecting) weights(ctx context.Context, querier storage.Querier, p *part) (map[string]*weights, error) {
+	resolution := p.source.Resolution().Milliseconds()
+	names := s.q.config.Names
+	if p.finest || names == nil || s.query.AsRate || s.counter || !s.query.Avg || p.step <= resolution {
+		return nil, nil
+	}
+	family := names.Family(s.name)
+	if family == "" {
+		return nil, nil
+	}
+	from, to := p.first-p.step, p.last()
+	byHost := map[string]*weights{}
+	set := querier.Select(ctx, false, &storage.SelectHints{Start: from + 1, End: to},
+		labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, countsName),
+		labels.MustNewMatcher(labels.MatchEqual, familyLabel, family))
+	var it timeline
+	for set.Next() {
+		series := set.At()
+		host := series.Labels().Get(hostLabel)
+		w := byHost[host]
+		if w == nil {
+			w = &weights{from: from, resolution: resolution, readings: make([]float64, (to-from)/resolution+1)}
+			byHost[host] = w
+		}
+		for it.reset(series, from, to); it.next(); {
+			w.readings[(it.t-from)/resolution] = it.v
+		}
+		if err := it.err(); err != nil {
+			return nil, err
+		}
+	}
+	return byHost, set.Err()
+}
