@@ -1,0 +1,266 @@
+// Package promql is the Prometheus HTTP API over the tiers, so that Grafana,
+// promtool and everything else that asks a Prometheus can ask the agent.
+//
+// Its answers are those of Prometheus to the letter, errors included; what it
+// adds is the header X-Sysotel-Tier. It stores and evaluates nothing: questions
+// go to a Querier. Read handler.go first for the table of paths, then encode.go
+// for the answers.
+package promql
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"sysotel/agent/store"
+)
+
+// Querier answers questions. Its errors are of type *store.QueryError.
+type Querier interface {
+	Instant(ctx context.Context, expr string, at time.Time) (*store.Answer, error)
+	Range(ctx context.Context, expr string, start, end time.Time, step time.Duration) (*store.Answer, error)
+	Parse(expr string) (parser.Expr, error)
+	Matchers(selectors []string) ([][]*labels.Matcher, error)
+	Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error)
+	LabelNames(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error)
+	LabelValues(ctx context.Context, name string, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error)
+}
+
+var _ Querier = (*store.Querier)(nil)
+
+// Metadata says what a metric is.
+type Metadata struct {
+	Type string `json:"type"`
+	Help string `json:"help"`
+	Unit string `json:"unit"`
+}
+
+// Config is what the API is made of.
+type Config struct {
+	Querier Querier
+	// Metadata returns what is known of the metrics by their Prometheus names; nil
+	// knows nothing. The caller does not change the map.
+	Metadata func() map[string]Metadata
+	// Version is that of the agent; it stands in the build information.
+	Version string
+	// Now is the clock, time.Now where it is nil.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// TierHeader names the tiers that gave an answer, in the order of time: "1s", or
+// "1m;from=1763000000;to=1763003600, 1s;from=1763003660;to=1763007200" with the
+// first and the last step of each in Unix seconds.
+const TierHeader = "X-Sysotel-Tier"
+
+// mostBody is how much of a form is read: an expression has far less.
+const mostBody = 1 << 20
+
+// api is the handler.
+type api struct {
+	config Config
+	mux    *http.ServeMux
+}
+
+// New returns the handler of /api/v1/. Mount it with http.StripPrefix where the
+// API has a prefix.
+func New(config Config) http.Handler {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Metadata == nil {
+		config.Metadata = func() map[string]Metadata { return nil }
+	}
+	a := &api{config: config, mux: http.NewServeMux()}
+	form := func(path string, answer func(http.ResponseWriter, *http.Request) error) {
+		a.mux.HandleFunc("GET "+path, a.handle(answer))
+		a.mux.HandleFunc("POST "+path, a.handle(answer))
+	}
+	form("/api/v1/query", a.query)
+	form("/api/v1/query_range", a.queryRange)
+	form("/api/v1/series", a.series)
+	form("/api/v1/labels", a.labelNames)
+	form("/api/v1/format_query", a.formatQuery)
+	a.mux.HandleFunc("GET /api/v1/label/{name}/values", a.handle(a.labelValues))
+	a.mux.HandleFunc("GET /api/v1/metadata", a.handle(a.metadata))
+	a.mux.HandleFunc("GET /api/v1/status/buildinfo", a.handle(a.buildInfo))
+	a.mux.HandleFunc("/", a.handle(func(_ http.ResponseWriter, r *http.Request) error {
+		return &store.QueryError{Type: notFound, Err: errors.New("no such path: " + r.URL.Path)}
+	}))
+	return a.mux
+}
+
+// notFound is Prometheus' word for a path or a thing that is not there.
+const notFound store.ErrorType = "not_found"
+
+// status is the HTTP status of each type of error, as Prometheus has it.
+func status(kind store.ErrorType) int {
+	switch kind {
+	case store.BadData:
+		return http.StatusBadRequest
+	case store.Execution:
+		return http.StatusUnprocessableEntity
+	case store.Canceled:
+		return 499 // The client went away and reads no status.
+	case store.Timeout, store.Unavailable:
+		return http.StatusServiceUnavailable
+	case notFound:
+		return http.StatusNotFound
+	}
+	return http.StatusInternalServerError
+}
+
+// handle reads the form and writes the error of an answer.
+func (a *api) handle(answer func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+		err := r.ParseForm()
+		if err != nil {
+			err = badParameter("form", err)
+		} else {
+			err = answer(w, r)
+		}
+		if err != nil {
+			a.fail(w, r, err)
+		}
+	}
+}
+
+// fail writes an error.
+func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
+	kind := store.Internal
+	var known *store.QueryError
+	if errors.As(err, &known) {
+		kind = known.Type
+	}
+	text := err.Error()
+	if kind == store.Internal {
+		// What went wrong inside is for the log; it may name files.
+		a.config.Log.ErrorContext(r.Context(), "query failed", "path", r.URL.Path, "err", err)
+		text = "The agent could not answer; its log says why."
+	}
+	body, err := json.Marshal(struct {
+		Status    string          `json:"status"`
+		ErrorType store.ErrorType `json:"errorType"`
+		Error     string          `json:"error"`
+	}{"error", kind, text})
+	if err != nil { // Strings always marshal.
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if kind == store.Unavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	w.WriteHeader(status(kind))
+	_, _ = w.Write(body) // Nobody is left to tell when the client went away.
+}
+
+// query answers an instant query.
+func (a *api) query(w http.ResponseWriter, r *http.Request) error {
+	limit, err := limitOf(r)
+	if err != nil {
+		return err
+	}
+	at, err := timeOf(r, "time", a.config.Now())
+	if err != nil {
+		return err
+	}
+	ctx, cancel, err := patience(r)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	answer, err := a.config.Querier.Instant(ctx, r.FormValue("query"), at)
+	if err != nil {
+		return badQuery(err)
+	}
+	defer answer.Close()
+	return a.write(w, r, answer, limit)
+}
+
+// queryRange answers a range query.
+func (a *api) queryRange(w http.ResponseWriter, r *http.Request) error {
+	limit, err := limitOf(r)
+	if err != nil {
+		return err
+	}
+	start, err := parseTime(r.FormValue("start"))
+	if err != nil {
+		return badParameter("start", err)
+	}
+	end, err := parseTime(r.FormValue("end"))
+	if err != nil {
+		return badParameter("end", err)
+	}
+	if end.Before(start) {
+		return badParameter("end", errors.New("end timestamp must not be before start time"))
+	}
+	step, err := parseDuration(r.FormValue("step"))
+	if err != nil {
+		return badParameter("step", err)
+	}
+	if step <= 0 {
+		return badParameter("step", errors.New("zero or negative query resolution step widths are not accepted. Try a positive integer"))
+	}
+	ctx, cancel, err := patience(r)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	answer, err := a.config.Querier.Range(ctx, r.FormValue("query"), start, end, step)
+	if err != nil {
+		return badQuery(err)
+	}
+	defer answer.Close()
+	return a.write(w, r, answer, limit)
+}
+
+// write sends the answer of a query.
+func (a *api) write(w http.ResponseWriter, r *http.Request, answer *store.Answer, limit int) error {
+	value, cut := truncate(answer.Value, limit)
+	if cut {
+		answer.Warnings.Add(errTruncated)
+	}
+	if len(answer.Tiers) > 0 {
+		w.Header().Set(TierHeader, tierHeader(answer.Tiers))
+	}
+	e := newEncoder(w)
+	defer e.free()
+	e.value(value)
+	e.end(answer.Warnings, r.FormValue("query"))
+	return nil
+}
+
+// tierHeader writes the spans of an answer.
+func tierHeader(spans []store.Span) string {
+	if len(spans) == 1 {
+		return spans[0].Tier
+	}
+	var b strings.Builder
+	for i, span := range spans {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(span.Tier)
+		b.WriteString(";from=")
+		b.WriteString(seconds(span.From))
+		b.WriteString(";to=")
+		b.WriteString(seconds(span.To))
+	}
+	return b.String()
+}
+
+// seconds writes a time as Unix seconds.
+func seconds(t time.Time) string {
+	return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', -1, 64)
+}

@@ -1,0 +1,140 @@
+package promql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"sysotel/agent/store"
+)
+
+// badParameter is the error of a parameter, in Prometheus' words.
+func badParameter(name string, err error) error {
+	return &store.QueryError{Type: store.BadData, Err: fmt.Errorf("invalid parameter %q: %w", name, err)}
+}
+
+// badQuery names the parameter where the expression is what is wrong with a
+// question.
+func badQuery(err error) error {
+	var syntax parser.ParseErrors
+	if errors.As(err, &syntax) {
+		return badParameter("query", err)
+	}
+	return err
+}
+
+var errTruncated = errors.New("results truncated due to limit")
+
+// truncate cuts an answer at its limit; 0 is none.
+func truncate(value parser.Value, limit int) (parser.Value, bool) {
+	if limit == 0 {
+		return value, false
+	}
+	switch v := value.(type) {
+	case promql.Matrix:
+		if len(v) > limit {
+			return v[:limit], true
+		}
+	case promql.Vector:
+		if len(v) > limit {
+			return v[:limit], true
+		}
+	}
+	return value, false
+}
+
+// limitOf reads the limit of an answer; 0 is none.
+func limitOf(r *http.Request) (int, error) {
+	text := r.FormValue("limit")
+	if text == "" {
+		return 0, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, badParameter("limit", err)
+	}
+	if limit < 0 {
+		return 0, badParameter("limit", errors.New("limit must be non-negative"))
+	}
+	return limit, nil
+}
+
+// patience is the context of a request with the time that its asker gives it. A
+// look-back of the asker's is refused: here it belongs to the tier.
+func patience(r *http.Request) (context.Context, context.CancelFunc, error) {
+	if r.FormValue("lookback_delta") != "" {
+		return nil, nil, badParameter("lookback_delta", errors.New("the look-back is that of the tier that answers and cannot be chosen"))
+	}
+	text := r.FormValue("timeout")
+	if text == "" {
+		return r.Context(), func() {}, nil
+	}
+	timeout, err := parseDuration(text)
+	if err != nil {
+		return nil, nil, badParameter("timeout", err)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	return ctx, cancel, nil
+}
+
+// The ends of time, where a lookup names none: milliseconds still hold them.
+var (
+	minTime = time.Unix(math.MinInt64/1000+62135596801, 0).UTC()
+	maxTime = time.Unix(math.MaxInt64/1000-62135596801, 999999999).UTC()
+)
+
+// timeOf reads a time that may be left out.
+func timeOf(r *http.Request, name string, otherwise time.Time) (time.Time, error) {
+	text := r.FormValue(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	t, err := parseTime(text)
+	if err != nil {
+		return time.Time{}, badParameter(name, fmt.Errorf("invalid time value for '%s': %w", name, err))
+	}
+	return t, nil
+}
+
+// parseTime reads Unix seconds or RFC 3339.
+func parseTime(text string) (time.Time, error) {
+	if t, err := strconv.ParseFloat(text, 64); err == nil && math.Abs(t) <= float64(maxTime.Unix()) {
+		whole, fraction := math.Modf(t)
+		fraction = math.Round(fraction*1000) / 1000
+		return time.Unix(int64(whole), int64(fraction*float64(time.Second))).UTC(), nil
+	}
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return t, nil
+	}
+	switch text { // Clients send these years, which time.Parse does not read.
+	case minTime.Format(time.RFC3339Nano):
+		return minTime, nil
+	case maxTime.Format(time.RFC3339Nano):
+		return maxTime, nil
+	}
+	return time.Time{}, fmt.Errorf("cannot parse %q to a valid timestamp", text)
+}
+
+// parseDuration reads seconds or Prometheus' durations, such as 5m.
+func parseDuration(text string) (time.Duration, error) {
+	if d, err := strconv.ParseFloat(text, 64); err == nil {
+		ns := d * float64(time.Second)
+		// Written so that NaN is refused too.
+		if !(ns < float64(math.MaxInt64) && ns > float64(math.MinInt64)) {
+			return 0, fmt.Errorf("cannot parse %q to a valid duration. It overflows int64", text)
+		}
+		return time.Duration(ns), nil
+	}
+	if d, err := model.ParseDuration(text); err == nil {
+		return time.Duration(d), nil
+	}
+	return 0, fmt.Errorf("cannot parse %q to a valid duration", text)
+}
