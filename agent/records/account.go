@@ -1,0 +1,334 @@
+package records
+
+import "slices"
+
+// account adds up ticks into one open bucket a tier. Every tick goes into the
+// finest; when a bucket closes, all of it (not only the rows that were chosen for
+// its record) goes into the next coarser one.
+type account struct {
+	tiers   []Tier
+	top     int
+	live    map[liveKey]*process
+	boot    string
+	look    uint64
+	buckets []bucket
+	// emit takes a record that is complete. Its rows are good until the next one.
+	emit  func(*record)
+	out   record
+	order []*process
+}
+
+// liveKey is the identity of a process within the present boot.
+type liveKey struct {
+	pid   int
+	start uint64
+}
+
+// process is what is known of one process for as long as it runs or is part of an
+// open bucket.
+type process struct {
+	row
+	// look is the last look at which it was there.
+	look uint64
+	// readBefore and writeBefore are its counters at the last look that knew them.
+	readBefore, writeBefore uint64
+	counted                 bool
+	// open are its sums in each tier's open bucket; it is a member of those in
+	// which it was seen.
+	open []sums
+}
+
+// bucket is the open bucket of one tier.
+type bucket struct {
+	open               bool
+	until, since, last int64
+	frame
+	members []*process
+}
+
+// maxMembers bounds the processes of a coarse bucket: a fork storm makes hundreds
+// a second. Those that used least become part of others; a quarter of them stays
+// after that, so that it is done seldom.
+const maxMembers = 4096
+
+func newAccount(tiers []Tier, top int, emit func(*record)) *account {
+	return &account{tiers: tiers, top: top, live: map[liveKey]*process{}, buckets: make([]bucket, len(tiers)), emit: emit}
+}
+
+// advance closes the buckets that end before a tick.
+func (a *account) advance(tick int64) {
+	for i := range a.buckets {
+		if b := &a.buckets[i]; b.open && b.until != a.tiers[i].bucketEnd(tick) {
+			a.close(i)
+		}
+	}
+}
+
+// add takes a tick, which must be later than all before.
+func (a *account) add(r *ProcessReading) {
+	if r.BootID != a.boot {
+		clear(a.live)
+		a.boot = r.BootID
+	}
+	a.look++
+	tick, interval := r.Time.UnixMilli(), r.Interval.Milliseconds()
+	b := &a.buckets[0]
+	b.enter(a.tiers[0].bucketEnd(tick), tick-interval, tick)
+	f := frame{covered: interval, cpus: r.CPUs, memoryTotal: r.MemoryTotal}
+	var attributed int64
+	var known bool
+	for i := range r.Rows {
+		used, ok := a.account(&r.Rows[i], r, interval)
+		attributed += used
+		known = known || ok
+	}
+	f.vanished, _ = microseconds(r.Unattributed)
+	host, ok := microseconds(r.HostCPUSeconds)
+	if !ok && known {
+		// Without the machine's own account the sum of its parts stands for it.
+		host, ok = attributed+f.vanished, true
+	}
+	if ok {
+		f.host, f.cpuCovered = host, interval
+	}
+	b.frame.add(&f)
+	for key, p := range a.live {
+		if p.look != a.look {
+			delete(a.live, key)
+		}
+	}
+}
+
+// account adds one process' tick to its sums, and returns its CPU time.
+func (a *account) account(r *ProcessRow, reading *ProcessReading, interval int64) (cpu int64, known bool) {
+	key := liveKey{r.PID, r.Start}
+	p := a.live[key]
+	first := p == nil
+	if first {
+		p = &process{row: row{identity: identity{a.boot, r.PID, r.Start}}, open: make([]sums, len(a.tiers))}
+		a.live[key] = p
+	}
+	p.look = a.look
+	p.describe(r)
+	s := sums{seen: interval, peak: r.RSS >> 10}
+	s.memory = s.peak * uint64(interval)
+	s.cpu, s.cpuKnown = microseconds(r.CPUSeconds)
+	if r.IOKnown {
+		// All that a process did which is younger than the tick, it did in the tick.
+		young := first && !r.Started.IsZero() && !r.Started.Before(reading.Time.Add(-reading.Interval))
+		if young {
+			p.readBefore, p.writeBefore, p.counted = 0, 0, true
+		}
+		if p.counted && r.ReadBytes >= p.readBefore && r.WriteBytes >= p.writeBefore {
+			s.read, s.write, s.ioKnown = r.ReadBytes-p.readBefore, r.WriteBytes-p.writeBefore, true
+		}
+		p.readBefore, p.writeBefore, p.counted = r.ReadBytes, r.WriteBytes, true
+	}
+	if p.open[0].seen == 0 {
+		a.buckets[0].members = append(a.buckets[0].members, p)
+	}
+	p.open[0].add(&s)
+	return s.cpu, s.cpuKnown
+}
+
+// describe takes over what is not a number.
+func (p *process) describe(r *ProcessRow) {
+	for _, t := range [...]struct {
+		kept *string
+		now  string
+		most int
+	}{
+		{&p.name, r.Name, maxText}, {&p.program, r.Program, maxText}, {&p.user, r.User, maxText}, {&p.status, r.Status, maxText},
+	} {
+		if *t.kept != t.now {
+			*t.kept = plain(t.now, t.most)
+		}
+	}
+	// The arguments are known only of the chosen: they are not forgotten when the
+	// process is not chosen any more.
+	if r.CommandLine != "" && p.commandLine != r.CommandLine {
+		p.commandLine = plain(r.CommandLine, maxCommandLine)
+	}
+	p.kernel, p.threads, p.started = r.Kernel, r.Threads, 0
+	if !r.Started.IsZero() {
+		p.started = r.Started.UnixMilli()
+	}
+}
+
+// enter makes a bucket hold a span of time.
+func (b *bucket) enter(until, since, last int64) {
+	if !b.open {
+		*b = bucket{open: true, until: until, since: since, last: last, members: b.members[:0]}
+		return
+	}
+	b.since, b.last = min(b.since, since), max(b.last, last)
+}
+
+// close writes the record of a tier's open bucket, and moves what is in it to the
+// next tier.
+func (a *account) close(i int) {
+	b := &a.buckets[i]
+	a.emit(a.record(i))
+	if i+1 < len(a.buckets) {
+		next := &a.buckets[i+1]
+		if until := a.tiers[i+1].bucketEnd(b.until); next.open && next.until != until {
+			a.close(i + 1)
+		}
+		next.enter(a.tiers[i+1].bucketEnd(b.until), b.since, b.last)
+		next.frame.add(&b.frame)
+		for _, p := range b.members {
+			if p.open[i+1].seen == 0 {
+				next.members = append(next.members, p)
+			}
+			p.open[i+1].add(&p.open[i])
+		}
+		if len(next.members) > maxMembers {
+			a.trim(i + 1)
+		}
+	}
+	a.clear(i)
+}
+
+// clear empties a bucket.
+func (a *account) clear(i int) {
+	b := &a.buckets[i]
+	for _, p := range b.members {
+		p.open[i] = sums{}
+	}
+	clear(b.members)
+	*b = bucket{members: b.members[:0]}
+}
+
+// ranks are what rows are chosen by: CPU time, memory over time, the most memory
+// and I/O, each over the time of the record, so that one second's spike shows.
+var ranks = [...]func(*sums) uint64{
+	func(s *sums) uint64 { return uint64(max(s.cpu, 0)) },
+	func(s *sums) uint64 { return s.memory },
+	func(s *sums) uint64 { return s.peak },
+	func(s *sums) uint64 { return s.moved() },
+}
+
+// choose moves the members that are among the first n by any rank to the front
+// and returns how many they are. Those that used nothing are not chosen for it.
+func (a *account) choose(i, n int) int {
+	members := a.buckets[i].members
+	front := 0
+	for _, rank := range ranks {
+		// Those in front are chosen already but take a place in this rank as well.
+		a.order = append(a.order[:0], members...)
+		top := mostOf(a.order, n, func(p *process) uint64 { return rank(&p.open[i]) })
+		for _, p := range top {
+			if at := slices.Index(members[front:], p); at >= 0 {
+				members[front], members[front+at] = members[front+at], members[front]
+				front++
+			}
+		}
+	}
+	clear(a.order)
+	return front
+}
+
+// mostOf returns the n with the greatest values, without those of value 0; equal
+// values in the order of PIDs. It changes the order of all.
+func mostOf(all []*process, n int, value func(*process) uint64) []*process {
+	top := all[:0]
+	least := uint64(0)
+	for _, p := range all {
+		v := value(p)
+		if v == 0 || len(top) == n && v < least {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(top, p, func(q, p *process) int {
+			if w := value(q); w != v {
+				if w > v {
+					return -1
+				}
+				return 1
+			}
+			return q.compare(p)
+		})
+		if at == n {
+			continue
+		}
+		if len(top) < n {
+			top = append(top, nil)
+		}
+		copy(top[at+1:], top[at:])
+		top[at] = p
+		least = value(top[len(top)-1])
+	}
+	return top
+}
+
+func (p *process) compare(q *process) int {
+	switch {
+	case p.pid != q.pid:
+		return p.pid - q.pid
+	case p.start < q.start:
+		return -1
+	case p.start > q.start:
+		return 1
+	}
+	return 0
+}
+
+// record makes the record of a tier's open bucket.
+func (a *account) record(i int) *record {
+	b := &a.buckets[i]
+	n := a.choose(i, a.top)
+	a.out = record{resolution: a.tiers[i].seconds(), until: b.until, since: b.since, last: b.last, frame: b.frame, rows: a.out.rows[:0]}
+	for _, p := range b.members[:n] {
+		r := p.row
+		r.sums = p.open[i]
+		a.out.rows = append(a.out.rows, r)
+	}
+	for _, p := range b.members[n:] {
+		a.out.others.add(&p.open[i])
+	}
+	return &a.out
+}
+
+// trim makes those members of a bucket a part of its others that used least.
+func (a *account) trim(i int) {
+	b := &a.buckets[i]
+	n := a.choose(i, maxMembers/4/len(ranks))
+	for _, p := range b.members[n:] {
+		b.others.add(&p.open[i])
+		p.open[i] = sums{}
+	}
+	clear(b.members[n:])
+	b.members = b.members[:n]
+}
+
+// restore takes a record that was written before the start into a tier's open
+// bucket; known finds the processes that records before it named.
+func (a *account) restore(i int, r *record, known map[identity]*process) {
+	b := &a.buckets[i]
+	b.enter(a.tiers[i].bucketEnd(r.until), r.since, r.last)
+	b.frame.add(&r.frame)
+	for j := range r.rows {
+		from := &r.rows[j]
+		p := known[from.identity]
+		if p == nil {
+			p = &process{open: make([]sums, len(a.tiers))}
+			known[from.identity] = p
+		}
+		had := p.open[i]
+		p.row = *from
+		p.row.sums = sums{}
+		if had.seen == 0 {
+			b.members = append(b.members, p)
+		}
+		p.open[i].add(&from.sums)
+	}
+}
+
+// adopt makes processes of restored records those of the present boot.
+func (a *account) adopt(boot string, known map[identity]*process) {
+	a.boot = boot
+	for id, p := range known {
+		if id.boot == boot {
+			a.live[liveKey{id.pid, id.start}] = p
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package records
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind is what kind of event something is.
+type Kind string
+
+// The kinds of events.
+const (
+	Start         Kind = "start"
+	Stop          Kind = "stop"
+	Reboot        Kind = "reboot"
+	Suspend       Kind = "suspend"
+	ClockStep     Kind = "clock_step"
+	Gap           Kind = "gap"
+	DeviceAdded   Kind = "device_added"
+	DeviceRemoved Kind = "device_removed"
+	OOMKill       Kind = "oom_kill"
+	Alert         Kind = "alert"
+)
+
+// Kinds lists the kinds of events.
+func Kinds() []Kind {
+	return []Kind{Start, Stop, Reboot, Suspend, ClockStep, Gap, DeviceAdded, DeviceRemoved, OOMKill, Alert}
+}
+
+// Event is something that happened. Its texts are hostile.
+type Event struct {
+	// ID grows with each event that is kept; it is 0 until the event is written.
+	ID   int64
+	Time time.Time
+	Kind Kind
+	// Cause is why, Subject what it happened to: a device, a process, a rule.
+	Cause, Subject string
+	// From and To are the span of what took time, such as a gap; else zero.
+	From, To time.Time
+	// Detail is what else is known.
+	Detail map[string]string
+}
+
+// Bounds of one event.
+const (
+	maxDetails = 64
+	maxDetail  = 1024
+)
+
+// AddEvent takes an event; Run writes it. An unknown kind is refused.
+func (r *Records) AddEvent(e Event) error {
+	if !slices.Contains(Kinds(), e.Kind) {
+		return fmt.Errorf("an event of kind %q is not known; allowed are %v", e.Kind, Kinds())
+	}
+	if e.Time.IsZero() {
+		return errors.New("an event needs a time")
+	}
+	e.ID = 0
+	e.Cause, e.Subject = plain(e.Cause, maxDetail), plain(e.Subject, maxDetail)
+	detail := make(map[string]string, min(len(e.Detail), maxDetails))
+	for _, key := range slices.Sorted(maps.Keys(e.Detail)) {
+		if len(detail) == maxDetails {
+			break
+		}
+		detail[plain(key, maxText)] = plain(e.Detail[key], maxDetail)
+	}
+	e.Detail = detail
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q := &r.queue
+	q.events = append(q.events, e)
+	if len(q.events) > maxQueueEvents {
+		q.events = q.events[1:]
+		r.stats.LostEvents++
+	}
+	r.signal()
+	return nil
+}
+
+func (e *Event) insert(ctx context.Context, tx *sql.Tx) error {
+	detail, err := json.Marshal(e.Detail)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO event (time, kind, cause, subject, since, until, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		e.Time.UnixMilli(), string(e.Kind), e.Cause, e.Subject, nullable(e.From), nullable(e.To), string(detail))
+	return err
+}
+
+func nullable(t time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: t.UnixMilli(), Valid: !t.IsZero()}
+}
+
+// EventPage is a part of the events, newest first.
+type EventPage struct {
+	Events []Event
+	// Next is the cursor of the page after; empty where there is none.
+	Next string
+}
+
+// MaxEvents is the greatest number of events in a page.
+const MaxEvents = 1000
+
+// ErrCursor is the error of a cursor that no page gave.
+var ErrCursor = errors.New("the cursor is not one that an earlier answer gave as next")
+
+// Events returns the events from start (included) to end (not included), newest
+// first; of all kinds where none is named. An empty cursor asks for the first page.
+func (r *Records) Events(ctx context.Context, start, end time.Time, kinds []Kind, limit int, cursor string) (*EventPage, error) {
+	for _, k := range kinds {
+		if !slices.Contains(Kinds(), k) {
+			return nil, fmt.Errorf("an event of kind %q is not known; allowed are %v", k, Kinds())
+		}
+	}
+	if limit <= 0 || limit > MaxEvents {
+		return nil, fmt.Errorf("the limit is %d, it must be from 1 to %d", limit, MaxEvents)
+	}
+	if !start.Before(end) {
+		return nil, errors.New("the start must be before the end")
+	}
+	query := "SELECT id, time, kind, cause, subject, since, until, detail FROM event WHERE time >= ? AND time < ?"
+	arguments := []any{start.UnixMilli(), end.UnixMilli()}
+	if cursor != "" {
+		before, id, err := parseCursor(cursor)
+		if err != nil {
+			return nil, err
+		}
+		query += " AND (time, id) < (?, ?)"
+		arguments = append(arguments, before, id)
+	}
+	if len(kinds) > 0 {
+		query += " AND kind IN (?" + strings.Repeat(", ?", len(kinds)-1) + ")"
+		for _, k := range kinds {
+			arguments = append(arguments, string(k))
+		}
+	}
+	query += " ORDER BY time DESC, id DESC LIMIT ?"
+	arguments = append(arguments, limit+1)
+
+	// What waits is written first, or, where that cannot be, put in front.
+	var waiting []Event
+	if err := r.Flush(ctx); err != nil {
+		if errors.Is(err, ErrClosed) {
+			return nil, err
+		}
+		r.mu.Lock()
+		waiting = slices.Clone(r.queue.events)
+		r.mu.Unlock()
+	}
+	page := &EventPage{}
+	err := r.withFile(ctx, func(d *database) error {
+		page.Events = page.Events[:0]
+		rows, err := d.reader.QueryContext(ctx, query, arguments...)
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		defer rows.Close() //nolint:errcheck // Its error is that of Err, which is looked at.
+		for rows.Next() {
+			e, err := scanEvent(rows)
+			if err != nil {
+				return fmt.Errorf("read events: %w", err)
+			}
+			page.Events = append(page.Events, e)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(page.Events) > limit {
+		page.Events = page.Events[:limit]
+		last := page.Events[limit-1]
+		page.Next = fmt.Sprintf("%d.%d", last.Time.UnixMilli(), last.ID)
+	}
+	if cursor == "" {
+		for _, e := range waiting { // A page may be longer by these.
+			if !e.Time.Before(start) && e.Time.Before(end) && (len(kinds) == 0 || slices.Contains(kinds, e.Kind)) {
+				page.Events = slices.Insert(page.Events, 0, e)
+			}
+		}
+		slices.SortStableFunc(page.Events, func(a, b Event) int { return b.Time.Compare(a.Time) })
+	}
+	return page, nil
+}
+
+func parseCursor(cursor string) (before, id int64, err error) {
+	left, right, ok := strings.Cut(cursor, ".")
+	before, err1 := strconv.ParseInt(left, 10, 64)
+	id, err2 := strconv.ParseInt(right, 10, 64)
+	if !ok || err1 != nil || err2 != nil {
+		return 0, 0, ErrCursor
+	}
+	return before, id, nil
+}
+
+func scanEvent(rows *sql.Rows) (Event, error) {
+	var e Event
+	var at int64
+	var from, to sql.NullInt64
+	var kind, detail string
+	if err := rows.Scan(&e.ID, &at, &kind, &e.Cause, &e.Subject, &from, &to, &detail); err != nil {
+		return e, err
+	}
+	e.Time, e.Kind = time.UnixMilli(at), Kind(kind)
+	if from.Valid {
+		e.From = time.UnixMilli(from.Int64)
+	}
+	if to.Valid {
+		e.To = time.UnixMilli(to.Int64)
+	}
+	if err := json.Unmarshal([]byte(detail), &e.Detail); err != nil {
+		// One damaged row must not hide all others.
+		e.Detail = map[string]string{"damaged": "the details cannot be read"}
+	}
+	return e, nil
+}

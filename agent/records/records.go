@@ -1,0 +1,250 @@
+// Package records keeps what is not a time series in one SQLite file: the process
+// table of past moments, in tiers, and events. SQLite is the pure Go one.
+//
+// The present process table is not its business, nor are series of programs. It
+// holds no goroutine of its own: AddProcesses and AddEvent only put what is to be
+// written into a queue, and Run writes it. Read account.go first: there ticks
+// become records.
+package records
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options say where and how records are kept.
+type Options struct {
+	// Dir is the directory of the file, made where it is missing.
+	Dir string
+	// Tiers of process records, finest first; none means DefaultTiers.
+	Tiers []Tier
+	// Top is the number of rows that a record has by each of CPU, memory, peak
+	// memory and I/O; 0 means 20.
+	Top int
+	// EventRetention is how long events are kept; 0 means a year.
+	EventRetention time.Duration
+	Log            *slog.Logger
+	// Now is the clock, time.Now where it is nil.
+	Now func() time.Time
+}
+
+// Records is the open file. Its methods may be called by several goroutines.
+type Records struct {
+	path           string
+	tiers          []Tier
+	eventRetention time.Duration
+	log            *slog.Logger
+	now            func() time.Time
+	wake           chan struct{}
+
+	// mu protects what follows: the open buckets and the queue.
+	mu       sync.Mutex
+	account  *account
+	codec    *codec
+	queue    queue
+	restored bool
+	// newest is the last tick that is in the records, in Unix milliseconds.
+	newest int64
+	stats  Health
+
+	// writeMu is held by who writes: it keeps the queue's order.
+	writeMu sync.Mutex
+
+	// fileMu protects file, which is replaced when it is damaged, and closed.
+	fileMu   sync.RWMutex
+	file     *database
+	closed   bool
+	replaced time.Time
+
+	// broken is the file that was set aside.
+	broken atomic.Pointer[string]
+	// readers are codecs to decode with.
+	readers readers
+}
+
+// ErrClosed is the error of a question after Close.
+var ErrClosed = errors.New("the records are closed")
+
+// Open opens or makes the file. A damaged one is set aside, what can be read of it
+// is taken over; one that a newer version wrote is refused with ErrNewer.
+func Open(o Options) (*Records, error) {
+	if len(o.Tiers) == 0 {
+		o.Tiers = DefaultTiers()
+	}
+	tiers, err := arrange(o.Tiers)
+	if err != nil {
+		return nil, err
+	}
+	if o.Top <= 0 {
+		o.Top = 20
+	}
+	if o.EventRetention <= 0 {
+		o.EventRetention = 365 * day
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the records: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the records: %w", err)
+	}
+	r := &Records{
+		path: filepath.Join(dir, fileName), tiers: tiers, eventRetention: o.EventRetention,
+		log: o.Log, now: o.Now, wake: make(chan struct{}, 1),
+	}
+	if r.codec, err = newCodec(); err != nil {
+		return nil, err
+	}
+	r.account = newAccount(tiers, o.Top, r.enqueue)
+	ctx := context.Background()
+	if r.file, err = openDatabase(ctx, r.path); err == nil {
+		if r.newest, err = r.file.newest(ctx); err != nil {
+			err = errors.Join(err, r.file.close())
+		}
+	}
+	if damaged(err) {
+		if r.file, err = r.recover(ctx, err); err == nil {
+			r.newest, err = r.file.newest(ctx)
+		}
+	}
+	if err != nil {
+		r.codec.close()
+		return nil, fmt.Errorf("open %s: %w", r.path, err)
+	}
+	return r, nil
+}
+
+// newest is the last tick of all records, 0 for none. Each tier's newest record is
+// found by its key; the tiers that the file holds are found the same way.
+func (d *database) newest(ctx context.Context) (int64, error) {
+	newest, below := int64(0), int64(1)<<62
+	for {
+		var key, last int64
+		err := d.reader.QueryRowContext(ctx, "SELECT id, last FROM process_record WHERE id < ? ORDER BY id DESC LIMIT 1", below).Scan(&key, &last)
+		if errors.Is(err, sql.ErrNoRows) {
+			return newest, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		newest = max(newest, last)
+		below = keyResolution(key) << keyShift
+	}
+}
+
+// AddProcesses takes the process table at a tick. It costs no I/O, except for the
+// first one after Open, which goes on with the buckets that were open before.
+// A tick that is not later than the last one is left out and counted: after the
+// clock was set back records go on when time has caught up.
+func (r *Records) AddProcesses(reading ProcessReading) {
+	tick, interval := reading.Time.UnixMilli(), reading.Interval.Milliseconds()
+	r.mu.Lock()
+	if r.account == nil || tick <= r.newest || tick > maxTime || interval <= 0 {
+		r.stats.LateTicks++
+		r.mu.Unlock()
+		return
+	}
+	if !r.restored {
+		// Nobody else adds or asks while the buckets are read.
+		r.restore(tick, reading.BootID)
+		r.restored = true
+	}
+	r.account.advance(tick)
+	r.account.add(&reading)
+	r.newest = tick
+	r.mu.Unlock()
+}
+
+// Run writes what was added until ctx ends, and looks once for damage in the file.
+func (r *Records) Run(ctx context.Context) error {
+	r.inspect(ctx)
+	retry := time.NewTicker(5 * time.Second)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		case <-retry.C:
+		}
+		_ = r.Flush(ctx) // It logs changes of state and tells Health; the next round tries again.
+	}
+}
+
+// inspect looks for damage in the file's structure.
+func (r *Records) inspect(ctx context.Context) {
+	_ = r.withFile(ctx, func(d *database) error { return d.check(ctx) }) // Damage is dealt with there.
+}
+
+// withFile calls f with the open file. Where f finds it damaged, the file is
+// replaced and f called once more.
+func (r *Records) withFile(ctx context.Context, f func(*database) error) error {
+	for again := false; ; again = true {
+		r.fileMu.RLock()
+		d := r.file
+		if r.closed {
+			r.fileMu.RUnlock()
+			return ErrClosed
+		}
+		err := f(d)
+		r.fileMu.RUnlock()
+		if again || !damaged(err) {
+			return err
+		}
+		if replaceErr := r.replace(context.WithoutCancel(ctx), d, err); replaceErr != nil {
+			return errors.Join(err, replaceErr)
+		}
+	}
+}
+
+// Close writes what was added, the open finest record included, and closes the
+// file. What it could not write is lost, and told.
+func (r *Records) Close() error {
+	r.mu.Lock()
+	if r.account == nil {
+		r.mu.Unlock()
+		return nil
+	}
+	if r.account.buckets[0].open {
+		// The coarser ones are made anew from the finer at the next start.
+		r.enqueue(r.account.record(0))
+	}
+	r.account = nil
+	r.mu.Unlock()
+	err := r.Flush(context.Background())
+	r.fileMu.Lock()
+	defer r.fileMu.Unlock()
+	r.closed = true
+	r.codec.close()
+	return errors.Join(err, r.file.close())
+}
+
+// Bytes is the size of the file on disk with all that belongs to it; those that
+// were set aside count as well.
+func (r *Records) Bytes() int64 {
+	files, err := matching(r.path)
+	if err != nil {
+		return 0 // The directory is gone, and so are the files.
+	}
+	var sum int64
+	for _, f := range files {
+		if info, err := os.Stat(f); err == nil {
+			sum += info.Size()
+		}
+	}
+	return sum
+}
