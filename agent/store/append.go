@@ -244,7 +244,7 @@ func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Se
 // end marks the end of a series at a tick.
 func (s *Store) end(w *writer, st *seriesState, t int64) {
 	st.ref = w.append(st.ref, st.labels, t, math.Float64frombits(value.StaleNaN))
-	st.ended = true
+	s.foldEnd(st, t)
 	s.revive(st)
 }
 

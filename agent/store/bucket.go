@@ -12,6 +12,8 @@ import (
 type bucket struct {
 	end   int64
 	count int32
+	// ended is set where the series ended after what the bucket holds.
+	ended bool
 	// rates counts the differences of a counter that least and greatest are of.
 	rates           int32
 	sum             float64 // of a gauge
@@ -63,7 +65,7 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 		end := bucketEnd(t, tier.interval)
 		if end <= tier.written {
 			if s.rebuilding {
-				st.upper[i].shown, st.upper[i].extremes = true, st.kind != tally
+				st.upper[i].shown, st.upper[i].extremes, st.upper[i].ended = true, st.kind != tally, false
 			} else {
 				s.stats.LateUpper++
 			}
@@ -71,6 +73,7 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 		}
 		b := st.upper[i].at(end, tier.interval)
 		b.count++
+		b.ended = false
 		switch st.kind {
 		case Counter:
 			b.last = v
@@ -92,6 +95,26 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 		}
 	}
 	st.lastT, st.lastV, st.lastTaken, st.ended = t, v, taken, false
+}
+
+// foldEnd notes in the open buckets that a series ended at a tick. The tiers show
+// it in the first bucket that then has nothing of the series.
+func (s *Store) foldEnd(st *seriesState, t int64) {
+	st.ended = true
+	for i := range st.upper {
+		u, tier := &st.upper[i], &s.upper[i]
+		end := bucketEnd(t, tier.interval)
+		if end > tier.written {
+			u.at(end, tier.interval).ended = true
+			continue
+		}
+		// The bucket is written, as in a rebuild: the marker is too, unless it
+		// falls into a later bucket.
+		if last := bucketEnd(st.lastT, tier.interval); last < end || end < tier.written {
+			u.shown, u.extremes = false, false
+		}
+		u.ended = true
+	}
 }
 
 func (b *bucket) extreme(v float64, first bool) {
@@ -175,10 +198,10 @@ func (s *Store) writeBucket(i int, end int64) error {
 		switch {
 		case b.end == end && b.count > 0:
 			st.write(w, us, b)
-			us.shown = true
-		case us.shown && st.ended && st.lastT <= end-u.interval:
+			us.shown, us.ended = true, b.ended
+		case us.shown && (us.ended || b.end == end && b.ended):
 			st.writeStale(w, us, end)
-			us.shown, us.extremes = false, false
+			us.shown, us.extremes, us.ended = false, false, false
 		}
 		if b.end == end {
 			*b = bucket{turns: b.turns[:0]}

@@ -90,7 +90,9 @@ func (s *Store) rebuildWindow(start, end int64) error {
 			t, v := it.At()
 			switch {
 			case value.IsStaleNaN(v):
-				st.ended = true
+				if st.lastT != unknown && !st.ended {
+					s.foldEnd(st, t)
+				}
 			case st.lastT == unknown || t > st.lastT:
 				s.fold(st, t, v, noTaken)
 			}
@@ -124,15 +126,9 @@ func (s *Store) restoredState(l labels.Labels) *seriesState {
 }
 
 // restore notes which series were alive, so that those which do not come back
-// are marked, and what was marked already.
+// are marked.
 func (s *Store) restore(newest int64) {
 	for _, st := range s.live {
-		for i := range st.upper {
-			us, u := &st.upper[i], &s.upper[i]
-			if st.lastT != unknown && bucketEnd(st.lastT, u.interval)+u.interval <= u.written {
-				us.shown, us.extremes = us.shown && !st.ended, us.extremes && !st.ended
-			}
-		}
 		if !st.ended && st.kind != tally && st.lastT >= newest-rateGap.Milliseconds() {
 			s.restored[st.family] = append(s.restored[st.family], st)
 		}

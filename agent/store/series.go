@@ -20,8 +20,8 @@ type seriesState struct {
 	brief            bool
 	family           string
 	// epoch is that of the store when the state was made; the states of an older
-	// one are void.
-	epoch uint64
+	// one, or of another store, are void.
+	epoch *epoch
 	// next is the next state with the same hash of labels.
 	next *seriesState
 
@@ -54,6 +54,8 @@ type upperState struct {
 	shown bool
 	// extremes is set where the least and the greatest are shown too.
 	extremes bool
+	// ended is set where the series ended in the newest bucket it is shown in.
+	ended bool
 	// open are two buckets, since one stays open for a while when the next has
 	// begun. A bucket is at the parity of its number.
 	open [2]bucket
@@ -152,7 +154,7 @@ func (st *seriesState) finished() bool {
 
 // forget removes a state. Its series may come back and gets a new one.
 func (s *Store) forget(st *seriesState) {
-	st.live, st.epoch = false, 0
+	st.live, st.epoch = false, nil
 	h := st.labels.Hash()
 	if s.byHash[h] == st {
 		if st.next == nil {

@@ -61,7 +61,7 @@ type Store struct {
 	mu     sync.Mutex // protects what follows
 	state  state
 	reason string // why the state is not open
-	epoch  uint64
+	epoch  *epoch
 	upper  []upperTier
 	byHash map[uint64]*seriesState
 	live   []*seriesState
@@ -89,6 +89,9 @@ const (
 	open
 	shut
 )
+
+// epoch is the time from one opening of the tiers to the next.
+type epoch struct{ _ byte }
 
 // family is what is known of a family.
 type family struct {
@@ -141,7 +144,7 @@ func Open(options Options) (*Store, error) {
 
 // reset forgets everything that is rebuilt from the databases.
 func (s *Store) reset() {
-	s.epoch++
+	s.epoch = new(epoch)
 	s.state, s.reason = opening, "the tiers are being opened"
 	s.byHash, s.live = map[uint64]*seriesState{}, nil
 	s.families, s.restored = map[string]*family{}, map[string][]*seriesState{}
