@@ -167,28 +167,6 @@ func (r *Records) shrink(ctx context.Context, goal int64) error {
 	})
 }
 
-// Backup writes a consistent copy to a file that must not exist; the records go on
-// meanwhile. The copy can be opened like the original.
-func (r *Records) Backup(ctx context.Context, path string) error {
-	if _, err := os.Lstat(path); err == nil {
-		return fmt.Errorf("back up the records: %s exists already", path)
-	}
-	if err := r.Flush(ctx); err != nil {
-		return fmt.Errorf("back up the records: %w", err)
-	}
-	err := r.withFile(ctx, func(d *database) error {
-		_, err := d.reader.ExecContext(ctx, "VACUUM INTO ?", path)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("back up the records: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return fmt.Errorf("back up the records: %w", err)
-	}
-	return nil
-}
-
 // asideFiles are the damaged files that were set aside, oldest first.
 func (r *Records) asideFiles() ([]string, error) {
 	return matching(r.path + brokenSuffix)

@@ -1,0 +1,119 @@
+package records
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestDiskFull on a small file system: records wait in memory, Health says why,
+// answers go on, and when there is room again nothing is lost.
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+		if os.Geteuid() == 0 && os.Getenv("container") == "" {
+			t.Fatalf("mount a small file system: %v", err)
+		}
+		t.Skipf("mounting a small file system needs root (TestFullFile shows the same without): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	ballast := filepath.Join(dir, "ballast")
+	fullAndFree(t, dir, func(*Records) {
+		f, err := os.Create(ballast)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for block := make([]byte, 4096); err == nil; {
+			_, err = f.Write(block)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}, func(*Records) {
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestFullFile shows the same with SQLite's own bound.
+func TestFullFile(t *testing.T) {
+	limit := func(r *Records, pages string) {
+		if _, err := r.file.writer.ExecContext(t.Context(), "PRAGMA max_page_count = "+pages); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fullAndFree(t, t.TempDir(), func(r *Records) { limit(r, "1") }, func(r *Records) { limit(r, "1000000") })
+}
+
+func fullAndFree(t *testing.T, dir string, fill, free func(*Records)) {
+	t.Helper()
+	r, err := Open(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }() // Where the test fails early, the disk may be full.
+	s := epoch.Unix()
+	add := func(n int) (err error) {
+		for range n {
+			s++
+			r.AddProcesses(steady(s))
+			if s%60 == 0 {
+				err = r.Flush(t.Context())
+			}
+		}
+		return err
+	}
+	if err := add(600); err != nil {
+		t.Fatal(err)
+	}
+	fill(r)
+	for range 20 { // What fits into free pages is still written.
+		err = add(600)
+	}
+	if err == nil {
+		t.Fatal("the disk is full and yet everything is written")
+	}
+	if err := r.AddEvent(Event{Time: time.Unix(s, 0), Kind: OOMKill, Subject: "victim"}); err != nil {
+		t.Fatal(err)
+	}
+	if h := r.Health(); h.Status != "degraded" || !strings.Contains(h.Reason, "disk is full") {
+		t.Errorf("health says %+v", h)
+	}
+	whole := func(when string) {
+		p, err := r.ProcessesBetween(t.Context(), epoch, time.Unix(s, 0), ByCPU, 0, "")
+		if err != nil || p.Covered != time.Duration(s-epoch.Unix())*time.Second {
+			t.Fatalf("%s: %v, %v", when, p, err)
+		}
+		events, err := r.Events(t.Context(), epoch, time.Unix(s+1, 0), nil, 10, "")
+		if err != nil || len(events.Events) != 1 || events.Events[0].Subject != "victim" {
+			t.Errorf("%s: events %v, %v", when, events, err)
+		}
+	}
+	whole("while the disk is full")
+	free(r)
+	if err := add(600); err != nil {
+		t.Fatalf("with room again: %v", err)
+	}
+	if h := r.Health(); h.Status != "ok" || h.LostRecords+h.LostEvents > 0 {
+		t.Errorf("with room again health says %+v", h)
+	}
+	if n := len(r.queue.records) + len(r.queue.events); n > 0 {
+		t.Errorf("%d things still wait", n)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = Open(Options{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	whole("after a restart")
+}
