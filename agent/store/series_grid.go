@@ -72,28 +72,37 @@ func (q *Querier) grid(sources []Source, query SeriesQuery) (grid, error) {
 	case query.MaxPoints > limits.Points:
 		return grid{}, bad("max_points must be at most %d, it is %d", limits.Points, query.MaxPoints)
 	case query.Step > 0:
-		step := roundUp(max(1, query.Step.Milliseconds()), finest)
+		step := fitting(sources, roundUp(max(1, query.Step.Milliseconds()), finest))
 		if (end-start)/step >= int64(limits.Points) {
 			return grid{}, bad("the step of %s makes %d points, at most %d are allowed", query.Step, (end-start)/step+1, limits.Points)
 		}
 		g.layOut(sources, start, end, step)
 	default:
-		step := roundUp(max(1, (end-start)/int64(query.MaxPoints)), finest)
-		// With a whole number of the chosen tier's points in a step, and one step
-		// more where the last point would be one too many.
-		for {
-			if r := coarsest(sources, step); step%r != 0 {
-				step = roundUp(step, r)
-				continue
-			}
-			if end/step-(start+step-1)/step < int64(query.MaxPoints) {
-				break
-			}
-			step += coarsest(sources, step)
+		step := fitting(sources, roundUp(max(1, (end-start)/int64(query.MaxPoints)), finest))
+		// A range can hold one point more than steps, if it starts on one.
+		for end/step-(start+step-1)/step >= int64(query.MaxPoints) {
+			step = fitting(sources, step+finest)
 		}
 		g.layOut(sources, start, end, step)
 	}
 	return g, nil
+}
+
+// fitting is the next step that fits all tiers: whole buckets of the finer ones
+// make a step, and whole steps make a bucket of the coarser ones. So rates are
+// exact in every tier, and parts of two tiers meet without overlap or hole.
+func fitting(sources []Source, step int64) int64 {
+	for n := step; ; n = roundUp(n+1, coarsest(sources, n)) {
+		fits := true
+		for _, s := range sources {
+			r := s.Resolution().Milliseconds()
+			fits = fits && (n%r == 0 || r%n == 0)
+		}
+		// Resolutions divide each other; where they do not, nothing may fit.
+		if fits || n > 2*max(step, sources[len(sources)-1].Resolution().Milliseconds()) {
+			return n
+		}
+	}
 }
 
 // coarsest is the coarsest resolution that is fine enough for a step.
@@ -107,16 +116,16 @@ func coarsest(sources []Source, step int64) int64 {
 	return r
 }
 
-// layOut chooses the tier of each part as choose does, among those whose points
-// fill a step exactly, and sets the points: without overlap, and without a hole
-// where a part with a longer step meets one with a shorter.
+// layOut chooses the tier of each part as choose does, and sets the points:
+// without overlap, and without a hole where a part with a longer step meets one
+// with a shorter.
 func (g *grid) layOut(sources []Source, start, end, step int64) {
 	options := make([]option, len(sources))
 	covers := make([]int64, len(sources))
 	edges := []int64{start}
 	for i, s := range sources {
 		own := roundUp(step, s.Resolution().Milliseconds())
-		options[i] = option{source: s, oldest: s.Oldest(), covers: 1}
+		options[i] = option{source: s, oldest: s.Oldest()}
 		covers[i] = end + 1
 		if !options[i].oldest.IsZero() {
 			covers[i] = options[i].oldest.UnixMilli() - 1 + own + g.reach(own)
@@ -134,20 +143,13 @@ func (g *grid) layOut(sources []Source, start, end, step int64) {
 		if to < from {
 			continue
 		}
-		// A tier whose points do not fill the step is not fine enough for it.
-		fitting := make([]option, 0, len(options))
 		for j := range options {
-			o := options[j]
-			o.covers = 1
-			if covers[j] <= from {
-				o.covers = 0
+			options[j].covers = 0
+			if covers[j] > from {
+				options[j].covers = 1
 			}
-			if r := o.source.Resolution().Milliseconds(); r < step && step%r != 0 {
-				continue
-			}
-			fitting = append(fitting, o)
 		}
-		chosen := best(fitting, time.Duration(step)*time.Millisecond, 0).source
+		chosen := best(options, time.Duration(step)*time.Millisecond, 0).source
 		g.extend(part{source: chosen, finest: chosen == sources[0], step: roundUp(step, chosen.Resolution().Milliseconds())}, from, to, end)
 	}
 	for i := range g.parts {

@@ -20,6 +20,8 @@ type Source interface {
 	Queryable() storage.Queryable
 }
 
+var _ Source = (*Tier)(nil)
+
 // Sources turns a list of tiers, finest first, into sources.
 func Sources[T Source](tiers []T) []Source {
 	sources := make([]Source, len(tiers))
