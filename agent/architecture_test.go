@@ -22,6 +22,10 @@ var allowed = map[string]map[string]string{
 	"agent/pipeline": {
 		"instruments": "it takes readings from there to the SDK",
 	},
+	"agent/store": {},
+	"api/promql": {
+		"agent/store": "questions are answered there, and errors have their types from there",
+	},
 	"api": {
 		"instruments": "the documents are made from typed readings",
 	},
