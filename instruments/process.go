@@ -2,7 +2,6 @@ package instruments
 
 import (
 	"context"
-	"math"
 	"strconv"
 )
 
@@ -181,12 +180,15 @@ func (p *process) name(table *processTable, e *processEntry) {
 		return
 	}
 	id := table.identify(e)
+	if len(id.arguments) == 0 && !e.kernel && e.looks > 0 && !e.renamed {
+		return // It has ended: a zombie keeps the name that it had.
+	}
 	e.name = processName(e.comm, id.arguments, e.kernel)
 	if program := programName(e.comm, id.arguments, e.kernel); e.group == nil || program != e.program {
 		e.program, e.group = program, p.programs.of(program)
 	}
 	e.owner = id.owner
-	e.commandKnown, e.renamed = false, false
+	e.commandKnown, e.renamed, e.io.denied = false, false, false
 }
 
 // usage is the CPU time of a process since the last look.
@@ -333,9 +335,7 @@ func (t *ProcessTable) Report(o *Observer) {
 		o.Int(processThreads, int64(p.Threads), p.Name)
 		o.Int(processPrograms, int64(p.Processes), p.Name)
 	}
-	if !math.IsNaN(t.Unattributed) {
-		o.Float(processUnattributed, t.UnattributedSeconds)
-	}
+	o.Float(processUnattributed, t.UnattributedSeconds)
 	if t.pids {
 		t.reportChosen(o)
 	}

@@ -158,6 +158,7 @@ func (t *processTable) close() {
 	}
 	if s.opened {
 		_ = unix.Close(s.dir)
+		s.clock.close()
 		s.opened = false
 	}
 }
