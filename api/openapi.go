@@ -21,6 +21,7 @@ const introduction = "What a machine is doing, each second: processors, memory, 
 	"Times are RFC 3339 in UTC. Sizes are in bytes, rates per second, shares in percent. " +
 	"A number that is not known is `null`, never 0: a rate before there are two readings, or a part that the machine does not have. " +
 	"Fields are added in time, and none is taken away or changes its meaning.\n\n" +
+	"Requests from the machine itself (loopback) have the role viewer; those through the Unix socket in the agent's data directory have the role admin.\n\n" +
 	"Errors are problems as in RFC 9457, `application/problem+json`: `detail` says what is wrong, `errors` says where, and what is allowed."
 
 // newDocument is the OpenAPI document before the operations.
