@@ -9,7 +9,7 @@ import (
 // Disk is a reading of the block devices.
 type Disk struct {
 	// Devices are whole disks and what is built of them (device mapper, RAID);
-	// partitions, memory and image devices are left out.
+	// partitions, images and devices in memory only where a pattern includes them.
 	Devices []DiskDevice
 	// Total is the sum over the physical disks, those that Devices leaves out by
 	// pattern included. What is built of other disks is not in it, because its
@@ -147,6 +147,8 @@ type disk struct {
 	devices map[string]*diskState
 	scans   uint64
 	span    span
+	// shown is the number of devices in the reading before.
+	shown int
 }
 
 // diskState is what is kept of one device between two reads.
@@ -175,7 +177,7 @@ func (*disk) Metrics() []*Metric {
 }
 
 func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
-	r := &Disk{Devices: make([]DiskDevice, 0, len(d.devices)), Detailed: diskDetails}
+	r := &Disk{Devices: make([]DiskDevice, 0, d.shown), Detailed: diskDetails}
 	var physical, virtual diskSum
 	seconds, begun := unknown, false
 	err := d.source.each(ctx, h, func(name []byte, c diskCounters) {
@@ -193,10 +195,10 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		known = known && s.scan == d.scans-1
 		before := s.before
 		s.before, s.scan = c, d.scans
-		if s.kind == diskSkipped {
-			if known && c != before && waitsForMedium(s.name) {
-				d.classify(h, s)
-			}
+		if s.kind == diskSkipped && known && c != before && waitsForMedium(s.name) {
+			d.classify(h, s)
+		}
+		if s.kind == diskSkipped && !s.shown {
 			return
 		}
 		one := DiskDevice{Name: s.name, Mapper: s.mapper, Physical: s.kind == diskPhysical}
@@ -220,6 +222,7 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 			delete(d.devices, name)
 		}
 	}
+	d.shown = len(r.Devices)
 	// A machine without a disk of its own may live on a network block device.
 	r.Total = physical.rates()
 	if physical.devices == 0 {
@@ -232,7 +235,7 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 // what it is as long as it is there.
 func (d *disk) classify(h *Host, s *diskState) {
 	s.kind, s.mapper = h.diskKind(s.name)
-	s.shown = s.kind != diskSkipped && d.filter.Keep(true, "device", s.name)
+	s.shown = d.filter.Keep(s.kind != diskSkipped, "device", s.name)
 }
 
 // waitsForMedium tells whether a device that was skipped can come to life under

@@ -174,13 +174,20 @@ func (f *filesystem) Read(ctx context.Context, h *Host, _ Tick) (Reading, error)
 	if changed {
 		f.choose(entries)
 	}
+	return f.measure(ctx, h), nil
+}
+
+// measure asks every mount for its size.
+func (f *filesystem) measure(ctx context.Context, h *Host) *Filesystem {
 	r := &Filesystem{Mounts: make([]Mount, len(f.mounts))}
 	// The watched ones are asked first, so that they answer while the others are read.
+	watched := false
 	for _, m := range f.mounts {
 		m.fresh = m.watched && m.question == nil
 		if m.fresh {
 			m.ask(h)
 		}
+		watched = watched || m.watched
 	}
 	for i, m := range f.mounts {
 		r.Mounts[i] = m.label
@@ -189,15 +196,17 @@ func (f *filesystem) Read(ctx context.Context, h *Host, _ Tick) (Reading, error)
 			r.Mounts[i].fill(c, err)
 		}
 	}
-	patience, cancel := context.WithTimeout(ctx, watch)
-	defer cancel()
-	for i, m := range f.mounts {
-		if m.watched {
-			m.collect(patience, h, &r.Mounts[i])
+	if watched {
+		patience, cancel := context.WithTimeout(ctx, watch)
+		defer cancel()
+		for i, m := range f.mounts {
+			if m.watched {
+				m.collect(patience, h, &r.Mounts[i])
+			}
 		}
 	}
 	r.Total = f.total(r.Mounts)
-	return r, nil
+	return r
 }
 
 // choose takes the entries that are to be measured. A mount that was there
