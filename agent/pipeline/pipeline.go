@@ -5,7 +5,8 @@
 // destination, driven by the tick.
 //
 // It is the only package that knows the OpenTelemetry SDK. Read sampler.go
-// first, then stamp.go, then to_otlp.go and to_prometheus.go.
+// first (with clock.go and lane.go), then stamp.go, then to_otlp.go and
+// to_prometheus.go.
 package pipeline
 
 import (

@@ -209,11 +209,18 @@ const (
 	lastWait  = 30 * time.Second
 )
 
+// lastAnswer is how long a request that is on its way when the agent stops may
+// still be answered: sent again by flush, its readings would arrive twice.
+const lastAnswer = time.Second
+
 // send sends from the queue, oldest first, until the context ends.
 func (o *otlp) send(ctx context.Context) {
+	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastAnswer, cancel) })()
 	wait := firstWait
-	for {
-		delay, err := o.sendOldest(ctx)
+	for ctx.Err() == nil {
+		delay, err := o.sendOldest(call)
 		switch {
 		case errors.Is(err, errEmpty):
 			select {
@@ -251,14 +258,17 @@ func (o *otlp) sendOldest(ctx context.Context) (time.Duration, error) {
 	conn, method := o.conn, o.method
 	o.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, direct{}, true), o.timeout)
+	call, cancel := context.WithTimeout(context.WithValue(ctx, direct{}, true), o.timeout)
 	defer cancel()
 	var answer collectorpb.ExportMetricsServiceResponse
-	err := conn.Invoke(metadata.NewOutgoingContext(ctx, o.headers), method, request, &answer, o.options...)
+	err := conn.Invoke(metadata.NewOutgoingContext(call, o.headers), method, request, &answer, o.options...)
 	if err == nil {
 		o.queue.Done(number)
 		o.answered(&answer)
 		return 0, nil
+	}
+	if ctx.Err() != nil {
+		return 0, err // The agent stops; that says nothing about the receiver.
 	}
 	again, delay := retryable(err)
 	if !again {
