@@ -35,7 +35,7 @@ soak: bin/sysotel ## run the long forms of the tests: ten minutes and more
 
 bench: bin/sysotel ## measure what the agent costs, beside the bare reading of the same files
 	go test -run '^$$' -bench . -benchmem ./instruments ./agent/pipeline ./api
-	go test -count=1 -timeout 30m -run TestCost -v ./agent/bench
+	SYSOTEL_BENCH=1 go test -count=1 -timeout 60m -run TestCost -v ./agent/bench
 
 fuzz: ## fuzz every parser for 30 seconds each
 	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
