@@ -3,6 +3,7 @@ package instruments
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -127,7 +128,8 @@ func (o *Observer) Float(m *Metric, value float64, values ...string) {
 		return
 	}
 	if o.visit != nil {
-		o.visit(m, value, values)
+		// A clone, so that values need not live on the heap for the SDK's sake.
+		o.visit(m, value, slices.Clone(values))
 		return
 	}
 	for _, s := range o.find(m, values) {
@@ -138,7 +140,7 @@ func (o *Observer) Float(m *Metric, value float64, values ...string) {
 // Int reports a whole number, as Float does.
 func (o *Observer) Int(m *Metric, value int64, values ...string) {
 	if o.visit != nil {
-		o.visit(m, float64(value), values)
+		o.visit(m, float64(value), slices.Clone(values))
 		return
 	}
 	for _, s := range o.find(m, values) {
