@@ -14,8 +14,10 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -105,8 +107,9 @@ func New(o Options) (*Server, error) {
 	document := newDocument()
 	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "/docs lists what there is."}
 	s.api = huma.NewAPI(huma.Config{
-		OpenAPI:       document,
-		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat},
+		OpenAPI: document,
+		// "json" is what Huma looks for after the + of problem+json.
+		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat},
 		DefaultFormat: "application/json",
 	}, s.routes)
 	s.registerCurrent()
@@ -121,6 +124,13 @@ func New(o Options) (*Server, error) {
 	s.tcp = newHTTP(shield(s.log, newGate(o.Config).through(s.routes)), s.log)
 	s.unix = newHTTP(shield(s.log, s.routes), s.log) // No web page reaches a Unix socket: no Host or Origin to check.
 	return s, nil
+}
+
+// jsonFormat is JSON as encoding/json writes it, with <, > and & escaped: names
+// in it are hostile, and a careless page may put them into its HTML.
+var jsonFormat = huma.Format{
+	Marshal:   func(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) },
+	Unmarshal: json.Unmarshal,
 }
 
 // newHTTP is a net/http server with our limits.
