@@ -198,6 +198,12 @@ func markEnded(r *collectorpb.ExportMetricsServiceRequest) {
 			for _, m := range sm.Metrics {
 				mark(m.GetGauge().GetDataPoints())
 				mark(m.GetSum().GetDataPoints())
+				for _, p := range m.GetHistogram().GetDataPoints() {
+					if p.StartTimeUnixNano == uint64(vanished.UnixNano()) {
+						p.StartTimeUnixNano, p.Sum = 0, nil
+						p.Flags = uint32(metricspb.DataPointFlags_DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK)
+					}
+				}
 			}
 		}
 	}
