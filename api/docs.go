@@ -20,8 +20,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// The documentation page is made from the OpenAPI document when the server is
-// made. It needs neither scripts nor anything from another server.
+// The documentation page is made from the OpenAPI document. It needs neither scripts nor anything from another server.
 var (
 	//go:embed docs.html
 	docsTemplate string

@@ -13,11 +13,13 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -116,9 +118,7 @@ func New(o Options) (*Server, error) {
 	s.registerProcesses()
 	s.registerStream()
 	s.registerHealth()
-	if err := s.addPages(); err != nil {
-		return nil, fmt.Errorf("make the API server: %w", err)
-	}
+	s.addPages()
 	s.routes.mux.HandleFunc("/", s.routes.lost)
 
 	s.tcp = newHTTP(shield(s.log, newGate(o.Config).through(s.routes)), s.log)
@@ -141,11 +141,24 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      answerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          stdlog.New(serverLog{log}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return withCaller(ctx, roleOfConn(c))
 		},
 	}
+}
+
+// serverLog takes what net/http says. Callers can make it say most of it, line
+// after line; that connections cannot be taken is the agent's own trouble.
+type serverLog struct{ log *slog.Logger }
+
+func (l serverLog) Write(line []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.HasPrefix(line, []byte("http: Accept error")) {
+		level = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), level, "http server", "says", string(bytes.TrimSpace(line)))
+	return len(line), nil
 }
 
 // Handler is what answers on the TCP address, for tests and benchmarks without one.
@@ -266,10 +279,10 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	listener := s.listener
 	s.mu.Unlock()
-	err := errors.Join(s.tcp.Close(), s.unix.Close())
+	err := errors.Join(unlessClosed(s.tcp.Close()), unlessClosed(s.unix.Close()))
 	if listener != nil {
-		err = errors.Join(err, listener.Close())
+		err = errors.Join(err, unlessClosed(listener.Close()))
 	}
 	s.removeSocket()
-	return unlessClosed(err)
+	return err
 }
