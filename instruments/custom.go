@@ -162,6 +162,19 @@ func (c *Custom) Report(o *Observer) {
 	}
 }
 
+var _ Partial = (*Custom)(nil)
+
+// Missing implements Partial: one entry a source, with its first mistake.
+func (c *Custom) Missing() []Missing {
+	var missing []Missing
+	for _, e := range c.Errors {
+		if !slices.ContainsFunc(missing, func(m Missing) bool { return m.Subject == e.Source }) {
+			missing = append(missing, Missing{Subject: e.Source, Reason: e.Err.Error()})
+		}
+	}
+	return missing
+}
+
 // mergeSources puts the families of all sources together, one a name. Where two
 // sources claim one series or one name with two meanings, the first has it.
 func mergeSources(sources []customSource) *Custom {

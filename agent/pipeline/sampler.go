@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,6 +61,8 @@ type family struct {
 	since    time.Time
 	failures uint64
 	retries  uint64
+	// missing is what the newest reading lacks.
+	missing []instruments.Missing
 }
 
 // snapshot is a reading with the time of its tick.
@@ -277,6 +280,27 @@ func (s *Sampler) finished(f *family, t instruments.Tick, r instruments.Reading,
 	default:
 		f.newest.Store(&snapshot{r, t.Time})
 		s.became(f, t, true, "")
+		if partial, ok := r.(instruments.Partial); ok {
+			s.lacks(f, partial.Missing())
+		}
+	}
+}
+
+// lacks logs what a reading begins to lack and what is there again.
+func (s *Sampler) lacks(f *family, now []instruments.Missing) {
+	f.mu.Lock()
+	before := f.missing
+	f.missing = now
+	f.mu.Unlock()
+	for _, m := range now {
+		if !slices.ContainsFunc(before, func(o instruments.Missing) bool { return o.Subject == m.Subject }) {
+			s.log.Warn("a part of a family is missing", "family", f.Name(), "subject", m.Subject, "reason", m.Reason)
+		}
+	}
+	for _, o := range before {
+		if !slices.ContainsFunc(now, func(m instruments.Missing) bool { return o.Subject == m.Subject }) {
+			s.log.Info("a part of a family is back", "family", f.Name(), "subject", o.Subject)
+		}
 	}
 }
 
