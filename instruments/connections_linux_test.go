@@ -321,6 +321,30 @@ func TestConnectionsOfAnotherRoot(t *testing.T) {
 	wantPoints(t, b.tick(newNetwork(Defaults())), map[string]float64{"system.network.connections{tcp,LISTEN}": 1})
 }
 
+// The tables are opened anew each time, and must be closed each time.
+func TestConnectionsLeaveNothingOpen(t *testing.T) {
+	b := newBench(t, map[string]string{"proc/1/net/tcp": tcpTitles, "proc/1/net/tcp6": tcpTitles})
+	open := func() int {
+		names, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names)
+	}
+	for _, h := range []*Host{b.host, NewHost("/")} {
+		var s connectionSource
+		before := open()
+		for range 50 {
+			if _, err := s.tcp(t.Context(), h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after := open(); after > before+10 {
+			t.Errorf("%d files are open after 50 counts, %d were before", after, before)
+		}
+	}
+}
+
 func TestNetlinkReaches(t *testing.T) {
 	b := newBench(t, nil)
 	if b.host.netlinkReaches() {

@@ -145,6 +145,27 @@ func TestDiskRates(t *testing.T) {
 	wantPoints(t, r, map[string]float64{"system.disk.io{sdb,read}": 9999 * 512, "sysotel.disk.io.rate{read,sdb}": unknown})
 }
 
+// A counter that goes back alone makes all of the device's numbers unknown: the
+// others may have been reset too and grown past what they were.
+func TestDiskResetOfOneCounter(t *testing.T) {
+	b := newBench(t, map[string]string{"sys/block/sda/device/": ""})
+	before := "8 0 sda 100 0 1000 9 100 0 1000 9 0 9 9"
+	for _, after := range []string{
+		"8 0 sda 99 0 1001 9 101 0 1001 9 0 9 9", "8 0 sda 101 0 999 9 101 0 1001 9 0 9 9",
+		"8 0 sda 101 0 1001 9 99 0 1001 9 0 9 9", "8 0 sda 101 0 1001 9 101 0 999 9 0 9 9",
+	} {
+		f := newDisk(Defaults())
+		b.write(diskstats(before))
+		b.tick(f)
+		b.write(diskstats(after))
+		wantPoints(t, b.tick(f), map[string]float64{
+			"sysotel.disk.io.rate{read,sda}": unknown, "sysotel.disk.io.rate{write,sda}": unknown,
+			"sysotel.disk.operations.rate{read,sda}": unknown, "sysotel.disk.operations.rate{write,sda}": unknown,
+			"sysotel.disk.busy{sda}": unknown, "sysotel.disk.latency{sda,read}": unknown, "sysotel.disk.io.rate{read,}": unknown,
+		})
+	}
+}
+
 func TestDiskTimesWrapAndBusyIsClamped(t *testing.T) {
 	b := newBench(t, map[string]string{"sys/block/sda/device/": ""})
 	f := newDisk(Defaults())
@@ -315,6 +336,18 @@ func TestDiskErrors(t *testing.T) {
 	// The tick after compares with the last good reading.
 	b.write(diskstats("8 0 sda 3 0 24 0 0 0 0 0 0 0 0"))
 	wantPoints(t, b.tick(f), map[string]float64{"sysotel.disk.operations.rate{read,sda}": 1, "sysotel.disk.io.rate{read,}": 4096})
+
+	// A disk after a broken line was not read in that tick, and has no rate in
+	// the next: its counters are two seconds apart.
+	b.write(map[string]string{"sys/block/sdb/device/": ""})
+	b.write(diskstats("8 0 sda 3 0 24 0 0 0 0 0 0 0 0", "8 16 sdb 1 0 8 0 0 0 0 0 0 0 0"))
+	b.tick(f)
+	b.write(diskstats("8 0 sda 3 0 24 0 0 0 0 0 0 0 0", "8 8 sdx 1 0 x 0 0 0 0 0 0 0 0", "8 16 sdb 2 0 16 0 0 0 0 0 0 0 0"))
+	if _, err := b.try(f); err == nil {
+		t.Error("a broken line was taken")
+	}
+	b.write(diskstats("8 0 sda 4 0 32 0 0 0 0 0 0 0 0", "8 16 sdb 3 0 24 0 0 0 0 0 0 0 0"))
+	wantPoints(t, b.tick(f), map[string]float64{"sysotel.disk.operations.rate{read,sda}": 1, "sysotel.disk.operations.rate{read,sdb}": unknown})
 }
 
 // TestDiskAgreesWithGopsutil reads the real machine between two readings of ours.

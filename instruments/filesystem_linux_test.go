@@ -2,12 +2,17 @@ package instruments
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestParseMountinfo(t *testing.T) {
@@ -280,6 +285,67 @@ func TestOwnMountsInAContainer(t *testing.T) {
 	if want := []string{"/", "/boot"}; !slices.Equal(points, want) {
 		t.Errorf("mounts are %v, want %v", points, want)
 	}
+}
+
+// TestMountIsSeenAtOnce mounts a file system in a mount namespace of its own and
+// looks for it without the clock moving on.
+func TestMountIsSeenAtOnce(t *testing.T) {
+	if os.Getuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("mounting needs root")
+		}
+		t.Skip("mounting needs root")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// The thread keeps the namespace and dies with the goroutine.
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+			t.Error(err)
+			return
+		}
+		h := NewHost("/")
+		begin := time.Unix(1_700_000_000, 0)
+		h.Now = func() time.Time { return begin }
+		s := mountSource{first: h.open("proc/thread-self/mountinfo"), own: h.open("proc/thread-self/mountinfo")}
+		look := func(what string, wantChanged bool, wantMounts int) []mountEntry {
+			entries, changed, err := s.list(t.Context(), h)
+			if err != nil || changed != wantChanged || wantMounts > 0 && len(entries) != wantMounts {
+				t.Errorf("%s: %d mounts, changed %v, %v; want %d, %v", what, len(entries), changed, err, wantMounts, wantChanged)
+			}
+			return entries
+		}
+		before := len(look("at first", true, 0))
+		if !s.quiet() {
+			t.Error("nothing was mounted, and yet it is not quiet")
+		}
+		look("again", false, before)
+		dir := t.TempDir()
+		if err := unix.Mount("sysotel-test", dir, "tmpfs", 0, ""); err != nil {
+			t.Error(err)
+			return
+		}
+		if s.quiet() {
+			t.Error("a mount was not noticed")
+		}
+		// That question took the news away, as poll(2) tells each change once.
+		begin = begin.Add(mountsEvery)
+		entries := look("mounted", true, before+1)
+		if last := entries[len(entries)-1]; last.point != dir || last.device != "sysotel-test" {
+			t.Errorf("the new mount is %+v", last)
+		}
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+		look("unmounted", true, before)
+		look("and quiet", false, before)
+	}()
+	<-done
 }
 
 func TestRootDevice(t *testing.T) {

@@ -334,11 +334,48 @@ func TestNetworkOfTheFirstProcess(t *testing.T) {
 	}
 }
 
+// A counter that goes back alone makes all of the interface's numbers unknown:
+// the others may have been reset too and grown past what they were.
+func TestInterfaceResetOfOneCounter(t *testing.T) {
+	line := func(n [8]int) map[string]string {
+		return map[string]string{"proc/1/net/dev": fmt.Sprintf("%seth0: %d %d %d %d 0 0 0 0 %d %d %d %d 0 0 0 0\n", netDevTitles,
+			n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7])}
+	}
+	b := newBench(t, map[string]string{"sys/class/net/eth0/device/": ""})
+	for back := range 8 {
+		f := newNetwork(Defaults())
+		n := [8]int{10, 10, 10, 10, 10, 10, 10, 10}
+		b.write(line(n))
+		b.tick(f)
+		for i := range n {
+			n[i]++
+		}
+		n[back] = 9
+		b.write(line(n))
+		for name := range reported(b.tick(f)) {
+			if strings.Contains(name, ".rate{") {
+				t.Errorf("counter %d went back, and there is %s", back, name)
+			}
+		}
+	}
+}
+
 func TestNetworkErrors(t *testing.T) {
 	b := newBench(t, map[string]string{"proc/1/net/dev": netDevTitles + "eth0: 1 2 3\n"})
 	if _, err := b.try(newNetwork(Defaults())); err == nil || !strings.Contains(err.Error(), `"eth0: 1 2 3"`) {
 		t.Errorf("the error of a broken line is %v, want one that shows it", err)
 	}
+	// An interface after a broken line was not read in that tick, and has no rate
+	// in the next: its counters are two seconds apart.
+	f := newNetwork(Defaults())
+	b.write(netDev("eth0 1000 0", "eth1 1000 0"))
+	b.tick(f)
+	b.write(map[string]string{"proc/1/net/dev": netDev("eth0 2000 0")["proc/1/net/dev"] + "x: 1\n" + "eth1: 2000 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"})
+	if _, err := b.try(f); err == nil {
+		t.Error("a broken line was taken")
+	}
+	b.write(netDev("eth0 3000 0", "eth1 3000 0"))
+	wantPoints(t, b.tick(f), map[string]float64{"sysotel.network.io.rate{receive,eth0}": 1000, "sysotel.network.io.rate{receive,eth1}": unknown})
 }
 
 func TestPrintable(t *testing.T) {
