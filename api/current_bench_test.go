@@ -20,19 +20,24 @@ func BenchmarkCurrent(b *testing.B) {
 	if err := s.Listen(); err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	defer func() { cancel(); <-done }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}()
 	address := s.Addr().String()
 	request := []byte("GET /api/v1/metrics/current HTTP/1.1\r\nHost: " + address + "\r\n\r\n")
 	clients := make([]net.Conn, connections)
 	for i := range clients {
-		conn, err := net.Dial("tcp", address) //nolint:noctx // The benchmark's own server.
+		conn, err := new(net.Dialer).DialContext(b.Context(), "tcp", address)
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		clients[i] = conn
 	}
 	b.ResetTimer()
@@ -58,6 +63,7 @@ func BenchmarkCurrent(b *testing.B) {
 					b.Error(err)
 					return
 				}
+				_ = response.Body.Close()
 			}
 		})
 	}
@@ -69,7 +75,7 @@ func BenchmarkCurrent(b *testing.B) {
 // BenchmarkCurrentHandler is the server's own part of a request, without the network.
 func BenchmarkCurrentHandler(b *testing.B) {
 	h := newTestServer(b, ticked(), nil).Handler()
-	r := httptest.NewRequest(http.MethodGet, "/api/v1/metrics/current", nil)
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/api/v1/metrics/current", nil)
 	r.Host = "127.0.0.1:8080"
 	r = r.WithContext(withCaller(r.Context(), Viewer))
 	w := &discard{header: http.Header{}}

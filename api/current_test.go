@@ -214,11 +214,22 @@ func TestNumbers(t *testing.T) {
 		v    any
 		want string
 	}{
-		{number(math.NaN()), "null"}, {number(math.Inf(1)), "null"}, {number(math.Inf(-1)), "null"},
-		{number(0), "0"}, {number(math.Copysign(0, -1)), "0"}, {number(-0.0001), "0"},
-		{number(45.2), "45.2"}, {number(100.0 / 3), "33.333"}, {number(0.1 + 0.2), "0.3"}, {number(-1.5), "-1.5"},
-		{number(1e15), "1000000000000000"}, {number(1e20), "100000000000000000000"},
-		{count(17179869184), "17179869184"}, {count(1 << 53), "9007199254740992"}, {count(math.NaN()), "null"}, {count(2.7), "3"},
+		{number(math.NaN()), "null"},
+		{number(math.Inf(1)), "null"},
+		{number(math.Inf(-1)), "null"},
+		{number(0), "0"},
+		{number(math.Copysign(0, -1)), "0"},
+		{number(-0.0001), "0"},
+		{number(45.2), "45.2"},
+		{number(100.0 / 3), "33.333"},
+		{number(0.1 + 0.2), "0.3"},
+		{number(-1.5), "-1.5"},
+		{number(1e15), "1000000000000000"},
+		{number(1e20), "100000000000000000000"},
+		{count(17179869184), "17179869184"},
+		{count(1 << 53), "9007199254740992"},
+		{count(math.NaN()), "null"},
+		{count(2.7), "3"},
 	} {
 		b, err := json.Marshal(c.v)
 		if err != nil || string(b) != c.want {

@@ -73,7 +73,7 @@ func (m *fakeMachine) timesEncoded() int {
 	return m.asked
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // newTestServer makes a server that has not ticked yet; change may be nil.
 func newTestServer(t testing.TB, m Machine, change func(*Options)) *Server {
@@ -106,7 +106,7 @@ func ask(s *Server, method, target string, header http.Header) *httptest.Respons
 }
 
 func askAs(s *Server, caller Role, method, target string, header http.Header) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, nil)
+	r := httptest.NewRequestWithContext(context.Background(), method, target, nil)
 	r.Host = "localhost:8080"
 	for name, values := range header {
 		if name == "Host" {
@@ -154,7 +154,7 @@ func run(t testing.TB, s *Server) string {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	go func() { done <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
@@ -202,7 +202,9 @@ func isUnknown(n number) bool { return math.IsNaN(float64(n)) }
 
 // unixClient speaks HTTP over a Unix socket.
 func unixClient(t *testing.T, path string) *http.Client {
-	transport := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }} //nolint:staticcheck // A test needs no context.
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }

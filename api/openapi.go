@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -41,7 +40,7 @@ func newDocument() *huma.OpenAPI {
 func OpenAPI() ([]byte, error) {
 	s, err := New(Options{
 		Config: Defaults().HTTP, Machine: exampleMachine{}, Health: func() []Part { return nil },
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err

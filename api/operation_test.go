@@ -41,7 +41,7 @@ func TestEveryRouteHasAnAccess(t *testing.T) {
 		t.Errorf("%d operations are in the document", operations)
 	}
 	for _, path := range []string{"/", "/docs", "/docs/style.css", "/openapi.json", "/openapi.yaml", "/metrics", "/api/v1/metrics/current", "/api/v1/metrics/processes", "/api/v1/metrics/stream", "/api/v1/health", "/debug/pprof/", "/schemas/Current.json"} {
-		_, pattern := s.routes.mux.Handler(httptest.NewRequest(http.MethodGet, path, nil))
+		_, pattern := s.routes.mux.Handler(httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 		if _, ok := listed[pattern]; !ok && pattern != "/" {
 			t.Errorf("%s is answered by %q, which did not come through page", path, pattern)
 		}
@@ -86,7 +86,7 @@ func TestRoles(t *testing.T) {
 	}
 	admins := Access{Role: Admin}.guard(func(http.ResponseWriter, *http.Request) { t.Error("a viewer came through") })
 	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 	admins(w, r.WithContext(withCaller(r.Context(), Viewer)))
 	if detail, _ := problemOf(t, w, 403); !strings.Contains(detail, "Unix socket") {
 		t.Errorf("%q does not say how to be admin", detail)

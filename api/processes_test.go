@@ -92,7 +92,7 @@ func tickedWith(family string, r instruments.Reading) *fakeMachine {
 func TestHostileNames(t *testing.T) {
 	names := []string{
 		`<img src=x onerror=alert(1)>`, "line\nbreak\r\nSet-Cookie: a=b", "\x1b[2J\x1b]0;title\x07", "invalid \xff\xfe\xc0 utf-8", "nul\x00",
-		`"},"admin":true,{"`, "‮gnp.exe", "\u2028\u2029", "data: {}\n\nevent: reading", strings.Repeat("x", 5000), "",
+		`"},"admin":true,{"`, "\u202egnp.exe", "\u2028\u2029", "data: {}\n\nevent: reading", strings.Repeat("x", 5000), "",
 	}
 	table := &instruments.ProcessTable{Logical: 1}
 	disk := &instruments.Disk{}

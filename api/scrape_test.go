@@ -27,7 +27,7 @@ func TestScrape(t *testing.T) {
 		{"192.0.2.7:9100", "192.0.2.7:9100", "/metrics", 200},
 	} {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodGet, c.path, nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, nil)
 		r.Host = c.host
 		NewScrape(c.listen, page, quiet).http.Handler.ServeHTTP(w, r)
 		if w.Code != c.want {
@@ -50,7 +50,7 @@ func TestScrapeRuns(t *testing.T) {
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	if status, body := get(t, streamClient(t), "http://"+s.Addr().String()+"/metrics"); status != 200 || body != "up 1\n" {

@@ -13,17 +13,16 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -141,7 +140,7 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      answerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          stdlog.New(serverLog{log}, "", 0),
+		ErrorLog:          slog.NewLogLogger(serverLog{log.Handler()}, slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return withCaller(ctx, roleOfConn(c))
 		},
@@ -150,15 +149,20 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 
 // serverLog takes what net/http says. Callers can make it say most of it, line
 // after line; that connections cannot be taken is the agent's own trouble.
-type serverLog struct{ log *slog.Logger }
+type serverLog struct{ slog.Handler }
 
-func (l serverLog) Write(line []byte) (int, error) {
-	level := slog.LevelDebug
-	if bytes.HasPrefix(line, []byte("http: Accept error")) {
-		level = slog.LevelWarn
+// Enabled implements slog.Handler; the level is known only from the message.
+func (serverLog) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (l serverLog) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "http: Accept error") {
+		r.Level = slog.LevelWarn
 	}
-	l.log.Log(context.Background(), level, "http server", "says", string(bytes.TrimSpace(line)))
-	return len(line), nil
+	if !l.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return l.Handler.Handle(ctx, r)
 }
 
 // Handler is what answers on the TCP address, for tests and benchmarks without one.
@@ -174,7 +178,7 @@ func (s *Server) Listen() error {
 	if s.listener != nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp", s.options.Config.Listen)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.options.Config.Listen)
 	if err != nil {
 		return listenError("http.listen", s.options.Config.Listen, err)
 	}

@@ -38,7 +38,7 @@ func TestPortTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer holder.Close()
+	defer func() { _ = holder.Close() }()
 	address := holder.Addr().String()
 	_, port, _ := net.SplitHostPort(address)
 	err = newTestServer(t, ticked(), func(o *Options) { o.Config.Listen = address }).Listen()
@@ -117,7 +117,7 @@ func TestUnixSocketIsForAdministrators(t *testing.T) {
 // shortDir is a directory whose path leaves room for a socket's name.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "api")
+	dir, err := os.MkdirTemp("", "api") //nolint:usetesting // The path of t.TempDir is too long for a socket on macOS.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	client, answer := streamClient(t), make(chan string, 1)

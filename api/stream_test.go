@@ -148,7 +148,7 @@ func TestStreamsEndAtOnceWhenTheServerStops(t *testing.T) {
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	stream := openStream(t, streamClient(t), "http://"+s.Addr().String())
