@@ -9,8 +9,9 @@ const (
 	// ioTurn is the number of looks within which the I/O of every process is
 	// read once; those that do something are read at every look.
 	ioTurn = 10
-	// nameTurn is the number of looks within which every name and owner is read
-	// again: a process can change both without a sign in /proc/PID/stat.
+	// nameTurn is the number of looks within which the name and owner of every
+	// process that has run are read again: it can change both without a sign of
+	// that in /proc/PID/stat.
 	nameTurn = 64
 	// memoryTurn is the number of looks after which the machine's memory is
 	// read again: it changes where memory is plugged in.
@@ -27,15 +28,23 @@ type process struct {
 	top         int
 	commandLine bool
 	pids        bool
+	// What it adds up lives with the table: another process that takes over with
+	// another configuration goes on from there, and no counter falls.
+	*processAccounts
+}
 
-	span     span
-	looks    uint64
-	clock    uint64
-	memory   uint64
-	host     CPUStates
-	carry    float64
-	lost     float64
-	programs programs
+// processAccounts is what the family process adds up and remembers of its last look.
+type processAccounts struct {
+	span  span
+	looks uint64
+	// clock is the table's at the last look, memory the machine's, host its CPU time.
+	clock  uint64
+	memory uint64
+	host   CPUStates
+	// carry is the negative remainder of unattributed CPU time, lost is all of
+	// it since the first look, both in seconds.
+	carry, lost float64
+	programs    programs
 }
 
 func newProcess(c Config) Family {
@@ -118,6 +127,7 @@ func (p *process) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	}
 	var r *ProcessTable
 	err = h.processes(ctx, t, func(table *processTable) error {
+		p.processAccounts = &table.accounts
 		if p.looks%memoryTurn == 0 || p.memory == 0 {
 			p.memory = table.memoryTotal(ctx)
 		}
@@ -175,10 +185,11 @@ func (p *process) look(table *processTable, seconds float64, logical int) *Proce
 // made (it may not have become its program yet), and now and then.
 func (p *process) name(table *processTable, e *processEntry) {
 	young := e.looks == 1 && p.looks > 1
-	due := !e.kernel && (uint64(e.pid)+p.looks)%nameTurn == 0
+	due := e.moved && !e.kernel && (uint64(e.pid)+p.looks)%nameTurn == 0
 	if e.looks > 0 && !e.renamed && !young && !due {
 		return
 	}
+	e.moved = false
 	id := table.identify(e)
 	if len(id.arguments) == 0 && !e.kernel && e.looks > 0 && !e.renamed {
 		return // It has ended: a zombie keeps the name that it had.
@@ -203,6 +214,7 @@ type usage struct {
 func (p *process) account(e *processEntry) usage {
 	var u usage
 	switch {
+	case e.noTimes:
 	case e.looks > 0 && e.user >= e.userBefore && e.system >= e.systemBefore:
 		u = usage{user: e.user - e.userBefore, system: e.system - e.systemBefore, known: true}
 	case e.looks == 0 && p.looks > 0 && e.start >= p.clock:
@@ -215,13 +227,13 @@ func (p *process) account(e *processEntry) usage {
 // readIO reads the I/O of a process if it is due, and adds what is new to d.
 // The counters of the kernel are cumulative: what is read late is not lost.
 func (p *process) readIO(table *processTable, e *processEntry, used usage, seconds float64, d *programCounters) {
-	due := e.looks == 0 || e.chosen || used.user+used.system > 0 || e.status == "blocked" ||
-		e.io.readRate > 0 || e.io.writeRate > 0 || (uint64(e.pid)+p.looks)%ioTurn == 0
+	busy := e.chosen || used.user+used.system > 0 || e.status == "blocked" || e.io.readRate > 0 || e.io.writeRate > 0
+	due := busy || e.looks == 0 || (uint64(e.pid)+p.looks)%ioTurn == 0
 	if !due || e.io.denied {
 		d.ioKnown = e.io.known
 		return
 	}
-	read, write, err := table.readIO(e)
+	read, write, err := table.readIO(e, busy)
 	if err != nil {
 		e.io = processIO{denied: denied(err), readRate: unknown, writeRate: unknown}
 		return
@@ -291,6 +303,9 @@ func (p *process) row(table *processTable, e *processEntry, row *Process) {
 		ReadBytesPerSecond: e.io.readRate, WriteBytesPerSecond: e.io.writeRate,
 		ReadBytes: e.io.read, WriteBytes: e.io.write, IOKnown: e.io.known,
 		Started: e.started, Chosen: e.chosen,
+	}
+	if e.noTimes {
+		row.CPUSeconds = unknown
 	}
 	if p.commandLine && e.chosen {
 		if !e.commandKnown {

@@ -51,6 +51,7 @@ func TestProgramName(t *testing.T) {
 	f("python3", "python3|-m|http.server|8000", "python3:http.server")
 	f("python3", "python3|-Bm|pytest", "python3:pytest")
 	f("python3", "python3|-c|import x|app.py", "python3")
+	f("python3", "python3|-mpytest|x", "python3:pytest")
 	f("python3", "python3|-m", "python3")
 	f("python3", "python3", "python3")
 	f("python3", "python3|-", "python3")

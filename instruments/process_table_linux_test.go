@@ -534,7 +534,7 @@ func TestNamesAreReadAgain(t *testing.T) {
 		t.Errorf("got %q", r.Program)
 	}
 	// Without a sign it takes a while.
-	p.put(fake{pid: 7, start: p.uptime - 250, comm: "sleep", line: "sleeper|9"})
+	p.put(fake{pid: 7, start: p.uptime - 250, comm: "sleep", line: "sleeper|9", user: 1})
 	for range nameTurn {
 		p.read()
 	}
@@ -614,6 +614,78 @@ func TestTheFamiliesShareOneScan(t *testing.T) {
 	p.put(fake{pid: 7, user: 80})
 	if r := row(t, p.read(), 7); !near(r.CPU, 0.10) {
 		t.Errorf("0.8 s in 4 s on two processors are %v", r.CPU)
+	}
+}
+
+// TestCountersOutliveAConfiguration: a reload makes the family anew.
+func TestCountersOutliveAConfiguration(t *testing.T) {
+	p := newProcessTree(t, Defaults())
+	p.put(fake{pid: 7})
+	p.read()
+	p.put(fake{pid: 7, user: 50, write: 10, pages: 1})
+	p.user += 80
+	p.read()
+	c := Defaults()
+	c.Processes.PID = true
+	p.process = newProcess(c)
+	p.put(fake{pid: 7, user: 70, write: 15, pages: 1})
+	table := p.read()
+	if g := findProgram(t, table.Programs, "job"); g.UserSeconds != 0.7 || g.WriteBytes != 15 || !near(table.UnattributedSeconds, 0.3) {
+		t.Errorf("got %+v, unattributed %v s", g, table.UnattributedSeconds)
+	}
+	if r := row(t, table, 7); !near(r.CPU, 0.10) {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// TestWhatIsNotKnownIsUnknown: without a clock no process is taken for a new
+// one, without its memory the machine has no share of it, without its boot
+// time no process a start.
+func TestWhatIsNotKnownIsUnknown(t *testing.T) {
+	p := newProcessTree(t, Defaults())
+	for _, name := range []string{"proc/meminfo", "etc/passwd"} {
+		if err := os.Remove(filepath.Join(p.root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.put(fake{pid: 1})
+	p.read()
+	for i, uptime := range []string{"", "x.00 1", "100.0 1", "100 1"} {
+		pid := 10 + i
+		p.put(fake{pid: pid, start: p.uptime + 50, user: 40, pages: 5})
+		p.tick.Seq++
+		p.now, p.uptime = p.now.Add(time.Second), p.uptime+100
+		p.clock()
+		p.write("proc/uptime", uptime)
+		if _, err := p.process.Read(context.Background(), p.host, p.tick); err != nil {
+			t.Fatal(err)
+		}
+		p.put(fake{pid: pid + 100, start: p.uptime + 50, user: 40, pages: 5})
+		table := p.read()
+		if r := row(t, table, pid+100); !math.IsNaN(r.CPU) || !math.IsNaN(r.Memory) || r.MemoryRSS == 0 {
+			t.Errorf("uptime %q: %+v", uptime, r)
+		}
+	}
+	p.write("proc/stat", "cpu 1 1 1 1\ncpu0 1 1 1 1\n")
+	p.put(fake{pid: 500, noIO: true})
+	p.tick.Seq++
+	r, err := p.process.Read(context.Background(), p.host, p.tick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := row(t, r.(*ProcessTable), 500); !r.Started.IsZero() {
+		t.Errorf("got %+v", r)
+	}
+	if err := os.Remove(filepath.Join(p.root, "proc/stat")); err != nil {
+		t.Fatal(err)
+	}
+	p.host.statFile.close()
+	p.tick.Seq++
+	if r, err := p.process.Read(context.Background(), p.host, p.tick); err == nil {
+		t.Errorf("without /proc/stat: %+v", r)
+	}
+	if _, err := p.processes.Read(context.Background(), p.host, p.tick); err != nil {
+		t.Errorf("the count needs no /proc/stat: %v", err)
 	}
 }
 
