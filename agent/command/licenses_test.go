@@ -278,7 +278,9 @@ func TestLicensesHoldEveryModule(t *testing.T) {
 	if err != nil {
 		t.Fatalf("read go.mod: %v", err)
 	}
-	var mod struct{ Require []struct{ Path, Version string } }
+	var mod struct {
+		Require []struct{ Path, Version string }
+	}
 	if err := json.Unmarshal(listed, &mod); err != nil {
 		t.Fatal(err)
 	}
