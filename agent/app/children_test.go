@@ -6,11 +6,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -63,7 +65,7 @@ func answerLines(f func(words []string) (any, error)) error {
 }
 
 // runChildAgent is a whole agent with the flags of the command line, until the
-// standard input ends.
+// standard input ends. It answers each line with what it takes of the machine.
 func runChildAgent(args []string) error {
 	c, mistakes := config.Load(config.Options{Args: args})
 	if len(mistakes) > 0 {
@@ -74,15 +76,23 @@ func runChildAgent(args []string) error {
 		return err
 	}
 	a.Start()
-	fmt.Println("{}")
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
+	ended := make(chan error, 1)
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		cancel()
+		ended <- answerLines(func([]string) (any, error) {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return map[string]any{"Goroutines": runtime.NumGoroutine(), "Heap": m.HeapAlloc}, nil
+		})
 	}()
-	<-stop.Done()
-	return a.Stop()
+	select {
+	case <-stop.Done():
+	case err = <-ended:
+	case err = <-a.Failed():
+	}
+	return errors.Join(err, a.Stop())
 }
 
 // usage is the CPU time of this process by its own account.

@@ -143,9 +143,14 @@ func ask(ctx context.Context, client *http.Client, path string) ([]byte, error) 
 		return nil, err
 	}
 	defer response.Body.Close()
+	return wholeBody(response)
+}
+
+// wholeBody is the body of a good answer.
+func wholeBody(response *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answered %s: %s", path, response.Status, body)
+		err = fmt.Errorf("%s answered %s: %s", response.Request.URL, response.Status, body)
 	}
 	return body, err
 }
@@ -156,6 +161,44 @@ func current(tb testing.TB, client *http.Client) *api.Current {
 	var c api.Current
 	decode(tb, get(tb, client, "/api/v1/metrics/current"), &c)
 	return &c
+}
+
+// stream reads along with the agent's readings until the context ends.
+func stream(ctx context.Context, tb testing.TB, client *http.Client) <-chan *api.Current {
+	tb.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/api/v1/metrics/stream", nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	endless := &http.Client{Transport: client.Transport}
+	response, err := endless.Do(request)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	readings := make(chan *api.Current)
+	go func() {
+		defer close(readings)
+		defer response.Body.Close()
+		lines := bufio.NewScanner(response.Body)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			text, ok := strings.CutPrefix(lines.Text(), "data: ")
+			if !ok {
+				continue
+			}
+			var c api.Current
+			if err := json.Unmarshal([]byte(text), &c); err != nil {
+				tb.Errorf("the stream sent %.200s: %v", text, err)
+				return
+			}
+			select {
+			case readings <- &c:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return readings
 }
 
 // processes asks for the process table.
@@ -228,6 +271,16 @@ type journal struct {
 	mu      sync.Mutex
 	lines   []string
 	changed chan struct{}
+}
+
+// readJournal takes a log file of an agent in a process of its own.
+func readJournal(tb testing.TB, path string) *journal {
+	tb.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &journal{lines: slices.Collect(strings.Lines(string(text)))}
 }
 
 // Write implements io.Writer; slog passes whole lines.

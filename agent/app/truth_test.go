@@ -3,9 +3,7 @@
 package app
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -646,29 +644,11 @@ func (l *link) begin(t *testing.T, seconds float64) {
 	l.before = scrape(t, l.client)
 	ctx, cancel := context.WithCancel(t.Context())
 	l.stop, l.ended = cancel, make(chan struct{})
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/api/v1/metrics/stream", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	endless := &http.Client{Transport: l.client.Transport}
-	response, err := endless.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	readings := stream(ctx, t, l.client)
 	go func() {
 		defer close(l.ended)
-		defer response.Body.Close()
-		lines := bufio.NewScanner(response.Body)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
-				var c api.Current
-				if err := json.Unmarshal([]byte(text), &c); err != nil {
-					t.Errorf("the stream sent %.200s: %v", text, err)
-					return
-				}
-				l.readings = append(l.readings, c)
-			}
+		for c := range readings {
+			l.readings = append(l.readings, *c)
 		}
 	}()
 	length := 0.75 * seconds
