@@ -1,7 +1,6 @@
 package instruments
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,11 +49,11 @@ func benchmarkTable(b *testing.B) {
 	read := func() {
 		tick.Seq++
 		now = now.Add(time.Second)
-		r, err := one.Read(context.Background(), h, tick)
+		r, err := one.Read(b.Context(), h, tick)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := all.Read(context.Background(), h, tick); err != nil {
+		if _, err := all.Read(b.Context(), h, tick); err != nil {
 			b.Fatal(err)
 		}
 		rows = len(r.(*ProcessTable).All)

@@ -152,7 +152,7 @@ func TestChild(t *testing.T) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		fmt.Println(time.Duration(u.Utime.Nano()).Seconds(), time.Duration(u.Stime.Nano()).Seconds())
+		fmt.Fprintln(os.Stdout, time.Duration(u.Utime.Nano()).Seconds(), time.Duration(u.Stime.Nano()).Seconds())
 	}
 	for _, b := range held {
 		_ = unix.Munmap(b)

@@ -118,7 +118,7 @@ func (p *processTree) read() *ProcessTable {
 	if p.nobody {
 		defer asNobody(p.t)()
 	}
-	r, err := p.process.Read(context.Background(), p.host, p.tick)
+	r, err := p.process.Read(p.t.Context(), p.host, p.tick)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -301,10 +301,10 @@ func TestAnUnreadableTableIsAnError(t *testing.T) {
 	p.read()
 	p.write("proc/7/stat", "nonsense")
 	p.tick.Seq++
-	if r, err := p.process.Read(context.Background(), p.host, p.tick); err == nil {
+	if r, err := p.process.Read(t.Context(), p.host, p.tick); err == nil {
 		t.Errorf("got %+v", r)
 	}
-	if r, err := p.processes.Read(context.Background(), p.host, p.tick); err == nil {
+	if r, err := p.processes.Read(t.Context(), p.host, p.tick); err == nil {
 		t.Errorf("got %+v", r)
 	}
 	p.put(fake{pid: 7, user: 50})
@@ -313,7 +313,7 @@ func TestAnUnreadableTableIsAnError(t *testing.T) {
 	}
 	p.host.root = filepath.Join(p.root, "nowhere")
 	p.tick.Seq++
-	if _, err := p.processes.Read(context.Background(), p.host, p.tick); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := p.processes.Read(t.Context(), p.host, p.tick); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -324,7 +324,7 @@ func TestAScanThatIsStoppedForgetsNothing(t *testing.T) {
 		p.put(fake{pid: pid, user: pid, kernel: true, noIO: true})
 	}
 	p.read()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	p.tick.Seq++
 	if _, err := p.process.Read(ctx, p.host, p.tick); !errors.Is(err, context.Canceled) {
@@ -583,7 +583,7 @@ func TestTheFamiliesShareOneScan(t *testing.T) {
 	p.put(fake{pid: 10, state: 'R'})
 	counts := func() *Processes {
 		t.Helper()
-		r, err := p.processes.Read(context.Background(), p.host, p.tick)
+		r, err := p.processes.Read(t.Context(), p.host, p.tick)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -657,7 +657,7 @@ func TestWhatIsNotKnownIsUnknown(t *testing.T) {
 		p.now, p.uptime = p.now.Add(time.Second), p.uptime+100
 		p.clock()
 		p.write("proc/uptime", uptime)
-		if _, err := p.process.Read(context.Background(), p.host, p.tick); err != nil {
+		if _, err := p.process.Read(t.Context(), p.host, p.tick); err != nil {
 			t.Fatal(err)
 		}
 		p.put(fake{pid: pid + 100, start: p.uptime + 50, user: 40, pages: 5})
@@ -669,7 +669,7 @@ func TestWhatIsNotKnownIsUnknown(t *testing.T) {
 	p.write("proc/stat", "cpu 1 1 1 1\ncpu0 1 1 1 1\n")
 	p.put(fake{pid: 500, noIO: true})
 	p.tick.Seq++
-	r, err := p.process.Read(context.Background(), p.host, p.tick)
+	r, err := p.process.Read(t.Context(), p.host, p.tick)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -681,10 +681,10 @@ func TestWhatIsNotKnownIsUnknown(t *testing.T) {
 	}
 	p.host.statFile.close()
 	p.tick.Seq++
-	if r, err := p.process.Read(context.Background(), p.host, p.tick); err == nil {
+	if r, err := p.process.Read(t.Context(), p.host, p.tick); err == nil {
 		t.Errorf("without /proc/stat: %+v", r)
 	}
-	if _, err := p.processes.Read(context.Background(), p.host, p.tick); err != nil {
+	if _, err := p.processes.Read(t.Context(), p.host, p.tick); err != nil {
 		t.Errorf("the count needs no /proc/stat: %v", err)
 	}
 }

@@ -1,7 +1,6 @@
 package instruments
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"os"
@@ -37,7 +36,7 @@ func (r *realProcesses) read() *ProcessTable {
 	r.t.Helper()
 	r.now = r.now.Add(time.Second)
 	r.tick.Seq++
-	reading, err := r.process.Read(context.Background(), r.host, r.tick)
+	reading, err := r.process.Read(r.t.Context(), r.host, r.tick)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -187,7 +186,7 @@ func TestTheRealTableIsWhole(t *testing.T) {
 	if table.Unattributed < 0 || math.IsNaN(table.Unattributed) {
 		t.Errorf("unattributed: %v", table.Unattributed)
 	}
-	r, err := m.processes.Read(context.Background(), m.host, m.tick)
+	r, err := m.processes.Read(t.Context(), m.host, m.tick)
 	if err != nil || r.(*Processes).Total != len(table.All) {
 		t.Errorf("got %+v, %v", r, err)
 	}
