@@ -33,7 +33,7 @@ import (
 const patience = time.Minute
 
 // configure makes a configuration from the defaults and flags, with a data
-// directory of its own and on free ports.
+// directory of its own and on free ports where the flags say nothing else.
 func configure(tb testing.TB, flags ...string) config.Config {
 	tb.Helper()
 	// A socket's path must be short, and the name of a test can be long.
@@ -42,9 +42,13 @@ func configure(tb testing.TB, flags ...string) config.Config {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return load(tb, append([]string{
-		"--data-dir=" + dir, "--http.listen=127.0.0.1:0", "--prometheus.listen=127.0.0.1:0",
-	}, flags...)...)
+	for _, flag := range []string{"--data-dir=" + dir, "--http.listen=127.0.0.1:0", "--prometheus.listen=127.0.0.1:0"} {
+		name, _, _ := strings.Cut(flag, "=")
+		if !slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, name+"=") }) {
+			flags = append(flags, flag)
+		}
+	}
+	return load(tb, flags...)
 }
 
 // load makes a configuration of flags alone.
