@@ -75,8 +75,17 @@ func TestParseTCPTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []ConnectionCount{
-		{"ESTABLISHED", 2}, {"SYN_SENT", 1}, {"SYN_RECV", 2}, {"FIN_WAIT1", 1}, {"FIN_WAIT2", 1}, {"TIME_WAIT", 3},
-		{"CLOSE", 1}, {"CLOSE_WAIT", 1}, {"LAST_ACK", 1}, {"LISTEN", 2}, {"CLOSING", 1},
+		{"ESTABLISHED", 2},
+		{"SYN_SENT", 1},
+		{"SYN_RECV", 2},
+		{"FIN_WAIT1", 1},
+		{"FIN_WAIT2", 1},
+		{"TIME_WAIT", 3},
+		{"CLOSE", 1},
+		{"CLOSE_WAIT", 1},
+		{"LAST_ACK", 1},
+		{"LISTEN", 2},
+		{"CLOSING", 1},
 	}
 	if got := c.counts(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -230,7 +239,7 @@ func TestNetlinkAgreesWithProc(t *testing.T) {
 	const pairs = 5
 	before := countTable(t, "/proc/net/tcp", "/proc/net/tcp6")
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
-		listener, err := net.Listen("tcp", address)
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 		if err != nil && strings.HasPrefix(address, "[") {
 			t.Logf("this machine has no IPv6: %v", err)
 			continue
@@ -238,18 +247,18 @@ func TestNetlinkAgreesWithProc(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer listener.Close()
+		defer func() { _ = listener.Close() }()
 		for range pairs {
-			client, err := net.Dial("tcp", listener.Addr().String())
+			client, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer client.Close()
+			defer func() { _ = client.Close() }()
 			server, err := listener.Accept()
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer server.Close()
+			defer func() { _ = server.Close() }()
 		}
 	}
 	var s connectionSource

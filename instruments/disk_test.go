@@ -121,8 +121,14 @@ func TestIsNumbered(t *testing.T) {
 		name, prefix string
 		want         bool
 	}{
-		{"loop0", "loop", true}, {"loop12", "loop", true}, {"loop", "loop", false},
-		{"looper1", "loop", false}, {"sr0", "sr", true}, {"sda", "sr", false}, {"7", "", true}, {"", "", false},
+		{"loop0", "loop", true},
+		{"loop12", "loop", true},
+		{"loop", "loop", false},
+		{"looper1", "loop", false},
+		{"sr0", "sr", true},
+		{"sda", "sr", false},
+		{"7", "", true},
+		{"", "", false},
 	} {
 		if got := isNumbered(c.name, c.prefix); got != c.want {
 			t.Errorf("isNumbered(%q, %q) = %v, want %v", c.name, c.prefix, got, c.want)

@@ -148,19 +148,37 @@ func TestFilesystemTotal(t *testing.T) {
 		entries []mountEntry
 		want    *FilesystemTotal
 	}{
-		{"disks, and not what a server keeps", []mountEntry{entry("8:1", "/"), entry("8:2", "/data"), entry("0:60", "/net", remote)},
-			&FilesystemTotal{Size: 300 * giga, Used: 140 * giga, Free: 150 * giga, Utilization: 140.0 / 290}},
+		{
+			"disks, and not what a server keeps",
+			[]mountEntry{entry("8:1", "/"), entry("8:2", "/data"), entry("0:60", "/net", remote)},
+			&FilesystemTotal{Size: 300 * giga, Used: 140 * giga, Free: 150 * giga, Utilization: 140.0 / 290},
+		},
 		// The 300 that are free to both data sets are the same 300.
-		{"a pool", []mountEntry{entry("0:40", "/tank", pool), entry("0:41", "/tank/home", pool)},
-			&FilesystemTotal{Size: 330 * giga, Used: 30 * giga, Free: 300 * giga, Utilization: 30.0 / 330}},
-		{"a machine that starts from a server", []mountEntry{entry("0:60", "/", remote)},
-			&FilesystemTotal{Size: 100 * giga, Used: 40 * giga, Free: 50 * giga, Utilization: 40.0 / 90}},
-		{"a container and a part of the disk below it", []mountEntry{entry("0:70", "/", ofKind("overlay", true)), entry("8:1", "/bind", bind("/x"))},
-			&FilesystemTotal{Size: 100 * giga, Used: 40 * giga, Free: 50 * giga, Utilization: 40.0 / 90}},
-		{"what is mounted in part only", []mountEntry{entry("8:1", "/bind", bind("/x"))},
-			&FilesystemTotal{Size: 200 * giga, Used: 100 * giga, Free: 100 * giga, Utilization: 0.5}},
-		{"one that cannot be measured", []mountEntry{entry("8:1", "/"), entry("8:9", "/broken")},
-			&FilesystemTotal{Size: 100 * giga, Used: 40 * giga, Free: 50 * giga, Utilization: 40.0 / 90}},
+		{
+			"a pool",
+			[]mountEntry{entry("0:40", "/tank", pool), entry("0:41", "/tank/home", pool)},
+			&FilesystemTotal{Size: 330 * giga, Used: 30 * giga, Free: 300 * giga, Utilization: 30.0 / 330},
+		},
+		{
+			"a machine that starts from a server",
+			[]mountEntry{entry("0:60", "/", remote)},
+			&FilesystemTotal{Size: 100 * giga, Used: 40 * giga, Free: 50 * giga, Utilization: 40.0 / 90},
+		},
+		{
+			"a container and a part of the disk below it",
+			[]mountEntry{entry("0:70", "/", ofKind("overlay", true)), entry("8:1", "/bind", bind("/x"))},
+			&FilesystemTotal{Size: 100 * giga, Used: 40 * giga, Free: 50 * giga, Utilization: 40.0 / 90},
+		},
+		{
+			"what is mounted in part only",
+			[]mountEntry{entry("8:1", "/bind", bind("/x"))},
+			&FilesystemTotal{Size: 200 * giga, Used: 100 * giga, Free: 100 * giga, Utilization: 0.5},
+		},
+		{
+			"one that cannot be measured",
+			[]mountEntry{entry("8:1", "/"), entry("8:9", "/broken")},
+			&FilesystemTotal{Size: 100 * giga, Used: 40 * giga, Free: 50 * giga, Utilization: 40.0 / 90},
+		},
 		{"nothing", nil, nil},
 	} {
 		t.Run(c.what, func(t *testing.T) {

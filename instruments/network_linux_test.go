@@ -200,14 +200,22 @@ func TestNetworkTotalCountsTheWayOutside(t *testing.T) {
 		shown            []string
 		want             float64
 	}{
-		{what: "hardware", sys: physical, names: []string{"lo", "eth0", "eth1", "docker0", "veth1", "bond0"},
-			shown: []string{"lo", "eth0", "eth1", "docker0", "bond0"}, want: 200},
-		{what: "hardware that is not shown", sys: physical, exclude: []string{"eth*"}, names: []string{"lo", "eth0", "eth1"},
-			shown: []string{"lo"}, want: 200},
-		{what: "only one that is asked for", sys: physical, include: []string{"device:lo"}, names: []string{"lo", "eth0", "eth1"},
-			shown: []string{"lo"}, want: 200},
-		{what: "a container", names: []string{"lo", "eth0", "docker0", "veth1"},
-			shown: []string{"lo", "eth0", "docker0"}, want: 100},
+		{
+			what: "hardware", sys: physical, names: []string{"lo", "eth0", "eth1", "docker0", "veth1", "bond0"},
+			shown: []string{"lo", "eth0", "eth1", "docker0", "bond0"}, want: 200,
+		},
+		{
+			what: "hardware that is not shown", sys: physical, exclude: []string{"eth*"}, names: []string{"lo", "eth0", "eth1"},
+			shown: []string{"lo"}, want: 200,
+		},
+		{
+			what: "only one that is asked for", sys: physical, include: []string{"device:lo"}, names: []string{"lo", "eth0", "eth1"},
+			shown: []string{"lo"}, want: 200,
+		},
+		{
+			what: "a container", names: []string{"lo", "eth0", "docker0", "veth1"},
+			shown: []string{"lo", "eth0", "docker0"}, want: 100,
+		},
 		{what: "a container with a tunnel only", names: []string{"lo", "tun0"}, shown: []string{"lo", "tun0"}, want: 100},
 		{what: "only a loopback", names: []string{"lo"}, shown: []string{"lo"}, want: unknown},
 	} {
