@@ -69,7 +69,7 @@ func holding(t testing.TB, clock time.Time, readings map[string]instruments.Read
 func produced(t *testing.T, clock string, text string) *metricdata.ResourceMetrics {
 	t.Helper()
 	s := holding(t, at(clock), map[string]instruments.Reading{"custom": custom(t, text)})
-	scopes, err := customProducer{s, true}.Produce(t.Context())
+	scopes, err := customProducer{s}.Produce(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,22 +109,10 @@ func TestCustomMetrics(t *testing.T) {
 	wantPoints(t, s, produced(t, "12:00:03", ""))
 }
 
-// TestCustomOnThePage has no helper point: the family custom reports its own.
-func TestCustomOnThePage(t *testing.T) {
-	s := holding(t, at("12:00:00"), map[string]instruments.Reading{"custom": custom(t, customText)})
-	scopes, err := customProducer{s, false}.Produce(t.Context())
-	if err != nil || len(scopes) != 1 {
-		t.Fatal(scopes, err)
-	}
-	for _, m := range scopes[0].Metrics {
-		if m.Name == instruments.ReadingTimeName {
-			t.Error("the helper point is on the page")
-		}
-	}
-	for _, s := range []*Sampler{holding(t, at("12:00:00"), nil), holding(t, at("12:00:00"), map[string]instruments.Reading{"custom": &instruments.Custom{}})} {
-		if scopes, err := (customProducer{s, false}).Produce(t.Context()); err != nil || scopes != nil {
-			t.Errorf("without custom metrics: %v, %v", scopes, err)
-		}
+// TestWithoutCustomMetrics: a family that is off or failed has produced nothing.
+func TestWithoutCustomMetrics(t *testing.T) {
+	if scopes, err := (customProducer{holding(t, at("12:00:00"), nil)}).Produce(t.Context()); err != nil || scopes != nil {
+		t.Errorf("without a reading: %v, %v", scopes, err)
 	}
 }
 

@@ -71,7 +71,7 @@ var errHung = errors.New("the read before has not returned yet")
 // of its intervals, so that a missed tick costs it a second and not an interval.
 func (f *family) isDue(t instruments.Tick) bool {
 	if !f.settings.Enabled {
-		f.newest.Store(nil)
+		f.next = nil
 		f.due = time.Time{}
 		return false
 	}

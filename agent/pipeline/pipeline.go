@@ -119,11 +119,11 @@ func (p *Pipeline) newPush(families []instruments.Family) error {
 	if err != nil {
 		return err
 	}
-	p.otlp = destination
+	p.otlp, p.published = destination, p.push
 	p.reader = sdkmetric.NewPeriodicReader(destination,
 		sdkmetric.WithInterval(2*o.Config.Sampling.Interval),
 		sdkmetric.WithTimeout(o.Config.Sampling.Interval+10*time.Second),
-		sdkmetric.WithProducer(customProducer{p.Sampler, true}),
+		sdkmetric.WithProducer(customProducer{p.Sampler}),
 	)
 	return nil
 }
@@ -183,13 +183,12 @@ func (p *Pipeline) instanceID() string {
 	return p.options.HostName
 }
 
-// Run ticks, and drives each push destination after each tick, until the
-// context ends. Then what is queued is sent, for as long as flush allows.
+// Run ticks, has each tick collected for the push destinations and sends what is
+// queued, until the context ends.
 func (p *Pipeline) Run(ctx context.Context) error {
 	group, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	if p.otlp != nil {
-		running.Go(func() { p.push(ctx) })
 		running.Go(func() { p.otlp.send(group) })
 	}
 	err := p.Sampler.Run(ctx)
@@ -198,27 +197,15 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return err
 }
 
-// push collects and exports after each tick, at once where a tick was completed
-// while the one before was exported.
+// push collects and exports the readings of a tick, into the queue and no
+// further. The sampler waits for it: a tick that is late and the one after it
+// follow each other at once, and the second would replace the readings of the
+// first before they are collected.
 func (p *Pipeline) push(ctx context.Context) {
-	var pushed uint64
-	for {
-		seq, _, next := p.Tick()
-		if seq == pushed {
-			select {
-			case <-ctx.Done():
-				return
-			case <-next:
-			}
-			continue
-		}
-		pushed = seq
-		if err := p.reader.ForceFlush(ctx); err != nil {
-			if ctx.Err() != nil {
-				return
-			}
-			p.options.Log.Error("collect for otlp", "err", err)
-		}
+	limited, cancel := context.WithTimeout(ctx, p.interval)
+	defer cancel()
+	if err := p.reader.ForceFlush(limited); err != nil && ctx.Err() == nil {
+		p.options.Log.Error("collect for otlp", "err", err)
 	}
 }
 

@@ -29,6 +29,10 @@ type Sampler struct {
 	families []*family
 	byName   map[string]*family
 
+	// published, where set, is called after each tick, before the next can
+	// replace its readings.
+	published func(context.Context)
+
 	// settings replaces the families' settings at the next tick.
 	settings atomic.Pointer[instruments.Config]
 
@@ -49,6 +53,9 @@ type family struct {
 	// due is the time of the newest tick at which the family was to be read.
 	due    time.Time
 	newest atomic.Pointer[snapshot]
+	// next becomes the newest when the tick is complete, so that whoever looks
+	// sees the readings of one tick side by side.
+	next *snapshot
 	// hung is true while a read that outlasted its limit has not returned.
 	hung atomic.Bool
 	// enabled repeats the setting for those who ask while a tick runs.
@@ -109,6 +116,9 @@ func (s *Sampler) Run(ctx context.Context) error {
 			return nil
 		}
 		s.publish(tick)
+		if s.published != nil {
+			s.published(ctx)
+		}
 
 		var event gap
 		next := after(tick.Time, s.interval)
@@ -153,8 +163,11 @@ func (s *Sampler) gap(g gap) {
 	}
 }
 
-// publish tells those who wait that the tick's readings are complete.
+// publish shows the tick's readings, all at once, and tells those who wait.
 func (s *Sampler) publish(t instruments.Tick) {
+	for _, f := range s.families {
+		f.newest.Store(f.next)
+	}
 	s.mu.Lock()
 	s.seq, s.at, s.ended = t.Seq, t.Time, s.clock.awake()
 	close(s.ticked)
@@ -271,14 +284,14 @@ func (s *Sampler) finished(f *family, t instruments.Tick, r instruments.Reading,
 	f.mu.Unlock()
 	switch {
 	case errors.Is(err, instruments.ErrUnsupported):
-		f.newest.Store(nil)
+		f.next = nil
 		s.became(f, t, true, "", "err", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		s.failed(f, t, causeTimeout, err)
 	case err != nil:
 		s.failed(f, t, causeError, err)
 	default:
-		f.newest.Store(&snapshot{r, t.Time})
+		f.next = &snapshot{r, t.Time}
 		s.became(f, t, true, "")
 		if partial, ok := r.(instruments.Partial); ok {
 			s.lacks(f, partial.Missing())
@@ -306,7 +319,7 @@ func (s *Sampler) lacks(f *family, now []instruments.Missing) {
 
 // failed leaves the family out of this tick.
 func (s *Sampler) failed(f *family, t instruments.Tick, cause string, err error) {
-	f.newest.Store(nil)
+	f.next = nil
 	s.mu.Lock()
 	s.gaps[cause]++
 	s.mu.Unlock()

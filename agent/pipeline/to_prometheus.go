@@ -27,7 +27,6 @@ func newPage(p *Pipeline) (*page, error) {
 		// host_name on every series is the host's identity, in the store and on
 		// the page alike.
 		otelprometheus.WithResourceAsConstantLabels(attribute.NewAllowKeysFilter("host.name")),
-		otelprometheus.WithProducer(customProducer{p.Sampler, false}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("prometheus page: %w", err)
@@ -37,7 +36,7 @@ func newPage(p *Pipeline) (*page, error) {
 			return nil, fmt.Errorf("prometheus page: %w", err)
 		}
 	}
-	return &page{reader, promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+	return &page{reader, promhttp.HandlerFor(prometheus.Gatherers{registry, customPage{p.Sampler, p.options.HostName}}, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
 		ErrorHandling:     promhttp.ContinueOnError,
 		ErrorLog:          scrapeLog{p.options.Log},
