@@ -153,6 +153,14 @@ func newDisk(c Config) Family {
 
 func (*disk) Name() string { return "disk" }
 
+// Configure implements Configurable.
+func (d *disk) Configure(c Config) {
+	d.filter = c.Filter("disk")
+	for _, s := range d.devices {
+		s.shown = d.filter.Keep(s.kind != diskSkipped, "device", s.name)
+	}
+}
+
 func (*disk) Metrics() []*Metric {
 	return []*Metric{
 		diskIO, diskOperations, diskMerged, diskOperationTime, diskIOTime, diskWeightedIOTime, diskPending,

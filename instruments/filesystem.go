@@ -1,13 +1,17 @@
 package instruments
 
-import "context"
+import (
+	"context"
+	"errors"
+	"io/fs"
+)
 
 // Filesystem is a reading of the mounted file systems.
 type Filesystem struct {
 	// Mounts are the file systems that keep files on storage, each once however
 	// often it is mounted.
 	Mounts []Mount
-	// Total is their sum, nil where none of them could be measured.
+	// Total is their sum, nil where it is not known.
 	Total *FilesystemTotal
 }
 
@@ -45,6 +49,10 @@ type Mount struct {
 	// Utilization is Used over Used and Free, 0 to 1, as df prints it: the share
 	// of what users can have.
 	Utilization float64
+
+	// failed tells that the numbers are known at other times. What the agent has
+	// no right to ask is never known, and no total waits for it.
+	failed bool
 }
 
 var (
@@ -127,6 +135,12 @@ func newFilesystem(c Config) Family { return &filesystem{filter: c.Filter("files
 
 func (*filesystem) Name() string { return "filesystem" }
 
+// Configure implements Configurable.
+func (f *filesystem) Configure(c Config) {
+	f.filter = c.Filter("filesystem")
+	f.choose(f.source.entries)
+}
+
 func (*filesystem) Metrics() []*Metric {
 	return []*Metric{
 		filesystemUsage, filesystemInodes, filesystemUtilization, filesystemLimit, filesystemStuck,
@@ -181,7 +195,7 @@ func (f *filesystem) measure(ctx context.Context, h *Host) *Filesystem {
 func (m *Mount) fill(c capacity, err error) {
 	switch {
 	case err != nil:
-		m.Reason = err.Error()
+		m.Reason, m.failed = err.Error(), !errors.Is(err, fs.ErrPermission)
 		return
 	case c.Size == 0:
 		m.Reason = "tells no size"
@@ -198,7 +212,8 @@ func (m *Mount) fill(c capacity, err error) {
 // for root is not there for anybody else (giampaolo/psutil#829).
 func share(used, free uint64) float64 { return ratio(float64(used), float64(used)+float64(free)) }
 
-// total sums up what is counted and was measured, nil where that is nothing.
+// total sums up what is counted, nil where that is nothing and where one of them
+// failed in this tick: a sum without it would show a dip that was none.
 // What file systems of one pool have free is the same space and is counted once.
 func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
 	clear(f.pools)
@@ -207,6 +222,8 @@ func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
 	for i, m := range f.mounts {
 		one := &mounts[i]
 		switch {
+		case m.counted && (one.failed || one.Stuck):
+			return nil
 		case !m.counted || !one.Measured:
 			continue
 		case m.share >= 0:
@@ -228,6 +245,17 @@ func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
 	}
 	t.Utilization = share(t.Used, t.Free)
 	return &t
+}
+
+// Missing implements Partial: the mounts that were not measured.
+func (f *Filesystem) Missing() []Missing {
+	var missing []Missing
+	for i := range f.Mounts {
+		if m := &f.Mounts[i]; !m.Measured {
+			missing = append(missing, Missing{Subject: m.Mountpoint, Reason: m.Reason})
+		}
+	}
+	return missing
 }
 
 // Report implements Reading.

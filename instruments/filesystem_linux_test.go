@@ -1,7 +1,7 @@
 package instruments
 
 import (
-	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -268,13 +268,13 @@ func TestFilesystemErrors(t *testing.T) {
 	b.write(machineFiles(machineMounts))
 	b.host.statfs = func(path string) (capacity, error) {
 		if strings.HasSuffix(path, "/boot") {
-			return capacity{}, errors.New("permission denied")
+			return capacity{}, fs.ErrPermission
 		}
 		return capacity{Size: 1000, Free: 300, Available: 200}, nil
 	}
 	f := newFilesystem(Defaults())
 	r := b.tick(f).(*Filesystem)
-	if m := r.Mounts[1]; m.Measured || m.Reason != "permission denied" {
+	if m := r.Mounts[1]; m.Measured || m.Reason != fs.ErrPermission.Error() {
 		t.Errorf("/boot: %+v", m)
 	}
 	wantPoints(t, r, map[string]float64{"sysotel.disk.limit{/dev/sda1,/boot,vfat}": unknown, "sysotel.disk.limit{,,}": 3000})

@@ -147,6 +147,14 @@ func newNetwork(c Config) Family {
 
 func (*network) Name() string { return "network" }
 
+// Configure implements Configurable.
+func (n *network) Configure(c Config) {
+	n.filter = c.Filter("network")
+	for _, s := range n.interfaces {
+		s.shown = n.filter.Keep(true, "device", s.label)
+	}
+}
+
 func (*network) Metrics() []*Metric {
 	return []*Metric{
 		networkIO, networkPackets, networkErrors, networkDropped,

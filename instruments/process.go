@@ -30,7 +30,14 @@ type processAccounts struct {
 }
 
 func newProcess(c Config) Family {
-	return &process{top: c.Processes.Top, commandLine: c.Processes.CommandLine, pids: c.Processes.PID}
+	p := &process{}
+	p.Configure(c)
+	return p
+}
+
+// Configure implements Configurable.
+func (p *process) Configure(c Config) {
+	p.top, p.commandLine, p.pids = c.Processes.Top, c.Processes.CommandLine, c.Processes.PID
 }
 
 func (*process) Name() string { return "process" }
