@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,10 +22,14 @@ import (
 	"time"
 )
 
-// build makes the binary of this source tree as `make build` does, so that a
-// stale bin/sysotel is never measured.
+// build makes the binary of this source tree as `make build` does; what that
+// has made is taken where no source is newer, so that a stale binary is never
+// measured and none is made twice.
 func build(t *testing.T) string {
 	t.Helper()
+	if made := filepath.Join("..", "..", "bin", "sysotel"); isFresh(t, made) {
+		return made
+	}
 	binary := filepath.Join(t.TempDir(), "sysotel")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "sysotel/agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -32,6 +37,32 @@ func build(t *testing.T) string {
 		t.Fatalf("build the agent: %v\n%s", err, out)
 	}
 	return binary
+}
+
+// isFresh tells whether a binary is there and no file it is made of is newer.
+func isFresh(t *testing.T, binary string) bool {
+	t.Helper()
+	info, err := os.Stat(binary)
+	if err != nil {
+		return false
+	}
+	fresh := true
+	for _, from := range []string{"agent", "api", "instruments", "go.mod", "go.sum"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", from), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			source, err := d.Info()
+			if err == nil && source.ModTime().After(info.ModTime()) {
+				fresh = false
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fresh
 }
 
 func binarySize(t *testing.T, binary string) int64 {
