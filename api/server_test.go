@@ -34,7 +34,7 @@ func TestNewSaysWhatIsMissing(t *testing.T) {
 }
 
 func TestPortTaken(t *testing.T) {
-	holder, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // A test's own listener.
+	holder, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestPortTaken(t *testing.T) {
 
 func get(t *testing.T, client *http.Client, url string) (int, string) {
 	t.Helper()
-	response, err := client.Get(url) //nolint:noctx // A test's own server.
+	response, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestCloseWithoutRun(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is still there: %v", err)
 	}
-	again, err := net.Listen("tcp", address) //nolint:noctx // A test's own listener.
+	again, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatalf("the address was not given back: %v", err)
 	}
@@ -223,7 +223,7 @@ func TestForgedRequests(t *testing.T) {
 		"dots":               {"GET /docs/../../../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", "307"},
 		"proxy":              {"CONNECT evil.example:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", "403"},
 	} {
-		conn, err := net.Dial("tcp", address) //nolint:noctx // A test's own server.
+		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ import (
 // openStream begins a stream; its body ends with the test.
 func openStream(t *testing.T, client *http.Client, address string) *bufio.Reader {
 	t.Helper()
-	response, err := client.Get(address + "/api/v1/metrics/stream") //nolint:noctx // The test's end closes it.
+	response, err := client.Get(address + "/api/v1/metrics/stream")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,14 +100,14 @@ func TestTooManyStreams(t *testing.T) {
 	address, client := run(t, s), streamClient(t)
 	first := openStream(t, client, address)
 	ended := make(chan struct{})
-	response, err := client.Get(address + "/api/v1/metrics/stream") //nolint:noctx // Closed below.
+	response, err := client.Get(address + "/api/v1/metrics/stream")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range maxStreams - 2 {
 		openStream(t, client, address)
 	}
-	refused, err := client.Get(address + "/api/v1/metrics/stream") //nolint:noctx // Answered at once.
+	refused, err := client.Get(address + "/api/v1/metrics/stream")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestTooManyStreams(t *testing.T) {
 	go func() {
 		defer close(ended)
 		for {
-			again, err := client.Get(address + "/api/v1/metrics/stream") //nolint:noctx // Closed below.
+			again, err := client.Get(address + "/api/v1/metrics/stream")
 			if err != nil {
 				t.Error(err)
 				return

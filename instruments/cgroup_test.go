@@ -52,13 +52,15 @@ func TestCgroupLevels(t *testing.T) {
 		{
 			"version 1 wins where it has the controller",
 			[]cgroupMount{{version: 2, root: "/", point: "/u"}, {version: 1, root: "/", point: "/c", options: "rw,cpu,cpuacct"}},
-			map[string]string{"": "/x", "cpu": "/y", "cpuacct": "/y"}, "cpuacct",
+			map[string]string{"": "/x", "cpu": "/y", "cpuacct": "/y"},
+			"cpuacct",
 			[]string{"c/y", "c"},
 		},
 		{
 			"a controller is not part of another's name",
 			[]cgroupMount{{version: 1, root: "/", point: "/set", options: "rw,cpuset"}, {version: 1, root: "/", point: "/cpu", options: "rw,cpu"}},
-			map[string]string{"cpu": "/"}, "cpu",
+			map[string]string{"cpu": "/"},
+			"cpu",
 			[]string{"cpu"},
 		},
 	} {

@@ -84,7 +84,7 @@ func (c *child) do(order string) string {
 func (c *child) numbers(order string) []float64 {
 	c.t.Helper()
 	var list []float64
-	for _, word := range strings.Fields(c.do(order)) {
+	for word := range strings.FieldsSeq(c.do(order)) {
 		n, err := strconv.ParseFloat(word, 64)
 		if err != nil {
 			c.t.Fatalf("%s: %v", order, err)

@@ -344,7 +344,7 @@ func (t *processTable) openRead(pid int, name string, keep bool) ([]byte, keptFi
 func pread(fd int, buf []byte) (int, error) {
 	for {
 		n, err := unix.Pread(fd, buf, 0)
-		if err != unix.EINTR { //nolint:errorlint // System calls return bare numbers, and this is the hottest path.
+		if err != unix.EINTR {
 			return n, err
 		}
 	}
