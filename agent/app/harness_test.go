@@ -37,7 +37,7 @@ const patience = time.Minute
 func configure(tb testing.TB, flags ...string) config.Config {
 	tb.Helper()
 	// A socket's path must be short, and the name of a test can be long.
-	dir, err := os.MkdirTemp("", "so")
+	dir, err := os.MkdirTemp("", "so") //nolint:usetesting // See above.
 	if err != nil {
 		tb.Fatal(err)
 	}

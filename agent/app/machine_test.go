@@ -22,7 +22,6 @@ type machine struct {
 	memory  map[string]float64  // /proc/meminfo in bytes
 	load    [3]float64
 	uptime  float64
-	mhz     float64 // the mean over /proc/cpuinfo
 	disks   disks
 	network network
 	space   space

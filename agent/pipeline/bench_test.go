@@ -25,7 +25,7 @@ func machine(b *testing.B, change func(*Config)) (p *Pipeline, step func()) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(b.Context())
 	run := &lane{work: make(chan instruments.Tick), done: make(chan struct{}, 1), sampler: p.Sampler}
 	go run.loop(ctx)
 	tick := instruments.Tick{Time: time.Now().Truncate(time.Second), Interval: time.Second}
@@ -67,7 +67,7 @@ func BenchmarkCollect(b *testing.B) {
 				f.newest.Store(&snapshot{n.reading, tick})
 			}
 		}
-		if err := p.reader.ForceFlush(context.Background()); err != nil {
+		if err := p.reader.ForceFlush(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -79,7 +79,7 @@ func BenchmarkCollect(b *testing.B) {
 // BenchmarkScrape serves the Prometheus page.
 func BenchmarkScrape(b *testing.B) {
 	p, _ := machine(b, nil)
-	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	request := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		answer := httptest.NewRecorder()

@@ -81,7 +81,7 @@ func TestPushTakesEveryTick(t *testing.T) {
 		if n := len(want) - len(got); n < 0 || n > 1 || !slices.Equal(got, want[:len(got)]) {
 			t.Errorf("read at   %v\npushed at %v", want, got)
 		}
-		ended, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		ended, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		_ = p.provider.Shutdown(ended)
 	})
@@ -232,9 +232,7 @@ func TestEnvironmentStaysOutside(t *testing.T) {
 	equal(t, "requests at the environment's endpoint", len(other.taken()), 0)
 	_, headers, compression := r.call(0)
 	equal(t, "headers of the environment", len(headers.Get("x-from")), 0)
-	if c := compression; c != "" && c != "identity" {
-		t.Errorf("compression is %q", c)
-	}
+	equal(t, "compression", compression, "identity")
 	for _, p := range userTime(r) {
 		equal(t, "value", p.value, 5)
 		equal(t, "temporality", p.sum.AggregationTemporality.String(), "AGGREGATION_TEMPORALITY_CUMULATIVE")

@@ -40,7 +40,7 @@ type receiver struct {
 // the address; it ends with the test.
 func (r *receiver) serve(t *testing.T, address string, config *tls.Config) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", address)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func pushTo(t *testing.T, endpoint string, change func(*Config)) *agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	var sending sync.WaitGroup
 	sending.Go(func() { p.otlp.send(ctx) })
 	a := &agent{Pipeline: p, log: log, zero: at("12:00:00"), stop: func() {
@@ -203,7 +203,7 @@ func pushTo(t *testing.T, endpoint string, change func(*Config)) *agent {
 	}}
 	t.Cleanup(func() {
 		a.stop()
-		ended, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		ended, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 100*time.Millisecond)
 		defer cancel()
 		_ = p.provider.Shutdown(ended) // Where the test has done so before, it says so.
 	})

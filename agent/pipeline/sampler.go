@@ -123,11 +123,8 @@ func (s *Sampler) Run(ctx context.Context) error {
 		var event gap
 		next := after(tick.Time, s.interval)
 		for {
-			wait := next.Sub(s.clock.now())
-			if wait > s.interval {
-				wait = s.interval // The wall clock was set back: see below.
-			}
-			timer.Reset(max(wait, 0))
+			// Never longer than the interval: the wall clock may have been set back.
+			timer.Reset(min(max(next.Sub(s.clock.now()), 0), s.interval))
 			select {
 			case <-ctx.Done():
 				return nil

@@ -52,11 +52,14 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// fares tells how a family fares.
-func fares(s *Sampler, name string) (now struct {
+// account is how a family fares.
+type account struct {
 	failures, retries uint64
 	ok                bool
-}) {
+}
+
+// fares tells how a family fares.
+func fares(s *Sampler, name string) (now account) {
 	f := s.byName[name]
 	f.mu.Lock()
 	defer f.mu.Unlock()

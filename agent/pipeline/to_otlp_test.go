@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -47,10 +46,7 @@ func TestHeadersAndCompression(t *testing.T) {
 			a.wantLoads(t, r, 0)
 			_, headers, got := r.call(0)
 			equal(t, "header", strings.Join(headers.Get("x-api-key"), ","), "topsecret")
-			want := map[string]string{"gzip": "gzip", "none": ""}[compression]
-			if got != want && !(want == "" && got == "identity") {
-				t.Errorf("compression %q, want %q", got, want)
-			}
+			equal(t, "compression", got, map[string]string{"gzip": "gzip", "none": "identity"}[compression])
 			log := a.log.lines("")
 			if strings.Contains(strings.Join(log, ""), "topsecret") {
 				t.Errorf("the log tells the secret: %s", log)
@@ -93,7 +89,7 @@ func TestWhatArrives(t *testing.T) {
 // the receiver is back everything arrives, oldest first, each reading once.
 func TestReceiverThatIsAway(t *testing.T) {
 	t.Parallel()
-	reserved, err := net.Listen("tcp", "127.0.0.1:0")
+	reserved, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +103,7 @@ func TestReceiverThatIsAway(t *testing.T) {
 	if h := a.otlp.health(); !strings.Contains(h.Reason, "connection refused") || !strings.Contains(h.Reason, "5 requests wait") || h.Since.IsZero() {
 		t.Errorf("health: %+v", h)
 	}
-	page := httptest.NewRecorder()
-	a.Page.ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	page := scrape(t, a.Pipeline)
 	if !strings.Contains(page.Body.String(), `system_cpu_load_average_1m{host_name="host-1"} 4`) {
 		t.Errorf("the page has not the newest load:\n%s", page.Body)
 	}
@@ -129,21 +124,24 @@ func TestReceiverThatIsAway(t *testing.T) {
 // TestReceiverThatHangs: each request has its own time limit.
 func TestReceiverThatHangs(t *testing.T) {
 	t.Parallel()
-	r := &receiver{answer: func(ctx context.Context, n int) (*collectorpb.ExportMetricsServiceResponse, error) {
-		if n == 0 {
-			<-ctx.Done()
+	well := make(chan struct{})
+	r := &receiver{answer: func(ctx context.Context, _ int) (*collectorpb.ExportMetricsServiceResponse, error) {
+		select {
+		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-well:
+			return &collectorpb.ExportMetricsServiceResponse{}, nil
 		}
-		return &collectorpb.ExportMetricsServiceResponse{}, nil
 	}}
 	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) { c.OTLP.Timeout = 100 * time.Millisecond })
 	a.load(t, 0, 1)
-	r.wait(t, 1)
 	within(t, 10*time.Second, "health says that it hangs", func() bool {
 		h := a.otlp.health()
 		return h.Status == "degraded" && strings.Contains(h.Reason, "deadline exceeded")
 	})
-	r.wait(t, 2)
+	equal(t, "requests that wait", a.otlp.stats().Waiting, 2)
+	close(well)
+	within(t, 30*time.Second, "both are sent", func() bool { return a.otlp.stats().Sent == 2 })
 	a.wantLoads(t, r, 0, 1)
 }
 

@@ -23,9 +23,9 @@ import (
 )
 
 // scrape asks for the page with headers in turns.
-func scrape(t testing.TB, p *Pipeline, headers ...string) *http.Response {
+func scrape(t testing.TB, p *Pipeline, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
-	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
@@ -34,16 +34,7 @@ func scrape(t testing.TB, p *Pipeline, headers ...string) *http.Response {
 	if answer.Code != http.StatusOK {
 		t.Fatalf("status %d: %s", answer.Code, answer.Body)
 	}
-	return answer.Result()
-}
-
-func text(t testing.TB, r *http.Response) string {
-	t.Helper()
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	return answer
 }
 
 // wantLines fails the test unless the page has each of the lines.
@@ -59,7 +50,7 @@ func wantLines(t *testing.T, page string, lines ...string) {
 
 func TestPage(t *testing.T) {
 	var log logbook
-	page := text(t, scrape(t, shown(t, &log, instruments.Hostmetrics, typedReadings(t), true)))
+	page := scrape(t, shown(t, &log, instruments.Hostmetrics, typedReadings(t), true)).Body.String()
 	page = strings.ReplaceAll(page, `os_type="`+runtime.GOOS+`"`, `os_type="linux"`)
 	log.want(t, 0, "")
 	golden(t, filepath.Join("testdata", "metrics.txt"), []byte(page))
@@ -110,7 +101,7 @@ func TestPageInOtherConventions(t *testing.T) {
 	} {
 		t.Run(string(c.conventions), func(t *testing.T) {
 			var log logbook
-			page := text(t, scrape(t, shown(t, &log, c.conventions, typedReadings(t), true)))
+			page := scrape(t, shown(t, &log, c.conventions, typedReadings(t), true)).Body.String()
 			log.want(t, 0, "")
 			for _, has := range c.has {
 				if !strings.Contains(page, has) {
@@ -140,23 +131,23 @@ func parse(page string) (names []string, err error) {
 func TestPageNegotiation(t *testing.T) {
 	p := shown(t, &logbook{}, instruments.Hostmetrics, typedReadings(t), true)
 	plain := scrape(t, p)
-	if kind := plain.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/plain; version=0.0.4") {
+	if kind := plain.Header().Get("Content-Type"); !strings.HasPrefix(kind, "text/plain; version=0.0.4") {
 		t.Errorf("content type %s", kind)
 	}
-	want := text(t, plain)
+	want := plain.Body.String()
 
 	open := scrape(t, p, "Accept", "application/openmetrics-text; version=1.0.0")
-	if kind := open.Header.Get("Content-Type"); !strings.HasPrefix(kind, "application/openmetrics-text; version=1.0.0") {
+	if kind := open.Header().Get("Content-Type"); !strings.HasPrefix(kind, "application/openmetrics-text; version=1.0.0") {
 		t.Errorf("content type %s", kind)
 	}
-	page := text(t, open)
+	page := open.Body.String()
 	if !strings.HasSuffix(page, "# EOF\n") {
 		t.Error("the page does not end as OpenMetrics do")
 	}
 	wantLines(t, page, "# TYPE node_disk_io_read_bytes counter", `node_disk_io_read_bytes_total{device="sda",host_name="host-1"} 1.073741824e+09`)
 
 	zipped := scrape(t, p, "Accept-Encoding", "gzip")
-	if encoding := zipped.Header.Get("Content-Encoding"); encoding != "gzip" {
+	if encoding := zipped.Header().Get("Content-Encoding"); encoding != "gzip" {
 		t.Fatalf("content encoding %q", encoding)
 	}
 	reader, err := gzip.NewReader(zipped.Body)
@@ -171,7 +162,7 @@ func TestPageNegotiation(t *testing.T) {
 
 // TestPageWithoutReadings: before the first tick there is no number, not a 0.
 func TestPageWithoutReadings(t *testing.T) {
-	page := text(t, scrape(t, shown(t, &logbook{}, instruments.Hostmetrics, nil, false)))
+	page := scrape(t, shown(t, &logbook{}, instruments.Hostmetrics, nil, false)).Body.String()
 	names, err := parse(page)
 	if err != nil || !slices.Equal(names, []string{"target_info"}) {
 		t.Errorf("%v, %v", names, err)
@@ -186,7 +177,7 @@ func TestPageWithoutTheSeedsNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.byName["load"].newest.Store(&snapshot{&instruments.Load{One: 1}, at("12:00:00")})
-	page := text(t, scrape(t, p))
+	page := scrape(t, p).Body.String()
 	if strings.Contains(page, "node_") || !strings.Contains(page, "system_cpu_load_average_1m") {
 		t.Errorf("the page is\n%s", page)
 	}
@@ -200,7 +191,7 @@ func TestManySeries(t *testing.T) {
 		cores = append(cores, core("cpu"+strings.Repeat("9", i%3)+string(rune('a'+i%26))+string(rune('a'+i/26)), 1))
 	}
 	p := shown(t, &logbook{}, instruments.Hostmetrics, map[string]instruments.Reading{"cpu": &instruments.CPU{Cores: cores}}, false)
-	page := text(t, scrape(t, p))
+	page := scrape(t, p).Body.String()
 	equal(t, "series", strings.Count(page, "\nsystem_cpu_time_seconds_total{"), 512*8)
 	equal(t, "overflow of the SDK", strings.Contains(page, "otel_metric_overflow"), false)
 }
@@ -250,7 +241,7 @@ func TestPromtool(t *testing.T) {
 	}
 	check(string(page))
 	// Every metric that there is, on one page.
-	check(text(t, scrape(t, shown(t, &logbook{}, instruments.Hostmetrics, nil, true))))
+	check(scrape(t, shown(t, &logbook{}, instruments.Hostmetrics, nil, true)).Body.String())
 	for line := range allowed {
 		if !used[line] {
 			t.Errorf("testdata/promtool.allowed lists what promtool does not say: %s", line)
