@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,23 +125,22 @@ func TestReceiverThatIsAway(t *testing.T) {
 // TestReceiverThatHangs: each request has its own time limit.
 func TestReceiverThatHangs(t *testing.T) {
 	t.Parallel()
-	well := make(chan struct{})
+	var well atomic.Bool
 	r := &receiver{answer: func(ctx context.Context, _ int) (*collectorpb.ExportMetricsServiceResponse, error) {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-well:
+		if well.Load() {
 			return &collectorpb.ExportMetricsServiceResponse{}, nil
 		}
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}}
-	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) { c.OTLP.Timeout = 100 * time.Millisecond })
+	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) { c.OTLP.Timeout = time.Second })
 	a.load(t, 0, 1)
 	within(t, 10*time.Second, "health says that it hangs", func() bool {
 		h := a.otlp.health()
 		return h.Status == "degraded" && strings.Contains(h.Reason, "deadline exceeded")
 	})
 	equal(t, "requests that wait", a.otlp.stats().Waiting, 2)
-	close(well)
+	well.Store(true)
 	within(t, 30*time.Second, "both are sent", func() bool { return a.otlp.stats().Sent == 2 })
 	a.wantLoads(t, r, 0, 1)
 }
