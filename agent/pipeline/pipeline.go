@@ -197,14 +197,21 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return err
 }
 
+// pushLimit bounds the collection of one tick. It is far more than a collection
+// takes: a machine so busy that it takes seconds delays the next tick, which the
+// sampler notes as a gap, and that is better than to lose a reading that is there.
+const pushLimit = 30 * time.Second
+
 // push collects and exports the readings of a tick, into the queue and no
 // further. The sampler waits for it: a tick that is late and the one after it
 // follow each other at once, and the second would replace the readings of the
 // first before they are collected.
 func (p *Pipeline) push(ctx context.Context) {
-	limited, cancel := context.WithTimeout(ctx, p.interval)
+	limited, cancel := context.WithTimeout(ctx, pushLimit)
 	defer cancel()
 	if err := p.reader.ForceFlush(limited); err != nil && ctx.Err() == nil {
+		_, at, _ := p.Tick()
+		p.gap(gap{cause: causeOverload, from: at, missed: 1})
 		p.options.Log.Error("collect for otlp", "err", err)
 	}
 }
