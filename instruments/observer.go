@@ -41,6 +41,7 @@ type Instruments struct {
 	series      map[seriesKey][]observation
 	all         []metric.Observable
 	overflow    atomic.Uint64
+	counted     time.Time // The reading whose overflow was counted last.
 	observer    Observer
 }
 
@@ -95,7 +96,8 @@ func (in *Instruments) Report(o metric.Observer, r Reading, at time.Time) {
 	*ob = Observer{in: in, sdk: o}
 	ob.Float(readingTime, float64(at.UnixMilli())/1000, in.family)
 	r.Report(ob)
-	if ob.left > 0 {
+	if ob.left > 0 && !at.Equal(in.counted) { // Once a reading, however many readers there are.
+		in.counted = at
 		in.overflow.Add(uint64(ob.left))
 	}
 	// Sets of series that are gone are forgotten all at once: cheaper than

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -222,6 +223,12 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	var err error
 	if p.otlp != nil {
 		err = errors.Join(p.reader.ForceFlush(ctx), p.otlp.flush(ctx))
+	}
+	for _, f := range p.families {
+		// A family that holds on to something (a command that runs) lets go of it.
+		if closer, ok := f.Family.(io.Closer); ok {
+			err = errors.Join(err, closer.Close())
+		}
 	}
 	return errors.Join(err, p.provider.Shutdown(ctx))
 }

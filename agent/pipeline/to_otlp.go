@@ -213,6 +213,8 @@ func markEnded(r *collectorpb.ExportMetricsServiceRequest) {
 const (
 	firstWait = time.Second
 	lastWait  = 30 * time.Second
+	// longestAsked bounds what a receiver may ask for: the ring holds ten minutes.
+	longestAsked = 5 * time.Minute
 )
 
 // lastAnswer is how long a request that is on its way when the agent stops may
@@ -238,7 +240,7 @@ func (o *otlp) send(ctx context.Context) {
 			return
 		case err != nil:
 			// The jitter keeps many agents from coming back all at once.
-			pause := max(delay, wait/2+rand.N(wait/2))
+			pause := max(min(delay, longestAsked), wait/2+rand.N(wait/2))
 			select {
 			case <-ctx.Done():
 				return
