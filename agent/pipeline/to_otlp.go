@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"compress/flate"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -70,6 +71,7 @@ func newOTLP(c OTLPConfig, stamp *stamp, of *resource.Resource, every int, log *
 	compressor := encoding.Identity
 	if c.Compression == "gzip" {
 		compressor = gzip.Name
+		quickGzip()
 	}
 	o.options = []grpc.CallOption{grpc.ForceCodecV2(rawRequest{}), grpc.UseCompressor(compressor)}
 	for k, v := range c.Headers {
@@ -103,6 +105,14 @@ func newOTLP(c OTLPConfig, stamp *stamp, of *resource.Resource, every int, log *
 	o.Exporter = exporter
 	return o, nil
 }
+
+// quickGzip sets gRPC's gzip to its quick level, once in the process and before
+// the first request: requests are as repetitive as the page, see to_prometheus.go.
+var quickGzip = sync.OnceFunc(func() {
+	if err := gzip.SetLevel(flate.BestSpeed); err != nil {
+		panic("pipeline: gRPC knows no such level: " + err.Error())
+	}
+})
 
 // client builds the TLS configuration of the push.
 func (c TLSConfig) client() (*tls.Config, error) {
