@@ -134,7 +134,6 @@ type field struct {
 func fields(t reflect.Type) []field {
 	var all []field
 	for f := range t.Fields() {
-		f := f
 		key, mode, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		switch {
 		case !f.IsExported():
