@@ -17,6 +17,8 @@ build: bin/sysotel ## build bin/sysotel
 bin/sysotel: $(GO_FILES) $(shell find agent api instruments -type f -not -name '*.go' -not -path '*/testdata/*')
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./agent
 
+# The packages that hold numbers against the truth run by themselves, so that no
+# other test takes the processors away from what they measure.
 test: bin/sysotel ## run everything that must pass, real programs included
 	@$(PROGRAMS) otelcol prometheus promtool >/dev/null
 	go vet ./...
@@ -24,7 +26,8 @@ test: bin/sysotel ## run everything that must pass, real programs included
 		echo "build for $$target"; \
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./agent || exit 1; \
 	done
-	go test -timeout 20m ./...
+	go test -timeout 10m $$(go list ./... | grep -vE '/agent/(app|bench)$$')
+	go test -timeout 10m -p 1 ./agent/app ./agent/bench
 
 race: ## run the tests with the race detector
 	go test -race -timeout 20m ./...
@@ -35,7 +38,7 @@ soak: bin/sysotel ## run the long forms of the tests: ten minutes and more
 
 bench: bin/sysotel ## measure what the agent costs, beside the bare reading of the same files
 	go test -run '^$$' -bench . -benchmem ./instruments ./agent/pipeline ./api
-	go test -count=1 -timeout 30m -run TestCost -v ./agent/bench
+	SYSOTEL_BENCH=1 go test -count=1 -timeout 60m -run TestCost -v ./agent/bench
 
 fuzz: ## fuzz every parser for 30 seconds each
 	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \

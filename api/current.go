@@ -451,8 +451,12 @@ func (p *CurrentProcesses) read(r *instruments.Processes) {
 		name string
 		to   *count
 	}{
-		{"running", &p.Running}, {"sleeping", &p.Sleeping}, {"blocked", &p.Blocked},
-		{"idle", &p.Idle}, {"stopped", &p.Stopped}, {"zombies", &p.Zombies},
+		{"running", &p.Running},
+		{"sleeping", &p.Sleeping},
+		{"blocked", &p.Blocked},
+		{"idle", &p.Idle},
+		{"stopped", &p.Stopped},
+		{"zombies", &p.Zombies},
 	} {
 		*state.to = count(r.Count[state.name])
 	}

@@ -2,12 +2,14 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed" // The page's template and style.
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,8 +20,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// The documentation page is made from the OpenAPI document when the server is
-// made. It needs neither scripts nor anything from another server.
+// The documentation page is made from the OpenAPI document. It needs neither scripts nor anything from another server.
 var (
 	//go:embed docs.html
 	docsTemplate string
@@ -44,6 +45,7 @@ type docsPage struct {
 
 type docsOperation struct {
 	ID, Method, Path, Summary string
+	Short                     string // Path without what all have in common.
 	Role, Cost                string
 	Description               []template.HTML
 	Parameters                []docsField
@@ -54,12 +56,16 @@ type docsOperation struct {
 	Errors                    []docsError
 }
 
-// docsField is a parameter, or a field of an answer with its place in the tree.
+// docsField is a parameter, or a field of an answer with the fields inside of it.
 type docsField struct {
 	Parent, Name, Type string
-	Depth              int
 	Help               template.HTML
 	Default            string
+	Fields             []docsField
+	// Inside counts the fields inside, at every depth.
+	Inside int
+	// Folded tells that the fields inside are shown when asked for.
+	Folded bool
 }
 
 type docsError struct {
@@ -94,7 +100,7 @@ func (s *Server) renderDocs() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	page.Problem = colour(example)
+	page.Problem = colour(compact(example))
 	t, err := template.New("docs").Parse(docsTemplate)
 	if err != nil {
 		return nil, err
@@ -133,7 +139,7 @@ func operationAt(document *huma.OpenAPI, route Route) *huma.Operation {
 func (s *Server) describeForPeople(op *huma.Operation, route Route) (docsOperation, error) {
 	d := docsOperation{
 		ID: op.OperationID, Method: route.Method, Path: route.Path, Summary: op.Summary,
-		Role: route.Access.Role.String(), Cost: route.Access.Cost.String(),
+		Short: strings.TrimPrefix(route.Path, "/api/v1/"), Role: route.Access.Role.String(), Cost: route.Access.Cost.String(),
 		Description: paragraphs(op.Description),
 	}
 	query := url.Values{}
@@ -151,19 +157,19 @@ func (s *Server) describeForPeople(op *huma.Operation, route Route) (docsOperati
 	for media, content := range op.Responses["200"].Content {
 		d.Media = media
 		if text, ok := content.Example.(string); ok {
-			d.Example = template.HTML(template.HTMLEscapeString(strings.TrimSpace(text))) //nolint:gosec // Escaped.
+			d.Example = template.HTML(template.HTMLEscapeString(strings.TrimSpace(text))) // Escaped.
 			continue
 		}
 		text, err := indented(content.Example)
 		if err != nil {
 			return d, err
 		}
-		d.Example = colour(text)
+		d.Example = colour(compact(text))
 		order, err := keyOrder(text)
 		if err != nil {
 			return d, err
 		}
-		s.fields(&d, content.Schema, "", 0, order)
+		d.Fields = s.fields(content.Schema, "", order)
 	}
 	for status, response := range op.Responses {
 		if status != "200" {
@@ -188,30 +194,30 @@ func curl(address string, query url.Values, stream bool) string {
 	return words + "'" + address + "?" + query.Encode() + "'"
 }
 
-// fields adds a schema's fields, those of objects and lists below their parent.
-func (s *Server) fields(d *docsOperation, schema *huma.Schema, parent string, depth int, order map[string]int) {
+// fields lists a schema's fields, those of objects and lists inside their parent.
+func (s *Server) fields(schema *huma.Schema, parent string, order map[string]int) []docsField {
 	if schema.Ref != "" {
 		schema = s.routes.registry.SchemaFromRef(schema.Ref)
 	}
-	names := make([]string, 0, len(schema.Properties))
-	for name := range schema.Properties {
-		names = append(names, name)
-	}
 	// As the example has them: the order in which a person would tell them.
-	slices.SortFunc(names, func(a, b string) int {
-		if x, y := order[parent+a], order[parent+b]; x != y {
-			return x - y
-		}
-		return strings.Compare(a, b)
+	names := slices.SortedFunc(maps.Keys(schema.Properties), func(a, b string) int {
+		return cmp.Or(cmp.Compare(order[parent+a], order[parent+b]), strings.Compare(a, b))
 	})
+	list := make([]docsField, 0, len(names))
 	for _, name := range names {
 		property := schema.Properties[name]
 		kind, below, inside := s.kind(property)
-		d.Fields = append(d.Fields, docsField{Parent: parent, Name: name, Type: kind, Depth: depth, Help: inline(property.Description)})
+		field := docsField{Parent: parent, Name: name, Type: kind, Help: inline(property.Description)}
 		if below != nil {
-			s.fields(d, below, parent+name+inside+".", depth+1, order)
+			field.Fields = s.fields(below, parent+name+inside+".", order)
+			for _, f := range field.Fields {
+				field.Inside += 1 + f.Inside
+			}
+			field.Folded = parent == "" && field.Inside > 4
 		}
+		list = append(list, field)
 	}
+	return list
 }
 
 // kind is a property's type in words, and the schema of what is inside of it.
@@ -227,6 +233,8 @@ func (s *Server) kind(p *huma.Schema) (words string, below *huma.Schema, inside 
 		return "object", p, ""
 	case p.Format == "date-time":
 		return "time", nil, ""
+	case len(p.Enum) == 1:
+		return fmt.Sprint("always ", p.Enum[0]), nil, ""
 	case len(p.Enum) > 0:
 		return rule(p), nil, ""
 	}
@@ -295,7 +303,24 @@ var code = regexp.MustCompile("`([^`]+)`")
 
 // inline is a text with `code` as HTML has it.
 func inline(text string) template.HTML {
-	return template.HTML(code.ReplaceAllString(template.HTMLEscapeString(text), "<code>$1</code>")) //nolint:gosec // Escaped first.
+	return template.HTML(code.ReplaceAllString(template.HTMLEscapeString(text), "<code>$1</code>")) // Escaped first.
+}
+
+// innermost is a list or an object that has none inside of it, with what stands
+// before it on its line.
+var innermost = regexp.MustCompile(`(?m)^( *(?:"[^"]*": )?[\[{])\s+([^\[\]{}]*?)\s+([\]}])`)
+
+// compact puts lists and objects on one line where they fit the page's column.
+func compact(text string) string {
+	const column = 54
+	return innermost.ReplaceAllStringFunc(text, func(part string) string {
+		m := innermost.FindStringSubmatch(part)
+		line := m[1] + strings.Join(strings.Fields(m[2]), " ") + m[3]
+		if len(line) > column {
+			return part
+		}
+		return line
+	})
 }
 
 var tokens = regexp.MustCompile(`("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*)|\b(true|false|null)\b`)
@@ -323,5 +348,5 @@ func colour(text string) template.HTML {
 		}
 	}
 	b.WriteString(template.HTMLEscapeString(text[end:]))
-	return template.HTML(b.String()) //nolint:gosec // Every part was escaped.
+	return template.HTML(b.String()) // Every part was escaped.
 }

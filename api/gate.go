@@ -64,7 +64,10 @@ func (g *gate) through(next http.Handler) http.Handler {
 func (g *gate) knowsHost(header string) bool {
 	host := header
 	if inside, ok := strings.CutPrefix(host, "["); ok {
-		host, _, _ = strings.Cut(inside, "]")
+		var rest string
+		if host, rest, _ = strings.Cut(inside, "]"); rest != "" && rest[0] != ':' {
+			return false
+		}
 	} else if i := strings.LastIndexByte(host, ':'); i >= 0 {
 		host = host[:i]
 	}

@@ -23,7 +23,7 @@ const (
 type Part struct {
 	Name   string    `json:"name" doc:"The part: a family of metrics, or a part of the agent." example:"filesystem"`
 	Status Status    `json:"status" enum:"ok,degraded,failed" doc:"How the part fares." example:"degraded"`
-	Reason string    `json:"reason,omitempty" doc:"What is wrong; absent where the part is ok." example:"did not answer within 500ms"`
+	Reason string    `json:"reason,omitempty" doc:"What is wrong, or why there is nothing to measure; absent where all is well." example:"did not answer within 500ms"`
 	Since  time.Time `json:"since,omitzero" doc:"Since when it has been so; absent where it has been so from the start." example:"2026-02-02T10:29:41Z"`
 }
 

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -21,6 +21,7 @@ const introduction = "What a machine is doing, each second: processors, memory, 
 	"Times are RFC 3339 in UTC. Sizes are in bytes, rates per second, shares in percent. " +
 	"A number that is not known is `null`, never 0: a rate before there are two readings, or a part that the machine does not have. " +
 	"Fields are added in time, and none is taken away or changes its meaning.\n\n" +
+	"Requests from the machine itself (loopback) have the role viewer; those through the Unix socket in the agent's data directory have the role admin.\n\n" +
 	"Errors are problems as in RFC 9457, `application/problem+json`: `detail` says what is wrong, `errors` says where, and what is allowed."
 
 // newDocument is the OpenAPI document before the operations.
@@ -39,7 +40,7 @@ func newDocument() *huma.OpenAPI {
 func OpenAPI() ([]byte, error) {
 	s, err := New(Options{
 		Config: Defaults().HTTP, Machine: exampleMachine{}, Health: func() []Part { return nil },
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err
@@ -66,40 +67,36 @@ func (s *Server) documentYAML() ([]byte, error) {
 }
 
 // addPages adds what is no operation: the document, the page that explains it,
-// the Prometheus page, and the way from / to the documentation.
-func (s *Server) addPages() error {
-	asJSON, err := s.documentJSON()
-	if err != nil {
-		return err
-	}
-	asYAML, err := s.documentYAML()
-	if err != nil {
-		return err
-	}
-	page, err := s.renderDocs()
-	if err != nil {
-		return err
-	}
+// the Prometheus page, and the way from / to the documentation. The texts are
+// made when somebody first asks: most agents are never asked, and making them
+// would cost each of them megabytes at its start.
+func (s *Server) addPages() {
 	open := Access{Role: Public, Cost: Cheap}
-	s.routes.page(http.MethodGet, "/openapi.json", open, ready("application/json", asJSON, nil))
-	s.routes.page(http.MethodGet, "/openapi.yaml", open, ready("application/yaml", asYAML, nil))
-	s.routes.page(http.MethodGet, "/docs", open, ready("text/html; charset=utf-8", page, map[string]string{"Content-Security-Policy": docsPolicy}))
+	s.routes.page(http.MethodGet, "/openapi.json", open, s.made("application/json", s.documentJSON, nil))
+	s.routes.page(http.MethodGet, "/openapi.yaml", open, s.made("application/yaml", s.documentYAML, nil))
+	s.routes.page(http.MethodGet, "/docs", open, s.made("text/html; charset=utf-8", s.renderDocs, map[string]string{"Content-Security-Policy": docsPolicy}))
 	// The page asks for the style sheet by its hash, so a browser may keep it.
-	s.routes.page(http.MethodGet, docsStylePath, open, ready("text/css; charset=utf-8", docsStyle, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}))
+	style := func() ([]byte, error) { return docsStyle, nil }
+	s.routes.page(http.MethodGet, docsStylePath, open, s.made("text/css; charset=utf-8", style, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}))
 	s.routes.page(http.MethodGet, "/{$}", open, redirectTo("/docs"))
 	if s.options.MetricsPage != nil {
 		s.routes.page(http.MethodGet, "/metrics", Access{Role: Viewer, Cost: Query}, s.options.MetricsPage.ServeHTTP)
 	}
-	return nil
 }
 
-// ready answers with bytes that never change.
-func ready(media string, body []byte, headers map[string]string) http.HandlerFunc {
-	length := strconv.Itoa(len(body))
-	return func(w http.ResponseWriter, r *http.Request) {
+// made answers with bytes that are made once, when first asked for.
+func (s *Server) made(media string, build func() ([]byte, error), headers map[string]string) http.HandlerFunc {
+	once := sync.OnceValues(build)
+	return func(w http.ResponseWriter, _ *http.Request) {
+		body, err := once()
+		if err != nil {
+			s.log.Error("a page could not be made", "media", media, "err", err)
+			writeProblem(w, http.StatusInternalServerError, "The agent could not answer; its log says why.")
+			return
+		}
 		h := w.Header()
 		h.Set("Content-Type", media)
-		h.Set("Content-Length", length)
+		h.Set("Content-Length", strconv.Itoa(len(body)))
 		for name, value := range headers {
 			h.Set(name, value)
 		}

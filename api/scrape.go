@@ -50,7 +50,7 @@ func isLoopback(address string) bool {
 
 // Listen takes the address. After it, Run or Close must be called.
 func (s *Scrape) Listen() error {
-	listener, err := net.Listen("tcp", s.address)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.address)
 	if err != nil {
 		return listenError("prometheus.listen", s.address, err)
 	}
@@ -81,8 +81,7 @@ func (s *Scrape) Run(ctx context.Context) error {
 	if err != nil {
 		err = s.http.Close()
 	}
-	<-served
-	return unlessClosed(err)
+	return errors.Join(unlessClosed(err), unlessClosed(<-served))
 }
 
 // Close gives the address back where Run was never called.

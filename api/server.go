@@ -14,12 +14,15 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -105,22 +108,28 @@ func New(o Options) (*Server, error) {
 	document := newDocument()
 	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "/docs lists what there is."}
 	s.api = huma.NewAPI(huma.Config{
-		OpenAPI:       document,
-		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat},
+		OpenAPI: document,
+		// "json" is what Huma looks for after the + of problem+json.
+		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat},
 		DefaultFormat: "application/json",
 	}, s.routes)
 	s.registerCurrent()
 	s.registerProcesses()
 	s.registerStream()
 	s.registerHealth()
-	if err := s.addPages(); err != nil {
-		return nil, fmt.Errorf("make the API server: %w", err)
-	}
+	s.addPages()
 	s.routes.mux.HandleFunc("/", s.routes.lost)
 
 	s.tcp = newHTTP(shield(s.log, newGate(o.Config).through(s.routes)), s.log)
 	s.unix = newHTTP(shield(s.log, s.routes), s.log) // No web page reaches a Unix socket: no Host or Origin to check.
 	return s, nil
+}
+
+// jsonFormat is JSON as encoding/json writes it, with <, > and & escaped: names
+// in it are hostile, and a careless page may put them into its HTML.
+var jsonFormat = huma.Format{
+	Marshal:   func(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) },
+	Unmarshal: json.Unmarshal,
 }
 
 // newHTTP is a net/http server with our limits.
@@ -131,11 +140,29 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      answerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(serverLog{log.Handler()}, slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return withCaller(ctx, roleOfConn(c))
 		},
 	}
+}
+
+// serverLog takes what net/http says. Callers can make it say most of it, line
+// after line; that connections cannot be taken is the agent's own trouble.
+type serverLog struct{ slog.Handler }
+
+// Enabled implements slog.Handler; the level is known only from the message.
+func (serverLog) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (l serverLog) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "http: Accept error") {
+		r.Level = slog.LevelWarn
+	}
+	if !l.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return l.Handler.Handle(ctx, r)
 }
 
 // Handler is what answers on the TCP address, for tests and benchmarks without one.
@@ -151,7 +178,7 @@ func (s *Server) Listen() error {
 	if s.listener != nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp", s.options.Config.Listen)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.options.Config.Listen)
 	if err != nil {
 		return listenError("http.listen", s.options.Config.Listen, err)
 	}
@@ -256,10 +283,10 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	listener := s.listener
 	s.mu.Unlock()
-	err := errors.Join(s.tcp.Close(), s.unix.Close())
+	err := errors.Join(unlessClosed(s.tcp.Close()), unlessClosed(s.unix.Close()))
 	if listener != nil {
-		err = errors.Join(err, listener.Close())
+		err = errors.Join(err, unlessClosed(listener.Close()))
 	}
 	s.removeSocket()
-	return unlessClosed(err)
+	return err
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,7 +34,7 @@ func listenUnix(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the Unix socket %s: %w", path, err)
 	}
-	defer os.RemoveAll(private)
+	defer func() { _ = os.RemoveAll(private) }()
 	return listenAt(filepath.Join(private, "s"), path)
 }
 
@@ -68,7 +69,7 @@ func removeStale(path string) error {
 	if info.Mode()&fs.ModeSocket == 0 && runtime.GOOS != "windows" {
 		return errors.New("a file that is no socket is in its place; remove it or choose another --data-dir")
 	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", path); err == nil {
 		_ = c.Close()
 		return errors.New("another agent answers there; stop it or choose another --data-dir")
 	}

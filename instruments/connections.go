@@ -121,7 +121,7 @@ func (c *connections) read(ctx context.Context, h *Host, now time.Time) Connecti
 	return r
 }
 
-func (c *Connections) report(o *Observer) {
+func (c *Connections) reportConnections(o *Observer) {
 	for _, one := range c.TCP {
 		o.Uint(networkConnections, one.Count, "tcp", one.State)
 	}

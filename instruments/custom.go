@@ -162,6 +162,19 @@ func (c *Custom) Report(o *Observer) {
 	}
 }
 
+var _ Partial = (*Custom)(nil)
+
+// Missing implements Partial: one entry a source, with its first mistake.
+func (c *Custom) Missing() []Missing {
+	var missing []Missing
+	for _, e := range c.Errors {
+		if !slices.ContainsFunc(missing, func(m Missing) bool { return m.Subject == e.Source }) {
+			missing = append(missing, Missing{Subject: e.Source, Reason: e.Err.Error()})
+		}
+	}
+	return missing
+}
+
 // mergeSources puts the families of all sources together, one a name. Where two
 // sources claim one series or one name with two meanings, the first has it.
 func mergeSources(sources []customSource) *Custom {
@@ -215,13 +228,14 @@ func mergeSources(sources []customSource) *Custom {
 	return merged
 }
 
-// pageNames lists the names that a family takes on a scrape page once it went
-// through OpenTelemetry, where runs of underscores are one and counters end in _total.
+// pageNames lists the names that a family takes: its own, and those on a scrape
+// page once it went through OpenTelemetry, where runs of underscores are one and
+// counters end in _total.
 func pageNames(f *dto.MetricFamily) []string {
 	name := strings.Join(strings.FieldsFunc(f.GetName(), func(r rune) bool { return r == '_' }), "_")
 	switch f.GetType() {
 	case dto.MetricType_COUNTER:
-		return []string{strings.TrimSuffix(name, "_total") + "_total"}
+		return []string{strings.TrimSuffix(name, "_total") + "_total", name}
 	case dto.MetricType_SUMMARY:
 		return []string{name, name + "_sum", name + "_sum_total", name + "_count", name + "_count_total"}
 	case dto.MetricType_HISTOGRAM:

@@ -2,14 +2,13 @@ package instruments
 
 import (
 	"context"
-	"math"
 	"strings"
 )
 
 // Disk is a reading of the block devices.
 type Disk struct {
 	// Devices are whole disks and what is built of them (device mapper, RAID);
-	// partitions, memory and image devices are left out.
+	// partitions, images and devices in memory only where a pattern includes them.
 	Devices []DiskDevice
 	// Total is the sum over the physical disks, those that Devices leaves out by
 	// pattern included. What is built of other disks is not in it, because its
@@ -110,21 +109,6 @@ var (
 	}
 )
 
-// diskCounters are a device's counters since boot, times in milliseconds.
-type diskCounters struct {
-	reads, readsMerged, readBytes, readTime     uint64
-	writes, writesMerged, writeBytes, writeTime uint64
-	pending, ioTime, weightedIOTime             uint64
-}
-
-// wentBack tells whether the counters begin anew: the device was replaced by
-// another of its name. The times are left out, because the kernel keeps them in
-// 32 bits and they wrap every 50 days without anything being reset.
-func (c diskCounters) wentBack(before diskCounters) bool {
-	return c.reads < before.reads || c.writes < before.writes ||
-		c.readBytes < before.readBytes || c.writeBytes < before.writeBytes
-}
-
 // diskKind says what a block device is.
 type diskKind uint8
 
@@ -147,6 +131,8 @@ type disk struct {
 	devices map[string]*diskState
 	scans   uint64
 	span    span
+	// shown is the number of devices in the reading before.
+	shown int
 }
 
 // diskState is what is kept of one device between two reads.
@@ -167,6 +153,14 @@ func newDisk(c Config) Family {
 
 func (*disk) Name() string { return "disk" }
 
+// Configure implements Configurable.
+func (d *disk) Configure(c Config) {
+	d.filter = c.Filter("disk")
+	for _, s := range d.devices {
+		s.shown = d.filter.Keep(s.kind != diskSkipped, "device", s.name)
+	}
+}
+
 func (*disk) Metrics() []*Metric {
 	return []*Metric{
 		diskIO, diskOperations, diskMerged, diskOperationTime, diskIOTime, diskWeightedIOTime, diskPending,
@@ -175,7 +169,7 @@ func (*disk) Metrics() []*Metric {
 }
 
 func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
-	r := &Disk{Devices: make([]DiskDevice, 0, len(d.devices)), Detailed: diskDetails}
+	r := &Disk{Devices: make([]DiskDevice, 0, d.shown), Detailed: diskDetails}
 	var physical, virtual diskSum
 	seconds, begun := unknown, false
 	err := d.source.each(ctx, h, func(name []byte, c diskCounters) {
@@ -193,10 +187,10 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		known = known && s.scan == d.scans-1
 		before := s.before
 		s.before, s.scan = c, d.scans
-		if s.kind == diskSkipped {
-			if known && c != before && waitsForMedium(s.name) {
-				d.classify(h, s)
-			}
+		if s.kind == diskSkipped && known && c != before && waitsForMedium(s.name) {
+			d.classify(h, s)
+		}
+		if s.kind == diskSkipped && !s.shown {
 			return
 		}
 		one := DiskDevice{Name: s.name, Mapper: s.mapper, Physical: s.kind == diskPhysical}
@@ -220,6 +214,7 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 			delete(d.devices, name)
 		}
 	}
+	d.shown = len(r.Devices)
 	// A machine without a disk of its own may live on a network block device.
 	r.Total = physical.rates()
 	if physical.devices == 0 {
@@ -232,7 +227,7 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 // what it is as long as it is there.
 func (d *disk) classify(h *Host, s *diskState) {
 	s.kind, s.mapper = h.diskKind(s.name)
-	s.shown = s.kind != diskSkipped && d.filter.Keep(true, "device", s.name)
+	s.shown = d.filter.Keep(s.kind != diskSkipped, "device", s.name)
 }
 
 // waitsForMedium tells whether a device that was skipped can come to life under
@@ -248,58 +243,6 @@ func (d *DiskDevice) count(c diskCounters) {
 	if !diskDetails {
 		d.IOTime, d.WeightedIOTime = unknown, unknown
 	}
-}
-
-// compare fills in what happened since before. Nothing is known of a device that
-// is seen for the first time or whose counters went back.
-func (d *DiskDevice) compare(c, before diskCounters, known bool, seconds float64) {
-	if !known || c.wentBack(before) {
-		seconds = unknown
-	}
-	d.ReadBytesPerSecond = perSecond(c.readBytes, before.readBytes, seconds)
-	d.WriteBytesPerSecond = perSecond(c.writeBytes, before.writeBytes, seconds)
-	d.ReadsPerSecond = perSecond(c.reads, before.reads, seconds)
-	d.WritesPerSecond = perSecond(c.writes, before.writes, seconds)
-	d.Busy, d.Queue, d.ReadLatency, d.WriteLatency = unknown, unknown, unknown, unknown
-	if math.IsNaN(seconds) {
-		return
-	}
-	d.ReadLatency = ratio(perSecond(c.readTime, before.readTime, 1000), float64(c.reads-before.reads))
-	d.WriteLatency = ratio(perSecond(c.writeTime, before.writeTime, 1000), float64(c.writes-before.writes))
-	if diskDetails {
-		// The kernel adds to the busy time in steps, so a tick can hold more of it
-		// than it lasted.
-		d.Busy = min(perSecond(c.ioTime, before.ioTime, 1000)/seconds, 1)
-		d.Queue = perSecond(c.weightedIOTime, before.weightedIOTime, 1000) / seconds
-	}
-}
-
-// diskSum adds up the rates of devices.
-type diskSum struct {
-	sum            DiskRates
-	devices, known int
-}
-
-// add takes one device into the sum. One that just appeared has no rate and is
-// left out; one that was reset makes the sum unknown: a sum without it would
-// show a dip that never was.
-func (s *diskSum) add(r DiskRates, known bool) {
-	s.devices++
-	if !known {
-		return
-	}
-	s.known++
-	s.sum.ReadBytesPerSecond += r.ReadBytesPerSecond
-	s.sum.WriteBytesPerSecond += r.WriteBytesPerSecond
-	s.sum.ReadsPerSecond += r.ReadsPerSecond
-	s.sum.WritesPerSecond += r.WritesPerSecond
-}
-
-func (s *diskSum) rates() DiskRates {
-	if s.known == 0 {
-		return DiskRates{unknown, unknown, unknown, unknown}
-	}
-	return s.sum
 }
 
 // isNumbered tells whether name is the prefix and a number: loop0, but not looper.

@@ -34,8 +34,7 @@ func parseExposition(text []byte) ([]*dto.MetricFamily, []error) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	parsed, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
-		var at expfmt.ParseError
-		if errors.As(err, &at) {
+		if at, ok := errors.AsType[expfmt.ParseError](err); ok {
 			err = fmt.Errorf("line %d: %s", at.Line, at.Msg)
 		}
 		return nil, []error{err}

@@ -37,6 +37,21 @@ type Reading interface {
 	Report(*Observer)
 }
 
+// Partial is a reading that lacks something that was asked for: a mount that
+// does not answer, a command that failed. The rest of the reading stands.
+type Partial interface {
+	// Missing lists what is missing and why; empty where the reading is whole.
+	Missing() []Missing
+}
+
+// Missing is one thing that a reading lacks.
+type Missing struct {
+	// Subject is the mount point, the file, the command.
+	Subject string
+	// Reason is one sentence for the log and for /health.
+	Reason string
+}
+
 // Configurable is a family whose own settings (patterns, top N, commands) can
 // change while it runs. Configure is called between two reads.
 type Configurable interface{ Configure(Config) }

@@ -2,7 +2,8 @@ package instruments
 
 import (
 	"context"
-	"time"
+	"errors"
+	"io/fs"
 )
 
 // Filesystem is a reading of the mounted file systems.
@@ -10,7 +11,7 @@ type Filesystem struct {
 	// Mounts are the file systems that keep files on storage, each once however
 	// often it is mounted.
 	Mounts []Mount
-	// Total is their sum, nil where none of them could be measured.
+	// Total is their sum, nil where it is not known.
 	Total *FilesystemTotal
 }
 
@@ -48,6 +49,10 @@ type Mount struct {
 	// Utilization is Used over Used and Free, 0 to 1, as df prints it: the share
 	// of what users can have.
 	Utilization float64
+
+	// failed tells that the numbers are known at other times. What the agent has
+	// no right to ask is never known, and no total waits for it.
+	failed bool
 }
 
 var (
@@ -102,23 +107,6 @@ var (
 	}
 )
 
-// mountEntry is one mount as the system lists it.
-type mountEntry struct {
-	// id is the mount's number, which a later mount at the same place does not share
-	// as long as this one is there; volume is the same for all mounts of one file system.
-	id, volume string
-	// root is the directory of the file system that is mounted, "/" for all of it.
-	root string
-	// point, kind and device are as in Mount, raw.
-	point, kind, device, block string
-	readOnly                   bool
-	// storage tells whether the type keeps files on storage, watched whether a
-	// question can hang, own whether it is the machine's own space.
-	storage, watched, own bool
-	// pool is shared by file systems that take their space from one place.
-	pool string
-}
-
 // mount is a chosen mount and the question that is under way.
 type mount struct {
 	mountEntry
@@ -134,18 +122,6 @@ type mount struct {
 	fresh    bool
 }
 
-// question is one statfs(2) that is asked by a goroutine of its own.
-type question struct {
-	answered chan struct{}
-	// What follows may be read once answered is closed.
-	took   time.Duration
-	answer capacity
-	err    error
-}
-
-// watch is how long a tick waits for all watched file systems together.
-const watch = 200 * time.Millisecond
-
 // filesystem reads the mounted file systems.
 type filesystem struct {
 	filter Filter
@@ -158,6 +134,12 @@ type filesystem struct {
 func newFilesystem(c Config) Family { return &filesystem{filter: c.Filter("filesystem")} }
 
 func (*filesystem) Name() string { return "filesystem" }
+
+// Configure implements Configurable.
+func (f *filesystem) Configure(c Config) {
+	f.filter = c.Filter("filesystem")
+	f.choose(f.source.entries)
+}
 
 func (*filesystem) Metrics() []*Metric {
 	return []*Metric{
@@ -174,13 +156,20 @@ func (f *filesystem) Read(ctx context.Context, h *Host, _ Tick) (Reading, error)
 	if changed {
 		f.choose(entries)
 	}
+	return f.measure(ctx, h), nil
+}
+
+// measure asks every mount for its size.
+func (f *filesystem) measure(ctx context.Context, h *Host) *Filesystem {
 	r := &Filesystem{Mounts: make([]Mount, len(f.mounts))}
 	// The watched ones are asked first, so that they answer while the others are read.
+	watched := false
 	for _, m := range f.mounts {
 		m.fresh = m.watched && m.question == nil
 		if m.fresh {
 			m.ask(h)
 		}
+		watched = watched || m.watched
 	}
 	for i, m := range f.mounts {
 		r.Mounts[i] = m.label
@@ -189,158 +178,24 @@ func (f *filesystem) Read(ctx context.Context, h *Host, _ Tick) (Reading, error)
 			r.Mounts[i].fill(c, err)
 		}
 	}
-	patience, cancel := context.WithTimeout(ctx, watch)
-	defer cancel()
-	for i, m := range f.mounts {
-		if m.watched {
-			m.collect(patience, h, &r.Mounts[i])
+	if watched {
+		patience, cancel := context.WithTimeout(ctx, watch)
+		defer cancel()
+		for i, m := range f.mounts {
+			if m.watched {
+				m.collect(patience, h, &r.Mounts[i])
+			}
 		}
 	}
 	r.Total = f.total(r.Mounts)
-	return r, nil
-}
-
-// choose takes the entries that are to be measured. A mount that was there
-// before keeps its question, so that a hung one is never asked a second time.
-func (f *filesystem) choose(entries []mountEntry) {
-	type place struct{ id, volume, point string }
-	before := make(map[place]*mount, len(f.mounts))
-	for _, m := range f.mounts {
-		before[place{m.id, m.volume, m.point}] = m
-	}
-	pools := map[string]int{}
-	f.mounts, f.pools = nil, nil
-	chosen, bare := chooseMounts(entries, f.filter)
-	for _, e := range chosen {
-		m := &mount{mountEntry: e, share: -1}
-		if old, ok := before[place{e.id, e.volume, e.point}]; ok && old.watched == e.watched {
-			m.question = old.question
-		}
-		mode := "rw"
-		if e.readOnly {
-			mode = "ro"
-		}
-		m.label = Mount{
-			Device: printable(e.device), Block: e.block, Mountpoint: printable(e.point), Type: printable(e.kind), Mode: mode,
-			Watched: e.watched, Utilization: unknown,
-		}
-		m.counted = e.point == "/" || e.storage && e.own && (bare || e.root == "/")
-		if e.pool != "" && m.counted {
-			if _, ok := pools[e.pool]; !ok {
-				pools[e.pool] = len(pools)
-			}
-			m.share = pools[e.pool]
-		}
-		f.mounts = append(f.mounts, m)
-	}
-	f.pools = make([]uint64, len(pools))
-}
-
-// chooseMounts returns each file system once, in the order of the list. Of
-// several mounts of one file system it takes one that shows it whole (bind
-// mounts and subvolumes show a part), of those the shortest path, then the
-// oldest (as discussed in prometheus/node_exporter#600).
-//
-// bare is false where "/" is an overlay: the machine is a container of its own,
-// whose bind mounts are parts of the disk that the overlay stands on.
-func chooseMounts(entries []mountEntry, filter Filter) (chosen []mountEntry, bare bool) {
-	// A mount hides what was mounted at its place before.
-	newest := make(map[string]int, len(entries))
-	for i, e := range entries {
-		newest[e.point] = i
-	}
-	bare = true
-	if i, ok := newest["/"]; ok {
-		bare = entries[i].kind != "overlay"
-	}
-	best := make(map[string]int, len(entries))
-	for i, e := range entries {
-		if newest[e.point] != i {
-			continue
-		}
-		// Patterns that include stand in place of the built-in choice, so they
-		// choose among all mounts; those that exclude only take away of what was
-		// chosen, lest another mount of the same file system comes up instead.
-		keep := e.storage && (bare || !isPlacedByRuntime(e.point))
-		if len(filter.Include) > 0 {
-			keep = filter.Keep(keep, "device", e.device, "mountpoint", e.point, "type", e.kind)
-		}
-		if !keep {
-			continue
-		}
-		if other, ok := best[e.volume]; !ok || e.betterThan(entries[other]) {
-			best[e.volume] = i
-		}
-	}
-	for i, e := range entries {
-		if at, ok := best[e.volume]; ok && at == i && filter.Keep(true, "device", e.device, "mountpoint", e.point, "type", e.kind) {
-			chosen = append(chosen, e)
-		}
-	}
-	return chosen, bare
-}
-
-func (e mountEntry) betterThan(o mountEntry) bool {
-	if (e.root == "/") != (o.root == "/") {
-		return e.root == "/"
-	}
-	return len(e.point) < len(o.point)
-}
-
-// isPlacedByRuntime tells whether a mount point is a file that container
-// runtimes bind into every container from the disk of the machine below.
-func isPlacedByRuntime(point string) bool {
-	switch point {
-	case "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/termination-log":
-		return true
-	}
-	return false
-}
-
-// ask begins a question in a goroutine of its own: statfs(2) cannot be called off.
-func (m *mount) ask(h *Host) {
-	q := &question{answered: make(chan struct{})}
-	m.question = q
-	path, now := h.mountPath(m.point), h.Now
-	asked := now()
-	go func() {
-		q.answer, q.err = h.statfs(path)
-		q.took = now().Sub(asked)
-		close(q.answered)
-	}()
-}
-
-// collect takes the answer to the question. It waits for one that was asked in
-// this tick; an older one had its time and is looked at only. As long as there
-// is no answer nobody asks again, so a dead server costs one goroutine.
-func (m *mount) collect(patience context.Context, h *Host, to *Mount) {
-	q := m.question
-	if m.fresh {
-		select {
-		case <-q.answered:
-		case <-patience.Done():
-		}
-	}
-	select {
-	case <-q.answered:
-		to.fill(q.answer, q.err)
-		m.question = nil
-		if q.took >= watch {
-			// A server far away is always too late for the watch. It is asked a
-			// tick ahead, so that it has numbers (of the tick before) and is not
-			// called stuck.
-			m.ask(h)
-		}
-	default:
-		to.Stuck, to.Reason = true, "does not answer"
-	}
+	return r
 }
 
 // fill takes in what statfs(2) tells.
 func (m *Mount) fill(c capacity, err error) {
 	switch {
 	case err != nil:
-		m.Reason = err.Error()
+		m.Reason, m.failed = err.Error(), !errors.Is(err, fs.ErrPermission)
 		return
 	case c.Size == 0:
 		m.Reason = "tells no size"
@@ -357,7 +212,8 @@ func (m *Mount) fill(c capacity, err error) {
 // for root is not there for anybody else (giampaolo/psutil#829).
 func share(used, free uint64) float64 { return ratio(float64(used), float64(used)+float64(free)) }
 
-// total sums up what is counted and was measured, nil where that is nothing.
+// total sums up what is counted, nil where that is nothing and where one of them
+// failed in this tick: a sum without it would show a dip that was none.
 // What file systems of one pool have free is the same space and is counted once.
 func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
 	clear(f.pools)
@@ -366,6 +222,8 @@ func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
 	for i, m := range f.mounts {
 		one := &mounts[i]
 		switch {
+		case m.counted && (one.failed || one.Stuck):
+			return nil
 		case !m.counted || !one.Measured:
 			continue
 		case m.share >= 0:
@@ -387,6 +245,17 @@ func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
 	}
 	t.Utilization = share(t.Used, t.Free)
 	return &t
+}
+
+// Missing implements Partial: the mounts that were not measured.
+func (f *Filesystem) Missing() []Missing {
+	var missing []Missing
+	for i := range f.Mounts {
+		if m := &f.Mounts[i]; !m.Measured {
+			missing = append(missing, Missing{Subject: m.Mountpoint, Reason: m.Reason})
+		}
+	}
+	return missing
 }
 
 // Report implements Reading.

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // mountSource is /proc/1/mountinfo. gopsutil leaves out of it what tells two
@@ -13,16 +16,26 @@ import (
 type mountSource struct {
 	first, own *file
 	text       []byte
+	at         time.Time
 	entries    []mountEntry
 }
 
+// mountsEvery is how often the text is read although nothing was mounted: a file
+// system that turns read-only after an error tells nobody. (statfs(2) knows, but
+// of the agent's own mounts, which a container or a service manager makes
+// read-only for it alone.)
+const mountsEvery = 5 * time.Second
+
 // list returns all mounts, and whether they differ from those of the call before.
-// The text is read at every tick although the kernel tells when something is
-// mounted: a file system that turns read-only after an error tells nobody.
 func (s *mountSource) list(_ context.Context, h *Host) (entries []mountEntry, changed bool, err error) {
 	if s.first == nil {
 		s.first, s.own = h.open("proc/1/mountinfo"), h.open("proc/self/mountinfo")
 	}
+	now := h.Now()
+	if s.entries != nil && now.Sub(s.at) < mountsEvery && s.quiet() {
+		return s.entries, false, nil
+	}
+	s.at = now
 	within := ""
 	text, err := s.first.read()
 	if err != nil {
@@ -44,6 +57,19 @@ func (s *mountSource) list(_ context.Context, h *Host) (entries []mountEntry, ch
 	s.text = append(s.text[:0], text...)
 	s.entries = h.describeMounts(below(parsed, within))
 	return s.entries, true, nil
+}
+
+// quiet tells that nothing was mounted or unmounted since the question before.
+// The kernel answers that much faster than it prints the text of many mounts.
+// Of a plain file, as a recorded machine has it, poll(2) knows nothing: it can
+// always be written to, and so is never called quiet.
+func (s *mountSource) quiet() bool {
+	if s.first.fd < 0 {
+		return false
+	}
+	fds := [1]unix.PollFd{{Fd: int32(s.first.fd), Events: unix.POLLPRI | unix.POLLOUT}}
+	_, err := unix.Poll(fds[:], 0)
+	return err == nil && fds[0].Revents == 0
 }
 
 // below keeps the mounts below root and names them as seen from there.

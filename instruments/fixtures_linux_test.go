@@ -143,7 +143,7 @@ func (f *fixture) only(names []string) {
 func (f *fixture) lay(step string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, name := range strings.Fields(f.textOf(filepath.Join(step, "removed"))) {
+	for name := range strings.FieldsSeq(f.textOf(filepath.Join(step, "removed"))) {
 		if err := os.RemoveAll(filepath.Join(f.tree, name)); err != nil {
 			f.t.Fatal(err)
 		}

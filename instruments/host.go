@@ -86,7 +86,7 @@ func (h *Host) list(name string) []string {
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	names, _ := f.Readdirnames(-1)
 	return names
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +14,7 @@ import (
 type file struct {
 	host *Host
 	name string
-	path string
+	root string // Where it was opened.
 	fd   int
 	buf  []byte
 }
@@ -26,16 +25,16 @@ func (h *Host) open(name string) *file { return &file{host: h, name: name, fd: -
 // read returns the whole content. The bytes are valid until the next read. A
 // file that vanished (a device unplugged) is opened again at the next read.
 func (f *file) read() ([]byte, error) {
-	path := filepath.Join(f.host.root, f.name)
-	if f.fd >= 0 && path != f.path {
+	if f.fd >= 0 && f.root != f.host.root {
 		f.close()
 	}
 	if f.fd < 0 {
+		path := f.host.path(f.name)
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, &os.PathError{Op: "open", Path: path, Err: err}
 		}
-		f.fd, f.path = fd, path
+		f.fd, f.root = fd, f.host.root
 	}
 	if f.buf == nil {
 		f.buf = make([]byte, 4096)
@@ -48,7 +47,7 @@ func (f *file) read() ([]byte, error) {
 			continue
 		case err != nil:
 			f.close()
-			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+			return nil, &os.PathError{Op: "read", Path: f.host.path(f.name), Err: err}
 		case got == 0:
 			return f.buf[:n], nil
 		}

@@ -95,24 +95,6 @@ var (
 	}
 )
 
-// interfaceCounters are an interface's counters since it came up.
-type interfaceCounters struct {
-	receive, transmit trafficCounters
-}
-
-// trafficCounters are the counters of one direction.
-type trafficCounters struct{ bytes, packets, errors, dropped uint64 }
-
-func (c trafficCounters) wentBack(before trafficCounters) bool {
-	return c.bytes < before.bytes || c.packets < before.packets || c.errors < before.errors || c.dropped < before.dropped
-}
-
-// wentBack tells whether the counters begin anew: the driver was loaded again,
-// or another interface took the name.
-func (c interfaceCounters) wentBack(before interfaceCounters) bool {
-	return c.receive.wentBack(before.receive) || c.transmit.wentBack(before.transmit)
-}
-
 // interfaceKind says how an interface is connected to the world.
 type interfaceKind uint8
 
@@ -154,25 +136,24 @@ type interfaceState struct {
 	scan uint64
 }
 
-const (
-	// linkEvery is how often an interface's speed and place are looked up again:
-	// a cable can be plugged into a faster switch, and a driver's answer costs
-	// more than a counter.
-	linkEvery = time.Minute
-	// headroom is how far above the link's speed a tick may lie, because counters
-	// are not read at whole seconds.
-	headroom = 1.2
-	// burst is how many ticks in a row can be implausible. Hardware that hands
-	// over in one piece what it counted alone does so within a tick; what stays
-	// above the link's speed is a speed that is told wrong.
-	burst = 3
-)
+// linkEvery is how often an interface's speed and place are looked up again: a
+// cable can be plugged into a faster switch, and a driver's answer costs more
+// than a counter.
+const linkEvery = time.Minute
 
 func newNetwork(c Config) Family {
 	return &network{filter: c.Filter("network"), interfaces: map[string]*interfaceState{}}
 }
 
 func (*network) Name() string { return "network" }
+
+// Configure implements Configurable.
+func (n *network) Configure(c Config) {
+	n.filter = c.Filter("network")
+	for _, s := range n.interfaces {
+		s.shown = n.filter.Keep(true, "device", s.label)
+	}
+}
 
 func (*network) Metrics() []*Metric {
 	return []*Metric{
@@ -239,44 +220,6 @@ func (s *interfaceState) look(h *Host, now time.Time) {
 	s.kind, s.speed, s.looked = h.interfaceKind(s.name), h.linkSpeed(s.name), now
 }
 
-// rates compares the counters with those before. Nothing is known of an
-// interface that is seen for the first time or whose counters went back.
-func (s *interfaceState) rates(h *Host, c interfaceCounters, known bool, seconds float64, now time.Time) NetworkRates {
-	if !known || c.wentBack(s.before) {
-		seconds = unknown
-	}
-	in, out, inBefore, outBefore := &c.receive, &c.transmit, &s.before.receive, &s.before.transmit
-	r := NetworkRates{
-		BytesReceivedPerSecond: perSecond(in.bytes, inBefore.bytes, seconds), BytesSentPerSecond: perSecond(out.bytes, outBefore.bytes, seconds),
-		PacketsReceivedPerSecond: perSecond(in.packets, inBefore.packets, seconds), PacketsSentPerSecond: perSecond(out.packets, outBefore.packets, seconds),
-		ErrorsReceivedPerSecond: perSecond(in.errors, inBefore.errors, seconds), ErrorsSentPerSecond: perSecond(out.errors, outBefore.errors, seconds),
-		DroppedReceivedPerSecond: perSecond(in.dropped, inBefore.dropped, seconds), DroppedSentPerSecond: perSecond(out.dropped, outBefore.dropped, seconds),
-	}
-	if !s.plausible(h, max(r.BytesReceivedPerSecond, r.BytesSentPerSecond), now) {
-		return unknownRates
-	}
-	return r
-}
-
-// plausible tells whether the link can carry so many bytes a second. Only
-// hardware is asked: the speed of tunnels and virtual pairs is made up.
-func (s *interfaceState) plausible(h *Host, bytes float64, now time.Time) bool {
-	above := func() bool { return s.kind == interfacePhysical && bytes*8 > s.speed*headroom }
-	if !above() {
-		s.inRow = 0
-		return true
-	}
-	if s.inRow >= burst {
-		return true
-	}
-	if s.look(h, now); !above() {
-		return true
-	}
-	s.inRow++
-	s.implausible++
-	return false
-}
-
 // count fills in the counters.
 func (i *Interface) count(c interfaceCounters) {
 	i.Physical = i.kind == interfacePhysical
@@ -284,40 +227,6 @@ func (i *Interface) count(c interfaceCounters) {
 	i.PacketsReceived, i.PacketsSent = c.receive.packets, c.transmit.packets
 	i.ErrorsReceived, i.ErrorsSent = c.receive.errors, c.transmit.errors
 	i.DroppedReceived, i.DroppedSent = c.receive.dropped, c.transmit.dropped
-}
-
-var unknownRates = NetworkRates{unknown, unknown, unknown, unknown, unknown, unknown, unknown, unknown}
-
-// networkSum adds up the rates of interfaces.
-type networkSum struct {
-	sum               NetworkRates
-	interfaces, known int
-}
-
-// add takes one interface into the sum. One that just appeared has no rate and
-// is left out; one that was reset makes the sum unknown: a sum without it would
-// show a dip that never was.
-func (s *networkSum) add(r NetworkRates, known bool) {
-	s.interfaces++
-	if !known {
-		return
-	}
-	s.known++
-	s.sum.BytesReceivedPerSecond += r.BytesReceivedPerSecond
-	s.sum.BytesSentPerSecond += r.BytesSentPerSecond
-	s.sum.PacketsReceivedPerSecond += r.PacketsReceivedPerSecond
-	s.sum.PacketsSentPerSecond += r.PacketsSentPerSecond
-	s.sum.ErrorsReceivedPerSecond += r.ErrorsReceivedPerSecond
-	s.sum.ErrorsSentPerSecond += r.ErrorsSentPerSecond
-	s.sum.DroppedReceivedPerSecond += r.DroppedReceivedPerSecond
-	s.sum.DroppedSentPerSecond += r.DroppedSentPerSecond
-}
-
-func (s *networkSum) rates() NetworkRates {
-	if s.known == 0 {
-		return unknownRates
-	}
-	return s.sum
 }
 
 // printable is a name as it can be shown: bytes that are no text are written as
@@ -348,7 +257,7 @@ func (n *Network) Report(o *Observer) {
 		}
 	}
 	n.Total.report(o, "")
-	n.Connections.report(o)
+	n.reportConnections(o)
 }
 
 func (r *NetworkRates) report(o *Observer, device string) {

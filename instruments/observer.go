@@ -3,6 +3,7 @@ package instruments
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type Instruments struct {
 	series      map[seriesKey][]observation
 	all         []metric.Observable
 	overflow    atomic.Uint64
+	counted     time.Time // The reading whose overflow was counted last.
 	observer    Observer
 }
 
@@ -94,7 +96,8 @@ func (in *Instruments) Report(o metric.Observer, r Reading, at time.Time) {
 	*ob = Observer{in: in, sdk: o}
 	ob.Float(readingTime, float64(at.UnixMilli())/1000, in.family)
 	r.Report(ob)
-	if ob.left > 0 {
+	if ob.left > 0 && !at.Equal(in.counted) { // Once a reading, however many readers there are.
+		in.counted = at
 		in.overflow.Add(uint64(ob.left))
 	}
 	// Sets of series that are gone are forgotten all at once: cheaper than
@@ -127,7 +130,8 @@ func (o *Observer) Float(m *Metric, value float64, values ...string) {
 		return
 	}
 	if o.visit != nil {
-		o.visit(m, value, values)
+		// A clone, so that values need not live on the heap for the SDK's sake.
+		o.visit(m, value, slices.Clone(values))
 		return
 	}
 	for _, s := range o.find(m, values) {
@@ -138,7 +142,7 @@ func (o *Observer) Float(m *Metric, value float64, values ...string) {
 // Int reports a whole number, as Float does.
 func (o *Observer) Int(m *Metric, value int64, values ...string) {
 	if o.visit != nil {
-		o.visit(m, float64(value), values)
+		o.visit(m, float64(value), slices.Clone(values))
 		return
 	}
 	for _, s := range o.find(m, values) {

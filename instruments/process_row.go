@@ -32,9 +32,11 @@ type Process struct {
 	// CPU is the share of all processors of the machine in the last tick, 0 to 1;
 	// unknown at first sight, except where the process is younger than the tick.
 	CPU float64
-	// CPUSeconds is the user and system time since the process started.
+	// CPUSeconds is the user and system time since the process started; unknown
+	// where the system does not tell it.
 	CPUSeconds float64
-	// MemoryRSS and Virtual are resident and virtual memory in bytes.
+	// MemoryRSS and Virtual are resident and virtual memory in bytes, 0 where the
+	// system does not tell.
 	MemoryRSS, Virtual uint64
 	// Memory is MemoryRSS as a share of the machine's memory, 0 to 1.
 	Memory  float64

@@ -30,7 +30,8 @@ type processTable struct {
 	entries []*processEntry
 	hidden  int
 
-	system processSystem
+	accounts processAccounts
+	system   processSystem
 }
 
 // processEntry is one process. It lives as long as the process: a PID that is
@@ -48,10 +49,14 @@ type processEntry struct {
 	user, system uint64 // in cpuTicks
 	threads      int
 	rss, virtual uint64
+	// noTimes is true where the system does not tell this agent user and system
+	// (processes of other users on macOS and Windows).
+	noTimes bool
 
 	// renamed is set by a scan when comm changed: the process runs another
-	// program now. The family process clears it.
-	renamed bool
+	// program now. moved is set when any number changed: it has run. The family
+	// process clears both.
+	renamed, moved bool
 
 	// What follows belongs to the family process.
 	name, program string

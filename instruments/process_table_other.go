@@ -66,10 +66,12 @@ func (t *processTable) scan(ctx context.Context, _ Tick) error {
 // refresh asks for a process' numbers; what the system does not tell stays as it was.
 func (t *processTable) refresh(ctx context.Context, e *processEntry) {
 	g := e.file.process
+	e.moved = true
 	if name, err := g.NameWithContext(ctx); err == nil && name != e.comm {
 		e.comm, e.renamed = name, true
 	}
-	if times, err := g.TimesWithContext(ctx); err == nil {
+	times, err := g.TimesWithContext(ctx)
+	if e.noTimes = err != nil; !e.noTimes {
 		e.user, e.system = uint64(times.User*cpuTicks), uint64(times.System*cpuTicks)
 	}
 	if memory, err := g.MemoryInfoWithContext(ctx); err == nil {
@@ -126,7 +128,7 @@ func (t *processTable) arguments(e *processEntry) string {
 }
 
 // readIO asks how much a process has read and written.
-func (t *processTable) readIO(e *processEntry) (read, write uint64, err error) {
+func (t *processTable) readIO(e *processEntry, _ bool) (read, write uint64, err error) {
 	io, err := e.file.process.IOCounters()
 	if err != nil {
 		return 0, 0, err

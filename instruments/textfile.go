@@ -112,6 +112,6 @@ func (h *Host) readTextFile(path string, info fs.FileInfo) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return io.ReadAll(io.LimitReader(f, maxCustomBytes+1))
 }

@@ -61,12 +61,18 @@ const stopLimit = 5 * time.Second
 func New(o Options) (_ *App, err error) {
 	a := &App{config: o.Config, failed: make(chan error, 3)}
 	defer func() {
-		if err != nil {
-			a.close()
+		if err == nil {
+			return
 		}
+		if a.pipeline != nil {
+			ended, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = a.pipeline.Shutdown(ended) // It has read nothing yet.
+		}
+		_ = a.close()
 	}()
 	if err := a.openLog(o); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("log.file: %w", err)
 	}
 	unlock, err := lockDirectory(o.Config.DataDir)
 	if err != nil {
@@ -108,9 +114,8 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	a.server, err = api.New(api.Options{
 		Config: o.Config.API.HTTP, Machine: a.pipeline, Health: a.health,
 		Hostname: name, Version: o.Version, Interval: o.Config.Pipeline.Sampling.Interval,
-		CommandLines: o.Config.Instruments.Processes.CommandLine,
-		Socket:       filepath.Join(o.Config.DataDir, SocketName),
-		MetricsPage:  a.pipeline.Page, Logger: a.log,
+		Socket:      filepath.Join(o.Config.DataDir, SocketName),
+		MetricsPage: a.pipeline.Page, Logger: a.log,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -23,7 +24,7 @@ func (a *App) openLog(o Options) error {
 		// lumberjack would hide a directory that cannot be written until the first line.
 		f, err := os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
 		if err != nil {
-			return err
+			return fmt.Errorf("log.file: %w", err)
 		}
 		_ = f.Close()
 		rotated := &lumberjack.Logger{Filename: c.File, MaxSize: 10, MaxBackups: 5, Compress: true}

@@ -94,7 +94,7 @@ func (d decoder) list(n *yaml.Node, o option) {
 	list := reflect.MakeSlice(o.value.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
 		entry := list.Index(i)
-		if e, ok := entry.Addr().Interface().(interface{ SetDefaults() }); ok {
+		if e, ok := reflect.TypeAssert[interface{ SetDefaults() }](entry.Addr()); ok {
 			e.SetDefaults()
 		}
 		d.decode(item, option{path: fmt.Sprintf("%s[%d]", o.path, i), value: entry})

@@ -56,7 +56,7 @@ func (o option) meaning() string {
 // writeEntry explains the keys of one entry of a list.
 func writeEntry(b *strings.Builder, indent string, t reflect.Type) {
 	entry := reflect.New(t)
-	if e, ok := entry.Interface().(interface{ SetDefaults() }); ok {
+	if e, ok := reflect.TypeAssert[interface{ SetDefaults() }](entry); ok {
 		e.SetDefaults()
 	}
 	writeWrapped(b, indent+"# ", "An entry of the list has the keys:")

@@ -23,7 +23,7 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, withoutPath(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		return nil, errors.New("it is a directory")
 	}
@@ -39,8 +39,7 @@ func readFile(path string) ([]byte, error) {
 
 // withoutPath takes the path out of an error, for a message that names it already.
 func withoutPath(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err
 	}
 	return err

@@ -84,7 +84,7 @@ func walk(v reflect.Value, above option, visit func(option), keep bool) {
 // walkMap visits the entries of a map of sections.
 func walkMap(above option, visit func(option), keep bool) {
 	m := above.value
-	takes, _ := m.Interface().(interface{ Takes(entry, key string) bool })
+	takes, _ := reflect.TypeAssert[interface{ Takes(entry, key string) bool }](m)
 	for _, name := range names(m) {
 		entry := copyEntry(m, name)
 		o := option{path: join(above.path, name), general: join(above.general, "<"+above.entry+">"), section: true, value: entry}
@@ -113,7 +113,7 @@ func copyEntry(m reflect.Value, name string) reflect.Value {
 // names lists the entries of a map of sections, in the order that its type
 // gives them or in that of the alphabet.
 func names(m reflect.Value) []string {
-	if ordered, ok := m.Interface().(interface{ Names() []string }); ok {
+	if ordered, ok := reflect.TypeAssert[interface{ Names() []string }](m); ok {
 		return ordered.Names()
 	}
 	var all []string
@@ -133,8 +133,7 @@ type field struct {
 // fields lists the keys of a struct; those of inlined structs count as its own.
 func fields(t reflect.Type) []field {
 	var all []field
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		key, mode, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		switch {
 		case !f.IsExported():

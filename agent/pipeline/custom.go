@@ -3,9 +3,11 @@ package pipeline
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
@@ -18,14 +20,10 @@ import (
 // customScope is the instrumentation scope of metrics that are not ours.
 const customScope = "sysotel/custom/metrics"
 
-// customProducer hands metrics from text files and commands to a reader. They
-// bypass the instruments, because they may come and go and may be histograms.
-type customProducer struct {
-	machine *Sampler
-	// stamped adds the helper point that push destinations stamp with; on the
-	// page it would stand beside that of the family itself.
-	stamped bool
-}
+// customProducer hands metrics from text files and commands to a push
+// destination. They bypass the instruments, because they may come and go and
+// may be histograms.
+type customProducer struct{ machine *Sampler }
 
 var _ sdkmetric.Producer = customProducer{}
 
@@ -34,25 +32,59 @@ var _ sdkmetric.Producer = customProducer{}
 func (p customProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	reading, at := p.machine.Newest("custom")
 	custom, ok := reading.(*instruments.Custom)
-	if !ok || len(custom.Families) == 0 && !p.stamped {
-		return nil, nil // A destination that stamps must see that the last one is gone.
+	if !ok {
+		return nil, nil
 	}
 	scope := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: customScope}}
 	for _, f := range custom.Families {
 		scope.Metrics = append(scope.Metrics, customMetrics(f, at)...)
 	}
-	if p.stamped {
-		scope.Metrics = append(scope.Metrics, metricdata.Metrics{
-			Name: instruments.ReadingTimeName, Unit: "s",
-			Data: metricdata.Gauge[float64]{DataPoints: []metricdata.DataPoint[float64]{{Value: float64(at.UnixMilli()) / 1000}}},
-		})
-	}
+	// The helper point stands there even alone, so that the destination sees
+	// that the last metric is gone.
+	scope.Metrics = append(scope.Metrics, metricdata.Metrics{
+		Name: instruments.ReadingTimeName, Unit: "s",
+		Data: metricdata.Gauge[float64]{DataPoints: []metricdata.DataPoint[float64]{{Value: float64(at.UnixMilli()) / 1000}}},
+	})
 	return []metricdata.ScopeMetrics{scope}, nil
 }
 
+// customPage puts the custom metrics on the page as they were written, in names
+// and types: by way of OpenTelemetry a summary would lose both.
+type customPage struct {
+	machine  *Sampler
+	hostName string
+}
+
+var _ prometheus.Gatherer = customPage{}
+
+// Gather implements prometheus.Gatherer. No source has a host_name of its own:
+// the family custom refuses it.
+func (p customPage) Gather() ([]*dto.MetricFamily, error) {
+	reading, _ := p.machine.Newest("custom")
+	custom, ok := reading.(*instruments.Custom)
+	if !ok {
+		return nil, nil
+	}
+	name := "host_name"
+	host := &dto.LabelPair{Name: &name, Value: &p.hostName}
+	var families []*dto.MetricFamily
+	for _, f := range custom.Families {
+		shown := &dto.MetricFamily{Name: f.Name, Help: f.Help, Type: f.Type, Unit: f.Unit}
+		for _, m := range f.Metric {
+			labels := append(slices.Clip(m.Label), host)
+			slices.SortFunc(labels, func(a, b *dto.LabelPair) int { return strings.Compare(a.GetName(), b.GetName()) })
+			shown.Metric = append(shown.Metric, &dto.Metric{
+				Label: labels, Gauge: m.Gauge, Counter: m.Counter, Summary: m.Summary, Untyped: m.Untyped, Histogram: m.Histogram,
+			})
+		}
+		families = append(families, shown)
+	}
+	return families, nil
+}
+
 // customMetrics translates one family of the Prometheus text format. A summary
-// becomes a gauge a quantile and the counters _sum and _count, because the
-// Prometheus exporter of OpenTelemetry has no summaries.
+// becomes a gauge a quantile and the counters _sum and _count, which every
+// backend can add up.
 func customMetrics(f *dto.MetricFamily, at time.Time) []metricdata.Metrics {
 	one := func(name string, data metricdata.Aggregation) metricdata.Metrics {
 		return metricdata.Metrics{Name: name, Description: f.GetHelp(), Data: data}

@@ -5,13 +5,15 @@
 // destination, driven by the tick.
 //
 // It is the only package that knows the OpenTelemetry SDK. Read sampler.go
-// first, then stamp.go, then to_otlp.go and to_prometheus.go.
+// first (with clock.go and lane.go), then stamp.go, then to_otlp.go and
+// to_prometheus.go.
 package pipeline
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -118,11 +120,11 @@ func (p *Pipeline) newPush(families []instruments.Family) error {
 	if err != nil {
 		return err
 	}
-	p.otlp = destination
+	p.otlp, p.published = destination, p.push
 	p.reader = sdkmetric.NewPeriodicReader(destination,
 		sdkmetric.WithInterval(2*o.Config.Sampling.Interval),
 		sdkmetric.WithTimeout(o.Config.Sampling.Interval+10*time.Second),
-		sdkmetric.WithProducer(customProducer{p.Sampler, true}),
+		sdkmetric.WithProducer(customProducer{p.Sampler}),
 	)
 	return nil
 }
@@ -182,13 +184,12 @@ func (p *Pipeline) instanceID() string {
 	return p.options.HostName
 }
 
-// Run ticks, and drives each push destination after each tick, until the
-// context ends. Then what is queued is sent, for as long as flush allows.
+// Run ticks, has each tick collected for the push destinations and sends what is
+// queued, until the context ends.
 func (p *Pipeline) Run(ctx context.Context) error {
 	group, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	if p.otlp != nil {
-		running.Go(func() { p.push(ctx) })
 		running.Go(func() { p.otlp.send(group) })
 	}
 	err := p.Sampler.Run(ctx)
@@ -197,27 +198,22 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return err
 }
 
-// push collects and exports after each tick, at once where a tick was completed
-// while the one before was exported.
+// pushLimit bounds the collection of one tick. It is far more than a collection
+// takes: a machine so busy that it takes seconds delays the next tick, which the
+// sampler notes as a gap, and that is better than to lose a reading that is there.
+const pushLimit = 30 * time.Second
+
+// push collects and exports the readings of a tick, into the queue and no
+// further. The sampler waits for it: a tick that is late and the one after it
+// follow each other at once, and the second would replace the readings of the
+// first before they are collected.
 func (p *Pipeline) push(ctx context.Context) {
-	var pushed uint64
-	for {
-		seq, _, next := p.Tick()
-		if seq == pushed {
-			select {
-			case <-ctx.Done():
-				return
-			case <-next:
-			}
-			continue
-		}
-		pushed = seq
-		if err := p.reader.ForceFlush(ctx); err != nil {
-			if ctx.Err() != nil {
-				return
-			}
-			p.options.Log.Error("collect for otlp", "err", err)
-		}
+	limited, cancel := context.WithTimeout(ctx, pushLimit)
+	defer cancel()
+	if err := p.reader.ForceFlush(limited); err != nil && ctx.Err() == nil {
+		_, at, _ := p.Tick()
+		p.gap(gap{cause: causeOverload, from: at, missed: 1})
+		p.options.Log.Error("collect for otlp", "err", err)
 	}
 }
 
@@ -227,6 +223,12 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	var err error
 	if p.otlp != nil {
 		err = errors.Join(p.reader.ForceFlush(ctx), p.otlp.flush(ctx))
+	}
+	for _, f := range p.families {
+		// A family that holds on to something (a command that runs) lets go of it.
+		if closer, ok := f.Family.(io.Closer); ok {
+			err = errors.Join(err, closer.Close())
+		}
 	}
 	return errors.Join(err, p.provider.Shutdown(ctx))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,21 +29,19 @@ type Sampler struct {
 	families []*family
 	byName   map[string]*family
 
+	// published, where set, is called after each tick, before the next can
+	// replace its readings.
+	published func(context.Context)
+
 	// settings replaces the families' settings at the next tick.
 	settings atomic.Pointer[instruments.Config]
 
 	mu     sync.Mutex
 	seq    uint64
 	at     time.Time
-	ended  time.Time // When the newest tick was complete, with its monotonic part.
+	ended  time.Duration // When the newest tick was complete, by clock.awake.
 	ticked chan struct{}
 	gaps   map[string]uint64
-}
-
-// clock is what the sampler needs of time; tests have their own.
-type clock struct {
-	now    func() time.Time
-	asleep func() time.Duration
 }
 
 // family is one family with its settings and how it fares.
@@ -54,6 +53,9 @@ type family struct {
 	// due is the time of the newest tick at which the family was to be read.
 	due    time.Time
 	newest atomic.Pointer[snapshot]
+	// next becomes the newest when the tick is complete, so that whoever looks
+	// sees the readings of one tick side by side.
+	next *snapshot
 	// hung is true while a read that outlasted its limit has not returned.
 	hung atomic.Bool
 	// enabled repeats the setting for those who ask while a tick runs.
@@ -66,6 +68,8 @@ type family struct {
 	since    time.Time
 	failures uint64
 	retries  uint64
+	// missing is what the newest reading lacks.
+	missing []instruments.Missing
 }
 
 // snapshot is a reading with the time of its tick.
@@ -74,20 +78,12 @@ type snapshot struct {
 	at      time.Time
 }
 
-// causes of gaps, as in the event log and in sysotel.agent.gaps.
-const (
-	causeSuspend  = "suspend"
-	causeClock    = "clock_step"
-	causeOverload = "overload"
-	causeTimeout  = "timeout"
-	causeError    = "error"
-)
-
 // newSampler wires the families; Run reads them.
 func newSampler(host *instruments.Host, families []instruments.Family, c instruments.Config, interval time.Duration, log *slog.Logger) *Sampler {
+	made := host.Now() // With its monotonic part, which does not count while the machine sleeps.
 	s := &Sampler{
 		host: host, interval: interval, log: log,
-		clock:  clock{now: host.Now, asleep: host.Asleep},
+		clock:  clock{now: host.Now, awake: func() time.Duration { return host.Now().Sub(made) }, asleep: host.Asleep},
 		byName: map[string]*family{},
 		ticked: make(chan struct{}),
 		gaps:   map[string]uint64{causeSuspend: 0, causeClock: 0, causeOverload: 0, causeTimeout: 0, causeError: 0},
@@ -107,11 +103,10 @@ func (s *Sampler) Run(ctx context.Context) error {
 	go run.loop(ctx)
 	defer func() { close(run.work) }()
 
-	last := s.clock.now()
-	asleep := s.clock.asleep()
+	last := s.clock.look()
 	// The first reading is taken at once, so that the agent has numbers within
 	// the first second; it carries the second that has just begun.
-	tick := instruments.Tick{Time: floor(last, time.Second), Seq: 1, Interval: s.interval}
+	tick := instruments.Tick{Time: floor(last.wall, time.Second), Seq: 1, Interval: s.interval}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
@@ -121,27 +116,28 @@ func (s *Sampler) Run(ctx context.Context) error {
 			return nil
 		}
 		s.publish(tick)
+		if s.published != nil {
+			s.published(ctx)
+		}
 
 		var event gap
 		next := after(tick.Time, s.interval)
 		for {
-			wait := next.Sub(s.clock.now().Round(0))
-			if wait > s.interval {
-				wait = s.interval // The wall clock was set back: see below.
-			}
-			timer.Reset(max(wait, 0))
+			// Never longer than the interval: the wall clock may have been set back.
+			timer.Reset(min(max(next.Sub(s.clock.now()), 0), s.interval))
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-timer.C:
 			}
-			now, slept := s.clock.now(), s.clock.asleep()
+			now := s.clock.look()
+			slept, set := now.since(last)
 			var early bool
-			next, early, event = judge(tick.Time, last, now, slept-asleep, s.interval)
+			next, early, event = judge(tick.Time, now.wall, slept, set, s.interval)
 			if early {
 				continue
 			}
-			last, asleep = now, slept
+			last = now
 			break
 		}
 		if event.cause != "" {
@@ -150,56 +146,6 @@ func (s *Sampler) Run(ctx context.Context) error {
 		tick = instruments.Tick{Time: next, Seq: tick.Seq + 1, Interval: s.interval}
 	}
 }
-
-// gap is a run of ticks that were not read, from the first to the tick that was
-// read in place of the last.
-type gap struct {
-	cause    string
-	from, to time.Time
-	missed   uint64
-}
-
-// judge decides which second a wake-up at now belongs to, given the tick before
-// and the clock reading it was woken at. A wake-up is early when the clock has
-// not reached the next tick yet, or was set back into the second of the tick
-// before: each second is read once. A gap names the ticks that were missed and
-// why: the machine slept, the wall clock was set, or the agent did not get to
-// run. A tick that is late by seconds carries the second in which it is read,
-// and the one after it is on the whole interval again.
-func judge(before, woken, now time.Time, slept, interval time.Duration) (next time.Time, early bool, g gap) {
-	expected := after(before, interval)
-	wall := now.Round(0).Sub(woken.Round(0))
-	step := wall - now.Sub(woken) - slept // What the wall clock moved by itself.
-	stepped := step > 2*time.Second || step < -2*time.Second
-	next = floor(now, time.Second)
-	if next.Equal(before) || !stepped && next.Before(expected) {
-		return expected, true, gap{}
-	}
-	g = gap{from: expected, to: next}
-	if last := floor(next, interval); last.After(expected) {
-		g.missed = uint64(last.Sub(expected) / interval)
-	}
-	switch {
-	case stepped:
-		g.cause = causeClock
-	case g.missed == 0:
-		return next, false, gap{}
-	case slept > interval/2:
-		g.cause = causeSuspend
-	default:
-		g.cause = causeOverload
-	}
-	return next, false, g
-}
-
-// floor is the last whole interval of Unix time at or before t.
-func floor(t time.Time, interval time.Duration) time.Time {
-	n := t.UnixNano()
-	return time.Unix(0, n-n%int64(interval)).UTC()
-}
-
-// after is the first whole interval of Unix time after t.
-func after(t time.Time, interval time.Duration) time.Time { return floor(t, interval).Add(interval) }
 
 func (s *Sampler) gap(g gap) {
 	s.mu.Lock()
@@ -214,10 +160,13 @@ func (s *Sampler) gap(g gap) {
 	}
 }
 
-// publish tells those who wait that the tick's readings are complete.
+// publish shows the tick's readings, all at once, and tells those who wait.
 func (s *Sampler) publish(t instruments.Tick) {
+	for _, f := range s.families {
+		f.newest.Store(f.next)
+	}
 	s.mu.Lock()
-	s.seq, s.at, s.ended = t.Seq, t.Time, s.clock.now()
+	s.seq, s.at, s.ended = t.Seq, t.Time, s.clock.awake()
 	close(s.ticked)
 	s.ticked = make(chan struct{})
 	s.mu.Unlock()
@@ -231,12 +180,12 @@ func (s *Sampler) Tick() (seq uint64, at time.Time, next <-chan struct{}) {
 	return s.seq, s.at, s.ticked
 }
 
-// idle is how long ago the newest tick was complete, by the monotonic clock: a
-// step of the wall clock or a suspend must not look like a sampler that hangs.
+// idle is how long ago the newest tick was complete. A step of the wall clock
+// and a suspend do not count: they must not look like a sampler that hangs.
 func (s *Sampler) idle() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.clock.now().Sub(s.ended)
+	return s.clock.awake() - s.ended
 }
 
 // Newest returns the newest reading of a family and its time, nil where there
@@ -254,109 +203,6 @@ func (s *Sampler) Newest(name string) (instruments.Reading, time.Time) {
 
 // Configure gives the families new settings from the next tick on.
 func (s *Sampler) Configure(c instruments.Config) { s.settings.Store(&c) }
-
-// lane is the goroutine that reads the families, one after the other.
-type lane struct {
-	sampler *Sampler
-	work    chan instruments.Tick
-	done    chan struct{}
-
-	mu        sync.Mutex
-	from      int // The first family that is still to be read in this tick.
-	current   *family
-	started   time.Time
-	abandoned bool
-}
-
-func (l *lane) loop(ctx context.Context) {
-	for t := range l.work {
-		if !l.tick(ctx, t) {
-			return
-		}
-		l.done <- struct{}{}
-	}
-}
-
-// tick reads the families from l.from on; it returns false when the lane was
-// abandoned to a family that has now come back, and when the agent stops: what
-// a read gives then is nobody's.
-func (l *lane) tick(ctx context.Context, t instruments.Tick) bool {
-	for i := l.from; i < len(l.sampler.families); i++ {
-		f := l.sampler.families[i]
-		if !f.isDue(t) {
-			continue
-		}
-		if f.hung.Load() {
-			l.sampler.failed(f, t, causeTimeout, errHung)
-			continue
-		}
-		started := l.sampler.clock.now()
-		l.mu.Lock()
-		l.from, l.current, l.started = i+1, f, started
-		settings := f.settings // An abandoned lane must not see later ones.
-		l.mu.Unlock()
-		reading, retries, err := f.read(ctx, l.sampler.host, t, settings)
-		l.mu.Lock()
-		l.current = nil
-		abandoned := l.abandoned
-		l.mu.Unlock()
-		if abandoned || ctx.Err() != nil {
-			f.hung.Store(false)
-			return false
-		}
-		l.sampler.finished(f, t, reading, retries, err, l.sampler.clock.now().Sub(started))
-	}
-	l.from = 0
-	return true
-}
-
-var errHung = errors.New("the read before has not returned yet")
-
-// isDue tells whether the family is read at this tick: at the first one in each
-// of its intervals, so that a missed tick costs it a second and not an interval.
-func (f *family) isDue(t instruments.Tick) bool {
-	if !f.settings.Enabled {
-		f.newest.Store(nil)
-		f.due = time.Time{}
-		return false
-	}
-	every := f.every(t.Interval)
-	if every != t.Interval && !f.due.IsZero() && floor(t.Time, every).Equal(floor(f.due, every)) {
-		return false
-	}
-	f.due = t.Time
-	return true
-}
-
-// every is the family's interval, never shorter than the tick.
-func (f *family) every(tick time.Duration) time.Duration {
-	return max(tick, f.settings.Interval)
-}
-
-// read reads once, and again where that failed and the settings allow it.
-func (f *family) read(ctx context.Context, host *instruments.Host, t instruments.Tick, settings instruments.FamilyConfig) (r instruments.Reading, retries uint64, err error) {
-	t.Interval = max(t.Interval, settings.Interval)
-	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
-	defer cancel()
-	for {
-		r, err = f.readOnce(ctx, host, t)
-		if err == nil || errors.Is(err, instruments.ErrUnsupported) || retries >= uint64(settings.Retries) || ctx.Err() != nil {
-			return r, retries, err
-		}
-		retries++
-	}
-}
-
-// readOnce turns a panic of a family into its failure: one family's mistake
-// must not stop the others.
-func (f *family) readOnce(ctx context.Context, host *instruments.Host, t instruments.Tick) (r instruments.Reading, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			r, err = nil, fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return f.Read(ctx, host, t)
-}
 
 // grace is how much longer than its limit a family may take before the lane is
 // left to it: one that keeps to its limit needs a moment to come back.
@@ -380,7 +226,7 @@ func (s *Sampler) readAll(ctx context.Context, l *lane, t instruments.Tick) *lan
 		l.mu.Lock()
 		f, left := l.current, time.Duration(0)
 		if f != nil {
-			left = f.settings.Timeout + grace - s.clock.now().Sub(l.started)
+			left = f.settings.Timeout + grace - (s.clock.awake() - l.started)
 		}
 		if f == nil || left > 0 {
 			l.mu.Unlock()
@@ -435,21 +281,42 @@ func (s *Sampler) finished(f *family, t instruments.Tick, r instruments.Reading,
 	f.mu.Unlock()
 	switch {
 	case errors.Is(err, instruments.ErrUnsupported):
-		f.newest.Store(nil)
+		f.next = nil
 		s.became(f, t, true, "", "err", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		s.failed(f, t, causeTimeout, err)
 	case err != nil:
 		s.failed(f, t, causeError, err)
 	default:
-		f.newest.Store(&snapshot{r, t.Time})
+		f.next = &snapshot{r, t.Time}
 		s.became(f, t, true, "")
+		if partial, ok := r.(instruments.Partial); ok {
+			s.lacks(f, partial.Missing())
+		}
+	}
+}
+
+// lacks logs what a reading begins to lack and what is there again.
+func (s *Sampler) lacks(f *family, now []instruments.Missing) {
+	f.mu.Lock()
+	before := f.missing
+	f.missing = now
+	f.mu.Unlock()
+	for _, m := range now {
+		if !slices.ContainsFunc(before, func(o instruments.Missing) bool { return o.Subject == m.Subject }) {
+			s.log.Warn("a part of a family is missing", "family", f.Name(), "subject", m.Subject, "reason", m.Reason)
+		}
+	}
+	for _, o := range before {
+		if !slices.ContainsFunc(now, func(m instruments.Missing) bool { return o.Subject == m.Subject }) {
+			s.log.Info("a part of a family is back", "family", f.Name(), "subject", o.Subject)
+		}
 	}
 }
 
 // failed leaves the family out of this tick.
 func (s *Sampler) failed(f *family, t instruments.Tick, cause string, err error) {
-	f.newest.Store(nil)
+	f.next = nil
 	s.mu.Lock()
 	s.gaps[cause]++
 	s.mu.Unlock()

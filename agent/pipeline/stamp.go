@@ -118,9 +118,7 @@ func (s *stamp) scope(known map[seriesID]*series, metrics []metricdata.Metrics, 
 		case metricdata.Gauge[float64]:
 			stampGauge(s, known, m, d.DataPoints, at)
 		case metricdata.Histogram[float64]:
-			for i := range d.DataPoints {
-				d.DataPoints[i].Time, d.DataPoints[i].StartTime = at, s.agent
-			}
+			stampHistogram(s, known, m, d.DataPoints, at)
 		}
 		if points(m.Data) > 0 {
 			kept = append(kept, m)
@@ -163,14 +161,45 @@ func stampGauge[N int64 | float64](s *stamp, known map[seriesID]*series, m metri
 	}
 }
 
+// stampHistogram stamps a histogram; they come from custom metrics only. They
+// stay cumulative, as what is not monotonic does.
+func stampHistogram(s *stamp, known map[seriesID]*series, m metricdata.Metrics, dps []metricdata.HistogramDataPoint[float64], at time.Time) {
+	for i := range dps {
+		dp := &dps[i]
+		old := s.find(known, m.Name, dp.Attributes)
+		switch {
+		case old == nil:
+			gone := metricdata.HistogramDataPoint[float64]{Attributes: dp.Attributes, StartTime: vanished}
+			old = s.add(known, m, dp.Attributes, metricdata.Histogram[float64]{
+				Temporality: metricdata.CumulativeTemporality, DataPoints: []metricdata.HistogramDataPoint[float64]{gone},
+			})
+			old.start = s.start(m.Name, at)
+		case dp.Count < uint64(old.whole):
+			old.start = old.last
+		}
+		dp.StartTime, dp.Time = old.start, at
+		old.whole, old.last = int64(dp.Count), at
+	}
+}
+
+// start is since when a counter counts that is seen at a time for the first
+// time. Of one that is not ours it is only known that it counts since then.
+func (s *stamp) start(name string, at time.Time) time.Time {
+	since, ours := s.since[name]
+	switch {
+	case !ours:
+		return at
+	case since == instruments.SinceAgent:
+		return s.agent
+	}
+	return s.boot
+}
+
 // stampSum stamps a counter. A counter that went back was reset: it counts
 // since the reading before. As deltas, the first sight of a series and a reset
 // give no point, because what happened in between is not known.
 func stampSum[N int64 | float64](s *stamp, known map[seriesID]*series, m metricdata.Metrics, sum metricdata.Sum[N], at time.Time) metricdata.Sum[N] {
-	start := s.boot
-	if s.since[m.Name] == instruments.SinceAgent {
-		start = s.agent
-	}
+	start := s.start(m.Name, at)
 	asDelta := s.delta && sum.IsMonotonic
 	if asDelta {
 		sum.Temporality = metricdata.DeltaTemporality
@@ -238,6 +267,8 @@ func ended(m metricdata.Metrics, at time.Time) metricdata.Metrics {
 	case metricdata.Gauge[int64]:
 		d.DataPoints[0].Time = at
 	case metricdata.Gauge[float64]:
+		d.DataPoints[0].Time = at
+	case metricdata.Histogram[float64]:
 		d.DataPoints[0].Time = at
 	}
 	return m

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"maps"
 	"time"
 
@@ -62,8 +63,14 @@ func (p *Pipeline) Health() []Part {
 		}
 		f.mu.Lock()
 		part := Part{Name: "family " + f.Name(), Status: "ok", Reason: f.lastErr, Since: f.since}
-		if !f.ok {
+		switch {
+		case !f.ok:
 			part.Status = "degraded"
+		case len(f.missing) > 0:
+			part.Status, part.Reason = "degraded", fmt.Sprintf("%s: %s", f.missing[0].Subject, f.missing[0].Reason)
+			if more := len(f.missing) - 1; more > 0 {
+				part.Reason += fmt.Sprintf(" (and %d more)", more)
+			}
 		}
 		f.mu.Unlock()
 		parts = append(parts, part)

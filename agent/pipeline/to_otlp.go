@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"compress/flate"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -70,6 +71,7 @@ func newOTLP(c OTLPConfig, stamp *stamp, of *resource.Resource, every int, log *
 	compressor := encoding.Identity
 	if c.Compression == "gzip" {
 		compressor = gzip.Name
+		quickGzip()
 	}
 	o.options = []grpc.CallOption{grpc.ForceCodecV2(rawRequest{}), grpc.UseCompressor(compressor)}
 	for k, v := range c.Headers {
@@ -103,6 +105,14 @@ func newOTLP(c OTLPConfig, stamp *stamp, of *resource.Resource, every int, log *
 	o.Exporter = exporter
 	return o, nil
 }
+
+// quickGzip sets gRPC's gzip to its quick level, once in the process and before
+// the first request: requests are as repetitive as the page, see to_prometheus.go.
+var quickGzip = sync.OnceFunc(func() {
+	if err := gzip.SetLevel(flate.BestSpeed); err != nil {
+		panic("pipeline: gRPC knows no such level: " + err.Error())
+	}
+})
 
 // client builds the TLS configuration of the push.
 func (c TLSConfig) client() (*tls.Config, error) {
@@ -198,6 +208,12 @@ func markEnded(r *collectorpb.ExportMetricsServiceRequest) {
 			for _, m := range sm.Metrics {
 				mark(m.GetGauge().GetDataPoints())
 				mark(m.GetSum().GetDataPoints())
+				for _, p := range m.GetHistogram().GetDataPoints() {
+					if p.StartTimeUnixNano == uint64(vanished.UnixNano()) {
+						p.StartTimeUnixNano, p.Sum = 0, nil
+						p.Flags = uint32(metricspb.DataPointFlags_DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK)
+					}
+				}
 			}
 		}
 	}
@@ -207,13 +223,22 @@ func markEnded(r *collectorpb.ExportMetricsServiceRequest) {
 const (
 	firstWait = time.Second
 	lastWait  = 30 * time.Second
+	// longestAsked bounds what a receiver may ask for: the ring holds ten minutes.
+	longestAsked = 5 * time.Minute
 )
+
+// lastAnswer is how long a request that is on its way when the agent stops may
+// still be answered: sent again by flush, its readings would arrive twice.
+const lastAnswer = time.Second
 
 // send sends from the queue, oldest first, until the context ends.
 func (o *otlp) send(ctx context.Context) {
+	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastAnswer, cancel) })()
 	wait := firstWait
-	for {
-		delay, err := o.sendOldest(ctx)
+	for ctx.Err() == nil {
+		delay, err := o.sendOldest(call)
 		switch {
 		case errors.Is(err, errEmpty):
 			select {
@@ -225,7 +250,7 @@ func (o *otlp) send(ctx context.Context) {
 			return
 		case err != nil:
 			// The jitter keeps many agents from coming back all at once.
-			pause := max(delay, wait/2+rand.N(wait/2))
+			pause := max(min(delay, longestAsked), wait/2+rand.N(wait/2))
 			select {
 			case <-ctx.Done():
 				return
@@ -251,14 +276,17 @@ func (o *otlp) sendOldest(ctx context.Context) (time.Duration, error) {
 	conn, method := o.conn, o.method
 	o.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, direct{}, true), o.timeout)
+	call, cancel := context.WithTimeout(context.WithValue(ctx, direct{}, true), o.timeout)
 	defer cancel()
 	var answer collectorpb.ExportMetricsServiceResponse
-	err := conn.Invoke(metadata.NewOutgoingContext(ctx, o.headers), method, request, &answer, o.options...)
+	err := conn.Invoke(metadata.NewOutgoingContext(call, o.headers), method, request, &answer, o.options...)
 	if err == nil {
 		o.queue.Done(number)
 		o.answered(&answer)
 		return 0, nil
+	}
+	if ctx.Err() != nil {
+		return 0, err // The agent stops; that says nothing about the receiver.
 	}
 	again, delay := retryable(err)
 	if !again {

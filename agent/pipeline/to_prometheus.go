@@ -1,12 +1,15 @@
 package pipeline
 
 import (
+	"compress/gzip"
 	"fmt"
 	"log/slog"
 	"net/http"
 
+	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 	"go.opentelemetry.io/otel/attribute"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -27,7 +30,6 @@ func newPage(p *Pipeline) (*page, error) {
 		// host_name on every series is the host's identity, in the store and on
 		// the page alike.
 		otelprometheus.WithResourceAsConstantLabels(attribute.NewAllowKeysFilter("host.name")),
-		otelprometheus.WithProducer(customProducer{p.Sampler, false}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("prometheus page: %w", err)
@@ -37,11 +39,34 @@ func newPage(p *Pipeline) (*page, error) {
 			return nil, fmt.Errorf("prometheus page: %w", err)
 		}
 	}
-	return &page{reader, promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		EnableOpenMetrics: true,
-		ErrorHandling:     promhttp.ContinueOnError,
-		ErrorLog:          scrapeLog{p.options.Log},
-	})}, nil
+	handler := promhttp.HandlerFor(gatherer{registry, customPage{p.Sampler, p.options.HostName}}, promhttp.HandlerOpts{
+		EnableOpenMetrics:  true,
+		ErrorHandling:      promhttp.ContinueOnError,
+		ErrorLog:           scrapeLog{p.options.Log},
+		DisableCompression: true,
+	})
+	// The handler's own compression is the thorough kind, which costs more than
+	// making the page; names that repeat shrink to a tenth by the quick one too.
+	compressed, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed))
+	if err != nil {
+		return nil, fmt.Errorf("prometheus page: %w", err)
+	}
+	return &page{reader, compressed(handler)}, nil
+}
+
+// gatherer gathers our metrics and, where there are any, the custom ones. To
+// merge two lists means to check every series once more, so it is done only then.
+type gatherer struct {
+	ours   *prometheus.Registry
+	custom customPage
+}
+
+// Gather implements prometheus.Gatherer.
+func (g gatherer) Gather() ([]*dto.MetricFamily, error) {
+	if reading, _ := g.custom.machine.Newest("custom"); reading == nil {
+		return g.ours.Gather()
+	}
+	return prometheus.Gatherers{g.ours, g.custom}.Gather()
 }
 
 // scrapeLog gives what goes wrong on the page to the agent's log.

@@ -51,17 +51,16 @@ func (oneTier) Resolution() time.Duration      { return time.Millisecond }
 func (oneTier) Oldest() time.Time              { return time.UnixMilli(-1 << 40) }
 func (t oneTier) Queryable() storage.Queryable { return t.queryable }
 
-func handlerOn(q storage.Queryable) http.Handler {
-	limits := store.DefaultLimits()
-	return New(Config{
-		Querier: store.NewQuerier(store.QuerierConfig{
-			Tiers:    func() []store.Source { return []store.Source{oneTier{q}} },
-			Interval: 2 * time.Minute,
-			Limits:   limits,
-		}),
-		Version: "test",
-		Log:     slog.New(slog.DiscardHandler),
+func querierOn(q storage.Queryable) *store.Querier {
+	return store.NewQuerier(store.QuerierConfig{
+		Tiers:    func() []store.Source { return []store.Source{oneTier{q}} },
+		Interval: 2 * time.Minute,
+		Limits:   store.DefaultLimits(),
 	})
+}
+
+func handlerOn(q storage.Queryable) http.Handler {
+	return New(Config{Querier: querierOn(q), Version: "test", Log: slog.New(slog.DiscardHandler)})
 }
 
 // TestPromQLScripts runs Prometheus' own scripts against the API.

@@ -1,0 +1,279 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sysotel/agent/config"
+	"sysotel/otel-collector/programs"
+)
+
+// occupy listens on a TCP port of 127.0.0.1, 0 for any, and accepts what comes
+// without ever answering.
+func occupy(tb testing.TB, port int) (address string, err error) {
+	tb.Helper()
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return "", err
+	}
+	tb.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().String(), nil
+}
+
+// refused makes an agent that must not come to be, and checks that nothing of
+// it is left: no goroutine, no lock and no socket.
+func refused(t *testing.T, c config.Config, words ...string) {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	_, err := New(Options{Config: c, Log: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		t.Fatal("the agent was made")
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the error does not say %q: %v", word, err)
+		}
+	}
+	goleak.VerifyNone(t, before)
+	if _, err := os.Stat(filepath.Join(c.DataDir, SocketName)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left: %v", err)
+	}
+	unlock, err := lockDirectory(c.DataDir)
+	if err != nil {
+		t.Fatalf("the lock is left: %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewRollsBack(t *testing.T) {
+	taken, err := occupy(t, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(taken)
+	holder := fmt.Sprintf("(pid %d)", os.Getpid())
+
+	t.Run("API port taken", func(t *testing.T) {
+		refused(t, configure(t, "--http.listen="+taken), "port "+port+" is taken", holder, "--http.listen")
+	})
+	t.Run("scrape port taken", func(t *testing.T) {
+		free := programs.FreePort(t)
+		refused(t, configure(t, fmt.Sprintf("--http.listen=127.0.0.1:%d", free), "--prometheus.listen="+taken), "port "+port+" is taken", holder, "--prometheus.listen")
+		if _, err := occupy(t, free); err != nil {
+			t.Errorf("the port of the API is left: %v", err)
+		}
+	})
+	t.Run("no machine", func(t *testing.T) {
+		refused(t, configure(t, "--host.root="+t.TempDir()), "host.root", "-v /:/host:ro")
+	})
+	t.Run("no certificate", func(t *testing.T) {
+		refused(t, configure(t, "--otlp.endpoint=https://127.0.0.1:1", "--otlp.tls.ca="+t.TempDir()), "otlp.tls.ca")
+	})
+}
+
+func TestLogThatCannotBeOpened(t *testing.T) {
+	c := configure(t, "--log.file="+filepath.Join(t.TempDir(), "none", "log"))
+	if _, err := New(Options{Config: c}); err == nil || !strings.Contains(err.Error(), "log.file") {
+		t.Errorf("New = %v, want that log.file cannot be opened", err)
+	}
+}
+
+func TestSecondAgentIsRefused(t *testing.T) {
+	c := configure(t)
+	a := run(t, c)
+	a.tick()
+	_, err := New(Options{Config: c, Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "another sysotel runs on "+c.DataDir) {
+		t.Errorf("New = %v, want that another one runs", err)
+	}
+	// The refusal took nothing from the first.
+	if got := current(t, a.socket).Hostname; got == "" {
+		t.Error("the first agent does not answer any more")
+	}
+}
+
+// TestDefaultPortTaken: who has node_exporter on 9100 did not ask for that port.
+func TestDefaultPortTaken(t *testing.T) {
+	if _, err := occupy(t, 9100); err != nil {
+		t.Logf("somebody else has port 9100, which is as good: %v", err)
+	}
+	c := configure(t)
+	a := run(t, load(t, "--data-dir="+c.DataDir, "--http.listen=127.0.0.1:0"))
+	warning := a.journal.await(t, map[string]any{"level": "WARN"})
+	if text := fmt.Sprint(warning); !strings.Contains(text, "9100 is taken") || !strings.Contains(text, a.Addr().String()+"/metrics") {
+		t.Errorf("the agent warns: %s", text)
+	}
+	if a.ScrapeAddr() != nil {
+		t.Errorf("the page is on %s", a.ScrapeAddr())
+	}
+	a.ticks(2)
+	if _, ok := scrape(t, a.socket).sum("node_cpu_usage_percent"); !ok {
+		t.Error("the page is not under /metrics of the API")
+	}
+}
+
+func TestStop(t *testing.T) {
+	t.Run("leaves nothing", func(t *testing.T) {
+		before := goleak.IgnoreCurrent()
+		c := configure(t)
+		a := run(t, c)
+		a.ticks(2)
+		for range 2 {
+			if err := a.Stop(); err != nil {
+				t.Errorf("Stop = %v", err)
+			}
+		}
+		a.socket.CloseIdleConnections()
+		goleak.VerifyNone(t, before)
+		if _, err := os.Stat(filepath.Join(c.DataDir, SocketName)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket is left: %v", err)
+		}
+		run(t, c).tick() // Another agent can take its place.
+	})
+	t.Run("before the start", func(t *testing.T) {
+		before := goleak.IgnoreCurrent()
+		a, err := New(Options{Config: configure(t), Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Stop(); err != nil {
+			t.Errorf("Stop = %v", err)
+		}
+		goleak.VerifyNone(t, before)
+	})
+	t.Run("with a receiver that hangs and a client that reads", func(t *testing.T) {
+		before := goleak.IgnoreCurrent()
+		hangs, err := occupy(t, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := New(Options{Config: configure(t, "--otlp.endpoint=http://"+hangs), Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Start()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		client := unixClient(a.config)
+		readings := stream(ctx, t, client)
+		<-readings
+		begun := time.Now()
+		if err := a.Stop(); err == nil || !strings.Contains(err.Error(), "could not be sent") {
+			t.Errorf("Stop = %v, want what could not be sent", err)
+		}
+		if took := time.Since(begun); took > stopLimit+2*time.Second {
+			t.Errorf("Stop took %s, at most %s is allowed", took, stopLimit)
+		}
+		for range readings { // The stream ends with the agent.
+		}
+		client.CloseIdleConnections()
+		goleak.VerifyNone(t, before)
+	})
+}
+
+// TestFailed: a part that ends by itself is told, so that the program can end.
+func TestFailed(t *testing.T) {
+	a, err := New(Options{Config: configure(t), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Start()
+	defer func() {
+		if err := a.Stop(); err != nil {
+			t.Errorf("Stop = %v", err)
+		}
+	}()
+	if err := a.scrape.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-a.Failed():
+		if !strings.Contains(err.Error(), "prometheus page") {
+			t.Errorf("what failed is %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("nobody tells that the page has ended")
+	}
+}
+
+func TestReload(t *testing.T) {
+	c := configure(t)
+	a := run(t, c)
+	a.ticks(2)
+	flags := []string{"--data-dir=" + c.DataDir, "--http.listen=127.0.0.1:0", "--prometheus.listen=127.0.0.1:0"}
+	changed := load(t, append(flags, "--log.level=debug", "--instruments.load.enabled=false", "--processes.top=3", "--sampling.interval=2s")...)
+	if restart := a.Reload(changed); !slices.Equal(restart, []string{"sampling.interval"}) {
+		t.Errorf("Reload wants a restart for %v", restart)
+	}
+	if a.level.Level() != slog.LevelDebug {
+		t.Errorf("the level is %s", a.level.Level())
+	}
+	a.ticks(2)
+	got := current(t, a.socket)
+	if load := float64(got.CPU.LoadAverage[0]); load == load {
+		t.Errorf("the family load is off and says %g", load)
+	}
+	if total := float64(got.Memory.Total); total != total {
+		t.Error("the family memory is gone")
+	}
+	if restart := a.Reload(c); len(restart) > 0 {
+		t.Errorf("back to the first configuration Reload wants a restart for %v", restart)
+	}
+	a.ticks(2)
+	if load := float64(current(t, a.socket).CPU.LoadAverage[0]); load != load {
+		t.Error("the family load does not come back")
+	}
+}
+
+// TestStartIsQuick logs how long it takes from nothing to the first reading
+// served; a second is promised. Machines differ, so nothing fails here.
+func TestStartIsQuick(t *testing.T) {
+	begun := time.Now()
+	a := run(t, configure(t))
+	made := time.Since(begun)
+	poll(t, func() error {
+		_, err := ask(t.Context(), a.socket, "/api/v1/metrics/current")
+		return err
+	})
+	t.Logf("made after %s, first reading served after %s", made, time.Since(begun))
+}
+
+// TestLogFile: a log holds what its level lets through, and no name forges a line.
+func TestLogFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	a, err := New(Options{Config: configure(t, "--log.file="+path, "--log.format=json", "--log.level=warn")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.log.Info("not this")
+	a.log.Warn("this", "name", "a\nname=b\x1b[2J")
+	if err := a.Stop(); err != nil {
+		t.Error(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var lines []string
+	for scanner := bufio.NewScanner(file); scanner.Scan(); {
+		lines = append(lines, scanner.Text())
+	}
+	if len(lines) != 1 || !strings.Contains(lines[0], `"msg":"this"`) || strings.Contains(lines[0], "\x1b") {
+		t.Errorf("the log is %q", lines)
+	}
+}

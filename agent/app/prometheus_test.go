@@ -1,0 +1,182 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"sysotel/otel-collector/programs"
+)
+
+// prometheusServer is a real Prometheus that scrapes one agent each second.
+type prometheusServer struct {
+	tb      testing.TB
+	client  *http.Client
+	url     string
+	process *programs.Process
+}
+
+func newPrometheus(tb testing.TB, target string) *prometheusServer {
+	tb.Helper()
+	folder := tb.TempDir()
+	file := filepath.Join(folder, "prometheus.yml")
+	text := fmt.Sprintf(`
+global: {scrape_interval: 1s, scrape_timeout: 1s}
+scrape_configs:
+  - job_name: sysotel
+    static_configs: [{targets: ["%s"]}]
+`, target)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", programs.FreePort(tb))
+	p := &prometheusServer{tb: tb, client: http.DefaultClient, url: "http://" + address}
+	p.process = programs.Start(tb, programs.Command(tb, "prometheus",
+		"--config.file="+file, "--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address="+address,
+		"--log.level=debug"))
+	p.process.WaitHTTP(p.url+"/-/ready", patience)
+	return p
+}
+
+// sampleOf is one sample of a query's answer.
+type sampleOf struct {
+	Metric map[string]string
+	Value  [2]any
+}
+
+// query asks for the value of an expression now, with the warnings of the answer.
+func (p *prometheusServer) query(expression string) (samples []sampleOf, warnings []string, err error) {
+	var answer struct {
+		Data     struct{ Result []sampleOf }
+		Warnings []string
+	}
+	if err := p.get("/api/v1/query?query="+url.QueryEscape(expression), &answer); err != nil {
+		return nil, nil, err
+	}
+	return answer.Data.Result, answer.Warnings, nil
+}
+
+func (p *prometheusServer) get(path string, to any) error {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, p.url+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := p.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := wholeBody(response)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, to)
+}
+
+// seedQueries are what the product's first users were told to ask.
+var seedQueries = []string{
+	"node_cpu_usage_percent",
+	"node_memory_usage_percent",
+	"rate(node_disk_io_read_bytes_total[5m])",
+	"rate(node_network_receive_bytes_total[1m]) * 8 / 1000000",
+}
+
+// TestPrometheusScrapes has a real Prometheus scrape the page, and asks it for
+// what people will ask it.
+func TestPrometheusScrapes(t *testing.T) {
+	t.Parallel()
+	a := run(t, configure(t))
+	p := newPrometheus(t, a.ScrapeAddr().String())
+	for _, expression := range seedQueries {
+		poll(t, func() error {
+			samples, warnings, err := p.query(expression)
+			if err == nil && (len(samples) == 0 || len(warnings) > 0) {
+				err = fmt.Errorf("%s gives %d samples and the warnings %q", expression, len(samples), warnings)
+			}
+			return err
+		})
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(expression, want string) {
+		t.Helper()
+		samples, warnings, err := p.query(expression)
+		if err != nil || len(samples) != 1 || len(warnings) > 0 || samples[0].Value[1] != want {
+			t.Errorf("%s gives %v, %q, %v; want one sample of %s", expression, samples, warnings, err, want)
+		}
+	}
+	expect("up", "1")
+	expect("scrape_samples_scraped - scrape_samples_post_metric_relabeling", "0")
+	expect(fmt.Sprintf("target_info{host_name=%q,service_name=%q}", name, "sysotel"), "1")
+	expect(fmt.Sprintf("sysotel_agent_info{host_name=%q,version=%q}", name, "test"), "1")
+	// Each of our series says which machine it is of.
+	expect(fmt.Sprintf(`count({__name__=~".+",__name__!~"up|scrape_.*",host_name!=%q}) or vector(0)`, name), "0")
+
+	for metric, labels := range promisedSeries() {
+		samples, _, err := p.query(metric)
+		if err != nil || len(samples) == 0 {
+			t.Errorf("%s gives %d samples, %v", metric, len(samples), err)
+			continue
+		}
+		for _, label := range labels {
+			if samples[0].Metric[label] == "" {
+				t.Errorf("%s has no label %s: %v", metric, label, samples[0].Metric)
+			}
+		}
+	}
+	p.checkLog()
+}
+
+// promisedSeries are the product's metrics by their names on the page, with the
+// labels that tell their series apart.
+func promisedSeries() map[string][]string {
+	return map[string][]string{
+		"sysotel_cpu_usage_ratio": nil, "sysotel_cpu_core_usage_ratio": {"cpu"}, "system_cpu_logical_count": nil,
+		"system_cpu_frequency_hertz": {"cpu"}, "system_cpu_load_average_1m": nil, "system_cpu_load_average_5m": nil, "system_cpu_load_average_15m": nil,
+		"system_memory_limit_bytes": nil, "system_linux_memory_available_bytes": nil,
+		`system_memory_usage_bytes{state="used"}`: nil, `system_memory_utilization_ratio{state="used"}`: nil,
+		"sysotel_swap_limit_bytes": nil, "sysotel_swap_usage_bytes": nil,
+		`sysotel_disk_limit_bytes{mountpoint=""}`: nil, `sysotel_disk_usage_bytes{mountpoint=""}`: nil,
+		`sysotel_disk_free_bytes{mountpoint=""}`: nil, `sysotel_disk_utilization_ratio{mountpoint=""}`: nil,
+		`sysotel_disk_io_rate_bytes_per_second{device=""}`: {"direction"}, `sysotel_disk_operations_rate_per_second{device=""}`: {"direction"},
+		`sysotel_network_io_rate_bytes_per_second{device=""}`: {"direction"}, `sysotel_network_packets_rate_per_second{device=""}`: {"direction"},
+		`sysotel_network_errors_rate_per_second{device=""}`: {"direction"}, `sysotel_network_dropped_rate_per_second{device=""}`: {"direction"},
+		"process_cpu_utilization_ratio": {"process_executable_name", "state"}, "process_memory_utilization_ratio": {"process_executable_name"},
+		"process_memory_usage_bytes": {"process_executable_name"}, "process_threads": {"process_executable_name"},
+		"system_processes_count": {"status"},
+	}
+}
+
+// checkLog: Prometheus had nothing to complain about in what it scraped, such as
+// duplicate samples or times that went back.
+func (p *prometheusServer) checkLog() {
+	p.tb.Helper()
+	var targets struct {
+		Data struct {
+			ActiveTargets []struct{ Health, LastError string }
+		}
+	}
+	if err := p.get("/api/v1/targets", &targets); err != nil {
+		p.tb.Fatal(err)
+	}
+	for _, target := range targets.Data.ActiveTargets {
+		if target.Health != "up" || target.LastError != "" {
+			p.tb.Errorf("Prometheus says of its target: %+v", target)
+		}
+	}
+	lines := slices.Collect(strings.Lines(p.process.Output()))
+	for _, line := range lines {
+		if strings.Contains(line, "scrape_pool=") || strings.Contains(line, "level=WARN") && strings.Contains(line, "scrape") {
+			p.tb.Errorf("Prometheus logged: %s", line)
+		}
+	}
+}

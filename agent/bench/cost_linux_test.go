@@ -1,0 +1,235 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// plan is how long everything is looked at.
+type plan struct {
+	warmUp, window time.Duration // Of one run of a configuration.
+	runs           int           // Their median is the figure.
+	load           time.Duration // Of the requests for /current.
+	starts         int
+}
+
+// thorough is the plan whose figures are worth quoting, quick the one that
+// shows that the measurement works.
+var (
+	thorough = plan{warmUp: 5 * time.Second, window: 30 * time.Second, runs: 3, load: 10 * time.Second, starts: 5}
+	quick    = plan{warmUp: 1300 * time.Millisecond, window: 2500 * time.Millisecond, runs: 1, load: time.Second, starts: 1}
+)
+
+// chosen is the plan that the environment asks for.
+func chosen() plan {
+	if os.Getenv("SYSOTEL_BENCH") == "1" && os.Getenv("SYSOTEL_BENCH_SHORT") != "1" {
+		return thorough
+	}
+	return quick
+}
+
+// configuration is one way to run the agent.
+type configuration struct {
+	name string
+	// processes is how many are to run on the machine; 0 leaves it as it is.
+	processes int
+	arguments []string
+	// pushed adds an OTLP receiver and a scraper, in programs of their own.
+	pushed bool
+	budget float64 // Percent of a core, 0 for none.
+	memory float64 // Megabytes resident, 0 for none.
+}
+
+// The budgets of this stage, before store, alerting and dashboard.
+const (
+	hostBudget     = 0.16
+	processBudget  = 0.5
+	pushBudget     = 1.2
+	memoryBudget   = 35
+	perProcess     = 15.0 // Microseconds a tick.
+	requestBudget  = 10_000
+	latencyBudget  = 20 * time.Millisecond
+	startBudget    = time.Second
+	binaryBudget   = 45
+	connections    = 100
+	fewProcesses   = 250
+	manyProcesses  = 1_000
+	scrapesToTime  = 20
+	firstProcesses = 50
+)
+
+var configurations = []configuration{
+	{name: "host families only", arguments: []string{"--instruments.process.enabled=false", "--instruments.processes.enabled=false"}, budget: hostBudget, memory: memoryBudget},
+	{name: "all families", processes: firstProcesses, budget: processBudget, memory: memoryBudget},
+	{name: "all families", processes: fewProcesses, budget: processBudget, memory: memoryBudget},
+	{name: "all families", processes: manyProcesses},
+	{name: "all, push and scrape", processes: fewProcesses, pushed: true, budget: pushBudget},
+}
+
+// TestCost measures and prints the table.
+func TestCost(t *testing.T) {
+	p := chosen()
+	binary := build(t)
+	var table strings.Builder
+	fmt.Fprintf(&table, "\nsampling at 1 s, %d x %s each, medians; CPU in percent of one core, measured by %s\n\n", p.runs, p.window, accountName(t))
+	fmt.Fprintf(&table, "%-22s %9s %8s %8s %-5s %8s %8s %8s %8s %8s %-5s %8s\n", "what", "processes",
+		"CPU %", "budget", "", "floor %", "stat %", "RSS MB", "peak MB", "budget", "", "others")
+
+	var cost []figures
+	for _, c := range configurations {
+		var runs []figures
+		for range p.runs {
+			runs = append(runs, measure(t, binary, c, p))
+		}
+		f := median(runs)
+		cost = append(cost, f)
+		cpu, memory := "", ""
+		if c.budget > 0 {
+			cpu = verdict(f.cpu <= c.budget)
+		}
+		if c.memory > 0 {
+			memory = verdict(f.resident <= c.memory)
+		}
+		fmt.Fprintf(&table, "%-22s %9.0f %8.3f %8s %-5s %8.3f %8.2f %8.1f %8.1f %8s %-5s %8.2f\n", c.name, f.processes,
+			f.cpu, figure(c.budget), cpu, f.floor, f.stat, f.resident, f.peak, figure(c.memory), memory, f.others)
+	}
+	table.WriteString("\nfloor: reading the same files with kept descriptors and doing nothing with them; stat: utime + stime of\n" +
+		"/proc/PID/stat, whole hundredths of a second, as a check; others: cores that the rest of the machine used\n\n")
+
+	few, many := cost[2], cost[3]
+	if many.processes > few.processes {
+		each := (many.cpu - few.cpu) / 100 / (many.processes - few.processes) * 1e6
+		floor := (many.floor - few.floor) / 100 / (many.processes - few.processes) * 1e6
+		line(&table, "each further process", fmt.Sprintf("%.2f us a tick (floor %.2f)", each, floor), fmt.Sprintf("%.0f us", perProcess), each <= perProcess)
+	}
+	size := float64(binarySize(t, binary)) / 1e6
+	line(&table, "binary, stripped", fmt.Sprintf("%.1f MB", size), fmt.Sprintf("%d MB", binaryBudget), size <= binaryBudget)
+	start := measureStart(t, binary, p)
+	line(&table, "start to first reading", start.Round(time.Millisecond).String(), startBudget.String(), start <= startBudget)
+	s := measureScrape(t, binary, p)
+	line(&table, "scrape", fmt.Sprintf("%s for %d bytes, %d compressed", s.took.Round(10*time.Microsecond), s.plain, s.packed), "", true)
+	l := measureLoad(t, binary, p)
+	line(&table, fmt.Sprintf("/current, %d connections", connections), fmt.Sprintf("%.0f requests/s of %d bytes", l.rate, l.size), fmt.Sprintf("%d/s", requestBudget), l.rate >= requestBudget)
+	line(&table, "", fmt.Sprintf("p50 %s, p99 %s", l.p50.Round(10*time.Microsecond), l.p99.Round(10*time.Microsecond)), latencyBudget.String(), l.p99 <= latencyBudget)
+	line(&table, "", fmt.Sprintf("peak %.1f MB resident, others %.2f cores", l.peak, l.others), "", true)
+	fmt.Println(table.String())
+}
+
+func line(w *strings.Builder, what, measured, budget string, fine bool) {
+	word := ""
+	if budget != "" {
+		word = verdict(fine)
+	}
+	fmt.Fprintf(w, "%-28s %-44s %10s %s\n", what, measured, budget, word)
+}
+
+func verdict(fine bool) string {
+	if fine {
+		return "ok"
+	}
+	return "OVER"
+}
+
+func figure(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.4g", v)
+}
+
+// figures are what one run of a configuration gave.
+type figures struct {
+	processes         float64
+	cpu, floor, stat  float64 // Percent of a core.
+	resident, peak    float64 // Megabytes.
+	others            float64 // Cores.
+	received, scrapes int
+}
+
+// median takes each figure's own median over the runs.
+func median(runs []figures) figures {
+	of := func(f func(figures) float64) float64 {
+		var values []float64
+		for _, r := range runs {
+			values = append(values, f(r))
+		}
+		return middle(values)
+	}
+	return figures{
+		processes: of(func(f figures) float64 { return f.processes }),
+		cpu:       of(func(f figures) float64 { return f.cpu }),
+		floor:     of(func(f figures) float64 { return f.floor }),
+		stat:      of(func(f figures) float64 { return f.stat }),
+		resident:  of(func(f figures) float64 { return f.resident }),
+		peak:      of(func(f figures) float64 { return f.peak }),
+		others:    of(func(f figures) float64 { return f.others }),
+	}
+}
+
+// middle is the median of an odd number of values, the upper one of an even.
+func middle[N int | float64 | time.Duration](values []N) N {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// measure runs the agent in one configuration for one window.
+func measure(t *testing.T, binary string, c configuration, p plan) (f figures) {
+	t.Run(fmt.Sprintf("%s %d", c.name, c.processes), func(t *testing.T) {
+		crowd(t, c.processes)
+		arguments := c.arguments
+		var receiver *child
+		if c.pushed {
+			receiver = startChild(t, "receiver")
+			arguments = append(slices.Clone(arguments), "--otlp.endpoint=http://"+receiver.line())
+		}
+		a := startAgent(t, binary, arguments...)
+		var scraper *child
+		if c.pushed {
+			scraper = startChild(t, "scraper", "http://"+a.address+"/metrics")
+		}
+		wait(t, p.warmUp)
+		floor := startChild(t, "floor", a.heldFiles(t)...)
+		if got := floor.line(); got == "0" {
+			t.Fatal("the floor reads no file")
+		}
+		own, bare := openAccount(t, a.pid()), openAccount(t, floor.pid())
+
+		count := countProcesses(t)
+		before, bareBefore, statBefore, machineBefore, began := own.usage(t), bare.usage(t), statTime(t, a.pid()), machineBusy(t), time.Now()
+		wait(t, p.window)
+		used, bareUsed := own.usage(t)-before, bare.usage(t)-bareBefore
+		stat, machine, elapsed := statTime(t, a.pid())-statBefore, machineBusy(t)-machineBefore, time.Since(began)
+
+		percent := func(d time.Duration) float64 { return 100 * d.Seconds() / elapsed.Seconds() }
+		f.processes = float64(count+countProcesses(t)) / 2
+		f.cpu, f.floor, f.stat = percent(used), percent(bareUsed), percent(stat)
+		f.resident, f.peak = memory(t, a.pid(), "VmRSS:"), memory(t, a.pid(), "VmHWM:")
+		f.others = (machine - used - bareUsed).Seconds() / elapsed.Seconds()
+		a.check(t, len(c.arguments) == 0)
+		if used <= 0 || bareUsed <= 0 {
+			t.Errorf("no CPU time was measured: agent %s, floor %s", used, bareUsed)
+		}
+		// The kernel's two accounts must tell the same story; one counts in
+		// hundredths of a second, user and system apart.
+		if d := (used - stat).Abs(); d > max(50*time.Millisecond, used/10) {
+			t.Errorf("%s and utime + stime disagree: %s and %s", accountName(t), used, stat)
+		}
+		if c.pushed {
+			f.received, f.scrapes = receiver.finish(t), scraper.finish(t)
+			least := int(p.window.Seconds()) - 1
+			if f.received < least || f.scrapes < least {
+				t.Errorf("in more than %s there were %d pushed requests and %d scrapes", p.window, f.received, f.scrapes)
+			}
+		}
+		floor.stop()
+		t.Logf("%.0f processes: %.3f %% (stat %.2f, floor %.3f), %.1f MB, others %.2f cores", f.processes, f.cpu, f.stat, f.floor, f.resident, f.others)
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+	return f
+}

@@ -1,0 +1,251 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	"google.golang.org/protobuf/proto"
+
+	"sysotel/instruments"
+)
+
+// testOptions are those of a pipeline over a machine without files.
+func testOptions(t testing.TB, c Config, log *logbook) Options {
+	return Options{Config: c, Measured: instruments.Defaults(), Host: emptyHost(t), HostName: "host-1", Version: "1.2.3", Log: log.logger()}
+}
+
+// queued are the requests that wait.
+func queued(t *testing.T, o *otlp) (requests []*collectorpb.ExportMetricsServiceRequest) {
+	t.Helper()
+	for {
+		encoded, number, ok := o.queue.Oldest()
+		if !ok {
+			return requests
+		}
+		request := &collectorpb.ExportMetricsServiceRequest{}
+		if err := proto.Unmarshal(encoded, request); err != nil {
+			t.Fatal(err)
+		}
+		requests = append(requests, request)
+		o.queue.Done(number)
+	}
+}
+
+// TestPushTakesEveryTick: whatever moment a tick falls on, each reading is in
+// the queue once, at its second, when the readers' own tickers run too.
+func TestPushTakesEveryTick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		zero := time.Now()
+		c := Defaults()
+		c.OTLP.Endpoint = "http://127.0.0.1:1"
+		p, err := New(testOptions(t, c, &logbook{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Some ticks take so long that others are late or missed altogether.
+		own := &fake{name: "load", read: func(ctx context.Context, tick instruments.Tick) (instruments.Reading, error) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Duration(tick.Seq%7) * 400 * time.Millisecond):
+			}
+			return &instruments.Load{One: float64(tick.Seq)}, nil
+		}}
+		p.byName["load"].Family = own
+		p.byName["load"].settings.Timeout = 10 * time.Second
+		stop := start(t, p.Sampler)
+		pass(120 * time.Second)
+		stop()
+		var got []int
+		want := secondsOf(own.seen(), zero)
+		for _, request := range queued(t, p.otlp) {
+			for _, rm := range request.ResourceMetrics {
+				for _, sm := range rm.ScopeMetrics {
+					for _, m := range sm.Metrics {
+						if m.Name == loadMetric {
+							got = append(got, int(time.Unix(0, int64(m.GetGauge().DataPoints[0].TimeUnixNano)).Sub(zero)/time.Second))
+						}
+					}
+				}
+			}
+		}
+		if gaps(p.Sampler, causeOverload) == 0 {
+			t.Error("no tick was missed, the test shows nothing")
+		}
+		if n := len(want) - len(got); n < 0 || n > 1 || !slices.Equal(got, want[:len(got)]) {
+			t.Errorf("read at   %v\npushed at %v", want, got)
+		}
+		ended, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_ = p.provider.Shutdown(ended)
+	})
+}
+
+// TestIntervalOfFiveTicks puts five readings into one request.
+func TestIntervalOfFiveTicks(t *testing.T) {
+	t.Parallel()
+	r := &receiver{}
+	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) { c.OTLP.Interval = 5 * time.Second })
+	a.load(t, upTo(11)...)
+	r.wait(t, 2)
+	equal(t, "requests", len(r.taken()), 2)
+	equal(t, "readings in the first", len(r.taken()[0].ResourceMetrics), 5)
+	a.wantLoads(t, r, upTo(9)...)
+	// The end does not lose the two that have not made five.
+	a.stop()
+	if err := a.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.wantLoads(t, r, upTo(11)...)
+}
+
+// TestRequestsStaySmall: a receiver takes four megabytes, whatever the interval.
+func TestRequestsStaySmall(t *testing.T) {
+	c := Defaults()
+	c.OTLP.Endpoint, c.OTLP.Interval = "http://127.0.0.1:1", time.Hour
+	a := pushTo(t, c.OTLP.Endpoint, func(config *Config) { *config = c })
+	a.stop()
+	var cores []instruments.Core
+	for i := range 200 {
+		cores = append(cores, core(fmt.Sprintf("cpu%0200d", i), 1))
+	}
+	for i := range 8 {
+		a.tick(t, i, map[string]instruments.Reading{"cpu": &instruments.CPU{Cores: cores}})
+	}
+	a.otlp.mu.Lock()
+	a.otlp.enqueue()
+	a.otlp.mu.Unlock()
+	readings := 0
+	requests := queued(t, a.otlp)
+	for _, request := range requests {
+		readings += len(request.ResourceMetrics)
+		if size := proto.Size(request); size > 4<<20 {
+			t.Errorf("a request of %d bytes", size)
+		}
+	}
+	equal(t, "readings", readings, 8)
+	if len(requests) < 2 {
+		t.Errorf("%d readings are in %d request", readings, len(requests))
+	}
+}
+
+// TestShutdownSendsWhatIsQueued, the reading that nobody has collected yet included.
+func TestShutdownSendsWhatIsQueued(t *testing.T) {
+	t.Parallel()
+	r := &receiver{}
+	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), nil)
+	a.stop()
+	a.load(t, 0, 1, 2)
+	a.byName["load"].newest.Store(&snapshot{&instruments.Load{One: 3}, a.zero.Add(3 * time.Second)})
+	if err := a.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.wantLoads(t, r, 0, 1, 2, 3)
+}
+
+// TestShutdownKeepsToItsContext where the receiver hangs.
+func TestShutdownKeepsToItsContext(t *testing.T) {
+	t.Parallel()
+	r := &receiver{answer: func(ctx context.Context, _ int) (*collectorpb.ExportMetricsServiceResponse, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), nil)
+	a.stop()
+	a.load(t, 0, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	err := a.Shutdown(ctx)
+	if err == nil || !strings.Contains(err.Error(), "2 requests could not be sent") {
+		t.Errorf("Shutdown: %v", err)
+	}
+	// Cut off by the clock it must be, not by the request's own limit of 10 s.
+	if ctx.Err() == nil {
+		t.Error("Shutdown has given up before its time")
+	}
+	r.wait(t, 1)
+	equal(t, "requests that were taken", len(r.taken()), 0)
+}
+
+// TestRequestOnItsWayAtTheEnd is answered, and not sent a second time.
+func TestRequestOnItsWayAtTheEnd(t *testing.T) {
+	t.Parallel()
+	came, answer := make(chan struct{}), make(chan struct{})
+	r := &receiver{answer: func(_ context.Context, n int) (*collectorpb.ExportMetricsServiceResponse, error) {
+		if n == 0 {
+			close(came)
+			<-answer
+		}
+		return &collectorpb.ExportMetricsServiceResponse{}, nil
+	}}
+	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), nil)
+	a.load(t, 0, 1)
+	<-came
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		a.stop()
+	}()
+	close(answer)
+	<-stopped
+	if err := a.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.wantLoads(t, r, 0, 1)
+	a.log.want(t, 0, "level=WARN")
+}
+
+// TestEnvironmentStaysOutside: the configuration has read the variables that it
+// honours; none may come in behind its back.
+func TestEnvironmentStaysOutside(t *testing.T) {
+	other := &receiver{}
+	elsewhere := other.serve(t, "127.0.0.1:0", nil)
+	_, cert, key, ours := certificate(t, nil, "authority")
+	for name, value := range map[string]string{
+		"ENDPOINT": "http://" + elsewhere, "METRICS_ENDPOINT": "http://" + elsewhere,
+		"HEADERS": "x-from=environment", "METRICS_HEADERS": "x-from=environment",
+		"CERTIFICATE": ours.file, "METRICS_CERTIFICATE": ours.file,
+		"CLIENT_CERTIFICATE": cert, "CLIENT_KEY": key,
+		"INSECURE": "false", "METRICS_INSECURE": "false",
+		"COMPRESSION": "gzip", "METRICS_COMPRESSION": "gzip",
+		"TIMEOUT": "1", "METRICS_TIMEOUT": "1",
+		"METRICS_TEMPORALITY_PREFERENCE": "delta",
+	} {
+		t.Setenv("OTEL_EXPORTER_OTLP_"+name, value)
+	}
+	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "1")
+	t.Setenv("OTEL_METRIC_EXPORT_TIMEOUT", "1")
+	t.Setenv("OTEL_METRICS_EXEMPLAR_FILTER", "always_on")
+	t.Setenv("OTEL_SERVICE_NAME", "environment")
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "from=environment,host.name=environment")
+
+	r := &receiver{}
+	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) { c.OTLP.Compression = "none" })
+	a.tick(t, 0, map[string]instruments.Reading{"cpu": &instruments.CPU{Cores: []instruments.Core{core("cpu0", 5)}}})
+	r.wait(t, 1)
+	equal(t, "requests at the environment's endpoint", len(other.taken()), 0)
+	_, headers, compression := r.call(0)
+	equal(t, "headers of the environment", len(headers.Get("x-from")), 0)
+	equal(t, "compression", compression, "identity")
+	for _, p := range userTime(r) {
+		equal(t, "value", p.value, 5)
+		equal(t, "temporality", p.sum.AggregationTemporality.String(), "AGGREGATION_TEMPORALITY_CUMULATIVE")
+	}
+	rm := r.taken()[0].ResourceMetrics[0]
+	equal(t, "schema", rm.SchemaUrl, schemaURLs[instruments.Hostmetrics])
+	for _, kv := range rm.Resource.Attributes {
+		if kv.Key == "from" || kv.Value.GetStringValue() == "environment" {
+			t.Errorf("the resource has %s=%s", kv.Key, kv.Value.GetStringValue())
+		}
+	}
+	encoded, err := proto.Marshal(r.taken()[0])
+	if err != nil || bytes.Contains(encoded, []byte("environment")) {
+		t.Errorf("the environment is in the request (%v)", err)
+	}
+}

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func TestOpenAPIGolden(t *testing.T) {
+	document, err := OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "openapi.yaml", document)
+}
+
+// The served documents are the golden one, in JSON and in YAML.
+func TestServedDocuments(t *testing.T) {
+	s := newTestServer(t, ticked(), nil)
+	want, err := OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asYAML := ask(s, http.MethodGet, "/openapi.yaml", nil).Body.Bytes()
+	if string(asYAML) != string(want) {
+		t.Error("/openapi.yaml is another document than sysotel openapi prints")
+	}
+	var a, b map[string]any
+	if err := yaml.Unmarshal(asYAML, &a); err != nil {
+		t.Fatal(err)
+	}
+	asJSON := ask(s, http.MethodGet, "/openapi.json", nil).Body.Bytes()
+	if err := json.Unmarshal(asJSON, &b); err != nil {
+		t.Fatal(err)
+	}
+	if b["openapi"] != "3.1.0" || len(a["paths"].(map[string]any)) != len(b["paths"].(map[string]any)) {
+		t.Errorf("openapi %v, %d paths in YAML, %d in JSON", b["openapi"], len(a["paths"].(map[string]any)), len(b["paths"].(map[string]any)))
+	}
+	if strings.Contains(string(asJSON), "$schema") {
+		t.Error("$schema is in the document")
+	}
+}
+
+// The example of every operation is what its schema declares.
+func TestExamplesAreValid(t *testing.T) {
+	s := newTestServer(t, ticked(), nil)
+	for path, item := range s.api.OpenAPI().Paths {
+		content := item.Get.Responses["200"].Content["application/json"]
+		if content == nil {
+			continue
+		}
+		b, err := json.Marshal(content.Example)
+		if err != nil {
+			t.Fatal(err)
+		}
+		validated(t, s, path, b)
+	}
+}
+
+// Every field of every answer and every parameter has words of its own.
+func TestEverythingIsDescribed(t *testing.T) {
+	s := newTestServer(t, ticked(), nil)
+	for name, schema := range s.routes.registry.Map() {
+		for field, property := range schema.Properties {
+			if property.Description == "" {
+				t.Errorf("%s.%s has no description", name, field)
+			}
+		}
+	}
+	for path, item := range s.api.OpenAPI().Paths {
+		for _, p := range item.Get.Parameters {
+			if p.Description == "" {
+				t.Errorf("%s?%s has no description", path, p.Name)
+			}
+		}
+	}
+}
+
+func TestDocs(t *testing.T) {
+	s := newTestServer(t, ticked(), func(o *Options) {
+		o.Hostname, o.Config.Listen = `<script>alert("x")</script>`, "127.0.0.1:9999"
+	})
+	w := ask(s, http.MethodGet, "/docs", nil)
+	page := w.Body.String()
+	for _, want := range []string{
+		"<!doctype html>", "/api/v1/metrics/current", "/api/v1/metrics/processes", "/api/v1/metrics/stream", "/api/v1/health",
+		"curl http://127.0.0.1:9999/api/v1/metrics/current", "curl -N http://127.0.0.1:9999/api/v1/metrics/stream",
+		"curl &#39;http://127.0.0.1:9999/api/v1/metrics/processes?sort=cpu&amp;top=2&#39;",
+		"a whole number from 1 to 1000, default 20", "cpu_percent_core", "Prometheus page", "openapi.yaml", `<span class="n">45.2</span>`,
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	// Nothing comes from another server, and nothing runs.
+	for _, part := range regexp.MustCompile(`(?:src|href|action)="[^"]*"`).FindAllString(page, -1) {
+		if !regexp.MustCompile(`^href="(#[a-z-]+|/[a-z./?=0-9]*|data:image/svg\+xml,[^"]*)"$`).MatchString(part) && !strings.HasPrefix(part, `href="/docs/style.css?v=`) {
+			t.Errorf("the page asks for %s", part)
+		}
+	}
+	for _, bad := range []string{"<script", "style=", "onclick", "javascript:", "ZgotmplZ", "<no value>"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page has %q", bad)
+		}
+	}
+	style := regexp.MustCompile(`/docs/style\.css\?v=[0-9a-f]+`).FindString(page)
+	css := ask(s, http.MethodGet, style, nil)
+	if css.Code != 200 || css.Header().Get("Content-Type") != "text/css; charset=utf-8" || !strings.Contains(css.Header().Get("Cache-Control"), "immutable") {
+		t.Errorf("style: %d %v", css.Code, css.Header())
+	}
+	if text := css.Body.String(); !strings.Contains(text, "prefers-color-scheme: dark") || strings.Contains(text, "@import") || strings.Contains(text, "url(") {
+		t.Error("the style has no dark side, or asks for more")
+	}
+	// Every place that the page links to on itself is there.
+	for _, link := range regexp.MustCompile(`href="#([a-z-]+)"`).FindAllStringSubmatch(page, -1) {
+		if !strings.Contains(page, `id="`+link[1]+`"`) {
+			t.Errorf("#%s leads nowhere", link[1])
+		}
+	}
+	if root := ask(s, http.MethodGet, "/", nil); root.Code != http.StatusSeeOther || root.Header().Get("Location") != "/docs" {
+		t.Errorf("/: %d %v", root.Code, root.Header())
+	}
+}
+
+func TestDocsWithoutAPrometheusPage(t *testing.T) {
+	s := newTestServer(t, ticked(), func(o *Options) { o.MetricsPage, o.Config.ExternalURL = nil, "https://box.example/" })
+	page := ask(s, http.MethodGet, "/docs", nil).Body.String()
+	if strings.Contains(page, "Prometheus page") || !strings.Contains(page, "curl https://box.example/api/v1/health") {
+		t.Error("the page shows what is not there, or another address than the external one")
+	}
+	problemOf(t, ask(s, http.MethodGet, "/metrics", nil), http.StatusNotFound)
+}

@@ -1,0 +1,83 @@
+package api
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestScrape(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
+	for _, c := range []struct {
+		listen, host, path string
+		want               int
+	}{
+		{"127.0.0.1:9100", "localhost:9100", "/metrics", 200},
+		{"127.0.0.1:9100", "127.0.0.1:9100", "/", 303},
+		{"127.0.0.1:9100", "evil.example:9100", "/metrics", 403},
+		{"localhost:9100", "evil.example:9100", "/metrics", 403},
+		{"[::1]:9100", "evil.example:9100", "/metrics", 403},
+		{"127.0.0.1:9100", "localhost:9100", "/docs", 404},
+		// Off loopback a scraper knows the machine by any name, and is nobody's viewer.
+		{":9100", "box.lan:9100", "/metrics", 200},
+		{"0.0.0.0:9100", "box.lan:9100", "/metrics", 200},
+		{"192.0.2.7:9100", "192.0.2.7:9100", "/metrics", 200},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, nil)
+		r.Host = c.host
+		NewScrape(c.listen, page, quiet).http.Handler.ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("%s asked as %s for %s: %d, want %d", c.listen, c.host, c.path, w.Code, c.want)
+		}
+		if c.want == 404 {
+			if detail, _ := problemOf(t, w, 404); !strings.Contains(detail, "/metrics") {
+				t.Errorf("%q does not say where the page is", detail)
+			}
+		}
+	}
+}
+
+func TestScrapeRuns(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
+	s := NewScrape("127.0.0.1:0", page, quiet)
+	if s.Addr() != nil {
+		t.Error("an address before Listen")
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	if status, body := get(t, streamClient(t), "http://"+s.Addr().String()+"/metrics"); status != 200 || body != "up 1\n" {
+		t.Errorf("%d %q", status, body)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	unused := NewScrape("127.0.0.1:0", page, quiet)
+	if err := unused.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unused.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServerLog(t *testing.T) {
+	var logged strings.Builder
+	l := newHTTP(http.NotFoundHandler(), textLogger(&logged)).ErrorLog
+	l.Print("http: URL query contains semicolon")
+	if logged.Len() != 0 {
+		t.Errorf("a caller can fill the log: %s", logged.String())
+	}
+	l.Print("http: Accept error: accept tcp: too many open files; retrying in 5ms")
+	if !strings.Contains(logged.String(), "level=WARN") || !strings.Contains(logged.String(), "too many open files") {
+		t.Errorf("that no connection can be taken is not told: %q", logged.String())
+	}
+}

@@ -1,0 +1,94 @@
+package instruments
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const expositionText = `# HELP raid_disks Disks of an array.
+# TYPE raid_disks gauge
+raid_disks{array="md0",state="active"} 2
+raid_disks{array="md0",state="failed"} NaN
+# TYPE backup_runs_total counter
+backup_runs_total 7
+# TYPE request_seconds histogram
+request_seconds_bucket{le="0.1"} 3
+request_seconds_bucket{le="+Inf"} 4
+request_seconds_sum 1.5
+request_seconds_count 4
+no_type 1
+`
+
+func TestParseExposition(t *testing.T) {
+	families, errs := parseExposition([]byte(expositionText))
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	var names []string
+	for _, f := range families {
+		names = append(names, fmt.Sprintf("%s %s %d", f.GetName(), typeWord(f), len(f.Metric)))
+	}
+	want := "backup_runs_total counter 1, no_type untyped 1, raid_disks gauge 2, request_seconds histogram 1"
+	if got := strings.Join(names, ", "); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestExpositionMistakes(t *testing.T) {
+	for _, c := range []struct {
+		name, text, want string
+		kept             int
+	}{
+		{"garbage names its line", "good 1\n%$&!\n", `line 2: `, 0},
+		{"half a line", "good 1\nbad{a=\"b", "line 2: unexpected end of input stream", 0},
+		{"our own name", "good 1\nsystem_cpu_time 5\n", "metric system_cpu_time: names that begin with system_ are the agent's own", 1},
+		{"our own name, hidden", "__sysotel_x 5\n", "names that begin with sysotel_ are", 0},
+		{"the seed's name", "node_load1 5\n", "names that begin with node_ are", 0},
+		{"the resource", "target_info 1\n", "names that begin with target_info are", 0},
+		{"our label", "a{host_name=\"x\"} 1\nb 2\n", "metric a: the label host_name is the agent's own", 1},
+		{"a time of its own", "a 1 1700000000000\nb 2\n", "metric a: has a time stamp of its own", 1},
+		{"histogram of gauges", "# TYPE a gaugehistogram\na_bucket{le=\"+Inf\"} 1\n", "metric a: OpenTelemetry has no histograms of gauges", 0},
+		{"too long", strings.Repeat("#", maxCustomBytes+1), "is larger than 1048576 bytes", 0},
+	} {
+		families, errs := parseExposition([]byte(c.text))
+		if len(errs) != 1 || !strings.Contains(errs[0].Error(), c.want) || len(families) != c.kept {
+			t.Errorf("%s: %d families kept and errors %v, want %d and %q", c.name, len(families), errs, c.kept, c.want)
+		}
+	}
+}
+
+func TestExpositionBounds(t *testing.T) {
+	var text strings.Builder
+	for i := range maxCustomSeries {
+		fmt.Fprintf(&text, "a{i=\"%d\"} 1\n", i)
+	}
+	if families, errs := parseExposition([]byte(text.String())); len(errs) > 0 || len(families[0].Metric) != maxCustomSeries {
+		t.Errorf("%d series give the errors %v", maxCustomSeries, errs)
+	}
+	text.WriteString("b 1\n")
+	if families, errs := parseExposition([]byte(text.String())); families != nil || len(errs) != 1 || errs[0].Error() != "has 10001 series, at most 10000 are possible" {
+		t.Errorf("one series more gives the errors %v", errs)
+	}
+	text.Reset()
+	for i := range 15 {
+		fmt.Fprintf(&text, "node_%d 1\n", i)
+	}
+	if _, errs := parseExposition([]byte(text.String())); len(errs) != maxCustomErrors+1 || errs[maxCustomErrors].Error() != "and 5 more mistakes" {
+		t.Errorf("15 mistakes are told as %v", errs)
+	}
+}
+
+func FuzzParseExposition(f *testing.F) {
+	f.Add([]byte(expositionText))
+	f.Add([]byte("# TYPE a summary\na{quantile=\"0.5\"} 1\na_sum 2\na_count 3\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		families, errs := parseExposition(text)
+		merged := mergeSources([]customSource{{name: "a", families: families, errs: errs}, {name: "b", families: families}})
+		for _, family := range merged.Families {
+			if err := checkCustom(family); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,275 @@
+package instruments
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// realProcesses reads the machine that the test runs on. Its ticks come when
+// the test wants, so it tells the families that a second passed.
+type realProcesses struct {
+	t         *testing.T
+	host      *Host
+	now       time.Time
+	tick      Tick
+	process   Family
+	processes Family
+}
+
+func newRealProcesses(t *testing.T) *realProcesses {
+	t.Helper()
+	r := &realProcesses{t: t, host: NewHost("/"), now: time.Now(), tick: Tick{Interval: time.Second}, process: newProcess(Defaults()), processes: newProcesses()}
+	r.host.Now = func() time.Time { return r.now }
+	t.Cleanup(func() { r.host.table.close() })
+	return r
+}
+
+func (r *realProcesses) read() *ProcessTable {
+	r.t.Helper()
+	r.now = r.now.Add(time.Second)
+	r.tick.Seq++
+	reading, err := r.process.Read(r.t.Context(), r.host, r.tick)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return reading.(*ProcessTable)
+}
+
+// counts tells how many of these PIDs are in the table.
+func counts(table *ProcessTable, pid int) int {
+	n := 0
+	for i := range table.All {
+		if table.All[i].PID == pid {
+			n++
+		}
+	}
+	return n
+}
+
+// within checks a number against the truth to 1 %, or to the smallest step in
+// which it is told.
+func within(t *testing.T, what string, got, truth, step float64) {
+	t.Helper()
+	if math.Abs(got-truth) > max(math.Abs(truth)/100, step) {
+		t.Errorf("%s is %v, the truth is %v", what, got, truth)
+	}
+}
+
+// TestTruthOfProcessCPU compares with what the kernel tells the child itself.
+func TestTruthOfProcessCPU(t *testing.T) {
+	m := newRealProcesses(t)
+	c := startChild(t)
+	before := c.numbers("usage")
+	m.read()
+	after := c.numbers("burn 1500")
+	table := m.read()
+	p := row(t, table, c.pid)
+	const tick = 1.0 / userHZ
+	if p.Program != childName(os.Getpid()) {
+		t.Errorf("the child is called %q", p.Program)
+	}
+	g := findProgram(t, table.Programs, childName(os.Getpid()))
+	if g.Processes != 1 || g.Threads != p.Threads || p.Threads < 1 {
+		t.Errorf("got %+v", g)
+	}
+	// User and system time are each cut to whole ticks.
+	within(t, "CPU time since the start", p.CPUSeconds, after[0]+after[1], 2*tick)
+	within(t, "user time", g.UserSeconds, after[0]-before[0], tick)
+	within(t, "system time", g.SystemSeconds, after[1]-before[1], tick)
+	used := after[0] + after[1] - before[0] - before[1]
+	within(t, "share of the machine in a second", p.CPU*float64(table.Logical), used, 2*tick)
+	if used < 1.5 || !p.Chosen {
+		t.Errorf("the child used %v s, %+v", used, p)
+	}
+	if now := row(t, m.read(), c.pid); now.CPU*float64(table.Logical) > 2*tick {
+		t.Errorf("a child that waits uses %v", now.CPU)
+	}
+}
+
+// TestTruthOfANewProcess: what a process used before it was first seen counts,
+// because it started since the tick before.
+func TestTruthOfANewProcess(t *testing.T) {
+	m := newRealProcesses(t)
+	m.read()
+	c := startChild(t)
+	used := c.numbers("burn 500")
+	table := m.read()
+	p := row(t, table, c.pid)
+	within(t, "share of the machine", p.CPU*float64(table.Logical), used[0]+used[1], 2.0/userHZ)
+	if age := time.Since(p.Started).Seconds(); age < 0.3 || age > 60 {
+		t.Errorf("it started %v s ago", age)
+	}
+	if p.ParentPID != os.Getpid() {
+		t.Errorf("its parent is %d", p.ParentPID)
+	}
+}
+
+func TestTruthOfProcessMemory(t *testing.T) {
+	m := newRealProcesses(t)
+	c := startChild(t)
+	c.do("usage")
+	before := row(t, m.read(), c.pid)
+	const size = 128 << 20
+	c.do("hold " + strconv.Itoa(size))
+	after := row(t, m.read(), c.pid)
+	within(t, "resident memory", float64(after.MemoryRSS)-float64(before.MemoryRSS), size, 0)
+	if grown := after.Virtual - before.Virtual; grown < size || grown > size+size/2 {
+		t.Errorf("virtual memory grew by %d", grown)
+	}
+	if !after.Chosen || after.Memory <= before.Memory || after.Memory > 1 {
+		t.Errorf("got %+v", after)
+	}
+}
+
+func TestTruthOfProcessIO(t *testing.T) {
+	dir := t.TempDir()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		t.Fatal(err)
+	}
+	if fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC {
+		t.Skipf("%s is in memory: nothing that is written there reaches a disk. Set TMPDIR to a directory on a disk.", dir)
+	}
+	m := newRealProcesses(t)
+	c := startChild(t)
+	c.do("usage")
+	m.read()
+	const size = 32 << 20
+	c.do(fmt.Sprintf("write %s %d", filepath.Join(dir, "file"), size))
+	table := m.read()
+	p := row(t, table, c.pid)
+	if !p.IOKnown {
+		t.Fatalf("the I/O of a child cannot be read: %+v", p)
+	}
+	within(t, "bytes written", float64(p.WriteBytes), size, 0)
+	within(t, "bytes written in a second", p.WriteBytesPerSecond, size, 0)
+	within(t, "bytes written by the program", float64(findProgram(t, table.Programs, childName(os.Getpid())).WriteBytes), size, 0)
+	if !p.Chosen {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestTheRealTableIsWhole(t *testing.T) {
+	m := newRealProcesses(t)
+	m.read()
+	table := m.read()
+	self := row(t, table, os.Getpid())
+	if self.Kernel || self.ParentPID != os.Getppid() || self.CPUSeconds <= 0 {
+		t.Errorf("the test is %+v", self)
+	}
+	if init := row(t, table, 1); init.ParentPID != 0 || init.User == "" {
+		t.Errorf("the first process is %+v", init)
+	}
+	var whole Totals
+	for i := range table.All {
+		p := &table.All[i]
+		whole.add(p)
+		if p.Name == "" || p.Program == "" || p.User == "" || p.Status == "unknown" || p.Threads < 1 || p.Started.IsZero() || p.CPU < 0 || p.CPU > 1.5 {
+			t.Errorf("got %+v", *p)
+		}
+	}
+	rows, others, _ := table.Top(10, ByMemory, "")
+	for i := range rows {
+		others.add(&rows[i])
+	}
+	if others.MemoryRSS != whole.MemoryRSS || others.Processes != len(table.All) || others.Threads != whole.Threads {
+		t.Errorf("rows and others are %+v, the whole is %+v", others, whole)
+	}
+	if table.Unattributed < 0 || math.IsNaN(table.Unattributed) {
+		t.Errorf("unattributed: %v", table.Unattributed)
+	}
+	r, err := m.processes.Read(t.Context(), m.host, m.tick)
+	if err != nil || r.(*Processes).Total != len(table.All) {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+// TestAnOpenFileOfAnEndedProcess: the file proves the identity. What was open
+// is closed when its process is gone.
+func TestAnOpenFileOfAnEndedProcess(t *testing.T) {
+	m := newRealProcesses(t)
+	c := startChild(t)
+	c.do("usage")
+	if counts(m.read(), c.pid) != 1 || !m.host.table.system.kept {
+		t.Fatal("the child is not in the table")
+	}
+	at := slices.IndexFunc(m.host.table.entries, func(e *processEntry) bool { return e.pid == c.pid })
+	e := m.host.table.entries[at]
+	if e.file.stat == 0 {
+		t.Fatal("its file is not open")
+	}
+	c.orders.Close()
+	c.waitForEnd()
+	if p := row(t, m.read(), c.pid); p.Status != "zombie" || p.Program != childName(os.Getpid()) {
+		t.Errorf("got %+v", p)
+	}
+	if err := c.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	// As if it had ended after the list of PIDs was read.
+	open := m.host.table.system.open
+	if seen, err := m.host.table.refresh(e, c.pid, 0); seen != nil || err != nil {
+		t.Errorf("an ended process is %+v, %v", seen, err)
+	}
+	if e.file.stat != 0 || m.host.table.system.open != open-1 {
+		t.Errorf("its file is still open: %+v, %d of %d", e.file.stat, m.host.table.system.open, open)
+	}
+	if n := counts(m.read(), c.pid); n != 0 {
+		t.Errorf("%d rows are left of it", n)
+	}
+	m.host.table.close()
+	if open := m.host.table.system.open; open != 0 {
+		t.Errorf("%d files are counted as open", open)
+	}
+}
+
+func TestExecChangesTheName(t *testing.T) {
+	m := newRealProcesses(t)
+	m.read()
+	c := start(t, []string{"sh", "-c", "echo ready; read go; exec cat"}, "/bin/sh")
+	if line, err := c.answer.ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	before := row(t, m.read(), c.pid)
+	if _, err := fmt.Fprintln(c.orders, "go"); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.do("hello"); got != "hello" {
+		t.Fatalf("got %q", got)
+	}
+	after := row(t, m.read(), c.pid)
+	if before.Program != "sh" || after.Program != "cat" || after.Name != "cat" || !after.Started.Equal(before.Started) {
+		t.Errorf("before %+v\nafter  %+v", before, after)
+	}
+}
+
+// TestFewFilesMayBeOpen: beyond the limit every file is opened at each tick.
+func TestFewFilesMayBeOpen(t *testing.T) {
+	m := newRealProcesses(t)
+	whole := m.read()
+	m.host.table.close()
+	if err := m.host.table.openProc(); err != nil {
+		t.Fatal(err)
+	}
+	m.host.table.system.limit = 3
+	for range 3 {
+		table := m.read()
+		if open := m.host.table.system.open; open != 3 {
+			t.Errorf("%d files are open", open)
+		}
+		if len(table.All) < len(whole.All)*9/10 {
+			t.Errorf("%d rows, with all files open %d", len(table.All), len(whole.All))
+		}
+		if p := row(t, table, os.Getpid()); !p.IOKnown || math.IsNaN(p.CPU) {
+			t.Errorf("got %+v", p)
+		}
+	}
+}
