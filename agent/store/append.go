@@ -37,17 +37,17 @@ func (s *Store) Append(r Reading) error {
 	if s.state == shut {
 		return ErrClosed
 	}
-	believed := s.clock.believe(r.Time)
+	offset, believed := s.clock.believe(r.Time)
 	if believed {
-		s.dropFuture(r.Time)
+		s.dropFuture(offset)
 	}
 	if !believed || s.state != open || s.waiting.len() > 0 || !s.roomy() {
-		s.waiting.push(r)
+		s.waiting.push(r, offset)
 		s.drain()
 		return nil
 	}
 	if err := s.ingest(r); err != nil {
-		s.waiting.push(r)
+		s.waiting.push(r, offset)
 		s.fail(err)
 	}
 	return nil
@@ -55,10 +55,10 @@ func (s *Store) Append(r Reading) error {
 
 // dropFuture forgets readings that wait because the clock was doubted, when it
 // was set back before it was believed.
-func (s *Store) dropFuture(now time.Time) {
+func (s *Store) dropFuture(offset time.Duration) {
 	kept := s.waiting.readings[:0]
 	for _, r := range s.waiting.readings {
-		if r.Time.Sub(now) > jump {
+		if r.offset-offset > jump {
 			s.stats.WrongTime++
 			continue
 		}
@@ -77,10 +77,10 @@ func (s *Store) drain() {
 	}
 	for s.waiting.len() > 0 {
 		r := s.waiting.readings[0]
-		if !s.clock.plausible(r.Time) {
+		if !s.clock.plausible(r.offset) {
 			return
 		}
-		if err := s.ingest(r); err != nil {
+		if err := s.ingest(r.Reading); err != nil {
 			s.fail(err)
 			return
 		}

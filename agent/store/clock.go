@@ -11,6 +11,8 @@ const (
 	jump = 5 * time.Minute
 	// doubt is how long a clock must stand by a jump to be believed.
 	doubt = 10 * time.Minute
+	// settle is how long it must do so for data to be deleted by it.
+	settle = 24 * time.Hour
 )
 
 // clock tells which times are believed. It holds the wall clock against one that
@@ -28,9 +30,12 @@ type clock struct {
 	// first seen; doubted tells whether there is one.
 	doubted      bool
 	ahead, since time.Duration
-	// opened is when the store was opened, newest the newest time in it then.
+	// opened is when the store was opened, by the boot clock.
 	opened time.Duration
-	newest time.Time
+	// settled is the difference that retention goes by, once anchored; next is a
+	// greater one and nextSince when it was first seen, while settling.
+	anchored, settling       bool
+	settled, next, nextSince time.Duration
 }
 
 func newClock(now func() time.Time, boot func() time.Duration) *clock {
@@ -40,25 +45,26 @@ func newClock(now func() time.Time, boot func() time.Duration) *clock {
 	return c
 }
 
-// believe tells whether a time that the wall clock tells now is to be believed.
-func (c *clock) believe(wall time.Time) bool {
+// believe tells how far a time that the wall clock tells now is ahead of the boot
+// clock, and whether it is to be believed.
+func (c *clock) believe(wall time.Time) (offset time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	boot := c.boot()
-	offset := time.Duration(wall.UnixNano()) - boot
+	offset = time.Duration(wall.UnixNano()) - boot
 	if offset <= c.offset+jump {
 		c.doubted = false
 		c.offset = max(c.offset, offset)
-		return true
+		return offset, true
 	}
 	if !c.doubted || offset-c.ahead > jump || c.ahead-offset > jump {
 		c.doubted, c.ahead, c.since = true, offset, boot
 	}
 	if boot-c.since < doubt {
-		return false
+		return offset, false
 	}
 	c.doubted, c.offset = false, offset
-	return true
+	return offset, true
 }
 
 // believed is the present time: of the wall clock where it is believed.
@@ -77,41 +83,48 @@ func (c *clock) present() time.Time {
 	return wall
 }
 
-// anchor tells the newest time that the store held when it was opened.
+// anchor tells the newest time that the store held when it was opened, from
+// which retention goes on.
 func (c *clock) anchor(newest time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.newest.IsZero() {
-		c.newest = newest
+	if !c.anchored {
+		c.anchored = true
+		c.settled = c.offset
+		if !newest.IsZero() {
+			c.settled = min(c.offset, time.Duration(newest.UnixNano())-c.opened)
+		}
 	}
 }
 
-// retention is the time from which retention counts back. In the first minutes
-// after a start it goes on from the newest reading: a machine that starts with a
-// clock a year ahead must not lose its history before the clock is set right.
+// retention is the time from which retention counts back. A jump ahead counts
+// only when the clock stood by it for a day, a start after a pause among them:
+// what was deleted for a wrong clock does not come back when it is set right,
+// and a day longer costs little.
 func (c *clock) retention() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	present := c.present()
-	since := c.boot() - c.opened
-	if since >= doubt {
-		return present
+	if !c.anchored {
+		return time.Unix(0, 0) // Not known yet: delete nothing.
 	}
-	if c.newest.IsZero() {
-		// Not known yet: delete nothing.
-		return time.Unix(0, 0)
+	present, boot := c.present(), c.boot()
+	offset := time.Duration(present.UnixNano()) - boot
+	switch {
+	case offset <= c.settled+jump:
+		c.settled, c.settling = max(c.settled, offset), false
+	case !c.settling || offset-c.next > jump || c.next-offset > jump:
+		c.settling, c.next, c.nextSince = true, offset, boot
+	case boot-c.nextSince >= settle:
+		c.settled, c.settling = offset, false
 	}
-	if most := c.newest.Add(since); present.After(most) {
-		return most
-	}
-	return present
+	return time.Unix(0, int64(min(boot+c.settled, time.Duration(present.UnixNano()))))
 }
 
-// plausible tells whether a time that was read earlier is believed by now.
-func (c *clock) plausible(t time.Time) bool {
+// plausible tells whether a clock that was so far ahead is believed by now.
+func (c *clock) plausible(offset time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Duration(t.UnixNano())-c.boot() <= c.offset+jump
+	return offset <= c.offset+jump
 }
 
 // doubting tells whether readings wait for the clock.

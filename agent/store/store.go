@@ -179,7 +179,7 @@ func (s *Store) openTiers() {
 		select {
 		case <-s.closed:
 			return
-		case <-time.After(5 * time.Second):
+		case <-time.After(2 * time.Second):
 		}
 	}
 	select {

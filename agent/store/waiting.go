@@ -1,12 +1,22 @@
 package store
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // queue holds readings that cannot be appended yet, oldest first: while the
 // tiers are opened, while the clock is doubted, while the disk is full.
 type queue struct {
-	readings []Reading
+	readings []waitingReading
 	lost     uint64
+}
+
+// waitingReading is a reading and how far the wall clock was ahead of the boot
+// clock when it came.
+type waitingReading struct {
+	Reading
+	offset time.Duration
 }
 
 // mostWaiting is as long as a clock is doubted at one reading a second, with
@@ -16,17 +26,17 @@ const mostWaiting = 900
 
 // push adds a copy of a reading, since whoever appends uses it again. The oldest
 // is lost where there are too many.
-func (q *queue) push(r Reading) {
+func (q *queue) push(r Reading, offset time.Duration) {
 	if len(q.readings) >= mostWaiting {
 		q.pop()
 		q.lost++
 	}
-	q.readings = append(q.readings, r.clone())
+	q.readings = append(q.readings, waitingReading{r.clone(), offset})
 }
 
 // pop removes the oldest.
 func (q *queue) pop() {
-	q.readings[0] = Reading{}
+	q.readings[0] = waitingReading{}
 	if q.readings = q.readings[1:]; len(q.readings) == 0 {
 		q.readings = nil
 	}

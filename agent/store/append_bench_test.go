@@ -1,0 +1,161 @@
+package store
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// host is a machine whose readings look like real ones: most counters stand
+// still, those that move do so in whole jiffies, packets and pages, and gauges
+// are whole bytes or quotients of jiffies.
+type host struct {
+	rng     *rand.Rand
+	series  []*Series
+	next    []func() float64
+	reading Reading
+}
+
+func newHost(n int) *host {
+	h := &host{rng: rand.New(rand.NewPCG(7, 7))}
+	add := func(s *Series, next func() float64) {
+		h.series, h.next = append(h.series, s), append(h.next, next)
+	}
+	for i := range n {
+		id := fmt.Sprintf("device-%d", i)
+		switch i % 10 {
+		case 0, 1: // CPU time of an idle state: about 100 jiffies a second.
+			v := float64(h.rng.IntN(1e7))
+			add(counter("system_cpu_time_seconds", id), func() float64 { v += float64(95 + h.rng.IntN(6)); return v / 100 })
+		case 2: // CPU time of a state that is seldom entered.
+			v := float64(h.rng.IntN(1e5))
+			add(counter("system_cpu_time_seconds", id), func() float64 {
+				if h.rng.IntN(10) == 0 {
+					v++
+				}
+				return v / 100
+			})
+		case 3, 4, 5: // Counters of devices and errors that stand still.
+			v := float64(h.rng.IntN(1e6))
+			add(counter("system_network_errors", id), func() float64 { return v })
+		case 6: // Bytes of an interface with little traffic.
+			v := float64(h.rng.IntN(1e9))
+			add(counter("system_network_io_bytes", id), func() float64 {
+				if h.rng.IntN(3) == 0 {
+					v += float64(h.rng.IntN(20) * 66)
+				}
+				return v
+			})
+		case 7: // Memory of a state, in pages; steps now and then.
+			v := float64(h.rng.IntN(1 << 20))
+			add(gauge("system_memory_usage_bytes", id), func() float64 {
+				if h.rng.IntN(4) == 0 {
+					v += float64(h.rng.IntN(64) - 32)
+				}
+				return v * 4096
+			})
+		case 8: // The size of a filesystem, the number of CPUs, a limit.
+			v := float64(h.rng.IntN(1 << 30))
+			add(gauge("system_filesystem_limit_bytes", id), func() float64 { return v * 4096 })
+		case 9: // A load average, a count of processes.
+			v := 200.0
+			add(gauge("system_processes_count", id), func() float64 {
+				if h.rng.IntN(5) == 0 {
+					v = math.Max(150, v+float64(h.rng.IntN(5)-2))
+				}
+				return v
+			})
+		}
+	}
+	return h
+}
+
+// read makes the next reading. It is used again by the one after.
+func (h *host) read(at time.Time) Reading {
+	if h.reading.Families == nil {
+		h.reading.Families = make([]FamilyReading, 10)
+	}
+	h.reading.Time = at
+	each := (len(h.series) + 9) / 10
+	for f := range h.reading.Families {
+		family := &h.reading.Families[f]
+		family.Family, family.Taken, family.Samples = "family"+strconv.Itoa(f), at, family.Samples[:0]
+		for i := f * each; i < min(len(h.series), (f+1)*each); i++ {
+			family.Samples = append(family.Samples, Sample{h.series[i], h.next[i]()})
+		}
+	}
+	return h.reading
+}
+
+func BenchmarkAppend(b *testing.B) {
+	m := newMachine(noon)
+	s := openStore(b, m.options(b, b.TempDir()))
+	h := newHost(800)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		m.pass(time.Second)
+		if err := s.Append(h.read(m.now())); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// resident is the memory of this process, as the kernel counts it.
+func resident(tb testing.TB) int64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		tb.Skip("the resident memory is read from /proc, which is not here")
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+// BenchmarkDay feeds three hours of 800 series, and tells what the store takes in
+// memory and on disk.
+func BenchmarkDay(b *testing.B) {
+	for range b.N {
+		before := resident(b)
+		m := newMachine(noon)
+		s := openStore(b, m.options(b, b.TempDir()))
+		h := newHost(800)
+		for i := range 4 * 3600 {
+			m.pass(time.Second)
+			if err := s.Append(h.read(m.now())); err != nil {
+				b.Fatal(err)
+			}
+			if i%60 == 0 {
+				s.maintain(b.Context())
+			}
+		}
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		b.ReportMetric(float64(stats.HeapAlloc)/(1<<20), "heap-MiB")
+		b.ReportMetric(float64(resident(b)-before)/(1<<20), "rss-MiB")
+		b.ReportMetric(float64(s.Size())/(1<<20), "disk-MiB")
+		for _, t := range s.tiers {
+			b.ReportMetric(float64(sizeOf(t.dir+"/wal"))/(1<<20), t.name+"-wal-MiB")
+		}
+		var bytes, samples float64
+		for _, block := range s.tiers[0].db.Blocks() {
+			bytes += float64(sizeOf(block.Dir()))
+			samples += float64(block.Meta().Stats.NumSamples)
+		}
+		b.ReportMetric(bytes/samples, "B/sample")
+	}
+}
