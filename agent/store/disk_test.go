@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// filler takes the room of a disk, but for so many bytes.
+func fill(t *testing.T, path string, left int64) {
+	t.Helper()
+	free, err := freeBytes(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, make([]byte, max(0, free-left)), 0o640); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDiskFull: on a full disk the store goes on, says so, and recovers by
+// itself without losing a reading.
+func TestDiskFull(t *testing.T) {
+	disk := smallDisk(t, 48<<20)
+	m := newMachine(noon)
+	o := m.options(t, filepath.Join(disk, "store"))
+	o.Free = nil // The real disk.
+	k := &ticker{m: m, s: openStore(t, o), g: gauge("g", "0")}
+	k.run(t, 100)
+	filler := filepath.Join(disk, "filler")
+	fill(t, filler, 1<<20)
+	k.run(t, 300)
+	k.s.maintain(t.Context())
+	k.health(t, Degraded, "disk is full: 300 readings wait")
+	if got := k.raw(t); len(got) != 100 {
+		t.Errorf("%d samples, want the 100 from before", len(got))
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	k.run(t, 10)
+	k.health(t, Healthy, "")
+	got := k.raw(t)
+	mustRise(t, got)
+	if len(got) != 410 {
+		t.Errorf("%d samples when there is room again, want 410", len(got))
+	}
+	if minutes := points(t, k.s.tiers[1])[k.g.Labels.String()]; len(minutes) != 6 {
+		t.Errorf("%d minutes, want 6", len(minutes))
+	}
+}
+
+// TestDiskFullUnseen: the same where the disk fills so fast that a write fails.
+func TestDiskFullUnseen(t *testing.T) {
+	disk := smallDisk(t, 48<<20)
+	m := newMachine(noon)
+	o := m.options(t, filepath.Join(disk, "store"))
+	k := &ticker{m: m, s: openStore(t, o), g: gauge("g", "0")}
+	k.run(t, 100)
+	filler := filepath.Join(disk, "filler")
+	fill(t, filler, 0)
+	for range 3000 { // The pages that are begun hold some readings more.
+		k.run(t, 1)
+		if status, _ := k.s.Health(); status != Healthy {
+			break
+		}
+	}
+	n := k.n
+	k.health(t, Degraded, "no space left")
+	m.setFree(0)
+	k.run(t, 100)
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	m.setFree(1 << 40)
+	awaitHealth(t, k.s, Healthy)
+	k.run(t, 10)
+	got := k.raw(t)
+	mustRise(t, got)
+	if len(got) != int(n)+110 {
+		t.Errorf("%d samples when there is room again, want %d", len(got), int(n)+110)
+	}
+	if want := (int(n) + 110) / 60; len(points(t, k.s.tiers[1])[k.g.Labels.String()]) < want-1 {
+		t.Errorf("%d minutes, want %d", len(points(t, k.s.tiers[1])[k.g.Labels.String()]), want)
+	}
+}
+
+// TestDiskFullAtStart: a start on a full disk is not refused.
+func TestDiskFullAtStart(t *testing.T) {
+	m := newMachine(noon)
+	m.setFree(1 << 20)
+	s, err := Open(m.options(t, t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	k := &ticker{m: m, s: s, g: gauge("g", "0")}
+	k.run(t, 50)
+	k.health(t, Degraded, "50 readings wait")
+	if _, err := s.Tiers()[0].Queryable().Querier(0, 1); err == nil || !strings.Contains(err.Error(), "being opened") {
+		t.Errorf("a question is answered with %v", err)
+	}
+	m.setFree(1 << 40)
+	awaitHealth(t, s, Healthy)
+	if got := k.raw(t); len(got) != 50 {
+		t.Errorf("%d samples, want the 50 that waited", len(got))
+	}
+}
+
+// awaitHealth polls the health, which the opening of the tiers changes in the
+// background.
+func awaitHealth(t *testing.T, s *Store, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		status, reason := s.Health()
+		if status == want {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			t.Fatalf("health is %s, %s; want %s", status, reason, want)
+		}
+	}
+}
