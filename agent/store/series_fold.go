@@ -18,10 +18,14 @@ type timeline struct {
 	// ended is set when a staleness marker lies before the sample: the series was
 	// gone in between.
 	ended bool
+	// until is the end of the step that the point tells of, kept since most
+	// samples lie in the same step as the one before.
+	until int64
+	point int
 }
 
 func (l *timeline) reset(series storage.Series, from, to int64) {
-	*l = timeline{samples: series.Iterator(l.samples), from: from, to: to}
+	*l = timeline{samples: series.Iterator(l.samples), from: from, to: to, until: math.MinInt64}
 }
 
 // next goes to the next sample that says something.
@@ -44,6 +48,14 @@ func (l *timeline) next() bool {
 		default: // A histogram is no single value.
 		}
 	}
+}
+
+// in is the index of the part's point that tells of the sample.
+func (l *timeline) in(p *part) int {
+	if l.t > l.until {
+		l.until, l.point = bucketEnd(l.t, p.step), p.at(l.t)
+	}
+	return l.point
 }
 
 func (l *timeline) err() error { return l.samples.Err() }
@@ -76,7 +88,7 @@ func foldValues(l *timeline, p *part, w *weights, avg, least, greatest []float64
 		put(greatest, point, high)
 	}
 	for l.next() {
-		if at := p.at(l.t); at != point || count == 0 {
+		if at := l.in(p); at != point || count == 0 {
 			end()
 			point, sum, weighted, weight, count = at, 0, 0, 0, 0
 			low, high, known = l.v, l.v, w != nil
@@ -99,7 +111,7 @@ func foldValues(l *timeline, p *part, w *weights, avg, least, greatest []float64
 // foldLast takes the last value of each step.
 func foldLast(l *timeline, p *part, last []float64) {
 	for l.next() {
-		if at := p.at(l.t); at >= 0 && at < p.count {
+		if at := l.in(p); at >= 0 && at < p.count {
 			put(last, at, l.v)
 		}
 	}
@@ -108,7 +120,7 @@ func foldLast(l *timeline, p *part, last []float64) {
 // foldExtreme takes the least or the greatest of a roll-up.
 func foldExtreme(l *timeline, p *part, column []float64, which func(a, b float64) float64) {
 	for l.next() {
-		at := p.at(l.t)
+		at := l.in(p)
 		if at < 0 || at >= p.count || column == nil {
 			continue
 		}
@@ -147,7 +159,7 @@ func foldRates(l *timeline, p *part, patience int64, avg, least, greatest []floa
 		if l.ended {
 			known = false
 		}
-		if at := p.at(l.t); at != point || !known {
+		if at := l.in(p); at != point || !known {
 			if point != at {
 				end()
 				low, high = math.NaN(), math.NaN()

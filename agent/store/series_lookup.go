@@ -43,7 +43,7 @@ func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {
 func (q *Querier) Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error) {
 	found := map[string]labels.Labels{}
 	var key []byte
-	hints := &storage.SelectHints{Start: start.UnixMilli(), End: end.UnixMilli(), Func: "series", Limit: limit}
+	hints := &storage.SelectHints{Start: start.UnixMilli(), End: end.UnixMilli(), Func: "series"}
 	warnings, err := q.lookup(ctx, start, end, func(ctx context.Context, querier storage.Querier) (annotations.Annotations, error) {
 		var warnings annotations.Annotations
 		for _, set := range sets {
@@ -105,10 +105,8 @@ func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, en
 	if len(sets) == 0 {
 		sets = [][]*labels.Matcher{nil}
 	}
+	// Each tier would cut its own list before it is sorted, so the limit is ours.
 	hints := &storage.LabelHints{}
-	if limit > 0 {
-		hints.Limit = limit + 1 // One more tells that there was more.
-	}
 	found := map[string]struct{}{}
 	warnings, err := q.lookup(ctx, start, end, func(ctx context.Context, querier storage.Querier) (annotations.Annotations, error) {
 		var warnings annotations.Annotations
