@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -386,6 +387,13 @@ func TestLateTicksAreLeftOut(t *testing.T) {
 	}
 	if p, err = r.ProcessesBetween(t.Context(), epoch, epoch.Add(2*time.Hour), ByCPU, 1, ""); err != nil || p.Covered != 3660*time.Second {
 		t.Errorf("after a step of a year: %v, %v", p, err)
+	}
+	if h := r.Health(); h.Status != "ok" {
+		t.Errorf("%+v", h)
+	}
+	r.AddProcesses(at(3661))
+	if h := r.Health(); h.Status != "degraded" || !strings.Contains(h.Reason, "the clock was set back") {
+		t.Errorf("nobody is told that nothing is kept: %+v", h)
 	}
 }
 

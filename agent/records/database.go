@@ -67,7 +67,11 @@ func source(path string, readOnly bool) string {
 			"wal_autocheckpoint(256)", "journal_size_limit(1048576)")
 		q.Set("_txlock", "immediate")
 	}
-	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // A drive letter of Windows.
+	}
+	return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String()
 }
 
 // openDatabase opens or makes the file and brings its schema up to date.

@@ -60,6 +60,9 @@ func (r *Records) Health() Health {
 	if h.Aside != "" {
 		reasons = append(reasons, "the file was damaged and set aside as "+h.Aside)
 	}
+	if r.behind {
+		reasons = append(reasons, "the clock was set back: process records go on when it has reached "+time.UnixMilli(r.newest).UTC().Format(time.RFC3339))
+	}
 	if h.DamagedRecords > 0 {
 		reasons = append(reasons, fmt.Sprintf("%d records cannot be read", h.DamagedRecords))
 	}

@@ -53,6 +53,8 @@ type Records struct {
 	restored bool
 	// newest is the last tick that is in the records, in Unix milliseconds.
 	newest int64
+	// behind is true while ticks are not later than the newest one.
+	behind bool
 	stats  Health
 
 	// writeMu is held by who writes: it keeps the queue's order.
@@ -155,9 +157,11 @@ func (r *Records) AddProcesses(reading ProcessReading) {
 	r.mu.Lock()
 	if r.account == nil || tick <= r.newest || tick > maxTime || interval <= 0 {
 		r.stats.LateTicks++
+		r.behind = tick <= r.newest
 		r.mu.Unlock()
 		return
 	}
+	r.behind = false
 	if !r.restored {
 		// Nobody else adds or asks while the buckets are read.
 		r.restore(tick, reading.BootID)
