@@ -22,7 +22,8 @@ var allowed = map[string]map[string]string{
 	"agent/pipeline": {
 		"instruments": "it takes readings from there to the SDK",
 	},
-	"agent/store": {},
+	"agent/store":   {},
+	"agent/records": {},
 	"api/promql": {
 		"agent/store": "questions are answered there, and errors have their types from there",
 	},
@@ -58,6 +59,7 @@ var onlyIn = []struct{ module, where, why string }{
 	{"github.com/danielgtaylor/huma", "api", "the REST framework is the API's own business"},
 	{"github.com/prometheus/client_golang", "agent/pipeline", "the scrape page is a destination"},
 	{"google.golang.org/grpc", "agent/pipeline", "the push is a destination"},
+	{"modernc.org/sqlite", "agent/records", "one file and one schema; whoever keeps something there asks records"},
 	{"os/exec", "instruments", "only custom commands start programs; a monitor must not"},
 }
 

@@ -173,6 +173,8 @@ var errDamaged = errors.New("the file of the records is damaged")
 
 // Codes of SQLite's errors, without their details.
 const (
+	codeError      = 1
+	codeReadOnly   = 8
 	codeInternal   = 2
 	codeIO         = 10
 	codeCorrupt    = 11
@@ -194,6 +196,17 @@ func damaged(err error) bool {
 		return strings.Contains(e.Error(), "malformed") || strings.Contains(e.Error(), "no such table") || strings.Contains(e.Error(), "no such column")
 	}
 	return errors.Is(err, errDamaged)
+}
+
+// damagedAtOpen tells the same of an error of Open. The file could be opened for
+// writing and the statements are right: what SQLite refuses then, such as a format
+// that it does not know, is damage in the header.
+func damagedAtOpen(err error) bool {
+	var e *sqlite.Error
+	if errors.As(err, &e) && (e.Code() == codeError || e.Code() == codeReadOnly) {
+		return true
+	}
+	return damaged(err)
 }
 
 // full tells whether an error means that nothing more fits on the disk.

@@ -118,7 +118,7 @@ func Open(o Options) (*Records, error) {
 			err = errors.Join(err, r.file.close())
 		}
 	}
-	if damaged(err) {
+	if damagedAtOpen(err) {
 		if r.file, err = r.recover(ctx, err); err == nil {
 			r.newest, err = r.file.newest(ctx)
 		}
