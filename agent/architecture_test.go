@@ -28,7 +28,9 @@ var allowed = map[string]map[string]string{
 		"agent/store": "questions are answered there, and errors have their types from there",
 	},
 	"api": {
-		"instruments": "the documents are made from typed readings",
+		"instruments":   "the documents are made from typed readings",
+		"agent/store":   "questions about series, their answers and errors have their types from there",
+		"agent/records": "questions about past processes and events, and their answers, have their types from there",
 	},
 	"agent/config": {
 		"instruments":    "one struct made of each package's own Config",

@@ -60,6 +60,15 @@ type Options struct {
 	Socket string
 	// MetricsPage is the Prometheus page at /metrics, nil for none.
 	MetricsPage http.Handler
+	// History answers how series went, nil where no store is kept; SeriesNames must
+	// be set with it.
+	History     History
+	SeriesNames SeriesNames
+	// Records answers which processes ran and what happened, nil where none are kept.
+	Records Records
+	// PromQL is the Prometheus HTTP API, whose own paths begin with /api/v1/; it is
+	// found under /prometheus. Nil for none.
+	PromQL http.Handler
 	// Logger takes what goes wrong.
 	Logger *slog.Logger
 }
