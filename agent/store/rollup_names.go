@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -46,7 +47,7 @@ func (q *rollupQuerier) Select(ctx context.Context, sorted bool, hints *storage.
 		own = *hints
 	}
 	for i, m := range matchers {
-		if m.Name != labels.MetricName || m.Type != labels.MatchEqual {
+		if m.Name != model.MetricNameLabel || m.Type != labels.MatchEqual {
 			continue
 		}
 		rollup, ok := q.names.Lookup(m.Value)
@@ -57,8 +58,8 @@ func (q *rollupQuerier) Select(ctx context.Context, sorted bool, hints *storage.
 		for j, other := range matchers {
 			switch {
 			case j == i:
-				raw = append(raw, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, rollup.Raw))
-			case other.Name != labels.MetricName:
+				raw = append(raw, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, rollup.Raw))
+			case other.Name != model.MetricNameLabel:
 				raw = append(raw, other)
 			case !other.Matches(m.Value):
 				return storage.EmptySeriesSet()
@@ -83,7 +84,7 @@ type rollupSet struct {
 // At implements storage.SeriesSet.
 func (s *rollupSet) At() storage.Series {
 	raw := s.SeriesSet.At()
-	named := labels.NewBuilder(raw.Labels()).Set(labels.MetricName, s.name).Labels()
+	named := labels.NewBuilder(raw.Labels()).Set(model.MetricNameLabel, s.name).Labels()
 	return &rollupSeries{raw: raw, labels: named, rate: s.rate}
 }
 

@@ -1,7 +1,7 @@
 package store
 
 import (
-	"sort"
+	"slices"
 	"time"
 )
 
@@ -134,7 +134,7 @@ func (g *grid) layOut(sources []Source, start, end, step int64) {
 			edges = append(edges, covers[i])
 		}
 	}
-	sort.Slice(edges, func(i, j int) bool { return edges[i] < edges[j] })
+	slices.Sort(edges)
 	for i, from := range edges {
 		to := end
 		if i+1 < len(edges) {

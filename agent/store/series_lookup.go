@@ -156,7 +156,7 @@ func (q *Querier) lookup(ctx context.Context, start, end time.Time, ask func(con
 			if err != nil {
 				return err
 			}
-			defer querier.Close()
+			defer func() { _ = querier.Close() }() // It was only read.
 			more, err := ask(ctx, querier)
 			warnings.Merge(more)
 			return err

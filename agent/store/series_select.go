@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 )
@@ -113,7 +114,7 @@ func (s *selecting) read(ctx context.Context, p *part) error {
 	if err != nil {
 		return err
 	}
-	defer querier.Close()
+	defer func() { _ = querier.Close() }() // It was only read.
 	weights, err := s.weights(ctx, querier, p)
 	if err != nil {
 		return err
@@ -159,8 +160,8 @@ func (s *selecting) read(ctx context.Context, p *part) error {
 func (s *selecting) each(ctx context.Context, querier storage.Querier, name string, from, to int64, f func(labels.Labels, *SelectedSeries, *timeline)) error {
 	matchers := slices.Clone(s.query.Matchers)
 	for i, m := range matchers {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
-			matchers[i] = labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name)
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
+			matchers[i] = labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name)
 		}
 	}
 	set := querier.Select(ctx, false, &storage.SelectHints{Start: from + 1, End: to}, matchers...)
@@ -187,7 +188,7 @@ func (s *selecting) each(ctx context.Context, querier storage.Querier, name stri
 // column finds the answer's series for the labels of a raw series or a roll-up,
 // which differ in their names only.
 func (s *selecting) column(l labels.Labels) (*SelectedSeries, error) {
-	s.key = l.BytesWithoutLabels(s.key, labels.MetricName)
+	s.key = l.BytesWithoutLabels(s.key, model.MetricNameLabel)
 	if known, ok := s.found[string(s.key)]; ok {
 		return known, nil
 	}
@@ -197,7 +198,7 @@ func (s *selecting) column(l labels.Labels) (*SelectedSeries, error) {
 		return nil, &QueryError{Type: Execution, Err: errTooMuch}
 	}
 	added := &SelectedSeries{
-		Labels: labels.NewBuilder(l.Copy()).Set(labels.MetricName, s.name).Labels(),
+		Labels: labels.NewBuilder(l.Copy()).Set(model.MetricNameLabel, s.name).Labels(),
 		T:      s.grid.times,
 	}
 	for _, want := range []struct {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -87,7 +88,7 @@ func (h *history) rolledUp(resolution time.Duration) []samples {
 }
 
 func matchers(name string) []*labels.Matcher {
-	return []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name)}
+	return []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name)}
 }
 
 func mustSelect(t testing.TB, q *Querier, query SeriesQuery) SeriesResult {

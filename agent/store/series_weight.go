@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 )
@@ -56,7 +57,7 @@ func (s *selecting) weights(ctx context.Context, querier storage.Querier, p *par
 	from, to := p.first-p.step, p.last()
 	byHost := map[string]*weights{}
 	set := querier.Select(ctx, false, &storage.SelectHints{Start: from + 1, End: to},
-		labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, countsName),
+		labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, countsName),
 		labels.MustNewMatcher(labels.MatchEqual, familyLabel, family))
 	var it timeline
 	for set.Next() {

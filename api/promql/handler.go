@@ -138,8 +138,7 @@ func (a *api) handle(answer func(http.ResponseWriter, *http.Request) error) http
 // fail writes an error.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	kind := store.Internal
-	var known *store.QueryError
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*store.QueryError](err); ok {
 		kind = known.Type
 	}
 	text := err.Error()

@@ -24,8 +24,7 @@ func badParameter(name string, err error) error {
 // badQuery names the parameter where the expression is what is wrong with a
 // question.
 func badQuery(err error) error {
-	var syntax parser.ParseErrors
-	if errors.As(err, &syntax) {
+	if _, ok := errors.AsType[parser.ParseErrors](err); ok {
 		return badParameter("query", err)
 	}
 	return err
