@@ -17,6 +17,10 @@ type Paging struct {
 	MajorFaults, MinorFaults uint64
 	// SwapIn and SwapOut count pages brought in from swap and written to it.
 	SwapIn, SwapOut uint64
+	// OOMKills counts the processes that the kernel killed for want of memory since
+	// boot, where OOMCounted (Linux since 4.13). It is told as events.
+	OOMKills   uint64
+	OOMCounted bool
 }
 
 // SwapDevice is one partition or file that is swapped to.

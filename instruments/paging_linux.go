@@ -31,6 +31,7 @@ func (p *paging) space(_ context.Context, h *Host, t Tick) (*Paging, error) {
 		return nil, fmt.Errorf("parse /proc/vmstat: %w", err)
 	}
 	r.Counted, r.SwapIn, r.SwapOut = true, c.swapIn, c.swapOut
+	r.OOMKills, r.OOMCounted = c.oomKills, c.oomCounted
 	r.MajorFaults, r.MinorFaults = c.majorFaults, saturatingSub(c.faults, c.majorFaults)
 
 	text, err = p.swaps.read()
@@ -73,16 +74,19 @@ func parseSwaps(text []byte) ([]SwapDevice, error) {
 }
 
 // vmstat holds the counters of /proc/vmstat that are reported.
-type vmstat struct{ swapIn, swapOut, faults, majorFaults uint64 }
+type vmstat struct {
+	swapIn, swapOut, faults, majorFaults, oomKills uint64
+	oomCounted                                     bool
+}
 
-// parseVMStat reads four of the some 200 lines of /proc/vmstat and stops at the last.
+// parseVMStat reads five of the some 200 lines of /proc/vmstat and stops at the last.
 func parseVMStat(text []byte) (vmstat, error) {
 	var v vmstat
-	found := 0
-	for found < 4 && len(text) > 0 {
+	found, faults := 0, false
+	for found < 5 && len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
-		if len(line) == 0 || line[0] != 'p' {
+		if len(line) == 0 || line[0] != 'p' && line[0] != 'o' {
 			continue
 		}
 		name, value, _ := bytes.Cut(line, []byte{' '})
@@ -96,6 +100,8 @@ func parseVMStat(text []byte) (vmstat, error) {
 			to = &v.faults
 		case "pgmajfault":
 			to = &v.majorFaults
+		case "oom_kill":
+			to, v.oomCounted = &v.oomKills, true
 		default:
 			continue
 		}
@@ -105,9 +111,10 @@ func parseVMStat(text []byte) (vmstat, error) {
 		}
 		*to = n
 		found++
+		faults = faults || to == &v.faults
 	}
 	// A kernel built without swap lacks the two swap lines: it never swaps.
-	if found < 2 {
+	if !faults {
 		return vmstat{}, errors.New("no lines pgfault and pgmajfault")
 	}
 	return v, nil

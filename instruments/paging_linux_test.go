@@ -33,13 +33,13 @@ func FuzzParseSwaps(f *testing.F) {
 }
 
 func TestParseVMStat(t *testing.T) {
-	text := "nr_free_pages 5\npgpgin 100\npgpgout 200\npswpin 3\npswpout 4\npgfault 500\npgmajfault 6\npgfault_x junk\n"
+	text := "nr_free_pages 5\npgpgin 100\npgpgout 200\npswpin 3\npswpout 4\npgfault 500\npgmajfault 6\npgfault_x junk\noom_killer junk\noom_kill 7\n"
 	got, err := parseVMStat([]byte(text))
-	if want := (vmstat{3, 4, 500, 6}); err != nil || got != want {
+	if want := (vmstat{3, 4, 500, 6, 7, true}); err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 	got, err = parseVMStat([]byte("pgfault 500\npgmajfault 6\n"))
-	if want := (vmstat{0, 0, 500, 6}); err != nil || got != want {
+	if want := (vmstat{0, 0, 500, 6, 0, false}); err != nil || got != want {
 		t.Errorf("a kernel without swap: got %+v, %v; want %+v", got, err, want)
 	}
 	for _, c := range []struct{ text, want string }{

@@ -125,7 +125,7 @@ func (p *process) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 			seconds = unknown
 		}
 		r = p.look(table, seconds, len(cores))
-		r.Unattributed, r.UnattributedSeconds = p.balance(host, seconds, len(cores))
+		r.Unattributed, r.UnattributedSeconds, r.Busy = p.balance(host, seconds, len(cores))
 		p.clock = table.clock
 		p.looks++
 		return nil

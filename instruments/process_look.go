@@ -1,5 +1,7 @@
 package instruments
 
+import "math"
+
 const (
 	// ioTurn is the number of looks within which the I/O of every process is
 	// read once; those that do something are read at every look.
@@ -21,7 +23,7 @@ const (
 // look compares every process with what it was at the look before, seconds ago.
 func (p *process) look(table *processTable, seconds float64, logical int) *ProcessTable {
 	p.programs.begin()
-	r := &ProcessTable{Logical: logical, MemoryTotal: p.memory, Hidden: table.hidden, pids: p.pids}
+	r := &ProcessTable{Logical: logical, MemoryTotal: p.memory, Hidden: table.hidden, Elapsed: seconds, Busy: unknown, pids: p.pids}
 	whole := seconds * float64(logical) * cpuTicks
 	for _, e := range table.entries {
 		p.name(table, e)
@@ -173,7 +175,7 @@ func (p *process) row(table *processTable, e *processEntry, row *Process) {
 		MemoryRSS: e.rss, Virtual: e.virtual, Memory: ratio(float64(e.rss), float64(p.memory)), Threads: e.threads,
 		ReadBytesPerSecond: e.io.readRate, WriteBytesPerSecond: e.io.writeRate,
 		ReadBytes: e.io.read, WriteBytes: e.io.write, IOKnown: e.io.known,
-		Started: e.started, Chosen: e.chosen,
+		Started: e.started, Start: e.start, Chosen: e.chosen,
 	}
 	if e.noTimes {
 		row.CPUSeconds = unknown
@@ -186,19 +188,24 @@ func (p *process) row(table *processTable, e *processEntry, row *Process) {
 	}
 }
 
-// balance returns the CPU time that no process accounts for: as a share of all
-// processors in the last tick, and in seconds since the first look.
-func (p *process) balance(host CPUStates, seconds float64, logical int) (share, total float64) {
+// balance returns the CPU time that no process accounts for, as a share of all
+// processors in the last tick and in seconds since the first look, and the
+// seconds of CPU time that the machine used in the last tick.
+func (p *process) balance(host CPUStates, seconds float64, logical int) (share, total, busy float64) {
 	host = host.atLeast(p.host)
 	before := p.host
 	p.host = host
 	if p.looks == 0 {
-		return unknown, p.lost
+		return unknown, p.lost, unknown
 	}
 	d := host.since(before)
 	left := d.User + d.Nice + d.System - p.programs.used() + p.carry
 	p.carry = max(min(left, 0), -maxCarry*float64(logical))
 	left = max(left, 0)
 	p.lost += left
-	return left / seconds / float64(logical), p.lost
+	busy = d.busy()
+	if math.IsNaN(seconds) {
+		busy = unknown
+	}
+	return left / seconds / float64(logical), p.lost, busy
 }

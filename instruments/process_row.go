@@ -48,8 +48,10 @@ type Process struct {
 	// ReadBytes and WriteBytes count since the process started, where IOKnown.
 	ReadBytes, WriteBytes uint64
 	IOKnown               bool
-	// Started is the time of the start, the zero time where it is not known.
+	// Started is the time of the start, the zero time where it is not known; Start
+	// is the same in the clock of the boot, and with PID the identity.
 	Started time.Time
+	Start   uint64
 	// Chosen is true for the top processes by CPU, by memory and by I/O.
 	Chosen bool
 }
@@ -74,6 +76,11 @@ type ProcessTable struct {
 	Unattributed float64
 	// UnattributedSeconds is the same, added up since the agent started.
 	UnattributedSeconds float64
+	// Elapsed is the time in seconds since the look before, of which CPU and
+	// Unattributed are shares; unknown at the first look and after a long break.
+	// Busy is the CPU time in seconds that all processors used in it, neither idle
+	// nor waiting for a disk.
+	Elapsed, Busy float64
 	// Denied counts the processes whose I/O the agent may not read. On Linux it
 	// needs CAP_SYS_PTRACE (or root) for processes of other users.
 	Denied int

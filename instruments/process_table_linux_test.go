@@ -159,7 +159,7 @@ func TestProcessRow(t *testing.T) {
 		CommandLine: "/usr/bin/python3 manage.py run", CPU: 0.25, CPUSeconds: 6.5,
 		MemoryRSS: 1000 * pageSize, Virtual: 4096000, Memory: float64(1000*pageSize) / 1_024_000_000, Threads: 2,
 		ReadBytesPerSecond: 5000, WriteBytesPerSecond: 300, ReadBytes: 9096, WriteBytes: 300, IOKnown: true,
-		Started: time.Unix(1_700_000_000, 0).Add(123_450 * time.Millisecond).UTC(), Chosen: true,
+		Started: time.Unix(1_700_000_000, 0).Add(123_450 * time.Millisecond).UTC(), Start: 12_345, Chosen: true,
 	}
 	if os.Getuid() != 0 {
 		want.User = r.User

@@ -1,5 +1,7 @@
 package instruments
 
+import "strings"
+
 // Quantity is one of the product's metric names as users ask for it, and how it
 // is found among the OpenTelemetry metrics. The README's table and the series
 // API come from this list.
@@ -11,6 +13,11 @@ type Quantity struct {
 	// Values select the points, in the order of the metric's keys; "" is a point
 	// without that attribute, "*" any value of it.
 	Values []string
+	// Each tells the same of each device, interface or file system, and EachValues
+	// select its points; of a counter it is the rate. Nil where there are no parts,
+	// or Metric tells of them.
+	Each       *Metric
+	EachValues []string
 	// Scale turns the metric's unit into Unit.
 	Scale float64
 	// Field is the field of a process, where Metric is nil or a sum over programs.
@@ -20,6 +27,7 @@ type Quantity struct {
 // Quantities lists every metric that the product promises, by family.
 func Quantities() []Quantity {
 	const percent, mega = 100, 1e-6
+	mounts := []string{"*", "*", "*"}
 	return []Quantity{
 		{Name: "cpu_usage_total", Unit: "%", Metric: cpuUsage, Scale: percent},
 		{Name: "cpu_usage_per_core", Unit: "%", Metric: cpuCoreUsage, Values: []string{"*"}, Scale: percent},
@@ -39,23 +47,23 @@ func Quantities() []Quantity {
 		{Name: "swap_used", Unit: "bytes", Metric: swapUsage, Scale: 1},
 		{Name: "swap_percent", Unit: "%", Metric: swapUtilization, Scale: percent},
 
-		{Name: "disk_total", Unit: "bytes", Metric: filesystemSize, Values: []string{"", "", ""}, Scale: 1},
-		{Name: "disk_used", Unit: "bytes", Metric: filesystemUsed, Values: []string{"", "", ""}, Scale: 1},
-		{Name: "disk_free", Unit: "bytes", Metric: filesystemFree, Values: []string{"", "", ""}, Scale: 1},
-		{Name: "disk_percent", Unit: "%", Metric: filesystemShare, Values: []string{"", "", ""}, Scale: percent},
-		{Name: "disk_read_bytes", Unit: "bytes/s", Metric: diskIORate, Values: []string{"read", ""}, Scale: 1},
-		{Name: "disk_write_bytes", Unit: "bytes/s", Metric: diskIORate, Values: []string{"write", ""}, Scale: 1},
-		{Name: "disk_read_count", Unit: "count/s", Metric: diskOperationsRate, Values: []string{"read", ""}, Scale: 1},
-		{Name: "disk_write_count", Unit: "count/s", Metric: diskOperationsRate, Values: []string{"write", ""}, Scale: 1},
+		{Name: "disk_total", Unit: "bytes", Metric: filesystemSize, Values: []string{"", "", ""}, Each: filesystemSize, EachValues: mounts, Scale: 1},
+		{Name: "disk_used", Unit: "bytes", Metric: filesystemUsed, Values: []string{"", "", ""}, Each: filesystemUsed, EachValues: mounts, Scale: 1},
+		{Name: "disk_free", Unit: "bytes", Metric: filesystemFree, Values: []string{"", "", ""}, Each: filesystemFree, EachValues: mounts, Scale: 1},
+		{Name: "disk_percent", Unit: "%", Metric: filesystemShare, Values: []string{"", "", ""}, Each: filesystemShare, EachValues: mounts, Scale: percent},
+		{Name: "disk_read_bytes", Unit: "bytes/s", Metric: diskIORate, Values: []string{"read", ""}, Each: diskIO, EachValues: []string{"*", "read"}, Scale: 1},
+		{Name: "disk_write_bytes", Unit: "bytes/s", Metric: diskIORate, Values: []string{"write", ""}, Each: diskIO, EachValues: []string{"*", "write"}, Scale: 1},
+		{Name: "disk_read_count", Unit: "count/s", Metric: diskOperationsRate, Values: []string{"read", ""}, Each: diskOperations, EachValues: []string{"*", "read"}, Scale: 1},
+		{Name: "disk_write_count", Unit: "count/s", Metric: diskOperationsRate, Values: []string{"write", ""}, Each: diskOperations, EachValues: []string{"*", "write"}, Scale: 1},
 
-		{Name: "net_bytes_sent", Unit: "bytes/s", Metric: networkIORate, Values: []string{"transmit", ""}, Scale: 1},
-		{Name: "net_bytes_recv", Unit: "bytes/s", Metric: networkIORate, Values: []string{"receive", ""}, Scale: 1},
-		{Name: "net_packets_sent", Unit: "count/s", Metric: networkPacketsRate, Values: []string{"transmit", ""}, Scale: 1},
-		{Name: "net_packets_recv", Unit: "count/s", Metric: networkPacketsRate, Values: []string{"receive", ""}, Scale: 1},
-		{Name: "net_errin", Unit: "count/s", Metric: networkErrorsRate, Values: []string{"receive", ""}, Scale: 1},
-		{Name: "net_errout", Unit: "count/s", Metric: networkErrorsRate, Values: []string{"transmit", ""}, Scale: 1},
-		{Name: "net_dropin", Unit: "count/s", Metric: networkDroppedRate, Values: []string{"receive", ""}, Scale: 1},
-		{Name: "net_dropout", Unit: "count/s", Metric: networkDroppedRate, Values: []string{"transmit", ""}, Scale: 1},
+		{Name: "net_bytes_sent", Unit: "bytes/s", Metric: networkIORate, Values: []string{"transmit", ""}, Each: networkIO, EachValues: []string{"*", "transmit"}, Scale: 1},
+		{Name: "net_bytes_recv", Unit: "bytes/s", Metric: networkIORate, Values: []string{"receive", ""}, Each: networkIO, EachValues: []string{"*", "receive"}, Scale: 1},
+		{Name: "net_packets_sent", Unit: "count/s", Metric: networkPacketsRate, Values: []string{"transmit", ""}, Each: networkPackets, EachValues: []string{"*", "transmit"}, Scale: 1},
+		{Name: "net_packets_recv", Unit: "count/s", Metric: networkPacketsRate, Values: []string{"receive", ""}, Each: networkPackets, EachValues: []string{"*", "receive"}, Scale: 1},
+		{Name: "net_errin", Unit: "count/s", Metric: networkErrorsRate, Values: []string{"receive", ""}, Each: networkErrors, EachValues: []string{"*", "receive"}, Scale: 1},
+		{Name: "net_errout", Unit: "count/s", Metric: networkErrorsRate, Values: []string{"transmit", ""}, Each: networkErrors, EachValues: []string{"*", "transmit"}, Scale: 1},
+		{Name: "net_dropin", Unit: "count/s", Metric: networkDroppedRate, Values: []string{"receive", ""}, Each: networkDropped, EachValues: []string{"*", "receive"}, Scale: 1},
+		{Name: "net_dropout", Unit: "count/s", Metric: networkDroppedRate, Values: []string{"transmit", ""}, Each: networkDropped, EachValues: []string{"*", "transmit"}, Scale: 1},
 
 		{Name: "process_name", Unit: "string", Field: "name"},
 		{Name: "process_pid", Unit: "number", Field: "pid"},
@@ -65,4 +73,43 @@ func Quantities() []Quantity {
 		{Name: "process_num_threads", Unit: "count", Metric: processThreads, Values: []string{"*"}, Scale: 1, Field: "num_threads"},
 		{Name: "process_status", Unit: "string", Metric: processCount, Values: []string{"*"}, Scale: 1, Field: "status"},
 	}
+}
+
+// Selection is what selects a metric's points under some conventions.
+type Selection struct {
+	// Name is the metric's OpenTelemetry name.
+	Name string
+	// Keys and Values are the attributes and what they must be; "" is a point
+	// without the attribute, "*" any value of it.
+	Keys, Values []string
+}
+
+// Select translates values in the order of the metric's keys into the first
+// form that conventions send it in; false where they lack the metric or one of
+// the values.
+func (m *Metric) Select(c Conventions, values []string) (Selection, bool) {
+	forms := m.forms(c)
+	if len(forms) == 0 {
+		return Selection{}, false
+	}
+	s := Selection{Name: forms[0].name}
+	for i, k := range m.Keys {
+		key, value := k.Name, values[i]
+		if !forms[0].hostmetrics {
+			if k.Semconv != "" {
+				key = k.Semconv
+			}
+			if translated, ok := k.Values[value]; ok {
+				value = translated
+			}
+			if value == absent {
+				return Selection{}, false
+			}
+			if k.Number != "" {
+				value = strings.TrimPrefix(value, k.Number)
+			}
+		}
+		s.Keys, s.Values = append(s.Keys, key), append(s.Values, value)
+	}
+	return s, true
 }
