@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"github.com/oklog/ulid/v2"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
@@ -24,16 +23,21 @@ type compactor struct {
 // deletion is the plan that merges nothing.
 const deletion = "deletion"
 
-func (t *Tier) newCompactor(ctx context.Context, r prometheus.Registerer, log *slog.Logger, ranges []int64, pool chunkenc.Pool, o *tsdb.Options) (tsdb.Compactor, error) {
-	leveled, err := tsdb.NewLeveledCompactorWithOptions(ctx, r, log, ranges, pool, tsdb.LeveledCompactorOptions{
-		MaxBlockChunkSegmentSize:    o.MaxBlockChunkSegmentSize,
-		EnableOverlappingCompaction: o.EnableOverlappingCompaction,
-		PD:                          o.PostingsDecoderFactory,
-	})
-	if err != nil {
-		return nil, err
+// newCompactor makes the compactor of a tier. The library's type of the function
+// is only there for R to be found, which is of a module that is kept elsewhere;
+// no metrics of the compactor are registered.
+func newCompactor[R any](t *Tier, _ func(context.Context, R, *slog.Logger, []int64, chunkenc.Pool, *tsdb.Options) (tsdb.Compactor, error)) func(context.Context, R, *slog.Logger, []int64, chunkenc.Pool, *tsdb.Options) (tsdb.Compactor, error) {
+	return func(ctx context.Context, _ R, log *slog.Logger, ranges []int64, pool chunkenc.Pool, o *tsdb.Options) (tsdb.Compactor, error) {
+		leveled, err := tsdb.NewLeveledCompactorWithOptions(ctx, nil, log, ranges, pool, tsdb.LeveledCompactorOptions{
+			MaxBlockChunkSegmentSize:    o.MaxBlockChunkSegmentSize,
+			EnableOverlappingCompaction: o.EnableOverlappingCompaction,
+			PD:                          o.PostingsDecoderFactory,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &compactor{Compactor: leveled, tier: t}, nil
 	}
-	return &compactor{Compactor: leveled, tier: t}, nil
 }
 
 // Plan returns the library's plan, or that of a deletion where it has none.

@@ -178,7 +178,7 @@ func (t *Tier) databaseOptions() *tsdb.Options {
 	o.MaxBlockDuration = 3 * o.MinBlockDuration
 	o.RetentionDuration = t.config.Retention.Milliseconds()
 	o.BlocksToDelete = t.blocksToDelete
-	o.NewCompactorFunc = t.newCompactor
+	o.NewCompactorFunc = newCompactor(t, o.NewCompactorFunc)
 	o.BlockReloadInterval = never
 	o.NoLockfile = true // The data directory as a whole is locked by the agent.
 	o.WALSegmentSize = walSegment

@@ -4,17 +4,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"runtime"
 	"strconv"
-	"strings"
-	"testing"
 	"time"
 )
 
-// host is a machine whose readings look like real ones: most counters stand
-// still, those that move do so in whole jiffies, packets and pages, and gauges
-// are whole bytes or quotients of jiffies.
+// host is a machine whose readings are made up: most counters stand still, those
+// that move do so in whole jiffies, packets and pages. Recorded ones are in
+// recording_test.go.
 type host struct {
 	rng     *rand.Rand
 	series  []*Series
@@ -91,71 +87,4 @@ func (h *host) read(at time.Time) Reading {
 		}
 	}
 	return h.reading
-}
-
-func BenchmarkAppend(b *testing.B) {
-	m := newMachine(noon)
-	s := openStore(b, m.options(b, b.TempDir()))
-	h := newHost(800)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for range b.N {
-		m.pass(time.Second)
-		if err := s.Append(h.read(m.now())); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// resident is the memory of this process, as the kernel counts it.
-func resident(tb testing.TB) int64 {
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		tb.Skip("the resident memory is read from /proc, which is not here")
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			return kb << 10
-		}
-	}
-	return 0
-}
-
-// BenchmarkDay feeds three hours of 800 series, and tells what the store takes in
-// memory and on disk.
-func BenchmarkDay(b *testing.B) {
-	for range b.N {
-		before := resident(b)
-		m := newMachine(noon)
-		s := openStore(b, m.options(b, b.TempDir()))
-		h := newHost(800)
-		for i := range 4 * 3600 {
-			m.pass(time.Second)
-			if err := s.Append(h.read(m.now())); err != nil {
-				b.Fatal(err)
-			}
-			if i%60 == 0 {
-				s.maintain(b.Context())
-			}
-		}
-		var stats runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&stats)
-		b.ReportMetric(float64(stats.HeapAlloc)/(1<<20), "heap-MiB")
-		b.ReportMetric(float64(resident(b)-before)/(1<<20), "rss-MiB")
-		b.ReportMetric(float64(s.Size())/(1<<20), "disk-MiB")
-		for _, t := range s.tiers {
-			b.ReportMetric(float64(sizeOf(t.dir+"/wal"))/(1<<20), t.name+"-wal-MiB")
-		}
-		var bytes, samples float64
-		for _, block := range s.tiers[0].db.Blocks() {
-			bytes += float64(sizeOf(block.Dir()))
-			samples += float64(block.Meta().Stats.NumSamples)
-		}
-		b.ReportMetric(bytes/samples, "B/sample")
-	}
 }
