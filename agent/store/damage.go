@@ -6,8 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/tsdb"
@@ -127,9 +127,13 @@ func (t *Tier) checkBlocks() (set []aside, err error) {
 	return set, nil
 }
 
-// verify reads all chunks and the index of blocks that were not verified yet, and
-// sets aside those that do not hold. It is for maintenance, which runs beside
-// questions and appends.
+// verifyAfter is how long a block counts as verified: files go bad while they
+// lie.
+const verifyAfter = 24 * time.Hour
+
+// verify reads all chunks and the index of the blocks that were not verified for
+// a day, and sets aside those that do not hold. It is for maintenance, which runs
+// beside questions and appends.
 func (t *Tier) verify() (set []aside, err error) {
 	db, err := t.acquire()
 	if err != nil {
@@ -138,12 +142,12 @@ func (t *Tier) verify() (set []aside, err error) {
 	defer t.release()
 	for _, b := range db.Blocks() {
 		id := b.Meta().ULID
-		if _, done := t.verified.Load(id); done {
+		if at, done := t.verified.Load(id); done && t.clock.boot()-at.(time.Duration) < verifyAfter {
 			continue
 		}
 		wrong := verifyBlock(b.Dir())
 		if wrong == nil {
-			t.verified.Store(id, true)
+			t.verified.Store(id, t.clock.boot())
 			continue
 		}
 		if ofMachine(wrong) || errors.Is(wrong, fs.ErrNotExist) {
@@ -155,17 +159,9 @@ func (t *Tier) verify() (set []aside, err error) {
 		if err := b.Snapshot(to); err != nil {
 			return set, fmt.Errorf("set %s aside: %w", b.Dir(), err)
 		}
-		t.verified.Store(id, true)
+		t.verified.Store(id, t.clock.boot())
 		t.condemned.Store(id, true)
 		set = append(set, aside{path: to, why: wrong.Error()})
 	}
 	return set, nil
-}
-
-// suspected is called with the error of a question: what was verified is verified
-// again, since files may go bad while they lie.
-func (t *Tier) suspected(err error) {
-	if err != nil && (strings.Contains(err.Error(), "checksum") || strings.Contains(err.Error(), "invalid")) {
-		t.verified.Clear()
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -120,10 +121,11 @@ func Open(options Options) (*Store, error) {
 	if len(options.Tiers) == 0 {
 		return nil, errors.New("open the store: it has no tiers")
 	}
-	if err := os.MkdirAll(filepath.Join(options.Dir, tiersDir), 0o750); err != nil {
+	// A full disk is no reason to refuse: it is tried again until there is room.
+	if err := os.MkdirAll(filepath.Join(options.Dir, tiersDir), 0o750); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	if err := checkFormat(options.Dir); err != nil {
+	if err := checkFormat(options.Dir); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	s := &Store{
@@ -193,6 +195,12 @@ func (s *Store) openTiers() {
 func (s *Store) openOnce() error {
 	if free, err := s.options.Free(s.options.Dir); err == nil && free < resumeFree {
 		return fmt.Errorf("the disk is full: %s free", ByteSize(free))
+	}
+	if err := os.MkdirAll(filepath.Join(s.options.Dir, tiersDir), 0o750); err != nil {
+		return err
+	}
+	if err := checkFormat(s.options.Dir); err != nil {
+		return err
 	}
 	errs := make([]error, len(s.tiers))
 	var all sync.WaitGroup

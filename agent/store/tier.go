@@ -36,7 +36,7 @@ type Tier struct {
 	// condemned tells the database which blocks to delete besides those beyond
 	// the retention.
 	condemned sync.Map
-	// verified are the blocks that were read whole.
+	// verified are the blocks that were read whole, and when by the boot clock.
 	verified sync.Map
 
 	mu      sync.Mutex
