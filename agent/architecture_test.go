@@ -21,6 +21,7 @@ var allowed = map[string]map[string]string{
 	"instruments": {},
 	"agent/pipeline": {
 		"instruments": "it takes readings from there to the SDK",
+		"agent/store": "one of its destinations; what a reading is to the store stands there",
 	},
 	"agent/store":   {},
 	"agent/records": {},

@@ -7,21 +7,22 @@ import (
 	"testing"
 	"time"
 
+	"sysotel/agent/store"
 	"sysotel/instruments"
 )
 
 // machine is a pipeline over the machine that the benchmark runs on, after two
 // ticks, so that there are rates. step reads the next tick.
-func machine(b *testing.B, change func(*Config)) (p *Pipeline, step func()) {
+func machine(b *testing.B, change func(*Options)) (p *Pipeline, step func()) {
 	b.Helper()
-	c := Defaults()
-	if change != nil {
-		change(&c)
-	}
-	p, err := New(Options{
-		Config: c, Measured: instruments.Defaults(), Host: instruments.NewHost("/"),
+	o := Options{
+		Config: Defaults(), Measured: instruments.Defaults(), Host: instruments.NewHost("/"),
 		HostName: "host-1", Version: "1.2.3", Log: (&logbook{}).logger(),
-	})
+	}
+	if change != nil {
+		change(&o)
+	}
+	p, err := New(o)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -57,22 +58,47 @@ func BenchmarkTick(b *testing.B) {
 // BenchmarkCollect takes one tick's readings through the SDK, the stamp and the
 // encoder into the queue; the reading of the machine is not counted.
 func BenchmarkCollect(b *testing.B) {
-	p, _ := machine(b, func(c *Config) { c.OTLP.Endpoint = "http://127.0.0.1:1" })
+	p, _ := machine(b, func(o *Options) { o.Config.OTLP.Endpoint = "http://127.0.0.1:1" })
+	collectAll(b, p)
+	if waiting, _ := p.otlp.queue.Stats(); waiting == 0 {
+		b.Fatal("nothing was collected")
+	}
+}
+
+// BenchmarkKeep takes one tick's readings through the SDK, the stamp and the
+// names into a store on disk; the reading of the machine is not counted.
+func BenchmarkKeep(b *testing.B) {
+	s, err := store.Open(store.Options{Dir: b.TempDir(), Tiers: store.Defaults().Tiers})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() }) // What it holds is of no use.
+	<-s.Opened()
+	p, _ := machine(b, func(o *Options) { o.Store = s })
+	collectAll(b, p)
+	stats := s.Stats()
+	if stats.Readings+stats.Waiting < uint64(b.N) {
+		b.Fatalf("%d readings were kept of %d", stats.Readings, b.N)
+	}
+	b.ReportMetric(float64(stats.Series), "series")
+}
+
+// collectAll has the newest readings collected, again and again, each time as
+// those of a second later.
+func collectAll(b *testing.B, p *Pipeline) {
+	b.Helper()
 	tick := time.Now().Truncate(time.Second)
 	b.ReportAllocs()
 	for b.Loop() {
 		tick = tick.Add(time.Second)
 		for _, f := range p.families {
 			if n := f.newest.Load(); n != nil {
-				f.newest.Store(&snapshot{n.reading, tick})
+				f.newest.Store(&snapshot{reading: n.reading, at: tick})
 			}
 		}
-		if err := p.reader.ForceFlush(b.Context()); err != nil {
+		if err := p.pushes[0].reader.ForceFlush(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-	}
-	if waiting, _ := p.otlp.queue.Stats(); waiting == 0 {
-		b.Fatal("nothing was collected")
 	}
 }
 

@@ -41,7 +41,7 @@ func TestOverflowIsCountedOnce(t *testing.T) {
 	for i := range crowd.Cores {
 		crowd.Cores[i].ID = "cpu" + string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune('a'+i/676))
 	}
-	p.byName["cpu"].newest.Store(&snapshot{crowd, at("12:00:00")})
+	p.byName["cpu"].newest.Store(&snapshot{reading: crowd, at: at("12:00:00")})
 	body := scrape(t, p).Body.Bytes()
 	left := p.instruments["cpu"].Overflow()
 	if left == 0 || len(body) == 0 {

@@ -23,7 +23,11 @@ const customScope = "sysotel/custom/metrics"
 // customProducer hands metrics from text files and commands to a push
 // destination. They bypass the instruments, because they may come and go and
 // may be histograms.
-type customProducer struct{ machine *Sampler }
+type customProducer struct {
+	machine *Sampler
+	// verbatim keeps the names as they were written, as the page does.
+	verbatim bool
+}
 
 var _ sdkmetric.Producer = customProducer{}
 
@@ -37,7 +41,7 @@ func (p customProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, err
 	}
 	scope := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: customScope}}
 	for _, f := range custom.Families {
-		scope.Metrics = append(scope.Metrics, customMetrics(f, at)...)
+		scope.Metrics = append(scope.Metrics, customMetrics(f, at, p.verbatim)...)
 	}
 	// The helper point stands there even alone, so that the destination sees
 	// that the last metric is gone.
@@ -84,8 +88,9 @@ func (p customPage) Gather() ([]*dto.MetricFamily, error) {
 
 // customMetrics translates one family of the Prometheus text format. A summary
 // becomes a gauge a quantile and the counters _sum and _count, which every
-// backend can add up.
-func customMetrics(f *dto.MetricFamily, at time.Time) []metricdata.Metrics {
+// backend can add up. OpenTelemetry names carry no _total; the exporters put it on
+// again.
+func customMetrics(f *dto.MetricFamily, at time.Time, verbatim bool) []metricdata.Metrics {
 	one := func(name string, data metricdata.Aggregation) metricdata.Metrics {
 		return metricdata.Metrics{Name: name, Description: f.GetHelp(), Data: data}
 	}
@@ -98,8 +103,11 @@ func customMetrics(f *dto.MetricFamily, at time.Time) []metricdata.Metrics {
 		for _, m := range f.Metric {
 			points = append(points, point(m, m.GetCounter().GetValue(), at))
 		}
-		// OpenTelemetry names carry no _total; the exporters put it on again.
-		return []metricdata.Metrics{one(strings.TrimSuffix(f.GetName(), "_total"), counter(points))}
+		name := f.GetName()
+		if !verbatim {
+			name = strings.TrimSuffix(name, "_total")
+		}
+		return []metricdata.Metrics{one(name, counter(points))}
 	case dto.MetricType_HISTOGRAM:
 		return []metricdata.Metrics{one(f.GetName(), histogram(f, at))}
 	case dto.MetricType_SUMMARY:

@@ -60,7 +60,7 @@ func holding(t testing.TB, clock time.Time, readings map[string]instruments.Read
 		if s.byName[name] == nil {
 			t.Fatalf("there is no family %s", name)
 		}
-		s.byName[name].newest.Store(&snapshot{r, clock})
+		s.byName[name].newest.Store(&snapshot{reading: r, at: clock})
 	}
 	return s
 }
@@ -69,7 +69,7 @@ func holding(t testing.TB, clock time.Time, readings map[string]instruments.Read
 func produced(t *testing.T, clock string, text string) *metricdata.ResourceMetrics {
 	t.Helper()
 	s := holding(t, at(clock), map[string]instruments.Reading{"custom": custom(t, text)})
-	scopes, err := customProducer{s}.Produce(t.Context())
+	scopes, err := customProducer{machine: s}.Produce(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestCustomMetrics(t *testing.T) {
 
 // TestWithoutCustomMetrics: a family that is off or failed has produced nothing.
 func TestWithoutCustomMetrics(t *testing.T) {
-	if scopes, err := (customProducer{holding(t, at("12:00:00"), nil)}).Produce(t.Context()); err != nil || scopes != nil {
+	if scopes, err := (customProducer{machine: holding(t, at("12:00:00"), nil)}).Produce(t.Context()); err != nil || scopes != nil {
 		t.Errorf("without a reading: %v, %v", scopes, err)
 	}
 }

@@ -8,11 +8,16 @@ import (
 	"sysotel/instruments"
 )
 
+// newNamer makes the translator of names that the page has.
+func newNamer() otlptranslator.MetricNamer {
+	return otlptranslator.NewMetricNamer("", otlptranslator.UnderscoreEscapingWithSuffixes)
+}
+
 // PrometheusNames lists the names that a metric has on the Prometheus page, in
 // the order of its OpenTelemetry names. Every exporter that follows the
 // OpenTelemetry specification makes the same ones.
 func PrometheusNames(m *instruments.Metric, c instruments.Conventions) ([]string, error) {
-	namer := otlptranslator.NewMetricNamer("", otlptranslator.UnderscoreEscapingWithSuffixes)
+	namer := newNamer()
 	kind := map[instruments.Kind]otlptranslator.MetricType{
 		instruments.Counter:       otlptranslator.MetricTypeMonotonicCounter,
 		instruments.UpDownCounter: otlptranslator.MetricTypeNonMonotonicCounter,
@@ -27,4 +32,20 @@ func PrometheusNames(m *instruments.Metric, c instruments.Conventions) ([]string
 		names = append(names, translated)
 	}
 	return names, nil
+}
+
+// rollupNames are the Prometheus names of the least and the greatest value of a
+// metric, for a counter those of its rate per second.
+func rollupNames(namer otlptranslator.MetricNamer, name, unit string, counter bool) (least, greatest string, err error) {
+	if counter {
+		name, unit = name+".rate", unit+"/s"
+	}
+	build := func(suffix string) (string, error) {
+		return namer.Build(otlptranslator.Metric{Name: name + suffix, Unit: unit, Type: otlptranslator.MetricTypeGauge})
+	}
+	if least, err = build(".min"); err != nil {
+		return "", "", err
+	}
+	greatest, err = build(".max")
+	return least, greatest, err
 }

@@ -5,8 +5,8 @@
 // destination, driven by the tick.
 //
 // It is the only package that knows the OpenTelemetry SDK. Read sampler.go
-// first (with clock.go and lane.go), then stamp.go, then to_otlp.go and
-// to_prometheus.go.
+// first (with clock.go and lane.go), then stamp.go, then to_store.go, to_otlp.go
+// and to_prometheus.go.
 package pipeline
 
 import (
@@ -36,7 +36,9 @@ type Options struct {
 	// HostName is host.name, on every series.
 	HostName string
 	Version  string
-	Log      *slog.Logger
+	// Store keeps every reading; nil where none are kept.
+	Store Store
+	Log   *slog.Logger
 }
 
 // Pipeline is everything between the machine and those who ask.
@@ -51,7 +53,13 @@ type Pipeline struct {
 	instruments map[string]*instruments.Instruments
 	provider    *sdkmetric.MeterProvider
 	otlp        *otlp
-	reader      *sdkmetric.PeriodicReader
+	pushes      []push
+}
+
+// push is a destination that each tick is collected for.
+type push struct {
+	name   string
+	reader *sdkmetric.PeriodicReader
 }
 
 // schemaURLs are the versions of the conventions that the names come from. The
@@ -86,10 +94,19 @@ func New(o Options) (*Pipeline, error) {
 		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // There are no traces here.
 	}
 	if o.Config.OTLP.Endpoint != "" {
-		if err := p.newPush(families); err != nil {
+		if err := p.openOTLP(families); err != nil {
 			return nil, err
 		}
-		options = append(options, sdkmetric.WithReader(p.reader))
+	}
+	if o.Store != nil {
+		p.addPush("store", newToStore(o.Store, p.newStamp(families, false), p.Sampler, o.HostName, o.Log.With("destination", "store")), true)
+	}
+	if p.otlp != nil {
+		p.addPush("otlp", p.otlp, false)
+	}
+	for _, to := range p.pushes {
+		p.published = p.push
+		options = append(options, sdkmetric.WithReader(to.reader))
 	}
 	p.provider = sdkmetric.NewMeterProvider(options...)
 	for _, f := range families {
@@ -100,33 +117,40 @@ func New(o Options) (*Pipeline, error) {
 	return p, nil
 }
 
-// newPush makes the OTLP destination and the periodic reader that feeds it. The
-// tick drives the reader; its own interval, twice the tick, is a safety net,
-// given explicitly, as its time limit is, because OTEL_METRIC_EXPORT_INTERVAL
-// and OTEL_METRIC_EXPORT_TIMEOUT would change them.
-func (p *Pipeline) newPush(families []instruments.Family) error {
+// openOTLP makes the OTLP destination.
+func (p *Pipeline) openOTLP(families []instruments.Family) error {
 	o := p.options
+	stamp := p.newStamp(families, o.Config.OTLP.Temporality == "delta")
+	batch := max(o.Config.OTLP.Interval, o.Config.Sampling.Interval)
+	var err error
+	p.otlp, err = newOTLP(o.Config.OTLP, stamp, p.resource(), int(batch/o.Config.Sampling.Interval), o.Log.With("destination", "otlp"))
+	return err
+}
+
+// newStamp makes the stamp of a push destination.
+func (p *Pipeline) newStamp(families []instruments.Family, delta bool) *stamp {
 	var metrics []*instruments.Metric
 	for _, f := range families {
 		metrics = append(metrics, f.Metrics()...)
 	}
-	boot := o.Host.Boot()
+	boot := p.options.Host.Boot()
 	if boot.IsZero() {
 		boot = p.started
 	}
-	stamp := newStamp(boot, p.started, metrics, o.Measured.Conventions, o.Config.OTLP.Temporality == "delta")
-	batch := max(o.Config.OTLP.Interval, o.Config.Sampling.Interval)
-	destination, err := newOTLP(o.Config.OTLP, stamp, p.resource(), int(batch/o.Config.Sampling.Interval), o.Log.With("destination", "otlp"))
-	if err != nil {
-		return err
-	}
-	p.otlp, p.published = destination, p.push
-	p.reader = sdkmetric.NewPeriodicReader(destination,
-		sdkmetric.WithInterval(2*o.Config.Sampling.Interval),
-		sdkmetric.WithTimeout(o.Config.Sampling.Interval+10*time.Second),
-		sdkmetric.WithProducer(customProducer{p.Sampler}),
-	)
-	return nil
+	return newStamp(boot, p.started, metrics, p.options.Measured.Conventions, delta)
+}
+
+// addPush makes the periodic reader that feeds a destination. The tick drives
+// it; its own interval, twice the tick, is a safety net, given explicitly, as its
+// time limit is, because OTEL_METRIC_EXPORT_INTERVAL and
+// OTEL_METRIC_EXPORT_TIMEOUT would change them.
+func (p *Pipeline) addPush(name string, to sdkmetric.Exporter, verbatim bool) {
+	tick := p.options.Config.Sampling.Interval
+	p.pushes = append(p.pushes, push{name, sdkmetric.NewPeriodicReader(to,
+		sdkmetric.WithInterval(2*tick),
+		sdkmetric.WithTimeout(tick+10*time.Second),
+		sdkmetric.WithProducer(customProducer{p.Sampler, verbatim}),
+	)})
 }
 
 // register creates a family's instruments and its callback. The callback does
@@ -134,7 +158,7 @@ func (p *Pipeline) newPush(families []instruments.Family) error {
 // other families in it, for one callback's error.
 func (p *Pipeline) register(f instruments.Family) error {
 	c := p.options.Measured.Conventions
-	meter := p.provider.Meter("sysotel/"+f.Name(), metric.WithInstrumentationVersion(p.options.Version), metric.WithSchemaURL(schemaURLs[c]))
+	meter := p.provider.Meter(scopePrefix+f.Name(), metric.WithInstrumentationVersion(p.options.Version), metric.WithSchemaURL(schemaURLs[c]))
 	in, err := instruments.NewInstruments(f, meter, c)
 	if err != nil {
 		return err
@@ -210,10 +234,12 @@ const pushLimit = 30 * time.Second
 func (p *Pipeline) push(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, pushLimit)
 	defer cancel()
-	if err := p.reader.ForceFlush(limited); err != nil && ctx.Err() == nil {
-		_, at, _ := p.Tick()
-		p.gap(gap{cause: causeOverload, from: at, missed: 1})
-		p.options.Log.Error("collect for otlp", "err", err)
+	for _, to := range p.pushes {
+		if err := to.reader.ForceFlush(limited); err != nil && ctx.Err() == nil {
+			_, at, _ := p.Tick()
+			p.gap(gap{cause: causeOverload, from: at, missed: 1})
+			p.options.Log.Error("collect for "+to.name, "err", err)
+		}
 	}
 }
 
@@ -221,8 +247,11 @@ func (p *Pipeline) push(ctx context.Context) {
 // destination. It is called after Run has returned, with a context that bounds it.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	var err error
+	for _, to := range p.pushes {
+		err = errors.Join(err, to.reader.ForceFlush(ctx))
+	}
 	if p.otlp != nil {
-		err = errors.Join(p.reader.ForceFlush(ctx), p.otlp.flush(ctx))
+		err = errors.Join(err, p.otlp.flush(ctx))
 	}
 	for _, f := range p.families {
 		// A family that holds on to something (a command that runs) lets go of it.

@@ -142,7 +142,7 @@ func TestShutdownSendsWhatIsQueued(t *testing.T) {
 	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), nil)
 	a.stop()
 	a.load(t, 0, 1, 2)
-	a.byName["load"].newest.Store(&snapshot{&instruments.Load{One: 3}, a.zero.Add(3 * time.Second)})
+	a.byName["load"].newest.Store(&snapshot{reading: &instruments.Load{One: 3}, at: a.zero.Add(3 * time.Second)})
 	if err := a.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -136,7 +136,7 @@ func shown(t testing.TB, log *logbook, conventions instruments.Conventions, read
 			r = everything(f)
 		}
 		if r != nil {
-			f.newest.Store(&snapshot{r, moment})
+			f.newest.Store(&snapshot{reading: r, at: moment})
 		}
 	}
 	return p

@@ -216,10 +216,10 @@ func (a *agent) tick(t *testing.T, second int, readings map[string]instruments.R
 	t.Helper()
 	now := a.zero.Add(time.Duration(second) * time.Second)
 	for name, r := range readings {
-		a.byName[name].next = &snapshot{r, now}
+		a.byName[name].next = &snapshot{reading: r, at: now}
 	}
 	a.publish(instruments.Tick{Time: now, Seq: uint64(second + 1), Interval: time.Second})
-	if err := a.reader.ForceFlush(t.Context()); err != nil {
+	if err := a.pushes[0].reader.ForceFlush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }

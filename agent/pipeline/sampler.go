@@ -33,6 +33,9 @@ type Sampler struct {
 	// replace its readings.
 	published func(context.Context)
 
+	// chronicle, where set, keeps the process tables and what happens.
+	chronicle *chronicle
+
 	// settings replaces the families' settings at the next tick.
 	settings atomic.Pointer[instruments.Config]
 
@@ -76,6 +79,9 @@ type family struct {
 type snapshot struct {
 	reading instruments.Reading
 	at      time.Time
+	// taken is when the machine was really read, by the monotonic clock: the time
+	// between two readings is not exactly that between their ticks.
+	taken time.Time
 }
 
 // newSampler wires the families; Run reads them.
@@ -116,6 +122,9 @@ func (s *Sampler) Run(ctx context.Context) error {
 			return nil
 		}
 		s.publish(tick)
+		if s.chronicle != nil {
+			s.chronicle.see(s, tick)
+		}
 		if s.published != nil {
 			s.published(ctx)
 		}
@@ -136,6 +145,9 @@ func (s *Sampler) Run(ctx context.Context) error {
 			next, early, event = judge(tick.Time, now.wall, slept, set, s.interval)
 			if early {
 				continue
+			}
+			if s.chronicle != nil {
+				s.chronicle.moved(last, now, slept, set, event)
 			}
 			last = now
 			break
@@ -201,6 +213,17 @@ func (s *Sampler) Newest(name string) (instruments.Reading, time.Time) {
 	return nil, time.Time{}
 }
 
+// taken is when the machine was read for a family's newest reading, the zero time
+// where that is not the one of the given tick.
+func (s *Sampler) taken(name string, at time.Time) time.Time {
+	if f := s.byName[name]; f != nil {
+		if n := f.newest.Load(); n != nil && n.at.Equal(at) {
+			return n.taken
+		}
+	}
+	return time.Time{}
+}
+
 // Configure gives the families new settings from the next tick on.
 func (s *Sampler) Configure(c instruments.Config) { s.settings.Store(&c) }
 
@@ -258,6 +281,9 @@ func (s *Sampler) shortestLimit() time.Duration {
 // switched off at once too, but is given its own settings when it has come back.
 func (s *Sampler) configure() {
 	c := s.settings.Swap(nil)
+	if c != nil && s.chronicle != nil {
+		s.chronicle.configured()
+	}
 	for _, f := range s.families {
 		if c != nil {
 			f.settings, f.pending = c.Families[f.Name()], c
@@ -288,7 +314,7 @@ func (s *Sampler) finished(f *family, t instruments.Tick, r instruments.Reading,
 	case err != nil:
 		s.failed(f, t, causeError, err)
 	default:
-		f.next = &snapshot{r, t.Time}
+		f.next = &snapshot{reading: r, at: t.Time, taken: s.host.Now().Add(-took)}
 		s.became(f, t, true, "")
 		if partial, ok := r.(instruments.Partial); ok {
 			s.lacks(f, partial.Missing())
@@ -329,7 +355,7 @@ func (s *Sampler) failed(f *family, t instruments.Tick, cause string, err error)
 // became logs a change of state, not each failure.
 func (s *Sampler) became(f *family, t instruments.Tick, ok bool, cause string, args ...any) {
 	f.mu.Lock()
-	before := f.ok
+	before, since := f.ok, f.since
 	f.ok = ok
 	if before != ok {
 		f.since = t.Time
@@ -341,6 +367,9 @@ func (s *Sampler) became(f *family, t instruments.Tick, ok bool, cause string, a
 	f.mu.Unlock()
 	if before == ok {
 		return
+	}
+	if s.chronicle != nil {
+		s.chronicle.family(f.Name(), ok, cause, f.reason(), since, t.Time)
 	}
 	if ok {
 		s.log.Info("family is back", "family", f.Name(), "at", t.Time)

@@ -176,7 +176,7 @@ func TestPageWithoutTheSeedsNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.byName["load"].newest.Store(&snapshot{&instruments.Load{One: 1}, at("12:00:00")})
+	p.byName["load"].newest.Store(&snapshot{reading: &instruments.Load{One: 1}, at: at("12:00:00")})
 	page := scrape(t, p).Body.String()
 	if strings.Contains(page, "node_") || !strings.Contains(page, "system_cpu_load_average_1m") {
 		t.Errorf("the page is\n%s", page)
