@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,36 @@ func TestDiskFullUnseen(t *testing.T) {
 	if want := (int(n) + 110) / 60; len(points(t, k.s.tiers[1])[k.g.Labels.String()]) < want-1 {
 		t.Errorf("%d minutes, want %d", len(points(t, k.s.tiers[1])[k.g.Labels.String()]), want)
 	}
+}
+
+// TestDiskFullWhileMapping: the library panics where a chunk cannot be written;
+// the store opens it anew and loses nothing.
+func TestDiskFullWhileMapping(t *testing.T) {
+	disk := smallDisk(t, 48<<20)
+	m := newMachine(noon)
+	o := m.options(t, filepath.Join(disk, "store"))
+	s := openStore(t, o)
+	h := newHost(400)
+	for range 500 {
+		m.pass(time.Second)
+		s.mustAppend(t, h.read(m.now()))
+	}
+	before := countSamples(t, s)
+	filler := filepath.Join(disk, "filler")
+	fill(t, filler, 0)
+	s.maintain(t.Context())
+	if status, reason := s.Health(); status != Degraded || !strings.Contains(reason, "no space left") {
+		t.Errorf("health is %s, %s", status, reason)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	awaitHealth(t, s, Healthy)
+	if after := countSamples(t, s); !slices.Equal(after, before) {
+		t.Errorf("the tiers hold %v samples, they held %v", after, before)
+	}
+	m.pass(time.Second)
+	s.mustAppend(t, h.read(m.now()))
 }
 
 // TestDiskFullAtStart: a start on a full disk is not refused.

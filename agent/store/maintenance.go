@@ -85,6 +85,7 @@ func (s *Store) maintainTier(ctx context.Context, t *Tier) (err error) {
 			defer s.mu.Unlock()
 			if s.state == open {
 				s.fail(err)
+				err = nil // It is the reason of the state now, until that is over.
 			}
 		}
 	}()
