@@ -155,6 +155,9 @@ func (s *Server) describeForPeople(op *huma.Operation, route Route) (docsOperati
 	}
 	d.Curl = curl(s.baseURL()+route.Path, query, route.Access.Cost == Stream)
 	for media, content := range op.Responses["200"].Content {
+		if content.Example == nil {
+			continue // Another form of the same answer.
+		}
 		d.Media = media
 		if text, ok := content.Example.(string); ok {
 			d.Example = template.HTML(template.HTMLEscapeString(strings.TrimSpace(text))) // Escaped.

@@ -33,6 +33,8 @@ type Operation struct {
 	Example any
 	// Media is the answer's media type; empty is application/json.
 	Media string
+	// Also is another media type that callers can ask for with Accept, empty for none.
+	Also string
 	// Errors are the error statuses beyond those that every operation has.
 	Errors []int
 }
@@ -85,6 +87,9 @@ func (s *Server) describe(op Operation) huma.Operation {
 		Responses: map[string]*huma.Response{
 			"200": {Description: "The answer.", Content: map[string]*huma.MediaType{media: answer}},
 		},
+	}
+	if op.Also != "" {
+		described.Responses["200"].Content[op.Also] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 	}
 	if op.Concurrent > 0 {
 		described.Extensions["x-sysotel-concurrent"] = op.Concurrent
@@ -193,6 +198,8 @@ func (t *routes) mistakes(raw string, known []*huma.Param) []error {
 			found = append(found, mistake("query."+echo(name), values[0], "is not a parameter here; "+listParameters(known)))
 		case len(values) > 1 && known[i].Schema.Type != huma.TypeArray:
 			found = append(found, mistake("query."+name, strings.Join(values, ", "), "must be given once"))
+		case known[i].Schema.Type == huma.TypeArray && slices.Contains(values, ""):
+			found = append(found, mistake("query."+name, "", "must not be empty; "+known[i].Description))
 		case !t.valid(known[i].Schema, values[0]):
 			found = append(found, mistake("query."+name, values[0], "must be "+rule(known[i].Schema)))
 		}
@@ -255,6 +262,8 @@ func rule(s *huma.Schema) string {
 		words = "a number"
 	case huma.TypeBoolean:
 		words = "true or false"
+	case huma.TypeArray:
+		words = "text, once or more"
 	default:
 		words = "text"
 	}

@@ -123,6 +123,7 @@ func New(o Options) (*Server, error) {
 		DefaultFormat: "application/json",
 	}, s.routes)
 	s.registerCurrent()
+	s.registerSeries()
 	s.registerProcesses()
 	s.registerStream()
 	s.registerHealth()
