@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 )
@@ -251,7 +252,7 @@ func (s *Store) end(w *writer, st *seriesState, t int64) {
 // readingsSeries is the store's own series of a family.
 func (s *Store) readingsSeries(family string) Series {
 	return Series{
-		Labels: labels.NewBuilder(s.options.Labels).Set(labels.MetricName, readingsName).Set("family", family).Labels(),
+		Labels: labels.NewBuilder(s.options.Labels).Set(model.MetricNameLabel, readingsName).Set("family", family).Labels(),
 		Kind:   tally,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -22,12 +23,12 @@ func (s *Store) Backup(ctx context.Context, dir string) error {
 	}
 	// The coarsest first: what is appended meanwhile is then in the finest, from
 	// which the open buckets are rebuilt, and not the other way round.
-	for i := len(s.tiers) - 1; i >= 0; i-- {
+	for _, t := range slices.Backward(s.tiers) {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("back up the store: %w", err)
 		}
-		if err := s.tiers[i].backup(dir); err != nil {
-			return fmt.Errorf("back up tier %s: %w", s.tiers[i].name, err)
+		if err := t.backup(dir); err != nil {
+			return fmt.Errorf("back up tier %s: %w", t.name, err)
 		}
 	}
 	if err := s.rollups.copyTo(dir); err != nil {

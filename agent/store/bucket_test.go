@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 )
@@ -247,7 +248,7 @@ func (sc *scenario) compare(t *testing.T) {
 }
 
 func (sc *scenario) readingsKey() string {
-	return labels.FromStrings(labels.MetricName, readingsName, "family", "random", "host_name", "h").String()
+	return labels.FromStrings(model.MetricNameLabel, readingsName, "family", "random", "host_name", "h").String()
 }
 
 func comparePoints(t *testing.T, what string, got, want []point) {

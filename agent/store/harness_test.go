@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
@@ -101,14 +102,14 @@ func openStore(t testing.TB, o Options) *Store {
 
 func gauge(name, instance string) *Series {
 	return &Series{
-		Labels: labels.FromStrings(labels.MetricName, name, "host_name", "h", "i", instance), Kind: Gauge,
+		Labels: labels.FromStrings(model.MetricNameLabel, name, "host_name", "h", "i", instance), Kind: Gauge,
 		MinName: name + "_min", MaxName: name + "_max",
 	}
 }
 
 func counter(name, instance string) *Series {
 	return &Series{
-		Labels: labels.FromStrings(labels.MetricName, name+"_total", "host_name", "h", "i", instance), Kind: Counter,
+		Labels: labels.FromStrings(model.MetricNameLabel, name+"_total", "host_name", "h", "i", instance), Kind: Counter,
 		MinName: name + "_rate_min", MaxName: name + "_rate_max",
 	}
 }
@@ -139,7 +140,7 @@ func pointsBetween(t testing.TB, tier *Tier, mint, maxt int64) map[string][]poin
 	}
 	defer q.Close()
 	found := map[string][]point{}
-	set := q.Select(context.Background(), false, nil, labels.MustNewMatcher(labels.MatchNotEqual, labels.MetricName, ""))
+	set := q.Select(context.Background(), false, nil, labels.MustNewMatcher(labels.MatchNotEqual, model.MetricNameLabel, ""))
 	for set.Next() {
 		key := set.At().Labels().String()
 		it := set.At().Iterator(nil)

@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -67,13 +69,13 @@ func (s *Store) rebuild() error {
 }
 
 // rebuildWindow folds the samples of the finest tier from start to end.
-func (s *Store) rebuildWindow(start, end int64) error {
+func (s *Store) rebuildWindow(start, end int64) (err error) {
 	q, err := s.tiers[0].Querier(start, end)
 	if err != nil {
 		return err
 	}
-	defer q.Close()
-	all, err := labels.NewMatcher(labels.MatchNotEqual, labels.MetricName, "")
+	defer func() { err = errors.Join(err, q.Close()) }()
+	all, err := labels.NewMatcher(labels.MatchNotEqual, model.MetricNameLabel, "")
 	if err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func (s *Store) restoredState(l labels.Labels) *seriesState {
 	if st := s.lookup(l); st != nil {
 		return st
 	}
-	name := l.Get(labels.MetricName)
+	name := l.Get(model.MetricNameLabel)
 	m, ok := s.rollups.metric(name)
 	if name == readingsName {
 		m, ok = metric{Kind: tally, Family: l.Get("family")}, true

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 )
@@ -81,7 +82,7 @@ func (s *Store) stateOf(series *Series, family string) *seriesState {
 	s.sizeUpper(st)
 	series.state = st
 	if series.Kind != tally {
-		s.rollups.register(series.Labels.Get(labels.MetricName), metric{
+		s.rollups.register(series.Labels.Get(model.MetricNameLabel), metric{
 			Kind: series.Kind, Min: series.MinName, Max: series.MaxName, Brief: series.Brief, Family: family,
 		})
 	}
@@ -184,5 +185,5 @@ func (st *seriesState) extremes() (least, greatest labels.Labels) {
 }
 
 func rename(l labels.Labels, name string) labels.Labels {
-	return labels.NewBuilder(l).Set(labels.MetricName, name).Labels()
+	return labels.NewBuilder(l).Set(model.MetricNameLabel, name).Labels()
 }

@@ -38,12 +38,12 @@ func verifyBlock(dir string) error {
 
 // verifyChunks checks the sum of each chunk of a segment file. A chunk is its
 // length as a varint, a byte for the encoding, the samples, and the sum of both.
-func verifyChunks(path string) error {
+func verifyChunks(path string) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	r := bufio.NewReaderSize(f, 64<<10)
 	head := make([]byte, chunks.SegmentHeaderSize)
 	if _, err := io.ReadFull(r, head); err != nil {
@@ -89,7 +89,7 @@ func verifyIndex(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { err = errors.Join(err, r.Close()) }()
 	ctx := context.Background()
 	name, value := index.AllPostingsKey()
 	all, err := r.Postings(ctx, name, value)

@@ -43,12 +43,13 @@ func (t *Tier) checkWAL() (set []aside, err error) {
 		if err != nil {
 			return set, err
 		}
-		records, wrong, at := readSegment(text, false)
+		_, at, wrong := readSegment(text, false)
 		if wrong == nil {
 			continue
 		}
 		torn := i == len(paths)-1 && at >= len(text)-len(text)%walPage-walPage
-		if records, _, _ = readSegment(text, true); torn {
+		records, _, _ := readSegment(text, true)
+		if torn {
 			t.log.Info("the end of the WAL was cut short by a crash", "segment", filepath.Base(path), "err", wrong)
 		} else {
 			a, err := t.copyAside(path, text, wrong)
@@ -66,7 +67,7 @@ func (t *Tier) checkWAL() (set []aside, err error) {
 
 // readSegment reads the records of a segment, and tells the first mistake and
 // where it is. With keep it returns the records, and those behind a mistake too.
-func readSegment(text []byte, keep bool) (records [][]byte, wrong error, at int) {
+func readSegment(text []byte, keep bool) (records [][]byte, at int, wrong error) {
 	for start := 0; start < len(text); {
 		r := wlog.NewReader(bytes.NewReader(text[start:]))
 		for r.Next() {
@@ -85,12 +86,15 @@ func readSegment(text []byte, keep bool) (records [][]byte, wrong error, at int)
 		if !keep {
 			break
 		}
-		start = max(start+walPage, offset-offset%walPage)
-		if start <= offset && offset%walPage != 0 {
+		// The reader stands behind what it could not use: at the begin of a page,
+		// which is then tried, or in one, which is left out.
+		if offset > start && offset%walPage == 0 {
+			start = offset
+		} else {
 			start = offset - offset%walPage + walPage
 		}
 	}
-	return records, wrong, at
+	return records, at, wrong
 }
 
 // copyAside writes a copy of a corrupt segment beside the WAL.
