@@ -20,8 +20,9 @@ import (
 var allowed = map[string]map[string]string{
 	"instruments": {},
 	"agent/pipeline": {
-		"instruments": "it takes readings from there to the SDK",
-		"agent/store": "one of its destinations; what a reading is to the store stands there",
+		"instruments":   "it takes readings from there to the SDK",
+		"agent/store":   "one of its destinations; what a reading is to the store stands there",
+		"agent/records": "the process tables and events that it hands over are defined there",
 	},
 	"agent/store":   {},
 	"agent/records": {},
@@ -36,6 +37,7 @@ var allowed = map[string]map[string]string{
 	"agent/config": {
 		"instruments":    "one struct made of each package's own Config",
 		"agent/pipeline": "one struct made of each package's own Config",
+		"agent/store":    "one struct made of each package's own Config",
 		"api":            "one struct made of each package's own Config",
 	},
 	"agent/app": {

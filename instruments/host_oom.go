@@ -11,13 +11,18 @@ type OOMVictim struct {
 	PID int
 	// Name is the kernel's name of the process: hostile text.
 	Name string
-	// Cgroup is true where a control group's limit was reached, not the machine's
-	// memory.
-	Cgroup bool
+	// Cause is OOMMachine or OOMCgroup; empty where the log does not say it.
+	Cause string
 	// Resident is what it held of memory, in bytes, where ResidentKnown.
 	Resident      uint64
 	ResidentKnown bool
 }
+
+// What ran out of memory: the machine, or a control group that reached its limit.
+const (
+	OOMMachine = "machine_memory"
+	OOMCgroup  = "cgroup_limit"
+)
 
 // parseOOMVictim reads a line of the kernel's log (mm/oom_kill.c). Since Linux
 // 4.19 it is
@@ -49,7 +54,13 @@ func parseOOMVictim(line string) (v OOMVictim, ok bool) {
 			return v, false
 		}
 	}
-	v = OOMVictim{PID: pid, Name: unescapeKernelText(rest[:end]), Cgroup: strings.HasPrefix(before, "Memory cgroup")}
+	v = OOMVictim{PID: pid, Name: unescapeKernelText(rest[:end])}
+	switch {
+	case strings.HasPrefix(before, "Memory cgroup"):
+		v.Cause = OOMCgroup
+	case before != "":
+		v.Cause = OOMMachine
+	}
 	for word := range strings.FieldsSeq(rest[end:]) {
 		name, value, ok := strings.Cut(strings.TrimSuffix(word, ","), ":")
 		if !ok || !strings.HasSuffix(name, "-rss") {

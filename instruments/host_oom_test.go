@@ -10,28 +10,34 @@ func TestParseOOMVictim(t *testing.T) {
 	}{
 		{
 			"Linux 5 and later", "Out of memory: Killed process 2592 (mysqld) total-vm:1000kB, anon-rss:400kB, file-rss:20kB, shmem-rss:4kB, UID:106 pgtables:96kB oom_score_adj:0",
-			OOMVictim{PID: 2592, Name: "mysqld", Resident: 424 * 1024, ResidentKnown: true}, true,
+			OOMVictim{PID: 2592, Name: "mysqld", Cause: OOMMachine, Resident: 424 * 1024, ResidentKnown: true},
+			true,
 		},
 		{
 			"a control group's limit", "Memory cgroup out of memory: Killed process 77 (python3) total-vm:1000kB, anon-rss:400kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:96kB oom_score_adj:0",
-			OOMVictim{PID: 77, Name: "python3", Cgroup: true, Resident: 400 * 1024, ResidentKnown: true}, true,
+			OOMVictim{PID: 77, Name: "python3", Cause: OOMCgroup, Resident: 400 * 1024, ResidentKnown: true},
+			true,
 		},
 		{
 			"the one who asked is killed", "Out of memory (oom_kill_allocating_task): Killed process 5 (a) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB, UID:0",
-			OOMVictim{PID: 5, Name: "a", Resident: 1024, ResidentKnown: true}, true,
+			OOMVictim{PID: 5, Name: "a", Cause: OOMMachine, Resident: 1024, ResidentKnown: true},
+			true,
 		},
 		{
 			"Linux 4.15", "Killed process 1234 (java) total-vm:5000kB, anon-rss:3000kB, file-rss:0kB, shmem-rss:0kB",
-			OOMVictim{PID: 1234, Name: "java", Resident: 3000 * 1024, ResidentKnown: true}, true,
+			OOMVictim{PID: 1234, Name: "java", Resident: 3000 * 1024, ResidentKnown: true},
+			true,
 		},
 		{
 			"Linux 3.10", "Killed process 1234 (java) total-vm:5000kB, anon-rss:3000kB, file-rss:8kB",
-			OOMVictim{PID: 1234, Name: "java", Resident: 3008 * 1024, ResidentKnown: true}, true,
+			OOMVictim{PID: 1234, Name: "java", Resident: 3008 * 1024, ResidentKnown: true},
+			true,
 		},
 		{"without sizes", "Killed process 9 (x)", OOMVictim{PID: 9, Name: "x"}, true},
 		{
 			"a hostile name", `Out of memory: Killed process 9 (a) total-vm:\x0a(b) total-vm:1kB, anon-rss:2kB, UID:0`,
-			OOMVictim{PID: 9, Name: "a) total-vm:\n(b", Resident: 2048, ResidentKnown: true}, true,
+			OOMVictim{PID: 9, Name: "a) total-vm:\n(b", Cause: OOMMachine, Resident: 2048, ResidentKnown: true},
+			true,
 		},
 		{"the plan, not the deed", "Out of memory: Kill process 1234 (java) score 900 or sacrifice child", OOMVictim{}, false},
 		{"the reaper", "oom_reaper: reaped process 1234 (java), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB", OOMVictim{}, false},

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -38,7 +39,9 @@ type Options struct {
 	Version  string
 	// Store keeps every reading; nil where none are kept.
 	Store Store
-	Log   *slog.Logger
+	// Records keep process tables and events; nil where none are kept.
+	Records Records
+	Log     *slog.Logger
 }
 
 // Pipeline is everything between the machine and those who ask.
@@ -54,6 +57,8 @@ type Pipeline struct {
 	provider    *sdkmetric.MeterProvider
 	otlp        *otlp
 	pushes      []push
+	// began tells that the start was written down and the stop was not.
+	began atomic.Bool
 }
 
 // push is a destination that each tick is collected for.
@@ -77,6 +82,9 @@ func New(o Options) (*Pipeline, error) {
 	}
 	families := instruments.NewFamilies(o.Measured, p.stats)
 	p.Sampler = newSampler(o.Host, families, o.Measured, o.Config.Sampling.Interval, o.Log)
+	if o.Records != nil {
+		p.chronicle = newChronicle(o)
+	}
 
 	page, err := newPage(p)
 	if err != nil {
@@ -216,6 +224,14 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if p.otlp != nil {
 		running.Go(func() { p.otlp.send(group) })
 	}
+	if p.chronicle != nil {
+		p.chronicle.open()
+		defer p.chronicle.oom.close()
+		p.began.Store(true)
+		// It asks the records for the run before, which the first reading need not
+		// wait for.
+		running.Go(func() { p.chronicle.begin(group, p.options.Host.Now()) })
+	}
 	err := p.Sampler.Run(ctx)
 	stop()
 	running.Wait()
@@ -258,6 +274,9 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 		if closer, ok := f.Family.(io.Closer); ok {
 			err = errors.Join(err, closer.Close())
 		}
+	}
+	if p.began.Swap(false) {
+		p.chronicle.end(p.options.Host.Now())
 	}
 	return errors.Join(err, p.provider.Shutdown(ctx))
 }

@@ -64,10 +64,12 @@ type family struct {
 	// enabled repeats the setting for those who ask while a tick runs.
 	enabled atomic.Bool
 
-	mu       sync.Mutex
-	seconds  float64
-	ok       bool
-	lastErr  string
+	mu      sync.Mutex
+	seconds float64
+	ok      bool
+	lastErr string
+	// cause is why it failed when it last did.
+	cause    string
 	since    time.Time
 	failures uint64
 	retries  uint64
@@ -163,6 +165,9 @@ func (s *Sampler) gap(g gap) {
 	s.mu.Lock()
 	s.gaps[g.cause] += g.missed
 	s.mu.Unlock()
+	if s.chronicle != nil && g.cause != causeClock && g.cause != causeSuspend {
+		s.chronicle.gap(g) // The others are told by what happened to the clock.
+	}
 	if g.cause == causeClock {
 		s.log.Warn("the wall clock was set", "event", "clock_step", "from", g.from, "to", g.to)
 	}
@@ -364,12 +369,16 @@ func (s *Sampler) became(f *family, t instruments.Tick, ok bool, cause string, a
 	if len(args) == 2 {
 		f.lastErr = fmt.Sprint(args[1])
 	}
+	reason := f.lastErr
 	f.mu.Unlock()
 	if before == ok {
 		return
 	}
 	if s.chronicle != nil {
-		s.chronicle.family(f.Name(), ok, cause, f.reason(), since, t.Time)
+		if !ok {
+			f.cause = cause
+		}
+		s.chronicle.family(f.Name(), ok, f.cause, reason, since, t.Time)
 	}
 	if ok {
 		s.log.Info("family is back", "family", f.Name(), "at", t.Time)
