@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sysotel/agent/pipeline"
+	"sysotel/agent/store"
 	"sysotel/api"
 	"sysotel/instruments"
 )
@@ -25,6 +26,7 @@ type Config struct {
 	Pipeline    pipeline.Config    `yaml:",inline"`
 	Instruments instruments.Config `yaml:",inline"`
 	API         api.Config         `yaml:",inline"`
+	Store       store.Config       `yaml:"store" help:"The history of this machine."`
 	DataDir     string             `yaml:"data_dir" help:"Directory in which the agent keeps its data; empty takes /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel, on Windows %LOCALAPPDATA%\\sysotel."`
 	Log         LogConfig          `yaml:"log" help:"The agent's own log."`
 
@@ -46,6 +48,7 @@ func Defaults() Config {
 		Pipeline:    pipeline.Defaults(),
 		Instruments: instruments.Defaults(),
 		API:         api.Defaults(),
+		Store:       store.Defaults(),
 		Log:         LogConfig{Level: "info", Format: "text"},
 		origins:     map[string]string{},
 	}
@@ -74,16 +77,20 @@ func (c Config) Validate() []Mistake {
 	c.Pipeline.Validate(wrong)
 	c.Instruments.Validate(wrong)
 	c.API.Validate(wrong)
+	c.Store.Validate(func(path string, value any, rule string) { wrong("store."+path, value, rule) })
 	c.validateTicks(wrong)
 	c.validateListeners(wrong)
 	return mistakes
 }
 
-// validateTicks checks the families' times against the tick.
+// validateTicks checks the families' and the store's times against the tick.
 func (c Config) validateTicks(wrong func(path string, value any, rule string)) {
 	tick := c.Pipeline.Sampling.Interval
 	if tick < time.Second {
 		return // It is a mistake already, and nothing is a multiple of it.
+	}
+	if tiers := c.Store.Tiers; tick%time.Second == 0 && len(tiers) > 0 && tiers[0].Resolution >= time.Second && tick%tiers[0].Resolution != 0 {
+		wrong("store.tiers[0].resolution", tiers[0].Resolution, fmt.Sprintf("must divide sampling.interval, %s, so that no reading falls between two points", tick))
 	}
 	for _, name := range c.Instruments.Families.Names() {
 		family, at := c.Instruments.Families[name], "instruments."+name+"."

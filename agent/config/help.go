@@ -54,6 +54,8 @@ func (o option) placeholder() string {
 	switch {
 	case isDuration(o.value.Type()):
 		return " DURATION"
+	case isText(o.value.Type()):
+		return " SIZE"
 	case o.isSwitch():
 		return "[=true|false]"
 	case o.enum != "":

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding"
 	"net/url"
 	"reflect"
 	"slices"
@@ -14,6 +15,13 @@ import (
 // leaves the value as it was in that case.
 func (o option) parse(text string) (rule string) {
 	switch v := o.value; {
+	case isText(v.Type()):
+		read := reflect.New(v.Type())
+		u, _ := reflect.TypeAssert[encoding.TextUnmarshaler](read)
+		if err := u.UnmarshalText([]byte(text)); err != nil {
+			return "must be a size with a unit, such as 512MiB or 1GiB"
+		}
+		v.Set(read.Elem())
 	case isDuration(v.Type()):
 		return parseDuration(v, text)
 	case v.Kind() == reflect.Bool:
@@ -38,6 +46,11 @@ func (o option) parse(text string) (rule string) {
 		v.SetString(text)
 	}
 	return ""
+}
+
+// isText tells whether a type reads its own text. Sizes do.
+func isText(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // parseDuration refuses a number without a unit, 0 included: 60 is read as a

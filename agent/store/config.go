@@ -11,6 +11,7 @@ import (
 // Config is how long readings are kept. Its keys stand under store in
 // sysotel.yaml.
 type Config struct {
+	Backend  string       `yaml:"backend" enum:"embedded|none" help:"Where readings are kept: embedded keeps them in the data directory, none keeps no history at all."`
 	Tiers    []TierConfig `yaml:"tiers" help:"The tiers, finest first: every reading goes into the first, averages with the least and the greatest value into the others."`
 	MaxBytes ByteSize     `yaml:"max_bytes" help:"Most bytes that the data directory may hold, such as 512MiB or 1GiB; the oldest of the finest tier goes first. At least 64MiB."`
 }
@@ -25,6 +26,7 @@ type TierConfig struct {
 func Defaults() Config {
 	const day = 24 * time.Hour
 	return Config{
+		Backend: "embedded",
 		Tiers: []TierConfig{
 			{Resolution: time.Second, Retention: day},
 			{Resolution: time.Minute, Retention: 7 * day},
