@@ -125,9 +125,11 @@ func New(o Options) (*Server, error) {
 	s.registerCurrent()
 	s.registerSeries()
 	s.registerProcesses()
+	s.registerEvents()
 	s.registerStream()
 	s.registerHealth()
 	s.addPages()
+	s.addPrometheus()
 	s.routes.mux.HandleFunc("/", s.routes.lost)
 
 	s.tcp = newHTTP(shield(s.log, newGate(o.Config).through(s.routes)), s.log)
