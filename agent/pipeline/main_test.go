@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +17,26 @@ import (
 )
 
 // TestMain fails when a test leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(eatMemory) != "" {
+		eat()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// eatMemory is the variable that makes the test program a process that takes a
+// GiB of memory as soon as its input ends.
+const eatMemory = "SYSOTEL_TEST_EAT_MEMORY"
+
+func eat() {
+	_, _ = os.Stdin.Read(make([]byte, 1)) // Until the limit is set.
+	var eaten [][]byte
+	for range 1024 {
+		eaten = append(eaten, bytes.Repeat([]byte{1}, 1<<20))
+	}
+	runtime.KeepAlive(eaten)
+}
 
 // fake is a family whose reads are a function of the test.
 type fake struct {

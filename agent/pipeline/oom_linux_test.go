@@ -1,12 +1,10 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,20 +14,6 @@ import (
 	"sysotel/agent/records"
 	"sysotel/instruments"
 )
-
-// init makes the test program a process that eats memory where it is told to.
-func init() {
-	if os.Getenv("SYSOTEL_TEST_EAT_MEMORY") == "" {
-		return
-	}
-	_, _ = os.Stdin.Read(make([]byte, 1)) // Until the limit is set.
-	var eaten [][]byte
-	for range 1024 {
-		eaten = append(eaten, bytes.Repeat([]byte{1}, 1<<20))
-	}
-	runtime.KeepAlive(eaten)
-	os.Exit(0) // There was no limit.
-}
 
 // limitedGroup makes a memory control group with a limit of 32 MiB, of version 1 or
 // 2; it returns the file into which processes are written.
@@ -107,7 +91,7 @@ func TestRealOOMKill(t *testing.T) {
 	within(t, 10*time.Second, "two ticks", func() bool { seq, _, _ := p.Tick(); return seq >= 2 })
 
 	eater := exec.CommandContext(ctx, program)
-	eater.Env = append(os.Environ(), "SYSOTEL_TEST_EAT_MEMORY=1")
+	eater.Env = append(os.Environ(), eatMemory+"=1")
 	gate, err := eater.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

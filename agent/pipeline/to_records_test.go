@@ -123,7 +123,7 @@ func TestRecordsAgreeWithTheReadings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer kept.Close() //nolint:errcheck // Nothing is written after the questions.
+	defer kept.Close()
 	d := toRecords{records: kept, interval: time.Second, boot: "boot"}
 	begin := at("12:00:00")
 	for i := range 61 {
