@@ -63,6 +63,7 @@ const accessKey = "access"
 // meanings says what each error status stands for in the document.
 var meanings = map[int]string{
 	http.StatusForbidden:           "The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough.",
+	http.StatusNotFound:            "Nothing is kept of that time.",
 	http.StatusUnprocessableEntity: "A parameter is wrong; errors says which one, and what is allowed.",
 	http.StatusInternalServerError: "The agent failed; its log says why.",
 	http.StatusServiceUnavailable:  "There is no answer for now; Retry-After says when to ask again.",

@@ -13,11 +13,11 @@ import (
 
 // Processes is the answer of /processes: the process table at one moment.
 type Processes struct {
-	Timestamp    time.Time      `json:"timestamp" doc:"Time of the tick at which the processes were looked at, in UTC."`
+	Timestamp    time.Time      `json:"timestamp" doc:"Time of the tick at which the processes were looked at, in UTC; of the past, the end of the period."`
 	Hostname     string         `json:"hostname" doc:"Name of the machine."`
 	CPUCount     int            `json:"cpu_count" doc:"Number of logical processors: cpu_percent times this is cpu_percent_core."`
 	MemoryTotal  count          `json:"memory_total" doc:"The machine's memory in bytes."`
-	Total        int            `json:"total" doc:"Number of all processes."`
+	Total        int            `json:"total" doc:"Number of all processes; of the past, of those that the records name."`
 	Matched      int            `json:"matched" doc:"Number of processes that match q."`
 	Sort         string         `json:"sort" doc:"What the rows are sorted by."`
 	Processes    []ProcessRow   `json:"processes" nullable:"false" doc:"The first processes in that order."`
@@ -25,53 +25,62 @@ type Processes struct {
 	Unattributed ProcessNobodys `json:"unattributed" doc:"Processor time of processes that came and went between two looks."`
 	Unreadable   int            `json:"unreadable" doc:"Processes whose reads and writes the agent may not see."`
 	Hidden       int            `json:"hidden" doc:"Processes of which the agent may see nothing."`
+	Period       *ProcessPeriod `json:"period,omitempty" doc:"The time that the numbers are of; absent for the present."`
 }
 
 // ProcessRow is one process.
 type ProcessRow struct {
 	Name             string     `json:"name" doc:"Its name, which whoever runs it can choose."`
 	PID              int        `json:"pid" doc:"Its number."`
-	ParentPID        int        `json:"parent_pid" doc:"The number of the process that made it."`
+	ParentPID        int        `json:"parent_pid" doc:"The number of the process that made it; 0 where that is not known, as in the past."`
 	Program          string     `json:"program" doc:"The program, under which processes are added up: python3:manage.py."`
 	User             string     `json:"user" doc:"Its owner; empty where the system does not tell."`
 	Status           string     `json:"status" doc:"running, sleeping, idle, blocked (waits for a disk), stopped, zombie or another state."`
 	Kernel           bool       `json:"kernel" doc:"Whether it is a thread of the kernel."`
-	CPUPercent       number     `json:"cpu_percent" doc:"Share of the whole machine in the last tick: 100 is all processors."`
+	CPUPercent       number     `json:"cpu_percent" doc:"Share of the whole machine in the last tick, or over the period: 100 is all processors."`
 	CPUPercentCore   number     `json:"cpu_percent_core" doc:"The same with 100 for one processor, as top shows it."`
-	CPUSeconds       number     `json:"cpu_seconds" doc:"Processor time since it started."`
+	CPUSeconds       number     `json:"cpu_seconds" doc:"Processor time since it started; of the past, used in the period."`
 	MemoryPercent    number     `json:"memory_percent" doc:"memory_rss as a share of the machine's memory."`
-	MemoryRSS        count      `json:"memory_rss" doc:"Resident memory in bytes, pages that it shares with others included."`
+	MemoryRSS        count      `json:"memory_rss" doc:"Resident memory in bytes, pages that it shares with others included; of the past, the mean while it ran."`
 	NumThreads       int        `json:"num_threads" doc:"Number of threads."`
 	ReadBytesPerSec  number     `json:"read_bytes_per_sec" doc:"Bytes read from disks; null where the agent may not see it."`
 	WriteBytesPerSec number     `json:"write_bytes_per_sec" doc:"Bytes written to disks; null where the agent may not see it."`
 	Started          *time.Time `json:"started" doc:"When it started."`
 	CommandLine      string     `json:"command_line,omitempty" doc:"Its arguments; for administrators only, and only where processes.command_line is on."`
+	MemoryPeak       *count     `json:"memory_peak,omitempty" doc:"The most memory_rss at any tick of the period."`
+	ReadBytes        *count     `json:"read_bytes,omitempty" doc:"Bytes read from disks in the period; null where the agent may not see it."`
+	WriteBytes       *count     `json:"write_bytes,omitempty" doc:"Bytes written to disks in the period; null where the agent may not see it."`
+	SeenSeconds      *number    `json:"seen_seconds,omitempty" doc:"Time of the period in which it ran."`
 }
 
 // ProcessOthers is the sum of the processes that have no row.
 type ProcessOthers struct {
-	Processes        int    `json:"processes" doc:"How many they are."`
-	CPUPercent       number `json:"cpu_percent" doc:"Share of the whole machine."`
-	CPUPercentCore   number `json:"cpu_percent_core" doc:"The same with 100 for one processor."`
-	MemoryPercent    number `json:"memory_percent" doc:"Shared pages are counted once in every process, so this can pass 100."`
-	MemoryRSS        count  `json:"memory_rss" doc:"Shared pages are counted once in every process."`
-	NumThreads       int    `json:"num_threads" doc:"Number of threads."`
-	ReadBytesPerSec  number `json:"read_bytes_per_sec" doc:"Of those that the agent may see."`
-	WriteBytesPerSec number `json:"write_bytes_per_sec" doc:"Of those that the agent may see."`
+	Processes        int     `json:"processes" doc:"How many they are; of the past, those that the records name. The sums include those that they do not."`
+	CPUPercent       number  `json:"cpu_percent" doc:"Share of the whole machine."`
+	CPUPercentCore   number  `json:"cpu_percent_core" doc:"The same with 100 for one processor."`
+	MemoryPercent    number  `json:"memory_percent" doc:"Shared pages are counted once in every process, so this can pass 100."`
+	MemoryRSS        count   `json:"memory_rss" doc:"Shared pages are counted once in every process."`
+	NumThreads       int     `json:"num_threads" doc:"Number of threads."`
+	ReadBytesPerSec  number  `json:"read_bytes_per_sec" doc:"Of those that the agent may see."`
+	WriteBytesPerSec number  `json:"write_bytes_per_sec" doc:"Of those that the agent may see."`
+	CPUSeconds       *number `json:"cpu_seconds,omitempty" doc:"Processor time used in the period."`
 }
 
 // ProcessNobodys is processor time that no process of the table used.
 type ProcessNobodys struct {
-	CPUPercent     number `json:"cpu_percent" doc:"Share of the whole machine in the last tick."`
+	CPUPercent     number `json:"cpu_percent" doc:"Share of the whole machine in the last tick, or over the period. It can be a little below 0: the kernel accounts in steps of 10 ms."`
 	CPUPercentCore number `json:"cpu_percent_core" doc:"The same with 100 for one processor."`
-	CPUSeconds     number `json:"cpu_seconds" doc:"Processor time since the agent started."`
+	CPUSeconds     number `json:"cpu_seconds" doc:"Processor time since the agent started; of the past, used in the period."`
 }
 
 // ProcessesQuery is what a caller asks.
 type ProcessesQuery struct {
-	Top  int          `query:"top" minimum:"1" maximum:"1000" default:"20" example:"2" doc:"How many rows."`
-	Sort processOrder `query:"sort" default:"cpu" example:"cpu" doc:"What the rows are sorted by: numbers from the greatest down, names and PIDs upwards."`
-	Q    string       `query:"q" maxLength:"100" doc:"Part of a name, program or user in upper or lower case, or a whole PID; empty matches all."`
+	Top   int          `query:"top" minimum:"1" maximum:"1000" default:"20" example:"2" doc:"How many rows."`
+	Sort  processOrder `query:"sort" default:"cpu" example:"cpu" doc:"What the rows are sorted by: numbers from the greatest down, names and PIDs upwards."`
+	Q     string       `query:"q" maxLength:"100" doc:"Part of a name, program or user in upper or lower case, or a whole PID; empty matches all."`
+	At    string       `query:"at" maxLength:"64" doc:"A past moment: RFC 3339, Unix seconds, or relative to now such as -15m. The present where it and start are left out."`
+	Start string       `query:"start" maxLength:"64" doc:"Start of a time over which the processes are ranked, written like at."`
+	End   string       `query:"end" maxLength:"64" doc:"Its end. Default now."`
 }
 
 // processOrder is an order of the process table; its schema lists them all.
@@ -83,6 +92,7 @@ func (processOrder) Schema(huma.Registry) *huma.Schema {
 	for _, order := range instruments.Orders() {
 		s.Enum = append(s.Enum, string(order))
 	}
+	s.Enum = append(s.Enum, string(byPeakMemory))
 	return s
 }
 
@@ -91,13 +101,17 @@ type processesOutput struct{ Body *Processes }
 func (s *Server) registerProcesses() {
 	register(s, Operation{
 		ID: "get-processes", Method: http.MethodGet, Path: "/api/v1/metrics/processes",
-		Summary: "The process table now",
-		Description: "The processes at the newest tick. Both ways of counting processor time are there: `cpu_percent` of the whole machine, and `cpu_percent_core` where 100 is one processor. " +
-			"The rows, `others` and `unattributed` together are all processor time that was used.",
+		Summary: "The process table, now or at any past moment",
+		Description: "The processes at the newest tick; with `at`, at a past moment; with `start` and `end`, what they used over a time, ranked by `sort`: processor seconds, mean memory (`memory`), the most memory (`memory_peak`) or bytes read and written (`io`). Both ways of counting processor time are there: `cpu_percent` of the whole machine, and `cpu_percent_core` where 100 is one processor. " +
+			"The rows, `others` and `unattributed` together are all processor time that was used.\n\n" +
+			"Of the past those processes are told by name that used most of something at the time; all else is in `others`. `period` says how fine the records are and what time they cover.",
 		Access:  Access{Role: Viewer, Cost: Query},
 		Example: exampleProcesses(),
-		Errors:  []int{http.StatusServiceUnavailable},
+		Errors:  []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, func(ctx context.Context, q *ProcessesQuery) (*processesOutput, error) {
+		if past, err := s.pastProcesses(ctx, q); past != nil || err != nil {
+			return &processesOutput{past}, err
+		}
 		reading, at := s.options.Machine.Newest("process")
 		table, _ := reading.(*instruments.ProcessTable)
 		if table == nil {

@@ -1,0 +1,236 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"sysotel/agent/records"
+	"sysotel/instruments"
+)
+
+// ProcessPeriod is the time that a process table of the past tells of.
+type ProcessPeriod struct {
+	Start          time.Time    `json:"start" doc:"Start of the records that were used; they can reach beyond what was asked for where only coarse ones are left."`
+	End            time.Time    `json:"end" doc:"End of the records that were used."`
+	CoveredSeconds number       `json:"covered_seconds" doc:"Time in it for which the agent looked at the processes. Rates and shares are over this time."`
+	HostCPUSeconds number       `json:"host_cpu_seconds" doc:"What all processors did: the processor time of rows, others and unattributed together."`
+	Tiers          []SeriesTier `json:"tiers" nullable:"false" doc:"Which tier of the records answered for which part of the time."`
+	DamagedRecords int          `json:"damaged_records" doc:"Records that could not be read; their time is not covered."`
+}
+
+// byPeakMemory is an order that only the past has.
+const byPeakMemory processOrder = "memory_peak"
+
+// pastProcesses answers a question about a past moment or time; nil where the
+// question is about the present.
+func (s *Server) pastProcesses(ctx context.Context, q *ProcessesQuery) (*Processes, error) {
+	now := time.Now()
+	var mistakes []error
+	var at, start, end time.Time
+	switch {
+	case q.At != "" && (q.Start != "" || q.End != ""):
+		mistakes = append(mistakes, mistake("query.at", printable(q.At), "must not be given together with start and end: one is a moment, the other a time"))
+	case q.At != "":
+		var ok bool
+		if at, ok = parseMoment(q.At, now); !ok {
+			mistakes = append(mistakes, mistake("query.at", printable(q.At), momentRule))
+		} else if at.After(now) {
+			mistakes = append(mistakes, mistake("query.at", printable(q.At), "must not be in the future; it is "+now.UTC().Format(time.RFC3339)+" now"))
+		}
+	case q.Start != "":
+		start, end, mistakes = interval(q.Start, q.End, 0, now)
+	case q.End != "":
+		mistakes = append(mistakes, mistake("query.end", printable(q.End), "must be given together with start"))
+	case q.Sort == byPeakMemory:
+		mistakes = append(mistakes, mistake("query.sort", string(q.Sort), "is known of the past only: give start, or sort by memory"))
+	}
+	if len(mistakes) > 0 {
+		return nil, problem(http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.", mistakes...)
+	}
+	seq, tick, _ := s.options.Machine.Tick()
+	newest := q.At != "" && seq > 0 && !at.Before(tick) && q.Sort != byPeakMemory
+	if q.At == "" && q.Start == "" || newest {
+		return nil, nil //nolint:nilnil // The present is somebody else's.
+	}
+	if s.options.Records == nil {
+		return nil, notKept("process tables of the past", "keeps no records")
+	}
+	var found *records.Processes
+	var err error
+	if q.At != "" {
+		found, err = s.options.Records.ProcessesAt(ctx, at)
+	} else {
+		found, err = s.options.Records.ProcessesBetween(ctx, start, end, records.ByCPU, 0, "")
+	}
+	if err != nil {
+		return nil, recordsProblem(err, nil)
+	}
+	answer := readPastProcesses(found, *q, callerOf(ctx))
+	answer.Hostname = s.options.Hostname
+	return answer, nil
+}
+
+// readPastProcesses answers a question from what the records say of all
+// processes. The choice is made here and not there, since who may not see
+// command lines must not be able to search them either.
+func readPastProcesses(from *records.Processes, q ProcessesQuery, caller Role) *Processes {
+	rows := from.Rows
+	if caller < Admin {
+		rows = slices.Clone(rows)
+		for i := range rows {
+			rows[i].CommandLine = ""
+		}
+	}
+	p := past{Processes: from, processorSeconds: unknown, covered: from.Covered.Seconds()}
+	if from.CPUCovered > 0 && from.CPUs > 0 {
+		p.processorSeconds = from.CPUCovered.Seconds() * float64(from.CPUs)
+	}
+	query := strings.ToLower(strings.TrimSpace(q.Q))
+	var matching []*records.ProcessUsage
+	others, threads := from.Others, 0
+	leaveOut := func(r *records.ProcessUsage) {
+		p.add(&others, &r.Usage)
+		threads += r.Threads
+	}
+	for i := range rows {
+		if r := &rows[i]; matchesUsage(r, query) {
+			matching = append(matching, r)
+		} else {
+			leaveOut(r)
+		}
+	}
+	slices.SortFunc(matching, q.Sort.comparePast)
+	answer := &Processes{
+		Timestamp: from.End.UTC(), CPUCount: from.CPUs, MemoryTotal: count(unknown), Total: len(rows), Matched: len(matching), Sort: string(q.Sort),
+		Unattributed: ProcessNobodys{p.share(from.Unattributed, 1), p.share(from.Unattributed, float64(from.CPUs)), number(from.Unattributed)},
+		Period: &ProcessPeriod{
+			Start: from.Start.UTC(), End: from.End.UTC(), CoveredSeconds: number(p.covered), HostCPUSeconds: number(from.HostCPUSeconds),
+			Tiers: []SeriesTier{}, DamagedRecords: from.Damaged,
+		},
+	}
+	if from.MemoryTotal > 0 {
+		answer.MemoryTotal = count(from.MemoryTotal)
+	}
+	for _, span := range from.Spans {
+		answer.Period.Tiers = append(answer.Period.Tiers, SeriesTier{Tier: model.Duration(span.Resolution).String(), From: span.From.UTC(), To: span.To.UTC()})
+	}
+	shown := min(q.Top, len(matching))
+	answer.Processes = make([]ProcessRow, 0, shown)
+	for i, r := range matching {
+		if i < shown {
+			answer.Processes = append(answer.Processes, p.row(r))
+		} else {
+			leaveOut(r)
+		}
+	}
+	answer.Others = p.others(&others, len(rows)-shown, threads)
+	return answer
+}
+
+// past is a table with what its numbers are divided by.
+type past struct {
+	*records.Processes
+	processorSeconds, covered float64
+}
+
+// share is processor time as percent of what all processors could have done, or
+// of one where cores is their number.
+func (p *past) share(seconds, cores float64) number {
+	return percentOf(seconds / p.processorSeconds * cores)
+}
+
+// memoryShare is memory as percent of the machine's.
+func (p *past) memoryShare(bytes float64) number {
+	if p.MemoryTotal == 0 {
+		return number(unknown)
+	}
+	return percentOf(bytes / float64(p.MemoryTotal))
+}
+
+func (p *past) row(r *records.ProcessUsage) ProcessRow {
+	seen := number(r.Seen.Seconds())
+	peak, read, written := count(r.MemoryPeak), count(r.ReadBytes), count(r.WriteBytes)
+	row := ProcessRow{
+		Name: r.Name, PID: r.PID, Program: r.Program, User: r.User, Status: r.Status, Kernel: r.Kernel,
+		CPUPercent: p.share(r.CPUSeconds, 1), CPUPercentCore: p.share(r.CPUSeconds, float64(p.CPUs)), CPUSeconds: number(r.CPUSeconds),
+		MemoryPercent: p.memoryShare(r.MemoryMean), MemoryRSS: count(r.MemoryMean), NumThreads: r.Threads,
+		ReadBytesPerSec: number(r.ReadBytes / p.covered), WriteBytesPerSec: number(r.WriteBytes / p.covered),
+		CommandLine: r.CommandLine,
+		MemoryPeak:  &peak, ReadBytes: &read, WriteBytes: &written, SeenSeconds: &seen,
+	}
+	if !r.Started.IsZero() {
+		row.Started = moment(r.Started.Truncate(time.Millisecond))
+	}
+	return row
+}
+
+func (p *past) others(u *records.Usage, processes, threads int) ProcessOthers {
+	seconds := number(u.CPUSeconds)
+	return ProcessOthers{
+		Processes: processes, NumThreads: threads, CPUSeconds: &seconds,
+		CPUPercent: p.share(u.CPUSeconds, 1), CPUPercentCore: p.share(u.CPUSeconds, float64(p.CPUs)),
+		MemoryPercent: p.memoryShare(u.MemoryMean), MemoryRSS: count(u.MemoryMean),
+		ReadBytesPerSec: number(u.ReadBytes / p.covered), WriteBytesPerSec: number(u.WriteBytes / p.covered),
+	}
+}
+
+// add puts a process among those that have no row. Their memory is over the
+// whole time, that of a process over the time for which it ran.
+func (p *past) add(sum *records.Usage, u *records.Usage) {
+	known := func(sum *float64, v float64) {
+		switch {
+		case math.IsNaN(v):
+		case math.IsNaN(*sum):
+			*sum = v
+		default:
+			*sum += v
+		}
+	}
+	known(&sum.CPUSeconds, u.CPUSeconds)
+	known(&sum.ReadBytes, u.ReadBytes)
+	known(&sum.WriteBytes, u.WriteBytes)
+	if p.covered > 0 {
+		known(&sum.MemoryMean, u.MemoryMean*u.Seen.Seconds()/p.covered)
+	}
+	sum.Seen += u.Seen
+	sum.MemoryPeak = max(sum.MemoryPeak, u.MemoryPeak)
+}
+
+// comparePast is negative where a stands before b: numbers from the greatest
+// down, unknown ones last, names and PIDs upwards.
+func (o processOrder) comparePast(a, b *records.ProcessUsage) int {
+	var c int
+	switch instruments.Order(o) {
+	case instruments.ByCPU:
+		c = cmp.Compare(b.CPUSeconds, a.CPUSeconds)
+	case instruments.ByMemory:
+		c = cmp.Compare(b.MemoryMean, a.MemoryMean)
+	case instruments.Order(byPeakMemory):
+		c = cmp.Compare(b.MemoryPeak, a.MemoryPeak)
+	case instruments.ByIO:
+		c = cmp.Compare(b.ReadBytes+b.WriteBytes, a.ReadBytes+a.WriteBytes)
+	case instruments.ByName:
+		c = cmp.Or(cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), cmp.Compare(a.Name, b.Name))
+	case instruments.ByThreads:
+		c = cmp.Compare(b.Threads, a.Threads)
+	case instruments.ByStarted:
+		c = b.Started.Compare(a.Started)
+	case instruments.ByPID:
+	}
+	return cmp.Or(c, cmp.Compare(a.PID, b.PID), a.Started.Compare(b.Started))
+}
+
+// matchesUsage tells whether the query, in lower case, is part of the row.
+func matchesUsage(r *records.ProcessUsage, query string) bool {
+	return query == "" || strconv.Itoa(r.PID) == query || slices.ContainsFunc([]string{r.Name, r.Program, r.User, r.CommandLine}, func(text string) bool {
+		return strings.Contains(strings.ToLower(text), query)
+	})
+}
