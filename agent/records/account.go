@@ -74,7 +74,7 @@ func (a *account) add(r *ProcessReading) {
 	tick, interval := r.Time.UnixMilli(), r.Interval.Milliseconds()
 	b := &a.buckets[0]
 	b.enter(a.tiers[0].bucketEnd(tick), tick-interval, tick)
-	f := frame{covered: interval, cpus: r.CPUs, memoryTotal: r.MemoryTotal}
+	f := frame{covered: interval, cpus: r.CPUs, memoryTotal: r.MemoryTotal >> 10}
 	var attributed int64
 	var known bool
 	for i := range r.Rows {
