@@ -1,6 +1,9 @@
 package records
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // account adds up ticks into one open bucket a tier. Every tick goes into the
 // finest; when a bucket closes, all of it (not only the rows that were chosen for
@@ -12,6 +15,8 @@ type account struct {
 	boot    string
 	look    uint64
 	buckets []bucket
+	// newest is the newest tick.
+	newest int64
 	// emit takes a record that is complete. Its rows are good until the next one.
 	emit  func(*record)
 	out   record
@@ -72,6 +77,14 @@ func (a *account) add(r *ProcessReading) {
 	}
 	a.look++
 	tick, interval := r.Time.UnixMilli(), r.Interval.Milliseconds()
+	if tick-interval > a.newest && math.IsNaN(r.HostCPUSeconds) {
+		// After a break nobody looked at: what was read and written in it is not of
+		// this tick.
+		for _, p := range a.live {
+			p.counted = false
+		}
+	}
+	a.newest = tick
 	b := &a.buckets[0]
 	b.enter(a.tiers[0].bucketEnd(tick), tick-interval, tick)
 	f := frame{covered: interval, cpus: r.CPUs, memoryTotal: r.MemoryTotal >> 10}

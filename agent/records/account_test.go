@@ -109,7 +109,7 @@ func recompute(ticks []ProcessReading, from, to time.Time) (frame, map[identity]
 		if inside {
 			us, _ := microseconds(tick.HostCPUSeconds)
 			vanished, _ := microseconds(tick.Unattributed)
-			f.add(&frame{covered: tick.Interval.Milliseconds(), cpuCovered: tick.Interval.Milliseconds(), cpus: tick.CPUs, memoryTotal: tick.MemoryTotal, host: us, vanished: vanished})
+			f.add(&frame{covered: tick.Interval.Milliseconds(), cpuCovered: tick.Interval.Milliseconds(), cpus: tick.CPUs, memoryTotal: tick.MemoryTotal >> 10, host: us, vanished: vanished})
 		}
 		for _, p := range tick.Rows {
 			id := identity{tick.BootID, p.PID, p.Start}

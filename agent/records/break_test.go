@@ -1,0 +1,47 @@
+package records
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+// TestBreakIsNotOfTheTickAfter: what a process read and wrote while nobody looked is
+// not told of the second after; nor is it lost where a single table was missing, or
+// where only the clock was set.
+func TestBreakIsNotOfTheTickAfter(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		host  float64
+		want  float64
+	}{
+		{"no break", time.Second, 1, 1100},
+		{"a missing table", 3 * time.Second, 1, 1100},
+		{"a break of a minute", time.Minute, math.NaN(), 100},
+		{"the clock was set", time.Hour, 1, 1100},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := open(t, t.TempDir())
+			add := func(at time.Time, read uint64, host float64) {
+				r.AddProcesses(ProcessReading{
+					Time: at, Interval: time.Second, BootID: "b", CPUs: 1, HostCPUSeconds: host, Unattributed: math.NaN(),
+					Rows: []ProcessRow{{PID: 1, Start: 1, Name: "p", CPUSeconds: math.NaN(), RSS: 4096, ReadBytes: read, IOKnown: true}},
+				})
+			}
+			at := epoch.Add(time.Second)
+			add(at, 5000, 1)
+			at = at.Add(c.after)
+			add(at, 6000, c.host)
+			add(at.Add(time.Second), 6100, 1)
+			add(at.Add(time.Minute), 6100, 1) // It closes the record before.
+			p, err := r.ProcessesBetween(t.Context(), epoch, at.Add(30*time.Second), ByIO, 0, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(p.Rows) != 1 || p.Rows[0].ReadBytes != c.want {
+				t.Errorf("rows %+v, want %v bytes read", p.Rows, c.want)
+			}
+		})
+	}
+}
