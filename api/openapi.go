@@ -22,6 +22,8 @@ const introduction = "What a machine is doing, each second: processors, memory, 
 	"A number that is not known is `null`, never 0: a rate before there are two readings, or a part that the machine does not have. " +
 	"Fields are added in time, and none is taken away or changes its meaning.\n\n" +
 	"Requests from the machine itself (loopback) have the role viewer; those through the Unix socket in the agent's data directory have the role admin.\n\n" +
+	"The history also answers PromQL: `/prometheus/api/v1/` is the HTTP API of Prometheus, for Grafana, promtool and everything else that asks one. " +
+	"It is not in this document, since Prometheus' own describes it.\n\n" +
 	"Errors are problems as in RFC 9457, `application/problem+json`: `detail` says what is wrong, `errors` says where, and what is allowed."
 
 // newDocument is the OpenAPI document before the operations.
