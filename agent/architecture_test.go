@@ -41,6 +41,9 @@ var allowed = map[string]map[string]string{
 		"api":            "one struct made of each package's own Config",
 	},
 	"agent/app": {
+		"agent/store":    "it wires everything",
+		"agent/records":  "it wires everything",
+		"api/promql":     "it wires everything",
 		"instruments":    "it wires everything",
 		"agent/pipeline": "it wires everything",
 		"agent/config":   "it wires everything",

@@ -67,14 +67,6 @@ func validated(t *testing.T, s *Server, path string, body []byte) map[string]any
 	return v
 }
 
-// only is the operation of a path; none has two.
-func only(item *huma.PathItem) *huma.Operation {
-	if item.Get != nil {
-		return item.Get
-	}
-	return item.Post
-}
-
 func TestCurrentIsWhatIsRequired(t *testing.T) {
 	m := newFakeMachine(exampleReadings())
 	m.at = exampleTime.Add(-1e9)

@@ -69,6 +69,9 @@ type Options struct {
 	// PromQL is the Prometheus HTTP API, whose own paths begin with /api/v1/; it is
 	// found under /prometheus. Nil for none.
 	PromQL http.Handler
+	// Backup copies the history into a directory, nil where none is kept. What the
+	// caller did wrong is ErrBackupRefused.
+	Backup func(ctx context.Context, dir string) error
 	// Logger takes what goes wrong.
 	Logger *slog.Logger
 }
@@ -128,6 +131,7 @@ func New(o Options) (*Server, error) {
 	s.registerEvents()
 	s.registerStream()
 	s.registerHealth()
+	s.registerBackup()
 	s.addPages()
 	s.addPrometheus()
 	s.routes.mux.HandleFunc("/", s.routes.lost)

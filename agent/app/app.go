@@ -40,6 +40,7 @@ type App struct {
 	pipeline *pipeline.Pipeline
 	server   *api.Server
 	scrape   *api.Scrape
+	history  history
 	closers  []func() error
 
 	mu      sync.Mutex
@@ -59,7 +60,7 @@ const stopLimit = 5 * time.Second
 // New builds the agent from a valid configuration and binds its addresses. On
 // an error nothing is left behind.
 func New(o Options) (_ *App, err error) {
-	a := &App{config: o.Config, failed: make(chan error, 3)}
+	a := &App{config: o.Config, failed: make(chan error, 6)}
 	defer func() {
 		if err == nil {
 			return
@@ -94,10 +95,15 @@ func New(o Options) (_ *App, err error) {
 	}
 	// The SDK reports what it meets through one global handler.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { a.log.Warn("opentelemetry", "err", err) }))
-	a.pipeline, err = pipeline.New(pipeline.Options{
+	if err := a.openHistory(o, name); err != nil {
+		return nil, err
+	}
+	options := pipeline.Options{
 		Config: o.Config.Pipeline, Measured: o.Config.Instruments, Host: host,
 		HostName: name, Version: o.Version, Log: a.log,
-	})
+	}
+	a.history.pipelineOptions(&options)
+	a.pipeline, err = pipeline.New(options)
 	if err != nil {
 		return nil, err
 	}
@@ -110,14 +116,17 @@ func New(o Options) (_ *App, err error) {
 
 // listen binds the API and the scrape page.
 func (a *App) listen(o Options, host *instruments.Host, name string) error {
-	var err error
-	a.server, err = api.New(api.Options{
+	options := api.Options{
 		Config: o.Config.API.HTTP, Machine: a.pipeline, Health: a.health,
 		Hostname: name, Version: o.Version, Interval: o.Config.Pipeline.Sampling.Interval,
 		Socket:      filepath.Join(o.Config.DataDir, SocketName),
 		MetricsPage: a.pipeline.Page, Logger: a.log,
-	})
+	}
+	err := a.history.apiOptions(&options, o.Config)
 	if err != nil {
+		return err
+	}
+	if a.server, err = api.New(options); err != nil {
 		return err
 	}
 	if err := a.server.Listen(); err != nil {
@@ -163,6 +172,7 @@ func (a *App) Start() {
 	a.mu.Lock()
 	a.cancel = cancel
 	a.mu.Unlock()
+	a.history.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	a.run(ctx, "pipeline", a.pipeline.Run)
 	a.run(ctx, "api", a.server.Run)
 	if a.scrape != nil {
@@ -232,13 +242,13 @@ func (a *App) ScrapeAddr() net.Addr {
 	return a.scrape.Addr()
 }
 
-// health translates the pipeline's parts for the API.
+// health translates the parts for the API.
 func (a *App) health() []api.Part {
 	var parts []api.Part
 	for _, p := range a.pipeline.Health() {
 		parts = append(parts, api.Part{Name: p.Name, Status: api.Status(p.Status), Reason: p.Reason, Since: p.Since})
 	}
-	return parts
+	return append(parts, a.history.health()...)
 }
 
 // reloadable are the options that Reload can change.

@@ -41,6 +41,7 @@ func commands() []command {
 		{"check", "check the configuration and print every mistake; exit code 1 where there is one", runCheck},
 		{"health", "ask the running agent how it fares; exit code 1 where it has failed or does not answer", runHealth},
 		{"top", "show the running agent's process table", runTop},
+		{"backup", "copy the running agent's history into a directory: sysotel backup DIR", runBackup},
 		{"openapi", "print the OpenAPI document of the REST API", runOpenAPI},
 		{"version", "print the version; --licenses prints the licences of what is built in", runVersion},
 		{"help", "print this help; help run prints every option", runHelp},

@@ -18,20 +18,28 @@ import (
 // the answer. The socket is in the data directory, so that no address and no
 // password need to be known.
 func (c Call) ask(path string, answer any) (status int, err error) {
+	return c.send(http.MethodGet, path, nil, 5*time.Second, answer)
+}
+
+// send is ask with any method and a body in JSON.
+func (c Call) send(method, path string, question io.Reader, limit time.Duration, answer any) (status int, err error) {
 	loaded, ok := c.load()
 	if !ok {
 		return 0, errors.New("the configuration tells where the agent is, and it has mistakes")
 	}
 	socket := filepath.Join(loaded.DataDir, app.SocketName)
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+	client := http.Client{Timeout: limit, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
 	}}
-	request, err := http.NewRequestWithContext(c.Stop, http.MethodGet, "http://localhost"+path, nil)
+	request, err := http.NewRequestWithContext(c.Stop, method, "http://localhost"+path, question)
 	if err != nil {
 		return 0, err
+	}
+	if question != nil {
+		request.Header.Set("Content-Type", "application/json")
 	}
 	response, err := client.Do(request)
 	if err != nil {

@@ -8,6 +8,10 @@ import (
 	"os"
 )
 
+// FileName is the name of the file in its directory; a backup that is to be opened
+// must have it.
+const FileName = fileName
+
 // Backup writes a consistent copy to a file that must not exist; the records go on
 // meanwhile. The copy can be opened like the original.
 func (r *Records) Backup(ctx context.Context, path string) error {

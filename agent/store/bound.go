@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/prometheus/tsdb"
 )
@@ -45,6 +46,10 @@ func (s *Store) bound(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
+
+// RetentionTime is the time from which retention counts back: the believed time,
+// and long ago until the store is open.
+func (s *Store) RetentionTime() time.Time { return s.clock.retention() }
 
 // condemn marks the oldest blocks for deletion until they make up as many bytes,
 // and returns how many they do. A block that is in use goes at the end of that.

@@ -1,0 +1,67 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// ErrBackupRefused is in the error of a backup that cannot be made where it was
+// asked for; its text is for the caller.
+var ErrBackupRefused = errors.New("no backup can be written there")
+
+// BackupRequest is what a caller asks.
+type BackupRequest struct {
+	Directory string `json:"directory" minLength:"1" maxLength:"4096" doc:"Absolute path of a directory of the agent's machine that is empty or missing." example:"/var/backups/sysotel"`
+}
+
+// BackupAnswer tells what was made.
+type BackupAnswer struct {
+	Directory string  `json:"directory" doc:"Where the copy is. An agent that is started with it as data_dir goes on from there."`
+	Seconds   float64 `json:"seconds" doc:"How long it took."`
+}
+
+type backupOutput struct{ Body BackupAnswer }
+
+// backupInput is the request; its answer may take longer than others.
+type backupInput struct{ Body BackupRequest }
+
+// backupTime is how long a backup may take.
+const backupTime = 10 * time.Minute
+
+// Resolve implements huma.Resolver.
+func (*backupInput) Resolve(ctx huma.Context) []error {
+	_, w := humago.Unwrap(ctx)
+	// A connection that knows no deadlines keeps what it has.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(backupTime))
+	return nil
+}
+
+func (s *Server) registerBackup() {
+	register(s, Operation{
+		ID: "make-backup", Method: http.MethodPost, Path: "/api/v1/backup",
+		Summary: "Copy the history",
+		Description: "Writes a consistent copy of the store and the records into a directory of the agent's machine, while both go on. " +
+			"To restore it, start an agent with that directory, or a copy of it, as data_dir.",
+		Access:  Access{Role: Admin, Cost: Query, Concurrent: 1},
+		Example: BackupAnswer{Directory: "/var/backups/sysotel", Seconds: 0.4},
+		Errors:  []int{http.StatusServiceUnavailable},
+	}, func(ctx context.Context, in *backupInput) (*backupOutput, error) {
+		if s.options.Backup == nil {
+			return nil, notKept("history", "keeps none")
+		}
+		begun := time.Now()
+		err := s.options.Backup(ctx, in.Body.Directory)
+		if errors.Is(err, ErrBackupRefused) {
+			return nil, problem(http.StatusUnprocessableEntity, "There can be no backup: "+printable(err.Error())+".", mistake("body.directory", printable(in.Body.Directory), "must be an absolute path of a directory that is empty or missing and can be written"))
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &backupOutput{BackupAnswer{Directory: in.Body.Directory, Seconds: time.Since(begun).Seconds()}}, nil
+	})
+}

@@ -1,0 +1,56 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestBackup: the administrator alone makes one, and is told what is wrong.
+func TestBackup(t *testing.T) {
+	var asked []string
+	s := newTestServer(t, ticked(), func(o *Options) {
+		o.Backup = func(_ context.Context, dir string) error {
+			asked = append(asked, dir)
+			switch dir {
+			case "/full":
+				return fmt.Errorf("%w: /full is not empty", ErrBackupRefused)
+			case "/breaks":
+				return errors.New("write /secret/path: input/output error")
+			}
+			return nil
+		}
+	})
+	post := func(caller Role, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/backup", strings.NewReader(body))
+		r.Host = "localhost:8080"
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
+		return w
+	}
+	for _, caller := range []Role{Public, Viewer} {
+		problemOf(t, post(caller, `{"directory":"/good"}`), http.StatusForbidden)
+	}
+	if w := post(Admin, `{"directory":"/good"}`); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"directory":"/good"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	detail, mistakes := problemOf(t, post(Admin, `{"directory":"/full"}`), http.StatusUnprocessableEntity)
+	if !strings.Contains(detail, "/full is not empty") || mistakes["body.directory"] == "" {
+		t.Errorf("%s %v", detail, mistakes)
+	}
+	if detail, _ := problemOf(t, post(Admin, `{"directory":"/breaks"}`), http.StatusInternalServerError); strings.Contains(detail, "secret") {
+		t.Errorf("the problem tells %s", detail)
+	}
+	problemOf(t, post(Admin, `{}`), http.StatusUnprocessableEntity)
+	if got := strings.Join(asked, " "); got != "/good /full /breaks" {
+		t.Errorf("asked for %s", got)
+	}
+	without := newTestServer(t, ticked(), nil)
+	s = without
+	problemOf(t, post(Admin, `{"directory":"/good"}`), http.StatusServiceUnavailable)
+}
