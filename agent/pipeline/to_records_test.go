@@ -149,3 +149,26 @@ func TestRecordsAgreeWithTheReadings(t *testing.T) {
 	near(t, "rows, others and unattributed against the machine's CPU", cpu+p.Unattributed, p.HostCPUSeconds)
 	near(t, "CPU of the first row per second", p.Rows[0].CPUSeconds/p.CPUCovered.Seconds(), 0.5)
 }
+
+// BenchmarkChronicle is what a tick of 250 processes on which nothing happens costs
+// beyond the records themselves.
+func BenchmarkChronicle(b *testing.B) {
+	var log logbook
+	s := newSampler(emptyHost(b), nil, instruments.Config{}, time.Second, log.logger())
+	s.chronicle = newChronicle(Options{Config: Defaults(), Host: s.host, Records: &forgetful{}, Log: log.logger()})
+	readings := parts([]string{"cpu0", "cpu1"}, []string{"sda", "sdb"}, []string{"lo", "eth0"}, []string{"/", "/home", "/boot"})
+	table := &instruments.ProcessTable{All: make([]instruments.Process, 250), Logical: 2, Elapsed: 1}
+	for i := range table.All {
+		table.All[i] = instruments.Process{PID: i + 1, MemoryRSS: uint64(i*7919%250) << 20}
+	}
+	readings["process"], readings["paging"] = table, &instruments.Paging{OOMCounted: true}
+	for name, r := range readings {
+		f := &family{Family: &fake{name: name}}
+		f.newest.Store(&snapshot{reading: r, at: at("12:00:00")})
+		s.byName[name] = f
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.chronicle.see(s, instruments.Tick{Time: at("12:00:00")})
+	}
+}
