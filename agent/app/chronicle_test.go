@@ -1,0 +1,67 @@
+package app
+
+import (
+	"math"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"sysotel/agent/records"
+)
+
+// TestChronicle: an agent keeps the process tables that it sees and tells its start
+// and its stop; the next one on the same directory knows what became of it.
+func TestChronicle(t *testing.T) {
+	c := configure(t)
+	begin := time.Now().Add(-time.Second)
+	first := run(t, c)
+	first.tick()
+	for range 12 { // More than two process records of 5 s.
+		first.tick()
+	}
+	kept := first.history.records
+	p, err := kept.ProcessesBetween(t.Context(), begin, time.Now().Add(time.Minute), records.ByCPU, 0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(p.Rows, func(r records.ProcessUsage) bool {
+		return r.PID == os.Getpid() && r.CPUSeconds > 0 && r.MemoryMean > 1<<20 && r.Start > 0 && !r.Started.IsZero()
+	}) {
+		t.Errorf("the agent's own process is not among %d rows", len(p.Rows))
+	}
+	cpu := p.Unattributed
+	for _, r := range append(p.Rows, records.ProcessUsage{Usage: p.Others}) {
+		if !math.IsNaN(r.CPUSeconds) {
+			cpu += r.CPUSeconds
+		}
+	}
+	if p.HostCPUSeconds <= 0 || math.Abs(cpu-p.HostCPUSeconds) > 1e-3 {
+		t.Errorf("the parts used %v s, the machine %v s", cpu, p.HostCPUSeconds)
+	}
+	if most := p.CPUCovered.Seconds() * float64(p.CPUs); p.HostCPUSeconds > 1.1*most || p.Unattributed < -0.2*most {
+		t.Errorf("the machine used %v s of %v s, of which %v s without a process", p.HostCPUSeconds, most, p.Unattributed)
+	}
+	if err := first.Stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	second := run(t, c)
+	second.tick()
+	page, err := second.history.records.Events(t.Context(), begin, time.Now().Add(time.Minute), []records.Kind{records.Start, records.Stop, records.Reboot, records.Gap}, 100, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []records.Kind
+	for _, e := range page.Events {
+		if e.Kind != records.Gap || e.Subject != "" { // A busy machine may miss a tick.
+			kinds = append(kinds, e.Kind)
+		}
+	}
+	if want := []records.Kind{records.Start, records.Stop, records.Start}; !slices.Equal(kinds, want) {
+		t.Fatalf("events %v, want %v (newest first)", kinds, want)
+	}
+	if previous := page.Events[0].Detail["previous"]; page.Events[0].Kind == records.Start && previous != "stopped" {
+		t.Errorf("the second start says that the run before is %q", previous)
+	}
+}
