@@ -1,0 +1,233 @@
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"sysotel/agent/records"
+	"sysotel/agent/store"
+	"sysotel/api"
+)
+
+// oldest asks for the first time at which a series has a value in the last
+// hour, by second.
+func oldest(a *agent, series string) (time.Time, error) {
+	query := url.Values{"query": {"min_over_time(timestamp(" + series + ")[1h:1s])"}}
+	body, err := ask(a.tb.Context(), a.socket, "/prometheus/api/v1/query?"+query.Encode())
+	if err != nil {
+		return time.Time{}, err
+	}
+	var answer struct {
+		Data struct {
+			Result []struct {
+				Value [2]json.RawMessage `json:"value"`
+			} `json:"result"`
+		} `json:"data"`
+	}
+	decode(a.tb, body, &answer)
+	if len(answer.Data.Result) != 1 {
+		return time.Time{}, fmt.Errorf("%s: %s", series, body)
+	}
+	var text string
+	var seconds float64
+	decode(a.tb, answer.Data.Result[0].Value[1], &text)
+	if _, err := fmt.Sscan(text, &seconds); err != nil {
+		return time.Time{}, err
+	}
+	return time.Unix(int64(seconds), 0), nil
+}
+
+// TestRestartKeepsHistory: what one agent measured, the next one tells, by our
+// names and by the seed's.
+func TestRestartKeepsHistory(t *testing.T) {
+	c := configure(t)
+	first := run(t, c)
+	begun := first.tick()
+	first.ticks(3)
+	var since time.Time
+	poll(t, func() (err error) {
+		since, err = oldest(first, "system_cpu_load_average_1m")
+		return err
+	})
+	if since.After(begun.Add(time.Second)) {
+		t.Errorf("the history begins at %s, the agent at %s", since, begun)
+	}
+	if err := first.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	second := run(t, c)
+	second.ticks(2)
+	for _, series := range []string{"system_cpu_load_average_1m", "node_memory_usage_percent"} {
+		poll(t, func() error {
+			from, err := oldest(second, series)
+			if err == nil && !from.Equal(since) {
+				err = fmt.Errorf("the history of %s begins at %s, before the restart at %s", series, from, since)
+			}
+			return err
+		})
+	}
+}
+
+// TestStartWithDataIsQuick: whatever is on disk, readings are served while it is
+// opened, and then it is there. The time is told; machines differ, so that no
+// time fails here.
+func TestStartWithDataIsQuick(t *testing.T) {
+	c := configure(t)
+	series := make([]*store.Series, 500)
+	for i := range series {
+		series[i] = &store.Series{
+			Labels:  labels.FromStrings(labels.MetricName, "past_value", "i", strconv.Itoa(i)),
+			MinName: "past_value_min", MaxName: "past_value_max",
+		}
+	}
+	s, err := store.Open(store.Options{Dir: filepath.Join(c.DataDir, storeDir), Tiers: c.Store.Tiers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-s.Opened()
+	now := time.Now().Truncate(time.Second)
+	const kept = 20 * time.Minute
+	for at := now.Add(-kept); at.Before(now); at = at.Add(time.Second) {
+		family := store.FamilyReading{Family: "past"}
+		for i, one := range series {
+			family.Samples = append(family.Samples, store.Sample{Series: one, Value: float64(i) + float64(at.Unix()%60)})
+		}
+		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{family}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	a := run(t, c)
+	poll(t, func() error {
+		_, err := ask(t.Context(), a.socket, "/api/v1/metrics/current")
+		return err
+	})
+	t.Logf("the first reading was served after %s", time.Since(begun))
+	poll(t, func() error {
+		from, err := oldest(a, `past_value{i="0"}`)
+		if err == nil && !from.Equal(now.Add(-kept)) {
+			err = fmt.Errorf("the history begins at %s, want %s", from, now.Add(-kept))
+		}
+		return err
+	})
+	t.Logf("the whole history was there after %s", time.Since(begun))
+}
+
+// TestHistoryInHealth: the store and the records are parts of the agent.
+func TestHistoryInHealth(t *testing.T) {
+	a := run(t, configure(t))
+	a.tick()
+	poll(t, func() error {
+		var health api.Health
+		decode(t, get(t, a.socket, "/api/v1/health"), &health)
+		for _, name := range []string{"store", "records"} {
+			i := slices.IndexFunc(health.Parts, func(p api.Part) bool { return p.Name == name })
+			if i < 0 || health.Parts[i].Status != api.OK {
+				return fmt.Errorf("%s: %+v", name, health.Parts)
+			}
+		}
+		return nil
+	})
+}
+
+// TestNothingIsKept: without a store the agent measures, and says why it has no
+// history.
+func TestNothingIsKept(t *testing.T) {
+	c := configure(t, "--store.backend=none")
+	a := run(t, c)
+	a.tick()
+	for _, dir := range []string{storeDir, recordsDir} {
+		if _, err := os.Stat(filepath.Join(c.DataDir, dir)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is there: %v", dir, err)
+		}
+	}
+	for _, path := range []string{"/prometheus/api/v1/query?query=up", "/api/v1/events", "/api/v1/metrics/cpu"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := a.socket.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = wholeBody(response)
+		if response.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s answers %s", path, response.Status)
+		}
+	}
+}
+
+// TestDirectoryOfANewerVersion: the agent does not touch what it cannot read.
+func TestDirectoryOfANewerVersion(t *testing.T) {
+	c := configure(t)
+	dir := filepath.Join(c.DataDir, storeDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "format"), []byte("999\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, c, "data_dir", "newer")
+}
+
+// TestBackupIsWholeOrNothing: a copy that fails half-way leaves nothing that could
+// be taken for one.
+func TestBackupIsWholeOrNothing(t *testing.T) {
+	a, err := New(Options{Config: configure(t), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-a.history.store.Opened()
+	dir := filepath.Join(t.TempDir(), "copy")
+	if err := a.history.records.Close(); err != nil { // The second half will fail.
+		t.Fatal(err)
+	}
+	if err := a.history.backup(t.Context(), dir); err == nil {
+		t.Error("the backup of closed records succeeded")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v is left (%v)", left, err)
+	}
+	for _, refused := range []string{"relative", filepath.Join(a.config.DataDir, "lock"), a.config.DataDir} {
+		if err := a.history.backup(t.Context(), refused); !errors.Is(err, api.ErrBackupRefused) {
+			t.Errorf("%s: %v", refused, err)
+		}
+	}
+	if err := a.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRecordTiers: process tables have the store's tiers, but none finer than 5 s.
+func TestRecordTiers(t *testing.T) {
+	const day = 24 * time.Hour
+	tier := func(resolution, retention time.Duration) store.TierConfig {
+		return store.TierConfig{Resolution: resolution, Retention: retention}
+	}
+	f := func(want []records.Tier, tiers ...store.TierConfig) {
+		t.Helper()
+		if got := recordTiers(tiers); !slices.Equal(got, want) {
+			t.Errorf("%v gives %v, want %v", tiers, got, want)
+		}
+	}
+	f(records.DefaultTiers(), store.Defaults().Tiers...)
+	f([]records.Tier{{Resolution: 6 * time.Second, Retention: day}}, tier(2*time.Second, day))
+	// 5, 6 s do not divide 8 s, so that the first tier would be like the second.
+	f([]records.Tier{{Resolution: 8 * time.Second, Retention: 2 * day}}, tier(time.Second, day), tier(8*time.Second, 2*day))
+	f([]records.Tier{{Resolution: 10 * time.Second, Retention: day}, {Resolution: time.Minute, Retention: 2 * day}}, tier(10*time.Second, day), tier(time.Minute, 2*day))
+}
