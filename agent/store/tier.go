@@ -201,7 +201,7 @@ const samplesPerChunk = 240
 // open opens the database, which replays its WAL. What is corrupt is repaired or
 // set aside before.
 func (t *Tier) open() error {
-	db, err := tsdb.Open(t.dir, t.log, nil, t.databaseOptions(), nil)
+	db, err := tsdb.Open(t.dir, newLibraryLog(t.log), nil, t.databaseOptions(), nil)
 	if err != nil {
 		return fmt.Errorf("open tier %s: %w", t.name, err)
 	}
