@@ -1,0 +1,248 @@
+//go:build linux
+
+package app
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"sysotel/agent/config"
+	"sysotel/agent/store"
+)
+
+const (
+	// loadClients is how many ask at once, and how many streams are open beside.
+	loadClients = 100
+	// loadHistory is how far back the history goes that they ask for.
+	loadHistory = time.Hour
+)
+
+// loadLength is how long the clients ask and how long the streams are open.
+func loadLength() (clients, streams time.Duration) {
+	if os.Getenv("SYSOTEL_TEST_SOAK") != "" {
+		return 30 * time.Second, 60 * time.Second
+	}
+	return 8 * time.Second, 10 * time.Second
+}
+
+// TestSoakLoad lets a hundred clients ask for the newest reading and for an hour
+// of series, as fast as they are answered, beside a hundred live streams. All
+// get what they ask for, and the agent misses no second meanwhile.
+func TestSoakLoad(t *testing.T) {
+	asking, streaming := loadLength()
+	c := configure(t, "--host.name=loaded")
+	past(t, c)
+	journal := filepath.Join(c.DataDir, "load.log")
+	spawn(t, "agent", "loadagent", nil, append(sameFlags(c), "--host.name=loaded", "--log.file="+journal, "--log.format=json")...)
+	first := awaitTick(t, unixClient(c), 2)
+	address := fmt.Sprint(readJournal(t, journal).find(t, map[string]any{"msg": "sysotel"})[0]["api"])
+
+	ctx, cancel := context.WithTimeout(t.Context(), streaming+patience)
+	defer cancel()
+	transport := &http.Transport{MaxIdleConnsPerHost: 2 * loadClients}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	from := first.Timestamp.Unix() + 2 // By then every stream is open.
+	to := from + int64(streaming/time.Second)
+	var streams sync.WaitGroup
+	for i := range loadClients {
+		streams.Go(func() {
+			if err := followStream(ctx, client, address, from, to); err != nil {
+				t.Errorf("stream %d: %v", i, err)
+			}
+		})
+	}
+	askAll(ctx, t, client, address, asking)
+	streams.Wait()
+
+	log := readJournal(t, journal)
+	for _, gap := range log.find(t, map[string]any{"event": "gap"}) {
+		t.Errorf("under load there was a gap: %v", gap)
+	}
+	if t.Failed() {
+		t.Logf("the agent's log:\n%s", log)
+	}
+}
+
+// past gives a data directory an hour of CPU time at one reading a second, as
+// the agent would have written it.
+func past(tb testing.TB, c config.Config) {
+	tb.Helper()
+	s, err := store.Open(store.Options{Dir: filepath.Join(c.DataDir, storeDir), Tiers: c.Store.Tiers})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	<-s.Opened()
+	cpu := store.FamilyReading{Family: "cpu"}
+	for core := range 2 {
+		for _, state := range []string{"user", "system", "idle", "nice", "wait", "interrupt", "softirq", "steal"} {
+			cpu.Samples = append(cpu.Samples, store.Sample{Series: &store.Series{
+				Labels: labels.FromStrings("__name__", "system_cpu_time_seconds_total", "cpu", "cpu"+strconv.Itoa(core), "host_name", "loaded", "state", state),
+				Kind:   store.Counter,
+			}})
+		}
+	}
+	end := time.Now().Truncate(time.Second)
+	for at := end.Add(-loadHistory); at.Before(end); at = at.Add(time.Second) {
+		cpu.Taken = at
+		for i := range cpu.Samples {
+			cpu.Samples[i].Value += float64(i+1) / 100
+		}
+		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{cpu}}); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// followStream reads a live stream and fails where a second is missing, comes
+// twice or tells nothing of the CPU.
+func followStream(ctx context.Context, client *http.Client, address string, from, to int64) error {
+	response, err := request(ctx, client, address+"/api/v1/metrics/stream")
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the stream answered %s", response.Status)
+	}
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, 1<<20)
+	for want := int64(0); lines.Scan(); {
+		text, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		var reading struct {
+			Timestamp time.Time       `json:"timestamp"`
+			CPU       json.RawMessage `json:"cpu"`
+		}
+		if err := json.Unmarshal([]byte(text), &reading); err != nil {
+			return err
+		}
+		at := reading.Timestamp.Unix()
+		switch {
+		case want == 0 && at > from:
+			return fmt.Errorf("the stream was opened only at second %d, %d s late", at, at-from)
+		case want != 0 && at != want:
+			return fmt.Errorf("second %d came after %d", at, want-1)
+		case len(reading.CPU) == 0 || string(reading.CPU) == "null":
+			return fmt.Errorf("second %d tells nothing of the CPU", at)
+		case at >= to:
+			return nil
+		}
+		want = at + 1
+	}
+	return fmt.Errorf("the stream ended early: %w", errors.Join(lines.Err(), io.ErrUnexpectedEOF))
+}
+
+// question is what the clients ask for.
+type question struct {
+	name, path string
+	least      int // What an answer that tells of the whole hour has at least, in bytes.
+
+	mu   sync.Mutex
+	took []time.Duration
+}
+
+// askAll lets the clients ask in turn for all there is, and prints how long the
+// answers took. No figure fails the test: it depends on the machine.
+func askAll(ctx context.Context, t *testing.T, client *http.Client, address string, length time.Duration) {
+	t.Helper()
+	now := time.Now().Unix()
+	questions := []*question{
+		{name: "current", path: "/api/v1/metrics/current", least: 500},
+		{name: "an hour of CPU", path: "/api/v1/metrics/cpu?start=-1h", least: 5_000},
+		{name: "query_range", path: fmt.Sprintf("/prometheus/api/v1/query_range?query=%s&start=%d&end=%d&step=15",
+			url.QueryEscape(`sum by (state) (rate(system_cpu_time_seconds_total[1m]))`), now-int64(loadHistory/time.Second), now), least: 5_000},
+	}
+	for _, q := range questions { // The store may still be opening.
+		poll(t, func() error { return q.ask(ctx, client, address) })
+		q.took = nil
+	}
+	began := time.Now()
+	var clients sync.WaitGroup
+	for i := range loadClients {
+		clients.Go(func() {
+			for n := i; time.Since(began) < length; n++ {
+				if err := questions[n%len(questions)].ask(ctx, client, address); err != nil {
+					t.Errorf("client %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	clients.Wait()
+	elapsed := time.Since(began).Seconds()
+	for _, q := range questions {
+		q.tell(t, elapsed)
+	}
+}
+
+// ask asks once and judges the answer.
+func (q *question) ask(ctx context.Context, client *http.Client, address string) error {
+	began := time.Now()
+	response, err := request(ctx, client, address+q.path)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := wholeBody(response)
+	if err != nil {
+		return err
+	}
+	if len(body) < q.least || !bytes.HasSuffix(bytes.TrimSpace(body), []byte("}")) {
+		return fmt.Errorf("%s answered only %d bytes: %.300s", q.path, len(body), body)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.took = append(q.took, time.Since(began))
+	return nil
+}
+
+// tell prints the figures.
+func (q *question) tell(t *testing.T, elapsed float64) {
+	t.Helper()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.took) == 0 {
+		t.Errorf("%s: nothing was answered", q.name)
+		return
+	}
+	slices.Sort(q.took)
+	var sum time.Duration
+	for _, d := range q.took {
+		sum += d
+	}
+	n := len(q.took)
+	t.Logf("%-15s %6d answers, %6.0f a second, mean %s, p50 %s, p99 %s", q.name, n, float64(n)/elapsed,
+		(sum / time.Duration(n)).Round(time.Microsecond), q.took[n/2].Round(time.Microsecond), q.took[n*99/100].Round(time.Microsecond))
+}
+
+// request sends a GET request.
+func request(ctx context.Context, client *http.Client, address string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	return client.Do(r)
+}
