@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"sysotel/agent/records"
@@ -88,7 +89,7 @@ func TestStartWithDataIsQuick(t *testing.T) {
 	series := make([]*store.Series, 500)
 	for i := range series {
 		series[i] = &store.Series{
-			Labels:  labels.FromStrings(labels.MetricName, "past_value", "i", strconv.Itoa(i)),
+			Labels:  labels.FromStrings(model.MetricNameLabel, "past_value", "i", strconv.Itoa(i)),
 			MinName: "past_value_min", MaxName: "past_value_max",
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/otlptranslator"
 	"github.com/prometheus/prometheus/model/labels"
 	"go.opentelemetry.io/otel/attribute"
@@ -83,7 +84,7 @@ func (n *seriesNamer) labelsOf(name string, attributes attribute.Set, more []lab
 	for _, l := range more {
 		b.Set(l.Name, l.Value)
 	}
-	return b.Set("host_name", n.hostName).Set(labels.MetricName, name).Labels(), nil
+	return b.Set("host_name", n.hostName).Set(model.MetricNameLabel, name).Labels(), nil
 }
 
 // histogramSeries are the series that Prometheus has for a histogram.

@@ -254,7 +254,7 @@ func (p *Pipeline) push(ctx context.Context) {
 		if err := to.reader.ForceFlush(limited); err != nil && ctx.Err() == nil {
 			_, at, _ := p.Tick()
 			p.gap(gap{cause: causeOverload, from: at, missed: 1})
-			p.options.Log.Error("collect for "+to.name, "err", err)
+			p.options.Log.Error("collect", "destination", to.name, "err", err)
 		}
 	}
 }

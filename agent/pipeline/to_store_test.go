@@ -113,7 +113,7 @@ func TestStoreHasTheNamesOfThePage(t *testing.T) {
 			if s.Series.Brief != (f.Family == "process") {
 				t.Errorf("%s of family %s: brief is %t", series, f.Family, s.Series.Brief)
 			}
-			if name := s.Series.Labels.Get(labels.MetricName); strings.HasSuffix(name, "_total") != (s.Series.Kind == store.Counter) &&
+			if name := s.Series.Labels.Get(model.MetricNameLabel); strings.HasSuffix(name, "_total") != (s.Series.Kind == store.Counter) &&
 				!strings.HasPrefix(name, "backup_") && !strings.HasPrefix(name, "query_") {
 				t.Errorf("%s has kind %d", series, s.Series.Kind)
 			}
@@ -153,7 +153,7 @@ func TestRollupNames(t *testing.T) {
 	found := map[string]bool{}
 	for _, f := range k.readings[0].Families {
 		for _, s := range f.Samples {
-			name := s.Series.Labels.Get(labels.MetricName)
+			name := s.Series.Labels.Get(model.MetricNameLabel)
 			found[name] = true
 			if w, ok := want[name]; ok && w != [2]string{s.Series.MinName, s.Series.MaxName} {
 				t.Errorf("%s has %s and %s", name, s.Series.MinName, s.Series.MaxName)
@@ -204,7 +204,7 @@ func TestSeriesAreMadeOnce(t *testing.T) {
 		if s.Labels.Get("device") != "sdb" || !known[s] {
 			t.Errorf("%s ended", s.Labels)
 		}
-		names[s.Labels.Get(labels.MetricName)] = true
+		names[s.Labels.Get(model.MetricNameLabel)] = true
 	}
 	equal(t, "the seed's name ended too", names["node_disk_io_read_bytes_total"], true)
 	a.tick(t, 3, map[string]instruments.Reading{"disk": one})
