@@ -52,7 +52,7 @@ func (s *Server) registerBackup() {
 		Errors:  []int{http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *backupInput) (*backupOutput, error) {
 		if s.options.Backup == nil {
-			return nil, notKept("history", "keeps none")
+			return nil, notKept("backups", "keeps no history")
 		}
 		begun := time.Now()
 		err := s.options.Backup(ctx, in.Body.Directory)
