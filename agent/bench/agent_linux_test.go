@@ -116,11 +116,22 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// startAgent starts the agent and returns when it has told where it answers.
+// hostName is what the machine is called in every metric, so that history that
+// was there before the agent is of the same machine.
+const hostName = "bench"
+
+// startAgent starts the agent with nothing kept yet and returns when it has told
+// where it answers.
 func startAgent(t *testing.T, binary string, arguments ...string) *agent {
 	t.Helper()
+	return startAgentOn(t, binary, t.TempDir(), arguments...)
+}
+
+// startAgentOn starts the agent on a data directory.
+func startAgentOn(t *testing.T, binary, directory string, arguments ...string) *agent {
+	t.Helper()
 	arguments = append([]string{
-		"run", "--data-dir", t.TempDir(), "--http.listen", "127.0.0.1:0", "--prometheus.listen", "127.0.0.1:0",
+		"run", "--data-dir", directory, "--host.name", hostName, "--http.listen", "127.0.0.1:0", "--prometheus.listen", "127.0.0.1:0",
 	}, arguments...)
 	a := &agent{command: exec.Command(binary, arguments...), log: &logged{}, died: make(chan struct{})}
 	// A configuration of this machine or this shell must not slip in; what the
@@ -266,12 +277,16 @@ func crowd(t *testing.T, processes int) {
 }
 
 // measureStart is the time from the start of the process to its first answer
-// with a reading.
-func measureStart(t *testing.T, binary string, p plan) time.Duration {
+// with a reading, with nothing kept yet where no directory is given.
+func measureStart(t *testing.T, binary, directory string, p plan) time.Duration {
 	var took []time.Duration
 	for range p.starts {
 		t.Run("start", func(t *testing.T) {
-			a := startAgent(t, binary)
+			on := directory
+			if on == "" {
+				on = t.TempDir()
+			}
+			a := startAgentOn(t, binary, on)
 			for {
 				if status, _ := a.get(t, "/api/v1/metrics/current"); status == http.StatusOK {
 					break

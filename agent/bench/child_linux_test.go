@@ -240,13 +240,18 @@ func playScraper(arguments []string, input io.Reader) error {
 	}
 }
 
-// playLoad asks an address for a while and tells how that went.
+// playLoad asks an address for a path over so many connections for a while, and
+// tells how that went.
 func playLoad(arguments []string, input io.Reader) error {
-	d, err := time.ParseDuration(arguments[1])
+	n, err := strconv.Atoi(arguments[2])
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(ask(arguments[0], d))
+	d, err := time.ParseDuration(arguments[3])
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(ask(arguments[0], arguments[1], n, d))
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 type plan struct {
 	warmUp, window time.Duration // Of one run of a configuration.
 	runs           int           // Their median is the figure.
-	load           time.Duration // Of the requests for /current.
+	load           time.Duration // Of the requests for one path.
 	starts         int
 }
 
@@ -44,15 +44,18 @@ type configuration struct {
 	memory float64 // Megabytes resident, 0 for none.
 }
 
-// The budgets of this stage, before store, alerting and dashboard.
+// The budgets of this stage, before alerting and dashboard.
 const (
 	hostBudget     = 0.16
 	processBudget  = 0.5
+	storeBudget    = 0.7
 	pushBudget     = 1.2
-	memoryBudget   = 35
+	memoryBudget   = 35 // Where nothing is kept.
+	storeMemory    = 50
 	perProcess     = 15.0 // Microseconds a tick.
 	requestBudget  = 10_000
 	latencyBudget  = 20 * time.Millisecond
+	queryBudget    = 50 * time.Millisecond // Of one chart alone.
 	startBudget    = time.Second
 	binaryBudget   = 45
 	connections    = 100
@@ -62,12 +65,20 @@ const (
 	firstProcesses = 50
 )
 
+// The flags of a configuration that measures or keeps less than all.
+const (
+	noStore          = "--store.backend=none"
+	noProcess        = "--instruments.process.enabled=false"
+	noProcessesCount = "--instruments.processes.enabled=false"
+)
+
 var configurations = []configuration{
-	{name: "host families only", arguments: []string{"--instruments.process.enabled=false", "--instruments.processes.enabled=false"}, budget: hostBudget, memory: memoryBudget},
-	{name: "all families", processes: firstProcesses, budget: processBudget, memory: memoryBudget},
-	{name: "all families", processes: fewProcesses, budget: processBudget, memory: memoryBudget},
-	{name: "all families", processes: manyProcesses},
-	{name: "all, push and scrape", processes: fewProcesses, pushed: true, budget: pushBudget},
+	{name: "host families only, no store", arguments: []string{noStore, noProcess, noProcessesCount}, budget: hostBudget, memory: memoryBudget},
+	{name: "all families, no store", processes: firstProcesses, arguments: []string{noStore}, budget: processBudget, memory: memoryBudget},
+	{name: "all families, no store", processes: fewProcesses, arguments: []string{noStore}, budget: processBudget, memory: memoryBudget},
+	{name: "all families, no store", processes: manyProcesses, arguments: []string{noStore}},
+	{name: "all families, store and records", processes: fewProcesses, budget: storeBudget, memory: storeMemory},
+	{name: "all, store, push and scrape", processes: fewProcesses, pushed: true, budget: pushBudget},
 }
 
 // TestCost measures and prints the table.
@@ -76,7 +87,7 @@ func TestCost(t *testing.T) {
 	binary := build(t)
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nsampling at 1 s, %d x %s each, medians; CPU in percent of one core, measured by %s\n\n", p.runs, p.window, accountName(t))
-	fmt.Fprintf(&table, "%-22s %9s %8s %8s %-5s %8s %8s %8s %8s %8s %-5s %8s\n", "what", "processes",
+	fmt.Fprintf(&table, "%-31s %9s %8s %8s %-5s %8s %8s %8s %8s %8s %-5s %8s\n", "what", "processes",
 		"CPU %", "budget", "", "floor %", "stat %", "RSS MB", "peak MB", "budget", "", "others")
 
 	var cost []figures
@@ -94,7 +105,7 @@ func TestCost(t *testing.T) {
 		if c.memory > 0 {
 			memory = verdict(f.resident <= c.memory)
 		}
-		fmt.Fprintf(&table, "%-22s %9.0f %8.3f %8s %-5s %8.3f %8.2f %8.1f %8.1f %8s %-5s %8.2f\n", c.name, f.processes,
+		fmt.Fprintf(&table, "%-31s %9.0f %8.3f %8s %-5s %8.3f %8.2f %8.1f %8.1f %8s %-5s %8.2f\n", c.name, f.processes,
 			f.cpu, figure(c.budget), cpu, f.floor, f.stat, f.resident, f.peak, figure(c.memory), memory, f.others)
 	}
 	table.WriteString("\nfloor: reading the same files with kept descriptors and doing nothing with them; stat: utime + stime of\n" +
@@ -108,15 +119,45 @@ func TestCost(t *testing.T) {
 	}
 	size := float64(binarySize(t, binary)) / 1e6
 	line(&table, "binary, stripped", fmt.Sprintf("%.1f MB", size), fmt.Sprintf("%d MB", binaryBudget), size <= binaryBudget)
-	start := measureStart(t, binary, p)
-	line(&table, "start to first reading", start.Round(time.Millisecond).String(), startBudget.String(), start <= startBudget)
+	directory := t.TempDir()
+	past(t, directory)
+	for _, on := range []struct{ what, directory string }{{"start to first reading", ""}, {"the same on an hour of data", directory}} {
+		start := measureStart(t, binary, on.directory, p)
+		line(&table, on.what, start.Round(time.Millisecond).String(), startBudget.String(), start <= startBudget)
+	}
 	s := measureScrape(t, binary, p)
 	line(&table, "scrape", fmt.Sprintf("%s for %d bytes, %d compressed", s.took.Round(10*time.Microsecond), s.plain, s.packed), "", true)
-	l := measureLoad(t, binary, p)
-	line(&table, fmt.Sprintf("/current, %d connections", connections), fmt.Sprintf("%.0f requests/s of %d bytes", l.rate, l.size), fmt.Sprintf("%d/s", requestBudget), l.rate >= requestBudget)
-	line(&table, "", fmt.Sprintf("p50 %s, p99 %s", l.p50.Round(10*time.Microsecond), l.p99.Round(10*time.Microsecond)), latencyBudget.String(), l.p99 <= latencyBudget)
-	line(&table, "", fmt.Sprintf("peak %.1f MB resident, others %.2f cores", l.peak, l.others), "", true)
+	tellLoads(t, &table, binary, directory, p)
 	fmt.Println(table.String())
+}
+
+// tellLoads measures and prints how the agent answers.
+func tellLoads(t *testing.T, table *strings.Builder, binary, directory string, p plan) {
+	t.Helper()
+	for _, r := range []struct {
+		what, path  string
+		connections int
+		rate        float64       // The least, 0 for none.
+		latency     time.Duration // The greatest p99, 0 for none.
+	}{
+		{"/current", currentPath, connections, requestBudget, latencyBudget},
+		{"an hour of CPU", seriesPath, 1, 0, queryBudget},
+		{"an hour of CPU", seriesPath, connections, 0, 0},
+		{"query_range", rangePath(), 1, 0, queryBudget},
+		{"query_range", rangePath(), connections, 0, 0},
+	} {
+		l := measureLoad(t, binary, directory, r.path, r.connections, p)
+		rate, latency := "", ""
+		if r.rate > 0 {
+			rate = fmt.Sprintf("%.0f/s", r.rate)
+		}
+		if r.latency > 0 {
+			latency = r.latency.String()
+		}
+		line(table, fmt.Sprintf("%s, connections: %d", r.what, r.connections), fmt.Sprintf("%.0f requests/s of %d bytes", l.rate, l.size), rate, l.rate >= r.rate)
+		line(table, "", fmt.Sprintf("mean %s, p50 %s, p99 %s", l.mean.Round(10*time.Microsecond), l.p50.Round(10*time.Microsecond), l.p99.Round(10*time.Microsecond)), latency, l.p99 <= r.latency)
+		line(table, "", fmt.Sprintf("peak %.1f MB resident, others %.2f cores", l.peak, l.others), "", true)
+	}
 }
 
 func line(w *strings.Builder, what, measured, budget string, fine bool) {
@@ -124,7 +165,7 @@ func line(w *strings.Builder, what, measured, budget string, fine bool) {
 	if budget != "" {
 		word = verdict(fine)
 	}
-	fmt.Fprintf(w, "%-28s %-44s %10s %s\n", what, measured, budget, word)
+	fmt.Fprintf(w, "%-32s %-48s %10s %s\n", what, measured, budget, word)
 }
 
 func verdict(fine bool) string {
@@ -209,7 +250,7 @@ func measure(t *testing.T, binary string, c configuration, p plan) (f figures) {
 		f.cpu, f.floor, f.stat = percent(used), percent(bareUsed), percent(stat)
 		f.resident, f.peak = memory(t, a.pid(), "VmRSS:"), memory(t, a.pid(), "VmHWM:")
 		f.others = (machine - used - bareUsed).Seconds() / elapsed.Seconds()
-		a.check(t, len(c.arguments) == 0)
+		a.check(t, !slices.Contains(c.arguments, noProcess))
 		if used <= 0 || bareUsed <= 0 {
 			t.Errorf("no CPU time was measured: agent %s, floor %s", used, bareUsed)
 		}

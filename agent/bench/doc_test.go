@@ -3,7 +3,7 @@
 // account, beside the bare reading of the same files in the same seconds.
 //
 // It holds tests only. `make bench` runs it for some twenty minutes and prints
-// a table with the budgets; a plain `go test` runs a form of half a minute that
+// a table with the budgets; a plain `go test` runs a form of a minute that
 // shows that the measurement works. No figure fails a test, because a figure
 // depends on the machine and on who else uses it; a run that did not measure
 // what it says does. Benchmarks of single functions stand beside the functions.

@@ -6,7 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -16,25 +20,43 @@ import (
 
 // load is how the agent answers under many requests.
 type load struct {
-	rate     float64
-	size     int
-	p50, p99 time.Duration
-	peak     float64 // Megabytes resident.
-	others   float64 // Cores that neither the agent nor the client used.
+	rate           float64
+	size           int
+	mean, p50, p99 time.Duration
+	peak           float64 // Megabytes resident.
+	others         float64 // Cores that neither the agent nor the client used.
 }
 
-// measureLoad has a client of its own process ask for /current over many
-// connections; agent and client share the machine's cores.
-func measureLoad(t *testing.T, binary string, p plan) load {
+// The paths that are asked for: the newest reading, and an hour of the CPU as a
+// chart of the dashboard and one of Grafana would ask for it.
+const (
+	currentPath = "/api/v1/metrics/current"
+	seriesPath  = "/api/v1/metrics/cpu?start=-1h&metric=cpu_usage_total&metric=cpu_usage_per_core"
+)
+
+// rangePath is an hour of the CPU's use in PromQL.
+func rangePath() string {
+	end := time.Now().Unix()
+	return fmt.Sprintf("/prometheus/api/v1/query_range?query=%s&start=%d&end=%d&step=15",
+		url.QueryEscape(`sum by (state) (rate(system_cpu_time_seconds_total[1m]))`), end-int64(pastLength/time.Second), end)
+}
+
+// measureLoad has a client of its own process ask an agent that has a history
+// for a path over so many connections; agent and client share the machine's
+// cores.
+func measureLoad(t *testing.T, binary, directory, path string, connections int, p plan) load {
 	var rates, peaks, others []float64
-	var p50, p99 []time.Duration
+	var mean, p50, p99 []time.Duration
 	var size int
 	for range p.runs {
 		t.Run("load", func(t *testing.T) {
-			a := startAgent(t, binary)
+			a := startAgentOn(t, binary, directory)
 			wait(t, p.warmUp)
+			if path != currentPath {
+				a.checkHour(t, path)
+			}
 			agent, machine, began := statTime(t, a.pid()), machineBusy(t), time.Now()
-			client := startChild(t, "load", a.address, p.load.String())
+			client := startChild(t, "load", a.address, path, strconv.Itoa(connections), p.load.String())
 			var told answers
 			if err := json.Unmarshal([]byte(client.line()), &told); err != nil {
 				t.Fatal(err)
@@ -47,30 +69,49 @@ func measureLoad(t *testing.T, binary string, p plan) load {
 			rest := machineBusy(t) - machine - (statTime(t, a.pid()) - agent) - statTime(t, client.pid())
 			client.stop()
 			rates, size = append(rates, float64(told.Requests)/told.Elapsed.Seconds()), told.Size
-			p50, p99 = append(p50, told.P50), append(p99, told.P99)
+			mean, p50, p99 = append(mean, told.Mean), append(p50, told.P50), append(p99, told.P99)
 			peaks, others = append(peaks, memory(t, a.pid(), "VmHWM:")), append(others, rest.Seconds()/elapsed.Seconds())
-			t.Logf("%.0f requests/s, p50 %s, p99 %s, others %.2f cores", rates[len(rates)-1], told.P50, told.P99, others[len(others)-1])
+			t.Logf("%s, %d connections: %.0f requests/s, p50 %s, p99 %s, others %.2f cores", path, connections, rates[len(rates)-1], told.P50, told.P99, others[len(others)-1])
 		})
 	}
 	if len(rates) < p.runs {
 		t.FailNow()
 	}
-	return load{middle(rates), size, middle(p50), middle(p99), middle(peaks), middle(others)}
+	return load{middle(rates), size, middle(mean), middle(p50), middle(p99), middle(peaks), middle(others)}
+}
+
+// checkHour fails the test when the agent's answer does not go back for the hour
+// that was there before it: an empty answer costs nothing.
+func (a *agent) checkHour(t *testing.T, path string) {
+	t.Helper()
+	for opened := time.Now(); ; {
+		status, body := a.get(t, path)
+		if status == http.StatusOK {
+			if points := bytes.Count(body, []byte(",")) - 10*bytes.Count(body, []byte("null")); points < 1500 {
+				t.Fatalf("%s answered only some %d points: %.300s\n%s", path, points, body, a.log)
+			}
+			return
+		}
+		if status != http.StatusServiceUnavailable || time.Since(opened) > 30*time.Second {
+			t.Fatalf("%s answered %d %.300s", path, status, body)
+		}
+		wait(t, 20*time.Millisecond) // The store is still being opened.
+	}
 }
 
 // answers is what the client found, as it tells it.
 type answers struct {
-	Requests int
-	Size     int
-	Elapsed  time.Duration
-	P50, P99 time.Duration
-	Failed   string
+	Requests       int
+	Size           int
+	Elapsed        time.Duration
+	Mean, P50, P99 time.Duration
+	Failed         string
 }
 
 // ask sends requests over many connections, on each the next when the one
 // before is answered, until the time is up. It speaks HTTP by hand, because
 // net/http's client would cost more than the server that is measured.
-func ask(address string, d time.Duration) answers {
+func ask(address, path string, connections int, d time.Duration) answers {
 	var (
 		all  answers
 		took []time.Duration
@@ -81,7 +122,7 @@ func ask(address string, d time.Duration) answers {
 	began := time.Now()
 	for range connections {
 		done.Go(func() {
-			mine, size, err := askOne(address, began.Add(d))
+			mine, size, err := askOne(address, path, began.Add(d))
 			mu.Lock()
 			defer mu.Unlock()
 			took, all.Size, errs = append(took, mine...), size, append(errs, err)
@@ -94,22 +135,27 @@ func ask(address string, d time.Duration) answers {
 	}
 	if len(took) > 0 {
 		slices.Sort(took)
+		var sum time.Duration
+		for _, d := range took {
+			sum += d
+		}
+		all.Mean = sum / time.Duration(len(took))
 		all.P50, all.P99 = took[len(took)/2], took[len(took)*99/100]
 	}
 	return all
 }
 
 // askOne is one connection's share of ask.
-func askOne(address string, until time.Time) (took []time.Duration, size int, err error) {
+func askOne(address, path string, until time.Time) (took []time.Duration, size int, err error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(until.Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(until.Add(40 * time.Second)); err != nil {
 		return nil, 0, err
 	}
-	request := []byte("GET /api/v1/metrics/current HTTP/1.1\r\nHost: " + address + "\r\n\r\n")
+	request := []byte("GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\n\r\n")
 	answer := bufio.NewReaderSize(conn, 64<<10)
 	took = make([]time.Duration, 0, 1<<14)
 	for began := time.Now(); began.Before(until); {
@@ -129,6 +175,7 @@ func askOne(address string, until time.Time) (took []time.Duration, size int, er
 var (
 	statusOK      = []byte("HTTP/1.1 200 ")
 	contentLength = []byte("Content-Length: ")
+	chunked       = []byte("Transfer-Encoding: chunked")
 )
 
 // skipAnswer reads one answer and returns the size of its body.
@@ -140,7 +187,7 @@ func skipAnswer(r *bufio.Reader) (int, error) {
 	if !bytes.HasPrefix(row, statusOK) {
 		return 0, fmt.Errorf("the answer is %q", row)
 	}
-	length := -1
+	length, pieces := -1, false
 	for {
 		row, err := r.ReadSlice('\n')
 		if err != nil {
@@ -150,11 +197,23 @@ func skipAnswer(r *bufio.Reader) (int, error) {
 		if len(row) == 0 {
 			break
 		}
+		pieces = pieces || bytes.Equal(row, chunked)
 		if v, ok := bytes.CutPrefix(row, contentLength); ok {
 			if length, err = strconv.Atoi(string(v)); err != nil {
 				return 0, err
 			}
 		}
+	}
+	if pieces {
+		n, err := io.Copy(io.Discard, httputil.NewChunkedReader(r))
+		if err != nil {
+			return int(n), fmt.Errorf("the answer ends after %d bytes: %w", n, err)
+		}
+		if n == 0 {
+			return 0, errors.New("the answer is empty")
+		}
+		_, err = r.Discard(len("\r\n")) // The end of the trailer, which is empty.
+		return int(n), err
 	}
 	if length <= 0 {
 		return 0, errors.New("the answer does not tell its length")
