@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -175,8 +176,20 @@ func (h *history) start(run func(name string, f func(context.Context) error)) {
 		return
 	}
 	run("store", h.store.Run)
+	run("memory of the start", h.settle)
 	run("records", h.records.Run)
 	run("records' retention", h.retain)
+}
+
+// settle gives the memory back that the replay of the store took: the agent
+// needs a part of it from then on, and the runtime would keep it for minutes.
+func (h *history) settle(ctx context.Context) error {
+	select {
+	case <-h.store.Opened():
+		debug.FreeOSMemory()
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 // retainEvery is how often old records are deleted.
@@ -238,6 +251,8 @@ func (h *history) backup(ctx context.Context, dir string) (err error) {
 	case len(entries) > 0:
 		return fmt.Errorf("%w: %s is not empty", api.ErrBackupRefused, dir)
 	}
+	// A backup writes blocks, which takes several times the memory of a quiet day.
+	defer debug.FreeOSMemory()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, storeDir)), os.RemoveAll(filepath.Join(dir, recordsDir)))
