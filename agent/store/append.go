@@ -184,7 +184,8 @@ func (s *Store) ingest(r Reading) error {
 // ingestFamily appends what one family told.
 func (s *Store) ingestFamily(w *writer, t int64, r *FamilyReading) {
 	f := s.families[r.Family]
-	if f == nil {
+	first := f == nil
+	if first {
 		f = &family{last: unknown, readings: s.readingsSeries(r.Family)}
 		s.families[r.Family] = f
 		if st := s.lookup(f.readings.Labels); st != nil {
@@ -197,7 +198,10 @@ func (s *Store) ingestFamily(w *writer, t int64, r *FamilyReading) {
 	}
 	f.last = t
 	taken := noTaken
-	if !r.Taken.IsZero() {
+	// The first reading after a start is made at once and the next on the beat. What
+	// came in such a splinter of a tick is no rate of a tick: it would be an extreme
+	// that the finest tier does not show.
+	if !first && !r.Taken.IsZero() {
 		taken = r.Taken.Sub(s.base)
 	}
 	for i := range r.Samples {

@@ -210,6 +210,26 @@ func TestRateByTheTimeThatPassed(t *testing.T) {
 	}
 }
 
+// TestFirstReadingOffTheBeat: the reading that is made at the start, shortly before
+// the next tick, makes no extreme that the finest tier does not show.
+func TestFirstReadingOffTheBeat(t *testing.T) {
+	m := newMachine(noon)
+	s := openStore(t, m.options(t, t.TempDir()))
+	c := counter("c", "0")
+	for i := range 63 {
+		m.pass(time.Second)
+		r := reading(m.now(), "f", Sample{c, float64(100 * i)})
+		if i == 0 {
+			r.Families[0].Taken = m.now().Add(900 * time.Millisecond)
+		}
+		s.mustAppend(t, r)
+	}
+	greatest := points(t, s.tiers[1])[rename(c.Labels, "c_rate_max").String()]
+	if len(greatest) != 1 || greatest[0].v != 100 {
+		t.Errorf("greatest %v, want 100", greatest)
+	}
+}
+
 // TestTimestampsAreWholeTicks: what is stored is the tick, whatever the reading's
 // time says beyond it.
 func TestTimestampsAreWholeTicks(t *testing.T) {
