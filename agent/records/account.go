@@ -104,7 +104,7 @@ func (a *account) add(r *ProcessReading) {
 	if ok {
 		f.host, f.cpuCovered = host, interval
 	}
-	b.frame.add(&f)
+	b.add(&f)
 	for key, p := range a.live {
 		if p.look != a.look {
 			delete(a.live, key)
@@ -188,7 +188,7 @@ func (a *account) close(i int) {
 			a.close(i + 1)
 		}
 		next.enter(a.tiers[i+1].bucketEnd(b.until), b.since, b.last)
-		next.frame.add(&b.frame)
+		next.add(&b.frame)
 		for _, p := range b.members {
 			if p.open[i+1].seen == 0 {
 				next.members = append(next.members, p)
@@ -318,7 +318,7 @@ func (a *account) trim(i int) {
 func (a *account) restore(i int, r *record, known map[identity]*process) {
 	b := &a.buckets[i]
 	b.enter(a.tiers[i].bucketEnd(r.until), r.since, r.last)
-	b.frame.add(&r.frame)
+	b.add(&r.frame)
 	for j := range r.rows {
 		from := &r.rows[j]
 		p := known[from.identity]
@@ -328,7 +328,7 @@ func (a *account) restore(i int, r *record, known map[identity]*process) {
 		}
 		had := p.open[i]
 		p.row = *from
-		p.row.sums = sums{}
+		p.sums = sums{}
 		if had.seen == 0 {
 			b.members = append(b.members, p)
 		}

@@ -186,8 +186,7 @@ const (
 
 // damaged tells whether an error means that the file is broken.
 func damaged(err error) bool {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch code := e.Code(); {
 		case code&0xff == codeCorrupt, code&0xff == codeNoDatabase, code&0xff == codeInternal, code == codeShortRead:
 			return true

@@ -219,7 +219,7 @@ func (q *question) merge(s *stored) error {
 		q.damaged++
 		return err
 	}
-	q.frame.add(&q.rec.frame)
+	q.add(&q.rec.frame)
 	for i := range q.rec.rows {
 		from := &q.rec.rows[i]
 		to := q.found[from.identity]

@@ -99,7 +99,7 @@ func (d *database) giveBack(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for rows.Next() { //nolint:revive // Each step gives one page back.
+		for rows.Next() {
 		}
 		if err := rows.Err(); err != nil {
 			return err
