@@ -64,13 +64,13 @@ func TestStopLetsTheProgramEnd(t *testing.T) {
 }
 
 func TestSignal(t *testing.T) {
-	cmd := shell(t, "trap 'echo again >&2' HUP; echo started >&2; while :; do sleep 1000 & wait; done")
+	cmd := shell(t, "trap 'echo again >&2' USR1; echo started >&2; while :; do sleep 1000 & wait; done")
 	output := pipe(t, &cmd.Stderr)
 	p := Start(t, cmd)
 	output.begin()
-	p.Signal(syscall.SIGHUP)
+	p.Signal(syscall.SIGUSR1)
 	if line, err := output.ReadString('\n'); err != nil || line != "again\n" {
-		t.Errorf("after SIGHUP the program said %q, %v", line, err)
+		t.Errorf("after SIGUSR1 the program said %q, %v", line, err)
 	}
 	if p.PID() != p.cmd.Process.Pid {
 		t.Errorf("PID() = %d, want %d", p.PID(), p.cmd.Process.Pid)
