@@ -227,10 +227,12 @@ func (s size) compare(tb testing.TB, before size, ticks int) {
 	if s.Goroutines > before.Goroutines+4 {
 		tb.Errorf("%d goroutines became %d", before.Goroutines, s.Goroutines)
 	}
-	if grown := int64(s.Heap) - int64(before.Heap); grown > 1<<20+int64(ticks)<<10 {
+	// The first bucket of each coarser tier makes its series there, about 1 MiB at
+	// the first whole minute, five minutes and hour; that is no leak.
+	if grown := int64(s.Heap) - int64(before.Heap); grown > 4<<20+int64(ticks)<<10 {
 		tb.Errorf("the heap grew from %d to %d bytes in %d ticks", before.Heap, s.Heap, ticks)
 	}
-	if grown := int64(s.Resident) - int64(before.Resident); grown > 6<<20 {
+	if grown := int64(s.Resident) - int64(before.Resident); grown > 10<<20 {
 		tb.Errorf("resident memory grew from %d to %d bytes in %d ticks", before.Resident, s.Resident, ticks)
 	}
 }
