@@ -166,7 +166,8 @@ func TestShutdownKeepsToItsContext(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 	// Cut off by the clock it must be, not by the request's own limit of 10 s.
-	if ctx.Err() == nil {
+	// The receiver, which knows the deadline too, can be a moment earlier than our clock.
+	if deadline, _ := ctx.Deadline(); time.Until(deadline) > 50*time.Millisecond {
 		t.Error("Shutdown has given up before its time")
 	}
 	r.wait(t, 1)
