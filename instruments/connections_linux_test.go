@@ -141,7 +141,7 @@ func errorNumber(e unix.Errno) []byte {
 
 func TestParseInetDiag(t *testing.T) {
 	const seq = 7
-	one := message(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_MULTI, seq, socket(1, 0))
+	one := message(tcpDiagGetSock, unix.NLM_F_MULTI, seq, socket(1, 0))
 	for _, c := range []struct {
 		what        string
 		datagram    []byte
@@ -152,20 +152,20 @@ func TestParseInetDiag(t *testing.T) {
 	}{
 		{
 			what: "sockets with attributes of odd sizes",
-			datagram: slices.Concat(one, message(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_MULTI, seq, socket(10, 5)),
-				message(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_MULTI, seq, socket(12, 8)), one),
+			datagram: slices.Concat(one, message(tcpDiagGetSock, unix.NLM_F_MULTI, seq, socket(10, 5)),
+				message(tcpDiagGetSock, unix.NLM_F_MULTI, seq, socket(12, 8)), one),
 			whole: true, want: map[int]uint64{1: 2, 10: 1, 3: 1},
 		},
 		{what: "the end", datagram: message(unix.NLMSG_DONE, 0, seq, errorNumber(0)), done: true, whole: true},
 		{what: "the end after sockets", datagram: slices.Concat(one, message(unix.NLMSG_DONE, 0, seq, errorNumber(0))), done: true, whole: true, want: map[int]uint64{1: 1}},
 		{what: "an error", datagram: message(unix.NLMSG_ERROR, 0, seq, errorNumber(unix.ENOENT)), done: true, whole: true, wrong: unix.ENOENT},
 		{what: "an error at the end", datagram: message(unix.NLMSG_DONE, 0, seq, errorNumber(unix.ENOMEM)), done: true, whole: true, wrong: unix.ENOMEM},
-		{what: "a table that changed", datagram: message(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP_INTR, seq, socket(1, 0)), want: map[int]uint64{1: 1}},
-		{what: "the answer to an older question", datagram: slices.Concat(message(unix.SOCK_DIAG_BY_FAMILY, 0, seq-1, socket(1, 0)),
+		{what: "a table that changed", datagram: message(tcpDiagGetSock, unix.NLM_F_DUMP_INTR, seq, socket(1, 0)), want: map[int]uint64{1: 1}},
+		{what: "the answer to an older question", datagram: slices.Concat(message(tcpDiagGetSock, 0, seq-1, socket(1, 0)),
 			message(unix.NLMSG_DONE, 0, seq-1, errorNumber(0)), one), whole: true, want: map[int]uint64{1: 1}},
 		{what: "half a header", datagram: one[:10], whole: true, wrongText: "10 bytes"},
 		{what: "half a socket", datagram: one[:40], whole: true, wrongText: "claims 88 bytes"},
-		{what: "a socket that is too short", datagram: message(unix.SOCK_DIAG_BY_FAMILY, 0, seq, make([]byte, 20)), whole: true, wrongText: "20 bytes"},
+		{what: "a socket that is too short", datagram: message(tcpDiagGetSock, 0, seq, make([]byte, 20)), whole: true, wrongText: "20 bytes"},
 		{what: "a size of nothing", datagram: make([]byte, netlinkHeader), whole: true, wrongText: "claims 0 bytes"},
 		{what: "an error without a number", datagram: message(unix.NLMSG_ERROR, 0, seq, nil), done: true, whole: true, wrongText: "no error number"},
 		{what: "nothing", whole: true},
@@ -193,7 +193,7 @@ func TestParseInetDiag(t *testing.T) {
 }
 
 func FuzzParseInetDiag(f *testing.F) {
-	f.Add(message(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_MULTI, 7, socket(1, 5)))
+	f.Add(message(tcpDiagGetSock, unix.NLM_F_MULTI, 7, socket(1, 5)))
 	f.Add(message(unix.NLMSG_DONE, 0, 7, errorNumber(0)))
 	f.Add(message(unix.NLMSG_ERROR, 0, 7, errorNumber(unix.EPERM))[:18])
 	f.Fuzz(func(t *testing.T, datagram []byte) {

@@ -13,9 +13,15 @@ import (
 // Sizes of the structures in linux/netlink.h and linux/inet_diag.h.
 const (
 	netlinkHeader  = 16
-	inetDiagAsk    = 56
+	inetDiagAsk    = 60
 	inetDiagAnswer = 72
 )
+
+// tcpDiagGetSock is TCPDIAG_GETSOCK of linux/inet_diag.h, the older of the
+// kernel's two questions. It is the one that can be asked for IPv4 and IPv6
+// together; the newer one walks the kernel's whole table of sockets, of megabytes
+// on a machine with much memory, once for each.
+const tcpDiagGetSock = 18
 
 // netlinkWait is how long one answer of the kernel may take in coming.
 var netlinkWait = unix.Timeval{Sec: 0, Usec: 200_000}
@@ -36,16 +42,9 @@ func (s *connectionSource) netlinkTCP(ctx context.Context) (*tcpCounts, error) {
 	// A dump during which the table changed says so, and may have missed some.
 	for range 3 {
 		var c tcpCounts
-		whole := true
-		for _, family := range [...]byte{unix.AF_INET, unix.AF_INET6} {
-			got, err := s.dump(ctx, fd, family, &c)
-			if family == unix.AF_INET6 && errors.Is(err, unix.ENOENT) {
-				continue // A kernel without IPv6.
-			}
-			if err != nil {
-				return nil, err
-			}
-			whole = whole && got
+		whole, err := s.dump(ctx, fd, &c)
+		if err != nil {
+			return nil, err
 		}
 		if whole {
 			return &c, nil
@@ -54,11 +53,11 @@ func (s *connectionSource) netlinkTCP(ctx context.Context) (*tcpCounts, error) {
 	return nil, errors.New("the table changed while it was read, three times")
 }
 
-// dump asks for all TCP sockets of one address family and counts the answers.
-// It tells whether the answer was whole.
-func (s *connectionSource) dump(ctx context.Context, fd int, family byte, c *tcpCounts) (whole bool, err error) {
+// dump asks for all TCP sockets and counts the answers. It tells whether the
+// answer was whole.
+func (s *connectionSource) dump(ctx context.Context, fd int, c *tcpCounts) (whole bool, err error) {
 	s.seq++
-	ask := inetDiagRequest(family, s.seq)
+	ask := inetDiagRequest(s.seq)
 	if err := unix.Sendto(fd, ask[:], 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return false, os.NewSyscallError("sendto", err)
 	}
@@ -89,17 +88,15 @@ func (s *connectionSource) dump(ctx context.Context, fd int, family byte, c *tcp
 	}
 }
 
-// inetDiagRequest is a struct nlmsghdr and a struct inet_diag_req_v2 that ask for
+// inetDiagRequest is a struct nlmsghdr and a struct inet_diag_req that ask for
 // all TCP sockets in any state.
-func inetDiagRequest(family byte, seq uint32) (b [netlinkHeader + inetDiagAsk]byte) {
+func inetDiagRequest(seq uint32) (b [netlinkHeader + inetDiagAsk]byte) {
 	order := binary.NativeEndian
 	order.PutUint32(b[0:], uint32(len(b)))
-	order.PutUint16(b[4:], unix.SOCK_DIAG_BY_FAMILY)
+	order.PutUint16(b[4:], tcpDiagGetSock)
 	order.PutUint16(b[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
 	order.PutUint32(b[8:], seq)
-	b[netlinkHeader] = family
-	b[netlinkHeader+1] = unix.IPPROTO_TCP
-	order.PutUint32(b[netlinkHeader+4:], ^uint32(0))
+	order.PutUint32(b[len(b)-8:], ^uint32(0)) // The states; after them stands a cursor.
 	return b
 }
 
@@ -137,7 +134,7 @@ func parseInetDiag(b []byte, seq uint32, c *tcpCounts) (done, whole bool, err er
 				return true, whole, errors.New("an error message has no error number")
 			}
 			return true, whole, nil
-		case unix.SOCK_DIAG_BY_FAMILY:
+		case tcpDiagGetSock:
 			if len(body) < inetDiagAnswer {
 				return false, whole, fmt.Errorf("a socket has %d bytes, at least %d are needed", len(body), inetDiagAnswer)
 			}
