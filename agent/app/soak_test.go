@@ -165,6 +165,9 @@ func TestSoak(t *testing.T) {
 			}
 		}
 		r.mu.Unlock()
+		if missing > 0 {
+			t.Logf("%s: %d seconds of %s are missing, each with its gap", family, missing, length)
+		}
 		if allowed := max(1, int(length/(10*time.Minute))); missing > allowed {
 			t.Errorf("%s: %d seconds of %s are missing, at most %d may be", family, missing, length, allowed)
 		}
@@ -173,6 +176,7 @@ func TestSoak(t *testing.T) {
 	if events := len(gaps); events > int(counted) {
 		t.Errorf("the log tells of %d missed ticks, the counter of %g", events, counted)
 	}
+	t.Logf("%d ticks were missed in %s, each with its event", len(gaps), length)
 	after.compare(t, before, int(last.Tick-early.Tick))
 	if t.Failed() {
 		t.Logf("the agent's log:\n%s", log)
