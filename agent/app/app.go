@@ -20,6 +20,7 @@ import (
 
 	"sysotel/agent/config"
 	"sysotel/agent/pipeline"
+	"sysotel/agent/queue"
 	"sysotel/api"
 	"sysotel/instruments"
 )
@@ -103,6 +104,9 @@ func New(o Options) (_ *App, err error) {
 		HostName: name, Version: o.Version, Log: a.log,
 	}
 	a.history.pipelineOptions(&options)
+	if options.Queue, err = a.openQueue(o.Config); err != nil {
+		return nil, err
+	}
 	a.pipeline, err = pipeline.New(options)
 	if err != nil {
 		return nil, err
@@ -112,6 +116,26 @@ func New(o Options) (_ *App, err error) {
 	}
 	a.log.Info("sysotel", "version", o.Version, "host", name, "root", root, "api", "http://"+a.Addr().String(), "data", o.Config.DataDir)
 	return a, nil
+}
+
+// queueFile is where requests of the push wait, in the data directory.
+const queueFile = "queue/otlp.db"
+
+// openQueue opens the queue of the push, nil where nothing is pushed.
+func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
+	push := c.Pipeline.OTLP
+	if push.Endpoint == "" {
+		return nil, nil
+	}
+	q, err := queue.Open(context.Background(), queue.Options{
+		Path: filepath.Join(c.DataDir, queueFile), MaxBytes: int64(push.Queue.MaxBytes), MaxAge: push.Queue.MaxAge,
+		Log: a.log.With("part", "queue"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
+	a.closers = append(a.closers, q.Close)
+	return q, nil
 }
 
 // listen binds the API and the scrape page.

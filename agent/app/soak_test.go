@@ -44,9 +44,11 @@ type receiver struct {
 	changed chan struct{}
 }
 
-func newReceiver(tb testing.TB) *receiver {
+func newReceiver(tb testing.TB) *receiver { return receiverAt(tb, "127.0.0.1:0") }
+
+func receiverAt(tb testing.TB, address string) *receiver {
 	tb.Helper()
-	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", address)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -58,9 +58,12 @@ func BenchmarkTick(b *testing.B) {
 // BenchmarkCollect takes one tick's readings through the SDK, the stamp and the
 // encoder into the queue; the reading of the machine is not counted.
 func BenchmarkCollect(b *testing.B) {
-	p, _ := machine(b, func(o *Options) { o.Config.OTLP.Endpoint = "http://127.0.0.1:1" })
+	p, _ := machine(b, func(o *Options) {
+		o.Config.OTLP.Endpoint = "http://127.0.0.1:1"
+		o.Queue = openQueue(b, o.Config, &logbook{})
+	})
 	collectAll(b, p)
-	if waiting, _ := p.otlp.queue.Stats(); waiting == 0 {
+	if p.otlp.queue.Stats().Waiting == 0 {
 		b.Fatal("nothing was collected")
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sysotel/agent/store"
 )
 
 // Config is when the machine is read and where the readings go. Its keys stand
@@ -37,7 +39,15 @@ type OTLPConfig struct {
 	Headers     map[string]Secret `yaml:"headers" help:"Headers of every request, such as the key of a backend. They are secret."`
 	Compression string            `yaml:"compression" enum:"gzip|none" help:"Compression of the requests."`
 	Timeout     time.Duration     `yaml:"timeout" help:"Time after which a request has failed and is tried again."`
+	Ordered     bool              `yaml:"ordered" help:"Whether requests are sent strictly one after the other, for backends that refuse what is older than what they have. Otherwise what is new is sent beside what waited, at most two seconds late."`
+	Queue       QueueConfig       `yaml:"queue" help:"What waits on disk while the receiver is away."`
 	TLS         TLSConfig         `yaml:"tls" help:"TLS of the push, where the endpoint is https."`
+}
+
+// QueueConfig bounds what waits for the receiver.
+type QueueConfig struct {
+	MaxBytes store.ByteSize `yaml:"max_bytes" help:"Most bytes that may wait, compressed; the oldest go first. At least 1MiB."`
+	MaxAge   time.Duration  `yaml:"max_age" help:"Time after which a request is not worth sending any more, from 1m to 720h."`
 }
 
 // TLSConfig is the client's side of TLS.
@@ -60,7 +70,7 @@ func Defaults() Config {
 	return Config{
 		Sampling:   SamplingConfig{Interval: time.Second},
 		Prometheus: PrometheusConfig{Listen: "127.0.0.1:9100", NodeExporter: true},
-		OTLP:       OTLPConfig{Temporality: "cumulative", Compression: "gzip", Timeout: 10 * time.Second},
+		OTLP:       OTLPConfig{Temporality: "cumulative", Compression: "gzip", Timeout: 10 * time.Second, Queue: QueueConfig{MaxBytes: 512 << 20, MaxAge: 24 * time.Hour}},
 		Resource:   ResourceConfig{ServiceName: "sysotel"},
 	}
 }
@@ -88,6 +98,12 @@ func (c OTLPConfig) validate(wrong func(path string, value any, rule string)) {
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > 10*time.Minute {
 		wrong("otlp.timeout", c.Timeout, "must be from 1ms to 10m")
+	}
+	if c.Queue.MaxBytes < 1<<20 {
+		wrong("otlp.queue.max_bytes", c.Queue.MaxBytes, "must be at least 1MiB")
+	}
+	if c.Queue.MaxAge < time.Minute || c.Queue.MaxAge > 30*24*time.Hour {
+		wrong("otlp.queue.max_age", c.Queue.MaxAge, "must be from 1m to 720h")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		if !isHeaderName(name) {

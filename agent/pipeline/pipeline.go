@@ -26,6 +26,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/sdk/resource"
 
+	"sysotel/agent/queue"
 	"sysotel/instruments"
 )
 
@@ -41,7 +42,9 @@ type Options struct {
 	Store Store
 	// Records keep process tables and events; nil where none are kept.
 	Records Records
-	Log     *slog.Logger
+	// Queue is where requests of the push wait; it must be set where otlp.endpoint is.
+	Queue *queue.Queue
+	Log   *slog.Logger
 }
 
 // Pipeline is everything between the machine and those who ask.
@@ -131,7 +134,7 @@ func (p *Pipeline) openOTLP(families []instruments.Family) error {
 	stamp := p.newStamp(families, o.Config.OTLP.Temporality == "delta")
 	batch := max(o.Config.OTLP.Interval, o.Config.Sampling.Interval)
 	var err error
-	p.otlp, err = newOTLP(o.Config.OTLP, stamp, p.resource(), int(batch/o.Config.Sampling.Interval), o.Log.With("destination", "otlp"))
+	p.otlp, err = newOTLP(o.Config.OTLP, o.Queue, stamp, p.resource(), int(batch/o.Config.Sampling.Interval), o.Log.With("destination", "otlp"))
 	return err
 }
 

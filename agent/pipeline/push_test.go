@@ -3,7 +3,9 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,28 +15,52 @@ import (
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	"google.golang.org/protobuf/proto"
 
+	"sysotel/agent/queue"
 	"sysotel/instruments"
 )
 
 // testOptions are those of a pipeline over a machine without files.
 func testOptions(t testing.TB, c Config, log *logbook) Options {
-	return Options{Config: c, Measured: instruments.Defaults(), Host: emptyHost(t), HostName: "host-1", Version: "1.2.3", Log: log.logger()}
+	return Options{
+		Config: c, Measured: instruments.Defaults(), Host: emptyHost(t), HostName: "host-1", Version: "1.2.3", Log: log.logger(),
+		Queue: openQueue(t, c, log),
+	}
+}
+
+// openQueue is a queue on disk that nobody else has.
+func openQueue(t testing.TB, c Config, log *logbook) *queue.Queue {
+	t.Helper()
+	q, err := queue.Open(t.Context(), queue.Options{
+		Path: filepath.Join(t.TempDir(), "otlp.db"), MaxBytes: int64(c.OTLP.Queue.MaxBytes), MaxAge: c.OTLP.Queue.MaxAge, Log: log.logger(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return q
 }
 
 // queued are the requests that wait.
 func queued(t *testing.T, o *otlp) (requests []*collectorpb.ExportMetricsServiceRequest) {
 	t.Helper()
 	for {
-		encoded, number, ok := o.queue.Oldest()
-		if !ok {
+		waits, err := o.queue.Oldest()
+		if errors.Is(err, queue.ErrEmpty) {
 			return requests
 		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		request := &collectorpb.ExportMetricsServiceRequest{}
-		if err := proto.Unmarshal(encoded, request); err != nil {
+		if err := proto.Unmarshal(waits.Body, request); err != nil {
 			t.Fatal(err)
 		}
 		requests = append(requests, request)
-		o.queue.Done(number)
+		o.queue.Done(waits)
 	}
 }
 

@@ -185,7 +185,7 @@ type agent struct {
 func pushTo(t *testing.T, endpoint string, change func(*Config)) *agent {
 	t.Helper()
 	c := Defaults()
-	c.OTLP.Endpoint = endpoint
+	c.OTLP.Endpoint, c.OTLP.Ordered = endpoint, true
 	if change != nil {
 		change(&c)
 	}

@@ -31,6 +31,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"sysotel/agent/queue"
 	"sysotel/instruments"
 )
 
@@ -43,10 +44,12 @@ type otlp struct {
 	*otlpmetricgrpc.Exporter
 	stamp    *stamp
 	resource *resource.Resource
-	queue    Queue
-	every    int // How many readings go into one request.
-	headers  metadata.MD
-	timeout  time.Duration
+	queue    *queue.Queue
+	// ordered has requests sent strictly one after the other.
+	ordered bool
+	every   int // How many readings go into one request.
+	headers metadata.MD
+	timeout time.Duration
 	// options of each call: how it is encoded and compressed.
 	options []grpc.CallOption
 	log     *slog.Logger
@@ -66,8 +69,11 @@ type otlp struct {
 var _ sdkmetric.Exporter = (*otlp)(nil)
 
 // newOTLP makes the destination. Nothing is connected before the first request.
-func newOTLP(c OTLPConfig, stamp *stamp, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
-	o := &otlp{stamp: stamp, resource: of, queue: newRing(), every: every, timeout: c.Timeout, log: log, headers: metadata.MD{}}
+func newOTLP(c OTLPConfig, q *queue.Queue, stamp *stamp, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
+	o := &otlp{
+		stamp: stamp, resource: of, queue: q, ordered: c.Ordered, every: every,
+		timeout: c.Timeout, log: log, headers: metadata.MD{},
+	}
 	compressor := encoding.Identity
 	if c.Compression == "gzip" {
 		compressor = gzip.Name
@@ -188,7 +194,7 @@ func (o *otlp) enqueue() {
 	if len(o.batch) == 0 {
 		return
 	}
-	o.queue.Push(o.batch)
+	o.queue.Push(time.Now(), o.batch)
 	o.batch, o.readings = o.batch[:0], 0
 }
 
@@ -223,7 +229,7 @@ func markEnded(r *collectorpb.ExportMetricsServiceRequest) {
 const (
 	firstWait = time.Second
 	lastWait  = 30 * time.Second
-	// longestAsked bounds what a receiver may ask for: the ring holds ten minutes.
+	// longestAsked bounds what a receiver may ask for.
 	longestAsked = 5 * time.Minute
 )
 
@@ -231,20 +237,61 @@ const (
 // still be answered: sent again by flush, its readings would arrive twice.
 const lastAnswer = time.Second
 
-// send sends from the queue, oldest first, until the context ends.
+// liveFor is how old a request may be that is sent beside the backlog.
+const liveFor = 2 * time.Second
+
+// send sends from the queue until the context ends. After an outage the backlog
+// goes oldest first, and what is new is sent beside it: whoever watches the
+// receiver sees now again at once. Where receivers refuse what is older than
+// what they have, everything goes strictly in order.
 func (o *otlp) send(ctx context.Context) {
 	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastAnswer, cancel) })()
+	if o.ordered {
+		o.sendBacklog(ctx, call, o.queue.Pushed())
+		return
+	}
+	left := make(chan struct{}, 1)
+	var lanes sync.WaitGroup
+	lanes.Go(func() { o.sendBacklog(ctx, call, left) })
+	o.sendLive(ctx, call, left)
+	lanes.Wait()
+}
+
+// sendLive sends each request as it is pushed. What it does not send is left to
+// the backlog.
+func (o *otlp) sendLive(ctx, call context.Context, left chan<- struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-o.queue.Pushed():
+		}
+		if !o.isFailing() {
+			_, _ = o.sendOne(call, func() (queue.Request, error) { return o.queue.Newest(time.Now().Add(-liveFor)) })
+		}
+		if o.queue.Stats().Waiting > 0 {
+			select {
+			case left <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// sendBacklog sends what waits, oldest first, each time that it is told that
+// there is something.
+func (o *otlp) sendBacklog(ctx, call context.Context, left <-chan struct{}) {
 	wait := firstWait
 	for ctx.Err() == nil {
-		delay, err := o.sendOldest(call)
+		delay, err := o.sendOne(call, o.queue.Oldest)
 		switch {
-		case errors.Is(err, errEmpty):
+		case errors.Is(err, queue.ErrEmpty):
 			select {
 			case <-ctx.Done():
 				return
-			case <-o.queue.Pushed():
+			case <-left:
 			}
 		case ctx.Err() != nil:
 			return
@@ -263,40 +310,52 @@ func (o *otlp) send(ctx context.Context) {
 	}
 }
 
-var errEmpty = errors.New("the queue is empty")
-
-// sendOldest sends one request. An error means that it should be tried again,
-// after the delay where the receiver asked for one.
-func (o *otlp) sendOldest(ctx context.Context) (time.Duration, error) {
-	request, number, ok := o.queue.Oldest()
-	if !ok {
-		return 0, errEmpty
-	}
+// sendOne takes one request and sends it. An error means that it should be tried
+// again, after the delay where the receiver asked for one.
+func (o *otlp) sendOne(ctx context.Context, take func() (queue.Request, error)) (time.Duration, error) {
 	o.mu.Lock()
 	conn, method := o.conn, o.method
 	o.mu.Unlock()
-
+	if conn == nil {
+		// What an earlier process left waits until the first request of this one
+		// has shown how to send.
+		return 0, queue.ErrEmpty
+	}
+	request, err := take()
+	if err != nil {
+		return 0, err
+	}
 	call, cancel := context.WithTimeout(context.WithValue(ctx, direct{}, true), o.timeout)
 	defer cancel()
 	var answer collectorpb.ExportMetricsServiceResponse
-	err := conn.Invoke(metadata.NewOutgoingContext(call, o.headers), method, request, &answer, o.options...)
+	err = conn.Invoke(metadata.NewOutgoingContext(call, o.headers), method, request.Body, &answer, o.options...)
 	if err == nil {
-		o.queue.Done(number)
+		o.queue.Done(request)
 		o.answered(&answer)
 		return 0, nil
 	}
 	if ctx.Err() != nil {
+		o.queue.Return(request)
 		return 0, err // The agent stops; that says nothing about the receiver.
 	}
 	again, delay := retryable(err)
-	if !again {
-		o.queue.Done(number)
+	if again {
+		o.queue.Return(request)
+	} else {
+		o.queue.Done(request)
 	}
 	o.failed(err, !again)
 	if !again {
 		return 0, nil
 	}
 	return delay, err
+}
+
+// isFailing tells whether the receiver did not take the last request.
+func (o *otlp) isFailing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.failing != nil
 }
 
 // answered notes that the receiver took a request, maybe not all of it.
@@ -357,42 +416,51 @@ func retryable(err error) (bool, time.Duration) {
 	return false, 0
 }
 
-// flush sends what is left, once each, until the context ends.
+// flush sends what is left, once each, until the context ends. What is left then
+// waits on disk for the next start.
 func (o *otlp) flush(ctx context.Context) error {
 	o.mu.Lock()
 	o.enqueue()
 	o.mu.Unlock()
 	var err error
 	for err == nil && ctx.Err() == nil {
-		_, err = o.sendOldest(ctx)
+		_, err = o.sendOne(ctx, o.queue.Oldest)
 	}
-	waiting, _ := o.queue.Stats()
-	if errors.Is(err, errEmpty) || waiting == 0 {
+	waiting := o.queue.Stats().Waiting
+	if waiting == 0 {
 		return nil
 	}
-	return fmt.Errorf("otlp: %d requests could not be sent before the end: %w", waiting, errors.Join(err, ctx.Err()))
+	return fmt.Errorf("otlp: %d requests could not be sent before the end and wait for the next start: %w", waiting, errors.Join(err, ctx.Err()))
 }
 
 // stats tells how the queue fares.
 func (o *otlp) stats() instruments.QueueStats {
-	waiting, dropped := o.queue.Stats()
+	q := o.queue.Stats()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return instruments.QueueStats{Destination: "otlp", Waiting: waiting, Sent: o.sent, Dropped: dropped + o.refused, Rejected: o.rejected}
+	return instruments.QueueStats{Destination: "otlp", Waiting: q.Waiting, Sent: o.sent, Dropped: q.Dropped + o.refused, Rejected: o.rejected}
 }
 
-// health tells whether requests are taken.
+// health tells whether requests are taken, and kept until then.
 func (o *otlp) health() Part {
-	waiting, dropped := o.queue.Stats()
+	q := o.queue.Stats()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.failing == nil {
-		return Part{Name: "otlp", Status: "ok"}
+	part := Part{Name: "otlp", Status: "ok"}
+	if o.failing != nil {
+		part = Part{
+			Name: "otlp", Status: "degraded", Since: o.since,
+			Reason: fmt.Sprintf("%s; %d requests wait, %d were dropped", status.Convert(o.failing).Message(), q.Waiting, q.Dropped+o.refused),
+		}
 	}
-	return Part{
-		Name: "otlp", Status: "degraded", Since: o.since,
-		Reason: fmt.Sprintf("%s; %d requests wait, %d were dropped", status.Convert(o.failing).Message(), waiting, dropped+o.refused),
+	if q.Failing != nil {
+		reason := fmt.Sprintf("the queue's disk takes nothing, %d requests wait in memory: %v", q.Waiting, q.Failing)
+		if part.Reason != "" {
+			reason = part.Reason + "; " + reason
+		}
+		part = Part{Name: "otlp", Status: "degraded", Since: q.Since, Reason: reason}
 	}
+	return part
 }
 
 // rawRequest is the codec of requests that are encoded already.
