@@ -64,6 +64,8 @@ type otlp struct {
 	rejected uint64
 	failing  error
 	since    time.Time
+	// lastTaken is when the receiver last took a request.
+	lastTaken time.Time
 }
 
 var _ sdkmetric.Exporter = (*otlp)(nil)
@@ -325,6 +327,7 @@ func (o *otlp) sendOne(ctx context.Context, take func() (queue.Request, error)) 
 	if err != nil {
 		return 0, err
 	}
+	begun := time.Now()
 	call, cancel := context.WithTimeout(context.WithValue(ctx, direct{}, true), o.timeout)
 	defer cancel()
 	var answer collectorpb.ExportMetricsServiceResponse
@@ -344,7 +347,7 @@ func (o *otlp) sendOne(ctx context.Context, take func() (queue.Request, error)) 
 	} else {
 		o.queue.Done(request)
 	}
-	o.failed(err, !again)
+	o.failed(err, !again, begun)
 	if !again {
 		return 0, nil
 	}
@@ -366,7 +369,7 @@ func (o *otlp) answered(a *collectorpb.ExportMetricsServiceResponse) {
 	firstRefusal := o.rejected == 0 && partial.GetRejectedDataPoints() > 0
 	o.rejected += uint64(max(partial.GetRejectedDataPoints(), 0))
 	back := o.failing != nil
-	o.failing = nil
+	o.failing, o.lastTaken = nil, time.Now()
 	o.mu.Unlock()
 	if back {
 		o.log.Info("the receiver is back")
@@ -376,14 +379,19 @@ func (o *otlp) answered(a *collectorpb.ExportMetricsServiceResponse) {
 	}
 }
 
-// failed notes that a request was not taken; lost says that it will not be tried again.
-func (o *otlp) failed(err error, lost bool) {
+// failed notes that a request was not taken; lost says that it will not be tried
+// again. Where the receiver has taken another one since this was begun, it is not
+// away, and what is new need not wait.
+func (o *otlp) failed(err error, lost bool, begun time.Time) {
 	o.mu.Lock()
-	first := o.failing == nil || lost && o.refused == 0
-	if o.failing == nil {
-		o.since = time.Now()
+	away := !o.lastTaken.After(begun)
+	first := away && o.failing == nil || lost && o.refused == 0
+	if away {
+		if o.failing == nil {
+			o.since = time.Now()
+		}
+		o.failing = err
 	}
-	o.failing = err
 	if lost {
 		o.refused++
 	}
