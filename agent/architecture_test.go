@@ -25,6 +25,9 @@ var allowed = map[string]map[string]string{
 		"agent/records": "the process tables and events that it hands over are defined there",
 	},
 	"agent/store":   {},
+	"agent/store/storetest": {
+		"agent/store": "the interface that it holds storages against, and the store that it makes history with, stand there",
+	},
 	"agent/records": {},
 	"api/promql": {
 		"agent/store": "questions are answered there, and errors have their types from there",

@@ -29,7 +29,7 @@ type recording struct {
 // newRecording reads the recording, with as many series of each as copies says.
 func newRecording(tb testing.TB, copies int) *recording {
 	tb.Helper()
-	f, err := os.Open("testdata/readings.csv.gz")
+	f, err := os.Open("storetest/testdata/readings.csv.gz")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestBytesPerSample(t *testing.T) {
 		m.pass(time.Second)
 		s.mustAppend(t, r.read(t, m.now()))
 	}
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	size, samples := bytesPerSample(s.tiers[0])
 	t.Logf("%.3f bytes a sample, of %d samples of %d series", size, samples, len(r.series))
 	if !(size <= 1.2) || samples < 1_000_000 {
@@ -177,7 +177,7 @@ func BenchmarkHours(b *testing.B) {
 				b.Fatal(err)
 			}
 			if i%60 == 0 {
-				s.maintain(b.Context())
+				s.Maintain(b.Context())
 			}
 		}
 		runtime.GC()
