@@ -24,7 +24,7 @@ var allowed = map[string]map[string]string{
 		"agent/store":   "one of its destinations; what a reading is to the store stands there",
 		"agent/records": "the process tables and events that it hands over are defined there",
 	},
-	"agent/store":   {},
+	"agent/store": {},
 	"agent/store/storetest": {
 		"agent/store": "the interface that it holds storages against, and the store that it makes history with, stand there",
 	},
