@@ -27,19 +27,18 @@ const ticking = 2 * time.Hour
 func Year(tb testing.TB, dir string, end time.Time, own labels.Labels, read func(at time.Time) store.Reading) {
 	tb.Helper()
 	tiers := store.Defaults().Tiers
-	const day = 24 * time.Hour
 	from := end.Add(-ticking).Truncate(time.Hour)
 	if err := os.MkdirAll(filepath.Join(dir, "tiers"), 0o750); err != nil {
 		tb.Fatal(err)
 	}
 	// The readings that make a bucket of an upper tier, as few as still have rates
-	// between them.
+	// between them. They are kept for long, so that they make few blocks.
 	steps := []time.Duration{0, 15 * time.Second, time.Minute, 5 * time.Minute}
 	for i, tier := range slices.Backward(tiers) {
 		fed, until := []store.TierConfig{tier}, from
 		if i > 0 {
 			until = from.Add(steps[i]) // The next reading closes the last bucket.
-			fed = []store.TierConfig{{Resolution: steps[i], Retention: max(time.Hour, 60*steps[i])}, tier}
+			fed = []store.TierConfig{{Resolution: steps[i], Retention: tier.Retention / 2}, tier}
 		}
 		one := filepath.Join(tb.TempDir(), "store")
 		feed(tb, one, fed, own, from.Add(-tier.Retention-tier.Retention/8).Truncate(tier.Resolution), until, read)
