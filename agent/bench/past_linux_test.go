@@ -68,7 +68,7 @@ func year(t *testing.T, directory string) {
 		}
 	}
 	own := labels.FromStrings("host_name", hostName)
-	storetest.Year(t, filepath.Join(directory, "store"), time.Now().Truncate(time.Second), own, r.read)
+	storetest.Year(t, filepath.Join(directory, "store"), store.Defaults().Tiers, time.Now().Truncate(time.Second), own, r.read)
 }
 
 // remembered makes the readings of a machine.

@@ -19,7 +19,7 @@ import (
 func bytesPerSample(tb testing.TB, dir string, tier *store.Tier) (bytes float64, samples uint64) {
 	tb.Helper()
 	var size int64
-	for _, b := range storetest.Blocks(tb, dir, tier) {
+	for _, b := range storetest.Blocks(tb, dir, tier.Name()) {
 		size += b.Bytes
 		samples += b.Samples
 	}

@@ -18,15 +18,14 @@ import (
 // ticking is how long the tiers of a Year are filled tick by tick.
 const ticking = 2 * time.Hour
 
-// Year makes a store's directory as it is after a year, in some dozen seconds:
-// each of the default tiers is full, compacted and without what is beyond its
-// retention. Whole buckets are fed to the upper tiers, from fewer readings than
+// Year makes a store's directory as it is after a year, in a minute or so, where
+// the tiers are the default ones: each is full, compacted and without what is
+// beyond its retention. Others must have the same resolutions. Whole buckets are fed to the upper tiers, from fewer readings than
 // a machine makes but rolled up as always; the last two hours went from each
 // tick to all tiers. The last tick is at end; read makes the readings, tier after
 // tier, the coarsest first, and labels are put on the store's own series.
-func Year(tb testing.TB, dir string, end time.Time, own labels.Labels, read func(at time.Time) store.Reading) {
+func Year(tb testing.TB, dir string, tiers []store.TierConfig, end time.Time, own labels.Labels, read func(at time.Time) store.Reading) {
 	tb.Helper()
-	tiers := store.Defaults().Tiers
 	from := end.Add(-ticking).Truncate(time.Hour)
 	if err := os.MkdirAll(filepath.Join(dir, "tiers"), 0o750); err != nil {
 		tb.Fatal(err)
@@ -92,10 +91,10 @@ type Block struct {
 	Bytes            int64
 }
 
-// Blocks lists the blocks of a tier, below the store's directory, oldest first.
-func Blocks(tb testing.TB, dir string, tier *store.Tier) (blocks []Block) {
+// Blocks lists the blocks of a tier, below the store's directory, as they were made.
+func Blocks(tb testing.TB, dir string, tier string) (blocks []Block) {
 	tb.Helper()
-	found, err := filepath.Glob(filepath.Join(dir, "tiers", tier.Name(), "*", "meta.json"))
+	found, err := filepath.Glob(filepath.Join(dir, "tiers", tier, "*", "meta.json"))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -111,13 +110,13 @@ func Blocks(tb testing.TB, dir string, tier *store.Tier) (blocks []Block) {
 		if err := json.Unmarshal(text, &meta); err != nil {
 			tb.Fatal(err)
 		}
-		blocks = append(blocks, Block{meta.MinTime, meta.MaxTime, meta.Stats.NumSamples, size(tb, filepath.Dir(path))})
+		blocks = append(blocks, Block{meta.MinTime, meta.MaxTime, meta.Stats.NumSamples, Size(tb, filepath.Dir(path))})
 	}
 	return blocks
 }
 
-// size adds the files below a folder.
-func size(tb testing.TB, dir string) (bytes int64) {
+// Size adds the files below a folder.
+func Size(tb testing.TB, dir string) (bytes int64) {
 	tb.Helper()
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
