@@ -34,7 +34,7 @@ race: ## run the tests with the race detector
 
 soak: bin/sysotel ## run the long forms of the tests: ten minutes and more
 	@$(PROGRAMS) otelcol prometheus promtool >/dev/null
-	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'Soak|Truth' -v ./agent/...
+	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'Soak|Truth|Kill' -v ./agent/...
 
 bench: bin/sysotel ## measure what the agent costs, beside the bare reading of the same files
 	go test -run '^$$' -bench . -benchmem ./instruments ./agent/pipeline ./api

@@ -25,7 +25,10 @@ var allowed = map[string]map[string]string{
 		"agent/records": "the process tables and events that it hands over are defined there",
 		"agent/queue":   "requests of the push wait there",
 	},
-	"agent/store":   {},
+	"agent/store": {},
+	"agent/store/storetest": {
+		"agent/store": "the interface that it holds storages against, and the store that it makes history with, stand there",
+	},
 	"agent/records": {},
 	"agent/queue":   {},
 	"api/promql": {

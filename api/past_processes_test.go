@@ -90,7 +90,10 @@ func TestProcessesOfAPastTimeAreRanked(t *testing.T) {
 
 func TestProcessesAtAPastMoment(t *testing.T) {
 	s := withRecords(t, recorded(t))
-	p, _ := askProcesses(t, s, Viewer, fmt.Sprintf("at=%d", minute.Unix()+12))
+	p, body := askProcesses(t, s, Viewer, fmt.Sprintf("at=%d", minute.Unix()+12))
+	if n := strings.Count(string(body), `"parent_pid":null`); n != len(p.Processes) {
+		t.Errorf("of %d past rows %d say that the parent is not known", len(p.Processes), n)
+	}
 	if p.Period == nil || p.Period.CoveredSeconds != 5 || p.Period.Tiers[0].Tier != "5s" || !p.Timestamp.Equal(minute.Add(15*time.Second)) {
 		t.Fatalf("%+v", p.Period)
 	}
@@ -102,7 +105,7 @@ func TestProcessesAtAPastMoment(t *testing.T) {
 		t.Errorf("%q does not say why", detail)
 	}
 	// The newest tick is not in the past: the table is the present one.
-	if p, _ := askProcesses(t, s, Viewer, "at=now"); p.Period != nil || p.Processes[0].Name != "postgres" {
+	if p, _ := askProcesses(t, s, Viewer, "at=now"); p.Period != nil || p.Processes[0].Name != "postgres" || p.Processes[0].ParentPID == nil || *p.Processes[0].ParentPID != 1 {
 		t.Errorf("now is %+v", p)
 	}
 }

@@ -32,7 +32,7 @@ type Processes struct {
 type ProcessRow struct {
 	Name             string     `json:"name" doc:"Its name, which whoever runs it can choose."`
 	PID              int        `json:"pid" doc:"Its number."`
-	ParentPID        int        `json:"parent_pid" doc:"The number of the process that made it; 0 where that is not known, as in the past."`
+	ParentPID        *int       `json:"parent_pid" doc:"The number of the process that made it, 0 for the system itself; null where that is not known, as of the past."`
 	Program          string     `json:"program" doc:"The program, under which processes are added up: python3:manage.py."`
 	User             string     `json:"user" doc:"Its owner; empty where the system does not tell."`
 	Status           string     `json:"status" doc:"running, sleeping, idle, blocked (waits for a disk), stopped, zombie or another state."`
@@ -161,7 +161,7 @@ func readProcesses(table *instruments.ProcessTable, q ProcessesQuery, caller Rol
 
 func processRow(p *instruments.Process, cores float64) ProcessRow {
 	row := ProcessRow{
-		Name: p.Name, PID: p.PID, ParentPID: p.ParentPID, Program: p.Program, User: p.User, Status: p.Status, Kernel: p.Kernel,
+		Name: p.Name, PID: p.PID, ParentPID: &p.ParentPID, Program: p.Program, User: p.User, Status: p.Status, Kernel: p.Kernel,
 		CPUPercent: percentOf(p.CPU), CPUPercentCore: percentOf(p.CPU * cores), CPUSeconds: number(p.CPUSeconds),
 		MemoryPercent: percentOf(p.Memory), MemoryRSS: count(p.MemoryRSS), NumThreads: p.Threads,
 		ReadBytesPerSec: number(unknown), WriteBytesPerSec: number(unknown),

@@ -76,20 +76,29 @@ var ErrUnsupported = errors.New("not available on this machine")
 var unknown = math.NaN()
 
 // span measures the time that really passed between two reads of a family.
-type span struct{ last time.Time }
+type span struct {
+	last time.Time
+	// onBeat is set when the last read was not the first one.
+	onBeat bool
+}
 
 // next returns the seconds since the previous read by the monotonic clock. The
 // result is unknown at the first read, and after a distance that is far from
 // the nominal one (a burst of late ticks, a long gap): a rate over it would be
-// stamped with a second in which it did not happen.
+// stamped with a second in which it did not happen. The first read is made at
+// once and the second on the beat: what came in such a splinter of a tick is no
+// rate of a tick, and would be an extreme that nothing else shows.
 func (s *span) next(now time.Time, nominal time.Duration) float64 {
-	last := s.last
-	s.last = now
+	last, least := s.last, nominal/5
+	if !s.onBeat {
+		least = nominal * 4 / 5
+	}
+	s.last, s.onBeat = now, !last.IsZero()
 	if last.IsZero() {
 		return unknown
 	}
 	passed := now.Sub(last)
-	if passed < nominal/5 || passed > 5*nominal {
+	if passed < least || passed > 5*nominal {
 		return unknown
 	}
 	return passed.Seconds()

@@ -99,7 +99,9 @@ func TestSpan(t *testing.T) {
 		want  float64
 	}{
 		{0, math.NaN()},                      // the first look
+		{700 * time.Millisecond, math.NaN()}, // the tick after it is the rest of a second
 		{time.Second, 1},                     // an ordinary one
+		{300 * time.Millisecond, 0.3},        // after a late one
 		{1100 * time.Millisecond, 1.1},       // the time that really passed
 		{150 * time.Millisecond, math.NaN()}, // one of a burst of late ticks
 		{6 * time.Second, math.NaN()},        // after a gap
@@ -109,6 +111,12 @@ func TestSpan(t *testing.T) {
 		if got := s.next(at, time.Second); got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) {
 			t.Errorf("after %v the span is %v, want %v", c.after, got, c.want)
 		}
+	}
+	// A start just after a beat makes nearly a whole tick, which has a rate.
+	s = span{}
+	s.next(at, time.Second)
+	if got := s.next(at.Add(900*time.Millisecond), time.Second); got != 0.9 {
+		t.Errorf("the first span of 0.9 s is %v", got)
 	}
 }
 

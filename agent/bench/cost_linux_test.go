@@ -15,13 +15,15 @@ type plan struct {
 	runs           int           // Their median is the figure.
 	load           time.Duration // Of the requests for one path.
 	starts         int
+	charts         int  // How often each chart is asked for.
+	year           bool // Whether a year is made for them; else there is an hour.
 }
 
 // thorough is the plan whose figures are worth quoting, quick the one that
 // shows that the measurement works.
 var (
-	thorough = plan{warmUp: 5 * time.Second, window: 30 * time.Second, runs: 3, load: 10 * time.Second, starts: 5}
-	quick    = plan{warmUp: 1300 * time.Millisecond, window: 2500 * time.Millisecond, runs: 1, load: time.Second, starts: 1}
+	thorough = plan{warmUp: 5 * time.Second, window: 30 * time.Second, runs: 3, load: 10 * time.Second, starts: 5, charts: 200, year: true}
+	quick    = plan{warmUp: 1300 * time.Millisecond, window: 2500 * time.Millisecond, runs: 1, load: time.Second, starts: 1, charts: 3}
 )
 
 // chosen is the plan that the environment asks for.
@@ -128,6 +130,13 @@ func TestCost(t *testing.T) {
 	s := measureScrape(t, binary, p)
 	line(&table, "scrape", fmt.Sprintf("%s for %d bytes, %d compressed", s.took.Round(10*time.Microsecond), s.plain, s.packed), "", true)
 	tellLoads(t, &table, binary, directory, p)
+	if p.year {
+		directory = t.TempDir()
+		year(t, directory)
+		start := measureStart(t, binary, directory, p)
+		line(&table, "start on a year of data", start.Round(time.Millisecond).String(), startBudget.String(), start <= startBudget)
+	}
+	tellCharts(t, &table, binary, directory, p)
 	fmt.Println(table.String())
 }
 

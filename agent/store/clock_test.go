@@ -96,7 +96,7 @@ func TestClockStepForward(t *testing.T) {
 				t.Errorf("%d samples when the clock is believed, want 1300", len(got))
 			}
 			k.health(t, Healthy, "")
-			k.s.maintain(t.Context())
+			k.s.Maintain(t.Context())
 			if got := k.raw(t); len(got) != 1300 || got[0].t != noon.UnixMilli()+1000 {
 				t.Errorf("history was deleted: %d samples left", len(got))
 			}
@@ -114,7 +114,7 @@ func TestClockWrongForAWhile(t *testing.T) {
 	k.run(t, 600)
 	k.m.step(365 * 24 * time.Hour)
 	k.run(t, 300)
-	k.s.maintain(t.Context())
+	k.s.Maintain(t.Context())
 	k.m.step(-365 * 24 * time.Hour)
 	k.run(t, 100)
 	got := k.raw(t)
@@ -170,7 +170,7 @@ func TestClockStartsWrong(t *testing.T) {
 		k.m.pass(9 * time.Second)
 		k.run(t, 1)
 	}
-	k.s.maintain(t.Context())
+	k.s.Maintain(t.Context())
 	if len(k.s.tiers[0].db.Blocks()) == 0 {
 		t.Fatal("there is no block that could be deleted")
 	}
@@ -181,13 +181,13 @@ func TestClockStartsWrong(t *testing.T) {
 	k.s = openStore(t, o)
 	for range 8 {
 		m.pass(time.Hour)
-		k.s.maintain(t.Context())
+		k.s.Maintain(t.Context())
 	}
 	if got := k.raw(t); len(got) != 1440 {
 		t.Errorf("%d samples left, want 1440", len(got))
 	}
 	m.pass(24 * time.Hour)
-	k.s.maintain(t.Context())
+	k.s.Maintain(t.Context())
 	if n := len(k.s.tiers[0].db.Blocks()); n != 0 {
 		t.Errorf("%d blocks left after a day, want none", n)
 	}
@@ -204,10 +204,10 @@ func TestRetention(t *testing.T) {
 		m.pass(10 * time.Second)
 		s.mustAppend(t, reading(m.now(), "f", Sample{g, float64(i)}))
 		if i%6 == 0 {
-			s.maintain(t.Context())
+			s.Maintain(t.Context())
 		}
 	}
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	for _, tier := range s.tiers {
 		got := points(t, tier)[g.Labels.String()]
 		kept := m.now().Sub(time.UnixMilli(got[0].t))
@@ -233,14 +233,14 @@ func TestMaxBytes(t *testing.T) {
 		m.pass(time.Second)
 		s.mustAppend(t, h.read(m.now()))
 		if i%600 == 0 {
-			s.maintain(t.Context())
+			s.Maintain(t.Context())
 		}
 	}
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	full := s.Size()
 	before := [2]int{len(s.tiers[0].db.Blocks()), len(s.tiers[1].db.Blocks())}
 	s.options.MaxBytes = full - sizeOf(s.tiers[0].db.Blocks()[0].Dir()) - 1
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	if s.Size() > s.options.MaxBytes {
 		t.Errorf("%d bytes, want at most %d", s.Size(), s.options.MaxBytes)
 	}
@@ -249,7 +249,7 @@ func TestMaxBytes(t *testing.T) {
 		t.Errorf("blocks %v became %v; only the oldest of the finest tier go", before, after)
 	}
 	s.options.Others = func() int64 { return full }
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	if n := len(s.tiers[0].db.Blocks()); n != 0 {
 		t.Errorf("%d blocks of the finest tier are left, though others take all bytes", n)
 	}

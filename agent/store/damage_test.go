@@ -27,10 +27,10 @@ func aged(t *testing.T, dir string) (end time.Time, samples []int) {
 		m.pass(2 * time.Second)
 		s.mustAppend(t, h.read(m.now()))
 		if i%900 == 0 {
-			s.maintain(t.Context())
+			s.Maintain(t.Context())
 		}
 	}
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	samples = countSamples(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func TestDamage(t *testing.T) {
 			}
 			c.damage(t, filepath.Join(o.Dir, tiersDir, "1s"))
 			s := openStore(t, o)
-			s.maintain(t.Context())
+			s.Maintain(t.Context())
 			status, reason := s.Health()
 			if reported := status == Degraded && strings.Contains(reason, brokenSuffix); reported == c.silent {
 				t.Errorf("health is %s: %s", status, reason)

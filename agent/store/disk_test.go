@@ -34,7 +34,7 @@ func TestDiskFull(t *testing.T) {
 	filler := filepath.Join(disk, "filler")
 	fill(t, filler, 1<<20)
 	k.run(t, 300)
-	k.s.maintain(t.Context())
+	k.s.Maintain(t.Context())
 	k.health(t, Degraded, "disk is full: 300 readings wait")
 	if got := k.raw(t); len(got) != 100 {
 		t.Errorf("%d samples, want the 100 from before", len(got))
@@ -104,7 +104,7 @@ func TestDiskFullWhileMapping(t *testing.T) {
 	before := countSamples(t, s)
 	filler := filepath.Join(disk, "filler")
 	fill(t, filler, 0)
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	if status, reason := s.Health(); status != Degraded || !strings.Contains(reason, "no space left") {
 		t.Errorf("health is %s, %s", status, reason)
 	}

@@ -65,7 +65,7 @@ func appendForEver(dir string) error {
 	maintain := make(chan struct{}, 1)
 	go func() {
 		for range maintain {
-			s.maintain(context.Background())
+			s.Maintain(context.Background())
 		}
 	}()
 	series := killSeries()

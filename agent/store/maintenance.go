@@ -17,7 +17,7 @@ func (s *Store) Run(ctx context.Context) error {
 	defer minute.Stop()
 	select {
 	case <-s.opened:
-		s.maintain(ctx)
+		s.Maintain(ctx)
 	case <-ctx.Done():
 		return nil
 	}
@@ -28,7 +28,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-second.C:
 			s.closeByTime()
 		case <-minute.C:
-			s.maintain(ctx)
+			s.Maintain(ctx)
 		}
 	}
 }
@@ -46,8 +46,9 @@ func (s *Store) closeByTime() {
 	}
 }
 
-// maintain is one round of maintenance.
-func (s *Store) maintain(ctx context.Context) {
+// Maintain is one round of what Run does once a minute. Whoever makes history
+// faster than it happens calls it in between.
+func (s *Store) Maintain(ctx context.Context) {
 	s.maintenance.Lock()
 	defer s.maintenance.Unlock()
 	var errs []error

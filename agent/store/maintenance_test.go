@@ -53,19 +53,19 @@ func TestVerifyAgain(t *testing.T) {
 	end, _ := aged(t, dir)
 	m := newMachine(end)
 	s := openStore(t, m.options(t, dir, damagedTiers()...))
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	if status, reason := s.Health(); status != Healthy {
 		t.Fatalf("health is %s, %s", status, reason)
 	}
 	flip(t, some(t, 1, filepath.Join(s.tiers[0].dir, "[0-9A-Z]*[0-9A-Z]", "chunks", "0*"))[0], 0.5)
 	m.pass(time.Minute)
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	if status, _ := s.Health(); status != Healthy {
 		t.Fatal("it is verified at once, which costs too much")
 	}
 	m.pass(verifyAfter)
 	s.tiers[0].config.Retention *= 100
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	if asides, err := s.findAsides(); err != nil || len(asides) != 1 {
 		t.Errorf("set aside are %v (%v), want the block", asides, err)
 	}

@@ -40,10 +40,12 @@ func (l *timeline) next() bool {
 			switch {
 			case l.t > l.to:
 				return false
+			case !math.IsNaN(l.v):
+				if l.t > l.from {
+					return true
+				}
 			case value.IsStaleNaN(l.v):
 				l.ended = true
-			case l.t > l.from && !math.IsNaN(l.v):
-				return true
 			}
 		default: // A histogram is no single value.
 		}
@@ -117,17 +119,18 @@ func foldLast(l *timeline, p *part, last []float64) {
 	}
 }
 
-// foldExtreme takes the least or the greatest of a roll-up.
-func foldExtreme(l *timeline, p *part, column []float64, which func(a, b float64) float64) {
+// foldExtreme takes the least of a roll-up, or else the greatest.
+func foldExtreme(l *timeline, p *part, column []float64, least bool) {
+	if column == nil {
+		return
+	}
 	for l.next() {
 		at := l.in(p)
-		if at < 0 || at >= p.count || column == nil {
+		if at < 0 || at >= p.count {
 			continue
 		}
-		if math.IsNaN(column[at]) {
+		if known := column[at]; math.IsNaN(known) || l.v != known && (l.v < known) == least {
 			column[at] = l.v
-		} else {
-			column[at] = which(column[at], l.v)
 		}
 	}
 }

@@ -143,14 +143,14 @@ func (s *selecting) read(ctx context.Context, p *part) error {
 	}
 	if s.query.Min && s.least != "" {
 		if err := s.each(ctx, querier, s.least, from, to, func(_ labels.Labels, c *SelectedSeries, it *timeline) {
-			foldExtreme(it, p, p.cut(c.Min), math.Min)
+			foldExtreme(it, p, p.cut(c.Min), true)
 		}); err != nil {
 			return err
 		}
 	}
 	if s.query.Max && s.greatest != "" {
 		return s.each(ctx, querier, s.greatest, from, to, func(_ labels.Labels, c *SelectedSeries, it *timeline) {
-			foldExtreme(it, p, p.cut(c.Max), math.Max)
+			foldExtreme(it, p, p.cut(c.Max), false)
 		})
 	}
 	return nil

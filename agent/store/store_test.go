@@ -285,7 +285,7 @@ func TestBackup(t *testing.T) {
 		m.pass(time.Second)
 		s.mustAppend(t, h.read(m.now()))
 	}
-	s.maintain(t.Context())
+	s.Maintain(t.Context())
 	done := make(chan struct{})
 	stop := make(chan struct{})
 	go func() {

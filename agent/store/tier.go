@@ -169,7 +169,7 @@ const never = 100 * 365 * 24 * time.Hour
 const walSegment = 1 << 20
 
 // databaseOptions are what the library is told. Its goroutine does nothing:
-// compaction, retention and the mapping of chunks are driven by maintain, which
+// compaction, retention and the mapping of chunks are driven by Maintain, which
 // looks at the free space first, because the library panics where a chunk cannot
 // be written.
 func (t *Tier) databaseOptions() *tsdb.Options {

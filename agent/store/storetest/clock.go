@@ -1,0 +1,33 @@
+package storetest
+
+import (
+	"sync"
+	"time"
+)
+
+// Clock is a clock that a test sets: the wall clock of a store and the one that
+// counts since boot.
+type Clock struct {
+	mu   sync.Mutex
+	wall time.Time
+}
+
+// NewClock makes a clock that shows a time.
+func NewClock(wall time.Time) *Clock { return &Clock{wall: wall} }
+
+// Now is the wall clock.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wall
+}
+
+// Boot is the time since a boot at the beginning of Unix time.
+func (c *Clock) Boot() time.Duration { return time.Duration(c.Now().UnixNano()) }
+
+// Set lets time go by until the wall clock shows a time.
+func (c *Clock) Set(wall time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall = wall
+}

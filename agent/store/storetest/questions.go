@@ -1,0 +1,200 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"sysotel/agent/store"
+)
+
+// table names the roll-ups of the series.
+type table struct{}
+
+var _ store.Names = table{}
+
+// Lookup implements store.Names.
+func (table) Lookup(name string) (store.Rollup, bool) {
+	r, ok := map[string]store.Rollup{
+		"g_min": {Raw: "g", Extreme: store.Min}, "g_max": {Raw: "g", Extreme: store.Max},
+		"io_rate_min": {Raw: "io_total", Extreme: store.Min, Rate: true}, "io_rate_max": {Raw: "io_total", Extreme: store.Max, Rate: true},
+	}[name]
+	return r, ok
+}
+
+// Names implements store.Names.
+func (table) Names(raw string) (least, greatest string, kind store.Kind, ok bool) {
+	switch raw {
+	case "g":
+		return "g_min", "g_max", store.Gauge, true
+	case "io_total":
+		return "io_rate_min", "io_rate_max", store.Counter, true
+	}
+	return "", "", store.Gauge, false
+}
+
+// Brief implements store.Names.
+func (table) Brief(string) bool { return false }
+
+// Family implements store.Names.
+func (table) Family(string) string { return "" }
+
+// querier asks one tier: the finest, or one behind a finest that is empty.
+func (s *subject) querier(source store.Source) *store.Querier {
+	sources := []store.Source{source}
+	if s.tier.Resolution > finest {
+		sources = []store.Source{s.empty, source}
+	}
+	return store.NewQuerier(store.QuerierConfig{
+		Tiers: func() []store.Source { return sources }, Names: table{}, Interval: s.tier.Resolution, Limits: store.DefaultLimits(),
+	})
+}
+
+// agree asks the tier and the plain one the same.
+func (s *subject) agree(ctx context.Context, text string, from, to, step int) error {
+	var told [2]found
+	for i, source := range []store.Source{s.source, s.plain} {
+		a, err := s.querier(source).Range(ctx, text, time.UnixMilli(s.at(from)), time.UnixMilli(s.at(to)), time.Duration(step)*s.tier.Resolution)
+		if err != nil {
+			return fmt.Errorf("%s: %w", text, err)
+		}
+		told[i] = matrix(a.Value)
+		if len(a.Tiers) > 0 && (len(a.Tiers) != 1 || a.Tiers[0].Tier != s.source.Name()) {
+			err = fmt.Errorf("%s is answered from %v", text, a.Tiers)
+		}
+		if a.Close(); err != nil {
+			return err
+		}
+	}
+	if err := compare(told[0], told[1]); err != nil {
+		return fmt.Errorf("%s by %d steps: %w", text, step, err)
+	}
+	return nil
+}
+
+// matrix copies an answer, whose memory goes back when it is closed.
+func matrix(v parser.Value) found {
+	f := found{}
+	m, _ := v.(promql.Matrix)
+	for _, series := range m {
+		for _, p := range series.Floats {
+			f[series.Metric.String()] = append(f[series.Metric.String()], Sample{p.T, p.F})
+		}
+	}
+	return f
+}
+
+func extremes(ctx context.Context, s *subject) error {
+	for _, text := range []string{
+		"g_max", `g_min{i="a"}`, "io_rate_max", "io_rate_min",
+		"max_over_time(g_max[W])", "min_over_time(g_min[W])", "max_over_time(io_rate_max[W])", "avg_over_time(io_rate_min[W])",
+		"max_over_time(g_max[W]) or max_over_time(g[W])",
+	} {
+		for _, step := range []int{1, 7} {
+			if err := s.agree(ctx, s.windows(text), 20, steps, step); err != nil {
+				return err
+			}
+		}
+	}
+	// An answer that is empty from both would agree.
+	a, err := s.querier(s.source).Instant(ctx, s.windows(`max_over_time(g_max{i="a"}[W])`), time.UnixMilli(s.at(steps)))
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if v, ok := a.Value.(promql.Vector); !ok || len(v) != 1 {
+		return fmt.Errorf("the greatest of g is %v, want one series", a.Value)
+	}
+	return nil
+}
+
+// windows puts ranges of five steps in the place of W.
+func (s *subject) windows(text string) string {
+	return strings.ReplaceAll(text, "[W", "["+model.Duration(5*s.tier.Resolution).String())
+}
+
+func expressions(ctx context.Context, s *subject) error {
+	for _, text := range []string{
+		"g", `g{i!="c"}`, `{storetest="yes",i="a"}`, "g offset 1h", "g @ end()", "g - g @ start()",
+		"rate(io_total[W])", "increase(io_total[W])", "irate(io_total[W])", "resets(io_total[W])", "delta(g[W])",
+		"avg_over_time(g[W])", "min_over_time(g[W])", "max_over_time(g[W])", "last_over_time(g[W])", "count_over_time(g[W])", "sum_over_time(g[W])",
+		"sum(alike)", "topk(3, alike)", `sum by (n) (alike{n=~"00.*"})`, "count(alike) / count(g)", `absent(g{i="b"})`, `absent_over_time(g{i="b"}[W])`,
+		"time() - timestamp(g)", "max_over_time(sum(g)[W:])", `label_replace(g_odd, "j", "$1", "i", "(?s)(.).*")`, "g_odd",
+	} {
+		// Around the gap, the end and the reset, and over everything.
+		for _, r := range [][3]int{{380, 520, 1}, {590, 810, 1}, {1, steps, 9}} {
+			if err := s.agree(ctx, s.windows(text), r[0], r[1], r[2]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func courses(ctx context.Context, s *subject) error {
+	for _, name := range []string{"g", "io_total", "alike"} {
+		for _, step := range []int{1, 4, 12} {
+			query := store.SeriesQuery{
+				Matchers: []*labels.Matcher{equal(model.MetricNameLabel, name), marked()},
+				Start:    time.UnixMilli(s.at(10)), End: time.UnixMilli(s.at(steps)), Step: time.Duration(step) * s.tier.Resolution,
+				Avg: true, Min: name != "alike", Max: name != "alike", AsRate: name == "io_total",
+			}
+			var told [2]found
+			for i, source := range []store.Source{s.source, s.plain} {
+				r, err := s.querier(source).Select(ctx, query)
+				if err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+				if len(r.Series) == 0 || len(r.Tiers) != 1 || r.Tiers[0].Tier != s.source.Name() {
+					return fmt.Errorf("%s: %d series from %v", name, len(r.Series), r.Tiers)
+				}
+				told[i] = columns(r)
+			}
+			if err := compare(told[0], told[1]); err != nil {
+				return fmt.Errorf("the course of %s by %d steps: %w", name, step, err)
+			}
+		}
+	}
+	return nil
+}
+
+// columns are the courses as samples, each column a series of its own.
+func columns(r store.SeriesResult) found {
+	f := found{}
+	for _, one := range r.Series {
+		for what, column := range map[string][]float64{"avg": one.Avg, "min": one.Min, "max": one.Max} {
+			for k, v := range column {
+				f[one.Labels.String()+" "+what] = append(f[one.Labels.String()+" "+what], Sample{one.T[k], v})
+			}
+		}
+	}
+	return f
+}
+
+func limits(ctx context.Context, s *subject) error {
+	few := store.DefaultLimits()
+	few.Samples = many * steps / 4
+	q := store.NewQuerier(store.QuerierConfig{
+		Tiers: func() []store.Source { return []store.Source{s.source} }, Names: table{}, Interval: s.tier.Resolution, Limits: few,
+	})
+	from, to := time.UnixMilli(s.at(1)), time.UnixMilli(s.at(steps))
+	_, ranged := q.Range(ctx, "alike", from, to, s.tier.Resolution)
+	_, selected := q.Select(ctx, store.SeriesQuery{Matchers: []*labels.Matcher{equal(model.MetricNameLabel, "alike")}, Start: from, End: to, Step: s.tier.Resolution, Avg: true})
+	for _, err := range []error{ranged, selected} {
+		if known := (*store.QueryError)(nil); !errors.As(err, &known) || known.Type != store.Execution {
+			return fmt.Errorf("a question for too much is answered with %v, want an error of %s", err, store.Execution)
+		}
+	}
+	found, _, err := q.Series(ctx, [][]*labels.Matcher{{equal(model.MetricNameLabel, "alike")}}, from, to, 7)
+	if err != nil || len(found) != 7 {
+		return fmt.Errorf("of at most 7 series there are %d (%v)", len(found), err)
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package storetest
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+)
+
+const (
+	// steps is how many points the tier holds of a series: enough for a database
+	// to have made blocks of the oldest.
+	steps = 1200
+	// many is the number of series that are alike.
+	many = 40
+
+	gapFrom, gapTo = 400, 500 // In the gap there is nothing of series b.
+	endAt, backAt  = 600, 800 // Series c ends and comes back.
+	resetAt        = 700      // The counter begins anew.
+)
+
+// hostile is a value of a label that breaks whoever does not escape it.
+const hostile = "a\"b\\c\nd{e=\"f\"} $1 ü\U0001F980 '; --"
+
+// make makes the series: gauges with a gap, an end and odd values, a counter
+// with a reset, and the least and greatest beside them.
+func (s *subject) make() []Series {
+	named := func(name string, pairs ...string) *Series {
+		return &Series{Labels: labels.FromStrings(append([]string{model.MetricNameLabel, name, Mark, "yes", "host_name", "h"}, pairs...)...)}
+	}
+	a, b, c, odd := named("g", "i", "a"), named("g", "i", "b", "kind", "gap"), named("g", "i", "c", "kind", "end"), named("g_odd", "i", hostile)
+	least, greatest := named("g_min", "i", "a"), named("g_max", "i", "a")
+	io, slowest, fastest := named("io_total", "i", "a"), named("io_rate_min", "i", "a"), named("io_rate_max", "i", "a")
+	alike := make([]*Series, many)
+	for k := range alike {
+		alike[k] = named("alike", "n", fmt.Sprintf("%03d", k))
+	}
+	odds := []float64{0, math.Copysign(0, -1), 1e-300, -1e300, 1 << 53, math.Pi, -1.0 / 3, 1e15 + 0.5, math.Inf(1), math.Inf(-1)}
+	total := 1e9
+	for k := 1; k <= steps; k++ {
+		at := s.at(k)
+		add := func(one *Series, v float64) { one.Samples = append(one.Samples, Sample{at, v}) }
+		v := float64(k*k%997) / 4
+		add(a, v)
+		add(least, v-1)
+		add(greatest, v+1)
+		add(odd, odds[k%len(odds)])
+		if k < gapFrom || k >= gapTo {
+			add(b, v+1000)
+		}
+		switch {
+		case k == endAt:
+			add(c, math.Float64frombits(value.StaleNaN))
+		case k < endAt || k >= backAt:
+			add(c, -v)
+		}
+		if total += float64(k%17) * 100; k == resetAt {
+			total = 5
+		}
+		add(io, total)
+		add(slowest, float64(k%17))
+		add(fastest, float64(k%17)*200)
+		for n, one := range alike {
+			add(one, float64(k+n))
+		}
+	}
+	all := make([]Series, 0, 9+many)
+	for _, one := range slices.Concat([]*Series{a, b, c, odd, io}, alike) {
+		all = append(all, *one)
+	}
+	if s.tier.Resolution > finest { // Every second is its own least and greatest.
+		for _, one := range []*Series{least, greatest, slowest, fastest} {
+			all = append(all, *one)
+		}
+	}
+	return all
+}

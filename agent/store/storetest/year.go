@@ -1,0 +1,135 @@
+package storetest
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"sysotel/agent/store"
+)
+
+// ticking is how long the tiers of a Year are filled tick by tick.
+const ticking = 2 * time.Hour
+
+// Year makes a store's directory as it is after a year, in a minute or so, where
+// the tiers are the default ones: each is full, compacted and without what is
+// beyond its retention. Others must have the same resolutions. Whole buckets are fed to the upper tiers, from fewer readings than
+// a machine makes but rolled up as always; the last two hours went from each
+// tick to all tiers. The last tick is at end; read makes the readings, tier after
+// tier, the coarsest first, and labels are put on the store's own series.
+func Year(tb testing.TB, dir string, tiers []store.TierConfig, end time.Time, own labels.Labels, read func(at time.Time) store.Reading) {
+	tb.Helper()
+	from := end.Add(-ticking).Truncate(time.Hour)
+	if err := os.MkdirAll(filepath.Join(dir, "tiers"), 0o750); err != nil {
+		tb.Fatal(err)
+	}
+	// The readings that make a bucket of an upper tier, as few as still have rates
+	// between them. They are kept for long, so that they make few blocks.
+	steps := []time.Duration{0, 15 * time.Second, time.Minute, 5 * time.Minute}
+	for i, tier := range slices.Backward(tiers) {
+		fed, until := []store.TierConfig{tier}, from
+		if i > 0 {
+			until = from.Add(steps[i]) // The next reading closes the last bucket.
+			fed = []store.TierConfig{{Resolution: steps[i], Retention: tier.Retention / 2}, tier}
+		}
+		one := filepath.Join(tb.TempDir(), "store")
+		feed(tb, one, fed, own, from.Add(-tier.Retention-tier.Retention/8).Truncate(tier.Resolution), until, read)
+		name := filepath.Join("tiers", model.Duration(tier.Resolution).String())
+		if err := os.Rename(filepath.Join(one, name), filepath.Join(dir, name)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	feed(tb, dir, tiers, own, from, end, read)
+}
+
+// feed appends readings from after one time up to another, and keeps the store in
+// order meanwhile.
+func feed(tb testing.TB, dir string, tiers []store.TierConfig, own labels.Labels, from, to time.Time, read func(at time.Time) store.Reading) {
+	tb.Helper()
+	clock := NewClock(from)
+	s, err := store.Open(store.Options{Dir: dir, Tiers: tiers, Labels: own, Now: clock.Now, Boot: clock.Boot})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	<-s.Opened()
+	step := tiers[0].Resolution
+	rounds := max(int64(1), int64(to.Sub(from)/step)/40)
+	ticks := int64(0)
+	for at := from.Add(step); !at.After(to); at = at.Add(step) {
+		clock.Set(at)
+		if err := s.Append(read(at)); err != nil {
+			tb.Fatal(err)
+		}
+		if ticks++; ticks%rounds == 0 {
+			s.Maintain(tb.Context())
+		}
+	}
+	s.Maintain(tb.Context())
+	stats := s.Stats()
+	if stats.Readings != uint64(ticks) || stats.Waiting > 0 || stats.Dropped > 0 {
+		tb.Fatalf("of %d readings: %+v", ticks, stats)
+	}
+	if status, reason := s.Health(); status != store.Healthy {
+		tb.Fatalf("the store is %s: %s", status, reason)
+	}
+	if err := s.Close(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// Block is what a tier's directory tells of one block.
+type Block struct {
+	MinTime, MaxTime int64
+	Samples          uint64
+	Bytes            int64
+}
+
+// Blocks lists the blocks of a tier, below the store's directory, as they were made.
+func Blocks(tb testing.TB, dir string, tier string) (blocks []Block) {
+	tb.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "tiers", tier, "*", "meta.json"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, path := range found { // Their names begin with the time at which they were made.
+		text, err := os.ReadFile(path)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		var meta struct {
+			MinTime, MaxTime int64
+			Stats            struct{ NumSamples uint64 }
+		}
+		if err := json.Unmarshal(text, &meta); err != nil {
+			tb.Fatal(err)
+		}
+		blocks = append(blocks, Block{meta.MinTime, meta.MaxTime, meta.Stats.NumSamples, Size(tb, filepath.Dir(path))})
+	}
+	return blocks
+}
+
+// Size adds the files below a folder.
+func Size(tb testing.TB, dir string) (bytes int64) {
+	tb.Helper()
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			bytes += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return bytes
+}
