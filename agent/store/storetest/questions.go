@@ -188,13 +188,16 @@ func limits(ctx context.Context, s *subject) error {
 	_, ranged := q.Range(ctx, "alike", from, to, s.tier.Resolution)
 	_, selected := q.Select(ctx, store.SeriesQuery{Matchers: []*labels.Matcher{equal(model.MetricNameLabel, "alike")}, Start: from, End: to, Step: s.tier.Resolution, Avg: true})
 	for _, err := range []error{ranged, selected} {
+		if err == nil {
+			return fmt.Errorf("a question for too much is answered without an error, want one of %s", store.Execution)
+		}
 		if known := (*store.QueryError)(nil); !errors.As(err, &known) || known.Type != store.Execution {
-			return fmt.Errorf("a question for too much is answered with %v, want an error of %s", err, store.Execution)
+			return fmt.Errorf("a question for too much wants an error of %s: %w", store.Execution, err)
 		}
 	}
 	found, _, err := q.Series(ctx, [][]*labels.Matcher{{equal(model.MetricNameLabel, "alike")}}, from, to, 7)
-	if err != nil || len(found) != 7 {
-		return fmt.Errorf("of at most 7 series there are %d (%v)", len(found), err)
+	if err == nil && len(found) != 7 {
+		err = fmt.Errorf("of at most 7 series there are %d", len(found))
 	}
-	return nil
+	return err
 }

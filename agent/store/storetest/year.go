@@ -2,10 +2,12 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,6 +102,9 @@ func Blocks(tb testing.TB, dir string, tier string) (blocks []Block) {
 	}
 	for _, path := range found { // Their names begin with the time at which they were made.
 		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) || strings.Contains(filepath.Base(filepath.Dir(path)), ".") {
+			continue // It is being made or deleted.
+		}
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -115,21 +120,28 @@ func Blocks(tb testing.TB, dir string, tier string) (blocks []Block) {
 	return blocks
 }
 
-// Size adds the files below a folder.
+// Size adds the files below a folder; what vanishes meanwhile counts nothing.
 func Size(tb testing.TB, dir string) (bytes int64) {
 	tb.Helper()
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return err
+			return ignoreGone(err)
 		}
 		info, err := d.Info()
 		if err == nil {
 			bytes += info.Size()
 		}
-		return err
+		return ignoreGone(err)
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return bytes
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
