@@ -24,6 +24,7 @@ var allowed = map[string]map[string]string{
 		"agent/store":   "one of its destinations; what a reading is to the store stands there",
 		"agent/records": "the process tables and events that it hands over are defined there",
 	},
+	"agent/auth":    {},
 	"agent/store":   {},
 	"agent/records": {},
 	"api/promql": {
