@@ -94,6 +94,9 @@ func TestForgedAccess(t *testing.T) {
 		{"payload tampered with", tampered(1), ErrDenied},
 		{"signature tampered with", tampered(2), ErrDenied},
 		{"another payload", payload(`{"sub":"` + h.admin.Identity.ID + `"}`), ErrDenied},
+		{"a line break in it", good[:len(good)-5] + "\n" + good[len(good)-5:], ErrDenied},
+		{"a line break behind it", good + "\r\n", ErrDenied},
+		{"another last character of the same bytes", good[:len(good)-1] + string(good[len(good)-1]+1), ErrDenied},
 		{"signature cut off", parts[0] + "." + parts[1] + ".", ErrDenied},
 		{"expired and wrongly signed", forge(hs, []byte("x"), own.ID, jwt.MapClaims{"exp": now.Unix() - 1}), ErrDenied},
 	} {

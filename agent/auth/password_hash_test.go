@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// known is made by another program: echo -n "password" | argon2 somesalt -id -t 2 -k 65536 -p 1 -l 24 -e,
-// one of the test vectors of the reference implementation.
+// known is one of the test vectors of the reference implementation of argon2.
 const known = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 
 func TestPasswordHashOfAnotherProgram(t *testing.T) {
