@@ -29,6 +29,8 @@ var allowed = map[string]map[string]string{
 	"agent/store/storetest": {
 		"agent/store": "the interface that it holds storages against, and the store that it makes history with, stand there",
 	},
+	"agent/auth":    {},
+	"agent/store":   {},
 	"agent/records": {},
 	"agent/queue":   {},
 	"api/promql": {

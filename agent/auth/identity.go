@@ -1,0 +1,64 @@
+package auth
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Kind is what sort of caller it is.
+type Kind string
+
+// The kinds.
+const (
+	KindUser  Kind = "user"
+	KindToken Kind = "token"
+)
+
+// Identity is who asks. Session is empty for an API token.
+type Identity struct {
+	Kind     Kind
+	ID, Name string
+	Role     Role
+	Session  string
+}
+
+// Grant is what a log-in gives. Access and Refresh are secrets, so a grant is
+// printed and logged without them.
+type Grant struct {
+	Identity     Identity
+	Access       string
+	AccessUntil  time.Time
+	Refresh      string
+	RefreshUntil time.Time
+}
+
+// hidden is what a secret looks like.
+const hidden = "<secret>"
+
+var (
+	_ fmt.Formatter  = Grant{}
+	_ slog.LogValuer = Grant{}
+)
+
+// Format writes <secret> for every verb.
+func (Grant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+
+// LogValue returns <secret>.
+func (Grant) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// User is a person with a password.
+type User struct {
+	ID, Name                            string
+	Role                                Role
+	Created, PasswordChanged, LastLogin time.Time
+}
+
+// Token is an API token without its secret. Expires is zero when it never does,
+// LastUsed is known to the hour.
+type Token struct {
+	ID, Name                   string
+	Role                       Role
+	Created, Expires, LastUsed time.Time
+}
