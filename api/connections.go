@@ -12,10 +12,11 @@ import (
 
 // How many connections a server holds, in all and from one client. All of them
 // together are well below the 1,024 files that some systems let a process open
-// beyond its own, and cost some 30 MB at most.
+// beyond its own, and cost some 30 MB at most. Where one client is let have all
+// streams there are still some for it to ask how the agent fares.
 const (
 	maxConnections       = 1_024
-	maxClientConnections = 256
+	maxClientConnections = maxStreams + 64
 )
 
 // connections bounds how many connections a server holds. At a bound the new
