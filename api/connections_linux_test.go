@@ -42,7 +42,8 @@ func serveBounded(t *testing.T, p proxies) (*connections, string) {
 	return c, listener.Addr().String()
 }
 
-// visitor is one connection from an address of its own.
+// visitor is one connection from an address of its own: on Linux the whole of
+// 127.0.0.0/8 is this machine.
 type visitor struct {
 	net.Conn
 	t    *testing.T
