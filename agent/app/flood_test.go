@@ -129,7 +129,7 @@ func (c crowd) client(t *testing.T, i int) *http.Client {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.address(i))}}
 	transport := &http.Transport{DialContext: dialer.DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Timeout: 10 * time.Second, Transport: decorated{transport, func(r *http.Request) { c.decorate(i, r) }}}
+	return &http.Client{Timeout: patience / 2, Transport: decorated{transport, func(r *http.Request) { c.decorate(i, r) }}}
 }
 
 // decorated is a transport that adds something to each request.
@@ -147,11 +147,7 @@ func (d decorated) RoundTrip(r *http.Request) (*http.Response, error) {
 // visitEachSecond is what an honest client does until the context ends.
 func visitEachSecond(ctx context.Context, t *testing.T, i int, client *http.Client, address string, questions []*question) {
 	const every = 5 // Seconds from one question about the past to the next.
-	start := time.NewTimer(time.Duration(i) * time.Second / loadClients)
-	defer start.Stop()
-	select {
-	case <-start.C:
-	case <-ctx.Done():
+	if !wait(ctx, time.Duration(i)*time.Second/loadClients) {
 		return
 	}
 	second := time.NewTicker(time.Second)
@@ -222,16 +218,38 @@ type enemy struct {
 // attack floods the agent until the context ends.
 func (e *enemy) attack(ctx context.Context) {
 	var all sync.WaitGroup
-	for range attackerSenders {
-		all.Go(func() { e.again(ctx, 10*time.Millisecond, e.send) })
-	}
-	for range attackerSlow {
-		all.Go(func() { e.again(ctx, time.Second, e.dribble) })
-	}
-	for range attackerStreams {
-		all.Go(func() { e.again(ctx, time.Second, e.follow) })
+	for _, kind := range []struct {
+		connections int
+		every       time.Duration // From one connection to the next of the same kind and number.
+		worst       func(context.Context, net.Conn) error
+	}{
+		{attackerSenders, 10 * time.Millisecond, e.send},
+		{attackerSlow, time.Second, e.dribble},
+		{attackerStreams, time.Second, e.follow},
+	} {
+		for i := range kind.connections {
+			// Not all at the same moment, so that the senders keep theirs in between.
+			later := kind.every * time.Duration(i) / time.Duration(kind.connections)
+			all.Go(func() {
+				if wait(ctx, later) {
+					e.again(ctx, kind.every, kind.worst)
+				}
+			})
+		}
 	}
 	all.Wait()
+}
+
+// wait waits, and returns false where the context ends before.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // again connects for as long as the attack lasts and does its worst on each
