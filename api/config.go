@@ -9,7 +9,8 @@ import (
 // Config is the API's configuration. Its keys stand at the top level of
 // sysotel.yaml.
 type Config struct {
-	HTTP HTTPConfig `yaml:"http" help:"The REST API and the dashboard."`
+	HTTP      HTTPConfig      `yaml:"http" help:"The REST API and the dashboard."`
+	RateLimit RateLimitConfig `yaml:"rate_limit" help:"How much one client may ask for: whoever has logged in, else an IPv4 address or the /64 of an IPv6 address. What is more is answered 429. The Unix socket is not limited."`
 }
 
 // HTTPConfig is where the API is found and who may call it.
@@ -17,11 +18,39 @@ type HTTPConfig struct {
 	Listen      string   `yaml:"listen" help:"Address of the API and the dashboard."`
 	ExternalURL string   `yaml:"external_url" help:"Address under which people reach the dashboard, where it is not the one above; links and the check of the Host header use it."`
 	CORS        []string `yaml:"cors" help:"Origins of other web pages that may call the API, such as https://home.example."`
+	// BehindProxy says that the outside world is the business of a proxy.
+	BehindProxy    bool     `yaml:"behind_proxy" help:"A reverse proxy in front of the API sees to TLS. Its addresses are trusted_proxies; where these are empty it runs on this machine."`
+	TrustedProxies []string `yaml:"trusted_proxies" help:"Addresses and networks of reverse proxies, such as 10.0.0.5 or 10.0.0.0/24, whose X-Forwarded-For and X-Forwarded-Proto are believed; from anybody else these headers mean nothing. The proxy must append to them or replace them."`
+}
+
+// RateLimitConfig is how much one client may ask for.
+type RateLimitConfig struct {
+	Enabled  bool `yaml:"enabled" help:"Whether requests, queries, streams and wrong credentials are limited. Log-ins are limited in any case."`
+	Requests Pace `yaml:"requests" help:"Cheap requests, such as the newest reading."`
+	Queries  Pace `yaml:"queries" help:"Requests whose answer is worked out: series, PromQL, processes, the page for Prometheus."`
+	Streams  int  `yaml:"streams" help:"Live streams that a client has open at once."`
+	Logins   int  `yaml:"logins" help:"Log-ins that an address, and a user name, may try and fail before each further one has to wait, for 1s at first, then doubled up to 15m."`
+}
+
+// Pace is how often something may come.
+type Pace struct {
+	PerSecond int `yaml:"per_second" help:"How many in a second, on the average."`
+	Burst     int `yaml:"burst" help:"How many at once after a pause."`
 }
 
 // Defaults is the configuration of which nothing was said.
 func Defaults() Config {
-	return Config{HTTP: HTTPConfig{Listen: "127.0.0.1:8080"}}
+	return Config{
+		HTTP: HTTPConfig{Listen: "127.0.0.1:8080"},
+		// A dashboard of 20 charts, and a scraper beside it, never meet these.
+		RateLimit: RateLimitConfig{
+			Enabled:  true,
+			Requests: Pace{PerSecond: 100, Burst: 200},
+			Queries:  Pace{PerSecond: 20, Burst: 100},
+			Streams:  10,
+			Logins:   5,
+		},
+	}
 }
 
 // Validate calls wrong for every mistake with the path of the option, its value
@@ -43,6 +72,33 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 				origin = "<secret>"
 			}
 			wrong(fmt.Sprintf("http.cors[%d]", i), origin, "must be an origin: http:// or https://, a host and no path, such as https://home.example")
+		}
+	}
+	for i, text := range c.HTTP.TrustedProxies {
+		if _, err := parseNetwork(text); err != nil {
+			wrong(fmt.Sprintf("http.trusted_proxies[%d]", i), text, err.Error())
+		}
+	}
+	c.RateLimit.validate(wrong)
+}
+
+// highestPace bounds a pace: more is no limit, for which there is enabled: false.
+const highestPace = 1_000_000
+
+func (c RateLimitConfig) validate(wrong func(path string, value any, rule string)) {
+	for _, number := range []struct {
+		key         string
+		value, most int
+	}{
+		{"requests.per_second", c.Requests.PerSecond, highestPace},
+		{"requests.burst", c.Requests.Burst, highestPace},
+		{"queries.per_second", c.Queries.PerSecond, highestPace},
+		{"queries.burst", c.Queries.Burst, highestPace},
+		{"streams", c.Streams, maxStreams},
+		{"logins", c.Logins, 100},
+	} {
+		if number.value < 1 || number.value > number.most {
+			wrong("rate_limit."+number.key, number.value, fmt.Sprintf("must be from 1 to %d", number.most))
 		}
 	}
 }

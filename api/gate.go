@@ -22,11 +22,13 @@ type gate struct {
 	external string
 	// cors are the origins of other pages that may call.
 	cors []string
+	// proxies tell whether a request came by TLS.
+	proxies proxies
 }
 
 // newGate makes the gate that the configuration describes.
 func newGate(c HTTPConfig) *gate {
-	g := &gate{}
+	g := &gate{proxies: newProxies(c)}
 	if host, _, err := net.SplitHostPort(c.Listen); err == nil && host != "" {
 		g.hosts = append(g.hosts, strings.ToLower(host))
 	}
@@ -97,7 +99,7 @@ func (g *gate) listHosts() string {
 func (g *gate) admit(w http.ResponseWriter, r *http.Request, origins []string) bool {
 	origin := strings.ToLower(origins[0])
 	scheme := "http://"
-	if r.TLS != nil {
+	if g.proxies.secure(r) {
 		scheme = "https://"
 	}
 	own := len(origins) == 1 && (origin == scheme+strings.ToLower(r.Host) || g.external != "" && origin == g.external)

@@ -64,6 +64,7 @@ const accessKey = "access"
 var meanings = map[int]string{
 	http.StatusForbidden:           "The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough.",
 	http.StatusNotFound:            "Nothing is kept of that time.",
+	http.StatusTooManyRequests:     "The client asks too often; Retry-After says in how many seconds to ask again.",
 	http.StatusUnprocessableEntity: "A parameter is wrong; errors says which one, and what is allowed.",
 	http.StatusInternalServerError: "The agent failed; its log says why.",
 	http.StatusServiceUnavailable:  "There is no answer for now; Retry-After says when to ask again.",
@@ -82,7 +83,7 @@ func (s *Server) describe(op Operation) huma.Operation {
 	described := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary, Description: op.Description,
 		Security:   security(op.Role),
-		Errors:     append([]int{http.StatusForbidden}, op.Errors...),
+		Errors:     append([]int{http.StatusForbidden, http.StatusTooManyRequests}, op.Errors...),
 		Metadata:   map[string]any{accessKey: op.Access},
 		Extensions: map[string]any{"x-sysotel-role": op.Role.String(), "x-sysotel-cost": op.Cost.String()},
 		Responses: map[string]*huma.Response{
@@ -117,6 +118,8 @@ type routes struct {
 	registry huma.Registry
 	// hint tells who is lost where to look.
 	hint string
+	// rates limits what each client asks for; nil does not.
+	rates *rates
 }
 
 var _ huma.Adapter = (*routes)(nil)
@@ -147,7 +150,7 @@ func (t *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.mux.Serve
 // page adds a handler with what it asks of its callers.
 func (t *routes) page(method, path string, access Access, handler http.HandlerFunc) {
 	t.list = append(t.list, Route{method, path, access})
-	t.mux.HandleFunc(method+" "+path, access.guard(handler))
+	t.mux.HandleFunc(method+" "+path, t.rates.through(access.Cost, access.guard(handler)))
 }
 
 // guard lets through who has the role, within the limits.
@@ -166,6 +169,9 @@ func (a Access) guard(next http.HandlerFunc) http.HandlerFunc {
 					fmt.Sprintf("At most %d of these requests are answered at once, and as many are; close one or come back later.", a.Concurrent))
 				return
 			}
+		}
+		if a.Cost == Stream {
+			defer markStream(r.Context())()
 		}
 		next(w, r)
 	}

@@ -21,18 +21,21 @@ type Scrape struct {
 // NewScrape makes the server of the page; it listens and answers only when told
 // to. On a loopback address it answers only requests that name loopback, so
 // that no web page can read it by DNS rebinding; on another address, which
-// takes prometheus.insecure, everybody may read it anyway.
-func NewScrape(address string, page http.Handler, log *slog.Logger) *Scrape {
-	pages := &routes{mux: http.NewServeMux(), hint: "/metrics is the only page here."}
+// takes prometheus.insecure, everybody may read it anyway. Each client is limited
+// as on the API.
+func NewScrape(address string, page http.Handler, limit RateLimitConfig, log *slog.Logger) *Scrape {
+	pages := &routes{mux: http.NewServeMux(), hint: "/metrics is the only page here.", rates: newRates(limit, nil)}
 	// Who reaches the address may read the page: the address itself is the check.
 	pages.page(http.MethodGet, "/metrics", Access{Role: Public, Cost: Query}, page.ServeHTTP)
 	pages.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap}, redirectTo("/metrics"))
-	pages.mux.HandleFunc("/", pages.lost)
+	pages.mux.HandleFunc("/", pages.rates.through(Cheap, pages.lost))
 	var handler http.Handler = pages
 	if isLoopback(address) {
 		handler = newGate(HTTPConfig{Listen: address}).through(handler)
 	}
-	return &Scrape{address: address, http: newHTTP(shield(log, handler), log)}
+	s := &Scrape{address: address, http: newHTTP(shield(log, handler), log)}
+	newConnections(nil).guard(s.http)
+	return s
 }
 
 // isLoopback tells whether only programs of this machine reach an address.

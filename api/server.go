@@ -47,6 +47,9 @@ type Machine interface {
 type Options struct {
 	// Config is the HTTP configuration, already validated.
 	Config HTTPConfig
+	// RateLimit is how much each client may ask for; nothing is limited where it
+	// is not enabled.
+	RateLimit RateLimitConfig
 	// Machine is where readings come from.
 	Machine Machine
 	// Health lists the agent's parts and how they fare, the most important first.
@@ -94,6 +97,8 @@ type Server struct {
 	api     huma.API
 	routes  *routes
 	current *newest
+	// proxies tell whose a request is and whether it came by TLS.
+	proxies proxies
 
 	tcp, unix *http.Server
 	closing   chan struct{} // Closed when the server begins to stop; ends the streams.
@@ -114,11 +119,11 @@ func New(o Options) (*Server, error) {
 	case o.Logger == nil:
 		return nil, errors.New("make the API server: no logger is given")
 	}
-	s := &Server{options: o, log: o.Logger, closing: make(chan struct{})}
+	s := &Server{options: o, log: o.Logger, closing: make(chan struct{}), proxies: newProxies(o.Config)}
 	s.current = &newest{machine: o.Machine, encode: s.encodeCurrent}
 
 	document := newDocument()
-	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "/docs lists what there is."}
+	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "/docs lists what there is.", rates: newRates(o.RateLimit, s.proxies)}
 	s.api = huma.NewAPI(huma.Config{
 		OpenAPI: document,
 		// "json" is what Huma looks for after the + of problem+json.
@@ -134,9 +139,10 @@ func New(o Options) (*Server, error) {
 	s.registerBackup()
 	s.addPages()
 	s.addPrometheus()
-	s.routes.mux.HandleFunc("/", s.routes.lost)
+	s.routes.mux.HandleFunc("/", s.routes.rates.through(Cheap, s.routes.lost))
 
 	s.tcp = newHTTP(shield(s.log, newGate(o.Config).through(s.routes)), s.log)
+	newConnections(s.proxies).guard(s.tcp)
 	s.unix = newHTTP(shield(s.log, s.routes), s.log) // No web page reaches a Unix socket: no Host or Origin to check.
 	return s, nil
 }

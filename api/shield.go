@@ -11,8 +11,12 @@ import (
 // maxBody is the largest request body; operations that take one are small forms.
 const maxBody = 1 << 20
 
-// bodyTime is how long a caller may take to send a body.
-const bodyTime = 10 * time.Second
+// bodyTime is how long a caller may take to send a body, lateTime what is left of
+// it once the answer is there: nobody wants the body then.
+const (
+	bodyTime = 10 * time.Second
+	lateTime = time.Second
+)
 
 // The headers of every answer, made once: setting them costs no memory.
 var (
@@ -39,6 +43,7 @@ func shield(log *slog.Logger, next http.Handler) http.Handler {
 		if r.ContentLength != 0 {
 			r.Body = http.MaxBytesReader(answer, r.Body, maxBody)
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+			defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lateTime)) }()
 		}
 		defer func() {
 			p := recover()

@@ -141,7 +141,7 @@ func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
 // listen binds the API and the scrape page.
 func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	options := api.Options{
-		Config: o.Config.API.HTTP, Machine: a.pipeline, Health: a.health,
+		Config: o.Config.API.HTTP, RateLimit: o.Config.API.RateLimit, Machine: a.pipeline, Health: a.health,
 		Hostname: name, Version: o.Version, Interval: o.Config.Pipeline.Sampling.Interval,
 		Socket:      filepath.Join(o.Config.DataDir, SocketName),
 		MetricsPage: a.pipeline.Page, Logger: a.log,
@@ -160,7 +160,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	if o.Config.Pipeline.Prometheus.Listen == "" {
 		return nil
 	}
-	a.scrape = api.NewScrape(o.Config.Pipeline.Prometheus.Listen, a.pipeline.Page, a.log)
+	a.scrape = api.NewScrape(o.Config.Pipeline.Prometheus.Listen, a.pipeline.Page, o.Config.API.RateLimit, a.log)
 	err = a.scrape.Listen()
 	switch {
 	case err == nil:

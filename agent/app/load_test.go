@@ -47,10 +47,10 @@ func loadLength() (clients, streams time.Duration) {
 // get what they ask for, and the agent misses no second meanwhile.
 func TestSoakLoad(t *testing.T) {
 	asking, streaming := loadLength()
-	c := configure(t, "--host.name=loaded")
+	c := configure(t, "--host.name=loaded", "--rate-limit.enabled=false")
 	past(t, c)
 	journal := filepath.Join(c.DataDir, "load.log")
-	spawn(t, "agent", "loadagent", nil, append(sameFlags(c), "--host.name=loaded", "--log.file="+journal, "--log.format=json")...)
+	spawn(t, "agent", "loadagent", nil, append(sameFlags(c), "--host.name=loaded", "--rate-limit.enabled=false", "--log.file="+journal, "--log.format=json")...)
 	first := awaitTick(t, unixClient(c), 2)
 	address := fmt.Sprint(readJournal(t, journal).find(t, map[string]any{"msg": "sysotel"})[0]["api"])
 

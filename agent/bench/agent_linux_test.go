@@ -132,6 +132,7 @@ func startAgentOn(t *testing.T, binary, directory string, arguments ...string) *
 	t.Helper()
 	arguments = append([]string{
 		"run", "--data-dir", directory, "--host.name", hostName, "--http.listen", "127.0.0.1:0", "--prometheus.listen", "127.0.0.1:0",
+		"--rate-limit.enabled=false", // What is measured is what the agent can do.
 	}, arguments...)
 	a := &agent{command: exec.Command(binary, arguments...), log: &logged{}, died: make(chan struct{})}
 	// A configuration of this machine or this shell must not slip in; what the

@@ -1,0 +1,375 @@
+//go:build linux
+
+package app
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// What the attacker does, all from one address.
+const (
+	attacker         = "127.0.2.1"
+	attackerRequests = 10_000 // A second.
+	attackerSenders  = 50     // Connections that they come by.
+	attackerSlow     = 500    // Connections that send a header byte by byte.
+	attackerStreams  = 1_000
+)
+
+// floodGrowth is how much memory the agent may take more than before.
+const floodGrowth = 100_000_000
+
+// floodLength is how long the attack lasts.
+func floodLength() time.Duration {
+	if os.Getenv("SYSOTEL_TEST_SOAK") != "" {
+		return time.Minute
+	}
+	return 20 * time.Second
+}
+
+// crowd are the honest clients of an attacked agent.
+type crowd struct {
+	// address is where a client asks from.
+	address func(i int) string
+	// decorate is done to each request of a client, such as to give it a token.
+	decorate func(i int, r *http.Request)
+}
+
+// TestSoakFlood lets a hundred clients ask once a second while somebody else
+// floods the agent. They are served, the agent stays small and misses no
+// second, and the other one is told to come back later.
+func TestSoakFlood(t *testing.T) {
+	flood(t, crowd{
+		address:  func(i int) string { return fmt.Sprintf("127.0.1.%d", i+1) },
+		decorate: func(int, *http.Request) {},
+	})
+}
+
+func flood(t *testing.T, honest crowd) {
+	t.Helper()
+	length := floodLength()
+	c := configure(t, "--host.name=loaded")
+	past(t, c)
+	path := filepath.Join(c.DataDir, "flood.log")
+	a := spawn(t, "agent", "floodagent", nil, append(sameFlags(c), "--host.name=loaded", "--log.file="+path, "--log.format=json")...)
+	socket := unixClient(c)
+	awaitTick(t, socket, 2)
+	address := fmt.Sprint(readJournal(t, path).find(t, map[string]any{"msg": "sysotel"})[0]["api"])
+	poll(t, func() error { // The store may still be opening.
+		_, err := ask(t.Context(), socket, floodQuestions()[1].path)
+		return err
+	})
+
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	questions := floodQuestions()
+	for i := range loadClients {
+		client := honest.client(t, i)
+		all.Go(func() { visitEachSecond(ctx, t, i, client, address, questions) })
+	}
+	from := awaitTick(t, socket, 8)
+	before := a.resident(t)
+
+	enemy := &enemy{address: strings.TrimPrefix(address, "http://")}
+	all.Go(func() { enemy.attack(ctx) })
+	var peak uint64
+	to := from
+	for to.Timestamp.Sub(from.Timestamp) < length {
+		to = awaitTick(t, socket, to.Tick+1)
+		peak = max(peak, a.resident(t))
+	}
+	stop()
+	all.Wait()
+
+	t.Logf("resident %d MB, at most %d MB under attack", before/1e6, peak/1e6)
+	if peak > before+floodGrowth {
+		t.Errorf("the agent grew from %d to %d MB", before/1e6, peak/1e6)
+	}
+	for _, q := range questions {
+		q.tell(t, to.Timestamp.Sub(from.Timestamp).Seconds())
+	}
+	enemy.judge(t, length)
+	log := readJournal(t, path)
+	judgeSampling(t, log, from.Timestamp, to.Timestamp, int(to.Tick-from.Tick), length)
+	if t.Failed() {
+		t.Logf("the agent's log:\n%s", log)
+	}
+}
+
+// floodQuestions are what an honest client asks: the first each second, the
+// others in turn every few.
+func floodQuestions() []*question {
+	now := time.Now().Unix()
+	return []*question{
+		{name: "current", path: "/api/v1/metrics/current", least: 10},
+		{name: "an hour of CPU", path: "/api/v1/metrics/cpu?start=-1h&metric=cpu_usage_total", least: 400},
+		{name: "query_range", path: fmt.Sprintf("/prometheus/api/v1/query_range?query=%s&start=%d&end=%d&step=60",
+			url.QueryEscape(`sum by (state) (rate(system_cpu_time_seconds_total[1m]))`), now-int64(loadHistory/time.Second), now), least: 400},
+	}
+}
+
+// client is an honest client.
+func (c crowd) client(t *testing.T, i int) *http.Client {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.address(i))}}
+	transport := &http.Transport{DialContext: dialer.DialContext}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Timeout: patience / 2, Transport: decorated{transport, func(r *http.Request) { c.decorate(i, r) }}}
+}
+
+// decorated is a transport that adds something to each request.
+type decorated struct {
+	http.RoundTripper
+	decorate func(*http.Request)
+}
+
+func (d decorated) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	d.decorate(r)
+	return d.RoundTripper.RoundTrip(r)
+}
+
+// visitEachSecond is what an honest client does until the context ends.
+func visitEachSecond(ctx context.Context, t *testing.T, i int, client *http.Client, address string, questions []*question) {
+	const every = 5 // Seconds from one question about the past to the next.
+	if !wait(ctx, time.Duration(i)*time.Second/loadClients) {
+		return
+	}
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for n := i; ; n++ {
+		asked := questions[:1]
+		if n%every == 0 {
+			past := questions[1:]
+			asked = append(asked[:1:1], past[n/every%len(past)])
+		}
+		for _, q := range asked {
+			if err := q.ask(ctx, client, address); err != nil && ctx.Err() == nil {
+				t.Errorf("honest client %d: %v", i, err)
+			}
+		}
+		select {
+		case <-second.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// resident is what the kernel says that a child has in memory.
+func (c *child) resident(t *testing.T) uint64 {
+	t.Helper()
+	n, err := residentBytes(fmt.Sprintf("/proc/%d/smaps_rollup", c.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// judgeSampling fails the test where more than a second in a minute is missing,
+// or one of which no gap tells.
+func judgeSampling(t *testing.T, log *journal, from, to time.Time, ticks int, length time.Duration) {
+	t.Helper()
+	told := map[time.Time]bool{}
+	within := func(at time.Time) bool { return at.After(from) && !at.After(to) }
+	for at := range log.missed(t) {
+		if within(at) {
+			told[at.UTC()] = true
+		}
+	}
+	if missing := int(to.Sub(from)/time.Second) - ticks; missing != len(told) {
+		t.Errorf("%d seconds are missing, and the gaps tell of %d", missing, len(told))
+	}
+	for _, failed := range log.find(t, map[string]any{"event": "gap", "msg": "family failed"}) {
+		if at := parseTime(t, failed["at"]); within(at) {
+			told[at.UTC()] = true
+		}
+	}
+	if allowed := max(1, int(length/time.Minute)); len(told) > allowed {
+		t.Errorf("in %s under attack %d seconds were missed, at most %d may be: %v", length, len(told), allowed, told)
+	}
+	t.Logf("%d seconds were missed", len(told))
+}
+
+// enemy floods an agent.
+type enemy struct {
+	address string
+
+	requests, served, refused, unhelpful atomic.Int64 // Requests by how they were answered.
+	streams, streamsRefused              atomic.Int64
+	slow, cut                            atomic.Int64 // Slow connections that were opened, and closed by the agent.
+}
+
+// attack floods the agent until the context ends.
+func (e *enemy) attack(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, kind := range []struct {
+		connections int
+		every       time.Duration // From one connection to the next of the same kind and number.
+		worst       func(context.Context, net.Conn) error
+	}{
+		{attackerSenders, 10 * time.Millisecond, e.send},
+		{attackerSlow, time.Second, e.dribble},
+		{attackerStreams, time.Second, e.follow},
+	} {
+		for i := range kind.connections {
+			// Not all at the same moment, so that the senders keep theirs in between.
+			later := kind.every * time.Duration(i) / time.Duration(kind.connections)
+			all.Go(func() {
+				if wait(ctx, later) {
+					e.again(ctx, kind.every, kind.worst)
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+// wait waits, and returns false where the context ends before.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// again connects for as long as the attack lasts and does its worst on each
+// connection until that is closed.
+func (e *enemy) again(ctx context.Context, every time.Duration, worst func(context.Context, net.Conn) error) {
+	pause := time.NewTicker(every)
+	defer pause.Stop()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(attacker)}}
+	for ctx.Err() == nil {
+		if conn, err := dialer.DialContext(ctx, "tcp", e.address); err == nil {
+			end := context.AfterFunc(ctx, func() { _ = conn.Close() })
+			_ = worst(ctx, conn)
+			end()
+			_ = conn.Close()
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// send sends cheap requests and queries as fast as its share allows.
+func (e *enemy) send(ctx context.Context, conn net.Conn) error {
+	const atOnce = 4
+	questions := floodQuestions()
+	var batch strings.Builder
+	for i := range atOnce {
+		fmt.Fprintf(&batch, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", questions[i%len(questions)].path)
+	}
+	pace := time.NewTicker(time.Second * atOnce * attackerSenders / attackerRequests)
+	defer pace.Stop()
+	for answers := bufio.NewReader(conn); ; {
+		if _, err := io.WriteString(conn, batch.String()); err != nil {
+			return err
+		}
+		e.requests.Add(atOnce)
+		for range atOnce {
+			response, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				return err
+			}
+			if _, err := io.Copy(io.Discard, response.Body); err != nil {
+				return err
+			}
+			e.count(response)
+		}
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// count sorts an answer.
+func (e *enemy) count(response *http.Response) {
+	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
+	switch {
+	case response.StatusCode == http.StatusOK:
+		e.served.Add(1)
+	case response.StatusCode == http.StatusTooManyRequests && err == nil && seconds >= 1:
+		e.refused.Add(1)
+	default:
+		e.unhelpful.Add(1)
+	}
+}
+
+// dribble sends a header that does not end.
+func (e *enemy) dribble(ctx context.Context, conn net.Conn) error {
+	e.slow.Add(1)
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for text := "GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "; ; text = "x" {
+		if _, err := io.WriteString(conn, text); err != nil {
+			if ctx.Err() == nil {
+				e.cut.Add(1)
+			}
+			return err
+		}
+		select {
+		case <-second.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// follow opens a live stream and never reads more than its head.
+func (e *enemy) follow(ctx context.Context, conn net.Conn) error {
+	if _, err := io.WriteString(conn, "GET /api/v1/metrics/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		e.streamsRefused.Add(1)
+		return errors.New(response.Status)
+	}
+	e.streams.Add(1)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// judge fails the test where the attack was none, or met no limit.
+func (e *enemy) judge(t *testing.T, length time.Duration) {
+	t.Helper()
+	seconds := length.Seconds()
+	t.Logf("the attacker sent %.0f requests a second: %d served, %d refused; %d streams were opened, %d refused; of %d slow connections %d were cut",
+		float64(e.requests.Load())/seconds, e.served.Load(), e.refused.Load(), e.streams.Load(), e.streamsRefused.Load(), e.slow.Load(), e.cut.Load())
+	if e.unhelpful.Load() > 0 {
+		t.Errorf("%d answers were neither 200 nor 429 with Retry-After", e.unhelpful.Load())
+	}
+	// What is let through a second, for both kinds, and what is at once.
+	if most := int64(120*(seconds+5) + 300); e.served.Load() > most || e.refused.Load() == 0 {
+		t.Errorf("%d requests of the attacker were served, at most %d may be; %d were refused", e.served.Load(), most, e.refused.Load())
+	}
+	if e.streamsRefused.Load() == 0 || e.cut.Load() == 0 {
+		t.Errorf("%d streams were refused and %d slow connections cut; both must be some", e.streamsRefused.Load(), e.cut.Load())
+	}
+}

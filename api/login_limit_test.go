@@ -1,0 +1,138 @@
+package api
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	home   = netip.MustParseAddr("192.0.2.1")
+	abroad = netip.MustParseAddr("198.51.100.7")
+)
+
+// guess tries as often as it is let in for so long, and returns how often that was.
+func guess(l *loginLimiter, addr netip.Addr, name string, long time.Duration) (n int) {
+	for end := time.Now().Add(long); time.Now().Before(end); {
+		wait, ok := l.allow(addr, name)
+		if ok {
+			n++
+			continue
+		}
+		time.Sleep(wait)
+	}
+	return n
+}
+
+func TestGuessingIsSlowedDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoginLimiter(5)
+		var waits []time.Duration
+		for range 20 {
+			wait, ok := l.allow(abroad, "alice")
+			if !ok {
+				waits = append(waits, wait)
+				time.Sleep(wait)
+				l.allow(abroad, "alice")
+			}
+		}
+		if got, want := fmt.Sprint(waits[:11]), "[1s 2s 4s 8s 16s 32s 1m4s 2m8s 4m16s 8m32s 15m0s]"; got != want {
+			t.Errorf("the waits are %s, want %s", got, want)
+		}
+		if got := guess(l, abroad, "alice", 24*time.Hour); got > 24*4+1 {
+			t.Errorf("%d guesses in a day, want one in 15 minutes", got)
+		}
+		time.Sleep(24 * time.Hour)
+		for i := range 5 {
+			if _, ok := l.allow(abroad, "alice"); !ok {
+				t.Errorf("a day later attempt %d has to wait", i)
+			}
+		}
+	})
+}
+
+// While somebody guesses a name from everywhere, its owner logs in from where he
+// was before, and everybody else logs in as ever.
+func TestAnAttackLocksNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoginLimiter(5)
+		l.allow(home, "Alice")
+		l.succeeded(home, "Alice")
+		guesses := 0
+		for i := range 10_000 {
+			if _, ok := l.allow(netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), "alice"); ok {
+				guesses++
+			}
+		}
+		if guesses != 5 {
+			t.Errorf("10,000 addresses had %d guesses at once", guesses)
+		}
+		if _, ok := l.allow(abroad, "alice"); ok {
+			t.Error("one more address was let in")
+		}
+		for range 10 {
+			if _, ok := l.allow(home, "alice"); !ok {
+				t.Fatal("the owner is locked out where he was before")
+			}
+			l.succeeded(home, "alice")
+		}
+		if _, ok := l.allow(abroad, "bob"); !ok {
+			t.Error("another user is locked out")
+		}
+		if got := guess(l, abroad, "alice", time.Hour); got > 12 {
+			t.Errorf("the owner's success gave others %d guesses in an hour", got)
+		}
+	})
+}
+
+// Somebody with an account of his own does not use it to guess at another's.
+func TestASuccessHelpsNoGuesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoginLimiter(5)
+		guesses := 0
+		for range 1000 {
+			if _, ok := l.allow(abroad, "mallory"); ok {
+				l.succeeded(abroad, "mallory")
+			}
+			if _, ok := l.allow(abroad, "alice"); ok {
+				guesses++
+			}
+		}
+		if guesses != 5 {
+			t.Errorf("%d guesses at once between successes", guesses)
+		}
+	})
+}
+
+func TestAttemptsAtTheSameTime(t *testing.T) {
+	l := newLoginLimiter(5)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	in := 0
+	for range 100 {
+		all.Go(func() {
+			if _, ok := l.allow(abroad, "alice"); ok {
+				mu.Lock()
+				in++
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if in != 5 {
+		t.Errorf("%d of 100 at the same time were let in", in)
+	}
+}
+
+func TestAnAttemptThatNobodyJudged(t *testing.T) {
+	l := newLoginLimiter(5)
+	for i := range 100 {
+		if _, ok := l.allow(abroad, "alice"); !ok {
+			t.Fatalf("attempt %d has to wait, and none was judged", i)
+		}
+		l.unjudged(abroad, "alice")
+	}
+}
