@@ -10,6 +10,7 @@ import (
 // sysotel.yaml.
 type Config struct {
 	HTTP HTTPConfig `yaml:"http" help:"The REST API and the dashboard."`
+	TLS  TLSConfig  `yaml:"tls" help:"HTTPS for the API and the dashboard. The scrape page has prometheus.web_config."`
 }
 
 // HTTPConfig is where the API is found and who may call it.
@@ -21,13 +22,17 @@ type HTTPConfig struct {
 
 // Defaults is the configuration of which nothing was said.
 func Defaults() Config {
-	return Config{HTTP: HTTPConfig{Listen: "127.0.0.1:8080"}}
+	return Config{
+		HTTP: HTTPConfig{Listen: "127.0.0.1:8080"},
+		TLS:  TLSConfig{ClientAuth: "none", MinVersion: "1.2"},
+	}
 }
 
 // Validate calls wrong for every mistake with the path of the option, its value
 // and the rule that it breaks. Whether an address may be listened on is judged
 // in agent/config, for all listeners alike.
 func (c Config) Validate(wrong func(path string, value any, rule string)) {
+	c.TLS.validate(wrong)
 	if c.HTTP.ExternalURL != "" && !isURL(c.HTTP.ExternalURL) {
 		value := c.HTTP.ExternalURL
 		if strings.Contains(value, "@") {

@@ -1,28 +1,26 @@
 package api
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+
+	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // Scrape serves the Prometheus page on a port of its own, where every scraper
 // looks for it, beside /metrics of the API.
 type Scrape struct {
-	address  string
-	http     *http.Server
-	listener net.Listener
+	port
+	webConfig string
 }
 
 // NewScrape makes the server of the page; it listens and answers only when told
 // to. On a loopback address it answers only requests that name loopback, so
-// that no web page can read it by DNS rebinding; on another address, which
-// takes prometheus.insecure, everybody may read it anyway.
-func NewScrape(address string, page http.Handler, log *slog.Logger) *Scrape {
+// that no web page can read it by DNS rebinding; on another address who may read
+// it is said by the web configuration file, "" for everybody (prometheus.insecure).
+func NewScrape(address, webConfig string, page http.Handler, log *slog.Logger) *Scrape {
 	pages := &routes{mux: http.NewServeMux(), hint: "/metrics is the only page here."}
 	// Who reaches the address may read the page: the address itself is the check.
 	pages.page(http.MethodGet, "/metrics", Access{Role: Public, Cost: Query}, page.ServeHTTP)
@@ -32,7 +30,35 @@ func NewScrape(address string, page http.Handler, log *slog.Logger) *Scrape {
 	if isLoopback(address) {
 		handler = newGate(HTTPConfig{Listen: address}).through(handler)
 	}
-	return &Scrape{address: address, http: newHTTP(shield(log, handler), log)}
+	s := &Scrape{
+		port:      port{name: "the Prometheus page", option: "prometheus.listen", address: address, http: newHTTP(shield(log, handler), log)},
+		webConfig: webConfig,
+	}
+	s.serve = s.http.Serve
+	if webConfig != "" {
+		// The ecosystem's own server reads the file again at every connection.
+		s.serve = func(l net.Listener) error {
+			return web.Serve(l, s.http, &web.FlagConfig{WebConfigFile: &webConfig}, log.With("listener", "prometheus page"))
+		}
+	}
+	return s
+}
+
+// Health are the page's own parts of /health: what was good when the agent
+// started can have been changed for the worse.
+func (s *Scrape) Health() []Part {
+	if s.webConfig == "" {
+		return nil
+	}
+	p := Part{Name: "prometheus page", Status: OK}
+	protects, err := CheckWebConfig(s.webConfig)
+	switch {
+	case err != nil:
+		p.Status, p.Reason = Degraded, "scrapes are refused: prometheus.web_config "+err.Error()
+	case !protects && !isLoopback(s.address):
+		p.Status, p.Reason = Degraded, "everybody can read the page: prometheus.web_config has neither basic_auth_users nor tls_server_config any more"
+	}
+	return []Part{p}
 }
 
 // isLoopback tells whether only programs of this machine reach an address.
@@ -46,49 +72,4 @@ func isLoopback(address string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
-}
-
-// Listen takes the address. After it, Run or Close must be called.
-func (s *Scrape) Listen() error {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.address)
-	if err != nil {
-		return listenError("prometheus.listen", s.address, err)
-	}
-	s.listener = listener
-	return nil
-}
-
-// Addr is the address that the page is on, nil before Listen.
-func (s *Scrape) Addr() net.Addr {
-	if s.listener == nil {
-		return nil
-	}
-	return s.listener.Addr()
-}
-
-// Run answers scrapes until the context ends.
-func (s *Scrape) Run(ctx context.Context) error {
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve the Prometheus page: %w", err)
-	case <-ctx.Done():
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer cancel()
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = s.http.Close()
-	}
-	return errors.Join(unlessClosed(err), unlessClosed(<-served))
-}
-
-// Close gives the address back where Run was never called.
-func (s *Scrape) Close() error {
-	err := s.http.Close()
-	if s.listener != nil {
-		err = errors.Join(err, s.listener.Close())
-	}
-	return unlessClosed(err)
 }

@@ -29,7 +29,7 @@ func TestScrape(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, nil)
 		r.Host = c.host
-		NewScrape(c.listen, page, quiet).http.Handler.ServeHTTP(w, r)
+		NewScrape(c.listen, "", page, quiet).http.Handler.ServeHTTP(w, r)
 		if w.Code != c.want {
 			t.Errorf("%s asked as %s for %s: %d, want %d", c.listen, c.host, c.path, w.Code, c.want)
 		}
@@ -43,7 +43,7 @@ func TestScrape(t *testing.T) {
 
 func TestScrapeRuns(t *testing.T) {
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
-	s := NewScrape("127.0.0.1:0", page, quiet)
+	s := NewScrape("127.0.0.1:0", "", page, quiet)
 	if s.Addr() != nil {
 		t.Error("an address before Listen")
 	}
@@ -60,7 +60,7 @@ func TestScrapeRuns(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	unused := NewScrape("127.0.0.1:0", page, quiet)
+	unused := NewScrape("127.0.0.1:0", "", page, quiet)
 	if err := unused.Listen(); err != nil {
 		t.Fatal(err)
 	}
