@@ -124,6 +124,7 @@ func (s *selfSigned) template() *x509.Certificate {
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 	}
 	t.SerialNumber, _ = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)) // crypto/rand does not fail.
+	dns := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLength(true))
 	for _, name := range slices.Concat(s.names, ownAddresses()) {
 		if ip := net.ParseIP(name); ip != nil {
 			known := slices.ContainsFunc(t.IPAddresses, ip.Equal)
@@ -133,7 +134,7 @@ func (s *selfSigned) template() *x509.Certificate {
 			continue
 		}
 		// What is no name in the DNS cannot stand in a certificate.
-		if ascii, err := idna.Lookup.ToASCII(name); err == nil && ascii != "" && !slices.Contains(t.DNSNames, ascii) {
+		if ascii, err := dns.ToASCII(name); err == nil && ascii != "" && !slices.Contains(t.DNSNames, ascii) {
 			t.DNSNames = append(t.DNSNames, ascii)
 		}
 	}

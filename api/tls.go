@@ -60,21 +60,20 @@ func (c TLSConfig) validate(wrong func(path string, value any, rule string)) {
 		if f.path == "" {
 			continue
 		}
-		if err := readable(f.path); err != nil {
+		err := readable(f.path)
+		if err == nil && f.option == "tls.client_ca_file" {
+			err = holdsCertificates(f.path)
+		}
+		if err != nil {
 			usable = false
-			wrong(f.option, f.path, "cannot be read: "+err.Error())
+			wrong(f.option, f.path, "cannot be used: "+err.Error())
 		}
 	}
 	if !usable || c.CertFile == "" || c.KeyFile == "" {
 		return
 	}
-	// Without the clients' part, so that the option at fault is the one named.
-	alone := c
-	alone.ClientAuth, alone.ClientCAFile = "none", ""
-	if _, err := alone.load(); err != nil {
+	if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
 		wrong("tls.cert_file", c.CertFile, "cannot be used with tls.key_file, "+c.KeyFile+": "+err.Error())
-	} else if _, err := c.load(); err != nil && c.ClientCAFile != "" && c.ClientAuth != "none" {
-		wrong("tls.client_ca_file", c.ClientCAFile, err.Error())
 	}
 }
 
@@ -104,11 +103,26 @@ func readable(path string) error {
 	return err
 }
 
+// holdsCertificates tells why a file is none of certificates. The library takes
+// one without any, and would then take no client.
+func holdsCertificates(path string) error {
+	text, err := os.ReadFile(path)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+		err = errors.New("it must hold certificates in PEM, and there is none in it")
+	}
+	return err
+}
+
 // load reads the files. The suites of ciphers and the curves are Go's own choice.
 func (c TLSConfig) load() (*tls.Config, error) {
 	for _, path := range c.files() {
 		if err := readable(path); err != nil {
-			return nil, fmt.Errorf("%s cannot be read: %w", path, err)
+			return nil, fmt.Errorf("%s cannot be used: %w", path, err)
+		}
+	}
+	if c.ClientCAFile != "" {
+		if err := holdsCertificates(c.ClientCAFile); err != nil {
+			return nil, fmt.Errorf("%s cannot be used: %w", c.ClientCAFile, err)
 		}
 	}
 	of := &web.TLSConfig{
@@ -126,9 +140,6 @@ func (c TLSConfig) load() (*tls.Config, error) {
 			err = inner
 		}
 		return nil, err
-	}
-	if made.ClientCAs != nil && made.ClientCAs.Equal(x509.NewCertPool()) {
-		return nil, errors.New("must be a file with certificates in PEM; there is none in it")
 	}
 	// GetCertificate reads the files at every handshake; here that is done when they change.
 	certificate, err := made.GetCertificate(nil)
