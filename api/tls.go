@@ -25,7 +25,7 @@ type TLSConfig struct {
 	CertFile     string `yaml:"cert_file" help:"File with the certificate of the API and the dashboard in PEM, those of the authorities in between after it; with it they speak HTTPS. It is read again when it changes."`
 	KeyFile      string `yaml:"key_file" help:"File with the key of that certificate in PEM."`
 	SelfSigned   bool   `yaml:"self_signed" help:"Whether the agent makes a certificate of its own at its first start, in the directory tls of data_dir, and renews it; clients trust the file cert.pem there."`
-	ClientAuth   string `yaml:"client_auth" enum:"none|request|require" help:"Whether clients show a certificate: request takes connections without one too, require none. One that was not issued by tls.client_ca_file is refused. A certificate gives its owner no role: it opens the connection and replaces no login."`
+	ClientAuth   string `yaml:"client_auth" enum:"none|request|require" help:"Whether clients are asked for a certificate: with request they may show one, with require they must. One that tls.client_ca_file did not issue is refused. A certificate gives its owner no role: it opens the connection and replaces no login."`
 	ClientCAFile string `yaml:"client_ca_file" help:"File with the certificates of the authorities that issue the certificates of clients, in PEM. It is read again when it changes."`
 	MinVersion   string `yaml:"min_version" enum:"1.2|1.3" help:"The oldest version of TLS that is spoken."`
 	Redirect     string `yaml:"redirect" help:"Address on which plain HTTP is answered with the way to HTTPS, such as 127.0.0.1:8081; empty for none."`

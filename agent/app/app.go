@@ -143,6 +143,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 			return taken(err, host, address, "tls.redirect")
 		}
 		a.closers = append(a.closers, a.redirect.Close)
+		a.log.Info("plain HTTP leads to HTTPS", "address", a.redirect.Addr().String())
 	}
 	if o.Config.Pipeline.Prometheus.Listen == "" {
 		return nil
