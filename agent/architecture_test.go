@@ -66,6 +66,7 @@ var onlyIn = []struct{ module, where, why string }{
 	{"go.opentelemetry.io/otel/exporters", "agent/pipeline", "destinations live there"},
 	{"github.com/danielgtaylor/huma", "api", "the REST framework is the API's own business"},
 	{"github.com/prometheus/client_golang/prometheus/promhttp", "agent/pipeline", "the scrape page is a destination; the store's library only has the client's types in its signatures"},
+	{"github.com/prometheus/exporter-toolkit", "api", "who may reach the HTTP door is decided there; agent/config asks it about files"},
 	{"google.golang.org/grpc", "agent/pipeline", "the push is a destination"},
 	{"modernc.org/sqlite", "agent/records", "one file and one schema; whoever keeps something there asks records"},
 	{"os/exec", "instruments", "only custom commands start programs; a monitor must not"},

@@ -14,6 +14,8 @@ import (
 type Scrape struct {
 	port
 	webConfig string
+	// guarded tells that the file asked callers for something at the start.
+	guarded bool
 }
 
 // NewScrape makes the server of the page; it listens and answers only when told
@@ -30,10 +32,13 @@ func NewScrape(address, webConfig string, page http.Handler, log *slog.Logger) *
 	if isLoopback(address) {
 		handler = newGate(HTTPConfig{Listen: address}).through(handler)
 	}
-	s := &Scrape{
-		port:      port{name: "the Prometheus page", option: "prometheus.listen", address: address, http: newHTTP(shield(log, handler), log)},
-		webConfig: webConfig,
+	s := &Scrape{webConfig: webConfig}
+	if webConfig != "" {
+		if s.guarded, _ = CheckWebConfig(webConfig); s.guarded { // Serving tells the error.
+			handler = stayGuarded(webConfig, handler)
+		}
 	}
+	s.port = port{name: "the Prometheus page", option: "prometheus.listen", address: address, http: newHTTP(shield(log, handler), log)}
 	s.serve = s.http.Serve
 	if webConfig != "" {
 		// The ecosystem's own server reads the file again at every connection.
@@ -55,8 +60,8 @@ func (s *Scrape) Health() []Part {
 	switch {
 	case err != nil:
 		p.Status, p.Reason = Degraded, "scrapes are refused: prometheus.web_config "+err.Error()
-	case !protects && !isLoopback(s.address):
-		p.Status, p.Reason = Degraded, "everybody can read the page: prometheus.web_config has neither basic_auth_users nor tls_server_config any more"
+	case !protects && s.guarded:
+		p.Status, p.Reason = Degraded, "scrapes are refused: "+unguarded
 	}
 	return []Part{p}
 }
@@ -72,4 +77,19 @@ func isLoopback(address string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// unguarded says that a file does not protect the page any more.
+const unguarded = "prometheus.web_config has neither basic_auth_users nor tls_server_config any more; to serve the page without them, start the agent again"
+
+// stayGuarded refuses all callers where a file that was to protect the page has
+// come to protect nothing: a slip in an editor must not open it.
+func stayGuarded(webConfig string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if protects, err := CheckWebConfig(webConfig); err != nil || !protects {
+			writeProblem(w, http.StatusServiceUnavailable, "The page's web configuration file has come to protect nothing, so that the page is not shown.")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -103,8 +103,8 @@ type Server struct {
 	// certificates are what tcp shows to its clients, nil where it speaks plain HTTP.
 	certificates *certificates
 
-	closing   chan struct{} // Closed when the server begins to stop; ends the streams.
-	stopping  sync.Once
+	closing  chan struct{} // Closed when the server begins to stop; ends the streams.
+	stopping sync.Once
 
 	mu       sync.Mutex
 	listener net.Listener

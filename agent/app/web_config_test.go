@@ -127,7 +127,7 @@ func TestPrometheusScrapesByTLSWithPassword(t *testing.T) {
 			}
 		}
 	}
-	// What is broken lets nobody in, and what protects nothing is told.
+	// What is broken or protects nothing lets nobody in, and is told.
 	health(api.OK, "")
 	if err := os.WriteFile(file, []byte("basic_auth_users: nonsense\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -139,7 +139,10 @@ func TestPrometheusScrapesByTLSWithPassword(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	health(api.Degraded, "everybody can read the page")
+	if got, err := scrapes(t, certificates, address, "prometheus", "new"); err == nil {
+		t.Errorf("an empty file is answered %d", got)
+	}
+	health(api.Degraded, "scrapes are refused")
 }
 
 // TestCertificateIsRefused: files that went bad between the check and the start.
