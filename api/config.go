@@ -10,6 +10,7 @@ import (
 // sysotel.yaml.
 type Config struct {
 	HTTP      HTTPConfig      `yaml:"http" help:"The REST API and the dashboard."`
+	TLS       TLSConfig       `yaml:"tls" help:"HTTPS for the API and the dashboard. The scrape page has prometheus.web_config."`
 	RateLimit RateLimitConfig `yaml:"rate_limit" help:"How much one client may ask for: whoever has logged in, else an IPv4 address or the /64 of an IPv6 address. What is more is answered 429. The Unix socket is not limited."`
 }
 
@@ -42,6 +43,7 @@ type Pace struct {
 func Defaults() Config {
 	return Config{
 		HTTP: HTTPConfig{Listen: "127.0.0.1:8080"},
+		TLS:  TLSConfig{ClientAuth: "none", MinVersion: "1.2"},
 		// A dashboard of 20 charts, and a scraper beside it, never meet these.
 		RateLimit: RateLimitConfig{
 			Enabled:  true,
@@ -57,6 +59,7 @@ func Defaults() Config {
 // and the rule that it breaks. Whether an address may be listened on is judged
 // in agent/config, for all listeners alike.
 func (c Config) Validate(wrong func(path string, value any, rule string)) {
+	c.TLS.validate(wrong)
 	if c.HTTP.ExternalURL != "" && !isURL(c.HTTP.ExternalURL) {
 		value := c.HTTP.ExternalURL
 		if strings.Contains(value, "@") {

@@ -1,29 +1,29 @@
 package api
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+
+	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // Scrape serves the Prometheus page on a port of its own, where every scraper
 // looks for it, beside /metrics of the API.
 type Scrape struct {
-	address  string
-	http     *http.Server
-	listener net.Listener
+	port
+	webConfig string
+	// guarded tells that the file asked callers for something at the start.
+	guarded bool
 }
 
 // NewScrape makes the server of the page; it listens and answers only when told
 // to. On a loopback address it answers only requests that name loopback, so
-// that no web page can read it by DNS rebinding; on another address, which
-// takes prometheus.insecure, everybody may read it anyway. Each client is limited
-// as on the API.
-func NewScrape(address string, page http.Handler, limit RateLimitConfig, log *slog.Logger) *Scrape {
+// that no web page can read it by DNS rebinding; on another address who may read
+// it is said by the web configuration file, "" for everybody (prometheus.insecure).
+// Each client is limited as on the API.
+func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConfig, log *slog.Logger) *Scrape {
 	pages := &routes{mux: http.NewServeMux(), hint: "/metrics is the only page here.", rates: newRates(limit, nil)}
 	// Who reaches the address may read the page: the address itself is the check.
 	pages.page(http.MethodGet, "/metrics", Access{Role: Public, Cost: Query}, page.ServeHTTP)
@@ -33,9 +33,39 @@ func NewScrape(address string, page http.Handler, limit RateLimitConfig, log *sl
 	if isLoopback(address) {
 		handler = newGate(HTTPConfig{Listen: address}).through(handler)
 	}
-	s := &Scrape{address: address, http: newHTTP(shield(log, handler), log)}
+	s := &Scrape{webConfig: webConfig}
+	if webConfig != "" {
+		if s.guarded, _ = CheckWebConfig(webConfig); s.guarded { // Serving tells the error.
+			handler = stayGuarded(webConfig, handler)
+		}
+	}
+	s.port = port{name: "the Prometheus page", option: "prometheus.listen", address: address, http: newHTTP(shield(log, handler), log)}
 	newConnections(nil).guard(s.http)
+	s.serve = s.http.Serve
+	if webConfig != "" {
+		// The ecosystem's own server reads the file again at every connection.
+		s.serve = func(l net.Listener) error {
+			return web.Serve(l, s.http, &web.FlagConfig{WebConfigFile: &webConfig}, log.With("listener", "prometheus page"))
+		}
+	}
 	return s
+}
+
+// Health are the page's own parts of /health: what was good when the agent
+// started can have been changed for the worse.
+func (s *Scrape) Health() []Part {
+	if s.webConfig == "" {
+		return nil
+	}
+	p := Part{Name: "prometheus page", Status: OK}
+	protects, err := CheckWebConfig(s.webConfig)
+	switch {
+	case err != nil:
+		p.Status, p.Reason = Degraded, "scrapes are refused: prometheus.web_config "+err.Error()
+	case !protects && s.guarded:
+		p.Status, p.Reason = Degraded, "scrapes are refused: "+unguarded
+	}
+	return []Part{p}
 }
 
 // isLoopback tells whether only programs of this machine reach an address.
@@ -51,47 +81,17 @@ func isLoopback(address string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// Listen takes the address. After it, Run or Close must be called.
-func (s *Scrape) Listen() error {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.address)
-	if err != nil {
-		return listenError("prometheus.listen", s.address, err)
-	}
-	s.listener = listener
-	return nil
-}
+// unguarded says that a file does not protect the page any more.
+const unguarded = "prometheus.web_config has neither basic_auth_users nor tls_server_config any more; to serve the page without them, start the agent again"
 
-// Addr is the address that the page is on, nil before Listen.
-func (s *Scrape) Addr() net.Addr {
-	if s.listener == nil {
-		return nil
-	}
-	return s.listener.Addr()
-}
-
-// Run answers scrapes until the context ends.
-func (s *Scrape) Run(ctx context.Context) error {
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve the Prometheus page: %w", err)
-	case <-ctx.Done():
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer cancel()
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = s.http.Close()
-	}
-	return errors.Join(unlessClosed(err), unlessClosed(<-served))
-}
-
-// Close gives the address back where Run was never called.
-func (s *Scrape) Close() error {
-	err := s.http.Close()
-	if s.listener != nil {
-		err = errors.Join(err, s.listener.Close())
-	}
-	return unlessClosed(err)
+// stayGuarded refuses all callers where a file that was to protect the page has
+// come to protect nothing: a slip in an editor must not open it.
+func stayGuarded(webConfig string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if protects, err := CheckWebConfig(webConfig); err != nil || !protects {
+			writeProblem(w, http.StatusServiceUnavailable, "The page's web configuration file has come to protect nothing, so that the page is not shown.")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }

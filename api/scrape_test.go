@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -29,7 +31,7 @@ func TestScrape(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, nil)
 		r.Host = c.host
-		NewScrape(c.listen, page, RateLimitConfig{}, quiet).http.Handler.ServeHTTP(w, r)
+		NewScrape(c.listen, "", page, RateLimitConfig{}, quiet).http.Handler.ServeHTTP(w, r)
 		if w.Code != c.want {
 			t.Errorf("%s asked as %s for %s: %d, want %d", c.listen, c.host, c.path, w.Code, c.want)
 		}
@@ -43,7 +45,7 @@ func TestScrape(t *testing.T) {
 
 func TestScrapeRuns(t *testing.T) {
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
-	s := NewScrape("127.0.0.1:0", page, RateLimitConfig{}, quiet)
+	s := NewScrape("127.0.0.1:0", "", page, RateLimitConfig{}, quiet)
 	if s.Addr() != nil {
 		t.Error("an address before Listen")
 	}
@@ -60,13 +62,70 @@ func TestScrapeRuns(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	unused := NewScrape("127.0.0.1:0", page, RateLimitConfig{}, quiet)
+	unused := NewScrape("127.0.0.1:0", "", page, RateLimitConfig{}, quiet)
 	if err := unused.Listen(); err != nil {
 		t.Fatal(err)
 	}
 	if err := unused.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestScrapeStaysGuarded: a web configuration file that loses its users does not
+// open the page.
+func TestScrapeStaysGuarded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.yml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The password is "topsecret".
+	const users = `basic_auth_users: {me: "$2a$04$vlGrjb4IOALxyRSFSWpTGua4k3yV1t6I8ApOgmimn38RK0T0idfCa"}`
+	serve := func() (*Scrape, string) {
+		t.Helper()
+		page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
+		s := NewScrape("127.0.0.1:0", file, page, RateLimitConfig{}, quiet)
+		if err := s.Listen(); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		t.Cleanup(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+		return s, s.Addr().String() + "/metrics"
+	}
+	f := func(s *Scrape, url string, want int, status Status) {
+		t.Helper()
+		if got, body := get(t, streamClient(t), url); got != want {
+			t.Errorf("%s is answered %d %s, want %d", url, got, body, want)
+		}
+		if p := s.Health()[0]; p.Status != status {
+			t.Errorf("the health is %+v, want %s", p, status)
+		}
+	}
+	write(users)
+	s, url := serve()
+	f(s, "http://"+url, 401, OK)
+	f(s, "http://me:wrong@"+url, 401, OK)
+	f(s, "http://me:topsecret@"+url, 200, OK)
+	write("rate_limit: {}\n")
+	f(s, "http://me:topsecret@"+url, 503, Degraded)
+	write("nonsense")
+	f(s, "http://me:topsecret@"+url, 500, Degraded)
+	write(users)
+	f(s, "http://me:topsecret@"+url, 200, OK)
+
+	// One that never was to protect anything is as it always was.
+	write("http_server_config: {headers: {X-Frame-Options: sameorigin}}")
+	s, url = serve()
+	f(s, "http://"+url, 200, OK)
 }
 
 func TestServerLog(t *testing.T) {

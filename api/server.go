@@ -47,6 +47,10 @@ type Machine interface {
 type Options struct {
 	// Config is the HTTP configuration, already validated.
 	Config HTTPConfig
+	// TLS is how the TCP address speaks HTTPS, already validated, and TLSDir where
+	// the agent's own certificate is kept.
+	TLS    TLSConfig
+	TLSDir string
 	// RateLimit is how much each client may ask for; nothing is limited where it
 	// is not enabled.
 	RateLimit RateLimitConfig
@@ -101,8 +105,11 @@ type Server struct {
 	proxies proxies
 
 	tcp, unix *http.Server
-	closing   chan struct{} // Closed when the server begins to stop; ends the streams.
-	stopping  sync.Once
+	// certificates are what tcp shows to its clients, nil where it speaks plain HTTP.
+	certificates *certificates
+
+	closing  chan struct{} // Closed when the server begins to stop; ends the streams.
+	stopping sync.Once
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -144,6 +151,9 @@ func New(o Options) (*Server, error) {
 	s.tcp = newHTTP(shield(s.log, newGate(o.Config).through(s.routes)), s.log)
 	newConnections(s.proxies).guard(s.tcp)
 	s.unix = newHTTP(shield(s.log, s.routes), s.log) // No web page reaches a Unix socket: no Host or Origin to check.
+	if err := s.encrypt(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -255,7 +265,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.mu.Unlock()
 	served := make(chan error, 2)
 	serving := 1
-	go func() { served <- s.tcp.Serve(listener) }()
+	go func() { served <- s.serveTCP(listener) }()
 	if socket != nil {
 		serving++
 		go func() { served <- s.unix.Serve(socket) }()

@@ -48,7 +48,7 @@ func TestPortTaken(t *testing.T) {
 	if runtime.GOOS != "windows" && !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("%v hides the system's error", err)
 	}
-	err = NewScrape(address, http.NotFoundHandler(), RateLimitConfig{}, quiet).Listen()
+	err = NewScrape(address, "", http.NotFoundHandler(), RateLimitConfig{}, quiet).Listen()
 	if !errors.Is(err, ErrPortTaken) || !strings.Contains(err.Error(), "--prometheus.listen") {
 		t.Errorf("%v", err)
 	}

@@ -41,6 +41,7 @@ type App struct {
 	pipeline *pipeline.Pipeline
 	server   *api.Server
 	scrape   *api.Scrape
+	redirect *api.Redirect
 	history  history
 	closers  []func() error
 
@@ -55,13 +56,16 @@ type App struct {
 // it is the agent's administrator.
 const SocketName = "sysotel.sock"
 
+// tlsDir is where the agent's own certificate is in its data directory.
+const tlsDir = "tls"
+
 // stopLimit bounds Stop.
 const stopLimit = 5 * time.Second
 
 // New builds the agent from a valid configuration and binds its addresses. On
 // an error nothing is left behind.
 func New(o Options) (_ *App, err error) {
-	a := &App{config: o.Config, failed: make(chan error, 6)}
+	a := &App{config: o.Config, failed: make(chan error, 7)}
 	defer func() {
 		if err == nil {
 			return
@@ -114,7 +118,7 @@ func New(o Options) (_ *App, err error) {
 	if err := a.listen(o, host, name); err != nil {
 		return nil, err
 	}
-	a.log.Info("sysotel", "version", o.Version, "host", name, "root", root, "api", "http://"+a.Addr().String(), "data", o.Config.DataDir)
+	a.log.Info("sysotel", "version", o.Version, "host", name, "root", root, "api", a.server.URL(), "data", o.Config.DataDir)
 	return a, nil
 }
 
@@ -138,10 +142,11 @@ func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
 	return q, nil
 }
 
-// listen binds the API and the scrape page.
+// listen binds the API, the redirection to it and the scrape page.
 func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	options := api.Options{
-		Config: o.Config.API.HTTP, RateLimit: o.Config.API.RateLimit, Machine: a.pipeline, Health: a.health,
+		Config: o.Config.API.HTTP, TLS: o.Config.API.TLS, TLSDir: filepath.Join(o.Config.DataDir, tlsDir),
+		RateLimit: o.Config.API.RateLimit, Machine: a.pipeline, Health: a.health,
 		Hostname: name, Version: o.Version, Interval: o.Config.Pipeline.Sampling.Interval,
 		Socket:      filepath.Join(o.Config.DataDir, SocketName),
 		MetricsPage: a.pipeline.Page, Logger: a.log,
@@ -157,10 +162,18 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		return taken(err, host, o.Config.API.HTTP.Listen, "http.listen")
 	}
 	a.closers = append(a.closers, a.server.Close)
+	if address := o.Config.API.TLS.Redirect; address != "" {
+		a.redirect = api.NewRedirect(address, o.Config.API.HTTP, a.server.Addr(), a.log)
+		if err := a.redirect.Listen(); err != nil {
+			return taken(err, host, address, "tls.redirect")
+		}
+		a.closers = append(a.closers, a.redirect.Close)
+		a.log.Info("plain HTTP leads to HTTPS", "address", a.redirect.Addr().String())
+	}
 	if o.Config.Pipeline.Prometheus.Listen == "" {
 		return nil
 	}
-	a.scrape = api.NewScrape(o.Config.Pipeline.Prometheus.Listen, a.pipeline.Page, o.Config.API.RateLimit, a.log)
+	a.scrape = api.NewScrape(o.Config.Pipeline.Prometheus.Listen, o.Config.Pipeline.Prometheus.WebConfig, a.pipeline.Page, o.Config.API.RateLimit, a.log)
 	err = a.scrape.Listen()
 	switch {
 	case err == nil:
@@ -169,7 +182,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	case o.Config.Where("prometheus.listen") == "" && errors.Is(err, api.ErrPortTaken):
 		// node_exporter lives on 9100, and its users are our future users.
 		a.log.Warn("the Prometheus page is not on its own port, which is taken; it is under /metrics of the API",
-			"err", taken(err, host, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen"), "page", "http://"+a.Addr().String()+"/metrics")
+			"err", taken(err, host, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen"), "page", a.server.URL()+"/metrics")
 		a.scrape = nil
 		return nil
 	}
@@ -199,6 +212,9 @@ func (a *App) Start() {
 	a.history.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	a.run(ctx, "pipeline", a.pipeline.Run)
 	a.run(ctx, "api", a.server.Run)
+	if a.redirect != nil {
+		a.run(ctx, "redirection to https", a.redirect.Run)
+	}
 	if a.scrape != nil {
 		a.run(ctx, "prometheus page", a.scrape.Run)
 	}
@@ -272,7 +288,11 @@ func (a *App) health() []api.Part {
 	for _, p := range a.pipeline.Health() {
 		parts = append(parts, api.Part{Name: p.Name, Status: api.Status(p.Status), Reason: p.Reason, Since: p.Since})
 	}
-	return append(parts, a.history.health()...)
+	parts = append(append(parts, a.history.health()...), a.server.Health()...)
+	if a.scrape != nil {
+		parts = append(parts, a.scrape.Health()...)
+	}
+	return parts
 }
 
 // reloadable are the options that Reload can change.

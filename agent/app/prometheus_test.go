@@ -23,7 +23,8 @@ type prometheusServer struct {
 	process *programs.Process
 }
 
-func newPrometheus(tb testing.TB, target string) *prometheusServer {
+// newPrometheus starts it; more are lines of the scrape configuration.
+func newPrometheus(tb testing.TB, target string, more ...string) *prometheusServer {
 	tb.Helper()
 	folder := tb.TempDir()
 	file := filepath.Join(folder, "prometheus.yml")
@@ -32,7 +33,8 @@ global: {scrape_interval: 1s, scrape_timeout: 1s}
 scrape_configs:
   - job_name: sysotel
     static_configs: [{targets: ["%s"]}]
-`, target)
+    %s
+`, target, strings.Join(more, "\n    "))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}

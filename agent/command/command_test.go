@@ -67,7 +67,7 @@ func TestStories(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": start, "says": says, "signal": signal, "ends": ends,
+			"start": start, "says": says, "signal": signal, "ends": ends, "learns": learns,
 			"shows": shows, "occupy": occupy, "occupied": occupied,
 		},
 	})
@@ -160,6 +160,17 @@ func says(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	eventually(ts, args[0]+" says "+args[1], func() bool { return pattern.MatchString(r.output.String()) })
+}
+
+// learns NAME VARIABLE PATTERN: waits until an agent has printed what matches and
+// sets the variable to the group in the pattern.
+func learns(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: learns NAME VARIABLE PATTERN")
+	}
+	r, pattern := named(ts, args[0]), regexp.MustCompile("(?m)"+args[2])
+	eventually(ts, args[0]+" says "+args[2], func() bool { return pattern.MatchString(r.output.String()) })
+	ts.Setenv(args[1], pattern.FindStringSubmatch(r.output.String())[1])
 }
 
 // signal NAME HUP|TERM: sends a signal.

@@ -27,6 +27,7 @@ type SamplingConfig struct {
 // PrometheusConfig is the scrape page.
 type PrometheusConfig struct {
 	Listen       string `yaml:"listen" help:"Address of the scrape page; empty for none."`
+	WebConfig    string `yaml:"web_config" help:"Web configuration file of the Prometheus world for the scrape page: tls_server_config, basic_auth_users and others; empty for neither TLS nor password. It is read again when it changes; only rate_limit, and to turn TLS on or off, takes a restart."`
 	Insecure     bool   `yaml:"insecure" help:"Whether the scrape page may be on an address that others can reach, without TLS and password."`
 	NodeExporter bool   `yaml:"node_exporter" help:"Whether the page also carries the node_ names of the alert rules and dashboards made for them."`
 }

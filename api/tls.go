@@ -1,0 +1,374 @@
+package api
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+)
+
+// TLSConfig is how the API speaks HTTPS.
+type TLSConfig struct {
+	CertFile     string `yaml:"cert_file" help:"File with the certificate of the API and the dashboard in PEM, those of the authorities in between after it; with it they speak HTTPS. It is read again when it changes."`
+	KeyFile      string `yaml:"key_file" help:"File with the key of that certificate in PEM."`
+	SelfSigned   bool   `yaml:"self_signed" help:"Whether the agent makes a certificate of its own at its first start, in the directory tls of data_dir, and renews it; clients trust the file cert.pem there."`
+	ClientAuth   string `yaml:"client_auth" enum:"none|request|require" help:"Whether clients are asked for a certificate: with request they may show one, with require they must. One that tls.client_ca_file did not issue is refused. A certificate gives its owner no role: it opens the connection and replaces no login."`
+	ClientCAFile string `yaml:"client_ca_file" help:"File with the certificates of the authorities that issue the certificates of clients, in PEM. It is read again when it changes."`
+	MinVersion   string `yaml:"min_version" enum:"1.2|1.3" help:"The oldest version of TLS that is spoken."`
+	Redirect     string `yaml:"redirect" help:"Address on which plain HTTP is answered with the way to HTTPS, such as 127.0.0.1:8081; empty for none."`
+}
+
+// Encrypted tells whether the API is served by TLS.
+func (c Config) Encrypted() bool { return c.TLS.on() }
+
+func (c TLSConfig) on() bool { return c.CertFile != "" || c.SelfSigned }
+
+// validate checks the options and the files that they name. A certificate that
+// has expired is no mistake: the agent serves it and says so.
+func (c TLSConfig) validate(wrong func(path string, value any, rule string)) {
+	switch {
+	case c.CertFile != "" && c.KeyFile == "":
+		wrong("tls.cert_file", c.CertFile, "needs its key in tls.key_file")
+	case c.CertFile == "" && c.KeyFile != "":
+		wrong("tls.key_file", c.KeyFile, "needs its certificate in tls.cert_file")
+	case c.CertFile != "" && c.SelfSigned:
+		wrong("tls.self_signed", c.SelfSigned, "tls.cert_file is set too; only one certificate can be served")
+	}
+	switch {
+	case c.ClientAuth != "none" && !c.on():
+		wrong("tls.client_auth", c.ClientAuth, "does nothing without TLS; set tls.cert_file and tls.key_file, or tls.self_signed: true")
+	case c.ClientAuth != "none" && c.ClientCAFile == "":
+		wrong("tls.client_auth", c.ClientAuth, "needs the authorities that issue the certificates in tls.client_ca_file")
+	case c.ClientAuth == "none" && c.ClientCAFile != "":
+		wrong("tls.client_ca_file", c.ClientCAFile, "does nothing while tls.client_auth is none; set that to request or require")
+	}
+	usable := true
+	for _, f := range []struct{ option, path string }{{"tls.cert_file", c.CertFile}, {"tls.key_file", c.KeyFile}, {"tls.client_ca_file", c.ClientCAFile}} {
+		if f.path == "" {
+			continue
+		}
+		err := readable(f.path)
+		if err == nil && f.option == "tls.client_ca_file" {
+			err = holdsCertificates(f.path)
+		}
+		if err != nil {
+			usable = false
+			wrong(f.option, f.path, "cannot be used: "+err.Error())
+		}
+	}
+	if !usable || c.CertFile == "" || c.KeyFile == "" {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
+		wrong("tls.cert_file", c.CertFile, "cannot be used with tls.key_file, "+c.KeyFile+": "+err.Error())
+	}
+}
+
+// largestPEM bounds the files that are read: the bundle of all public
+// authorities is a quarter of it.
+const largestPEM = 1 << 20
+
+// readable tells why a file cannot be a certificate, a key or a configuration.
+// What is no plain file, such as a pipe, could keep a handshake waiting.
+func readable(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return errors.New("it is no plain file")
+	}
+	if err == nil && info.Size() > largestPEM {
+		return errors.New("it is larger than 1 MiB")
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = os.Open(path); err == nil {
+			err = f.Close()
+		}
+	}
+	if inner := (*fs.PathError)(nil); errors.As(err, &inner) {
+		return inner.Err // Whoever asks knows the path.
+	}
+	return err
+}
+
+// holdsCertificates tells why a file is none of certificates. The library takes
+// one without any, and would then take no client.
+func holdsCertificates(path string) error {
+	text, err := os.ReadFile(path)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+		err = errors.New("it must hold certificates in PEM, and there is none in it")
+	}
+	return err
+}
+
+// load reads the files. The suites of ciphers and the curves are Go's own choice.
+func (c TLSConfig) load() (*tls.Config, error) {
+	for _, path := range c.files() {
+		if err := readable(path); err != nil {
+			return nil, fmt.Errorf("%s cannot be used: %w", path, err)
+		}
+	}
+	if c.ClientCAFile != "" {
+		if err := holdsCertificates(c.ClientCAFile); err != nil {
+			return nil, fmt.Errorf("%s cannot be used: %w", c.ClientCAFile, err)
+		}
+	}
+	of := &web.TLSConfig{
+		TLSCertPath: c.CertFile, TLSKeyPath: c.KeyFile, ClientCAs: c.ClientCAFile,
+		ClientAuth: map[string]string{"request": "VerifyClientCertIfGiven", "require": "RequireAndVerifyClientCert"}[c.ClientAuth],
+		MinVersion: tls.VersionTLS12,
+	}
+	if c.MinVersion == "1.3" {
+		of.MinVersion = tls.VersionTLS13
+	}
+	made, err := web.ConfigToTLSConfig(of)
+	if err != nil {
+		// The words before it are about the option names of the web configuration file.
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner
+		}
+		return nil, err
+	}
+	// GetCertificate reads the files at every handshake; here that is done when they change.
+	certificate, err := made.GetCertificate(nil)
+	if err != nil {
+		return nil, err
+	}
+	made.GetCertificate, made.Certificates = nil, []tls.Certificate{*certificate}
+	made.NextProtos = []string{"h2", "http/1.1"}
+	return made, nil
+}
+
+// files lists what load reads.
+func (c TLSConfig) files() []string {
+	return slices.DeleteFunc([]string{c.CertFile, c.KeyFile, c.ClientCAFile}, func(path string) bool { return path == "" })
+}
+
+// certificates is what the API shows to its clients: the newest files that were
+// good. Files are looked at again at each handshake and read when they changed.
+type certificates struct {
+	config TLSConfig
+	// maker renews the certificate where it is the agent's own, nil elsewhere.
+	maker *selfSigned
+	log   *slog.Logger
+
+	mu     sync.Mutex // Protects what follows.
+	seen   []os.FileInfo
+	served *tls.Config
+	// broken is why the newest files are not served, and renewal why the agent's
+	// own certificate could not be renewed; empty where all is well.
+	broken, renewal string
+	since           time.Time
+	looked          time.Time // When the maker looked last.
+}
+
+// newCertificates reads the files, or makes them, for the first time.
+func newCertificates(o Options) (*certificates, error) {
+	c := &certificates{config: o.TLS, log: o.Logger}
+	if o.TLS.SelfSigned {
+		c.maker = newSelfSigned(o)
+		if err := c.maker.ensure(); err != nil {
+			return nil, fmt.Errorf("tls.self_signed: %w", err)
+		}
+		c.looked = time.Now()
+		c.config.CertFile, c.config.KeyFile = c.maker.certFile, c.maker.keyFile
+	}
+	c.refresh()
+	if c.served == nil {
+		return nil, fmt.Errorf("tls: %s", c.broken)
+	}
+	return c, nil
+}
+
+// forClient is the configuration of one handshake.
+func (c *certificates) forClient(*tls.ClientHelloInfo) (*tls.Config, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.renew()
+	c.refresh()
+	return c.served, nil
+}
+
+// renew lets the maker look at its certificate once a day.
+func (c *certificates) renew() {
+	if c.maker == nil || time.Since(c.looked) < 24*time.Hour {
+		return
+	}
+	c.looked = time.Now()
+	err := c.maker.ensure()
+	if err == nil {
+		c.renewal = ""
+		return
+	}
+	if c.renewal == "" {
+		c.since = time.Now()
+		c.log.Warn("the certificate could not be renewed", "err", err)
+	}
+	c.renewal = "could not be renewed: " + err.Error()
+}
+
+// refresh reads the files where they are not those that were read last. Broken
+// ones leave what is served as it is.
+func (c *certificates) refresh() {
+	var now []os.FileInfo
+	for _, path := range c.config.files() {
+		info, _ := os.Stat(path) // Missing is a state like others: reading tells it.
+		now = append(now, info)
+	}
+	if slices.EqualFunc(c.seen, now, sameFile) {
+		return
+	}
+	c.seen = now
+	made, err := c.config.load()
+	if err != nil {
+		if c.broken == "" {
+			c.since = time.Now()
+			if c.served != nil {
+				c.log.Warn("the new certificate cannot be used; the one before it is still served", "err", err)
+			}
+		}
+		c.broken = err.Error()
+		return
+	}
+	c.served, c.broken = made, ""
+	leaf := c.leaf()
+	c.log.Info("certificate", "file", c.config.CertFile, "names", strings.Join(namesOf(leaf), " "), "expires", leaf.NotAfter, "sha256", fingerprint(leaf))
+	c.warn()
+}
+
+// sameFile tells whether a file is still the one that was seen.
+func sameFile(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+}
+
+// leaf is the certificate that is served.
+func (c *certificates) leaf() *x509.Certificate { return c.served.Certificates[0].Leaf }
+
+// warn says what is unwise about the files that were just read.
+func (c *certificates) warn() {
+	if reason := expired(c.leaf()); reason != "" {
+		c.log.Warn("clients will refuse the certificate", "reason", reason, "file", c.config.CertFile)
+	}
+	// Windows has no such modes; rights are elsewhere.
+	if info, err := os.Stat(c.config.KeyFile); err == nil && info.Mode()&0o007 != 0 && runtime.GOOS != "windows" {
+		c.log.Warn("every user of this machine can read the key of the certificate; take the right away with chmod o=", "file", c.config.KeyFile, "mode", info.Mode().String())
+	}
+}
+
+// expired says that a certificate does not hold now, "" where it does.
+func expired(leaf *x509.Certificate) string {
+	switch now := time.Now(); {
+	case now.After(leaf.NotAfter):
+		return "the certificate expired on " + leaf.NotAfter.Format(time.DateOnly)
+	case now.Before(leaf.NotBefore):
+		return "the certificate holds from " + leaf.NotBefore.Format(time.DateOnly) + " on"
+	}
+	return ""
+}
+
+// health is the part of /health.
+func (c *certificates) health() Part {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.renew()
+	c.refresh()
+	p := Part{Name: "tls", Status: OK}
+	var reasons []string
+	if c.broken != "" {
+		reasons = append(reasons, "the new certificate cannot be used, the one before it is served: "+c.broken)
+	}
+	if c.renewal != "" {
+		reasons = append(reasons, "the certificate "+c.renewal)
+	}
+	if len(reasons) > 0 {
+		p.Since = c.since
+	}
+	if reason := expired(c.leaf()); reason != "" {
+		reasons = append(reasons, reason)
+	}
+	if len(reasons) > 0 {
+		p.Status, p.Reason = Degraded, strings.Join(reasons, "; ")
+	}
+	return p
+}
+
+// namesOf lists the names and addresses that a certificate is for.
+func namesOf(leaf *x509.Certificate) []string {
+	names := slices.Clone(leaf.DNSNames)
+	for _, address := range leaf.IPAddresses {
+		names = append(names, address.String())
+	}
+	return names
+}
+
+// fingerprint is the SHA-256 of a certificate in the form of openssl and of browsers.
+func fingerprint(leaf *x509.Certificate) string {
+	return strings.ReplaceAll(fmt.Sprintf("% X", sha256.Sum256(leaf.Raw)), " ", ":")
+}
+
+// strictly has browsers come by HTTPS only from then on. It is for certificates
+// from files: of a self-signed one a browser would then let nobody past its warning.
+func strictly(next http.Handler) http.Handler {
+	oneYear := []string{"max-age=31536000"}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil {
+			w.Header()["Strict-Transport-Security"] = oneYear
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// encrypt makes the server on the TCP address speak TLS where that is configured.
+func (s *Server) encrypt() error {
+	if !s.options.TLS.on() {
+		return nil
+	}
+	var err error
+	if s.certificates, err = newCertificates(s.options); err != nil {
+		return err
+	}
+	s.tcp.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.certificates.forClient}
+	if s.options.TLS.CertFile != "" {
+		s.tcp.Handler = strictly(s.tcp.Handler)
+	}
+	return nil
+}
+
+// serveTCP answers on the TCP address until the server is closed.
+func (s *Server) serveTCP(l net.Listener) error {
+	if s.certificates != nil {
+		return s.tcp.ServeTLS(l, "", "")
+	}
+	return s.tcp.Serve(l)
+}
+
+// URL is where the server answers, after Listen.
+func (s *Server) URL() string {
+	if s.certificates != nil {
+		return "https://" + s.Addr().String()
+	}
+	return "http://" + s.Addr().String()
+}
+
+// Health are the server's own parts of /health.
+func (s *Server) Health() []Part {
+	if s.certificates == nil {
+		return nil
+	}
+	return []Part{s.certificates.health()}
+}
