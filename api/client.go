@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -82,9 +83,8 @@ func (p proxies) client(r *http.Request) netip.Addr {
 		return peer
 	}
 	client, hops := peer, 0
-	lines := r.Header["X-Forwarded-For"]
-	for i := len(lines) - 1; i >= 0; i-- {
-		for rest := lines[i]; ; {
+	for _, rest := range slices.Backward(r.Header["X-Forwarded-For"]) {
+		for {
 			before, last := cutLast(rest)
 			addr, ok := parseForwarded(last)
 			if hops++; !ok || hops > maxHops {

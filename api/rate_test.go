@@ -110,11 +110,11 @@ func TestRetryAfterIsRight(t *testing.T) {
 			if ok {
 				continue
 			}
-			time.Sleep(wait - 1)
+			time.Sleep(wait - time.Nanosecond)
 			if _, early := limiter.allow(addr, "alice"); early {
 				t.Errorf("let in before the %s were over", wait)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if again, in := limiter.allow(addr, "alice"); !in {
 				t.Errorf("after waiting for %s another %s was asked for", wait, again)
 			}
