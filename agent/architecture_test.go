@@ -31,6 +31,7 @@ var allowed = map[string]map[string]string{
 		"agent/store": "questions are answered there, and errors have their types from there",
 	},
 	"api": {
+		"agent/auth":    "who asks, and what he may do, has its types from there",
 		"instruments":   "the documents are made from typed readings",
 		"agent/store":   "questions about series, their answers and errors have their types from there",
 		"agent/records": "questions about past processes and events, and their answers, have their types from there",
@@ -42,6 +43,7 @@ var allowed = map[string]map[string]string{
 		"api":            "one struct made of each package's own Config",
 	},
 	"agent/app": {
+		"agent/auth":     "it wires everything",
 		"agent/store":    "it wires everything",
 		"agent/records":  "it wires everything",
 		"api/promql":     "it wires everything",

@@ -29,6 +29,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"sysotel/agent/auth"
 	"sysotel/instruments"
 )
 
@@ -72,6 +73,15 @@ type Options struct {
 	// Backup copies the history into a directory, nil where none is kept. What the
 	// caller did wrong is ErrBackupRefused.
 	Backup func(ctx context.Context, dir string) error
+	// Auth knows users and tokens. With Authenticate callers must log in; without,
+	// who is on the machine need not, and may where it takes more than that.
+	Auth         *auth.Auth
+	Authenticate bool
+	// Settings tells the configuration as it is in effect, nil where there is none
+	// to tell. It holds no secrets.
+	Settings func() []Setting
+	// Audit takes a line for each log-in, refusal and change, nil for nobody.
+	Audit *slog.Logger
 	// Logger takes what goes wrong.
 	Logger *slog.Logger
 }
@@ -94,6 +104,8 @@ type Server struct {
 	api     huma.API
 	routes  *routes
 	current *newest
+	gate    *gate
+	refused refusals
 
 	tcp, unix *http.Server
 	closing   chan struct{} // Closed when the server begins to stop; ends the streams.
@@ -114,16 +126,20 @@ func New(o Options) (*Server, error) {
 	case o.Logger == nil:
 		return nil, errors.New("make the API server: no logger is given")
 	}
-	s := &Server{options: o, log: o.Logger, closing: make(chan struct{})}
+	if o.Audit == nil {
+		o.Audit = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{options: o, log: o.Logger, closing: make(chan struct{}), gate: newServerGate(o)}
 	s.current = &newest{machine: o.Machine, encode: s.encodeCurrent}
 
 	document := newDocument()
-	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "/docs lists what there is."}
+	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "/docs lists what there is.", admit: s.admit}
 	s.api = huma.NewAPI(huma.Config{
 		OpenAPI: document,
 		// "json" is what Huma looks for after the + of problem+json.
 		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat},
 		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{withoutBodies},
 	}, s.routes)
 	s.registerCurrent()
 	s.registerSeries()
@@ -132,12 +148,24 @@ func New(o Options) (*Server, error) {
 	s.registerStream()
 	s.registerHealth()
 	s.registerBackup()
+	s.registerLogin()
+	s.registerUsers()
+	s.registerTokens()
+	s.registerSettings()
 	s.addPages()
+	s.addEntrance()
 	s.addPrometheus()
-	s.routes.mux.HandleFunc("/", s.routes.lost)
+	s.routes.mux.HandleFunc("/", s.routes.guard(Access{Role: Public}, s.routes.lost))
 
-	s.tcp = newHTTP(shield(s.log, newGate(o.Config).through(s.routes)), s.log)
-	s.unix = newHTTP(shield(s.log, s.routes), s.log) // No web page reaches a Unix socket: no Host or Origin to check.
+	s.tcp = newHTTP(shield(s.log, s.noteRefusals(s.gate.through(s.authenticate(s.routes)))), s.log)
+	s.tcp.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return withCaller(ctx, callerOfConn(c, !o.Authenticate))
+	}
+	// No web page reaches a Unix socket: no Host or Origin to check.
+	s.unix = newHTTP(shield(s.log, s.noteRefusals(s.routes)), s.log)
+	s.unix.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return withCaller(ctx, callerOfConn(c, false))
+	}
 	return s, nil
 }
 
@@ -157,9 +185,6 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(serverLog{log.Handler()}, slog.LevelDebug),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return withCaller(ctx, roleOfConn(c))
-		},
 	}
 }
 
@@ -254,12 +279,7 @@ func (s *Server) Run(ctx context.Context) error {
 		serving++
 		go func() { served <- s.unix.Serve(socket) }()
 	}
-	var failed error
-	select {
-	case <-ctx.Done():
-	case failed = <-served:
-		serving--
-	}
+	failed := s.serve(ctx, served, &serving)
 	failed = errors.Join(unlessClosed(failed), s.stop(ctx))
 	for range serving {
 		failed = errors.Join(failed, unlessClosed(<-served))
@@ -268,6 +288,25 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve the API: %w", failed)
 	}
 	return nil
+}
+
+// serve waits for the end, or for a server that ended by itself, and writes what
+// was refused meanwhile.
+func (s *Server) serve(ctx context.Context, served <-chan error, serving *int) error {
+	every := time.NewTicker(refusalTime)
+	defer every.Stop()
+	defer s.writeRefusals(true)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-served:
+			*serving--
+			return err
+		case <-every.C:
+			s.writeRefusals(false)
+		}
+	}
 }
 
 // unlessClosed is err, nil where it only says that the server was closed.
