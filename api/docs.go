@@ -115,14 +115,18 @@ func (s *Server) renderDocs() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// baseURL is where the examples find the server.
+// baseURL is where people and the examples find the server. An address that
+// stands for all addresses is no place to go to; the machine's name is.
 func (s *Server) baseURL() string {
 	if s.options.Config.ExternalURL != "" {
 		return strings.TrimSuffix(s.options.Config.ExternalURL, "/")
 	}
 	host, port, err := net.SplitHostPort(s.options.Config.Listen)
+	if addr := s.Addr(); port == "0" && addr != nil {
+		_, port, err = net.SplitHostPort(addr.String())
+	}
 	if err != nil || host == "" || host == "0.0.0.0" || host == "::" {
-		host = "localhost"
+		host = cmp.Or(s.options.Hostname, "localhost")
 	}
 	return "http://" + net.JoinHostPort(host, port)
 }
