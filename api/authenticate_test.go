@@ -15,7 +15,7 @@ import (
 )
 
 // The password of every user of these tests; none must be seen anywhere.
-const testPassword = "correct horse battery staple"
+const testPassword = "brown kettles sing on tuesdays"
 
 // door is a server at which callers must log in.
 type door struct {

@@ -40,6 +40,7 @@ type RefreshRequest struct {
 type PasswordRequest struct {
 	OldPassword string `json:"old_password" doc:"The password until now." example:"…"`
 	NewPassword string `json:"new_password" doc:"The new one, 12 bytes or more." example:"…"`
+	Cookie      bool   `json:"cookie,omitempty" doc:"Keep the tokens of the new session in cookies, as at the log-in."`
 }
 
 // Me is who the caller is.
@@ -78,7 +79,10 @@ type (
 		Body RefreshRequest
 	}
 	logoutInput   struct{ browser }
-	passwordInput struct{ Body PasswordRequest }
+	passwordInput struct {
+		browser
+		Body PasswordRequest
+	}
 
 	sessionOutput struct {
 		SetCookie []http.Cookie `header:"Set-Cookie"`
@@ -144,8 +148,8 @@ func (s *Server) registerLogin() {
 	register(s, Operation{
 		ID: "change-password", Method: http.MethodPost, Path: authPath + "/password",
 		Summary:     "Change one's own password",
-		Description: "Needs the old one. All other sessions of the user end.",
-		Access:      Access{Role: Viewer, Cost: Query}, Example: Done{true}, Errors: errs,
+		Description: "Needs the old one. All sessions of the user end, and the answer is that of a new log-in.",
+		Access:      Access{Role: Viewer, Cost: Query}, Example: exampleSession, Errors: errs,
 	}, s.changePassword)
 }
 
@@ -237,7 +241,7 @@ func (s *Server) logOut(ctx context.Context, in *logoutInput) (*doneOutput, erro
 	return &doneOutput{s.cookies(in.request, auth.Grant{}), Done{true}}, nil
 }
 
-func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*doneOutput, error) {
+func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*sessionOutput, error) {
 	accounts, err := s.accounts()
 	if err != nil {
 		return nil, err
@@ -245,6 +249,11 @@ func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*doneOu
 	who := callerOf(ctx).Identity
 	if who.Kind != auth.KindUser {
 		return nil, problem(http.StatusConflict, "Only a user who is logged in has a password to change; an administrator sets another's under /api/v1/users.")
+	}
+	if in.Body.Cookie {
+		if err := s.fromOwnPage(in.request); err != nil {
+			return nil, err
+		}
 	}
 	if err := accounts.ChangePassword(ctx, who.ID, in.Body.OldPassword, in.Body.NewPassword); err != nil {
 		if isDenied(err) {
@@ -254,7 +263,11 @@ func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*doneOu
 		return nil, accountProblem(err)
 	}
 	s.audit(callerOf(ctx).did("change password", who.Name))
-	return &doneOutput{Body: Done{true}}, nil
+	granted, err := accounts.Login(ctx, who.Name, in.Body.NewPassword)
+	if err != nil {
+		return nil, accountProblem(err)
+	}
+	return s.session(in.request, granted, in.Body.Cookie), nil
 }
 
 // meOf is who a caller is, as he may see it.

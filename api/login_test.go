@@ -220,10 +220,9 @@ func TestOwnPassword(t *testing.T) {
 	problemOf(t, send(d.Server, remote, "POST", path, change("wrong", testPassword+"!"), bearer(g.Access)), 403)
 	problemOf(t, send(d.Server, remote, "POST", path, change(testPassword, "short"), bearer(g.Access)), 422)
 	problemOf(t, send(d.Server, remote, "POST", path, change(testPassword, testPassword+"!"), bearer(d.token("probe", Admin))), 409)
-	if w := send(d.Server, remote, "POST", path, change(testPassword, testPassword+"!"), bearer(g.Access)); w.Code != 200 {
-		t.Errorf("%d %s", w.Code, w.Body)
-	}
-	if w := send(d.Server, remote, "GET", authPath+"/me", "", bearer(g.Access)); w.Code != 200 {
-		t.Errorf("his own session ended: %d", w.Code)
+	after := sessionOf(t, send(d.Server, remote, "POST", path, change(testPassword, testPassword+"!"), bearer(g.Access)))
+	problemOf(t, send(d.Server, remote, "GET", authPath+"/me", "", bearer(g.Access)), 401)
+	if w := send(d.Server, remote, "GET", authPath+"/me", "", bearer(after.AccessToken)); w.Code != 200 {
+		t.Errorf("the new session gets %d", w.Code)
 	}
 }

@@ -40,7 +40,9 @@ type (
 	tokensOutput   struct{ Body Tokens }
 	newTokenOutput struct{ Body NewToken }
 	tokenInput     struct{ Body TokenRequest }
-	tokenIDInput   struct{ accountID }
+	tokenIDInput   struct {
+		ID string `path:"id" maxLength:"64" doc:"Id of the token."`
+	}
 )
 
 func (s *Server) registerTokens() {

@@ -37,17 +37,15 @@ type UserChange struct {
 }
 
 type (
-	usersOutput    struct{ Body Users }
-	userOutput     struct{ Body User }
-	userInput      struct{ Body UserRequest }
-	userIDInput    struct{ accountID }
-	userPatchInput struct {
-		accountID
-		Body UserChange
+	usersOutput struct{ Body Users }
+	userOutput  struct{ Body User }
+	userInput   struct{ Body UserRequest }
+	userIDInput struct {
+		ID string `path:"id" maxLength:"64" doc:"Id of the user."`
 	}
-	// accountID is the id in a path.
-	accountID struct {
-		ID string `path:"id" maxLength:"64" doc:"Id of the user or token."`
+	userPatchInput struct {
+		ID   string `path:"id" maxLength:"64" doc:"Id of the user."`
+		Body UserChange
 	}
 )
 

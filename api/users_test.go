@@ -98,7 +98,7 @@ func TestBodiesAreNotSaidBack(t *testing.T) {
 		testPassword,
 	} {
 		w := send(d.Server, remote, http.MethodPost, authPath+"/login", body, nil)
-		if w.Code < 400 || strings.Contains(w.Body.String(), testPassword) || strings.Contains(w.Body.String(), "horse") {
+		if w.Code < 400 || strings.Contains(w.Body.String(), testPassword) || strings.Contains(w.Body.String(), "kettles") {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	}
