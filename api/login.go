@@ -95,6 +95,12 @@ type (
 	meOutput struct{ Body Me }
 )
 
+// What begins a session, as the audit log calls it.
+const (
+	setUp = "set-up"
+	logIn = "log-in"
+)
+
 // exampleSession is what the document shows of a log-in.
 var exampleSession = Session{
 	User:        Me{Kind: "user", ID: "01JM3ZC8V5T1", Name: "ada", Role: Admin},
@@ -111,7 +117,7 @@ func (s *Server) registerLogin() {
 			"The code is good for 15 minutes and for one use. The answer is that of a log-in.",
 		Access: Access{Role: Public, Cost: Query, BeforeSetup: true}, Example: exampleSession, Errors: errs,
 	}, func(ctx context.Context, in *setupInput) (*sessionOutput, error) {
-		return s.begin(ctx, "set-up", in.Body.Name, in.browser, in.Body.Cookie, func(a *auth.Auth) (auth.Grant, error) {
+		return s.begin(ctx, setUp, in.Body.Name, in.browser, in.Body.Cookie, func(a *auth.Auth) (auth.Grant, error) {
 			return a.Setup(ctx, in.Body.Code, in.Body.Name, in.Body.Password)
 		})
 	})
@@ -122,7 +128,7 @@ func (s *Server) registerLogin() {
 			"Programs that run for long take an API token instead, which `sysotel token add` and `/api/v1/tokens` make.",
 		Access: Access{Role: Public, Cost: Query}, Example: exampleSession, Errors: errs,
 	}, func(ctx context.Context, in *loginInput) (*sessionOutput, error) {
-		return s.begin(ctx, "log-in", in.Body.Name, in.browser, in.Body.Cookie, func(a *auth.Auth) (auth.Grant, error) {
+		return s.begin(ctx, logIn, in.Body.Name, in.browser, in.Body.Cookie, func(a *auth.Auth) (auth.Grant, error) {
 			return a.Login(ctx, in.Body.Name, in.Body.Password)
 		})
 	})
@@ -178,6 +184,9 @@ func (s *Server) begin(ctx context.Context, action, name string, from browser, i
 		if isDenied(err) {
 			s.refuseLogin(ctx, action, name)
 		}
+		if errors.Is(err, auth.ErrDenied) && action == setUp {
+			return nil, challenged(problem(http.StatusUnauthorized, "The code of the set-up link is wrong, or another link has taken its place; a new one is printed when the agent starts."))
+		}
 		return nil, accountProblem(err)
 	}
 	s.audit(Caller{Identity: granted.Identity, Address: callerOf(ctx).Address}.did(action, name))
@@ -216,8 +225,9 @@ func (s *Server) refresh(ctx context.Context, in *refreshInput) (*sessionOutput,
 	switch {
 	case errors.Is(err, auth.ErrReused):
 		s.refuseLogin(ctx, "refresh token used twice", "")
-	case err != nil && isDenied(err):
+	case errors.Is(err, auth.ErrDenied):
 		s.refuseLogin(ctx, "refresh", "")
+		return nil, challenged(problem(http.StatusUnauthorized, "The refresh token is not valid, or its session has ended; log in."))
 	}
 	if err != nil {
 		return nil, accountProblem(err)
@@ -293,9 +303,9 @@ func accountProblem(err error) error {
 	case errors.Is(err, auth.ErrReused):
 		return challenged(says(http.StatusUnauthorized, "This refresh token was used before, so somebody else may have it; the session has been ended. Log in again."))
 	case errors.Is(err, auth.ErrExpired):
-		return challenged(says(http.StatusUnauthorized, "It has expired. Log in again; a new set-up link is printed when the agent starts."))
+		return challenged(says(http.StatusUnauthorized, "It has expired. Log in again; where there is no administrator yet, a new set-up link is printed when the agent starts."))
 	case errors.Is(err, auth.ErrDenied):
-		return challenged(says(http.StatusUnauthorized, "The name, the password or the code is wrong."))
+		return challenged(says(http.StatusUnauthorized, "The name or the password is wrong."))
 	case errors.Is(err, auth.ErrInvalid):
 		return says(http.StatusUnprocessableEntity, sentence(strings.TrimPrefix(err.Error(), auth.ErrInvalid.Error()+": ")))
 	case errors.Is(err, auth.ErrNotFound):
