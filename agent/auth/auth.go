@@ -1,12 +1,35 @@
 // Package auth says who may ask: users and their passwords, sessions, the tokens
-// of both people and programs, and the first set-up. It knows no HTTP.
+// of people and of programs, and the first set-up. It knows no HTTP, and what a
+// role may do is decided where operations are registered.
+//
+// Accounts are one JSON file that is written whole, and not rows in the database
+// of records: they are few, each request needs them in memory, they must outlive
+// damage to the records, and they must exist where no store does. What is in
+// memory is an [index] that is never changed, only replaced, so that Verify takes
+// no lock and waits for no disk.
+//
+// Read accounts.go first: there stands what is kept, and how it is changed.
 package auth
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Names of the files.
+const (
+	accountsFile = "accounts.json"
+	keysFile     = "keys.json"
+	brokenSuffix = ".broken-"
 )
 
 // Options say where accounts are kept and how long things live.
@@ -16,86 +39,117 @@ type Options struct {
 	// Issuer is the identity of this agent. It goes into each access token and is
 	// required of it, so that no other host's is taken.
 	Issuer string
-	// AccessTTL is how long an access token lives, SessionTTL how long a session
-	// lives from log-in, however often it is refreshed. 0 means 15 minutes and 30 days.
+	// AccessTTL is how long an access token lives, 0 means 15 minutes. SessionTTL
+	// is how long a session lives from log-in, however often it is refreshed; 0
+	// means 30 days.
 	AccessTTL, SessionTTL time.Duration
-	Now                   func() time.Time // nil means time.Now
-	Log                   *slog.Logger     // nil discards
+	// Now is the clock, time.Now where it is nil.
+	Now func() time.Time
+	Log *slog.Logger
 }
 
-// Auth is the door-keeper.
-type Auth struct{}
+// Auth knows the accounts. Its methods may be called by several goroutines.
+type Auth struct {
+	dir, issuer           string
+	accessTTL, sessionTTL time.Duration
+	clock                 func() time.Time
+	log                   *slog.Logger
+	hasher                *hasher
+	parser                *jwt.Parser
 
-var errSkeleton = errors.New("auth: not built yet")
+	// current is what is known now; who has it may read it for ever.
+	current atomic.Pointer[index]
+	// keys sign access tokens; they too are only replaced.
+	keys atomic.Pointer[keyring]
+	code setupCode
 
-// Open reads the accounts and the keys.
-func Open(o Options) (*Auth, error) { return nil, errSkeleton }
-
-// Close gives everything back.
-func (a *Auth) Close() error { return nil }
-
-// Run rotates keys and forgets what has expired, until ctx ends.
-func (a *Auth) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Verify says who the bearer of an access token or an API token is.
-func (a *Auth) Verify(bearer string) (Identity, error) { return Identity{}, errSkeleton }
-
-// NeedsSetup says whether there is no administrator yet.
-func (a *Auth) NeedsSetup() bool { return true }
-
-// NewSetupCode makes the code that the first administrator shows, valid once.
-func (a *Auth) NewSetupCode() (code string, until time.Time, err error) {
-	return "", time.Time{}, errSkeleton
+	// writing is held by who replaces the accounts or the keys. It protects
+	// unwritten, the reason why the file lacks the newest sessions, and stale, the
+	// reason why the keys could not be rotated.
+	writing          sync.Mutex
+	unwritten, stale error
 }
 
-// Setup makes the first administrator and logs him in.
-func (a *Auth) Setup(ctx context.Context, code, name, password string) (Grant, error) {
-	return Grant{}, errSkeleton
+// Open reads the accounts and the keys, or makes them where there are none.
+// Accounts that are damaged are an error and never begun anew by themselves: that
+// would open the first set-up to whoever comes first.
+func Open(o Options) (*Auth, error) {
+	if o.Issuer == "" {
+		return nil, errors.New("open the accounts: they need an issuer, the identity of this agent")
+	}
+	if o.AccessTTL <= 0 {
+		o.AccessTTL = 15 * time.Minute
+	}
+	if o.SessionTTL <= 0 {
+		o.SessionTTL = 30 * day
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the accounts: %w", err)
+	}
+	a := &Auth{
+		dir: dir, issuer: o.Issuer, accessTTL: o.AccessTTL, sessionTTL: o.SessionTTL,
+		clock: o.Now, log: o.Log, hasher: newHasher(),
+	}
+	a.parser = a.newParser()
+	if err := a.open(); err != nil {
+		return nil, fmt.Errorf("open the accounts: %w", err)
+	}
+	return a, nil
 }
 
-// Login begins a session.
-func (a *Auth) Login(ctx context.Context, name, password string) (Grant, error) {
-	return Grant{}, errSkeleton
+// open reads what Open opens.
+func (a *Auth) open() error {
+	if err := os.MkdirAll(a.dir, 0o700); err != nil {
+		return err
+	}
+	if err := refuseOthers(a.dir, 0o022, "be changed", "700"); err != nil {
+		return err
+	}
+	if err := removeUnfinished(a.dir); err != nil {
+		return err
+	}
+	if err := a.openAccounts(); err != nil {
+		return err
+	}
+	return a.openKeys()
 }
 
-// Refresh gives a session a new access token and a new refresh token.
-func (a *Auth) Refresh(ctx context.Context, refresh string) (Grant, error) {
-	return Grant{}, errSkeleton
+// now is the time in UTC and whole seconds, as it is written and as access tokens
+// carry it.
+func (a *Auth) now() time.Time { return a.clock().UTC().Truncate(time.Second) }
+
+// tidyEvery is how often Run looks at what has expired.
+const tidyEvery = time.Minute
+
+const day = 24 * time.Hour
+
+// Run rotates keys, forgets what has expired, and writes what could not be written
+// before, until ctx ends.
+func (a *Auth) Run(ctx context.Context) error {
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			a.rotate()
+			a.tidy()
+		}
+	}
 }
 
-// Logout ends a session.
-func (a *Auth) Logout(session string) error { return errSkeleton }
-
-// Users are all users, by name.
-func (a *Auth) Users() []User { return nil }
-
-// AddUser makes a user.
-func (a *Auth) AddUser(ctx context.Context, name, password string, role Role) (User, error) {
-	return User{}, errSkeleton
+// Close writes when tokens were last used.
+func (a *Auth) Close() error {
+	if !a.untidy() {
+		return nil
+	}
+	return a.change(func(*accounts) error { return nil })
 }
-
-// SetRole gives a user another role.
-func (a *Auth) SetRole(id string, role Role) (User, error) { return User{}, errSkeleton }
-
-// SetPassword gives a user another password, without the old one.
-func (a *Auth) SetPassword(ctx context.Context, id, password string) error { return errSkeleton }
-
-// ChangePassword gives a user who knows his password another one.
-func (a *Auth) ChangePassword(ctx context.Context, id, old, new string) error { return errSkeleton }
-
-// RemoveUser removes a user and ends his sessions.
-func (a *Auth) RemoveUser(id string) error { return errSkeleton }
-
-// UserNamed finds a user by name.
-func (a *Auth) UserNamed(name string) (User, bool) { return User{}, false }
-
-// Tokens are all API tokens, by name.
-func (a *Auth) Tokens() []Token { return nil }
-
-// NewToken makes an API token. A ttl of 0 means that it never expires.
-func (a *Auth) NewToken(name string, role Role, ttl time.Duration) (secret string, t Token, err error) {
-	return "", Token{}, errSkeleton
-}
-
-// RevokeToken removes an API token.
-func (a *Auth) RevokeToken(id string) error { return errSkeleton }

@@ -1,6 +1,11 @@
 package auth
 
-import "time"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
 
 // Kind is what sort of caller it is.
 type Kind string
@@ -19,7 +24,8 @@ type Identity struct {
 	Session  string
 }
 
-// Grant is what a log-in gives.
+// Grant is what a log-in gives. Access and Refresh are secrets, so a grant is
+// printed and logged without them.
 type Grant struct {
 	Identity     Identity
 	Access       string
@@ -27,6 +33,20 @@ type Grant struct {
 	Refresh      string
 	RefreshUntil time.Time
 }
+
+// hidden is what a secret looks like.
+const hidden = "<secret>"
+
+var (
+	_ fmt.Formatter  = Grant{}
+	_ slog.LogValuer = Grant{}
+)
+
+// Format writes <secret> for every verb.
+func (Grant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+
+// LogValue returns <secret>.
+func (Grant) LogValue() slog.Value { return slog.StringValue(hidden) }
 
 // User is a person with a password.
 type User struct {

@@ -1,0 +1,117 @@
+package auth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// errNewer is the error of a file that a newer version of this program wrote.
+var errNewer = errors.New("it was written by a newer version of sysotel; use that version")
+
+// writeFile writes v whole or not at all, for the owner's eyes only.
+func writeFile(path string, v any) (err error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), unfinished(path)) // its mode is 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// unfinished is the pattern of the names that files have while they are written.
+func unfinished(path string) string { return "." + filepath.Base(path) + "-*" }
+
+// removeUnfinished removes what a killed agent was writing: there are secrets in it.
+func removeUnfinished(dir string) error {
+	for _, name := range []string{accountsFile, keysFile} {
+		paths, err := filepath.Glob(filepath.Join(dir, unfinished(name)))
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// syncDir makes a renaming last. Windows knows no such thing.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// readFile reads into v what writeFile wrote. Whoever else may read the file may
+// be anybody here, so then nothing is read.
+func readFile(path string, v any) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := refuseOthers(path, 0o077, "be read", "600"); err != nil {
+		return err
+	}
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return damage{err}
+	}
+	if head.Format > format {
+		return fmt.Errorf("%s has format %d, this version knows up to %d: %w", path, head.Format, format, errNewer)
+	}
+	if head.Format < 1 {
+		return damage{fmt.Errorf("format %d is none that there was", head.Format)}
+	}
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return damage{err}
+	}
+	return nil
+}
+
+// damage is what is wrong with a file that was read.
+type damage struct{ error }
+
+func (d damage) Unwrap() error { return d.error }
+
+// refuseOthers refuses what others than the owner may touch, and says what to type.
+// Windows has no such modes; there the directory of the data decides.
+func refuseOthers(path string, forbidden fs.FileMode, what, mode string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&forbidden != 0 {
+		return fmt.Errorf("%s may %s by others than its owner (mode %#o): chmod %s %s", path, what, info.Mode().Perm(), mode, path)
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"sync/atomic"
+
+	"golang.org/x/crypto/argon2"
+)
+
+const (
+	// maxHashes is how many passwords are hashed at once; each takes 19 MiB.
+	maxHashes = 2
+	saltBytes = 16
+	keyBytes  = 32
+)
+
+// hasher hashes passwords, a few at once.
+type hasher struct {
+	cost  cost
+	slots chan struct{}
+	// done counts the hashes, so that a test sees that unknown users cost as much.
+	done atomic.Int64
+}
+
+func newHasher() *hasher {
+	return &hasher{cost: usualCost, slots: make(chan struct{}, maxHashes)}
+}
+
+// key derives the key of a password, or waits for its turn and returns ErrBusy when
+// ctx ends before it comes.
+func (h *hasher) key(ctx context.Context, password string, c cost, salt []byte, length int) ([]byte, error) {
+	if ctx.Err() != nil {
+		return nil, ErrBusy
+	}
+	select {
+	case h.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ErrBusy
+	}
+	defer func() { <-h.slots }()
+	h.done.Add(1)
+	return argon2.IDKey([]byte(password), salt, c.time, c.memory, c.threads, uint32(length)), nil
+}
+
+// hash makes the hash of a new password.
+func (h *hasher) hash(ctx context.Context, password string) (passwordHash, error) {
+	made := passwordHash{cost: h.cost, salt: make([]byte, saltBytes)}
+	_, _ = rand.Read(made.salt) // it never fails
+	var err error
+	made.key, err = h.key(ctx, password, made.cost, made.salt, keyBytes)
+	return made, err
+}
+
+// fits says whether it is the password of the hash.
+func (h *hasher) fits(ctx context.Context, hash passwordHash, password string) (bool, error) {
+	if len(password) > maxPassword {
+		password = "" // it fits nothing, after the same work
+	}
+	key, err := h.key(ctx, password, hash.cost, hash.salt, len(hash.key))
+	return err == nil && subtle.ConstantTimeCompare(key, hash.key) == 1, err
+}
+
+// nobody is a hash that costs as much as anybody's. Whether it fits does not matter.
+func (h *hasher) nobody() passwordHash {
+	return passwordHash{cost: h.cost, salt: make([]byte, saltBytes), key: make([]byte, keyBytes)}
+}

@@ -1,0 +1,156 @@
+package auth
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Access tokens are signed with a symmetric key (HS256), because who issues and who
+// verifies them are the same process: a public key would serve nobody.
+
+const (
+	// signFor is how long a key signs.
+	signFor = 30 * day
+	// keySecretBytes is the length of a key, that of the hash (RFC 7518, 3.2).
+	keySecretBytes = 32
+)
+
+// keyring is the file of the keys, oldest first; the last one signs.
+type keyring struct {
+	Format int   `json:"format"`
+	Keys   []key `json:"keys"`
+}
+
+type key struct {
+	ID      string    `json:"id"`
+	Secret  keySecret `json:"secret"`
+	Created time.Time `json:"created"`
+}
+
+// keySecret is the secret of a key. It is shown in the file only.
+type keySecret []byte
+
+var (
+	_ fmt.Formatter  = keySecret(nil)
+	_ slog.LogValuer = keySecret(nil)
+)
+
+// Format writes <secret> for every verb.
+func (keySecret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+
+// LogValue returns <secret>.
+func (keySecret) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+func (k *keyring) newest() *key { return &k.Keys[len(k.Keys)-1] }
+
+// find is the key of an id, nil for none. There are two or three.
+func (k *keyring) find(id string) *key {
+	for i := range k.Keys {
+		if k.Keys[i].ID == id {
+			return &k.Keys[i]
+		}
+	}
+	return nil
+}
+
+// check refuses what no version of this program writes.
+func (k *keyring) check() error {
+	if len(k.Keys) == 0 {
+		return errors.New("there is no key")
+	}
+	for i := range k.Keys {
+		if k.Keys[i].ID == "" || len(k.Keys[i].Secret) != keySecretBytes {
+			return fmt.Errorf("a key has an id and %d bytes", keySecretBytes)
+		}
+	}
+	return nil
+}
+
+// due is the keyring that should be, the same one where nothing is to do. A key that
+// signs no more stays until the last token that it signed has expired. One that was
+// made in the future, by a clock that was wrong, would sign for too long.
+func (k *keyring) due(now time.Time, accessTTL time.Duration) *keyring {
+	next := &keyring{Format: format}
+	if k != nil {
+		for i := range k.Keys {
+			if i+1 < len(k.Keys) && !now.Before(k.Keys[i+1].Created.Add(accessTTL)) {
+				continue
+			}
+			next.Keys = append(next.Keys, k.Keys[i])
+		}
+		age := now.Sub(next.newest().Created)
+		if age < signFor && age > -day {
+			if len(next.Keys) == len(k.Keys) {
+				return k
+			}
+			return next
+		}
+	}
+	made := key{ID: rand.Text(), Secret: make(keySecret, keySecretBytes), Created: now}
+	_, _ = rand.Read(made.Secret) // it never fails
+	next.Keys = append(next.Keys, made)
+	return next
+}
+
+// openKeys reads the keys, or makes them. Damaged ones are set aside: nothing is
+// lost with them but access tokens, which sessions give anew.
+func (a *Auth) openKeys() error {
+	path := filepath.Join(a.dir, keysFile)
+	k := &keyring{}
+	err := readFile(path, k)
+	if err == nil {
+		if wrong := k.check(); wrong != nil {
+			err = damage{wrong}
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		k = nil
+	case errors.As(err, new(damage)):
+		aside := path + brokenSuffix + strconv.FormatInt(a.clock().Unix(), 10)
+		if err := os.Rename(path, aside); err != nil {
+			return err
+		}
+		a.log.Warn("the damaged keys of access tokens are set aside, new ones are made", "err", err, "file", aside)
+		k = nil
+	case err != nil:
+		return err
+	}
+	return a.takeKeys(k)
+}
+
+// takeKeys takes the keys, after a change that was due.
+func (a *Auth) takeKeys(k *keyring) error {
+	next := k.due(a.now(), a.accessTTL)
+	if next != k {
+		path := filepath.Join(a.dir, keysFile)
+		if err := writeFile(path, next); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
+	a.keys.Store(next)
+	return nil
+}
+
+// rotate makes a new key when it is time. Where that fails the old one goes on.
+func (a *Auth) rotate() {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	before := a.keys.Load()
+	err := a.takeKeys(before)
+	switch {
+	case err != nil && a.stale == nil:
+		a.log.Warn("the keys of access tokens cannot be rotated, the old one goes on", "err", err)
+	case err == nil && a.keys.Load() != before:
+		a.log.Info("the keys of access tokens are rotated", "signs", a.keys.Load().newest().ID)
+	}
+	a.stale = err
+}

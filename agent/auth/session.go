@@ -1,0 +1,181 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"slices"
+)
+
+// A refresh token is random bytes in two parts. All tokens of a session share the
+// first, so that each that was ever given out is known again for as long as the
+// session lives, and the accounts need not keep a hash of every one. The second is
+// new each time, and only the newest is good. Who shows the first part has had a
+// token of this session in hand: nobody can end a session by guessing.
+const (
+	familyBytes = 16
+	newestBytes = 32
+)
+
+// newRefresh is a refresh token of a family, and what is kept of its second part.
+func newRefresh(family []byte) (string, digest) {
+	raw := make([]byte, familyBytes+newestBytes)
+	copy(raw, family)
+	_, _ = rand.Read(raw[familyBytes:]) // it never fails
+	return base64.RawURLEncoding.EncodeToString(raw), digestOf(raw[familyBytes:])
+}
+
+// Login begins a session. It returns ErrDenied for a wrong password and an unknown
+// user alike, after the same work, and ErrBusy when ctx ended in the queue of those
+// who log in.
+func (a *Auth) Login(ctx context.Context, name, password string) (Grant, error) {
+	user, known := a.current.Load().names[fold(name)]
+	hash := a.hasher.nobody()
+	if known {
+		hash = user.Password
+	}
+	fits, err := a.hasher.fits(ctx, hash, password)
+	if err != nil {
+		return Grant{}, err
+	}
+	if !known || !fits {
+		return Grant{}, ErrDenied
+	}
+	renewed := hash
+	if hash.cost != a.hasher.cost {
+		if renewed, err = a.hasher.hash(ctx, password); err != nil {
+			return Grant{}, err
+		}
+	}
+	var on begun
+	err = a.changeSessions(func(next *accounts) error {
+		u := next.user(user.ID)
+		if u == nil || !u.Password.same(hash) { // removed or changed meanwhile
+			return ErrDenied
+		}
+		u.Password = renewed
+		on = a.begin(next, u)
+		return nil
+	})
+	if err != nil {
+		return Grant{}, err
+	}
+	return a.grant(on)
+}
+
+// begun is a session that has begun or gone on, and the refresh token that was made
+// for it.
+type begun struct {
+	user    userRow
+	session sessionRow
+	refresh string
+}
+
+// begin begins a session. The oldest makes room where there are too many.
+func (a *Auth) begin(next *accounts, u *userRow) begun {
+	own := 0
+	for i := range next.Sessions {
+		if next.Sessions[i].User == u.ID {
+			own++
+		}
+	}
+	if own >= maxSessionsOfAUser {
+		oldest := slices.IndexFunc(next.Sessions, func(s sessionRow) bool { return s.User == u.ID })
+		next.Sessions = slices.Delete(next.Sessions, oldest, oldest+1)
+	}
+	if len(next.Sessions) >= maxSessions {
+		next.Sessions = slices.Delete(next.Sessions, 0, 1)
+	}
+	family := make([]byte, familyBytes)
+	_, _ = rand.Read(family) // it never fails
+	refresh, newest := newRefresh(family)
+	now := a.now()
+	s := sessionRow{ID: rand.Text(), User: u.ID, Family: digestOf(family), Newest: newest, Created: now, Until: now.Add(a.sessionTTL)}
+	next.Sessions = append(next.Sessions, s)
+	u.LastLogin = now
+	return begun{*u, s, refresh}
+}
+
+// Refresh gives a session a new access token and a new refresh token; the one that
+// was shown is used up. Showing it again means that two have it, one of whom stole
+// it: that ends the session and returns ErrReused.
+func (a *Auth) Refresh(ctx context.Context, refresh string) (Grant, error) {
+	if err := ctx.Err(); err != nil {
+		return Grant{}, err
+	}
+	if len(refresh) != base64.RawURLEncoding.EncodedLen(familyBytes+newestBytes) {
+		return Grant{}, ErrDenied
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(refresh)
+	if err != nil || len(raw) != familyBytes+newestBytes {
+		return Grant{}, ErrDenied
+	}
+	family, shown := raw[:familyBytes], digestOf(raw[familyBytes:])
+	found, ok := a.current.Load().families[digestOf(family)]
+	if !ok {
+		return Grant{}, ErrDenied
+	}
+	var (
+		on     begun
+		reused bool
+	)
+	err = a.changeSessions(func(next *accounts) error {
+		s := next.session(found.ID)
+		if s == nil {
+			return ErrDenied
+		}
+		if !a.now().Before(s.Until) {
+			return ErrExpired
+		}
+		if reused = !s.Newest.is(shown); reused {
+			next.endSession(s.ID)
+			return nil
+		}
+		on.refresh, s.Newest = newRefresh(family)
+		on.user, on.session = *next.user(s.User), *s
+		return nil
+	})
+	if err != nil {
+		return Grant{}, err
+	}
+	if reused {
+		return Grant{}, ErrReused
+	}
+	return a.grant(on)
+}
+
+// Logout ends a session, at once.
+func (a *Auth) Logout(session string) error {
+	return a.changeSessions(func(next *accounts) error {
+		if next.session(session) == nil {
+			return ErrNotFound
+		}
+		next.endSession(session)
+		return nil
+	})
+}
+
+// endSession ends a session.
+func (c *accounts) endSession(id string) {
+	c.Sessions = slices.DeleteFunc(c.Sessions, func(s sessionRow) bool { return s.ID == id })
+}
+
+// grant is what the user of a session gets.
+func (a *Auth) grant(b begun) (Grant, error) {
+	until := a.now().Add(a.accessTTL)
+	if until.After(b.session.Until) {
+		until = b.session.Until
+	}
+	access, err := a.newAccess(b.user.ID, b.session.ID, until)
+	if err != nil {
+		return Grant{}, err
+	}
+	return Grant{
+		Identity: identityOf(&b.user, b.session.ID), Access: access, AccessUntil: until,
+		Refresh: b.refresh, RefreshUntil: b.session.Until,
+	}, nil
+}
+
+func identityOf(u *userRow, session string) Identity {
+	return Identity{Kind: KindUser, ID: u.ID, Name: u.Name, Role: u.Role, Session: session}
+}
