@@ -36,6 +36,7 @@ var allowed = map[string]map[string]string{
 		"agent/store": "questions are answered there, and errors have their types from there",
 	},
 	"api": {
+		"agent/auth":    "who asks, and what he may do, has its types from there",
 		"instruments":   "the documents are made from typed readings",
 		"agent/store":   "questions about series, their answers and errors have their types from there",
 		"agent/records": "questions about past processes and events, and their answers, have their types from there",
@@ -47,6 +48,7 @@ var allowed = map[string]map[string]string{
 		"api":            "one struct made of each package's own Config",
 	},
 	"agent/app": {
+		"agent/auth":     "it wires everything",
 		"agent/store":    "it wires everything",
 		"agent/records":  "it wires everything",
 		"agent/queue":    "it wires everything",

@@ -23,7 +23,7 @@ func main() {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	code := command.Main(command.Call{
-		Args: os.Args[1:], Env: os.Environ(), Out: os.Stdout, Err: os.Stderr,
+		Args: os.Args[1:], Env: os.Environ(), In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Version: version, Stop: stop, Reload: reload,
 	})
 	cancel()

@@ -47,7 +47,7 @@ func (s *Server) registerBackup() {
 		Summary: "Copy the history",
 		Description: "Writes a consistent copy of the store and the records into a directory of the agent's machine, while both go on. " +
 			"To restore it, start an agent with that directory, or a copy of it, as data_dir.",
-		Access:  Access{Role: Admin, Cost: Query, Concurrent: 1},
+		Access:  Access{Role: Admin, Cost: Query, Concurrent: 1, Guarded: true},
 		Example: BackupAnswer{Directory: "/var/backups/sysotel", Seconds: 0.4},
 		Errors:  []int{http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *backupInput) (*backupOutput, error) {

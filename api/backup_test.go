@@ -30,7 +30,7 @@ func TestBackup(t *testing.T) {
 		r.Host = "localhost:8080"
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
-		s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
+		s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Caller{Role: caller})))
 		return w
 	}
 	for _, caller := range []Role{Public, Viewer} {

@@ -172,7 +172,5 @@ func (p proxies) key(r *http.Request) (key clientKey, counted bool) {
 	return clientKey{addr: addr}, addr.IsValid()
 }
 
-// identityOf is the one place where the limits learn who has logged in: the
-// identity that authentication has put into the request's context. There is no
-// authentication yet, so that everybody is counted by address.
-func identityOf(*http.Request) string { return "" }
+// identityOf is who has logged in, "" for nobody.
+func identityOf(r *http.Request) string { return callerOf(r.Context()).Identity.ID }

@@ -2,8 +2,10 @@ package api
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Config is the API's configuration. Its keys stand at the top level of
@@ -12,6 +14,15 @@ type Config struct {
 	HTTP      HTTPConfig      `yaml:"http" help:"The REST API and the dashboard."`
 	TLS       TLSConfig       `yaml:"tls" help:"HTTPS for the API and the dashboard. The scrape page has prometheus.web_config."`
 	RateLimit RateLimitConfig `yaml:"rate_limit" help:"How much one client may ask for: whoever has logged in, else an IPv4 address or the /64 of an IPv6 address. What is more is answered 429. The Unix socket is not limited."`
+	Auth      AuthConfig      `yaml:"auth" help:"Who must log in, and for how long a log-in is good."`
+}
+
+// AuthConfig is who must log in.
+type AuthConfig struct {
+	// The word for yes is not "on": YAML 1.1 reads that as true.
+	Mode       string        `yaml:"mode" enum:"auto|always" help:"When callers must log in: auto asks for it where others can reach the API, by http.listen, http.external_url or http.behind_proxy, and not while only this machine can; always asks on this machine too."`
+	AccessTTL  time.Duration `yaml:"access_ttl" help:"How long an access token of a log-in is good before it must be refreshed, from 1m to 24h."`
+	SessionTTL time.Duration `yaml:"session_ttl" help:"How long a log-in is good, however often it is refreshed, from 1h to 8760h and not less than auth.access_ttl."`
 }
 
 // HTTPConfig is where the API is found and who may call it.
@@ -44,6 +55,7 @@ func Defaults() Config {
 	return Config{
 		HTTP: HTTPConfig{Listen: "127.0.0.1:8080"},
 		TLS:  TLSConfig{ClientAuth: "none", MinVersion: "1.2"},
+		Auth: AuthConfig{Mode: "auto", AccessTTL: 15 * time.Minute, SessionTTL: 30 * 24 * time.Hour},
 		// A dashboard of 20 charts, and a scraper beside it, never meet these.
 		RateLimit: RateLimitConfig{
 			Enabled:  true,
@@ -53,6 +65,17 @@ func Defaults() Config {
 			Logins:   5,
 		},
 	}
+}
+
+// Authenticates tells whether callers must log in. Where an address is given
+// under which people reach the API from elsewhere, a proxy or a tunnel brings
+// them, and all of them come from loopback: it then tells nothing of who they are.
+func (c Config) Authenticates() bool {
+	if c.Auth.Mode == "always" || c.HTTP.BehindProxy || !isLoopback(c.HTTP.Listen) {
+		return true
+	}
+	u, err := url.Parse(c.HTTP.ExternalURL)
+	return err == nil && u.Host != "" && !isLoopback(net.JoinHostPort(u.Hostname(), "0"))
 }
 
 // Validate calls wrong for every mistake with the path of the option, its value
@@ -66,6 +89,12 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 			value = "<secret>"
 		}
 		wrong("http.external_url", value, "must be http:// or https:// with a host, such as https://sysotel.example, and without a password, ? and #")
+	}
+	if ttl := c.Auth.AccessTTL; ttl < time.Minute || ttl > 24*time.Hour {
+		wrong("auth.access_ttl", ttl, "must be from 1m to 24h")
+	}
+	if ttl := c.Auth.SessionTTL; ttl < max(time.Hour, c.Auth.AccessTTL) || ttl > 365*24*time.Hour {
+		wrong("auth.session_ttl", ttl, "must be from 1h to 8760h, and not less than auth.access_ttl")
 	}
 	for i, origin := range c.HTTP.CORS {
 		// "*" is not an origin here: without a login it would let every page that

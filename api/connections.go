@@ -65,7 +65,10 @@ func (c *connections) guard(s *http.Server) {
 	s.ConnState = c.changed
 	inner := s.ConnContext
 	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		return context.WithValue(inner(ctx, conn), connectionKey{}, c.add(bare(conn)))
+		if inner != nil {
+			ctx = inner(ctx, conn)
+		}
+		return context.WithValue(ctx, connectionKey{}, c.add(bare(conn)))
 	}
 }
 

@@ -77,7 +77,7 @@ func BenchmarkCurrentHandler(b *testing.B) {
 	h := newTestServer(b, ticked(), nil).Handler()
 	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/api/v1/metrics/current", nil)
 	r.Host = "127.0.0.1:8080"
-	r = r.WithContext(withCaller(r.Context(), Viewer))
+	r = r.WithContext(withCaller(r.Context(), Caller{Role: Viewer}))
 	w := &discard{header: http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {

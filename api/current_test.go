@@ -53,12 +53,19 @@ func getCurrent(t *testing.T, s *Server) map[string]any {
 // schema that the document declares for it.
 func validated(t *testing.T, s *Server, path string, body []byte) map[string]any {
 	t.Helper()
+	item := s.api.OpenAPI().Paths[path]
+	return validatedAs(t, s, cmp.Or(item.Get, item.Post), body)
+}
+
+// validatedAs is validated for the answer of any operation.
+func validatedAs(t *testing.T, s *Server, op *huma.Operation, body []byte) map[string]any {
+	t.Helper()
+	path := op.Path
 	var v map[string]any
 	if err := json.Unmarshal(body, &v); err != nil {
 		t.Fatalf("%s: %v: %s", path, err, body)
 	}
-	item := s.api.OpenAPI().Paths[path]
-	schema := cmp.Or(item.Get, item.Post).Responses["200"].Content["application/json"].Schema
+	schema := op.Responses["200"].Content["application/json"].Schema
 	result := &huma.ValidateResult{}
 	huma.Validate(s.routes.registry, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, any(v), result)
 	for _, err := range result.Errors {

@@ -31,6 +31,8 @@ var (
 const (
 	docsStylePath = "/docs/style.css"
 	docsPolicy    = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	// docsLoginPolicy is that of the page with the script that shows who is logged in.
+	docsLoginPolicy = "script-src 'self'; connect-src 'self'; " + docsPolicy
 )
 
 // docsPage is what the template shows.
@@ -40,7 +42,7 @@ type docsPage struct {
 	Style, Base                     string
 	Operations                      []docsOperation
 	Problem                         template.HTML
-	Metrics                         bool
+	Metrics, Login                  bool
 }
 
 type docsOperation struct {
@@ -52,6 +54,7 @@ type docsOperation struct {
 	Fields                    []docsField
 	Media                     string
 	Curl                      string
+	Try                       string // Address at which a browser shows the answer, empty where it cannot.
 	Example                   template.HTML
 	Errors                    []docsError
 }
@@ -82,7 +85,7 @@ func (s *Server) renderDocs() ([]byte, error) {
 		Agent: s.options.Version, Hostname: s.options.Hostname,
 		Introduction: paragraphs(document.Info.Description),
 		Style:        docsStylePath + "?v=" + hex.EncodeToString(sum[:6]),
-		Base:         s.baseURL(), Metrics: s.options.MetricsPage != nil,
+		Base:         s.baseURL(), Metrics: s.options.MetricsPage != nil, Login: s.options.Authenticate,
 	}
 	for _, route := range s.routes.list {
 		op := operationAt(document, route)
@@ -112,14 +115,18 @@ func (s *Server) renderDocs() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// baseURL is where the examples find the server.
+// baseURL is where people and the examples find the server. An address that
+// stands for all addresses is no place to go to; the machine's name is.
 func (s *Server) baseURL() string {
 	if s.options.Config.ExternalURL != "" {
 		return strings.TrimSuffix(s.options.Config.ExternalURL, "/")
 	}
 	host, port, err := net.SplitHostPort(s.options.Config.Listen)
+	if addr := s.Addr(); port == "0" && addr != nil {
+		_, port, err = net.SplitHostPort(addr.String())
+	}
 	if err != nil || host == "" || host == "0.0.0.0" || host == "::" {
-		host = "localhost"
+		host = cmp.Or(s.options.Hostname, "localhost")
 	}
 	scheme := "http://"
 	if s.options.TLS.on() {
@@ -157,7 +164,10 @@ func (s *Server) describeForPeople(op *huma.Operation, route Route) (docsOperati
 		}
 		d.Parameters = append(d.Parameters, field)
 	}
-	d.Curl = curl(s.baseURL()+route.Path, query, route.Access.Cost == Stream)
+	d.Curl = curl(route, s.baseURL(), query, s.bodyExample(op))
+	if route.Method == http.MethodGet && !strings.Contains(route.Path, "{") {
+		d.Try = strings.TrimSuffix(route.Path+"?"+query.Encode(), "?")
+	}
 	for media, content := range op.Responses["200"].Content {
 		if content.Example == nil {
 			continue // Another form of the same answer.
@@ -190,15 +200,43 @@ func (s *Server) describeForPeople(op *huma.Operation, route Route) (docsOperati
 }
 
 // curl is the command that asks for the example.
-func curl(address string, query url.Values, stream bool) string {
-	words := "curl "
-	if stream {
+func curl(route Route, base string, query url.Values, body string) string {
+	words, address := "curl ", base+route.Path
+	if route.Access.Cost == Stream {
 		words += "-N "
 	}
-	if len(query) == 0 {
-		return words + address
+	if route.Method != http.MethodGet {
+		words += "-X " + route.Method + " "
 	}
-	return words + "'" + address + "?" + query.Encode() + "'"
+	if body != "" {
+		words += "--json '" + body + "' "
+	}
+	if len(query) > 0 {
+		return words + "'" + address + "?" + query.Encode() + "'"
+	}
+	return words + address
+}
+
+// bodyExample is a request's body of the examples of its fields, "" where it has none.
+func (s *Server) bodyExample(op *huma.Operation) string {
+	if op.RequestBody == nil {
+		return ""
+	}
+	schema := op.RequestBody.Content["application/json"].Schema
+	if schema.Ref != "" {
+		schema = s.routes.registry.SchemaFromRef(schema.Ref)
+	}
+	body := map[string]any{}
+	for name, property := range schema.Properties {
+		if len(property.Examples) > 0 {
+			body[name] = property.Examples[0]
+		}
+	}
+	b, err := json.Marshal(body)
+	if err != nil || len(body) == 0 {
+		return ""
+	}
+	return string(b)
 }
 
 // fields lists a schema's fields, those of objects and lists inside their parent.

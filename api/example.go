@@ -105,7 +105,7 @@ func exampleCurrent() Current {
 
 // exampleProcesses is the example of /processes.
 func exampleProcesses() Processes {
-	p := readProcesses(exampleTable(), ProcessesQuery{Top: 2, Sort: processOrder(instruments.ByCPU)}, Viewer)
+	p := readProcesses(exampleTable(), ProcessesQuery{Top: 2, Sort: processOrder(instruments.ByCPU)}, Caller{Role: Viewer})
 	p.Timestamp, p.Hostname = exampleTime, "server-01"
 	return *p
 }

@@ -24,6 +24,21 @@ type gate struct {
 	cors []string
 	// proxies tell whether a request came by TLS.
 	proxies proxies
+	// anyAddress lets through every address in Host, whoever it belongs to: a page
+	// cannot make an address resolve to another, only a name.
+	anyAddress bool
+}
+
+// newServerGate makes the gate of the API. The machine's own name is one of its
+// names; one with dots only where authentication is on, because a name that the
+// network gave the machine may be anybody's.
+func newServerGate(o Options) *gate {
+	g := newGate(o.Config)
+	g.anyAddress = o.Authenticate
+	if name := strings.ToLower(o.Hostname); name != "" && (o.Authenticate || !strings.Contains(name, ".")) {
+		g.hosts = append(g.hosts, name)
+	}
+	return g
 }
 
 // newGate makes the gate that the configuration describes.
@@ -76,11 +91,47 @@ func (g *gate) knowsHost(header string) bool {
 	if host == "localhost" || host == "127.0.0.1" {
 		return true
 	}
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Unmap().IsLoopback() {
+	if addr, err := netip.ParseAddr(host); err == nil && g.knowsAddress(addr.Unmap().WithZone("")) {
 		return true
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	return host == "localhost" || slices.Contains(g.hosts, host)
+}
+
+// knowsAddress tells whether an address in Host can be this server's. 0.0.0.0 is
+// none, although browsers take it for this machine.
+func (g *gate) knowsAddress(addr netip.Addr) bool {
+	if addr.IsLoopback() || addr.IsUnspecified() {
+		return addr.IsLoopback()
+	}
+	if g.anyAddress {
+		return true
+	}
+	own, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Addr() == addr
+	})
+}
+
+// isOwn tells whether a page of this server sent a request.
+func (g *gate) isOwn(r *http.Request) bool {
+	origins := r.Header["Origin"]
+	if len(origins) == 0 {
+		return r.Header.Get("Sec-Fetch-Site") == "same-origin"
+	}
+	return len(origins) == 1 && g.isOwnOrigin(r, strings.ToLower(origins[0]))
+}
+
+// isForeign tells whether a page of another origin sent a request.
+func (g *gate) isForeign(r *http.Request) bool { return len(r.Header["Origin"]) > 0 && !g.isOwn(r) }
+
+func (g *gate) isOwnOrigin(r *http.Request, origin string) bool {
+	scheme := "http://"
+	if g.proxies.secure(r) {
+		scheme = "https://"
+	}
+	return origin == scheme+strings.ToLower(r.Host) || g.external != "" && origin == g.external
 }
 
 // listHosts says which hosts are known.
@@ -91,19 +142,17 @@ func (g *gate) listHosts() string {
 			names = append(names, host)
 		}
 	}
-	return "one of " + strings.Join(names, ", ")
+	if g.anyAddress {
+		return "an IP address, or one of " + strings.Join(names, ", ")
+	}
+	return "one of " + strings.Join(names, ", ") + ", or an IP address of this machine"
 }
 
 // admit judges a request that a web page sent. It returns false where it has
 // answered itself: a refusal, or a browser's question before the request.
 func (g *gate) admit(w http.ResponseWriter, r *http.Request, origins []string) bool {
 	origin := strings.ToLower(origins[0])
-	scheme := "http://"
-	if g.proxies.secure(r) {
-		scheme = "https://"
-	}
-	own := len(origins) == 1 && (origin == scheme+strings.ToLower(r.Host) || g.external != "" && origin == g.external)
-	if own {
+	if len(origins) == 1 && g.isOwnOrigin(r, origin) {
 		return true
 	}
 	if len(origins) != 1 || !slices.Contains(g.cors, origin) {
@@ -119,8 +168,8 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request, origins []string) b
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return true
 	}
-	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-	h.Set("Access-Control-Allow-Headers", "Accept, Last-Event-ID")
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
+	h.Set("Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Last-Event-ID")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return false

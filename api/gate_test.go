@@ -102,7 +102,7 @@ func TestOrigin(t *testing.T) {
 		return http.Header{"Origin": {origin}, "Access-Control-Request-Method": {"GET"}}
 	}
 	w := ask(s, http.MethodOptions, "/api/v1/metrics/current", preflight("https://home.example"))
-	if w.Code != http.StatusNoContent || w.Header().Get("Access-Control-Allow-Methods") != "GET, HEAD" {
+	if w.Code != http.StatusNoContent || w.Header().Get("Access-Control-Allow-Methods") != "GET, HEAD, POST, PUT, PATCH, DELETE" {
 		t.Errorf("preflight: %d %v", w.Code, w.Header())
 	}
 	problemOf(t, ask(s, http.MethodOptions, "/api/v1/metrics/current", preflight("https://evil.example")), http.StatusForbidden)

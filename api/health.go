@@ -45,7 +45,7 @@ func (s *Server) registerHealth() {
 		Summary: "How the agent fares",
 		Description: "Every part of the agent with its status and, where it is not ok, the reason. " +
 			"ok and degraded answer 200, failed answers 503 with the same body.",
-		Access: Access{Role: Public, Cost: Cheap},
+		Access: Access{Role: Public, Cost: Cheap, BeforeSetup: true},
 		Example: Health{Status: Degraded, Parts: []Part{
 			{Name: "cpu", Status: OK},
 			{Name: "filesystem", Status: Degraded, Reason: "did not answer within 500ms", Since: exampleTime.Add(-19 * time.Second)},
@@ -63,7 +63,7 @@ func (s *Server) registerHealth() {
 		if out.Body.Status == Failed {
 			out.Status = http.StatusServiceUnavailable
 		}
-		if callerOf(ctx) >= Viewer {
+		if callerOf(ctx).Role >= Viewer {
 			out.Body.Parts = parts
 		}
 		return out, nil

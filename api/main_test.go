@@ -116,7 +116,7 @@ func askAs(s *Server, caller Role, method, target string, header http.Header) *h
 		r.Header[name] = values
 	}
 	w := httptest.NewRecorder()
-	s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
+	s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Caller{Role: caller})))
 	return w
 }
 

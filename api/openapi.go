@@ -21,7 +21,9 @@ const introduction = "What a machine is doing, each second: processors, memory, 
 	"Times are RFC 3339 in UTC. Sizes are in bytes, rates per second, shares in percent. " +
 	"A number that is not known is `null`, never 0: a rate before there are two readings, or a part that the machine does not have. " +
 	"Fields are added in time, and none is taken away or changes its meaning.\n\n" +
-	"Requests from the machine itself (loopback) have the role viewer; those through the Unix socket in the agent's data directory have the role admin.\n\n" +
+	"While only the machine itself can reach the agent (loopback), nobody needs to log in, and requests have the role admin for all but what writes files, runs commands or hands out rights. " +
+	"Where others can reach it, a request shows an access token of `/api/v1/auth/login` or an API token as `Authorization: Bearer`, or an API token as the password of HTTP basic. " +
+	"Requests through the Unix socket in the agent's data directory have the role admin.\n\n" +
 	"The history also answers PromQL: `/prometheus/api/v1/` is the HTTP API of Prometheus, for Grafana, promtool and everything else that asks one. " +
 	"It is not in this document, since Prometheus' own describes it.\n\n" +
 	"Errors are problems as in RFC 9457, `application/problem+json`: `detail` says what is wrong, `errors` says where, and what is allowed."
@@ -34,7 +36,10 @@ func newDocument() *huma.OpenAPI {
 			Title: "sysotel", Version: apiVersion, Description: introduction,
 			License: &huma.License{Name: "MIT", Identifier: "MIT"},
 		},
-		Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+		Components: &huma.Components{
+			Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+			SecuritySchemes: securitySchemes(),
+		},
 	}
 }
 
@@ -73,10 +78,14 @@ func (s *Server) documentYAML() ([]byte, error) {
 // made when somebody first asks: most agents are never asked, and making them
 // would cost each of them megabytes at its start.
 func (s *Server) addPages() {
-	open := Access{Role: Public, Cost: Cheap}
-	s.routes.page(http.MethodGet, "/openapi.json", open, s.made("application/json", s.documentJSON, nil))
-	s.routes.page(http.MethodGet, "/openapi.yaml", open, s.made("application/yaml", s.documentYAML, nil))
-	s.routes.page(http.MethodGet, "/docs", open, s.made("text/html; charset=utf-8", s.renderDocs, map[string]string{"Content-Security-Policy": docsPolicy}))
+	open, viewers := Access{Role: Public, Cost: Cheap}, Access{Role: Viewer, Cost: Cheap}
+	policy := docsPolicy
+	if s.options.Authenticate {
+		policy = docsLoginPolicy
+	}
+	s.routes.page(http.MethodGet, "/openapi.json", viewers, s.made("application/json", s.documentJSON, nil))
+	s.routes.page(http.MethodGet, "/openapi.yaml", viewers, s.made("application/yaml", s.documentYAML, nil))
+	s.routes.page(http.MethodGet, "/docs", viewers, s.made("text/html; charset=utf-8", s.renderDocs, map[string]string{"Content-Security-Policy": policy}))
 	// The page asks for the style sheet by its hash, so a browser may keep it.
 	style := func() ([]byte, error) { return docsStyle, nil }
 	s.routes.page(http.MethodGet, docsStylePath, open, s.made("text/css; charset=utf-8", style, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}))

@@ -62,10 +62,12 @@ const accessKey = "access"
 
 // meanings says what each error status stands for in the document.
 var meanings = map[int]string{
+	http.StatusUnauthorized:        "Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken.",
 	http.StatusForbidden:           "The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough.",
-	http.StatusNotFound:            "Nothing is kept of that time.",
+	http.StatusNotFound:            "Nothing is kept of that time, or there is nothing of that id.",
+	http.StatusConflict:            "It cannot be done as things are; detail says why.",
 	http.StatusTooManyRequests:     "The client asks too often; Retry-After says in how many seconds to ask again.",
-	http.StatusUnprocessableEntity: "A parameter is wrong; errors says which one, and what is allowed.",
+	http.StatusUnprocessableEntity: "A parameter or the body is wrong; errors says which one, and what is allowed.",
 	http.StatusInternalServerError: "The agent failed; its log says why.",
 	http.StatusServiceUnavailable:  "There is no answer for now; Retry-After says when to ask again.",
 }
@@ -82,8 +84,8 @@ func (s *Server) describe(op Operation) huma.Operation {
 	}
 	described := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary, Description: op.Description,
-		Security:   security(op.Role),
-		Errors:     append([]int{http.StatusForbidden, http.StatusTooManyRequests}, op.Errors...),
+		Security:   security(op.Access),
+		Errors:     append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, op.Errors...),
 		Metadata:   map[string]any{accessKey: op.Access},
 		Extensions: map[string]any{"x-sysotel-role": op.Role.String(), "x-sysotel-cost": op.Cost.String()},
 		Responses: map[string]*huma.Response{
@@ -96,13 +98,11 @@ func (s *Server) describe(op Operation) huma.Operation {
 	if op.Concurrent > 0 {
 		described.Extensions["x-sysotel-concurrent"] = op.Concurrent
 	}
+	if op.Guarded {
+		described.Extensions["x-sysotel-guarded"] = true
+	}
 	return described
 }
-
-// security is what the OpenAPI document asks of a caller. There are no
-// credentials yet: a role comes from where the connection comes from, and the
-// document says so with the one requirement that is always met.
-func security(Role) []map[string][]string { return []map[string][]string{{}} }
 
 // Route is one way into the server.
 type Route struct {
@@ -118,6 +118,8 @@ type routes struct {
 	registry huma.Registry
 	// hint tells who is lost where to look.
 	hint string
+	// admit lets through who may come in by a way, and answers the others.
+	admit func(http.ResponseWriter, *http.Request, Access) bool
 	// rates limits what each client asks for; nil does not.
 	rates *rates
 }
@@ -150,15 +152,14 @@ func (t *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.mux.Serve
 // page adds a handler with what it asks of its callers.
 func (t *routes) page(method, path string, access Access, handler http.HandlerFunc) {
 	t.list = append(t.list, Route{method, path, access})
-	t.mux.HandleFunc(method+" "+path, t.rates.through(access.Cost, access.guard(handler)))
+	t.mux.HandleFunc(method+" "+path, t.rates.through(access.Cost, t.guard(access, handler)))
 }
 
-// guard lets through who has the role, within the limits.
-func (a Access) guard(next http.HandlerFunc) http.HandlerFunc {
+// guard lets through who may come in, within the limits.
+func (t *routes) guard(a Access, next http.HandlerFunc) http.HandlerFunc {
 	var running atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request) {
-		if caller := callerOf(r.Context()); caller < a.Role {
-			refuse(w, caller, a.Role)
+		if !t.admit(w, r, a) {
 			return
 		}
 		if a.Concurrent > 0 {
@@ -175,15 +176,6 @@ func (a Access) guard(next http.HandlerFunc) http.HandlerFunc {
 		}
 		next(w, r)
 	}
-}
-
-// refuse says which role was needed and where it is to be had.
-func refuse(w http.ResponseWriter, has, needs Role) {
-	if has == Public {
-		writeProblem(w, http.StatusForbidden, fmt.Sprintf("This needs the role %s, which requests from the machine itself (loopback) have; there are no log-ins yet.", needs))
-		return
-	}
-	writeProblem(w, http.StatusForbidden, fmt.Sprintf("This needs the role %s and you are %s; the Unix socket in the agent's data directory gives it.", needs, has))
 }
 
 // mistakes lists what is wrong in a query: parameters that are not known, given

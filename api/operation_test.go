@@ -66,7 +66,8 @@ func TestRoles(t *testing.T) {
 		want   int
 	}{
 		{Public, "/api/v1/health", 200},
-		{Public, "/docs", 200},
+		{Public, "/docs", 403},
+		{Public, "/login", 200},
 		{Public, "/api/v1/metrics/current", 403},
 		{Public, "/api/v1/metrics/processes", 403},
 		{Public, "/metrics", 403},
@@ -84,11 +85,8 @@ func TestRoles(t *testing.T) {
 			}
 		}
 	}
-	admins := Access{Role: Admin}.guard(func(http.ResponseWriter, *http.Request) { t.Error("a viewer came through") })
-	w := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-	admins(w, r.WithContext(withCaller(r.Context(), Viewer)))
-	if detail, _ := problemOf(t, w, 403); !strings.Contains(detail, "Unix socket") {
+	s.routes.page(http.MethodGet, "/admins", Access{Role: Admin}, func(http.ResponseWriter, *http.Request) { t.Error("a viewer came through") })
+	if detail, _ := problemOf(t, askAs(s, Viewer, http.MethodGet, "/admins", nil), 403); !strings.Contains(detail, "Unix socket") {
 		t.Errorf("%q does not say how to be admin", detail)
 	}
 }

@@ -81,9 +81,9 @@ func (s *Server) pastProcesses(ctx context.Context, q *ProcessesQuery) (*Process
 // readPastProcesses answers a question from what the records say of all
 // processes. The choice is made here and not there, since who may not see
 // command lines must not be able to search them either.
-func readPastProcesses(from *records.Processes, q ProcessesQuery, caller Role) *Processes {
+func readPastProcesses(from *records.Processes, q ProcessesQuery, caller Caller) *Processes {
 	rows := from.Rows
-	if caller < Admin {
+	if !caller.seesCommandLines() {
 		rows = slices.Clone(rows)
 		for i := range rows {
 			rows[i].CommandLine = ""

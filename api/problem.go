@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -36,6 +37,22 @@ func echo(s string) string {
 // problem is an error answer that an operation's handler returns.
 func problem(status int, detail string, mistakes ...error) huma.StatusError {
 	return huma.NewError(status, detail, mistakes...)
+}
+
+// withoutBodies takes out of a problem what stood in the request's body: it may
+// have been a password, in its own place or in a misspelt one. Where it stood and
+// what is allowed remains.
+func withoutBodies(_ huma.Context, _ string, v any) (any, error) {
+	model, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	for _, detail := range model.Errors {
+		if strings.HasPrefix(detail.Location, "body") {
+			detail.Value = nil
+		}
+	}
+	return model, nil
 }
 
 // writeProblem answers with a problem where no operation is at work: in the

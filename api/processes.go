@@ -129,8 +129,8 @@ func (s *Server) registerProcesses() {
 }
 
 // readProcesses answers a question from the process table.
-func readProcesses(table *instruments.ProcessTable, q ProcessesQuery, caller Role) *Processes {
-	if caller < Admin {
+func readProcesses(table *instruments.ProcessTable, q ProcessesQuery, caller Caller) *Processes {
+	if !caller.seesCommandLines() {
 		table = withoutCommandLines(table)
 	}
 	rows, others, matched := table.Top(q.Top, instruments.Order(q.Sort), q.Q)

@@ -28,7 +28,7 @@ func TestPrometheusIsMounted(t *testing.T) {
 			r.Header.Set("Origin", origin)
 		}
 		w := httptest.NewRecorder()
-		s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
+		s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Caller{Role: caller})))
 		return w
 	}
 	if w := post(Viewer, ""); w.Body.String() != "POST /api/v1/query up" || w.Header().Get(promql.TierHeader) != "1s" {

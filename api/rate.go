@@ -152,9 +152,14 @@ func untilNext(limiter *rate.Limiter, now time.Time) time.Duration {
 	return time.Duration(missing / float64(limiter.Limit()) * float64(time.Second))
 }
 
-// refuseRate answers 429. Retry-After has whole seconds only: whoever waits for
-// as long as it says is let through.
+// refuseRate answers 429.
 func refuseRate(w http.ResponseWriter, wait time.Duration, detail string) {
-	w.Header()["Retry-After"] = []string{strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))}
+	w.Header()["Retry-After"] = []string{seconds(wait)}
 	writeProblem(w, http.StatusTooManyRequests, detail)
+}
+
+// seconds is a time as the header Retry-After has it, in whole seconds: whoever
+// waits for as long as it says is let through.
+func seconds(wait time.Duration) string {
+	return strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))
 }

@@ -153,7 +153,7 @@ func TestStreamsOfOneClient(t *testing.T) {
 }
 
 // Wrong credentials of an address are counted apart from what it may ask for.
-func TestWrongCredentials(t *testing.T) {
+func TestTooManyWrongCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newRates(smallLimits, nil)
 		refused := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -195,7 +195,7 @@ func TestEveryRouteIsLimited(t *testing.T) {
 		passed := 0
 		for range 10 {
 			// Streams would last: their context has ended already.
-			ctx, cancel := context.WithCancel(withCaller(t.Context(), Public))
+			ctx, cancel := context.WithCancel(withCaller(t.Context(), Caller{}))
 			cancel()
 			r := requestFrom(fmt.Sprintf("192.0.2.%d:1", i)).WithContext(ctx)
 			r.Method, r.URL.Path, r.Host = route.Method, strings.NewReplacer("{$}", "", "{path...}", "query").Replace(route.Path), "localhost"

@@ -26,6 +26,7 @@ type Scrape struct {
 func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConfig, log *slog.Logger) *Scrape {
 	pages := &routes{mux: http.NewServeMux(), hint: "/metrics is the only page here.", rates: newRates(limit, nil)}
 	// Who reaches the address may read the page: the address itself is the check.
+	pages.admit = func(http.ResponseWriter, *http.Request, Access) bool { return true }
 	pages.page(http.MethodGet, "/metrics", Access{Role: Public, Cost: Query}, page.ServeHTTP)
 	pages.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap}, redirectTo("/metrics"))
 	pages.mux.HandleFunc("/", pages.rates.through(Cheap, pages.lost))

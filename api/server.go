@@ -29,6 +29,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"sysotel/agent/auth"
 	"sysotel/instruments"
 )
 
@@ -79,6 +80,15 @@ type Options struct {
 	// Backup copies the history into a directory, nil where none is kept. What the
 	// caller did wrong is ErrBackupRefused.
 	Backup func(ctx context.Context, dir string) error
+	// Auth knows users and tokens. With Authenticate callers must log in; without,
+	// who is on the machine need not, and may where it takes more than that.
+	Auth         *auth.Auth
+	Authenticate bool
+	// Settings tells the configuration as it is in effect, nil where there is none
+	// to tell. It holds no secrets.
+	Settings func() []Setting
+	// Audit takes a line for each log-in, refusal and change, nil for nobody.
+	Audit *slog.Logger
 	// Logger takes what goes wrong.
 	Logger *slog.Logger
 }
@@ -103,6 +113,10 @@ type Server struct {
 	current *newest
 	// proxies tell whose a request is and whether it came by TLS.
 	proxies proxies
+	gate    *gate
+	refused refusals
+	// logins slows down whoever guesses passwords.
+	logins *loginLimiter
 
 	tcp, unix *http.Server
 	// certificates are what tcp shows to its clients, nil where it speaks plain HTTP.
@@ -126,16 +140,22 @@ func New(o Options) (*Server, error) {
 	case o.Logger == nil:
 		return nil, errors.New("make the API server: no logger is given")
 	}
-	s := &Server{options: o, log: o.Logger, closing: make(chan struct{}), proxies: newProxies(o.Config)}
+	if o.Audit == nil {
+		o.Audit = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{options: o, log: o.Logger, closing: make(chan struct{}), gate: newServerGate(o), proxies: newProxies(o.Config)}
+	// Guessing is slowed down even where nothing else is limited.
+	s.logins = newLoginLimiter(max(1, o.RateLimit.Logins))
 	s.current = &newest{machine: o.Machine, encode: s.encodeCurrent}
 
 	document := newDocument()
-	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "/docs lists what there is.", rates: newRates(o.RateLimit, s.proxies)}
+	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "/docs lists what there is.", admit: s.admit, rates: newRates(o.RateLimit, s.proxies)}
 	s.api = huma.NewAPI(huma.Config{
 		OpenAPI: document,
 		// "json" is what Huma looks for after the + of problem+json.
 		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat},
 		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{withoutBodies},
 	}, s.routes)
 	s.registerCurrent()
 	s.registerSeries()
@@ -144,13 +164,25 @@ func New(o Options) (*Server, error) {
 	s.registerStream()
 	s.registerHealth()
 	s.registerBackup()
+	s.registerLogin()
+	s.registerUsers()
+	s.registerTokens()
+	s.registerSettings()
 	s.addPages()
+	s.addEntrance()
 	s.addPrometheus()
-	s.routes.mux.HandleFunc("/", s.routes.rates.through(Cheap, s.routes.lost))
+	s.routes.mux.HandleFunc("/", s.routes.rates.through(Cheap, s.routes.guard(Access{Role: Public}, s.routes.lost)))
 
-	s.tcp = newHTTP(shield(s.log, newGate(o.Config).through(s.routes)), s.log)
+	s.tcp = newHTTP(shield(s.log, s.noteRefusals(s.gate.through(s.authenticate(s.routes)))), s.log)
+	s.tcp.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return withCaller(ctx, callerOfConn(c, !o.Authenticate))
+	}
 	newConnections(s.proxies).guard(s.tcp)
-	s.unix = newHTTP(shield(s.log, s.routes), s.log) // No web page reaches a Unix socket: no Host or Origin to check.
+	// No web page reaches a Unix socket: no Host or Origin to check.
+	s.unix = newHTTP(shield(s.log, s.noteRefusals(s.routes)), s.log)
+	s.unix.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return withCaller(ctx, callerOfConn(c, false))
+	}
 	if err := s.encrypt(); err != nil {
 		return nil, err
 	}
@@ -173,9 +205,6 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(serverLog{log.Handler()}, slog.LevelDebug),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return withCaller(ctx, roleOfConn(c))
-		},
 	}
 }
 
@@ -270,12 +299,7 @@ func (s *Server) Run(ctx context.Context) error {
 		serving++
 		go func() { served <- s.unix.Serve(socket) }()
 	}
-	var failed error
-	select {
-	case <-ctx.Done():
-	case failed = <-served:
-		serving--
-	}
+	failed := s.serve(ctx, served, &serving)
 	failed = errors.Join(unlessClosed(failed), s.stop(ctx))
 	for range serving {
 		failed = errors.Join(failed, unlessClosed(<-served))
@@ -284,6 +308,25 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve the API: %w", failed)
 	}
 	return nil
+}
+
+// serve waits for the end, or for a server that ended by itself, and writes what
+// was refused meanwhile.
+func (s *Server) serve(ctx context.Context, served <-chan error, serving *int) error {
+	every := time.NewTicker(refusalTime)
+	defer every.Stop()
+	defer s.writeRefusals(true)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-served:
+			*serving--
+			return err
+		case <-every.C:
+			s.writeRefusals(false)
+		}
+	}
 }
 
 // unlessClosed is err, nil where it only says that the server was closed.

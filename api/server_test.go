@@ -84,7 +84,7 @@ func TestUnixSocketIsForAdministrators(t *testing.T) {
 	_ = stale.Close() // What a killed agent leaves behind.
 
 	s := newTestServer(t, ticked(), func(o *Options) { o.Socket = path })
-	s.routes.page(http.MethodGet, "/admins", Access{Role: Admin}, func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, callerOf(r.Context())) })
+	s.routes.page(http.MethodGet, "/admins", Access{Role: Admin, Guarded: true}, func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, callerOf(r.Context()).Role) })
 	t.Run("serve", func(t *testing.T) {
 		address := run(t, s)
 		info, err := os.Stat(path)

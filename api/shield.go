@@ -64,14 +64,16 @@ func shield(log *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
-// answer knows whether an answer has begun.
+// answer knows whether an answer has begun, with which status, and who gets it.
 type answer struct {
 	http.ResponseWriter
-	begun bool
+	begun  bool
+	status int
+	caller Caller
 }
 
 func (a *answer) WriteHeader(status int) {
-	a.begun = true
+	a.begun, a.status = true, status
 	a.ResponseWriter.WriteHeader(status)
 }
 

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -29,6 +30,9 @@ import (
 type Options struct {
 	Config  config.Config
 	Version string
+	// Out takes what is for the person who starts the agent and for no log: the
+	// link by which the first administrator is made. Nil for nobody.
+	Out io.Writer
 	// Log is used in place of the configured log; tests set it.
 	Log *slog.Logger
 }
@@ -43,6 +47,8 @@ type App struct {
 	scrape   *api.Scrape
 	redirect *api.Redirect
 	history  history
+	accounts accounts
+	out      io.Writer
 	closers  []func() error
 
 	mu      sync.Mutex
@@ -65,7 +71,7 @@ const stopLimit = 5 * time.Second
 // New builds the agent from a valid configuration and binds its addresses. On
 // an error nothing is left behind.
 func New(o Options) (_ *App, err error) {
-	a := &App{config: o.Config, failed: make(chan error, 7)}
+	a := &App{config: o.Config, out: o.Out, failed: make(chan error, 9)}
 	defer func() {
 		if err == nil {
 			return
@@ -101,6 +107,9 @@ func New(o Options) (_ *App, err error) {
 	// The SDK reports what it meets through one global handler.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { a.log.Warn("opentelemetry", "err", err) }))
 	if err := a.openHistory(o, name); err != nil {
+		return nil, err
+	}
+	if err := a.openAccounts(o, host); err != nil {
 		return nil, err
 	}
 	options := pipeline.Options{
@@ -150,6 +159,8 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		Hostname: name, Version: o.Version, Interval: o.Config.Pipeline.Sampling.Interval,
 		Socket:      filepath.Join(o.Config.DataDir, SocketName),
 		MetricsPage: a.pipeline.Page, Logger: a.log,
+		Auth: a.accounts.auth, Authenticate: a.accounts.required, Audit: a.accounts.audit.log,
+		Settings: a.settings,
 	}
 	err := a.history.apiOptions(&options, o.Config)
 	if err != nil {
@@ -210,6 +221,7 @@ func (a *App) Start() {
 	a.cancel = cancel
 	a.mu.Unlock()
 	a.history.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
+	a.run(ctx, "accounts", a.accounts.auth.Run)
 	a.run(ctx, "pipeline", a.pipeline.Run)
 	a.run(ctx, "api", a.server.Run)
 	if a.redirect != nil {
@@ -218,6 +230,7 @@ func (a *App) Start() {
 	if a.scrape != nil {
 		a.run(ctx, "prometheus page", a.scrape.Run)
 	}
+	a.printSetupLink()
 }
 
 func (a *App) run(ctx context.Context, name string, f func(context.Context) error) {
@@ -288,11 +301,19 @@ func (a *App) health() []api.Part {
 	for _, p := range a.pipeline.Health() {
 		parts = append(parts, api.Part{Name: p.Name, Status: api.Status(p.Status), Reason: p.Reason, Since: p.Since})
 	}
-	parts = append(append(parts, a.history.health()...), a.server.Health()...)
+	parts = append(append(parts, a.history.health()...), a.accounts.health()...)
+	parts = append(parts, a.server.Health()...)
 	if a.scrape != nil {
 		parts = append(parts, a.scrape.Health()...)
 	}
 	return parts
+}
+
+// settings is the configuration that is in effect.
+func (a *App) settings() []api.Setting {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.config.Settings()
 }
 
 // reloadable are the options that Reload can change.
@@ -311,7 +332,9 @@ func (a *App) Reload(c config.Config) (restart []string) {
 	measured := a.config.Instruments
 	measured.Families, measured.Processes, measured.Custom = c.Instruments.Families, c.Instruments.Processes, c.Instruments.Custom
 	a.pipeline.Reconfigure(measured)
+	a.mu.Lock()
 	a.config.Instruments, a.config.Log.Level = measured, c.Log.Level
+	a.mu.Unlock()
 	a.log.Info("configuration reloaded", "changed", changed, "needs_restart", restart)
 	return restart
 }

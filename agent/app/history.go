@@ -29,6 +29,8 @@ type history struct {
 	querier *store.Querier
 	// most is what the records may hold in bytes.
 	most int64
+	// dir is the data directory.
+	dir string
 }
 
 // The folders of the data directory.
@@ -66,7 +68,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	a.closers = append(a.closers, series.Close)
 	sources := store.Sources(series.Tiers())
 	a.history = history{
-		store: series, records: kept, most: int64(c.MaxBytes) / recordsShare,
+		store: series, records: kept, dir: o.Config.DataDir, most: int64(c.MaxBytes) / recordsShare,
 		querier: store.NewQuerier(store.QuerierConfig{
 			Tiers: func() []store.Source { return sources }, Names: series.Rollups(),
 			Interval: slowest(o.Config), Limits: store.DefaultLimits(),
@@ -233,7 +235,7 @@ func (h *history) health() []api.Part {
 	}
 }
 
-// backup writes a copy of the history into a directory, which must be empty or
+// backup writes a copy of the history and of the accounts into a directory, which must be empty or
 // missing: an agent that is started on it goes on from there. What is half done
 // when it fails is removed.
 func (h *history) backup(ctx context.Context, dir string) (err error) {
@@ -255,7 +257,7 @@ func (h *history) backup(ctx context.Context, dir string) (err error) {
 	defer debug.FreeOSMemory()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, storeDir)), os.RemoveAll(filepath.Join(dir, recordsDir)))
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, storeDir)), os.RemoveAll(filepath.Join(dir, recordsDir)), os.RemoveAll(filepath.Join(dir, authDir)))
 		}
 	}()
 	if err := h.store.Backup(ctx, filepath.Join(dir, storeDir)); err != nil {
@@ -264,5 +266,8 @@ func (h *history) backup(ctx context.Context, dir string) (err error) {
 	if err := os.Mkdir(filepath.Join(dir, recordsDir), 0o700); err != nil {
 		return err
 	}
-	return h.records.Backup(ctx, filepath.Join(dir, recordsDir, records.FileName))
+	if err := h.records.Backup(ctx, filepath.Join(dir, recordsDir, records.FileName)); err != nil {
+		return err
+	}
+	return backupAccounts(filepath.Join(h.dir, authDir), filepath.Join(dir, authDir))
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"sysotel/api"
@@ -18,19 +17,7 @@ const backupLimit = 10 * time.Minute
 // runBackup has the running agent copy its history into a directory. The copy is
 // restored by starting an agent on it.
 func runBackup(c Call) int {
-	var dirs, rest []string
-	for i := 0; i < len(c.Args); i++ {
-		switch arg := c.Args[i]; {
-		case !strings.HasPrefix(arg, "-"):
-			dirs = append(dirs, arg)
-		case strings.Contains(arg, "=") || i+1 == len(c.Args):
-			rest = append(rest, arg)
-		default: // An option and its value.
-			rest = append(rest, arg, c.Args[i+1])
-			i++
-		}
-	}
-	c.Args = rest
+	dirs, _ := c.takeWords()
 	if len(dirs) != 1 || dirs[0] == "" {
 		fmt.Fprintln(c.Err, "sysotel: error: backup needs one directory, which must be empty or missing: sysotel backup DIR")
 		return 2

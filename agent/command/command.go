@@ -18,8 +18,10 @@ type Call struct {
 	// Args are the arguments after the command's name.
 	Args []string
 	Env  []string
-	Out  io.Writer
-	Err  io.Writer
+	// In is where a password is read from; a terminal is not shown what is typed.
+	In  *os.File
+	Out io.Writer
+	Err io.Writer
 	// Version is the program's.
 	Version string
 	// Stop ends when the program is told to stop; Reload delivers when it is
@@ -42,6 +44,8 @@ func commands() []command {
 		{"health", "ask the running agent how it fares; exit code 1 where it has failed or does not answer", runHealth},
 		{"top", "show the running agent's process table", runTop},
 		{"backup", "copy the running agent's history into a directory: sysotel backup DIR", runBackup},
+		{"user", "list, add, change and remove those who log in: sysotel user list|add|role|password|remove", runUser},
+		{"token", "list, make and revoke tokens for programs: sysotel token list|add|revoke", runToken},
 		{"openapi", "print the OpenAPI document of the REST API", runOpenAPI},
 		{"version", "print the version; --licenses prints the licences of what is built in", runVersion},
 		{"help", "print this help; help run prints every option", runHelp},

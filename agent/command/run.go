@@ -13,7 +13,7 @@ func runAgent(c Call) int {
 	if !ok {
 		return 1
 	}
-	agent, err := app.New(app.Options{Config: loaded, Version: c.Version})
+	agent, err := app.New(app.Options{Config: loaded, Version: c.Version, Out: c.Out})
 	if err != nil {
 		return c.fail(err)
 	}

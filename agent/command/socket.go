@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"sysotel/agent/app"
@@ -54,4 +56,44 @@ func (c Call) send(method, path string, question io.Reader, limit time.Duration,
 		return 0, fmt.Errorf("the agent's answer (%s) makes no sense: %w", response.Status, err)
 	}
 	return response.StatusCode, nil
+}
+
+// manageLimit is how long the command waits for a change of users or tokens: a
+// password's hash takes its time.
+const manageLimit = 30 * time.Second
+
+// manage is send for what changes or lists users and tokens: a refusal is an
+// error with the agent's words. question and answer may be nil.
+func (c Call) manage(method, path string, question, answer any) error {
+	var body io.Reader
+	if question != nil {
+		b, err := json.Marshal(question)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	var raw json.RawMessage
+	status, err := c.send(method, path, body, manageLimit, &raw)
+	if err != nil {
+		return err
+	}
+	if status >= http.StatusBadRequest {
+		var refusal struct {
+			Detail string
+			Errors []struct{ Location, Message string }
+		}
+		if err := json.Unmarshal(raw, &refusal); err != nil {
+			return err
+		}
+		text := refusal.Detail
+		for _, e := range refusal.Errors {
+			text += "; " + strings.TrimPrefix(e.Location, "body.") + ": " + e.Message
+		}
+		return fmt.Errorf("the agent refuses: %s", printable(text))
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(raw, answer)
 }

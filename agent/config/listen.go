@@ -16,8 +16,10 @@ func (c Config) validateListeners(wrong func(path string, value any, rule string
 	switch local, ok := isLocal(http); {
 	case !ok:
 		wrong("http.listen", http, "must be HOST:PORT, such as 127.0.0.1:8080")
-	case !local:
-		wrong("http.listen", http, "authentication does not exist yet in this version; listen on 127.0.0.1 and reach it through an SSH tunnel or a reverse proxy on the same machine")
+	case !local && !c.API.Encrypted() && !c.API.HTTP.BehindProxy:
+		// Who can reach it must log in (api.Config.Authenticates); what is missing is
+		// that nobody on the way reads the password.
+		wrong("http.listen", http, "others could read passwords on the way; set tls.cert_file and tls.key_file, or tls.self_signed: true, or http.behind_proxy: true where a proxy before it does TLS; or listen on 127.0.0.1 and reach it through an SSH tunnel (ssh -L 8080:127.0.0.1:8080 HOST)")
 	}
 	c.validateScrape(wrong)
 	c.validateRedirect(wrong)

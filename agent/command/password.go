@@ -1,0 +1,57 @@
+package command
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// longestPassword bounds what is read: a file in its place must end.
+const longestPassword = 4096
+
+// readPassword asks for a password twice where somebody types, without showing
+// it; else it is the first line of standard input. It is never an argument: every
+// user of the machine can read those.
+func (c Call) readPassword(of string) (string, error) {
+	if c.In == nil {
+		return "", errors.New("a password is read from standard input, and there is none")
+	}
+	terminal := int(c.In.Fd()) //nolint:gosec // A file's number is small.
+	if !term.IsTerminal(terminal) {
+		line, err := bufio.NewReader(io.LimitReader(c.In, longestPassword)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read the password: %w", err)
+		}
+		if line = strings.TrimRight(line, "\r\n"); line == "" {
+			return "", errors.New("the password is read from standard input, whose first line is empty")
+		}
+		return line, nil
+	}
+	once, err := c.typed(terminal, "Password of "+of+": ")
+	if err != nil {
+		return "", err
+	}
+	again, err := c.typed(terminal, "Once more: ")
+	if err != nil {
+		return "", err
+	}
+	if once != again {
+		return "", errors.New("the two passwords differ")
+	}
+	return once, nil
+}
+
+// typed asks once.
+func (c Call) typed(terminal int, question string) (string, error) {
+	fmt.Fprint(c.Err, question)
+	password, err := term.ReadPassword(terminal)
+	fmt.Fprintln(c.Err)
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return string(password), nil
+}

@@ -1,0 +1,25 @@
+// Shows who is logged in, and logs out.
+import { ask, refresh } from './ask.js'
+
+// again asks once more after a refresh where the access has run out.
+async function again(method, path) {
+  try {
+    return await ask(method, path)
+  } catch (e) {
+    if (e.status !== 401) throw e
+    await refresh()
+    return ask(method, path)
+  }
+}
+
+const place = document.getElementById('account')
+again('GET', '/api/v1/auth/me').then((me) => {
+  place.querySelector('b').textContent = me.name
+  place.querySelector('i').textContent = me.role
+  place.hidden = false
+}, () => location.replace('/login?next=' + encodeURIComponent(location.pathname)))
+
+place.querySelector('button').addEventListener('click', async () => {
+  await again('POST', '/api/v1/auth/logout').catch(() => undefined) // Without a session there is none to end.
+  location.replace('/login')
+})

@@ -1,0 +1,20 @@
+// The page to make the first administrator.
+import { ask, submit } from './ask.js'
+
+const code = location.hash.slice(1)
+// The code is good once; it need not stay in the browser's history.
+history.replaceState(null, '', location.pathname)
+
+const form = document.getElementById('setup')
+form.hidden = code === ''
+document.getElementById('no-code').hidden = code !== ''
+if (code !== '') {
+  document.getElementById('name').focus()
+}
+
+submit(form, (fields) => {
+  if (fields.get('password') !== fields.get('again')) {
+    throw new Error('The two passwords differ.')
+  }
+  return ask('POST', '/api/v1/auth/setup', { code, name: fields.get('name'), password: fields.get('password'), cookie: true })
+})

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestEntrance: the pages ask for nothing from elsewhere and hold no script of
+// their own, as their policy demands.
+func TestEntrance(t *testing.T) {
+	d := newDoor(t, func(o *Options) { o.Hostname = `<script>alert("x")</script>` })
+	d.user("ada", Admin)
+	for _, path := range []string{"/login", "/setup"} {
+		w := send(d.Server, remote, "GET", path, "", nil)
+		page := w.Body.String()
+		if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" || w.Header().Get("Content-Security-Policy") != entrancePolicy {
+			t.Errorf("%s: %d %v", path, w.Code, w.Header())
+		}
+		for _, bad := range []string{"<script>", "style=", "onclick", "onsubmit", "javascript:", "http://localhost", "ZgotmplZ"} {
+			if strings.Contains(page, bad) {
+				t.Errorf("%s has %q", path, bad)
+			}
+		}
+		for _, m := range regexp.MustCompile(`(?:src|href)="(/[^"]*)"`).FindAllStringSubmatch(page, -1) {
+			if w := send(d.Server, remote, "GET", m[1], "", nil); w.Code != 200 {
+				t.Errorf("%s asks for %s: %d", path, m[1], w.Code)
+			}
+		}
+		for _, m := range regexp.MustCompile(`<input id="([a-z]+)"`).FindAllStringSubmatch(page, -1) {
+			if !strings.Contains(page, `<label for="`+m[1]+`"`) {
+				t.Errorf("%s: the field %s has no label", path, m[1])
+			}
+		}
+	}
+	style := send(d.Server, remote, "GET", "/entrance/entrance.css", "", nil).Body.String()
+	if !strings.Contains(style, "prefers-color-scheme: dark") || strings.Contains(style, "url(") || strings.Contains(style, "@import") {
+		t.Error("the style has no dark side, or asks for more")
+	}
+	for _, name := range []string{"ask.js", "login.js", "setup.js", "session.js"} {
+		w := send(d.Server, remote, "GET", entrancePath+name, "", nil)
+		if w.Header().Get("Content-Type") != "text/javascript; charset=utf-8" || strings.Contains(w.Body.String(), "innerHTML") || strings.Contains(w.Body.String(), "://") {
+			t.Errorf("%s: %v", name, w.Header())
+		}
+	}
+}
+
+// TestDocsShowWhoIsLoggedIn: the page has its script where there is a log-in, and none elsewhere.
+func TestDocsShowWhoIsLoggedIn(t *testing.T) {
+	d := newDoor(t, nil)
+	session := http.Header{"Cookie": {"sysotel=" + d.user("ada", Admin).Access}}
+	w := send(d.Server, remote, "GET", "/docs", "", session)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "/entrance/session.js") || !strings.Contains(w.Body.String(), "Log out") {
+		t.Errorf("%d", w.Code)
+	}
+	if policy := w.Header().Get("Content-Security-Policy"); policy != docsLoginPolicy {
+		t.Errorf("%s", policy)
+	}
+}
+
+// TestPathTraversal: no path of a request is looked up among files, however it is
+// written.
+func TestPathTraversal(t *testing.T) {
+	d := newDoor(t, nil)
+	viewer := bearer(d.user("ada", Admin).Access)
+	for _, dots := range []string{"..", "%2e%2e", ".%2e", "%2E.", "..%2f..", "..%5c..", "%252e%252e", "..%00", "....//"} {
+		for _, base := range []string{"/entrance/", "/docs/", "/login/", "/setup/", "/prometheus/api/v1/", "/"} {
+			for _, end := range []string{"/login.go", "/entrance/login.html", "/etc/passwd", "/docs.html"} {
+				target := base + dots + end
+				for range 3 { // A path with dots is cleaned by a redirect first.
+					w := send(d.Server, remote, "GET", target, "", viewer)
+					if w.Code != http.StatusMovedPermanently && w.Code != http.StatusTemporaryRedirect && w.Code != http.StatusPermanentRedirect {
+						if w.Code < 400 {
+							t.Errorf("%s: %d %.80s", target, w.Code, w.Body)
+						}
+						break
+					}
+					if target = w.Header().Get("Location"); !strings.HasPrefix(target, "/") || strings.HasPrefix(target, "//") {
+						t.Fatalf("it leads to %s", target)
+					}
+				}
+			}
+		}
+	}
+	for _, path := range []string{"/entrance/login.html", "/entrance/setup.html", "/entrance/", "/entrance", "/docs.html", "/docs/"} {
+		problemOf(t, send(d.Server, remote, "GET", path, "", viewer), http.StatusNotFound)
+	}
+}

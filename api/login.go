@@ -1,0 +1,361 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sysotel/agent/auth"
+)
+
+// The schemas of what is secret in a request set no rule: what breaks one would
+// be said back. The rules for passwords are those of agent/auth.
+
+// SetupRequest makes the first administrator.
+type SetupRequest struct {
+	Code     string `json:"code" doc:"The code of the set-up link, what follows the # in it." example:"…"`
+	Name     string `json:"name" doc:"Name of the first administrator: 1 to 64 letters, digits and . _ - @." example:"ada"`
+	Password string `json:"password" doc:"His password, 12 bytes or more." example:"…"`
+	Cookie   bool   `json:"cookie,omitempty" doc:"Keep the tokens in cookies that no script can read, in place of telling them in the answer. For the pages of this server."`
+}
+
+// LoginRequest begins a session.
+type LoginRequest struct {
+	Name     string `json:"name" doc:"Name of the user." example:"ada"`
+	Password string `json:"password" doc:"His password." example:"…"`
+	Cookie   bool   `json:"cookie,omitempty" doc:"Keep the tokens in cookies that no script can read, in place of telling them in the answer. For the pages of this server."`
+}
+
+// RefreshRequest goes on with a session.
+type RefreshRequest struct {
+	RefreshToken string `json:"refresh_token,omitempty" doc:"What the log-in or the last refresh gave; absent with cookie." example:"…"`
+	Cookie       bool   `json:"cookie,omitempty" doc:"Take the refresh token from the cookie, and put the new tokens there."`
+}
+
+// PasswordRequest gives the caller another password.
+type PasswordRequest struct {
+	OldPassword string `json:"old_password" doc:"The password until now." example:"…"`
+	NewPassword string `json:"new_password" doc:"The new one, 12 bytes or more." example:"…"`
+	Cookie      bool   `json:"cookie,omitempty" doc:"Keep the tokens of the new session in cookies, as at the log-in."`
+}
+
+// Me is who the caller is.
+type Me struct {
+	Kind string `json:"kind" enum:"user,token,socket,local" doc:"user after a log-in, token with an API token, socket through the agent's Unix socket, local on the machine itself without a log-in."`
+	ID   string `json:"id,omitempty" doc:"Id of the user or token."`
+	Name string `json:"name,omitempty" doc:"Name of the user or token."`
+	Role Role   `json:"role" enum:"viewer,admin" doc:"What the caller may do. Without a log-in, what writes files, runs commands or hands out rights is not among it."`
+}
+
+// Session is what a log-in gives.
+type Session struct {
+	User             Me        `json:"user" doc:"Who is logged in."`
+	AccessToken      string    `json:"access_token,omitempty" doc:"Shown as Authorization: Bearer with each request; absent with cookie."`
+	ExpiresAt        time.Time `json:"expires_at" doc:"Until when it is taken."`
+	RefreshToken     string    `json:"refresh_token,omitempty" doc:"Gives new tokens, once; absent with cookie."`
+	RefreshExpiresAt time.Time `json:"refresh_expires_at" doc:"When the session ends, however often it is refreshed."`
+}
+
+// Done is the answer where there is nothing to tell.
+type Done struct {
+	Done bool `json:"done" doc:"Always true: what went wrong is an error."`
+}
+
+type (
+	setupInput struct {
+		browser
+		Body SetupRequest
+	}
+	loginInput struct {
+		browser
+		Body LoginRequest
+	}
+	refreshInput struct {
+		browser
+		Body RefreshRequest
+	}
+	logoutInput   struct{ browser }
+	passwordInput struct {
+		browser
+		Body PasswordRequest
+	}
+
+	sessionOutput struct {
+		SetCookie []http.Cookie `header:"Set-Cookie"`
+		Body      Session
+	}
+	doneOutput struct {
+		SetCookie []http.Cookie `header:"Set-Cookie"`
+		Body      Done
+	}
+	meOutput struct{ Body Me }
+)
+
+// What begins a session, as the audit log calls it.
+const (
+	setUp = "set-up"
+	logIn = "log-in"
+)
+
+// exampleSession is what the document shows of a log-in.
+var exampleSession = Session{
+	User:        Me{Kind: "user", ID: "01JM3ZC8V5T1", Name: "ada", Role: Admin},
+	AccessToken: "eyJ…", ExpiresAt: exampleTime.Add(15 * time.Minute),
+	RefreshToken: "…", RefreshExpiresAt: exampleTime.Add(30 * 24 * time.Hour),
+}
+
+func (s *Server) registerLogin() {
+	errs := []int{http.StatusConflict, http.StatusServiceUnavailable}
+	register(s, Operation{
+		ID: "set-up", Method: http.MethodPost, Path: authPath + "/setup",
+		Summary: "Make the first administrator",
+		Description: "Takes the code of the set-up link, which the agent prints when it starts where others can reach it and there is no administrator. " +
+			"The code is good for 15 minutes and for one use. The answer is that of a log-in.",
+		Access: Access{Role: Public, Cost: Query, BeforeSetup: true}, Example: exampleSession, Errors: errs,
+	}, func(ctx context.Context, in *setupInput) (*sessionOutput, error) {
+		return s.begin(ctx, setUp, in.Body.Name, in.browser, in.Body.Cookie, func(a *auth.Auth) (auth.Grant, error) {
+			return a.Setup(ctx, in.Body.Code, in.Body.Name, in.Body.Password)
+		})
+	})
+	register(s, Operation{
+		ID: "log-in", Method: http.MethodPost, Path: authPath + "/login",
+		Summary: "Log in",
+		Description: "Gives a short-lived access token, to be shown as `Authorization: Bearer` with each request, and a refresh token that gives the next two. " +
+			"Programs that run for long take an API token instead, which `sysotel token add` and `/api/v1/tokens` make.",
+		Access: Access{Role: Public, Cost: Query}, Example: exampleSession, Errors: errs,
+	}, func(ctx context.Context, in *loginInput) (*sessionOutput, error) {
+		return s.begin(ctx, logIn, in.Body.Name, in.browser, in.Body.Cookie, func(a *auth.Auth) (auth.Grant, error) {
+			return a.Login(ctx, in.Body.Name, in.Body.Password)
+		})
+	})
+	register(s, Operation{
+		ID: "refresh", Method: http.MethodPost, Path: authPath + "/refresh",
+		Summary: "Go on with a session",
+		Description: "Gives new tokens for a refresh token, which is used up by it. " +
+			"One that is used twice was stolen from one of its two users, so the session is ended.",
+		Access: Access{Role: Public, Cost: Query}, Example: exampleSession, Errors: errs,
+	}, s.refresh)
+	register(s, Operation{
+		ID: "log-out", Method: http.MethodPost, Path: authPath + "/logout",
+		Summary:     "Log out",
+		Description: "Ends the session whose access token is shown: none of its tokens is taken any more. Cookies are taken away.",
+		Access:      Access{Role: Viewer, Cost: Cheap}, Example: Done{true}, Errors: errs,
+	}, s.logOut)
+	register(s, Operation{
+		ID: "get-me", Method: http.MethodGet, Path: authPath + "/me",
+		Summary:     "Who the caller is",
+		Description: "The user or the API token that was shown, with its role; without one, where the caller is.",
+		Access:      Access{Role: Viewer, Cost: Cheap}, Example: exampleSession.User,
+	}, func(ctx context.Context, _ *struct{}) (*meOutput, error) { return &meOutput{meOf(callerOf(ctx))}, nil })
+	register(s, Operation{
+		ID: "change-password", Method: http.MethodPost, Path: authPath + "/password",
+		Summary:     "Change one's own password",
+		Description: "Needs the old one. All sessions of the user end, and the answer is that of a new log-in.",
+		Access:      Access{Role: Viewer, Cost: Query}, Example: exampleSession, Errors: errs,
+	}, s.changePassword)
+}
+
+// accounts are the users and tokens. They are there in every agent; only a
+// server that makes its document has none.
+func (s *Server) accounts() (*auth.Auth, error) {
+	if s.options.Auth == nil {
+		return nil, problem(http.StatusServiceUnavailable, "This server has no users.")
+	}
+	return s.options.Auth, nil
+}
+
+// begin begins a session and writes down how that went.
+func (s *Server) begin(ctx context.Context, action, name string, from browser, inCookies bool, grant func(*auth.Auth) (auth.Grant, error)) (*sessionOutput, error) {
+	accounts, err := s.accounts()
+	if err != nil {
+		return nil, err
+	}
+	if inCookies {
+		if err := s.fromOwnPage(from.request); err != nil {
+			return nil, err
+		}
+	}
+	granted, err := s.attempt(from.request, name, func() (auth.Grant, error) { return grant(accounts) })
+	if err != nil {
+		if isDenied(err) {
+			s.refuseLogin(ctx, action, name)
+		}
+		if errors.Is(err, auth.ErrDenied) && action == setUp {
+			return nil, challenged(problem(http.StatusUnauthorized, "The code of the set-up link is wrong, or another link has taken its place; a new one is printed when the agent starts."))
+		}
+		return nil, accountProblem(err)
+	}
+	s.audit(Caller{Identity: granted.Identity, Address: callerOf(ctx).Address}.did(action, name))
+	return s.session(from.request, granted, inCookies), nil
+}
+
+// attempt lets somebody try a password or a code for a name, unless there were
+// too many attempts. Who comes by the Unix socket is an administrator already.
+func (s *Server) attempt(r *http.Request, name string, try func() (auth.Grant, error)) (auth.Grant, error) {
+	addr := s.proxies.client(r)
+	if !addr.IsValid() {
+		return try()
+	}
+	if wait, ok := s.logins.allow(addr, name); !ok {
+		return auth.Grant{}, huma.ErrorWithHeaders(problem(http.StatusTooManyRequests, "There were too many attempts with this name or from this address."),
+			http.Header{"Retry-After": {seconds(wait)}})
+	}
+	granted, err := try()
+	switch {
+	case err == nil:
+		s.logins.succeeded(addr, name)
+	case !isDenied(err):
+		s.logins.unjudged(addr, name)
+	}
+	return granted, err
+}
+
+// session is a grant as the caller wants it.
+func (s *Server) session(r *http.Request, g auth.Grant, inCookies bool) *sessionOutput {
+	out := &sessionOutput{Body: Session{
+		User: meOf(Caller{Identity: g.Identity, Role: g.Identity.Role}), ExpiresAt: g.AccessUntil.UTC(), RefreshExpiresAt: g.RefreshUntil.UTC(),
+	}}
+	if inCookies {
+		out.SetCookie = s.cookies(r, g)
+	} else {
+		out.Body.AccessToken, out.Body.RefreshToken = g.Access, g.Refresh
+	}
+	return out
+}
+
+func (s *Server) refresh(ctx context.Context, in *refreshInput) (*sessionOutput, error) {
+	accounts, err := s.accounts()
+	if err != nil {
+		return nil, err
+	}
+	token := in.Body.RefreshToken
+	if in.Body.Cookie {
+		if err := s.fromOwnPage(in.request); err != nil {
+			return nil, err
+		}
+		token = cookie(in.request, s.refreshCookie(in.request))
+	}
+	if token == "" {
+		return nil, challenged(problem(http.StatusUnauthorized, "There is no refresh token; log in."))
+	}
+	granted, err := accounts.Refresh(ctx, token)
+	switch {
+	case errors.Is(err, auth.ErrReused):
+		s.refuseLogin(ctx, "refresh token used twice", "")
+	case errors.Is(err, auth.ErrDenied):
+		s.refuseLogin(ctx, "refresh", "")
+		return nil, challenged(problem(http.StatusUnauthorized, "The refresh token is not valid, or its session has ended; log in."))
+	}
+	if err != nil {
+		return nil, accountProblem(err)
+	}
+	return s.session(in.request, granted, in.Body.Cookie), nil
+}
+
+func (s *Server) logOut(ctx context.Context, in *logoutInput) (*doneOutput, error) {
+	accounts, err := s.accounts()
+	if err != nil {
+		return nil, err
+	}
+	session := callerOf(ctx).Identity.Session
+	if session == "" {
+		return nil, problem(http.StatusConflict, "There is no session to end: nobody logged in. An API token is revoked under /api/v1/tokens.")
+	}
+	if err := accounts.Logout(session); err != nil && !errors.Is(err, auth.ErrNotFound) {
+		return nil, accountProblem(err)
+	}
+	s.audit(callerOf(ctx).did("log-out", ""))
+	return &doneOutput{s.cookies(in.request, auth.Grant{}), Done{true}}, nil
+}
+
+func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*sessionOutput, error) {
+	accounts, err := s.accounts()
+	if err != nil {
+		return nil, err
+	}
+	who := callerOf(ctx).Identity
+	if who.Kind != auth.KindUser {
+		return nil, problem(http.StatusConflict, "Only a user who is logged in has a password to change; an administrator sets another's under /api/v1/users.")
+	}
+	if in.Body.Cookie {
+		if err := s.fromOwnPage(in.request); err != nil {
+			return nil, err
+		}
+	}
+	_, err = s.attempt(in.request, who.Name, func() (auth.Grant, error) {
+		return auth.Grant{}, accounts.ChangePassword(ctx, who.ID, in.Body.OldPassword, in.Body.NewPassword)
+	})
+	if err != nil {
+		if isDenied(err) {
+			s.refuseLogin(ctx, "change password", who.Name)
+			return nil, problem(http.StatusForbidden, "The old password is wrong.")
+		}
+		return nil, accountProblem(err)
+	}
+	s.audit(callerOf(ctx).did("change password", who.Name))
+	granted, err := accounts.Login(ctx, who.Name, in.Body.NewPassword)
+	if err != nil {
+		return nil, accountProblem(err)
+	}
+	return s.session(in.request, granted, in.Body.Cookie), nil
+}
+
+// meOf is who a caller is, as he may see it.
+func meOf(c Caller) Me {
+	return Me{Kind: c.deed().Kind, ID: c.Identity.ID, Name: c.Identity.Name, Role: c.Role}
+}
+
+// auditsItself tells whether the operation at a path writes down whom it did not let in.
+func auditsItself(path string) bool {
+	return path == authPath+"/login" || path == authPath+"/setup" || path == authPath+"/refresh"
+}
+
+// isDenied tells whether an error means that somebody is not who he says.
+func isDenied(err error) bool {
+	return errors.Is(err, auth.ErrDenied) || errors.Is(err, auth.ErrExpired) || errors.Is(err, auth.ErrReused)
+}
+
+// accountProblem is the answer for what agent/auth did not do. Other errors, such
+// as a disk that is full, stay inside.
+func accountProblem(err error) error {
+	says := func(status int, detail string) error { return problem(status, detail) }
+	switch {
+	case errors.Is(err, auth.ErrReused):
+		return challenged(says(http.StatusUnauthorized, "This refresh token was used before, so somebody else may have it; the session has been ended. Log in again."))
+	case errors.Is(err, auth.ErrExpired):
+		return challenged(says(http.StatusUnauthorized, "It has expired. Log in again; where there is no administrator yet, a new set-up link is printed when the agent starts."))
+	case errors.Is(err, auth.ErrDenied):
+		return challenged(says(http.StatusUnauthorized, "The name or the password is wrong."))
+	case errors.Is(err, auth.ErrInvalid):
+		return says(http.StatusUnprocessableEntity, sentence(strings.TrimPrefix(err.Error(), auth.ErrInvalid.Error()+": ")))
+	case errors.Is(err, auth.ErrNotFound):
+		return says(http.StatusNotFound, "There is none of that id.")
+	case errors.Is(err, auth.ErrExists):
+		return says(http.StatusConflict, "Another has this name; names are compared without regard to upper and lower case.")
+	case errors.Is(err, auth.ErrLastAdmin):
+		return says(http.StatusConflict, "This is the last administrator; make another first.")
+	case errors.Is(err, auth.ErrSetupDone):
+		return says(http.StatusConflict, "There is an administrator already; log in.")
+	case errors.Is(err, auth.ErrBusy):
+		return huma.ErrorWithHeaders(says(http.StatusServiceUnavailable, "Too many log-ins at once; try again in a moment."), http.Header{"Retry-After": {"2"}})
+	}
+	return err
+}
+
+// challenged adds to a 401 what would be taken. The answer is to a form or a
+// program that has a password, so HTTP basic is not offered.
+func challenged(err error) error {
+	return huma.ErrorWithHeaders(err, http.Header{"WWW-Authenticate": {`Bearer realm="sysotel"`}})
+}
+
+// sentence begins a text with a capital letter and ends it with a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
+}

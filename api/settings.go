@@ -1,0 +1,40 @@
+package api
+
+import (
+	"context"
+	"net/http"
+)
+
+// Setting is one option of the configuration that is in effect.
+type Setting struct {
+	Path  string `json:"path" doc:"The option's key in the file with those above it." example:"http.listen"`
+	Value any    `json:"value" doc:"Its value. What is secret is <secret>."`
+	Where string `json:"where,omitempty" doc:"The line of the file, the variable or the flag that set it; absent where it is the default." example:"--http.listen"`
+}
+
+// Settings is the answer of /config.
+type Settings struct {
+	Options []Setting `json:"options" nullable:"false" doc:"Every option, in the order of the example file."`
+}
+
+type settingsOutput struct{ Body Settings }
+
+func (s *Server) registerSettings() {
+	register(s, Operation{
+		ID: "get-config", Method: http.MethodGet, Path: "/api/v1/config",
+		Summary:     "The configuration that is in effect",
+		Description: "Every option with its value and where it was set. Secrets are masked.",
+		Access:      Access{Role: Admin, Cost: Query},
+		Example: Settings{[]Setting{
+			{Path: "sampling.interval", Value: "1s"},
+			{Path: "http.listen", Value: "127.0.0.1:8080", Where: "/etc/sysotel/sysotel.yaml line 3"},
+			{Path: "otlp.headers", Value: map[string]any{"authorization": "<secret>"}, Where: "SYSOTEL_OTLP_HEADERS"},
+		}},
+		Errors: []int{http.StatusServiceUnavailable},
+	}, func(context.Context, *struct{}) (*settingsOutput, error) {
+		if s.options.Settings == nil {
+			return nil, problem(http.StatusServiceUnavailable, "This server has no configuration to tell.")
+		}
+		return &settingsOutput{Settings{s.options.Settings()}}, nil
+	})
+}

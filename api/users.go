@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"sysotel/agent/auth"
+)
+
+// User is a person who can log in.
+type User struct {
+	ID              string    `json:"id" doc:"Id of the user, which stays."`
+	Name            string    `json:"name" doc:"Name that he logs in with."`
+	Role            Role      `json:"role" enum:"viewer,admin" doc:"What he may do: a viewer sees what is measured, an admin also changes things."`
+	Created         time.Time `json:"created" doc:"When he was made."`
+	PasswordChanged time.Time `json:"password_changed" doc:"When his password was last set."`
+	LastLogin       time.Time `json:"last_login,omitzero" doc:"When he last logged in; absent where he never did."`
+}
+
+// Users is the answer of /users.
+type Users struct {
+	Users []User `json:"users" nullable:"false" doc:"All users, by name."`
+}
+
+// UserRequest makes a user.
+type UserRequest struct {
+	Name     string `json:"name" doc:"Name that he logs in with: 1 to 64 letters, digits and . _ - @." example:"grace"`
+	Password string `json:"password" doc:"His password, 12 bytes or more." example:"…"`
+	Role     string `json:"role,omitempty" enum:"viewer,admin" default:"viewer" doc:"What he may do." example:"viewer"`
+}
+
+// UserChange changes a user.
+type UserChange struct {
+	Role     string `json:"role,omitempty" enum:"viewer,admin" doc:"Another role; it counts at once, in sessions too." example:"admin"`
+	Password string `json:"password,omitempty" doc:"Another password, 12 bytes or more; all sessions of the user end."`
+}
+
+type (
+	usersOutput struct{ Body Users }
+	userOutput  struct{ Body User }
+	userInput   struct{ Body UserRequest }
+	userIDInput struct {
+		ID string `path:"id" maxLength:"64" doc:"Id of the user."`
+	}
+	userPatchInput struct {
+		ID   string `path:"id" maxLength:"64" doc:"Id of the user."`
+		Body UserChange
+	}
+)
+
+var exampleUser = User{ID: "01JM3ZC8V5T1", Name: "grace", Role: Viewer, Created: exampleTime, PasswordChanged: exampleTime}
+
+func (s *Server) registerUsers() {
+	// Who makes users hands out rights.
+	access := Access{Role: Admin, Cost: Query, Guarded: true}
+	const path = "/api/v1/users"
+	register(s, Operation{
+		ID: "list-users", Method: http.MethodGet, Path: path,
+		Summary: "The users", Description: "Everybody who can log in.",
+		Access: access, Example: Users{[]User{exampleUser}}, Errors: []int{http.StatusServiceUnavailable},
+	}, func(context.Context, *struct{}) (*usersOutput, error) {
+		accounts, err := s.accounts()
+		if err != nil {
+			return nil, err
+		}
+		out := &usersOutput{Users{Users: []User{}}}
+		for _, u := range accounts.Users() {
+			out.Body.Users = append(out.Body.Users, userAnswer(u))
+		}
+		return out, nil
+	})
+	register(s, Operation{
+		ID: "add-user", Method: http.MethodPost, Path: path,
+		Summary: "Add a user", Description: "The user can log in at once.",
+		Access: access, Example: exampleUser, Errors: []int{http.StatusConflict, http.StatusServiceUnavailable},
+	}, s.addUser)
+	register(s, Operation{
+		ID: "change-user", Method: http.MethodPatch, Path: path + "/{id}",
+		Summary: "Change a user", Description: "Gives a user another role or another password. The last administrator stays one.",
+		Access: access, Example: exampleUser, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
+	}, s.changeUser)
+	register(s, Operation{
+		ID: "remove-user", Method: http.MethodDelete, Path: path + "/{id}",
+		Summary: "Remove a user", Description: "Removes a user and ends his sessions. The last administrator cannot be removed.",
+		Access: access, Example: Done{true}, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
+	}, s.removeUser)
+}
+
+func (s *Server) addUser(ctx context.Context, in *userInput) (*userOutput, error) {
+	accounts, err := s.accounts()
+	if err != nil {
+		return nil, err
+	}
+	role, err := auth.ParseRole(in.Body.Role)
+	if err != nil {
+		return nil, accountProblem(err)
+	}
+	u, err := accounts.AddUser(ctx, in.Body.Name, in.Body.Password, role)
+	if err != nil {
+		return nil, accountProblem(err)
+	}
+	s.audit(callerOf(ctx).did("add user as "+role.String(), u.Name))
+	return &userOutput{userAnswer(u)}, nil
+}
+
+func (s *Server) changeUser(ctx context.Context, in *userPatchInput) (*userOutput, error) {
+	accounts, err := s.accounts()
+	if err != nil {
+		return nil, err
+	}
+	u, err := s.userOfID(accounts, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	// The password first: it is what can be refused for its form.
+	if in.Body.Password != "" {
+		if err := accounts.SetPassword(ctx, in.ID, in.Body.Password); err != nil {
+			return nil, accountProblem(err)
+		}
+		s.audit(callerOf(ctx).did("set password", u.Name))
+	}
+	if in.Body.Role != "" {
+		role, err := auth.ParseRole(in.Body.Role)
+		if err != nil {
+			return nil, accountProblem(err)
+		}
+		if _, err = accounts.SetRole(in.ID, role); err != nil {
+			return nil, accountProblem(err)
+		}
+		s.audit(callerOf(ctx).did("make user "+role.String(), u.Name))
+	}
+	if u, err = s.userOfID(accounts, in.ID); err != nil {
+		return nil, err
+	}
+	return &userOutput{userAnswer(u)}, nil
+}
+
+func (s *Server) removeUser(ctx context.Context, in *userIDInput) (*doneOutput, error) {
+	accounts, err := s.accounts()
+	if err != nil {
+		return nil, err
+	}
+	u, err := s.userOfID(accounts, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := accounts.RemoveUser(in.ID); err != nil {
+		return nil, accountProblem(err)
+	}
+	s.audit(callerOf(ctx).did("remove user", u.Name))
+	return &doneOutput{Body: Done{true}}, nil
+}
+
+// userOfID finds a user.
+func (s *Server) userOfID(accounts *auth.Auth, id string) (auth.User, error) {
+	for _, u := range accounts.Users() {
+		if u.ID == id {
+			return u, nil
+		}
+	}
+	return auth.User{}, accountProblem(auth.ErrNotFound)
+}
+
+func userAnswer(u auth.User) User {
+	return User{
+		ID: u.ID, Name: u.Name, Role: u.Role,
+		Created: u.Created.UTC(), PasswordChanged: u.PasswordChanged.UTC(), LastLogin: inUTC(u.LastLogin),
+	}
+}
+
+// inUTC is a time in UTC, where the zero time stays zero.
+func inUTC(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC()
+}
