@@ -186,30 +186,23 @@ func newIndex(c *accounts) *index {
 	return x
 }
 
-// openAccounts reads the accounts. A file that is missing beside keys was lost,
-// for it is made before them.
+// openAccounts reads the accounts, or begins with none.
 func (a *Auth) openAccounts() error {
 	path := filepath.Join(a.dir, accountsFile)
-	wayOut := fmt.Sprintf("restore it from a backup; to begin anew with the first set-up, move %s away", a.dir)
 	c := &accounts{}
 	err := readFile(path, c)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(a.dir, keysFile)); err == nil {
-			return fmt.Errorf("%s is missing: %s", path, wayOut)
-		}
-		c.Format = format
-		if err := writeFile(path, c); err != nil {
-			return fmt.Errorf("write %s: %w", path, err)
-		}
-	} else if err == nil {
+	switch {
+	case err == nil:
 		if wrong := c.check(); wrong != nil {
 			err = damage{wrong}
 		}
+	case errors.Is(err, fs.ErrNotExist):
+		c, err = a.firstAccounts(path)
 	}
 	if errors.As(err, new(damage)) {
-		return fmt.Errorf("%s is damaged (%w): %s", path, err, wayOut)
+		return fmt.Errorf("%s is damaged (%w): restore it from a backup; to begin anew with the first set-up, move %s away", path, err, a.dir)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return err
 	}
 	for i := range c.Tokens {
@@ -221,6 +214,19 @@ func (a *Auth) openAccounts() error {
 	c.forget(a.now())
 	a.current.Store(newIndex(c))
 	return nil
+}
+
+// firstAccounts writes accounts of nobody. They are made before the keys: where
+// there are keys the file was lost.
+func (a *Auth) firstAccounts(path string) (*accounts, error) {
+	if _, err := os.Stat(filepath.Join(a.dir, keysFile)); err == nil {
+		return nil, damage{errors.New("it is missing, but there are keys")}
+	}
+	c := &accounts{Format: format}
+	if err := writeFile(path, c); err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	return c, nil
 }
 
 // change replaces the accounts by what f makes of a copy of them. Where f or the
