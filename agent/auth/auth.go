@@ -8,7 +8,8 @@
 // memory is an [index] that is never changed, only replaced, so that Verify
 // waits for no disk.
 //
-// Read accounts.go first: there stands what is kept, and how it is changed.
+// Read accounts.go first, there stands what is kept; then change.go, how it is
+// changed.
 package auth
 
 import (
