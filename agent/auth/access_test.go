@@ -141,6 +141,35 @@ func TestKeyRotation(t *testing.T) {
 	}
 }
 
+// TestSeenAccess: a token that was read before is looked at again in what changes.
+func TestSeenAccess(t *testing.T) {
+	h := newHouse(t)
+	h.accepted(t, h.admin.Access)
+	keys := h.keys.Load()
+	if _, ok := h.seen.find(keys, digestOf([]byte(h.admin.Access))); !ok {
+		t.Fatal("it is not remembered")
+	}
+	h.pass(-time.Minute)
+	h.refused(t, h.admin.Access, ErrDenied)
+	h.pass(16 * time.Minute)
+	h.refused(t, h.admin.Access, ErrExpired)
+	h.pass(-15 * time.Minute)
+	for i := range 3 * maxSeen {
+		h.seen.add(keys, digest{byte(i), byte(i >> 8)}, seenToken{})
+	}
+	if n := len(h.seen.tokens); n > maxSeen {
+		t.Errorf("%d are remembered", n)
+	}
+	h.accepted(t, h.admin.Access)
+	if _, ok := h.seen.find(&keyring{}, digestOf([]byte(h.admin.Access))); ok {
+		t.Error("it is remembered for other keys")
+	}
+	if err := h.Logout(h.admin.Identity.Session); err != nil {
+		t.Fatal(err)
+	}
+	h.refused(t, h.admin.Access, ErrDenied)
+}
+
 // TestKeyOfTheFuture: a clock that was wrong at first start made the key.
 func TestKeyOfTheFuture(t *testing.T) {
 	h := newHouse(t)

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -38,6 +39,30 @@ func TestUsualCost(t *testing.T) {
 	back, err := parsePasswordHash(h.phc())
 	if err != nil || !back.same(h) {
 		t.Error(err)
+	}
+}
+
+// TestMemoryIsGivenBack: what the runtime keeps of a hash is not ours to keep.
+func TestMemoryIsGivenBack(t *testing.T) {
+	kept := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapIdle - m.HeapReleased + m.HeapInuse
+	}
+	hasher := newHasher()
+	if _, err := hasher.hash(t.Context(), password); err != nil {
+		t.Fatal(err)
+	}
+	before := kept()
+	hasher.slots <- struct{}{}
+	hasher.giveBack()
+	if hasher.given != 0 {
+		t.Error("somebody is still at it")
+	}
+	<-hasher.slots
+	hasher.giveBack()
+	if after := kept(); after+16<<20 > before {
+		t.Errorf("%d KiB before, %d KiB after", before>>10, after>>10)
 	}
 }
 

@@ -202,7 +202,7 @@ func TestLoginRenewsTheHash(t *testing.T) {
 	}
 	h.login(t, "root", password)
 	h = h.reopened(t)
-	if got := h.current.Load().users[id].Password.cost.time; got != 2 {
+	if got := h.current.Load().users[id].Password.time; got != 2 {
 		t.Errorf("time %d", got)
 	}
 	h.login(t, "root", password)
