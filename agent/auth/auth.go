@@ -5,10 +5,11 @@
 // Accounts are one JSON file that is written whole, and not rows in the database
 // of records: they are few, each request needs them in memory, they must outlive
 // damage to the records, and they must exist where no store does. What is in
-// memory is an [index] that is never changed, only replaced, so that Verify takes
-// no lock and waits for no disk.
+// memory is an [index] that is never changed, only replaced, so that Verify
+// waits for no disk.
 //
-// Read accounts.go first: there stands what is kept, and how it is changed.
+// Read accounts.go first, there stands what is kept; then change.go, how it is
+// changed.
 package auth
 
 import (
@@ -61,6 +62,7 @@ type Auth struct {
 	current atomic.Pointer[index]
 	// keys sign access tokens; they too are only replaced.
 	keys atomic.Pointer[keyring]
+	seen seen
 	code setupCode
 
 	// writing is held by who replaces the accounts or the keys. It protects
@@ -130,8 +132,8 @@ const tidyEvery = time.Minute
 
 const day = 24 * time.Hour
 
-// Run rotates keys, forgets what has expired, and writes what could not be written
-// before, until ctx ends.
+// Run rotates keys, forgets what has expired, writes what could not be written
+// before, and gives the memory of log-ins back, until ctx ends.
 func (a *Auth) Run(ctx context.Context) error {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
@@ -142,6 +144,7 @@ func (a *Auth) Run(ctx context.Context) error {
 		case <-tick.C:
 			a.rotate()
 			a.tidy()
+			a.hasher.giveBack()
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"runtime/debug"
 	"sync/atomic"
 
 	"golang.org/x/crypto/argon2"
@@ -22,6 +23,8 @@ type hasher struct {
 	slots chan struct{}
 	// done counts the hashes, so that a test sees that unknown users cost as much.
 	done atomic.Int64
+	// given is done when memory was last given back; Run alone knows it.
+	given int64
 }
 
 func newHasher() *hasher {
@@ -65,4 +68,14 @@ func (h *hasher) fits(ctx context.Context, hash passwordHash, password string) (
 // nobody is a hash that costs as much as anybody's. Whether it fits does not matter.
 func (h *hasher) nobody() passwordHash {
 	return passwordHash{cost: h.cost, salt: make([]byte, saltBytes), key: make([]byte, keyBytes)}
+}
+
+// giveBack gives the memory of hashes back to the system, where there were any and
+// nobody waits. The runtime keeps it else: three log-ins added 39 MB to a process of
+// 9 MB, all of it still there half a minute and one collection later.
+func (h *hasher) giveBack() {
+	if done := h.done.Load(); done != h.given && len(h.slots) == 0 {
+		h.given = done
+		debug.FreeOSMemory()
+	}
 }

@@ -1,8 +1,6 @@
 package auth
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Role is what a caller may do; each may do what those before it may.
 type Role int

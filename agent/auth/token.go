@@ -80,7 +80,7 @@ func (t *tokenRow) public() Token {
 // Tokens are all API tokens, by name. One that has expired is listed for 30 days
 // more.
 func (a *Auth) Tokens() []Token {
-	rows := a.current.Load().accounts.Tokens
+	rows := a.current.Load().Tokens
 	tokens := make([]Token, len(rows))
 	for i := range rows {
 		tokens[i] = rows[i].public()

@@ -14,7 +14,7 @@ func (u *userRow) public() User {
 
 // Users are all users, by name.
 func (a *Auth) Users() []User {
-	rows := a.current.Load().accounts.Users
+	rows := a.current.Load().Users
 	users := make([]User, len(rows))
 	for i := range rows {
 		users[i] = rows[i].public()
