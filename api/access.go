@@ -68,7 +68,18 @@ type Caller struct {
 	Socket bool
 	// Address is where the caller is, for the audit log.
 	Address string
+	// shown is the token that made the Identity, for answers that last.
+	shown credential
 }
+
+// credential is a token that does not print.
+type credential string
+
+// String implements fmt.Stringer.
+func (credential) String() string { return "<secret>" }
+
+// GoString implements fmt.GoStringer.
+func (credential) GoString() string { return "<secret>" }
 
 // roleFor is the caller's role at a way in.
 func (c Caller) roleFor(a Access) Role {

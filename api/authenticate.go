@@ -72,7 +72,7 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request, caller Caller, h
 		}
 		return caller, false
 	}
-	return caller.as(identity), true
+	return caller.as(identity, token), true
 }
 
 // visitor judges the cookie of a browser.
@@ -88,14 +88,25 @@ func (s *Server) visitor(w http.ResponseWriter, r *http.Request, caller Caller) 
 	}
 	if isUnsafe(r.Method) && !s.gate.isOwn(r) {
 		writeProblem(w, http.StatusForbidden, "A request with a cookie that changes something must come from a page of this server; its Origin tells. Programs show a token in the header Authorization.")
-		return caller.as(identity), false
+		return caller.as(identity, token), false
 	}
-	return caller.as(identity), true
+	return caller.as(identity, token), true
 }
 
 // as is the caller after a log-in, which counts for more than where he is.
-func (c Caller) as(identity auth.Identity) Caller {
-	return Caller{Role: identity.Role, Identity: identity, Address: c.Address}
+func (c Caller) as(identity auth.Identity, token string) Caller {
+	return Caller{Role: identity.Role, Identity: identity, Address: c.Address, shown: credential(token)}
+}
+
+// isStill tells whether what a caller showed is still taken. An answer that lasts
+// asks again and again, so that it ends with a log-out, with the token, and with
+// a role that is taken away.
+func (s *Server) isStill(c Caller) bool {
+	if c.shown == "" {
+		return true
+	}
+	identity, err := s.options.Auth.Verify(string(c.shown))
+	return err == nil && identity.Role >= c.Role
 }
 
 // cutScheme cuts the scheme of an Authorization header, in any case of letters.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"log/slog"
@@ -226,7 +227,9 @@ func TestWrongCredentials(t *testing.T) {
 	for _, header := range []http.Header{
 		bearer(""), bearer("x"), bearer(secret + "x"), bearer(admin.Access + "x"), bearer(admin.Refresh),
 		basic("ada", testPassword), basic("", ""), basic("x", secret[:len(secret)-1]),
-		{"Authorization": {"Digest x"}}, {"Authorization": {""}}, {"Authorization": {"Bearer"}},
+		{"Authorization": {"Digest x"}},
+		{"Authorization": {""}},
+		{"Authorization": {"Bearer"}},
 		{"Authorization": {"Bearer " + secret, "Bearer " + secret}},
 	} {
 		for _, path := range []string{"/api/v1/metrics/current", "/api/v1/health", "/docs", "/nothing"} {
@@ -356,5 +359,39 @@ func TestHostsWithAuthentication(t *testing.T) {
 	off := newTestServer(t, ticked(), func(o *Options) { o.Hostname = "box.example" })
 	if w := ask(off, "GET", "/api/v1/metrics/current", http.Header{"Host": {"box.example"}}); w.Code != 403 {
 		t.Errorf("a name that the network gave is taken where nobody logs in: %d", w.Code)
+	}
+}
+
+// TestAStreamEndsWithItsSession: what is open must not outlive the right to it.
+func TestAStreamEndsWithItsSession(t *testing.T) {
+	machine := ticked()
+	d := newDoor(t, func(o *Options) { o.Machine = machine })
+	g := d.user("ada", Admin)
+	client := streamClient(t)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, run(t, d.Server)+"/api/v1/metrics/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = bearer(g.Access)
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() && lines.Text() != "event: reading" {
+		continue
+	}
+	if response.StatusCode != 200 || lines.Text() != "event: reading" {
+		t.Fatalf("%s, and no reading", response.Status)
+	}
+	if err := d.auth.Logout(g.Identity.Session); err != nil {
+		t.Fatal(err)
+	}
+	machine.tick()
+	for lines.Scan() {
+		if lines.Text() == "event: reading" {
+			t.Error("another reading came after the log-out")
+		}
 	}
 }

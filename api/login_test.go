@@ -160,7 +160,7 @@ func TestCookies(t *testing.T) {
 				if strings.Contains(w.Body.String(), "_token") {
 					t.Errorf("%s tells the tokens: %s", path, w.Body)
 				}
-				return w.Result() //nolint:bodyclose // It is in memory.
+				return w.Result()
 			}
 			in := post("/login", `{"name":"ada","password":"`+testPassword+`","cookie":true}`, nil)
 			cookies := in.Cookies()

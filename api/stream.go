@@ -85,7 +85,7 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter) {
 			sent = reading.seq
 			silence.Reset(heartbeat)
 		}
-		if !s.await(ctx, next, silence, write) {
+		if !s.await(ctx, next, silence, write) || !s.isStill(callerOf(ctx)) {
 			return
 		}
 	}

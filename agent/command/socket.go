@@ -86,11 +86,11 @@ func (c Call) manage(method, path string, question, answer any) error {
 		if err := json.Unmarshal(raw, &refusal); err != nil {
 			return err
 		}
-		text := refusal.Detail
+		said := []string{refusal.Detail}
 		for _, e := range refusal.Errors {
-			text += "; " + strings.TrimPrefix(e.Location, "body.") + ": " + e.Message
+			said = append(said, strings.TrimPrefix(e.Location, "body.")+": "+e.Message)
 		}
-		return fmt.Errorf("the agent refuses: %s", printable(text))
+		return fmt.Errorf("the agent refuses: %s", printable(strings.Join(said, "; ")))
 	}
 	if answer == nil {
 		return nil
