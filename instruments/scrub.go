@@ -106,6 +106,7 @@ func (w *scrubbing) argument(arg string) string {
 	w.quote = 0
 	if w.next == secret && !isOption(arg) {
 		w.next = open
+		w.learn(arg)
 		if arg == "" {
 			return arg
 		}
@@ -159,6 +160,7 @@ func (w *scrubbing) word(word string) string {
 	bare := strings.TrimLeft(word, "\"'`([{$")
 	opening := word[:len(word)-len(bare)]
 	bare = strings.TrimRight(bare, "\"'`)]},;")
+	w.learn(bare)
 	was := w.next
 	switch {
 	case was == heading && isScheme(bare):
@@ -177,13 +179,6 @@ func (w *scrubbing) word(word string) string {
 	}
 	w.next = open
 
-	if letters, known := shortOptions[programWord(bare)]; known {
-		w.letters = letters
-	} else if login, known := manyWords[programWord(bare)]; known {
-		w.letters, w.logsIn = "", login
-	} else if w.logsIn != "" && bare == w.logsIn {
-		w.letters = "p"
-	}
 	if len(bare) > 1 && bare[0] == '-' && bare[1] != '-' && strings.IndexByte(w.letters, bare[1]) >= 0 {
 		if len(bare) == 2 {
 			w.next = secret
@@ -249,6 +244,18 @@ func (s scrubber) pairs(word string) string {
 			b.WriteString(masked)
 			word = word[end:]
 		}
+	}
+}
+
+// learn looks whether a word, secret or not, names a program.
+func (w *scrubbing) learn(word string) {
+	program := programWord(word)
+	if letters, known := shortOptions[program]; known {
+		w.letters = letters
+	} else if login, known := manyWords[program]; known {
+		w.letters, w.logsIn = "", login
+	} else if w.logsIn != "" && word == w.logsIn {
+		w.letters = "p"
 	}
 }
 
