@@ -62,6 +62,7 @@ var allowed = map[string]map[string]string{
 		"agent/app":    "run starts the agent",
 		"agent/config": "every command reads the configuration",
 		"api":          "health and top decode its answers",
+		"instruments":  "check tries what this user's rights let it see",
 	},
 	"agent":                         {"agent/command": "main has the command line only"},
 	"otel-collector/programs":       {},
@@ -259,7 +260,7 @@ func TestModule(t *testing.T) {
 // misleads. Paths stand in back-quotes.
 func TestDocumentsNameWhatExists(t *testing.T) {
 	quoted := regexp.MustCompile("`((?:agent|api|instruments|otel-collector|dashboards|\\.ci|\\.github)(?:/[A-Za-z0-9_.*<>-]+)+)`")
-	for _, document := range []string{"../README.md"} {
+	for _, document := range []string{"../README.md", "../.github/SECURITY.md"} {
 		text, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)

@@ -40,9 +40,10 @@ type FamilyConfig struct {
 
 // ProcessesConfig is how much of the process table is told.
 type ProcessesConfig struct {
-	Top         int  `yaml:"top" help:"How many processes are chosen by CPU, by memory and by I/O each, 1 to 200."`
-	CommandLine bool `yaml:"command_line" help:"Whether the command lines of the chosen processes are kept; they may hold secrets."`
-	PID         bool `yaml:"pid" help:"Whether the chosen processes are also exported one by one, with the attribute process.pid."`
+	Top         int      `yaml:"top" help:"How many processes are chosen by CPU, by memory and by I/O each, 1 to 200."`
+	CommandLine bool     `yaml:"command_line" help:"Whether the command lines of the chosen processes are kept, for administrators. Passwords, tokens and keys that can be told are masked first."`
+	Scrub       []string `yaml:"scrub" help:"Patterns of further names of options, variables and headers whose values are masked in command lines, such as *_license; * is any run of characters, ? is one, in upper or lower case."`
+	PID         bool     `yaml:"pid" help:"Whether the chosen processes are also exported one by one, with the attribute process.pid."`
 }
 
 // CustomConfig says where metrics that are not ours come from.
@@ -186,6 +187,11 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	}
 	if c.Processes.Top < 1 || c.Processes.Top > 200 {
 		wrong("processes.top", c.Processes.Top, "must be from 1 to 200")
+	}
+	for i, p := range c.Processes.Scrub {
+		if strings.Trim(p, "*") == "" || strings.ContainsAny(p, "= \t") {
+			wrong(fmt.Sprintf("processes.scrub[%d]", i), p, "must be a pattern of a name, such as *_license, without = and spaces")
+		}
 	}
 	c.Custom.validate(wrong)
 }

@@ -3,6 +3,7 @@ package instruments
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -229,10 +230,11 @@ func (i *Interface) count(c interfaceCounters) {
 	i.DroppedReceived, i.DroppedSent = c.receive.dropped, c.transmit.dropped
 }
 
-// printable is a name as it can be shown: bytes that are no text are written as
-// \xff, so that two names stay two.
+// printable is the name of a device or a mount point as it can be shown: bytes
+// that are no text are written as \xff and what could steer a terminal as \x1b
+// or \u202e, so that two names stay two.
 func printable(name string) string {
-	if utf8.ValidString(name) {
+	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return name
 	}
 	quoted := strconv.Quote(name)

@@ -182,7 +182,8 @@ func (p *process) row(table *processTable, e *processEntry, row *Process) {
 	}
 	if p.commandLine && e.chosen {
 		if !e.commandKnown {
-			e.commandLine, e.commandKnown = table.arguments(e), true
+			// Secrets go before anything keeps, exports or shows the line.
+			e.commandLine, e.commandKnown = joinArguments(p.scrub.line(table.arguments(e))), true
 		}
 		row.CommandLine = e.commandLine
 	}

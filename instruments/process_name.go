@@ -2,6 +2,7 @@ package instruments
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -190,8 +191,8 @@ func baseName(path string) string {
 	return path[strings.LastIndexByte(path, '/')+1:]
 }
 
-// cleanName makes a name fit to be shown: control characters and bytes that are
-// no text become U+FFFD, and it is cut to maxProcessName bytes between two characters.
+// cleanName makes a name fit to be shown: what steers and bytes that are no text
+// become U+FFFD, and it is cut to maxProcessName bytes between two characters.
 func cleanName(name string) string {
 	clean := true
 	for i := 0; i < len(name); i++ {
@@ -205,7 +206,7 @@ func cleanName(name string) string {
 	}
 	var b strings.Builder
 	for _, r := range name {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+		if steers(r) {
 			r = utf8.RuneError
 		}
 		if b.Len()+utf8.RuneLen(r) > maxProcessName {
@@ -214,6 +215,13 @@ func cleanName(name string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// steers tells whether a character is no part of a text but says how the rest of
+// it is shown: it moves a terminal's cursor, ends a line, or turns the direction
+// of writing, by which "gpj.exe" would be read as "exe.jpg".
+func steers(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r)
 }
 
 // splitArguments takes /proc/PID/cmdline apart; each argument ends in a 0 byte,
@@ -226,10 +234,15 @@ func splitArguments(text []byte) []string {
 	return strings.Split(s, "\x00")
 }
 
-// joinArguments is the command line as it is shown, cut to maxCommandLine bytes
-// between two characters.
+// joinArguments is the command line as it is shown, fit for that like a name and
+// cut to maxCommandLine bytes between two characters.
 func joinArguments(args []string) string {
-	line := strings.Join(args, " ")
+	line := strings.Map(func(r rune) rune {
+		if steers(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.Join(args, " "))
 	if len(line) <= maxCommandLine {
 		return line
 	}

@@ -82,7 +82,8 @@ type ProcessTable struct {
 	// nor waiting for a disk.
 	Elapsed, Busy float64
 	// Denied counts the processes whose I/O the agent may not read. On Linux it
-	// needs CAP_SYS_PTRACE (or root) for processes of other users.
+	// needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (or root) for processes of other
+	// users.
 	Denied int
 	// Hidden counts the processes of which nothing could be read (hidepid).
 	Hidden int

@@ -367,16 +367,16 @@ func (t *processTable) identify(e *processEntry) identity {
 	return id
 }
 
-// arguments reads the command line as it is shown, "" where there is none.
-func (t *processTable) arguments(e *processEntry) string {
+// arguments reads the command line with all secrets in it, none where there is none.
+func (t *processTable) arguments(e *processEntry) []string {
 	if e.kernel {
-		return ""
+		return nil
 	}
 	text, _, err := t.openRead(e.pid, "/cmdline", false)
 	if err != nil {
-		return ""
+		return nil
 	}
-	return joinArguments(splitArguments(text))
+	return splitArguments(text)
 }
 
 // readIO reads how much a process has read from disks and written to them. Its

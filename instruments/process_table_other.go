@@ -118,13 +118,13 @@ func (t *processTable) identify(e *processEntry) identity {
 	return id
 }
 
-// arguments asks for the command line as it is shown, "" where it is not told.
-func (t *processTable) arguments(e *processEntry) string {
+// arguments asks for the command line with all secrets in it, none where it is not told.
+func (t *processTable) arguments(e *processEntry) []string {
 	args, err := e.file.process.CmdlineSlice()
 	if err != nil {
-		return ""
+		return nil
 	}
-	return joinArguments(args)
+	return args
 }
 
 // readIO asks how much a process has read and written.

@@ -22,7 +22,7 @@ func (a *App) openLog(o Options) error {
 	var out io.Writer = os.Stderr
 	if c.File != "" {
 		// lumberjack would hide a directory that cannot be written until the first line.
-		f, err := os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		f, err := os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("log.file: %w", err)
 		}

@@ -1,12 +1,93 @@
 package command
 
-import "fmt"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
 
-// runCheck loads the configuration as run would and starts nothing.
+	"sysotel/agent/config"
+	"sysotel/instruments"
+)
+
+// triesTime bounds what check tries of the machine.
+const triesTime = 10 * time.Second
+
+// runCheck loads the configuration as run would, starts nothing, and tells what
+// the rights of this user will keep from the agent.
 func runCheck(c Call) int {
-	if _, ok := c.load(); !ok {
+	loaded, ok := c.load()
+	if !ok {
 		return 1
 	}
 	fmt.Fprintln(c.Out, "the configuration is good")
+	ctx, cancel := context.WithTimeout(c.Stop, triesTime)
+	defer cancel()
+	root := loaded.Instruments.Host.Root
+	if root == "" {
+		root = instruments.DetectRoot()
+	}
+	limits := instruments.NewHost(root).Limits(ctx, loaded.Instruments)
+	limits = append(limits, ownLimits(ctx, loaded)...)
+	switch user := os.Geteuid(); {
+	case user == 0:
+		fmt.Fprintf(c.Out, "warning: this is root, which the agent does not need: it serves %s only; run check as the user that the agent will have to see what that one lacks\n", instruments.RootServes)
+	case user > 0 && len(limits) > 0:
+		fmt.Fprintf(c.Out, "running as this user (%d) costs:\n", user)
+	case user > 0:
+		fmt.Fprintf(c.Out, "running as this user (%d) costs nothing\n", user)
+	}
+	for _, l := range limits {
+		fmt.Fprintf(c.Out, "- %s\n  needed: %s\n", printable(l.What), l.Remedy)
+	}
 	return 0
+}
+
+// ownLimits tries the files and ports of the agent itself.
+func ownLimits(ctx context.Context, c config.Config) []instruments.Limit {
+	var limits []instruments.Limit
+	if err := writable(c.DataDir); errors.Is(err, fs.ErrPermission) {
+		limits = append(limits, instruments.Limit{What: fmt.Sprintf("the agent cannot start: data_dir cannot be written: %v", err), Remedy: "a directory of this user, data_dir"})
+	}
+	if c.Log.File != "" {
+		if err := writable(filepath.Dir(c.Log.File)); errors.Is(err, fs.ErrPermission) {
+			limits = append(limits, instruments.Limit{What: fmt.Sprintf("the agent cannot start: log.file cannot be written: %v", err), Remedy: "a directory of this user, or log.file empty for the standard error"})
+		}
+	}
+	for _, listen := range []struct{ option, address string }{{"http.listen", c.API.HTTP.Listen}, {"prometheus.listen", c.Pipeline.Prometheus.Listen}} {
+		if listen.address == "" {
+			continue
+		}
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen.address)
+		if err == nil {
+			_ = l.Close()
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			limits = append(limits, instruments.Limit{What: fmt.Sprintf("the agent cannot start: %s: this user may not listen on %s", listen.option, listen.address), Remedy: portRemedy})
+		}
+	}
+	return limits
+}
+
+// portRemedy is what opens the ports below 1024.
+const portRemedy = "a port from 1024 up; on Linux the capability CAP_NET_BIND_SERVICE or the setting net.ipv4.ip_unprivileged_port_start"
+
+// writable tries to make a file in a directory, or, where that is not there, in
+// the one that would hold it. What it makes it removes.
+func writable(dir string) error {
+	for {
+		f, err := os.CreateTemp(dir, ".sysotel-check-")
+		if errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir {
+			dir = filepath.Dir(dir)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Close(), os.Remove(f.Name()))
+	}
 }

@@ -40,7 +40,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"run", "measure this machine, until SIGTERM or Ctrl-C; SIGHUP reads the configuration again", runAgent},
-		{"check", "check the configuration and print every mistake; exit code 1 where there is one", runCheck},
+		{"check", "check the configuration and print every mistake, and what this user's rights cost; exit code 1 where there is a mistake", runCheck},
 		{"health", "ask the running agent how it fares; exit code 1 where it has failed or does not answer", runHealth},
 		{"top", "show the running agent's process table", runTop},
 		{"backup", "copy the running agent's history into a directory: sysotel backup DIR", runBackup},

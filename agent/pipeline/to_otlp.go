@@ -124,7 +124,7 @@ var quickGzip = sync.OnceFunc(func() {
 
 // client builds the TLS configuration of the push.
 func (c TLSConfig) client() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName, InsecureSkipVerify: c.InsecureSkipVerify}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName, InsecureSkipVerify: c.InsecureSkipVerify} //nolint:gosec // It is an option, false unless the operator says otherwise.
 	if c.CA != "" {
 		pem, err := os.ReadFile(c.CA)
 		if err != nil {
@@ -299,7 +299,7 @@ func (o *otlp) sendBacklog(ctx, call context.Context, left <-chan struct{}) {
 			return
 		case err != nil:
 			// The jitter keeps many agents from coming back all at once.
-			pause := max(min(delay, longestAsked), wait/2+rand.N(wait/2))
+			pause := max(min(delay, longestAsked), wait/2+rand.N(wait/2)) //nolint:gosec // A pause is no secret.
 			select {
 			case <-ctx.Done():
 				return

@@ -137,7 +137,7 @@ func (r *Records) Events(ctx context.Context, start, end time.Time, kinds []Kind
 		arguments = append(arguments, before, id)
 	}
 	if len(kinds) > 0 {
-		query += " AND kind IN (?" + strings.Repeat(", ?", len(kinds)-1) + ")"
+		query += " AND kind IN (?" + strings.Repeat(", ?", len(kinds)-1) + ")" //nolint:gosec // Question marks only; the kinds are arguments.
 		for _, k := range kinds {
 			arguments = append(arguments, string(k))
 		}

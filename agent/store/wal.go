@@ -100,7 +100,7 @@ func readSegment(text []byte, keep bool) (records [][]byte, at int, wrong error)
 // copyAside writes a copy of a corrupt segment beside the WAL.
 func (t *Tier) copyAside(path string, text []byte, why error) (aside, error) {
 	to := t.asideName(filepath.Join(t.dir, "wal-"+filepath.Base(path)))
-	if err := os.WriteFile(to, text, 0o640); err != nil {
+	if err := os.WriteFile(to, text, 0o600); err != nil {
 		return aside{}, fmt.Errorf("set %s aside: %w", path, err)
 	}
 	return aside{path: to, why: why.Error()}, nil

@@ -1,0 +1,142 @@
+package command
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// nobody is a user that owns nothing.
+const nobody = 65534
+
+// TestCheckTellsWhatTheUserLacks runs the program as an ordinary user, with the
+// capabilities that it asked for and without them.
+func TestCheckTellsWhatTheUserLacks(t *testing.T) {
+	requireRoot(t)
+	data := t.TempDir()
+	if err := os.Chmod(filepath.Dir(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	check := func(args []string, capabilities ...uintptr) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"check"}, args...)...)
+		cmd.Dir, cmd.Env = "/", append(os.Environ(), "SYSOTEL_DATA_DIR=/tmp")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: capabilities}
+		output, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("check: %v\n%s", err, output)
+		}
+		return string(output)
+	}
+	denied := func(output string) int {
+		m := regexp.MustCompile(`reads and writes of (\d+) of`).FindStringSubmatch(output)
+		if m == nil {
+			return 0
+		}
+		n, _ := strconv.Atoi(m[1])
+		return n
+	}
+
+	plain := check(nil)
+	most := denied(plain)
+	if !strings.Contains(plain, "running as this user (65534) costs:") || most == 0 || !strings.Contains(plain, "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, both") {
+		t.Fatalf("an ordinary user is told\n%s", plain)
+	}
+	if got := denied(check(nil, unix.CAP_SYS_PTRACE)); got < most/2 {
+		t.Errorf("CAP_SYS_PTRACE alone opens processes: %d of %d are left", got, most)
+	}
+	if got := denied(check(nil, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH)); got > most/2 {
+		t.Errorf("with both capabilities %d processes of %d are still closed", got, most)
+	}
+
+	const kernelLog = "kills for want of memory are not told"
+	restricted := setting(t, "/proc/sys/kernel/dmesg_restrict") == 1
+	if f, err := os.Open("/dev/kmsg"); err == nil {
+		_ = f.Close()
+		if got := strings.Contains(plain, kernelLog); got != restricted {
+			t.Errorf("the kernel's log is told to be closed: %t, it is: %t\n%s", got, restricted, plain)
+		}
+		if output := check(nil, unix.CAP_SYSLOG); strings.Contains(output, kernelLog) {
+			t.Errorf("with CAP_SYSLOG the log is still closed:\n%s", output)
+		}
+	}
+
+	const port = "http.listen: this user may not listen on 127.0.0.1:81"
+	low := []string{"--http.listen=127.0.0.1:81"}
+	if got, want := strings.Contains(check(low), port), setting(t, "/proc/sys/net/ipv4/ip_unprivileged_port_start") > 81; got != want {
+		t.Errorf("a low port is refused: %t, want %t", got, want)
+	}
+	if output := check(low, unix.CAP_NET_BIND_SERVICE); strings.Contains(output, port) {
+		t.Errorf("with CAP_NET_BIND_SERVICE a low port is still refused:\n%s", output)
+	}
+
+	if err := os.Chmod(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	closed := check([]string{"--data-dir=" + filepath.Join(data, "sysotel"), "--log.file=" + filepath.Join(data, "log")})
+	for _, option := range []string{"data_dir", "log.file"} {
+		if !strings.Contains(closed, "the agent cannot start: "+option+" cannot be written") {
+			t.Errorf("%s of another user is no matter:\n%s", option, closed)
+		}
+	}
+	if left, _ := filepath.Glob("/tmp/.sysotel-check-*"); left != nil {
+		t.Errorf("check leaves %v behind", left)
+	}
+
+	root, err := exec.CommandContext(t.Context(), program, "check", "--data-dir="+data).CombinedOutput()
+	if err != nil || !strings.Contains(string(root), "warning: this is root, which the agent does not need: it serves to see") {
+		t.Errorf("root is told (%v)\n%s", err, root)
+	}
+}
+
+// TestCheckSeesHiddenProcesses looks at a /proc of its own that hides what is
+// others'.
+func TestCheckSeesHiddenProcesses(t *testing.T) {
+	requireRoot(t)
+	if err := os.Chmod(filepath.Dir(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf("mount -t proc -o hidepid=invisible proc /proc && exec setpriv --reuid %d --regid %d --clear-groups %s check --data-dir=/tmp", nobody, nobody, program)
+	output, err := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-c", script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("check: %v\n%s", err, output)
+	}
+	if !strings.Contains(string(output), "processes of other users are hidden: /proc is mounted with hidepid") {
+		t.Errorf("hidden processes are no matter:\n%s", output)
+	}
+}
+
+// setting is a number of the kernel's.
+func setting(t *testing.T, path string) int {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// requireRoot ends a test that needs the rights of root. Where nobody looks at
+// skipped tests it fails instead.
+func requireRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("this test needs root to become another user, and CI must run it")
+	}
+	t.Skip("needs root: it becomes another user")
+}

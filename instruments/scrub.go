@@ -1,0 +1,379 @@
+package instruments
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// masked stands for a secret, however long that is.
+const masked = "***"
+
+// scrubber masks the secrets of command lines. It holds the patterns of
+// processes.scrub: names that are secret beside those below.
+//
+// No program tells which of its arguments is a secret, so this goes by names:
+// what stands after --password, TOKEN= or Authorization: is masked, and what
+// looks like a token wherever it stands. It would rather mask too much. A secret
+// that stands alone, by its place only, cannot be told from other words; that is
+// why command lines are off by default.
+type scrubber []string
+
+// secretEnds are what a name ends in whose value is a secret, in whole words:
+// max_tokens is none, api-key and dbPassword are.
+var secretEnds = []string{
+	"password", "passwords", "passwd", "passphrase", "passcode", "pass", "pwd", "secret", "secrets", "token",
+	"apikey", "accesskey", "secretkey", "privatekey", "encryptionkey", "masterkey", "sharedkey", "accountkey", "authkey",
+	"credential", "credentials", "authorization", "bearer", "cookie", "connectionstring", "passin", "passout",
+}
+
+// doubtful are words that name secrets or something else: a value is masked where
+// it looks like chance.
+var doubtful = []string{"key", "auth", "pin", "sig", "signature", "session", "sas", "salt", "license", "hash", "id", "data", "code"}
+
+// harmless are last words that make a name one of something about a secret.
+var harmless = []string{"file", "path", "dir", "directory", "url", "uri", "endpoint", "type", "ttl", "expiry", "lifetime", "length", "mode", "method", "name", "policy", "through"}
+
+// shortOptions are the letters of programs that are followed by a secret, joined
+// or apart. Where a letter means user and password together, as in curl -u
+// name:password, the whole is masked.
+var shortOptions = map[string]string{
+	"mysql": "p", "mysqldump": "p", "mysqladmin": "p", "mysqlimport": "p", "mysqlcheck": "p", "mysqlshow": "p", "mysqlbinlog": "p", "mysqlsh": "p",
+	"mariadb": "p", "mariadb-dump": "p", "mariadb-admin": "p",
+	"mongo": "p", "mongosh": "p", "mongodump": "p", "mongorestore": "p", "mongoexport": "p", "mongoimport": "p", "sqlcmd": "P", "bcp": "P", "isql": "P",
+	"curl": "uUbE", "sshpass": "p", "redis-cli": "a", "ldapsearch": "w", "ldapmodify": "w", "ldapadd": "w", "ldapdelete": "w", "ldapwhoami": "w",
+	"smbclient": "U", "zip": "P", "unzip": "P", "7z": "p", "7za": "p", "7zr": "p", "rar": "p", "unrar": "p",
+	"ipmitool": "P", "snmpget": "cAX", "snmpwalk": "cAX", "snmpbulkwalk": "cAX", "xfreerdp": "p", "wpa_passphrase": "p", "mosquitto_pub": "P", "mosquitto_sub": "P", "kcat": "X",
+}
+
+// manyWords are the programs of whose subcommands one takes -p for a password.
+var manyWords = map[string]string{"docker": "login", "podman": "login", "oc": "login", "az": "login", "helm": "login", "buildah": "login", "skopeo": "login"}
+
+var (
+	// assignment is a name and the = after it, as options and variables have it.
+	assignment = regexp.MustCompile(`^(-{0,2}[A-Za-z_/][\w.:/\[\]-]*)(=)`)
+	// inner is the same inside of a word: of a URL's query or a list.
+	inner = regexp.MustCompile(`([\w.\[\]-]+)(?:=|:|%3[Dd])`)
+	// quotedPairs are those of JSON.
+	quotedPairs = regexp.MustCompile(`((?:"|\\")([\w.-]+)(?:"|\\")\s*:\s*)("(?:[^"\\]|\\.)*"?|\\".*?(?:\\"|$))`)
+	// address is what stands between :// and @ where a password does, also where
+	// a / in it should have been written %2F.
+	address = regexp.MustCompile(`(://)([^/?#\s@:]*)(:[^/?#\s]*@|:[^\s/?#]*[^\s/?#\d][^\s@]*@|@)`)
+	// bareAddress is that of a database driver: user:password@tcp(host:3306)/name.
+	bareAddress = regexp.MustCompile(`(^|["'=])([\w.+-]+):([^\s@/][^\s@]*)@([\w\[(])`)
+	// tokens are those that tell themselves by how they begin.
+	tokens = regexp.MustCompile(`\b(?:gh[oprsu]_|github_pat_|glpat-|xox[abeoprs]-|sk-|sk_live_|rk_live_|sysotel_|hvs\.|dop_v1_|npm_|pypi-|SG\.|AIza|AKIA|ASIA|ya29\.|eyJ[\w-]+\.eyJ)[\w.+/=-]{8,}`)
+	// pem is a key in the text form of certificates.
+	pem = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
+)
+
+// line returns the arguments of a command without their secrets.
+func (s scrubber) line(args []string) []string {
+	clean := make([]string, len(args))
+	w := scrubbing{scrubber: s}
+	for i, arg := range args {
+		clean[i] = w.argument(arg)
+	}
+	return clean
+}
+
+// scrubbing is how far a line was read.
+type scrubbing struct {
+	scrubber
+	// letters are the short options of the program that was named last; logsIn is
+	// the word after which -p is one of them.
+	letters, logsIn string
+	// next is how the next word is treated.
+	next secrecy
+	// quote is the mark up to which everything is secret, 0 where none is open.
+	quote byte
+}
+
+// secrecy is what is known of a word before it is seen.
+type secrecy int
+
+const (
+	open       secrecy = iota
+	suspicious         // It is masked where it looks like chance.
+	secret             // It is masked, unless it is an option.
+	heading            // It and all after it in its argument are masked: the value of a header.
+)
+
+// argument masks the secrets of one argument. An argument can be a whole script,
+// as of sh -c, or a process' title: so it is read word by word.
+func (w *scrubbing) argument(arg string) string {
+	w.quote = 0
+	if w.next == secret && !isOption(arg) {
+		w.next = open
+		w.learn(arg)
+		if arg == "" {
+			return arg
+		}
+		return masked
+	}
+	if m := assignment.FindStringSubmatch(arg); m != nil && len(m[0]) < len(arg) && w.secrecy(m[1]) == secret {
+		return m[0] + masked
+	}
+	arg = pem.ReplaceAllString(arg, masked)
+	arg = quotedPairs.ReplaceAllStringFunc(arg, func(pair string) string {
+		m := quotedPairs.FindStringSubmatch(pair)
+		if w.secrecy(m[2]) != secret {
+			return pair
+		}
+		mark := m[3][:strings.IndexByte(m[3], '"')+1]
+		return m[1] + mark + masked + mark
+	})
+	var b strings.Builder
+	for arg != "" {
+		space := len(arg) - len(strings.TrimLeftFunc(arg, unicode.IsSpace))
+		b.WriteString(arg[:space])
+		arg = arg[space:]
+		end := strings.IndexFunc(arg, unicode.IsSpace)
+		if end < 0 {
+			end = len(arg)
+		}
+		b.WriteString(w.word(arg[:end]))
+		arg = arg[end:]
+	}
+	if w.next == heading {
+		w.next = open
+		if len(strings.Fields(b.String())) == 1 {
+			w.next = secret // "Authorization:" stood alone: its value is the next argument.
+		}
+	}
+	return b.String()
+}
+
+// word masks the secrets of one word.
+func (w *scrubbing) word(word string) string {
+	if word == "" {
+		return word
+	}
+	if w.quote != 0 {
+		if strings.HasSuffix(word, string(w.quote)) {
+			word, w.quote = masked+string(w.quote), 0
+			return word
+		}
+		return masked
+	}
+	bare := strings.TrimLeft(word, "\"'`([{$")
+	opening := word[:len(word)-len(bare)]
+	bare = strings.TrimRight(bare, "\"'`)]},;")
+	w.learn(bare)
+	was := w.next
+	switch {
+	case was == heading && isScheme(bare):
+		return word
+	case was == heading:
+		return masked
+	case was == secret && isScheme(bare):
+		return word // Bearer, and the token comes next.
+	case was == secret && !isOption(bare):
+		w.next = open
+		w.openQuote(word)
+		return masked
+	case was == suspicious && looksRandom(bare):
+		w.next = open
+		return masked
+	}
+	w.next = open
+
+	if len(bare) > 1 && bare[0] == '-' && bare[1] != '-' && strings.IndexByte(w.letters, bare[1]) >= 0 {
+		if len(bare) == 2 {
+			w.next = secret
+			return word
+		}
+		w.openQuote(word[len(opening)+2:])
+		return opening + bare[:2] + masked
+	}
+	if joined(bare) && strings.IndexByte(w.letters, bare[len(bare)-1]) >= 0 {
+		w.next = secret
+		return word
+	}
+	if m := assignment.FindStringSubmatch(bare); m != nil && len(m[0]) < len(bare) && w.secrecy(m[1]) == secret {
+		w.openQuote(bare[len(m[0]):])
+		return opening + m[0] + masked
+	}
+	if name, ok := strings.CutSuffix(bare, ":"); ok && w.secrecy(lastName(name)) == secret {
+		w.next = heading
+		return word
+	}
+	if strings.EqualFold(bare, "bearer") {
+		w.next = secret
+	} else if strings.HasPrefix(bare, "-") && !strings.ContainsAny(bare, "=:") {
+		w.next = w.secrecy(bare)
+	}
+	word = address.ReplaceAllStringFunc(word, func(part string) string {
+		m := address.FindStringSubmatch(part)
+		switch {
+		case m[3] != "@":
+			return m[1] + m[2] + ":" + masked + "@"
+		case looksRandom(m[2]):
+			return m[1] + masked + "@"
+		}
+		return part
+	})
+	if !strings.HasPrefix(bare, "mailto:") && !strings.Contains(word, "@sha256:") {
+		word = bareAddress.ReplaceAllString(word, "${1}${2}:"+masked+"@${4}")
+	}
+	word = w.pairs(word)
+	return tokens.ReplaceAllString(word, masked)
+}
+
+// pairs masks the values of secret names inside of a word, each up to what parts
+// it from the next.
+func (s scrubber) pairs(word string) string {
+	var b strings.Builder
+	for {
+		m := inner.FindStringSubmatchIndex(word)
+		if m == nil {
+			b.WriteString(word)
+			return b.String()
+		}
+		b.WriteString(word[:m[1]])
+		name := word[m[2]:m[3]]
+		word = word[m[1]:]
+		end := strings.IndexAny(word, "&;,\"'`")
+		if end < 0 {
+			end = len(word)
+		}
+		value := word[:end]
+		known := s.secrecy(name)
+		if value != "" && !strings.HasPrefix(value, "//") && (known == secret || known == suspicious && looksRandom(value)) {
+			b.WriteString(masked)
+			word = word[end:]
+		}
+	}
+}
+
+// learn looks whether a word, secret or not, names a program.
+func (w *scrubbing) learn(word string) {
+	program := programWord(word)
+	if letters, known := shortOptions[program]; known {
+		w.letters = letters
+	} else if login, known := manyWords[program]; known {
+		w.letters, w.logsIn = "", login
+	} else if w.logsIn != "" && word == w.logsIn {
+		w.letters = "p"
+	}
+}
+
+// openQuote has everything masked up to a mark of quotation that a word opens
+// and does not close.
+func (w *scrubbing) openQuote(value string) {
+	if value == "" {
+		return
+	}
+	if mark := value[0]; (mark == '"' || mark == '\'') && (len(value) == 1 || value[len(value)-1] != mark) {
+		w.quote = mark
+	}
+}
+
+// secrecy is how secret the value of a name is: of an option, a variable, a
+// header or a parameter.
+func (s scrubber) secrecy(name string) secrecy {
+	name = strings.TrimLeft(name, "-/")
+	if len(name) > 128 {
+		name = name[len(name)-128:]
+	}
+	for _, pattern := range s {
+		if glob(strings.ToLower(pattern), strings.ToLower(name)) {
+			return secret
+		}
+	}
+	words := nameWords(name)
+	if len(words) == 0 || slices.Contains(harmless, words[len(words)-1]) {
+		return open
+	}
+	joined := ""
+	for _, word := range words {
+		joined += word
+		if slices.ContainsFunc(secretEnds, func(end string) bool { return strings.HasSuffix(joined, end) }) {
+			return secret
+		}
+	}
+	if slices.ContainsFunc(words, func(word string) bool { return slices.Contains(doubtful, word) }) {
+		return suspicious
+	}
+	return open
+}
+
+// nameWords takes a name apart where a person would: db_password, X-Api-Key,
+// clientSecret. Letters that are all upper-case are one word.
+func nameWords(name string) []string {
+	var words []string
+	start, lower := 0, false
+	cut := func(end int) {
+		if end > start {
+			words = append(words, strings.ToLower(name[start:end]))
+		}
+		start = end
+	}
+	for i, r := range name {
+		switch {
+		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
+			cut(i)
+			start, lower = i+len(string(r)), false
+			continue
+		case unicode.IsUpper(r) && lower:
+			cut(i)
+		}
+		lower = unicode.IsLower(r)
+	}
+	cut(len(name))
+	return words
+}
+
+// lastName is the name at the end of a text: Header=X-Api-Key names X-Api-Key.
+func lastName(text string) string {
+	return text[strings.LastIndexAny(text, `="'`)+1:]
+}
+
+// programWord is the name of a program where a word can be one.
+func programWord(word string) string {
+	return strings.TrimSuffix(strings.ToLower(baseName(word)), ".exe")
+}
+
+// isOption tells whether a word is an option and no value: -h, --host. A dash
+// may begin a password too, but hardly two, or one letter alone.
+func isOption(word string) bool {
+	if len(word) < 2 || word[0] != '-' {
+		return false
+	}
+	return len(word) == 2 || len(word) > 2 && word[1] == '-'
+}
+
+// joined tells whether a word is short options in one: curl -sSu.
+func joined(word string) bool {
+	return len(word) > 2 && len(word) <= 6 && word[0] == '-' && !strings.ContainsFunc(word[1:], func(r rune) bool { return !unicode.IsLetter(r) })
+}
+
+// isScheme tells whether a word says how a header's credentials are written.
+func isScheme(word string) bool {
+	switch strings.ToLower(strings.TrimRight(word, ":")) {
+	case "bearer", "basic", "digest", "token", "negotiate", "apikey", "aws4-hmac-sha256":
+		return true
+	}
+	return false
+}
+
+// looksRandom tells whether a value looks like chance: sixteen letters and
+// digits or more of base64 or hexadecimal, and no path.
+func looksRandom(value string) bool {
+	if len(value) < 16 || value[0] == '/' || value[0] == '.' {
+		return false
+	}
+	letters, digits := 0, 0
+	for i := range len(value) {
+		switch c := value[i]; {
+		case c >= '0' && c <= '9':
+			digits++
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
+			letters++
+		case strings.IndexByte("+/=_-.:%~", c) < 0:
+			return false
+		}
+	}
+	return letters > 0 && digits > 1 && letters+digits >= 16
+}
