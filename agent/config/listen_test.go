@@ -17,6 +17,15 @@ func TestListenOffLoopback(t *testing.T) {
 			}
 		}
 	}
+	for _, way := range [][]string{
+		{"--tls.self-signed"},
+		{"--tls.cert-file=testdata/https/server.pem", "--tls.key-file=testdata/https/server.key"},
+		{"--http.behind-proxy"},
+	} {
+		if _, mistakes := Load(Options{Env: home(), Args: append(way, "--http.listen=0.0.0.0:8080")}); len(mistakes) > 0 {
+			t.Errorf("with %v: %s", way, lines(mistakes))
+		}
+	}
 	for _, address := range []string{"127.0.0.1:8080", "localhost:8080", "[::1]:8080", "127.9.9.9:1", "[::ffff:127.0.0.1]:1"} {
 		if _, mistakes := Load(Options{Env: home(), Args: []string{"--http.listen=" + address}}); len(mistakes) > 0 {
 			t.Errorf("%s: %s", address, lines(mistakes))
@@ -37,6 +46,7 @@ func TestWhoMustLogIn(t *testing.T) {
 	f(false, "--http.listen=[::1]:8080")
 	f(false, "--http.external-url=http://localhost:8081")
 	f(true, "--auth.mode=always")
+	f(true, "--http.behind-proxy")
 	f(true, "--http.listen=0.0.0.0:8080")
 	f(true, "--http.listen=:8080")
 	f(true, "--http.listen=192.0.2.1:8080")
