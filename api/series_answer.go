@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -239,7 +241,9 @@ func (a *seriesAnswer) writeCSV(w *bufio.Writer) {
 // a device could otherwise make the reader's program fetch a page or run a
 // command.
 func harmlessCell(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r\n|%", rune(text[0])) {
+	// Some look behind spaces, and take the wide forms of the signs for them.
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(text, unicode.IsSpace))
+	if strings.ContainsRune("=+-@|%\uff1d\uff0b\uff0d\uff20", first) || text != "" && strings.ContainsRune("\t\r\n", rune(text[0])) {
 		return "'" + text
 	}
 	return text

@@ -232,7 +232,7 @@ func TestCSVHasNoFormulas(t *testing.T) {
 	if lines[2][6] != "" || lines[2][7] != "" {
 		t.Errorf("a gap is %q", lines[2])
 	}
-	for text, want := range map[string]string{"+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", "sda": "sda", "": "", "/": "/"} {
+	for text, want := range map[string]string{"+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", " =1": "' =1", "\uff1d1": "'\uff1d1", "sda": "sda", "": "", "/": "/"} {
 		if got := harmlessCell(text); got != want {
 			t.Errorf("%q became %q", text, got)
 		}

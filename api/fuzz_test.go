@@ -1,0 +1,127 @@
+package api
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"sysotel/agent/store"
+)
+
+func FuzzMoment(f *testing.F) {
+	for _, seed := range []string{"now", "-15m", "-7d", "1770028200", "1770028200.5", "2026-02-02T10:30:00Z", "2026-02-02T10:30:00 02:00", "-0", "1e300", "NaN", "0000-01-01T00:00:00Z"} {
+		f.Add(seed)
+	}
+	now := time.Date(2026, 2, 2, 10, 30, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, text string) {
+		if at, ok := parseMoment(text, now); ok {
+			if strings.HasPrefix(text, "-") && at.After(now) {
+				t.Errorf("%q is %s, after now", text, at)
+			}
+			if at.Year() > 9999 {
+				t.Errorf("%q is the year %d", text, at.Year())
+			}
+		}
+		from, to, mistakes := interval(text, "now", time.Hour, now)
+		if mistakes == nil && (!from.Before(to) || to.Sub(from) > maxRange) {
+			t.Errorf("%q is from %s to %s", text, from, to)
+		}
+		if step, ok := parseStep(text); ok && (step <= 0 || step > maxRange) {
+			t.Errorf("the step %q is %s", text, step)
+		}
+	})
+}
+
+// FuzzQuery asks every operation that takes parameters. Whatever they are, the
+// answer is an answer or a problem that is valid JSON, never a failure.
+func FuzzQuery(f *testing.F) {
+	f.Add("disk", "metric=disk_read_bytes&agg=avg,min&start=-1h&step=30s&device=sda", "application/json")
+	f.Add("cpu", "core=cpu0&core=%ff&max_points=1&host=x%00", "text/csv;q=1, */*;q=NaN")
+	f.Add("processes", "top=1&sort=cpu&q=%3Cimg%20onerror%3D%3E&at=now", "")
+	f.Add("network", "start=0&end=253402300799&step=0.001", "text/csv")
+	f.Add("events", "start=-1h&kind=gap&limit=1&cursor=1.1", "*/*")
+	f.Add("memory", "agg=;&%zz&metric[]=x", "\xff,;q=")
+	s := withHistory(f, &fakeHistory{answer: twoDisks})
+	paths := []string{"disk", "cpu", "memory", "network", "processes", "current"}
+	f.Fuzz(func(t *testing.T, path, query, accept string) {
+		target := "/api/v1/events"
+		for _, known := range paths {
+			if path == known {
+				target = seriesPath + path
+			}
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+		r.Host, r.URL.RawQuery = "localhost", query
+		r.Header["Accept"] = []string{accept}
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Viewer)))
+		body := w.Body.Bytes()
+		switch {
+		case w.Code == http.StatusInternalServerError:
+			t.Fatalf("%s?%s failed: %s", target, query, body)
+		case strings.Contains(w.Header().Get("Content-Type"), "json") && !json.Valid(body), !utf8.Valid(body):
+			t.Fatalf("%s?%s gave %d %q", target, query, w.Code, body)
+		}
+	})
+}
+
+// FuzzCSV writes a table with a hostile label: what is read back is the same
+// text, as one cell that no spreadsheet calculates.
+func FuzzCSV(f *testing.F) {
+	for _, seed := range []string{"sda", "=cmd|' /C calc'!A0", " =1+1", "\uff1d1+1", "a\r\nb,\"c", "\t@SUM(1)", "\xff", "'", "\u202e=1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, label string) {
+		a := &seriesAnswer{
+			plan: &seriesPlan{family: seriesFamily{name: "disk", labels: []string{"device"}}, aggregates: []string{"avg"}},
+			series: []answeredSeries{{
+				SelectedSeries: store.SelectedSeries{T: []int64{0, 1}, Avg: []float64{1, 2}},
+				metric:         "disk_read_bytes", unit: "bytes/s", scale: 1, names: []string{"device"}, values: []string{printable(label)},
+			}},
+		}
+		var text strings.Builder
+		w := bufio.NewWriter(&text)
+		a.writeCSV(w)
+		_ = w.Flush()
+		lines, err := csv.NewReader(strings.NewReader(text.String())).ReadAll()
+		if err != nil || len(lines) != 3 || len(lines[1]) != 5 {
+			t.Fatalf("%q made %d lines of %q: %v", label, len(lines), text.String(), err)
+		}
+		cell := lines[1][3]
+		// A reader of CSV may read \r\n as \n.
+		plain := func(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
+		if got := strings.TrimPrefix(plain(cell), "'"); got != strings.TrimPrefix(plain(printable(label)), "'") {
+			t.Errorf("%q is read as %q", label, cell)
+		}
+		if shown := strings.TrimSpace(cell); shown != "" && strings.ContainsAny(shown[:1], "=+-@|%") {
+			t.Errorf("%q is a formula: %q", label, cell)
+		}
+	})
+}
+
+// FuzzHost: what the gate lets through are names of this machine only, whoever
+// reads the header: a browser would not take them for another host.
+func FuzzHost(f *testing.F) {
+	for _, seed := range []string{"localhost:8080", "[::1]:80", "127.0.0.1.", "[::1", "localhost:x@evil", "[localhost]", "127.1", "::1"} {
+		f.Add(seed)
+	}
+	g := newGate(HTTPConfig{Listen: "127.0.0.1:8080", ExternalURL: "https://box.example"})
+	f.Fuzz(func(t *testing.T, host string) {
+		if !g.knowsHost(host) {
+			return
+		}
+		lower := strings.ToLower(host)
+		for _, own := range []string{"localhost", "127.", "[::1", "[0", "[::ffff:", "::1", "0", "::ffff:", "box.example", "[localhost]", "[box.example]"} {
+			if strings.HasPrefix(lower, own) || strings.HasPrefix(lower, "["+own) {
+				return
+			}
+		}
+		t.Errorf("%q is let through", host)
+	})
+}
