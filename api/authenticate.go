@@ -46,6 +46,9 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		if !ok {
 			return
 		}
+		if caller.Identity.ID != "" {
+			markKnown(r.Context())
+		}
 		if caller != before {
 			r = r.WithContext(withCaller(r.Context(), caller))
 		}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -36,11 +37,13 @@ type connections struct {
 	clients map[netip.Addr]*clientConnections
 }
 
-// clientConnections are those of one client, each list with the oldest first.
-type clientConnections struct{ waiting, busy list.List }
+// clientConnections are those of one client, each list with the oldest first:
+// those that wait for a request, those of somebody known that do so, and those
+// with a request.
+type clientConnections struct{ waiting, known, busy list.List }
 
 // count is how many they are.
-func (c *clientConnections) count() int { return c.waiting.Len() + c.busy.Len() }
+func (c *clientConnections) count() int { return c.waiting.Len() + c.known.Len() + c.busy.Len() }
 
 // connection is one that is open.
 type connection struct {
@@ -50,6 +53,8 @@ type connection struct {
 	at     *list.Element
 	// streams counts the live streams on it.
 	streams atomic.Int32
+	// known tells that a request with a good token came by it.
+	known atomic.Bool
 }
 
 // newConnections makes the bounds of a server.
@@ -87,6 +92,13 @@ func markStream(ctx context.Context) (end func()) {
 	return func() { opened.streams.Add(-1) }
 }
 
+// markKnown tells that the request on a connection had a good token.
+func markKnown(ctx context.Context) {
+	if opened, _ := ctx.Value(connectionKey{}).(*connection); opened != nil {
+		opened.known.Store(true)
+	}
+}
+
 // changed is the server's hook for the state of a connection.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	conn = bare(conn)
@@ -99,6 +111,8 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 		c.remove(opened)
 	case state == http.StateActive:
 		c.move(opened, &c.clients[opened.client].busy)
+	case state == http.StateIdle && opened.known.Load():
+		c.move(opened, &c.clients[opened.client].known)
 	case state == http.StateIdle:
 		c.move(opened, &c.clients[opened.client].waiting)
 	}
@@ -145,26 +159,34 @@ func (c *connections) greediest() (most *clientConnections) {
 	return most
 }
 
-// closeOne closes a connection of a client: the one that waits for the longest,
-// and where none waits, the one whose request is the oldest. A new one waits, so
-// that there always is one.
+// closeOne closes a connection of a client: the one that waits for the longest;
+// where only the new one waits, the one whose request is the oldest; and where
+// there is none but streams, one of somebody known. A client has at least one.
 func (c *connections) closeOne(client *clientConnections) {
-	victim := valueOf(client.waiting.Front())
+	// Bodies that are sent slowly and answers that are read slowly can hold all the
+	// others: rather one of these than the new one.
+	order := []*list.Element{client.waiting.Front(), client.withoutStream(), client.known.Front(), client.busy.Front()}
 	if client.waiting.Len() <= 1 {
-		// Bodies that are sent slowly and answers that are read slowly hold all the
-		// others: rather one of these than the new one.
-		for at := client.busy.Front(); at != nil; at = at.Next() {
-			if held := valueOf(at); held.streams.Load() == 0 {
-				victim = held
-				break
-			}
-		}
+		order = append(order[1:3], client.waiting.Front(), client.busy.Front())
 	}
+	first := slices.IndexFunc(order, func(at *list.Element) bool { return at != nil })
+	victim := valueOf(order[first])
 	c.remove(victim)
 	if tcp, ok := victim.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // The kernel forgets at once what was not read yet.
 	}
 	_ = victim.Close()
+}
+
+// withoutStream is the busy connection whose request is the oldest and no stream,
+// nil where there is none.
+func (c *clientConnections) withoutStream() *list.Element {
+	for at := c.busy.Front(); at != nil; at = at.Next() {
+		if valueOf(at).streams.Load() == 0 {
+			return at
+		}
+	}
+	return nil
 }
 
 // valueOf is the connection at a place in a list.

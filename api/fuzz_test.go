@@ -60,7 +60,7 @@ func FuzzQuery(f *testing.F) {
 		r.Host, r.URL.RawQuery = "localhost", query
 		r.Header["Accept"] = []string{accept}
 		w := httptest.NewRecorder()
-		s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Viewer)))
+		s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Caller{Role: Viewer})))
 		body := w.Body.Bytes()
 		switch {
 		case w.Code == http.StatusInternalServerError:

@@ -5,6 +5,7 @@ package app
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sysotel/api"
 )
 
 // What the attacker does, all from one address.
@@ -43,6 +46,8 @@ func floodLength() time.Duration {
 
 // crowd are the honest clients of an attacked agent.
 type crowd struct {
+	// prepare is done before they come, with a client of the agent's socket.
+	prepare func(socket *http.Client)
 	// address is where a client asks from.
 	address func(i int) string
 	// decorate is done to each request of a client, such as to give it a token.
@@ -54,9 +59,46 @@ type crowd struct {
 // second, and the other one is told to come back later.
 func TestSoakFlood(t *testing.T) {
 	flood(t, crowd{
+		prepare:  func(*http.Client) {},
 		address:  func(i int) string { return fmt.Sprintf("127.0.1.%d", i+1) },
 		decorate: func(int, *http.Request) {},
 	})
+}
+
+// TestSoakFloodFromOneAddress is the same where the honest clients share the
+// attacker's address: each has a token, by which it is told from him.
+func TestSoakFloodFromOneAddress(t *testing.T) {
+	tokens := make([]string, loadClients)
+	flood(t, crowd{
+		prepare: func(socket *http.Client) {
+			for i := range tokens {
+				tokens[i] = newToken(t, socket, fmt.Sprintf("client%d", i))
+			}
+		},
+		address:  func(int) string { return attacker },
+		decorate: func(i int, r *http.Request) { r.Header.Set("Authorization", "Bearer "+tokens[i]) },
+	})
+}
+
+// newToken has the agent make a token for a viewer.
+func newToken(t *testing.T, socket *http.Client, name string) string {
+	t.Helper()
+	body := strings.NewReader(fmt.Sprintf(`{"name":%q,"role":"viewer"}`, name))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/api/v1/tokens", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	response, err := socket.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var made api.NewToken
+	if err := json.NewDecoder(response.Body).Decode(&made); err != nil || made.Secret == "" {
+		t.Fatalf("%s: %v", response.Status, err)
+	}
+	return made.Secret
 }
 
 func flood(t *testing.T, honest crowd) {
@@ -78,6 +120,7 @@ func flood(t *testing.T, honest crowd) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer stop()
+	honest.prepare(socket)
 	questions := floodQuestions()
 	for i := range loadClients {
 		client := honest.client(t, i)
