@@ -3,6 +3,8 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -145,4 +147,44 @@ func TestDocsWithoutAPrometheusPage(t *testing.T) {
 		t.Error("the page shows what is not there, or another address than the external one")
 	}
 	problemOf(t, ask(s, http.MethodGet, "/metrics", nil), http.StatusNotFound)
+}
+
+// TestOddPathsAndMethods: pages are in memory and no path leads to a file; what
+// is no page is a problem, whatever its form and method.
+func TestOddPathsAndMethods(t *testing.T) {
+	s := newTestServer(t, ticked(), nil)
+	for _, path := range []string{
+		"/docs/../../../etc/passwd", "/docs/..%2f..%2f..%2fetc%2fpasswd", "/docs/%2e%2e/%2e%2e/etc/passwd", "/docs.css/../../etc/passwd",
+		"/docs%00.css", "/docs/..%5c..%5cwindows", "//etc/passwd", "/./etc/passwd", "/docs;/x", "/%", "/api/v1/..;/config", "/..", "/docs/%c0%ae%c0%ae/",
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodTrace, http.MethodConnect, http.MethodOptions, "PROPFIND", "GETX"} {
+			r := httptest.NewRequestWithContext(t.Context(), method, "/", nil)
+			r.Host = "localhost"
+			decoded, err := url.PathUnescape(path)
+			if err != nil {
+				decoded = path
+			}
+			r.URL = &url.URL{Path: decoded, RawPath: path}
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Viewer)))
+			switch {
+			case w.Code >= 300 && w.Code < 400: // The mux leads to the clean path, here and not elsewhere.
+				if to := w.Header().Get("Location"); !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n") {
+					t.Errorf("%s %s leads to %q", method, path, to)
+				}
+			case w.Code < 400 || w.Code >= 500:
+				t.Errorf("%s %s gives %d: %.100s", method, path, w.Code, w.Body)
+			}
+			if strings.Contains(w.Body.String(), "root:") {
+				t.Errorf("%s %s tells a file", method, path)
+			}
+		}
+	}
+	for _, page := range []string{"/docs", docsStylePath, "/openapi.json", "/openapi.yaml"} {
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodTrace, "PROPFIND"} {
+			if w := ask(s, method, page, nil); w.Code != http.StatusMethodNotAllowed && w.Code != http.StatusNotFound {
+				t.Errorf("%s %s gives %d", method, page, w.Code)
+			}
+		}
+	}
 }

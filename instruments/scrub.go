@@ -286,10 +286,10 @@ func (s scrubber) secrecy(name string) secrecy {
 	if len(words) == 0 || slices.Contains(harmless, words[len(words)-1]) {
 		return open
 	}
-	joined := ""
+	var begun strings.Builder
 	for _, word := range words {
-		joined += word
-		if slices.ContainsFunc(secretEnds, func(end string) bool { return strings.HasSuffix(joined, end) }) {
+		begun.WriteString(word)
+		if slices.ContainsFunc(secretEnds, func(end string) bool { return strings.HasSuffix(begun.String(), end) }) {
 			return secret
 		}
 	}

@@ -102,9 +102,16 @@ func FuzzScrub(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before string, place uint8) {
 		const secret = "Tr0ub4dor"
 		places := [][]string{
-			{"--password=" + secret}, {"DB_PASSWORD=" + secret}, {"--password", secret}, {"--api-key", secret},
-			{"https://bob:" + secret + "@host/"}, {"https://host/?token=" + secret}, {"X-Api-Key: " + secret},
-			{"Authorization: Bearer " + secret}, {`{"password":"` + secret + `"}`}, {"mysql", "-p" + secret},
+			{"--password=" + secret},
+			{"DB_PASSWORD=" + secret},
+			{"--password", secret},
+			{"--api-key", secret},
+			{"https://bob:" + secret + "@host/"},
+			{"https://host/?token=" + secret},
+			{"X-Api-Key: " + secret},
+			{"Authorization: Bearer " + secret},
+			{`{"password":"` + secret + `"}`},
+			{"mysql", "-p" + secret},
 		}
 		args := strings.Split(before, "|")
 		if strings.Contains(strings.Join(args, " "), secret) {

@@ -69,7 +69,7 @@ func (c Call) table(order string) (string, error) {
 	for _, p := range processes.Processes {
 		fmt.Fprintf(&b, "%8d %-12.12s %7s %7s %9s %9s %9s %4d %-9s %s\n",
 			p.PID, printable(p.User), percent(float64(p.CPUPercentCore)), percent(float64(p.MemoryPercent)), size(float64(p.MemoryRSS)),
-			size(float64(p.ReadBytesPerSec)), size(float64(p.WriteBytesPerSec)), p.NumThreads, p.Status, printable(p.Name))
+			size(float64(p.ReadBytesPerSec)), size(float64(p.WriteBytesPerSec)), p.NumThreads, printable(p.Status), printable(p.Name))
 	}
 	b.WriteString("CPU %1: 100 is one processor\n")
 	return b.String(), nil

@@ -1,0 +1,50 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode"
+
+	"sysotel/agent/app"
+	"sysotel/api"
+)
+
+// TestTopShowsNothingThatSteers asks an agent that tells names as they are, which
+// ours does not: a terminal is the last place to be careless.
+func TestTopShowsNothingThatSteers(t *testing.T) {
+	dir, err := os.MkdirTemp("", "so") //nolint:usetesting // A socket's path must be short.
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	const hostile = "x\x1b[2J\x1b]52;c;aGk=\x07\r\n\u202egpj\u009b2J"
+	answer, err := json.Marshal(api.Processes{Hostname: hostile, Processes: []api.ProcessRow{{Name: hostile, User: hostile, Status: hostile}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(dir, app.SocketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(answer) })}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+
+	var out, complaints bytes.Buffer
+	code := Main(Call{Args: []string{"top", "--once", "--data-dir=" + dir}, Out: &out, Err: &complaints, Stop: t.Context()})
+	if code != 0 {
+		t.Fatalf("top ends with %d: %s", code, &complaints)
+	}
+	if lines := strings.Split(out.String(), "\n"); len(lines) != 5 {
+		t.Errorf("a name made lines of its own: %q", lines)
+	}
+	if strings.ContainsFunc(out.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+		t.Errorf("top shows %q", out.String())
+	}
+}
