@@ -166,7 +166,7 @@ func TestOddPathsAndMethods(t *testing.T) {
 			}
 			r.URL = &url.URL{Path: decoded, RawPath: path}
 			w := httptest.NewRecorder()
-			s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Viewer)))
+			s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Caller{Role: Viewer})))
 			switch {
 			case w.Code >= 300 && w.Code < 400: // The mux leads to the clean path, here and not elsewhere.
 				if to := w.Header().Get("Location"); !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n") {
