@@ -28,6 +28,8 @@ const (
 	certificateTime = 397 * 24 * time.Hour
 	// renewTime is how long before its end it is renewed.
 	renewTime = 30 * 24 * time.Hour
+	// longestCommonName is ub-common-name of RFC 5280.
+	longestCommonName = 64
 )
 
 // selfSigned makes the certificate of an agent that was given none. It is its own
@@ -65,7 +67,7 @@ func (s *selfSigned) ensure() error {
 	if err == nil && holds(pair.Leaf, want) {
 		return nil
 	}
-	if denied := errors.Is(err, fs.ErrPermission); denied {
+	if errors.Is(err, fs.ErrPermission) {
 		return err // Files of another user are not ours to replace.
 	}
 	key, err := s.key()
@@ -92,7 +94,8 @@ func holds(have, want *x509.Certificate) bool {
 }
 
 // key is the key in its file, or a new one where there is none that is good: who
-// trusts the key goes on to trust the renewed certificate.
+// has pinned it (curl --pinnedpubkey) need not change anything at a renewal. Who
+// trusts the certificate's file needs the new one.
 func (s *selfSigned) key() (*ecdsa.PrivateKey, error) {
 	if text, err := os.ReadFile(s.keyFile); err == nil {
 		if block, _ := pem.Decode(text); block != nil {
@@ -137,6 +140,11 @@ func (s *selfSigned) template() *x509.Certificate {
 		if ascii, err := dns.ToASCII(name); err == nil && ascii != "" && !slices.Contains(t.DNSNames, ascii) {
 			t.DNSNames = append(t.DNSNames, ascii)
 		}
+	}
+	if len(t.DNSNames) > 1 { // The first is localhost.
+		// Clients look authorities up by this, so that each machine needs one of its own.
+		name := "sysotel on " + t.DNSNames[1]
+		t.Subject.CommonName = name[:min(len(name), longestCommonName)]
 	}
 	return t
 }
