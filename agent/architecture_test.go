@@ -172,7 +172,7 @@ func TestTableIsAlive(t *testing.T) {
 		}
 	}
 	for _, door := range onlyIn {
-		for _, where := range strings.Fields(door.where) {
+		for where := range strings.FieldsSeq(door.where) {
 			if !imported(where, door.module) {
 				t.Errorf("%s is kept in %s, which does not import it", door.module, where)
 			}

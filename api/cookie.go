@@ -55,7 +55,7 @@ func cookie(r *http.Request, name string) string {
 // cookies are a session's, to be set; of a grant that is empty, to be taken away.
 func (s *Server) cookies(r *http.Request, g auth.Grant) []http.Cookie {
 	one := func(name, path, value string, until time.Time) http.Cookie {
-		c := http.Cookie{
+		c := http.Cookie{ //nolint:gosec // Without TLS, which is on loopback only, a browser would drop a Secure one.
 			Name: name, Value: value, Path: path, MaxAge: int(time.Until(until).Seconds()),
 			HttpOnly: true, Secure: s.isSecure(r), SameSite: http.SameSiteStrictMode,
 		}

@@ -16,7 +16,7 @@ import (
 // checksum let scanners find a token that was published by mistake, and a typing
 // error is seen without a look at the accounts.
 const (
-	tokenPrefix = "sysotel_"
+	tokenPrefix = "sysotel_" //nolint:gosec // It begins a secret and is none.
 	tokenBytes  = 32
 	tokenLength = len(tokenPrefix) + 43 + 6 // both parts in base64 without padding
 )

@@ -20,7 +20,7 @@ func (c Call) readPassword(of string) (string, error) {
 	if c.In == nil {
 		return "", errors.New("a password is read from standard input, and there is none")
 	}
-	terminal := int(c.In.Fd()) //nolint:gosec // A file's number is small.
+	terminal := int(c.In.Fd())
 	if !term.IsTerminal(terminal) {
 		line, err := bufio.NewReader(io.LimitReader(c.In, longestPassword)).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
