@@ -155,7 +155,7 @@ func (m *Metric) Names(c Conventions) []string {
 func (f form) attributes(keys []Key, values []string) (attribute.Set, bool) {
 	var kvs []attribute.KeyValue
 	for i, k := range keys {
-		v := strings.ToValidUTF8(values[i], "\uFFFD") //nolint:gosec // A value for each key: see Observer.
+		v := strings.ToValidUTF8(values[i], "\uFFFD") //nolint:gosec // Both callers give a value for each key.
 		if v == "" {
 			continue
 		}
