@@ -44,7 +44,8 @@ func newServerGate(o Options) *gate {
 // newGate makes the gate that the configuration describes.
 func newGate(c HTTPConfig) *gate {
 	g := &gate{proxies: newProxies(c)}
-	if host, _, err := net.SplitHostPort(c.Listen); err == nil && host != "" {
+	// An address that stands for all addresses is nobody's name.
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && host != "" && host != "0.0.0.0" && host != "::" {
 		g.hosts = append(g.hosts, strings.ToLower(host))
 	}
 	if u, err := url.Parse(c.ExternalURL); err == nil && u.Host != "" {
