@@ -18,8 +18,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sysotel/api"
 )
@@ -169,10 +172,25 @@ func floodQuestions() []*question {
 
 // client is an honest client.
 func (c crowd) client(t *testing.T, i int) *http.Client {
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.address(i))}}
+	dialer := dialFrom(c.address(i))
 	transport := &http.Transport{DialContext: dialer.DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Timeout: patience / 2, Transport: decorated{transport, func(r *http.Request) { c.decorate(i, r) }}}
+}
+
+// dialFrom connects from an address. The port is chosen when it is known where to,
+// so that the kernel does not search for one that nobody has at all.
+func dialFrom(address string) *net.Dialer {
+	return &net.Dialer{
+		LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)},
+		Control: func(_, _ string, raw syscall.RawConn) error {
+			var refused error
+			err := raw.Control(func(fd uintptr) {
+				refused = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+			})
+			return errors.Join(err, refused)
+		},
+	}
 }
 
 // decorated is a transport that adds something to each request.
@@ -300,9 +318,11 @@ func wait(ctx context.Context, d time.Duration) bool {
 func (e *enemy) again(ctx context.Context, every time.Duration, worst func(context.Context, net.Conn) error) {
 	pause := time.NewTicker(every)
 	defer pause.Stop()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(attacker)}}
+	dialer := dialFrom(attacker)
 	for ctx.Err() == nil {
 		if conn, err := dialer.DialContext(ctx, "tcp", e.address); err == nil {
+			// Thousands of connections in TIME_WAIT would use up the ports of the address.
+			_ = conn.(*net.TCPConn).SetLinger(0)
 			end := context.AfterFunc(ctx, func() { _ = conn.Close() })
 			_ = worst(ctx, conn)
 			end()
