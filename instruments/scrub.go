@@ -78,6 +78,10 @@ func (s scrubber) line(args []string) []string {
 	return clean
 }
 
+// WithoutSecrets returns the arguments of a command with what can be told to be a
+// secret masked, as command lines of processes are.
+func (c ProcessesConfig) WithoutSecrets(args []string) []string { return scrubber(c.Scrub).line(args) }
+
 // scrubbing is how far a line was read.
 type scrubbing struct {
 	scrubber

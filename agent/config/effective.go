@@ -1,6 +1,8 @@
 package config
 
 import (
+	"slices"
+
 	"go.yaml.in/yaml/v3"
 
 	"sysotel/api"
@@ -10,6 +12,12 @@ import (
 // Secrets show themselves as <secret> in YAML, through which the values go, so
 // that they look as they do in the file.
 func (c Config) Settings() []api.Setting {
+	// The arguments of a command can hold a password as those of a process can.
+	c.Instruments.Custom.Commands = slices.Clone(c.Instruments.Custom.Commands)
+	for i := range c.Instruments.Custom.Commands {
+		command := &c.Instruments.Custom.Commands[i]
+		command.Command = c.Instruments.Processes.WithoutSecrets(command.Command)
+	}
 	var all []api.Setting
 	for _, o := range c.options() {
 		if o.section {

@@ -27,6 +27,8 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s is %s, want %s", path, found[path], want)
 		}
 	}
+	c.Instruments.Custom.Commands[0].Command = []string{"/usr/local/bin/raid-metrics", "--password", "topsecret"}
+	settings = c.Settings()
 	if whole, err := json.Marshal(settings); err != nil || strings.Contains(string(whole), "topsecret") {
 		t.Errorf("the settings hold a secret: %s, %v", whole, err)
 	}
