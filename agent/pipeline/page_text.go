@@ -84,7 +84,7 @@ func newPageText(reader sdkmetric.Reader, machine *Sampler, hostName string, see
 
 // ServeHTTP implements http.Handler.
 func (t *pageText) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	kind := expfmt.NegotiateIncludingOpenMetrics(r.Header)
+	kind := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 	var format int
 	switch kind.FormatType() {
 	case expfmt.TypeTextPlain:
