@@ -146,7 +146,7 @@ func TestPromtoolVersion(t *testing.T) {
 
 func TestVictoriaMetricsIsReady(t *testing.T) {
 	version, err := Command(t, "victoria-metrics", "-version").CombinedOutput()
-	if err != nil || strings.TrimSpace(string(version)) != "victoria-metrics-v1.130.0" {
+	if err != nil || !strings.Contains(string(version), "victoria-metrics-v1.130.0\n") {
 		t.Errorf("victoria-metrics -version: %s, %v", version, err)
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", FreePort(t))
