@@ -32,6 +32,7 @@ var allowed = map[string]map[string]string{
 	"agent/auth":    {},
 	"agent/records": {},
 	"agent/queue":   {},
+	"agent/notify":  {},
 	"api/promql": {
 		"agent/store": "questions are answered there, and errors have their types from there",
 	},
