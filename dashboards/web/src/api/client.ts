@@ -7,6 +7,7 @@ type Schemas = components['schemas']
 export type Current = Schemas['Current']
 export type Event = Schemas['Event']
 export type Health = Schemas['Health']
+export type Alert = Schemas['Alert']
 
 // The ways in which a question can come to nothing.
 export type Kind = 'offline' | 'login' | 'forbidden' | 'busy' | 'refused' | 'broken'

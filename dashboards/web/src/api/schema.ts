@@ -4,6 +4,226 @@
  */
 
 export interface paths {
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The alerts of now
+         * @description What the rules find at the moment, pending alerts and those that were just resolved among them.
+         *
+         *     An alert of which nothing is measured any more is not resolved: it is held as `no_data` until there is a reading again, or the thing itself is gone.
+         */
+        get: operations["list-alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The channels
+         * @description Every way to tell people that the configuration has, and how it fares. Addresses and secrets are not told.
+         */
+        get: operations["list-channels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/channels/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a channel
+         * @description Sends a test message now and tells whether the receiver took it. It is not tried again.
+         */
+        post: operations["test-channel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What fired
+         * @description Every alert that fired within a time, from its beginning to its end, the newest first. Alerts that were pending only are not in it.
+         */
+        get: operations["get-alert-history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * How a rule would have fared
+         * @description How often and when a rule would have fired over a past time, evaluated on what is kept. Nothing is changed, and nobody is told.
+         */
+        post: operations["preview-alert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The alert rules
+         * @description Every rule with its source and how it fares: those that sysotel brings, those of the files of `alerting.rules`, and simple thresholds.
+         */
+        get: operations["list-alert-rules"];
+        put?: never;
+        /**
+         * Make a rule of a threshold
+         * @description The rule is evaluated from now on and outlives the agent. It is refused whole where anything is wrong with it.
+         *
+         *     With `recover` an alert is over only when the value came back that far: it does not come and go with a value that wavers about the threshold.
+         */
+        post: operations["add-threshold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/rules/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The alert rules as a rule file
+         * @description Every rule that is enabled, thresholds among them, as a rule file of Prometheus: `promtool check rules` takes it, and so do Prometheus and vmalert.
+         */
+        get: operations["export-alert-rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/rules/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change a threshold
+         * @description Puts another threshold in the place of one that was made here; it may have another name. Rules of the configuration and of files are changed there.
+         */
+        put: operations["change-threshold"];
+        post?: never;
+        /**
+         * Delete a threshold
+         * @description Deletes a threshold that was made here. What it found is resolved.
+         */
+        delete: operations["delete-threshold"];
+        options?: never;
+        head?: never;
+        /**
+         * Enable or disable a rule
+         * @description Any rule can be disabled and enabled again, wherever it comes from. That outlives the agent.
+         */
+        patch: operations["enable-alert-rule"];
+        trace?: never;
+    };
+    "/api/v1/alerts/silences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The silences
+         * @description What keeps alerts from being told, now, later, or in the last 5 days.
+         */
+        get: operations["list-silences"];
+        put?: never;
+        /**
+         * Make a silence
+         * @description Alerts that match are not told while it holds; what still fires when it ends is told then. That a firing alert which was told is over is told all the same. Its author is whoever asks.
+         */
+        post: operations["add-silence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/silences/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a silence
+         * @description The silence ends now, or never begins.
+         */
+        delete: operations["end-silence"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/login": {
         parameters: {
             query?: never;
@@ -452,6 +672,131 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Alert: {
+            /** @description What the rule says about it. */
+            annotations: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description How often it began or ended in the last half hour.
+             */
+            changes: number;
+            /** @description Channels that tell it; none means all. */
+            channels: string[];
+            /** @description More of it; may be empty. */
+            description: string;
+            /**
+             * Format: date-time
+             * @description When it was over; absent while it is not.
+             */
+            ended_at?: string;
+            /** @description What names the alert in all answers and messages: it is the same as long as its labels are. */
+            fingerprint: string;
+            /**
+             * Format: date-time
+             * @description When it began to fire; absent while it is pending.
+             */
+            fired_at?: string;
+            /** @description Whether it comes and goes so often that one message stands for many. */
+            flapping: boolean;
+            /** @description Name of the machine. */
+            host: string;
+            /** @description What it is about. Their values can have been chosen by anybody. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description The dashboard at that time. */
+            link: string;
+            /**
+             * Format: date-time
+             * @description Since when nothing is measured; absent where something is.
+             */
+            no_data_since?: string;
+            /** @description The rule that found it. */
+            rule: string;
+            /** @description How grave it is, in the rule's word; empty where the rule says nothing. */
+            severity: string;
+            /** @description Ids of the silences that keep it from being told. */
+            silences: string[];
+            /**
+             * Format: date-time
+             * @description When the condition began to hold.
+             */
+            since: string;
+            /**
+             * @description pending: not for long enough yet; no_data: it fired, and what it is judged by is not measured any more; resolved: over, within the last 15 minutes.
+             * @enum {string}
+             */
+            state: "pending" | "firing" | "no_data" | "resolved";
+            /** @description What is wrong, in a sentence. */
+            summary: string;
+            /** @description What the value is held against, such as > 80; empty where that is not known. */
+            threshold: string;
+            /** @description Unit of value and threshold; may be empty. */
+            unit: string;
+            /**
+             * Format: double
+             * @description What was measured at the last evaluation; null where it is no number.
+             */
+            value: number | null;
+        };
+        AlertCounts: {
+            /**
+             * Format: int64
+             * @description Those that fire.
+             */
+            firing: number;
+            /**
+             * Format: int64
+             * @description Those that fired, and of which nothing is measured any more.
+             */
+            no_data: number;
+            /**
+             * Format: int64
+             * @description Those that do not fire yet.
+             */
+            pending: number;
+            /**
+             * Format: int64
+             * @description Those that were over within the last 15 minutes.
+             */
+            resolved: number;
+        };
+        AlertHistory: {
+            /**
+             * Format: date-time
+             * @description End of the time asked for.
+             */
+            end: string;
+            /** @description What fired within that time, the newest first. */
+            episodes: components["schemas"]["Episode"][];
+            /**
+             * Format: int64
+             * @description What to ask with as before for the page after; absent on the last page.
+             */
+            next?: number;
+            /**
+             * Format: date-time
+             * @description Start of the time asked for.
+             */
+            start: string;
+        };
+        AlertRules: {
+            /** @description Every rule, disabled ones among them, by name. */
+            rules: components["schemas"]["RuleStatus"][];
+        };
+        Alerts: {
+            /** @description The alerts, the gravest state first, then the newest. */
+            alerts: components["schemas"]["Alert"][];
+            /**
+             * Format: date-time
+             * @description Time of the answer.
+             */
+            at: string;
+            /** @description How many there are of each state, also of those that were not asked for. */
+            counts: components["schemas"]["AlertCounts"];
+        };
         BackupAnswer: {
             /** @description Where the copy is. An agent that is started with it as data_dir goes on from there. */
             directory: string;
@@ -473,6 +818,39 @@ export interface components {
             cores: number | null;
             /** @description Share of that limit used in the last tick. */
             usage_percent: number | null;
+        };
+        Channel: {
+            /** @description Why it last took none; absent where the newest attempt went well. */
+            last_error?: string;
+            /**
+             * Format: date-time
+             * @description When that was.
+             */
+            last_error_at?: string;
+            /**
+             * Format: date-time
+             * @description When it last took a message; absent where it never did.
+             */
+            last_success?: string;
+            /** @description Name of the channel in the configuration. */
+            name: string;
+            /** @description What it is: email, slack, webhook, log, receiver or alertmanager. */
+            type: string;
+            /**
+             * Format: int64
+             * @description Messages that wait to be sent.
+             */
+            waiting: number;
+        };
+        ChannelTest: {
+            /** @description Why it did not. */
+            error?: string;
+            /** @description Whether the receiver took the message. */
+            sent: boolean;
+        };
+        Channels: {
+            /** @description Every channel, in the order of the configuration. */
+            channels: components["schemas"]["Channel"][];
         };
         ConnectionState: {
             /**
@@ -878,6 +1256,63 @@ export interface components {
             /** @description Always true: what went wrong is an error. */
             done: boolean;
         };
+        Episode: {
+            /**
+             * Format: date-time
+             * @description When it was over; absent while it is not.
+             */
+            ended_at?: string;
+            /** @description What names the alert. */
+            fingerprint: string;
+            /**
+             * Format: date-time
+             * @description When it began to fire.
+             */
+            fired_at: string;
+            /** @description Name of the machine. */
+            host: string;
+            /**
+             * Format: int64
+             * @description Number that grows with each episode.
+             */
+            id: number;
+            /** @description What it was about. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description The rule that found it. */
+            rule: string;
+            /** @description How grave it was, in the rule's word. */
+            severity: string;
+            /**
+             * Format: date-time
+             * @description When the condition began to hold.
+             */
+            since: string;
+            /**
+             * @description resolved where it is over.
+             * @enum {string}
+             */
+            state: "firing" | "no_data" | "resolved";
+            /** @description What was wrong, in a sentence. */
+            summary: string;
+            /** @description What the value was held against. */
+            threshold: string;
+            /**
+             * Format: int64
+             * @description How many messages were handed to the channels.
+             */
+            told: number;
+            /** @description Unit of value and threshold. */
+            unit: string;
+            /**
+             * Format: double
+             * @description What was measured when it began to fire; null where it is no number.
+             */
+            value: number | null;
+            /** @description Why it ended where the condition did not: the rule was changed, disabled or deleted. */
+            why?: string;
+        };
         ErrorDetail: {
             /** @description Where the error occurred, e.g. 'body.items[3].tags' or 'path.thing-id' */
             location?: string;
@@ -1004,6 +1439,24 @@ export interface components {
              */
             password: string;
         };
+        Matcher: {
+            /**
+             * @description Label, such as alertname, host_name or severity.
+             * @example alertname
+             */
+            name: string;
+            /**
+             * @description How it is held against the value; ~ is a regular expression.
+             * @default =
+             * @enum {string}
+             */
+            op: "=" | "!=" | "=~" | "!~";
+            /**
+             * @description The value, or the regular expression for all of it.
+             * @example HighCPUUsage
+             */
+            value: string;
+        };
         Me: {
             /** @description Id of the user or token. */
             id?: string;
@@ -1085,6 +1538,102 @@ export interface components {
             resource: string;
             /** @description Time in which at least one task waited. */
             some: components["schemas"]["Stall"];
+        };
+        Preview: {
+            /**
+             * Format: int64
+             * @description How often it would have fired.
+             */
+            count: number;
+            /**
+             * Format: date-time
+             * @description End of the time asked for.
+             */
+            end: string;
+            /** @description PromQL that was evaluated. */
+            expr: string;
+            /** @description When, the newest first; at most 1000. */
+            firings: components["schemas"]["PreviewFiring"][];
+            /** @description How long the condition had to hold. */
+            for: string;
+            /**
+             * Format: double
+             * @description For how long in all.
+             */
+            seconds: number;
+            /**
+             * Format: date-time
+             * @description Start of the time asked for.
+             */
+            start: string;
+            /**
+             * Format: double
+             * @description Seconds between two evaluations. Where the time is long it is longer than the 15 s of the running rules; then what was shorter than a step can be missed.
+             */
+            step: number;
+            /** @description Which tier answered for which part of the time. A coarse tier has averages: a short excess shows only in a finer one. */
+            tiers: components["schemas"]["PreviewTier"][];
+        };
+        PreviewFiring: {
+            /**
+             * Format: date-time
+             * @description When it would have fired.
+             */
+            from: string;
+            /** @description What it would have been about. */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * Format: date-time
+             * @description When the condition began to hold.
+             */
+            since: string;
+            /**
+             * Format: date-time
+             * @description When it would have been over; absent where it would still fire at the end.
+             */
+            to?: string;
+            /**
+             * Format: double
+             * @description The greatest value in that time, or the least where less is worse.
+             */
+            value: number | null;
+        };
+        PreviewRequest: {
+            /** @description End, written like the start. Default now. */
+            end?: string;
+            /**
+             * @description PromQL of the condition to try, as in a rule file. Instead of threshold.
+             * @example 100 * sysotel_cpu_usage_ratio > 80
+             */
+            expr?: string;
+            /**
+             * @description How long the condition must hold, with expr.
+             * @example 5m
+             */
+            for?: string;
+            /**
+             * @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -7d.
+             * @example -7d
+             */
+            start?: string;
+            /** @description The threshold to try. Instead of expr. */
+            threshold?: components["schemas"]["Threshold"];
+        };
+        PreviewTier: {
+            /**
+             * Format: date-time
+             * @description Its first step.
+             */
+            from: string;
+            /** @description Resolution of the tier. */
+            tier: string;
+            /**
+             * Format: date-time
+             * @description Its last step.
+             */
+            to: string;
         };
         ProcessNobodys: {
             /** @description Share of the whole machine in the last tick, or over the period. It can be a little below 0: the kernel accounts in steps of 10 ms. */
@@ -1272,6 +1821,68 @@ export interface components {
              */
             refresh_token?: string;
         };
+        RuleChange: {
+            /** @description Whether the rule is evaluated. What it found is resolved when it is disabled. */
+            enabled: boolean;
+        };
+        RuleStatus: {
+            /**
+             * Format: int64
+             * @description How many alerts it has now, pending ones among them.
+             */
+            alerts: number;
+            /** @description What it says about its alerts, as templates. */
+            annotations: {
+                [key: string]: string;
+            };
+            /** @description Whether it is evaluated. */
+            enabled: boolean;
+            /** @description Why the last evaluation failed. */
+            error?: string;
+            /**
+             * Format: date-time
+             * @description When it was last evaluated; absent before.
+             */
+            evaluated_at?: string;
+            /** @description PromQL of the condition. */
+            expr: string;
+            /** @description File that it stands in. */
+            file: string;
+            /** @description How long the condition must hold, such as 5m. */
+            for: string;
+            /** @description Its group in the file. */
+            group: string;
+            /**
+             * @description unknown before the first evaluation.
+             * @enum {string}
+             */
+            health: "unknown" | "ok" | "err";
+            /** @description Labels that its alerts get. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description Name of the rule. */
+            name: string;
+            /**
+             * Format: double
+             * @description How long the last evaluation took.
+             */
+            seconds: number;
+            /** @description How grave its alerts are; may be empty. */
+            severity: string;
+            /**
+             * @description Where it comes from: the rules that sysotel brings, a file of alerting.rules, alerting.thresholds, or this API. Only the last can be changed and deleted here; all can be disabled.
+             * @enum {string}
+             */
+            source: "default" | "file" | "config" | "api";
+            /**
+             * @description The gravest state of its alerts.
+             * @enum {string}
+             */
+            state: "inactive" | "pending" | "firing" | "no_data";
+            /** @description The threshold that the rule was made of; absent for the rules of files. */
+            threshold?: components["schemas"]["Threshold"];
+        };
         Series: {
             /**
              * Format: date-time
@@ -1382,6 +1993,60 @@ export interface components {
              */
             password: string;
         };
+        Silence: {
+            /** @description Who made it. */
+            author: string;
+            /** @description Why. */
+            comment: string;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created: string;
+            /**
+             * Format: date-time
+             * @description Until when it holds.
+             */
+            end: string;
+            /** @description Id of the silence. */
+            id: string;
+            /** @description What an alert's labels must be; all of them. */
+            matchers: components["schemas"]["Matcher"][];
+            /**
+             * Format: date-time
+             * @description From when on it holds.
+             */
+            start: string;
+            /**
+             * @description Whether it holds now. Expired ones are forgotten after 5 days.
+             * @enum {string}
+             */
+            state: "pending" | "active" | "expired";
+        };
+        SilenceRequest: {
+            /**
+             * @description Why, for those who come after.
+             * @example the disks are exchanged
+             */
+            comment: string;
+            /**
+             * Format: date-time
+             * @description Until when, RFC 3339.
+             * @example 2026-02-03T02:00:00Z
+             */
+            end: string;
+            /** @description What an alert's labels must be; all of them. A silence of everything is refused. */
+            matchers: components["schemas"]["Matcher"][];
+            /**
+             * @description From when on: RFC 3339 or Unix seconds. Default now.
+             * @example 2026-02-02T22:00:00Z
+             */
+            start?: string;
+        };
+        Silences: {
+            /** @description All silences, the newest first. */
+            silences: components["schemas"]["Silence"][];
+        };
         Stall: {
             /** @description The kernel's mean over 10 seconds. */
             avg10: number | null;
@@ -1423,6 +2088,71 @@ export interface components {
              * @description Bytes in use.
              */
             used: number | null;
+        };
+        Threshold: {
+            /** @description Names of the channels that tell it; all where it is left out. */
+            channels?: string[] | null;
+            /**
+             * @description Whether it is evaluated.
+             * @default true
+             */
+            enabled: boolean;
+            /** @description PromQL of the value, without the comparison. Instead of metric. */
+            expr?: string;
+            /**
+             * @description How long it must be so before the alert fires, such as 30s, 5m or 1h30m; at once where it is left out.
+             * @example 5m
+             */
+            for?: string;
+            /**
+             * @description Labels that the metric must have, each with its value; ~ before a value makes it a regular expression, ! before it or before the ~ is not. With metric only.
+             * @example {
+             *       "mountpoint": "/data"
+             *     }
+             */
+            match?: {
+                [key: string]: string;
+            };
+            /**
+             * @description What is measured: a name of the REST API such as cpu_usage_total, in its unit there, or any name that PromQL knows. Instead of expr.
+             * @example disk_percent
+             */
+            metric?: string;
+            /**
+             * @description Name of the rule; no other may have it.
+             * @example DataDiskFull
+             */
+            name: string;
+            /**
+             * @description How the value is held against the threshold.
+             * @example >
+             * @enum {string}
+             */
+            op: ">" | ">=" | "<" | "<=" | "==" | "!=";
+            /**
+             * Format: double
+             * @description What the value must come back to for the alert to be over; the threshold itself where it is left out.
+             * @example 80
+             */
+            recover?: number;
+            /**
+             * @description After how long a firing alert is told again, such as 4h; each time after twice as long, up to a day. Never where it is left out.
+             * @example 4h
+             */
+            remind?: string;
+            /**
+             * @description How grave it is: info, warning, critical or a word of your own. Default warning.
+             * @example warning
+             */
+            severity?: string;
+            /** @description What the message says, a template of Prometheus such as {{ $labels.device }} is full; made of the rest where it is left out. */
+            summary?: string;
+            /**
+             * Format: double
+             * @description What it is held against.
+             * @example 85
+             */
+            threshold: number;
         };
         Token: {
             /**
@@ -1542,6 +2272,1477 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "list-alerts": {
+        parameters: {
+            query?: {
+                /** @description Only alerts in this state; may be repeated. */
+                state?: ("pending" | "firing" | "no_data" | "resolved")[] | null;
+                /** @description Only alerts of this rule. */
+                rule?: string;
+                /** @description Only alerts that are silenced, or only those that are not. */
+                silenced?: "true" | "false";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "at": "2026-02-02T10:30:00Z",
+                     *       "counts": {
+                     *         "firing": 1,
+                     *         "no_data": 0,
+                     *         "pending": 0,
+                     *         "resolved": 0
+                     *       },
+                     *       "alerts": [
+                     *         {
+                     *           "fingerprint": "5c1f9a0d7e24b386",
+                     *           "rule": "HighCPUUsage",
+                     *           "state": "firing",
+                     *           "severity": "warning",
+                     *           "host": "server-01",
+                     *           "labels": {
+                     *             "alertname": "HighCPUUsage",
+                     *             "host_name": "server-01",
+                     *             "severity": "warning"
+                     *           },
+                     *           "annotations": {
+                     *             "summary": "The processors of server-01 are 92 % busy"
+                     *           },
+                     *           "summary": "The processors of server-01 are 92 % busy",
+                     *           "description": "",
+                     *           "value": 91.5,
+                     *           "threshold": "> 80",
+                     *           "unit": "%",
+                     *           "since": "2026-02-02T10:23:00Z",
+                     *           "fired_at": "2026-02-02T10:28:00Z",
+                     *           "silences": [],
+                     *           "flapping": false,
+                     *           "changes": 1,
+                     *           "channels": [],
+                     *           "link": "http://127.0.0.1:8080/?from=2026-02-02T10:18:00Z&to=2026-02-02T10:33:00Z&host=server-01"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Alerts"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "channels": [
+                     *         {
+                     *           "name": "mail",
+                     *           "type": "email",
+                     *           "waiting": 0,
+                     *           "last_success": "2026-02-02T10:30:00Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Channels"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "test-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the channel. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "sent": true
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ChannelTest"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-alert-history": {
+        parameters: {
+            query?: {
+                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -30d. */
+                start?: string;
+                /** @description End, written like the start. Default now. */
+                end?: string;
+                /** @description Only alerts of this rule. */
+                rule?: string;
+                /** @description The most episodes of one page. */
+                limit?: number;
+                /** @description What the page before gave as next. */
+                before?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "start": "2026-01-03T10:30:00Z",
+                     *       "end": "2026-02-02T10:30:00Z",
+                     *       "episodes": [
+                     *         {
+                     *           "id": 17,
+                     *           "fingerprint": "5c1f9a0d7e24b386",
+                     *           "rule": "HighCPUUsage",
+                     *           "state": "resolved",
+                     *           "severity": "warning",
+                     *           "host": "server-01",
+                     *           "labels": {
+                     *             "alertname": "HighCPUUsage",
+                     *             "host_name": "server-01",
+                     *             "severity": "warning"
+                     *           },
+                     *           "summary": "The processors of server-01 are 92 % busy",
+                     *           "since": "2026-02-02T09:23:00Z",
+                     *           "fired_at": "2026-02-02T09:28:00Z",
+                     *           "ended_at": "2026-02-02T09:48:00Z",
+                     *           "value": 91.5,
+                     *           "threshold": "> 80",
+                     *           "unit": "%",
+                     *           "told": 2
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AlertHistory"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "preview-alert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewRequest"];
+            };
+        };
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "expr": "100 * sysotel_cpu_usage_ratio > 80",
+                     *       "for": "5m",
+                     *       "start": "2026-01-26T10:30:00Z",
+                     *       "end": "2026-02-02T10:30:00Z",
+                     *       "step": 60,
+                     *       "tiers": [
+                     *         {
+                     *           "tier": "1m",
+                     *           "from": "2026-01-26T10:30:00Z",
+                     *           "to": "2026-02-02T10:30:00Z"
+                     *         }
+                     *       ],
+                     *       "count": 1,
+                     *       "seconds": 1200,
+                     *       "firings": [
+                     *         {
+                     *           "labels": {
+                     *             "host_name": "server-01"
+                     *           },
+                     *           "since": "2026-02-02T09:10:00Z",
+                     *           "from": "2026-02-02T09:15:00Z",
+                     *           "to": "2026-02-02T09:35:00Z",
+                     *           "value": 97.2
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Preview"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-alert-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "rules": [
+                     *         {
+                     *           "name": "DataDiskFull",
+                     *           "source": "api",
+                     *           "file": "thresholds",
+                     *           "group": "thresholds",
+                     *           "enabled": true,
+                     *           "expr": "100 * sysotel_disk_utilization_ratio{mountpoint=\"/data\"} > 85 or …",
+                     *           "for": "5m",
+                     *           "labels": {
+                     *             "severity": "warning"
+                     *           },
+                     *           "annotations": {
+                     *             "threshold": "> 85",
+                     *             "unit": "%"
+                     *           },
+                     *           "severity": "warning",
+                     *           "state": "inactive",
+                     *           "alerts": 0,
+                     *           "health": "ok",
+                     *           "evaluated_at": "2026-02-02T10:30:00Z",
+                     *           "seconds": 0.0002,
+                     *           "threshold": {
+                     *             "name": "DataDiskFull",
+                     *             "metric": "disk_percent",
+                     *             "match": {
+                     *               "mountpoint": "/data"
+                     *             },
+                     *             "op": ">",
+                     *             "threshold": 85,
+                     *             "for": "5m",
+                     *             "recover": 80,
+                     *             "remind": "4h",
+                     *             "severity": "warning",
+                     *             "channels": [
+                     *               "mail"
+                     *             ],
+                     *             "enabled": true
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AlertRules"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "add-threshold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Threshold"];
+            };
+        };
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "DataDiskFull",
+                     *       "source": "api",
+                     *       "file": "thresholds",
+                     *       "group": "thresholds",
+                     *       "enabled": true,
+                     *       "expr": "100 * sysotel_disk_utilization_ratio{mountpoint=\"/data\"} > 85 or …",
+                     *       "for": "5m",
+                     *       "labels": {
+                     *         "severity": "warning"
+                     *       },
+                     *       "annotations": {
+                     *         "threshold": "> 85",
+                     *         "unit": "%"
+                     *       },
+                     *       "severity": "warning",
+                     *       "state": "inactive",
+                     *       "alerts": 0,
+                     *       "health": "ok",
+                     *       "evaluated_at": "2026-02-02T10:30:00Z",
+                     *       "seconds": 0.0002,
+                     *       "threshold": {
+                     *         "name": "DataDiskFull",
+                     *         "metric": "disk_percent",
+                     *         "match": {
+                     *           "mountpoint": "/data"
+                     *         },
+                     *         "op": ">",
+                     *         "threshold": 85,
+                     *         "for": "5m",
+                     *         "recover": 80,
+                     *         "remind": "4h",
+                     *         "severity": "warning",
+                     *         "channels": [
+                     *           "mail"
+                     *         ],
+                     *         "enabled": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RuleStatus"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description It cannot be done as things are; detail says why. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "export-alert-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example groups: … */
+                    "application/yaml": string;
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "change-threshold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the rule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Threshold"];
+            };
+        };
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "DataDiskFull",
+                     *       "source": "api",
+                     *       "file": "thresholds",
+                     *       "group": "thresholds",
+                     *       "enabled": true,
+                     *       "expr": "100 * sysotel_disk_utilization_ratio{mountpoint=\"/data\"} > 85 or …",
+                     *       "for": "5m",
+                     *       "labels": {
+                     *         "severity": "warning"
+                     *       },
+                     *       "annotations": {
+                     *         "threshold": "> 85",
+                     *         "unit": "%"
+                     *       },
+                     *       "severity": "warning",
+                     *       "state": "inactive",
+                     *       "alerts": 0,
+                     *       "health": "ok",
+                     *       "evaluated_at": "2026-02-02T10:30:00Z",
+                     *       "seconds": 0.0002,
+                     *       "threshold": {
+                     *         "name": "DataDiskFull",
+                     *         "metric": "disk_percent",
+                     *         "match": {
+                     *           "mountpoint": "/data"
+                     *         },
+                     *         "op": ">",
+                     *         "threshold": 85,
+                     *         "for": "5m",
+                     *         "recover": 80,
+                     *         "remind": "4h",
+                     *         "severity": "warning",
+                     *         "channels": [
+                     *           "mail"
+                     *         ],
+                     *         "enabled": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RuleStatus"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description It cannot be done as things are; detail says why. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "delete-threshold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the rule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "done": true
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description It cannot be done as things are; detail says why. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "enable-alert-rule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the rule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleChange"];
+            };
+        };
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "DataDiskFull",
+                     *       "source": "api",
+                     *       "file": "thresholds",
+                     *       "group": "thresholds",
+                     *       "enabled": true,
+                     *       "expr": "100 * sysotel_disk_utilization_ratio{mountpoint=\"/data\"} > 85 or …",
+                     *       "for": "5m",
+                     *       "labels": {
+                     *         "severity": "warning"
+                     *       },
+                     *       "annotations": {
+                     *         "threshold": "> 85",
+                     *         "unit": "%"
+                     *       },
+                     *       "severity": "warning",
+                     *       "state": "inactive",
+                     *       "alerts": 0,
+                     *       "health": "ok",
+                     *       "evaluated_at": "2026-02-02T10:30:00Z",
+                     *       "seconds": 0.0002,
+                     *       "threshold": {
+                     *         "name": "DataDiskFull",
+                     *         "metric": "disk_percent",
+                     *         "match": {
+                     *           "mountpoint": "/data"
+                     *         },
+                     *         "op": ">",
+                     *         "threshold": 85,
+                     *         "for": "5m",
+                     *         "recover": 80,
+                     *         "remind": "4h",
+                     *         "severity": "warning",
+                     *         "channels": [
+                     *           "mail"
+                     *         ],
+                     *         "enabled": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RuleStatus"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description It cannot be done as things are; detail says why. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-silences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "silences": [
+                     *         {
+                     *           "id": "8f3a5c0e91d2",
+                     *           "start": "2026-02-02T10:30:00Z",
+                     *           "end": "2026-02-02T14:30:00Z",
+                     *           "matchers": [
+                     *             {
+                     *               "name": "alertname",
+                     *               "op": "=",
+                     *               "value": "DataDiskFull"
+                     *             }
+                     *           ],
+                     *           "author": "grace",
+                     *           "comment": "the disks are exchanged",
+                     *           "created": "2026-02-02T10:30:00Z",
+                     *           "state": "active"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Silences"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "add-silence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SilenceRequest"];
+            };
+        };
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "8f3a5c0e91d2",
+                     *       "start": "2026-02-02T10:30:00Z",
+                     *       "end": "2026-02-02T14:30:00Z",
+                     *       "matchers": [
+                     *         {
+                     *           "name": "alertname",
+                     *           "op": "=",
+                     *           "value": "DataDiskFull"
+                     *         }
+                     *       ],
+                     *       "author": "grace",
+                     *       "comment": "the disks are exchanged",
+                     *       "created": "2026-02-02T10:30:00Z",
+                     *       "state": "active"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Silence"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "end-silence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the silence. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "done": true
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no answer for now; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "log-in": {
         parameters: {
             query?: never;

@@ -168,13 +168,20 @@ function listen(u: uPlot, open: (at: number) => void, tapped: { value: number | 
   u.over.addEventListener('dblclick', () => { clearTimeout(waiting) })
 }
 
+// point moves the crosshair of all charts; uPlot's types do not know that its
+// third argument tells the others.
+function point(u: uPlot, left: number, top: number): void {
+  const setCursor = u.setCursor as (at: { left: number; top: number }, fire: boolean, publish: boolean) => void
+  setCursor({ left, top }, true, true)
+}
+
 function onKey(e: KeyboardEvent, u: uPlot | null, open: (at: number) => void): void {
   if (!u || e.altKey || e.ctrlKey || e.metaKey) return
   const times = u.data[0]
   const idx = u.cursor.idx ?? null
   const moveTo = (i: number) => {
     const at = times[Math.max(0, Math.min(times.length - 1, i))]
-    if (at !== undefined) u.setCursor({ left: u.valToPos(at, 'x'), top: u.over.clientHeight / 2 }, true, true)
+    if (at !== undefined) point(u, u.valToPos(at, 'x'), u.over.clientHeight / 2)
   }
   const by = e.shiftKey ? 10 : 1
   switch (e.key) {
@@ -182,7 +189,7 @@ function onKey(e: KeyboardEvent, u: uPlot | null, open: (at: number) => void): v
     case 'ArrowRight': moveTo((idx ?? -1) + by); break
     case 'Home': moveTo(0); break
     case 'End': moveTo(times.length - 1); break
-    case 'Escape': u.setCursor({ left: -10, top: -10 }, true, true); break
+    case 'Escape': point(u, -10, -10); break
     case 'Enter': {
       const at = idx === null ? times.at(-1) : times[idx]
       if (at !== undefined) open(at)
