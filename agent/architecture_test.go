@@ -60,6 +60,7 @@ var allowed = map[string]map[string]string{
 		"agent/pipeline": "it wires everything",
 		"agent/config":   "it wires everything",
 		"api":            "it wires everything",
+		"dashboards":     "it wires everything",
 	},
 	"agent/command": {
 		"agent/app":    "run starts the agent",
