@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import { defineConfig } from 'vite'
 
 // The agent serves what is built here, each file under its hashed name; see
@@ -5,10 +6,16 @@ import { defineConfig } from 'vite'
 // question on to an agent that runs beside it.
 const agent = process.env.SYSOTEL ?? 'http://127.0.0.1:8080'
 
+// The placeholder lets a clone without Node build; it goes with the old files.
+const placeholder = {
+  name: 'placeholder',
+  closeBundle() { writeFileSync('dist/.gitkeep', '') },
+}
+
 export default defineConfig({
+  plugins: [placeholder],
   build: {
     target: 'es2022',
-    // The placeholder that lets a clone without Node build stays where it is.
     emptyOutDir: true,
     modulePreload: { polyfill: false },
     // Nothing is put into the page itself: its policy allows files only.

@@ -101,7 +101,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
     },
     axes: [
       {
-        stroke: look.soft, font: look.font, size: 28, gap: 4, space: 72,
+        stroke: look.soft, font: look.font, size: 22, gap: 4, space: 72,
         grid: { show: false }, ticks: { show: false },
         values: (_, at, __, ___, every) => at.map((v) => tickLabel(v, every, language)),
       },
@@ -132,12 +132,12 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
         on.selected(from, to)
       }],
       drawClear: [(u) => { paintBehind(u, on.shown(), look) }],
+      draw: [(u) => { paintCauses(u, on.shown(), look) }],
     },
   }
 }
 
-// paintBehind shades the gaps, with their cause where it has room, and marks what
-// happened.
+// paintBehind shades the gaps and marks what happened.
 function paintBehind(u: uPlot, shown: Shown, look: Look): void {
   const { ctx, bbox } = u
   const ratio = devicePixelRatio || 1
@@ -146,10 +146,7 @@ function paintBehind(u: uPlot, shown: Shown, look: Look): void {
   ctx.beginPath()
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
   ctx.clip()
-  ctx.font = look.font.replace(/(\d+(\.\d+)?)px/, (_, n: string) => `${Number(n) * ratio}px`)
-  ctx.textAlign = 'center'
-  ctx.textBaseline = 'middle'
-  for (const { gap, label } of shown.gaps) {
+  for (const { gap } of shown.gaps) {
     const left = Math.max(x(gap.from), bbox.left)
     const width = Math.min(x(gap.to), bbox.left + bbox.width) - left
     if (width < 1) continue
@@ -170,13 +167,6 @@ function paintBehind(u: uPlot, shown: Shown, look: Look): void {
     }
     ctx.stroke()
     ctx.restore()
-    const text = ctx.measureText(label).width
-    if (text + 16 * ratio < width) {
-      ctx.fillStyle = look.card
-      ctx.fillRect(left + width / 2 - text / 2 - 6 * ratio, bbox.top + bbox.height / 2 - 10 * ratio, text + 12 * ratio, 20 * ratio)
-      ctx.fillStyle = look.soft
-      ctx.fillText(label, left + width / 2, bbox.top + bbox.height / 2)
-    }
   }
   for (const mark of shown.marks) {
     const at = x(mark.at)
@@ -195,6 +185,30 @@ function paintBehind(u: uPlot, shown: Shown, look: Look): void {
     ctx.lineTo(at + 4 * ratio, bbox.top)
     ctx.lineTo(at, bbox.top + 6 * ratio)
     ctx.fill()
+  }
+  ctx.restore()
+}
+
+// paintCauses writes into each gap why it is there, where that has room.
+function paintCauses(u: uPlot, shown: Shown, look: Look): void {
+  const { ctx, bbox } = u
+  const ratio = devicePixelRatio || 1
+  ctx.save()
+  ctx.font = look.font.replace(/(\d+(\.\d+)?)px/, (_, n: string) => `${Number(n) * ratio}px`)
+  ctx.textAlign = 'center'
+  ctx.textBaseline = 'middle'
+  const middle = bbox.top + bbox.height / 2
+  for (const { gap, label } of shown.gaps) {
+    const left = Math.max(u.valToPos(gap.from, 'x', true), bbox.left)
+    const right = Math.min(u.valToPos(gap.to, 'x', true), bbox.left + bbox.width)
+    const half = ctx.measureText(label).width / 2 + 7 * ratio
+    if (2 * half + 6 * ratio > right - left) continue
+    ctx.fillStyle = look.card
+    ctx.beginPath()
+    ctx.roundRect((left + right) / 2 - half, middle - 10 * ratio, 2 * half, 20 * ratio, 5 * ratio)
+    ctx.fill()
+    ctx.fillStyle = look.soft
+    ctx.fillText(label, (left + right) / 2, middle)
   }
   ctx.restore()
 }
