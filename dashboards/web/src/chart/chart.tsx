@@ -3,9 +3,10 @@ import { useEffect, useMemo, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
 import { lineColors } from '../colors'
-import { causeOf, happenings, isMarked } from '../events'
+import { happenings } from '../events'
 import { columns, findGaps } from '../frame'
-import { language, t, titleOf } from '../i18n'
+import { causeOf, isMarked } from '../happening'
+import { language, t, titleOf, type Word } from '../i18n'
 import type { Panel } from '../panels'
 import { go, isDark, measure, now, view, zoom, zoomBack } from '../state'
 import { isOwnHost, hostName } from '../host'
@@ -101,7 +102,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     const look = lookOf(element)
     shown.current = {
       gaps: gaps.map((gap) => ({ gap, label: t(causeOf(gap, happenings.value, frame.step)) })),
-      marks: happenings.value.filter(isMarked).map((h) => ({ at: h.at, color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft })),
+      marks: happenings.value.filter(isMarked).map((h) => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft })),
       ...span,
     }
     const cols = columns(panel, frame, panel.draw)

@@ -1,6 +1,6 @@
 import type { Word } from './en'
 
-export const ko: Partial<Record<Word, string>> & Record<string, string> = {
+export const ko: Record<Word, string> & Record<string, string> = {
   'app.skip': '본문으로 건너뛰기',
   'app.navigation': '페이지',
   'page.overview': '개요',
