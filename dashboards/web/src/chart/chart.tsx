@@ -105,6 +105,8 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
       marks: happenings.value.filter(isMarked).map((h) => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft })),
       ...span,
     }
+    // What a chart shows stands in the document too, for whoever cannot see a canvas.
+    Object.assign(element.parentElement!.dataset, { from: span.from, to: span.to, step: frame.step, first: frame.times[0] ?? '', newest: frame.times.at(-1) ?? '' })
     const cols = columns(panel, frame, panel.draw)
     const data = [frame.times, ...cols.map((c) => c.cells)] as uPlot.AlignedData
     const identity = JSON.stringify([frame.lines.map((l) => l.key), cols.map((c) => c.part), shade, units, height])
