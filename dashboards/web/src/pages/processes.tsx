@@ -143,7 +143,7 @@ export function Processes() {
           <div class="scroll" tabIndex={0} role="region" aria-label={t('page.processes')}
             onPointerEnter={(e) => { if (e.pointerType === 'mouse') pointed.value = true }} onPointerLeave={() => { pointed.value = false }}
             onFocusIn={(e) => { if ((e.target as HTMLElement).closest('tbody')) pointed.value = true }} onFocusOut={() => { pointed.value = false }}>
-            <table class={when.kind}>
+            <table>
               <thead><tr>{head.map((c) => <Head key={c} column={c} wish={wish} when={when} perCore={perCore} />)}</tr></thead>
               <tbody>
                 {list.slice(0, limit.value).map(({ row, ended }) => (
@@ -161,6 +161,9 @@ export function Processes() {
     </>
   )
 }
+
+// A column is a class of the page's own names.
+const classOf = (column: Column): string => `column-${column}`
 
 // What the chart above the table shows: what the rows are ranked by.
 const strip = (sort: Column): string => (sort === 'memory' || sort === 'peak' ? 'memory' : sort === 'read' || sort === 'write' ? 'disk_io_total' : 'cpu')
@@ -198,11 +201,11 @@ function Toggle({ word, on, set }: { word: Word; on: boolean; set: (on: boolean)
 
 function Head({ column, wish, when, perCore }: { column: Column; wish: Wish; when: When; perCore: boolean }) {
   const sorted = wish.sort === column
-  const word = column === 'cpu' ? (perCore ? 'processes.cpu.core' : 'processes.cpu') : when.kind === 'span' && (column === 'read' || column === 'write' || column === 'memory') ? (`processes.${column}.span` as Word) : (`processes.${column}` as Word)
+  const word = when.kind === 'span' && (column === 'read' || column === 'write' || column === 'memory') ? (`processes.${column}.span` as Word) : (`processes.${column}` as Word)
   const next = () => { set({ sort: column, up: sorted ? (wish.up ? '0' : '1') : '' }) }
   return (
-    <th class={column} scope="col" aria-sort={sorted ? (wish.up ? 'ascending' : 'descending') : 'none'}>
-      <button onClick={next}>{t(word)}<span aria-hidden="true">{sorted ? (wish.up ? '↑' : '↓') : ''}</span></button>
+    <th class={classOf(column)} scope="col" aria-sort={sorted ? (wish.up ? 'ascending' : 'descending') : 'none'}>
+      <button onClick={next}>{t(word)}{column === 'cpu' && <small> {t(perCore ? 'processes.core' : 'processes.machine')}</small>}<span aria-hidden="true">{sorted ? (wish.up ? '↑' : '↓') : ''}</span></button>
     </th>
   )
 }
@@ -225,14 +228,14 @@ function Line({ row, ended, head, when, perCore, trail, open, toggle }: LineProp
         {head.map((c) => {
           if (c === 'name') {
             return (
-              <th key={c} class="name" scope="row">
+              <th key={c} class={classOf(c)} scope="row">
                 <button aria-expanded={open} onClick={toggle} title={row.name}>
                   <span>{row.name}</span>{row.count > 1 && <small>× {row.count}</small>}{ended && <small>{t('processes.ended')}</small>}
                 </button>
               </th>
             )
           }
-          return <td key={c} class={c}>{cell(row, c, when, perCore, trail)}</td>
+          return <td key={c} class={classOf(c)}>{cell(row, c, when, perCore, trail)}</td>
         })}
       </tr>
       {open && <tr class="detail"><td colSpan={head.length}><Detail row={row} /></td></tr>}
@@ -313,8 +316,8 @@ function Rest({ table, head, perCore }: { table: Table; head: Column[]; perCore:
   const value = (o: { cpu_percent: number | null; cpu_percent_core: number | null }) => (perCore ? o.cpu_percent_core : o.cpu_percent)?.toFixed(1) ?? '–'
   return (
     <>
-      {others.processes > 0 && <tr>{head.map((c) => <td key={c} class={c}>{c === 'name' ? t('processes.others', { n: others.processes }) : c === 'cpu' ? value(others) : c === 'memory' ? amount(others.memory_rss, 'bytes') : ''}</td>)}</tr>}
-      {(unattributed.cpu_percent ?? 0) > 0.05 && <tr>{head.map((c) => <td key={c} class={c}>{c === 'name' ? <span title={t('processes.unattributed.explain')}>{t('processes.unattributed')}</span> : c === 'cpu' ? value(unattributed) : ''}</td>)}</tr>}
+      {others.processes > 0 && <tr>{head.map((c) => <td key={c} class={classOf(c)}>{c === 'name' ? t('processes.others', { n: others.processes }) : c === 'cpu' ? value(others) : c === 'memory' ? amount(others.memory_rss, 'bytes') : ''}</td>)}</tr>}
+      {(unattributed.cpu_percent ?? 0) > 0.05 && <tr>{head.map((c) => <td key={c} class={classOf(c)}>{c === 'name' ? <span title={t('processes.unattributed.explain')}>{t('processes.unattributed')}</span> : c === 'cpu' ? value(unattributed) : ''}</td>)}</tr>}
     </>
   )
 }
