@@ -106,7 +106,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
       ...span,
     }
     // What a chart shows stands in the document too, for whoever cannot see a canvas.
-    Object.assign(element.parentElement!.dataset, { from: span.from, to: span.to, step: frame.step, first: frame.times[0] ?? '', newest: frame.times.at(-1) ?? '' })
+    Object.assign(element.parentElement!.dataset, { from: span.from, to: span.to, step: frame.step, first: frame.times.find((_, i) => frame.lines.some((l) => l.mean[i] !== null)) ?? '', newest: frame.times.at(-1) ?? '' })
     const cols = columns(panel, frame, panel.draw)
     const data = [frame.times, ...cols.map((c) => c.cells)] as uPlot.AlignedData
     const identity = JSON.stringify([frame.lines.map((l) => l.key), cols.map((c) => c.part), shade, units, height])

@@ -201,6 +201,8 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'processes.status.running': '실행 중',
   'processes.status.sleeping': '대기',
   'processes.status.idle': '유휴',
+  'processes.status.unknown': '–',
+  'processes.status.other': '{status}',
   'processes.status.blocked': '디스크 대기',
   'processes.status.stopped': '정지',
   'processes.status.zombie': '좀비',
