@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"sysotel/otel-collector/programs"
 )
 
 // part is one program of the stack.
@@ -47,7 +46,7 @@ func (s *stack) parts(tools map[string]string) ([]part, error) {
 	var stores []string
 	data := filepath.Join(s.folder, "data")
 	for _, t := range tiers {
-		env, err := environment(
+		env, err := programs.Environment(
 			filepath.Join(s.root, "otel-collector", "victoriametrics", "all.env"),
 			filepath.Join(s.root, "otel-collector", "victoriametrics", t.name+".env"),
 		)
@@ -94,27 +93,6 @@ func (s *stack) parts(tools map[string]string) ([]part, error) {
 		look: "http://" + s.at(8080),
 	})
 	return parts, nil
-}
-
-// environment reads files of NAME=value lines, as Docker Compose does.
-func environment(paths ...string) (variables []string, err error) {
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-			line := strings.TrimSpace(lines.Text())
-			if line == "" || strings.HasPrefix(line, "#") {
-				continue
-			}
-			if !strings.Contains(line, "=") {
-				return nil, fmt.Errorf("%s: %q is no NAME=value", path, line)
-			}
-			variables = append(variables, line)
-		}
-	}
-	return variables, nil
 }
 
 // local is an address of this machine in Prometheus' configuration.
