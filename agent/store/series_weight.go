@@ -56,9 +56,16 @@ func (s *selecting) weights(ctx context.Context, querier storage.Querier, p *par
 	}
 	from, to := p.first-p.step, p.last()
 	byHost := map[string]*weights{}
-	set := querier.Select(ctx, false, &storage.SelectHints{Start: from + 1, End: to},
+	matchers := []*labels.Matcher{
 		labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, countsName),
-		labels.MustNewMatcher(labels.MatchEqual, familyLabel, family))
+		labels.MustNewMatcher(labels.MatchEqual, familyLabel, family),
+	}
+	for _, m := range s.query.Matchers {
+		if m.Name == hostLabel { // Other hosts' counts weigh nothing here.
+			matchers = append(matchers, m)
+		}
+	}
+	set := querier.Select(ctx, false, &storage.SelectHints{Start: from + 1, End: to}, matchers...)
 	var it timeline
 	for set.Next() {
 		series := set.At()
