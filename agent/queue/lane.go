@@ -19,7 +19,7 @@ type Lane struct {
 	// What follows is protected by the queue's lock. Of what waits older is on
 	// disk only.
 	waiting, older, bytes int64
-	dropped               uint64
+	pushes, dropped       uint64
 	// mark is how far whoever pushes has come; unsaved is set while the disk does
 	// not know it.
 	mark    time.Time
@@ -182,5 +182,5 @@ func (l *Lane) Stats() Stats {
 	q := l.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return Stats{Waiting: uint64(l.waiting), Bytes: l.bytes, Dropped: l.dropped, Failing: q.failing, Since: q.since}
+	return Stats{Pushed: l.pushes, Waiting: uint64(l.waiting), Bytes: l.bytes, Dropped: l.dropped, Failing: q.failing, Since: q.since}
 }

@@ -168,6 +168,7 @@ func (q *Queue) push(lane *Lane, at, mark time.Time, bodies [][]byte) {
 		q.next++
 		q.memory = append(q.memory, waiting{Request: Request{Number: q.next, Time: at, packed: int64(len(p))}, lane: lane, packed: p})
 		lane.add(1, int64(len(p)))
+		lane.pushes++
 	}
 	if !mark.IsZero() {
 		lane.mark, lane.unsaved = mark, true
@@ -315,10 +316,10 @@ func (q *Queue) remove(lane *Lane, requests ...Request) {
 
 // Stats are how a queue or one of its lanes fares.
 type Stats struct {
-	// Waiting and Bytes are what waits, compressed; Dropped is what was dropped
-	// since the start.
-	Waiting, Dropped uint64
-	Bytes            int64
+	// Waiting and Bytes are what waits, compressed; Pushed and Dropped are what was
+	// pushed and dropped since the start.
+	Waiting, Pushed, Dropped uint64
+	Bytes                    int64
 	// Failing is why the disk takes nothing, Since since when.
 	Failing error
 	Since   time.Time
@@ -331,6 +332,7 @@ func (q *Queue) Stats() Stats {
 	s := Stats{Bytes: q.bytes, Failing: q.failing, Since: q.since}
 	for _, lane := range q.lanes {
 		s.Waiting += uint64(lane.waiting)
+		s.Pushed += lane.pushes
 		s.Dropped += lane.dropped
 	}
 	return s
