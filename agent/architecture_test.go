@@ -25,7 +25,8 @@ var allowed = map[string]map[string]string{
 		"agent/records": "the process tables and events that it hands over are defined there",
 		"agent/queue":   "requests of the push wait there",
 	},
-	"agent/store": {},
+	"agent/store":    {},
+	"agent/alerting": {},
 	"agent/store/storetest": {
 		"agent/store": "the interface that it holds storages against, and the store that it makes history with, stand there",
 	},
@@ -35,14 +36,16 @@ var allowed = map[string]map[string]string{
 	"agent/auth":    {},
 	"agent/records": {},
 	"agent/queue":   {},
+	"agent/notify":  {},
 	"api/promql": {
 		"agent/store": "questions are answered there, and errors have their types from there",
 	},
 	"api": {
-		"agent/auth":    "who asks, and what he may do, has its types from there",
-		"instruments":   "the documents are made from typed readings",
-		"agent/store":   "questions about series, their answers and errors have their types from there",
-		"agent/records": "questions about past processes and events, and their answers, have their types from there",
+		"agent/alerting": "alerts, rules and silences have their types from there",
+		"agent/auth":     "who asks, and what he may do, has its types from there",
+		"instruments":    "the documents are made from typed readings",
+		"agent/store":    "questions about series, their answers and errors have their types from there",
+		"agent/records":  "questions about past processes and events, and their answers, have their types from there",
 	},
 	"agent/config": {
 		"instruments":    "one struct made of each package's own Config",
@@ -61,6 +64,7 @@ var allowed = map[string]map[string]string{
 		"agent/pipeline":              "it wires everything",
 		"agent/config":                "it wires everything",
 		"api":                         "it wires everything",
+		"dashboards":                  "it wires everything",
 	},
 	"agent/command": {
 		"agent/app":    "run starts the agent",
