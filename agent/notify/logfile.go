@@ -1,15 +1,18 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gopkg.in/natefinch/lumberjack.v2"
@@ -20,6 +23,12 @@ type logFile struct {
 	config  LogConfig
 	options Options
 	file    *lumberjack.Logger
+
+	mu sync.Mutex
+	// seen are the ids at the end of the file as it was found. An agent that was
+	// killed may have written a line without noting it.
+	seen map[string]bool
+	torn bool // whether that end is half a line
 }
 
 // logLine is a line of the file.
@@ -39,23 +48,72 @@ func newLogFile(c LogConfig, o Options) (*logFile, error) {
 			return nil, err
 		}
 	}
-	return &logFile{c, o, &lumberjack.Logger{Filename: path, MaxSize: 10, MaxBackups: 5, Compress: true}}, nil
+	l := &logFile{config: c, options: o, file: &lumberjack.Logger{Filename: path, MaxSize: 10, MaxBackups: 5, Compress: true}}
+	return l, l.lookBack(path)
+}
+
+// lookBackBytes is how much of the end is read: some twenty messages.
+const lookBackBytes = 64 << 10
+
+// lookBack reads the end of the file.
+func (l *logFile) lookBack(path string) error {
+	l.seen = map[string]bool{}
+	f, err := os.Open(path) //nolint:gosec // logPath has judged it.
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no file", path)
+	}
+	end, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-lookBackBytes), lookBackBytes))
+	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(end) {
+		var n struct{ ID string }
+		if json.Unmarshal(line, &n) == nil && n.ID != "" {
+			l.seen[n.ID] = true
+		}
+	}
+	l.torn = len(end) > 0 && end[len(end)-1] != '\n'
+	return nil
 }
 
 func (l *logFile) send(_ context.Context, m message) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	// Somebody may have put a link there since.
 	if _, err := logPath(l.config.File, l.options.DataDir, l.options.Config.LogDirs); err != nil {
 		return err
 	}
 	var lines []byte
+	if l.torn {
+		lines = append(lines, '\n')
+	}
 	for _, n := range m.notices {
+		if l.seen[n.ID] && !m.test {
+			continue
+		}
 		line, err := json.Marshal(logLine{n.At, n.headline(), n})
 		if err != nil {
 			return &refusal{err: err, final: true}
 		}
 		lines = append(append(lines, line...), '\n')
 	}
-	_, err := l.file.Write(lines)
+	if len(lines) == 0 {
+		return nil
+	}
+	// A write that fails may have written a part.
+	n, err := l.file.Write(lines)
+	l.torn = err != nil && (n > 0 || l.torn)
 	return err
 }
 
