@@ -49,6 +49,7 @@ var allowed = map[string]map[string]string{
 	},
 	"agent/config": {
 		"instruments":    "one struct made of each package's own Config",
+		"agent/notify":   "its secrets are a type that must not be shown",
 		"agent/pipeline": "one struct made of each package's own Config",
 		"agent/store":    "one struct made of each package's own Config",
 		"api":            "one struct made of each package's own Config",
@@ -90,7 +91,9 @@ var onlyIn = []struct{ module, where, why string }{
 	{"github.com/prometheus/exporter-toolkit", "api", "who may reach the HTTP door is decided there; agent/config asks it about files"},
 	{"google.golang.org/grpc", "agent/pipeline", "the push is a destination"},
 	{"github.com/json-iterator/go", "agent/store/victoriametrics", "the standard library reads a stream of numbers half as fast or holds it whole; everything else takes the standard library"},
-	{"modernc.org/sqlite", "agent/records agent/queue", "one file and one schema each; whoever keeps something asks records, and what waits may be thrown away"},
+	{"modernc.org/sqlite", "agent/records agent/queue agent/notify", "one file and one schema each; whoever keeps something asks records, and what waits may be thrown away"},
+	{"github.com/prometheus/alertmanager", "agent/notify", "how people are told is decided there; everybody else hands it notices"},
+	{"github.com/wneessen/go-mail", "agent/notify", "mail is a channel"},
 	{"os/exec", "instruments", "only custom commands start programs; a monitor must not"},
 }
 
