@@ -18,19 +18,21 @@ import (
 // Series is the answer of /cpu, /memory, /disk and /network: the course of
 // metrics over a time.
 type Series struct {
-	Host   string       `json:"host" doc:"Name of the machine."`
-	Start  time.Time    `json:"start" doc:"Start of the time asked for."`
-	End    time.Time    `json:"end" doc:"End of the time asked for."`
-	Step   float64      `json:"step" doc:"Seconds between two points. Where only a coarser tier reaches back, the points of that time lie further apart."`
-	Tiers  []SeriesTier `json:"tiers" nullable:"false" doc:"Which tier answered for which part of the time, the oldest part first."`
-	Series []SeriesRow  `json:"series" nullable:"false" doc:"One for each metric and each part of the machine that has it; without labels is the whole machine."`
+	Host     string       `json:"host" doc:"Name of the machine."`
+	Start    time.Time    `json:"start" doc:"Start of the time asked for."`
+	End      time.Time    `json:"end" doc:"End of the time asked for."`
+	Step     float64      `json:"step" doc:"Seconds between two points. Where only a coarser tier reaches back, the points of that time lie further apart."`
+	Tiers    []SeriesTier `json:"tiers" nullable:"false" doc:"Which tier answered for which part of the time, the oldest part first."`
+	Warnings []string     `json:"warnings,omitempty" nullable:"false" doc:"What there is to know of the answer, such as that it is from the local cache since VictoriaMetrics does not answer. Left out where there is nothing."`
+	Series   []SeriesRow  `json:"series" nullable:"false" doc:"One for each metric and each part of the machine that has it; without labels is the whole machine."`
 }
 
 // SeriesTier is a part of the time that one tier answered for.
 type SeriesTier struct {
-	Tier string    `json:"tier" doc:"Resolution of the tier."`
-	From time.Time `json:"from" doc:"Its first point."`
-	To   time.Time `json:"to" doc:"Its last point."`
+	Tier   string    `json:"tier" doc:"Resolution of the tier."`
+	From   time.Time `json:"from" doc:"Its first point."`
+	To     time.Time `json:"to" doc:"Its last point."`
+	Source string    `json:"source,omitempty" enum:"local cache" doc:"local cache where VictoriaMetrics was to answer and did not; left out else."`
 }
 
 // SeriesRow is the course of one metric of one part of the machine.
