@@ -71,6 +71,7 @@ var allowed = map[string]map[string]string{
 	"agent":                         {"agent/command": "main has the command line only"},
 	"otel-collector/programs":       {},
 	"otel-collector/programs/build": {"otel-collector/programs": "its door for the Makefile"},
+	"otel-collector/programs/stack": {"otel-collector/programs": "it runs what is built there"},
 }
 
 // onlyIn is which foreign modules are kept behind one door, and why.
