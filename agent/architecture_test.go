@@ -69,6 +69,7 @@ var allowed = map[string]map[string]string{
 		"instruments":  "check tries what this user's rights let it see",
 	},
 	"agent":                         {"agent/command": "main has the command line only"},
+	"dashboards":                    {},
 	"otel-collector/programs":       {},
 	"otel-collector/programs/build": {"otel-collector/programs": "its door for the Makefile"},
 	"otel-collector/programs/stack": {"otel-collector/programs": "it runs what is built there"},
