@@ -182,7 +182,7 @@ func (a *Alerting) apply(ctx context.Context, made madeRules) error {
 	a.install(ctx, active, sleeping)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.made = made
+	a.made, a.unfit = made, nil
 	return nil
 }
 
