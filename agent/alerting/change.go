@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"go.yaml.in/yaml/v3"
@@ -154,7 +155,7 @@ func (a *Alerting) install(ctx context.Context, active, sleeping []*rule) {
 	for _, t := range a.tracked {
 		owned := slices.ContainsFunc(byName[t.Rule], func(r *rule) bool { return r.owns(t) })
 		if !owned {
-			a.end(t, a.options.Now().Truncate(1e6), "the rule was changed, disabled or deleted")
+			a.end(t, a.options.Now().UTC().Truncate(time.Second), "the rule was changed, disabled or deleted")
 		}
 	}
 }

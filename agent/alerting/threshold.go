@@ -1,5 +1,7 @@
 package alerting
 
+import "encoding/json"
+
 // Threshold is a simple rule: a value, what it is held against and for how long.
 // It becomes an ordinary rule of Prometheus.
 type Threshold struct {
@@ -15,8 +17,19 @@ type Threshold struct {
 	Severity  string            `yaml:"severity,omitempty" json:"severity,omitempty" maxLength:"32" doc:"How grave it is: info, warning, critical or a word of your own. Default warning." help:"How grave it is: info, warning, critical or a word of your own. Default warning." example:"warning"`
 	Channels  []string          `yaml:"channels,omitempty" json:"channels,omitempty" maxItems:"32" doc:"Names of the channels that tell it; all where it is left out." help:"Names of the channels that tell it; all where it is left out."`
 	Summary   string            `yaml:"summary,omitempty" json:"summary,omitempty" maxLength:"1024" doc:"What the message says, a template of Prometheus such as {{ $labels.device }} is full; made of the rest where it is left out." help:"What the message says, a template of Prometheus such as {{ $labels.device }} is full; made of the rest where it is left out."`
-	Enabled   bool              `yaml:"enabled" json:"enabled" default:"true" doc:"Whether it is evaluated." help:"Whether it is evaluated."`
+	Enabled   bool              `yaml:"enabled" json:"enabled" required:"false" doc:"Whether it is evaluated; it is where this is left out." help:"Whether it is evaluated."`
 }
 
 // SetDefaults makes a threshold of a configuration one that is evaluated.
 func (t *Threshold) SetDefaults() { t.Enabled = true }
+
+// UnmarshalJSON reads a threshold; one that says nothing of it is evaluated.
+func (t *Threshold) UnmarshalJSON(text []byte) error {
+	type plain Threshold
+	read := plain{Enabled: true}
+	if err := json.Unmarshal(text, &read); err != nil {
+		return err
+	}
+	*t = Threshold(read)
+	return nil
+}
