@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"sysotel/agent/alerting"
 	"sysotel/agent/config"
@@ -46,11 +48,15 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		return fmt.Errorf("alerting: %w", err)
 	}
 	a.closers = append(a.closers, notifier.Close)
+	var hosts func(context.Context) ([]alerting.Host, error)
+	if a.history.hosts != nil {
+		hosts = a.knownHosts
+	}
 	rules, err := alerting.Open(context.Background(), alerting.Options{
 		Config: c.Rules, Dir: filepath.Join(o.Config.DataDir, alertingDir), Host: hostName,
 		Querier: a.history.querier, Unsteady: a.history.store.Unsteady, Metrics: o.Config.AlertMetric,
 		ChannelNames: c.Notify.Names(), Channels: func() []alerting.Channel { return channels(notifier) }, TestChannel: notifier.Test,
-		Deliver: notifier, Processes: a.greediest, Link: a.dashboard, Events: a.history.records.AddEvent,
+		Deliver: notifier, Processes: a.greediest, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
 		Log: a.log.With("part", "alerting"),
 	})
 	if err != nil {
@@ -60,6 +66,26 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	a.alerts = alerts{rules: rules, notifier: notifier}
 	a.history.groups = rules.Groups
 	return nil
+}
+
+// knownHosts are the machines that push to where this agent reads. Of two of one
+// name the one that was seen last counts.
+func (a *App) knownHosts(ctx context.Context) ([]alerting.Host, error) {
+	seen, err := a.history.hosts.Seen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	newest := map[string]time.Time{}
+	for _, s := range seen {
+		if s.LastSeen.After(newest[s.HostName]) {
+			newest[s.HostName] = s.LastSeen
+		}
+	}
+	all := make([]alerting.Host, 0, len(newest))
+	for _, name := range slices.Sorted(maps.Keys(newest)) {
+		all = append(all, alerting.Host{Name: name, LastSeen: newest[name]})
+	}
+	return all, nil
 }
 
 // channels is how the channels fare, in the words of the alerts.
