@@ -25,7 +25,7 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 	a.turn.Lock()
 	defer a.turn.Unlock()
 	begun := time.Now()
-	at, mono := a.options.Now().Truncate(time.Millisecond), a.options.Mono()
+	at, mono := a.options.Now().UTC().Truncate(time.Second), a.options.Mono()
 	if reason := a.unsteady(at); reason != "" {
 		// Readings wait or are not taken: what the tiers say is of another time. The
 		// alerts keep their state.

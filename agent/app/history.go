@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"sysotel/agent/alerting"
 	"sysotel/agent/config"
 	"sysotel/agent/pipeline"
 	"sysotel/agent/records"
@@ -28,6 +29,8 @@ type history struct {
 	store   *store.Store
 	records *records.Records
 	querier *store.Querier
+	// groups are the alert rules for Prometheus' API, nil where there are none.
+	groups func() []alerting.PrometheusGroup
 	// answers is what the API asks: the querier, or one that asks VictoriaMetrics,
 	// whose nodes are then the tiers, finest first.
 	answers *store.Querier
@@ -168,7 +171,7 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 	}
 	o.PromQL = promql.New(promql.Config{
 		Querier: h.answers, Version: o.Version, Log: o.Logger,
-		Metadata: func() map[string]promql.Metadata { return metadata },
+		Metadata: func() map[string]promql.Metadata { return metadata }, Rules: h.groups,
 	})
 	return nil
 }
