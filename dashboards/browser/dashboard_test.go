@@ -126,7 +126,7 @@ func TestDashboard(t *testing.T) {
 		b.tabTo(`document.activeElement.matches('#panel-cpu .plot')`)
 		b.do(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft))
 		// The crosshair stands on all charts.
-		b.waitFor(`['cpu', 'memory'].every((id) => document.querySelector('#panel-' + id + ' .moment').innerText.includes(':'))`)
+		b.waitFor(`['cpu', 'memory'].every((id) => document.querySelector('#panel-' + id + ' .legend .when').innerText.includes(':'))`)
 		var outlined bool
 		b.eval(`getComputedStyle(document.activeElement).outlineStyle !== 'none'`, &outlined)
 		if !outlined {
@@ -211,7 +211,7 @@ func TestDashboard(t *testing.T) {
 		await(b, func() error {
 			b.do(chromedp.MouseEvent("mouseMoved", c.x((seconds(last)+seconds(again))/2)-1, c.middle()))
 			b.do(chromedp.MouseEvent("mouseMoved", c.x((seconds(last)+seconds(again))/2), c.middle()))
-			if text := b.text("#panel-cpu .moment"); !strings.Contains(text, "the agent was stopped") {
+			if text := b.text("#panel-cpu .legend .when"); !strings.Contains(text, "the agent was stopped") {
 				return fmt.Errorf("the crosshair in the gap says %q", text)
 			}
 			return nil

@@ -41,7 +41,7 @@ export function Legend({ feed, cursor, shown }: { feed: Feed; cursor: Signal<num
       {lines.length > room && (
         <button class="link" onClick={() => { all.value = !all.value }}>{folded ? t('chart.more', { n: lines.length - (room - 1) }) : t('chart.less')}</button>
       )}
-      <time class={at === undefined ? 'moment' : 'moment on'}>{at === undefined ? '' : momentLabel(at, language, now.peek())}{gap ? ` · ${gap.label}` : mark ? ` · ${mark.label}` : ''}</time>
+      <time class="when">{at === undefined ? '' : momentLabel(at, language, now.peek())}{gap ? ` · ${gap.label}` : mark ? ` · ${mark.label}` : ''}</time>
     </div>
   )
 }

@@ -80,11 +80,12 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
       return
     }
     const many = frame.lines.length > 12
-    const fill = stacked ? clear(color, 0.55) : panel.draw === 'area' || panel.draw === 'mirror' ? clear(color, frame.lines.length > 4 ? 0.06 : 0.16) : frame.lines.length === 1 ? clear(color, 0.08) : undefined
+    const fill = stacked ? clear(color, 0.7) : panel.draw === 'area' || panel.draw === 'mirror' ? clear(color, frame.lines.length > 4 ? 0.06 : 0.16) : frame.lines.length === 1 ? clear(color, 0.08) : undefined
     series.push({
       label: frame.lines[column.line]?.name ?? '',
       stroke: color,
-      width: stacked ? 1 : many ? 1 : 1.5,
+      // In a stack the areas tell; a line around nothing would be seen.
+      width: stacked ? 0 : many ? 1 : 1.5,
       ...(fill ? { fill } : {}),
       points: { show: true, size: 4, fill: color, filter: alone },
     })
