@@ -13,6 +13,10 @@ help: ## print this list
 run: bin/sysotel ## build what is missing and run the agent with its defaults
 	bin/sysotel run
 
+stack: bin/sysotel ## run the full stack without Docker; SHIFT=10000 moves all its ports
+	@go build -o bin/stack/stack ./otel-collector/programs/stack
+	@exec bin/stack/stack -shift $(or $(SHIFT),0)
+
 build: bin/sysotel ## build bin/sysotel
 
 bin/sysotel: $(GO_FILES) dashboards/web/dist/index.html $(shell find agent api instruments -type f -not -name '*.go' -not -path '*/testdata/*')
@@ -72,4 +76,4 @@ cover: ## write coverage.out and print the coverage of each package
 	go test -timeout 20m -coverprofile coverage.out ./...
 	go tool cover -func coverage.out | tail -1
 
-.PHONY: help run build test race soak bench fuzz golden fmt lint vulncheck cover
+.PHONY: help run stack build test race soak bench fuzz golden fmt lint vulncheck cover

@@ -73,6 +73,9 @@ type Options struct {
 	// be set with it.
 	History     History
 	SeriesNames SeriesNames
+	// Hosts knows which other machines the history is of, nil where it is of this
+	// one alone.
+	Hosts Hosts
 	// Records answers which processes ran and what happened, nil where none are kept.
 	Records Records
 	// Web is the files of the web app, found at / and below; nil for none, and then
@@ -169,6 +172,7 @@ func New(o Options) (*Server, error) {
 	s.registerSeries()
 	s.registerProcesses()
 	s.registerEvents()
+	s.registerHosts()
 	s.registerAlerts()
 	s.registerStream()
 	s.registerHealth()

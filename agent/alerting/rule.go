@@ -1,6 +1,13 @@
 package alerting
 
-import "time"
+import (
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
+)
 
 // The sources of rules.
 const (
@@ -33,4 +40,72 @@ type RuleStatus struct {
 	EvaluatedAt time.Time         `json:"evaluated_at,omitzero" doc:"When it was last evaluated; absent before."`
 	Seconds     float64           `json:"seconds" doc:"How long the last evaluation took."`
 	Threshold   *Threshold        `json:"threshold,omitempty" doc:"The threshold that the rule was made of; absent for the rules of files."`
+}
+
+// rule is one rule that is evaluated.
+type rule struct {
+	rules.Rule
+	// alerting is the rule itself, nil for a recording rule.
+	alerting *rules.AlertingRule
+	// source, file, group and where tell where it stands.
+	source, file, group, where string
+	threshold                  *Threshold
+	expr                       parser.Expr
+	interval, offset           time.Duration
+	limit                      int
+	// templated tells that the labels of its alerts are not known before they are
+	// made.
+	templated bool
+	remind    time.Duration
+	channels  []string
+	limits    struct{ text, unit string }
+	// selectors are what its expression reads.
+	selectors []selector
+
+	// last are the elements of the newest result that was believed, by the hash of
+	// their labels; evaluated is when that was.
+	last      map[uint64]element
+	evaluated time.Time
+	// holds are the elements that are held because nothing is measured.
+	holds map[uint64]*hold
+	// recorded is the newest result of a recording rule.
+	recorded promql.Vector
+}
+
+// element is one element of a result.
+type element struct {
+	labels labels.Labels
+	value  float64
+}
+
+// selector is one selector of an expression.
+type selector struct {
+	matchers []*labels.Matcher
+	// window is how far back it reads, 0 where it asks for the newest sample only;
+	// width is the range that it stands in itself. Both end offset ago.
+	window, width, offset time.Duration
+}
+
+// readSelectors finds the selectors of an expression, but for those of what the
+// rules themselves keep.
+func (r *rule) readSelectors(expr parser.Expr) {
+	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
+		vector, ok := node.(*parser.VectorSelector)
+		if !ok || isOwn(vector.LabelMatchers) {
+			return nil
+		}
+		s := selector{matchers: vector.LabelMatchers, offset: vector.OriginalOffset}
+		for _, above := range path {
+			switch n := above.(type) {
+			case *parser.MatrixSelector:
+				s.width = n.Range
+				s.window += n.Range
+			case *parser.SubqueryExpr:
+				s.window += n.Range
+				s.offset += n.OriginalOffset
+			}
+		}
+		r.selectors = append(r.selectors, s)
+		return nil
+	})
 }
