@@ -35,8 +35,9 @@ test: bin/sysotel ## run everything that must pass, real programs included
 		echo "build for $$target"; \
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./agent || exit 1; \
 	done
-	go test -timeout 10m $$(go list ./... | grep -vE '/agent/(app|bench)$$')
-	go test -timeout 10m -p 1 ./agent/app ./agent/bench
+	dashboards/web/build.sh test
+	go test -timeout 10m $$(go list ./... | grep -vE '/(agent/(app|bench)|dashboards/browser)$$')
+	go test -timeout 10m -p 1 ./agent/app ./agent/bench ./dashboards/browser
 
 race: ## run the tests with the race detector
 	go test -race -timeout 20m ./...

@@ -54,7 +54,7 @@ function MeterTile({ meter }: { meter: Meter }) {
   const q = meter.value === null ? null : quantity(meter.value, meter.unit, measure.value)
   const limitText = meter.id === 'load' ? '' : `, ${t('meter.threshold', { value: written(limit, 'ratio', measure.value) })}`
   return (
-    <a class={`meter ${level}`} href={`#panel-${meter.panel}`} onClick={(e) => { e.preventDefault(); reveal(meter.panel) }}>
+    <a class={meter.id === 'network' ? 'meter traffic' : `meter ${level}`} href={`#panel-${meter.panel}`} onClick={(e) => { e.preventDefault(); reveal(meter.panel) }}>
       <span class="label">{meter.label}{level !== 'ok' && <Sign level={level} size={13} />}</span>
       <span class="value">{q ? <>{q.number}<small>{q.unit}</small></> : <small>–</small>}</span>
       {meter.id !== 'network' && <span class="bar" role="meter" aria-label={`${meter.label}${limitText}`} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(Math.min(share ?? 0, 1) * 100)}>

@@ -1,0 +1,135 @@
+package browser
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// fault spoils an answer, and tells whether it has.
+type fault func(w http.ResponseWriter, r *http.Request) bool
+
+// spoiled is an agent whose answers can be spoiled on the way.
+type spoiled struct {
+	*httptest.Server
+	fault atomic.Pointer[fault]
+}
+
+func spoil(t *testing.T, a *agent) *spoiled {
+	t.Helper()
+	to, err := url.Parse(a.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.FlushInterval = -1 // The live stream.
+	s := &spoiled{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := s.fault.Load(); f != nil && (*f)(w, r) {
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
+func (s *spoiled) set(f fault) { s.fault.Store(&f) }
+
+func isQuery(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/query_range") }
+
+// TestFaults: whatever the agent answers, the page stays usable, says what is
+// wrong, and goes on by itself where that can be.
+func TestFaults(t *testing.T) {
+	browser := startBrowser(t)
+	a := startAgent(t)
+	a.ticks(3)
+	s := spoil(t, a)
+	const resource = "Failed to load resource"
+
+	f := func(name string, spoiling fault, says string) {
+		t.Run(name, func(t *testing.T) {
+			s.set(spoiling)
+			b := open(t, browser, s.URL, desktop(), resource)
+			b.visit("/?range=5m")
+			b.waitFor(`document.querySelector('#panel-cpu .over')?.innerText.includes(` + quoted(says) + `)`)
+			// What does not need the answer is there.
+			b.waitFor(`document.querySelectorAll('.meter').length >= 7 && document.querySelector('.page-footer .lag')`)
+			b.photograph("fault")
+			s.set(func(http.ResponseWriter, *http.Request) bool { return false })
+			b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
+		})
+	}
+	answer := func(status int, media, body string, headers ...string) fault {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if !isQuery(r) {
+				return false
+			}
+			w.Header().Set("Content-Type", media)
+			for i := 0; i < len(headers); i += 2 {
+				w.Header().Set(headers[i], headers[i+1])
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+			return true
+		}
+	}
+	f("500", answer(500, "application/problem+json", `{"title":"Internal Server Error","status":500,"detail":"The agent could not answer; its log says why."}`), "its log says why")
+	f("429", answer(429, "application/problem+json", `{"detail":"This client sends too many requests."}`, "Retry-After", "1"), "too many requests")
+	f("half an answer", answer(200, "application/json", `{"status":"success","data":{"resultType":"matrix","result":[`), "no whole answer")
+	f("a page of a proxy", answer(502, "text/html", `<h1>Bad <script>alert(1)</script> Gateway</h1>`), "no whole answer")
+	f("nothing", func(w http.ResponseWriter, r *http.Request) bool {
+		if isQuery(r) {
+			panic(http.ErrAbortHandler) // The connection is cut.
+		}
+		return false
+	}, "does not answer")
+
+	t.Run("logged out", func(t *testing.T) {
+		b := open(t, browser, s.URL, desktop(), resource)
+		s.set(func(http.ResponseWriter, *http.Request) bool { return false })
+		b.visit("/alerts?range=6h")
+		b.waitFor(`document.querySelector('.page-footer .lag')`)
+		s.set(func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasPrefix(r.URL.Path, "/api/") || isQuery(r) {
+				w.WriteHeader(http.StatusUnauthorized)
+				return true
+			}
+			return false
+		})
+		// The page to log in knows the way back.
+		b.waitFor(`location.pathname === '/login' && new URLSearchParams(location.search).get('next') === '/alerts?range=6h'`)
+		b.do(chromedp.WaitVisible("#password"))
+	})
+}
+
+// TestHostileNames: a name of a process, which anybody on the machine can choose,
+// is text and nothing else.
+func TestHostileNames(t *testing.T) {
+	browser := startBrowser(t)
+	a := startAgent(t)
+	const name = `<img src=x onerror=document.title='owned'>`
+	startSpike(t, name)
+	a.awaitSpike("onerror")
+	b := open(t, browser, a.url, desktop())
+	b.visit("/processes")
+	b.waitFor(`document.querySelector('table tbody')?.innerText.includes('<img src')`)
+	var images int
+	b.eval(`document.querySelectorAll('main img').length`, &images)
+	var title string
+	b.eval(`document.title`, &title)
+	if images > 0 || strings.Contains(title, "owned") {
+		t.Errorf("%d images, title %q", images, title)
+	}
+}
+
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `\'`) + "'" }
