@@ -249,7 +249,7 @@ func (a *agent) awaitSpike(name string) {
 				CPUSeconds float64 `json:"cpu_seconds"`
 			}
 		}
-		a.get("/api/v1/metrics/processes?top=50&q="+name, &table)
+		a.get("/api/v1/metrics/processes?top=50&q="+url.QueryEscape(name), &table)
 		for _, p := range table.Processes {
 			if p.Name == name && p.CPUSeconds > 3 {
 				return nil

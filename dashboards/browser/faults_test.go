@@ -110,26 +110,24 @@ func TestFaults(t *testing.T) {
 		b.waitFor(`location.pathname === '/login' && new URLSearchParams(location.search).get('next') === '/alerts?range=6h'`)
 		b.do(chromedp.WaitVisible("#password"))
 	})
-}
 
-// TestHostileNames: a name of a process, which anybody on the machine can choose,
-// is text and nothing else.
-func TestHostileNames(t *testing.T) {
-	browser := startBrowser(t)
-	a := startAgent(t)
-	const name = `<img src=x onerror=document.title='owned'>`
-	startSpike(t, name)
-	a.awaitSpike("onerror")
-	b := open(t, browser, a.url, desktop())
-	b.visit("/processes")
-	b.waitFor(`document.querySelector('table tbody')?.innerText.includes('<img src')`)
-	var images int
-	b.eval(`document.querySelectorAll('main img').length`, &images)
-	var title string
-	b.eval(`document.title`, &title)
-	if images > 0 || strings.Contains(title, "owned") {
-		t.Errorf("%d images, title %q", images, title)
-	}
+	// A name of a process, which anybody on the machine can choose, is text and
+	// nothing else.
+	t.Run("hostile name", func(t *testing.T) {
+		const name = `<img src=x onerror=document.title='owned'>`
+		startSpike(t, name)
+		a.awaitSpike(name)
+		b := open(t, browser, a.url, desktop())
+		b.visit("/processes")
+		b.waitFor(`document.querySelector('table tbody')?.innerText.includes('<img src')`)
+		var images int
+		b.eval(`document.querySelectorAll('main img').length`, &images)
+		var title string
+		b.eval(`document.title`, &title)
+		if images > 0 || strings.Contains(title, "owned") {
+			t.Errorf("%d images, title %q", images, title)
+		}
+	})
 }
 
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `\'`) + "'" }
