@@ -94,7 +94,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
 
   return {
     ...size,
-    padding: [6, 10, 0, 0],
+    padding: [6, 16, 0, 0],
     legend: { show: false },
     focus: { alpha: 1 },
     scales: {

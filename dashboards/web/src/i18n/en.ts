@@ -123,6 +123,7 @@ export const en = {
   'event.device_removed': '{subject} went',
   'event.oom_kill': '{subject} was killed for want of memory',
   'event.alert': 'Alert {subject}',
+  'custom.title': 'Your own metrics',
   'event.title': 'What happened',
   'event.none': 'Nothing happened in this time.',
 

@@ -123,6 +123,7 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'event.device_removed': '{subject} 제거됨',
   'event.oom_kill': '메모리 부족으로 {subject} 종료됨',
   'event.alert': '알림 {subject}',
+  'custom.title': '사용자 지표',
   'event.title': '있었던 일',
   'event.none': '이 시간에는 아무 일도 없었습니다.',
 

@@ -1,4 +1,5 @@
 import { ActiveAlerts } from '../parts/alerts'
+import { Custom } from '../parts/custom'
 import { HostFacts } from '../parts/facts'
 import { Happenings } from '../parts/happenings'
 import { Meters } from '../parts/meters'
@@ -25,6 +26,7 @@ export function Overview() {
         {[...first, ...rest].map((id) => <PanelById key={id} id={id} />)}
         <Happenings />
       </div>
+      <Custom />
       <Sections />
     </>
   )

@@ -1,0 +1,38 @@
+import type { Panel } from './panels'
+import type { Unit } from './units'
+
+// Metrics of one's own, from text files and commands: each is a chart as soon as
+// it is measured.
+
+// What is not one's own: the agent's metrics and those that come with them.
+const known = /^(system_|sysotel_|process_|node_|scrape_|otel_|target_info$|up$|ALERTS)/
+const endings: [RegExp, Unit][] = [[/_bytes(_total)?$/, 'bytes'], [/_seconds(_total)?$/, 'seconds'], [/_ratio$/, 'ratio'], [/_hertz$/, 'hertz']]
+
+// Beyond so many it is a board that is wanted, not a page of everything.
+const most = 40
+
+// customPanels makes a panel of each name that is not the agent's own. The least
+// and greatest values that coarser tiers keep of a metric are no metrics.
+export function customPanels(names: string[]): Panel[] {
+  const all = new Set(names)
+  const isRollup = (name: string) => ['_min', '_max'].some((word) => {
+    const at = name.lastIndexOf(word)
+    return at > 0 && [name.slice(0, at) + name.slice(at + 4), name.slice(0, at).replace(/_rate$/, '') + '_total'].some((raw) => raw !== name && all.has(raw))
+  })
+  return names.filter((name) => /^[A-Za-z_]\w*$/.test(name) && !known.test(name) && !name.endsWith('_bucket') && !isRollup(name)).slice(0, most).map(panelOf)
+}
+
+function panelOf(name: string): Panel {
+  const counts = /_(total|count|sum)$/.test(name)
+  const unit = endings.find(([ending]) => ending.test(name))?.[1] ?? 'none'
+  const rates: Partial<Record<Unit, Unit>> = { bytes: 'bytes_per_second', seconds: 'ratio' }
+  return {
+    id: `custom_${name}`,
+    title: name,
+    explain: counts ? `Growth of ${name} per second, as measured here.` : `${name}, as measured here.`,
+    unit: counts ? (rates[unit] ?? 'per_second') : unit,
+    draw: 'line',
+    source: 'host',
+    queries: [{ name: '', expr: counts ? `rate(${name}{host_name="$host"}[$rate_window])` : `avg_over_time(${name}{host_name="$host"}[$window])` }],
+  }
+}
