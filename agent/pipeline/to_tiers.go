@@ -182,7 +182,7 @@ func (t *toTiers) export(ctx context.Context, tier int) {
 	}
 	from := s.lane.Mark()
 	if from.Sub(until) > farAhead {
-		from = until
+		from = until.Add(-resolution)
 	}
 	if oldest := time.Now().Add(-t.maxAge).Truncate(resolution); from.Before(oldest) {
 		from = oldest

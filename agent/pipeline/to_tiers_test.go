@@ -8,11 +8,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"sysotel/agent/queue"
 	"sysotel/agent/store"
@@ -287,8 +290,9 @@ func compareBuckets(t *testing.T, fine, coarse map[string]map[int]*tierPoint, ti
 		want := expected[name]
 		for second, p := range points {
 			w := want[second]
-			// Since when a counter counted that ended in an earlier life is forgotten.
-			forgotten := p.start == 0 && strings.Contains(name, "cpu=cpu1")
+			// What an earlier life left is sent before it is read again since when its
+			// counters count.
+			forgotten := p.start == 0 && second <= 30
 			switch {
 			case w == nil:
 				t.Errorf("%s: %s has a point at %d, %+v, that the readings do not give", tier, name, second, *p)
@@ -361,5 +365,68 @@ func rollUp(points map[int]*tierPoint, kind, name string, every, last int, f fun
 			f(rate+".min", per, "gauge", end, &tierPoint{value: least})
 			f(rate+".max", per, "gauge", end, &tierPoint{value: greatest})
 		}
+	}
+}
+
+// TestTierThatIsAway: the receiver refuses one tier; the others, and the readings,
+// do not wait for it, and health names it. When it is taken again nothing is lost.
+func TestTierThatIsAway(t *testing.T) {
+	t.Parallel()
+	var away atomic.Bool
+	away.Store(true)
+	r := &receiver{refuse: func(request *collectorpb.ExportMetricsServiceRequest) error {
+		if tierOf(t, request) == "10s" && away.Load() {
+			return status.Error(codes.Unavailable, "the queue of this tier is full")
+		}
+		return nil
+	}}
+	endpoint := "http://" + r.serve(t, "127.0.0.1:0", nil)
+	zero := time.Now().Truncate(30 * time.Second).Add(30 * time.Second)
+	a := startTiered(t, t.TempDir(), endpoint, zero, 1)
+	<-a.store.Opened()
+	for s := 1; s <= 33; s++ {
+		a.second(t, s, readingsOf(s))
+	}
+	seconds, tens, thirties := a.otlp.senders[0], a.otlp.senders[1], a.otlp.senders[2]
+	within(t, patience, "the others are sent", func() bool {
+		return tens.stats().Waiting == 3 && seconds.stats().Waiting == 0 && thirties.stats().Sent == 1
+	})
+	var names, states []string
+	for _, part := range a.Health() {
+		if strings.HasPrefix(part.Name, "otlp") {
+			names, states = append(names, part.Name), append(states, part.Status)
+		}
+	}
+	equal(t, "parts", strings.Join(names, ", "), "otlp, otlp 10s, otlp 30s")
+	equal(t, "their health", strings.Join(states, ", "), "ok, degraded, ok")
+	if h := tens.health(); !strings.Contains(h.Reason, "the queue of this tier is full; 3 requests wait, 0 were dropped") {
+		t.Errorf("health: %+v", h)
+	}
+	away.Store(false)
+	within(t, patience, "what waited is sent", func() bool { return tens.stats().Waiting == 0 })
+	for second := 10; second <= 30; second += 10 {
+		if p := r.byTier(t, zero)["10s"]["sysotel/load|system.cpu.load_average.1m.max|{thread}|gauge|"][second]; p == nil || p.times != 1 {
+			t.Errorf("the bucket of second %d: %+v", second, p)
+		}
+	}
+	equal(t, "health", tens.health().Status, "ok")
+}
+
+// TestMarksByAWrongClock: marks of a clock that was far ahead hold nothing up, and
+// what is older than the queue keeps is not dug up.
+func TestMarksByAWrongClock(t *testing.T) {
+	t.Parallel()
+	zero := time.Now().Truncate(30 * time.Second).Add(30 * time.Second)
+	for what, mark := range map[string]time.Time{"ahead": zero.Add(1000 * time.Hour), "long ago": time.Unix(60, 0)} {
+		r, dir := &receiver{}, t.TempDir()
+		endpoint := "http://" + r.serve(t, "127.0.0.1:0", nil)
+		a := startTiered(t, dir, endpoint, zero, 1)
+		a.otlp.senders[1].lane.Push(zero, mark)
+		<-a.store.Opened()
+		for s := 1; s <= 13; s++ {
+			a.second(t, s, readingsOf(s))
+		}
+		within(t, patience, what+": the bucket is sent", func() bool { return a.otlp.senders[1].stats().Sent == 1 })
+		a.die()
 	}
 }
