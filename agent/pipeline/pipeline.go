@@ -61,6 +61,7 @@ type Pipeline struct {
 	hostID      string
 	instruments map[string]*instruments.Instruments
 	provider    *sdkmetric.MeterProvider
+	page        *page
 	otlp        *otlp
 	tiers       *toTiers
 	pushes      []push
@@ -97,7 +98,7 @@ func New(o Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Page = page.handler
+	p.page, p.Page = page, page.handler
 	options := []sdkmetric.Option{
 		// Without a schema, because the SDK merges OTEL_RESOURCE_ATTRIBUTES into
 		// it and two schemas make it report an error and send none.
