@@ -18,12 +18,15 @@ import (
 // away is a tier that does not answer while err is set.
 type away struct {
 	store.Source
-	err error
+	store *store.Store
+	err   error
 }
 
 var _ store.Remote = (*away)(nil)
 
 func (a *away) Away() error { return a.err }
+
+func (a *away) Latency() time.Duration { return 10 * time.Second }
 
 func (a *away) Queryable() storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
@@ -56,7 +59,7 @@ func (q *awayQuerier) LabelValues(ctx context.Context, name string, hints *stora
 func cachedQuerier(t *testing.T) (*away, *store.Querier, time.Time) {
 	t.Helper()
 	at := time.Now().Add(-time.Minute).Truncate(time.Second)
-	hold := func(value float64, hosts ...string) store.Source {
+	hold := func(value float64, hosts ...string) *store.Store {
 		s := reopen(t, store.Options{Dir: t.TempDir(), Tiers: []store.TierConfig{{Resolution: time.Second, Retention: time.Hour}}})
 		reading := store.FamilyReading{Family: "f"}
 		for _, host := range hosts {
@@ -66,10 +69,11 @@ func cachedQuerier(t *testing.T) (*away, *store.Querier, time.Time) {
 		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{reading}}); err != nil {
 			t.Fatal(err)
 		}
-		return s.Tiers()[0]
+		return s
 	}
-	remote := &away{Source: hold(1, "here", "there")}
-	source := &store.Cached{Remote: remote, Local: hold(2, "here"), Host: "here"}
+	kept := hold(1, "here", "there")
+	remote := &away{Source: kept.Tiers()[0], store: kept}
+	source := &store.Cached{Remote: remote, Local: hold(2, "here").Tiers()[0], Host: "here"}
 	return remote, store.NewQuerier(store.QuerierConfig{
 		Tiers: func() []store.Source { return []store.Source{source} }, Interval: time.Second, Limits: store.DefaultLimits(),
 	}), at
@@ -127,5 +131,38 @@ func TestLocalCacheInSeriesAndWords(t *testing.T) {
 	hosts, warnings, err = q.LabelValues(t.Context(), "host_name", nil, at.Add(-time.Second), at, 0)
 	if err != nil || len(hosts) != 2 || len(warnings) != 0 {
 		t.Errorf("the hosts are %v with the warnings %v, %v", hosts, warnings, err)
+	}
+}
+
+// TestSamplesUnderWay: what a remote tier has not got yet is no gap, and what
+// happened before is looked at as in an embedded tier.
+func TestSamplesUnderWay(t *testing.T) {
+	remote, q, at := cachedQuerier(t)
+	remote.err = nil
+	points := func(start, end time.Time) int {
+		t.Helper()
+		a, err := q.Range(t.Context(), `g{host_name="here"}`, start, end, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		m, _ := a.Value.(promql.Matrix)
+		if len(a.Tiers) != 1 {
+			t.Errorf("it is answered from %+v", a.Tiers)
+		}
+		return m.TotalSamples()
+	}
+	// The sample is a minute old, so it stands for itself and two steps more.
+	if n := points(at, at.Add(10*time.Second)); n != 3 {
+		t.Errorf("a past sample stands for %d steps, want 3", n)
+	}
+	now := time.Now().Truncate(time.Second)
+	late := now.Add(-8 * time.Second)
+	reading := store.FamilyReading{Family: "f", Samples: []store.Sample{{Series: &store.Series{Labels: labels.FromStrings("__name__", "g", "host_name", "here")}, Value: 1}}}
+	if err := remote.store.Append(store.Reading{Time: late, Families: []store.FamilyReading{reading}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := points(late, now); n != 9 {
+		t.Errorf("a sample of eight seconds ago stands for %d steps, want 9", n)
 	}
 }

@@ -94,7 +94,9 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 	f("400", "400 Bad Request: cannot parse match[]", refuses(http.StatusBadRequest, "cannot parse match[]"))
 	f("503", "503 Service Unavailable: too busy", refuses(http.StatusServiceUnavailable, "too busy\x1b[31m"))
 	f("404 of something else", "404 Not Found", http.NotFound)
-	f("elsewhere", "302 Found", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound) })
+	f("elsewhere", "302 Found", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+	})
 	f("a page", "does not say", says("<html><body>Welcome</body></html>"))
 	f("a number", "does not say", says("17"))
 	f("an object", "does not say", says(`{"status":"success","data":[]}`))
