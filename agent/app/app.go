@@ -141,7 +141,7 @@ func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
 		return nil, nil
 	}
 	q, err := queue.Open(context.Background(), queue.Options{
-		Path: filepath.Join(c.DataDir, queueFile), MaxBytes: int64(push.Queue.MaxBytes), MaxAge: push.Queue.MaxAge,
+		Path: filepath.Join(c.DataDir, queueFile), Lanes: pipeline.Lanes(push, c.Store.Tiers), MaxBytes: int64(push.Queue.MaxBytes), MaxAge: push.Queue.MaxAge,
 		Log: a.log.With("part", "queue"),
 	})
 	if err != nil {
