@@ -54,7 +54,7 @@ func TestNodesKeepAsLongAsTheAgent(t *testing.T) {
 	retentions := map[string]string{}
 	for _, tier := range store.Defaults().Tiers {
 		days := int(tier.Retention / (24 * time.Hour))
-		name := strings.TrimSuffix(strings.TrimSuffix(tier.Resolution.String(), "0s"), "0m")
+		name := strings.NewReplacer("m0s", "m", "h0m0s", "h").Replace(tier.Resolution.String())
 		retentions[name] = map[int]string{1: "1d", 7: "7d", 30: "30d", 365: "1y"}[days]
 	}
 	files, err := filepath.Glob("victoriametrics/[0-9]*.env")
