@@ -11,6 +11,10 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
+// ErrAway is the error of a question to a tier whose program does not answer.
+// What it wraps says why, and may be shown to whoever asks.
+var ErrAway = errors.New("VictoriaMetrics does not answer")
+
 // Remote is a tier that is kept by another program and may not answer.
 type Remote interface {
 	Source
