@@ -29,6 +29,9 @@ var allowed = map[string]map[string]string{
 	"agent/store/storetest": {
 		"agent/store": "the interface that it holds storages against, and the store that it makes history with, stand there",
 	},
+	"agent/store/victoriametrics": {
+		"agent/store": "what a tier and its errors are stands there",
+	},
 	"agent/auth":    {},
 	"agent/records": {},
 	"agent/queue":   {},
@@ -48,15 +51,16 @@ var allowed = map[string]map[string]string{
 		"api":            "one struct made of each package's own Config",
 	},
 	"agent/app": {
-		"agent/auth":     "it wires everything",
-		"agent/store":    "it wires everything",
-		"agent/records":  "it wires everything",
-		"agent/queue":    "it wires everything",
-		"api/promql":     "it wires everything",
-		"instruments":    "it wires everything",
-		"agent/pipeline": "it wires everything",
-		"agent/config":   "it wires everything",
-		"api":            "it wires everything",
+		"agent/auth":                  "it wires everything",
+		"agent/store":                 "it wires everything",
+		"agent/store/victoriametrics": "it wires everything",
+		"agent/records":               "it wires everything",
+		"agent/queue":                 "it wires everything",
+		"api/promql":                  "it wires everything",
+		"instruments":                 "it wires everything",
+		"agent/pipeline":              "it wires everything",
+		"agent/config":                "it wires everything",
+		"api":                         "it wires everything",
 	},
 	"agent/command": {
 		"agent/app":    "run starts the agent",
@@ -81,6 +85,7 @@ var onlyIn = []struct{ module, where, why string }{
 	{"github.com/prometheus/client_golang/prometheus/promhttp", "agent/pipeline", "the scrape page is a destination; the store's library only has the client's types in its signatures"},
 	{"github.com/prometheus/exporter-toolkit", "api", "who may reach the HTTP door is decided there; agent/config asks it about files"},
 	{"google.golang.org/grpc", "agent/pipeline", "the push is a destination"},
+	{"github.com/json-iterator/go", "agent/store/victoriametrics", "the standard library reads a stream of numbers half as fast or holds it whole; everything else takes the standard library"},
 	{"modernc.org/sqlite", "agent/records agent/queue", "one file and one schema each; whoever keeps something asks records, and what waits may be thrown away"},
 	{"os/exec", "instruments", "only custom commands start programs; a monitor must not"},
 }

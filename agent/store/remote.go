@@ -45,6 +45,20 @@ func (w *LocalCache) Error() string {
 	return fmt.Sprintf("answered from the local cache of the tier %s, which knows %s alone: %v", w.Tier, w.Host, w.Why)
 }
 
+// markCached marks the parts of an answer that its warnings say are from the
+// local cache.
+func markCached(spans []Span, warnings annotations.Annotations) {
+	for _, warning := range warnings {
+		var cached *LocalCache
+		if !errors.As(warning, &cached) {
+			continue
+		}
+		for i := range spans {
+			spans[i].Cached = spans[i].Cached || spans[i].Tier == cached.Tier
+		}
+	}
+}
+
 // Name implements Source.
 func (c *Cached) Name() string { return c.Remote.Name() }
 
