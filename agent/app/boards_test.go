@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,7 +14,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"sysotel/agent/store"
 	"sysotel/dashboards"
 )
 
@@ -45,18 +46,25 @@ type backend struct {
 }
 
 // TestBoards asks every query of every panel of the agent, of a real Prometheus
-// that scrapes it, and of a real VictoriaMetrics that it pushes to through a real
-// Collector. All must have an answer, with the same series by the names that the
+// that scrapes it, of a real VictoriaMetrics that it pushes to through a real
+// Collector, and of an agent that answers from that. All must have an answer, with the same series by the names that the
 // legend gives them.
 func TestBoards(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, "1s", "1m", "5m", "1h")
 	a := run(t, configure(t, "--otlp.endpoint=http://"+s.grpc))
 	p := startPrometheus(t, boardsConfig(t, a, s))
+	c := configure(t)
+	c.Store.Backend, c.Store.VictoriaMetrics = store.VictoriaMetrics, map[string]string{}
+	for _, n := range s.nodes {
+		c.Store.VictoriaMetrics[n.tier] = n.url
+	}
+	front := run(t, c)
 	backends := []backend{
 		{"the agent", &prometheusServer{tb: t, client: a.socket, url: "http://localhost/prometheus"}},
 		{"Prometheus", p},
 		{"VictoriaMetrics", &prometheusServer{tb: t, client: http.DefaultClient, url: s.nodes[0].url}},
+		{"the agent before VictoriaMetrics", &prometheusServer{tb: t, client: front.socket, url: "http://localhost/prometheus"}},
 	}
 	list, err := dashboards.Panels()
 	if err != nil {
@@ -106,7 +114,7 @@ func TestBoards(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, text := range boards {
-			compareRest(t, backends, host, name, text)
+			poll(t, func() error { return compareRest(t, backends, host, name, text) })
 		}
 	})
 }
@@ -195,7 +203,7 @@ func legendOf(legend string, labels map[string]string) string {
 
 // compareRest asks for what a board asks beside its panels: the values of its
 // variables, and the marks on its charts.
-func compareRest(t *testing.T, backends []backend, host, name string, text []byte) {
+func compareRest(t *testing.T, backends []backend, host, name string, text []byte) error {
 	t.Helper()
 	var board struct {
 		Templating struct {
@@ -212,6 +220,8 @@ func compareRest(t *testing.T, backends []backend, host, name string, text []byt
 		}
 	}
 	decode(t, text, &board)
+	// Grafana asks for the values within the range that the board shows.
+	within := fmt.Sprintf("&start=%d&end=%d", time.Now().Add(-time.Hour).Unix(), time.Now().Unix())
 	for _, v := range board.Templating.List {
 		if v.Type != "query" {
 			continue
@@ -223,19 +233,18 @@ func compareRest(t *testing.T, backends []backend, host, name string, text []byt
 			t.Fatalf("%s asks for %s, which this test does not understand", name, query.Query)
 		}
 		selector := strings.ReplaceAll(m[1], "$host", host)
-		answers := map[string]bool{}
-		for _, b := range backends {
+		var first []string
+		for i, b := range backends {
 			var answer struct{ Data []string }
-			if err := b.get("/api/v1/label/"+m[2]+"/values?match[]="+url.QueryEscape(selector), &answer); err != nil {
-				t.Fatalf("%s: %s asked for %s: %v", name, b.name, query.Query, err)
+			if err := b.get("/api/v1/label/"+m[2]+"/values?match[]="+url.QueryEscape(selector)+within, &answer); err != nil {
+				return fmt.Errorf("%s: %s asked for %s: %w", name, b.name, query.Query, err)
 			}
-			if len(answer.Data) == 0 {
-				t.Errorf("%s: %s has no values for %s", name, b.name, query.Query)
+			if i == 0 {
+				first = answer.Data
 			}
-			answers[fmt.Sprint(answer.Data)] = true
-		}
-		if len(answers) > 1 {
-			t.Errorf("%s: the values of %s differ: %q", name, query.Query, slices.Collect(maps.Keys(answers)))
+			if len(answer.Data) == 0 || !slices.Equal(answer.Data, first) {
+				return fmt.Errorf("%s: %s has the values %q for %s, and %s has %q", name, b.name, answer.Data, query.Query, backends[0].name, first)
+			}
 		}
 	}
 	for _, mark := range board.Annotations.List {
@@ -248,7 +257,8 @@ func compareRest(t *testing.T, backends []backend, host, name string, text []byt
 			asked = backends[1:2]
 		}
 		if err := compare(asked, name, expr, "{{alertname}}"); err != nil {
-			t.Error(err)
+			return err
 		}
 	}
+	return nil
 }
