@@ -72,7 +72,7 @@ func startDocker(tb testing.TB) *docker {
 	// Shared, because the agent's container asks to see what is mounted later.
 	cmd := exec.CommandContext(tb.Context(), "/usr/bin/unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=shared",
 		"sh", "-c", `ip link set lo up && exec dockerd "$@"`, "dockerd",
-		"--data-root="+filepath.Join(dir, "data"), "--exec-root="+filepath.Join(dir, "exec"), "--pidfile="+filepath.Join(dir, "pid"), "--host=unix://"+d.socket)
+		"--data-root="+filepath.Join(dir, "data"), "--exec-root="+filepath.Join(dir, "exec"), "--pidfile="+filepath.Join(dir, "pid"), "--host=unix://"+d.socket, "--log-level=warn")
 	cmd.Env = append(os.Environ(), path)
 	d.process = programs.Start(tb, cmd)
 	await(tb, 30*time.Second, "Docker cannot be started here", func() error {
@@ -169,7 +169,7 @@ func requireRoot(tb testing.TB) {
 // await waits until f is content, and fails with its last complaint.
 func await(tb testing.TB, limit time.Duration, what string, f func() error) {
 	tb.Helper()
-	ticker := time.NewTicker(200 * time.Millisecond)
+	ticker := time.NewTicker(500 * time.Millisecond)
 	defer ticker.Stop()
 	deadline := time.After(limit)
 	for {

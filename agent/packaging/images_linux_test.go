@@ -34,7 +34,7 @@ case "$1 $2" in
 "build -trimpath")
 	while read -r file; do test -e "$file" || { echo "the build has no $file" >&2; exit 1; }; done </inputs
 	while [ "$1" != -o ]; do shift; done
-	cp /prebuilt/sysotel "$2" ;;
+	mkdir -p "${2%/*}" && cp /prebuilt/sysotel "$2" ;;
 "run ./otel-collector/programs/build")
 	test -f otel-collector/builder.yaml && test -f otel-collector/programs/build/main.go
 	echo /prebuilt/otelcol ;;
