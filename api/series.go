@@ -51,7 +51,7 @@ type SeriesRow struct {
 type SeriesQuery struct {
 	Metric    []string `query:"metric,explode" doc:"Name of a metric; may be repeated. All metrics of the family where it is left out."`
 	Agg       []string `query:"agg,explode" doc:"What is told of each step: avg, min, max, or several with commas between them. Default avg."`
-	Host      string   `query:"host" maxLength:"255" doc:"Name of the machine; this one where it is left out."`
+	Host      string   `query:"host" maxLength:"255" doc:"Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them."`
 	Start     string   `query:"start" maxLength:"64" example:"-1h" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h."`
 	End       string   `query:"end" maxLength:"64" doc:"End, written like the start. Default now."`
 	Step      string   `query:"step" maxLength:"64" doc:"Time between two points: 30s, 5m, or seconds. It is made longer where it does not fit the tiers. Default: as long as max_points asks for."`
@@ -169,6 +169,11 @@ func addSeries[I any](s *Server, f seriesFamily, read func(*I) (SeriesQuery, map
 		if err != nil {
 			return nil, historyProblem(err)
 		}
+		if len(answer.series) == 0 && plan.host != s.options.Hostname {
+			if err := s.unknownHost(ctx, plan.host); err != nil {
+				return nil, err
+			}
+		}
 		return &streamOutput{answer.write}, nil
 	})
 }
@@ -194,7 +199,10 @@ func historyProblem(err error) error {
 	case store.Timeout, store.Canceled:
 		return later("The answer took too long; ask for less, or again when the agent has less to do.", "5")
 	case store.Unavailable:
-		return later("The history is being opened; it answers in a moment.", "1")
+		if errors.Is(failed, store.ErrOpening) {
+			return later("The history is being opened; it answers in a moment.", "1")
+		}
+		return later("This cannot be answered now: "+printable(failed.Error())+".", "5")
 	case store.Internal:
 	}
 	return err

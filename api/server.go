@@ -72,6 +72,9 @@ type Options struct {
 	// be set with it.
 	History     History
 	SeriesNames SeriesNames
+	// Hosts knows which other machines the history is of, nil where it is of this
+	// one alone.
+	Hosts Hosts
 	// Records answers which processes ran and what happened, nil where none are kept.
 	Records Records
 	// PromQL is the Prometheus HTTP API, whose own paths begin with /api/v1/; it is
@@ -163,6 +166,7 @@ func New(o Options) (*Server, error) {
 	s.registerSeries()
 	s.registerProcesses()
 	s.registerEvents()
+	s.registerHosts()
 	s.registerStream()
 	s.registerHealth()
 	s.registerBackup()

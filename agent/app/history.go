@@ -32,6 +32,8 @@ type history struct {
 	// whose nodes are then the tiers, finest first.
 	answers *store.Querier
 	nodes   []*victoriametrics.Node
+	// hosts are the machines that push to the nodes, nil where there are none.
+	hosts *hosts
 	// most is what the records may hold in bytes.
 	most int64
 	// dir is the data directory.
@@ -99,6 +101,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 		sources = append(sources, &store.Cached{Remote: node, Local: tier, Host: hostName})
 	}
 	a.history.answers = querier(sources)
+	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, log: a.log.With("part", "hosts")}
 	return nil
 }
 
@@ -159,6 +162,10 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 		Conventions: conventions,
 		Metric:      func(m *instruments.Metric) string { return names[m] },
 	}
+	if h.hosts != nil {
+		h.hosts.meters = meterSelectors(names, conventions)
+		o.Hosts = h.hosts
+	}
 	o.PromQL = promql.New(promql.Config{
 		Querier: h.answers, Version: o.Version, Log: o.Logger,
 		Metadata: func() map[string]promql.Metadata { return metadata },
@@ -205,6 +212,9 @@ func (h *history) start(run func(name string, f func(context.Context) error)) {
 	run("store", h.store.Run)
 	for _, node := range h.nodes {
 		run("victoriametrics", node.Run)
+	}
+	if h.hosts != nil {
+		run("hosts", h.hosts.run)
 	}
 	run("memory of the start", h.settle)
 	run("records", h.records.Run)
@@ -262,7 +272,7 @@ func (h *history) health() []api.Part {
 		{Name: "records", Status: api.Status(of.Status), Reason: of.Reason},
 	}
 	if len(h.nodes) > 0 {
-		parts = append(parts, h.nodesHealth())
+		parts = append(parts, h.nodesHealth(), h.hosts.health())
 	}
 	return parts
 }

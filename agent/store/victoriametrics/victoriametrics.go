@@ -93,6 +93,9 @@ func (n *Node) Name() string { return tierName(n.options.Tier) }
 // Resolution implements store.Source.
 func (n *Node) Resolution() time.Duration { return n.options.Tier.Resolution }
 
+// Retention is how long the node keeps samples.
+func (n *Node) Retention() time.Duration { return n.options.Tier.Retention }
+
 // Address is where the node answers.
 func (n *Node) Address() string { return n.base.Host }
 
