@@ -157,8 +157,8 @@ func (s *composed) checkTargets() {
 	s.tb.Helper()
 	await(s.tb, 40*time.Second, "Prometheus does not reach all", func() error {
 		body := s.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", "http://127.0.0.1:9090/api/v1/query?query=up==1")
-		if n := strings.Count(body, `"metric"`); n != 6 {
-			return fmt.Errorf("%d of 6: %s", n, body)
+		if n := strings.Count(body, `"metric"`); n != 7 {
+			return fmt.Errorf("%d of 7: %s", n, body)
 		}
 		return nil
 	})
