@@ -130,7 +130,7 @@ func (c ChannelConfig) sender(o Options) (s sender, kind string, err error) {
 	}
 	switch kind = kinds[0]; kind {
 	case kindEmail:
-		s, err = newEmail(c.Email, o.Host)
+		s, err = newEmail(c.Email)
 	case kindSlack:
 		s, err = newSlack(c.Slack)
 	case kindWebhook:

@@ -3,6 +3,7 @@ package notify
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -24,13 +25,12 @@ var emailHTML string
 // that does not answer, and a single wrong recipient keeps it from all others.
 type email struct {
 	config EmailConfig
-	host   string
 	page   *template.Template
 }
 
-func newEmail(c EmailConfig, host string) (*email, error) {
+func newEmail(c EmailConfig) (*email, error) {
 	page, err := template.New("email").Parse(emailHTML)
-	return &email{config: c, host: host, page: page}, err
+	return &email{config: c, page: page}, err
 }
 
 func (e *email) send(ctx context.Context, m message) error {
@@ -57,6 +57,9 @@ func (e *email) sendTo(ctx context.Context, m message, to []string) error {
 	if err != nil {
 		return &refusal{err: fmt.Errorf("make the mail: %w", err), final: true}
 	}
+	// The library leaves connections open that end before the mail.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	client, err := e.client(ctx)
 	if err != nil {
 		return err
@@ -81,19 +84,19 @@ func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	tls, err := tlsConfig(e.config.CA, host)
+	trust, err := tlsConfig(e.config.CA, host)
 	if err != nil {
 		return nil, err
 	}
 	options := []gomail.Option{
-		gomail.WithPort(number), gomail.WithTimeout(sendTimeout), gomail.WithTLSConfig(tls),
-		gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithDialContextFunc(dialUntil(ctx)),
+		gomail.WithPort(number), gomail.WithTimeout(sendTimeout), gomail.WithTLSConfig(trust),
+		gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithDialContextFunc(dialUntil(ctx, &net.Dialer{})),
 	}
 	switch e.config.TLS {
 	case "none":
 		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
 	case "tls":
-		options = append(options, gomail.WithSSL())
+		options = append(options, gomail.WithSSL(), gomail.WithDialContextFunc(dialUntil(ctx, &tls.Dialer{Config: trust})))
 	}
 	if e.config.Username != "" {
 		password, err := e.config.Password.Reveal()
@@ -105,11 +108,16 @@ func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 	return gomail.NewClient(host, options...)
 }
 
+// dialer is a net.Dialer or a tls.Dialer.
+type dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
 // dialUntil makes connections that break when ctx is done. The library watches it
 // while it dials only.
-func dialUntil(ctx context.Context) gomail.DialContextFunc {
+func dialUntil(ctx context.Context, d dialer) gomail.DialContextFunc {
 	return func(dialing context.Context, network, address string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(dialing, network, address)
+		conn, err := d.DialContext(dialing, network, address)
 		if err == nil {
 			context.AfterFunc(ctx, func() { _ = conn.Close() })
 		}
