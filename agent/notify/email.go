@@ -3,7 +3,6 @@ package notify
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -90,13 +89,15 @@ func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 	}
 	options := []gomail.Option{
 		gomail.WithPort(number), gomail.WithTimeout(sendTimeout), gomail.WithTLSConfig(trust),
-		gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithDialContextFunc(dialUntil(ctx, &net.Dialer{})),
+		gomail.WithTLSPolicy(gomail.TLSMandatory),
 	}
 	switch e.config.TLS {
+	case "tls": // With a dialer of ours the library would not know that it is safe.
+		options = append(options, gomail.WithSSL())
 	case "none":
-		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
-	case "tls":
-		options = append(options, gomail.WithSSL(), gomail.WithDialContextFunc(dialUntil(ctx, &tls.Dialer{Config: trust})))
+		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithDialContextFunc(dialUntil(ctx)))
+	default:
+		options = append(options, gomail.WithDialContextFunc(dialUntil(ctx)))
 	}
 	if e.config.Username != "" {
 		password, err := e.config.Password.Reveal()
@@ -108,16 +109,11 @@ func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 	return gomail.NewClient(host, options...)
 }
 
-// dialer is a net.Dialer or a tls.Dialer.
-type dialer interface {
-	DialContext(ctx context.Context, network, address string) (net.Conn, error)
-}
-
 // dialUntil makes connections that break when ctx is done. The library watches it
 // while it dials only.
-func dialUntil(ctx context.Context, d dialer) gomail.DialContextFunc {
+func dialUntil(ctx context.Context) gomail.DialContextFunc {
 	return func(dialing context.Context, network, address string) (net.Conn, error) {
-		conn, err := d.DialContext(dialing, network, address)
+		conn, err := (&net.Dialer{}).DialContext(dialing, network, address)
 		if err == nil {
 			context.AfterFunc(ctx, func() { _ = conn.Close() })
 		}
