@@ -38,7 +38,7 @@ func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, secret) }
 // LogValue returns <secret>.
 func (Secret) LogValue() slog.Value { return slog.StringValue(secret) }
 
-// MarshalText returns <secret>; JSON takes it, for keys and values.
+// MarshalText returns <secret>; JSON takes it.
 func (Secret) MarshalText() ([]byte, error) { return []byte(secret), nil }
 
 // MarshalYAML returns <secret>; one that is not set shows that.
