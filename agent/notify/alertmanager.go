@@ -69,12 +69,15 @@ func (l *lane) repeat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			l.repeatOnce(ctx)
 		}
-		all, err := l.file.lasting(ctx)
-		if err != nil || len(all) == 0 {
-			continue // Health tells when the file fails.
-		}
-		// What goes wrong is noted in the channel's status.
+	}
+}
+
+// repeatOnce tells of what lasts. What goes wrong is noted in the channel's status.
+func (l *lane) repeatOnce(ctx context.Context) {
+	all, err := l.file.lasting(ctx)
+	if err == nil && len(all) > 0 {
 		_ = l.try(ctx, message{id: "repeat", notices: all})
 	}
 }
