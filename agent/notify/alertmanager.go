@@ -46,11 +46,7 @@ func (a *alertmanager) send(ctx context.Context, m message) error {
 		if !n.over() {
 			ends = time.Now().Add(lastsFor)
 		}
-		link := ""
-		if strings.HasPrefix(n.Link, "http://") || strings.HasPrefix(n.Link, "https://") {
-			link = n.Link // It refuses everything else.
-		}
-		alerts = append(alerts, postableAlert{n.labels(), n.annotations(), n.Since, ends, link})
+		alerts = append(alerts, postableAlert{n.labels(), n.annotations(), n.Since, ends, n.Link})
 	}
 	return a.poster.post(ctx, a.address, alerts, func(r *http.Request) {
 		if a.config.Username != "" {

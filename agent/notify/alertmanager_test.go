@@ -64,7 +64,7 @@ func startAlertmanager(t *testing.T) string {
 		t.Fatal("the Alertmanager ended")
 	}
 	go func() {
-		for range ready { //nolint:revive // Its log is read to the end.
+		for range ready { // Its log is read to the end.
 		}
 	}()
 	return "http://" + address
@@ -148,7 +148,7 @@ func TestAlertmanagerIsToldOfEverything(t *testing.T) {
 	one := firing("a")
 	one.Channels = []string{"log"}
 	deliver(t, n, one, firing("b"), resolved("b"))
-	for n.lanes[1].step(t.Context()) < idle { //nolint:revive // Until nothing waits.
+	for n.lanes[1].step(t.Context()) < idle { // Until nothing waits.
 	}
 	want(t, "the number of posts", len(web.bodies), 2)
 	want(t, "the channel", n.Channels()[1].Name, "alertmanager "+web.URL+"/prefix/")

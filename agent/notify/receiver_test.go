@@ -81,7 +81,7 @@ func TestReceiverCollapses(t *testing.T) {
 	web.noKeepAlive()
 	r := newVerbatim(t, "  webhook_configs: [{url: "+web.URL+"}]")
 	var bad, good []Notice
-	for _, name := range strings.Split("abcdefghijklmno", "") {
+	for name := range strings.SplitSeq("abcdefghijklmno", "") {
 		bad, good = append(bad, firing(name)), append(good, resolved(name))
 	}
 	if err := sendBy(t, r, bad...); err != nil {

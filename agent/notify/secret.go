@@ -72,7 +72,7 @@ func (s Secret) Reveal() (string, error) {
 
 // revealFile returns the content of a file without the line break at its end.
 func revealFile(path string) (string, error) {
-	f, err := os.Open(path) //nolint:gosec // Whoever writes the configuration says which.
+	f, err := os.Open(path)
 	if err != nil {
 		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 			err = pathErr.Err
