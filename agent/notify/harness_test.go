@@ -146,5 +146,7 @@ func want(t *testing.T, what string, got, want any) {
 // TestMain is also the child that TestKill kills.
 func TestMain(m *testing.M) {
 	runChild()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m,
+		// lumberjack never ends the goroutine that removes old files.
+		goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }
