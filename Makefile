@@ -20,7 +20,7 @@ bin/sysotel: $(GO_FILES) $(shell find agent api instruments -type f -not -name '
 # The packages that hold numbers against the truth run by themselves, so that no
 # other test takes the processors away from what they measure.
 test: bin/sysotel ## run everything that must pass, real programs included
-	@$(PROGRAMS) otelcol prometheus promtool >/dev/null
+	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics >/dev/null
 	go vet ./...
 	@for target in linux/arm64 darwin/arm64 windows/amd64; do \
 		echo "build for $$target"; \
@@ -33,7 +33,7 @@ race: ## run the tests with the race detector
 	go test -race -timeout 20m ./...
 
 soak: bin/sysotel ## run the long forms of the tests: ten minutes and more
-	@$(PROGRAMS) otelcol prometheus promtool >/dev/null
+	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics >/dev/null
 	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'Soak|Truth|Kill' -v ./agent/...
 
 bench: bin/sysotel ## measure what the agent costs, beside the bare reading of the same files

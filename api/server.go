@@ -77,6 +77,8 @@ type Options struct {
 	// PromQL is the Prometheus HTTP API, whose own paths begin with /api/v1/; it is
 	// found under /prometheus. Nil for none.
 	PromQL http.Handler
+	// Alerting judges the machine, nil where no history is kept to judge by.
+	Alerting Alerting
 	// Backup copies the history into a directory, nil where none is kept. What the
 	// caller did wrong is ErrBackupRefused.
 	Backup func(ctx context.Context, dir string) error
@@ -163,6 +165,7 @@ func New(o Options) (*Server, error) {
 	s.registerSeries()
 	s.registerProcesses()
 	s.registerEvents()
+	s.registerAlerts()
 	s.registerStream()
 	s.registerHealth()
 	s.registerBackup()

@@ -58,6 +58,7 @@ type Pipeline struct {
 	hostID      string
 	instruments map[string]*instruments.Instruments
 	provider    *sdkmetric.MeterProvider
+	page        *page
 	otlp        *otlp
 	pushes      []push
 	// began tells that the start was written down and the stop was not.
@@ -93,7 +94,7 @@ func New(o Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Page = page.handler
+	p.page, p.Page = page, page.handler
 	options := []sdkmetric.Option{
 		// Without a schema, because the SDK merges OTEL_RESOURCE_ATTRIBUTES into
 		// it and two schemas make it report an error and send none.

@@ -125,7 +125,10 @@ func shown(t testing.TB, log *logbook, conventions instruments.Conventions, read
 	t.Helper()
 	measured := instruments.Defaults()
 	measured.Conventions = conventions
-	p, err := New(Options{Config: Defaults(), Measured: measured, Host: fixedHost(t), HostName: "host-1", Version: "1.2.3", Log: log.logger()})
+	c := Defaults()
+	// The seed's names are made from typed readings.
+	c.Prometheus.NodeExporter = readings != nil || !all
+	p, err := New(Options{Config: c, Measured: measured, Host: fixedHost(t), HostName: "host-1", Version: "1.2.3", Log: log.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}

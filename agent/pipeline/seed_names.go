@@ -76,6 +76,9 @@ func seedNameTable() []seedName {
 	}
 }
 
+// isCounter tells whether it only grows.
+func (s seedName) isCounter() bool { return s.kind == prometheus.CounterValue }
+
 // SeedNames lists the seed's names with their meaning, for the README.
 func SeedNames() (names [][2]string) {
 	for _, s := range seedNameTable() {

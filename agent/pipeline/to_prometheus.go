@@ -20,6 +20,8 @@ import (
 type page struct {
 	reader  sdkmetric.Reader
 	handler http.Handler
+	// registry is the page as the exporter's registry writes it, without compression.
+	registry http.Handler
 }
 
 func newPage(p *Pipeline) (*page, error) {
@@ -39,7 +41,7 @@ func newPage(p *Pipeline) (*page, error) {
 			return nil, fmt.Errorf("prometheus page: %w", err)
 		}
 	}
-	handler := promhttp.HandlerFor(gatherer{registry, customPage{p.Sampler, p.options.HostName}}, promhttp.HandlerOpts{
+	inRegistry := promhttp.HandlerFor(gatherer{registry, customPage{p.Sampler, p.options.HostName}}, promhttp.HandlerOpts{
 		EnableOpenMetrics:  true,
 		ErrorHandling:      promhttp.ContinueOnError,
 		ErrorLog:           scrapeLog{p.options.Log},
@@ -51,7 +53,8 @@ func newPage(p *Pipeline) (*page, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prometheus page: %w", err)
 	}
-	return &page{reader, compressed(handler)}, nil
+	text := newPageText(reader, p.Sampler, p.options.HostName, p.options.Config.Prometheus.NodeExporter, inRegistry)
+	return &page{reader, compressed(text), inRegistry}, nil
 }
 
 // gatherer gathers our metrics and, where there are any, the custom ones. To

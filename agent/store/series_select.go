@@ -5,11 +5,13 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"golang.org/x/sync/errgroup"
 )
 
 // SeriesQuery asks for the course of series over time.
@@ -90,8 +92,10 @@ type selecting struct {
 	least, greatest string // names of the roll-ups
 	counter         bool
 	grid            grid
-	found           map[string]*SelectedSeries
-	key             []byte
+
+	mu    sync.Mutex
+	found map[string]*SelectedSeries
+	key   []byte
 }
 
 // roles looks the names of the roll-ups up.
@@ -104,22 +108,46 @@ func (s *selecting) roles() {
 	s.counter = kind == Counter
 }
 
-// read fills one part of the points from its tier.
+// read fills one part of the points from its tier. What a coarser tier has under
+// three names, averages and extremes, is read by as many goroutines: nearly all of
+// the time goes into the decoding of samples, and they write into columns of their own.
 func (s *selecting) read(ctx context.Context, p *part) error {
 	if p.count == 0 {
 		return nil
 	}
-	from, to := p.first-p.step-s.grid.reach(p.step), p.last()
-	querier, err := p.source.Queryable().Querier(from+1, to)
+	group, ctx := errgroup.WithContext(ctx)
+	if s.query.Avg || p.finest {
+		group.Go(func() error { return s.readRaw(ctx, p) })
+	}
+	for _, extreme := range []struct {
+		name  string
+		asked bool
+		least bool
+	}{{s.least, s.query.Min, true}, {s.greatest, s.query.Max, false}} {
+		if p.finest || !extreme.asked || extreme.name == "" {
+			continue
+		}
+		group.Go(func() error {
+			return s.each(ctx, p, extreme.name, func(_ labels.Labels, c *SelectedSeries, it *timeline) {
+				column := c.Max
+				if extreme.least {
+					column = c.Min
+				}
+				foldExtreme(it, p, p.cut(column), extreme.least)
+			})
+		})
+	}
+	return group.Wait()
+}
+
+// readRaw fills in what the series tell under the metric's own name: everything
+// in the finest tier, averages in the others.
+func (s *selecting) readRaw(ctx context.Context, p *part) error {
+	weights, err := s.weights(ctx, p)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = querier.Close() }() // It was only read.
-	weights, err := s.weights(ctx, querier, p)
-	if err != nil {
-		return err
-	}
-	raw := func(l labels.Labels, c *SelectedSeries, it *timeline) {
+	return s.each(ctx, p, s.name, func(l labels.Labels, c *SelectedSeries, it *timeline) {
 		avg, least, greatest := p.cut(c.Avg), p.cut(c.Min), p.cut(c.Max)
 		if !p.finest {
 			least, greatest = nil, nil // They are in the roll-ups.
@@ -132,32 +160,17 @@ func (s *selecting) read(ctx context.Context, p *part) error {
 		default:
 			foldValues(it, p, weights[l.Get(hostLabel)], avg, least, greatest)
 		}
-	}
-	if s.query.Avg || p.finest {
-		if err := s.each(ctx, querier, s.name, from, to, raw); err != nil {
-			return err
-		}
-	}
-	if p.finest {
-		return nil
-	}
-	if s.query.Min && s.least != "" {
-		if err := s.each(ctx, querier, s.least, from, to, func(_ labels.Labels, c *SelectedSeries, it *timeline) {
-			foldExtreme(it, p, p.cut(c.Min), true)
-		}); err != nil {
-			return err
-		}
-	}
-	if s.query.Max && s.greatest != "" {
-		return s.each(ctx, querier, s.greatest, from, to, func(_ labels.Labels, c *SelectedSeries, it *timeline) {
-			foldExtreme(it, p, p.cut(c.Max), false)
-		})
-	}
-	return nil
+	})
 }
 
 // each calls f with every series that matches under the given name.
-func (s *selecting) each(ctx context.Context, querier storage.Querier, name string, from, to int64, f func(labels.Labels, *SelectedSeries, *timeline)) error {
+func (s *selecting) each(ctx context.Context, p *part, name string, f func(labels.Labels, *SelectedSeries, *timeline)) error {
+	from, to := s.reach(p)
+	querier, err := p.source.Queryable().Querier(from+1, to)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = querier.Close() }() // It was only read.
 	matchers := slices.Clone(s.query.Matchers)
 	for i, m := range matchers {
 		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
@@ -185,9 +198,16 @@ func (s *selecting) each(ctx context.Context, querier storage.Querier, name stri
 	return set.Err()
 }
 
+// reach is the time of the samples that a part is made of, the first not included.
+func (s *selecting) reach(p *part) (from, to int64) {
+	return p.first - p.step - s.grid.reach(p.step), p.last()
+}
+
 // column finds the answer's series for the labels of a raw series or a roll-up,
 // which differ in their names only.
 func (s *selecting) column(l labels.Labels) (*SelectedSeries, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.key = l.BytesWithoutLabels(s.key, model.MetricNameLabel)
 	if known, ok := s.found[string(s.key)]; ok {
 		return known, nil

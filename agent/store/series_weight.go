@@ -44,7 +44,7 @@ func (w *weights) at(t int64) (float64, bool) {
 // weights reads the counts of readings of the metric's family, by host. Only
 // where a step holds several points of a coarser tier is there anything to
 // weigh.
-func (s *selecting) weights(ctx context.Context, querier storage.Querier, p *part) (map[string]*weights, error) {
+func (s *selecting) weights(ctx context.Context, p *part) (map[string]*weights, error) {
 	resolution := p.source.Resolution().Milliseconds()
 	names := s.q.config.Names
 	if p.finest || names == nil || s.query.AsRate || s.counter || !s.query.Avg || p.step <= resolution {
@@ -55,6 +55,11 @@ func (s *selecting) weights(ctx context.Context, querier storage.Querier, p *par
 		return nil, nil
 	}
 	from, to := p.first-p.step, p.last()
+	querier, err := p.source.Queryable().Querier(from+1, to)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = querier.Close() }() // It was only read.
 	byHost := map[string]*weights{}
 	set := querier.Select(ctx, false, &storage.SelectHints{Start: from + 1, End: to},
 		labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, countsName),

@@ -86,6 +86,14 @@ func prometheusFlags(goMod string) []string {
 	}
 }
 
+// victoriaMetricsFlags are the build flags of VictoriaMetrics, which knows its
+// version only through the linker, and takes it from words that are written as
+// those of its releases are.
+func victoriaMetricsFlags(goMod string) []string {
+	version := moduleVersion(goMod, "github.com/VictoriaMetrics/VictoriaMetrics")
+	return []string{"-ldflags=-s -w -X github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version=victoria-metrics-" + version}
+}
+
 // collector is a distribution of the OpenTelemetry Collector, put together by
 // the Collector's builder from a manifest. distribution is the manifest's
 // dist.name, and the manifest's dist.output_path is ./build.

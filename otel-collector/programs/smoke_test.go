@@ -144,6 +144,19 @@ func TestPromtoolVersion(t *testing.T) {
 	}
 }
 
+func TestVictoriaMetricsIsReady(t *testing.T) {
+	version, err := Command(t, "victoria-metrics", "-version").CombinedOutput()
+	if err != nil || !strings.Contains(string(version), "victoria-metrics-v1.130.0\n") {
+		t.Errorf("victoria-metrics -version: %s, %v", version, err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+	p := Start(t, Command(t, "victoria-metrics", "-httpListenAddr="+address, "-storageDataPath="+t.TempDir()))
+	p.WaitHTTP("http://"+address+"/health", startTimeout)
+	if err := p.Stop(); err != nil {
+		t.Errorf("VictoriaMetrics ended with %v", err)
+	}
+}
+
 // oneMetric is a request with one gauge of the value 42.
 func oneMetric(name string) *collectormetrics.ExportMetricsServiceRequest {
 	point := &metrics.NumberDataPoint{
