@@ -39,7 +39,8 @@ var allowed = map[string]map[string]string{
 	"agent/queue":   {},
 	"agent/notify":  {},
 	"api/promql": {
-		"agent/store": "questions are answered there, and errors have their types from there",
+		"agent/alerting": "rules and their alerts are listed as it knows them",
+		"agent/store":    "questions are answered there, and errors have their types from there",
 	},
 	"api": {
 		"agent/alerting": "alerts, rules and silences have their types from there",

@@ -182,7 +182,7 @@ func (a *Alerting) apply(ctx context.Context, made madeRules) error {
 	a.install(ctx, active, sleeping)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.made = made
+	a.made, a.unfit = made, nil
 	return nil
 }
 
@@ -209,13 +209,17 @@ func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric
 	l := &loader{parser: a.parser, querier: q, channels: channels, interval: c.Interval, log: a.log}
 	if _, mistakes := l.thresholdDocument(FromConfig, "", c.Thresholds, metrics); len(mistakes) > 0 {
 		for _, m := range mistakes {
-			wrong("thresholds"+m.Field, m.Value, m.Rule)
+			var value any
+			if m.Value != "" {
+				value = m.Value
+			}
+			wrong("thresholds"+m.Field, value, m.Rule)
 		}
 		return
 	}
 	if _, _, err := a.load(madeRules{}); err != nil {
 		for line := range strings.Lines(err.Error()) {
-			wrong("rules", "", strings.TrimSpace(line))
+			wrong("rules", nil, strings.TrimSpace(line))
 		}
 	}
 }

@@ -58,6 +58,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	}
 	a.closers = append(a.closers, rules.Close)
 	a.alerts = alerts{rules: rules, notifier: notifier}
+	a.history.groups = rules.Groups
 	return nil
 }
 

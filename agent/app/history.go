@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"sysotel/agent/alerting"
 	"sysotel/agent/config"
 	"sysotel/agent/pipeline"
 	"sysotel/agent/records"
@@ -27,6 +28,8 @@ type history struct {
 	store   *store.Store
 	records *records.Records
 	querier *store.Querier
+	// groups are the alert rules for Prometheus' API, nil where there are none.
+	groups func() []alerting.PrometheusGroup
 	// most is what the records may hold in bytes.
 	most int64
 	// dir is the data directory.
@@ -136,7 +139,7 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 	}
 	o.PromQL = promql.New(promql.Config{
 		Querier: h.querier, Version: o.Version, Log: o.Logger,
-		Metadata: func() map[string]promql.Metadata { return metadata },
+		Metadata: func() map[string]promql.Metadata { return metadata }, Rules: h.groups,
 	})
 	return nil
 }

@@ -82,7 +82,11 @@ func (c Config) Where(path string) string {
 func (c Config) Validate() []Mistake {
 	var mistakes []Mistake
 	wrong := func(path string, value any, rule string) {
-		mistakes = append(mistakes, Mistake{Path: path, Value: show(value), Rule: rule, Where: c.Where(path)})
+		shown := ""
+		if value != nil {
+			shown = show(value)
+		}
+		mistakes = append(mistakes, Mistake{Path: path, Value: shown, Rule: rule, Where: c.Where(path)})
 	}
 	c.Pipeline.Validate(wrong)
 	c.Instruments.Validate(wrong)
