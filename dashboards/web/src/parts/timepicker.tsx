@@ -31,7 +31,7 @@ export function TimePicker() {
       </select>
       <div class="segments">
         {presets.map((p) => (
-          <button key={p} class="preset-button" aria-label={t(`time.${p}`)} title={t(`time.${p}`)} aria-pressed={isLive(range) && range.preset === p} onClick={() => { setRange({ preset: p }) }}>{p}</button>
+          <button key={p} class="preset-button" aria-label={`${p}: ${t(`time.${p}`)}`} title={t(`time.${p}`)} aria-pressed={isLive(range) && range.preset === p} onClick={() => { setRange({ preset: p }) }}>{p}</button>
         ))}
         <Custom />
       </div>
