@@ -29,14 +29,14 @@ type history struct {
 	store   *store.Store
 	records *records.Records
 	querier *store.Querier
-	// groups are the alert rules for Prometheus' API, nil where there are none.
-	groups func() []alerting.PrometheusGroup
 	// answers is what the API asks: the querier, or one that asks VictoriaMetrics,
 	// whose nodes are then the tiers, finest first.
 	answers *store.Querier
 	nodes   []*victoriametrics.Node
 	// hosts are the machines that push to the nodes, nil where there are none.
 	hosts *hosts
+	// groups are the alert rules for Prometheus' API, nil where there are none.
+	groups func() []alerting.PrometheusGroup
 	// most is what the records may hold in bytes.
 	most int64
 	// dir is the data directory.

@@ -2183,11 +2183,10 @@ export interface components {
              */
             name: string;
             /**
-             * @description How the value is held against the threshold.
+             * @description How the value is held against the threshold: >, >=, <, <=, == or !=.
              * @example >
-             * @enum {string}
              */
-            op: ">" | ">=" | "<" | "<=" | "==" | "!=";
+            op: string;
             /**
              * Format: double
              * @description What the value must come back to for the alert to be over; the threshold itself where it is left out.
