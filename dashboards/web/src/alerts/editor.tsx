@@ -48,7 +48,7 @@ export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolea
   useEffect(() => {
     const asking = new AbortController()
     const timer = setTimeout(() => {
-      ask<Preview>('/api/v1/alerts/preview', { body: { threshold: sent(r, match.value), start: '-7d' }, signal: asking.signal }).then(
+      ask<Preview>('/api/v1/alerts/preview', { body: { threshold: { ...sent(r, match.value), name: r.name || 'preview' }, start: '-7d' }, signal: asking.signal }).then(
         (a) => { preview.value = a.body; failure.value = null },
         (e: unknown) => { if (!asking.signal.aborted) { preview.value = null; failure.value = asFailure(e) } },
       )

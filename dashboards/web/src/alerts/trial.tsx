@@ -3,6 +3,7 @@ import { useRef } from 'preact/hooks'
 import { language, t } from '../i18n'
 import { now } from '../state'
 import { momentLabel } from '../time'
+import { nice } from './nice'
 
 // Trial shows the real history of what a threshold judges, with the threshold as
 // a line that can be dragged, and when it would have fired.
@@ -69,11 +70,4 @@ export function Trial({ course, threshold, recover, firings, written, drag }: Pr
       <figcaption><span>{momentLabel(course.from, language, now.peek(), false)}</span><span>{t('rules.drag')}</span><span>{momentLabel(course.to, language, now.peek(), false)}</span></figcaption>
     </figure>
   )
-}
-
-// nice rounds to what a person would have chosen on an axis of that length.
-export function nice(value: number, length: number): number {
-  const unit = 10 ** Math.floor(Math.log10(Math.max(length, 1e-9)) - 2)
-  const rounded = Math.round(value / unit) * unit
-  return Number(rounded.toPrecision(6))
 }
