@@ -27,7 +27,7 @@ func TestDashboard(t *testing.T) {
 	a.ticks(5)
 
 	t.Run("first paint", func(t *testing.T) {
-		b := open(t, browser, a.url, desktop())
+		b := open(browser, t, a.url, desktop())
 		_, loaded := a.tick()
 		b.visit("/?range=5m")
 		// What was measured before the page was opened is drawn at once.
@@ -46,7 +46,7 @@ func TestDashboard(t *testing.T) {
 	})
 
 	t.Run("live", func(t *testing.T) {
-		b := open(t, browser, a.url, desktop())
+		b := open(browser, t, a.url, desktop())
 		b.visit("/?range=5m")
 		before := b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
 		after := b.drawn("cpu", func(c *chart) bool { return c.Newest >= before.Newest+3 })
@@ -64,7 +64,7 @@ func TestDashboard(t *testing.T) {
 	})
 
 	t.Run("zoom and back", func(t *testing.T) {
-		b := open(t, browser, a.url, desktop())
+		b := open(browser, t, a.url, desktop())
 		b.visit("/?range=5m")
 		c := b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
 		from, to := c.From+60, c.From+180
@@ -85,7 +85,7 @@ func TestDashboard(t *testing.T) {
 				t.Errorf("%s: %v", link, err)
 			}
 		}
-		other := open(t, browser, a.url, desktop())
+		other := open(browser, t, a.url, desktop())
 		other.visit(link)
 		shared := other.drawn("cpu", func(*chart) bool { return true })
 		if shared.From != zoomed.From || shared.To != zoomed.To {
@@ -100,7 +100,7 @@ func TestDashboard(t *testing.T) {
 		name := "spikemaker"
 		began := startSpike(t, name)
 		a.awaitSpike(name)
-		b := open(t, browser, a.url, desktop())
+		b := open(browser, t, a.url, desktop())
 		b.visit("/?range=5m")
 		c := b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 && c.Newest >= began+3 })
 		b.do(chromedp.MouseClickXY(c.x(began+2.5), c.middle()))
@@ -114,7 +114,7 @@ func TestDashboard(t *testing.T) {
 	})
 
 	t.Run("keyboard", func(t *testing.T) {
-		b := open(t, browser, a.url, desktop())
+		b := open(browser, t, a.url, desktop())
 		b.visit("/?range=5m")
 		b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
 		// The first key leads past the navigation; from the top all else is reached.
@@ -142,7 +142,7 @@ func TestDashboard(t *testing.T) {
 	})
 
 	t.Run("phone", func(t *testing.T) {
-		b := open(t, browser, a.url, phone())
+		b := open(browser, t, a.url, phone())
 		b.visit("/?range=5m")
 		c := b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
 		if c.Top+c.Height > 844 {
@@ -173,7 +173,7 @@ func TestDashboard(t *testing.T) {
 			for _, path := range []string{"/", "/processes", "/alerts", "/hosts", "/settings"} {
 				l := desktop()
 				l.scheme, l.still = scheme, true
-				b := open(t, browser, a.url, l, "/api/v1/hosts")
+				b := open(browser, t, a.url, l, "/api/v1/hosts")
 				b.visit(path)
 				b.waitFor(`document.querySelector('main')?.innerText.length > 20 && document.querySelector('.page-footer .lag')`)
 				b.eval(string(axe)+";0", nil)
@@ -190,7 +190,7 @@ func TestDashboard(t *testing.T) {
 	// From here on the agent is stopped and started.
 	t.Run("stopped and started", func(t *testing.T) {
 		// What fails while the agent is away is no mistake of the page.
-		b := open(t, browser, a.url, desktop(), "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+		b := open(browser, t, a.url, desktop(), "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
 		b.visit("/?range=5m")
 		b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
 		_, last := a.tick()
@@ -232,7 +232,7 @@ func startSpike(t *testing.T, name string) float64 {
 	if err := os.Symlink(self, path); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), path) //nolint:gosec // The test itself.
+	cmd := exec.CommandContext(t.Context(), path)
 	cmd.Env = append(os.Environ(), jobVariable+"=burn")
 	began := time.Now()
 	programs.Start(t, cmd)

@@ -59,7 +59,7 @@ func TestFaults(t *testing.T) {
 	f := func(name string, spoiling fault, says string) {
 		t.Run(name, func(t *testing.T) {
 			s.set(spoiling)
-			b := open(t, browser, s.URL, desktop(), resource)
+			b := open(browser, t, s.URL, desktop(), resource)
 			b.visit("/?range=5m")
 			b.waitFor(`document.querySelector('#panel-cpu .over')?.innerText.includes(` + quoted(says) + `)`)
 			// What does not need the answer is there.
@@ -95,7 +95,7 @@ func TestFaults(t *testing.T) {
 	}, "does not answer")
 
 	t.Run("logged out", func(t *testing.T) {
-		b := open(t, browser, s.URL, desktop(), resource)
+		b := open(browser, t, s.URL, desktop(), resource)
 		s.set(func(http.ResponseWriter, *http.Request) bool { return false })
 		b.visit("/alerts?range=6h")
 		b.waitFor(`document.querySelector('.page-footer .lag')`)
@@ -117,7 +117,7 @@ func TestFaults(t *testing.T) {
 		const name = `<img src=x onerror=document.title='owned'>`
 		startSpike(t, name)
 		a.awaitSpike(name)
-		b := open(t, browser, a.url, desktop())
+		b := open(browser, t, a.url, desktop())
 		b.visit("/processes")
 		b.waitFor(`document.querySelector('table tbody')?.innerText.includes('<img src')`)
 		var images int

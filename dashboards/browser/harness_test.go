@@ -107,7 +107,7 @@ func startAgent(tb testing.TB, flags ...string) *agent {
 
 func (a *agent) start() {
 	a.tb.Helper()
-	cmd := exec.CommandContext(a.tb.Context(), a.args[0], a.args[1:]...) //nolint:gosec // The test's own program.
+	cmd := exec.CommandContext(a.tb.Context(), a.args[0], a.args[1:]...)
 	// What is said to the tests is no option of the agent.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SYSOTEL_") })
 	a.Process = programs.Start(a.tb, cmd)
@@ -227,7 +227,7 @@ func phone() look   { return look{width: 390, height: 844, phone: true, scheme: 
 
 // open opens a tab. At its end nothing was asked of another host, and nothing was
 // complained of, except what the test allows.
-func open(t testing.TB, browser context.Context, site string, l look, allowed ...string) *tab {
+func open(browser context.Context, t testing.TB, site string, l look, allowed ...string) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser)
 	ctx, expire := context.WithTimeout(ctx, 4*time.Minute)

@@ -1,6 +1,7 @@
 import { effect, signal } from '@preact/signals'
 import { get } from './api/client'
 import { type Happening, toHappening } from './happening'
+import { isOwnHost } from './host'
 import { live, view } from './state'
 import { resumed, seen, serverNow } from './stream'
 import { spanOf, writeMoment } from './time'
@@ -29,7 +30,8 @@ export function watchEvents(): void {
   effect(() => {
     void view.value.range
     void resumed.value
-    if (seen.value) void load()
+    if (!isOwnHost.value) happenings.value = [] // Another machine's agent knows its own.
+    else if (seen.value) void load()
   })
-  setInterval(() => { if (seen.value && live.value) void load() }, 15_000)
+  setInterval(() => { if (seen.value && live.value && isOwnHost.value) void load() }, 15_000)
 }

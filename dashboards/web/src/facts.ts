@@ -1,5 +1,7 @@
 import { computed, effect, signal } from '@preact/signals'
 import type { Current } from './api/client'
+import { isOwnHost } from './host'
+import type { Remote } from './remote'
 import { reading } from './stream'
 
 // What the meters and the status sentence need to know of a machine, wherever it
@@ -62,7 +64,11 @@ export function seedRecent(shares: number[]): void {
   recent.value = [...shares, ...recent.peek()].slice(-minute)
 }
 
+// remote is what is known of another machine than the agent's own, null before it is.
+export const remote = signal<Remote | null>(null)
+
 export const facts = computed<Facts | null>(() => {
+  if (!isOwnHost.value) return remote.value && remote.value.facts
   const list = recent.value
   const steady = list.length < minute / 2 ? null : list.reduce((a, b) => a + b, 0) / list.length
   return reading.value && factsOf(reading.value, steady)

@@ -12,11 +12,13 @@ it.each<[string, Happening[], string]>([
   ['a start after a crash', [one('start', 109, { detail: { previous: 'no clean stop' } })], 'cause.killed'],
   ['a restart of the machine', [one('start', 109, { detail: { previous: 'no clean stop' } }), one('reboot', 105)], 'cause.reboot'],
   ['the very first start', [one('start', 109, { detail: { previous: 'none' } })], 'cause.before'],
+  ['a short absence in a long gap', [one('start', 109, { from: 108, to: 109, detail: { previous: 'stopped' } })], 'cause.unknown'],
+  ['a long absence', [one('start', 109, { from: 90, to: 109, detail: { previous: 'stopped' } })], 'cause.stopped'],
   ['a suspend', [one('suspend', 110, { from: 100, to: 110 })], 'cause.suspend'],
   ['a step of the clock', [one('clock_step', 104)], 'cause.clock_step'],
   ['too much to do', [one('gap', 110, { cause: 'overload', from: 101, to: 109 })], 'cause.overload'],
   ['a cause that is not known here', [one('gap', 105, { cause: 'gremlins' })], 'cause.unknown'],
-])('%s', (_, all, want) => { expect(causeOf(gap, all, 1)).toBe(want) })
+])('%s', (_, all, want) => { expect(causeOf(gap, all, 0.5)).toBe(want) })
 
 it('reads an event', () => {
   expect(toHappening({ id: 1, time: '2026-02-02T10:30:00Z', kind: 'gap', cause: 'c', subject: 's', from: null, to: '2026-02-02T10:30:01Z', detail: {} })).toMatchObject({ at: 1770028200, from: null, to: 1770028201 })

@@ -33,7 +33,9 @@ export function causeOf(gap: Gap, all: Happening[], slack: number): Word {
   if (near.some((h) => h.kind === 'reboot')) return 'cause.reboot'
   const missed = near.find((h) => h.kind === 'suspend' || h.kind === 'clock_step')
   if (missed) return missed.kind === 'suspend' ? 'cause.suspend' : 'cause.clock_step'
-  const start = near.find((h) => h.kind === 'start')
+  // A short absence does not explain a long gap: what is missing may be younger
+  // than the agent.
+  const start = near.find((h) => h.kind === 'start' && (h.from === null || h.to === null || Math.min(gap.to, h.to) - Math.max(gap.from, h.from) + 2 * slack >= (gap.to - gap.from) / 2))
   if (start) {
     if (start.detail.previous === 'no clean stop') return 'cause.killed'
     return start.detail.previous === 'none' ? 'cause.before' : 'cause.stopped'

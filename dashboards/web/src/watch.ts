@@ -1,10 +1,11 @@
-import { effect, signal } from '@preact/signals'
+import { computed, effect, signal } from '@preact/signals'
 import { type Alert, Failure, get } from './api/client'
 import { query, queryRange } from './api/prometheus'
-import { seedRecent } from './facts'
+import { remote, seedRecent } from './facts'
 import type { Series } from './frame'
 import { untilEmpty } from './forecast'
-import { hostName } from './host'
+import { hostName, isOwnHost } from './host'
+import { remoteOf, remoteQuestion } from './remote'
 import type { BadPart, Level } from './status'
 import { resumed, seen, serverNow } from './stream'
 
@@ -13,6 +14,7 @@ import { resumed, seen, serverNow } from './stream'
 
 export interface ActiveAlert {
   id: string
+  host: string
   name: string
   level: Level
   state: Alert['state']
@@ -25,6 +27,8 @@ export interface ActiveAlert {
 // alerts are those that fire or that fired and are no longer measured; null
 // where nobody judges.
 export const alerts = signal<ActiveAlert[] | null>(null)
+// hostAlerts are those of the machine that is shown.
+export const hostAlerts = computed(() => alerts.value?.filter((a) => a.host === hostName.value) ?? null)
 export const badParts = signal<BadPart[]>([])
 export const health = signal<'ok' | 'degraded' | 'failed' | null>(null)
 // full has in how many seconds a file system is full, by its mount point.
@@ -32,7 +36,7 @@ export const full = signal<Map<string, number>>(new Map())
 
 export function toActive(a: Alert): ActiveAlert {
   return {
-    id: a.fingerprint, name: a.rule, state: a.state, severity: a.severity,
+    id: a.fingerprint, host: a.host, name: a.rule, state: a.state, severity: a.severity,
     level: a.severity === 'critical' ? 'wrong' : 'watch',
     summary: a.summary, since: Date.parse(a.since ?? '') / 1000, at: null,
   }
@@ -95,6 +99,16 @@ async function loadForecast(): Promise<void> {
   } catch { /* Without a forecast the sentence says how full they are. */ }
 }
 
+// loadRemote asks for another machine than the agent's own.
+async function loadRemote(): Promise<void> {
+  const host = hostName.peek()
+  if (host === '' || isOwnHost.peek()) return
+  try {
+    const found = remoteOf(await query(remoteQuestion(host), serverNow()))
+    if (hostName.peek() === host) remote.value = found
+  } catch { /* The charts say what is wrong. */ }
+}
+
 export function keepWatch(): void {
   const every = (seconds: number, f: () => Promise<void>) => setInterval(() => { if (seen.value) void f() }, seconds * 1000)
   effect(() => {
@@ -108,9 +122,12 @@ export function keepWatch(): void {
     void loadForecast()
     void loadQueue()
     void loadMinute()
+    remote.value = null
+    void loadRemote()
   })
   every(10, loadAlerts)
   every(15, loadHealth)
+  every(5, loadRemote)
   every(15, loadQueue)
   every(15 * 60, loadForecast)
 }

@@ -1,12 +1,12 @@
 import { language, t } from '../i18n'
 import { go, now } from '../state'
 import { momentLabel } from '../time'
-import { alerts } from '../watch'
+import { hostAlerts } from '../watch'
 import { Sign } from './icons'
 
 // ActiveAlerts lists what fires, each with the way to its rule and history.
 export function ActiveAlerts() {
-  const list = alerts.value ?? []
+  const list = hostAlerts.value ?? []
   if (list.length === 0) return null
   return (
     <section class="active-alerts" aria-label={t('alerts.active')}>

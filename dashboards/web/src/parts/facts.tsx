@@ -1,3 +1,5 @@
+import { remote } from '../facts'
+import { isOwnHost } from '../host'
 import { language, t } from '../i18n'
 import { measure, now } from '../state'
 import { reading } from '../stream'
@@ -6,8 +8,22 @@ import { written } from '../units'
 
 // HostFacts is what a machine is, in one line.
 export function HostFacts() {
+  return <ul class="facts">{(isOwnHost.value ? ownFacts() : otherFacts()).map(([name, value]) => <li key={name}><span>{name}</span> <b>{value}</b></li>)}</ul>
+}
+
+function otherFacts(): [string, string][] {
+  const f = remote.value
+  if (!f) return []
+  return [
+    [t('host.processors'), String(f.facts.cores ?? '–')],
+    [t('host.memory'), written(f.facts.memory.total, 'bytes', measure.value)],
+    [t('host.uptime'), f.uptime === null ? '–' : durationLabel(f.uptime, language, 2)],
+  ]
+}
+
+function ownFacts(): [string, string][] {
   const r = reading.value
-  if (!r) return <ul class="facts" />
+  if (!r) return []
   const boot = r.boot_time ? Date.parse(r.boot_time) / 1000 : null
   const frequency = r.cpu.frequency.current
   const list: [string, string][] = [
@@ -18,5 +34,5 @@ export function HostFacts() {
   ]
   if (boot) list.push([t('host.booted'), momentLabel(boot, language, now.peek(), false)])
   if (r.limits.scope !== 'none') list.push([t('host.scope'), r.limits.path])
-  return <ul class="facts">{list.map(([name, value]) => <li key={name}><span>{name}</span> <b>{value}</b></li>)}</ul>
+  return list
 }

@@ -1,0 +1,62 @@
+import type { Instant } from './api/prometheus'
+import type { Facts } from './facts'
+import { asked } from './panels'
+
+// What is known of a machine that only its series tell of, by one question.
+
+const metrics = {
+  cpu: 'sysotel_cpu_usage_ratio{$}',
+  steady: 'avg_over_time(sysotel_cpu_usage_ratio{$}[1m])',
+  cores: 'system_cpu_logical_count{$}',
+  load: 'system_cpu_load_average_1m{$}',
+  memory: 'system_memory_utilization_ratio{$,state="used"}',
+  memoryUsed: 'system_memory_usage_bytes{$,state="used"}',
+  memoryTotal: 'system_memory_limit_bytes{$}',
+  swap: 'sysotel_swap_utilization_ratio{$}',
+  swapUsed: 'sysotel_swap_usage_bytes{$}',
+  swapTotal: 'sysotel_swap_limit_bytes{$}',
+  disk: 'sysotel_disk_utilization_ratio{$,mountpoint!=""}',
+  diskFree: 'sysotel_disk_free_bytes{$,mountpoint!=""}',
+  diskTotal: 'sysotel_disk_limit_bytes{$,mountpoint!=""}',
+  busy: 'sysotel_disk_busy_ratio{$}',
+  pressure: 'avg_over_time(sysotel_pressure_utilization_ratio{$,kind="some"}[10s])',
+  network: 'sysotel_network_io_rate_bytes_per_second{$,device=""}',
+  uptime: 'system_uptime_seconds{$}',
+} as const
+
+type Metric = keyof typeof metrics
+
+export function remoteQuestion(host: string): string {
+  const own = `host_name=${JSON.stringify(host)}`
+  return Object.entries(metrics).map(([name, expr]) => `label_replace((${expr.replace('$', () => own)}), "${asked}", "${name}", "", "")`).join(' or ')
+}
+
+// Remote is what a machine's series say of it.
+export interface Remote {
+  facts: Facts
+  uptime: number | null
+}
+
+export function remoteOf(found: Instant[]): Remote {
+  const of = (name: Metric) => found.flatMap((f) => (f.metric[asked] === name && Number.isFinite(Number(f.value[1])) ? [{ labels: f.metric, value: Number(f.value[1]) }] : []))
+  const one = (name: Metric, label?: string, is?: string) => of(name).find((f) => label === undefined || f.labels[label] === is)?.value ?? null
+  const greatest = (name: Metric) => of(name).reduce<ReturnType<typeof of>[number] | null>((best, f) => (best === null || f.value > best.value ? f : best), null)
+  const busy = greatest('busy')
+  const pressed = greatest('pressure')
+  return {
+    uptime: one('uptime'),
+    facts: {
+      cpu: one('cpu'), steadyCPU: one('steady'), cores: one('cores'), load: one('load'),
+      memory: { share: one('memory'), used: one('memoryUsed'), total: one('memoryTotal') },
+      swap: { share: one('swap'), used: one('swapUsed'), total: one('swapTotal') },
+      filesystems: of('disk').flatMap((d) => {
+        const mount = d.labels.mountpoint ?? ''
+        const [free, total] = [one('diskFree', 'mountpoint', mount), one('diskTotal', 'mountpoint', mount)]
+        return free === null || total === null ? [] : [{ mount, share: d.value, free, total }]
+      }),
+      busiest: busy && { device: busy.labels.device ?? '', share: busy.value },
+      pressure: pressed && { resource: pressed.labels.resource ?? '', share: pressed.value },
+      network: { received: one('network', 'direction', 'receive'), sent: one('network', 'direction', 'transmit') },
+    },
+  }
+}
