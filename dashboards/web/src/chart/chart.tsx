@@ -1,4 +1,4 @@
-import { useComputed, useSignal, useSignalEffect } from '@preact/signals'
+import { untracked, useComputed, useSignal, useSignalEffect } from '@preact/signals'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
@@ -29,13 +29,19 @@ export interface ChartProps {
 }
 
 // look reads the page's colours, so that the style sheet is the one place for them.
-function lookOf(element: Element): Look {
+const looks = new Map<string, Look>()
+
+function lookOf(element: Element, shade: string): Look {
+  const before = looks.get(shade)
+  if (before) return before
   const style = getComputedStyle(element)
   const color = (name: string) => style.getPropertyValue(name).trim()
-  return {
+  const look = {
     ink: color('--ink'), soft: color('--soft'), grid: color('--grid'), card: color('--card'), gap: color('--gap'), mark: color('--mark'),
     font: `11px ${style.fontFamily}`,
   }
+  looks.set(shade, look)
+  return look
 }
 
 const openProcesses = (at: number): void => go({ page: 'processes', at: Math.round(at) })
@@ -82,7 +88,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
 
   useSignalEffect(() => {
     const r = reading.value
-    if (r && near.value && isLive(view.value.range)) feed.grow(r)
+    if (r && near.value && isLive(view.value.range)) untracked(() => { feed.grow(r, width.value) })
   })
 
   useSignalEffect(() => {
@@ -96,10 +102,9 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     const size = { width: width.value, height }
     if (!element || !frame || size.width === 0 || !near.value) return
     // A range that was left is drawn until the next one is there.
-    const at = isLive(feed.range) ? now.value : 0
-    const span = spanOf(feed.range, at)
+    const span = spanOf(feed.range, now.peek())
     const gaps = findGaps(frame)
-    const look = lookOf(element)
+    const look = lookOf(element, shade)
     shown.current = {
       gaps: gaps.map((gap) => ({ gap, label: t(causeOf(gap, happenings.value, frame.step)) })),
       marks: happenings.value.filter(isMarked).map((h) => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft })),

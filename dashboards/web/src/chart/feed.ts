@@ -24,6 +24,7 @@ export class Feed {
   private asking: AbortController | null = null
   private retry: ReturnType<typeof setTimeout> | undefined
   private nextAsk = 0
+  private drawn = 0
   private readonly read: ReturnType<typeof readerOf>
   private host = ''
   private own = true
@@ -53,7 +54,7 @@ export class Feed {
         this.growing = this.read && own ? new Growing(this.panel, this.frame) : null
         this.tier.value = answer.tier
         this.state.value = answer.series.length > 0 ? 'ready' : 'empty'
-        this.version.value++
+        this.changed()
       },
       (e: unknown) => {
         if (asking.signal.aborted) return
@@ -67,8 +68,9 @@ export class Feed {
   }
 
   // grow takes a reading, or asks for the newest step where a reading has not
-  // what the chart shows.
-  grow(reading: Current): void {
+  // what the chart shows. A chart so wide is drawn anew when it has moved by half
+  // a pixel.
+  grow(reading: Current, width: number): void {
     if (!this.frame || !isLive(this.range)) return
     const now = serverNow()
     const from = now - lengthOf(this.range)
@@ -76,10 +78,18 @@ export class Feed {
       const samples = this.read(reading)
       this.growing.add(Date.parse(reading.timestamp) / 1000, samples, from)
       if (samples.length > 0) this.state.value = 'ready'
-      this.version.value++
-    } else if (now >= this.nextAsk) {
+    }
+    if (now - this.drawn < lengthOf(this.range) / width / 2) return
+    this.drawn = now
+    if (this.growing) {
+      this.changed()
+      return
+    }
+    if (now >= this.nextAsk) {
       this.nextAsk = now + Math.max(this.frame.step, 1)
-      this.askNewest(from)
+      this.askNewest(from) // Draws when the answer is there.
+    } else {
+      this.changed()
     }
   }
 
@@ -95,11 +105,14 @@ export class Feed {
         if (asking.signal.aborted || this.frame !== frame) return
         this.frame = merge(this.panel, frame, buildFrame(this.panel, answer.series, start, to, step), from)
         if (this.frame.lines.length > 0) this.state.value = 'ready'
-        this.version.value++
+        this.changed()
       },
       () => { /* The next one may come through; that readings stopped is said above. */ },
     )
   }
+
+  // changed tells whoever draws, without being told itself.
+  private changed(): void { this.version.value = this.version.peek() + 1 }
 
   // isOwn tells whether the chart shows the agent's own host.
   get isOwn(): boolean { return this.own }

@@ -155,20 +155,8 @@ function paintBehind(u: uPlot, shown: Shown, look: Look): void {
     ctx.fillStyle = look.gap
     ctx.fillRect(left, bbox.top, width, bbox.height)
     // Stripes: colour is never the only sign.
-    ctx.strokeStyle = look.grid
-    ctx.lineWidth = ratio
-    ctx.save()
-    ctx.beginPath()
-    ctx.rect(left, bbox.top, width, bbox.height)
-    ctx.clip()
-    ctx.beginPath()
-    const every = 9 * ratio
-    for (let at = left - bbox.height - (left % every); at < left + width; at += every) {
-      ctx.moveTo(at, bbox.top + bbox.height)
-      ctx.lineTo(at + bbox.height, bbox.top)
-    }
-    ctx.stroke()
-    ctx.restore()
+    ctx.fillStyle = stripes(ctx, look.grid, ratio)
+    ctx.fillRect(left, bbox.top, width, bbox.height)
   }
   for (const mark of shown.marks) {
     const at = x(mark.at)
@@ -191,6 +179,31 @@ function paintBehind(u: uPlot, shown: Shown, look: Look): void {
     ctx.fill()
   }
   ctx.restore()
+}
+
+// stripes is a pattern of slanted lines, drawn once for each colour and screen.
+const patterns = new Map<string, CanvasPattern | string>()
+
+function stripes(ctx: CanvasRenderingContext2D, color: string, ratio: number): CanvasPattern | string {
+  const key = `${color} ${ratio}`
+  const before = patterns.get(key)
+  if (before) return before
+  const size = Math.round(9 * ratio)
+  const tile = new OffscreenCanvas(size, size)
+  const t = tile.getContext('2d')
+  if (!t) return color
+  t.strokeStyle = color
+  t.lineWidth = ratio
+  t.beginPath()
+  // The corners are drawn too, so that the tiles join.
+  for (const shift of [-size, 0, size]) {
+    t.moveTo(shift - 1, size + 1)
+    t.lineTo(shift + size + 1, -1)
+  }
+  t.stroke()
+  const made = ctx.createPattern(tile, 'repeat') ?? color
+  patterns.set(key, made)
+  return made
 }
 
 // paintCauses writes into each gap why it is there, where that has room.
