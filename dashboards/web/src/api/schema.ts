@@ -2151,11 +2151,8 @@ export interface components {
         Threshold: {
             /** @description Names of the channels that tell it; all where it is left out. */
             channels?: string[] | null;
-            /**
-             * @description Whether it is evaluated.
-             * @default true
-             */
-            enabled: boolean;
+            /** @description Whether it is evaluated; it is where this is left out. */
+            enabled?: boolean;
             /** @description PromQL of the value, without the comparison. Instead of metric. */
             expr?: string;
             /**
