@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/rules"
@@ -228,7 +229,7 @@ func (j *judge) keep() {
 func (r *rule) isOf(alert, e labels.Labels) bool {
 	same := true
 	e.Range(func(l labels.Label) {
-		if l.Name != labels.MetricName && l.Name != labels.AlertName && !r.Labels().Has(l.Name) && alert.Get(l.Name) != l.Value {
+		if l.Name != model.MetricNameLabel && l.Name != model.AlertNameLabel && !r.Labels().Has(l.Name) && alert.Get(l.Name) != l.Value {
 			same = false
 		}
 	})

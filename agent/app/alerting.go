@@ -65,7 +65,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	}
 	a.closers = append(a.closers, rules.Close)
 	a.alerts = alerts{rules: rules, notifier: notifier}
-	a.history.groups = rules.Groups
+	a.history.groups, a.history.alerts = rules.Groups, rules
 	return nil
 }
 
