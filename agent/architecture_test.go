@@ -61,8 +61,6 @@ var allowed = map[string]map[string]string{
 		"api":            "one struct made of each package's own Config",
 	},
 	"agent/app": {
-		"agent/alerting":              "it wires everything",
-		"agent/notify":                "it wires everything",
 		"agent/auth":                  "it wires everything",
 		"agent/store":                 "it wires everything",
 		"agent/store/victoriametrics": "it wires everything",
@@ -74,6 +72,8 @@ var allowed = map[string]map[string]string{
 		"agent/config":                "it wires everything",
 		"api":                         "it wires everything",
 		"dashboards":                  "it wires everything",
+		"agent/alerting":              "it wires everything",
+		"agent/notify":                "it wires everything",
 	},
 	"agent/command": {
 		"agent/app":    "run starts the agent",

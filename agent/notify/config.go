@@ -2,7 +2,7 @@ package notify
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 )
 
@@ -130,7 +130,7 @@ func (c ChannelConfig) sender(o Options) (s sender, kind string, err error) {
 	}
 	switch kind = kinds[0]; kind {
 	case kindEmail:
-		s, err = newEmail(c.Email, o.Host)
+		s, err = newEmail(c.Email)
 	case kindSlack:
 		s, err = newSlack(c.Slack)
 	case kindWebhook:
@@ -202,7 +202,6 @@ func (c ChannelConfig) validate(wrong func(path string, value any, rule string))
 // isName tells whether s can be the name of a channel: it stands in addresses of
 // the API.
 func isName(s string) bool {
-	return s != "" && len(s) <= 64 && s != "." && s != ".." && !slices.ContainsFunc([]rune(s), func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')
-	})
+	return s != "" && len(s) <= 64 && s != "." && s != ".." &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }
