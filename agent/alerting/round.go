@@ -37,7 +37,7 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 	a.setUnsteady("")
 	a.shift(at, mono)
 	for _, r := range a.rules {
-		if r.evaluated.IsZero() || at.Sub(r.evaluated) >= r.interval-a.options.Config.Interval/2 {
+		if r.evaluated.IsZero() || at.Sub(r.evaluated) >= r.interval-a.interval/2 {
 			a.evaluate(ctx, r, at)
 		}
 	}
@@ -83,7 +83,7 @@ func (a *Alerting) shift(at time.Time, mono time.Duration) {
 	if a.lastAt.IsZero() {
 		return
 	}
-	interval := a.options.Config.Interval
+	interval := a.interval
 	wall := at.Sub(a.lastAt)
 	passed := interval
 	if a.observed {
