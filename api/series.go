@@ -18,19 +18,21 @@ import (
 // Series is the answer of /cpu, /memory, /disk and /network: the course of
 // metrics over a time.
 type Series struct {
-	Host   string       `json:"host" doc:"Name of the machine."`
-	Start  time.Time    `json:"start" doc:"Start of the time asked for."`
-	End    time.Time    `json:"end" doc:"End of the time asked for."`
-	Step   float64      `json:"step" doc:"Seconds between two points. Where only a coarser tier reaches back, the points of that time lie further apart."`
-	Tiers  []SeriesTier `json:"tiers" nullable:"false" doc:"Which tier answered for which part of the time, the oldest part first."`
-	Series []SeriesRow  `json:"series" nullable:"false" doc:"One for each metric and each part of the machine that has it; without labels is the whole machine."`
+	Host     string       `json:"host" doc:"Name of the machine."`
+	Start    time.Time    `json:"start" doc:"Start of the time asked for."`
+	End      time.Time    `json:"end" doc:"End of the time asked for."`
+	Step     float64      `json:"step" doc:"Seconds between two points. Where only a coarser tier reaches back, the points of that time lie further apart."`
+	Tiers    []SeriesTier `json:"tiers" nullable:"false" doc:"Which tier answered for which part of the time, the oldest part first."`
+	Warnings []string     `json:"warnings,omitempty" nullable:"false" doc:"What there is to know of the answer, such as that it is from the local cache since VictoriaMetrics does not answer. Left out where there is nothing."`
+	Series   []SeriesRow  `json:"series" nullable:"false" doc:"One for each metric and each part of the machine that has it; without labels is the whole machine."`
 }
 
 // SeriesTier is a part of the time that one tier answered for.
 type SeriesTier struct {
-	Tier string    `json:"tier" doc:"Resolution of the tier."`
-	From time.Time `json:"from" doc:"Its first point."`
-	To   time.Time `json:"to" doc:"Its last point."`
+	Tier   string    `json:"tier" doc:"Resolution of the tier."`
+	From   time.Time `json:"from" doc:"Its first point."`
+	To     time.Time `json:"to" doc:"Its last point."`
+	Source string    `json:"source,omitempty" enum:"local cache" doc:"local cache where VictoriaMetrics was to answer and did not; left out else."`
 }
 
 // SeriesRow is the course of one metric of one part of the machine.
@@ -49,7 +51,7 @@ type SeriesRow struct {
 type SeriesQuery struct {
 	Metric    []string `query:"metric,explode" doc:"Name of a metric; may be repeated. All metrics of the family where it is left out."`
 	Agg       []string `query:"agg,explode" doc:"What is told of each step: avg, min, max, or several with commas between them. Default avg."`
-	Host      string   `query:"host" maxLength:"255" doc:"Name of the machine; this one where it is left out."`
+	Host      string   `query:"host" maxLength:"255" doc:"Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them."`
 	Start     string   `query:"start" maxLength:"64" example:"-1h" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h."`
 	End       string   `query:"end" maxLength:"64" doc:"End, written like the start. Default now."`
 	Step      string   `query:"step" maxLength:"64" doc:"Time between two points: 30s, 5m, or seconds. It is made longer where it does not fit the tiers. Default: as long as max_points asks for."`
@@ -167,6 +169,11 @@ func addSeries[I any](s *Server, f seriesFamily, read func(*I) (SeriesQuery, map
 		if err != nil {
 			return nil, historyProblem(err)
 		}
+		if len(answer.series) == 0 && plan.host != s.options.Hostname {
+			if err := s.unknownHost(ctx, plan.host); err != nil {
+				return nil, err
+			}
+		}
 		return &streamOutput{answer.write}, nil
 	})
 }
@@ -192,6 +199,9 @@ func historyProblem(err error) error {
 	case store.Timeout, store.Canceled:
 		return later("The answer took too long; ask for less, or again when the agent has less to do.", "5")
 	case store.Unavailable:
+		if errors.Is(failed, store.ErrAway) {
+			return later("This cannot be answered now: "+printable(failed.Error())+".", "5")
+		}
 		return later("The history is being opened; it answers in a moment.", "1")
 	case store.Internal:
 	}

@@ -16,19 +16,24 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/prometheus/util/annotations"
 
 	"sysotel/agent/store"
 )
+
+// localCache is the source of a tier where VictoriaMetrics did not answer.
+const localCache = "local cache"
 
 // csvMedia is the media type of tables.
 const csvMedia = "text/csv"
 
 // seriesAnswer is what the store said to a plan.
 type seriesAnswer struct {
-	plan   *seriesPlan
-	step   time.Duration
-	tiers  []store.Span
-	series []answeredSeries
+	plan     *seriesPlan
+	step     time.Duration
+	tiers    []store.Span
+	warnings annotations.Annotations
+	series   []answeredSeries
 }
 
 // answeredSeries is one series with what it is of.
@@ -51,6 +56,7 @@ func (s *Server) selectSeries(ctx context.Context, p *seriesPlan) (*seriesAnswer
 		}
 		a.step = max(a.step, result.Step)
 		a.join(result.Tiers)
+		a.warnings.Merge(result.Warnings)
 		for _, found := range result.Series {
 			// Numbers of other questions are in memory meanwhile: all together must
 			// stay bounded, not only each.
@@ -85,6 +91,7 @@ func (a *seriesAnswer) join(spans []store.Span) {
 		if span.To.After(a.tiers[i].To) {
 			a.tiers[i].To = span.To
 		}
+		a.tiers[i].Cached = a.tiers[i].Cached || span.Cached
 	}
 	slices.SortFunc(a.tiers, func(x, y store.Span) int { return x.From.Compare(y.From) })
 }
@@ -97,7 +104,11 @@ func (a *seriesAnswer) write(ctx huma.Context) {
 	if len(a.tiers) > 0 {
 		var names []string
 		for _, t := range a.tiers {
-			names = append(names, t.Tier)
+			name := t.Tier
+			if t.Cached {
+				name += ";source=local-cache"
+			}
+			names = append(names, name)
 		}
 		h.Set("X-Sysotel-Tier", strings.Join(names, ", "))
 	}
@@ -154,8 +165,16 @@ func (p *seriesPlan) orderedAggregates() (list []string) {
 func (a *seriesAnswer) writeJSON(w *bufio.Writer) {
 	head := Series{Host: printable(a.plan.host), Start: a.plan.start.UTC(), End: a.plan.end.UTC(), Step: a.step.Seconds(), Tiers: []SeriesTier{}, Series: []SeriesRow{}}
 	for _, t := range a.tiers {
-		head.Tiers = append(head.Tiers, SeriesTier{Tier: t.Tier, From: t.From.UTC(), To: t.To.UTC()})
+		tier := SeriesTier{Tier: t.Tier, From: t.From.UTC(), To: t.To.UTC()}
+		if t.Cached {
+			tier.Source = localCache
+		}
+		head.Tiers = append(head.Tiers, tier)
 	}
+	for _, warning := range a.warnings {
+		head.Warnings = append(head.Warnings, printable(warning.Error()))
+	}
+	slices.Sort(head.Warnings)
 	start, err := json.Marshal(head)
 	if err != nil { // Times within the years 1 to 9999 and strings always marshal.
 		return

@@ -47,8 +47,14 @@ func (s *Server) resolve(f seriesFamily, q SeriesQuery, filters map[string][]str
 	now := time.Now().Truncate(time.Millisecond)
 	start, end, mistakes := interval(q.Start, q.End, time.Hour, now)
 	p := &seriesPlan{family: f, host: s.options.Hostname, start: start, end: end}
-	if q.Host != "" && q.Host != p.host {
+	switch {
+	case q.Host == "":
+	case q.Host != p.host && s.options.Hosts == nil:
 		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be "+p.host+", the only machine that this agent knows"))
+	case !utf8.ValidString(q.Host):
+		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be the name of a machine in UTF-8"))
+	default:
+		p.host = q.Host
 	}
 	selection := store.SeriesQuery{Start: start, End: end, MaxPoints: defaultPoints}
 	switch {
@@ -85,7 +91,7 @@ func (s *Server) resolve(f seriesFamily, q SeriesQuery, filters map[string][]str
 			if part.metric == nil {
 				continue
 			}
-			if one, ok := s.selection(f, part.metric, part.values, filters); ok {
+			if one, ok := s.selection(f, p.host, part.metric, part.values, filters); ok {
 				one.quantity = quantity
 				matchers := one.query.Matchers
 				one.query = selection
@@ -157,7 +163,7 @@ func (f *seriesFamily) checkFilters(filters map[string][]string) (mistakes []err
 
 // selection is what the store is asked for a metric; false where the metric has
 // no label that is filtered by, or the conventions lack it.
-func (s *Server) selection(f seriesFamily, m *instruments.Metric, values []string, filters map[string][]string) (seriesSelection, bool) {
+func (s *Server) selection(f seriesFamily, host string, m *instruments.Metric, values []string, filters map[string][]string) (seriesSelection, bool) {
 	chosen, ok := m.Select(s.options.SeriesNames.Conventions, values)
 	name := s.options.SeriesNames.Metric(m)
 	if !ok || name == "" {
@@ -166,7 +172,7 @@ func (s *Server) selection(f seriesFamily, m *instruments.Metric, values []strin
 	one := seriesSelection{}
 	matchers := []*labels.Matcher{
 		labels.MustNewMatcher(labels.MatchEqual, "__name__", name),
-		labels.MustNewMatcher(labels.MatchEqual, "host_name", s.options.Hostname),
+		labels.MustNewMatcher(labels.MatchEqual, "host_name", host),
 	}
 	applied := 0
 	for i, key := range chosen.Keys {

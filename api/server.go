@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -72,8 +73,14 @@ type Options struct {
 	// be set with it.
 	History     History
 	SeriesNames SeriesNames
+	// Hosts knows which other machines the history is of, nil where it is of this
+	// one alone.
+	Hosts Hosts
 	// Records answers which processes ran and what happened, nil where none are kept.
 	Records Records
+	// Web is the files of the web app, found at / and below; nil for none, and then
+	// / leads to the documentation.
+	Web fs.FS
 	// PromQL is the Prometheus HTTP API, whose own paths begin with /api/v1/; it is
 	// found under /prometheus. Nil for none.
 	PromQL http.Handler
@@ -165,6 +172,7 @@ func New(o Options) (*Server, error) {
 	s.registerSeries()
 	s.registerProcesses()
 	s.registerEvents()
+	s.registerHosts()
 	s.registerAlerts()
 	s.registerStream()
 	s.registerHealth()
@@ -175,6 +183,9 @@ func New(o Options) (*Server, error) {
 	s.registerSettings()
 	s.addPages()
 	s.addEntrance()
+	if err := s.addWeb(); err != nil {
+		return nil, err
+	}
 	s.addPrometheus()
 	s.routes.mux.HandleFunc("/", s.routes.rates.through(Cheap, s.routes.guard(Access{Role: Public}, s.routes.lost)))
 

@@ -17,6 +17,7 @@ import (
 	"sysotel/agent/pipeline"
 	"sysotel/agent/records"
 	"sysotel/agent/store"
+	"sysotel/agent/store/victoriametrics"
 	"sysotel/api"
 	"sysotel/api/promql"
 	"sysotel/instruments"
@@ -28,6 +29,12 @@ type history struct {
 	store   *store.Store
 	records *records.Records
 	querier *store.Querier
+	// answers is what the API asks: the querier, or one that asks VictoriaMetrics,
+	// whose nodes are then the tiers, finest first.
+	answers *store.Querier
+	nodes   []*victoriametrics.Node
+	// hosts are the machines that push to the nodes, nil where there are none.
+	hosts *hosts
 	// groups are the alert rules for Prometheus' API, nil where there are none.
 	groups func() []alerting.PrometheusGroup
 	// most is what the records may hold in bytes.
@@ -50,7 +57,7 @@ const recordsShare = 4
 // the background, so that nothing waits for it.
 func (a *App) openHistory(o Options, hostName string) error {
 	c := o.Config.Store
-	if c.Backend != "embedded" {
+	if c.Backend != store.Embedded && c.Backend != store.VictoriaMetrics {
 		return nil
 	}
 	kept, err := records.Open(records.Options{
@@ -69,14 +76,35 @@ func (a *App) openHistory(o Options, hostName string) error {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	a.closers = append(a.closers, series.Close)
-	sources := store.Sources(series.Tiers())
-	a.history = history{
-		store: series, records: kept, dir: o.Config.DataDir, most: int64(c.MaxBytes) / recordsShare,
-		querier: store.NewQuerier(store.QuerierConfig{
+	querier := func(sources []store.Source) *store.Querier {
+		return store.NewQuerier(store.QuerierConfig{
 			Tiers: func() []store.Source { return sources }, Names: series.Rollups(),
 			Interval: slowest(o.Config), Limits: store.DefaultLimits(),
-		}),
+		})
 	}
+	local := querier(store.Sources(series.Tiers()))
+	a.history = history{
+		store: series, records: kept, dir: o.Config.DataDir, most: int64(c.MaxBytes) / recordsShare,
+		querier: local, answers: local,
+	}
+	if c.Backend == store.Embedded {
+		return nil
+	}
+	var sources []store.Source
+	for _, tier := range series.Tiers() {
+		node, err := victoriametrics.New(victoriametrics.Options{
+			URL: c.VictoriaMetrics[tier.Name()], Log: a.log.With("part", "victoriametrics"),
+			Tier: store.TierConfig{Resolution: tier.Resolution(), Retention: tier.Retention()},
+		})
+		if err != nil {
+			return fmt.Errorf("store.victoriametrics: %w", err)
+		}
+		a.closers = append(a.closers, node.Close)
+		a.history.nodes = append(a.history.nodes, node)
+		sources = append(sources, &store.Cached{Remote: node, Local: tier, Host: hostName})
+	}
+	a.history.answers = querier(sources)
+	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, log: a.log.With("part", "hosts")}
 	return nil
 }
 
@@ -118,7 +146,7 @@ func slowest(c config.Config) time.Duration {
 // must not become an interface that is not nil.
 func (h *history) pipelineOptions(o *pipeline.Options) {
 	if h.store != nil {
-		o.Store, o.Records = h.store, h.records
+		o.Store, o.Records, o.Tiers = h.store, h.records, h.store
 	}
 }
 
@@ -132,13 +160,17 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	o.History, o.Records, o.Backup = h.querier, h.records, h.backup
+	o.History, o.Records, o.Backup = h.answers, h.records, h.backup
 	o.SeriesNames = api.SeriesNames{
 		Conventions: conventions,
 		Metric:      func(m *instruments.Metric) string { return names[m] },
 	}
+	if h.hosts != nil {
+		h.hosts.meters = meterSelectors(names, conventions)
+		o.Hosts = h.hosts
+	}
 	o.PromQL = promql.New(promql.Config{
-		Querier: h.querier, Version: o.Version, Log: o.Logger,
+		Querier: h.answers, Version: o.Version, Log: o.Logger,
 		Metadata: func() map[string]promql.Metadata { return metadata }, Rules: h.groups,
 	})
 	return nil
@@ -181,6 +213,12 @@ func (h *history) start(run func(name string, f func(context.Context) error)) {
 		return
 	}
 	run("store", h.store.Run)
+	for _, node := range h.nodes {
+		run("victoriametrics", node.Run)
+	}
+	if h.hosts != nil {
+		run("hosts", h.hosts.run)
+	}
 	run("memory of the start", h.settle)
 	run("records", h.records.Run)
 	run("records' retention", h.retain)
@@ -232,10 +270,29 @@ func (h *history) health() []api.Part {
 	}
 	status, reason := h.store.Health()
 	of := h.records.Health()
-	return []api.Part{
+	parts := []api.Part{
 		{Name: "store", Status: api.Status(status), Reason: reason},
 		{Name: "records", Status: api.Status(of.Status), Reason: of.Reason},
 	}
+	if len(h.nodes) > 0 {
+		parts = append(parts, h.nodesHealth(), h.hosts.health())
+	}
+	return parts
+}
+
+// nodesHealth is how VictoriaMetrics fares: where a tier does not answer, the
+// local cache does, so that nothing is worse than degraded.
+func (h *history) nodesHealth() api.Part {
+	part := api.Part{Name: "victoriametrics", Status: api.OK}
+	var reasons []string
+	for _, node := range h.nodes {
+		if err := node.Away(); err != nil {
+			part.Status = api.Degraded
+			reasons = append(reasons, fmt.Sprintf("the tier %s at %s: %v", node.Name(), node.Address(), err))
+		}
+	}
+	part.Reason = strings.Join(reasons, "; ")
+	return part
 }
 
 // backup writes a copy of the history and of the accounts into a directory, which must be empty or

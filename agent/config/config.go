@@ -94,6 +94,9 @@ func (c Config) Validate() []Mistake {
 	c.Store.Validate(func(path string, value any, rule string) { wrong("store."+path, value, rule) })
 	c.validateAlerting(wrong)
 	c.validateTicks(wrong)
+	if c.Pipeline.OTLP.Tiered && c.Store.Backend == "none" {
+		wrong("otlp.tiered", true, "needs a store that makes the tiers; store.backend is none")
+	}
 	c.validateListeners(wrong)
 	return mistakes
 }

@@ -2,7 +2,10 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,9 +14,11 @@ import (
 // Config is how long readings are kept. Its keys stand under store in
 // sysotel.yaml.
 type Config struct {
-	Backend  string       `yaml:"backend" enum:"embedded|none" help:"Where readings are kept: embedded keeps them in the data directory, none keeps no history at all."`
-	Tiers    []TierConfig `yaml:"tiers" help:"The tiers, finest first: every reading goes into the first, averages with the least and the greatest value into the others."`
-	MaxBytes ByteSize     `yaml:"max_bytes" help:"Most bytes that the data directory may hold, such as 512MiB or 1GiB; the oldest of the finest tier goes first. At least 64MiB."`
+	Backend string `yaml:"backend" enum:"embedded|victoriametrics|none" help:"Where questions about the past are answered from: embedded is the data directory, in which this machine's readings are kept; victoriametrics is the nodes below, which many machines push to, with the data directory as the cache that answers for this machine while they do not; none keeps no history at all."`
+	// VictoriaMetrics are URLs by the names of the tiers.
+	VictoriaMetrics map[string]string `yaml:"victoriametrics" help:"For the backend victoriametrics: the URL of the node that keeps a tier, for each tier, named by its resolution, such as 1s: http://127.0.0.1:8428. Their retention is that of the tiers. For a cluster the URL ends with its path, such as /select/0/prometheus."`
+	Tiers           []TierConfig      `yaml:"tiers" help:"The tiers, finest first: every reading goes into the first, averages with the least and the greatest value into the others."`
+	MaxBytes        ByteSize          `yaml:"max_bytes" help:"Most bytes that the data directory may hold, such as 512MiB or 1GiB; the oldest of the finest tier goes first. At least 64MiB."`
 }
 
 // TierConfig is one tier.
@@ -26,7 +31,7 @@ type TierConfig struct {
 func Defaults() Config {
 	const day = 24 * time.Hour
 	return Config{
-		Backend: "embedded",
+		Backend: Embedded,
 		Tiers: []TierConfig{
 			{Resolution: time.Second, Retention: day},
 			{Resolution: time.Minute, Retention: 7 * day},
@@ -48,6 +53,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	if c.MaxBytes < smallest {
 		wrong("max_bytes", c.MaxBytes, "must be at least "+smallest.String())
 	}
+	c.validateNodes(wrong)
 	if len(c.Tiers) == 0 || len(c.Tiers) > 8 {
 		wrong("tiers", len(c.Tiers), "must be from 1 to 8 tiers")
 	}
@@ -68,6 +74,52 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 			wrong(at+"retention", t.Retention, "must be longer than that of the tier before, "+c.Tiers[i-1].Retention.String())
 		}
 	}
+}
+
+// Backends are the words for Config.Backend.
+const (
+	Embedded        = "embedded"
+	VictoriaMetrics = "victoriametrics"
+)
+
+// validateNodes checks that each tier has its node.
+func (c Config) validateNodes(wrong func(path string, value any, rule string)) {
+	var names []string
+	for _, t := range c.Tiers {
+		names = append(names, tierName(t.Resolution))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.VictoriaMetrics)) {
+		path, address := "victoriametrics."+name, c.VictoriaMetrics[name]
+		if !slices.Contains(names, name) {
+			wrong(path, withoutUser(address), "is of no tier; those of store.tiers are "+strings.Join(names, ", "))
+			continue
+		}
+		if !isNode(address) {
+			wrong(path, withoutUser(address), "must be http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:8428, without user and password; a path may follow")
+		}
+	}
+	if c.Backend != VictoriaMetrics {
+		return
+	}
+	for _, name := range names {
+		if c.VictoriaMetrics[name] == "" {
+			wrong("victoriametrics."+name, "", "is missing: with store.backend victoriametrics each tier needs the URL of its node, and those of store.tiers are "+strings.Join(names, ", "))
+		}
+	}
+}
+
+// isNode tells whether s is the URL of a node.
+func isNode(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+}
+
+// withoutUser hides what stands before the host of a URL: it may be a password.
+func withoutUser(address string) string {
+	if i := strings.LastIndex(address, "@"); i >= 0 {
+		return "<secret>" + address[i:]
+	}
+	return address
 }
 
 // ByteSize is a number of bytes, written like 512MiB.

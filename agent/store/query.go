@@ -141,13 +141,14 @@ func (q *Querier) answer(ctx context.Context, text string, s steps) (*Answer, er
 	a := &Answer{}
 	if d.selectors {
 		for _, seg := range segments {
-			a.Tiers = append(a.Tiers, Span{seg.option.source.Name(), s.at(seg.first), s.at(seg.last)})
+			a.Tiers = append(a.Tiers, Span{Tier: seg.option.source.Name(), From: s.at(seg.first), To: s.at(seg.last)})
 		}
 	}
-	if err := q.run(ctx, a, segments, s); err != nil {
+	if err := q.run(ctx, a, patient(segments, s, time.Now()), s); err != nil {
 		a.Close()
 		return nil, typed(err)
 	}
+	markCached(a.Tiers, a.Warnings)
 	return a, nil
 }
 

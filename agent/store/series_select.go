@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -34,9 +35,10 @@ type SeriesQuery struct {
 type SeriesResult struct {
 	// Step is that of the newest part; older parts have longer ones where only a
 	// coarser tier reaches back.
-	Step   time.Duration
-	Tiers  []Span
-	Series []SelectedSeries
+	Step     time.Duration
+	Tiers    []Span
+	Series   []SelectedSeries
+	Warnings annotations.Annotations
 }
 
 // SelectedSeries is the course of one series. Min or Max is nil where it was not
@@ -93,9 +95,10 @@ type selecting struct {
 	counter         bool
 	grid            grid
 
-	mu    sync.Mutex
-	found map[string]*SelectedSeries
-	key   []byte
+	mu       sync.Mutex
+	found    map[string]*SelectedSeries
+	warnings annotations.Annotations
+	key      []byte
 }
 
 // roles looks the names of the roll-ups up.
@@ -195,6 +198,9 @@ func (s *selecting) each(ctx context.Context, p *part, name string, f func(label
 			return err
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warnings.Merge(set.Warnings())
 	return set.Err()
 }
 
@@ -244,9 +250,11 @@ func (s *selecting) result() SeriesResult {
 	r := SeriesResult{Step: time.Duration(s.grid.parts[len(s.grid.parts)-1].step) * time.Millisecond}
 	for _, p := range s.grid.parts {
 		if p.count > 0 {
-			r.Tiers = append(r.Tiers, Span{p.source.Name(), time.UnixMilli(p.first), time.UnixMilli(p.last())})
+			r.Tiers = append(r.Tiers, Span{Tier: p.source.Name(), From: time.UnixMilli(p.first), To: time.UnixMilli(p.last())})
 		}
 	}
+	r.Warnings = s.warnings
+	markCached(r.Tiers, s.warnings)
 	r.Series = make([]SelectedSeries, 0, len(s.found))
 	for _, c := range s.found {
 		r.Series = append(r.Series, *c)

@@ -61,9 +61,16 @@ func (s *selecting) weights(ctx context.Context, p *part) (map[string]*weights, 
 	}
 	defer func() { _ = querier.Close() }() // It was only read.
 	byHost := map[string]*weights{}
-	set := querier.Select(ctx, false, &storage.SelectHints{Start: from + 1, End: to},
+	matchers := []*labels.Matcher{
 		labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, countsName),
-		labels.MustNewMatcher(labels.MatchEqual, familyLabel, family))
+		labels.MustNewMatcher(labels.MatchEqual, familyLabel, family),
+	}
+	for _, m := range s.query.Matchers {
+		if m.Name == hostLabel { // Other hosts' counts weigh nothing here.
+			matchers = append(matchers, m)
+		}
+	}
+	set := querier.Select(ctx, false, &storage.SelectHints{Start: from + 1, End: to}, matchers...)
 	var it timeline
 	for set.Next() {
 		series := set.At()

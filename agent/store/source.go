@@ -50,4 +50,6 @@ type Span struct {
 	Tier string
 	// From and To are the first and the last step of the part.
 	From, To time.Time
+	// Cached is set where the part is from the local cache, in whole or in part.
+	Cached bool
 }

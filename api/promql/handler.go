@@ -62,7 +62,9 @@ type Config struct {
 
 // TierHeader names the tiers that gave an answer, in the order of time: "1s", or
 // "1m;from=1763000000;to=1763003600, 1s;from=1763003660;to=1763007200" with the
-// first and the last step of each in Unix seconds.
+// first and the last step of each in Unix seconds. What is from the local cache,
+// since VictoriaMetrics does not answer, has ";source=local-cache" behind it; the
+// answer's warnings say why.
 const TierHeader = "X-Sysotel-Tier"
 
 // mostBody is how much of a form is read: an expression has far less.
@@ -251,7 +253,7 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, answer *store.Answer
 // tierHeader writes the spans of an answer.
 func tierHeader(spans []store.Span) string {
 	if len(spans) == 1 {
-		return spans[0].Tier
+		return spans[0].Tier + source(spans[0])
 	}
 	var b strings.Builder
 	for i, span := range spans {
@@ -263,8 +265,17 @@ func tierHeader(spans []store.Span) string {
 		b.WriteString(seconds(span.From))
 		b.WriteString(";to=")
 		b.WriteString(seconds(span.To))
+		b.WriteString(source(span))
 	}
 	return b.String()
+}
+
+// source is what the header adds where VictoriaMetrics did not answer.
+func source(span store.Span) string {
+	if span.Cached {
+		return ";source=local-cache"
+	}
+	return ""
 }
 
 // seconds writes a time as Unix seconds.

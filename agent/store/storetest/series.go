@@ -31,14 +31,22 @@ func (s *subject) make() []Series {
 	named := func(name string, pairs ...string) *Series {
 		return &Series{Labels: labels.FromStrings(append([]string{model.MetricNameLabel, name, Mark, "yes", "host_name", "h"}, pairs...)...)}
 	}
-	a, b, c, odd := named("g", "i", "a"), named("g", "i", "b", "kind", "gap"), named("g", "i", "c", "kind", "end"), named("g_odd", "i", hostile)
+	a, b, c := named("g", "i", "a"), named("g", "i", "b", "kind", "gap"), named("g", "i", "c", "kind", "end")
+	// What one series has is of one order of magnitude, as what is measured is: a
+	// storage may share an exponent among the samples of a series.
+	odd := []*Series{named("g_odd", "i", hostile), named("g_odd", "i", "great"), named("g_odd", "i", "tiny"), named("g_odd", "i", "whole")}
+	odds := [][]float64{
+		{0, math.Copysign(0, -1), math.Pi, -1.0 / 3, 0.1, 1e3 + 1e-9, math.Inf(1), math.Inf(-1)},
+		{-1e300, 1e300, 1.0 / 3 * 1e300},
+		{1e-250, -1e-250, 1.0 / 3 * 1e-250},
+		{1 << 53, 1e15 + 0.5, -1},
+	}
 	least, greatest := named("g_min", "i", "a"), named("g_max", "i", "a")
 	io, slowest, fastest := named("io_total", "i", "a"), named("io_rate_min", "i", "a"), named("io_rate_max", "i", "a")
 	alike := make([]*Series, many)
 	for k := range alike {
 		alike[k] = named("alike", "n", fmt.Sprintf("%03d", k))
 	}
-	odds := []float64{0, math.Copysign(0, -1), 1e-300, -1e300, 1 << 53, math.Pi, -1.0 / 3, 1e15 + 0.5, math.Inf(1), math.Inf(-1)}
 	total := 1e9
 	for k := 1; k <= steps; k++ {
 		at := s.at(k)
@@ -47,7 +55,9 @@ func (s *subject) make() []Series {
 		add(a, v)
 		add(least, v-1)
 		add(greatest, v+1)
-		add(odd, odds[k%len(odds)])
+		for n, one := range odd {
+			add(one, odds[n][k%len(odds[n])])
+		}
 		if k < gapFrom || k >= gapTo {
 			add(b, v+1000)
 		}
@@ -67,8 +77,8 @@ func (s *subject) make() []Series {
 			add(one, float64(k+n))
 		}
 	}
-	all := make([]Series, 0, 9+many)
-	for _, one := range slices.Concat([]*Series{a, b, c, odd, io}, alike) {
+	all := make([]Series, 0, 12+many)
+	for _, one := range slices.Concat([]*Series{a, b, c, io}, odd, alike) {
 		all = append(all, *one)
 	}
 	if s.tier.Resolution > finest { // Every second is its own least and greatest.

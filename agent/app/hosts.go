@@ -1,0 +1,188 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+
+	"sysotel/agent/store"
+	"sysotel/agent/store/victoriametrics"
+	"sysotel/api"
+	"sysotel/instruments"
+)
+
+// hosts knows which machines push to the nodes of VictoriaMetrics.
+type hosts struct {
+	// nodes are the tiers, finest first.
+	nodes   []*victoriametrics.Node
+	answers *store.Querier
+	// meters are selectors of what is shown of each machine.
+	meters [3]string
+	log    *slog.Logger
+
+	mu sync.Mutex
+	// doubles are the names that several machines have at once, with their ids;
+	// protected by mu.
+	doubles map[string]string
+}
+
+var _ api.Hosts = (*hosts)(nil)
+
+// infoName is the metric by which each agent tells who it is.
+const infoName = "sysotel_agent_info"
+
+// recently is how far the finest tier is looked through for who is there now.
+const recently = 10 * time.Minute
+
+// Seen implements api.Hosts. The finest tier knows who was there just now; who
+// was there longer ago is told by the tier after it, which has less to look
+// through.
+func (h *hosts) Seen(ctx context.Context) ([]api.Seen, error) {
+	seen, err := h.seenBy(ctx, h.nodes[0], recently)
+	if err != nil || len(h.nodes) == 1 {
+		return seen, err
+	}
+	before, err := h.seenBy(ctx, h.nodes[1], h.nodes[1].Retention())
+	return append(seen, before...), err
+}
+
+func (h *hosts) seenBy(ctx context.Context, node *victoriametrics.Node, within time.Duration) ([]api.Seen, error) {
+	found, err := node.LastSeen(ctx, infoName, within)
+	if err != nil {
+		return nil, err
+	}
+	seen := make([]api.Seen, 0, len(found))
+	for _, one := range found {
+		seen = append(seen, api.Seen{HostName: one.Labels["host_name"], HostID: one.Labels["host_id"], Version: one.Labels["version"], LastSeen: one.At})
+	}
+	return seen, nil
+}
+
+// Meters implements api.Hosts.
+func (h *hosts) Meters(ctx context.Context) (map[string]api.Meters, error) {
+	all := map[string]api.Meters{}
+	for i, selector := range h.meters {
+		answer, err := h.answers.Instant(ctx, selector, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		values, _ := answer.Value.(promql.Vector)
+		for _, one := range values {
+			name := one.Metric.Get("host_name")
+			m, ok := all[name]
+			if !ok {
+				m = api.Meters{CPU: math.NaN(), Memory: math.NaN(), Disk: math.NaN()}
+			}
+			*[]*float64{&m.CPU, &m.Memory, &m.Disk}[i] = one.F
+			all[name] = m
+		}
+		answer.Close()
+	}
+	return all, nil
+}
+
+// lookEvery is how often it is looked whether two machines have one name.
+const lookEvery = 30 * time.Second
+
+// run looks for machines of one name.
+func (h *hosts) run(ctx context.Context) error {
+	every := time.NewTicker(lookEvery)
+	defer every.Stop()
+	for {
+		// Whether a node answers is told elsewhere.
+		if seen, err := h.seenBy(ctx, h.nodes[0], 2*api.SameTime); err == nil {
+			h.compare(seen)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+		}
+	}
+}
+
+// compare notes which names several machines have at once, and logs what has
+// changed.
+func (h *hosts) compare(seen []api.Seen) {
+	now := doubles(seen)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if h.doubles[name] != now[name] {
+			h.log.Warn("several machines push under one name; give one of them another host.name", "host", name, "host_ids", now[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.doubles)) {
+		if now[name] == "" {
+			h.log.Info("a name is that of one machine again", "host", name)
+		}
+	}
+	h.doubles = now
+}
+
+// doubles are the names under which there are several machines now, with their
+// ids.
+func doubles(seen []api.Seen) map[string]string {
+	newest, ids := map[string]time.Time{}, map[string][]string{}
+	for _, one := range seen {
+		if one.LastSeen.After(newest[one.HostName]) {
+			newest[one.HostName] = one.LastSeen
+		}
+	}
+	for _, one := range seen {
+		if newest[one.HostName].Sub(one.LastSeen) < api.SameTime && !slices.Contains(ids[one.HostName], one.HostID) {
+			ids[one.HostName] = append(ids[one.HostName], one.HostID)
+		}
+	}
+	found := map[string]string{}
+	for name, several := range ids {
+		if len(several) > 1 {
+			slices.Sort(several)
+			found[name] = strings.Join(several, " and ")
+		}
+	}
+	return found
+}
+
+// health is degraded while two machines have one name.
+func (h *hosts) health() api.Part {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	part := api.Part{Name: "hosts", Status: api.OK}
+	var reasons []string
+	for _, name := range slices.Sorted(maps.Keys(h.doubles)) {
+		reasons = append(reasons, fmt.Sprintf("several machines push under the name %s, their ids are %s; give one of them another host.name", strconv.Quote(name), h.doubles[name]))
+	}
+	if len(reasons) > 0 {
+		part.Status, part.Reason = api.Degraded, strings.Join(reasons, "; ")
+	}
+	return part
+}
+
+// meterSelectors are the selectors of the meters, under the names that this
+// agent's conventions give them.
+func meterSelectors(names map[*instruments.Metric]string, conventions instruments.Conventions) (selectors [3]string) {
+	for i, wanted := range []string{"cpu_usage_total", "memory_percent", "disk_percent"} {
+		for _, q := range instruments.Quantities() {
+			if q.Name != wanted {
+				continue
+			}
+			chosen, _ := q.Metric.Select(conventions, q.Values)
+			matchers := []string{"__name__=" + strconv.Quote(names[q.Metric])}
+			for j, key := range chosen.Keys {
+				matchers = append(matchers, strings.ReplaceAll(key, ".", "_")+"="+strconv.Quote(chosen.Values[j]))
+			}
+			selectors[i] = "{" + strings.Join(matchers, ",") + "}"
+		}
+	}
+	return selectors
+}

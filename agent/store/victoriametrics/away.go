@@ -1,0 +1,47 @@
+package victoriametrics
+
+import (
+	"errors"
+	"time"
+)
+
+// rest is how long a node that failed is not asked: questions are answered by
+// whoever stands in for it, and each would else wait.
+const rest = 5 * time.Second
+
+// Away is why the node does not answer, nil while it does.
+func (n *Node) Away() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.away
+}
+
+// resting is why the node is not asked at the moment, nil where it is.
+func (n *Node) resting() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.away != nil && time.Now().Before(n.until) {
+		return n.away
+	}
+	return nil
+}
+
+// fared notes how the newest request fared.
+func (n *Node) fared(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := n.away
+	n.away = err
+	switch {
+	case err != nil:
+		n.until = time.Now().Add(rest)
+		if before == nil {
+			n.options.Log.Warn("VictoriaMetrics does not answer", "err", err)
+		}
+	case before != nil:
+		n.options.Log.Info("VictoriaMetrics answers again")
+	}
+}
+
+// errGarbage is an answer that is not one of VictoriaMetrics.
+var errGarbage = errors.New("it answered something that VictoriaMetrics does not say")

@@ -1,0 +1,206 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"sysotel/agent/store"
+	"sysotel/instruments"
+)
+
+// HostList is the answer of /hosts.
+type HostList struct {
+	Hosts    []Host   `json:"hosts" nullable:"false" doc:"The machines by name."`
+	Warnings []string `json:"warnings,omitempty" nullable:"false" doc:"Why machines may be missing; left out where none are."`
+}
+
+// Host is one machine.
+type Host struct {
+	HostName string     `json:"host_name" doc:"Its name, as in host.name; what the parameter host of other operations takes."`
+	HostID   string     `json:"host_id" doc:"Its machine id; empty where it has none."`
+	Version  string     `json:"version" doc:"Version of its agent."`
+	LastSeen time.Time  `json:"last_seen" doc:"Time of its newest reading that is known here."`
+	Status   hostStatus `json:"status" enum:"up,late" doc:"late where no reading came for 30 seconds, or for three ticks where those are longer."`
+
+	CPUPercent    number `json:"cpu_percent" doc:"Newest share of its processors that was busy; null where it is not known."`
+	MemoryPercent number `json:"memory_percent" doc:"Newest share of its memory in use; null where it is not known."`
+	DiskPercent   number `json:"disk_percent" doc:"Newest share of its file systems in use; null where it is not known."`
+
+	OtherIDs []string `json:"other_host_ids,omitempty" nullable:"false" doc:"Machine ids of others that push under the same name now: their readings are mixed up until host.name tells them apart. Left out where there are none."`
+}
+
+// hostStatus tells whether a machine's readings come.
+type hostStatus string
+
+const (
+	hostUp   hostStatus = "up"
+	hostLate hostStatus = "late"
+)
+
+// Seen is an agent of which readings came. Two machines of one name are two.
+type Seen struct {
+	HostName, HostID, Version string
+	LastSeen                  time.Time
+}
+
+// Meters are the newest values of a machine, as shares from 0 to 1; NaN where
+// they are not known.
+type Meters struct{ CPU, Memory, Disk float64 }
+
+// Hosts knows which machines push to where the history is.
+type Hosts interface {
+	// Seen lists the agents. Its errors are of type *store.QueryError.
+	Seen(ctx context.Context) ([]Seen, error)
+	// Meters are the newest values by host name.
+	Meters(ctx context.Context) (map[string]Meters, error)
+}
+
+// SameTime is how close the newest readings of two machines of one name must be
+// for both to be there now: a machine that was replaced keeps its name.
+const SameTime = time.Minute
+
+type hostsOutput struct{ Body *HostList }
+
+func (s *Server) registerHosts() {
+	register(s, Operation{
+		ID: "get-hosts", Method: http.MethodGet, Path: "/api/v1/hosts",
+		Summary: "The machines whose history can be asked for",
+		Description: "Every machine of which readings are kept where this agent asks: all that push to the same VictoriaMetrics, or this one alone (`store.backend`). " +
+			"Where VictoriaMetrics does not answer it is this one alone, and `warnings` say why.",
+		Access: Access{Role: Viewer, Cost: Query},
+		Example: &HostList{Hosts: []Host{
+			{
+				HostName: "server-01", HostID: "0123456789abcdef0123456789abcdef", Version: "0.1.0", LastSeen: exampleTime, Status: hostUp,
+				CPUPercent: 45.2, MemoryPercent: 50, DiskPercent: 60,
+			},
+			{
+				HostName: "server-02", HostID: "fedcba9876543210fedcba9876543210", Version: "0.1.0", LastSeen: exampleTime.Add(-time.Hour), Status: hostLate,
+				CPUPercent: number(unknown), MemoryPercent: number(unknown), DiskPercent: number(unknown),
+			},
+		}},
+	}, func(ctx context.Context, _ *struct{}) (*hostsOutput, error) {
+		list, err := s.hosts(ctx, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		return &hostsOutput{list}, nil
+	})
+}
+
+// hosts lists the machines as of a time.
+func (s *Server) hosts(ctx context.Context, now time.Time) (*HostList, error) {
+	list := &HostList{Hosts: []Host{}}
+	var seen []Seen
+	var meters map[string]Meters
+	if s.options.Hosts != nil {
+		var err error
+		if seen, err = s.options.Hosts.Seen(ctx); err == nil {
+			meters, err = s.options.Hosts.Meters(ctx)
+		}
+		if err != nil {
+			var failed *store.QueryError
+			if !errors.As(err, &failed) || failed.Type == store.Internal {
+				return nil, err
+			}
+			list.Warnings = []string{printable(err.Error())}
+		}
+	}
+	list.Hosts = group(seen, meters)
+	s.addThisHost(list)
+	late := max(lateAfter, 3*s.options.Interval)
+	for i := range list.Hosts {
+		h := &list.Hosts[i]
+		h.Status = hostUp
+		if now.Sub(h.LastSeen) > late {
+			h.Status = hostLate
+			h.CPUPercent, h.MemoryPercent, h.DiskPercent = number(unknown), number(unknown), number(unknown)
+		}
+	}
+	return list, nil
+}
+
+// lateAfter is how long a machine may be silent: readings of others are a few
+// seconds under way, and more while one of the parts on it restarts.
+const lateAfter = 30 * time.Second
+
+// group makes one machine of what was seen under one name; what was seen last
+// is what it is.
+func group(seen []Seen, meters map[string]Meters) []Host {
+	slices.SortFunc(seen, func(a, b Seen) int {
+		return cmp.Or(cmp.Compare(a.HostName, b.HostName), b.LastSeen.Compare(a.LastSeen), cmp.Compare(a.HostID, b.HostID))
+	})
+	hosts := []Host{}
+	for _, one := range seen {
+		n := len(hosts)
+		if n > 0 && hosts[n-1].HostName == printable(one.HostName) {
+			h, id := &hosts[n-1], printable(one.HostID)
+			if id != h.HostID && h.LastSeen.Sub(one.LastSeen) < SameTime && !slices.Contains(h.OtherIDs, id) {
+				h.OtherIDs = append(h.OtherIDs, id)
+			}
+			continue
+		}
+		m, ok := meters[one.HostName]
+		if !ok {
+			m = Meters{unknown, unknown, unknown}
+		}
+		hosts = append(hosts, Host{
+			HostName: printable(one.HostName), HostID: printable(one.HostID), Version: printable(one.Version), LastSeen: one.LastSeen.UTC(),
+			CPUPercent: number(m.CPU * 100), MemoryPercent: number(m.Memory * 100), DiskPercent: number(m.Disk * 100),
+		})
+	}
+	return hosts
+}
+
+// addThisHost puts what this agent measures in the place of what has arrived of
+// it elsewhere, which is a little older.
+func (s *Server) addThisHost(list *HostList) {
+	seq, at, _ := s.options.Machine.Tick()
+	if seq == 0 {
+		return
+	}
+	c := readCurrent(s.options.Machine, seq, at)
+	host := Host{
+		HostName: printable(s.options.Hostname), Version: s.options.Version, LastSeen: at.UTC(),
+		CPUPercent: c.CPU.UsagePercent, MemoryPercent: c.Memory.Percent, DiskPercent: c.Disk.Percent,
+	}
+	if reading, _ := s.options.Machine.Newest("agent"); reading != nil {
+		if agent, ok := reading.(*instruments.Agent); ok {
+			host.HostID = agent.HostID
+		}
+	}
+	i, found := slices.BinarySearchFunc(list.Hosts, host.HostName, func(h Host, name string) int { return cmp.Compare(h.HostName, name) })
+	if !found {
+		list.Hosts = slices.Insert(list.Hosts, i, host)
+		return
+	}
+	known := &list.Hosts[i]
+	for _, id := range append(known.OtherIDs, known.HostID) {
+		if id != host.HostID && at.Sub(known.LastSeen) < SameTime {
+			host.OtherIDs = append(host.OtherIDs, id)
+		}
+	}
+	*known = host
+}
+
+// unknownHost is the problem of a question for a machine of which nothing is
+// kept; nil where there is such a machine.
+func (s *Server) unknownHost(ctx context.Context, name string) error {
+	list, err := s.hosts(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	known := make([]string, 0, len(list.Hosts))
+	for _, h := range list.Hosts {
+		if h.HostName == printable(name) {
+			return nil
+		}
+		known = append(known, h.HostName)
+	}
+	return problem(http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.",
+		mistake("query.host", printable(name), "must be one of the machines that /api/v1/hosts lists, such as "+echo(strings.Join(known, ", "))))
+}

@@ -1,0 +1,35 @@
+import { effect, signal } from '@preact/signals'
+import { get } from './api/client'
+import { type Happening, toHappening } from './happening'
+import { live, view } from './state'
+import { resumed, seen, serverNow } from './stream'
+import { spanOf, writeMoment } from './time'
+
+// What happened in the time that is shown: the marks on every chart, and the
+// causes of their gaps.
+
+export const happenings = signal<Happening[]>([])
+
+let asking: AbortController | null = null
+
+async function load(): Promise<void> {
+  asking?.abort()
+  const mine = (asking = new AbortController())
+  const span = spanOf(view.value.range, serverNow())
+  try {
+    const answer = await get('/api/v1/events', { start: writeMoment(Math.floor(span.from)), end: writeMoment(Math.ceil(span.to) + 60), limit: 300 }, mine.signal)
+    happenings.value = answer.events.map(toHappening)
+  } catch {
+    // Charts are worth something without their marks; what is wrong with the
+    // agent is said elsewhere.
+  }
+}
+
+export function watchEvents(): void {
+  effect(() => {
+    void view.value.range
+    void resumed.value
+    if (seen.value) void load()
+  })
+  setInterval(() => { if (seen.value && live.value) void load() }, 15_000)
+}
