@@ -36,8 +36,12 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		return nil
 	}
 	c := o.Config.Alerting
+	dir, err := filepath.Abs(o.Config.DataDir)
+	if err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
 	notifier, err := notify.Open(context.Background(), notify.Options{
-		Config: c.Notify, DataDir: o.Config.DataDir, Host: hostName, Log: a.log.With("part", "channels"),
+		Config: c.Notify, DataDir: dir, Host: hostName, Log: a.log.With("part", "channels"),
 		Alive: func() error {
 			if a.alerts.rules == nil {
 				return errors.New("the rules are not read yet")
@@ -54,7 +58,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		hosts = (&known{hosts: a.history.hosts}).list
 	}
 	rules, err := alerting.Open(context.Background(), alerting.Options{
-		Config: c.Rules, Dir: filepath.Join(o.Config.DataDir, alertingDir), Host: hostName,
+		Config: c.Rules, Dir: filepath.Join(dir, alertingDir), Host: hostName,
 		Querier: a.history.querier, Unsteady: a.history.store.Unsteady, Metrics: o.Config.AlertMetric,
 		ChannelNames: c.Notify.Names(), Channels: func() []alerting.Channel { return channels(notifier) }, TestChannel: notifier.Test,
 		Deliver: notifier, Processes: a.greediest, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
