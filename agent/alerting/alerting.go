@@ -96,11 +96,12 @@ type Options struct {
 
 // Alerting evaluates rules. Its methods may be called by several goroutines.
 type Alerting struct {
-	options Options
-	log     *slog.Logger
-	parser  parser.Parser
-	file    *database
-	path    string // of the file with what was made over the API
+	options  Options
+	log      *slog.Logger
+	parser   parser.Parser
+	file     *database
+	interval time.Duration
+	path     string // of the file with what was made over the API
 
 	// turn is held by who evaluates or changes rules.
 	turn sync.Mutex
@@ -160,7 +161,7 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 	}
 	a := &Alerting{
 		options: o, log: o.Log, parser: newParser(), path: filepath.Join(o.Dir, madeFile),
-		tracked: map[string]*tracked{}, since: o.Mono(),
+		tracked: map[string]*tracked{}, since: o.Mono(), interval: o.Config.Interval,
 	}
 	var err error
 	if a.file, err = openDatabase(ctx, filepath.Join(o.Dir, stateFile), o.Log); err != nil {
@@ -209,6 +210,14 @@ func (a *Alerting) restore(ctx context.Context) (err error) {
 // does not fit the configuration any more, as when its channel is gone, keeps no
 // agent from starting: it is left out and told of, and stays in its file.
 func (a *Alerting) loadMost() (active, sleeping []*rule, err error) {
+	var unfit []string
+	defer func() {
+		if err == nil {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.unfit = unfit
+		}
+	}()
 	active, sleeping, err = a.load(a.made)
 	if err == nil {
 		return active, sleeping, nil
@@ -217,14 +226,13 @@ func (a *Alerting) loadMost() (active, sleeping []*rule, err error) {
 	if active, sleeping, err = a.load(fit); err != nil {
 		return nil, nil, err
 	}
-	a.unfit = nil
 	for _, t := range a.made.Thresholds {
 		with := fit
 		with.Thresholds = append(slices.Clone(fit.Thresholds), t)
-		more, asleep, err := a.load(with)
-		if err != nil {
-			a.unfit = append(a.unfit, t.Name)
-			a.log.Error("a threshold made over the API does not fit the configuration and is not evaluated", "rule", t.Name, "err", err)
+		more, asleep, wrong := a.load(with)
+		if wrong != nil {
+			unfit = append(unfit, t.Name)
+			a.log.Error("a threshold made over the API does not fit the configuration and is not evaluated", "rule", t.Name, "err", wrong)
 			continue
 		}
 		fit, active, sleeping = with, more, asleep
@@ -253,7 +261,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	for {
 		// On whole multiples, so that the steps of several agents are the same.
 		now := a.options.Now().Add(least)
-		wait := now.Truncate(a.options.Config.Interval).Add(a.options.Config.Interval).Sub(now) + least
+		wait := now.Truncate(a.interval).Add(a.interval).Sub(now) + least
 		least = 0
 		select {
 		case <-ctx.Done():
@@ -290,7 +298,7 @@ func (a *Alerting) Health() (word, reason string) {
 		return store.Degraded, fmt.Sprintf("thresholds made over the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(a.unfit, ", "))
 	case failing > 0:
 		return store.Degraded, fmt.Sprintf("%d of %d rules fail, the first: %s", failing, len(a.rules), first)
-	case a.status.rounds > 0 && late > 5*a.options.Config.Interval:
+	case a.status.rounds > 0 && late > 5*a.interval:
 		return store.Degraded, fmt.Sprintf("the rules were last evaluated %s ago", late.Truncate(time.Second))
 	}
 	return store.Healthy, ""
@@ -306,7 +314,7 @@ func (a *Alerting) Judging() error {
 		return errors.New("the rules were not evaluated yet")
 	case a.status.unsteady != "":
 		return errors.New(a.status.unsteady)
-	case a.options.Now().Sub(a.status.at) > 5*a.options.Config.Interval:
+	case a.options.Now().Sub(a.status.at) > 5*a.interval:
 		return errors.New("the rules are not evaluated any more")
 	}
 	return nil

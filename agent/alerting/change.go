@@ -83,9 +83,7 @@ func (m madeRules) write(path string) error {
 // load makes all rules: those that are evaluated and those that sleep.
 func (a *Alerting) load(made madeRules) (active, sleeping []*rule, err error) {
 	c := a.options.Config
-	l := &loader{
-		parser: a.parser, querier: a.options.Querier, channels: a.options.ChannelNames, interval: c.Interval, log: a.log,
-	}
+	l := &loader{parser: a.parser, querier: a.options.Querier, channels: a.options.ChannelNames, interval: a.interval, log: a.log}
 	var documents []document
 	if c.Defaults {
 		documents = append(documents, document{source: FromDefaults, file: defaultFile, text: defaultRules})
@@ -137,6 +135,8 @@ func (a *Alerting) load(made madeRules) (active, sleeping []*rule, err error) {
 // install puts rules in the place of those that are evaluated. What did not change
 // goes on as it was; who holds turn calls it.
 func (a *Alerting) install(ctx context.Context, active, sleeping []*rule) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	for i, r := range active {
 		if old := a.same(r); old != nil {
 			old.source, old.file, old.group, old.where, old.threshold, old.limit, old.interval = r.source, r.file, r.group, r.where, r.threshold, r.limit, r.interval
@@ -149,8 +149,6 @@ func (a *Alerting) install(ctx context.Context, active, sleeping []*rule) {
 	for _, r := range active {
 		byName[r.Name()] = append(byName[r.Name()], r)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.rules, a.sleeping, a.byName = active, sleeping, byName
 	for _, t := range a.tracked {
 		owned := slices.ContainsFunc(byName[t.Rule], func(r *rule) bool { return r.owns(t) })
@@ -187,14 +185,14 @@ func (a *Alerting) apply(ctx context.Context, made madeRules) error {
 	return nil
 }
 
-// Reload takes another configuration. Where anything in it is wrong the running
+// Reload takes another configuration, but for its interval. Where anything in it is wrong the running
 // rules stay as they were.
 func (a *Alerting) Reload(ctx context.Context, c Config) error {
 	a.turn.Lock()
 	defer a.turn.Unlock()
 	before := a.options.Config
 	a.options.Config = c
-	active, sleeping, err := a.load(a.made)
+	active, sleeping, err := a.loadMost()
 	if err != nil {
 		a.options.Config = before
 		return err

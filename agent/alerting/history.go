@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"fmt"
+	"path/filepath"
 	"time"
 )
 
@@ -72,4 +74,16 @@ func (a *Alerting) purge(ctx context.Context, at time.Time) {
 	if err != nil && ctx.Err() == nil {
 		a.wrote(err)
 	}
+}
+
+// Backup writes a copy of the state, and of what was made over the API, into a
+// directory that is there and empty.
+func (a *Alerting) Backup(ctx context.Context, dir string) error {
+	if _, err := a.file.ExecContext(ctx, "VACUUM INTO ?", filepath.Join(dir, stateFile)); err != nil {
+		return fmt.Errorf("copy the state of the alerts: %w", err)
+	}
+	a.mu.RLock()
+	made := a.made
+	a.mu.RUnlock()
+	return made.write(filepath.Join(dir, madeFile))
 }

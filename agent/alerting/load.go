@@ -43,7 +43,6 @@ type loader struct {
 	querier  Querier
 	channels []string
 	interval time.Duration
-	host     string
 	log      *slog.Logger
 }
 

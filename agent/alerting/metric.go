@@ -76,7 +76,7 @@ func (m Metric) series(match map[string]string) (string, error) {
 
 // matcher writes what a label must be: "value", "!value", "~regex" or "!~regex".
 func matcher(label, value string) (string, error) {
-	if !model.LabelName(label).IsValidLegacy() {
+	if !model.LegacyValidation.IsValidLabelName(label) {
 		return "", fmt.Errorf("%q is no name of a label", label)
 	}
 	not := strings.HasPrefix(value, "!")

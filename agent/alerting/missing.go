@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -116,7 +117,7 @@ func (j *judge) each(ctx context.Context, s selector, start, end time.Time, widt
 func agrees(series, e labels.Labels) bool {
 	same := true
 	e.Range(func(l labels.Label) {
-		if l.Name == labels.MetricName {
+		if l.Name == model.MetricNameLabel {
 			return
 		}
 		if v := series.Get(l.Name); v != "" && v != l.Value {

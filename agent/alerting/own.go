@@ -102,11 +102,16 @@ func (a *Alerting) ownAlerts(name string, at int64, matchers []*labels.Matcher) 
 	return samples
 }
 
+// hostsTimeout is how long the other rules wait for the list of machines.
+const hostsTimeout = 3 * time.Second
+
 // silentHosts is how long each known machine has been silent.
 func (a *Alerting) silentHosts(ctx context.Context, at int64, matchers []*labels.Matcher) (samples []promql.Sample, err error) {
 	if a.options.Hosts == nil {
 		return nil, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, hostsTimeout)
+	defer cancel()
 	hosts, err := a.options.Hosts(ctx)
 	if err != nil {
 		return nil, err

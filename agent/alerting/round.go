@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/rules"
@@ -36,7 +37,7 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 	a.setUnsteady("")
 	a.shift(at, mono)
 	for _, r := range a.rules {
-		if r.evaluated.IsZero() || at.Sub(r.evaluated) >= r.interval-a.options.Config.Interval/2 {
+		if r.evaluated.IsZero() || at.Sub(r.evaluated) >= r.interval-a.interval/2 {
 			a.evaluate(ctx, r, at)
 		}
 	}
@@ -82,7 +83,7 @@ func (a *Alerting) shift(at time.Time, mono time.Duration) {
 	if a.lastAt.IsZero() {
 		return
 	}
-	interval := a.options.Config.Interval
+	interval := a.interval
 	wall := at.Sub(a.lastAt)
 	passed := interval
 	if a.observed {
@@ -228,7 +229,7 @@ func (j *judge) keep() {
 func (r *rule) isOf(alert, e labels.Labels) bool {
 	same := true
 	e.Range(func(l labels.Label) {
-		if l.Name != labels.MetricName && l.Name != labels.AlertName && !r.Labels().Has(l.Name) && alert.Get(l.Name) != l.Value {
+		if l.Name != model.MetricNameLabel && l.Name != model.AlertNameLabel && !r.Labels().Has(l.Name) && alert.Get(l.Name) != l.Value {
 			same = false
 		}
 	})

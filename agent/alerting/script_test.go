@@ -44,6 +44,7 @@ var update = flag.Bool("update", false, "rewrite golden files")
 //	disable RULE, enable RULE
 //	host NAME, mute NAME  a machine pushes, and does not any more
 //	alerts, history       what the API tells
+//	preview JSON          how a threshold, or an expression, would have fared
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -321,8 +322,39 @@ func (p *play) command(line string) {
 			}
 			fmt.Fprintf(&p.output, "  %s %s fired %s ended %s told %d %s\n", e.Rule, e.State, e.FiredAt.Format(time.TimeOnly), ended, e.Told, e.Why)
 		}
+	case "preview":
+		p.preview(rest)
 	default:
 		p.t.Fatalf("%s is no command", line)
+	}
+}
+
+// preview asks how something would have fared since the beginning.
+func (p *play) preview(text string) {
+	p.t.Helper()
+	var asked struct {
+		Threshold *Threshold
+		Expr, For string
+	}
+	if err := json.Unmarshal([]byte(text), &asked); err != nil {
+		p.t.Fatal(err)
+	}
+	query := PreviewQuery{Threshold: asked.Threshold, Expr: asked.Expr, Start: dawn, End: p.wall}
+	if asked.For != "" {
+		query.For = p.duration(asked.For)
+	}
+	found, err := p.alerts.Preview(p.t.Context(), query)
+	if err != nil {
+		fmt.Fprintf(&p.output, "  refused: %v\n", err)
+		return
+	}
+	fmt.Fprintf(&p.output, "  %d times, %g s, step %g s, %s\n", found.Count, found.Seconds, found.Step, found.Expr)
+	for _, f := range found.Firings {
+		until := "the end"
+		if !f.To.IsZero() {
+			until = f.To.Format(time.TimeOnly)
+		}
+		fmt.Fprintf(&p.output, "  from %s to %s, since %s, at most %g\n", f.From.Format(time.TimeOnly), until, f.Since.Format(time.TimeOnly), *f.Value)
 	}
 }
 

@@ -109,7 +109,7 @@ func (a *Alerting) AddSilence(ctx context.Context, s Silence) (Silence, error) {
 	now := a.options.Now().UTC().Truncate(time.Second)
 	var mistakes Mistakes
 	wrong := func(field, value, rule string) { mistakes = append(mistakes, Mistake{field, value, rule}) }
-	if s.Start.Before(now) {
+	if s.Start = s.Start.Truncate(time.Second); s.Start.Before(now) {
 		s.Start = now
 	}
 	switch {

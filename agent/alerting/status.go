@@ -3,6 +3,7 @@ package alerting
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
+
+	"sysotel/agent/notify"
 )
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -119,10 +122,14 @@ func (a *Alerting) Channels() []Channel {
 
 // TestChannel sends a test message.
 func (a *Alerting) TestChannel(ctx context.Context, name string) error {
-	if !slices.Contains(a.options.ChannelNames, name) {
+	if a.options.TestChannel == nil {
 		return ErrUnknown
 	}
-	return a.options.TestChannel(ctx, name)
+	err := a.options.TestChannel(ctx, name)
+	if errors.Is(err, notify.ErrUnknownChannel) {
+		return ErrUnknown
+	}
+	return err
 }
 
 // PrometheusGroup is a group of rules as Prometheus' own API lists them.

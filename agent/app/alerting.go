@@ -9,6 +9,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"sysotel/agent/alerting"
@@ -35,8 +36,12 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		return nil
 	}
 	c := o.Config.Alerting
+	dir, err := filepath.Abs(o.Config.DataDir)
+	if err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
 	notifier, err := notify.Open(context.Background(), notify.Options{
-		Config: c.Notify, DataDir: o.Config.DataDir, Host: hostName, Log: a.log.With("part", "channels"),
+		Config: c.Notify, DataDir: dir, Host: hostName, Log: a.log.With("part", "channels"),
 		Alive: func() error {
 			if a.alerts.rules == nil {
 				return errors.New("the rules are not read yet")
@@ -50,10 +55,10 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	a.closers = append(a.closers, notifier.Close)
 	var hosts func(context.Context) ([]alerting.Host, error)
 	if a.history.hosts != nil {
-		hosts = a.knownHosts
+		hosts = (&known{hosts: a.history.hosts}).list
 	}
 	rules, err := alerting.Open(context.Background(), alerting.Options{
-		Config: c.Rules, Dir: filepath.Join(o.Config.DataDir, alertingDir), Host: hostName,
+		Config: c.Rules, Dir: filepath.Join(dir, alertingDir), Host: hostName,
 		Querier: a.history.querier, Unsteady: a.history.store.Unsteady, Metrics: o.Config.AlertMetric,
 		ChannelNames: c.Notify.Names(), Channels: func() []alerting.Channel { return channels(notifier) }, TestChannel: notifier.Test,
 		Deliver: notifier, Processes: a.greediest, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
@@ -64,26 +69,48 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	}
 	a.closers = append(a.closers, rules.Close)
 	a.alerts = alerts{rules: rules, notifier: notifier}
-	a.history.groups = rules.Groups
+	a.history.groups, a.history.alerts = rules.Groups, rules
 	return nil
 }
 
-// knownHosts are the machines that push to where this agent reads. Of two of one
-// name the one that was seen last counts.
-func (a *App) knownHosts(ctx context.Context) ([]alerting.Host, error) {
-	seen, err := a.history.hosts.Seen(ctx)
+// known remembers when each machine was last seen: to look far back costs more
+// than every few seconds is worth.
+type known struct {
+	hosts *hosts
+
+	mu    sync.Mutex
+	seen  map[string]time.Time
+	whole time.Time // when it was last looked far back
+}
+
+// lookBackEvery is how often it is looked far back.
+const lookBackEvery = time.Hour
+
+// list are the machines that push to where this agent reads. Of two of one name
+// the one that was seen last counts.
+func (k *known) list(ctx context.Context) ([]alerting.Host, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	far := time.Since(k.whole) > lookBackEvery
+	look := func(ctx context.Context) ([]api.Seen, error) { return k.hosts.seenBy(ctx, k.hosts.nodes[0], recently) }
+	if far {
+		look = k.hosts.Seen
+	}
+	seen, err := look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	newest := map[string]time.Time{}
+	if far { // Who is beyond all that is kept is forgotten.
+		k.seen, k.whole = map[string]time.Time{}, time.Now()
+	}
 	for _, s := range seen {
-		if s.LastSeen.After(newest[s.HostName]) {
-			newest[s.HostName] = s.LastSeen
+		if s.LastSeen.After(k.seen[s.HostName]) {
+			k.seen[s.HostName] = s.LastSeen
 		}
 	}
-	all := make([]alerting.Host, 0, len(newest))
-	for _, name := range slices.Sorted(maps.Keys(newest)) {
-		all = append(all, alerting.Host{Name: name, LastSeen: newest[name]})
+	all := make([]alerting.Host, 0, len(k.seen))
+	for _, name := range slices.Sorted(maps.Keys(k.seen)) {
+		all = append(all, alerting.Host{Name: name, LastSeen: k.seen[name]})
 	}
 	return all, nil
 }

@@ -29,14 +29,18 @@ type history struct {
 	store   *store.Store
 	records *records.Records
 	querier *store.Querier
+	// groups are the alert rules for Prometheus' API, nil where there are none.
+	groups func() []alerting.PrometheusGroup
+	// alerts are what the backup takes along, nil where there are none.
+	alerts interface {
+		Backup(ctx context.Context, dir string) error
+	}
 	// answers is what the API asks: the querier, or one that asks VictoriaMetrics,
 	// whose nodes are then the tiers, finest first.
 	answers *store.Querier
 	nodes   []*victoriametrics.Node
 	// hosts are the machines that push to the nodes, nil where there are none.
 	hosts *hosts
-	// groups are the alert rules for Prometheus' API, nil where there are none.
-	groups func() []alerting.PrometheusGroup
 	// most is what the records may hold in bytes.
 	most int64
 	// dir is the data directory.
@@ -295,7 +299,7 @@ func (h *history) nodesHealth() api.Part {
 	return part
 }
 
-// backup writes a copy of the history and of the accounts into a directory, which must be empty or
+// backup writes a copy of the history, the alerts and the accounts into a directory, which must be empty or
 // missing: an agent that is started on it goes on from there. What is half done
 // when it fails is removed.
 func (h *history) backup(ctx context.Context, dir string) (err error) {
@@ -317,7 +321,7 @@ func (h *history) backup(ctx context.Context, dir string) (err error) {
 	defer debug.FreeOSMemory()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, storeDir)), os.RemoveAll(filepath.Join(dir, recordsDir)), os.RemoveAll(filepath.Join(dir, authDir)))
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, storeDir)), os.RemoveAll(filepath.Join(dir, recordsDir)), os.RemoveAll(filepath.Join(dir, authDir)), os.RemoveAll(filepath.Join(dir, alertingDir)))
 		}
 	}()
 	if err := h.store.Backup(ctx, filepath.Join(dir, storeDir)); err != nil {
@@ -328,6 +332,14 @@ func (h *history) backup(ctx context.Context, dir string) (err error) {
 	}
 	if err := h.records.Backup(ctx, filepath.Join(dir, recordsDir, records.FileName)); err != nil {
 		return err
+	}
+	if h.alerts != nil {
+		if err := os.Mkdir(filepath.Join(dir, alertingDir), 0o700); err != nil {
+			return err
+		}
+		if err := h.alerts.Backup(ctx, filepath.Join(dir, alertingDir)); err != nil {
+			return err
+		}
 	}
 	return backupAccounts(filepath.Join(h.dir, authDir), filepath.Join(dir, authDir))
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path/filepath"
 	"strings"
 
 	"sysotel/agent/alerting"
@@ -14,7 +15,11 @@ import (
 func (c Config) validateAlerting(wrong func(path string, value any, rule string)) {
 	under := func(path string, value any, rule string) { wrong("alerting."+path, value, rule) }
 	c.Alerting.Rules.Validate(under)
-	c.Alerting.Notify.Validate(c.DataDir, under)
+	dir := c.DataDir
+	if whole, err := filepath.Abs(dir); err == nil {
+		dir = whole
+	}
+	c.Alerting.Notify.Validate(dir, under)
 	// Nothing is asked here: an engine without a store knows the language.
 	language := store.NewQuerier(store.QuerierConfig{Limits: store.DefaultLimits()})
 	c.Alerting.Rules.Check(language, c.Alerting.Notify.Names(), c.AlertMetric, under)

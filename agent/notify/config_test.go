@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	amconfig "github.com/prometheus/alertmanager/config"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -117,7 +119,7 @@ func TestReceiverBlocks(t *testing.T) {
 	f("  pagerduty_configs: [{routing_key: topsecret}]", "")
 	f("  telegram_configs:\n  - bot_token: topsecret\n    chat_id: -100123", "")
 	f("  discord_configs: [{webhook_url: https://discord.com/api/webhooks/1/topsecret}]\n  msteamsv2_configs: [{webhook_url: https://example.org/topsecret}]", "")
-	f("  sns_configs: [{topic_arn: arn, sigv4: {region: eu-west-1, access_key: a, secret_key: topsecret}}]", "")
+	f("  sns_configs: [{topic_arn: arn, sigv4: {region: eu-west-1, access_key: a, secret_key: topsecret}}]", "sns_configs is not built in")
 	f("  {}", "has no receiver in it, such as pagerduty_configs")
 	f("  pagerduty_config: [{routing_key: topsecret}]", "field pagerduty_config not found")
 	f("  pagerduty_configs: [{routing_key: topsecret, colour: red}]", "field colour not found")
@@ -146,4 +148,41 @@ func TestReceiverIsNotShown(t *testing.T) {
 	if !strings.Contains(string(text), "pagerduty_configs: <secret>") || strings.Contains(string(text), "topsecret") {
 		t.Errorf("it is shown as\n%s", text)
 	}
+}
+
+// TestEveryReceiver: every kind that the library's configuration knows is built in,
+// but for SNS.
+func TestEveryReceiver(t *testing.T) {
+	blocks := map[string]string{
+		"discord":    "webhook_url: https://example.org",
+		"email":      "to: a@example.org, from: b@example.org, smarthost: mail:25",
+		"incidentio": "url: https://example.org, alert_source_token: x",
+		"jira":       "api_url: https://example.org, project: a, issue_type: b",
+		"mattermost": "webhook_url: https://example.org",
+		"msteams":    "webhook_url: https://example.org",
+		"msteamsv2":  "webhook_url: https://example.org",
+		"opsgenie":   "api_key: x",
+		"pagerduty":  "routing_key: x",
+		"pushover":   "user_key: x, token: y",
+		"rocketchat": "token: x, token_id: y",
+		"slack":      "api_url: https://example.org",
+		"telegram":   "bot_token: x, chat_id: 1",
+		"victorops":  "api_key: x, routing_key: y",
+		"webex":      "room_id: x, http_config: {authorization: {credentials: y}}",
+		"webhook":    "url: https://example.org",
+		"wechat":     "api_secret: x, corp_id: y",
+	}
+	known := 0
+	for field := range reflect.TypeFor[amconfig.Receiver]().Fields() {
+		kind, ok := strings.CutSuffix(strings.TrimSuffix(field.Tag.Get("yaml"), ",omitempty"), "_configs")
+		if !ok || kind == "sns" {
+			continue
+		}
+		known++
+		all, err := receiverOf(t, "  "+kind+"_configs: [{"+blocks[kind]+"}]").build("ops", discard())
+		if err != nil || len(all) != 1 || all[0].Name() != kind {
+			t.Errorf("%s makes %v, %v", kind, all, err)
+		}
+	}
+	want(t, "the number of kinds", known, len(blocks))
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"gopkg.in/natefinch/lumberjack.v2"
@@ -137,6 +138,9 @@ func logPath(file, dataDir string, dirs []string) (string, error) {
 		return "", fmt.Errorf("must be in one of %s; alerting.log_directories names more", strings.Join(allowed, ", "))
 	}
 	real, err := resolve(path)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
+		return path, nil // Who may not look there cannot write there either: opening it will say so.
+	}
 	if err != nil {
 		return "", err
 	}

@@ -10,10 +10,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/alertmanager/alert"
 	amconfig "github.com/prometheus/alertmanager/config"
-	amreceiver "github.com/prometheus/alertmanager/config/receiver"
 	amnotify "github.com/prometheus/alertmanager/notify"
 	amtemplate "github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/common/model"
@@ -79,14 +80,14 @@ func (r Receiver) build(name string, log *slog.Logger) ([]amnotify.Integration, 
 	if err != nil {
 		return nil, err
 	}
-	integrations, err := amreceiver.BuildReceiverIntegrations(config.Receivers[0], template, log)
+	all, err := integrations(config.Receivers[0], template, log)
 	if err != nil {
 		return nil, err
 	}
-	if len(integrations) == 0 {
+	if len(all) == 0 {
 		return nil, errors.New("has no receiver in it, such as pagerduty_configs")
 	}
-	return integrations, nil
+	return all, nil
 }
 
 // newTemplate has the Alertmanager's default texts.
@@ -102,6 +103,9 @@ func newTemplate(options ...amtemplate.Option) (*amtemplate.Template, error) {
 type receiver struct {
 	name         string
 	integrations []amnotify.Integration
+	// hangs tells of each integration whether a try has not come back. The library's
+	// mail waits for ever on a server that is silent.
+	hangs []atomic.Bool
 
 	mu sync.Mutex
 	// told is what of the message that is tried went out; it is not told again when
@@ -112,7 +116,7 @@ type receiver struct {
 
 func newReceiver(name string, r Receiver, log *slog.Logger) (*receiver, error) {
 	integrations, err := r.build(name, log)
-	return &receiver{name: name, integrations: integrations}, err
+	return &receiver{name: name, integrations: integrations, hangs: make([]atomic.Bool, len(integrations))}, err
 }
 
 // send tells each notice by itself: PagerDuty and its like close an incident by
@@ -133,12 +137,12 @@ func (r *receiver) send(ctx context.Context, m message) error {
 	}
 	var errs []error
 	for _, n := range all {
-		for _, integration := range r.integrations {
+		for i, integration := range r.integrations {
 			step := n.ID + " " + integration.String()
 			if r.told[step] || n.over() && !integration.SendResolved() && !m.test {
 				continue
 			}
-			if err := r.notify(ctx, integration, n); err != nil {
+			if err := r.notify(ctx, i, n); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", integration.Name(), err))
 				continue
 			}
@@ -150,7 +154,7 @@ func (r *receiver) send(ctx context.Context, m message) error {
 
 // notify tells one notice by one integration. What the library wants to know
 // stands in the context.
-func (r *receiver) notify(ctx context.Context, integration amnotify.Integration, n Notice) error {
+func (r *receiver) notify(ctx context.Context, i int, n Notice) error {
 	a := n.alert(harmless)
 	ctx = amnotify.WithReceiverName(ctx, r.name)
 	ctx = amnotify.WithGroupKey(ctx, "sysotel/"+r.name+"/"+n.Fingerprint)
@@ -165,7 +169,7 @@ func (r *receiver) notify(ctx context.Context, integration amnotify.Integration,
 		ctx = amnotify.WithFiringAlerts(ctx, []uint64{uint64(a.Fingerprint())})
 		ctx = amnotify.WithResolvedAlerts(ctx, nil)
 	}
-	again, err := integration.Notify(ctx, a)
+	again, err := r.await(ctx, i, a)
 	if err == nil || again {
 		return err
 	}
@@ -173,6 +177,29 @@ func (r *receiver) notify(ctx context.Context, integration amnotify.Integration,
 		return &refusal{err: err} // The library gives up on 429; we do not.
 	}
 	return &refusal{err: err, final: true}
+}
+
+// await has an integration tell an alert and waits for it no longer than ctx says.
+func (r *receiver) await(ctx context.Context, i int, a *alert.Alert) (again bool, err error) {
+	if !r.hangs[i].CompareAndSwap(false, true) {
+		return true, errors.New("an earlier try still waits for an answer")
+	}
+	type outcome struct {
+		again bool
+		err   error
+	}
+	ended := make(chan outcome, 1)
+	go func() {
+		again, err := r.integrations[i].Notify(ctx, a)
+		r.hangs[i].Store(false)
+		ended <- outcome{again, err}
+	}()
+	select {
+	case o := <-ended:
+		return o.again, o.err
+	case <-ctx.Done():
+		return true, ctx.Err()
+	}
 }
 
 // reason is why it is told, in the library's words.

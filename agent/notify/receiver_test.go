@@ -1,11 +1,14 @@
 package notify
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func newVerbatim(t *testing.T, text string) *receiver {
@@ -122,4 +125,41 @@ func TestHostileReceiver(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestReceiverHangs: a mail server that says nothing is waited for once, not in more
+// and more goroutines.
+func TestReceiverHangs(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := make(chan net.Conn, 10)
+	go func() {
+		defer close(conns)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns <- conn
+		}
+	}()
+	r := newVerbatim(t, "  email_configs: [{to: a@example.org, from: b@example.org, smarthost: '"+l.Addr().String()+"'}]")
+	for _, wanted := range []string{"deadline exceeded", "an earlier try still waits", "an earlier try still waits"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if err := r.send(ctx, message{id: "m1", notices: []Notice{firing("a")}}); err == nil || !strings.Contains(err.Error(), wanted) {
+			t.Errorf("the error is %v, want %q in it", err, wanted)
+		}
+		cancel()
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for conn := range conns {
+		n++
+		_ = conn.Close()
+	}
+	want(t, "the number of connections", n, 1)
 }

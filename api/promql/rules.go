@@ -168,6 +168,6 @@ func succeed(w http.ResponseWriter, data any) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(body, '\n')) // The client may be gone.
+	_, _ = w.Write(body) // The client may be gone.
 	return nil
 }
