@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -157,9 +158,7 @@ func grafanaPanels(list *List, panels []*Panel) []object {
 			"id": i + 1, "title": p.Title, "description": p.Explain, "datasource": grafanaSource(p.Source),
 			"gridPos": object{"x": x, "y": y, "w": w, "h": h}, "targets": grafanaTargets(p),
 		}
-		for key, value := range grafanaDrawing(p) {
-			panel[key] = value
-		}
+		maps.Copy(panel, grafanaDrawing(p))
 		panel["fieldConfig"] = object{"defaults": grafanaField(p), "overrides": grafanaOverrides(list, p)}
 		made = append(made, panel)
 		x += w

@@ -41,11 +41,11 @@ func TestGrafana(t *testing.T) {
 		if err := os.RemoveAll(folder); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Mkdir(folder, 0o755); err != nil { //nolint:gosec // Part of the repository.
+		if err := os.Mkdir(folder, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		for name, text := range files {
-			if err := os.WriteFile(filepath.Join(folder, name), text, 0o644); err != nil { //nolint:gosec // Part of the repository.
+			if err := os.WriteFile(filepath.Join(folder, name), text, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -26,19 +26,25 @@ type prometheusServer struct {
 // newPrometheus starts it; more are lines of the scrape configuration.
 func newPrometheus(tb testing.TB, target string, more ...string) *prometheusServer {
 	tb.Helper()
-	folder := tb.TempDir()
-	file := filepath.Join(folder, "prometheus.yml")
-	text := fmt.Sprintf(`
+	return startPrometheus(tb, fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s}
 scrape_configs:
   - job_name: sysotel
     static_configs: [{targets: ["%s"]}]
     %s
-`, target, strings.Join(more, "\n    "))
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+`, target, strings.Join(more, "\n    ")))
+}
+
+// startPrometheus starts one with a whole configuration, in which <self> stands
+// for its own address.
+func startPrometheus(tb testing.TB, text string) *prometheusServer {
+	tb.Helper()
+	folder := tb.TempDir()
+	file := filepath.Join(folder, "prometheus.yml")
+	address := fmt.Sprintf("127.0.0.1:%d", programs.FreePort(tb))
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "<self>", address)), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", programs.FreePort(tb))
 	p := &prometheusServer{tb: tb, client: http.DefaultClient, url: "http://" + address}
 	p.process = programs.Start(tb, programs.Command(tb, "prometheus",
 		"--config.file="+file, "--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address="+address,

@@ -1,0 +1,264 @@
+//go:build linux
+
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sysotel/agent/store"
+	"sysotel/dashboards"
+)
+
+// mayBeEmpty are the panels, or queries of panels, that answer nothing on some
+// machines, and why. Where the agent has an answer, all must have it.
+var mayBeEmpty = map[string]string{
+	"cpu_frequency":                        "a processor that tells no frequency, as in some virtual machines",
+	"pressure":                             "a kernel without pressure stall information",
+	"pressure_cpu":                         "a kernel without pressure stall information",
+	"pressure_memory":                      "a kernel without pressure stall information",
+	"pressure_io":                          "a kernel without pressure stall information",
+	"cgroup_cpu":                           "the agent has no CPU limit of its own",
+	"cgroup_memory":                        "the agent has no memory limit of its own",
+	"disk_latency":                         "a disk that nobody uses",
+	"inodes":                               "file systems without a fixed number of inodes",
+	"collector_points/{{exporter}} failed": "a Collector that has not lost anything yet has no such counter",
+}
+
+// someDiffer are the panels whose series come and go: programs begin and end,
+// and the ten that use most are others a second later.
+var someDiffer = regexp.MustCompile(`\{\{process_executable_name\}\}|^connections/|^disk_latency/`)
+
+// backend is who answers the boards' queries.
+type backend struct {
+	name string
+	*prometheusServer
+}
+
+// TestBoards asks every query of every panel of the agent, of a real Prometheus
+// that scrapes it, of a real VictoriaMetrics that it pushes to through a real
+// Collector, and of an agent that answers from that. All must have an answer, with the same series by the names that the
+// legend gives them.
+func TestBoards(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "1s", "1m", "5m", "1h")
+	a := run(t, configure(t, "--otlp.endpoint=http://"+s.grpc))
+	p := startPrometheus(t, boardsConfig(t, a, s))
+	c := configure(t)
+	c.Store.Backend, c.Store.VictoriaMetrics = store.VictoriaMetrics, map[string]string{}
+	for _, n := range s.nodes {
+		c.Store.VictoriaMetrics[n.tier] = n.url
+	}
+	front := run(t, c)
+	backends := []backend{
+		{"the agent", &prometheusServer{tb: t, client: a.socket, url: "http://localhost/prometheus"}},
+		{"Prometheus", p},
+		{"VictoriaMetrics", &prometheusServer{tb: t, client: http.DefaultClient, url: s.nodes[0].url}},
+		{"the agent before VictoriaMetrics", &prometheusServer{tb: t, client: front.socket, url: "http://localhost/prometheus"}},
+	}
+	list, err := dashboards.Panels()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := dashboards.Values{Host: host, Device: ".*", Interface: ".*", Mountpoint: ".*", Window: "10s", RateWindow: "15s"}
+
+	// What has no answer yet is asked again until all have one.
+	t.Run("queries", func(t *testing.T) {
+		type question struct {
+			id, legend, expr string
+			prometheus       bool
+		}
+		var open []question
+		for _, panel := range list.Panels {
+			for _, q := range panel.Queries {
+				for _, expr := range []string{q.Expr, q.Min, q.Max} {
+					if expr != "" {
+						open = append(open, question{panel.ID + "/" + q.Name, q.Name, dashboards.Fill(expr, values), panel.Source == dashboards.Prometheus})
+					}
+				}
+			}
+		}
+		poll(t, func() error {
+			var wrong []error
+			open = slices.DeleteFunc(open, func(q question) bool {
+				asked := backends
+				if q.prometheus {
+					asked = backends[1:2]
+				}
+				err := compare(asked, q.id, q.expr, q.legend)
+				if err != nil {
+					wrong = append(wrong, err)
+				}
+				return err == nil
+			})
+			return errors.Join(wrong...)
+		})
+	})
+	t.Run("variables and marks", func(t *testing.T) {
+		boards, err := dashboards.Grafana(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range boards {
+			poll(t, func() error { return compareRest(t, backends, host, name, text) })
+		}
+	})
+}
+
+// boardsConfig has Prometheus scrape everything that the boards are about, and
+// keep one alert firing and one pending.
+func boardsConfig(t *testing.T, a *agent, s *stack) string {
+	t.Helper()
+	rules := filepath.Join(t.TempDir(), "rules.yml")
+	text := `
+groups:
+  - name: test
+    rules:
+      - {alert: Always, expr: "sysotel_agent_info", labels: {severity: info}}
+      - {alert: Patient, expr: "sysotel_agent_info", for: 1h}
+`
+	if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var nodes strings.Builder
+	for _, n := range s.nodes {
+		fmt.Fprintf(&nodes, "\n      - {targets: [%q], labels: {tier: %q}}", n.address, n.tier)
+	}
+	i := slices.IndexFunc(s.env, func(v string) bool { return strings.HasPrefix(v, "COLLECTOR_SELF_PORT=") })
+	_, port, _ := strings.Cut(s.env[i], "=")
+	return fmt.Sprintf(`
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
+rule_files: [%q]
+scrape_configs:
+  - job_name: sysotel
+    static_configs: [{targets: [%q]}]
+  - job_name: prometheus
+    static_configs: [{targets: ["<self>"]}]
+  - job_name: collector
+    static_configs: [{targets: ["127.0.0.1:%s"]}]
+  - job_name: victoriametrics
+    static_configs:%s
+`, rules, a.ScrapeAddr().String(), port, nodes.String())
+}
+
+// compare asks an expression of several backends. A query that may be empty is
+// fine where the first has nothing.
+func compare(backends []backend, id, expr, legend string) error {
+	var first []string
+	for i, b := range backends {
+		samples, warnings, err := b.query(expr)
+		if err != nil {
+			return fmt.Errorf("%s: %s asked for %s: %w", id, b.name, expr, err)
+		}
+		if len(warnings) > 0 {
+			return fmt.Errorf("%s: %s answers %s with the warnings %q", id, b.name, expr, warnings)
+		}
+		var series []string
+		for _, s := range samples {
+			series = append(series, legendOf(legend, s.Metric))
+		}
+		slices.Sort(series)
+		if distinct := slices.Compact(slices.Clone(series)); len(distinct) < len(series) && legend != "{{alertname}}" {
+			return fmt.Errorf("%s: %s has several series of one name for %s: %q", id, b.name, expr, series)
+		}
+		panel, _, _ := strings.Cut(id, "/")
+		switch {
+		case i == 0 && len(series) == 0 && (mayBeEmpty[panel] != "" || mayBeEmpty[id] != ""):
+			return nil
+		case len(series) == 0:
+			return fmt.Errorf("%s: %s has nothing for %s", id, b.name, expr)
+		case i == 0:
+			first = series
+		case someDiffer.MatchString(id):
+			if !slices.ContainsFunc(series, func(name string) bool { return slices.Contains(first, name) }) {
+				return fmt.Errorf("%s: %s has %q for %s, and nothing of what %s has: %q", id, b.name, series, expr, backends[0].name, first)
+			}
+		case !slices.Equal(series, first):
+			return fmt.Errorf("%s: %s has %q for %s, and %s has %q", id, b.name, series, expr, backends[0].name, first)
+		}
+	}
+	return nil
+}
+
+// legendOf is the name that a legend gives a series.
+func legendOf(legend string, labels map[string]string) string {
+	return regexp.MustCompile(`\{\{([^}]*)\}\}`).ReplaceAllStringFunc(legend, func(label string) string {
+		return labels[strings.Trim(label, "{}")]
+	})
+}
+
+// compareRest asks for what a board asks beside its panels: the values of its
+// variables, and the marks on its charts.
+func compareRest(t *testing.T, backends []backend, host, name string, text []byte) error {
+	t.Helper()
+	var board struct {
+		Templating struct {
+			List []struct {
+				Type  string
+				Query json.RawMessage
+			}
+		}
+		Annotations struct {
+			List []struct {
+				Datasource struct{ UID string }
+				Target     struct{ Expr string }
+			}
+		}
+	}
+	decode(t, text, &board)
+	// Grafana asks for the values within the range that the board shows.
+	within := fmt.Sprintf("&start=%d&end=%d", time.Now().Add(-time.Hour).Unix(), time.Now().Unix())
+	for _, v := range board.Templating.List {
+		if v.Type != "query" {
+			continue
+		}
+		var query struct{ Query string }
+		decode(t, v.Query, &query)
+		m := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`).FindStringSubmatch(query.Query)
+		if m == nil {
+			t.Fatalf("%s asks for %s, which this test does not understand", name, query.Query)
+		}
+		selector := strings.ReplaceAll(m[1], "$host", host)
+		var first []string
+		for i, b := range backends {
+			var answer struct{ Data []string }
+			if err := b.get("/api/v1/label/"+m[2]+"/values?match[]="+url.QueryEscape(selector)+within, &answer); err != nil {
+				return fmt.Errorf("%s: %s asked for %s: %w", name, b.name, query.Query, err)
+			}
+			if i == 0 {
+				first = answer.Data
+			}
+			if len(answer.Data) == 0 || !slices.Equal(answer.Data, first) {
+				return fmt.Errorf("%s: %s has the values %q for %s, and %s has %q", name, b.name, answer.Data, query.Query, backends[0].name, first)
+			}
+		}
+	}
+	for _, mark := range board.Annotations.List {
+		expr := strings.ReplaceAll(mark.Target.Expr, "$host", host)
+		asked := backends
+		switch {
+		case expr == "":
+			continue
+		case mark.Datasource.UID == "prometheus":
+			asked = backends[1:2]
+		}
+		if err := compare(asked, name, expr, "{{alertname}}"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
