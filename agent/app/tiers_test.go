@@ -70,7 +70,7 @@ func TestTiersThroughCollector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // It was only read.
+	defer s.Close()
 	<-s.Opened()
 	for i, tier := range s.Tiers() {
 		points := 0

@@ -59,6 +59,8 @@ type toTiers struct {
 	log      *slog.Logger
 	// mark is how far an earlier process has come with the readings themselves.
 	mark time.Time
+	// hold is how long readings are held back at most.
+	hold time.Duration
 }
 
 // newToTiers makes the OTLP destination of a pipeline one of tiers.
@@ -69,7 +71,7 @@ func newToTiers(p *Pipeline) (*toTiers, error) {
 	}
 	t := &toTiers{
 		pipeline: p, tiers: o.Tiers, to: p.otlp, maxAge: o.Config.OTLP.Queue.MaxAge,
-		log: o.Log.With("destination", "otlp"), mark: p.otlp.readings().lane.Mark(),
+		log: o.Log.With("destination", "otlp"), mark: p.otlp.readings().lane.Mark(), hold: holdLimit,
 	}
 	for i, tier := range o.Tiers.Tiers() {
 		if i == 0 {
@@ -101,12 +103,18 @@ func (t *toTiers) run(ctx context.Context) {
 		return // What is held is for Shutdown.
 	case <-t.tiers.Opened():
 		t.to.release(t.catchUp(ctx))
-	case <-time.After(holdLimit):
+	case <-time.After(t.hold):
 		t.to.release(time.Time{})
 	}
-	for {
+	before, _ := t.tiers.ClosedUntil(1)
+	for ended := false; ; {
 		for i := range t.to.senders[1:] {
 			t.export(ctx, i+1)
+		}
+		// When a bucket is closed the families were read.
+		if until, known := t.tiers.ClosedUntil(1); known && until.After(before) && !ended {
+			t.end(ctx)
+			ended = true
 		}
 		select {
 		case <-ctx.Done():
@@ -149,12 +157,19 @@ func (o *otlp) push(r heldRequest) {
 // catchUpLimit is the most that a process which is killed leaves behind.
 const catchUpLimit = time.Minute
 
+// follows tells whether this process goes on where an earlier one was, and when
+// that was by the store. Where nothing was pushed for a while it does not.
+func (t *toTiers) follows() (found time.Time, follows bool) {
+	found = t.tiers.Found()
+	return found, !t.mark.IsZero() && !found.IsZero() && found.Sub(t.mark) <= catchUpLimit
+}
+
 // catchUp pushes the ticks that an earlier process kept and did not push. It
 // returns the last of them.
 func (t *toTiers) catchUp(ctx context.Context) time.Time {
-	found := t.tiers.Found()
-	if t.mark.IsZero() || !found.After(t.mark) || found.Sub(t.mark) > catchUpLimit {
-		return time.Time{} // There is nothing, or nothing was pushed for a while.
+	found, follows := t.follows()
+	if !follows || !found.After(t.mark) {
+		return time.Time{}
 	}
 	bodies, err := t.read(ctx, 0, t.mark, found)
 	if err != nil {
@@ -163,6 +178,44 @@ func (t *toTiers) catchUp(ctx context.Context) time.Time {
 	}
 	t.to.readings().lane.Push(time.Now(), found, bodies...)
 	return found
+}
+
+// end pushes that series ended which an earlier process sent and this one did not
+// find again. The store marks them with the first reading of their family.
+func (t *toTiers) end(ctx context.Context) {
+	found, follows := t.follows()
+	if !follows {
+		return
+	}
+	first := map[string]time.Time{}
+	var ended []store.Point
+	err := t.tiers.Points(ctx, 0, found, t.pipeline.options.Host.Now(), func(p *store.Point) {
+		if at, seen := first[p.Family]; p.Origin.Name == store.ReadingsOrigin().Name && (!seen || p.Time.Before(at)) {
+			first[p.Family] = p.Time
+		}
+		if p.Ended {
+			ended = append(ended, *p)
+		}
+	})
+	if err != nil {
+		t.log.Warn("which series have ended meanwhile cannot be read", "err", err)
+		return
+	}
+	r := t.newRequest(0)
+	for _, p := range ended {
+		if p.Time.Equal(first[p.Family]) {
+			r.add(&p)
+		}
+	}
+	if r.points == 0 {
+		return
+	}
+	body, err := proto.Marshal(r.message)
+	if err != nil {
+		t.log.Warn("encode otlp request", "err", err)
+		return
+	}
+	t.to.readings().lane.Push(time.Now(), time.Time{}, body)
 }
 
 // bucketsAtOnce is how many buckets of a tier go into one request when many are

@@ -82,7 +82,7 @@ func startTiered(t *testing.T, dir, endpoint string, zero time.Time, second int)
 	var running sync.WaitGroup
 	running.Go(func() { p.otlp.send(ctx) })
 	running.Go(func() { p.tiers.run(ctx) })
-	a.agent.stop = sync.OnceFunc(func() {
+	a.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
 	})
@@ -190,7 +190,7 @@ func tierOf(t *testing.T, request *collectorpb.ExportMetricsServiceRequest) stri
 }
 
 // readingsOf are those of a second: a gauge that jumps, a counter that is reset at
-// second 25, one that ends after second 14, and a program.
+// second 25, one that ends after second 14 and one after second 31.
 func readingsOf(second int) map[string]instruments.Reading {
 	user := 1000 + 2.5*float64(second) + float64(second%2)
 	if second >= 25 {
@@ -199,6 +199,9 @@ func readingsOf(second int) map[string]instruments.Reading {
 	cores := []instruments.Core{core("cpu0", user)}
 	if second <= 14 {
 		cores = append(cores, core("cpu1", float64(second)))
+	}
+	if second <= 31 {
+		cores = append(cores, core("cpu2", float64(second)))
 	}
 	return map[string]instruments.Reading{
 		"cpu":    &instruments.CPU{Cores: cores, Logical: 4 + second%2},
@@ -247,6 +250,10 @@ func TestTiersArrive(t *testing.T) {
 		}
 		return a.otlp.senders[1].lane.Mark().Equal(zero.Add(60*time.Second)) && a.otlp.senders[2].lane.Mark().Equal(zero.Add(60*time.Second))
 	})
+	within(t, patience, "it is told that a series did not come back", func() bool {
+		p := r.byTier(t, zero)["1s"]["sysotel/cpu|system.cpu.time|s|counter|cpu=cpu2,state=user"][32]
+		return p != nil && p.gone
+	})
 	got := r.byTier(t, zero)
 	equal(t, "tiers", strings.Join(slices.Sorted(maps.Keys(got)), " "), "10s 1s 30s")
 	for tier, all := range got {
@@ -292,12 +299,13 @@ func compareBuckets(t *testing.T, fine, coarse map[string]map[int]*tierPoint, ti
 		for second, p := range points {
 			w := want[second]
 			// What an earlier life left is sent before it is read again since when its
-			// counters count.
-			forgotten := p.start == 0 && second <= 30
+			// counters count. A reset that is seen tells more than a life that did not.
+			forgotten := p.start == 0 && (second <= 30 || strings.Contains(name, "cpu=cpu2"))
+			reset := w != nil && p.start > w.start && second > 25 && strings.HasSuffix(name, "cpu=cpu0,state=user")
 			switch {
 			case w == nil:
 				t.Errorf("%s: %s has a point at %d, %+v, that the readings do not give", tier, name, second, *p)
-			case p.start != w.start && !forgotten, p.gone != w.gone, math.Abs(p.value-w.value) > math.Abs(w.value)/1e6:
+			case p.start != w.start && !forgotten && !reset, p.gone != w.gone, math.Abs(p.value-w.value) > math.Abs(w.value)/1e6:
 				t.Errorf("%s: %s is %+v at %d, the readings give %+v", tier, name, *p, second, *w)
 			}
 		}
@@ -432,3 +440,35 @@ func TestMarksByAWrongClock(t *testing.T) {
 		a.die()
 	}
 }
+
+// TestStoreThatDoesNotOpen: readings are held back for it, not for ever.
+func TestStoreThatDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	r := &receiver{}
+	zero := time.Now().Truncate(30 * time.Second)
+	a := startTiered(t, t.TempDir(), "http://"+r.serve(t, "127.0.0.1:0", nil), zero, 1)
+	a.stop()
+	a.tiers.tiers, a.tiers.hold = neverOpen{a.store}, time.Second
+	a.otlp.mu.Lock()
+	a.otlp.holding = true
+	a.otlp.mu.Unlock()
+	for s := 1; s <= 3; s++ {
+		a.second(t, s, readingsOf(s))
+	}
+	equal(t, "requests while they are held back", a.otlp.readings().lane.Stats().Pushed, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var running sync.WaitGroup
+	running.Go(func() { a.tiers.run(ctx) })
+	within(t, patience, "they are let go", func() bool { return a.otlp.readings().lane.Stats().Pushed == 3 })
+	a.second(t, 4, readingsOf(4))
+	equal(t, "requests then", a.otlp.readings().lane.Stats().Pushed, 4)
+	cancel()
+	running.Wait()
+}
+
+// neverOpen is a store that is being opened for ever.
+type neverOpen struct{ *store.Store }
+
+// Opened implements Tiers.
+func (neverOpen) Opened() <-chan struct{} { return nil }
