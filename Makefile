@@ -4,7 +4,8 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 PROGRAMS := go run ./otel-collector/programs/build
-GO_FILES := $(shell find agent api instruments otel-collector -name '*.go' -not -name '*_test.go') go.mod go.sum
+GO_FILES := $(shell find agent api instruments otel-collector dashboards -name '*.go' -not -name '*_test.go') go.mod go.sum
+WEB_FILES := $(shell find dashboards/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*') dashboards/panels.json
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -12,10 +13,18 @@ help: ## print this list
 run: bin/sysotel ## build what is missing and run the agent with its defaults
 	bin/sysotel run
 
+stack: bin/sysotel ## run the full stack without Docker; SHIFT=10000 moves all its ports
+	@go build -o bin/stack/stack ./otel-collector/programs/stack
+	@exec bin/stack/stack -shift $(or $(SHIFT),0)
+
 build: bin/sysotel ## build bin/sysotel
 
-bin/sysotel: $(GO_FILES) $(shell find agent api instruments -type f -not -name '*.go' -not -path '*/testdata/*')
+bin/sysotel: $(GO_FILES) dashboards/web/dist/index.html $(shell find agent api instruments -type f -not -name '*.go' -not -path '*/testdata/*')
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./agent
+
+# Without Node nothing is made here, and the page says so.
+dashboards/web/dist/index.html: $(WEB_FILES)
+	dashboards/web/build.sh
 
 # The packages that hold numbers against the truth run by themselves, so that no
 # other test takes the processors away from what they measure.
@@ -67,4 +76,4 @@ cover: ## write coverage.out and print the coverage of each package
 	go test -timeout 20m -coverprofile coverage.out ./...
 	go tool cover -func coverage.out | tail -1
 
-.PHONY: help run build test race soak bench fuzz golden fmt lint vulncheck cover
+.PHONY: help run stack build test race soak bench fuzz golden fmt lint vulncheck cover

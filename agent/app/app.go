@@ -23,6 +23,7 @@ import (
 	"sysotel/agent/pipeline"
 	"sysotel/agent/queue"
 	"sysotel/api"
+	"sysotel/dashboards"
 	"sysotel/instruments"
 )
 
@@ -141,7 +142,7 @@ func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
 		return nil, nil
 	}
 	q, err := queue.Open(context.Background(), queue.Options{
-		Path: filepath.Join(c.DataDir, queueFile), MaxBytes: int64(push.Queue.MaxBytes), MaxAge: push.Queue.MaxAge,
+		Path: filepath.Join(c.DataDir, queueFile), Lanes: pipeline.Lanes(push, c.Store.Tiers), MaxBytes: int64(push.Queue.MaxBytes), MaxAge: push.Queue.MaxAge,
 		Log: a.log.With("part", "queue"),
 	})
 	if err != nil {
@@ -162,7 +163,11 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		Auth: a.accounts.auth, Authenticate: a.accounts.required, Audit: a.accounts.audit.log,
 		Settings: a.settings,
 	}
-	err := a.history.apiOptions(&options, o.Config)
+	var err error
+	if options.Web, err = dashboards.Web(); err != nil {
+		return err
+	}
+	err = a.history.apiOptions(&options, o.Config)
 	if err != nil {
 		return err
 	}

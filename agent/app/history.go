@@ -143,7 +143,7 @@ func slowest(c config.Config) time.Duration {
 // must not become an interface that is not nil.
 func (h *history) pipelineOptions(o *pipeline.Options) {
 	if h.store != nil {
-		o.Store, o.Records = h.store, h.records
+		o.Store, o.Records, o.Tiers = h.store, h.records, h.store
 	}
 }
 

@@ -1,9 +1,14 @@
 package command
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,11 +18,11 @@ import (
 	"sysotel/api"
 )
 
-const tokenUsage = "token takes: list | add NAME [--role viewer|admin] [--expires 30d] | revoke NAME"
+const tokenUsage = "token takes: list | add NAME [--role viewer|admin] [--expires 30d] [--to FILE] | revoke NAME"
 
 // runToken lists and changes the running agent's API tokens, through its Unix socket.
 func runToken(c Call) int {
-	words, options := c.takeWords("--role", "--expires")
+	words, options := c.takeWords("--role", "--expires", "--to")
 	// An option without its value is no option.
 	if slices.Contains(slices.Collect(maps.Values(options)), "") {
 		words = nil
@@ -27,7 +32,7 @@ func runToken(c Call) int {
 	case len(words) == 1 && words[0] == "list" && len(options) == 0:
 		err = c.listTokens()
 	case len(words) == 2 && words[0] == "add":
-		err = c.addToken(words[1], options["--role"], options["--expires"])
+		err = c.addToken(words[1], options["--role"], options["--expires"], options["--to"])
 	case len(words) == 2 && words[0] == "revoke" && len(options) == 0:
 		err = c.revokeToken(words[1])
 	default:
@@ -54,8 +59,8 @@ func (c Call) listTokens() error {
 }
 
 // addToken prints the secret and nothing else on standard output, so that it can
-// be piped to where it is needed.
-func (c Call) addToken(name, role, expires string) error {
+// be piped to where it is needed; or writes it into the file to.
+func (c Call) addToken(name, role, expires, to string) error {
 	if role != "" && role != "viewer" && role != "admin" {
 		return fmt.Errorf("--role: %q is not allowed: must be viewer or admin", role)
 	}
@@ -63,6 +68,11 @@ func (c Call) addToken(name, role, expires string) error {
 	if expires != "" {
 		var err error
 		if ttl, err = lifetime(expires); err != nil {
+			return err
+		}
+	}
+	if to != "" {
+		if kept, err := c.keepToken(name, to); kept || err != nil {
 			return err
 		}
 	}
@@ -75,8 +85,59 @@ func (c Call) addToken(name, role, expires string) error {
 	if !made.Token.Expires.IsZero() {
 		until = "until " + moment(made.Token.Expires)
 	}
-	fmt.Fprintf(c.Err, "The token %s is good as %s %s. It is shown this once:\n", printable(made.Token.Name), made.Token.Role, until)
+	said := fmt.Sprintf("The token %s is good as %s %s.", printable(made.Token.Name), made.Token.Role, until)
+	if to != "" {
+		fmt.Fprintf(c.Err, "%s It is in %s.\n", said, to)
+		return writeToken(to, made.Secret)
+	}
+	fmt.Fprintf(c.Err, "%s It is shown this once:\n", said)
 	fmt.Fprintln(c.Out, made.Secret)
+	return nil
+}
+
+// keepToken tells whether there is nothing to do: the file holds a token, and one
+// of that name is good. A service can so ask for its token at every start. Where
+// one of the two is missing the other is of no use, so that it makes room.
+func (c Call) keepToken(name, file string) (bool, error) {
+	held, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("--to: %w", err)
+	}
+	var tokens api.Tokens
+	if err := c.manage(http.MethodGet, "/api/v1/tokens", nil, &tokens); err != nil {
+		return false, err
+	}
+	for _, t := range tokens.Tokens {
+		if !strings.EqualFold(t.Name, name) {
+			continue
+		}
+		if len(held) > 0 && (t.Expires.IsZero() || time.Now().Before(t.Expires)) {
+			fmt.Fprintf(c.Err, "The token %s is in %s already.\n", printable(t.Name), file)
+			return true, nil
+		}
+		return false, c.manage(http.MethodDelete, "/api/v1/tokens/"+t.ID, nil, nil)
+	}
+	return false, nil
+}
+
+// writeToken puts the secret into a file whole. The group may read it, so that
+// services that run as other users can share it; nobody else may.
+func writeToken(file, secret string) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".token-*")
+	if err != nil {
+		return fmt.Errorf("--to: %w", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // It is gone where all went well.
+	_, err = f.WriteString(secret)
+	if err == nil && runtime.GOOS != "windows" {
+		err = f.Chmod(0o640)
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return fmt.Errorf("--to: %w", err)
+	}
 	return nil
 }
 

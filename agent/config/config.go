@@ -79,6 +79,9 @@ func (c Config) Validate() []Mistake {
 	c.API.Validate(wrong)
 	c.Store.Validate(func(path string, value any, rule string) { wrong("store."+path, value, rule) })
 	c.validateTicks(wrong)
+	if c.Pipeline.OTLP.Tiered && c.Store.Backend == "none" {
+		wrong("otlp.tiered", true, "needs a store that makes the tiers; store.backend is none")
+	}
 	c.validateListeners(wrong)
 	return mistakes
 }

@@ -90,7 +90,7 @@ func TestEverythingIsTaken(t *testing.T) {
 		changed[path] = true
 	}
 	// One would make nonsense of the others.
-	untouched := []string{"otlp.tls.insecure_skip_verify", "tls.self_signed"}
+	untouched := []string{"otlp.tiered", "otlp.tls.insecure_skip_verify", "tls.self_signed"}
 	for _, o := range Defaults().options() {
 		of := strings.HasPrefix(o.path, "instruments.") && !changed[o.path]
 		if !o.section && !changed[o.path] && !of && !slices.Contains(untouched, o.path) {

@@ -63,7 +63,7 @@ func BenchmarkCollect(b *testing.B) {
 		o.Queue = openQueue(b, o.Config, &logbook{})
 	})
 	collectAll(b, p)
-	if p.otlp.queue.Stats().Waiting == 0 {
+	if p.otlp.readings().lane.Stats().Waiting == 0 {
 		b.Fatal("nothing was collected")
 	}
 }

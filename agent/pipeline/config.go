@@ -36,6 +36,7 @@ type PrometheusConfig struct {
 type OTLPConfig struct {
 	Endpoint    string            `yaml:"endpoint" help:"Where to push: http://HOST:PORT without TLS, https://HOST:PORT with it; empty for nowhere."`
 	Interval    time.Duration     `yaml:"interval" help:"Time between two requests, a multiple of sampling.interval; 0s is sampling.interval itself. A request holds every reading since the last."`
+	Tiered      bool              `yaml:"tiered" help:"Whether the closed buckets of the coarser tiers of store.tiers are sent too, each tier in requests of its own. The resource is then host.name and tier (1s, 1m, …) and nothing else. Only for a receiver that keeps the tiers apart, such as the bundled Collector: any other would store each value several times."`
 	Temporality string            `yaml:"temporality" enum:"cumulative|delta" help:"Whether sums are sent as totals or as differences."`
 	Headers     map[string]Secret `yaml:"headers" help:"Headers of every request, such as the key of a backend. They are secret."`
 	Compression string            `yaml:"compression" enum:"gzip|none" help:"Compression of the requests."`
@@ -47,7 +48,7 @@ type OTLPConfig struct {
 
 // QueueConfig bounds what waits for the receiver.
 type QueueConfig struct {
-	MaxBytes store.ByteSize `yaml:"max_bytes" help:"Most bytes that may wait, compressed; the oldest go first. At least 1MiB."`
+	MaxBytes store.ByteSize `yaml:"max_bytes" help:"Most bytes that may wait, compressed, for all tiers together; the oldest go first. At least 1MiB."`
 	MaxAge   time.Duration  `yaml:"max_age" help:"Time after which a request is not worth sending any more, from 1m to 720h."`
 }
 
@@ -99,6 +100,9 @@ func (c OTLPConfig) validate(wrong func(path string, value any, rule string)) {
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > 10*time.Minute {
 		wrong("otlp.timeout", c.Timeout, "must be from 1ms to 10m")
+	}
+	if c.Tiered && c.Temporality == "delta" {
+		wrong("otlp.temporality", c.Temporality, "must be cumulative where otlp.tiered is true: the tiers hold totals")
 	}
 	if c.Queue.MaxBytes < 1<<20 {
 		wrong("otlp.queue.max_bytes", c.Queue.MaxBytes, "must be at least 1MiB")

@@ -32,12 +32,17 @@ type metricSeries struct {
 	name, unit string
 	counter    bool
 	// verbatim names are Prometheus names already.
-	verbatim   bool
+	verbatim bool
+	// kind is what the series is where it comes from, empty where nobody sends it on.
+	kind       store.OriginKind
 	family     string
 	attributes attribute.Set
 	// more are labels beside the attributes.
 	more []labels.Label
 }
+
+// hostLabel is the host's label on every series.
+const hostLabel = "host_name"
 
 // series makes the store's series.
 func (n *seriesNamer) series(m metricSeries) (*store.Series, error) {
@@ -58,15 +63,22 @@ func (n *seriesNamer) series(m metricSeries) (*store.Series, error) {
 	if s.MinName, s.MaxName, err = rollupNames(n.metrics, strings.TrimSuffix(m.name, "_total"), m.unit, m.counter); err != nil {
 		return nil, err
 	}
-	if s.Labels, err = n.labelsOf(name, m.attributes, m.more); err != nil {
+	if m.kind != "" {
+		s.Origin = &store.Origin{Name: m.name, Unit: m.unit, Kind: m.kind}
+		if m.verbatim && m.kind == store.OriginCounter {
+			s.Origin.Name = strings.TrimSuffix(m.name, "_total") // As custom.go has it for others than the store.
+		}
+	}
+	if s.Labels, err = n.labelsOf(name, s.Origin, m.attributes, m.more); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // labelsOf translates attributes as the page does: two that become the same
-// label are joined. The name and the host are nobody else's.
-func (n *seriesNamer) labelsOf(name string, attributes attribute.Set, more []labels.Label) (labels.Labels, error) {
+// label are joined. The name and the host are nobody else's. The origin, where
+// there is one, is told what cannot be seen from the labels.
+func (n *seriesNamer) labelsOf(name string, origin *store.Origin, attributes attribute.Set, more []labels.Label) (labels.Labels, error) {
 	values := map[string][]string{}
 	for it := attributes.Iter(); it.Next(); {
 		kv := it.Attribute()
@@ -75,16 +87,40 @@ func (n *seriesNamer) labelsOf(name string, attributes attribute.Set, more []lab
 			return labels.EmptyLabels(), err
 		}
 		values[key] = append(values[key], strings.ToValidUTF8(kv.Value.String(), "\uFFFD"))
+		if a := attributeOf(kv); origin != nil && a != (store.Attribute{Key: key}) {
+			if origin.Attributes == nil {
+				origin.Attributes = map[string]store.Attribute{}
+			}
+			origin.Attributes[key] = a
+		}
 	}
 	b := labels.NewBuilder(labels.EmptyLabels())
 	for key, list := range values {
 		slices.Sort(list)
+		if origin != nil && len(list) > 1 {
+			delete(origin.Attributes, key) // What was two is one for good.
+		}
 		b.Set(key, strings.Join(list, ";"))
 	}
 	for _, l := range more {
 		b.Set(l.Name, l.Value)
 	}
-	return b.Set("host_name", n.hostName).Set(model.MetricNameLabel, name).Labels(), nil
+	return b.Set(hostLabel, n.hostName).Set(model.MetricNameLabel, name).Labels(), nil
+}
+
+// attributeOf tells the name and the type of an attribute.
+func attributeOf(kv attribute.KeyValue) store.Attribute {
+	a := store.Attribute{Key: string(kv.Key)}
+	switch kv.Value.Type() {
+	case attribute.INT64:
+		a.Type = "int"
+	case attribute.FLOAT64:
+		a.Type = "double"
+	case attribute.BOOL:
+		a.Type = "bool"
+	default:
+	}
+	return a
 }
 
 // histogramSeries are the series that Prometheus has for a histogram.
@@ -100,7 +136,7 @@ func (n *seriesNamer) histogram(name, family string, p *metricdata.HistogramData
 	var err error
 	one := func(suffix string, more ...labels.Label) *store.Series {
 		s, failed := n.series(metricSeries{
-			name: name + suffix, counter: true, verbatim: true, family: family, attributes: p.Attributes, more: more,
+			name: name + suffix, counter: true, verbatim: true, kind: store.OriginGauge, family: family, attributes: p.Attributes, more: more,
 		})
 		if failed != nil {
 			err = failed
@@ -204,7 +240,7 @@ func (n *seriesNamer) seed(s seedName, values []string) *store.Series {
 		more = append(more, labels.Label{Name: s.labels[i], Value: v})
 	}
 	series, err := n.series(metricSeries{
-		name: s.name, counter: strings.HasSuffix(s.name, "_total"), verbatim: true, family: s.family, more: more,
+		name: s.name, counter: s.isCounter(), verbatim: true, family: s.family, more: more,
 	})
 	if err != nil {
 		panic("pipeline: " + s.name + " has no roll-up's name: " + err.Error())

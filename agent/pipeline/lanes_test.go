@@ -60,7 +60,7 @@ func TestLiveBesideBacklog(t *testing.T) {
 		t.Fatal("the backlog is not sent")
 	}
 	a.load(t, 100)
-	within(t, patience, "the queue is empty", func() bool { return a.otlp.queue.Stats().Waiting == 0 })
+	within(t, patience, "the queue is empty", func() bool { return a.otlp.readings().lane.Stats().Waiting == 0 })
 
 	var got []int
 	for _, p := range r.points(loadMetric) {
@@ -98,7 +98,7 @@ func TestBacklogOfAnEarlierProcess(t *testing.T) {
 		r := &receiver{}
 		c.OTLP.Endpoint = "http://" + r.serve(t, "127.0.0.1:0", nil)
 		options := queue.Options{
-			Path: filepath.Join(t.TempDir(), "otlp.db"), MaxBytes: 1 << 20, MaxAge: time.Hour, Log: (&logbook{}).logger(),
+			Path: filepath.Join(t.TempDir(), "otlp.db"), Lanes: []string{""}, MaxBytes: 1 << 20, MaxAge: time.Hour, Log: (&logbook{}).logger(),
 		}
 		left, err := queue.Open(t.Context(), options)
 		if err != nil {

@@ -34,18 +34,33 @@ func PrometheusNames(m *instruments.Metric, c instruments.Conventions) ([]string
 	return names, nil
 }
 
+// What the names of roll-ups end in. No name of ours does.
+const (
+	minSuffix, maxSuffix = ".min", ".max"
+	rateSuffix           = ".rate"
+)
+
+// rollupUnit is the unit of a roll-up's extreme.
+func rollupUnit(unit string, rate bool) string {
+	if rate {
+		return unit + "/s"
+	}
+	return unit
+}
+
 // rollupNames are the Prometheus names of the least and the greatest value of a
 // metric, for a counter those of its rate per second.
 func rollupNames(namer otlptranslator.MetricNamer, name, unit string, counter bool) (least, greatest string, err error) {
 	if counter {
-		name, unit = name+".rate", unit+"/s"
+		name += rateSuffix
 	}
+	unit = rollupUnit(unit, counter)
 	build := func(suffix string) (string, error) {
 		return namer.Build(otlptranslator.Metric{Name: name + suffix, Unit: unit, Type: otlptranslator.MetricTypeGauge})
 	}
-	if least, err = build(".min"); err != nil {
+	if least, err = build(minSuffix); err != nil {
 		return "", "", err
 	}
-	greatest, err = build(".max")
+	greatest, err = build(maxSuffix)
 	return least, greatest, err
 }

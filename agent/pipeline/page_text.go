@@ -266,7 +266,7 @@ func (t *pageText) target(of *resource.Resource) error {
 		if of != nil {
 			about = *of.Set()
 		}
-		described, err := t.namer.labelsOf(id.metric, about, nil)
+		described, err := t.namer.labelsOf(id.metric, nil, about, nil)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,7 @@
 //
 // It is the only package that knows the OpenTelemetry SDK. Read sampler.go
 // first (with clock.go and lane.go), then stamp.go, then to_store.go, to_otlp.go
-// and to_prometheus.go.
+// (with sender.go and to_tiers.go) and to_prometheus.go.
 package pipeline
 
 import (
@@ -42,8 +42,11 @@ type Options struct {
 	Store Store
 	// Records keep process tables and events; nil where none are kept.
 	Records Records
-	// Queue is where requests of the push wait; it must be set where otlp.endpoint is.
+	// Queue is where requests of the push wait; it must be set where otlp.endpoint
+	// is, and have the lanes that Lanes tells.
 	Queue *queue.Queue
+	// Tiers are whose buckets are sent where otlp.tiered is set.
+	Tiers Tiers
 	Log   *slog.Logger
 }
 
@@ -60,6 +63,7 @@ type Pipeline struct {
 	provider    *sdkmetric.MeterProvider
 	page        *page
 	otlp        *otlp
+	tiers       *toTiers
 	pushes      []push
 	// began tells that the start was written down and the stop was not.
 	began atomic.Bool
@@ -136,6 +140,10 @@ func (p *Pipeline) openOTLP(families []instruments.Family) error {
 	batch := max(o.Config.OTLP.Interval, o.Config.Sampling.Interval)
 	var err error
 	p.otlp, err = newOTLP(o.Config.OTLP, o.Queue, stamp, p.resource(), int(batch/o.Config.Sampling.Interval), o.Log.With("destination", "otlp"))
+	if err != nil || !o.Config.OTLP.Tiered {
+		return err
+	}
+	p.tiers, err = newToTiers(p)
 	return err
 }
 
@@ -227,6 +235,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	if p.otlp != nil {
 		running.Go(func() { p.otlp.send(group) })
+		if p.tiers != nil {
+			running.Go(func() { p.tiers.run(group) })
+		}
 	}
 	if p.chronicle != nil {
 		p.chronicle.open()

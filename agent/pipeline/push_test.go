@@ -31,7 +31,7 @@ func testOptions(t testing.TB, c Config, log *logbook) Options {
 func openQueue(t testing.TB, c Config, log *logbook) *queue.Queue {
 	t.Helper()
 	q, err := queue.Open(t.Context(), queue.Options{
-		Path: filepath.Join(t.TempDir(), "otlp.db"), MaxBytes: int64(c.OTLP.Queue.MaxBytes), MaxAge: c.OTLP.Queue.MaxAge, Log: log.logger(),
+		Path: filepath.Join(t.TempDir(), "otlp.db"), Lanes: []string{"", "1m", "5m"}, MaxBytes: int64(c.OTLP.Queue.MaxBytes), MaxAge: c.OTLP.Queue.MaxAge, Log: log.logger(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func openQueue(t testing.TB, c Config, log *logbook) *queue.Queue {
 func queued(t *testing.T, o *otlp) (requests []*collectorpb.ExportMetricsServiceRequest) {
 	t.Helper()
 	for {
-		waits, err := o.queue.Oldest()
+		waits, err := o.readings().lane.Oldest(0)
 		if errors.Is(err, queue.ErrEmpty) {
 			return requests
 		}
@@ -56,11 +56,11 @@ func queued(t *testing.T, o *otlp) (requests []*collectorpb.ExportMetricsService
 			t.Fatal(err)
 		}
 		request := &collectorpb.ExportMetricsServiceRequest{}
-		if err := proto.Unmarshal(waits.Body, request); err != nil {
+		if err := proto.Unmarshal(waits[0].Body, request); err != nil {
 			t.Fatal(err)
 		}
 		requests = append(requests, request)
-		o.queue.Done(waits)
+		o.readings().lane.Done(waits)
 	}
 }
 
@@ -118,11 +118,14 @@ func TestIntervalOfFiveTicks(t *testing.T) {
 	t.Parallel()
 	r := &receiver{}
 	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) { c.OTLP.Interval = 5 * time.Second })
-	a.load(t, upTo(11)...)
-	r.wait(t, 2)
-	equal(t, "requests", len(r.taken()), 2)
+	a.load(t, upTo(4)...)
+	r.wait(t, 1)
 	equal(t, "readings in the first", len(r.taken()[0].ResourceMetrics), 5)
+	a.load(t, 5, 6, 7, 8, 9)
+	r.wait(t, 1)
+	a.load(t, 10, 11)
 	a.wantLoads(t, r, upTo(9)...)
+	equal(t, "requests", len(r.taken()), 2)
 	// The end does not lose the two that have not made five.
 	a.stop()
 	if err := a.Shutdown(t.Context()); err != nil {
@@ -133,10 +136,9 @@ func TestIntervalOfFiveTicks(t *testing.T) {
 
 // TestRequestsStaySmall: a receiver takes four megabytes, whatever the interval.
 func TestRequestsStaySmall(t *testing.T) {
-	c := Defaults()
-	c.OTLP.Endpoint, c.OTLP.Interval = "http://127.0.0.1:1", time.Hour
-	a := pushTo(t, c.OTLP.Endpoint, func(config *Config) { *config = c })
-	a.stop()
+	t.Parallel()
+	r := &receiver{}
+	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) { c.OTLP.Interval = time.Hour })
 	var cores []instruments.Core
 	for i := range 200 {
 		cores = append(cores, core(fmt.Sprintf("cpu%0200d", i), 1))
@@ -144,20 +146,21 @@ func TestRequestsStaySmall(t *testing.T) {
 	for i := range 8 {
 		a.tick(t, i, map[string]instruments.Reading{"cpu": &instruments.CPU{Cores: cores}})
 	}
-	a.otlp.mu.Lock()
-	a.otlp.enqueue()
-	a.otlp.mu.Unlock()
+	equal(t, "requests before the hour is over", len(r.taken()), 0)
+	a.stop()
+	if err := a.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	readings := 0
-	requests := queued(t, a.otlp)
-	for _, request := range requests {
+	for _, request := range r.taken() {
 		readings += len(request.ResourceMetrics)
-		if size := proto.Size(request); size > 4<<20 {
+		if size := proto.Size(request); size > maxRequest {
 			t.Errorf("a request of %d bytes", size)
 		}
 	}
 	equal(t, "readings", readings, 8)
-	if len(requests) < 2 {
-		t.Errorf("%d readings are in %d request", readings, len(requests))
+	if n := len(r.taken()); n < 2 || n == readings {
+		t.Errorf("%d readings are in %d requests", readings, n)
 	}
 }
 

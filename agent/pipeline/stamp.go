@@ -21,6 +21,9 @@ type stamp struct {
 	taken       map[string]time.Time
 	scopes      map[string]map[seriesID]*series
 	round       uint64
+	// before is the tick that an earlier process took last. One that is started
+	// again within it reads it once more.
+	before time.Time
 	// delta turns counters into differences between readings.
 	delta bool
 }
@@ -64,8 +67,8 @@ func newStamp(boot, agent time.Time, metrics []*instruments.Metric, c instrument
 }
 
 // apply stamps the collection in place and leaves out the scopes whose reading
-// was taken before.
-func (s *stamp) apply(rm *metricdata.ResourceMetrics) {
+// was taken before. It returns the time of the newest that it did not leave out.
+func (s *stamp) apply(rm *metricdata.ResourceMetrics) (newest time.Time) {
 	s.round++
 	kept := rm.ScopeMetrics[:0]
 	for _, scope := range rm.ScopeMetrics {
@@ -74,6 +77,12 @@ func (s *stamp) apply(rm *metricdata.ResourceMetrics) {
 			continue
 		}
 		s.taken[scope.Scope.Name] = at
+		if at.Equal(s.before) {
+			continue
+		}
+		if at.After(newest) {
+			newest = at
+		}
 		known := s.scopes[scope.Scope.Name]
 		if known == nil {
 			known = map[seriesID]*series{}
@@ -87,6 +96,7 @@ func (s *stamp) apply(rm *metricdata.ResourceMetrics) {
 	// Two places must not share slices: the SDK may fill them again.
 	clear(rm.ScopeMetrics[len(kept):])
 	rm.ScopeMetrics = kept
+	return newest
 }
 
 // readingTime takes the helper point that carries the reading's time out of its scope.

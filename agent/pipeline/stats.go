@@ -30,7 +30,9 @@ func (p *Pipeline) stats() instruments.AgentStats {
 		f.mu.Unlock()
 	}
 	if p.otlp != nil {
-		s.Queues = append(s.Queues, p.otlp.stats())
+		for _, to := range p.otlp.senders {
+			s.Queues = append(s.Queues, to.stats())
+		}
 	}
 	return s
 }
@@ -76,7 +78,9 @@ func (p *Pipeline) Health() []Part {
 		parts = append(parts, part)
 	}
 	if p.otlp != nil {
-		parts = append(parts, p.otlp.health())
+		for _, to := range p.otlp.senders {
+			parts = append(parts, to.health())
+		}
 	}
 	return parts
 }

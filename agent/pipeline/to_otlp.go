@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -19,63 +18,57 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"sysotel/agent/queue"
-	"sysotel/instruments"
 )
 
 // otlp pushes readings over OTLP/gRPC. The SDK's exporter turns a stamped
 // collection into a request; an interceptor on its connection takes the request
-// into the queue instead of sending it; the sender sends from the queue over
+// into the queue instead of sending it; the senders send from the queue over
 // the same connection. So a receiver that is slow or away delays nothing but
 // the queue, and TLS, compression and keep-alive stay the exporter's own.
 type otlp struct {
 	*otlpmetricgrpc.Exporter
 	stamp    *stamp
 	resource *resource.Resource
-	queue    *queue.Queue
-	// ordered has requests sent strictly one after the other.
+	// senders are one for each lane of the queue, that of the readings first.
+	senders []*sender
+	// most is the size up to which neighbours are put into one request.
+	most int
+	// ordered has the requests of a lane sent strictly one after the other.
 	ordered bool
-	every   int // How many readings go into one request.
 	headers metadata.MD
 	timeout time.Duration
 	// options of each call: how it is encoded and compressed.
 	options []grpc.CallOption
-	log     *slog.Logger
+	// tiered has the readings of each family counted.
+	tiered bool
 
-	mu       sync.Mutex
-	batch    []byte // Requests put one behind the other are one request in protobuf.
-	readings int
-	conn     *grpc.ClientConn
-	method   string
-	sent     uint64
-	refused  uint64
-	rejected uint64
-	failing  error
-	since    time.Time
-	// lastTaken is when the receiver last took a request.
-	lastTaken time.Time
+	mu     sync.Mutex
+	conn   *grpc.ClientConn
+	method string
+	// at is the time of the newest reading of the request that is being made.
+	at time.Time
+	// holding is set while requests are held back, see hold.
+	holding bool
+	held    []heldRequest
 }
 
 var _ sdkmetric.Exporter = (*otlp)(nil)
 
 // newOTLP makes the destination. Nothing is connected before the first request.
 func newOTLP(c OTLPConfig, q *queue.Queue, stamp *stamp, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
-	o := &otlp{
-		stamp: stamp, resource: of, queue: q, ordered: c.Ordered, every: every,
-		timeout: c.Timeout, log: log, headers: metadata.MD{},
-	}
+	o := &otlp{stamp: stamp, resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}}
+	o.add("otlp", q.Lane(""), every, log)
+	stamp.before = o.readings().lane.Mark()
 	compressor := encoding.Identity
 	if c.Compression == "gzip" {
 		compressor = gzip.Name
@@ -145,14 +138,30 @@ func (c TLSConfig) client() (*tls.Config, error) {
 	return config, nil
 }
 
+// add adds the sender of a lane.
+func (o *otlp) add(name string, lane *queue.Lane, every int, log *slog.Logger) *sender {
+	s := &sender{to: o, name: name, lane: lane, every: uint64(every), log: log}
+	o.senders = append(o.senders, s)
+	return s
+}
+
+// readings is the sender of the readings themselves.
+func (o *otlp) readings() *sender { return o.senders[0] }
+
 // Export stamps a collection and passes it on; it reaches intercept. An empty
 // collection (each reading was taken before) goes no further. The resource is
 // the configuration's; the SDK's has the environment mixed in.
 func (o *otlp) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
-	o.stamp.apply(rm)
+	newest := o.stamp.apply(rm)
 	if len(rm.ScopeMetrics) == 0 {
 		return nil
 	}
+	if o.tiered {
+		o.countReadings(rm)
+	}
+	o.mu.Lock()
+	o.at = newest
+	o.mu.Unlock()
 	rm.Resource = o.resource
 	return o.Exporter.Export(ctx, rm)
 }
@@ -177,27 +186,12 @@ func (o *otlp) intercept(ctx context.Context, method string, request, reply any,
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.conn, o.method = conn, method
-	if len(o.batch) > 0 && len(o.batch)+len(encoded) > maxRequest {
-		o.enqueue()
+	if o.holding {
+		o.held = append(o.held, heldRequest{o.at, encoded})
+		return nil
 	}
-	o.batch = append(o.batch, encoded...)
-	if o.readings++; o.readings >= o.every {
-		o.enqueue()
-	}
+	o.readings().lane.Push(time.Now(), o.at, encoded)
 	return nil
-}
-
-// maxRequest is the size up to which readings are put into one request: half
-// of what a gRPC server takes unless it is told otherwise.
-const maxRequest = 2 << 20
-
-// enqueue puts the batch into the queue; o.mu is held.
-func (o *otlp) enqueue() {
-	if len(o.batch) == 0 {
-		return
-	}
-	o.queue.Push(time.Now(), o.batch)
-	o.batch, o.readings = o.batch[:0], 0
 }
 
 // markEnded turns the points that say that a series has ended into what OTLP
@@ -227,248 +221,33 @@ func markEnded(r *collectorpb.ExportMetricsServiceRequest) {
 	}
 }
 
-// Bounds of the wait before a request is tried again.
-const (
-	firstWait = time.Second
-	lastWait  = 30 * time.Second
-	// longestAsked bounds what a receiver may ask for.
-	longestAsked = 5 * time.Minute
-)
-
-// lastAnswer is how long a request that is on its way when the agent stops may
-// still be answered: sent again by flush, its readings would arrive twice.
-const lastAnswer = time.Second
-
-// liveFor is how old a request may be that is sent beside the backlog.
-const liveFor = 2 * time.Second
-
-// send sends from the queue until the context ends. After an outage the backlog
-// goes oldest first, and what is new is sent beside it: whoever watches the
-// receiver sees now again at once. Where receivers refuse what is older than
-// what they have, everything goes strictly in order.
-func (o *otlp) send(ctx context.Context) {
-	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastAnswer, cancel) })()
-	if o.ordered {
-		o.sendBacklog(ctx, call, o.queue.Pushed())
-		return
-	}
-	left := make(chan struct{}, 1)
-	var lanes sync.WaitGroup
-	lanes.Go(func() { o.sendBacklog(ctx, call, left) })
-	o.sendLive(ctx, call, left)
-	lanes.Wait()
-}
-
-// sendLive sends each request as it is pushed. What it does not send is left to
-// the backlog.
-func (o *otlp) sendLive(ctx, call context.Context, left chan<- struct{}) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-o.queue.Pushed():
-		}
-		if !o.isFailing() {
-			_, _ = o.sendOne(call, func() (queue.Request, error) { return o.queue.Newest(time.Now().Add(-liveFor)) })
-		}
-		if o.queue.Stats().Waiting > 0 {
-			select {
-			case left <- struct{}{}:
-			default:
-			}
-		}
-	}
-}
-
-// sendBacklog sends what waits, oldest first, each time that it is told that
-// there is something.
-func (o *otlp) sendBacklog(ctx, call context.Context, left <-chan struct{}) {
-	wait := firstWait
-	for ctx.Err() == nil {
-		delay, err := o.sendOne(call, o.queue.Oldest)
-		switch {
-		case errors.Is(err, queue.ErrEmpty):
-			select {
-			case <-ctx.Done():
-				return
-			case <-left:
-			}
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			// The jitter keeps many agents from coming back all at once.
-			pause := max(min(delay, longestAsked), wait/2+rand.N(wait/2)) //nolint:gosec // A pause is no secret.
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(pause):
-			}
-			wait = min(2*wait, lastWait)
-		default:
-			wait = firstWait
-		}
-	}
-}
-
-// sendOne takes one request and sends it. An error means that it should be tried
-// again, after the delay where the receiver asked for one.
-func (o *otlp) sendOne(ctx context.Context, take func() (queue.Request, error)) (time.Duration, error) {
-	o.mu.Lock()
-	conn, method := o.conn, o.method
-	o.mu.Unlock()
-	if conn == nil {
-		// What an earlier process left waits until the first request of this one
-		// has shown how to send.
-		return 0, queue.ErrEmpty
-	}
-	request, err := take()
-	if err != nil {
-		return 0, err
-	}
-	begun := time.Now()
-	call, cancel := context.WithTimeout(context.WithValue(ctx, direct{}, true), o.timeout)
-	defer cancel()
-	var answer collectorpb.ExportMetricsServiceResponse
-	err = conn.Invoke(metadata.NewOutgoingContext(call, o.headers), method, request.Body, &answer, o.options...)
-	if err == nil {
-		o.queue.Done(request)
-		o.answered(&answer)
-		return 0, nil
-	}
-	if ctx.Err() != nil {
-		o.queue.Return(request)
-		return 0, err // The agent stops; that says nothing about the receiver.
-	}
-	again, delay := retryable(err)
-	if again {
-		o.queue.Return(request)
-	} else {
-		o.queue.Done(request)
-	}
-	o.failed(err, !again, begun)
-	if !again {
-		return 0, nil
-	}
-	return delay, err
-}
-
-// isFailing tells whether the receiver did not take the last request.
-func (o *otlp) isFailing() bool {
+// connection is how to reach the receiver, nil before the first request.
+func (o *otlp) connection() (conn *grpc.ClientConn, method string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.failing != nil
+	return o.conn, o.method
 }
 
-// answered notes that the receiver took a request, maybe not all of it.
-func (o *otlp) answered(a *collectorpb.ExportMetricsServiceResponse) {
-	partial := a.GetPartialSuccess()
-	o.mu.Lock()
-	o.sent++
-	firstRefusal := o.rejected == 0 && partial.GetRejectedDataPoints() > 0
-	o.rejected += uint64(max(partial.GetRejectedDataPoints(), 0))
-	back := o.failing != nil
-	o.failing, o.lastTaken = nil, time.Now()
-	o.mu.Unlock()
-	if back {
-		o.log.Info("the receiver is back")
+// send sends what is in the queue until the context ends.
+func (o *otlp) send(ctx context.Context) {
+	var lanes sync.WaitGroup
+	for _, s := range o.senders {
+		lanes.Go(func() { s.run(ctx) })
 	}
-	if firstRefusal {
-		o.log.Warn("the receiver refused points", "points", partial.GetRejectedDataPoints(), "reason", partial.GetErrorMessage())
-	}
-}
-
-// failed notes that a request was not taken; lost says that it will not be tried
-// again. Where the receiver has taken another one since this was begun, it is not
-// away, and what is new need not wait.
-func (o *otlp) failed(err error, lost bool, begun time.Time) {
-	o.mu.Lock()
-	away := !o.lastTaken.After(begun)
-	first := away && o.failing == nil || lost && o.refused == 0
-	if away {
-		if o.failing == nil {
-			o.since = time.Now()
-		}
-		o.failing = err
-	}
-	if lost {
-		o.refused++
-	}
-	o.mu.Unlock()
-	switch {
-	case first && lost:
-		o.log.Error("the receiver refuses requests; they are dropped and counted", "err", err)
-	case first:
-		o.log.Warn("the receiver does not take requests; they wait in the queue", "err", err)
-	}
-}
-
-// retryable tells whether the OTLP specification has a failed request tried
-// again, and how long the receiver asks to wait.
-func retryable(err error) (bool, time.Duration) {
-	s := status.Convert(err)
-	var delay time.Duration
-	asked := false
-	for _, d := range s.Details() {
-		if info, ok := d.(*errdetails.RetryInfo); ok {
-			delay, asked = info.GetRetryDelay().AsDuration(), true
-		}
-	}
-	switch s.Code() {
-	case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss:
-		return true, delay
-	case codes.ResourceExhausted:
-		return asked, delay
-	}
-	return false, 0
+	lanes.Wait()
 }
 
 // flush sends what is left, once each, until the context ends. What is left then
 // waits on disk for the next start.
 func (o *otlp) flush(ctx context.Context) error {
-	o.mu.Lock()
-	o.enqueue()
-	o.mu.Unlock()
-	var err error
-	for err == nil && ctx.Err() == nil {
-		_, err = o.sendOne(ctx, o.queue.Oldest)
+	o.release(time.Time{})
+	var lanes sync.WaitGroup
+	errs := make([]error, len(o.senders))
+	for i, s := range o.senders {
+		lanes.Go(func() { errs[i] = s.flush(ctx) })
 	}
-	waiting := o.queue.Stats().Waiting
-	if waiting == 0 {
-		return nil
-	}
-	return fmt.Errorf("otlp: %d requests could not be sent before the end and wait for the next start: %w", waiting, errors.Join(err, ctx.Err()))
-}
-
-// stats tells how the queue fares.
-func (o *otlp) stats() instruments.QueueStats {
-	q := o.queue.Stats()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return instruments.QueueStats{Destination: "otlp", Waiting: q.Waiting, Sent: o.sent, Dropped: q.Dropped + o.refused, Rejected: o.rejected}
-}
-
-// health tells whether requests are taken, and kept until then.
-func (o *otlp) health() Part {
-	q := o.queue.Stats()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	part := Part{Name: "otlp", Status: "ok"}
-	if o.failing != nil {
-		part = Part{
-			Name: "otlp", Status: "degraded", Since: o.since,
-			Reason: fmt.Sprintf("%s; %d requests wait, %d were dropped", status.Convert(o.failing).Message(), q.Waiting, q.Dropped+o.refused),
-		}
-	}
-	if q.Failing != nil {
-		reason := fmt.Sprintf("the queue's disk takes nothing, %d requests wait in memory: %v", q.Waiting, q.Failing)
-		if part.Reason != "" {
-			reason = part.Reason + "; " + reason
-		}
-		part = Part{Name: "otlp", Status: "degraded", Since: q.Since, Reason: reason}
-	}
-	return part
+	lanes.Wait()
+	return errors.Join(errs...)
 }
 
 // rawRequest is the codec of requests that are encoded already.

@@ -153,13 +153,13 @@ type scopeSeries struct {
 func (s *scopeSeries) metric(m *metricdata.Metrics) {
 	switch data := m.Data.(type) {
 	case metricdata.Sum[int64]:
-		numbers(s, m, data.DataPoints, data.IsMonotonic)
+		numbers(s, m, data.DataPoints, sumKind(data.IsMonotonic))
 	case metricdata.Sum[float64]:
-		numbers(s, m, data.DataPoints, data.IsMonotonic)
+		numbers(s, m, data.DataPoints, sumKind(data.IsMonotonic))
 	case metricdata.Gauge[int64]:
-		numbers(s, m, data.DataPoints, false)
+		numbers(s, m, data.DataPoints, store.OriginGauge)
 	case metricdata.Gauge[float64]:
-		numbers(s, m, data.DataPoints, false)
+		numbers(s, m, data.DataPoints, store.OriginGauge)
 	case metricdata.Histogram[float64]:
 		for i := range data.DataPoints {
 			s.histogram(m, &data.DataPoints[i])
@@ -167,8 +167,17 @@ func (s *scopeSeries) metric(m *metricdata.Metrics) {
 	}
 }
 
+// sumKind is what a sum is.
+func sumKind(monotonic bool) store.OriginKind {
+	if monotonic {
+		return store.OriginCounter
+	}
+	return store.OriginSum
+}
+
 // numbers appends the points of a sum or a gauge.
-func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []metricdata.DataPoint[N], counter bool) {
+func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []metricdata.DataPoint[N], kind store.OriginKind) {
+	counter := kind == store.OriginCounter
 	for i := range points {
 		p := &points[i]
 		id := seriesID{m.Name, p.Attributes.Equivalent()}
@@ -183,13 +192,14 @@ func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []
 		}
 		if kept == nil {
 			series, err := s.destination.namer.series(metricSeries{
-				name: m.Name, unit: m.Unit, counter: counter, verbatim: s.verbatim, family: s.told.Family, attributes: p.Attributes,
+				name: m.Name, unit: m.Unit, counter: counter, verbatim: s.verbatim, kind: kind, family: s.told.Family, attributes: p.Attributes,
 			})
 			s.unnamed(m, err)
 			kept = &keptSeries{series: series, counter: counter}
 			s.known[id] = kept
 		}
 		if kept.series != nil {
+			kept.series.Start = p.StartTime
 			s.told.add(kept.series, float64(p.Value))
 		}
 	}

@@ -22,10 +22,19 @@ const schema = `CREATE TABLE request (
 	time INTEGER NOT NULL, -- Unix milliseconds
 	body BLOB NOT NULL -- compressed with S2
 ) STRICT;
-PRAGMA user_version = 1`
+` + lanes
+
+// lanes is what the second format has more than the first.
+const lanes = `ALTER TABLE request ADD COLUMN lane TEXT NOT NULL DEFAULT '';
+CREATE INDEX request_lane ON request (lane, number);
+CREATE TABLE mark (
+	lane TEXT PRIMARY KEY,
+	time INTEGER NOT NULL -- Unix milliseconds; up to here everything was pushed
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 2`
 
 // version is the format of the file.
-const version = 1
+const version = 2
 
 // errNewer is the error of a file that a newer version of this program wrote.
 var errNewer = errors.New("it was written by a newer version of sysotel; use that version, or move the file away")
@@ -86,8 +95,12 @@ func tryOpen(ctx context.Context, path string) (_ *file, err error) {
 	switch {
 	case found > version:
 		return nil, fmt.Errorf("%w (its format is %d, this version knows formats up to %d)", errNewer, found, version)
-	case found == 0:
-		if _, err := db.ExecContext(ctx, schema); err != nil {
+	case found < version:
+		err := (&file{db}).change(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, map[int]string{0: schema, 1: lanes}[found])
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -134,11 +147,70 @@ func damaged(err error) bool {
 
 func (f *file) close() error { return f.Close() }
 
-// totals returns how many requests there are, their bytes, and the last number
-// that was given.
-func (f *file) totals(ctx context.Context) (n, bytes, last int64, err error) {
-	err = f.QueryRowContext(ctx, "SELECT count(*), coalesce(sum(length(body)), 0), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'request'), 0) FROM request").Scan(&n, &bytes, &last)
-	return n, bytes, last, err
+// total is what there is of a lane.
+type total struct{ requests, bytes int64 }
+
+// totals returns what there is of each lane, and the last number that was given.
+func (f *file) totals(ctx context.Context) (lanes map[string]total, last int64, err error) {
+	err = f.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'request'), 0)").Scan(&last)
+	if err != nil {
+		return nil, 0, err
+	}
+	lanes = map[string]total{}
+	err = f.each(ctx, func(rows *sql.Rows) error {
+		var name string
+		var t total
+		err := rows.Scan(&name, &t.requests, &t.bytes)
+		lanes[name] = t
+		return err
+	}, "SELECT lane, count(*), sum(length(body)) FROM request GROUP BY lane")
+	return lanes, last, err
+}
+
+// marks returns the marks of the lanes.
+func (f *file) marks(ctx context.Context) (map[string]time.Time, error) {
+	marks := map[string]time.Time{}
+	err := f.each(ctx, func(rows *sql.Rows) error {
+		var name string
+		var at int64
+		err := rows.Scan(&name, &at)
+		marks[name] = time.UnixMilli(at)
+		return err
+	}, "SELECT lane, time FROM mark")
+	return marks, err
+}
+
+// errEnough ends each without being its error.
+var errEnough = errors.New("enough")
+
+// each calls do with each row of an answer until do returns an error.
+func (f *file) each(ctx context.Context, do func(*sql.Rows) error, query string, arguments ...any) error {
+	rows, err := f.QueryContext(ctx, query, arguments...)
+	if err != nil {
+		return err
+	}
+	for err == nil && rows.Next() {
+		err = do(rows)
+	}
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return errors.Join(err, rows.Err(), rows.Close())
+}
+
+// keepLanes removes the requests of all lanes but these and returns how many
+// there were.
+func (f *file) keepLanes(ctx context.Context, names []string) (int64, error) {
+	marks := strings.TrimSuffix(strings.Repeat("?,", len(names)), ",")
+	arguments := make([]any, len(names))
+	for i, name := range names {
+		arguments[i] = name
+	}
+	result, err := f.ExecContext(ctx, "DELETE FROM request WHERE lane NOT IN ("+marks+")", arguments...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 // change does a few statements or none of them.
@@ -153,23 +225,26 @@ func (f *file) change(ctx context.Context, do func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// insert writes requests.
-func (f *file) insert(ctx context.Context, requests []waiting) error {
-	if len(requests) == 1 { // One statement is a transaction of its own.
-		_, err := f.ExecContext(ctx, insertOne, requests[0].Number, requests[0].Time.UnixMilli(), requests[0].packed)
-		return err
+// insert writes requests, and with them how far their lanes have come.
+func (f *file) insert(ctx context.Context, requests []waiting, marked []*Lane) error {
+	if len(requests) == 0 && len(marked) == 0 {
+		return nil
 	}
 	return f.change(ctx, func(tx *sql.Tx) error {
 		for _, r := range requests {
-			if _, err := tx.ExecContext(ctx, insertOne, r.Number, r.Time.UnixMilli(), r.packed); err != nil {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO request (number, time, body, lane) VALUES (?, ?, ?, ?)",
+				r.Number, r.Time.UnixMilli(), r.packed, r.lane.name); err != nil {
+				return err
+			}
+		}
+		for _, lane := range marked {
+			if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO mark (lane, time) VALUES (?, ?)", lane.name, lane.mark.UnixMilli()); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 }
-
-const insertOne = "INSERT INTO request (number, time, body) VALUES (?, ?, ?)"
 
 // remove removes requests and returns how many of them there were.
 func (f *file) remove(ctx context.Context, numbers ...int64) (int64, error) {
@@ -192,47 +267,48 @@ func list(numbers []int64) string {
 	return b.String()
 }
 
-// oldest returns the oldest request below a number that is not among others, or
-// ErrEmpty.
-func (f *file) oldest(ctx context.Context, below int64, others []int64) (r Request, packed []byte, err error) {
-	var at int64
-	err = f.QueryRowContext(ctx, "SELECT number, time, body FROM request WHERE number < ? AND number NOT IN ("+list(others)+") ORDER BY number LIMIT 1", below).
-		Scan(&r.Number, &at, &packed)
-	if errors.Is(err, sql.ErrNoRows) {
-		return r, nil, ErrEmpty
-	}
-	r.Time = time.UnixMilli(at)
-	return r, packed, err
+// oldest calls take with the requests of a lane below a number that are not among
+// others, oldest first, until take returns false.
+func (f *file) oldest(ctx context.Context, lane string, below int64, others []int64, take func(Request, []byte) bool) error {
+	return f.each(ctx, func(rows *sql.Rows) error {
+		var r Request
+		var at int64
+		var packed []byte
+		if err := rows.Scan(&r.Number, &at, &packed); err != nil {
+			return err
+		}
+		r.Time = time.UnixMilli(at)
+		if !take(r, packed) {
+			return errEnough
+		}
+		return nil
+	}, "SELECT number, time, body FROM request WHERE lane = ? AND number < ? AND number NOT IN ("+list(others)+") ORDER BY number", lane, below)
 }
 
 // trim removes what is older than a time, and the oldest requests until so many
-// bytes are gone, all below a number. It returns how many, their bytes and the
+// bytes are gone, all below a number. It returns what went of each lane and the
 // last number.
-func (f *file) trim(ctx context.Context, before time.Time, over, below int64) (n, bytes, last int64, err error) {
-	err = f.change(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT number, time, length(body) FROM request WHERE number < ? ORDER BY number", below)
-		if err != nil {
+func (f *file) trim(ctx context.Context, before time.Time, over, below int64) (dropped map[string]total, last int64, err error) {
+	dropped = map[string]total{}
+	err = f.each(ctx, func(rows *sql.Rows) error {
+		var number, at, size int64
+		var lane string
+		if err := rows.Scan(&number, &at, &size, &lane); err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // Closed below, and there it is checked.
-		for rows.Next() {
-			var number, at, size int64
-			if err := rows.Scan(&number, &at, &size); err != nil {
-				return err
-			}
-			if at >= before.UnixMilli() && over-bytes <= 0 {
-				break
-			}
-			last, n, bytes = number, n+1, bytes+size
+		if at >= before.UnixMilli() && over <= 0 {
+			return errEnough
 		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil || n == 0 {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM request WHERE number <= ?", last)
-		return err
-	})
-	if err != nil {
-		return 0, 0, 0, err
+		d := dropped[lane]
+		dropped[lane] = total{d.requests + 1, d.bytes + size}
+		last, over = number, over-size
+		return nil
+	}, "SELECT number, time, length(body), lane FROM request WHERE number < ? ORDER BY number", below)
+	if err == nil && last > 0 {
+		_, err = f.ExecContext(ctx, "DELETE FROM request WHERE number <= ?", last)
 	}
-	return n, bytes, last, nil
+	if err != nil {
+		return nil, 0, err
+	}
+	return dropped, last, nil
 }

@@ -2,13 +2,14 @@
 // of hours and the end of the process lose none of them. It knows nothing of what
 // is in a request nor of how it is sent.
 //
-// Each request is one row of a SQLite file, so that requests can be taken away in
+// Each request is one row of a SQLite file and belongs to a lane, one for each
+// receiver that may be away while the others are not. Rows can be taken away in
 // any order: those of now are sent beside those that waited. The newest are in
 // memory as well, so that on a quiet day the file is written but never read.
 // Process tables and events are no business of this file: a queue may grow to
 // many times their size, and may be thrown away.
 //
-// Read queue.go first, then file.go.
+// Read queue.go first, then lane.go and file.go.
 package queue
 
 import (
@@ -29,8 +30,11 @@ import (
 type Options struct {
 	// Path is the file; its directory is made.
 	Path string
-	// MaxBytes bounds what waits, compressed and on disk; MaxAge how long a request
-	// is worth sending. What is over either goes, the oldest first.
+	// Lanes are the names of the lanes. What waits in others is dropped: it was
+	// for somebody to whom nothing is sent any more.
+	Lanes []string
+	// MaxBytes bounds what waits in all lanes, compressed and on disk; MaxAge how
+	// long a request is worth sending. What is over either goes, the oldest first.
 	MaxBytes int64
 	MaxAge   time.Duration
 	// Log takes what goes wrong.
@@ -51,6 +55,7 @@ type Request struct {
 // waiting is a request that is in memory.
 type waiting struct {
 	Request
+	lane   *Lane
 	packed []byte
 	stored bool // It is on disk as well.
 }
@@ -65,17 +70,17 @@ const (
 // trimEvery is how often old requests are looked for on disk.
 const trimEvery = time.Minute
 
-// Queue is a queue of requests. Its methods may be called by several goroutines.
+// Queue is a queue of requests. Its methods and those of its lanes may be called
+// by several goroutines.
 type Queue struct {
 	options Options
-	pushed  chan struct{}
+	lanes   map[string]*Lane
 
 	mu sync.Mutex
 	// file holds all but what it did not take.
 	file *file
-	// memory holds the newest requests, in order; older is how many are on disk only.
+	// memory holds the newest requests, in order.
 	memory []waiting
-	older  int64
 	bytes  int64
 	next   int64
 	// taken are requests that somebody sends just now, gone those that are to be
@@ -86,7 +91,7 @@ type Queue struct {
 	// trimmedTo were dropped.
 	trimmed   time.Time
 	trimmedTo int64
-	dropped   uint64
+	full      bool // That something was dropped was said.
 	failing   error
 	since     time.Time
 }
@@ -103,11 +108,42 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the queue %s: %w", o.Path, err)
 	}
-	q := &Queue{options: o, pushed: make(chan struct{}, 1), file: f}
-	if q.older, q.bytes, q.next, err = f.totals(ctx); err != nil {
+	q := &Queue{options: o, lanes: map[string]*Lane{}, file: f}
+	for _, name := range o.Lanes {
+		q.lanes[name] = &Lane{queue: q, name: name, pushed: make(chan struct{}, 1)}
+	}
+	if err := q.read(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the queue %s: %w", o.Path, err), f.close())
 	}
 	return q, nil
+}
+
+// read takes in what an earlier process left.
+func (q *Queue) read(ctx context.Context) (err error) {
+	others, err := q.file.keepLanes(ctx, q.options.Lanes)
+	if err != nil {
+		return err
+	}
+	if others > 0 {
+		q.options.Log.Warn("requests for what is no longer sent are dropped", "path", q.options.Path, "requests", others)
+	}
+	totals, next, err := q.file.totals(ctx)
+	if err != nil {
+		return err
+	}
+	q.next = next
+	for name, t := range totals {
+		lane := q.lanes[name]
+		lane.older, lane.waiting, lane.bytes = t.requests, t.requests, t.bytes
+		q.bytes += t.bytes
+	}
+	marks, err := q.file.marks(ctx)
+	for name, mark := range marks {
+		if lane := q.lanes[name]; lane != nil {
+			lane.mark = mark
+		}
+	}
+	return err
 }
 
 // Close closes the file. What waits on disk waits for the next Open.
@@ -117,26 +153,29 @@ func (q *Queue) Close() error {
 	return q.file.close()
 }
 
-// Push appends a request. Where there is no room the oldest ones are dropped;
-// where the disk takes nothing the request waits in memory. The bytes stay the
-// caller's.
-func (q *Queue) Push(at time.Time, body []byte) {
-	packed := s2.Encode(nil, body)
+// Lane returns one of the lanes that the queue was opened with, nil for any other.
+func (q *Queue) Lane(name string) *Lane { return q.lanes[name] }
+
+// push appends requests to a lane.
+func (q *Queue) push(lane *Lane, at, mark time.Time, bodies [][]byte) {
+	packed := make([][]byte, len(bodies))
+	for i, body := range bodies {
+		packed[i] = s2.Encode(nil, body)
+	}
 	q.mu.Lock()
-	q.next++
-	q.memory = append(q.memory, waiting{Request: Request{Number: q.next, Time: at}, packed: packed})
-	q.bytes += int64(len(packed))
+	defer q.mu.Unlock()
+	for _, p := range packed {
+		q.next++
+		q.memory = append(q.memory, waiting{Request: Request{Number: q.next, Time: at, packed: int64(len(p))}, lane: lane, packed: p})
+		lane.add(1, int64(len(p)))
+		lane.pushes++
+	}
+	if !mark.IsZero() {
+		lane.mark, lane.unsaved = mark, true
+	}
 	q.store()
 	q.bound(at)
-	q.mu.Unlock()
-	select {
-	case q.pushed <- struct{}{}:
-	default:
-	}
 }
-
-// Pushed is signalled after a Push.
-func (q *Queue) Pushed() <-chan struct{} { return q.pushed }
 
 // store writes to the disk what is not there yet, and forgets in memory what is
 // on disk but for the newest. It is called with q.mu held.
@@ -145,17 +184,28 @@ func (q *Queue) store() {
 	for first > 0 && !q.memory[first-1].stored {
 		first--
 	}
-	err := q.file.insert(context.Background(), q.memory[first:])
+	var marked []*Lane
+	for _, lane := range q.lanes {
+		if lane.unsaved {
+			marked = append(marked, lane)
+		}
+	}
+	err := q.file.insert(context.Background(), q.memory[first:], marked)
 	q.note(errors.Join(err, q.erase()))
 	if err != nil {
 		return
+	}
+	for _, lane := range marked {
+		lane.unsaved = false
 	}
 	for i := range q.memory[first:] {
 		q.memory[first+i].stored = true
 	}
 	if n := len(q.memory) - recent; n > 0 {
+		for i := range q.memory[:n] {
+			q.memory[i].lane.older++
+		}
 		q.memory = slices.Delete(q.memory, 0, n)
-		q.older += int64(n)
 	}
 }
 
@@ -184,39 +234,52 @@ func (q *Queue) note(err error) {
 	q.failing = err
 }
 
-// bound drops what is too old, and the oldest of what is too much. It is called
-// with q.mu held.
+// bound drops what is too old, and the oldest of what is too much, whatever its
+// lane. It is called with q.mu held.
 func (q *Queue) bound(now time.Time) {
 	over := q.bytes - q.options.MaxBytes
 	// What is gone must not be counted twice.
-	if q.older > 0 && (over > 0 || now.Sub(q.trimmed) >= trimEvery) && len(q.gone) == 0 {
+	if q.older() > 0 && (over > 0 || now.Sub(q.trimmed) >= trimEvery) && len(q.gone) == 0 {
 		q.trimmed = now
-		n, bytes, last, err := q.file.trim(context.Background(), now.Add(-q.options.MaxAge), over, q.firstInMemory())
+		dropped, last, err := q.file.trim(context.Background(), now.Add(-q.options.MaxAge), over, q.firstInMemory())
 		if err != nil {
 			q.note(err)
 		}
-		q.older -= n
 		q.trimmedTo = max(q.trimmedTo, last+1)
-		q.drop(n, bytes)
+		for name, d := range dropped {
+			lane := q.lanes[name]
+			lane.older -= d.requests
+			lane.add(-d.requests, -d.bytes)
+			q.drop(lane, d.requests)
+		}
 	}
-	for len(q.memory) > unwritten || len(q.memory) > 0 && q.older == 0 && (q.bytes > q.options.MaxBytes || now.Sub(q.memory[0].Time) > q.options.MaxAge) {
+	for len(q.memory) > unwritten || len(q.memory) > 0 && q.older() == 0 && (q.bytes > q.options.MaxBytes || now.Sub(q.memory[0].Time) > q.options.MaxAge) {
 		oldest := q.memory[0]
-		q.remove(oldest.Number, int64(len(oldest.packed)))
-		q.drop(1, 0)
+		q.remove(oldest.lane, oldest.Request)
+		q.drop(oldest.lane, 1)
 		q.trimmedTo = oldest.Number + 1
 	}
 }
 
-func (q *Queue) drop(n, bytes int64) {
+// drop counts what was dropped of a lane. It is called with q.mu held.
+func (q *Queue) drop(lane *Lane, n int64) {
 	if n == 0 {
 		return
 	}
-	if q.dropped == 0 {
+	if !q.full {
+		q.full = true
 		q.options.Log.Warn("the queue is full; the oldest requests are dropped and counted", "path", q.options.Path,
 			"max_bytes", q.options.MaxBytes, "max_age", q.options.MaxAge)
 	}
-	q.bytes -= bytes
-	q.dropped += uint64(n)
+	lane.dropped += uint64(n)
+}
+
+// older is how many requests are on disk only. It is called with q.mu held.
+func (q *Queue) older() (n int64) {
+	for _, lane := range q.lanes {
+		n += lane.older
+	}
+	return n
 }
 
 // firstInMemory is the number of the oldest request that is in memory. It is
@@ -228,113 +291,49 @@ func (q *Queue) firstInMemory() int64 {
 	return q.next + 1
 }
 
-// ErrEmpty is the error where no request waits that nobody has taken.
-var ErrEmpty = errors.New("the queue is empty")
-
-// Oldest takes the request that has waited longest, of those that nobody has
-// taken. Whoever takes one gives it back with Done or Return.
-func (q *Queue) Oldest() (Request, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.older > 0 {
-		r, packed, err := q.file.oldest(context.Background(), q.firstInMemory(), slices.Concat(q.taken, q.gone))
-		if err == nil {
-			return q.take(r, packed)
+// remove removes requests of a lane. It is called with q.mu held.
+func (q *Queue) remove(lane *Lane, requests ...Request) {
+	for _, r := range requests {
+		i, inMemory := slices.BinarySearchFunc(q.memory, r.Number, func(w waiting, n int64) int { return cmp.Compare(w.Number, n) })
+		switch {
+		case inMemory:
+			if q.memory[i].stored {
+				q.gone = append(q.gone, r.Number)
+			}
+			q.memory = slices.Delete(q.memory, i, i+1)
+		case r.Number < q.trimmedTo:
+			continue // It was dropped while it was on its way.
+		default:
+			q.gone = append(q.gone, r.Number)
+			lane.older--
 		}
-		if !errors.Is(err, ErrEmpty) {
-			q.note(err)
-		}
+		lane.add(-1, -r.packed)
 	}
-	for i := range q.memory {
-		if w := &q.memory[i]; !slices.Contains(q.taken, w.Number) {
-			return q.take(w.Request, w.packed)
-		}
-	}
-	return Request{}, ErrEmpty
-}
-
-// Newest takes the newest request where it was pushed after a time.
-func (q *Queue) Newest(after time.Time) (Request, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if n := len(q.memory); n > 0 {
-		if w := &q.memory[n-1]; w.Time.After(after) && !slices.Contains(q.taken, w.Number) {
-			return q.take(w.Request, w.packed)
-		}
-	}
-	return Request{}, ErrEmpty
-}
-
-// take gives a request out. One that cannot be unpacked is damaged: it is
-// dropped, so that it does not stand in the way of all others. It is called with
-// q.mu held.
-func (q *Queue) take(r Request, packed []byte) (Request, error) {
-	body, err := s2.Decode(nil, packed)
-	if err != nil {
-		q.options.Log.Warn("a request in the queue is damaged and dropped", "path", q.options.Path, "err", err)
-		q.remove(r.Number, int64(len(packed)))
-		q.dropped++
-		return Request{}, fmt.Errorf("unpack request %d: %w", r.Number, err)
-	}
-	r.Body, r.packed = body, int64(len(packed))
-	q.taken = append(q.taken, r.Number)
-	return r, nil
-}
-
-// Done removes a request that was taken, whether it was sent or is not wanted.
-func (q *Queue) Done(r Request) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.untake(r)
-	q.remove(r.Number, r.packed)
-}
-
-// Return leaves a request that was taken in the queue.
-func (q *Queue) Return(r Request) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.untake(r)
-}
-
-func (q *Queue) untake(r Request) {
-	q.taken = slices.DeleteFunc(q.taken, func(n int64) bool { return n == r.Number })
-}
-
-// remove removes a request. It is called with q.mu held.
-func (q *Queue) remove(number, size int64) {
-	i, inMemory := slices.BinarySearchFunc(q.memory, number, func(w waiting, n int64) int { return cmp.Compare(w.Number, n) })
-	switch {
-	case inMemory:
-		if q.memory[i].stored {
-			q.gone = append(q.gone, number)
-		}
-		q.memory = slices.Delete(q.memory, i, i+1)
-	case number < q.trimmedTo:
-		return // It was dropped while it was on its way.
-	default:
-		q.gone = append(q.gone, number)
-		q.older--
-	}
-	q.bytes -= size
 	if err := q.erase(); err != nil {
 		q.note(err)
 	}
 }
 
-// Stats are how a queue fares.
+// Stats are how a queue or one of its lanes fares.
 type Stats struct {
-	// Waiting and Bytes are what waits, compressed; Dropped is what was dropped
-	// since the start.
-	Waiting, Dropped uint64
-	Bytes            int64
+	// Waiting and Bytes are what waits, compressed; Pushed and Dropped are what was
+	// pushed and dropped since the start.
+	Waiting, Pushed, Dropped uint64
+	Bytes                    int64
 	// Failing is why the disk takes nothing, Since since when.
 	Failing error
 	Since   time.Time
 }
 
-// Stats tells how the queue fares.
+// Stats tells how all lanes together fare.
 func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return Stats{Waiting: uint64(q.older) + uint64(len(q.memory)), Bytes: q.bytes, Dropped: q.dropped, Failing: q.failing, Since: q.since}
+	s := Stats{Bytes: q.bytes, Failing: q.failing, Since: q.since}
+	for _, lane := range q.lanes {
+		s.Waiting += uint64(lane.waiting)
+		s.Pushed += lane.pushes
+		s.Dropped += lane.dropped
+	}
+	return s
 }

@@ -242,6 +242,9 @@ func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Se
 		return
 	}
 	s.stats.Samples++
+	if start := series.Start; !start.IsZero() && start.UnixMilli() != st.start {
+		st.start, st.before = start.UnixMilli(), st.start
+	}
 	s.fold(st, t, v, taken)
 	s.revive(st)
 }

@@ -176,6 +176,7 @@ func (s *Store) closeBuckets(now int64) error {
 			}
 		}
 		u.written = last
+		s.written()
 	}
 	s.bury()
 	return nil

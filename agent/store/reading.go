@@ -30,8 +30,42 @@ type Series struct {
 	MinName, MaxName string
 	// Brief series (programs) are kept in the two finest tiers only.
 	Brief bool
+	// Origin is what the series is called where it comes from, nil where nobody
+	// sends it on. Start is since when a counter counts; whoever appends may change
+	// it between two readings.
+	Origin *Origin
+	Start  time.Time
 
 	state *seriesState
+}
+
+// Origin is what the series of a name are called before they become Prometheus'.
+// The store keeps it for those who send its tiers on.
+type Origin struct {
+	Name string     `json:"name"`
+	Unit string     `json:"unit,omitempty"`
+	Kind OriginKind `json:"kind"`
+	// Attributes are those whose label is called otherwise, or which are no text,
+	// by label.
+	Attributes map[string]Attribute `json:"attributes,omitempty"`
+}
+
+// OriginKind is what a series is where it comes from.
+type OriginKind string
+
+// The kinds. A part of a histogram is an OriginGauge though it counts, since only
+// with the others it would be a histogram.
+const (
+	OriginGauge   OriginKind = "gauge"
+	OriginSum     OriginKind = "sum" // It may fall.
+	OriginCounter OriginKind = "counter"
+)
+
+// Attribute is what a label is called before it becomes Prometheus'.
+type Attribute struct {
+	Key string `json:"key"`
+	// Type is int, double or bool, empty for text.
+	Type string `json:"type,omitempty"`
 }
 
 // Sample is one value of a series.

@@ -39,6 +39,34 @@ type metric struct {
 	Max    string `json:"max"`
 	Brief  bool   `json:"brief,omitempty"`
 	Family string `json:"family"`
+	// Origin is never changed, so that it may be read without a lock.
+	Origin *Origin `json:"origin,omitempty"`
+}
+
+// join is what is known after another series of the name was seen. Series of one
+// name may differ in which attributes they have.
+func (m metric) join(old metric) metric {
+	if m.Origin == nil || old.Origin == nil {
+		return m
+	}
+	joined := *m.Origin
+	joined.Attributes = maps.Clone(old.Origin.Attributes)
+	for label, a := range m.Origin.Attributes {
+		if joined.Attributes == nil {
+			joined.Attributes = map[string]Attribute{}
+		}
+		joined.Attributes[label] = a
+	}
+	if old.Origin.equal(&joined) {
+		m.Origin = old.Origin // So that the two are the same metric.
+		return m
+	}
+	m.Origin = &joined
+	return m
+}
+
+func (o *Origin) equal(other *Origin) bool {
+	return o.Name == other.Name && o.Unit == other.Unit && o.Kind == other.Kind && maps.Equal(o.Attributes, other.Attributes)
 }
 
 // Rollups is the table of registered metrics: of a roll-up's name it tells the
@@ -92,7 +120,7 @@ func (r *Rollups) register(name string, m metric) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if old, ok := r.metrics[name]; ok {
-		if old == m {
+		if m = m.join(old); old == m {
 			return
 		}
 		delete(r.names, old.Min)

@@ -35,6 +35,9 @@ type seriesState struct {
 	// lastTaken is when it was read by the monotonic clock, since the store's
 	// base; noTaken where only the tick is known.
 	lastTaken time.Duration
+	// start is since when a counter counts, before the same until its last reset, in
+	// Unix milliseconds; 0 where it is not known.
+	start, before int64
 	// ended is set when the series ended at lastT, until it comes back.
 	ended bool
 	// live is set while the series is in Store.live.
@@ -83,7 +86,7 @@ func (s *Store) stateOf(series *Series, family string) *seriesState {
 	series.state = st
 	if series.Kind != tally {
 		s.rollups.register(series.Labels.Get(model.MetricNameLabel), metric{
-			Kind: series.Kind, Min: series.MinName, Max: series.MaxName, Brief: series.Brief, Family: family,
+			Kind: series.Kind, Min: series.MinName, Max: series.MaxName, Brief: series.Brief, Family: family, Origin: series.Origin,
 		})
 	}
 	return st

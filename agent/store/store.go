@@ -55,6 +55,7 @@ type Store struct {
 
 	opened chan struct{} // closed when the store is open for the first time
 	closed chan struct{}
+	wrote  chan struct{}  // signalled when a bucket was written
 	work   sync.WaitGroup // the opening
 
 	maintenance sync.Mutex // one round of maintenance, backup or closing at a time
@@ -72,6 +73,7 @@ type Store struct {
 	families map[string]*family
 	restored map[string][]*seriesState
 	newest   int64     // the newest tick that was appended
+	found    int64     // the newest tick when the store was open for the first time
 	behind   time.Time // the newest reading, while it is older than newest
 	full     bool
 	unsaved  bool
@@ -131,6 +133,7 @@ func Open(options Options) (*Store, error) {
 	s := &Store{
 		options: options, log: options.Log, clock: newClock(options.Now, options.Boot),
 		base: time.Now(), opened: make(chan struct{}), closed: make(chan struct{}),
+		wrote: make(chan struct{}, 1), found: unknown,
 	}
 	var err error
 	if s.rollups, err = loadRollups(options.Dir); err != nil {
@@ -219,7 +222,13 @@ func (s *Store) openOnce() error {
 			defer s.mu.Unlock()
 			s.state, s.reason = open, ""
 			s.log.Info("the store is open")
+			select {
+			case <-s.opened:
+			default:
+				s.found = s.newest
+			}
 			s.drain()
+			s.written()
 			return nil
 		}
 	}

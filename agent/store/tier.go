@@ -56,6 +56,9 @@ func newTier(dir string, config TierConfig, clock *clock, log *slog.Logger) *Tie
 	return t
 }
 
+// Name is the resolution in words, as Tier.Name has it.
+func (c TierConfig) Name() string { return tierName(c.Resolution) }
+
 // tierName writes a resolution without zeros: 1s, 5m, 1h30m.
 func tierName(d time.Duration) string {
 	name := d.String()

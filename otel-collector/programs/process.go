@@ -47,7 +47,7 @@ func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 	if cmd.Stderr == nil {
 		cmd.Stderr = p.output
 	}
-	cmd.SysProcAttr = ownGroup()
+	cmd.SysProcAttr = OwnGroup()
 	// A grandchild that keeps the output open must not hold up the end.
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
@@ -126,7 +126,7 @@ func (p *Process) signal(signal syscall.Signal) {
 		return
 	default:
 	}
-	if err := signalGroup(p.PID(), signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := SignalGroup(p.PID(), signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 		p.tb.Errorf("signal %s: %v", p.cmd.Path, err)
 	}
 }

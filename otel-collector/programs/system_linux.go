@@ -25,15 +25,15 @@ func lock(path string) (unlock func(), err error) {
 	}
 }
 
-// ownGroup makes the process leader of a group of its own, so that it can be
+// OwnGroup makes the process leader of a group of its own, so that it can be
 // ended with all its children. The process, though not its children, is also
 // killed when this process ends in whatever way: a test that runs into its time
 // limit runs no cleanup.
-func ownGroup() *syscall.SysProcAttr {
+func OwnGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// signalGroup sends the signal to the group that the process pid leads.
-func signalGroup(pid int, signal syscall.Signal) error {
+// SignalGroup sends the signal to the group that the process pid leads.
+func SignalGroup(pid int, signal syscall.Signal) error {
 	return os.NewSyscallError("kill", syscall.Kill(-pid, signal))
 }

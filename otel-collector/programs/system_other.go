@@ -15,13 +15,13 @@ func lock(string) (unlock func(), err error) {
 	return nil, fmt.Errorf("lock a file: %w on this system, only on Linux", errors.ErrUnsupported)
 }
 
-// ownGroup leaves the process as it is.
-func ownGroup() *syscall.SysProcAttr {
+// OwnGroup leaves the process as it is.
+func OwnGroup() *syscall.SysProcAttr {
 	return nil
 }
 
-// signalGroup sends the signal to the process alone.
-func signalGroup(pid int, signal syscall.Signal) error {
+// SignalGroup sends the signal to the process alone.
+func SignalGroup(pid int, signal syscall.Signal) error {
 	process, err := os.FindProcess(pid)
 	if err != nil {
 		return err

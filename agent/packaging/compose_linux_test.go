@@ -1,0 +1,256 @@
+package packaging
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// project is the name of the stack in Docker.
+const project = "sysotel"
+
+// largest is what the image of the agent may weigh.
+const largest = 60e6
+
+// TestCompose starts the stack as a user does, with the real programs in real
+// containers. Only Grafana is left out, of which there is no program to be had.
+func TestCompose(t *testing.T) {
+	d := startDocker(t)
+	for _, i := range images(t, buildAgent(t)) {
+		d.load(i)
+	}
+	d.compose("config", "-q")
+	d.compose("build", "agent", "collector")
+	if size := d.number("docker", "image", "inspect", "--format", "{{.Size}}", "sysotel/agent"); size > largest {
+		t.Errorf("the agent's image has %.1f MB, it may have %.0f", size/1e6, largest/1e6)
+	} else {
+		t.Logf("the agent's image has %.1f MB", size/1e6)
+	}
+
+	s := &composed{docker: d, http: d.client()}
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := d.try("docker-compose", "logs", "--no-color", "--tail=40")
+			t.Logf("the containers said:\n%s", out)
+		}
+	})
+	s.up()
+	s.checkDoors()
+	s.checkHost()
+	began := s.firstSecond()
+	await(t, 100*time.Second, "the tiers do not fill", s.filled)
+	s.checkTargets()
+
+	// Everything goes away but the volumes, and comes back with all that there was.
+	end := time.Now().Add(-5 * time.Second).Truncate(time.Second)
+	before := s.seconds(began, end)
+	d.compose("down")
+	if left := strings.TrimSpace(d.run("docker", "ps", "--all", "--quiet")); left != "" {
+		t.Errorf("down left containers: %s", left)
+	}
+	token := s.token
+	s.up()
+	if s.token != token {
+		t.Error("there is another token after down and up")
+	}
+	if after := s.seconds(began, end); after != before {
+		t.Errorf("%d seconds were kept before down, %d are after up", before, after)
+	}
+	await(t, 20*time.Second, "nothing new comes", func() error {
+		if n := s.seconds(end, time.Now()); n < 5 {
+			return fmt.Errorf("%d seconds", n)
+		}
+		return nil
+	})
+	s.checkTargets()
+}
+
+// composed is the running stack.
+type composed struct {
+	*docker
+	http *http.Client
+	// token is what Grafana and Prometheus ask with.
+	token string
+}
+
+// up starts everything but Grafana, and waits until it is well.
+func (s *composed) up() {
+	s.tb.Helper()
+	began := time.Now()
+	services := slices.DeleteFunc(strings.Fields(s.compose("config", "--services")), func(name string) bool { return name == "grafana" })
+	s.compose(append([]string{"up", "--detach", "--no-build"}, services...)...)
+	await(s.tb, 60*time.Second, "not all services are well", func() error {
+		for line := range strings.Lines(s.run("docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}")) {
+			if !strings.Contains(line, "(healthy)") && !strings.Contains(line, "Exited (0)") {
+				return errors.New(line)
+			}
+		}
+		return nil
+	})
+	s.tb.Logf("up and well after %s", time.Since(began).Round(time.Second))
+	s.token = s.compose("exec", "-T", "prometheus", "cat", "/run/sysotel/token")
+}
+
+// checkDoors: what can be reached, and by whom.
+func (s *composed) checkDoors() {
+	s.tb.Helper()
+	for line := range strings.Lines(s.run("docker", "ps", "--format", "{{.Names}} {{.Ports}}")) {
+		name, ports, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if published := strings.Contains(ports, "->"); published != strings.Contains(name, "agent") {
+			s.tb.Errorf("%s is published at %q", name, ports)
+		} else if published && !strings.HasPrefix(ports, "127.0.0.1:") {
+			s.tb.Errorf("%s is published at %q, where others can reach it", name, ports)
+		}
+	}
+	link := regexp.MustCompile(`make the first administrator within \d+ minutes: http://localhost:8080/\S+#\S+`)
+	if logs := s.compose("logs", "--no-color", "agent"); !link.MatchString(logs) {
+		s.tb.Errorf("no set-up link is in\n%s", logs)
+	}
+	if status, _ := s.get("/api/v1/metrics/current", ""); status != http.StatusUnauthorized {
+		s.tb.Errorf("without a token the answer is %d", status)
+	}
+	if status, _ := s.get("/api/v1/config", s.token); status != http.StatusForbidden {
+		s.tb.Errorf("the token that only reads is answered %d to what is for administrators", status)
+	}
+}
+
+// checkHost: the numbers are the host's, which in this test is where Docker runs.
+func (s *composed) checkHost() {
+	s.tb.Helper()
+	status, body := s.get("/api/v1/metrics/current", s.token)
+	if status != http.StatusOK || !strings.Contains(body, `"scope":"host"`) || !strings.Contains(body, `"docker0"`) {
+		s.tb.Errorf("%d, not the host's numbers: %s", status, body)
+	}
+	if _, body = s.get("/api/v1/metrics/processes?top=100&q=dockerd", s.token); !strings.Contains(body, `"dockerd"`) {
+		s.tb.Errorf("the agent does not see dockerd: %s", body)
+	}
+	// check says what this user may not see; there must be nothing.
+	if said := s.compose("exec", "-T", "agent", "/sysotel", "check"); strings.Contains(said, "CAP_") {
+		s.tb.Errorf("the agent lacks rights:\n%s", said)
+	}
+}
+
+// checkTargets: Prometheus reaches everything, with the token where that is asked for.
+func (s *composed) checkTargets() {
+	s.tb.Helper()
+	await(s.tb, 40*time.Second, "Prometheus does not reach all", func() error {
+		body := s.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", "http://127.0.0.1:9090/api/v1/query?query=up==1")
+		if n := strings.Count(body, `"metric"`); n != 6 {
+			return fmt.Errorf("%d of 6: %s", n, body)
+		}
+		return nil
+	})
+}
+
+// tiers are those that can have closed a bucket in the time of the test.
+var tiers = []string{"1s", "1m"}
+
+// filled tells what a tier still lacks.
+func (s *composed) filled() error {
+	for _, tier := range tiers {
+		if n := s.node(tier, `count(last_over_time(sysotel_cpu_usage_ratio[5m]))`); n < 1 {
+			return fmt.Errorf("the tier %s has no processor usage", tier)
+		}
+	}
+	if n := s.node("1m", `count(last_over_time(sysotel_cpu_usage_max_ratio[5m]))`); n < 1 {
+		return errors.New("the tier 1m has no greatest second")
+	}
+	return nil
+}
+
+// node asks a node of VictoriaMetrics; without an answer it is 0.
+func (s *composed) node(tier, query string) float64 {
+	s.tb.Helper()
+	return s.value(s.compose("exec", "-T", "vm-"+tier, "wget", "-q", "-O", "-", "http://127.0.0.1:8428/api/v1/query?query="+url.QueryEscape(query)))
+}
+
+// firstSecond is the time of the first reading.
+func (s *composed) firstSecond() (first time.Time) {
+	s.tb.Helper()
+	await(s.tb, 30*time.Second, "the tier of every second stays empty", func() error {
+		n := s.node("1s", `min(tfirst_over_time(sysotel_cpu_usage_ratio[5m]))`)
+		if n == 0 {
+			return errors.New("no reading")
+		}
+		first = time.Unix(int64(n), 0)
+		return nil
+	})
+	return first
+}
+
+// seconds is how many readings there are of a time, as the agent answers, which
+// says where from.
+func (s *composed) seconds(from, to time.Time) int {
+	s.tb.Helper()
+	query := fmt.Sprintf("count_over_time(sysotel_cpu_usage_ratio[%ds])", int(to.Sub(from).Seconds()))
+	status, body := s.get("/prometheus/api/v1/query?time="+strconv.FormatInt(to.Unix(), 10)+"&query="+url.QueryEscape(query), s.token)
+	if status != http.StatusOK {
+		s.tb.Fatalf("%s: %d: %s", query, status, body)
+	}
+	if strings.Contains(body, `"warnings"`) {
+		s.tb.Errorf("the answer is not VictoriaMetrics': %s", body)
+	}
+	return int(s.value(body))
+}
+
+// value is the one value of an answer of the Prometheus API, 0 where it has none.
+func (s *composed) value(body string) float64 {
+	s.tb.Helper()
+	var answer struct {
+		Data struct {
+			Result []struct{ Value [2]any }
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		s.tb.Fatalf("%v: %s", err, body)
+	}
+	if len(answer.Data.Result) == 0 {
+		return 0
+	}
+	n, err := strconv.ParseFloat(fmt.Sprint(answer.Data.Result[0].Value[1]), 64)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return n
+}
+
+// get asks the agent at its published address.
+func (s *composed) get(path, token string) (status int, body string) {
+	s.tb.Helper()
+	request, err := http.NewRequestWithContext(s.tb.Context(), http.MethodGet, "http://127.0.0.1:8080"+path, http.NoBody)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := s.http.Do(request)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+// number is a number that a program prints.
+func (d *docker) number(name string, args ...string) float64 {
+	d.tb.Helper()
+	n, err := strconv.ParseFloat(strings.TrimSpace(d.run(name, args...)), 64)
+	if err != nil {
+		d.tb.Fatal(err)
+	}
+	return n
+}

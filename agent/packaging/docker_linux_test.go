@@ -1,0 +1,186 @@
+package packaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sysotel/otel-collector/programs"
+)
+
+// path is where the programs of Debian's packages are; another docker may stand
+// before them in PATH.
+const path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+
+// needed are the programs of the test, and the packages that have them.
+var needed = map[string]string{
+	"/usr/sbin/dockerd":       "docker.io",
+	"/usr/bin/docker":         "docker.io",
+	"/usr/bin/docker-compose": "docker-compose",
+	"/usr/sbin/iptables":      "iptables",
+	"/bin/busybox":            "busybox-static",
+	"/usr/bin/unshare":        "util-linux",
+	"/sbin/ip":                "iproute2",
+}
+
+// docker is a Docker of the test's own. It lives in a network, a process table
+// and a table of mounts of its own, so that it meets no other Docker of the
+// machine, and everything that it started ends with it.
+type docker struct {
+	tb      testing.TB
+	root    string
+	socket  string
+	process *programs.Process
+}
+
+// startDocker starts it. Where it cannot run the test fails: then the compose
+// file is tested nowhere.
+func startDocker(tb testing.TB) *docker {
+	tb.Helper()
+	requireRoot(tb)
+	for program, pkg := range needed {
+		if _, err := os.Stat(program); err != nil {
+			tb.Fatalf("%s is missing: apt-get install %s; .ci/run does", program, pkg)
+		}
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	// The path of a Unix socket is short, and a test's own directory has a long one.
+	dir, err := os.MkdirTemp("", "docker")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			tb.Errorf("Docker left something behind: %v", err)
+		}
+	})
+	d := &docker{tb: tb, root: root, socket: filepath.Join(dir, "socket")}
+	// Shared, because the agent's container asks to see what is mounted later.
+	cmd := exec.CommandContext(tb.Context(), "/usr/bin/unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=shared",
+		"sh", "-c", `ip link set lo up && exec dockerd "$@"`, "dockerd",
+		"--data-root="+filepath.Join(dir, "data"), "--exec-root="+filepath.Join(dir, "exec"), "--pidfile="+filepath.Join(dir, "pid"), "--host=unix://"+d.socket)
+	cmd.Env = append(os.Environ(), path)
+	d.process = programs.Start(tb, cmd)
+	await(tb, 30*time.Second, "Docker cannot be started here", func() error {
+		select {
+		case <-d.process.Exited():
+			tb.Fatalf("dockerd ended; it takes root, control groups and overlay mounts:\n%s", d.process.Output())
+		default:
+		}
+		_, err := d.try("docker", "info")
+		return err
+	})
+	return d
+}
+
+// command is a program that speaks to this Docker, in the top directory.
+func (d *docker) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(d.tb.Context(), "/usr/bin/"+name, args...)
+	cmd.Dir = d.root
+	// A home of its own: nobody's log-ins and settings.
+	cmd.Env = append(os.Environ(), path, "DOCKER_HOST=unix://"+d.socket, "HOME="+filepath.Dir(d.socket), "DOCKER_BUILDKIT=1",
+		"COMPOSE_DOCKER_CLI_BUILD=1", "COMPOSE_PROJECT_NAME="+project)
+	return cmd
+}
+
+// try runs a program and returns what it printed on standard output; an error
+// has what it printed elsewhere.
+func (d *docker) try(name string, args ...string) (string, error) {
+	out, err := d.command(name, args...).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, out, exit.Stderr)
+	}
+	return string(out), err
+}
+
+// run is try that must not fail.
+func (d *docker) run(name string, args ...string) string {
+	d.tb.Helper()
+	out, err := d.try(name, args...)
+	if err != nil {
+		d.tb.Fatal(err)
+	}
+	return out
+}
+
+// compose runs docker-compose.
+func (d *docker) compose(args ...string) string {
+	d.tb.Helper()
+	return d.run("docker-compose", args...)
+}
+
+// client asks what is published in Docker's network.
+func (d *docker) client() *http.Client {
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: d.dial}}
+}
+
+// dial opens a connection in Docker's network, with a thread that enters it and
+// ends with it.
+func (d *docker) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	type answer struct {
+		conn net.Conn
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		runtime.LockOSThread() // And never unlocked: nobody else gets this thread.
+		file, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", d.process.PID()))
+		if err == nil {
+			err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
+			err = errors.Join(err, file.Close())
+		}
+		if err != nil {
+			answers <- answer{nil, err}
+			return
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		answers <- answer{conn, err}
+	}()
+	a := <-answers
+	return a.conn, a.err
+}
+
+// requireRoot ends the test where it is not root. CI must run it.
+func requireRoot(tb testing.TB) {
+	tb.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		tb.Fatal("this test needs root for a Docker of its own, and CI must run it")
+	}
+	tb.Skip("needs root: it starts a Docker of its own")
+}
+
+// await waits until f is content, and fails with its last complaint.
+func await(tb testing.TB, limit time.Duration, what string, f func() error) {
+	tb.Helper()
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(limit)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline:
+			tb.Fatalf("%s: after %s: %v", what, limit, err)
+		case <-ticker.C:
+		}
+	}
+}

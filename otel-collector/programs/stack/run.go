@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"sysotel/otel-collector/programs"
+)
+
+const (
+	// readyTimeout is how long a part may take until it is ready: the agent and
+	// VictoriaMetrics read what they have on disk first.
+	readyTimeout = time.Minute
+	// stopTimeout is how long a part may take to end by itself; the Collector
+	// writes its queues, the nodes what they hold in memory.
+	stopTimeout = 20 * time.Second
+	// pollInterval is how often a part is asked whether it is ready.
+	pollInterval = 50 * time.Millisecond
+)
+
+// running is a part that was started.
+type running struct {
+	part
+	log    string
+	cmd    *exec.Cmd
+	exited chan struct{}
+	err    error // how it ended; written before exited is closed
+}
+
+// run starts the parts round by round, waits for the end of the context or of a
+// part, and stops all of them in reverse order.
+func (s *stack) run(ctx context.Context, parts []part) error {
+	if err := s.free(ctx, parts); err != nil {
+		return err
+	}
+	logs := filepath.Join(s.root, s.folder, "logs")
+	for _, folder := range []string{logs, filepath.Join(s.root, s.folder, "data")} {
+		if err := os.MkdirAll(folder, 0o750); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	ended := make(chan *running, len(parts))
+	var started []*running
+	defer func() { s.stop(started) }()
+	for round := 0; len(started) < len(parts); round++ {
+		first := len(started)
+		for _, p := range parts {
+			if p.after != round {
+				continue
+			}
+			r, err := s.start(p, logs, ended)
+			if err != nil {
+				return err
+			}
+			started = append(started, r)
+		}
+		for _, r := range started[first:] {
+			if err := r.await(ctx); err != nil {
+				if ctx.Err() != nil {
+					return nil // Stopped before it was ready.
+				}
+				return err
+			}
+		}
+	}
+	fmt.Fprintf(s.output, "\nThe stack is up after %.1f s; Ctrl-C stops it.\n\n", time.Since(began).Seconds())
+	for _, r := range started {
+		fmt.Fprintf(s.output, "  %-11s %-60s %s\n", r.name, r.look, r.log)
+	}
+	fmt.Fprintf(s.output, "\nData is kept in %s; delete it to begin anew.\n", filepath.Join(s.folder, "data"))
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(s.output, "\nStopping.")
+		return nil
+	case r := <-ended:
+		return r.failure("ended by itself")
+	}
+}
+
+// free returns an error that names every address that is taken, unless all are free.
+func (s *stack) free(ctx context.Context, parts []part) error {
+	var taken []error
+	for _, p := range parts {
+		for _, address := range p.listens {
+			listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+			if err != nil {
+				_, port, _ := net.SplitHostPort(address)
+				taken = append(taken, fmt.Errorf("%s cannot have %s: %w; `ss -ltnp 'sport = :%s'` shows who does", p.name, address, err, port))
+				continue
+			}
+			_ = listener.Close()
+		}
+	}
+	if len(taken) > 0 {
+		return fmt.Errorf("nothing was started; end the others, or move all ports with SHIFT=10000:\n%w", errors.Join(taken...))
+	}
+	return nil
+}
+
+// start starts one part. What it prints goes into a log of its own; the log of
+// the run before stays beside it.
+func (s *stack) start(p part, logs string, ended chan<- *running) (*running, error) {
+	path := filepath.Join(logs, p.name+".log")
+	if err := os.Rename(path, path+".1"); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	log, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	// The context does not end it: all are stopped in order.
+	cmd := exec.CommandContext(context.Background(), p.command[0], p.command[1:]...) //nolint:gosec // G204: it is for starting programs.
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.root, log, log
+	cmd.Env = append(os.Environ(), p.env...)
+	// In a group of its own Ctrl-C does not reach it, and its children end with it.
+	cmd.SysProcAttr = programs.OwnGroup()
+	r := &running{part: p, log: filepath.Join(s.folder, "logs", p.name+".log"), cmd: cmd, exited: make(chan struct{})}
+	err = cmd.Start()
+	_ = log.Close() // The program has a descriptor of its own.
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
+	}
+	go func() {
+		r.err = cmd.Wait()
+		close(r.exited)
+		ended <- r
+	}()
+	return r, nil
+}
+
+// await waits until the part is ready.
+func (r *running) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.ready, nil)
+		if err != nil {
+			return err
+		}
+		if response, err := http.DefaultClient.Do(request); err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode/100 == 2 {
+				return nil
+			}
+		}
+		select {
+		case <-r.exited:
+			return r.failure("ended before it was ready")
+		case <-ctx.Done():
+			return r.failure(fmt.Sprintf("was not ready within %s", readyTimeout))
+		case <-ticker.C:
+		}
+	}
+}
+
+// failure says what happened to the part, with the last lines of its log.
+func (r *running) failure(what string) error {
+	var last string
+	if text, err := os.ReadFile(filepath.Join(r.cmd.Dir, r.log)); err == nil {
+		lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+		last = "\n" + strings.Join(lines[max(0, len(lines)-5):], "\n")
+	}
+	select {
+	case <-r.exited:
+		return fmt.Errorf("%s %s (%v); the end of %s:%s", r.name, what, r.err, r.log, last)
+	default:
+		return fmt.Errorf("%s %s; the end of %s:%s", r.name, what, r.log, last)
+	}
+}
+
+// stop ends the parts in reverse order, so that each can still hand on what it has.
+func (s *stack) stop(started []*running) {
+	for i := len(started) - 1; i >= 0; i-- {
+		r := started[i]
+		_ = programs.SignalGroup(r.cmd.Process.Pid, syscall.SIGTERM)
+		select {
+		case <-r.exited:
+		case <-time.After(stopTimeout):
+			fmt.Fprintf(s.output, "%s did not end within %s and is killed\n", r.name, stopTimeout)
+			_ = programs.SignalGroup(r.cmd.Process.Pid, syscall.SIGKILL)
+			<-r.exited
+		}
+	}
+}
