@@ -136,6 +136,18 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
+// TestNoTLSThere: the configuration says https, the node speaks without it.
+func TestNoTLSThere(t *testing.T) {
+	plain := newNode(t, nil, http.NotFound)
+	node, err := victoriametrics.New(victoriametrics.Options{URL: "https://" + plain.Address(), Tier: store.TierConfig{Resolution: time.Second, Retention: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := selectG(t.Context(), node); err == nil || !strings.Contains(err.Error(), "HTTP response to HTTPS client") {
+		t.Errorf("it answers %v", err)
+	}
+}
+
 // TestGoodAnswerEndsTheRest: a check finds out that a node answers again.
 func TestGoodAnswerEndsTheRest(t *testing.T) {
 	var broken atomic.Bool
