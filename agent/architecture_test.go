@@ -25,8 +25,12 @@ var allowed = map[string]map[string]string{
 		"agent/records": "the process tables and events that it hands over are defined there",
 		"agent/queue":   "requests of the push wait there",
 	},
-	"agent/store":    {},
-	"agent/alerting": {},
+	"agent/store": {},
+	"agent/alerting": {
+		"agent/notify":  "what it has to tell is a notice, which is defined there",
+		"agent/records": "an alert is an event, which is defined there",
+		"agent/store":   "rules are evaluated on it; answers and errors have their types from there",
+	},
 	"agent/store/storetest": {
 		"agent/store": "the interface that it holds storages against, and the store that it makes history with, stand there",
 	},
@@ -38,7 +42,8 @@ var allowed = map[string]map[string]string{
 	"agent/queue":   {},
 	"agent/notify":  {},
 	"api/promql": {
-		"agent/store": "questions are answered there, and errors have their types from there",
+		"agent/alerting": "rules and their alerts are listed as it knows them",
+		"agent/store":    "questions are answered there, and errors have their types from there",
 	},
 	"api": {
 		"agent/alerting": "alerts, rules and silences have their types from there",
@@ -49,7 +54,8 @@ var allowed = map[string]map[string]string{
 	},
 	"agent/config": {
 		"instruments":    "one struct made of each package's own Config",
-		"agent/notify":   "its secrets are a type that must not be shown",
+		"agent/alerting": "one struct made of each package's own Config",
+		"agent/notify":   "one struct made of each package's own Config",
 		"agent/pipeline": "one struct made of each package's own Config",
 		"agent/store":    "one struct made of each package's own Config",
 		"api":            "one struct made of each package's own Config",
@@ -66,6 +72,8 @@ var allowed = map[string]map[string]string{
 		"agent/config":                "it wires everything",
 		"api":                         "it wires everything",
 		"dashboards":                  "it wires everything",
+		"agent/alerting":              "it wires everything",
+		"agent/notify":                "it wires everything",
 	},
 	"agent/command": {
 		"agent/app":    "run starts the agent",
@@ -91,7 +99,7 @@ var onlyIn = []struct{ module, where, why string }{
 	{"github.com/prometheus/exporter-toolkit", "api", "who may reach the HTTP door is decided there; agent/config asks it about files"},
 	{"google.golang.org/grpc", "agent/pipeline", "the push is a destination"},
 	{"github.com/json-iterator/go", "agent/store/victoriametrics", "the standard library reads a stream of numbers half as fast or holds it whole; everything else takes the standard library"},
-	{"modernc.org/sqlite", "agent/records agent/queue agent/notify", "one file and one schema each; whoever keeps something asks records, and what waits may be thrown away"},
+	{"modernc.org/sqlite", "agent/records agent/queue agent/notify agent/alerting", "one file and one schema each; whoever keeps something asks records, and what waits may be thrown away"},
 	{"github.com/prometheus/alertmanager", "agent/notify", "how people are told is decided there; everybody else hands it notices"},
 	{"github.com/wneessen/go-mail", "agent/notify", "mail is a channel"},
 	{"os/exec", "instruments", "only custom commands start programs; a monitor must not"},

@@ -199,10 +199,10 @@ func historyProblem(err error) error {
 	case store.Timeout, store.Canceled:
 		return later("The answer took too long; ask for less, or again when the agent has less to do.", "5")
 	case store.Unavailable:
-		if errors.Is(failed, store.ErrOpening) {
-			return later("The history is being opened; it answers in a moment.", "1")
+		if errors.Is(failed, store.ErrAway) {
+			return later("This cannot be answered now: "+printable(failed.Error())+".", "5")
 		}
-		return later("This cannot be answered now: "+printable(failed.Error())+".", "5")
+		return later("The history is being opened; it answers in a moment.", "1")
 	case store.Internal:
 	}
 	return err

@@ -49,10 +49,10 @@ func (s *Server) resolve(f seriesFamily, q SeriesQuery, filters map[string][]str
 	p := &seriesPlan{family: f, host: s.options.Hostname, start: start, end: end}
 	switch {
 	case q.Host == "":
-	case !utf8.ValidString(q.Host):
-		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be the name of a machine in UTF-8"))
 	case q.Host != p.host && s.options.Hosts == nil:
 		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be "+p.host+", the only machine that this agent knows"))
+	case !utf8.ValidString(q.Host):
+		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be the name of a machine in UTF-8"))
 	default:
 		p.host = q.Host
 	}

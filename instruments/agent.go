@@ -48,7 +48,7 @@ type Agent struct{ AgentStats }
 
 var (
 	causeKey       = Key{Name: "cause", Help: "why: suspend, clock_step, overload, timeout, error"}
-	destinationKey = Key{Name: "destination", Help: "push destination: otlp"}
+	destinationKey = Key{Name: "destination", Help: "push destination: otlp, and with tiers otlp 1m and so on"}
 
 	agentInfo = &Metric{
 		Name: "sysotel.agent.info", Kind: Gauge, Integer: true,

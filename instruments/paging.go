@@ -18,7 +18,7 @@ type Paging struct {
 	// SwapIn and SwapOut count pages brought in from swap and written to it.
 	SwapIn, SwapOut uint64
 	// OOMKills counts the processes that the kernel killed for want of memory since
-	// boot, where OOMCounted (Linux since 4.13). It is told as events.
+	// boot, where OOMCounted (Linux since 4.13). Each is told as an event too.
 	OOMKills   uint64
 	OOMCounted bool
 }
@@ -56,6 +56,10 @@ var (
 		Name: "system.paging.operations", Unit: "{operations}", SemconvUnit: "{operation}", Kind: Counter, Integer: true, Keys: []Key{pagingKey, faultKey},
 		Help: "Pages brought in from swap and written to it.", Source: "/proc/vmstat, pswpin and pswpout as type major, in pages; type minor is not sent: the host metrics receiver fills it with all block I/O (pgpgin, pgpgout), which is no paging",
 	}
+	oomKills = &Metric{
+		Name: "sysotel.oom.kills", Unit: "{process}", Kind: Counter, Integer: true,
+		Help: "Processes that the kernel killed for want of memory.", Source: "/proc/vmstat, oom_kill",
+	}
 	swapLimit = &Metric{
 		Name: "sysotel.swap.limit", Unit: "By", Kind: UpDownCounter, Integer: true,
 		Help: "Swap space of all devices; 0 without swap.", Source: "/proc/meminfo, SwapTotal",
@@ -78,7 +82,7 @@ func newPaging() Family { return &paging{} }
 func (*paging) Name() string { return "paging" }
 
 func (*paging) Metrics() []*Metric {
-	return []*Metric{pagingUsage, pagingUtilization, pagingFaults, pagingOperations, swapLimit, swapUsage, swapUtilization}
+	return []*Metric{pagingUsage, pagingUtilization, pagingFaults, pagingOperations, oomKills, swapLimit, swapUsage, swapUtilization}
 }
 
 func (p *paging) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
@@ -104,6 +108,9 @@ func (p *Paging) Report(o *Observer) {
 		o.Uint(pagingFaults, p.MinorFaults, "minor")
 		o.Uint(pagingOperations, p.SwapIn, "page_in", "major")
 		o.Uint(pagingOperations, p.SwapOut, "page_out", "major")
+	}
+	if p.OOMCounted {
+		o.Uint(oomKills, p.OOMKills)
 	}
 	o.Uint(swapLimit, p.Total)
 	o.Uint(swapUsage, p.Used)

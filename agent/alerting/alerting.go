@@ -19,6 +19,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -115,6 +117,7 @@ type Alerting struct {
 	byName   map[string][]*rule
 	sleeping []*rule // disabled ones
 	made     madeRules
+	unfit    []string // thresholds of made that do not fit the configuration
 	tracked  map[string]*tracked
 	gone     []*tracked // those that the file need not have any more
 	silences []Silence
@@ -186,15 +189,47 @@ func (a *Alerting) restore(ctx context.Context) (err error) {
 	if a.waiting, err = a.file.notices(ctx); err != nil {
 		return fmt.Errorf("read the notices that wait: %w", err)
 	}
-	if now := a.options.Now(); now.Sub(a.lastAt) > outageTolerance {
+	now := a.options.Now().Truncate(time.Millisecond)
+	tooOld := now.Sub(a.lastAt) > outageTolerance
+	if tooOld {
 		a.giveUpAll(now)
 	}
-	active, sleeping, err := a.load(a.made)
+	active, sleeping, err := a.loadMost()
 	if err != nil {
 		return err
 	}
 	a.install(ctx, active, sleeping)
+	if tooOld {
+		a.settle(ctx, now)
+	}
 	return nil
+}
+
+// loadMost makes the rules at the start. A threshold that was made over the API and
+// does not fit the configuration any more, as when its channel is gone, keeps no
+// agent from starting: it is left out and told of, and stays in its file.
+func (a *Alerting) loadMost() (active, sleeping []*rule, err error) {
+	active, sleeping, err = a.load(a.made)
+	if err == nil {
+		return active, sleeping, nil
+	}
+	fit := madeRules{Format: madeFormat, Disabled: a.made.Disabled}
+	if active, sleeping, err = a.load(fit); err != nil {
+		return nil, nil, err
+	}
+	a.unfit = nil
+	for _, t := range a.made.Thresholds {
+		with := fit
+		with.Thresholds = append(slices.Clone(fit.Thresholds), t)
+		more, asleep, err := a.load(with)
+		if err != nil {
+			a.unfit = append(a.unfit, t.Name)
+			a.log.Error("a threshold made over the API does not fit the configuration and is not evaluated", "rule", t.Name, "err", err)
+			continue
+		}
+		fit, active, sleeping = with, more, asleep
+	}
+	return active, sleeping, nil
 }
 
 // outageTolerance is how old the state of an earlier run may be. An older alert
@@ -251,6 +286,8 @@ func (a *Alerting) Health() (word, reason string) {
 		return store.Degraded, fmt.Sprintf("%d notices wait to be handed to the channels: %s", len(a.waiting), a.status.untold)
 	case a.status.unsteady != "":
 		return store.Degraded, "the rules are not evaluated: " + a.status.unsteady
+	case len(a.unfit) > 0:
+		return store.Degraded, fmt.Sprintf("thresholds made over the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(a.unfit, ", "))
 	case failing > 0:
 		return store.Degraded, fmt.Sprintf("%d of %d rules fail, the first: %s", failing, len(a.rules), first)
 	case a.status.rounds > 0 && late > 5*a.options.Config.Interval:

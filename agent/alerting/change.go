@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"go.yaml.in/yaml/v3"
@@ -181,7 +182,7 @@ func (a *Alerting) apply(ctx context.Context, made madeRules) error {
 	a.install(ctx, active, sleeping)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.made = made
+	a.made, a.unfit = made, nil
 	return nil
 }
 
@@ -201,11 +202,26 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 	return nil
 }
 
-// Check tells what is wrong with the rules of a configuration, before it is used.
-func Check(c Config, q Querier, channels []string, metrics func(string) (Metric, bool)) error {
+// Check calls wrong for everything that is wrong with the rules of a configuration,
+// before it is used.
+func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric, bool), wrong func(path string, value any, rule string)) {
 	a := &Alerting{options: Options{Config: c, Querier: q, ChannelNames: channels, Metrics: metrics}, log: discard(), parser: newParser()}
-	_, _, err := a.load(madeRules{})
-	return err
+	l := &loader{parser: a.parser, querier: q, channels: channels, interval: c.Interval, log: a.log}
+	if _, mistakes := l.thresholdDocument(FromConfig, "", c.Thresholds, metrics); len(mistakes) > 0 {
+		for _, m := range mistakes {
+			var value any
+			if m.Value != "" {
+				value = m.Value
+			}
+			wrong("thresholds"+m.Field, value, m.Rule)
+		}
+		return
+	}
+	if _, _, err := a.load(madeRules{}); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			wrong("rules", nil, strings.TrimSpace(line))
+		}
+	}
 }
 
 // checkThreshold tells what is wrong with one threshold.

@@ -2,6 +2,7 @@ package alerting
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 )
 
@@ -30,7 +31,7 @@ func (m Mistakes) Error() string {
 	for i, one := range m {
 		lines[i] = one.Field + ": " + one.Rule
 		if one.Value != "" {
-			lines[i] = one.Field + ": " + one.Value + " is not allowed: " + one.Rule
+			lines[i] = one.Field + ": " + strconv.Quote(one.Value) + " is not allowed: " + one.Rule
 		}
 	}
 	return strings.Join(lines, "; ")

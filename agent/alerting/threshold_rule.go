@@ -191,15 +191,9 @@ func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // shown is a value as a mistake can say it back.
 func shown(value any) string {
-	text := fmt.Sprint(value)
-	if text == "" {
-		return ""
-	}
-	if len(text) > 80 {
-		text = strings.ToValidUTF8(text[:80], "?") + "…"
-	}
-	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
-		return strconv.Quote(text)
+	text := strings.ToValidUTF8(fmt.Sprint(value), "?")
+	if runes := []rune(text); len(runes) > 80 {
+		return string(runes[:80]) + "…"
 	}
 	return text
 }

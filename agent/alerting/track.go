@@ -225,8 +225,12 @@ func (a *Alerting) wrote(err error) {
 
 // giveUpAll ends the alerts of an earlier run that is too long ago.
 func (a *Alerting) giveUpAll(at time.Time) {
-	for _, t := range a.tracked {
-		if t.fires() {
+	for fingerprint, t := range a.tracked {
+		switch {
+		case t.State == Pending:
+			delete(a.tracked, fingerprint)
+			a.gone = append(a.gone, t)
+		case t.fires():
 			t.State, t.EndedAt, t.dirty = Resolved, at, true
 			t.Why = "the agent did not run for more than " + model.Duration(outageTolerance).String()
 		}

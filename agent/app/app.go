@@ -48,6 +48,7 @@ type App struct {
 	scrape   *api.Scrape
 	redirect *api.Redirect
 	history  history
+	alerts   alerts
 	accounts accounts
 	out      io.Writer
 	closers  []func() error
@@ -72,7 +73,7 @@ const stopLimit = 5 * time.Second
 // New builds the agent from a valid configuration and binds its addresses. On
 // an error nothing is left behind.
 func New(o Options) (_ *App, err error) {
-	a := &App{config: o.Config, out: o.Out, failed: make(chan error, 9)}
+	a := &App{config: o.Config, out: o.Out, failed: make(chan error, 11)}
 	defer func() {
 		if err == nil {
 			return
@@ -125,6 +126,9 @@ func New(o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.openAlerts(o, name); err != nil {
+		return nil, err
+	}
 	if err := a.listen(o, host, name); err != nil {
 		return nil, err
 	}
@@ -171,6 +175,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	if err != nil {
 		return err
 	}
+	a.alerts.apiOptions(&options)
 	if a.server, err = api.New(options); err != nil {
 		return err
 	}
@@ -226,6 +231,7 @@ func (a *App) Start() {
 	a.cancel = cancel
 	a.mu.Unlock()
 	a.history.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
+	a.alerts.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	a.run(ctx, "accounts", a.accounts.auth.Run)
 	a.run(ctx, "pipeline", a.pipeline.Run)
 	a.run(ctx, "api", a.server.Run)
@@ -306,7 +312,7 @@ func (a *App) health() []api.Part {
 	for _, p := range a.pipeline.Health() {
 		parts = append(parts, api.Part{Name: p.Name, Status: api.Status(p.Status), Reason: p.Reason, Since: p.Since})
 	}
-	parts = append(append(parts, a.history.health()...), a.accounts.health()...)
+	parts = append(append(append(parts, a.history.health()...), a.alerts.health()...), a.accounts.health()...)
 	parts = append(parts, a.server.Health()...)
 	if a.scrape != nil {
 		parts = append(parts, a.scrape.Health()...)
@@ -322,7 +328,7 @@ func (a *App) settings() []api.Setting {
 }
 
 // reloadable are the options that Reload can change.
-var reloadable = []string{"log.level", "instruments.", "processes.", "custom."}
+var reloadable = []string{"log.level", "instruments.", "processes.", "custom.", "alerting.defaults", "alerting.rules", "alerting.thresholds"}
 
 // Reload applies a new, valid configuration as far as a running agent can and
 // returns the options that need a restart.
@@ -337,8 +343,12 @@ func (a *App) Reload(c config.Config) (restart []string) {
 	measured := a.config.Instruments
 	measured.Families, measured.Processes, measured.Custom = c.Instruments.Families, c.Instruments.Processes, c.Instruments.Custom
 	a.pipeline.Reconfigure(measured)
+	if err := a.alerts.reload(c); err != nil {
+		a.log.Error("the alert rules are not changed: the running ones go on", "err", err)
+		c.Alerting = a.config.Alerting
+	}
 	a.mu.Lock()
-	a.config.Instruments, a.config.Log.Level = measured, c.Log.Level
+	a.config.Instruments, a.config.Log.Level, a.config.Alerting.Rules = measured, c.Log.Level, c.Alerting.Rules
 	a.mu.Unlock()
 	a.log.Info("configuration reloaded", "changed", changed, "needs_restart", restart)
 	return restart

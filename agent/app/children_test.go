@@ -29,6 +29,7 @@ import (
 var children = map[string]func(args []string) error{
 	"agent":  runChildAgent,
 	"burn":   func([]string) error { return answerLines(burn) },
+	"blaze":  func([]string) error { return answerLines(blaze()) },
 	"touch":  func([]string) error { return answerLines(touch) },
 	"write":  func([]string) error { return answerLines(write) },
 	"send":   func([]string) error { return answerLines(send) },

@@ -106,13 +106,15 @@ type recorder struct {
 	metrics   map[metricID]*described
 	// arrivals counts, for each series, how often each time arrived.
 	arrivals map[seriesID]map[time.Time]int
+	values   map[seriesID]map[time.Time]float64
 	newest   map[string]time.Time // by service
 }
 
 func newRecorder(tb testing.TB) *recorder {
 	return &recorder{
 		tb: tb, changed: make(chan struct{}), resources: map[string]map[string]string{}, schemas: map[string]map[string]bool{},
-		metrics: map[metricID]*described{}, arrivals: map[seriesID]map[time.Time]int{}, newest: map[string]time.Time{},
+		metrics: map[metricID]*described{}, arrivals: map[seriesID]map[time.Time]int{}, values: map[seriesID]map[time.Time]float64{},
+		newest: map[string]time.Time{},
 	}
 }
 
@@ -159,6 +161,9 @@ func (r *recorder) take(message *collectorpb.ExportMetricsServiceRequest) {
 			attributes[a.GetKey()] = text(a.GetValue())
 		}
 		service := attributes["service.name"]
+		if tier := attributes["tier"]; tier != "" {
+			service = tier // Of a tiered destination the resource has no more.
+		}
 		r.resources[service] = attributes
 		if r.schemas[service] == nil {
 			r.schemas[service] = map[string]bool{}
@@ -210,7 +215,7 @@ func (r *recorder) takeMetric(service, scope string, m *metricspb.Metric) {
 		slices.Sort(words)
 		series := seriesID{service, scope, m.GetName(), strings.Join(words, ",")}
 		if r.arrivals[series] == nil {
-			r.arrivals[series] = map[time.Time]int{}
+			r.arrivals[series], r.values[series] = map[time.Time]int{}, map[time.Time]float64{}
 		}
 		r.arrivals[series][at]++
 		if at.After(r.newest[service]) {
@@ -220,6 +225,10 @@ func (r *recorder) takeMetric(service, scope string, m *metricspb.Metric) {
 			continue // The series has ended: there is no value and no start.
 		}
 		_, d.integer = p.GetValue().(*metricspb.NumberDataPoint_AsInt)
+		r.values[series][at] = p.GetAsDouble()
+		if d.integer {
+			r.values[series][at] = float64(p.GetAsInt())
+		}
 		if p.GetStartTimeUnixNano() != 0 {
 			d.starts[time.Unix(0, int64(p.GetStartTimeUnixNano())).UTC()] = true
 		}

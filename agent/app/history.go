@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"sysotel/agent/alerting"
 	"sysotel/agent/config"
 	"sysotel/agent/pipeline"
 	"sysotel/agent/records"
@@ -34,6 +35,8 @@ type history struct {
 	nodes   []*victoriametrics.Node
 	// hosts are the machines that push to the nodes, nil where there are none.
 	hosts *hosts
+	// groups are the alert rules for Prometheus' API, nil where there are none.
+	groups func() []alerting.PrometheusGroup
 	// most is what the records may hold in bytes.
 	most int64
 	// dir is the data directory.
@@ -168,7 +171,7 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 	}
 	o.PromQL = promql.New(promql.Config{
 		Querier: h.answers, Version: o.Version, Log: o.Logger,
-		Metadata: func() map[string]promql.Metadata { return metadata },
+		Metadata: func() map[string]promql.Metadata { return metadata }, Rules: h.groups,
 	})
 	return nil
 }

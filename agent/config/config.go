@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"sysotel/agent/alerting"
+	"sysotel/agent/notify"
 	"sysotel/agent/pipeline"
 	"sysotel/agent/store"
 	"sysotel/api"
@@ -27,11 +29,18 @@ type Config struct {
 	Instruments instruments.Config `yaml:",inline"`
 	API         api.Config         `yaml:",inline"`
 	Store       store.Config       `yaml:"store" help:"The history of this machine."`
+	Alerting    AlertingConfig     `yaml:"alerting" help:"Alerts: by what rules the machine is judged, and who is told."`
 	DataDir     string             `yaml:"data_dir" help:"Directory in which the agent keeps its data; empty takes /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel, on Windows %LOCALAPPDATA%\\sysotel."`
 	Log         LogConfig          `yaml:"log" help:"The agent's own log."`
 
 	// origins says where each option that is not a default was set.
 	origins map[string]string
+}
+
+// AlertingConfig is what is judged and who is told.
+type AlertingConfig struct {
+	Rules  alerting.Config `yaml:",inline"`
+	Notify notify.Config   `yaml:",inline"`
 }
 
 // LogConfig is the agent's own log.
@@ -49,6 +58,7 @@ func Defaults() Config {
 		Instruments: instruments.Defaults(),
 		API:         api.Defaults(),
 		Store:       store.Defaults(),
+		Alerting:    AlertingConfig{Rules: alerting.Defaults(), Notify: notify.Defaults()},
 		Log:         LogConfig{Level: "info", Format: "text"},
 		origins:     map[string]string{},
 	}
@@ -72,12 +82,17 @@ func (c Config) Where(path string) string {
 func (c Config) Validate() []Mistake {
 	var mistakes []Mistake
 	wrong := func(path string, value any, rule string) {
-		mistakes = append(mistakes, Mistake{Path: path, Value: show(value), Rule: rule, Where: c.Where(path)})
+		shown := ""
+		if value != nil {
+			shown = show(value)
+		}
+		mistakes = append(mistakes, Mistake{Path: path, Value: shown, Rule: rule, Where: c.Where(path)})
 	}
 	c.Pipeline.Validate(wrong)
 	c.Instruments.Validate(wrong)
 	c.API.Validate(wrong)
 	c.Store.Validate(func(path string, value any, rule string) { wrong("store."+path, value, rule) })
+	c.validateAlerting(wrong)
 	c.validateTicks(wrong)
 	if c.Pipeline.OTLP.Tiered && c.Store.Backend == "none" {
 		wrong("otlp.tiered", true, "needs a store that makes the tiers; store.backend is none")

@@ -118,6 +118,8 @@ func (d decoder) scalar(n *yaml.Node, o option) {
 		d.wrong(n, o, "must be text; write it in quotes")
 	case kind == reflect.Int && tag != "!!int":
 		d.wrong(n, o, "must be a whole number")
+	case isFloat(o.value.Type()) && tag != "!!int" && tag != "!!float":
+		d.wrong(n, o, "must be a number")
 	case kind == reflect.Bool && tag != "!!bool":
 		d.wrong(n, o, "must be true or false")
 	default:

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"math"
 	"net/url"
 	"reflect"
 	"slices"
@@ -35,6 +36,8 @@ func (o option) parse(text string) (rule string) {
 			return "must be a whole number"
 		}
 		v.SetInt(int64(n))
+	case isFloat(v.Type()):
+		return parseFloat(v, text)
 	case v.Kind() == reflect.Slice:
 		v.Set(reflect.ValueOf(splitList(text)))
 	case v.Kind() == reflect.Map:
@@ -61,6 +64,25 @@ func parseDuration(v reflect.Value, text string) (rule string) {
 		return "must be a duration with a unit, such as 1s or 500ms"
 	}
 	v.SetInt(int64(d))
+	return ""
+}
+
+// isFloat tells whether a type is a number with a fraction, or one that may be left out.
+func isFloat(t reflect.Type) bool {
+	return t.Kind() == reflect.Float64 || t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Float64
+}
+
+// parseFloat reads a number. What is no number, such as NaN, is none.
+func parseFloat(v reflect.Value, text string) (rule string) {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+		return "must be a number"
+	}
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.ValueOf(&n))
+		return ""
+	}
+	v.SetFloat(n)
 	return ""
 }
 

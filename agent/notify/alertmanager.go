@@ -46,11 +46,7 @@ func (a *alertmanager) send(ctx context.Context, m message) error {
 		if !n.over() {
 			ends = time.Now().Add(lastsFor)
 		}
-		link := ""
-		if strings.HasPrefix(n.Link, "http://") || strings.HasPrefix(n.Link, "https://") {
-			link = n.Link // It refuses everything else.
-		}
-		alerts = append(alerts, postableAlert{n.labels(), n.annotations(), n.Since, ends, link})
+		alerts = append(alerts, postableAlert{n.labels(), n.annotations(), n.Since, ends, n.Link})
 	}
 	return a.poster.post(ctx, a.address, alerts, func(r *http.Request) {
 		if a.config.Username != "" {
@@ -69,12 +65,15 @@ func (l *lane) repeat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			l.repeatOnce(ctx)
 		}
-		all, err := l.file.lasting(ctx)
-		if err != nil || len(all) == 0 {
-			continue // Health tells when the file fails.
-		}
-		// What goes wrong is noted in the channel's status.
+	}
+}
+
+// repeatOnce tells of what lasts. What goes wrong is noted in the channel's status.
+func (l *lane) repeatOnce(ctx context.Context) {
+	all, err := l.file.lasting(ctx)
+	if err == nil && len(all) > 0 {
 		_ = l.try(ctx, message{id: "repeat", notices: all})
 	}
 }

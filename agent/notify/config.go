@@ -2,7 +2,7 @@ package notify
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,10 +19,10 @@ type Config struct {
 type ChannelConfig struct {
 	Name       string        `yaml:"name" help:"Name of the channel, by which rules choose it: letters, digits, -, _ and ."`
 	MaxPerHour int           `yaml:"max_per_hour" help:"Most messages an hour, a sixth of them at once; what is over it waits and is told in one message. Not for log."`
-	Email      EmailConfig   `yaml:"email,omitempty" help:"Tell it by e-mail:"`
-	Slack      SlackConfig   `yaml:"slack,omitempty" help:"Tell it in Slack, or in what takes Slack's messages:"`
-	Webhook    WebhookConfig `yaml:"webhook,omitempty" help:"Post it as JSON, in the form of the Alertmanager's webhook:"`
-	Log        LogConfig     `yaml:"log,omitempty" help:"Write it as lines of JSON into a file:"`
+	Email      EmailConfig   `yaml:"email,omitempty" help:"Tell it by e-mail."`
+	Slack      SlackConfig   `yaml:"slack,omitempty" help:"Tell it in Slack, or in what takes Slack's messages."`
+	Webhook    WebhookConfig `yaml:"webhook,omitempty" help:"Post it as JSON, in the form of the Alertmanager's webhook."`
+	Log        LogConfig     `yaml:"log,omitempty" help:"Write it as lines of JSON into a file."`
 	Receiver   Receiver      `yaml:"receiver,omitempty" help:"A receiver as it stands in the configuration of the Alertmanager, without its name: pagerduty_configs, telegram_configs and so on. Secrets stand in files there, as in token_file."`
 }
 
@@ -130,7 +130,7 @@ func (c ChannelConfig) sender(o Options) (s sender, kind string, err error) {
 	}
 	switch kind = kinds[0]; kind {
 	case kindEmail:
-		s, err = newEmail(c.Email, o.Host)
+		s, err = newEmail(c.Email)
 	case kindSlack:
 		s, err = newSlack(c.Slack)
 	case kindWebhook:
@@ -202,7 +202,6 @@ func (c ChannelConfig) validate(wrong func(path string, value any, rule string))
 // isName tells whether s can be the name of a channel: it stands in addresses of
 // the API.
 func isName(s string) bool {
-	return s != "" && len(s) <= 64 && s != "." && s != ".." && !slices.ContainsFunc([]rune(s), func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')
-	})
+	return s != "" && len(s) <= 64 && s != "." && s != ".." &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }

@@ -24,13 +24,12 @@ var emailHTML string
 // that does not answer, and a single wrong recipient keeps it from all others.
 type email struct {
 	config EmailConfig
-	host   string
 	page   *template.Template
 }
 
-func newEmail(c EmailConfig, host string) (*email, error) {
+func newEmail(c EmailConfig) (*email, error) {
 	page, err := template.New("email").Parse(emailHTML)
-	return &email{config: c, host: host, page: page}, err
+	return &email{config: c, page: page}, err
 }
 
 func (e *email) send(ctx context.Context, m message) error {
@@ -57,6 +56,9 @@ func (e *email) sendTo(ctx context.Context, m message, to []string) error {
 	if err != nil {
 		return &refusal{err: fmt.Errorf("make the mail: %w", err), final: true}
 	}
+	// The library leaves connections open that end before the mail.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	client, err := e.client(ctx)
 	if err != nil {
 		return err
@@ -77,23 +79,25 @@ func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	number, err := net.LookupPort("tcp", port)
+	number, err := net.DefaultResolver.LookupPort(ctx, "tcp", port)
 	if err != nil {
 		return nil, err
 	}
-	tls, err := tlsConfig(e.config.CA, host)
+	trust, err := tlsConfig(e.config.CA, host)
 	if err != nil {
 		return nil, err
 	}
 	options := []gomail.Option{
-		gomail.WithPort(number), gomail.WithTimeout(sendTimeout), gomail.WithTLSConfig(tls),
-		gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithDialContextFunc(dialUntil(ctx)),
+		gomail.WithPort(number), gomail.WithTimeout(sendTimeout), gomail.WithTLSConfig(trust),
+		gomail.WithTLSPolicy(gomail.TLSMandatory),
 	}
 	switch e.config.TLS {
-	case "none":
-		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
-	case "tls":
+	case "tls": // With a dialer of ours the library would not know that it is safe.
 		options = append(options, gomail.WithSSL())
+	case "none":
+		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithDialContextFunc(dialUntil(ctx)))
+	default:
+		options = append(options, gomail.WithDialContextFunc(dialUntil(ctx)))
 	}
 	if e.config.Username != "" {
 		password, err := e.config.Password.Reveal()

@@ -102,7 +102,7 @@ func openFile(ctx context.Context, path string, log *slog.Logger) (*file, error)
 
 func tryOpen(ctx context.Context, path string) (_ *file, err error) {
 	// Notices name processes: they are nobody else's business.
-	made, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // It is in the data directory.
+	made, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

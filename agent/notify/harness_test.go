@@ -20,14 +20,11 @@ var noon = time.Date(2026, 2, 2, 12, 0, 0, 0, time.UTC)
 // its own, to end a string, and to turn the direction of writing.
 const hostile = "<b>x</b><!channel>@channel @everyone <script>alert(1)</script>\r\nBcc: all@example.org\n\n{\"a\":1} \x1b[2J\u202e`*_~ {{.X}} [a](http://evil.example)"
 
-// value makes a pointer.
-func value(v float64) *float64 { return &v }
-
 // firing is an alert about a rule with everything that a notice can have.
 func firing(rule string) Notice {
 	return Notice{
 		ID: rule + " 1", Fingerprint: rule, Rule: rule, Host: "web1", State: Firing, Severity: "warning",
-		Value: value(93.44), Threshold: "> 80", Unit: "%", Summary: "The processors are busy.",
+		Value: new(93.44), Threshold: "> 80", Unit: "%", Summary: "The processors are busy.",
 		Since: noon, At: noon.Add(5 * time.Minute), Labels: map[string]string{"device": "sda"},
 		Processes: []Process{{Name: "stress", PID: 4711, CPUPercent: 98.1, MemoryBytes: 12 << 20}},
 		Link:      "https://web1.example.org/?from=2026-02-02T11:55:00Z&to=2026-02-02T12:05:00Z&host=web1",
@@ -37,7 +34,7 @@ func firing(rule string) Notice {
 // resolved is the end of that alert.
 func resolved(rule string) Notice {
 	n := firing(rule)
-	n.ID, n.State, n.Value, n.At, n.Ended = rule+" 2", Resolved, value(12), noon.Add(12*time.Minute), noon.Add(12*time.Minute)
+	n.ID, n.State, n.Value, n.At, n.Ended = rule+" 2", Resolved, new(12.0), noon.Add(12*time.Minute), noon.Add(12*time.Minute)
 	return n
 }
 
@@ -149,5 +146,7 @@ func want(t *testing.T, what string, got, want any) {
 // TestMain is also the child that TestKill kills.
 func TestMain(m *testing.M) {
 	runChild()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m,
+		// lumberjack never ends the goroutine that removes old files.
+		goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }

@@ -56,7 +56,7 @@ func (h *heartbeat) beat(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(sendTimeout, h.config.Interval))
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil) //nolint:gosec // Whoever writes the configuration says where to.
 	if err != nil {
 		return errors.New("the address cannot be used")
 	}

@@ -222,7 +222,8 @@ func (l *lane) fail(ctx context.Context, rows []waiting, err error) {
 		l.log.Warn("a message could not be sent; it is tried again", "err", clean(err.Error()), "notices", len(rows))
 	}
 	pause := min(firstRetry<<min(l.failures-1, 10), lastRetry)
-	pause += mathrand.N(pause / 10) // A hundred agents do not come back at once.
+	// A hundred agents do not come back at once.
+	pause += mathrand.N(pause / 10) //nolint:gosec // It is no secret.
 	r, refused := errors.AsType[*refusal](err)
 	if refused && r.after > 0 {
 		pause = min(r.after, longestPause)

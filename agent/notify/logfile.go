@@ -58,7 +58,7 @@ const lookBackBytes = 64 << 10
 // lookBack reads the end of the file.
 func (l *logFile) lookBack(path string) error {
 	l.seen = map[string]bool{}
-	f, err := os.Open(path) //nolint:gosec // logPath has judged it.
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -125,7 +126,7 @@ func (r *receiver) send(ctx context.Context, m message) error {
 	}
 	all := m.notices
 	if listed, more := m.listed(); more > 0 && !m.over() {
-		all = append(listed[:len(listed):len(listed)], Notice{
+		all = append(slices.Clip(listed), Notice{
 			ID: m.id, Fingerprint: m.id, Rule: "more alerts", Host: listed[0].Host, State: Firing,
 			Summary: m.more(), Since: listed[0].At, At: listed[0].At,
 		})

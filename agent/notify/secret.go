@@ -38,7 +38,7 @@ func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, secret) }
 // LogValue returns <secret>.
 func (Secret) LogValue() slog.Value { return slog.StringValue(secret) }
 
-// MarshalText returns <secret>; JSON takes it, for keys and values.
+// MarshalText returns <secret>; JSON takes it.
 func (Secret) MarshalText() ([]byte, error) { return []byte(secret), nil }
 
 // MarshalYAML returns <secret>; one that is not set shows that.
@@ -72,7 +72,7 @@ func (s Secret) Reveal() (string, error) {
 
 // revealFile returns the content of a file without the line break at its end.
 func revealFile(path string) (string, error) {
-	f, err := os.Open(path) //nolint:gosec // Whoever writes the configuration says which.
+	f, err := os.Open(path)
 	if err != nil {
 		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 			err = pathErr.Err

@@ -45,6 +45,9 @@ func (n Notice) cleaned() Notice {
 	for _, s := range []*string{&n.Rule, &n.Host, &n.Severity, &n.Threshold, &n.Unit, &n.Summary, &n.Description, &n.Link} {
 		*s = clean(*s)
 	}
+	if !strings.HasPrefix(n.Link, "https://") && !strings.HasPrefix(n.Link, "http://") {
+		n.Link = "" // It leads nowhere from where the message is read.
+	}
 	n.Labels, n.Annotations = cleanMap(n.Labels), cleanMap(n.Annotations)
 	n.Processes = slices.Clone(n.Processes)
 	for i := range n.Processes {

@@ -72,7 +72,7 @@ func startDocker(tb testing.TB) *docker {
 	// Shared, because the agent's container asks to see what is mounted later.
 	cmd := exec.CommandContext(tb.Context(), "/usr/bin/unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=shared",
 		"sh", "-c", `ip link set lo up && exec dockerd "$@"`, "dockerd",
-		"--data-root="+filepath.Join(dir, "data"), "--exec-root="+filepath.Join(dir, "exec"), "--pidfile="+filepath.Join(dir, "pid"), "--host=unix://"+d.socket)
+		"--data-root="+filepath.Join(dir, "data"), "--exec-root="+filepath.Join(dir, "exec"), "--pidfile="+filepath.Join(dir, "pid"), "--host=unix://"+d.socket, "--log-level=warn")
 	cmd.Env = append(os.Environ(), path)
 	d.process = programs.Start(tb, cmd)
 	await(tb, 30*time.Second, "Docker cannot be started here", func() error {
@@ -89,7 +89,8 @@ func startDocker(tb testing.TB) *docker {
 
 // command is a program that speaks to this Docker, in the top directory.
 func (d *docker) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(d.tb.Context(), "/usr/bin/"+name, args...)
+	// A test that failed asks for the logs when its context is gone.
+	cmd := exec.CommandContext(context.WithoutCancel(d.tb.Context()), "/usr/bin/"+name, args...)
 	cmd.Dir = d.root
 	// A home of its own: nobody's log-ins and settings.
 	cmd.Env = append(os.Environ(), path, "DOCKER_HOST=unix://"+d.socket, "HOME="+filepath.Dir(d.socket), "DOCKER_BUILDKIT=1",
@@ -128,30 +129,30 @@ func (d *docker) client() *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: d.dial}}
 }
 
-// dial opens a connection in Docker's network, with a thread that enters it and
-// ends with it.
+// dial opens a connection in Docker's network: a socket belongs for good to the
+// network in which its thread was. The thread must come back and live on, because
+// dockerd is killed when the thread that started it ends, and it may be that one.
 func (d *docker) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	type answer struct {
-		conn net.Conn
-		err  error
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	here, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
 	}
-	answers := make(chan answer, 1)
-	go func() {
-		runtime.LockOSThread() // And never unlocked: nobody else gets this thread.
-		file, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", d.process.PID()))
-		if err == nil {
-			err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
-			err = errors.Join(err, file.Close())
-		}
-		if err != nil {
-			answers <- answer{nil, err}
-			return
-		}
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		answers <- answer{conn, err}
-	}()
-	a := <-answers
-	return a.conn, a.err
+	defer here.Close()
+	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", d.process.PID()))
+	if err != nil {
+		return nil, err
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if back := unix.Setns(int(here.Fd()), unix.CLONE_NEWNET); back != nil {
+		panic(back) // Everything after would be in the wrong network.
+	}
+	return conn, err
 }
 
 // requireRoot ends the test where it is not root. CI must run it.
@@ -169,7 +170,7 @@ func requireRoot(tb testing.TB) {
 // await waits until f is content, and fails with its last complaint.
 func await(tb testing.TB, limit time.Duration, what string, f func() error) {
 	tb.Helper()
-	ticker := time.NewTicker(200 * time.Millisecond)
+	ticker := time.NewTicker(500 * time.Millisecond)
 	defer ticker.Stop()
 	deadline := time.After(limit)
 	for {

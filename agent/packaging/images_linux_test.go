@@ -34,7 +34,7 @@ case "$1 $2" in
 "build -trimpath")
 	while read -r file; do test -e "$file" || { echo "the build has no $file" >&2; exit 1; }; done </inputs
 	while [ "$1" != -o ]; do shift; done
-	cp /prebuilt/sysotel "$2" ;;
+	mkdir -p "${2%/*}" && cp /prebuilt/sysotel "$2" ;;
 "run ./otel-collector/programs/build")
 	test -f otel-collector/builder.yaml && test -f otel-collector/programs/build/main.go
 	echo /prebuilt/otelcol ;;
@@ -52,8 +52,24 @@ ci*) test -f package-lock.json ;;
 esac
 `
 
-// images are the images that the Dockerfiles and the compose file begin with,
-// but for Grafana's. Their versions are in the files under test, so that a name
+// fakeGrafana stands in for Grafana, of which there is no program to be had: it
+// looks at everything that Grafana is given, and reaches what Grafana would ask.
+const fakeGrafana = `#!/bin/sh
+set -eu
+test -s "$GF_SECURITY_ADMIN_PASSWORD__FILE"
+test -f /etc/grafana/provisioning/dashboards/sysotel.yaml && test -f /etc/grafana/boards/sysotel-overview.json
+token=$(cat /run/sysotel/token)
+grep -o '[$]__env{[A-Z0-9_]*}' /etc/grafana/provisioning/datasources/sysotel.yaml | tr -d '${}' | sed s/__env// | while read -r name; do
+	eval url=\$$name path=/api/v1/query?query=1
+	test "$name" != SYSOTEL_URL || path=/prometheus$path
+	until wget -q -O /dev/null --header "Authorization: Bearer $token" "$url$path"; do echo "waiting for $url"; sleep 1; done
+done
+mkdir -p /tmp/www/api && echo ok >/tmp/www/api/health
+exec httpd -f -p 3000 -h /tmp/www
+`
+
+// images are the images that the Dockerfiles and the compose file begin with.
+// Their versions are in the files under test, so that a name
 // that is changed there alone is not found.
 func images(t *testing.T, agent string) []image {
 	t.Helper()
@@ -79,6 +95,11 @@ func images(t *testing.T, agent string) []image {
 			programs: map[string]string{"bin/prometheus": programs.Path(t, "prometheus")},
 			scripts:  map[string]string{"prometheus/": ""},
 			changes:  []string{"USER 65534:65534", "WORKDIR /prometheus", `ENTRYPOINT ["/bin/prometheus"]`},
+		},
+		{
+			name:    "grafana/grafana:13.2.3",
+			scripts: map[string]string{"run.sh": fakeGrafana, "var/lib/grafana/": ""},
+			changes: []string{"USER 472:0", `ENTRYPOINT ["/run.sh"]`},
 		},
 	}
 }
@@ -155,15 +176,18 @@ func (i image) pack(to io.WriteCloser) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{"bin/", "etc/", "tmp/"} {
+	for _, dir := range []string{"bin/", "etc/"} {
 		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755}); err != nil {
 			return err
 		}
 	}
+	if err := add(w, "tmp/", nil); err != nil {
+		return err
+	}
 	if err := add(w, "bin/busybox", busybox); err != nil {
 		return err
 	}
-	for _, tool := range strings.Fields("sh cat chmod cp head ls mkdir rm sleep test wget") {
+	for _, tool := range strings.Fields("base64 cat chmod cp grep head httpd ls mkdir rm sed sh sleep test tr wget") {
 		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + tool, Linkname: "busybox"}); err != nil {
 			return err
 		}

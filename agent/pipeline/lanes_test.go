@@ -89,12 +89,16 @@ func numbersTo(n int) (numbers []int) {
 }
 
 // TestBacklogOfAnEarlierProcess: what a process left in the queue is sent by the
-// next one, before its own where that is asked for, and with its own times.
+// next one, before its own where that is asked for, and with its own times. It
+// leaves what does not make a request yet, too. A tick that both read is sent once.
 func TestBacklogOfAnEarlierProcess(t *testing.T) {
 	t.Parallel()
-	for _, ordered := range []bool{true, false} {
+	for n, ordered := range []bool{true, false, true, false} {
 		c := Defaults()
 		c.OTLP.Ordered = ordered
+		if n > 1 {
+			c.OTLP.Interval = 4 * time.Second
+		}
 		r := &receiver{}
 		c.OTLP.Endpoint = "http://" + r.serve(t, "127.0.0.1:0", nil)
 		options := queue.Options{
@@ -127,7 +131,7 @@ func TestBacklogOfAnEarlierProcess(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var sending sync.WaitGroup
 		sending.Go(func() { now.otlp.send(ctx) })
-		b.load(t, 10)
+		b.load(t, 2, 10)
 		within(t, patience, "the queue is empty", func() bool { return o.Queue.Stats().Waiting == 0 })
 		cancel()
 		sending.Wait()
@@ -149,4 +153,28 @@ func TestBacklogOfAnEarlierProcess(t *testing.T) {
 		slices.Sort(got)
 		equalInts(t, "what came, sorted", got, 0, 1, 2, 10)
 	}
+}
+
+// TestOneBadReading: what was refused together is sent one by one, so that a
+// reading which the receiver does not take costs no other.
+func TestOneBadReading(t *testing.T) {
+	t.Parallel()
+	r := &receiver{refuse: func(request *collectorpb.ExportMetricsServiceRequest) error {
+		for _, p := range pointsOf(request, loadMetric) {
+			if p.value == 3 {
+				return status.Error(codes.InvalidArgument, "no 3 is taken here")
+			}
+		}
+		return nil
+	}}
+	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) { c.OTLP.Interval = 6 * time.Second })
+	a.load(t, 0, 1, 2, 3, 4, 5)
+	within(t, patience, "the queue is empty", func() bool { return a.otlp.readings().lane.Stats().Waiting == 0 })
+	a.wantLoads(t, r, 0, 1, 2, 4, 5)
+	s := a.otlp.readings().stats()
+	equal(t, "sent", s.Sent, 5)
+	equal(t, "dropped", s.Dropped, 1)
+	a.load(t, 6, 7, 8, 9, 10, 11)
+	within(t, patience, "the queue is empty again", func() bool { return a.otlp.readings().lane.Stats().Waiting == 0 })
+	equal(t, "readings in the last request", len(r.taken()[len(r.taken())-1].ResourceMetrics), 6)
 }

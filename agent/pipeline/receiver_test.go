@@ -26,6 +26,8 @@ type receiver struct {
 	collectorpb.UnimplementedMetricsServiceServer
 	// answer, where set, decides what the n-th call (from 0) is told.
 	answer func(ctx context.Context, n int) (*collectorpb.ExportMetricsServiceResponse, error)
+	// refuse, where set, decides which requests are not taken.
+	refuse func(*collectorpb.ExportMetricsServiceRequest) error
 	// arrived is signalled after each call.
 	arrived chan struct{}
 
@@ -76,6 +78,11 @@ func (r *receiver) Export(ctx context.Context, request *collectorpb.ExportMetric
 	if r.answer != nil {
 		var err error
 		if answer, err = r.answer(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+	if r.refuse != nil {
+		if err := r.refuse(request); err != nil {
 			return nil, err
 		}
 	}
@@ -140,15 +147,21 @@ func (r *receiver) call(i int) (at time.Time, headers metadata.MD, compression s
 // points are those of one metric in the order in which they arrived.
 func (r *receiver) points(metric string) (list []arrival) {
 	for _, request := range r.taken() {
-		for _, rm := range request.ResourceMetrics {
-			for _, sm := range rm.ScopeMetrics {
-				for _, m := range sm.Metrics {
-					if m.Name != metric {
-						continue
-					}
-					for _, p := range append(slices.Clone(m.GetGauge().GetDataPoints()), m.GetSum().GetDataPoints()...) {
-						list = append(list, arrivedPoint(m, p))
-					}
+		list = append(list, pointsOf(request, metric)...)
+	}
+	return list
+}
+
+// pointsOf are the points of one metric in a request.
+func pointsOf(request *collectorpb.ExportMetricsServiceRequest, metric string) (list []arrival) {
+	for _, rm := range request.ResourceMetrics {
+		for _, sm := range rm.ScopeMetrics {
+			for _, m := range sm.Metrics {
+				if m.Name != metric {
+					continue
+				}
+				for _, p := range append(slices.Clone(m.GetGauge().GetDataPoints()), m.GetSum().GetDataPoints()...) {
+					list = append(list, arrivedPoint(m, p))
 				}
 			}
 		}

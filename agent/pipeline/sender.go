@@ -116,7 +116,7 @@ func (s *sender) sendBacklog(ctx, call context.Context, left <-chan struct{}) {
 	wait := firstWait
 	for ctx.Err() == nil {
 		delay, err := time.Duration(0), queue.ErrEmpty
-		if !s.to.ordered || s.lane.Stats().Waiting >= s.every {
+		if !s.to.ordered || s.isDue() {
 			delay, err = s.sendOne(call, s.lane.Oldest)
 		}
 		switch {
@@ -210,6 +210,13 @@ func (s *sender) most() int {
 		return 0
 	}
 	return s.to.most
+}
+
+// isDue tells whether enough waits for a request.
+func (s *sender) isDue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.alone > 0 || s.lane.Stats().Waiting >= s.every
 }
 
 // apart has the next requests sent one by one.

@@ -60,6 +60,8 @@ type otlp struct {
 	// holding is set while requests are held back, see hold.
 	holding bool
 	held    []heldRequest
+	// caughtUp is the tick that was sent in place of one that is read again.
+	caughtUp time.Time
 }
 
 var _ sdkmetric.Exporter = (*otlp)(nil)
@@ -190,7 +192,7 @@ func (o *otlp) intercept(ctx context.Context, method string, request, reply any,
 		o.held = append(o.held, heldRequest{o.at, encoded})
 		return nil
 	}
-	o.readings().lane.Push(time.Now(), o.at, encoded)
+	o.push(heldRequest{o.at, encoded})
 	return nil
 }
 

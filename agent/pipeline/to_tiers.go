@@ -132,12 +132,18 @@ type heldRequest struct {
 func (o *otlp) release(sent time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.caughtUp = sent
 	for _, held := range o.held {
-		if !held.at.Equal(sent) {
-			o.readings().lane.Push(time.Now(), held.at, held.encoded)
-		}
+		o.push(held)
 	}
 	o.held, o.holding = nil, false
+}
+
+// push puts a request into the queue; o.mu is held.
+func (o *otlp) push(r heldRequest) {
+	if !r.at.Equal(o.caughtUp) {
+		o.readings().lane.Push(time.Now(), r.at, r.encoded)
+	}
 }
 
 // catchUpLimit is the most that a process which is killed leaves behind.
@@ -176,7 +182,7 @@ func (t *toTiers) export(ctx context.Context, tier int) {
 	}
 	from := s.lane.Mark()
 	if from.Sub(until) > farAhead {
-		from = until
+		from = until.Add(-resolution)
 	}
 	if oldest := time.Now().Add(-t.maxAge).Truncate(resolution); from.Before(oldest) {
 		from = oldest

@@ -91,7 +91,7 @@ type Queue struct {
 	// trimmedTo were dropped.
 	trimmed   time.Time
 	trimmedTo int64
-	full      bool // That something was dropped was said.
+	full      bool // That something is dropped was said, since the queue was empty last.
 	failing   error
 	since     time.Time
 }
@@ -308,6 +308,9 @@ func (q *Queue) remove(lane *Lane, requests ...Request) {
 			lane.older--
 		}
 		lane.add(-1, -r.packed)
+	}
+	if q.bytes == 0 {
+		q.full = false
 	}
 	if err := q.erase(); err != nil {
 		q.note(err)

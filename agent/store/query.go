@@ -144,7 +144,7 @@ func (q *Querier) answer(ctx context.Context, text string, s steps) (*Answer, er
 			a.Tiers = append(a.Tiers, Span{Tier: seg.option.source.Name(), From: s.at(seg.first), To: s.at(seg.last)})
 		}
 	}
-	if err := q.run(ctx, a, segments, s); err != nil {
+	if err := q.run(ctx, a, patient(segments, s, time.Now()), s); err != nil {
 		a.Close()
 		return nil, typed(err)
 	}

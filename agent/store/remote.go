@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sort"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -11,12 +12,43 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
+// ErrAway is the error of a question to a tier whose program does not answer.
+// What it wraps says why, and may be shown to whoever asks.
+var ErrAway = errors.New("VictoriaMetrics does not answer")
+
 // Remote is a tier that is kept by another program and may not answer.
 type Remote interface {
 	Source
 	// Away is why it does not answer, nil while it does. Its queriers select whole:
 	// a set that has no error before its first series has none after.
 	Away() error
+	// Latency is how long samples are under way to it.
+	Latency() time.Duration
+}
+
+// patient gives the steps of the last moment, of which samples are still under
+// way to a remote tier, a longer look-back: otherwise nothing would be known of
+// now. All other steps are as from an embedded tier.
+func patient(segments []segment, s steps, now time.Time) []segment {
+	var split []segment
+	for _, seg := range segments {
+		remote, ok := seg.option.source.(interface{ Latency() time.Duration })
+		if !ok {
+			split = append(split, seg)
+			continue
+		}
+		arrived := now.Add(-remote.Latency())
+		first := seg.first + sort.Search(seg.last-seg.first+1, func(i int) bool { return s.at(seg.first + i).After(arrived) })
+		if first > seg.first {
+			split = append(split, segment{seg.option, seg.first, first - 1})
+		}
+		if first <= seg.last {
+			late := *seg.option
+			late.lookBack += remote.Latency()
+			split = append(split, segment{&late, first, seg.last})
+		}
+	}
+	return split
 }
 
 // Cached is a remote tier with the embedded tier of the same resolution in its
@@ -75,6 +107,14 @@ func (c *Cached) Oldest() time.Time {
 		return c.Local.Oldest()
 	}
 	return oldest
+}
+
+// Latency is how long samples are under way: none to the embedded tier.
+func (c *Cached) Latency() time.Duration {
+	if c.Remote.Away() != nil {
+		return 0
+	}
+	return c.Remote.Latency()
 }
 
 // Queryable implements Source.

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
 
+	"sysotel/agent/alerting"
 	"sysotel/agent/store"
 )
 
@@ -50,6 +51,8 @@ type Config struct {
 	// Metadata returns what is known of the metrics by their Prometheus names; nil
 	// knows nothing. The caller does not change the map.
 	Metadata func() map[string]Metadata
+	// Rules returns the rules that are evaluated; nil has none.
+	Rules func() []alerting.PrometheusGroup
 	// Version is that of the agent; it stands in the build information.
 	Version string
 	// Now is the clock, time.Now where it is nil.
@@ -82,6 +85,9 @@ func New(config Config) http.Handler {
 	if config.Metadata == nil {
 		config.Metadata = func() map[string]Metadata { return nil }
 	}
+	if config.Rules == nil {
+		config.Rules = func() []alerting.PrometheusGroup { return nil }
+	}
 	a := &api{config: config, mux: http.NewServeMux()}
 	form := func(path string, answer func(http.ResponseWriter, *http.Request) error) {
 		a.mux.HandleFunc("GET "+path, a.handle(answer))
@@ -94,6 +100,8 @@ func New(config Config) http.Handler {
 	form("/api/v1/format_query", a.formatQuery)
 	a.mux.HandleFunc("GET /api/v1/label/{name}/values", a.handle(a.labelValues))
 	a.mux.HandleFunc("GET /api/v1/metadata", a.handle(a.metadata))
+	a.mux.HandleFunc("GET /api/v1/rules", a.handle(a.rules))
+	a.mux.HandleFunc("GET /api/v1/alerts", a.handle(a.alerts))
 	a.mux.HandleFunc("GET /api/v1/status/buildinfo", a.handle(a.buildInfo))
 	a.mux.HandleFunc("/", a.handle(func(_ http.ResponseWriter, r *http.Request) error {
 		return &store.QueryError{Type: notFound, Err: errors.New("no such path: " + r.URL.Path)}

@@ -92,7 +92,7 @@ func (n *Node) try(ctx context.Context, path string, form url.Values, read func(
 
 // unavailable is the error of a node that does not answer.
 func (n *Node) unavailable(err error) error {
-	return &store.QueryError{Type: store.Unavailable, Err: fmt.Errorf("VictoriaMetrics does not answer for the tier %s: %w", n.Name(), err)}
+	return &store.QueryError{Type: store.Unavailable, Err: fmt.Errorf("%w for the tier %s: %w", store.ErrAway, n.Name(), err)}
 }
 
 // request makes one request.

@@ -96,6 +96,13 @@ func (n *Node) Resolution() time.Duration { return n.options.Tier.Resolution }
 // Retention is how long the node keeps samples.
 func (n *Node) Retention() time.Duration { return n.options.Tier.Retention }
 
+// latency is how long samples are under way at most while all is well: a second
+// in the agent, one in the Collector's queue, and two until the node shows them.
+const latency = 10 * time.Second
+
+// Latency implements store.Remote.
+func (*Node) Latency() time.Duration { return latency }
+
 // Address is where the node answers.
 func (n *Node) Address() string { return n.base.Host }
 

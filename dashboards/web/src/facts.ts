@@ -57,6 +57,11 @@ effect(() => {
   if (typeof cpu === 'number') recent.value = [...recent.peek().slice(1 - minute), cpu / 100]
 })
 
+// seedRecent puts the minute before the page was opened in front.
+export function seedRecent(shares: number[]): void {
+  recent.value = [...shares, ...recent.peek()].slice(-minute)
+}
+
 export const facts = computed<Facts | null>(() => {
   const list = recent.value
   const steady = list.length < minute / 2 ? null : list.reduce((a, b) => a + b, 0) / list.length

@@ -1,4 +1,5 @@
 import { render } from 'preact'
+import { loadMe } from './account/me'
 import { App } from './app'
 import { watchEvents } from './events'
 import { connect } from './stream'
@@ -8,4 +9,5 @@ import { keepWatch } from './watch'
 connect()
 watchEvents()
 keepWatch()
+void loadMe()
 render(<App />, document.getElementById('app')!)

@@ -104,6 +104,17 @@ export function written(value: number | null | undefined, unit: Unit, measure: M
   return q.unit === '' || q.unit === '%' ? q.number + q.unit : `${q.number} ${q.unit}`
 }
 
+// between is a band in words; a unit that both ends share is written once.
+export function between(low: number | null | undefined, high: number | null | undefined, unit: Unit, measure: Measure): string {
+  const [a, b] = [written(low, unit, measure), written(high, unit, measure)]
+  if (a === b) return a
+  if (typeof low === 'number' && typeof high === 'number') {
+    const [from, to] = [quantity(low, unit, measure), quantity(high, unit, measure)]
+    if (from.unit === to.unit || from.number === '0') return `${from.number} – ${b}`
+  }
+  return `${a} – ${b}`
+}
+
 // splits are the lines of an axis for values that run from low to high, at
 // numbers that people find round in the unit that they read.
 export function splits(low: number, high: number, unit: Unit, measure: Measure, most: number): number[] {
@@ -113,7 +124,7 @@ export function splits(low: number, high: number, unit: Unit, measure: Measure, 
   const isBinary = (unit === 'bytes' || unit === 'bytes_per_second') && factor === 1 && measure.sizes === 'binary'
   const every = isBinary ? roundBinary(span / most) : roundDecimal(span / most / factor) * factor
   const list: number[] = []
-  for (let i = Math.ceil(low / every - 1e-9); i * every <= high * (1 + 1e-9); i++) list.push(i * every)
+  for (let i = Math.ceil(low / every - 1e-9); i * every <= high * (1 + 1e-9); i++) list.push(i * every + 0) // Never −0.
   return list
 }
 

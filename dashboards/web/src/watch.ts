@@ -1,6 +1,8 @@
 import { effect, signal } from '@preact/signals'
 import { type Alert, Failure, get } from './api/client'
 import { query, queryRange } from './api/prometheus'
+import { seedRecent } from './facts'
+import type { Series } from './frame'
 import { untilEmpty } from './forecast'
 import { hostName } from './host'
 import type { BadPart, Level } from './status'
@@ -68,6 +70,14 @@ async function loadQueue(): Promise<void> {
   } catch { /* The footer then says nothing of it. */ }
 }
 
+// loadMinute asks for the readings of the minute before the page was opened.
+async function loadMinute(): Promise<void> {
+  try {
+    const [found] = await query(`sysotel_cpu_usage_ratio{host_name=${JSON.stringify(hostName.peek())}}[1m]`, serverNow())
+    seedRecent((found as unknown as Series | undefined)?.values.map(([, v]) => Number(v)) ?? [])
+  } catch { /* In a minute it is known all the same. */ }
+}
+
 const hour = 3600
 
 // loadForecast looks at the free space of a week, an hour at a time.
@@ -97,6 +107,7 @@ export function keepWatch(): void {
     if (!hostName.value) return
     void loadForecast()
     void loadQueue()
+    void loadMinute()
   })
   every(10, loadAlerts)
   every(15, loadHealth)

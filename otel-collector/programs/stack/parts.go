@@ -43,7 +43,7 @@ func (s *stack) at(port int) string {
 // over as they are. Paths are those under the root.
 func (s *stack) parts(tools map[string]string) ([]part, error) {
 	var parts []part
-	var stores []string
+	var nodes, urls []string // of the Collector and of the agent
 	data := filepath.Join(s.folder, "data")
 	for _, t := range tiers {
 		env, err := programs.Environment(
@@ -54,7 +54,8 @@ func (s *stack) parts(tools map[string]string) ([]part, error) {
 			return nil, err
 		}
 		listen := s.at(t.port)
-		stores = append(stores, "VM_"+strings.ToUpper(t.name)+"=http://"+listen)
+		nodes = append(nodes, "VM_"+strings.ToUpper(t.name)+"=http://"+listen)
+		urls = append(urls, t.name+"=http://"+listen)
 		parts = append(parts, part{
 			name: "vm-" + t.name, env: env, listens: []string{listen}, ready: "http://" + listen + "/health",
 			command: []string{filepath.Join("otel-collector", "victoriametrics", "node.sh"), tools["victoria-metrics"], filepath.Join(data, "vm-"+t.name), listen},
@@ -66,7 +67,7 @@ func (s *stack) parts(tools map[string]string) ([]part, error) {
 		name: "collector", after: 1, listens: []string{s.at(4317), s.at(4318), health, self}, ready: "http://" + health,
 		command: []string{tools["otelcol"], "--config=" + filepath.Join("otel-collector", "collector.yaml")},
 		env: append(
-			stores, "GOMEMLIMIT=80MiB", "COLLECTOR_QUEUE="+filepath.Join(data, "collector"),
+			nodes, "GOMEMLIMIT=80MiB", "COLLECTOR_QUEUE="+filepath.Join(data, "collector"),
 			"COLLECTOR_GRPC="+s.at(4317), "COLLECTOR_HTTP="+s.at(4318), "COLLECTOR_HEALTH="+health,
 			"COLLECTOR_SELF_HOST=127.0.0.1", "COLLECTOR_SELF_PORT="+strconv.Itoa(8888+s.shift),
 		),
@@ -87,7 +88,9 @@ func (s *stack) parts(tools map[string]string) ([]part, error) {
 	parts = append(parts, part{
 		name: "sysotel", after: 2, listens: []string{s.at(8080), s.at(9100)}, ready: "http://" + s.at(8080) + "/api/v1/health",
 		command: []string{
-			s.agent, "run", "--data-dir=" + filepath.Join(data, "sysotel"), "--otlp.endpoint=http://" + s.at(4317),
+			s.agent, "run", "--data-dir=" + filepath.Join(data, "sysotel"),
+			"--otlp.endpoint=http://" + s.at(4317), "--otlp.tiered=true",
+			"--store.backend=victoriametrics", "--store.victoriametrics=" + strings.Join(urls, ","),
 			"--http.listen=" + s.at(8080), "--prometheus.listen=" + s.at(9100),
 		},
 		look: "http://" + s.at(8080),

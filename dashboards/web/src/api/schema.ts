@@ -426,6 +426,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hosts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The machines whose history can be asked for
+         * @description Every machine of which readings are kept where this agent asks: all that push to the same VictoriaMetrics, or this one alone (`store.backend`). Where VictoriaMetrics does not answer it is this one alone, and `warnings` say why.
+         */
+        get: operations["get-hosts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/metrics/cpu": {
         parameters: {
             query?: never;
@@ -1425,6 +1445,38 @@ export interface components {
              */
             status: "ok" | "degraded" | "failed";
         };
+        Host: {
+            /** @description Newest share of its processors that was busy; null where it is not known. */
+            cpu_percent: number | null;
+            /** @description Newest share of its file systems in use; null where it is not known. */
+            disk_percent: number | null;
+            /** @description Its machine id; empty where it has none. */
+            host_id: string;
+            /** @description Its name, as in host.name; what the parameter host of other operations takes. */
+            host_name: string;
+            /**
+             * Format: date-time
+             * @description Time of its newest reading that is known here.
+             */
+            last_seen: string;
+            /** @description Newest share of its memory in use; null where it is not known. */
+            memory_percent: number | null;
+            /** @description Machine ids of others that push under the same name now: their readings are mixed up until host.name tells them apart. Left out where there are none. */
+            other_host_ids?: string[];
+            /**
+             * @description late where no reading came for 30 seconds, or for three ticks where those are longer.
+             * @enum {string}
+             */
+            status: "up" | "late";
+            /** @description Version of its agent. */
+            version: string;
+        };
+        HostList: {
+            /** @description The machines by name. */
+            hosts: components["schemas"]["Host"][];
+            /** @description Why machines may be missing; left out where none are. */
+            warnings?: string[];
+        };
         LoginRequest: {
             /** @description Keep the tokens in cookies that no script can read, in place of telling them in the answer. For the pages of this server. */
             cookie?: boolean;
@@ -1905,6 +1957,8 @@ export interface components {
             step: number;
             /** @description Which tier answered for which part of the time, the oldest part first. */
             tiers: components["schemas"]["SeriesTier"][];
+            /** @description What there is to know of the answer, such as that it is from the local cache since VictoriaMetrics does not answer. Left out where there is nothing. */
+            warnings?: string[];
         };
         SeriesRow: {
             /** @description Mean over each step; null where nothing was measured. */
@@ -1930,6 +1984,11 @@ export interface components {
              * @description Its first point.
              */
             from: string;
+            /**
+             * @description local cache where VictoriaMetrics was to answer and did not; left out else.
+             * @enum {string}
+             */
+            source?: "local cache";
             /** @description Resolution of the tier. */
             tier: string;
             /**
@@ -2124,11 +2183,10 @@ export interface components {
              */
             name: string;
             /**
-             * @description How the value is held against the threshold.
+             * @description How the value is held against the threshold: >, >=, <, <=, == or !=.
              * @example >
-             * @enum {string}
              */
-            op: ">" | ">=" | "<" | "<=" | "==" | "!=";
+            op: string;
             /**
              * Format: double
              * @description What the value must come back to for the alert to be over; the threshold itself where it is left out.
@@ -4655,6 +4713,88 @@ export interface operations {
             };
         };
     };
+    "get-hosts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "hosts": [
+                     *         {
+                     *           "host_name": "server-01",
+                     *           "host_id": "0123456789abcdef0123456789abcdef",
+                     *           "version": "0.1.0",
+                     *           "last_seen": "2026-02-02T10:30:00Z",
+                     *           "status": "up",
+                     *           "cpu_percent": 45.2,
+                     *           "memory_percent": 50,
+                     *           "disk_percent": 60
+                     *         },
+                     *         {
+                     *           "host_name": "server-02",
+                     *           "host_id": "fedcba9876543210fedcba9876543210",
+                     *           "version": "0.1.0",
+                     *           "last_seen": "2026-02-02T09:30:00Z",
+                     *           "status": "late",
+                     *           "cpu_percent": null,
+                     *           "memory_percent": null,
+                     *           "disk_percent": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["HostList"];
+                };
+            };
+            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The agent failed; its log says why. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "get-cpu": {
         parameters: {
             query?: {
@@ -4662,7 +4802,7 @@ export interface operations {
                 metric?: string[] | null;
                 /** @description What is told of each step: avg, min, max, or several with commas between them. Default avg. */
                 agg?: string[] | null;
-                /** @description Name of the machine; this one where it is left out. */
+                /** @description Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them. */
                 host?: string;
                 /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h. */
                 start?: string;
@@ -5120,7 +5260,7 @@ export interface operations {
                 metric?: string[] | null;
                 /** @description What is told of each step: avg, min, max, or several with commas between them. Default avg. */
                 agg?: string[] | null;
-                /** @description Name of the machine; this one where it is left out. */
+                /** @description Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them. */
                 host?: string;
                 /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h. */
                 start?: string;
@@ -5267,7 +5407,7 @@ export interface operations {
                 metric?: string[] | null;
                 /** @description What is told of each step: avg, min, max, or several with commas between them. Default avg. */
                 agg?: string[] | null;
-                /** @description Name of the machine; this one where it is left out. */
+                /** @description Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them. */
                 host?: string;
                 /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h. */
                 start?: string;
@@ -5389,7 +5529,7 @@ export interface operations {
                 metric?: string[] | null;
                 /** @description What is told of each step: avg, min, max, or several with commas between them. Default avg. */
                 agg?: string[] | null;
-                /** @description Name of the machine; this one where it is left out. */
+                /** @description Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them. */
                 host?: string;
                 /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h. */
                 start?: string;

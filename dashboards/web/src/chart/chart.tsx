@@ -3,9 +3,10 @@ import { useEffect, useMemo, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
 import { lineColors } from '../colors'
-import { causeOf, happenings, isMarked } from '../events'
+import { happenings } from '../events'
 import { columns, findGaps } from '../frame'
-import { language, t, titleOf } from '../i18n'
+import { causeOf, isMarked } from '../happening'
+import { language, t, titleOf, type Word } from '../i18n'
 import type { Panel } from '../panels'
 import { go, isDark, measure, now, view, zoom, zoomBack } from '../state'
 import { isOwnHost, hostName } from '../host'
@@ -101,9 +102,11 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     const look = lookOf(element)
     shown.current = {
       gaps: gaps.map((gap) => ({ gap, label: t(causeOf(gap, happenings.value, frame.step)) })),
-      marks: happenings.value.filter(isMarked).map((h) => ({ at: h.at, color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft })),
+      marks: happenings.value.filter(isMarked).map((h) => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft })),
       ...span,
     }
+    // What a chart shows stands in the document too, for whoever cannot see a canvas.
+    Object.assign(element.parentElement!.dataset, { from: span.from, to: span.to, step: frame.step, first: frame.times.find((_, i) => frame.lines.some((l) => l.mean[i] !== null)) ?? '', newest: frame.times.at(-1) ?? '' })
     const cols = columns(panel, frame, panel.draw)
     const data = [frame.times, ...cols.map((c) => c.cells)] as uPlot.AlignedData
     const identity = JSON.stringify([frame.lines.map((l) => l.key), cols.map((c) => c.part), shade, units, height])

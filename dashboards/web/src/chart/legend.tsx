@@ -3,7 +3,7 @@ import { lineColors } from '../colors'
 import { language, t } from '../i18n'
 import { isDark, measure, now } from '../state'
 import { momentLabel } from '../time'
-import { written } from '../units'
+import { between, written } from '../units'
 import type { Feed } from './feed'
 import type { Shown } from './options'
 
@@ -21,6 +21,7 @@ export function Legend({ feed, cursor, shown }: { feed: Feed; cursor: Signal<num
   const at = idx === null ? undefined : frame.times[idx]
   const colors = lineColors(panel, frame.lines, isDark.value ? 'dark' : 'light')
   const gap = at === undefined ? undefined : shown.current.gaps.find((g) => at > g.gap.from && at < g.gap.to)
+  const mark = at === undefined ? undefined : shown.current.marks.find((m) => Math.abs(m.at - at) <= Math.max(frame.step, (shown.current.to - shown.current.from) / 200))
   const lines = frame.lines.map((line, i) => ({ line, color: colors[i]!, value: idx === null ? newest(line.mean) : line.mean[idx] }))
   const folded = lines.length > room && !all.value
   // The greatest are worth the room.
@@ -33,14 +34,14 @@ export function Legend({ feed, cursor, shown }: { feed: Feed; cursor: Signal<num
           <span class="name">{line.name}</span>
           <b>{written(value, panel.unit, measure.value)}</b>
           {idx !== null && line.most && line.least && value !== null && (
-            <small>{written(line.least[idx], panel.unit, measure.value)} – {written(line.most[idx], panel.unit, measure.value)}</small>
+            <small>{between(line.least[idx], line.most[idx], panel.unit, measure.value)}</small>
           )}
         </span>
       ))}
       {lines.length > room && (
         <button class="link" onClick={() => { all.value = !all.value }}>{folded ? t('chart.more', { n: lines.length - (room - 1) }) : t('chart.less')}</button>
       )}
-      <time class={at === undefined ? 'moment' : 'moment on'}>{at === undefined ? '' : momentLabel(at, language, now.peek())}{gap ? ` · ${gap.label}` : ''}</time>
+      <time class={at === undefined ? 'moment' : 'moment on'}>{at === undefined ? '' : momentLabel(at, language, now.peek())}{gap ? ` · ${gap.label}` : mark ? ` · ${mark.label}` : ''}</time>
     </div>
   )
 }

@@ -20,6 +20,7 @@ export interface Look {
 export interface Mark {
   at: number
   color: string
+  label: string
 }
 
 export interface Shown {
@@ -106,7 +107,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
         values: (_, at, __, ___, every) => at.map((v) => tickLabel(v, every, language)),
       },
       {
-        stroke: look.soft, font: look.font, size: 58, gap: 6,
+        stroke: look.soft, font: look.font, size: 64, gap: 6,
         grid: { stroke: look.grid, width: 1 }, ticks: { show: false },
         splits: (u, _, low, high) => splits(low, high, panel.unit, measure, Math.max(2, Math.floor(u.height / 56))),
         values: (_, at) => at.map((v) => written(Math.abs(v), panel.unit, measure)),
@@ -174,12 +175,14 @@ function paintBehind(u: uPlot, shown: Shown, look: Look): void {
     ctx.strokeStyle = mark.color
     ctx.fillStyle = mark.color
     ctx.lineWidth = ratio
-    ctx.setLineDash([3 * ratio, 3 * ratio])
+    ctx.setLineDash([2 * ratio, 4 * ratio])
+    ctx.globalAlpha = 0.6
     ctx.beginPath()
     ctx.moveTo(at + 0.5, bbox.top)
     ctx.lineTo(at + 0.5, bbox.top + bbox.height)
     ctx.stroke()
     ctx.setLineDash([])
+    ctx.globalAlpha = 1
     ctx.beginPath()
     ctx.moveTo(at - 4 * ratio, bbox.top)
     ctx.lineTo(at + 4 * ratio, bbox.top)

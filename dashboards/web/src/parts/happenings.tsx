@@ -1,4 +1,5 @@
-import { happenings, isMarked, type Happening } from '../events'
+import { happenings } from '../events'
+import { type Happening, isMarked } from '../happening'
 import { language, t, type Word } from '../i18n'
 import { now, zoom } from '../state'
 import { durationLabel, momentLabel } from '../time'

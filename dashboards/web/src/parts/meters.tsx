@@ -35,6 +35,8 @@ function meters(): Meter[] {
   list.push({ id: 'pressure', label: t('meter.pressure'), panel: 'pressure', value: f.pressure?.share ?? null, unit: 'ratio', share: f.pressure?.share ?? null, limit: limits.pressure, note: f.pressure ? t('meter.waiting', { resource: f.pressure.resource }) : t('meter.none') })
   list.push({ id: 'load', label: t('meter.load'), panel: 'load', value: f.load, unit: 'none', share: f.load === null || !f.cores ? null : f.load / (2 * f.cores), limit: 0.5, note: f.cores === 1 ? t('meter.cores.one') : t('meter.cores', { n: f.cores ?? 0 }) })
   list.push({ id: 'swap', label: t('meter.swap'), panel: 'swap', value: f.swap.share, unit: 'ratio', share: f.swap.share, limit: limits.swap, note: f.swap.total ? `${say(f.swap.used, 'bytes')} ${t('meter.of', { total: say(f.swap.total, 'bytes') })}` : t('meter.none') })
+  const traffic = f.network.received === null || f.network.sent === null ? null : f.network.received + f.network.sent
+  list.push({ id: 'network', label: t('meter.network'), panel: 'network_total', value: traffic, unit: 'bytes_per_second', share: null, limit: 1, note: `↓ ${say(f.network.received, 'bytes_per_second')}  ↑ ${say(f.network.sent, 'bytes_per_second')}` })
   return list
 }
 
@@ -55,10 +57,10 @@ function MeterTile({ meter }: { meter: Meter }) {
     <a class={`meter ${level}`} href={`#panel-${meter.panel}`} onClick={(e) => { e.preventDefault(); reveal(meter.panel) }}>
       <span class="label">{meter.label}{level !== 'ok' && <Sign level={level} size={13} />}</span>
       <span class="value">{q ? <>{q.number}<small>{q.unit}</small></> : <small>–</small>}</span>
-      <span class="bar" role="meter" aria-label={`${meter.label}${limitText}`} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(Math.min(share ?? 0, 1) * 100)}>
+      {meter.id !== 'network' && <span class="bar" role="meter" aria-label={`${meter.label}${limitText}`} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(Math.min(share ?? 0, 1) * 100)}>
         <i style={{ width: `${Math.min(share ?? 0, 1) * 100}%` }} />
         <u style={{ left: `${limit * 100}%` }} />
-      </span>
+      </span>}
       <span class="note">{meter.note}</span>
     </a>
   )

@@ -70,7 +70,7 @@ export function Newest({ panel }: { panel: Panel }) {
   })
   const list = values.value
   return (
-    <section class={`panel newest ${panel.draw}`} id={`panel-${panel.id}`} ref={root} aria-label={titleOf('panel', panel.id, panel.title)}>
+    <section class="panel newest" id={`panel-${panel.id}`} ref={root} aria-label={titleOf('panel', panel.id, panel.title)}>
       <header>
         <h3>{titleOf('panel', panel.id, panel.title)}</h3>
         <span class="resolution" />

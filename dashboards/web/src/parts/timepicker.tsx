@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { language, t } from '../i18n'
 import { go, live, now, setRange, view } from '../state'
-import { fromField, isLive, lengthOf, presets, presetSeconds, spanLabel, spanOf, toField, zoneName } from '../time'
+import { fromField, isLive, lengthOf, type Preset, presets, presetSeconds, spanLabel, spanOf, toField, zoneName } from '../time'
 import { Icon } from './icons'
 
 // TimePicker chooses the one time of the whole page.
@@ -25,9 +25,13 @@ export function TimePicker() {
   return (
     <div class="timepicker" role="group" aria-label={t('time.label')}>
       <button class="icon" onClick={() => { shift(-1) }} aria-label={t('time.earlier')} title={t('time.earlier')}><Icon name="left" /></button>
+      <select class="preset" aria-label={t('time.label')} value={isLive(range) ? range.preset : ''} onChange={(e) => { setRange({ preset: e.currentTarget.value as Preset }) }}>
+        {!isLive(range) && <option value="">{spanLabel(range, language, now.value)}</option>}
+        {presets.map((p) => <option key={p} value={p}>{t(`time.${p}`)}</option>)}
+      </select>
       <div class="segments">
         {presets.map((p) => (
-          <button key={p} aria-label={t(`time.${p}`)} title={t(`time.${p}`)} aria-pressed={isLive(range) && range.preset === p} onClick={() => { setRange({ preset: p }) }}>{p}</button>
+          <button key={p} class="preset-button" aria-label={`${p}: ${t(`time.${p}`)}`} title={t(`time.${p}`)} aria-pressed={isLive(range) && range.preset === p} onClick={() => { setRange({ preset: p }) }}>{p}</button>
         ))}
         <Custom />
       </div>

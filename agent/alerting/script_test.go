@@ -1,0 +1,412 @@
+package alerting
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"sysotel/agent/notify"
+	"sysotel/agent/records"
+	"sysotel/agent/store"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// TestScripts plays every testdata/*.txt: series in, alerts and messages out. A
+// file begins with a rule file; after a line of dashes come commands, and below
+// each, indented, what came of it:
+//
+//	set SERIES VALUE      it is measured each second from now on
+//	stop SERIES           nobody measures it any more
+//	end SERIES            the thing is gone: its family was read without it
+//	pass TIME             time goes by
+//	off TIME              the agent does not run, then it does again
+//	kill                  the agent is killed and started anew at once
+//	sleep TIME            the machine sleeps
+//	step TIME             the clock is set
+//	deaf, hears           notices cannot be handed over, and can again
+//	silence LABEL=VALUE TIME
+//	threshold JSON        it is made over the API
+//	disable RULE, enable RULE
+//	host NAME, mute NAME  a machine pushes, and does not any more
+//	alerts, history       what the API tells
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("there are no scripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rules, script, ok := strings.Cut(string(text), "\n----\n")
+			if !ok {
+				t.Fatal("the file has no line ----")
+			}
+			p := newPlay(t, rules)
+			for line := range strings.Lines(script) {
+				if strings.HasPrefix(line, "  ") {
+					continue // What came of it the last time.
+				}
+				p.output.WriteString(line)
+				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+					p.command(line)
+				}
+			}
+			got := rules + "\n----\n" + p.output.String()
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if got != string(text) {
+				t.Errorf("%s plays otherwise; look at the difference after: go test ./agent/alerting -update\n%s", file, got)
+			}
+		})
+	}
+}
+
+// play is a machine with a store and rules, and a clock of its own.
+type play struct {
+	t      testing.TB
+	dir    string
+	config Config
+	output strings.Builder
+
+	wall time.Time
+	boot time.Duration
+	mono time.Duration
+
+	store   *store.Store
+	querier *store.Querier
+	alerts  *Alerting
+	series  map[string]*measured
+	states  map[string]string
+	deaf    bool
+	told    map[string]bool
+	hosts   map[string]time.Time
+	muted   map[string]bool
+}
+
+// measured is a series that is measured.
+type measured struct {
+	store.Series
+	value   float64
+	on, end bool
+}
+
+// dawn is when every script begins.
+var dawn = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
+
+func newPlay(t testing.TB, rules string) *play {
+	t.Helper()
+	p := &play{
+		t: t, dir: t.TempDir(), wall: dawn, boot: time.Hour, series: map[string]*measured{}, states: map[string]string{}, told: map[string]bool{},
+		hosts: map[string]time.Time{}, muted: map[string]bool{},
+	}
+	path := filepath.Join(p.dir, "rules.yml")
+	if err := os.WriteFile(path, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.config = Config{Rules: []string{path}, Interval: 15 * time.Second}
+	p.openStore()
+	p.open()
+	t.Cleanup(func() {
+		if err := p.alerts.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := p.store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func (p *play) openStore() {
+	p.t.Helper()
+	var err error
+	p.store, err = store.Open(store.Options{
+		Dir: filepath.Join(p.dir, "store"), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"),
+		Now: func() time.Time { return p.wall }, Boot: func() time.Duration { return p.boot },
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	<-p.store.Opened()
+	sources := store.Sources(p.store.Tiers())
+	p.querier = store.NewQuerier(store.QuerierConfig{
+		Tiers: func() []store.Source { return sources }, Names: p.store.Rollups(), Interval: time.Second, Limits: store.DefaultLimits(),
+	})
+}
+
+func (p *play) open() {
+	p.t.Helper()
+	var err error
+	p.alerts, err = Open(p.t.Context(), Options{
+		Config: p.config, Dir: filepath.Join(p.dir, "alerting"), Host: "h", Querier: p.querier, Unsteady: p.store.Unsteady,
+		ChannelNames: []string{"mail", "pager"}, Deliver: p, Link: func() string { return "http://h" },
+		Processes: func(byMemory bool) []notify.Process {
+			return []notify.Process{{Name: "burner", PID: 7, CPUPercent: 99}}
+		},
+		Events: func(e records.Event) error { return nil },
+		Hosts: func(context.Context) (all []Host, err error) {
+			for _, name := range slices.Sorted(maps.Keys(p.hosts)) {
+				all = append(all, Host{name, p.hosts[name]})
+			}
+			return all, nil
+		},
+		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return p.wall }, Mono: func() time.Duration { return p.mono },
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Deliver implements Deliverer.
+func (p *play) Deliver(_ context.Context, n notify.Notice) error {
+	if p.deaf {
+		return fmt.Errorf("nobody listens")
+	}
+	if p.told[n.ID] {
+		return nil
+	}
+	p.told[n.ID] = true
+	line := fmt.Sprintf("  %s tell %s: %s", p.clock(), n.State, n.Rule)
+	if n.Value != nil {
+		line += " " + number(*n.Value)
+	}
+	if n.Threshold != "" {
+		line += " (" + n.Threshold + ")"
+	}
+	if n.Changes > 0 {
+		line += fmt.Sprintf(", %d changes", n.Changes)
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.Labels)) {
+		if name != model.AlertNameLabel && name != "host_name" {
+			line += " " + name + "=" + n.Labels[name]
+		}
+	}
+	line += ", since " + n.Since.Format(time.TimeOnly)
+	if len(n.Channels) > 0 {
+		line += ", to " + strings.Join(n.Channels, " and ")
+	}
+	if len(n.Processes) > 0 {
+		line += ", " + n.Processes[0].Name
+	}
+	fmt.Fprintln(&p.output, line)
+	return nil
+}
+
+func (p *play) clock() string { return p.wall.Format(time.TimeOnly) }
+
+// name reads a series as PromQL writes it.
+func (p *play) name(text string) *measured {
+	p.t.Helper()
+	if m := p.series[text]; m != nil {
+		return m
+	}
+	metric, err := parser.NewParser(parser.Options{}).ParseMetric(text)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	b := labels.NewBuilder(metric)
+	b.Set("host_name", "h")
+	m := &measured{Series: store.Series{Labels: b.Labels()}}
+	p.series[text] = m
+	return m
+}
+
+func (p *play) duration(text string) time.Duration {
+	p.t.Helper()
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return d
+}
+
+// command plays one line.
+func (p *play) command(line string) {
+	p.t.Helper()
+	verb, rest, _ := strings.Cut(line, " ")
+	ctx := p.t.Context()
+	check := func(err error) {
+		if err != nil {
+			fmt.Fprintf(&p.output, "  refused: %v\n", err)
+		}
+	}
+	switch verb {
+	case "set":
+		at := strings.LastIndex(rest, " ")
+		v, err := strconv.ParseFloat(rest[at+1:], 64)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		m := p.name(rest[:at])
+		m.value, m.on, m.end = v, true, false
+	case "stop":
+		p.name(rest).on = false
+	case "end":
+		m := p.name(rest)
+		m.on, m.end = false, true
+	case "pass":
+		p.pass(p.duration(rest), true)
+	case "off":
+		p.close()
+		d := p.duration(rest)
+		p.wall, p.boot, p.mono = p.wall.Add(d), p.boot+d, 0
+		p.openStore()
+		p.open()
+	case "kill":
+		// Nothing is closed in order; the file of the state is as it was left.
+		if err := p.alerts.file.Close(); err != nil {
+			p.t.Fatal(err)
+		}
+		p.mono = 0
+		p.open()
+	case "sleep":
+		d := p.duration(rest)
+		p.wall, p.boot = p.wall.Add(d), p.boot+d
+	case "step":
+		p.wall = p.wall.Add(p.duration(rest))
+	case "deaf", "hears":
+		p.deaf = verb == "deaf"
+	case "silence":
+		matcher, d, _ := strings.Cut(rest, " ")
+		name, value, _ := strings.Cut(matcher, "=")
+		_, err := p.alerts.AddSilence(ctx, Silence{Start: p.wall, End: p.wall.Add(p.duration(d)), Matchers: []Matcher{{Name: name, Value: value}}, Comment: "a test"})
+		check(err)
+	case "threshold":
+		var t Threshold
+		t.SetDefaults()
+		if err := json.Unmarshal([]byte(rest), &t); err != nil {
+			p.t.Fatal(err)
+		}
+		_, err := p.alerts.AddThreshold(ctx, t)
+		check(err)
+	case "disable", "enable":
+		_, err := p.alerts.EnableRule(ctx, rest, verb == "enable")
+		check(err)
+	case "host":
+		p.hosts[rest], p.muted[rest] = p.wall, false
+	case "mute":
+		p.muted[rest] = true
+	case "alerts":
+		for _, a := range p.alerts.Alerts() {
+			fmt.Fprintf(&p.output, "  %s %s changes=%d silences=%d\n", a.Rule, a.State, a.Changes, len(a.Silences))
+		}
+	case "history":
+		all, err := p.alerts.History(ctx, HistoryQuery{Start: dawn, End: p.wall, Limit: 100})
+		check(err)
+		for _, e := range all {
+			ended := "still"
+			if !e.EndedAt.IsZero() {
+				ended = e.EndedAt.Format(time.TimeOnly)
+			}
+			fmt.Fprintf(&p.output, "  %s %s fired %s ended %s told %d %s\n", e.Rule, e.State, e.FiredAt.Format(time.TimeOnly), ended, e.Told, e.Why)
+		}
+	default:
+		p.t.Fatalf("%s is no command", line)
+	}
+}
+
+func (p *play) close() {
+	p.t.Helper()
+	if err := p.alerts.Close(); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.store.Close(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// pass lets time go by: a reading each second, an evaluation each 15 of them.
+func (p *play) pass(d time.Duration, read bool) {
+	p.t.Helper()
+	for range int(d / time.Second) {
+		p.wall, p.boot, p.mono = p.wall.Add(time.Second), p.boot+time.Second, p.mono+time.Second
+		for name := range p.hosts {
+			if !p.muted[name] {
+				p.hosts[name] = p.wall
+			}
+		}
+		if read {
+			p.read()
+		}
+		if p.wall.Unix()%15 == 0 {
+			p.alerts.Evaluate(p.t.Context())
+			p.changes()
+		}
+	}
+}
+
+// read appends one reading of each family: what stands before the first _ of a
+// name is the family.
+func (p *play) read() {
+	p.t.Helper()
+	families := map[string]*store.FamilyReading{}
+	for _, name := range slices.Sorted(maps.Keys(p.series)) {
+		m := p.series[name]
+		family, _, _ := strings.Cut(name, "_")
+		f := families[family]
+		if f == nil && (m.on || m.end) {
+			f = &store.FamilyReading{Family: family}
+			families[family] = f
+		}
+		switch {
+		case m.on:
+			f.Samples = append(f.Samples, store.Sample{Series: &m.Series, Value: m.value})
+		case m.end:
+			f.Ended = append(f.Ended, &m.Series)
+			m.end = false
+		}
+	}
+	reading := store.Reading{Time: p.wall}
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		reading.Families = append(reading.Families, *families[name])
+	}
+	if err := p.store.Append(reading); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// changes prints the alerts whose state is another than at the evaluation before.
+func (p *play) changes() {
+	now := map[string]string{}
+	for _, a := range p.alerts.Alerts() {
+		key := a.Rule
+		for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
+			if name != model.AlertNameLabel && name != "host_name" && name != severityLabel {
+				key += " " + name + "=" + a.Labels[name]
+			}
+		}
+		now[key] = a.State
+	}
+	for _, key := range slices.Sorted(maps.Keys(now)) {
+		if p.states[key] != now[key] {
+			fmt.Fprintf(&p.output, "  %s %s is %s\n", p.clock(), key, now[key])
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(p.states)) {
+		if _, still := now[key]; !still && p.states[key] != Resolved {
+			fmt.Fprintf(&p.output, "  %s %s is %s\n", p.clock(), key, Inactive)
+		}
+	}
+	p.states = now
+}

@@ -1,0 +1,224 @@
+//go:build linux
+
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/emersion/go-smtp"
+
+	"sysotel/api"
+)
+
+// burning is the program that is to blame.
+const burning = "alertburn"
+
+// told counts the messages about an alert that a channel got, and whether each
+// alert names the program that is to blame.
+type told struct{ firing, resolved, blaming int }
+
+// add counts a message.
+func (n *told) add(text string) {
+	n.firing += strings.Count(text, "FIRING ProcessorsBusy")
+	n.resolved += strings.Count(text, "RECOVERED ProcessorsBusy")
+	if strings.Contains(text, "FIRING ProcessorsBusy") && strings.Contains(text, burning+" (pid ") {
+		n.blaming++
+	}
+}
+
+// inbox is a mail server and a chat that count what they get.
+type inbox struct {
+	mail, chat string // their addresses
+	mu         sync.Mutex
+	mails      told
+	posts      told
+}
+
+// openInbox starts both.
+func openInbox(t *testing.T) *inbox {
+	t.Helper()
+	in := &inbox{}
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return mailbox{in}, nil }))
+	server.Domain = "localhost"
+	go func() { _ = server.Serve(l) }() // It ends with an error that says so.
+	t.Cleanup(func() { _ = server.Close() })
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		// The headline stands in the text, in the title and in the fallback.
+		text, rest, _ := strings.Cut(string(body), `"attachments"`)
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		if strings.Contains(rest, burning+" (pid ") {
+			text += burning + " (pid "
+		}
+		in.posts.add(text)
+		_, _ = io.WriteString(w, "ok")
+	}))
+	t.Cleanup(web.Close)
+	in.mail, in.chat = l.Addr().String(), web.URL
+	return in
+}
+
+// mailbox is one connection of the mail server.
+type mailbox struct{ in *inbox }
+
+func (mailbox) Mail(string, *smtp.MailOptions) error { return nil }
+func (mailbox) Rcpt(string, *smtp.RcptOptions) error { return nil }
+func (mailbox) Reset()                               {}
+func (mailbox) Logout() error                        { return nil }
+
+func (b mailbox) Data(r io.Reader) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	// Of the subject, the text and the page only the first names nothing else.
+	head, rest, _ := strings.Cut(string(text), "\r\n\r\n")
+	if strings.Contains(strings.ReplaceAll(rest, "=\r\n", ""), burning+" (pid ") {
+		head += burning + " (pid "
+	}
+	b.in.mu.Lock()
+	defer b.in.mu.Unlock()
+	b.in.mails.add(strings.ReplaceAll(head, "\r\n ", " "))
+	return nil
+}
+
+// lines counts the lines of the log channel.
+func lines(path string) (n told) {
+	text, _ := os.ReadFile(path) // There is none before the first alert.
+	for line := range strings.Lines(string(text)) {
+		_, message, _ := strings.Cut(line, `"message":`)
+		n.add(strings.ReplaceAll(message, `"name":"`+burning+`","pid":`, burning+" (pid "))
+	}
+	return n
+}
+
+// alertConfig writes the configuration: three channels and the rule, which looks at
+// the processors only while our program burns them, so that a busy machine is none
+// of its business.
+func alertConfig(t *testing.T, in *inbox) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sysotel.yaml")
+	text := fmt.Sprintf(`
+alerting:
+  defaults: false
+  interval: 1s
+  group_wait: 0s
+  channels:
+    - {name: mail, email: {server: "%s", tls: none, from: sysotel@example.org, to: [ops@example.org]}}
+    - {name: chat, slack: {url: "%s"}}
+    - {name: file, log: {file: alerts.log}}
+  thresholds:
+    - name: ProcessorsBusy
+      expr: 100 * sysotel_cpu_usage_ratio and on() (sum(process_cpu_utilization_ratio{process_executable_name="%s"}) > 0.05)
+      op: ">"
+      threshold: 80
+      for: 3s
+`, in.mail, in.chat, burning)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestAlertsEndToEnd: a process burns the processors, and three channels name it,
+// once each; the agent is killed with -9; the process stops, and each channel tells
+// that, once.
+func TestAlertsEndToEnd(t *testing.T) {
+	in, c := openInbox(t), configure(t)
+	flags := append(sameFlags(c), "--config="+alertConfig(t, in))
+	log := filepath.Join(c.DataDir, "log", "alerts.log")
+	await := func(want told) {
+		t.Helper()
+		poll(t, func() error {
+			in.mu.Lock()
+			defer in.mu.Unlock()
+			for name, got := range map[string]told{"mail": in.mails, "chat": in.posts, "file": lines(log)} {
+				if got != want {
+					return fmt.Errorf("%s got %+v, want %+v", name, got, want)
+				}
+			}
+			return nil
+		})
+	}
+	client := unixClient(c)
+	t.Cleanup(client.CloseIdleConnections)
+	killed := spawn(t, "agent", "alertagent", nil, flags...)
+	awaitTick(t, client, 2)
+	fire := spawn(t, "blaze", burning, nil)
+	fire.tell("burn")
+	fire.answer(nil)
+	await(told{firing: 1, blaming: 1})
+	// What the receivers took must be noted before the end comes.
+	poll(t, func() error { return allTold(t, client) })
+	killed.Kill()
+
+	spawn(t, "agent", "alertagent", nil, flags...)
+	now := awaitTick(t, client, 5)
+	fire.tell("stop")
+	fire.answer(nil)
+	await(told{firing: 1, resolved: 1, blaming: 1})
+	awaitTick(t, client, now.Tick+10)
+	await(told{firing: 1, resolved: 1, blaming: 1})
+}
+
+// allTold tells which channel still has something to tell.
+func allTold(t *testing.T, client *http.Client) error {
+	t.Helper()
+	var answer api.Channels
+	decode(t, get(t, client, "/api/v1/alerts/channels"), &answer)
+	if len(answer.Channels) != 3 {
+		return fmt.Errorf("there are the channels %v", answer.Channels)
+	}
+	for _, c := range answer.Channels {
+		if c.Waiting > 0 || c.LastError != "" {
+			return fmt.Errorf("channel %+v", c)
+		}
+	}
+	return nil
+}
+
+// blaze keeps every processor busy from "burn" to "stop", with so many threads that
+// it gets the most of a machine that has other things to do.
+func blaze() func(words []string) (any, error) {
+	runtime.GOMAXPROCS(8 * runtime.NumCPU())
+	stop := make(chan struct{})
+	return func(words []string) (any, error) {
+		switch words[0] {
+		case "burn":
+			for range runtime.GOMAXPROCS(0) {
+				go func() {
+					for n := 0; ; n++ {
+						if n%(1<<20) == 0 {
+							select {
+							case <-stop:
+								return
+							default:
+							}
+						}
+					}
+				}()
+			}
+			return nil, nil
+		case "stop":
+			close(stop)
+			return nil, nil
+		}
+		return nil, errors.New("burn or stop")
+	}
+}

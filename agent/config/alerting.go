@@ -1,0 +1,54 @@
+package config
+
+import (
+	"strings"
+
+	"sysotel/agent/alerting"
+	"sysotel/agent/pipeline"
+	"sysotel/agent/store"
+	"sysotel/instruments"
+)
+
+// validateAlerting checks channels and rules. Rules are read whole, so that a
+// mistake in one is found before the agent runs.
+func (c Config) validateAlerting(wrong func(path string, value any, rule string)) {
+	under := func(path string, value any, rule string) { wrong("alerting."+path, value, rule) }
+	c.Alerting.Rules.Validate(under)
+	c.Alerting.Notify.Validate(c.DataDir, under)
+	// Nothing is asked here: an engine without a store knows the language.
+	language := store.NewQuerier(store.QuerierConfig{Limits: store.DefaultLimits()})
+	c.Alerting.Rules.Check(language, c.Alerting.Notify.Names(), c.AlertMetric, under)
+}
+
+// AlertMetric tells what a name of the REST API is in PromQL.
+func (c Config) AlertMetric(name string) (alerting.Metric, bool) {
+	conventions := c.Instruments.Conventions
+	for _, q := range instruments.Quantities() {
+		if q.Name != name || q.Metric == nil {
+			continue
+		}
+		selection, ok := q.Metric.Select(conventions, q.Values)
+		names, err := pipeline.PrometheusNames(q.Metric, conventions)
+		if !ok || err != nil || len(names) == 0 {
+			return alerting.Metric{}, false
+		}
+		m := alerting.Metric{Name: names[0], Labels: map[string]string{}, Alias: map[string]string{}, Scale: q.Scale, Unit: q.Unit}
+		for i, key := range selection.Keys {
+			label, value := strings.ReplaceAll(key, ".", "_"), selection.Values[i]
+			if value == "" {
+				value = "*" // Each part, and not all together: a threshold is about one.
+			}
+			m.Labels[label] = value
+			own := q.Metric.Keys[i].Name
+			m.Alias[own] = label
+			switch {
+			case own == "cpu":
+				m.Alias["core"] = label
+			case own == "device" && strings.HasPrefix(name, "net_"):
+				m.Alias["interface"] = label
+			}
+		}
+		return m, true
+	}
+	return alerting.Metric{}, false
+}

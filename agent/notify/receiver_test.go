@@ -1,0 +1,125 @@
+package notify
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func newVerbatim(t *testing.T, text string) *receiver {
+	t.Helper()
+	r, err := newReceiver("ops", receiverOf(t, text), discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	return r
+}
+
+// noKeepAlive has a server close each connection: the library keeps its client to
+// itself, and so its idle connections.
+func (s *webServer) noKeepAlive() { s.Config.SetKeepAlivesEnabled(false) }
+
+// TestReceiverKeys: an incident is closed under the key under which it was opened,
+// also where other alerts came with it.
+func TestReceiverKeys(t *testing.T) {
+	web := startWeb(t)
+	web.noKeepAlive()
+	r := newVerbatim(t, "  webhook_configs: [{url: "+web.URL+", send_resolved: true}]")
+	if err := sendBy(t, r, firing("a"), firing("b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := sendBy(t, r, resolved("a")); err != nil {
+		t.Fatal(err)
+	}
+	keys := func(i int) string {
+		_, after, _ := strings.Cut(web.bodies[i], `"groupKey":"`)
+		key, _, _ := strings.Cut(after, `"`)
+		return key
+	}
+	want(t, "the number of posts", len(web.bodies), 3)
+	want(t, "the key", keys(0), "sysotel/ops/a")
+	want(t, "the key", keys(1), "sysotel/ops/b")
+	want(t, "the key", keys(2), "sysotel/ops/a")
+	if !strings.Contains(web.bodies[2], `"status":"resolved"`) || !strings.Contains(web.bodies[0], `"processes":"stress (pid 4711) 98.1 % CPU, 12 MiB"`) {
+		t.Errorf("it posted %s", web.bodies)
+	}
+}
+
+// TestReceiverTellsOnce: of two integrations one fails; the other is not told again.
+func TestReceiverTellsOnce(t *testing.T) {
+	good, bad := startWeb(t), startWeb(t)
+	good.noKeepAlive()
+	bad.noKeepAlive()
+	code := http.StatusTooManyRequests
+	bad.answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	r := newVerbatim(t, "  webhook_configs: [{url: "+good.URL+"}, {url: "+bad.URL+"/topsecret}]")
+	f := func(wantErr string, final bool) {
+		t.Helper()
+		err := sendBy(t, r, firing("a"))
+		if wantErr == "" && err != nil || wantErr != "" && (err == nil || !strings.Contains(err.Error(), wantErr)) {
+			t.Fatalf("the error is %v, want %q in it", err, wantErr)
+		}
+		refused, ok := errors.AsType[*refusal](err)
+		want(t, "whether it is final", ok && refused.final, final)
+	}
+	f("429", false)
+	code = http.StatusBadRequest
+	f("400", true)
+	code = http.StatusOK
+	f("", false)
+	want(t, "what the good one got", len(good.bodies), 1)
+	want(t, "what the bad one got", len(bad.bodies), 3)
+}
+
+// TestReceiverCollapses: of many alerts at once ten are told and the others counted;
+// every recovery is told, so that no incident stays open.
+func TestReceiverCollapses(t *testing.T) {
+	web := startWeb(t)
+	web.noKeepAlive()
+	r := newVerbatim(t, "  webhook_configs: [{url: "+web.URL+"}]")
+	var bad, good []Notice
+	for name := range strings.SplitSeq("abcdefghijklmno", "") {
+		bad, good = append(bad, firing(name)), append(good, resolved(name))
+	}
+	if err := sendBy(t, r, bad...); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "the number of posts", len(web.bodies), 11)
+	if last := web.bodies[10]; !strings.Contains(last, "5 more: 1 FIRING k, 1 FIRING l, ") {
+		t.Errorf("the last is %s", last)
+	}
+	r.message = "" // Else it would take the message for one that it told.
+	if err := sendBy(t, r, good...); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "the number of posts", len(web.bodies), 26)
+}
+
+// TestHostileReceiver: the templates of the library do not escape for chats, so
+// that names are made harmless before.
+func TestHostileReceiver(t *testing.T) {
+	web := startWeb(t)
+	web.noKeepAlive()
+	web.answer = func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }
+	r := newVerbatim(t, `  slack_configs:
+  - api_url: `+web.URL+`
+    link_names: true
+    title: "{{ .CommonLabels.alertname }}"
+    text: "{{ range .Alerts }}{{ .Annotations.processes }} {{ .Annotations.summary }}{{ end }}"
+  webhook_configs: [{url: `+web.URL+`}]
+  mattermost_configs: [{webhook_url: `+web.URL+`, text: "{{ .CommonAnnotations.processes }}"}]`)
+	if err := sendBy(t, r, hostileNotice()); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "the number of posts", len(web.bodies), 3)
+	for _, body := range web.bodies {
+		for _, part := range []string{"<!channel>", "<b>", `\u003c!channel`, `\u003cb`, "@channel", "@everyone", "](http", `\r`, `\u202e`, "\u202e", `\u001b`} {
+			if strings.Contains(body, part) {
+				t.Errorf("%q is in %s", part, body)
+			}
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"sysotel/agent/store"
+	"sysotel/instruments"
+)
+
+// fakeHosts knows what the test says.
+type fakeHosts struct {
+	seen   []Seen
+	meters map[string]Meters
+	err    error
+}
+
+func (h *fakeHosts) Seen(context.Context) ([]Seen, error)              { return h.seen, h.err }
+func (h *fakeHosts) Meters(context.Context) (map[string]Meters, error) { return h.meters, nil }
+
+func hostsOf(t *testing.T, s *Server) HostList {
+	t.Helper()
+	w := ask(s, http.MethodGet, "/api/v1/hosts", nil)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	validated(t, s, "/api/v1/hosts", w.Body.Bytes())
+	var list HostList
+	if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// machineNow is a machine that has just been read.
+func machineNow() *fakeMachine {
+	m := ticked()
+	m.at = time.Now()
+	m.readings["agent"] = &instruments.Agent{AgentStats: instruments.AgentStats{HostID: "id-1"}}
+	return m
+}
+
+func TestHostsOfAnAgentAlone(t *testing.T) {
+	list := hostsOf(t, newTestServer(t, machineNow(), nil))
+	if len(list.Hosts) != 1 || list.Warnings != nil {
+		t.Fatalf("%+v", list)
+	}
+	h := list.Hosts[0]
+	if h.HostName != "server-01" || h.HostID != "id-1" || h.Version != "1.2.3" || h.Status != hostUp || h.CPUPercent != 45.2 || h.MemoryPercent != 50 || h.DiskPercent != 60 {
+		t.Errorf("%+v", h)
+	}
+}
+
+func TestHostsBeforeTheFirstTick(t *testing.T) {
+	if list := hostsOf(t, newTestServer(t, newFakeMachine(nil), nil)); len(list.Hosts) != 0 {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestHostsThatPush(t *testing.T) {
+	now := time.Now()
+	hosts := &fakeHosts{
+		seen: []Seen{
+			{"web", "id-3", "1.0", now.Add(-2 * time.Second)},
+			{"web", "id-3", "0.9", now.Add(-20 * time.Second)}, // Before it was upgraded.
+			{"web", "id-4", "1.0", now.Add(-3 * time.Second)},  // Another of the same name.
+			{"web", "id-5", "1.0", now.Add(-time.Hour)},        // One that was replaced.
+			{"server-01", "id-1", "1.2.3", now.Add(-4 * time.Second)},
+			{"db\xff", "id-6", "1.0", now.Add(-time.Hour)},
+		},
+		meters: map[string]Meters{"web": {0.25, 0.5, unknown}},
+	}
+	list := hostsOf(t, newTestServer(t, machineNow(), func(o *Options) { o.Hosts = hosts }))
+	var got []string
+	for _, h := range list.Hosts {
+		got = append(got, fmt.Sprintf("%s %s %s %s %v", h.HostName, h.HostID, h.Version, h.Status, h.OtherIDs))
+	}
+	const want = "db\uFFFD id-6 1.0 late [], server-01 id-1 1.2.3 up [], web id-3 1.0 up [id-4]"
+	if text := strings.Join(got, ", "); text != want {
+		t.Errorf("the hosts are %s, want %s", text, want)
+	}
+	if web := list.Hosts[2]; web.CPUPercent != 25 || web.MemoryPercent != 50 || !isUnknown(web.DiskPercent) {
+		t.Errorf("%+v", web)
+	}
+	if db := list.Hosts[0]; !isUnknown(db.CPUPercent) {
+		t.Errorf("%+v", db)
+	}
+}
+
+// TestHostOfThisName: another machine pushes under this one's name.
+func TestHostOfThisName(t *testing.T) {
+	hosts := &fakeHosts{seen: []Seen{{"server-01", "id-9", "1.0", time.Now()}}}
+	list := hostsOf(t, newTestServer(t, machineNow(), func(o *Options) { o.Hosts = hosts }))
+	if len(list.Hosts) != 1 || list.Hosts[0].HostID != "id-1" || len(list.Hosts[0].OtherIDs) != 1 || list.Hosts[0].OtherIDs[0] != "id-9" {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestHostsWhileNobodyAnswers(t *testing.T) {
+	hosts := &fakeHosts{err: &store.QueryError{Type: store.Unavailable, Err: fmt.Errorf("%w: refused", store.ErrAway)}}
+	list := hostsOf(t, newTestServer(t, machineNow(), func(o *Options) { o.Hosts = hosts }))
+	if len(list.Hosts) != 1 || len(list.Warnings) != 1 || !strings.Contains(list.Warnings[0], "does not answer: refused") {
+		t.Errorf("%+v", list)
+	}
+	hosts.err = errors.New("open /etc/secret")
+	s := newTestServer(t, machineNow(), func(o *Options) { o.Hosts = hosts })
+	if detail, _ := problemOf(t, ask(s, http.MethodGet, "/api/v1/hosts", nil), http.StatusInternalServerError); strings.Contains(detail, "secret") {
+		t.Error(detail)
+	}
+}
+
+func TestSeriesOfAnotherHost(t *testing.T) {
+	hosts := &fakeHosts{seen: []Seen{{"web", "id-3", "1.0", time.Now()}}}
+	h := &fakeHistory{}
+	s := newTestServer(t, ticked(), func(o *Options) {
+		o.History, o.SeriesNames, o.Hosts = h, testNames(instruments.Hostmetrics), hosts
+	})
+	if w := ask(s, http.MethodGet, seriesPath+"cpu?metric=cpu_usage_total&host=web", nil); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"host":"web"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if got, want := say(h.asked[0]), `__name__="sysotel.cpu.usage",host_name="web"`; got != want {
+		t.Errorf("it asks for %s, want %s", got, want)
+	}
+	_, mistakes := problemOf(t, ask(s, http.MethodGet, seriesPath+"cpu?host=wbe", nil), http.StatusUnprocessableEntity)
+	if text := mistakes["query.host"]; !strings.Contains(text, "server-01, web") {
+		t.Errorf("an unknown host is %q", text)
+	}
+	h.answer = func(store.SeriesQuery) (store.SeriesResult, error) {
+		return store.SeriesResult{}, &store.QueryError{Type: store.Unavailable, Err: fmt.Errorf("%w for the tier 1s: refused", store.ErrAway)}
+	}
+	w := ask(s, http.MethodGet, seriesPath+"cpu?host=web", nil)
+	if detail, _ := problemOf(t, w, http.StatusServiceUnavailable); !strings.Contains(detail, "VictoriaMetrics does not answer for the tier 1s: refused") || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%q with %v", detail, w.Header())
+	}
+}
+
+// TestSeriesFromTheLocalCache: the answer says where it is from.
+func TestSeriesFromTheLocalCache(t *testing.T) {
+	s := withHistory(t, &fakeHistory{answer: func(store.SeriesQuery) (store.SeriesResult, error) {
+		r, err := twoDisks(store.SeriesQuery{})
+		r.Tiers[0].Cached = true
+		r.Warnings.Add(&store.LocalCache{Tier: "1m", Host: "server-01", Why: errors.New("refused")})
+		return r, err
+	}})
+	w := ask(s, http.MethodGet, seriesPath+"cpu?metric=cpu_usage_total", nil)
+	validated(t, s, seriesPath+"cpu", w.Body.Bytes())
+	var answer Series
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		t.Fatal(err)
+	}
+	if answer.Tiers[0].Source != localCache || answer.Tiers[1].Source != "" || len(answer.Warnings) != 1 {
+		t.Errorf("%+v with the warnings %q", answer.Tiers, answer.Warnings)
+	}
+	if got := w.Header().Get("X-Sysotel-Tier"); got != "1m;source=local-cache, 1s" {
+		t.Errorf("X-Sysotel-Tier %q", got)
+	}
+}

@@ -1,0 +1,283 @@
+package browser
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"sysotel/otel-collector/programs"
+)
+
+// seconds is a time as the page has it.
+func seconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
+
+// TestDashboard tells one story, in the order in which it happens to a person: one
+// agent and one browser, since starting them is what takes time.
+func TestDashboard(t *testing.T) {
+	browser := startBrowser(t)
+	a := startAgent(t)
+	a.ticks(5)
+
+	t.Run("first paint", func(t *testing.T) {
+		b := open(t, browser, a.url, desktop())
+		_, loaded := a.tick()
+		b.visit("/?range=5m")
+		// What was measured before the page was opened is drawn at once.
+		c := b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
+		if c.First > seconds(loaded)-2 || c.Step != 1 {
+			t.Errorf("the chart begins at %.0f with a step of %.0f; the page was opened at %.0f", c.First, c.Step, seconds(loaded))
+		}
+		b.waitFor(`document.querySelector('.status strong') && document.querySelectorAll('.meter').length >= 7 && document.querySelector('.facts li')`)
+		// The sentence, the meters and four charts stand above the fold.
+		var below []string
+		b.eval(`['.status', '.meters', ...['cpu', 'memory', 'disk_io_total', 'network_total'].map((id) => '#panel-' + id)].filter((s) => document.querySelector(s).getBoundingClientRect().bottom > innerHeight)`, &below)
+		if len(below) > 0 {
+			t.Errorf("below the fold of 1440 x 900: %v", below)
+		}
+		b.photograph("dark")
+	})
+
+	t.Run("live", func(t *testing.T) {
+		b := open(t, browser, a.url, desktop())
+		b.visit("/?range=5m")
+		before := b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
+		after := b.drawn("cpu", func(c *chart) bool { return c.Newest >= before.Newest+3 })
+		if after.From < before.From+2 {
+			t.Errorf("the chart did not slide: from %.0f to %.0f", before.From, after.From)
+		}
+		// What no reading holds is asked for as it goes on.
+		b.eval(`document.querySelector('#panel-memory_parts').scrollIntoView()`, nil)
+		parts := b.drawn("memory_parts", func(c *chart) bool { return c.Ink > 0 })
+		b.drawn("memory_parts", func(c *chart) bool { return c.Newest >= parts.Newest+2 })
+		b.do(chromedp.Click(".liveness"))
+		b.waitFor(`location.search.includes('from=') && !document.querySelector('.liveness.on')`)
+		b.do(chromedp.Click(".liveness"))
+		b.waitFor(`document.querySelector('.liveness.on')`)
+	})
+
+	t.Run("zoom and back", func(t *testing.T) {
+		b := open(t, browser, a.url, desktop())
+		b.visit("/?range=5m")
+		c := b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
+		from, to := c.From+60, c.From+180
+		b.drag(c, from, to)
+		b.waitFor(`location.search.includes('from=')`)
+		zoomed := b.drawn("memory", func(c *chart) bool { return c.To-c.From < 200 })
+		if zoomed.From < from-5 || zoomed.From > from+5 || zoomed.To < to-5 || zoomed.To > to+5 {
+			t.Errorf("from %.0f to %.0f, want about %.0f to %.0f", zoomed.From, zoomed.To, from, to)
+		}
+		// A colleague who gets the link sees the same.
+		link := b.address()
+		u, err := url.Parse(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"from", "to"} {
+			if _, err := time.Parse(time.RFC3339, u.Query().Get(name)); err != nil {
+				t.Errorf("%s: %v", link, err)
+			}
+		}
+		other := open(t, browser, a.url, desktop())
+		other.visit(link)
+		shared := other.drawn("cpu", func(*chart) bool { return true })
+		if shared.From != zoomed.From || shared.To != zoomed.To {
+			t.Errorf("the link shows %.0f to %.0f, not %.0f to %.0f", shared.From, shared.To, zoomed.From, zoomed.To)
+		}
+		// A double click takes the zoom back, and follows no moment.
+		b.do(chromedp.MouseClickXY(c.x(c.From+90), c.middle(), chromedp.ClickCount(2)))
+		b.waitFor(`location.search === '?range=5m' && location.pathname === '/'`)
+	})
+
+	t.Run("from a spike to its process", func(t *testing.T) {
+		name := "spikemaker"
+		began := startSpike(t, name)
+		a.awaitSpike(name)
+		b := open(t, browser, a.url, desktop())
+		b.visit("/?range=5m")
+		c := b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 && c.Newest >= began+3 })
+		b.do(chromedp.MouseClickXY(c.x(began+2.5), c.middle()))
+		b.waitFor(`location.pathname === '/processes'`)
+		at, err := time.Parse(time.RFC3339, mustQuery(t, b.address()).Get("at"))
+		if err != nil || seconds(at) < began-1 || seconds(at) > began+8 {
+			t.Errorf("%s is not the moment that was clicked: %v", b.address(), err)
+		}
+		b.waitFor(fmt.Sprintf(`document.querySelector('table tbody')?.innerText.includes(%q)`, name))
+		b.photograph("processes")
+	})
+
+	t.Run("keyboard", func(t *testing.T) {
+		b := open(t, browser, a.url, desktop())
+		b.visit("/?range=5m")
+		b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
+		// The first key leads past the navigation; from the top all else is reached.
+		b.do(chromedp.KeyEvent(kb.Tab))
+		b.waitFor(`document.activeElement.className === 'skip'`)
+		b.tabTo(`document.activeElement.matches('.segments button[aria-pressed="true"]')`)
+		b.do(chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter))
+		b.waitFor(`location.search === ''`) // One hour, which is the usual.
+		b.tabTo(`document.activeElement.matches('#panel-cpu .plot')`)
+		b.do(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft))
+		// The crosshair stands on all charts.
+		b.waitFor(`['cpu', 'memory'].every((id) => document.querySelector('#panel-' + id + ' .moment').innerText.includes(':'))`)
+		var outlined bool
+		b.eval(`getComputedStyle(document.activeElement).outlineStyle !== 'none'`, &outlined)
+		if !outlined {
+			t.Error("the chart that has the keyboard does not show it")
+		}
+		b.do(chromedp.KeyEvent("+"))
+		b.waitFor(`location.search.includes('from=')`)
+		b.do(chromedp.KeyEvent("-"))
+		b.waitFor(`location.search === ''`)
+		b.drawn("cpu", func(c *chart) bool { return c.To-c.From > 3000 })
+		b.do(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.Enter))
+		b.waitFor(`location.pathname === '/processes' && location.search.includes('at=')`)
+	})
+
+	t.Run("phone", func(t *testing.T) {
+		b := open(t, browser, a.url, phone())
+		b.visit("/?range=5m")
+		c := b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
+		if c.Top+c.Height > 844 {
+			t.Errorf("the first chart ends at %.0f of 844", c.Top+c.Height)
+		}
+		var wrong []string
+		b.eval(`[...document.querySelectorAll('main *, header *, nav *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => 'too wide: ' + e.outerHTML.slice(0, 80)).concat(
+			[...document.querySelectorAll('button, nav a, select')].filter((e) => e.offsetParent !== null || e.closest('nav')).filter((e) => { const b = e.getBoundingClientRect(); return b.width > 0 && (b.height < 43.5 || b.width < 43.5) }).map((e) => 'too small: ' + e.outerHTML.slice(0, 120)))`, &wrong)
+		for _, w := range wrong {
+			t.Error(w)
+		}
+		// A finger has no hover: it moves the crosshair, and then has a button.
+		b.tap(c, 0.97)
+		b.waitFor(`document.querySelector('#panel-cpu .tapped')`)
+		b.photograph("light")
+		b.do(chromedp.Click("#panel-cpu .tapped"))
+		b.waitFor(`location.pathname === '/processes' && location.search.includes('at=')`)
+	})
+
+	t.Run("accessible", func(t *testing.T) {
+		axe, err := os.ReadFile("../web/node_modules/axe-core/axe.min.js")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// All else than contrast is the same in both.
+		only := map[string]string{"dark": "", "light": ", runOnly: ['color-contrast']"}
+		for scheme := range only {
+			for _, path := range []string{"/", "/processes", "/alerts", "/hosts", "/settings"} {
+				l := desktop()
+				l.scheme, l.still = scheme, true
+				b := open(t, browser, a.url, l, "/api/v1/hosts")
+				b.visit(path)
+				b.waitFor(`document.querySelector('main')?.innerText.length > 20 && document.querySelector('.page-footer .lag')`)
+				b.eval(string(axe)+";0", nil)
+				var found []string
+				b.do(chromedp.Evaluate(`axe.run(document, { resultTypes: ['violations']`+only[scheme]+` }).then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => v.id + ': ' + v.nodes.map((n) => n.target + ' ' + n.failureSummary).join('; ')))`, &found, awaitPromise))
+				for _, f := range found {
+					t.Errorf("%s, %s: %.600s", path, scheme, f)
+				}
+				b.photograph(strings.Trim(path, "/") + "-" + scheme)
+			}
+		}
+	})
+
+	// From here on the agent is stopped and started.
+	t.Run("stopped and started", func(t *testing.T) {
+		// What fails while the agent is away is no mistake of the page.
+		b := open(t, browser, a.url, desktop(), "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+		b.visit("/?range=5m")
+		b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
+		_, last := a.tick()
+		a.stop()
+		b.waitFor(`/Last reading \d+ seconds? ago/.test(document.querySelector('.banner')?.innerText ?? '') && document.querySelector('.page-footer.stale')`)
+		b.photograph("stale")
+		await(b, func() error {
+			if away := time.Since(last); away < 10*time.Second {
+				return fmt.Errorf("stopped for %s", away)
+			}
+			return nil
+		})
+		a.start()
+		_, again := a.tick()
+		// The page goes on by itself, with the gap and its cause.
+		b.waitFor(`!document.querySelector('.banner')`)
+		c := b.drawn("cpu", func(c *chart) bool { return c.Newest >= seconds(again)+1 })
+		await(b, func() error {
+			b.do(chromedp.MouseEvent("mouseMoved", c.x((seconds(last)+seconds(again))/2)-1, c.middle()))
+			b.do(chromedp.MouseEvent("mouseMoved", c.x((seconds(last)+seconds(again))/2), c.middle()))
+			if text := b.text("#panel-cpu .moment"); !strings.Contains(text, "the agent was stopped") {
+				return fmt.Errorf("the crosshair in the gap says %q", text)
+			}
+			return nil
+		})
+		b.photograph("gap")
+	})
+}
+
+// startSpike starts a process that burns a processor under a name of its own, and
+// returns when.
+func startSpike(t *testing.T, name string) float64 {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.Symlink(self, path); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path) //nolint:gosec // The test itself.
+	cmd.Env = append(os.Environ(), jobVariable+"=burn")
+	began := time.Now()
+	programs.Start(t, cmd)
+	return seconds(began)
+}
+
+// awaitSpike waits until the agent has kept what a process did for some seconds.
+func (a *agent) awaitSpike(name string) {
+	a.tb.Helper()
+	await(a.tb, func() error {
+		var table struct {
+			Processes []struct {
+				Name       string
+				CPUSeconds float64 `json:"cpu_seconds"`
+			}
+		}
+		a.get("/api/v1/metrics/processes?top=50&q="+name, &table)
+		for _, p := range table.Processes {
+			if p.Name == name && p.CPUSeconds > 3 {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s has not burnt three seconds: %v", name, table.Processes)
+	})
+}
+
+func mustQuery(t *testing.T, address string) url.Values {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query()
+}
+
+// tabTo presses the tabulator until what a script asks for is true.
+func (b *tab) tabTo(script string) {
+	b.Helper()
+	for range 60 {
+		var there bool
+		b.eval("!!("+script+")", &there)
+		if there {
+			return
+		}
+		b.do(chromedp.KeyEvent(kb.Tab))
+	}
+	b.Fatalf("the tabulator does not lead to %s", script)
+}

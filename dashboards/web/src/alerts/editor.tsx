@@ -1,0 +1,172 @@
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import { type Failure, ask, get } from '../api/client'
+import { queryRange } from '../api/prometheus'
+import type { components } from '../api/schema'
+import { hostName } from '../host'
+import { language, t } from '../i18n'
+import { useLoad } from '../load'
+import { asFailure, Failed } from '../parts/failed'
+import { Field, Form } from '../parts/form'
+import { measure, now } from '../state'
+import { durationLabel, momentLabel } from '../time'
+import { written } from '../units'
+import { metrics, readPairs, writePairs } from './metrics'
+import { type Course, Trial } from './trial'
+
+type Threshold = components['schemas']['Threshold']
+type Preview = components['schemas']['Preview']
+
+export const fresh = (): Threshold => ({ name: '', metric: 'cpu_usage_total', op: '>', threshold: 80, for: '5m', severity: 'warning', enabled: true })
+
+const week = 7 * 86_400
+const step = 1800
+
+// Editor changes a threshold with its own history in view: how often it would
+// have fired is seen before anybody is woken.
+export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolean; done: () => void }) {
+  const rule = useSignal<Threshold>(first)
+  const match = useSignal(writePairs(first.match))
+  const course = useSignal<Course | null>(null)
+  const preview = useSignal<Preview | null>(null)
+  const failure = useSignal<Failure | null>(null)
+  const channels = useLoad((signal) => get('/api/v1/alerts/channels', undefined, signal))
+  const r = rule.value
+  const change = (c: Partial<Threshold>) => { rule.value = { ...rule.value, ...c } }
+  const metric = metrics.find((m) => m.name === r.metric)
+  const inWords = (value: number) => (metric ? written(value * metric.factor, metric.unit, measure.value) : String(value))
+  const less = r.op.startsWith('<')
+
+  // The history is of the value alone; it changes with what is measured.
+  useEffect(() => {
+    const asking = new AbortController()
+    const timer = setTimeout(() => {
+      loadCourse({ ...r, match: readPairs(match.value) }, less, asking.signal).then((c) => { course.value = c }, () => { if (!asking.signal.aborted) course.value = null })
+    }, 300)
+    return () => { clearTimeout(timer); asking.abort() }
+  }, [r.metric, r.expr, match.value, less])
+  useEffect(() => {
+    const asking = new AbortController()
+    const timer = setTimeout(() => {
+      ask<Preview>('/api/v1/alerts/preview', { body: { threshold: sent(r, match.value), start: '-7d' }, signal: asking.signal }).then(
+        (a) => { preview.value = a.body; failure.value = null },
+        (e: unknown) => { if (!asking.signal.aborted) { preview.value = null; failure.value = asFailure(e) } },
+      )
+    }, 400)
+    return () => { clearTimeout(timer); asking.abort() }
+  }, [r.metric, r.expr, r.op, r.threshold, r.recover, r.for, match.value])
+
+  const save = async () => {
+    const body = sent(r, match.value)
+    if (isNew) await ask('/api/v1/alerts/rules', { body })
+    else await ask(`/api/v1/alerts/rules/${encodeURIComponent(first.name)}`, { method: 'PUT', body })
+    done()
+  }
+  const number = (e: { currentTarget: HTMLInputElement }) => e.currentTarget.valueAsNumber
+  return (
+    <>
+      <header><h2>{isNew ? t('rules.add') : first.name}</h2></header>
+      <Form submit={save} label={t('rules.save')} cancel={done}>
+        <Field name={t('rules.name')}><input value={r.name} maxLength={100} required readOnly={!isNew} onInput={(e) => { change({ name: e.currentTarget.value }) }} /></Field>
+        <Field name={t('rules.metric')}>
+          <select value={r.expr === undefined ? r.metric ?? '' : 'PromQL'} onChange={(e) => {
+            const value = e.currentTarget.value
+            const { metric: _, expr: __, ...rest } = rule.value
+            rule.value = value === 'PromQL' ? { ...rest, expr: '' } : { ...rest, metric: value }
+          }}>
+            {metrics.map((m) => <option key={m.name} value={m.name}>{m.name}</option>)}
+            {r.metric && !metric && <option value={r.metric}>{r.metric}</option>}
+            <option value="PromQL">{t('rules.promql')}</option>
+          </select>
+        </Field>
+        {r.expr !== undefined
+          ? <Field name={t('rules.expr')} help={t('rules.expr.help')} wide><textarea rows={2} value={r.expr} onInput={(e) => { change({ expr: e.currentTarget.value }) }} required /></Field>
+          : <Field name={t('rules.match')} help={t('rules.match.help')}><input value={match.value} placeholder="device=sda" onInput={(e) => { match.value = e.currentTarget.value }} /></Field>}
+        <Field name={t('rules.op')}><select value={r.op} onChange={(e) => { change({ op: e.currentTarget.value as Threshold['op'] }) }}>{(['>', '>=', '<', '<=', '==', '!='] as const).map((op) => <option key={op} value={op}>{op}</option>)}</select></Field>
+        <Field name={t('rules.threshold')} help={inWords(r.threshold)}><input type="number" step="any" value={r.threshold} required onInput={(e) => { if (Number.isFinite(number(e))) change({ threshold: number(e) }) }} /></Field>
+        <Field name={t('rules.recover')} help={t('rules.recover.help')}><input type="number" step="any" value={r.recover ?? ''} onInput={(e) => {
+          const { recover: _, ...rest } = rule.value
+          rule.value = Number.isFinite(number(e)) ? { ...rest, recover: number(e) } : rest
+        }} /></Field>
+        <Field name={t('rules.duration')} help={t('rules.duration.help')}><input value={r.for ?? ''} placeholder="5m" onInput={(e) => { change({ for: e.currentTarget.value }) }} /></Field>
+        <Field name={t('rules.remind')} help={t('rules.remind.help')}><input value={r.remind ?? ''} placeholder="4h" onInput={(e) => { change({ remind: e.currentTarget.value }) }} /></Field>
+        <Field name={t('rules.severity')}><select value={r.severity ?? 'warning'} onChange={(e) => { change({ severity: e.currentTarget.value }) }}>{[...new Set(['info', 'warning', 'critical', r.severity ?? 'warning'])].map((s) => <option key={s} value={s}>{s}</option>)}</select></Field>
+        {(channels.body?.channels.length ?? 0) > 0 && (
+          <fieldset class="field wide">
+            <legend>{t('rules.channels')}</legend>
+            <div class="checks">{channels.body!.channels.map((c) => (
+              <label key={c.name}><input type="checkbox" checked={(r.channels ?? []).includes(c.name)} onChange={(e) => {
+                const others = (rule.value.channels ?? []).filter((n) => n !== c.name)
+                change({ channels: e.currentTarget.checked ? [...others, c.name] : others })
+              }} />{c.name}</label>
+            ))}</div>
+            <small>{t('rules.channels.help')}</small>
+          </fieldset>
+        )}
+        <div class="wide">
+          <p class="verdict" role="status">{preview.value ? <Verdict preview={preview.value} /> : failure.value ? <Failed failure={failure.value} /> : <span class="note">{t('state.loading')}</span>}</p>
+          {course.value && course.value.series.length > 0 && (
+            <Trial course={course.value} threshold={r.threshold} recover={r.recover ?? null} written={inWords} drag={(threshold) => { change({ threshold }) }}
+              firings={(preview.value?.firings ?? []).map((f) => ({ from: Date.parse(f.from) / 1000, to: f.to ? Date.parse(f.to) / 1000 : now.peek() }))} />
+          )}
+        </div>
+      </Form>
+    </>
+  )
+}
+
+// What is left empty is not sent.
+function sent(r: Threshold, match: string): Threshold {
+  const pairs = readPairs(match)
+  const { match: _, for: duration, remind, channels, ...rest } = r
+  return {
+    ...rest,
+    ...(r.expr === undefined && Object.keys(pairs).length > 0 ? { match: pairs } : {}),
+    ...(duration?.trim() ? { for: duration.trim() } : {}),
+    ...(remind?.trim() ? { remind: remind.trim() } : {}),
+    ...(channels && channels.length > 0 ? { channels } : {}),
+  }
+}
+
+function Verdict({ preview: p }: { preview: Preview }) {
+  const [newest] = p.firings
+  return (
+    <>
+      <strong>{p.count === 0 ? t('rules.would.never') : t(p.count === 1 ? 'rules.would.once' : 'rules.would', { n: p.count, time: durationLabel(Math.max(1, p.seconds), language) })}</strong>
+      {newest && <span class="note">{t('rules.would.last', { time: momentLabel(Date.parse(newest.from) / 1000, language, now.peek(), false) })}</span>}
+    </>
+  )
+}
+
+// loadCourse asks for the week of what is measured: the greatest value of each
+// half hour, or the least where less is worse.
+async function loadCourse(r: Threshold, less: boolean, signal: AbortSignal): Promise<Course> {
+  const to = Math.floor(now.peek() / step) * step + step
+  const from = to - week
+  const metric = metrics.find((m) => m.name === r.metric)
+  if (r.expr === undefined && metric) {
+    const agg = less ? 'min' : 'max'
+    const filters = new URLSearchParams({ metric: metric.name, agg, start: '-7d', step: `${step}s`, host: hostName.peek() })
+    for (const [name, value] of Object.entries(r.match ?? {})) {
+      const as = name === 'cpu' ? 'core' : name === 'device' && metric.part === 'network' ? 'interface' : name
+      if (['core', 'device', 'mountpoint', 'interface'].includes(as) && !/^[~!]/.test(value)) filters.append(as, value)
+    }
+    const { body } = await ask<components['schemas']['Series']>(`/api/v1/metrics/${metric.part}?${filters.toString()}`, { signal })
+    return { from, to, series: body.series.map((s) => ({ t: s.t, v: s[agg] ?? [] })) }
+  }
+  const expr = r.expr ?? selector(r)
+  if (!expr.trim()) return { from, to, series: [] }
+  const { series } = await queryRange(expr, from, to, step, signal)
+  return { from, to, series: series.map((s) => ({ t: s.values.map(([at]) => at), v: s.values.map(([, v]) => (Number.isFinite(Number(v)) ? Number(v) : null)) })) }
+}
+
+// selector is the metric of a threshold with its labels, as PromQL writes them.
+function selector(r: Threshold): string {
+  const matchers = Object.entries(r.match ?? {}).map(([name, text]) => {
+    const not = text.startsWith('!')
+    const rest = not ? text.slice(1) : text
+    const pattern = rest.startsWith('~')
+    return `${name}${not ? '!' : '='}${pattern ? '~' : not ? '=' : ''}${JSON.stringify(pattern ? rest.slice(1) : rest)}`
+  })
+  return `${r.metric ?? ''}{${matchers.join(',')}}`
+}

@@ -1,0 +1,60 @@
+import { useSignal } from '@preact/signals'
+import { isAdmin } from '../account/me'
+import { ask, get } from '../api/client'
+import type { components } from '../api/schema'
+import { language, t } from '../i18n'
+import { useLoad } from '../load'
+import { asFailure, Failed } from '../parts/failed'
+import { Sure } from '../parts/form'
+import { go, now, view } from '../state'
+import { momentLabel } from '../time'
+import { Editor, fresh } from './editor'
+
+type Rule = components['schemas']['RuleStatus']
+
+// Rules lists every rule, and where a rule was made here lets it be changed.
+export function Rules() {
+  const { body, failure, again } = useLoad((signal) => get('/api/v1/alerts/rules', undefined, signal), 15)
+  const { own } = view.value
+  const open = (rule: string) => { go({ own: { tab: 'rules', edit: rule } }) }
+  const close = () => { go({ own: { tab: 'rules' } }); again() }
+  if (failure && !body) return <section class="panel"><Failed failure={failure} again={again} /></section>
+  if (!body) return <section class="panel"><p class="over quiet">{t('state.loading')}</p></section>
+  const editing = body.rules.find((r) => r.name === own.edit && r.threshold)
+  if (own.edit === 'new' || editing) return <section class="panel"><Editor first={editing?.threshold ?? fresh()} isNew={!editing} done={close} /></section>
+  return (
+    <section class="panel" aria-label={t('alerts.tab.rules')}>
+      <header>
+        <p class="note">{t('rules.about')} <a href="/api/v1/alerts/rules/export" download="sysotel_rules.yml">{t('rules.export')}</a></p>
+        {isAdmin.value && <button class="plain" onClick={() => { open('new') }}>{t('rules.add')}</button>}
+      </header>
+      <ul class="list">{body.rules.map((r) => <Item key={`${r.source} ${r.name}`} rule={r} edit={() => { open(r.name) }} again={again} />)}</ul>
+    </section>
+  )
+}
+
+function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: () => void }) {
+  const wrong = useSignal('')
+  const path = `/api/v1/alerts/rules/${encodeURIComponent(r.name)}`
+  const enable = (enabled: boolean) => {
+    wrong.value = ''
+    ask(path, { method: 'PATCH', body: { enabled } }).then(again, (e: unknown) => { wrong.value = asFailure(e).detail })
+  }
+  return (
+    <li>
+      <b>{r.name}</b>
+      <span class={`chip ${r.enabled ? r.state : ''}`}>{t(r.enabled ? `alerts.state.${r.state}` : 'rules.disabled')}</span>
+      {r.severity && <span class="chip">{r.severity}</span>}
+      <span class="chip">{t(`rules.source.${r.source}`)}</span>
+      <span class="end">
+        {r.evaluated_at && <time>{t('rules.evaluated', { time: momentLabel(Date.parse(r.evaluated_at) / 1000, language, now.peek()) })}</time>}
+        {isAdmin.value && <label class="toggle"><input type="checkbox" checked={r.enabled} onChange={(e) => { enable(e.currentTarget.checked) }} />{t('rules.enabled')}</label>}
+        {isAdmin.value && r.threshold && r.source === 'api' && <button class="link" onClick={edit}>{t('rules.edit')}</button>}
+        {isAdmin.value && r.source === 'api' && <Sure label={t('rules.delete')} really={t('form.sure')} go={async () => { await ask(path, { method: 'DELETE' }); again() }} />}
+      </span>
+      <span class="line"><code>{r.expr}</code>{r.for && r.for !== '0s' && ` · ${t('rules.for', { time: r.for })}`}</span>
+      {r.error && <span class="line wrong">{r.error}</span>}
+      {wrong.value && <span class="line wrong" role="alert">{wrong.value}</span>}
+    </li>
+  )
+}

@@ -1,0 +1,59 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { ask, Failure } from './client'
+
+const answers = (...list: (Response | Error)[]) => {
+  const calls: string[] = []
+  vi.stubGlobal('fetch', (path: string) => {
+    calls.push(path)
+    const next = list.shift()
+    return next instanceof Response ? Promise.resolve(next) : Promise.reject(next ?? new Error('asked too often'))
+  })
+  return calls
+}
+const json = (status: number, body: unknown, headers: Record<string, string> = {}) => new Response(JSON.stringify(body), { status, headers: { 'Content-Type': 'application/json', ...headers } })
+const failure = async (p: Promise<unknown>): Promise<Failure> => {
+  const e: unknown = await p.then(() => null, (e: unknown) => e)
+  if (!(e instanceof Failure)) throw new Error(`no failure but ${String(e)}`)
+  return e
+}
+
+afterEach(() => { vi.unstubAllGlobals() })
+
+describe('ask', () => {
+  it('returns what was answered', async () => {
+    answers(json(200, { a: 1 }))
+    expect((await ask('/x')).body).toEqual({ a: 1 })
+  })
+  it.each<[string, Response | Error, Partial<Failure>]>([
+    ['nobody', new TypeError('fetch failed'), { kind: 'offline' }],
+    ['half an answer', new Response('{"a":', { status: 200 }), { kind: 'broken' }],
+    ['a page of a proxy', new Response('<html>', { status: 502 }), { kind: 'broken', status: 502, detail: '' }],
+    ['500', json(500, { detail: 'The agent could not answer; its log says why.' }), { kind: 'broken', detail: 'The agent could not answer; its log says why.' }],
+    ['429', json(429, { detail: 'too many' }, { 'Retry-After': '7' }), { kind: 'busy', after: 7, detail: 'too many' }],
+    ['503 without a time', json(503, {}), { kind: 'busy', after: 5 }],
+    ['403', json(403, { detail: 'no' }), { kind: 'forbidden', detail: 'no' }],
+    ['422', json(422, { detail: 'wrong.', errors: [{ location: 'query.top', message: 'must be 1' }] }), { kind: 'refused', detail: 'wrong. query.top must be 1' }],
+    ['an error of Prometheus', json(400, { status: 'error', errorType: 'bad_data', error: 'parse error' }), { kind: 'refused', detail: 'parse error' }],
+  ])('says what %s means', async (_, answer, want) => {
+    answers(answer)
+    expect(await failure(ask('/x'))).toMatchObject(want)
+  })
+  it('goes on with a session whose access ran out', async () => {
+    const calls = answers(json(401, {}), json(200, {}), json(200, { a: 1 }))
+    expect((await ask('/x')).body).toEqual({ a: 1 })
+    expect(calls).toEqual(['/x', '/api/v1/auth/refresh', '/x'])
+  })
+  it('leads to the log-in and back where there is no session', async () => {
+    const went: string[] = []
+    vi.stubGlobal('location', { assign: (to: string) => { went.push(to) }, pathname: '/alerts', search: '?range=6h' })
+    answers(json(401, {}), json(401, {}))
+    expect((await failure(ask('/x'))).kind).toBe('login')
+    expect(went).toEqual(['/login?next=%2Falerts%3Frange%3D6h'])
+  })
+  it('leaves it to the caller that he gave up', async () => {
+    const stop = new AbortController()
+    stop.abort()
+    answers(stop.signal.reason as Error)
+    await expect(ask('/x', { signal: stop.signal })).rejects.not.toBeInstanceOf(Failure)
+  })
+})

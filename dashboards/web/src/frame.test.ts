@@ -1,0 +1,104 @@
+import { describe, expect, it } from 'vitest'
+import { buildFrame, columns, findGaps, Growing, merge, mostLines, type Series } from './frame'
+import { asked, type Panel } from './panels'
+
+const panel = (draw: Panel['draw'] = 'line', queries: Panel['queries'] = [{ name: '{{cpu}}', expr: 'x' }, { name: 'out', expr: 'y', below: true }]): Panel => ({
+  id: 'p', title: 'P', explain: '', unit: 'none', draw, source: 'host', queries,
+})
+const series = (tag: string, labels: Record<string, string>, ...values: [number, string][]): Series => ({ metric: { [asked]: tag, host_name: 'vm', ...labels }, values })
+
+describe('a frame', () => {
+  const frame = buildFrame(panel(), [
+    series('0 mean', { cpu: 'cpu10' }, [10, '1'], [20, '2'], [40, '4']),
+    series('0 mean', { cpu: 'cpu2' }, [10, '7']),
+    series('0 most', { cpu: 'cpu10' }, [10, '3'], [20, 'NaN']),
+    series('0 least', { cpu: 'cpu10' }, [10, '0']),
+    series('9 mean', {}, [10, '1']),
+    { metric: {}, values: [[10, '1']] },
+  ], 10, 40, 10)
+  it('stands on a grid with null where nothing is', () => {
+    expect(frame.times).toEqual([10, 20, 30, 40])
+    expect(frame.lines.map((l) => [l.name, l.mean])).toEqual([['cpu2', [7, null, null, null]], ['cpu10', [1, 2, null, 4]]])
+  })
+  it('has extremes where there are some', () => {
+    expect(frame.lines[1]).toMatchObject({ most: [3, null, null, null], least: [0, null, null, null] })
+    expect(frame.lines[0]?.most).toBeNull()
+  })
+  it('keeps the greatest of too many lines', () => {
+    const many = buildFrame(panel(), Array.from({ length: 100 }, (_, i) => series('0 mean', { cpu: `cpu${i}` }, [10, String(i)])), 10, 10, 10)
+    expect(many.lines).toHaveLength(mostLines)
+    expect(many.lines.at(-1)?.name).toBe('cpu99')
+  })
+  it('takes a hostile name for a name', () => {
+    const name = '<img src=x onerror=alert(1)>\u0000"}'
+    expect(buildFrame(panel(), [series('0 mean', { cpu: name }, [10, '1'])], 10, 10, 10).lines[0]?.name).toBe(name)
+  })
+})
+
+describe('gaps', () => {
+  const of = (...cells: (number | null)[]) => findGaps(buildFrame(panel(), [series('0 mean', {}, ...cells.flatMap((v, i): [number, string][] => (v === null ? [] : [[i + 1, String(v)]])))], 1, cells.length, 1))
+  it('reach from the value before to the one after', () => { expect(of(1, null, null, 1)).toEqual([{ from: 1, to: 4 }]) })
+  it('stand at the beginning', () => { expect(of(null, null, 1)).toEqual([{ from: 0, to: 3 }]) })
+  it('do not stand where the newest step is not over', () => { expect(of(1, 1, null)).toEqual([]) })
+  it('stand at the end', () => { expect(of(1, null, null, null)).toEqual([{ from: 1, to: 4 }]) })
+  it('are none where all is there', () => { expect(of(1, 2, 3)).toEqual([]) })
+})
+
+describe('columns', () => {
+  it('are summed up in a stack, gaps left open', () => {
+    const frame = buildFrame(panel('stack'), [series('0 mean', { cpu: 'a' }, [1, '1'], [2, '2']), series('0 mean', { cpu: 'b' }, [1, '10'])], 1, 2, 1)
+    expect(columns(panel('stack'), frame, 'stack').map((c) => c.cells)).toEqual([[1, 2], [11, null]])
+  })
+  it('are turned over below zero', () => {
+    const frame = buildFrame(panel('mirror'), [series('0 mean', { cpu: 'a' }, [1, '1']), series('1 mean', {}, [1, '2'])], 1, 1, 1)
+    expect(columns(panel('mirror'), frame, 'mirror').map((c) => c.cells)).toEqual([[1], [-2]])
+  })
+})
+
+describe('growing', () => {
+  const start = () => buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [10, '1'], [20, '1']), series('0 most', { cpu: 'a' }, [10, '1'], [20, '1']), series('0 least', { cpu: 'a' }, [10, '1'], [20, '1'])], 10, 20, 10)
+  const sample = (value: number) => [{ query: 0, labels: { cpu: 'a' }, value }]
+  it('means the readings of a step', () => {
+    const frame = start()
+    const growing = new Growing(panel(), frame)
+    growing.add(21, sample(2), 0)
+    growing.add(22, sample(4), 0)
+    expect(frame.times).toEqual([10, 20, 22])
+    expect(frame.lines[0]).toMatchObject({ mean: [1, 1, 3], least: [1, 1, 2], most: [1, 1, 4] })
+    growing.add(30, sample(6), 0)
+    growing.add(31, sample(5), 0)
+    expect(frame.times).toEqual([10, 20, 30, 31])
+    expect(frame.lines[0]?.mean).toEqual([1, 1, 4, 5])
+  })
+  it('leaves open what was missed', () => {
+    const frame = start()
+    new Growing(panel(), frame).add(55, sample(2), 0)
+    expect(frame.times).toEqual([10, 20, 30, 40, 50, 55])
+    expect(frame.lines[0]?.mean).toEqual([1, 1, null, null, null, 2])
+  })
+  it('drops what has left the range', () => {
+    const frame = start()
+    new Growing(panel(), frame).add(31, sample(2), 31)
+    expect(frame.times[0]).toBeGreaterThanOrEqual(21)
+    expect(frame.lines[0]?.mean).toHaveLength(frame.times.length)
+  })
+  it('takes no reading twice', () => {
+    const frame = start()
+    const growing = new Growing(panel(), frame)
+    growing.add(20, sample(9), 0)
+    expect(frame.lines[0]?.mean).toEqual([1, 1])
+  })
+  it('takes a line that comes', () => {
+    const frame = start()
+    new Growing(panel(), frame).add(21, [{ query: 0, labels: { cpu: 'b' }, value: 8 }], 0)
+    expect(frame.lines.map((l) => l.mean)).toEqual([[1, 1, null], [null, null, 8]])
+  })
+})
+
+it('merges newer values', () => {
+  const one = buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [10, '1'], [20, '1'])], 10, 20, 10)
+  const two = buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [20, '2'], [30, '3']), series('0 mean', { cpu: 'b' }, [30, '4'])], 20, 30, 10)
+  const merged = merge(panel(), one, two, 0)
+  expect(merged.times).toEqual([10, 20, 30])
+  expect(merged.lines.map((l) => l.mean)).toEqual([[1, 2, 3], [null, null, 4]])
+})

@@ -1,0 +1,23 @@
+import { expect, it } from 'vitest'
+import { causeOf, type Happening, toHappening } from './happening'
+
+const one = (kind: Happening['kind'], at: number, more: Partial<Happening> = {}): Happening => ({ id: 1, kind, at, from: null, to: null, cause: '', subject: '', detail: {}, ...more })
+const gap = { from: 100, to: 110 }
+
+it.each<[string, Happening[], string]>([
+  ['nothing', [], 'cause.unknown'],
+  ['something long ago', [one('reboot', 10)], 'cause.unknown'],
+  ['a clean stop and a start', [one('stop', 100), one('start', 109, { detail: { previous: 'stopped' } })], 'cause.stopped'],
+  ['a stop without a start', [one('stop', 100)], 'cause.stopped'],
+  ['a start after a crash', [one('start', 109, { detail: { previous: 'no clean stop' } })], 'cause.killed'],
+  ['a restart of the machine', [one('start', 109, { detail: { previous: 'no clean stop' } }), one('reboot', 105)], 'cause.reboot'],
+  ['the very first start', [one('start', 109, { detail: { previous: 'none' } })], 'cause.before'],
+  ['a suspend', [one('suspend', 110, { from: 100, to: 110 })], 'cause.suspend'],
+  ['a step of the clock', [one('clock_step', 104)], 'cause.clock_step'],
+  ['too much to do', [one('gap', 110, { cause: 'overload', from: 101, to: 109 })], 'cause.overload'],
+  ['a cause that is not known here', [one('gap', 105, { cause: 'gremlins' })], 'cause.unknown'],
+])('%s', (_, all, want) => { expect(causeOf(gap, all, 1)).toBe(want) })
+
+it('reads an event', () => {
+  expect(toHappening({ id: 1, time: '2026-02-02T10:30:00Z', kind: 'gap', cause: 'c', subject: 's', from: null, to: '2026-02-02T10:30:01Z', detail: {} })).toMatchObject({ at: 1770028200, from: null, to: 1770028201 })
+})

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest'
+import { lineColors } from './colors'
+import { readerOf, readSelector } from './live'
+import { boards, colorWord, expand, type Panel, panels, question, readTag, seriesName } from './panels'
+
+describe('a question', () => {
+  const panel: Panel = { id: 'p', title: '', explain: '', unit: 'ratio', draw: 'line', source: 'host', queries: [{ name: 'a', expr: 'a{host_name="$host"}[$window]', min: 'b', max: 'c' }, { name: 'd', expr: 'd' }] }
+  it('holds all queries of a panel', () => {
+    expect(question(panel, { host: 'vm', window: 10 }, true)).toBe(
+      'label_replace((a{host_name="vm"}[10s]), "sysotel_asked", "0 mean", "", "") or label_replace((b), "sysotel_asked", "0 least", "", "") or label_replace((c), "sysotel_asked", "0 most", "", "") or label_replace((d), "sysotel_asked", "1 mean", "", "")')
+    expect(question(panel, { host: 'vm', window: 1 }, false)).not.toContain('least')
+  })
+  it('is read back', () => {
+    expect(readTag('12 most')).toEqual({ query: 12, role: 'most' })
+    for (const bad of [undefined, '', 'x mean', '1 all']) expect(readTag(bad)).toBeNull()
+  })
+  it('is not ended by a hostile name', () => {
+    expect(expand('x{host_name="$host"}', { host: 'a"} or y{b="\\\n$window', window: 1 })).toBe('x{host_name="a\\"} or y{b=\\"\\\\\\n$window"}')
+  })
+})
+
+describe('panels.json', () => {
+  it('has what the overview shows first', () => { for (const id of ['cpu', 'memory', 'disk_io_total', 'network_total', 'disk_space', 'pressure', 'load', 'swap']) expect(panels.get(id), id).toBeDefined() })
+  it('leaves no variable', () => { for (const panel of panels.values()) expect(question(panel, { host: 'vm', window: 10 }, true), panel.id).not.toMatch(/\$/) })
+  it('has no board without a panel that an agent can answer', () => { for (const b of boards) expect(b.panels.length, b.id).toBeGreaterThan(0) })
+  it('moves the first charts on with the stream', () => { for (const id of ['cpu', 'cpu_cores', 'cpu_modes', 'memory', 'disk_io_total', 'network_total', 'load', 'pressure']) expect(readerOf(panels.get(id)!), id).not.toBeNull() })
+})
+
+describe('series', () => {
+  const query = { name: '{{device}} read', expr: '' }
+  it('have names', () => {
+    expect(seriesName(query, { device: 'sda' })).toBe('sda read')
+    expect(seriesName({ name: '{{a}}', expr: '' }, { b: 'c' })).toBe('c')
+    expect(seriesName({ name: '{{a}}', expr: '' }, {})).toBe('{{a}}')
+  })
+  it('have the colour of their word wherever they stand', () => {
+    const modes = panels.get('cpu_modes')!
+    const colors = lineColors(modes, [{ query: 0, labels: { state: 'user' } }, { query: 0, labels: { state: 'wait' } }, { query: 0, labels: { state: 'new' } }], 'dark')
+    expect(new Set(colors).size).toBe(3)
+    expect(lineColors(modes, [{ query: 0, labels: { state: 'wait' } }], 'dark')[0]).toBe(colors[1])
+    expect(colorWord(modes.queries[0]!, { state: 'new' }).word).toBeUndefined()
+  })
+  it('of one device have one colour above and below zero', () => {
+    const io = panels.get('disk_io')!
+    const [a, b, c] = lineColors(io, [{ query: 0, labels: { device: 'sda', direction: 'read' } }, { query: 1, labels: { device: 'sda', direction: 'write' } }, { query: 0, labels: { device: 'sdb', direction: 'read' } }], 'light')
+    expect(a).toBe(b)
+    expect(a).not.toBe(c)
+  })
+})
+
+describe('a selector', () => {
+  it('is read where a reading can answer it', () => {
+    const s = readSelector('avg_over_time(m{host_name="$host",state=~"a|b",device!="",x="y",i=~"$interface"}[$window])')
+    expect(s?.name).toBe('m')
+    expect(s?.matchers.map((m) => [m.label, m.is])).toEqual([['state', true], ['device', false], ['x', true]])
+    expect(s?.matchers[0]?.test('ab')).toBe(false)
+  })
+  it.each(['rate(m[$window])', 'avg_over_time(m[5m])', 'avg_over_time(m{a="b"}[$window]) * 2', 'avg_over_time(m{a=b}[$window])', 'm'])('%s is not', (expr) => { expect(readSelector(expr)).toBeNull() })
+})

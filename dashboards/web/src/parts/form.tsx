@@ -1,0 +1,62 @@
+import './form.css'
+import type { ComponentChildren } from 'preact'
+import { useSignal } from '@preact/signals'
+import type { Failure } from '../api/client'
+import { t } from '../i18n'
+import { asFailure, Failed } from './failed'
+
+// What forms are made of: a field with its name and help, and a button that
+// sends, says that it does, and shows what is wrong with what was sent.
+
+export function Field({ name, help, wide, children }: { name: string; help?: string; wide?: boolean; children: ComponentChildren }) {
+  return <label class={wide ? 'field wide' : 'field'}><span>{name}</span>{children}{help && <small>{help}</small>}</label>
+}
+
+interface FormProps {
+  submit: () => Promise<void>
+  label: string
+  cancel?: () => void
+  children: ComponentChildren
+}
+
+export function Form({ submit, label, cancel, children }: FormProps) {
+  const failure = useSignal<Failure | null>(null)
+  const busy = useSignal(false)
+  const send = async (e: SubmitEvent) => {
+    e.preventDefault()
+    if (busy.value) return
+    busy.value = true
+    failure.value = null
+    try {
+      await submit()
+    } catch (e) {
+      failure.value = asFailure(e)
+    }
+    busy.value = false
+  }
+  return (
+    <form class="form" onSubmit={(e) => { void send(e) }}>
+      {children}
+      <div class="actions">
+        <button class="primary" type="submit" disabled={busy.value}>{label}</button>
+        {cancel && <button class="plain" type="button" onClick={cancel}>{t('form.cancel')}</button>}
+      </div>
+      {failure.value && <div class="wide wrong-answer" role="alert"><Failed failure={failure.value} /></div>}
+    </form>
+  )
+}
+
+// Sure asks once more before something is lost.
+export function Sure({ label, really, go }: { label: string; really: string; go: () => Promise<void> }) {
+  const asked = useSignal(false)
+  const failure = useSignal<Failure | null>(null)
+  if (failure.value) return <span class="wrong" role="alert">{failure.value.detail || t(`state.${failure.value.kind}`)}</span>
+  if (!asked.value) return <button class="link danger" type="button" onClick={() => { asked.value = true }}>{label}</button>
+  return (
+    <span class="sure">
+      {really}{' '}
+      <button class="link danger" type="button" onClick={() => { go().catch((e: unknown) => { failure.value = asFailure(e) }).finally(() => { asked.value = false }) }}>{label}</button>{' '}
+      <button class="link" type="button" onClick={() => { asked.value = false }}>{t('form.cancel')}</button>
+    </span>
+  )
+}
