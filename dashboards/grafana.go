@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -167,8 +168,9 @@ func grafanaPanels(list *List, panels []*Panel) []object {
 }
 
 // grafanaTargets are the queries of a panel. The edges of a band are queries of
-// their own beside that of the line; Grafana can fill between two series by
-// their names only, so a query of many series has none.
+// their own beside that of the line. Grafana can fill between two series by their
+// names only, so a query of many series has no bands, but one line above them
+// all: the greatest value of any.
 func grafanaTargets(p *Panel) []object {
 	var targets []object
 	for i := range p.Queries {
@@ -188,9 +190,12 @@ func grafanaTargets(p *Panel) []object {
 			targets = append(targets, t)
 		}
 		add(reference(i), q.Name, q.Expr)
-		if banded(q) {
+		switch {
+		case banded(q):
 			add(reference(i)+"_min", q.Name+" min", q.Min)
 			add(reference(i)+"_max", q.Name+" max", q.Max)
+		case q.Max != "":
+			add(reference(i)+"_max", "highest"+label.ReplaceAllString(q.Name, ""), "max("+q.Max+")")
 		}
 	}
 	return targets
@@ -199,7 +204,10 @@ func grafanaTargets(p *Panel) []object {
 // reference is Grafana's name for the query of a number.
 func reference(i int) string { return string(rune('A' + i)) }
 
-func banded(q *Query) bool { return q.Min != "" && !strings.Contains(q.Name, "{{") }
+// label is a label in the name of a query.
+var label = regexp.MustCompile(` *\{\{[^}]*\}\}`)
+
+func banded(q *Query) bool { return q.Max != "" && !label.MatchString(q.Name) }
 
 // grafanaDrawing is what of a panel depends on how it is drawn: its type, and
 // the options of that type.
@@ -291,12 +299,16 @@ func grafanaOverrides(list *List, p *Panel) []object {
 		for _, value := range q.Values {
 			override("byName", value, fixed(value))
 		}
-		if banded(q) {
+		switch {
+		case banded(q):
 			edge := append(slices.Clone(own), property("custom.lineWidth", 0), property("custom.showPoints", "never"),
 				property("custom.hideFrom", object{"legend": true, "tooltip": false, "viz": false}))
 			override("byFrameRefID", reference(i)+"_min", edge...)
 			override("byFrameRefID", reference(i)+"_max", append(slices.Clone(edge),
 				property("custom.fillBelowTo", q.Name+" min"), property("custom.fillOpacity", 25))...)
+		case q.Max != "":
+			override("byFrameRefID", reference(i)+"_max", append(slices.Clone(own), fixed("limit"),
+				property("custom.lineStyle", object{"fill": "dot", "dash": []int{1, 4}}))...)
 		}
 	}
 	return overrides
