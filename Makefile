@@ -4,7 +4,8 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 PROGRAMS := go run ./otel-collector/programs/build
-GO_FILES := $(shell find agent api instruments otel-collector -name '*.go' -not -name '*_test.go') go.mod go.sum
+GO_FILES := $(shell find agent api instruments otel-collector dashboards -name '*.go' -not -name '*_test.go') go.mod go.sum
+WEB_FILES := $(shell find dashboards/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*') dashboards/panels.json
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -18,11 +19,16 @@ stack: bin/sysotel ## run the full stack without Docker; SHIFT=10000 moves all i
 
 build: bin/sysotel ## build bin/sysotel
 
-bin/sysotel: $(GO_FILES) $(shell find agent api instruments -type f -not -name '*.go' -not -path '*/testdata/*')
+bin/sysotel: $(GO_FILES) dashboards/web/dist/index.html $(shell find agent api instruments -type f -not -name '*.go' -not -path '*/testdata/*')
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./agent
 
+# Without Node nothing is made here, and the page says so.
+dashboards/web/dist/index.html: $(WEB_FILES)
+	dashboards/web/build.sh
+
 # The packages that hold numbers against the truth run by themselves, so that no
-# other test takes the processors away from what they measure.
+# other test takes the processors away from what they measure; before them the
+# one that starts the whole stack in containers.
 test: bin/sysotel ## run everything that must pass, real programs included
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics >/dev/null
 	go vet ./...
@@ -30,8 +36,8 @@ test: bin/sysotel ## run everything that must pass, real programs included
 		echo "build for $$target"; \
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./agent || exit 1; \
 	done
-	go test -timeout 10m $$(go list ./... | grep -vE '/agent/(app|bench)$$')
-	go test -timeout 10m -p 1 ./agent/app ./agent/bench
+	go test -timeout 10m $$(go list ./... | grep -vE '/agent/(app|bench|packaging)$$')
+	go test -timeout 10m -p 1 ./agent/packaging ./agent/app ./agent/bench
 
 race: ## run the tests with the race detector
 	go test -race -timeout 20m ./...

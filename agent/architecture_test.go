@@ -25,7 +25,8 @@ var allowed = map[string]map[string]string{
 		"agent/records": "the process tables and events that it hands over are defined there",
 		"agent/queue":   "requests of the push wait there",
 	},
-	"agent/store": {},
+	"agent/store":    {},
+	"agent/alerting": {},
 	"agent/store/storetest": {
 		"agent/store": "the interface that it holds storages against, and the store that it makes history with, stand there",
 	},
@@ -35,17 +36,20 @@ var allowed = map[string]map[string]string{
 	"agent/auth":    {},
 	"agent/records": {},
 	"agent/queue":   {},
+	"agent/notify":  {},
 	"api/promql": {
 		"agent/store": "questions are answered there, and errors have their types from there",
 	},
 	"api": {
-		"agent/auth":    "who asks, and what he may do, has its types from there",
-		"instruments":   "the documents are made from typed readings",
-		"agent/store":   "questions about series, their answers and errors have their types from there",
-		"agent/records": "questions about past processes and events, and their answers, have their types from there",
+		"agent/alerting": "alerts, rules and silences have their types from there",
+		"agent/auth":     "who asks, and what he may do, has its types from there",
+		"instruments":    "the documents are made from typed readings",
+		"agent/store":    "questions about series, their answers and errors have their types from there",
+		"agent/records":  "questions about past processes and events, and their answers, have their types from there",
 	},
 	"agent/config": {
 		"instruments":    "one struct made of each package's own Config",
+		"agent/notify":   "its secrets are a type that must not be shown",
 		"agent/pipeline": "one struct made of each package's own Config",
 		"agent/store":    "one struct made of each package's own Config",
 		"api":            "one struct made of each package's own Config",
@@ -61,6 +65,7 @@ var allowed = map[string]map[string]string{
 		"agent/pipeline":              "it wires everything",
 		"agent/config":                "it wires everything",
 		"api":                         "it wires everything",
+		"dashboards":                  "it wires everything",
 	},
 	"agent/command": {
 		"agent/app":    "run starts the agent",
@@ -86,7 +91,9 @@ var onlyIn = []struct{ module, where, why string }{
 	{"github.com/prometheus/exporter-toolkit", "api", "who may reach the HTTP door is decided there; agent/config asks it about files"},
 	{"google.golang.org/grpc", "agent/pipeline", "the push is a destination"},
 	{"github.com/json-iterator/go", "agent/store/victoriametrics", "the standard library reads a stream of numbers half as fast or holds it whole; everything else takes the standard library"},
-	{"modernc.org/sqlite", "agent/records agent/queue", "one file and one schema each; whoever keeps something asks records, and what waits may be thrown away"},
+	{"modernc.org/sqlite", "agent/records agent/queue agent/notify", "one file and one schema each; whoever keeps something asks records, and what waits may be thrown away"},
+	{"github.com/prometheus/alertmanager", "agent/notify", "how people are told is decided there; everybody else hands it notices"},
+	{"github.com/wneessen/go-mail", "agent/notify", "mail is a channel"},
 	{"os/exec", "instruments", "only custom commands start programs; a monitor must not"},
 }
 

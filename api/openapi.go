@@ -74,7 +74,7 @@ func (s *Server) documentYAML() ([]byte, error) {
 }
 
 // addPages adds what is no operation: the document, the page that explains it,
-// the Prometheus page, and the way from / to the documentation. The texts are
+// and the Prometheus page. The texts are
 // made when somebody first asks: most agents are never asked, and making them
 // would cost each of them megabytes at its start.
 func (s *Server) addPages() {
@@ -89,7 +89,6 @@ func (s *Server) addPages() {
 	// The page asks for the style sheet by its hash, so a browser may keep it.
 	style := func() ([]byte, error) { return docsStyle, nil }
 	s.routes.page(http.MethodGet, docsStylePath, open, s.made("text/css; charset=utf-8", style, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}))
-	s.routes.page(http.MethodGet, "/{$}", open, redirectTo("/docs"))
 	if s.options.MetricsPage != nil {
 		s.routes.page(http.MethodGet, "/metrics", Access{Role: Viewer, Cost: Query}, s.options.MetricsPage.ServeHTTP)
 	}

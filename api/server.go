@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -77,9 +78,14 @@ type Options struct {
 	Hosts Hosts
 	// Records answers which processes ran and what happened, nil where none are kept.
 	Records Records
+	// Web is the files of the web app, found at / and below; nil for none, and then
+	// / leads to the documentation.
+	Web fs.FS
 	// PromQL is the Prometheus HTTP API, whose own paths begin with /api/v1/; it is
 	// found under /prometheus. Nil for none.
 	PromQL http.Handler
+	// Alerting judges the machine, nil where no history is kept to judge by.
+	Alerting Alerting
 	// Backup copies the history into a directory, nil where none is kept. What the
 	// caller did wrong is ErrBackupRefused.
 	Backup func(ctx context.Context, dir string) error
@@ -167,6 +173,7 @@ func New(o Options) (*Server, error) {
 	s.registerProcesses()
 	s.registerEvents()
 	s.registerHosts()
+	s.registerAlerts()
 	s.registerStream()
 	s.registerHealth()
 	s.registerBackup()
@@ -176,6 +183,9 @@ func New(o Options) (*Server, error) {
 	s.registerSettings()
 	s.addPages()
 	s.addEntrance()
+	if err := s.addWeb(); err != nil {
+		return nil, err
+	}
 	s.addPrometheus()
 	s.routes.mux.HandleFunc("/", s.routes.rates.through(Cheap, s.routes.guard(Access{Role: Public}, s.routes.lost)))
 

@@ -23,6 +23,7 @@ import (
 	"sysotel/agent/pipeline"
 	"sysotel/agent/queue"
 	"sysotel/api"
+	"sysotel/dashboards"
 	"sysotel/instruments"
 )
 
@@ -162,7 +163,11 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		Auth: a.accounts.auth, Authenticate: a.accounts.required, Audit: a.accounts.audit.log,
 		Settings: a.settings,
 	}
-	err := a.history.apiOptions(&options, o.Config)
+	var err error
+	if options.Web, err = dashboards.Web(); err != nil {
+		return err
+	}
+	err = a.history.apiOptions(&options, o.Config)
 	if err != nil {
 		return err
 	}

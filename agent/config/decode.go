@@ -33,6 +33,12 @@ func (d decoder) decode(n *yaml.Node, o option) {
 		return
 	}
 	d.origins[o.path] = d.where(n)
+	if own, ok := reflect.TypeAssert[yaml.Unmarshaler](o.value.Addr()); ok && !isNull(n) {
+		if err := own.UnmarshalYAML(n); err != nil {
+			d.wrong(n, o, err.Error())
+		}
+		return
+	}
 	switch {
 	case isNull(n):
 		d.wrong(n, o, "has no value; remove the line to take the default"+map[reflect.Kind]string{

@@ -60,13 +60,21 @@ func writeEntry(b *strings.Builder, indent string, t reflect.Type) {
 		e.SetDefaults()
 	}
 	writeWrapped(b, indent+"# ", "An entry of the list has the keys:")
-	for _, f := range fields(t) {
-		o := option{path: f.key, value: entry.Elem().FieldByIndex(f.Index)}
-		text := f.key + ": " + f.Tag.Get("help")
-		if !o.value.IsZero() {
+	writeKeys(b, indent+"#   ", entry.Elem())
+}
+
+// writeKeys explains the keys of a struct and of those in it.
+func writeKeys(b *strings.Builder, indent string, v reflect.Value) {
+	for _, f := range fields(v.Type()) {
+		o := f.option(v, option{})
+		text := f.key + ": " + o.meaning()
+		if !o.section && !o.value.IsZero() {
 			text += " Default " + o.yaml() + "."
 		}
-		writeWrapped(b, indent+"#   ", text)
+		writeWrapped(b, indent, text)
+		if o.section {
+			writeKeys(b, indent+"  ", o.value)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"sysotel/agent/notify"
 	"sysotel/agent/pipeline"
 )
 
@@ -178,7 +179,7 @@ func isDuration(t reflect.Type) bool { return t == reflect.TypeFor[time.Duration
 
 // isSecret tells whether a value of the type must not be shown.
 func isSecret(t reflect.Type) bool {
-	return t == reflect.TypeFor[pipeline.Secret]() || t.Kind() == reflect.Map && isSecret(t.Elem())
+	return t == reflect.TypeFor[pipeline.Secret]() || t == reflect.TypeFor[notify.Secret]() || t.Kind() == reflect.Map && isSecret(t.Elem())
 }
 
 func join(path, key string) string {

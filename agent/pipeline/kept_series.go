@@ -240,7 +240,7 @@ func (n *seriesNamer) seed(s seedName, values []string) *store.Series {
 		more = append(more, labels.Label{Name: s.labels[i], Value: v})
 	}
 	series, err := n.series(metricSeries{
-		name: s.name, counter: strings.HasSuffix(s.name, "_total"), verbatim: true, family: s.family, more: more,
+		name: s.name, counter: s.isCounter(), verbatim: true, family: s.family, more: more,
 	})
 	if err != nil {
 		panic("pipeline: " + s.name + " has no roll-up's name: " + err.Error())

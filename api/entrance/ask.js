@@ -24,7 +24,7 @@ export async function ask(method, path, body) {
 // refresh goes on with a session whose access has run out.
 export const refresh = () => ask('POST', '/api/v1/auth/refresh', { cookie: true })
 
-// next is where to go after a log-in: a path of this server, or the documentation.
+// next is where to go after a log-in: a path of this server, or the dashboard.
 export function next() {
   const wanted = new URLSearchParams(location.search).get('next') || ''
   try {
@@ -35,7 +35,7 @@ export function next() {
   } catch {
     // No address at all.
   }
-  return '/docs'
+  return '/'
 }
 
 // submit has a form send what send makes of it, once at a time, and shows what

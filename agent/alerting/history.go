@@ -1,0 +1,75 @@
+package alerting
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"time"
+)
+
+const (
+	// historyFor is how long the history goes back, historyMost how many episodes
+	// it has at most.
+	historyFor  = 366 * 24 * time.Hour
+	historyMost = 100_000
+	// purgeEvery is after how many evaluations old things are forgotten: an hour at
+	// the default interval.
+	purgeEvery = 240
+)
+
+// History returns what fired within a time, the newest first.
+func (a *Alerting) History(ctx context.Context, q HistoryQuery) (all []Episode, err error) {
+	query := "SELECT body FROM episode WHERE fired < ? AND (ended IS NULL OR ended >= ?)"
+	arguments := []any{q.End.UnixMilli(), q.Start.UnixMilli()}
+	if q.Rule != "" {
+		query += " AND rule = ?"
+		arguments = append(arguments, q.Rule)
+	}
+	if q.Before > 0 {
+		query += " AND id < ?"
+		arguments = append(arguments, q.Before)
+	}
+	query += " ORDER BY id DESC LIMIT ?"
+	arguments = append(arguments, q.Limit)
+	err = a.file.each(ctx, func(body []byte) error {
+		var e Episode
+		if err := json.Unmarshal(body, &e); err != nil {
+			return err
+		}
+		all = append(all, e)
+		return nil
+	}, query, arguments...)
+	return all, err
+}
+
+// addEpisode begins a row of the history.
+func addEpisode(ctx context.Context, tx *sql.Tx, e Episode) (id int64, err error) {
+	result, err := tx.ExecContext(ctx, "INSERT INTO episode (rule, fired, body) VALUES (?, ?, '{}')", e.Rule, e.FiredAt.UnixMilli())
+	if err != nil {
+		return 0, err
+	}
+	return result.LastInsertId()
+}
+
+func writeEpisode(ctx context.Context, tx *sql.Tx, e Episode) error {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	ended := sql.NullInt64{Int64: e.EndedAt.UnixMilli(), Valid: !e.EndedAt.IsZero()}
+	_, err = tx.ExecContext(ctx, "UPDATE episode SET ended = ?, body = ? WHERE id = ?", ended, string(body), e.ID)
+	return err
+}
+
+// purge forgets what is too long ago.
+func (a *Alerting) purge(ctx context.Context, at time.Time) {
+	_, err := a.file.ExecContext(ctx, "DELETE FROM episode WHERE ended IS NOT NULL AND (ended < ? OR id <= (SELECT max(id) FROM episode) - ?)", at.Add(-historyFor).UnixMilli(), historyMost)
+	if err == nil {
+		err = a.purgeSilences(ctx, at)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil && ctx.Err() == nil {
+		a.wrote(err)
+	}
+}

@@ -1,0 +1,277 @@
+package alerting
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
+	"go.yaml.in/yaml/v3"
+
+	_ "embed"
+)
+
+// defaultRules are the rules that the program brings; the same file is for
+// Prometheus and vmalert.
+//
+//go:embed sysotel_alerts.yml
+var defaultRules []byte
+
+// defaultFile is what they are called.
+const defaultFile = "sysotel_alerts.yml"
+
+// document is a rule file, or what becomes one.
+type document struct {
+	source, file string
+	text         []byte
+	thresholds   map[string]*Threshold
+}
+
+// loader makes rules of documents. It refuses all where one is wrong.
+type loader struct {
+	parser   parser.Parser
+	querier  Querier
+	channels []string
+	interval time.Duration
+	host     string
+	log      *slog.Logger
+}
+
+// maxRules bounds what is evaluated every few seconds.
+const maxRules = 5000
+
+// load makes the rules of all documents.
+func (l *loader) load(documents []document) ([]*rule, error) {
+	var all []*rule
+	var wrong []error
+	seen := map[string]string{}
+	for _, d := range documents {
+		found, errs := l.document(d)
+		wrong = append(wrong, errs...)
+		for _, r := range found {
+			key := r.Name() + r.Labels().String()
+			if r.alerting != nil {
+				if where, twice := seen[key]; twice {
+					wrong = append(wrong, fmt.Errorf("%s: rule %s with the labels %s is there twice, first in %s", r.where, r.Name(), r.Labels(), where))
+					continue
+				}
+				seen[key] = r.where
+			}
+			all = append(all, r)
+		}
+	}
+	if len(all) > maxRules {
+		wrong = append(wrong, fmt.Errorf("there are %d rules, at most %d are allowed", len(all), maxRules))
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
+	}
+	return all, nil
+}
+
+// document makes the rules of one document.
+func (l *loader) document(d document) (all []*rule, wrong []error) {
+	groups, errs := rulefmt.Parse(d.text, false, model.UTF8Validation, l.parser, l.log)
+	for _, err := range errs {
+		wrong = append(wrong, fmt.Errorf("%s: %w", d.file, err))
+	}
+	if len(wrong) > 0 {
+		return nil, wrong
+	}
+	lines := ruleLines(d.text)
+	n := 0
+	for _, g := range groups.Groups {
+		for _, r := range g.Rules {
+			where := d.file
+			if n < len(lines) && d.thresholds == nil {
+				where = fmt.Sprintf("%s line %d", d.file, lines[n])
+			}
+			n++
+			made, err := l.rule(g, r)
+			if err != nil {
+				wrong = append(wrong, fmt.Errorf("%s: rule %s: %w", where, r.Alert+r.Record, err))
+				continue
+			}
+			made.source, made.file, made.where, made.threshold = d.source, d.file, where, d.thresholds[r.Alert]
+			all = append(all, made)
+		}
+	}
+	return all, wrong
+}
+
+// ruleLines are the lines on which the rules of a file begin.
+func ruleLines(text []byte) (lines []int) {
+	var file struct {
+		Groups []struct {
+			Rules []yaml.Node `yaml:"rules"`
+		} `yaml:"groups"`
+	}
+	if yaml.Unmarshal(text, &file) != nil {
+		return nil // It was read before; without lines it is as good.
+	}
+	for _, g := range file.Groups {
+		for _, r := range g.Rules {
+			lines = append(lines, r.Line)
+		}
+	}
+	return lines
+}
+
+// ownTemplate finds templates that define others, which could call themselves.
+var ownTemplate = regexp.MustCompile(`\{\{-?\s*(?:define|template|block)\b`)
+
+// rule makes one rule.
+func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
+	// The querier's limits hold for rules too.
+	expr, err := l.querier.Parse(r.Expr)
+	if err != nil {
+		return nil, err
+	}
+	made := &rule{group: g.Name, interval: l.interval, limit: g.Limit, expr: expr, last: map[uint64]element{}, holds: map[uint64]*hold{}}
+	if g.Interval != 0 {
+		made.interval = time.Duration(g.Interval)
+	}
+	if g.QueryOffset != nil {
+		made.offset = time.Duration(*g.QueryOffset)
+	}
+	made.readSelectors(expr)
+	if r.Alert == "" {
+		made.Rule = rules.NewRecordingRule(r.Record, expr, rules.FromMaps(g.Labels, r.Labels))
+		return made, nil
+	}
+	for _, texts := range []map[string]string{r.Labels, r.Annotations, g.Labels} {
+		for _, key := range slices.Sorted(maps.Keys(texts)) {
+			if ownTemplate.MatchString(texts[key]) {
+				return nil, fmt.Errorf("%s: templates that define or call templates of their own are not taken: they could call themselves without end", key)
+			}
+		}
+	}
+	if err := made.readAnnotations(r.Annotations, l.channels); err != nil {
+		return nil, err
+	}
+	made.alerting = rules.NewAlertingRule(r.Alert, expr, time.Duration(r.For), time.Duration(r.KeepFiringFor), rules.FromMaps(g.Labels, r.Labels), labels.FromMap(r.Annotations),
+		labels.EmptyLabels(), "", true, l.log.With("alert", r.Alert))
+	made.Rule = made.alerting
+	made.alerting.Labels().Range(func(label labels.Label) {
+		made.templated = made.templated || strings.Contains(label.Value, "{{")
+	})
+	if made.limits.text == "" {
+		made.limits.text = comparison(expr)
+	}
+	return made, nil
+}
+
+// readAnnotations reads what the annotations say to this package.
+func (r *rule) readAnnotations(annotations map[string]string, channels []string) error {
+	var mistakes Mistakes
+	wrong := func(field string, value any, rule string) {
+		mistakes = append(mistakes, Mistake{Field: field, Value: shown(value), Rule: rule})
+	}
+	r.remind = duration(annotations[annotationRemind], annotationRemind, time.Minute, wrong)
+	for name := range strings.SplitSeq(annotations[annotationChannels], ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		if !slices.Contains(channels, name) {
+			wrong(annotationChannels, name, channelRule(channels))
+		}
+		r.channels = append(r.channels, name)
+	}
+	r.limits.text, r.limits.unit = annotations[annotationThreshold], annotations[annotationUnit]
+	if len(mistakes) > 0 {
+		return mistakes
+	}
+	return nil
+}
+
+// comparison is what an expression holds its value against: "> 0.8" of x > 0.8,
+// empty where that is not plain.
+func comparison(expr parser.Expr) string {
+	for {
+		paren, ok := expr.(*parser.ParenExpr)
+		if !ok {
+			break
+		}
+		expr = paren.Expr
+	}
+	binary, ok := expr.(*parser.BinaryExpr)
+	if !ok {
+		return ""
+	}
+	if binary.Op == parser.LOR || binary.Op == parser.LAND || binary.Op == parser.LUNLESS {
+		return comparison(binary.LHS)
+	}
+	if limit, ok := binary.RHS.(*parser.NumberLiteral); ok && binary.Op.IsComparisonOperator() {
+		return binary.Op.String() + " " + number(limit.Val)
+	}
+	return ""
+}
+
+// thresholdDocument makes a document of thresholds.
+func (l *loader) thresholdDocument(source, file string, thresholds []Threshold, metrics func(string) (Metric, bool)) (document, Mistakes) {
+	d := document{source: source, file: file, thresholds: map[string]*Threshold{}}
+	group := rulefmt.RuleGroup{Name: "thresholds"}
+	var mistakes Mistakes
+	for i := range thresholds {
+		t := thresholds[i]
+		c, wrong := t.check(metrics, l.channels)
+		if _, twice := d.thresholds[t.Name]; twice {
+			wrong = append(wrong, Mistake{Field: "name", Value: shown(t.Name), Rule: "is there twice; a threshold needs a name of its own"})
+		}
+		d.thresholds[t.Name] = &t
+		if len(wrong) == 0 {
+			rule := c.rule()
+			if _, err := l.querier.Parse(rule.Expr); err != nil {
+				wrong = append(wrong, Mistake{Field: fieldOf(t), Value: shown(t.Metric + t.Expr), Rule: err.Error()})
+			}
+			group.Rules = append(group.Rules, rule)
+		}
+		for _, m := range wrong {
+			m.Field = fmt.Sprintf("[%d].%s", i, m.Field)
+			mistakes = append(mistakes, m)
+		}
+	}
+	if len(mistakes) > 0 || len(group.Rules) == 0 {
+		return d, mistakes
+	}
+	text, err := yaml.Marshal(rulefmt.RuleGroups{Groups: []rulefmt.RuleGroup{group}})
+	if err != nil {
+		return d, Mistakes{{Rule: err.Error()}}
+	}
+	d.text = text
+	return d, nil
+}
+
+// fieldOf is where a threshold says what is measured.
+func fieldOf(t Threshold) string {
+	if t.Expr != "" {
+		return "expr"
+	}
+	return "metric"
+}
+
+// maxFile bounds a rule file.
+const maxFile = 4 << 20
+
+// readFile reads a rule file.
+func readFile(path string) (document, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return document{}, err
+	}
+	if info.Size() > maxFile {
+		return document{}, fmt.Errorf("%s has %d bytes, at most %d are allowed", path, info.Size(), maxFile)
+	}
+	text, err := os.ReadFile(path)
+	return document{source: FromFile, file: path, text: text}, err
+}

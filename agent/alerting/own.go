@@ -1,0 +1,131 @@
+package alerting
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/storage"
+
+	"sysotel/agent/store"
+)
+
+// The series that the rules themselves keep. They are asked at the present moment
+// only: neither look-back nor staleness is known to them.
+const (
+	alertsName   = "ALERTS"
+	forStateName = "ALERTS_FOR_STATE"
+	// silentName is for how long each known machine has sent nothing.
+	silentName = "sysotel_host_silent_seconds"
+)
+
+// nameOf is the name that matchers ask for by equality, or "".
+func nameOf(matchers []*labels.Matcher, label string) string {
+	for _, m := range matchers {
+		if m.Name == label && m.Type == labels.MatchEqual {
+			return m.Value
+		}
+	}
+	return ""
+}
+
+// isOwn tells whether a selector is answered from here whatever rules there are.
+func isOwn(matchers []*labels.Matcher) bool {
+	switch nameOf(matchers, model.MetricNameLabel) {
+	case alertsName, forStateName, silentName:
+		return true
+	}
+	return false
+}
+
+// present answers the selectors of rules.
+func (a *Alerting) present(ctx context.Context) storage.Queryable {
+	return a.options.Querier.Present(a.own(ctx))
+}
+
+// own answers the selectors of what the rules keep.
+func (a *Alerting) own(ctx context.Context) store.Own {
+	return func(at int64, matchers []*labels.Matcher) ([]promql.Sample, bool, error) {
+		name := nameOf(matchers, model.MetricNameLabel)
+		switch name {
+		case "":
+			return nil, false, nil
+		case alertsName, forStateName:
+			return a.ownAlerts(name, at, matchers), true, nil
+		case silentName:
+			samples, err := a.silentHosts(ctx, at, matchers)
+			return samples, true, err
+		}
+		// What a recording rule recorded.
+		var samples []promql.Sample
+		mine := false
+		for _, r := range a.byName[name] {
+			if r.alerting != nil {
+				continue
+			}
+			mine = true
+			for _, sample := range r.recorded {
+				if matches(sample.Metric, matchers) {
+					samples = append(samples, promql.Sample{Metric: sample.Metric, T: at, F: sample.F})
+				}
+			}
+		}
+		return samples, mine, nil
+	}
+}
+
+// ownAlerts are the series of the alerts that are pending or firing.
+func (a *Alerting) ownAlerts(name string, at int64, matchers []*labels.Matcher) (samples []promql.Sample) {
+	asked := a.rules
+	if rule := nameOf(matchers, model.AlertNameLabel); rule != "" {
+		asked = a.byName[rule]
+	}
+	for _, r := range asked {
+		if r.alerting == nil {
+			continue
+		}
+		for _, alert := range r.alerting.ActiveAlerts() {
+			b := labels.NewBuilder(alert.Labels).Set(model.MetricNameLabel, name).Set(model.AlertNameLabel, r.Name())
+			v := float64(alert.ActiveAt.Unix())
+			if name == alertsName {
+				b.Set("alertstate", alert.State.String())
+				v = 1
+			}
+			if series := b.Labels(); (alert.State == rules.StateFiring || alert.State == rules.StatePending) && matches(series, matchers) {
+				samples = append(samples, promql.Sample{Metric: series, T: at, F: v})
+			}
+		}
+	}
+	return samples
+}
+
+// silentHosts is how long each known machine has been silent.
+func (a *Alerting) silentHosts(ctx context.Context, at int64, matchers []*labels.Matcher) (samples []promql.Sample, err error) {
+	if a.options.Hosts == nil {
+		return nil, nil
+	}
+	hosts, err := a.options.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range hosts {
+		series := labels.FromStrings(model.MetricNameLabel, silentName, "host_name", h.Name)
+		if matches(series, matchers) {
+			samples = append(samples, promql.Sample{Metric: series, T: at, F: max(0, time.UnixMilli(at).Sub(h.LastSeen).Seconds())})
+		}
+	}
+	return samples, nil
+}
+
+// matches tells whether labels are what matchers ask for.
+func matches(series labels.Labels, matchers []*labels.Matcher) bool {
+	for _, m := range matchers {
+		if !m.Matches(series.Get(m.Name)) {
+			return false
+		}
+	}
+	return true
+}

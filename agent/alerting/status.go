@@ -1,0 +1,158 @@
+package alerting
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
+)
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func newParser() parser.Parser { return parser.NewParser(parser.Options{}) }
+
+// gravity is the order in which states are told.
+var gravity = map[State]int{Firing: 0, NoData: 1, Pending: 2, Resolved: 3, Inactive: 4}
+
+// Alerts lists the alerts of now, the gravest state first, then the newest.
+func (a *Alerting) Alerts() []Alert {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	now := a.options.Now()
+	all := make([]Alert, 0, len(a.tracked))
+	for _, t := range a.tracked {
+		if t.State == Resolved && now.Sub(t.EndedAt) > resolvedFor {
+			continue
+		}
+		one := Alert{
+			Fingerprint: t.Fingerprint, Rule: t.Rule, State: t.State, Severity: t.severity(), Host: t.Labels["host_name"],
+			Labels: t.Labels, Annotations: maps.Clone(t.Annotations), Summary: t.summary(), Description: t.Annotations[annotationDescription],
+			Threshold: t.Limit, Unit: t.Unit, Since: t.ActiveAt.UTC(), FiredAt: t.FiredAt, NoDataSince: t.NoDataSince, EndedAt: t.EndedAt,
+			Silences: a.silencedBy(t.Labels, now), Flapping: t.Flapping, Channels: append([]string{}, t.Channels...), Link: a.link(t, now),
+		}
+		if t.Value != nil {
+			v := *t.Value
+			one.Value = &v
+		}
+		for _, c := range t.Changes {
+			if now.Sub(c) <= flapWindow {
+				one.Changes++
+			}
+		}
+		if one.Host == "" {
+			one.Host = a.options.Host
+		}
+		all = append(all, one)
+	}
+	slices.SortFunc(all, func(a, b Alert) int {
+		return cmp.Or(cmp.Compare(gravity[a.State], gravity[b.State]), b.Since.Compare(a.Since), cmp.Compare(a.Fingerprint, b.Fingerprint))
+	})
+	return all
+}
+
+// Rules lists the rules by name, those that are not evaluated among them.
+func (a *Alerting) Rules() []RuleStatus {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	var all []RuleStatus
+	for _, r := range a.rules {
+		all = append(all, a.describe(r, true))
+	}
+	for _, r := range a.sleeping {
+		all = append(all, a.describe(r, false))
+	}
+	slices.SortStableFunc(all, func(a, b RuleStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// ruleStatus is one rule by name.
+func (a *Alerting) ruleStatus(name string) (RuleStatus, error) {
+	for _, r := range a.Rules() {
+		if r.Name == name {
+			return r, nil
+		}
+	}
+	return RuleStatus{}, ErrUnknown
+}
+
+// describe tells of a rule and how it fares; who calls it holds mu.
+func (a *Alerting) describe(r *rule, enabled bool) RuleStatus {
+	s := RuleStatus{
+		Name: r.Name(), Source: r.source, File: r.file, Group: r.group, Enabled: enabled, Expr: r.expr.String(), For: "0s",
+		Labels: r.Labels().Map(), Annotations: map[string]string{}, Severity: r.Labels().Get(severityLabel), State: Inactive,
+		Health: string(r.Health()), EvaluatedAt: r.GetEvaluationTimestamp(), Seconds: r.GetEvaluationDuration().Seconds(), Threshold: r.threshold,
+	}
+	if err := r.LastError(); err != nil {
+		s.Error = err.Error()
+	}
+	if r.alerting == nil {
+		return s
+	}
+	s.For, s.Annotations = model.Duration(r.alerting.HoldDuration()).String(), r.alerting.Annotations().Map()
+	if !enabled {
+		return s
+	}
+	for _, t := range a.tracked {
+		if t.Rule != r.Name() || t.State == Resolved || !r.owns(t) {
+			continue
+		}
+		s.Alerts++
+		if gravity[t.State] < gravity[s.State] {
+			s.State = t.State
+		}
+	}
+	return s
+}
+
+// Channels lists the channels and how they fare.
+func (a *Alerting) Channels() []Channel {
+	if a.options.Channels == nil {
+		return nil
+	}
+	return a.options.Channels()
+}
+
+// TestChannel sends a test message.
+func (a *Alerting) TestChannel(ctx context.Context, name string) error {
+	if !slices.Contains(a.options.ChannelNames, name) {
+		return ErrUnknown
+	}
+	return a.options.TestChannel(ctx, name)
+}
+
+// PrometheusGroup is a group of rules as Prometheus' own API lists them.
+type PrometheusGroup struct {
+	Name, File string
+	Interval   float64
+	Rules      []PrometheusRule
+}
+
+// PrometheusRule is a rule with its alerts as the rules library has them.
+type PrometheusRule struct {
+	Rule   rules.Rule
+	Alerts []*rules.Alert
+}
+
+// Groups lists the rules that are evaluated for Prometheus' API.
+func (a *Alerting) Groups() (groups []PrometheusGroup) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for _, r := range a.rules {
+		i := slices.IndexFunc(groups, func(g PrometheusGroup) bool { return g.Name == r.group && g.File == r.file })
+		if i < 0 {
+			groups = append(groups, PrometheusGroup{Name: r.group, File: r.file, Interval: r.interval.Seconds()})
+			i = len(groups) - 1
+		}
+		one := PrometheusRule{Rule: r.Rule}
+		if r.alerting != nil {
+			one.Alerts = r.alerting.ActiveAlerts()
+		}
+		groups[i].Rules = append(groups[i].Rules, one)
+	}
+	return groups
+}

@@ -1,0 +1,205 @@
+package alerting
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+)
+
+// The annotations that mean something here. They are ordinary annotations, so
+// that every rule of a file can have them.
+const (
+	annotationSummary     = "summary"
+	annotationDescription = "description"
+	annotationThreshold   = "threshold"
+	annotationUnit        = "unit"
+	annotationChannels    = "channels"
+	annotationRemind      = "remind"
+)
+
+// severityLabel is the label that says how grave an alert is.
+const severityLabel = "severity"
+
+// ops are how a value can be held against a threshold.
+var ops = []string{">", ">=", "<", "<=", "==", "!="}
+
+// checked is a threshold that makes sense.
+type checked struct {
+	Threshold
+	// value is PromQL of the value, unit that of it.
+	value, unit string
+	hold        time.Duration
+	remind      time.Duration
+}
+
+// check reads a threshold, or says everything that is wrong with it.
+func (t Threshold) check(metrics func(string) (Metric, bool), channels []string) (checked, Mistakes) {
+	c := checked{Threshold: t}
+	var mistakes Mistakes
+	wrong := func(field string, value any, rule string) {
+		mistakes = append(mistakes, Mistake{Field: field, Value: shown(value), Rule: rule})
+	}
+	if t.Name == "" || len(t.Name) > 128 || strings.ContainsFunc(t.Name, func(r rune) bool { return !unicode.IsPrint(r) || r == '/' || r == unicode.ReplacementChar }) {
+		wrong("name", t.Name, "must be from 1 to 128 printable characters without /")
+	}
+	c.value, c.unit = t.source(metrics, wrong)
+	if !slices.Contains(ops, t.Op) {
+		wrong("op", t.Op, "must be one of "+strings.Join(ops, ", "))
+	}
+	if !finite(t.Threshold) {
+		wrong("threshold", t.Threshold, "must be a number")
+	}
+	if t.Recover != nil {
+		back := *t.Recover
+		switch {
+		case !finite(back):
+			wrong("recover", back, "must be a number")
+		case strings.HasPrefix(t.Op, ">") && back > t.Threshold:
+			wrong("recover", back, "must be at most the threshold, "+number(t.Threshold))
+		case strings.HasPrefix(t.Op, "<") && back < t.Threshold:
+			wrong("recover", back, "must be at least the threshold, "+number(t.Threshold))
+		case strings.HasSuffix(t.Op, "=") && len(t.Op) == 2 && t.Op[0] != '>' && t.Op[0] != '<':
+			wrong("recover", back, "goes with >, >=, < and <= only")
+		}
+	}
+	c.hold = duration(t.For, "for", 0, wrong)
+	c.remind = duration(t.Remind, "remind", time.Minute, wrong)
+	for i, r := range t.Severity {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' && r != '_' || i > 32 {
+			wrong("severity", t.Severity, "must be one word of letters, digits, - and _, such as warning")
+			break
+		}
+	}
+	for i, name := range t.Channels {
+		if !slices.Contains(channels, name) {
+			wrong(fmt.Sprintf("channels[%d]", i), name, channelRule(channels))
+		}
+	}
+	return c, mistakes
+}
+
+// source is PromQL of the value and its unit.
+func (t Threshold) source(metrics func(string) (Metric, bool), wrong func(string, any, string)) (value, unit string) {
+	switch {
+	case (t.Metric == "") == (t.Expr == ""):
+		wrong("metric", t.Metric, "must be there, or expr in its place, and not both")
+		return "", ""
+	case t.Expr != "":
+		if len(t.Match) > 0 {
+			wrong("match", "", "goes with metric only; in expr the labels stand in the expression")
+		}
+		return strings.TrimSpace(t.Expr), ""
+	}
+	metric, known := metrics(t.Metric)
+	if !known {
+		if !model.UTF8Validation.IsValidMetricName(t.Metric) {
+			wrong("metric", t.Metric, "must be a name of the REST API such as cpu_usage_total, or of PromQL such as sysotel_cpu_usage_ratio")
+			return "", ""
+		}
+		metric = Metric{Name: t.Metric}
+	}
+	value, err := metric.series(t.Match)
+	if err != nil {
+		wrong("match", "", err.Error())
+	}
+	return value, metric.Unit
+}
+
+// duration reads a duration of at least some length, 0 where there is none.
+func duration(text, field string, least time.Duration, wrong func(string, any, string)) time.Duration {
+	if text == "" {
+		return 0
+	}
+	d, err := model.ParseDuration(text)
+	switch {
+	case err != nil:
+		wrong(field, text, DurationRule)
+	case time.Duration(d) < least:
+		wrong(field, text, "must be at least "+model.Duration(least).String())
+	}
+	return time.Duration(d)
+}
+
+// channelRule says which channels there are.
+func channelRule(channels []string) string {
+	if len(channels) == 0 {
+		return "there are no channels (alerting.channels)"
+	}
+	return "is no channel; there are " + strings.Join(channels, ", ")
+}
+
+// rule is the rule of Prometheus that a threshold becomes. With a recovery
+// threshold the alert itself is asked whether it fires: then the value need only
+// be beyond that.
+func (c checked) rule() rulefmt.Rule {
+	severity := c.Severity
+	if severity == "" {
+		severity = "warning"
+	}
+	value := "(" + c.value + ")"
+	if c.Expr == "" && !strings.Contains(c.value, " ") {
+		value = c.value
+	}
+	expr := fmt.Sprintf("%s %s %s", value, c.Op, number(c.Threshold.Threshold))
+	if c.Recover != nil && *c.Recover != c.Threshold.Threshold {
+		expr = fmt.Sprintf("%s or (%s %s %s and ignoring(alertname, alertstate, %s) ALERTS{alertname=%s,alertstate=\"firing\"})",
+			expr, value, c.Op, number(*c.Recover), severityLabel, strconv.Quote(c.Name))
+	}
+	what := c.Metric
+	if what == "" {
+		what = "the value"
+	}
+	summary := c.Summary
+	if summary == "" {
+		unit := c.unit
+		if unit != "" {
+			unit = " " + unit
+		}
+		summary = fmt.Sprintf("%s of {{ $labels.host_name }} is {{ printf \"%%.4g\" $value }}%s", what, unit)
+		for _, label := range slices.Sorted(maps.Keys(c.Match)) {
+			summary += ", " + label + " " + strings.ReplaceAll(c.Match[label], "{{", "{ {")
+		}
+	}
+	annotations := map[string]string{annotationSummary: summary, annotationThreshold: c.Op + " " + number(c.Threshold.Threshold)}
+	if c.unit != "" {
+		annotations[annotationUnit] = c.unit
+	}
+	if len(c.Channels) > 0 {
+		annotations[annotationChannels] = strings.Join(c.Channels, ", ")
+	}
+	if c.Remind != "" {
+		annotations[annotationRemind] = c.Remind
+	}
+	return rulefmt.Rule{
+		Alert: c.Name, Expr: expr, For: model.Duration(c.hold),
+		Labels: map[string]string{severityLabel: severity}, Annotations: annotations,
+	}
+}
+
+// number writes a number as PromQL reads it.
+func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// shown is a value as a mistake can say it back.
+func shown(value any) string {
+	text := fmt.Sprint(value)
+	if text == "" {
+		return ""
+	}
+	if len(text) > 80 {
+		text = strings.ToValidUTF8(text[:80], "?") + "…"
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}

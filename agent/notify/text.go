@@ -1,0 +1,245 @@
+package notify
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/dustin/go-humanize"
+)
+
+// longestText bounds a name or a sentence in a message. File names reach 255 bytes.
+const longestText = 500
+
+// clean makes a text of anybody one line of visible characters: no line break
+// that could forge a line, no sign that turns the direction of writing, nothing
+// that moves a terminal's cursor.
+func clean(s string) string {
+	runes := []rune(strings.ToValidUTF8(s, "\uFFFD"))
+	if len(runes) > longestText {
+		runes = append(runes[:longestText], '…')
+	}
+	for i, r := range runes {
+		switch {
+		case unicode.IsSpace(r):
+			runes[i] = ' '
+		case !unicode.IsPrint(r):
+			runes[i] = '\uFFFD'
+		}
+	}
+	return strings.TrimSpace(string(runes))
+}
+
+// zeroWidth is a space without width: it parts what would be read as a command.
+const zeroWidth = "\u200b"
+
+// cleaned is a notice with every text in it made clean, once, where it enters, so
+// that no channel can forget it.
+func (n Notice) cleaned() Notice {
+	for _, s := range []*string{&n.Rule, &n.Host, &n.Severity, &n.Threshold, &n.Unit, &n.Summary, &n.Description, &n.Link} {
+		*s = clean(*s)
+	}
+	n.Labels, n.Annotations = cleanMap(n.Labels), cleanMap(n.Annotations)
+	n.Processes = slices.Clone(n.Processes)
+	for i := range n.Processes {
+		n.Processes[i].Name = clean(n.Processes[i].Name)
+	}
+	return n
+}
+
+func cleanMap(m map[string]string) map[string]string {
+	if m == nil {
+		return nil
+	}
+	cleaned := make(map[string]string, len(m))
+	for key, value := range m {
+		cleaned[clean(key)] = clean(value)
+	}
+	return cleaned
+}
+
+// word is the state as a message tells it.
+func (n Notice) word() string {
+	switch n.State {
+	case Firing:
+		return "FIRING"
+	case Resolved:
+		return "RECOVERED"
+	case NoData:
+		return "NO DATA"
+	case Reminder:
+		return "STILL FIRING"
+	case Flapping:
+		return "FLAPPING"
+	}
+	return strings.ToUpper(clean(n.State))
+}
+
+// headline is a notice in one line.
+func (n Notice) headline() string {
+	s := n.word() + " " + n.Rule
+	if n.Host != "" {
+		s += " on " + n.Host
+	}
+	if n.Value != nil {
+		s += ": " + n.value()
+	}
+	return s
+}
+
+// headline is a message in one line.
+func (m message) headline() string {
+	if m.test {
+		return "TEST from " + m.notices[0].Host + ": " + m.notices[0].Summary
+	}
+	if len(m.notices) == 1 {
+		return m.notices[0].headline()
+	}
+	return fmt.Sprintf("%d alerts: %s", len(m.notices), byRule(m.notices))
+}
+
+// byRule counts notices by state and rule: "3 FIRING DiskFull, 1 NO DATA HighCPU".
+func byRule(all []Notice) string {
+	counts := map[string]int{}
+	for _, n := range all {
+		counts[n.word()+" "+n.Rule]++
+	}
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(counts[b]-counts[a], cmp.Compare(a, b))
+	})
+	var parts []string
+	for i, name := range names {
+		if i == maxListed {
+			parts = append(parts, "…")
+			break
+		}
+		parts = append(parts, strconv.Itoa(counts[name])+" "+name)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// more tells in one line what a message does not list, "" where it lists all.
+func (m message) more() string {
+	listed, more := m.listed()
+	if more == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d more: %s", more, byRule(m.notices[len(listed):]))
+}
+
+// value is what was measured, with its unit.
+func (n Notice) value() string {
+	if n.Value == nil {
+		return ""
+	}
+	return quantity(*n.Value, n.Unit)
+}
+
+// quantity writes a number for people.
+func quantity(v float64, unit string) string {
+	switch unit {
+	case "bytes", "By":
+		return bytesText(v)
+	case "bytes/s", "By/s":
+		return bytesText(v) + "/s"
+	case "%":
+		return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) + " %"
+	}
+	return strings.TrimSpace(strconv.FormatFloat(v, 'g', 4, 64) + " " + unit)
+}
+
+// bytesText writes a number of bytes in binary units.
+func bytesText(v float64) string {
+	if v < 0 || v >= math.MaxUint64 || math.IsNaN(v) {
+		return strconv.FormatFloat(v, 'g', 4, 64) + " B"
+	}
+	return humanize.IBytes(uint64(v))
+}
+
+// fact is a line of a message.
+type fact struct{ Name, Text string }
+
+// facts are what a message tells of a notice below its headline.
+func (n Notice) facts() (facts []fact) {
+	add := func(name, text string) {
+		if text != "" {
+			facts = append(facts, fact{name, text})
+		}
+	}
+	add("Summary", n.Summary)
+	add("Description", n.Description)
+	add("Host", n.Host)
+	add("Rule", n.Rule)
+	add("Severity", n.Severity)
+	add("Value", n.value())
+	add("Threshold", strings.TrimSpace(n.Threshold+" "+n.Unit))
+	add("Since", n.since())
+	if n.Changes > 0 {
+		add("Changes", fmt.Sprintf("%d; further ones are not told until it is quiet", n.Changes))
+	}
+	add("Labels", n.labelText())
+	add("Processes", n.processText())
+	return facts
+}
+
+// since tells when the alert began and how long it lasted so far.
+func (n Notice) since() string {
+	if n.Since.IsZero() {
+		return ""
+	}
+	s := stamp(n.Since)
+	if !n.Ended.IsZero() {
+		return s + " until " + stamp(n.Ended) + " (" + duration(n.Ended.Sub(n.Since)) + ")"
+	}
+	if d := n.At.Sub(n.Since); d >= time.Second {
+		s += " (" + duration(d) + " ago)"
+	}
+	return s
+}
+
+// stamp writes a time in the agent's zone, which it names.
+func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
+
+// duration writes a time without the units that do not matter.
+func duration(d time.Duration) string {
+	if d >= time.Hour {
+		d = d.Round(time.Minute)
+	}
+	s := d.Round(time.Second).String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}
+
+// labelText lists the labels that no other line tells.
+func (n Notice) labelText() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(n.Labels)) {
+		if !slices.Contains([]string{"alertname", "host_name", "severity"}, name) && n.Labels[name] != "" {
+			parts = append(parts, name+"="+n.Labels[name])
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// processText lists the greediest processes.
+func (n Notice) processText() string {
+	var parts []string
+	for _, p := range n.Processes {
+		pid := ""
+		if p.PID > 0 {
+			pid = fmt.Sprintf(" (pid %d)", p.PID)
+		}
+		parts = append(parts, fmt.Sprintf("%s%s %s CPU, %s", p.Name, pid, quantity(p.CPUPercent, "%"), bytesText(p.MemoryBytes)))
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"sysotel/agent/alerting"
+)
+
+// Channels is the answer of /alerts/channels.
+type Channels struct {
+	Channels []alerting.Channel `json:"channels" nullable:"false" doc:"Every channel, in the order of the configuration."`
+}
+
+// ChannelTest is the outcome of a test message.
+type ChannelTest struct {
+	Sent  bool   `json:"sent" doc:"Whether the receiver took the message."`
+	Error string `json:"error,omitempty" doc:"Why it did not."`
+}
+
+type (
+	channelsOutput    struct{ Body Channels }
+	channelTestOutput struct{ Body ChannelTest }
+	channelNameInput  struct {
+		Name string `path:"name" maxLength:"128" doc:"Name of the channel."`
+	}
+)
+
+func (s *Server) registerChannels() {
+	const path = alertPath + "/channels"
+	register(s, Operation{
+		ID: "list-channels", Method: http.MethodGet, Path: path,
+		Summary: "The channels", Description: "Every way to tell people that the configuration has, and how it fares. Addresses and secrets are not told.",
+		Access: Access{Role: Viewer, Cost: Cheap}, Example: Channels{[]alerting.Channel{{Name: "mail", Type: "email", LastSuccess: exampleTime}}}, Errors: []int{http.StatusServiceUnavailable},
+	}, func(context.Context, *struct{}) (*channelsOutput, error) {
+		alerts, err := s.alerting()
+		if err != nil {
+			return nil, err
+		}
+		return &channelsOutput{Channels{append([]alerting.Channel{}, alerts.Channels()...)}}, nil
+	})
+	register(s, Operation{
+		ID: "test-channel", Method: http.MethodPost, Path: path + "/{name}/test",
+		Summary: "Try a channel", Description: "Sends a test message now and tells whether the receiver took it. It is not tried again.",
+		Access: Access{Role: Admin, Cost: Query}, Example: ChannelTest{Sent: true}, Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
+	}, func(ctx context.Context, in *channelNameInput) (*channelTestOutput, error) {
+		alerts, err := s.alerting()
+		if err != nil {
+			return nil, err
+		}
+		// The answer must still be sent within its own time.
+		ctx, cancel := context.WithTimeout(ctx, answerTime-5*time.Second)
+		defer cancel()
+		err = alerts.TestChannel(ctx, in.Name)
+		if errors.Is(err, alerting.ErrUnknown) {
+			return nil, alertProblem(err)
+		}
+		s.audit(callerOf(ctx).did("test channel", in.Name))
+		if err != nil {
+			return &channelTestOutput{ChannelTest{Error: printable(err.Error())}}, nil
+		}
+		return &channelTestOutput{ChannelTest{Sent: true}}, nil
+	})
+}

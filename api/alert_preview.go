@@ -1,0 +1,71 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"sysotel/agent/alerting"
+)
+
+// PreviewRequest asks how a rule would have fared.
+type PreviewRequest struct {
+	Threshold *alerting.Threshold `json:"threshold,omitempty" doc:"The threshold to try. Instead of expr."`
+	Expr      string              `json:"expr,omitempty" maxLength:"16384" doc:"PromQL of the condition to try, as in a rule file. Instead of threshold." example:"100 * sysotel_cpu_usage_ratio > 80"`
+	For       string              `json:"for,omitempty" maxLength:"32" doc:"How long the condition must hold, with expr." example:"5m"`
+	Start     string              `json:"start,omitempty" maxLength:"64" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -7d." example:"-7d"`
+	End       string              `json:"end,omitempty" maxLength:"64" doc:"End, written like the start. Default now."`
+}
+
+type (
+	previewInput  struct{ Body PreviewRequest }
+	previewOutput struct{ Body *alerting.Preview }
+)
+
+func (s *Server) registerPreview() {
+	register(s, Operation{
+		ID: "preview-alert", Method: http.MethodPost, Path: alertPath + "/preview",
+		Summary:     "How a rule would have fared",
+		Description: "How often and when a rule would have fired over a past time, evaluated on what is kept. Nothing is changed, and nobody is told.",
+		Access:      Access{Role: Viewer, Cost: Query}, Example: examplePreview(), Errors: []int{http.StatusServiceUnavailable},
+	}, func(ctx context.Context, in *previewInput) (*previewOutput, error) {
+		alerts, err := s.alerting()
+		if err != nil {
+			return nil, err
+		}
+		start, end, mistakes := interval(in.Body.Start, in.Body.End, 7*24*time.Hour, time.Now().Truncate(time.Second))
+		query := alerting.PreviewQuery{Threshold: in.Body.Threshold, Expr: in.Body.Expr, Start: start, End: end}
+		if in.Body.For != "" {
+			hold, err := model.ParseDuration(in.Body.For)
+			if err != nil {
+				mistakes = append(mistakes, mistake("body.for", printable(in.Body.For), alerting.DurationRule))
+			}
+			query.For = time.Duration(hold)
+		}
+		if (query.Threshold == nil) == (query.Expr == "") {
+			mistakes = append(mistakes, mistake("body", "", "must have either threshold or expr"))
+		}
+		if len(mistakes) > 0 {
+			return nil, problem(http.StatusUnprocessableEntity, "The request has a mistake in its body; errors says where.", mistakes...)
+		}
+		preview, err := alerts.Preview(ctx, query)
+		if err != nil {
+			return nil, alertProblem(err)
+		}
+		return &previewOutput{preview}, nil
+	})
+}
+
+func examplePreview() *alerting.Preview {
+	value := 97.2
+	return &alerting.Preview{
+		Expr: "100 * sysotel_cpu_usage_ratio > 80", For: "5m", Start: exampleTime.Add(-7 * 24 * time.Hour), End: exampleTime, Step: 60,
+		Tiers: []alerting.PreviewTier{{Tier: "1m", From: exampleTime.Add(-7 * 24 * time.Hour), To: exampleTime}}, Count: 1, Seconds: 1200,
+		Firings: []alerting.PreviewFiring{{
+			Labels: map[string]string{"host_name": "server-01"}, Since: exampleTime.Add(-80 * time.Minute), From: exampleTime.Add(-75 * time.Minute),
+			To: exampleTime.Add(-55 * time.Minute), Value: &value,
+		}},
+	}
+}

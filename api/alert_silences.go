@@ -1,0 +1,100 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"sysotel/agent/alerting"
+)
+
+// Silences is the answer of /alerts/silences.
+type Silences struct {
+	Silences []alerting.Silence `json:"silences" nullable:"false" doc:"All silences, the newest first."`
+}
+
+// SilenceRequest makes a silence.
+type SilenceRequest struct {
+	Start    string             `json:"start,omitempty" maxLength:"64" doc:"From when on: RFC 3339 or Unix seconds. Default now." example:"2026-02-02T22:00:00Z"`
+	End      time.Time          `json:"end" doc:"Until when, RFC 3339." example:"2026-02-03T02:00:00Z"`
+	Matchers []alerting.Matcher `json:"matchers" nullable:"false" minItems:"1" maxItems:"32" doc:"What an alert's labels must be; all of them. A silence of everything is refused."`
+	Comment  string             `json:"comment" minLength:"1" maxLength:"1024" doc:"Why, for those who come after." example:"the disks are exchanged"`
+}
+
+type (
+	silencesOutput struct{ Body Silences }
+	silenceOutput  struct{ Body alerting.Silence }
+	silenceInput   struct{ Body SilenceRequest }
+	silenceIDInput struct {
+		ID string `path:"id" maxLength:"64" doc:"Id of the silence."`
+	}
+)
+
+func (s *Server) registerSilences() {
+	const path = alertPath + "/silences"
+	example := alerting.Silence{
+		ID: "8f3a5c0e91d2", Start: exampleTime, End: exampleTime.Add(4 * time.Hour), Author: "grace", Comment: "the disks are exchanged", Created: exampleTime, State: "active",
+		Matchers: []alerting.Matcher{{Name: "alertname", Op: "=", Value: "DataDiskFull"}},
+	}
+	register(s, Operation{
+		ID: "list-silences", Method: http.MethodGet, Path: path,
+		Summary: "The silences", Description: "What keeps alerts from being told, now, later, or in the last 5 days.",
+		Access: Access{Role: Viewer, Cost: Cheap}, Example: Silences{[]alerting.Silence{example}}, Errors: []int{http.StatusServiceUnavailable},
+	}, func(context.Context, *struct{}) (*silencesOutput, error) {
+		alerts, err := s.alerting()
+		if err != nil {
+			return nil, err
+		}
+		return &silencesOutput{Silences{append([]alerting.Silence{}, alerts.Silences()...)}}, nil
+	})
+	register(s, Operation{
+		ID: "add-silence", Method: http.MethodPost, Path: path,
+		Summary: "Make a silence",
+		Description: "Alerts that match are not told while it holds; what still fires when it ends is told then. " +
+			"That a firing alert which was told is over is told all the same. Its author is whoever asks.",
+		Access: Access{Role: Admin, Cost: Query}, Example: example, Errors: []int{http.StatusServiceUnavailable},
+	}, s.addSilence)
+	register(s, Operation{
+		ID: "end-silence", Method: http.MethodDelete, Path: path + "/{id}",
+		Summary: "End a silence", Description: "The silence ends now, or never begins.",
+		Access: Access{Role: Admin, Cost: Query}, Example: Done{true}, Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
+	}, func(ctx context.Context, in *silenceIDInput) (*doneOutput, error) {
+		alerts, err := s.alerting()
+		if err != nil {
+			return nil, err
+		}
+		if err := alerts.EndSilence(ctx, in.ID); err != nil {
+			return nil, alertProblem(err)
+		}
+		s.audit(callerOf(ctx).did("end silence", in.ID))
+		return &doneOutput{Body: Done{true}}, nil
+	})
+}
+
+func (s *Server) addSilence(ctx context.Context, in *silenceInput) (*silenceOutput, error) {
+	alerts, err := s.alerting()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	start := now
+	if in.Body.Start != "" {
+		at, ok := parseMoment(in.Body.Start, now)
+		if !ok {
+			return nil, problem(http.StatusUnprocessableEntity, "The request has a mistake in its body; errors says where.",
+				mistake("body.start", printable(in.Body.Start), momentRule))
+		}
+		start = at
+	}
+	caller := callerOf(ctx)
+	author := caller.Identity.Name
+	if author == "" {
+		author = caller.deed().Kind
+	}
+	silence, err := alerts.AddSilence(ctx, alerting.Silence{Start: start, End: in.Body.End, Matchers: in.Body.Matchers, Author: author, Comment: in.Body.Comment})
+	if err != nil {
+		return nil, alertProblem(err)
+	}
+	s.audit(caller.did("add silence", silence.ID))
+	return &silenceOutput{silence}, nil
+}

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Builds the web app into dist, or says in one line why not: the agent builds
+# without it, and its page then says what is missing. "build.sh test" checks and
+# tests it; then a missing Node is a mistake.
+set -eu
+cd "$(dirname "$0")"
+
+# enough tells whether a node is new enough for Vite: 20.19 or newer.
+enough() {
+	node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null
+}
+
+if ! enough; then
+	found=$(node --version 2>/dev/null || echo none)
+	# npm brings a newer Node where there is an old one with npm.
+	if command -v npm >/dev/null && [ -z "${SYSOTEL_NODE_BRIDGED:-}" ] && SYSOTEL_NODE_BRIDGED=1 npm exec --yes --package=node@22 -- node -e 0 >/dev/null 2>&1; then
+		SYSOTEL_NODE_BRIDGED=1 exec npm exec --yes --package=node@22 -- sh ./build.sh "$@"
+	fi
+	echo "web app: NOT BUILT: it needs Node 20.19 or newer with npm, found $found" >&2
+	[ "${1:-}" = test ] && exit 1
+	exit 0
+fi
+
+# What is installed is what the lock file says; npm leaves a copy of it.
+if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+	npm ci --no-audit --no-fund --loglevel=error
+	touch node_modules/.package-lock.json
+fi
+if [ "${1:-}" = test ]; then
+	npm test --silent
+else
+	npm run build --silent
+fi

@@ -1,0 +1,128 @@
+import type { components, paths } from './schema'
+
+// Everything that is asked of the agent goes through here, so that every page
+// meets the same failures and says the same of them.
+
+type Schemas = components['schemas']
+export type Current = Schemas['Current']
+export type Event = Schemas['Event']
+export type Health = Schemas['Health']
+export type Alert = Schemas['Alert']
+
+// The ways in which a question can come to nothing.
+export type Kind = 'offline' | 'login' | 'forbidden' | 'busy' | 'refused' | 'broken'
+
+export class Failure extends Error {
+  constructor(
+    readonly kind: Kind,
+    // What the agent itself said is wrong, '' where it said nothing.
+    readonly detail: string,
+    readonly status = 0,
+    // After so many seconds it is worth asking again, 0 where that is not known.
+    readonly after = 0,
+  ) {
+    super(detail || kind)
+  }
+}
+
+export interface Question {
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  body?: unknown
+  form?: URLSearchParams
+  signal?: AbortSignal
+}
+
+export interface Answer<T> {
+  body: T
+  headers: Headers
+}
+
+// An answer that takes longer will not come.
+const patience = 30_000
+
+async function send(path: string, q: Question): Promise<Response> {
+  const headers: Record<string, string> = { Accept: 'application/json' }
+  if (q.body !== undefined) headers['Content-Type'] = 'application/json'
+  const limit = AbortSignal.timeout(patience)
+  try {
+    return await fetch(path, {
+      method: q.method ?? (q.body === undefined && !q.form ? 'GET' : 'POST'),
+      headers,
+      body: q.form ?? (q.body === undefined ? null : JSON.stringify(q.body)),
+      signal: q.signal ? AbortSignal.any([q.signal, limit]) : limit,
+    })
+  } catch (e) {
+    if (q.signal?.aborted) throw e
+    throw new Failure('offline', '')
+  }
+}
+
+// A session outlives its access: one refresh serves all questions that were
+// refused at the same time.
+let refreshing: Promise<boolean> | null = null
+
+function refresh(): Promise<boolean> {
+  refreshing ??= send('/api/v1/auth/refresh', { body: { cookie: true } })
+    .then((r) => r.ok, () => false)
+    .finally(() => { refreshing = null })
+  return refreshing
+}
+
+// goToLogin leaves for the page to log in, which leads back here.
+export function goToLogin(): void {
+  location.assign('/login?next=' + encodeURIComponent(location.pathname + location.search))
+}
+
+// ask asks the agent. It throws a Failure, or the AbortError of the caller's signal.
+export async function ask<T>(path: string, q: Question = {}): Promise<Answer<T>> {
+  let response = await send(path, q)
+  if (response.status === 401) {
+    if (await refresh()) response = await send(path, q)
+    if (response.status === 401) {
+      goToLogin()
+      throw new Failure('login', '', 401)
+    }
+  }
+  if (response.ok) {
+    if (response.status === 204) return { body: undefined as T, headers: response.headers }
+    try {
+      return { body: (await response.json()) as T, headers: response.headers }
+    } catch (e) {
+      // Half an answer, or something else than JSON.
+      if (q.signal?.aborted) throw e
+      throw new Failure('broken', '', response.status)
+    }
+  }
+  throw await failureOf(response)
+}
+
+// failureOf reads what is wrong from an answer: a problem of RFC 9457, an error
+// of Prometheus, or nothing at all.
+async function failureOf(response: Response): Promise<Failure> {
+  const problem = (await response.json().catch(() => ({}))) as { detail?: string; error?: string; errors?: { location?: string; message?: string }[] }
+  const where = (problem.errors ?? []).map((e) => `${e.location ?? ''} ${e.message ?? ''}`.trim()).join('; ')
+  const detail = [problem.detail ?? problem.error ?? '', where].filter(Boolean).join(' ')
+  const after = Number(response.headers.get('Retry-After')) || 0
+  switch (response.status) {
+    case 403:
+      return new Failure('forbidden', detail, 403)
+    case 429:
+    case 503:
+      return new Failure('busy', detail, response.status, after || 5)
+    default:
+      return new Failure(response.status >= 500 ? 'broken' : 'refused', detail, response.status, after)
+  }
+}
+
+type Gets = { [P in keyof paths]: paths[P] extends { get: { responses: { 200: { content: { 'application/json': infer B } } } } } ? B : never }
+type Query<P extends keyof paths> = paths[P] extends { get: { parameters: { query?: infer Q } } } ? Q : never
+
+// get asks for one of the documents that the OpenAPI description lists.
+export async function get<P extends keyof Gets>(path: P, query?: Query<P>, signal?: AbortSignal): Promise<Gets[P]> {
+  const text = new URLSearchParams()
+  for (const [name, value] of Object.entries(query ?? {})) {
+    for (const v of Array.isArray(value) ? value : [value]) if (v !== undefined && v !== null) text.append(name, String(v))
+  }
+  const q = text.toString()
+  return (await ask<Gets[P]>(q ? `${path}?${q}` : path, signal ? { signal } : {})).body
+}

@@ -1,0 +1,31 @@
+import type { Series } from '../frame'
+import { ask } from './client'
+
+// Questions in PromQL, by POST: an expression can be longer than an address.
+
+interface Body<T> {
+  data: { result: T[] }
+  warnings?: string[]
+}
+
+export interface Range {
+  series: Series[]
+  // tier is which of the kept resolutions answered, '' where that is not told.
+  tier: string
+}
+
+export async function queryRange(query: string, start: number, end: number, step: number, signal?: AbortSignal): Promise<Range> {
+  const form = new URLSearchParams({ query, start: String(start), end: String(end), step: String(step) })
+  const { body, headers } = await ask<Body<Series>>('/prometheus/api/v1/query_range', signal ? { form, signal } : { form })
+  return { series: body.data.result, tier: headers.get('X-Sysotel-Tier') ?? '' }
+}
+
+export interface Instant {
+  metric: Record<string, string>
+  value: [number, string]
+}
+
+export async function query(expr: string, time: number, signal?: AbortSignal): Promise<Instant[]> {
+  const form = new URLSearchParams({ query: expr, time: String(time) })
+  return (await ask<Body<Instant>>('/prometheus/api/v1/query', signal ? { form, signal } : { form })).body.data.result
+}

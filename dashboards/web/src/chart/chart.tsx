@@ -1,0 +1,235 @@
+import { useComputed, useSignal, useSignalEffect } from '@preact/signals'
+import { useEffect, useMemo, useRef } from 'preact/hooks'
+import uPlot from 'uplot'
+import 'uplot/dist/uPlot.min.css'
+import { lineColors } from '../colors'
+import { causeOf, happenings, isMarked } from '../events'
+import { columns, findGaps } from '../frame'
+import { language, t, titleOf } from '../i18n'
+import type { Panel } from '../panels'
+import { go, isDark, measure, now, view, zoom, zoomBack } from '../state'
+import { isOwnHost, hostName } from '../host'
+import { reading, resumed, seen } from '../stream'
+import { isLive, momentLabel, spanOf, stepLabel } from '../time'
+import { written } from '../units'
+import { Failed } from '../parts/failed'
+import { Explain } from './explain'
+import { Feed } from './feed'
+import { Legend } from './legend'
+import { type Look, options, type Shown } from './options'
+
+// Chart shows one panel over the page's time. It alone owns the life of uPlot.
+
+export interface ChartProps {
+  panel: Panel
+  height?: number
+  // open is what a click on a moment does; without it the processes of then are shown.
+  open?: (at: number) => void
+}
+
+// look reads the page's colours, so that the style sheet is the one place for them.
+function lookOf(element: Element): Look {
+  const style = getComputedStyle(element)
+  const color = (name: string) => style.getPropertyValue(name).trim()
+  return {
+    ink: color('--ink'), soft: color('--soft'), grid: color('--grid'), card: color('--card'), gap: color('--gap'), mark: color('--mark'),
+    font: `11px ${style.fontFamily}`,
+  }
+}
+
+const openProcesses = (at: number): void => go({ page: 'processes', at: Math.round(at) })
+
+export function Chart({ panel, height = 200, open = openProcesses }: ChartProps) {
+  const feed = useMemo(() => new Feed(panel), [panel])
+  const host = useRef<HTMLDivElement>(null)
+  const plot = useRef<uPlot | null>(null)
+  const built = useRef('')
+  const width = useSignal(0)
+  const near = useSignal(false)
+  const cursor = useSignal<number | null>(null)
+  const tapped = useSignal<number | null>(null)
+  const shown = useRef<Shown>({ gaps: [], marks: [], from: 0, to: 1 })
+
+  useEffect(() => {
+    const element = host.current!
+    const sizes = new ResizeObserver(([entry]) => { width.value = Math.floor(entry?.contentRect.width ?? 0) })
+    const views = new IntersectionObserver(([entry]) => { near.value = entry?.isIntersecting ?? false }, { rootMargin: '150px' })
+    sizes.observe(element)
+    views.observe(element)
+    return () => {
+      sizes.disconnect()
+      views.disconnect()
+      feed.stop()
+      plot.current?.destroy()
+      plot.current = null
+      built.current = ''
+    }
+  }, [feed])
+
+  // One point for every two pixels is as fine as a line can be; asking for more
+  // only when it is twice as many keeps a resize from asking each time.
+  const points = useComputed(() => (width.value === 0 ? 0 : Math.min(800, Math.max(150, 2 ** Math.round(Math.log2(width.value / 1.6))))))
+  const asked = useRef('')
+
+  useSignalEffect(() => {
+    const range = view.value.range
+    const key = JSON.stringify([range, hostName.value, points.value, resumed.value, seen.value])
+    if (!near.value || !seen.value || points.value === 0 || hostName.value === '' || asked.current === key) return
+    asked.current = key
+    feed.load(range, hostName.value, isOwnHost.value, points.value, reading.peek()?.interval_seconds ?? 1)
+  })
+
+  useSignalEffect(() => {
+    const r = reading.value
+    if (r && near.value && isLive(view.value.range)) feed.grow(r)
+  })
+
+  useSignalEffect(() => {
+    // What a drawing depends on.
+    void feed.version.value
+    void happenings.value
+    const element = host.current
+    const { frame } = feed
+    const shade = isDark.value ? 'dark' : 'light'
+    const units = measure.value
+    const size = { width: width.value, height }
+    if (!element || !frame || size.width === 0 || !near.value) return
+    // A range that was left is drawn until the next one is there.
+    const at = isLive(feed.range) ? now.value : 0
+    const span = spanOf(feed.range, at)
+    const gaps = findGaps(frame)
+    const look = lookOf(element)
+    shown.current = {
+      gaps: gaps.map((gap) => ({ gap, label: t(causeOf(gap, happenings.value, frame.step)) })),
+      marks: happenings.value.filter(isMarked).map((h) => ({ at: h.at, color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft })),
+      ...span,
+    }
+    const cols = columns(panel, frame, panel.draw)
+    const data = [frame.times, ...cols.map((c) => c.cells)] as uPlot.AlignedData
+    const identity = JSON.stringify([frame.lines.map((l) => l.key), cols.map((c) => c.part), shade, units, height])
+    if (plot.current && built.current === identity) {
+      if (plot.current.width !== size.width) plot.current.setSize(size)
+      plot.current.setData(data)
+      return
+    }
+    plot.current?.destroy()
+    built.current = identity
+    plot.current = new uPlot(
+      options(panel, frame, cols, lineColors(panel, frame.lines, shade), look, units, language, size, {
+        shown: () => shown.current,
+        moved: (_, idx) => { cursor.value = idx },
+        selected: zoom,
+        back: zoomBack,
+      }),
+      data,
+      element,
+    )
+    listen(plot.current, open, tapped)
+  })
+
+  const title = titleOf('panel', panel.id, panel.title)
+  return (
+    <section class="panel" id={`panel-${panel.id}`} aria-label={title}>
+      <header>
+        <h3>{title}</h3>
+        <Resolution feed={feed} />
+        <Explain panel={panel} />
+      </header>
+      <Legend feed={feed} cursor={cursor} shown={shown} />
+      <div
+        class="plot" style={{ height: `${height}px` }} tabIndex={0}
+        role="application" aria-roledescription="chart" aria-label={`${title}. ${t('chart.keys')}`}
+        onKeyDown={(e) => { onKey(e, plot.current, open) }}
+      >
+        <div ref={host} />
+        <Over feed={feed} />
+      </div>
+      <Tapped at={tapped} open={open} />
+    </section>
+  )
+}
+
+// listen waits a moment after a click: a second one zooms back. A finger first
+// moves the crosshair, and then has a button.
+function listen(u: uPlot, open: (at: number) => void, tapped: { value: number | null }): void {
+  let down: { x: number; y: number } | null = null
+  let waiting: ReturnType<typeof setTimeout> | undefined
+  u.over.addEventListener('pointerdown', (e) => { down = { x: e.clientX, y: e.clientY } })
+  u.over.addEventListener('pointerup', (e) => {
+    if (!down || e.button !== 0 || Math.hypot(e.clientX - down.x, e.clientY - down.y) > 5) return
+    const at = u.posToVal(e.clientX - u.over.getBoundingClientRect().left, 'x')
+    if (e.pointerType !== 'mouse') {
+      tapped.value = at
+      return
+    }
+    clearTimeout(waiting)
+    waiting = setTimeout(() => { open(at) }, 260)
+  })
+  u.over.addEventListener('dblclick', () => { clearTimeout(waiting) })
+}
+
+// point moves the crosshair of all charts; uPlot's types do not know that its
+// third argument tells the others.
+function point(u: uPlot, left: number, top: number): void {
+  const setCursor = u.setCursor as (at: { left: number; top: number }, fire: boolean, publish: boolean) => void
+  setCursor({ left, top }, true, true)
+}
+
+function onKey(e: KeyboardEvent, u: uPlot | null, open: (at: number) => void): void {
+  if (!u || e.altKey || e.ctrlKey || e.metaKey) return
+  const times = u.data[0]
+  const idx = u.cursor.idx ?? null
+  const moveTo = (i: number) => {
+    const at = times[Math.max(0, Math.min(times.length - 1, i))]
+    if (at !== undefined) point(u, u.valToPos(at, 'x'), u.over.clientHeight / 2)
+  }
+  const by = e.shiftKey ? 10 : 1
+  switch (e.key) {
+    case 'ArrowLeft': moveTo((idx ?? times.length) - by); break
+    case 'ArrowRight': moveTo((idx ?? -1) + by); break
+    case 'Home': moveTo(0); break
+    case 'End': moveTo(times.length - 1); break
+    case 'Escape': point(u, -10, -10); break
+    case 'Enter': {
+      const at = idx === null ? times.at(-1) : times[idx]
+      if (at !== undefined) open(at)
+      break
+    }
+    case '+': case '=': {
+      const { min = 0, max = 0 } = u.scales.x ?? {}
+      const middle = idx === null ? (min + max) / 2 : (times[idx] ?? (min + max) / 2)
+      zoom(middle - (max - min) / 4, middle + (max - min) / 4)
+      break
+    }
+    case '-': case '−': zoomBack(); break
+    default: return
+  }
+  e.preventDefault()
+}
+
+function Resolution({ feed }: { feed: Feed }) {
+  void feed.version.value
+  const step = feed.frame?.step
+  if (!step) return null
+  const band = feed.frame?.lines.some((l) => l.least !== null)
+  const label = step <= (reading.value?.interval_seconds ?? 1) ? t('chart.readings') : t(band ? 'chart.means.band' : 'chart.means', { step: stepLabel(step, language) })
+  return <span class="resolution">{label}</span>
+}
+
+// Over is what stands where lines cannot: that they come, that there are none, or
+// what is wrong.
+function Over({ feed }: { feed: Feed }) {
+  const state = feed.state.value
+  if (state === 'ready') return null
+  if (state === 'loading') return <p class="over quiet">{t('state.loading')}</p>
+  if (state === 'empty') return <p class="over">{t('state.empty')}</p>
+  return <div class="over"><Failed failure={state} /></div>
+}
+
+function Tapped({ at, open }: { at: { value: number | null }; open: (at: number) => void }) {
+  const moment = at.value
+  if (moment === null) return null
+  return <button class="tapped" onClick={() => { open(moment) }}>{t('chart.processes', { time: momentLabel(moment, language, now.peek()) })} →</button>
+}
+
+export const valueText = (value: number | null | undefined, panel: Panel): string => written(value, panel.unit, measure.value)

@@ -1,0 +1,37 @@
+import { useSignal } from '@preact/signals'
+import { useEffect, useRef } from 'preact/hooks'
+import { t, titleOf } from '../i18n'
+import type { Panel } from '../panels'
+
+// Explain tells what a number is made of, and how it can be asked for elsewhere.
+export function Explain({ panel }: { panel: Panel }) {
+  const isOpen = useSignal(false)
+  const root = useRef<HTMLDivElement>(null)
+  const id = `explain-${panel.id}`
+  useEffect(() => {
+    if (!isOpen.value) return
+    const close = (e: Event) => {
+      if (e instanceof KeyboardEvent ? e.key === 'Escape' : !root.current?.contains(e.target as Node)) isOpen.value = false
+    }
+    addEventListener('keydown', close)
+    addEventListener('pointerdown', close)
+    return () => {
+      removeEventListener('keydown', close)
+      removeEventListener('pointerdown', close)
+    }
+  }, [isOpen.value])
+  return (
+    <div class="explain" ref={root}>
+      <button class="icon" aria-label={`${t('chart.explain')} ${titleOf('panel', panel.id, panel.title)}`} title={t('chart.explain')} aria-expanded={isOpen.value} aria-controls={id} onClick={() => { isOpen.value = !isOpen.value }}>
+        <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><circle cx="8" cy="8" r="6.5" fill="none" stroke="currentColor" /><path d="M8 7.2v4M8 4.6v.9" stroke="currentColor" stroke-width="1.4" /></svg>
+      </button>
+      {isOpen.value && (
+        <div class="popover" id={id}>
+          <p>{panel.explain}</p>
+          <h4>{t('chart.query')}</h4>
+          {panel.queries.map((q) => <code key={q.expr}>{q.expr}</code>)}
+        </div>
+      )}
+    </div>
+  )
+}

@@ -1,0 +1,111 @@
+import { signal } from '@preact/signals'
+import { queryRange } from '../api/prometheus'
+import { type Current, Failure } from '../api/client'
+import { buildFrame, type Frame, Growing, merge } from '../frame'
+import { readerOf } from '../live'
+import { type Panel, question } from '../panels'
+import { type Range, spanOf, isLive, lengthOf, stepFor } from '../time'
+import { serverNow } from '../stream'
+
+// A feed brings a chart its frame: the past by one question, then each reading
+// as it comes.
+
+export type State = 'loading' | 'ready' | 'empty' | Failure
+
+export class Feed {
+  readonly state = signal<State>('loading')
+  // version grows with each change of the frame, which is changed in place.
+  readonly version = signal(0)
+  readonly tier = signal('')
+  frame: Frame | null = null
+  range: Range = { preset: '1h' }
+
+  private growing: Growing | null = null
+  private asking: AbortController | null = null
+  private retry: ReturnType<typeof setTimeout> | undefined
+  private nextAsk = 0
+  private readonly read: ReturnType<typeof readerOf>
+  private host = ''
+  private own = true
+
+  constructor(readonly panel: Panel) {
+    this.read = readerOf(panel)
+  }
+
+  // load asks for a whole range. points is how many the chart has room for, tick
+  // how often there are readings.
+  load(range: Range, host: string, own: boolean, points: number, tick: number): void {
+    this.stop()
+    const asking = (this.asking = new AbortController())
+    const step = Math.max(stepFor(lengthOf(range), points), Math.ceil(tick))
+    this.range = range
+    this.host = host
+    this.own = own
+    this.nextAsk = serverNow() + step
+    const span = spanOf(range, serverNow())
+    const from = Math.floor(span.from / step) * step
+    const to = Math.floor(span.to / step) * step
+    const band = step > tick
+    queryRange(question(this.panel, { host, window: step }, band), from, to, step, asking.signal).then(
+      (answer) => {
+        if (asking.signal.aborted) return
+        this.frame = buildFrame(this.panel, answer.series, from, to, step)
+        this.growing = this.read && own ? new Growing(this.panel, this.frame) : null
+        this.tier.value = answer.tier
+        this.state.value = answer.series.length > 0 ? 'ready' : 'empty'
+        this.version.value++
+      },
+      (e: unknown) => {
+        if (asking.signal.aborted) return
+        const failure = e instanceof Failure ? e : new Failure('broken', '')
+        this.state.value = failure
+        // What comes back by itself is asked again.
+        const wait = failure.kind === 'busy' ? failure.after : failure.kind === 'offline' || failure.kind === 'broken' ? 5 : 0
+        if (wait > 0) this.retry = setTimeout(() => { this.load(range, host, own, points, tick) }, wait * 1000 + Math.random() * 500)
+      },
+    )
+  }
+
+  // grow takes a reading, or asks for the newest step where a reading has not
+  // what the chart shows.
+  grow(reading: Current): void {
+    if (!this.frame || !isLive(this.range)) return
+    const now = serverNow()
+    const from = now - lengthOf(this.range)
+    if (this.growing && this.read) {
+      const samples = this.read(reading)
+      this.growing.add(Date.parse(reading.timestamp) / 1000, samples, from)
+      if (samples.length > 0) this.state.value = 'ready'
+      this.version.value++
+    } else if (now >= this.nextAsk) {
+      this.nextAsk = now + Math.max(this.frame.step, 1)
+      this.askNewest(from)
+    }
+  }
+
+  private askNewest(from: number): void {
+    const { frame, asking } = this
+    if (!frame || !asking) return
+    const { step } = frame
+    const to = Math.floor(serverNow() / step) * step
+    const start = Math.max(to - 3 * step, Math.min((frame.times.at(-1) ?? to) - step, to - step))
+    const band = frame.lines.some((line) => line.least !== null)
+    queryRange(question(this.panel, { host: this.host, window: step }, band), start, to, step, asking.signal).then(
+      (answer) => {
+        if (asking.signal.aborted || this.frame !== frame) return
+        this.frame = merge(this.panel, frame, buildFrame(this.panel, answer.series, start, to, step), from)
+        if (this.frame.lines.length > 0) this.state.value = 'ready'
+        this.version.value++
+      },
+      () => { /* The next one may come through; that readings stopped is said above. */ },
+    )
+  }
+
+  // isOwn tells whether the chart shows the agent's own host.
+  get isOwn(): boolean { return this.own }
+
+  stop(): void {
+    this.asking?.abort()
+    clearTimeout(this.retry)
+  }
+}

@@ -1,0 +1,51 @@
+import { type Signal, useSignal } from '@preact/signals'
+import { lineColors } from '../colors'
+import { language, t } from '../i18n'
+import { isDark, measure, now } from '../state'
+import { momentLabel } from '../time'
+import { written } from '../units'
+import type { Feed } from './feed'
+import type { Shown } from './options'
+
+// So many lines have room before the rest is folded away.
+const room = 7
+
+// Legend names the lines with their values under the crosshair, else the newest
+// ones. All charts show the same moment.
+export function Legend({ feed, cursor, shown }: { feed: Feed; cursor: Signal<number | null>; shown: { current: Shown } }) {
+  void feed.version.value
+  const all = useSignal(false)
+  const { frame, panel } = feed
+  if (!frame || frame.lines.length === 0) return <div class="legend" />
+  const idx = cursor.value
+  const at = idx === null ? undefined : frame.times[idx]
+  const colors = lineColors(panel, frame.lines, isDark.value ? 'dark' : 'light')
+  const gap = at === undefined ? undefined : shown.current.gaps.find((g) => at > g.gap.from && at < g.gap.to)
+  const lines = frame.lines.map((line, i) => ({ line, color: colors[i]!, value: idx === null ? newest(line.mean) : line.mean[idx] }))
+  const folded = lines.length > room && !all.value
+  // The greatest are worth the room.
+  const kept = folded ? new Set([...lines].sort((a, b) => Math.abs(b.value ?? 0) - Math.abs(a.value ?? 0)).slice(0, room - 1)) : null
+  return (
+    <div class="legend">
+      {lines.filter((l) => !kept || kept.has(l)).map(({ line, color, value }) => (
+        <span class="item" key={line.key}>
+          <i style={{ background: color }} aria-hidden="true" />
+          <span class="name">{line.name}</span>
+          <b>{written(value, panel.unit, measure.value)}</b>
+          {idx !== null && line.most && line.least && value !== null && (
+            <small>{written(line.least[idx], panel.unit, measure.value)} – {written(line.most[idx], panel.unit, measure.value)}</small>
+          )}
+        </span>
+      ))}
+      {lines.length > room && (
+        <button class="link" onClick={() => { all.value = !all.value }}>{folded ? t('chart.more', { n: lines.length - (room - 1) }) : t('chart.less')}</button>
+      )}
+      <time class={at === undefined ? 'moment' : 'moment on'}>{at === undefined ? '' : momentLabel(at, language, now.peek())}{gap ? ` · ${gap.label}` : ''}</time>
+    </div>
+  )
+}
+
+function newest(cells: (number | null)[]): number | null {
+  for (let i = cells.length - 1; i >= Math.max(0, cells.length - 5); i--) if (cells[i] !== null) return cells[i] ?? null
+  return null
+}

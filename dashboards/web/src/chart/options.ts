@@ -1,0 +1,214 @@
+import type uPlot from 'uplot'
+import { clear } from '../colors'
+import type { Column, Frame, Gap } from '../frame'
+import type { Panel } from '../panels'
+import { tickLabel } from '../time'
+import { type Measure, splits, written } from '../units'
+
+// The options of uPlot, from what a chart shows and how the page looks.
+
+export interface Look {
+  ink: string
+  soft: string
+  grid: string
+  card: string
+  gap: string
+  mark: string
+  font: string
+}
+
+export interface Mark {
+  at: number
+  color: string
+}
+
+export interface Shown {
+  gaps: { gap: Gap; label: string }[]
+  marks: Mark[]
+  from: number
+  to: number
+}
+
+interface Handlers {
+  shown: () => Shown
+  moved: (u: uPlot, idx: number | null) => void
+  selected: (from: number, to: number) => void
+  back: () => void
+}
+
+// floor is the least height of an axis, so that noise does not look like a storm.
+const floor: Record<Panel['unit'], number> = {
+  ratio: 0.02, bytes: 1 << 20, bytes_per_second: 10 << 10, per_second: 1, seconds: 0.001, hertz: 1e6, count: 4, none: 1,
+}
+
+export function yRange(panel: Panel, low: number | null, high: number | null): [number, number] {
+  const least = floor[panel.unit]
+  const top = Math.max(high ?? 0, 0)
+  if (panel.draw === 'mirror') {
+    const bottom = Math.min(low ?? 0, 0)
+    const size = Math.max(top, -bottom, least)
+    // Neither half is so small that its labels touch.
+    return [Math.min(bottom * 1.08, -size * 0.25), Math.max(top * 1.08, size * 0.25)]
+  }
+  if (panel.max !== undefined) return [0, Math.max(panel.max, top > panel.max * 1.02 ? top * 1.05 : 0)]
+  return [0, Math.max(top * 1.08, least)]
+}
+
+// alone lists the points without a neighbour: a line through one point is nothing.
+function alone(u: uPlot, si: number): number[] {
+  const cells = u.data[si] ?? []
+  const found: number[] = []
+  for (let i = 0; i < cells.length; i++) {
+    if (cells[i] != null && cells[i - 1] == null && cells[i + 1] == null) found.push(i)
+  }
+  return found
+}
+
+export function options(panel: Panel, frame: Frame, columns: Column[], colors: string[], look: Look, measure: Measure, language: string, size: { width: number; height: number }, on: Handlers): uPlot.Options {
+  const stacked = panel.draw === 'stack'
+  const series: uPlot.Series[] = [{}]
+  const bands: uPlot.Band[] = []
+  columns.forEach((column, i) => {
+    const color = colors[column.line] ?? look.ink
+    if (column.part !== 'mean') {
+      series.push({ stroke: 'transparent', width: 0, points: { show: false } })
+      if (column.part === 'most') {
+        const below = panel.draw === 'mirror' && panel.queries[frame.lines[column.line]!.query]?.below
+        bands.push({ series: below ? [i, i + 1] : [i + 1, i], fill: clear(color, 0.22) })
+      }
+      return
+    }
+    const many = frame.lines.length > 12
+    const fill = stacked ? clear(color, 0.55) : panel.draw === 'area' || panel.draw === 'mirror' ? clear(color, frame.lines.length > 4 ? 0.06 : 0.16) : frame.lines.length === 1 ? clear(color, 0.08) : undefined
+    series.push({
+      label: frame.lines[column.line]?.name ?? '',
+      stroke: color,
+      width: stacked ? 1 : many ? 1 : 1.5,
+      ...(fill ? { fill } : {}),
+      points: { show: true, size: 4, fill: color, filter: alone },
+    })
+    if (stacked && i > 0) bands.push({ series: [i + 1, i] })
+  })
+
+  return {
+    ...size,
+    padding: [6, 10, 0, 0],
+    legend: { show: false },
+    focus: { alpha: 1 },
+    scales: {
+      x: { time: true, range: () => { const s = on.shown(); return [s.from, s.to] } },
+      y: { range: (_, low, high) => yRange(panel, low, high) },
+    },
+    axes: [
+      {
+        stroke: look.soft, font: look.font, size: 22, gap: 4, space: 72,
+        grid: { show: false }, ticks: { show: false },
+        values: (_, at, __, ___, every) => at.map((v) => tickLabel(v, every, language)),
+      },
+      {
+        stroke: look.soft, font: look.font, size: 58, gap: 6,
+        grid: { stroke: look.grid, width: 1 }, ticks: { show: false },
+        splits: (u, _, low, high) => splits(low, high, panel.unit, measure, Math.max(2, Math.floor(u.height / 56))),
+        values: (_, at) => at.map((v) => written(Math.abs(v), panel.unit, measure)),
+      },
+    ],
+    series,
+    bands,
+    cursor: {
+      y: false,
+      points: { size: (_, si) => (columns[si - 1]?.part === 'mean' ? 6 : 0), width: 1.5, stroke: look.card, fill: (_, si) => colors[columns[si - 1]?.line ?? 0] ?? look.ink },
+      drag: { x: true, y: false, setScale: false, dist: 6 },
+      // Only the crosshair is shared; a selection belongs to one chart.
+      sync: { key: 'page', setSeries: false, filters: { pub: (type) => type === 'mousemove' || type === 'mouseleave' } },
+      bind: { dblclick: () => () => { on.back(); return null } },
+    },
+    hooks: {
+      setCursor: [(u) => { on.moved(u, u.cursor.idx ?? null) }],
+      setSelect: [(u) => {
+        if (u.select.width < 6) return
+        const from = u.posToVal(u.select.left, 'x')
+        const to = u.posToVal(u.select.left + u.select.width, 'x')
+        u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false)
+        on.selected(from, to)
+      }],
+      drawClear: [(u) => { paintBehind(u, on.shown(), look) }],
+      draw: [(u) => { paintCauses(u, on.shown(), look) }],
+    },
+  }
+}
+
+// paintBehind shades the gaps and marks what happened.
+function paintBehind(u: uPlot, shown: Shown, look: Look): void {
+  const { ctx, bbox } = u
+  const ratio = devicePixelRatio || 1
+  const x = (at: number) => Math.round(u.valToPos(at, 'x', true))
+  ctx.save()
+  ctx.beginPath()
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
+  ctx.clip()
+  for (const { gap } of shown.gaps) {
+    const left = Math.max(x(gap.from), bbox.left)
+    const width = Math.min(x(gap.to), bbox.left + bbox.width) - left
+    if (width < 1) continue
+    ctx.fillStyle = look.gap
+    ctx.fillRect(left, bbox.top, width, bbox.height)
+    // Stripes: colour is never the only sign.
+    ctx.strokeStyle = look.grid
+    ctx.lineWidth = ratio
+    ctx.save()
+    ctx.beginPath()
+    ctx.rect(left, bbox.top, width, bbox.height)
+    ctx.clip()
+    ctx.beginPath()
+    const every = 9 * ratio
+    for (let at = left - bbox.height - (left % every); at < left + width; at += every) {
+      ctx.moveTo(at, bbox.top + bbox.height)
+      ctx.lineTo(at + bbox.height, bbox.top)
+    }
+    ctx.stroke()
+    ctx.restore()
+  }
+  for (const mark of shown.marks) {
+    const at = x(mark.at)
+    if (at < bbox.left || at > bbox.left + bbox.width) continue
+    ctx.strokeStyle = mark.color
+    ctx.fillStyle = mark.color
+    ctx.lineWidth = ratio
+    ctx.setLineDash([3 * ratio, 3 * ratio])
+    ctx.beginPath()
+    ctx.moveTo(at + 0.5, bbox.top)
+    ctx.lineTo(at + 0.5, bbox.top + bbox.height)
+    ctx.stroke()
+    ctx.setLineDash([])
+    ctx.beginPath()
+    ctx.moveTo(at - 4 * ratio, bbox.top)
+    ctx.lineTo(at + 4 * ratio, bbox.top)
+    ctx.lineTo(at, bbox.top + 6 * ratio)
+    ctx.fill()
+  }
+  ctx.restore()
+}
+
+// paintCauses writes into each gap why it is there, where that has room.
+function paintCauses(u: uPlot, shown: Shown, look: Look): void {
+  const { ctx, bbox } = u
+  const ratio = devicePixelRatio || 1
+  ctx.save()
+  ctx.font = look.font.replace(/(\d+(\.\d+)?)px/, (_, n: string) => `${Number(n) * ratio}px`)
+  ctx.textAlign = 'center'
+  ctx.textBaseline = 'middle'
+  const middle = bbox.top + bbox.height / 2
+  for (const { gap, label } of shown.gaps) {
+    const left = Math.max(u.valToPos(gap.from, 'x', true), bbox.left)
+    const right = Math.min(u.valToPos(gap.to, 'x', true), bbox.left + bbox.width)
+    const half = ctx.measureText(label).width / 2 + 7 * ratio
+    if (2 * half + 6 * ratio > right - left) continue
+    ctx.fillStyle = look.card
+    ctx.beginPath()
+    ctx.roundRect((left + right) / 2 - half, middle - 10 * ratio, 2 * half, 20 * ratio, 5 * ratio)
+    ctx.fill()
+    ctx.fillStyle = look.soft
+    ctx.fillText(label, (left + right) / 2, middle)
+  }
+  ctx.restore()
+}

@@ -1,0 +1,64 @@
+import { computed, effect, signal } from '@preact/signals'
+import type { Current } from './api/client'
+import { reading } from './stream'
+
+// What the meters and the status sentence need to know of a machine, wherever it
+// comes from. Shares are from 0 to 1; null is not known.
+export interface Facts {
+  cpu: number | null
+  // steadyCPU is the mean of the last minute: one busy second is no news.
+  steadyCPU: number | null
+  cores: number | null
+  load: number | null
+  memory: { share: number | null; used: number | null; total: number | null }
+  swap: { share: number | null; used: number | null; total: number | null }
+  filesystems: Filesystem[]
+  busiest: { device: string; share: number } | null
+  pressure: { resource: string; share: number } | null
+  network: { received: number | null; sent: number | null }
+}
+
+export interface Filesystem {
+  mount: string
+  share: number
+  free: number
+  total: number
+}
+
+const share = (percent: number | null | undefined): number | null => (percent === null || percent === undefined ? null : percent / 100)
+
+// greatest is the entry with the greatest value, null of none.
+function greatest<T>(list: T[], value: (entry: T) => number): T | null {
+  return list.reduce<T | null>((best, entry) => (best === null || value(entry) > value(best) ? entry : best), null)
+}
+
+export function factsOf(r: Current, steadyCPU: number | null): Facts {
+  const busy = greatest((r.disk.devices ?? []).filter((d) => d.physical && d.busy_percent !== null), (d) => d.busy_percent ?? 0)
+  const pressed = greatest((r.pressure ?? []).filter((p) => p.some.avg10 !== null), (p) => p.some.avg10 ?? 0)
+  return {
+    cpu: share(r.cpu.usage_percent),
+    steadyCPU,
+    cores: r.cpu.count,
+    load: r.cpu.load_average?.[0] ?? null,
+    memory: { share: share(r.memory.percent), used: r.memory.used, total: r.memory.total },
+    swap: { share: share(r.memory.swap.percent), used: r.memory.swap.used, total: r.memory.swap.total },
+    filesystems: (r.disk.filesystems ?? []).flatMap((f) => (f.percent === null || f.free === null || f.total === null ? [] : [{ mount: f.mountpoint, share: f.percent / 100, free: f.free, total: f.total }])),
+    busiest: busy && { device: busy.name, share: (busy.busy_percent ?? 0) / 100 },
+    pressure: pressed && { resource: pressed.resource, share: (pressed.some.avg10 ?? 0) / 100 },
+    network: { received: r.network.bytes_recv_per_sec, sent: r.network.bytes_sent_per_sec },
+  }
+}
+
+// The last minute of the processors, the oldest first.
+const minute = 60
+const recent = signal<number[]>([])
+effect(() => {
+  const cpu = reading.value?.cpu.usage_percent
+  if (typeof cpu === 'number') recent.value = [...recent.peek().slice(1 - minute), cpu / 100]
+})
+
+export const facts = computed<Facts | null>(() => {
+  const list = recent.value
+  const steady = list.length < minute / 2 ? null : list.reduce((a, b) => a + b, 0) / list.length
+  return reading.value && factsOf(reading.value, steady)
+})

@@ -1,0 +1,251 @@
+import { asked, colorWord, type Draw, type Panel, readTag, type Role, seriesName } from './panels'
+
+// A frame is what a chart shows: for each line a value at each time, null where
+// there is none. Its times stand on a grid, so that what is missing is a gap and
+// not a straight line over it.
+
+export type Cell = number | null
+
+export interface Line {
+  key: string
+  query: number
+  name: string
+  labels: Record<string, string>
+  mean: Cell[]
+  least: Cell[] | null
+  most: Cell[] | null
+}
+
+export interface Frame {
+  step: number
+  times: number[]
+  lines: Line[]
+}
+
+// A series as Prometheus answers it.
+export interface Series {
+  metric: Record<string, string>
+  values: [number, string][]
+}
+
+// Beyond so many lines nobody can read a chart; the greatest are kept.
+export const mostLines = 40
+
+export function buildFrame(panel: Panel, answer: Series[], from: number, to: number, step: number): Frame {
+  const first = Math.ceil(from / step - 1e-9) * step
+  const count = Math.max(0, Math.floor((to - first) / step + 1e-9) + 1)
+  const times = Array.from({ length: count }, (_, i) => first + i * step)
+  const lines = new Map<string, Line>()
+  for (const series of answer) {
+    const tag = readTag(series.metric[asked])
+    const query = tag && panel.queries[tag.query]
+    if (!tag || !query) continue
+    const labels = plainLabels(series.metric)
+    const key = lineKey(tag.query, labels)
+    let line = lines.get(key)
+    if (!line) {
+      line = { key, query: tag.query, name: seriesName(query, labels), labels, mean: empty(count), least: null, most: null }
+      lines.set(key, line)
+    }
+    const cells = tag.role === 'mean' ? line.mean : (line[tag.role] ??= empty(count))
+    for (const [at, text] of series.values) {
+      const i = Math.round((at - first) / step)
+      if (i >= 0 && i < count) cells[i] = number(text)
+    }
+  }
+  return { step, times, lines: ordered(panel, [...lines.values()]) }
+}
+
+const empty = (n: number): Cell[] => new Array<Cell>(n).fill(null)
+
+function number(text: string): Cell {
+  const value = Number(text)
+  return Number.isFinite(value) ? value : null
+}
+
+function plainLabels(metric: Record<string, string>): Record<string, string> {
+  const labels: Record<string, string> = {}
+  for (const [name, value] of Object.entries(metric)) if (name !== asked && name !== '__name__' && name !== 'host_name') labels[name] = value
+  return labels
+}
+
+export function lineKey(query: number, labels: Record<string, string>): string {
+  return `${query} ${Object.keys(labels).sort().map((name) => `${name}=${JSON.stringify(labels[name])}`).join(',')}`
+}
+
+// ordered has the lines in the order of the queries, those of one query as it
+// lists them or by their names as people count: cpu2 before cpu10.
+function ordered(panel: Panel, lines: Line[]): Line[] {
+  const collator = new Intl.Collator('en', { numeric: true })
+  const place = (line: Line) => colorWord(panel.queries[line.query]!, line.labels).place
+  lines.sort((a, b) => a.query - b.query || place(a) - place(b) || collator.compare(a.name, b.name))
+  if (lines.length <= mostLines) return lines
+  const peak = new Map(lines.map((line) => [line, line.mean.reduce<number>((most, v) => Math.max(most, Math.abs(v ?? 0)), 0)]))
+  const kept = new Set([...lines].sort((a, b) => (peak.get(b) ?? 0) - (peak.get(a) ?? 0)).slice(0, mostLines))
+  return lines.filter((line) => kept.has(line))
+}
+
+export interface Gap {
+  from: number
+  to: number
+}
+
+// findGaps lists where no line has a value. A gap reaches from the last value
+// before it to the first one after it.
+export function findGaps(frame: Frame): Gap[] {
+  const gaps: Gap[] = []
+  if (frame.lines.length === 0) return gaps
+  let from: number | null = null
+  frame.times.forEach((at, i) => {
+    const isEmpty = frame.lines.every((line) => line.mean[i] === null)
+    if (isEmpty && from === null) from = frame.times[i - 1] ?? at - frame.step
+    if (!isEmpty && from !== null) {
+      gaps.push({ from, to: at })
+      from = null
+    }
+  })
+  const last = frame.times.at(-1)
+  // The newest step may not be over yet.
+  if (from !== null && last !== undefined && last - from > 2 * frame.step) gaps.push({ from, to: last })
+  return gaps
+}
+
+// A value that a reading brings for a line.
+export interface Sample {
+  query: number
+  labels: Record<string, string>
+  value: number
+}
+
+// Growing adds readings to a frame as they come. Until a step is over its mean,
+// least and most are those of the readings so far, and it stands at the newest.
+export class Growing {
+  private end = 0
+  private sums = new Map<string, { sum: number; n: number; least: number; most: number }>()
+
+  constructor(
+    readonly panel: Panel,
+    readonly frame: Frame,
+  ) {}
+
+  // add takes the values of a reading; columns before `from` go.
+  add(at: number, samples: Sample[], from: number): void {
+    const { frame } = this
+    const end = Math.ceil(at / frame.step - 1e-9) * frame.step
+    const last = frame.times.at(-1)
+    if (end < this.end || (this.end === 0 && last !== undefined && end <= last)) return
+    if (end > this.end) this.open(end)
+    const i = frame.times.length - 1
+    frame.times[i] = Math.min(at, end)
+    for (const { query, labels, value } of samples) {
+      const key = lineKey(query, labels)
+      let line = frame.lines.find((l) => l.key === key)
+      if (!line) {
+        if (frame.lines.length >= mostLines) continue
+        line = { key, query, labels, name: seriesName(this.panel.queries[query]!, labels), mean: empty(frame.times.length), least: null, most: null }
+        frame.lines.push(line)
+        frame.lines = ordered(this.panel, frame.lines)
+      }
+      const sum = this.sums.get(key) ?? { sum: 0, n: 0, least: Infinity, most: -Infinity }
+      sum.sum += value
+      sum.n++
+      sum.least = Math.min(sum.least, value)
+      sum.most = Math.max(sum.most, value)
+      this.sums.set(key, sum)
+      line.mean[i] = sum.sum / sum.n
+      if (line.least) line.least[i] = sum.least
+      if (line.most) line.most[i] = sum.most
+    }
+    this.trim(from)
+  }
+
+  // open begins a step: the one before gets its own end, those between stay empty.
+  private open(end: number): void {
+    const { frame } = this
+    const last = frame.times.length - 1
+    if (this.end > 0 && last >= 0) frame.times[last] = this.end
+    const before = frame.times.at(-1) ?? end - frame.step
+    // What was missed by more than a screenful is asked again, not filled up.
+    const first = Math.max(before + frame.step, end - 2000 * frame.step)
+    for (let at = first; at <= end + 1e-6; at += frame.step) {
+      frame.times.push(at)
+      for (const line of frame.lines) {
+        line.mean.push(null)
+        line.least?.push(null)
+        line.most?.push(null)
+      }
+    }
+    this.end = end
+    this.sums.clear()
+  }
+
+  private trim(from: number): void {
+    const { frame } = this
+    const cut = frame.times.findIndex((at) => at >= from - frame.step)
+    if (cut <= 0) return
+    frame.times.splice(0, cut)
+    for (const line of frame.lines) {
+      line.mean.splice(0, cut)
+      line.least?.splice(0, cut)
+      line.most?.splice(0, cut)
+    }
+  }
+}
+
+// merge puts a newer, shorter frame into one of the same step, for charts whose
+// newest values are asked for.
+export function merge(panel: Panel, into: Frame, newer: Frame, from: number): Frame {
+  const times = [...new Set([...into.times, ...newer.times])].filter((at) => at >= from - into.step).sort((a, b) => a - b)
+  const place = new Map(times.map((at, i) => [at, i]))
+  const lines = new Map<string, Line>()
+  for (const source of [into, newer]) {
+    for (const line of source.lines) {
+      let target = lines.get(line.key)
+      if (!target) {
+        target = { ...line, mean: empty(times.length), least: null, most: null }
+        lines.set(line.key, target)
+      }
+      for (const role of ['mean', 'least', 'most'] as const satisfies Role[]) {
+        const cells = line[role]
+        if (!cells) continue
+        const to = role === 'mean' ? target.mean : (target[role] ??= empty(times.length))
+        source.times.forEach((at, i) => {
+          const p = place.get(at)
+          if (p !== undefined && (cells[i] ?? null) !== null) to[p] = cells[i] ?? null
+        })
+      }
+    }
+  }
+  return { step: into.step, times, lines: ordered(panel, [...lines.values()].filter((line) => line.mean.some((v) => v !== null))) }
+}
+
+// A column of a drawing, and what it is for.
+export interface Column {
+  line: number
+  part: 'mean' | 'least' | 'most'
+  cells: Cell[]
+}
+
+// columns are the frame's lines as they are drawn: summed up where they are
+// stacked, turned over where they are mirrored.
+export function columns(panel: Panel, frame: Frame, draw: Draw): Column[] {
+  if (draw === 'stack') {
+    const sum = new Array<number>(frame.times.length).fill(0)
+    return frame.lines.map((line, i) => ({
+      line: i,
+      part: 'mean',
+      cells: line.mean.map((v, at) => (v === null ? null : (sum[at] = (sum[at] ?? 0) + v))),
+    }))
+  }
+  const list: Column[] = []
+  frame.lines.forEach((line, i) => {
+    const turn = draw === 'mirror' && panel.queries[line.query]?.below ? turned : same
+    // The band lies behind its line.
+    if (line.least && line.most) list.push({ line: i, part: 'least', cells: turn(line.least) }, { line: i, part: 'most', cells: turn(line.most) })
+    list.push({ line: i, part: 'mean', cells: turn(line.mean) })
+  })
+  return list
+}
+
+const same = (cells: Cell[]): Cell[] => cells
+const turned = (cells: Cell[]): Cell[] => cells.map((v) => (v === null ? null : -v))

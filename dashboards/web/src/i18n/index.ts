@@ -1,0 +1,19 @@
+import { en, type Word } from './en'
+import { ko } from './ko'
+
+export type { Word }
+
+// The browser tells which languages its person reads, the best first.
+export const language: 'en' | 'ko' = (navigator.languages ?? [navigator.language]).map((l) => l.slice(0, 2)).find((l) => l === 'en' || l === 'ko') === 'ko' ? 'ko' : 'en'
+
+export function fill(text: string, values: Record<string, string | number> = {}): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole))
+}
+
+const words: Record<string, string> = language === 'ko' ? { ...en, ...ko } : en
+
+// t is a word of the pages with values put in.
+export const t = (word: Word, values?: Record<string, string | number>): string => fill(words[word] ?? en[word], values)
+
+// titleOf is what a panel or a board is called; those of panels.json are English.
+export const titleOf = (kind: 'panel' | 'board', id: string, title: string): string => words[`${kind}.${id}`] ?? title

@@ -1,0 +1,31 @@
+import { ActiveAlerts } from '../parts/alerts'
+import { HostFacts } from '../parts/facts'
+import { Happenings } from '../parts/happenings'
+import { Meters } from '../parts/meters'
+import { PanelById } from '../parts/panel'
+import { Sections } from '../parts/sections'
+import { StatusSentence } from '../parts/status'
+import { boards, isInstant, panels } from '../panels'
+
+// The overview: the sentence, the alerts, the meters, and then the charts. What
+// the meters say needs no panel of its own.
+
+// These stand above the fold.
+const first = ['cpu', 'memory', 'disk_io_total', 'network_total']
+
+export function Overview() {
+  const rest = (boards.find((b) => b.id === 'overview')?.panels ?? []).filter((id) => !first.includes(id) && !(isInstant(panels.get(id)!) && panels.get(id)!.draw !== 'bars'))
+  return (
+    <>
+      <StatusSentence />
+      <ActiveAlerts />
+      <Meters />
+      <HostFacts />
+      <div class="grid">
+        {[...first, ...rest].map((id) => <PanelById key={id} id={id} />)}
+        <Happenings />
+      </div>
+      <Sections />
+    </>
+  )
+}

@@ -1,0 +1,19 @@
+import { language, t } from '../i18n'
+import { connection, isStale, reading, silence } from '../stream'
+import { durationLabel } from '../time'
+import { Sign } from './icons'
+
+// Banner says that what is shown is old, and why as far as that is known.
+export function Banner() {
+  if (!isStale.value) return null
+  const time = durationLabel(Math.max(1, Math.round(silence.value)), language)
+  return (
+    <div class="banner" role="alert">
+      <Sign level="watch" />
+      <p>
+        {reading.value && <b>{t('state.stale', { time })} </b>}
+        {t(connection.value === 'open' ? 'state.stale.silent' : reading.value ? 'state.stale.offline' : 'state.offline')}
+      </p>
+    </div>
+  )
+}

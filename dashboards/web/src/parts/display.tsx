@@ -1,0 +1,27 @@
+import { t, type Word } from '../i18n'
+import { sizes, theme, traffic } from '../state'
+import type { Signal } from '@preact/signals'
+
+// Display is how this browser shows things; it keeps them for itself.
+export function Display() {
+  return (
+    <div class="display">
+      <Choice name={t('settings.theme')} of={theme} options={[['auto', 'settings.theme.auto'], ['dark', 'settings.theme.dark'], ['light', 'settings.theme.light']]} />
+      <Choice name={t('settings.sizes')} of={sizes} options={[['binary', 'unit.binary'], ['decimal', 'unit.decimal']]} />
+      <Choice name={t('settings.traffic')} of={traffic} options={[['bytes', 'unit.bytes'], ['bits', 'unit.bits']]} />
+    </div>
+  )
+}
+
+export function Choice<T extends string>({ name, of, options }: { name: string; of: Signal<T>; options: [T, Word][] }) {
+  return (
+    <fieldset class="choice">
+      <legend>{name}</legend>
+      <div class="segments">
+        {options.map(([value, word]) => (
+          <button key={value} type="button" aria-pressed={of.value === value} onClick={() => { of.value = value }}>{t(word)}</button>
+        ))}
+      </div>
+    </fieldset>
+  )
+}

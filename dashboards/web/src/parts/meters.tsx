@@ -1,0 +1,73 @@
+import { facts } from '../facts'
+import { t } from '../i18n'
+import { measure } from '../state'
+import { levelOf, limits, type Level } from '../status'
+import { quantity, type Unit, written } from '../units'
+import { Sign } from './icons'
+
+// Meters show where the machine stands now, each with its limit. They lead to
+// their charts.
+
+interface Meter {
+  id: string
+  label: string
+  panel: string
+  value: number | null
+  unit: Unit
+  share: number | null
+  limit: number
+  note: string
+}
+
+function meters(): Meter[] {
+  const f = facts.value
+  if (!f) return []
+  const say = (value: number | null | undefined, unit: Unit) => written(value, unit, measure.value)
+  const list: Meter[] = [
+    { id: 'cpu', label: t('meter.cpu'), panel: 'cpu', value: f.cpu, unit: 'ratio', share: f.cpu, limit: limits.cpu, note: f.cores === 1 ? t('meter.cores.one') : t('meter.cores', { n: f.cores ?? 0 }) },
+    { id: 'memory', label: t('meter.memory'), panel: 'memory', value: f.memory.share, unit: 'ratio', share: f.memory.share, limit: limits.memory, note: `${say(f.memory.used, 'bytes')} ${t('meter.of', { total: say(f.memory.total, 'bytes') })}` },
+  ]
+  // The fullest file systems; the rest is in their chart.
+  for (const fs of [...f.filesystems].sort((a, b) => b.share - a.share).slice(0, 2)) {
+    list.push({ id: `disk ${fs.mount}`, label: t('meter.disk', { mount: fs.mount }), panel: 'disk_space', value: fs.share, unit: 'ratio', share: fs.share, limit: limits.disk, note: t('meter.free', { value: say(fs.free, 'bytes') }) })
+  }
+  list.push({ id: 'busy', label: t('meter.busy'), panel: 'disk_io_total', value: f.busiest?.share ?? null, unit: 'ratio', share: f.busiest?.share ?? null, limit: limits.busy, note: f.busiest?.device ?? t('meter.none') })
+  list.push({ id: 'pressure', label: t('meter.pressure'), panel: 'pressure', value: f.pressure?.share ?? null, unit: 'ratio', share: f.pressure?.share ?? null, limit: limits.pressure, note: f.pressure ? t('meter.waiting', { resource: f.pressure.resource }) : t('meter.none') })
+  list.push({ id: 'load', label: t('meter.load'), panel: 'load', value: f.load, unit: 'none', share: f.load === null || !f.cores ? null : f.load / (2 * f.cores), limit: 0.5, note: f.cores === 1 ? t('meter.cores.one') : t('meter.cores', { n: f.cores ?? 0 }) })
+  list.push({ id: 'swap', label: t('meter.swap'), panel: 'swap', value: f.swap.share, unit: 'ratio', share: f.swap.share, limit: limits.swap, note: f.swap.total ? `${say(f.swap.used, 'bytes')} ${t('meter.of', { total: say(f.swap.total, 'bytes') })}` : t('meter.none') })
+  return list
+}
+
+export function Meters() {
+  return (
+    <section class="meters">
+      {meters().map((m) => <MeterTile key={m.id} meter={m} />)}
+    </section>
+  )
+}
+
+function MeterTile({ meter }: { meter: Meter }) {
+  const { share, limit } = meter
+  const level: Level = meter.id === 'load' ? (share !== null && share >= 1 ? 'watch' : 'ok') : levelOf(share, limit)
+  const q = meter.value === null ? null : quantity(meter.value, meter.unit, measure.value)
+  const limitText = meter.id === 'load' ? '' : `, ${t('meter.threshold', { value: written(limit, 'ratio', measure.value) })}`
+  return (
+    <a class={`meter ${level}`} href={`#panel-${meter.panel}`} onClick={(e) => { e.preventDefault(); reveal(meter.panel) }}>
+      <span class="label">{meter.label}{level !== 'ok' && <Sign level={level} size={13} />}</span>
+      <span class="value">{q ? <>{q.number}<small>{q.unit}</small></> : <small>–</small>}</span>
+      <span class="bar" role="meter" aria-label={`${meter.label}${limitText}`} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(Math.min(share ?? 0, 1) * 100)}>
+        <i style={{ width: `${Math.min(share ?? 0, 1) * 100}%` }} />
+        <u style={{ left: `${limit * 100}%` }} />
+      </span>
+      <span class="note">{meter.note}</span>
+    </a>
+  )
+}
+
+// reveal brings a chart into sight, and the keyboard to it.
+export function reveal(panel: string): void {
+  const element = document.getElementById(`panel-${panel}`)
+  if (!element) return
+  element.scrollIntoView({ block: 'center', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' })
+  element.querySelector<HTMLElement>('.plot, [tabindex]')?.focus({ preventScroll: true })
+}

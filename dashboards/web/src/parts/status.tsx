@@ -1,0 +1,30 @@
+import { language, t } from '../i18n'
+import { facts } from '../facts'
+import { alerts, badParts, full } from '../watch'
+import { type Clause, statusOf } from '../status'
+import { durationLabel } from '../time'
+import { measure } from '../state'
+import { written } from '../units'
+import { Sign } from './icons'
+
+// StatusSentence says what is wrong, or that all is well.
+export function StatusSentence() {
+  const status = statusOf({ facts: facts.value, alerts: alerts.value?.map((a) => ({ name: a.name, level: a.level })) ?? null, parts: badParts.value, full: full.value })
+  return (
+    <section class={`status ${status.level}`} aria-live="polite" aria-atomic="true">
+      <Sign level={status.level} size={26} />
+      <p>
+        <strong>{say(status.headline)}</strong>
+        {status.clauses.map((c, i) => <span key={`${i} ${c.word}`} class={`clause ${c.level}`}>{c.level !== 'ok' && <Sign level={c.level} size={14} />}{say(c)}</span>)}
+      </p>
+    </section>
+  )
+}
+
+function say(c: Clause): string {
+  return t(c.word, {
+    ...c.values,
+    ...(c.share === undefined ? {} : { value: written(c.share, 'ratio', measure.value) }),
+    ...(c.seconds === undefined ? {} : { time: durationLabel(c.seconds, language) }),
+  })
+}

@@ -1,0 +1,55 @@
+import { isLive, type Preset, parseMoment, presets, type Range, writeMoment } from './time'
+
+// Everything that decides what a page shows stands in its address, so that a
+// link shows a colleague the same thing.
+
+export const pages = ['overview', 'processes', 'alerts', 'hosts', 'settings'] as const
+export type Page = (typeof pages)[number]
+
+export interface View {
+  page: Page
+  range: Range
+  // host is which machine is meant, '' for the agent's own.
+  host: string
+  // at is a moment whose processes are wanted.
+  at: number | null
+  // own are parameters of one page alone, such as the order of its table.
+  own: Record<string, string>
+}
+
+export const usual: Preset = '1h'
+const shared = ['range', 'from', 'to', 'host', 'at']
+
+export function parseView(url: URL): View {
+  const name = url.pathname.replace(/^\/|\/$/g, '')
+  const page = pages.find((p) => p === name) ?? 'overview'
+  const query = url.searchParams
+  const from = parseMoment(query.get('from'))
+  const to = parseMoment(query.get('to'))
+  const preset = presets.find((p) => p === query.get('range')) ?? usual
+  const own: Record<string, string> = {}
+  for (const [key, value] of query) if (!shared.includes(key)) own[key] = value
+  return {
+    page,
+    range: from !== null && to !== null && to > from ? { from, to } : { preset },
+    host: query.get('host') ?? '',
+    at: parseMoment(query.get('at')),
+    own,
+  }
+}
+
+export function writeView(view: View): string {
+  const query = new URLSearchParams()
+  if (!isLive(view.range)) {
+    query.set('from', writeMoment(view.range.from))
+    query.set('to', writeMoment(view.range.to))
+  } else if (view.range.preset !== usual) {
+    query.set('range', view.range.preset)
+  }
+  if (view.at !== null) query.set('at', writeMoment(view.at))
+  if (view.host) query.set('host', view.host)
+  for (const [key, value] of Object.entries(view.own)) if (value !== '') query.set(key, value)
+  // Colons need no escape in a query, and RFC 3339 reads better without.
+  const text = query.toString().replaceAll('%3A', ':')
+  return (view.page === 'overview' ? '/' : `/${view.page}`) + (text ? `?${text}` : '')
+}

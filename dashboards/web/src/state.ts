@@ -1,0 +1,87 @@
+import { computed, effect, signal } from '@preact/signals'
+import { parseView, type View, writeView } from './route'
+import { isLive, lengthOf, type Range, spanOf } from './time'
+import type { Measure } from './units'
+import { reading, serverNow } from './stream'
+
+// What the whole page shares: the view that its address tells, and what a
+// person chose and keeps.
+
+export const view = signal<View>(parseView(new URL(location.href)))
+
+// zooms counts the steps that a double click can take back.
+const depth = (): number => (history.state as { depth?: number } | null)?.depth ?? 0
+
+addEventListener('popstate', () => { view.value = parseView(new URL(location.href)) })
+
+// go changes the view and its address. Another page begins without the
+// parameters of the one before.
+export function go(change: Partial<View>, how: 'push' | 'replace' | 'zoom' = 'push'): void {
+  const before = view.value
+  const other = change.page !== undefined && change.page !== before.page
+  const next: View = { ...before, at: null, ...(other ? { own: {} } : { at: before.at }), ...change }
+  const address = writeView(next)
+  if (address === writeView(before)) return
+  if (how === 'replace') history.replaceState(history.state, '', address)
+  else history.pushState({ depth: how === 'zoom' ? depth() + 1 : 0 }, '', address)
+  view.value = next
+  if (other) scrollTo(0, 0)
+}
+
+export const hrefOf = (change: Partial<View>): string =>
+  writeView({ ...view.value, ...(change.page !== undefined && change.page !== view.value.page ? { own: {}, at: null } : {}), ...change })
+
+export const setRange = (range: Range): void => go({ range, at: null })
+
+export function zoom(from: number, to: number): void {
+  const middle = (from + to) / 2
+  // Less than five seconds show nothing.
+  const half = Math.max((to - from) / 2, 2.5)
+  go({ range: { from: Math.round(middle - half), to: Math.round(middle + half) }, at: null }, 'zoom')
+}
+
+// zoomBack takes the last zoom back, or shows twice as much where there was none.
+export function zoomBack(): void {
+  if (depth() > 0) return history.back()
+  const span = spanOf(view.value.range, serverNow())
+  const length = lengthOf(view.value.range)
+  setRange({ from: Math.round(span.from - length / 2), to: Math.round(Math.min(span.to + length / 2, serverNow())) })
+}
+
+// now is the agent's time, by the newest reading or the second.
+export const now = signal(serverNow())
+setInterval(() => { now.value = serverNow() }, 1000)
+effect(() => { if (reading.value) now.value = serverNow() })
+
+export const live = computed(() => isLive(view.value.range))
+
+// A choice that is kept in the browser. Where it may keep nothing, it is forgotten.
+function kept<T extends string>(name: string, first: T, allowed: readonly T[]) {
+  const key = `sysotel.${name}`
+  let start = first
+  try {
+    const found = localStorage.getItem(key) as T | null
+    if (found && allowed.includes(found)) start = found
+  } catch { /* No storage. */ }
+  const s = signal<T>(start)
+  let isFirst = true
+  effect(() => {
+    const value = s.value
+    if (isFirst) { isFirst = false; return }
+    try { localStorage.setItem(key, value) } catch { /* No storage. */ }
+  })
+  return s
+}
+
+export const theme = kept('theme', 'auto', ['auto', 'dark', 'light'])
+export const sizes = kept<Measure['sizes']>('sizes', 'binary', ['binary', 'decimal'])
+export const traffic = kept<Measure['traffic']>('traffic', 'bytes', ['bytes', 'bits'])
+export const measure = computed<Measure>(() => ({ sizes: sizes.value, traffic: traffic.value }))
+
+const dark = matchMedia('(prefers-color-scheme: dark)')
+const systemDark = signal(dark.matches)
+dark.addEventListener('change', () => { systemDark.value = dark.matches })
+export const isDark = computed(() => (theme.value === 'auto' ? systemDark.value : theme.value === 'dark'))
+effect(() => {
+  document.documentElement.dataset.theme = isDark.value ? 'dark' : 'light'
+})

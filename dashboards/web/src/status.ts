@@ -1,0 +1,84 @@
+import type { Facts } from './facts'
+import type { Word } from './i18n'
+
+// The status sentence: what is wrong, or that all is well, before any chart.
+
+export type Level = 'ok' | 'watch' | 'wrong'
+
+// From these shares on something is worth a look, as the agent's own rules have it.
+export const limits = { cpu: 0.8, memory: 0.9, disk: 0.85, swap: 0.5, busy: 0.9, pressure: 0.4 }
+
+// levelOf judges a share: halfway from its limit to all of it, it is wrong.
+export function levelOf(share: number | null | undefined, limit: number): Level {
+  if (share === null || share === undefined || share < limit) return 'ok'
+  return share < (1 + limit) / 2 ? 'watch' : 'wrong'
+}
+
+export interface Clause {
+  word: Word
+  level: Level
+  // share and seconds are put in as people read them.
+  share?: number
+  seconds?: number
+  values?: Record<string, string | number>
+}
+
+export interface FiringAlert {
+  name: string
+  level: Level
+}
+
+export interface BadPart {
+  name: string
+  reason: string
+  failed: boolean
+}
+
+export interface Known {
+  facts: Facts | null
+  alerts: FiringAlert[] | null
+  parts: BadPart[]
+  // In how many seconds a file system is full, by its mount point.
+  full: Map<string, number>
+}
+
+export interface Status {
+  level: Level
+  headline: Clause
+  clauses: Clause[]
+}
+
+const week = 7 * 86_400
+const farthest = 366 * 86_400
+
+export function statusOf(known: Known): Status {
+  const { facts, alerts } = known
+  if (!facts) return { level: 'watch', headline: { word: 'status.unknown', level: 'watch' }, clauses: [] }
+  const bad: Clause[] = []
+  for (const alert of alerts ?? []) bad.push({ word: 'status.firing', level: alert.level, values: { name: alert.name } })
+  const add = (word: Word, share: number | null | undefined, limit: number, values?: Record<string, string>) => {
+    const level = levelOf(share, limit)
+    if (level !== 'ok') bad.push({ word, level, share: share!, ...(values ? { values } : {}) })
+  }
+  add('status.cpu.high', facts.steadyCPU, limits.cpu)
+  add('status.memory.high', facts.memory.share, limits.memory)
+  for (const f of facts.filesystems) add('status.disk.high', f.share, limits.disk, { mount: f.mount })
+  add('status.swap.high', facts.swap.share, limits.swap)
+  const soonest = [...known.full].sort((a, b) => a[1] - b[1])[0]
+  if (soonest && soonest[1] < week) bad.push({ word: 'status.full', level: soonest[1] < week / 7 ? 'wrong' : 'watch', seconds: soonest[1], values: { mount: soonest[0] } })
+  for (const part of known.parts) bad.push({ word: 'status.part', level: part.failed ? 'wrong' : 'watch', values: { part: part.name, reason: part.reason } })
+  bad.sort((a, b) => weight(b.level) - weight(a.level))
+
+  const plain: Clause[] = []
+  if (facts.cpu !== null && !bad.some((c) => c.word === 'status.cpu.high')) plain.push({ word: 'status.cpu', level: 'ok', share: facts.cpu })
+  if (facts.memory.share !== null && !bad.some((c) => c.word === 'status.memory.high')) plain.push({ word: 'status.memory', level: 'ok', share: facts.memory.share })
+  const fullest = [...facts.filesystems].sort((a, b) => b.share - a.share)[0]
+  if (soonest && soonest[1] >= week && soonest[1] < farthest) plain.push({ word: 'status.full', level: 'ok', seconds: soonest[1], values: { mount: soonest[0] } })
+  else if (fullest && !bad.some((c) => c.values?.mount === fullest.mount)) plain.push({ word: 'status.used', level: 'ok', share: fullest.share, values: { mount: fullest.mount } })
+  if (alerts) plain.push(alerts.length === 0 ? { word: 'status.alerts.none', level: 'ok' } : { word: alerts.length === 1 ? 'status.alert' : 'status.alerts', level: 'ok', values: { n: alerts.length } })
+
+  const level = bad[0]?.level ?? 'ok'
+  return { level, headline: bad[0] ?? { word: 'status.ok', level: 'ok' }, clauses: [...bad.slice(1), ...plain] }
+}
+
+const weight = (level: Level): number => ['ok', 'watch', 'wrong'].indexOf(level)

@@ -1,0 +1,78 @@
+import { computed, signal } from '@preact/signals'
+import { type Current, get } from './api/client'
+
+// The live stream: every reading as it is taken. The page's time is the agent's,
+// from the newest reading and what has passed since, because the clock of the
+// machine that looks can be wrong.
+
+export const reading = signal<Current | null>(null)
+
+export type Connection = 'connecting' | 'open' | 'closed'
+export const connection = signal<Connection>('connecting')
+
+// arrived is when the newest reading came, by the clock that never steps.
+let arrived = performance.now()
+let offset = 0
+
+export const serverNow = (): number => (performance.timeOrigin + performance.now()) / 1000 + offset
+
+// silence is how many seconds ago the newest reading came.
+export const silence = signal(0)
+setInterval(() => { silence.value = (performance.now() - arrived) / 1000 }, 500)
+
+// A reading is late after three of its intervals.
+export const isStale = computed(() => silence.value > Math.max(3.5, 3 * (reading.value?.interval_seconds ?? 1)))
+
+function take(r: Current): void {
+  arrived = performance.now()
+  silence.value = 0
+  const at = Date.parse(r.timestamp) / 1000
+  // Readings come up to a tick late; the clock follows the earliest of them.
+  const ahead = at - (performance.timeOrigin + arrived) / 1000
+  offset = reading.value === null || ahead > offset || ahead < offset - 2 ? ahead : offset
+  const before = reading.value
+  reading.value = r
+  if (before && (r.tick < before.tick || r.tick > before.tick + 1)) resumed.value++
+}
+
+// resumed counts how often readings came again after some were missed: then the
+// charts ask for what they do not have.
+export const resumed = signal(0)
+
+let source: EventSource | null = null
+let retry: ReturnType<typeof setTimeout> | undefined
+
+export function connect(): void {
+  clearTimeout(retry)
+  source?.close()
+  source = new EventSource('/api/v1/metrics/stream')
+  source.addEventListener('open', () => { connection.value = 'open' })
+  source.addEventListener('reading', (e) => {
+    try {
+      take(JSON.parse((e as MessageEvent<string>).data) as Current)
+      connection.value = 'open'
+    } catch { /* Half an event; the next one comes in a second. */ }
+  })
+  source.addEventListener('error', () => {
+    connection.value = 'closed'
+    if (source?.readyState !== EventSource.CLOSED) return // The browser tries again itself.
+    source = null
+    // An event source does not tell why it was refused: asking does, and renews
+    // a session that ran out.
+    retry = setTimeout(() => {
+      get('/api/v1/metrics/current').then((r) => { take(r); connect() }, () => { retry = setTimeout(connect, 2000) })
+    }, 500)
+  })
+}
+
+// A page that is not seen needs no stream; what it missed is asked when it is back.
+export const seen = signal(document.visibilityState === 'visible')
+document.addEventListener('visibilitychange', () => {
+  seen.value = document.visibilityState === 'visible'
+  if (seen.value) connect()
+  else {
+    source?.close()
+    source = null
+    clearTimeout(retry)
+  }
+})

@@ -1,0 +1,142 @@
+// Times are Unix seconds everywhere but in the address bar, where they are RFC
+// 3339 so that a colleague can read them.
+
+export const presets = ['5m', '1h', '6h', '24h', '7d', '30d', '1y'] as const
+export type Preset = (typeof presets)[number]
+
+const minute = 60
+const hour = 60 * minute
+export const day = 24 * hour
+
+export const presetSeconds: Record<Preset, number> = {
+  '5m': 5 * minute,
+  '1h': hour,
+  '6h': 6 * hour,
+  '24h': day,
+  '7d': 7 * day,
+  '30d': 30 * day,
+  '1y': 365 * day,
+}
+
+// A range ends now and goes on, or is two fixed moments.
+export type Range = { preset: Preset } | { from: number; to: number }
+
+export interface Span {
+  from: number
+  to: number
+}
+
+export const isLive = (range: Range): range is { preset: Preset } => 'preset' in range
+
+// spanOf is which moments a range stands for.
+export function spanOf(range: Range, now: number): Span {
+  return isLive(range) ? { from: now - presetSeconds[range.preset], to: now } : range
+}
+
+export const lengthOf = (range: Range): number => (isLive(range) ? presetSeconds[range.preset] : range.to - range.from)
+
+// The steps that people can read: each divides the next unit of time.
+const steps = [1, 2, 5, 10, 15, 30, minute, 2 * minute, 5 * minute, 10 * minute, 15 * minute, 30 * minute, hour, 2 * hour, 3 * hour, 6 * hour, 12 * hour, day]
+
+// stepFor is the shortest step that gives at most so many points.
+export function stepFor(seconds: number, points: number): number {
+  return steps.find((step) => seconds / step <= points) ?? Math.ceil(seconds / points / day) * day
+}
+
+// parseMoment reads RFC 3339 or Unix seconds, null where it is neither.
+export function parseMoment(text: string | null | undefined): number | null {
+  if (!text) return null
+  if (/^\d{1,12}(\.\d+)?$/.test(text)) return Number(text)
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i.test(text)) return null
+  const at = Date.parse(text)
+  return Number.isNaN(at) ? null : at / 1000
+}
+
+// writeMoment is a moment as RFC 3339 in UTC, to the second where it is whole.
+export function writeMoment(seconds: number): string {
+  return new Date(Math.round(seconds * 1000)).toISOString().replace('.000Z', 'Z')
+}
+
+// The zone in which the viewer reads times.
+export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC'
+
+// zoneName is the zone with its distance from UTC at a moment, "Asia/Seoul, UTC+09:00".
+export function zoneName(at: number): string {
+  const minutes = -new Date(at * 1000).getTimezoneOffset()
+  const two = (n: number) => String(Math.trunc(Math.abs(n))).padStart(2, '0')
+  return `${zone}, UTC${minutes < 0 ? '−' : '+'}${two(minutes / 60)}:${two(minutes % 60)}`
+}
+
+// A field of type datetime-local has a local time without a zone.
+export function toField(seconds: number): string {
+  const local = new Date(seconds * 1000)
+  return new Date(local.getTime() - local.getTimezoneOffset() * 60_000).toISOString().slice(0, 19)
+}
+
+export function fromField(text: string): number | null {
+  const at = new Date(text).getTime()
+  return Number.isNaN(at) ? null : at / 1000
+}
+
+const formats = new Map<string, Intl.DateTimeFormat>()
+
+function format(language: string, key: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const id = `${language} ${key}`
+  let f = formats.get(id)
+  if (!f) formats.set(id, (f = new Intl.DateTimeFormat(language, { hourCycle: 'h23', ...options })))
+  return f
+}
+
+const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' }
+const dayAndMonth: Intl.DateTimeFormatOptions = { month: 'short', day: 'numeric' }
+
+// tickLabel is a moment below an axis on which a tick stands every so many seconds.
+export function tickLabel(at: number, every: number, language: string): string {
+  const date = new Date(at * 1000)
+  if (every < minute) return format(language, 'second', { ...clock, second: '2-digit' }).format(date)
+  if (every < day) {
+    return date.getHours() === 0 && date.getMinutes() === 0 ? format(language, 'day', dayAndMonth).format(date) : format(language, 'minute', clock).format(date)
+  }
+  return every < 28 * day ? format(language, 'day', dayAndMonth).format(date) : format(language, 'month', { month: 'short', year: 'numeric' }).format(date)
+}
+
+// momentLabel is a moment for people; its day is told where it is not today's.
+export function momentLabel(at: number, language: string, now: number, seconds = true): string {
+  const date = new Date(at * 1000)
+  const today = new Date(now * 1000)
+  const options: Intl.DateTimeFormatOptions = seconds ? { ...clock, second: '2-digit' } : clock
+  if (date.toDateString() === today.toDateString()) return format(language, `clock ${seconds}`, options).format(date)
+  const year: Intl.DateTimeFormatOptions = date.getFullYear() === today.getFullYear() ? {} : { year: 'numeric' }
+  return format(language, `moment ${seconds} ${year.year}`, { ...dayAndMonth, ...year, ...options }).format(date)
+}
+
+// spanLabel is a range for people.
+export function spanLabel(span: Span, language: string, now: number): string {
+  return `${momentLabel(span.from, language, now)} – ${momentLabel(span.to, language, now)}`
+}
+
+const units: [string, number][] = [['day', day], ['hour', hour], ['minute', minute], ['second', 1]]
+
+// durationLabel is a length of time in its greatest unit, or its two greatest.
+export function durationLabel(seconds: number, language: string, parts = 1): string {
+  const words: string[] = []
+  let rest = parts === 1 ? seconds : Math.floor(seconds)
+  for (const [unit, size] of units) {
+    if (rest < size && !(unit === 'second' && words.length === 0)) {
+      if (words.length > 0) break
+      continue
+    }
+    const last = words.length + 1 === parts || unit === 'second'
+    const n = last && parts === 1 ? Math.round(rest / size) : Math.floor(rest / size)
+    words.push(new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: parts > 1 ? 'short' : 'long' }).format(n))
+    rest -= n * size
+    if (last) break
+  }
+  return words.join(' ')
+}
+
+// stepLabel is a step for people, as short as can be: "5 min".
+export function stepLabel(seconds: number, language: string): string {
+  const [unit, size] = units.find(([, size]) => seconds >= size && seconds % size === 0) ?? ['second', 1]
+  return new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'short' }).format(seconds / size)
+}

@@ -1,0 +1,105 @@
+import { effect, signal } from '@preact/signals'
+import { type Alert, Failure, get } from './api/client'
+import { query, queryRange } from './api/prometheus'
+import { untilEmpty } from './forecast'
+import { hostName } from './host'
+import type { BadPart, Level } from './status'
+import { resumed, seen, serverNow } from './stream'
+
+// What the page keeps an eye on beside the readings: alerts, the agent's parts,
+// and how long the file systems last.
+
+export interface ActiveAlert {
+  id: string
+  name: string
+  level: Level
+  state: Alert['state']
+  severity: string
+  summary: string
+  since: number
+  at: number | null
+}
+
+// alerts are those that fire or that fired and are no longer measured; null
+// where nobody judges.
+export const alerts = signal<ActiveAlert[] | null>(null)
+export const badParts = signal<BadPart[]>([])
+export const health = signal<'ok' | 'degraded' | 'failed' | null>(null)
+// full has in how many seconds a file system is full, by its mount point.
+export const full = signal<Map<string, number>>(new Map())
+
+export function toActive(a: Alert): ActiveAlert {
+  return {
+    id: a.fingerprint, name: a.rule, state: a.state, severity: a.severity,
+    level: a.severity === 'critical' ? 'wrong' : 'watch',
+    summary: a.summary, since: Date.parse(a.since ?? '') / 1000, at: null,
+  }
+}
+
+async function loadAlerts(): Promise<void> {
+  try {
+    const answer = await get('/api/v1/alerts')
+    alerts.value = answer.alerts.filter((a) => a.state === 'firing' || a.state === 'no_data').map(toActive)
+  } catch (e) {
+    // Without alerting there is nothing to say of alerts.
+    if (e instanceof Failure && (e.status === 404 || e.kind === 'forbidden')) alerts.value = null
+  }
+}
+
+async function loadHealth(): Promise<void> {
+  try {
+    const answer = await get('/api/v1/health')
+    health.value = answer.status
+    badParts.value = (answer.parts ?? []).filter((p) => p.status !== 'ok').map((p) => ({ name: p.name, reason: p.reason ?? p.status, failed: p.status === 'failed' }))
+  } catch { /* That the agent does not answer is said above all. */ }
+}
+
+// queue is what waits to be pushed, null where nothing is pushed.
+export const queue = signal<{ waiting: number; dropped: number } | null>(null)
+
+async function loadQueue(): Promise<void> {
+  const host = hostName.peek()
+  if (!host) return
+  const own = `{host_name=${JSON.stringify(host)}}`
+  try {
+    const found = await query(`sum(sysotel_queue_requests${own}) or label_replace(sum(sysotel_queue_dropped_total${own}), "what", "dropped", "", "")`, serverNow())
+    const of = (what: string | undefined) => Number(found.find((f) => f.metric.what === what)?.value[1] ?? 0)
+    queue.value = found.length === 0 ? null : { waiting: of(undefined), dropped: of('dropped') }
+  } catch { /* The footer then says nothing of it. */ }
+}
+
+const hour = 3600
+
+// loadForecast looks at the free space of a week, an hour at a time.
+async function loadForecast(): Promise<void> {
+  const host = hostName.peek()
+  if (!host) return
+  const to = Math.floor(serverNow() / hour) * hour
+  const expr = `avg_over_time(sysotel_disk_free_bytes{host_name=${JSON.stringify(host)},mountpoint!=""}[1h])`
+  try {
+    const { series } = await queryRange(expr, to - 7 * 24 * hour, to, hour)
+    full.value = new Map(series.flatMap((s) => {
+      const left = untilEmpty(s.values.map(([at, value]) => [at, Number(value)]))
+      return left === null ? [] : [[s.metric.mountpoint ?? '', left] as const]
+    }))
+  } catch { /* Without a forecast the sentence says how full they are. */ }
+}
+
+export function keepWatch(): void {
+  const every = (seconds: number, f: () => Promise<void>) => setInterval(() => { if (seen.value) void f() }, seconds * 1000)
+  effect(() => {
+    void resumed.value
+    if (!seen.value) return
+    void loadAlerts()
+    void loadHealth()
+  })
+  effect(() => {
+    if (!hostName.value) return
+    void loadForecast()
+    void loadQueue()
+  })
+  every(10, loadAlerts)
+  every(15, loadHealth)
+  every(15, loadQueue)
+  every(15 * 60, loadForecast)
+}
