@@ -59,6 +59,7 @@ func TestCompose(t *testing.T) {
 	await(t, 100*time.Second, "the tiers do not fill", s.filled)
 	s.checkTargets()
 	phase("the tiers have something")
+	t.Logf("memory:\n%s", d.run("docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}"))
 
 	// Everything goes away but the volumes, and comes back with all that there was.
 	end := time.Now().Add(-10 * time.Second).Truncate(time.Second)
