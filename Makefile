@@ -27,7 +27,8 @@ dashboards/web/dist/index.html: $(WEB_FILES)
 	dashboards/web/build.sh
 
 # The packages that hold numbers against the truth run by themselves, so that no
-# other test takes the processors away from what they measure.
+# other test takes the processors away from what they measure; before them the
+# one that starts the whole stack in containers.
 test: bin/sysotel ## run everything that must pass, real programs included
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics >/dev/null
 	go vet ./...
@@ -36,8 +37,8 @@ test: bin/sysotel ## run everything that must pass, real programs included
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./agent || exit 1; \
 	done
 	dashboards/web/build.sh test
-	go test -timeout 10m $$(go list ./... | grep -vE '/(agent/(app|bench)|dashboards/browser)$$')
-	go test -timeout 10m -p 1 ./agent/app ./agent/bench ./dashboards/browser
+	go test -timeout 10m $$(go list ./... | grep -vE '/(agent/(app|bench|packaging)|dashboards/browser)$$')
+	go test -timeout 10m -p 1 ./agent/packaging ./agent/app ./agent/bench ./dashboards/browser
 
 race: ## run the tests with the race detector
 	go test -race -timeout 20m ./...

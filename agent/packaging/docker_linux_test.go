@@ -58,8 +58,7 @@ func startDocker(tb testing.TB) *docker {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	// The path of a Unix socket is short, and a test's own directory has a long one.
-	dir, err := os.MkdirTemp("", "docker")
+	dir, err := os.MkdirTemp("", "docker") //nolint:usetesting // A Unix socket's path is short; the test's own directory has a long one.
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -88,9 +87,14 @@ func startDocker(tb testing.TB) *docker {
 }
 
 // command is a program that speaks to this Docker, in the top directory.
+// SYSOTEL_TEST_COMPOSE names a docker-compose of another version.
 func (d *docker) command(name string, args ...string) *exec.Cmd {
+	program := "/usr/bin/" + name
+	if other := os.Getenv("SYSOTEL_TEST_COMPOSE"); other != "" && name == "docker-compose" {
+		program = other
+	}
 	// A test that failed asks for the logs when its context is gone.
-	cmd := exec.CommandContext(context.WithoutCancel(d.tb.Context()), "/usr/bin/"+name, args...)
+	cmd := exec.CommandContext(context.WithoutCancel(d.tb.Context()), program, args...)
 	cmd.Dir = d.root
 	// A home of its own: nobody's log-ins and settings.
 	cmd.Env = append(os.Environ(), path, "DOCKER_HOST=unix://"+d.socket, "HOME="+filepath.Dir(d.socket), "DOCKER_BUILDKIT=1",

@@ -21,6 +21,7 @@ type service struct {
 	MemLimit    string `yaml:"mem_limit"`
 	CPUs        float64
 	CapDrop     []string `yaml:"cap_drop"`
+	CapAdd      []string `yaml:"cap_add"`
 	SecurityOpt []string `yaml:"security_opt"`
 	Ports       []string
 	Environment map[string]string
