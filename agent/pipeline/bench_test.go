@@ -86,6 +86,39 @@ func BenchmarkKeep(b *testing.B) {
 	b.ReportMetric(float64(stats.Series), "series")
 }
 
+// BenchmarkBucket makes the request of one closed minute of all series.
+func BenchmarkBucket(b *testing.B) {
+	s, err := store.Open(store.Options{Dir: b.TempDir(), Tiers: store.Defaults().Tiers})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() }) // What it holds is of no use.
+	<-s.Opened()
+	p, _ := machine(b, func(o *Options) {
+		o.Config.OTLP.Endpoint, o.Config.OTLP.Tiered = "http://127.0.0.1:1", true
+		o.Store, o.Tiers, o.Queue = s, s, openQueue(b, o.Config, &logbook{})
+	})
+	tick := time.Now().Truncate(time.Second)
+	for range 63 {
+		tick = tick.Add(time.Second)
+		later(b, p, tick)
+	}
+	until, known := s.ClosedUntil(1)
+	if !known {
+		b.Fatal("no minute is closed")
+	}
+	b.ReportAllocs()
+	size := 0
+	for b.Loop() {
+		bodies, err := p.tiers.read(b.Context(), 1, until.Add(-time.Minute), until)
+		if err != nil || len(bodies) == 0 {
+			b.Fatalf("%d requests, %v", len(bodies), err)
+		}
+		size = len(bodies[0])
+	}
+	b.ReportMetric(float64(size), "bytes")
+}
+
 // collectAll has the newest readings collected, again and again, each time as
 // those of a second later.
 func collectAll(b *testing.B, p *Pipeline) {
@@ -94,14 +127,20 @@ func collectAll(b *testing.B, p *Pipeline) {
 	b.ReportAllocs()
 	for b.Loop() {
 		tick = tick.Add(time.Second)
-		for _, f := range p.families {
-			if n := f.newest.Load(); n != nil {
-				f.newest.Store(&snapshot{reading: n.reading, at: tick})
-			}
+		later(b, p, tick)
+	}
+}
+
+// later has the newest readings collected as those of a tick.
+func later(b *testing.B, p *Pipeline, tick time.Time) {
+	b.Helper()
+	for _, f := range p.families {
+		if n := f.newest.Load(); n != nil {
+			f.newest.Store(&snapshot{reading: n.reading, at: tick})
 		}
-		if err := p.pushes[0].reader.ForceFlush(b.Context()); err != nil {
-			b.Fatal(err)
-		}
+	}
+	if err := p.pushes[0].reader.ForceFlush(b.Context()); err != nil {
+		b.Fatal(err)
 	}
 }
 

@@ -31,7 +31,7 @@ func testOptions(t testing.TB, c Config, log *logbook) Options {
 func openQueue(t testing.TB, c Config, log *logbook) *queue.Queue {
 	t.Helper()
 	q, err := queue.Open(t.Context(), queue.Options{
-		Path: filepath.Join(t.TempDir(), "otlp.db"), Lanes: []string{"", "1m", "5m"}, MaxBytes: int64(c.OTLP.Queue.MaxBytes), MaxAge: c.OTLP.Queue.MaxAge, Log: log.logger(),
+		Path: filepath.Join(t.TempDir(), "otlp.db"), Lanes: []string{"", "1m", "5m", "1h"}, MaxBytes: int64(c.OTLP.Queue.MaxBytes), MaxAge: c.OTLP.Queue.MaxAge, Log: log.logger(),
 	})
 	if err != nil {
 		t.Fatal(err)
