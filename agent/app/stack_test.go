@@ -45,9 +45,15 @@ type node struct {
 // copies, so that a test sees each sample as often as it came.
 func newStack(tb testing.TB, tiers ...string) *stack {
 	tb.Helper()
+	return newStackAt(tb, "127.0.0.1", tiers...)
+}
+
+// newStackAt starts a stack that takes OTLP at another address of this machine.
+func newStackAt(tb testing.TB, ip string, tiers ...string) *stack {
+	tb.Helper()
 	s := &stack{
 		tb: tb, folder: tb.TempDir(),
-		grpc:   fmt.Sprintf("127.0.0.1:%d", programs.FreePort(tb)),
+		grpc:   fmt.Sprintf("%s:%d", ip, programs.FreePort(tb)),
 		health: fmt.Sprintf("127.0.0.1:%d", programs.FreePort(tb)),
 	}
 	for i, slot := range []string{"1s", "1m", "5m", "1h"} {
@@ -73,6 +79,15 @@ func newStack(tb testing.TB, tiers ...string) *stack {
 	}
 	s.startCollector()
 	return s
+}
+
+// urls are the addresses of the nodes as store.victoriametrics takes them.
+func (s *stack) urls() string {
+	var words []string
+	for _, n := range s.nodes {
+		words = append(words, n.tier+"="+n.url)
+	}
+	return strings.Join(words, ",")
 }
 
 // collectorConfig is the Collector's configuration that users get.

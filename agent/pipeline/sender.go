@@ -71,6 +71,13 @@ func (s *sender) run(ctx context.Context) {
 	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastAnswer, cancel) })()
+	// What an earlier process left waits until the first request of this one has
+	// shown how to send; of its own a lane may have none for an hour.
+	select {
+	case <-ctx.Done():
+		return
+	case <-s.to.connected:
+	}
 	if s.to.ordered {
 		s.sendBacklog(ctx, call, s.lane.Pushed())
 		return
@@ -149,8 +156,6 @@ func (s *sender) sendBacklog(ctx, call context.Context, left <-chan struct{}) {
 func (s *sender) sendOne(ctx context.Context, take func(most int) ([]queue.Request, error)) (time.Duration, error) {
 	conn, method := s.to.connection()
 	if conn == nil {
-		// What an earlier process left waits until the first request of this one
-		// has shown how to send.
 		return 0, queue.ErrEmpty
 	}
 	requests, err := take(s.most())

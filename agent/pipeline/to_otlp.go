@@ -52,6 +52,9 @@ type otlp struct {
 	// tiered has the readings of each family counted.
 	tiered bool
 
+	// connected is closed with the first request, which shows how to send.
+	connected chan struct{}
+
 	mu     sync.Mutex
 	conn   *grpc.ClientConn
 	method string
@@ -68,7 +71,7 @@ var _ sdkmetric.Exporter = (*otlp)(nil)
 
 // newOTLP makes the destination. Nothing is connected before the first request.
 func newOTLP(c OTLPConfig, q *queue.Queue, stamp *stamp, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
-	o := &otlp{stamp: stamp, resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}}
+	o := &otlp{stamp: stamp, resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}, connected: make(chan struct{})}
 	o.add("otlp", q.Lane(""), every, log)
 	stamp.before = o.readings().lane.Mark()
 	compressor := encoding.Identity
@@ -187,6 +190,9 @@ func (o *otlp) intercept(ctx context.Context, method string, request, reply any,
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.conn == nil {
+		close(o.connected)
+	}
 	o.conn, o.method = conn, method
 	if o.holding {
 		o.held = append(o.held, heldRequest{o.at, encoded})

@@ -1,0 +1,91 @@
+//go:build linux
+
+package app
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"sysotel/api"
+)
+
+// TestThreeHosts: three agents, each on a network of its own and under a name of
+// its own, push to one Collector. The nodes then hold three hosts, each with the
+// numbers of its own agent, and any agent that asks the nodes lists all three.
+func TestThreeHosts(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	// A bridge between the networks, with the Collector at this end.
+	const here = "10.78.0.1"
+	bridge := fmt.Sprintf("so%d", os.Getpid())
+	command(t, "ip", "link", "add", bridge, "type", "bridge")
+	undo(t, "ip", "link", "del", bridge)
+	command(t, "ip", "addr", "add", here+"/24", "dev", bridge)
+	command(t, "ip", "link", "set", bridge, "up")
+	s := newStackAt(t, here, "1s", "1m", "5m", "1h")
+
+	type machine struct {
+		name, device, dataDir string
+		agent                 *child
+	}
+	var machines []machine
+	for i := range 3 {
+		m := machine{name: fmt.Sprintf("machine%d", i+1), device: fmt.Sprintf("net%d", i+1)}
+		space, far := fmt.Sprintf("sysotel-%d-%s", os.Getpid(), m.name), fmt.Sprintf("so%d-%d", os.Getpid(), i+1)
+		command(t, "ip", "netns", "add", space)
+		undo(t, "ip", "netns", "del", space)
+		command(t, "ip", "link", "add", far, "type", "veth", "peer", "name", m.device, "netns", space)
+		command(t, "ip", "link", "set", far, "master", bridge, "up")
+		command(t, "ip", "-n", space, "addr", "add", fmt.Sprintf("10.78.0.%d/24", i+2), "dev", m.device)
+		command(t, "ip", "-n", space, "link", "set", "lo", "up")
+		command(t, "ip", "-n", space, "link", "set", m.device, "up")
+		c := configure(t)
+		m.dataDir = c.DataDir
+		m.agent = spawn(t, "agent", m.name, []string{"ip", "netns", "exec", space}, append(
+			sameFlags(c), "--host.name="+m.name, "--otlp.endpoint=http://"+s.grpc, "--otlp.tiered=true")...)
+		awaitTick(t, unixClient(c), 3)
+		machines = append(machines, m)
+	}
+
+	// Somebody who only looks.
+	viewer := run(t, configure(t, "--host.name=viewer", "--store.backend=victoriametrics", "--store.victoriametrics="+s.urls()))
+	poll(t, func() error {
+		var list api.HostList
+		decode(t, get(t, viewer.socket, "/api/v1/hosts"), &list)
+		var up []string
+		for _, h := range list.Hosts {
+			if h.Status == "up" && h.HostName != "viewer" {
+				up = append(up, h.HostName)
+			}
+		}
+		if want := []string{"machine1", "machine2", "machine3"}; !slices.Equal(up, want) {
+			return fmt.Errorf("the hosts are %+v, want %v", list, want)
+		}
+		return nil
+	})
+
+	for _, m := range machines {
+		if err := m.agent.Stop(); err != nil {
+			t.Errorf("%s ended with %v", m.name, err)
+		}
+		kept := tierOnDisk(t, m.dataDir, "1s")
+		n := s.nodes[0]
+		got := n.awaitSamples(kept, nil)
+		own := samples{}
+		for series, times := range got {
+			if strings.Contains(series, fmt.Sprintf("host_name=%q", m.name)) {
+				own[series] = times
+			}
+			if strings.Contains(series, fmt.Sprintf("device=%q", m.device)) != strings.Contains(series, fmt.Sprintf("host_name=%q", m.name)) && strings.Contains(series, `device="net`) {
+				t.Errorf("a device of one machine is told of another: %s", series)
+			}
+		}
+		n.checkOnce(own, kept, nil)
+		if len(kept) < 100 {
+			t.Errorf("%s kept %d series", m.name, len(kept))
+		}
+	}
+}
