@@ -49,7 +49,7 @@ export function readPairs(text: string): Record<string, string> {
   const pairs: Record<string, string> = {}
   for (const part of text.split(',')) {
     const at = part.indexOf('=')
-    if (at <= 0) continue
+    if (part.slice(0, Math.max(at, 0)).trim() === '') continue
     const name = part.slice(0, at).trim()
     if (name.endsWith('!')) pairs[name.slice(0, -1).trim()] = '!' + part.slice(at + 1).trim()
     else pairs[name] = part.slice(at + 1).trim()
