@@ -16,28 +16,28 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// node is one real node of VictoriaMetrics that can be stopped and started.
-type node struct {
+// bareNode is one real node of VictoriaMetrics that can be stopped and started.
+type bareNode struct {
 	tb           testing.TB
 	address, dir string
 	process      *programs.Process
 }
 
-func newNode(tb testing.TB) *node {
+func newBareNode(tb testing.TB) *bareNode {
 	tb.Helper()
-	n := &node{tb: tb, address: fmt.Sprintf("127.0.0.1:%d", programs.FreePort(tb)), dir: tb.TempDir()}
+	n := &bareNode{tb: tb, address: fmt.Sprintf("127.0.0.1:%d", programs.FreePort(tb)), dir: tb.TempDir()}
 	n.start()
 	return n
 }
 
-func (n *node) start() {
+func (n *bareNode) start() {
 	n.tb.Helper()
 	n.process, _ = programs.StartVictoriaMetricsAt(n.tb, n.address, n.dir, "-retentionPeriod=7d")
 }
 
 // write puts the newest five minutes of some series into the node, one sample
 // every so long, each with the value 0.25.
-func (n *node) write(every time.Duration, series ...map[string]string) {
+func (n *bareNode) write(every time.Duration, series ...map[string]string) {
 	n.tb.Helper()
 	var body bytes.Buffer
 	for _, metric := range series {
@@ -58,7 +58,7 @@ func (n *node) write(every time.Duration, series ...map[string]string) {
 	n.post("/internal/force_flush", nil)
 }
 
-func (n *node) post(path string, body io.Reader) {
+func (n *bareNode) post(path string, body io.Reader) {
 	n.tb.Helper()
 	request, err := http.NewRequestWithContext(n.tb.Context(), http.MethodPost, "http://"+n.address+path, body)
 	if err != nil {
@@ -128,7 +128,7 @@ func (a *agent) waitPart(name string, status api.Status, words ...string) {
 // TestVictoriaMetricsAnswers runs an agent before two real nodes, which know
 // another host, go away and come back.
 func TestVictoriaMetricsAnswers(t *testing.T) {
-	fine, coarse := newNode(t), newNode(t)
+	fine, coarse := newBareNode(t), newBareNode(t)
 	file := filepath.Join(t.TempDir(), "sysotel.yaml")
 	text := fmt.Sprintf(`
 host: {name: here}

@@ -188,7 +188,7 @@ func (i image) pack(to io.WriteCloser) error {
 	if err := add(w, "bin/busybox", busybox); err != nil {
 		return err
 	}
-	for _, tool := range strings.FieldsSeq("base64 cat chmod cp grep head httpd ls mkdir rm sed sh sleep test tr wget") {
+	for tool := range strings.FieldsSeq("base64 cat chmod cp grep head httpd ls mkdir rm sed sh sleep test tr wget") {
 		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + tool, Linkname: "busybox"}); err != nil {
 			return err
 		}
