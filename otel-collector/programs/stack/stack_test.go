@@ -131,8 +131,8 @@ func TestStack(t *testing.T) {
 			// The node answers two seconds late, so this is what went the whole way.
 			text, err := ask(ctx, "http://"+s.at(8428)+"/api/v1/query?query=system_memory_limit_bytes")
 			targets, err2 := ask(ctx, "http://"+s.at(9090)+"/api/v1/targets")
-			n := strings.Count(targets, `"scrapeUrl"`) // The agent, the Collector and four nodes.
-			if err == nil && err2 == nil && strings.Contains(text, `"host_name"`) && n == 6 {
+			n := strings.Count(targets, `"scrapeUrl"`) // The agent, the Collector, four nodes and itself.
+			if err == nil && err2 == nil && strings.Contains(text, `"host_name"`) && n == 7 {
 				break
 			}
 			if time.Now().After(deadline) {
