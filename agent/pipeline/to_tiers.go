@@ -106,14 +106,15 @@ func (t *toTiers) run(ctx context.Context) {
 	case <-time.After(t.hold):
 		t.to.release(time.Time{})
 	}
-	before, _ := t.tiers.ClosedUntil(1)
+	found := t.tiers.Found()
 	for ended := false; ; {
 		for i := range t.to.senders[1:] {
 			t.export(ctx, i+1)
 		}
-		// When a bucket is closed the families were read.
-		if until, known := t.tiers.ClosedUntil(1); known && until.After(before) && !ended {
-			t.end(ctx)
+		// When a bucket is closed that ends after what was found, the families were
+		// read since.
+		if until, known := t.tiers.ClosedUntil(1); known && until.After(found) && !ended {
+			t.end(ctx, until)
 			ended = true
 		}
 		select {
@@ -181,15 +182,20 @@ func (t *toTiers) catchUp(ctx context.Context) time.Time {
 }
 
 // end pushes that series ended which an earlier process sent and this one did not
-// find again. The store marks them with the first reading of their family.
-func (t *toTiers) end(ctx context.Context) {
+// find again. The store marks them with the first reading of their family. A
+// bucket that ends at closed is closed: whatever the clock says, it is that late.
+func (t *toTiers) end(ctx context.Context, closed time.Time) {
 	found, follows := t.follows()
 	if !follows {
 		return
 	}
+	now := t.pipeline.options.Host.Now()
+	if closed.After(now) {
+		now = closed
+	}
 	first := map[string]time.Time{}
 	var ended []store.Point
-	err := t.tiers.Points(ctx, 0, found, t.pipeline.options.Host.Now(), func(p *store.Point) {
+	err := t.tiers.Points(ctx, 0, found, now, func(p *store.Point) {
 		if at, seen := first[p.Family]; p.Origin.Name == store.ReadingsOrigin().Name && (!seen || p.Time.Before(at)) {
 			first[p.Family] = p.Time
 		}
