@@ -1,0 +1,79 @@
+package packaging
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"sysotel/otel-collector/programs"
+)
+
+// TestCluster: docker-compose takes the cluster's file on top of the stack's, its
+// programs are of the version that the tests run as a single node, and each tier
+// is kept twice and for as long as by its single node. The cluster's programs
+// themselves are in no module, so they run in no test.
+func TestCluster(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "/usr/bin/docker-compose", "-f", "docker-compose.yml", "-f", "otel-collector/cluster/compose.yml", "config")
+	cmd.Dir = "../.."
+	text, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("docker-compose refuses the cluster's file: %v", err)
+	}
+	var file struct {
+		Services map[string]struct {
+			Image       string
+			Command     []string
+			Environment map[string]any
+			Profiles    []string
+		}
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	want := required(t, "otel-collector/tools/victoriametrics/go.mod", "github.com/VictoriaMetrics/VictoriaMetrics") + "-cluster"
+	for name, s := range file.Services {
+		program, version, _ := strings.Cut(s.Image, ":")
+		if strings.HasPrefix(program, "victoriametrics/vm") && version != want {
+			t.Errorf("%s runs %s; the tests have the version %q", name, s.Image, want)
+		}
+		if program == "victoriametrics/victoria-metrics" && len(s.Profiles) == 0 {
+			t.Errorf("%s, a single node, is started beside the cluster", name)
+		}
+	}
+	for _, tier := range []string{"1s", "1m", "5m", "1h"} {
+		variables, err := programs.Environment("../../otel-collector/victoriametrics/" + tier + ".env")
+		if err != nil {
+			t.Fatal(err)
+		}
+		retention := ""
+		for _, v := range variables {
+			if days, ok := strings.CutPrefix(v, "VM_retentionPeriod="); ok {
+				retention = "-retentionPeriod=" + days
+			}
+		}
+		has := func(service string, flags ...string) {
+			t.Helper()
+			command := " " + strings.Join(file.Services[service].Command, " ") + " "
+			for _, flag := range flags {
+				if !strings.Contains(command, " "+flag+" ") {
+					t.Errorf("%s has the flags%s and lacks %s", service, command, flag)
+				}
+			}
+		}
+		a, b := "storage-"+tier+"-a", "storage-"+tier+"-b"
+		has(a, retention)
+		has(b, retention)
+		has("insert-"+tier, "-replicationFactor=2", "-storageNode="+a+":8400,"+b+":8400")
+		has("select-"+tier, "-replicationFactor=2", "-storageNode="+a+":8401,"+b+":8401")
+		url := "http://insert-" + tier + ":8480/insert/0"
+		if got := file.Services["collector"].Environment["VM_"+strings.ToUpper(tier)]; got != url {
+			t.Errorf("the Collector sends the tier %s to %v, not to %s", tier, got, url)
+		}
+		asked, _ := file.Services["agent"].Environment["SYSOTEL_STORE_VICTORIAMETRICS"].(string)
+		if !strings.Contains(asked, tier+"=http://select-"+tier+":8481/select/0/prometheus") {
+			t.Errorf("the agent does not ask the cluster for the tier %s: %s", tier, asked)
+		}
+	}
+}
