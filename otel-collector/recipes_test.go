@@ -69,7 +69,11 @@ func TestRecipes(t *testing.T) {
 				if !strings.Contains(about, "#   "+m[1]+" ") {
 					t.Errorf("the first comment does not tell of the variable %s", m[1])
 				}
-				set = append(set, m[1]+"=https://backend.example.com")
+				value := "https://backend.example.com"
+				if m[1] == "OTLP_HEADERS" {
+					value = "{authorization: Bearer key}"
+				}
+				set = append(set, m[1]+"="+value)
 			}
 			if !strings.Contains(string(readme), "`"+filepath.Base(file)+"`") {
 				t.Error("the README of the recipes does not name it")
