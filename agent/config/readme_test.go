@@ -1,0 +1,52 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestReadmeConfigurations loads every configuration that the README shows, and
+// every command line with which it starts the agent.
+func TestReadmeConfigurations(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := t.TempDir()
+	for _, name := range []string{"smtp", "pagerduty"} {
+		if err := os.WriteFile(filepath.Join(secrets, name), []byte("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("SLACK_WEBHOOK", "https://hooks.slack.com/services/T/B/X")
+
+	files := 0
+	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		if strings.HasPrefix(m[1], "scrape_configs:") {
+			continue // Prometheus' own; agent/app scrapes with one.
+		}
+		files++
+		path := filepath.Join(t.TempDir(), "sysotel.yaml")
+		content := strings.ReplaceAll(m[1], "/etc/sysotel", secrets)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, mistakes := Load(Options{Path: path, Env: home()}); len(mistakes) > 0 {
+			t.Errorf("the README's\n%s\n%s", m[1], lines(mistakes))
+		}
+	}
+
+	commands := 0
+	for _, m := range regexp.MustCompile("(?:bin/)?sysotel run (--[^\n`]*)").FindAllStringSubmatch(string(text), -1) {
+		commands++
+		if _, mistakes := Load(Options{Args: strings.Fields(m[1]), Env: home()}); len(mistakes) > 0 {
+			t.Errorf("the README's sysotel run %s\n%s", m[1], lines(mistakes))
+		}
+	}
+	if files < 3 || commands < 3 {
+		t.Errorf("the README shows %d configurations and %d command lines; is the pattern of this test still right?", files, commands)
+	}
+}
