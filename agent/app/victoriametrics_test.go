@@ -39,6 +39,12 @@ func (n *bareNode) start() {
 // every so long, each with the value 0.25.
 func (n *bareNode) write(every time.Duration, series ...map[string]string) {
 	n.tb.Helper()
+	n.writeUntil(time.Now(), every, series...)
+}
+
+// writeUntil puts five minutes there that ended some time ago.
+func (n *bareNode) writeUntil(end time.Time, every time.Duration, series ...map[string]string) {
+	n.tb.Helper()
 	var body bytes.Buffer
 	for _, metric := range series {
 		line := struct {
@@ -46,8 +52,8 @@ func (n *bareNode) write(every time.Duration, series ...map[string]string) {
 			Values     []float64         `json:"values"`
 			Timestamps []int64           `json:"timestamps"`
 		}{Metric: metric}
-		now := time.Now().Truncate(every)
-		for at := now.Add(-5 * time.Minute); !at.After(now); at = at.Add(every) {
+		last := end.Truncate(every)
+		for at := last.Add(-5 * time.Minute); !at.After(last); at = at.Add(every) {
 			line.Values, line.Timestamps = append(line.Values, 0.25), append(line.Timestamps, at.UnixMilli())
 		}
 		if err := json.NewEncoder(&body).Encode(line); err != nil {

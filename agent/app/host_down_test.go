@@ -1,0 +1,61 @@
+package app
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"sysotel/agent/alerting"
+	"sysotel/api"
+)
+
+// TestHostDown runs an agent before a real node, into which another machine wrote
+// until 50 seconds ago: its alert fires when that is a minute, and is over when the
+// machine writes again. A third machine, which goes on, is never told.
+func TestHostDown(t *testing.T) {
+	node := newBareNode(t)
+	file := filepath.Join(t.TempDir(), "sysotel.yaml")
+	text := fmt.Sprintf(`
+host: {name: here}
+alerting: {interval: 1s}
+store:
+  backend: victoriametrics
+  tiers: [{resolution: 1s, retention: 24h}]
+  victoriametrics: {1s: "http://%s"}
+`, node.address)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	silent := time.Now().Add(-50 * time.Second)
+	node.writeUntil(silent, time.Second, info("gone", "id-1"), cpuUsage("gone"))
+	node.write(time.Second, info("there", "id-2"), cpuUsage("there"))
+	a := run(t, configure(t, "--config="+file))
+
+	await := func(state alerting.State) time.Time {
+		t.Helper()
+		var answer api.Alerts
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); a.tick() {
+			node.write(time.Second, info("there", "id-2"))
+			answer = api.Alerts{}
+			decode(t, get(t, a.socket, "/api/v1/alerts"), &answer)
+			for _, alert := range answer.Alerts {
+				switch host := alert.Labels["host_name"]; {
+				case alert.Rule != "HostDown":
+				case host == "there":
+					t.Fatalf("it tells of a machine that goes on: %+v", alert)
+				case host == "gone" && alert.State == state:
+					return time.Now()
+				}
+			}
+		}
+		t.Fatalf("HostDown of the machine that is silent is not %s within %s: %+v", state, patience, answer)
+		return time.Time{}
+	}
+	if after := await(alerting.Firing).Sub(silent); after < time.Minute {
+		t.Errorf("it fires after %s of silence, before the minute is over", after)
+	}
+	node.write(time.Second, info("gone", "id-1"))
+	await(alerting.Resolved)
+}
