@@ -30,7 +30,7 @@ dashboards/web/dist/index.html: $(WEB_FILES)
 # other test takes the processors away from what they measure; before them the
 # one that starts the whole stack in containers.
 test: bin/sysotel ## run everything that must pass, real programs included
-	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics >/dev/null
+	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics telegraf >/dev/null
 	go vet ./...
 	@for target in linux/arm64 darwin/arm64 windows/amd64; do \
 		echo "build for $$target"; \

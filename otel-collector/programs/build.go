@@ -94,6 +94,12 @@ func victoriaMetricsFlags(goMod string) []string {
 	return []string{"-ldflags=-s -w -X github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version=victoria-metrics-" + version}
 }
 
+// telegrafFlags are the build flags of Telegraf: of its plug-ins those that the
+// recipe uses.
+func telegrafFlags(string) []string {
+	return []string{"-tags=custom,inputs.http,parsers.json_v2,outputs.influxdb_v2"}
+}
+
 // collector is a distribution of the OpenTelemetry Collector, put together by
 // the Collector's builder from a manifest. distribution is the manifest's
 // dist.name, and the manifest's dist.output_path is ./build.

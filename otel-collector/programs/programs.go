@@ -35,6 +35,8 @@ func table() []program {
 		goTool("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", prometheusFlags),
 		// One node of VictoriaMetrics: the whole database in one program.
 		goTool("victoria-metrics", "victoriametrics", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics", victoriaMetricsFlags),
+		// For the recipe of InfluxDB.
+		goTool("telegraf", "telegraf", "github.com/influxdata/telegraf/cmd/telegraf", telegrafFlags),
 		goTool("golangci-lint", "lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", nil),
 		goTool("staticcheck", "lint", "honnef.co/go/tools/cmd/staticcheck", nil),
 		goTool("gofumpt", "lint", "mvdan.cc/gofumpt", nil),
