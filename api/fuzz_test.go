@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,8 @@ func FuzzQuery(f *testing.F) {
 // FuzzCSV writes a table with a hostile label: what is read back is the same
 // text, as one cell that no spreadsheet calculates.
 func FuzzCSV(f *testing.F) {
-	for _, seed := range []string{"sda", "=cmd|' /C calc'!A0", " =1+1", "\uff1d1+1", "a\r\nb,\"c", "\t@SUM(1)", "\xff", "'", "\u202e=1"} {
+	returns := regexp.MustCompile("\r+\n")
+	for _, seed := range []string{"sda", "=cmd|' /C calc'!A0", " =1+1", "\uff1d1+1", "a\r\nb,\"c", "\t@SUM(1)", "\xff", "'", "\u202e=1", "\r\r\n"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, label string) {
@@ -95,7 +97,7 @@ func FuzzCSV(f *testing.F) {
 		}
 		cell := lines[1][3]
 		// A reader of CSV may read \r\n as \n.
-		plain := func(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
+		plain := func(s string) string { return returns.ReplaceAllString(s, "\n") }
 		if got := strings.TrimPrefix(plain(cell), "'"); got != strings.TrimPrefix(plain(printable(label)), "'") {
 			t.Errorf("%q is read as %q", label, cell)
 		}

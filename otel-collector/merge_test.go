@@ -101,7 +101,7 @@ func fill(t *testing.T, url string, days int) {
 		}
 		line.Metric = map[string]string{"__name__": "filled", "series": strconv.Itoa(i)}
 		for j := range days * perDay {
-			line.Values = append(line.Values, float64(rand.IntN(100000))/100) //nolint:gosec // G404: noise and no secret.
+			line.Values = append(line.Values, float64(rand.IntN(100000))/100)
 			line.Timestamps = append(line.Timestamps, now.Add(-time.Duration(j)*10*time.Second).UnixMilli())
 		}
 		if err := encoder.Encode(line); err != nil {

@@ -82,8 +82,7 @@ func (n *Node) try(ctx context.Context, path string, form url.Values, read func(
 	case limited.Err() != nil:
 		err = fmt.Errorf("there was no whole answer within %s", n.options.Timeout)
 	}
-	var asked *url.Error
-	if errors.As(err, &asked) {
+	if asked, ok := errors.AsType[*url.Error](err); ok {
 		err = asked.Err // The address stands beside it already.
 	}
 	n.fared(err)

@@ -1,6 +1,7 @@
 package victoriametrics
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -47,7 +48,7 @@ func (e *export) read(r io.Reader) error {
 	switch {
 	case it.Error == nil:
 		return errGarbage
-	case it.Error != io.EOF:
+	case !errors.Is(it.Error, io.EOF):
 		return it.Error
 	}
 	return nil
@@ -74,9 +75,9 @@ func (e *export) line(it *jsoniter.Iterator) error {
 		default:
 			it.Skip()
 		}
-		return it.Error == nil || it.Error == io.EOF
+		return it.Error == nil || errors.Is(it.Error, io.EOF)
 	})
-	if it.Error != nil && it.Error != io.EOF {
+	if it.Error != nil && !errors.Is(it.Error, io.EOF) {
 		return garbled(it.Error)
 	}
 	if len(e.metric) == 0 || len(e.values) != len(e.times) {

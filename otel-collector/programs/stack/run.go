@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -33,7 +34,6 @@ type running struct {
 	log    string
 	cmd    *exec.Cmd
 	exited chan struct{}
-	err    error // how it ended; written before exited is closed
 }
 
 // run starts the parts round by round, waits for the end of the context or of a
@@ -119,7 +119,7 @@ func (s *stack) start(p part, logs string, ended chan<- *running) (*running, err
 		return nil, err
 	}
 	// The context does not end it: all are stopped in order.
-	cmd := exec.CommandContext(context.Background(), p.command[0], p.command[1:]...) //nolint:gosec // G204: it is for starting programs.
+	cmd := exec.CommandContext(context.Background(), p.command[0], p.command[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.root, log, log
 	cmd.Env = append(os.Environ(), p.env...)
 	// In a group of its own Ctrl-C does not reach it, and its children end with it.
@@ -131,7 +131,7 @@ func (s *stack) start(p part, logs string, ended chan<- *running) (*running, err
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
 	go func() {
-		r.err = cmd.Wait()
+		_ = cmd.Wait() // How it ended is in cmd.ProcessState.
 		close(r.exited)
 		ended <- r
 	}()
@@ -174,7 +174,7 @@ func (r *running) failure(what string) error {
 	}
 	select {
 	case <-r.exited:
-		return fmt.Errorf("%s %s (%v); the end of %s:%s", r.name, what, r.err, r.log, last)
+		return fmt.Errorf("%s %s (%s); the end of %s:%s", r.name, what, r.cmd.ProcessState, r.log, last)
 	default:
 		return fmt.Errorf("%s %s; the end of %s:%s", r.name, what, r.log, last)
 	}
@@ -182,8 +182,7 @@ func (r *running) failure(what string) error {
 
 // stop ends the parts in reverse order, so that each can still hand on what it has.
 func (s *stack) stop(started []*running) {
-	for i := len(started) - 1; i >= 0; i-- {
-		r := started[i]
+	for _, r := range slices.Backward(started) {
 		_ = programs.SignalGroup(r.cmd.Process.Pid, syscall.SIGTERM)
 		select {
 		case <-r.exited:

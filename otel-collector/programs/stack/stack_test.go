@@ -174,7 +174,7 @@ func TestStackSaysWhatIsTaken(t *testing.T) {
 // and the error has the end of its log.
 func TestStackEndsWithItsPart(t *testing.T) {
 	s := testStack(t)
-	if err := os.WriteFile(s.agent, []byte("#!/bin/sh\necho this is why\nexit 3\n"), 0o700); err != nil { //nolint:gosec // G306: a program of the test.
+	if err := os.WriteFile(s.agent, []byte("#!/bin/sh\necho this is why\nexit 3\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := start(t.Context(), s); err == nil || !strings.Contains(err.Error(), "sysotel ended before it was ready (exit status 3)") || !strings.Contains(err.Error(), "this is why") {
