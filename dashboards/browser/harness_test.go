@@ -26,6 +26,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"sysotel/otel-collector/programs"
 )
@@ -73,12 +74,16 @@ func chromium(tb testing.TB) string {
 	return ""
 }
 
+// guarded has the agent ask for a log-in on this machine too.
+const guarded = "--auth.mode=always"
+
 // agent is the real program, with a data directory and a port that outlive a restart.
 type agent struct {
 	*programs.Process
 	tb   testing.TB
 	args []string
 	url  string
+	dir  string // Its data.
 }
 
 // startAgent builds the agent with the web app as it was built last, and waits
@@ -99,7 +104,7 @@ func startAgent(tb testing.TB, flags ...string) *agent {
 	}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	address := "127.0.0.1:" + strconv.Itoa(programs.FreePort(tb))
-	a := &agent{tb: tb, url: "http://" + address}
+	a := &agent{tb: tb, url: "http://" + address, dir: dir}
 	a.args = append([]string{program, "run", "--data-dir=" + dir, "--http.listen=" + address, "--prometheus.listen=127.0.0.1:0"}, flags...)
 	a.start()
 	return a
@@ -111,7 +116,11 @@ func (a *agent) start() {
 	// What is said to the tests is no option of the agent.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SYSOTEL_") })
 	a.Process = programs.Start(a.tb, cmd)
-	a.WaitHTTP(a.url+"/api/v1/metrics/current", patience)
+	ready := "/api/v1/metrics/current"
+	if slices.Contains(a.args, guarded) {
+		ready = "/api/v1/health" // What else there is asks who comes.
+	}
+	a.WaitHTTP(a.url+ready, patience)
 }
 
 // stop ends the agent as a service manager does.
@@ -424,4 +433,22 @@ func (b *tab) tap(c *chart, part float64) {
 	b.Helper()
 	point := []*input.TouchPoint{{X: c.Left + part*c.Width, Y: c.middle()}}
 	b.do(input.DispatchTouchEvent(input.TouchStart, point), input.DispatchTouchEvent(input.TouchEnd, []*input.TouchPoint{}))
+}
+
+// button finds a button by what is written on it.
+func button(text string) string { return fmt.Sprintf("//main//button[normalize-space()=%q]", text) }
+
+// field finds what is filled in under a name.
+func field(name string) string {
+	return fmt.Sprintf("//label[span=%q]//*[self::input or self::select or self::textarea]", name)
+}
+
+// fill writes into a field in place of what is in it.
+func (b *tab) fill(selector, text string) {
+	b.Helper()
+	b.do(chromedp.Focus(selector), chromedp.Evaluate("document.activeElement.select()", nil))
+	if text == "" {
+		text = kb.Delete
+	}
+	b.do(chromedp.KeyEvent(text))
 }

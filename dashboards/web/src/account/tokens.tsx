@@ -49,7 +49,7 @@ function New({ done }: { done: (secret: string) => void }) {
   }
   return (
     <Form submit={submit} label={t('tokens.add')} cancel={() => { done('') }}>
-      <Field name={t('tokens.name')}><input maxLength={64} value={name.value} onInput={(e) => { name.value = e.currentTarget.value }} required /></Field>
+      <Field name={t('tokens.name')} help={t('tokens.name.help')}><input maxLength={64} value={name.value} onInput={(e) => { name.value = e.currentTarget.value }} required /></Field>
       <Field name={t('users.role')}><RoleChoice value={role.value} set={(r) => { role.value = r }} /></Field>
       <Field name={t('tokens.days')} help={t('tokens.days.help')}><input type="number" min={0} max={3650} value={days.value} onInput={(e) => { days.value = e.currentTarget.valueAsNumber || 0 }} /></Field>
     </Form>

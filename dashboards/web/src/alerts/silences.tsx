@@ -58,7 +58,7 @@ function New({ rule, host, done, cancel }: { rule: string; host: string; done: (
   return (
     <Form submit={submit} label={t('silences.add')} cancel={cancel}>
       <Field name={t('silences.matchers')} help={t('silences.matchers.help')} wide><input value={text.value} onInput={(e) => { text.value = e.currentTarget.value }} placeholder='alertname="HighCPU"' required /></Field>
-      <Field name={t('silences.until')}><input type="datetime-local" value={end.value} onInput={(e) => { end.value = e.currentTarget.value }} required /></Field>
+      <Field name={t('silences.until')}><input type="datetime-local" step={1} value={end.value} onInput={(e) => { end.value = e.currentTarget.value }} required /></Field>
       <Field name={t('silences.comment')} wide><input value={comment.value} maxLength={500} onInput={(e) => { comment.value = e.currentTarget.value }} required /></Field>
     </Form>
   )

@@ -331,6 +331,7 @@ export const en = {
   'tokens.title': 'API tokens',
   'tokens.add': 'New token',
   'tokens.name': 'What for',
+  'tokens.name.help': 'Letters a to z, digits, and . _ - @, such as backup-script.',
   'tokens.none': 'No token was made.',
   'tokens.once': 'This is shown once. Keep it where the program finds it.',
   'tokens.used': 'last used {time}',

@@ -331,6 +331,7 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'tokens.title': 'API 토큰',
   'tokens.add': '새 토큰',
   'tokens.name': '용도',
+  'tokens.name.help': '영문자, 숫자와 . _ - @ 만 쓸 수 있습니다. 예: backup-script',
   'tokens.none': '만든 토큰이 없습니다.',
   'tokens.once': '이 값은 한 번만 표시됩니다. 프로그램이 읽을 곳에 보관하세요.',
   'tokens.used': '마지막 사용 {time}',
