@@ -32,6 +32,8 @@ type Preview struct {
 	Count   int             `json:"count" doc:"How often it would have fired."`
 	Seconds float64         `json:"seconds" doc:"For how long in all."`
 	Firings []PreviewFiring `json:"firings" nullable:"false" doc:"When, the newest first; at most 1000."`
+	// MeasuredFrom tells "never" from "not known": a young history has no week.
+	MeasuredFrom time.Time `json:"measured_from,omitzero" doc:"The first evaluation that had something to hold against the threshold; absent where none had, and for an expr, which does not tell."`
 }
 
 // PreviewTier is a part of the time that one tier answered for.
@@ -101,6 +103,12 @@ func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error
 	for _, series := range matrix {
 		f := follower{preview: p, limit: limit, hold: hold, step: step, labels: series.Metric.DropReserved(func(n string) bool { return n == model.MetricNameLabel }).Map()}
 		f.follow(series.Floats)
+		if limit != nil && len(series.Floats) > 0 {
+			first := time.UnixMilli(series.Floats[0].T).UTC()
+			if p.MeasuredFrom.IsZero() || first.Before(p.MeasuredFrom) {
+				p.MeasuredFrom = first
+			}
+		}
 	}
 	slices.SortStableFunc(p.Firings, func(a, b PreviewFiring) int { return b.From.Compare(a.From) })
 	p.Count = len(p.Firings)

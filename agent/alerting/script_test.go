@@ -349,6 +349,9 @@ func (p *play) preview(text string) {
 		return
 	}
 	fmt.Fprintf(&p.output, "  %d times, %g s, step %g s, %s\n", found.Count, found.Seconds, found.Step, found.Expr)
+	if !found.MeasuredFrom.IsZero() {
+		fmt.Fprintf(&p.output, "  measured from %s\n", found.MeasuredFrom.Format(time.TimeOnly))
+	}
 	for _, f := range found.Firings {
 		until := "the end"
 		if !f.To.IsZero() {

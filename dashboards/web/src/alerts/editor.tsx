@@ -130,9 +130,12 @@ function sent(r: Threshold, match: string): Threshold {
 
 function Verdict({ preview: p }: { preview: Preview }) {
   const [newest] = p.firings
+  if (!p.measured_from) return <strong>{t('rules.would.unknown')}</strong>
+  // A young history is not a week long.
+  const span = durationLabel(Math.max(1, (Date.parse(p.end) - Date.parse(p.measured_from)) / 1000), language)
   return (
     <>
-      <strong>{p.count === 0 ? t('rules.would.never') : t(p.count === 1 ? 'rules.would.once' : 'rules.would', { n: p.count, time: durationLabel(Math.max(1, p.seconds), language) })}</strong>
+      <strong>{p.count === 0 ? t('rules.would.never', { span }) : t(p.count === 1 ? 'rules.would.once' : 'rules.would', { n: p.count, span, time: durationLabel(Math.max(1, p.seconds), language) })}</strong>
       {newest && <span class="note">{t('rules.would.last', { time: momentLabel(Date.parse(newest.from) / 1000, language, now.peek(), false) })}</span>}
     </>
   )

@@ -1609,6 +1609,11 @@ export interface components {
             /** @description How long the condition had to hold. */
             for: string;
             /**
+             * Format: date-time
+             * @description The first evaluation that had something to hold against the threshold; absent where none had, and for an expr, which does not tell.
+             */
+            measured_from?: string;
+            /**
              * Format: double
              * @description For how long in all.
              */
