@@ -2,6 +2,8 @@ package packaging
 
 import (
 	"os/exec"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +44,33 @@ func TestCluster(t *testing.T) {
 			t.Errorf("%s, a single node, is started beside the cluster", name)
 		}
 	}
-	for _, tier := range []string{"1s", "1m", "5m", "1h"} {
+	asks := prometheusOf(t, "otel-collector/prometheus/cluster.yml")
+	single := prometheusOf(t, "otel-collector/prometheus/compose.yml")
+	if command := strings.Join(file.Services["prometheus"].Command, " "); !strings.Contains(command, "--config.file=/etc/prometheus/cluster.yml ") {
+		t.Errorf("Prometheus does not ask the cluster: %s", command)
+	}
+	if !slices.Equal(asks.RuleFiles, single.RuleFiles) || len(asks.ScrapeConfigs) != len(single.ScrapeConfigs) {
+		t.Errorf("the cluster's Prometheus has %v, the stack's %v", asks, single)
+	}
+	for i, job := range single.ScrapeConfigs {
+		if got := asks.ScrapeConfigs[i]; job.JobName != "victoriametrics" && !reflect.DeepEqual(got, job) {
+			t.Errorf("the cluster's Prometheus has the job %v, the stack's %v", got, job)
+		}
+	}
+	groups := asks.ScrapeConfigs[len(asks.ScrapeConfigs)-1].StaticConfigs
+	for i, tier := range []string{"1s", "1m", "5m", "1h"} {
+		group := targets{
+			Targets: []string{"storage-" + tier + "-a:8482", "storage-" + tier + "-b:8482", "insert-" + tier + ":8480", "select-" + tier + ":8481"},
+			Labels:  map[string]string{"tier": tier},
+		}
+		if i >= len(groups) || !reflect.DeepEqual(groups[i], group) {
+			t.Errorf("the cluster's Prometheus asks %v, not %v", groups, group)
+		}
+		for _, target := range group.Targets {
+			if service, _, _ := strings.Cut(target, ":"); file.Services[service].Image == "" {
+				t.Errorf("there is no service %s", service)
+			}
+		}
 		variables, err := programs.Environment("../../otel-collector/victoriametrics/" + tier + ".env")
 		if err != nil {
 			t.Fatal(err)

@@ -135,25 +135,34 @@ func required(t *testing.T, file, module string) string {
 	return m[1]
 }
 
+// targets, prometheusConfig and prometheusOf are of a prometheus.yml what tests compare.
+type targets struct {
+	Targets []string
+	Labels  map[string]string
+}
+
+type prometheusConfig struct {
+	RuleFiles     []string `yaml:"rule_files"`
+	ScrapeConfigs []struct {
+		JobName       string            `yaml:"job_name"`
+		Authorization map[string]string `yaml:"authorization"`
+		StaticConfigs []targets         `yaml:"static_configs"`
+	} `yaml:"scrape_configs"`
+}
+
+func prometheusOf(t *testing.T, file string) (c prometheusConfig) {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(read(t, file)), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // TestSamePrometheus: both configurations have the same jobs, so that every rule
 // and every board works with both.
 func TestSamePrometheus(t *testing.T) {
-	type targets struct {
-		Targets []string
-		Labels  map[string]string
-	}
-	type config struct {
-		RuleFiles     []string `yaml:"rule_files"`
-		ScrapeConfigs []struct {
-			JobName       string    `yaml:"job_name"`
-			StaticConfigs []targets `yaml:"static_configs"`
-		} `yaml:"scrape_configs"`
-	}
 	shape := func(file string) string {
-		var c config
-		if err := yaml.Unmarshal([]byte(read(t, file)), &c); err != nil {
-			t.Fatal(err)
-		}
+		c := prometheusOf(t, file)
 		text := fmt.Sprintln(c.RuleFiles)
 		for _, job := range c.ScrapeConfigs {
 			for _, s := range job.StaticConfigs {
