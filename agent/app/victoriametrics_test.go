@@ -154,7 +154,9 @@ store:
 	f := func(path string, wantStatus int, wantTier string, words ...string) {
 		t.Helper()
 		status, tier, body := a.answer(path)
-		if status != wantStatus || tier != wantTier {
+		// Where a minute has ended within the range and before the first second that
+		// is there, the tier of minutes answers for it too.
+		if status != wantStatus || strings.TrimPrefix(tier, "1m, ") != wantTier {
 			t.Errorf("%s: %d from %q, want %d from %q: %.600s", path, status, tier, wantStatus, wantTier, body)
 		}
 		for _, word := range words {
