@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
@@ -147,6 +148,14 @@ func (l *logbook) want(t *testing.T, n int, words ...string) {
 	if got := l.lines(words...); len(got) != n {
 		t.Errorf("%d lines of the log hold %q, want %d:\n%s", len(got), words, n, l.text.String())
 	}
+}
+
+// soon is want for what is logged by another goroutine, without a bubble: a state
+// that the test has seen may be there a moment before its line.
+func (l *logbook) soon(t *testing.T, n int, words ...string) {
+	t.Helper()
+	within(t, 10*time.Second, fmt.Sprintf("%d lines of the log hold %q", n, words), func() bool { return len(l.lines(words...)) >= n })
+	l.want(t, n, words...)
 }
 
 // emptyHost is a machine without files.
