@@ -8,5 +8,6 @@
 // depends on the machine and on who else uses it; a run that did not measure
 // what it says does. Benchmarks of single functions stand beside the functions.
 //
-// Read cost_linux_test.go first.
+// Read cost_linux_test.go first; stack_linux_test.go measures the parts of `make
+// stack` beside the agent.
 package bench
