@@ -20,19 +20,15 @@ import (
 // customScope is the instrumentation scope of metrics that are not ours.
 const customScope = "sysotel/custom/metrics"
 
-// customProducer hands metrics from text files and commands to a push
-// destination. They bypass the instruments, because they may come and go and
+// customProducer hands metrics from text files and commands to a push, in the names
+// that were written. They bypass the instruments, because they may come and go and
 // may be histograms.
-type customProducer struct {
-	machine *Sampler
-	// verbatim keeps the names as they were written, as the page does.
-	verbatim bool
-}
+type customProducer struct{ machine *Sampler }
 
 var _ sdkmetric.Producer = customProducer{}
 
 // Produce implements sdkmetric.Producer. The points are made anew for each
-// reader, because destinations stamp them in place.
+// reader, because a push stamps them in place.
 func (p customProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	reading, at := p.machine.Newest("custom")
 	custom, ok := reading.(*instruments.Custom)
@@ -41,7 +37,7 @@ func (p customProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, err
 	}
 	scope := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: customScope}}
 	for _, f := range custom.Families {
-		scope.Metrics = append(scope.Metrics, customMetrics(f, at, p.verbatim)...)
+		scope.Metrics = append(scope.Metrics, customMetrics(f, at)...)
 	}
 	// The helper point stands there even alone, so that the destination sees
 	// that the last metric is gone.
@@ -88,9 +84,8 @@ func (p customPage) Gather() ([]*dto.MetricFamily, error) {
 
 // customMetrics translates one family of the Prometheus text format. A summary
 // becomes a gauge a quantile and the counters _sum and _count, which every
-// backend can add up. OpenTelemetry names carry no _total; the exporters put it on
-// again.
-func customMetrics(f *dto.MetricFamily, at time.Time, verbatim bool) []metricdata.Metrics {
+// backend can add up.
+func customMetrics(f *dto.MetricFamily, at time.Time) []metricdata.Metrics {
 	one := func(name string, data metricdata.Aggregation) metricdata.Metrics {
 		return metricdata.Metrics{Name: name, Description: f.GetHelp(), Data: data}
 	}
@@ -103,11 +98,7 @@ func customMetrics(f *dto.MetricFamily, at time.Time, verbatim bool) []metricdat
 		for _, m := range f.Metric {
 			points = append(points, point(m, m.GetCounter().GetValue(), at))
 		}
-		name := f.GetName()
-		if !verbatim {
-			name = strings.TrimSuffix(name, "_total")
-		}
-		return []metricdata.Metrics{one(name, counter(points))}
+		return []metricdata.Metrics{one(f.GetName(), counter(points))}
 	case dto.MetricType_HISTOGRAM:
 		return []metricdata.Metrics{one(f.GetName(), histogram(f, at))}
 	case dto.MetricType_SUMMARY:
@@ -133,6 +124,18 @@ func customMetrics(f *dto.MetricFamily, at time.Time, verbatim bool) []metricdat
 		points = append(points, point(m, value, at))
 	}
 	return []metricdata.Metrics{one(f.GetName(), metricdata.Gauge[float64]{DataPoints: points})}
+}
+
+// withoutTotal copies metrics with the names that OpenTelemetry has for them: its
+// counters carry no _total, and who turns them into Prometheus' puts it on again.
+func withoutTotal(metrics []metricdata.Metrics) []metricdata.Metrics {
+	metrics = slices.Clone(metrics)
+	for i, m := range metrics {
+		if sum, ok := m.Data.(metricdata.Sum[float64]); ok && sum.IsMonotonic {
+			metrics[i].Name = strings.TrimSuffix(m.Name, "_total")
+		}
+	}
+	return metrics
 }
 
 func point(m *dto.Metric, value float64, at time.Time, more ...attribute.KeyValue) metricdata.DataPoint[float64] {

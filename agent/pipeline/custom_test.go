@@ -94,14 +94,14 @@ func TestCustomMetrics(t *testing.T) {
 	s := testStamp(false)
 	// Since when they count is not known, only that it is since they were seen.
 	wantPoints(t, s, rm,
-		"raid_failed_disks ", "1 from - to 12:00:00", "backups ", "3 from 12:00:00 to 12:00:00",
+		"raid_failed_disks ", "1 from - to 12:00:00", "backups_total ", "3 from 12:00:00 to 12:00:00",
 		"backup_seconds ", "5 from 12:00:00 to 12:00:00", "no_type ", "7 from - to 12:00:00",
 		"query_seconds ", "0.25 from - to 12:00:00", "query_seconds  AGAIN", "2 from - to 12:00:00",
 		"query_seconds_sum ", "40 from 12:00:00 to 12:00:00", "query_seconds_count ", "100 from 12:00:00 to 12:00:00")
 	// The histogram starts anew, the others are gone.
 	wantPoints(t, s, produced(t, "12:00:01", "# TYPE backup_seconds histogram\nbackup_seconds_bucket{le=\"+Inf\"} 1\nbackup_seconds_sum 1\nbackup_seconds_count 1\n"),
 		"backup_seconds ", "1 from 12:00:00 to 12:00:01",
-		"raid_failed_disks ", "gone at 12:00:01", "backups ", "gone at 12:00:01", "no_type ", "gone at 12:00:01",
+		"raid_failed_disks ", "gone at 12:00:01", "backups_total ", "gone at 12:00:01", "no_type ", "gone at 12:00:01",
 		"query_seconds ", "gone at 12:00:01", "query_seconds  AGAIN", "gone at 12:00:01",
 		"query_seconds_sum ", "gone at 12:00:01", "query_seconds_count ", "gone at 12:00:01")
 	// The last one goes: the destination is told so, once.

@@ -1,12 +1,12 @@
 // Package pipeline takes readings from the machine to those who want them: the
 // sampler reads every family once a tick, one OpenTelemetry callback a family
 // hands the newest reading to the SDK, and readers take it from there: a pull
-// reader behind the Prometheus page, and a periodic reader for each push
-// destination, driven by the tick.
+// reader behind the Prometheus page, and a periodic reader, driven by the tick,
+// behind the destinations that each reading is pushed to.
 //
 // It is the only package that knows the OpenTelemetry SDK. Read sampler.go
-// first (with clock.go and lane.go), then stamp.go, then to_store.go, to_otlp.go
-// (with sender.go and to_tiers.go) and to_prometheus.go.
+// first (with clock.go and lane.go), then push.go and stamp.go, then to_store.go,
+// to_otlp.go (with sender.go and to_tiers.go) and to_prometheus.go.
 package pipeline
 
 import (
@@ -16,6 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,15 +65,9 @@ type Pipeline struct {
 	page        *page
 	otlp        *otlp
 	tiers       *toTiers
-	pushes      []push
+	pushes      []*push
 	// began tells that the start was written down and the stop was not.
 	began atomic.Bool
-}
-
-// push is a destination that each tick is collected for.
-type push struct {
-	name   string
-	reader *sdkmetric.PeriodicReader
 }
 
 // schemaURLs are the versions of the conventions that the names come from. The
@@ -109,16 +104,8 @@ func New(o Options) (*Pipeline, error) {
 		sdkmetric.WithCardinalityLimit(0),
 		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // There are no traces here.
 	}
-	if o.Config.OTLP.Endpoint != "" {
-		if err := p.openOTLP(families); err != nil {
-			return nil, err
-		}
-	}
-	if o.Store != nil {
-		p.addPush("store", newToStore(o.Store, p.newStamp(families, false), p.Sampler, o.HostName, o.Log.With("destination", "store")), true)
-	}
-	if p.otlp != nil {
-		p.addPush("otlp", p.otlp, false)
+	if err := p.openPushes(families); err != nil {
+		return nil, err
 	}
 	for _, to := range p.pushes {
 		p.published = p.push
@@ -133,10 +120,36 @@ func New(o Options) (*Pipeline, error) {
 	return p, nil
 }
 
-// openOTLP makes the OTLP destination.
-func (p *Pipeline) openOTLP(families []instruments.Family) error {
+// openPushes makes the destinations and the pushes that feed them.
+func (p *Pipeline) openPushes(families []instruments.Family) error {
 	o := p.options
-	stamp := p.newStamp(families, o.Config.OTLP.Temporality == "delta")
+	totals := &push{stamp: p.newStamp(families, false)}
+	if o.Store != nil {
+		store := newToStore(o.Store, totals.stamp, p.Sampler, o.HostName, o.Log.With("destination", "store"))
+		totals.to = append(totals.to, destination{name: "store", take: store.take})
+	}
+	sent := totals
+	if o.Config.OTLP.Temporality == "delta" {
+		sent = &push{stamp: p.newStamp(families, true)}
+	}
+	if o.Config.OTLP.Endpoint != "" {
+		if err := p.openOTLP(sent.stamp); err != nil {
+			return err
+		}
+		sent.to = append(sent.to, destination{"otlp", p.otlp.take, p.otlp.exporter.Shutdown})
+	}
+	for _, to := range slices.Compact([]*push{totals, sent}) {
+		if len(to.to) > 0 {
+			to.open(p.Sampler)
+			p.pushes = append(p.pushes, to)
+		}
+	}
+	return nil
+}
+
+// openOTLP makes the OTLP destination.
+func (p *Pipeline) openOTLP(stamp *stamp) error {
+	o := p.options
 	batch := max(o.Config.OTLP.Interval, o.Config.Sampling.Interval)
 	var err error
 	p.otlp, err = newOTLP(o.Config.OTLP, o.Queue, stamp, p.resource(), int(batch/o.Config.Sampling.Interval), o.Log.With("destination", "otlp"))
@@ -147,7 +160,7 @@ func (p *Pipeline) openOTLP(families []instruments.Family) error {
 	return err
 }
 
-// newStamp makes the stamp of a push destination.
+// newStamp makes the stamp of a push.
 func (p *Pipeline) newStamp(families []instruments.Family, delta bool) *stamp {
 	var metrics []*instruments.Metric
 	for _, f := range families {
@@ -158,19 +171,6 @@ func (p *Pipeline) newStamp(families []instruments.Family, delta bool) *stamp {
 		boot = p.started
 	}
 	return newStamp(boot, p.started, metrics, p.options.Measured.Conventions, delta)
-}
-
-// addPush makes the periodic reader that feeds a destination. The tick drives
-// it; its own interval, twice the tick, is a safety net, given explicitly, as its
-// time limit is, because OTEL_METRIC_EXPORT_INTERVAL and
-// OTEL_METRIC_EXPORT_TIMEOUT would change them.
-func (p *Pipeline) addPush(name string, to sdkmetric.Exporter, verbatim bool) {
-	tick := p.options.Config.Sampling.Interval
-	p.pushes = append(p.pushes, push{name, sdkmetric.NewPeriodicReader(to,
-		sdkmetric.WithInterval(2*tick),
-		sdkmetric.WithTimeout(tick+10*time.Second),
-		sdkmetric.WithProducer(customProducer{p.Sampler, verbatim}),
-	)})
 }
 
 // register creates a family's instruments and its callback. The callback does
@@ -269,7 +269,7 @@ func (p *Pipeline) push(ctx context.Context) {
 		if err := to.reader.ForceFlush(limited); err != nil && ctx.Err() == nil {
 			_, at, _ := p.Tick()
 			p.gap(gap{cause: causeOverload, from: at, missed: 1})
-			p.options.Log.Error("collect", "destination", to.name, "err", err)
+			p.options.Log.Error("collect", "err", err)
 		}
 	}
 }

@@ -113,6 +113,50 @@ func TestPushTakesEveryTick(t *testing.T) {
 	})
 }
 
+// TestDestinationsShareACollection: each gets it under the names that are its own,
+// and where one fails the other still gets it.
+func TestDestinationsShareACollection(t *testing.T) {
+	t.Parallel()
+	r, kept, log := &receiver{}, &keeper{}, &logbook{}
+	c := Defaults()
+	c.OTLP.Endpoint = "http://" + r.serve(t, "127.0.0.1:0", nil)
+	o := testOptions(t, c, log)
+	o.Store = kept
+	a := pushWith(t, o, log)
+	readings := map[string]instruments.Reading{"load": &instruments.Load{One: 1}, "custom": custom(t, customText)}
+	a.tick(t, 1, readings)
+	kept.err = errors.New("no space left on device")
+	for name, reading := range readings {
+		a.byName[name].newest.Store(&snapshot{reading: reading, at: a.zero.Add(2 * time.Second)})
+	}
+	if err := a.pushes[0].reader.ForceFlush(t.Context()); err == nil || !strings.Contains(err.Error(), "store: no space left on device") {
+		t.Errorf("the push says %v", err)
+	}
+	r.wait(t, 2)
+	equal(t, "pushes", len(a.pushes), 1)
+	for i, second := range []int{1, 2} {
+		at := a.zero.Unix() + int64(second)
+		equal(t, "kept at", kept.readings[i].Time.Unix(), at)
+		var names []string
+		for _, f := range kept.readings[i].Families {
+			for _, s := range f.Samples {
+				names = append(names, s.Series.Labels.Get("__name__"))
+			}
+		}
+		if !slices.Contains(names, "backups_total") || !slices.Contains(names, "system_cpu_load_average_1m") {
+			t.Errorf("second %d is kept as %q", second, names)
+		}
+		for _, metric := range []string{"backups", loadMetric} {
+			sent := r.points(metric)
+			if len(sent) != 2 {
+				t.Fatalf("%d points of %s were sent", len(sent), metric)
+			}
+			equal(t, metric+" was sent of", sent[i].time, at)
+		}
+	}
+	equal(t, "points of a name that OTLP has not", len(r.points("backups_total")), 0)
+}
+
 // TestIntervalOfFiveTicks puts five readings into one request.
 func TestIntervalOfFiveTicks(t *testing.T) {
 	t.Parallel()

@@ -203,11 +203,17 @@ func pushTo(t *testing.T, endpoint string, change func(*Config)) *agent {
 		change(&c)
 	}
 	log := &logbook{}
-	p, err := New(testOptions(t, c, log))
+	return pushWith(t, testOptions(t, c, log), log)
+}
+
+// pushWith makes a pipeline that pushes, and its sender.
+func pushWith(t *testing.T, o Options, log *logbook) *agent {
+	t.Helper()
+	p, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.OTLP.Interval == 0 {
+	if o.Config.OTLP.Interval == 0 {
 		p.otlp.most = 0 // Each reading comes by itself, so that the test can count them.
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -10,7 +10,7 @@ import (
 	"sysotel/instruments"
 )
 
-// stamp makes one collection of the SDK true in time for a push destination.
+// stamp makes one collection of the SDK true in time for those it is pushed to.
 // The SDK stamps points with its own clock and counts from the creation of the
 // instrument; stamp gives every point the time of its reading and every counter
 // the moment from which it really counts, takes each reading once, and marks
@@ -21,9 +21,6 @@ type stamp struct {
 	taken       map[string]time.Time
 	scopes      map[string]map[seriesID]*series
 	round       uint64
-	// before is the tick that an earlier process took last. One that is started
-	// again within it reads it once more.
-	before time.Time
 	// delta turns counters into differences between readings.
 	delta bool
 }
@@ -51,7 +48,7 @@ type series struct {
 // metricdata has no word for it. Nothing of a machine starts in 1970.
 var vanished = time.Unix(0, 1)
 
-// newStamp makes the stamp of one destination. Kernel counters start at boot,
+// newStamp makes the stamp of one push. Kernel counters start at boot,
 // those that the agent accumulates at its start.
 func newStamp(boot, agent time.Time, metrics []*instruments.Metric, c instruments.Conventions, delta bool) *stamp {
 	s := &stamp{
@@ -67,8 +64,8 @@ func newStamp(boot, agent time.Time, metrics []*instruments.Metric, c instrument
 }
 
 // apply stamps the collection in place and leaves out the scopes whose reading
-// was taken before. It returns the time of the newest that it did not leave out.
-func (s *stamp) apply(rm *metricdata.ResourceMetrics) (newest time.Time) {
+// was taken before.
+func (s *stamp) apply(rm *metricdata.ResourceMetrics) {
 	s.round++
 	kept := rm.ScopeMetrics[:0]
 	for _, scope := range rm.ScopeMetrics {
@@ -77,12 +74,6 @@ func (s *stamp) apply(rm *metricdata.ResourceMetrics) (newest time.Time) {
 			continue
 		}
 		s.taken[scope.Scope.Name] = at
-		if at.Equal(s.before) {
-			continue
-		}
-		if at.After(newest) {
-			newest = at
-		}
 		known := s.scopes[scope.Scope.Name]
 		if known == nil {
 			known = map[seriesID]*series{}
@@ -96,7 +87,6 @@ func (s *stamp) apply(rm *metricdata.ResourceMetrics) (newest time.Time) {
 	// Two places must not share slices: the SDK may fill them again.
 	clear(rm.ScopeMetrics[len(kept):])
 	rm.ScopeMetrics = kept
-	return newest
 }
 
 // readingTime takes the helper point that carries the reading's time out of its scope.

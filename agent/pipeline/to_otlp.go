@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/resource"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
@@ -30,15 +29,20 @@ import (
 	"sysotel/agent/queue"
 )
 
-// otlp pushes readings over OTLP/gRPC. The SDK's exporter turns a stamped
+// otlp is the destination that sends over OTLP/gRPC. The SDK's exporter turns a stamped
 // collection into a request; an interceptor on its connection takes the request
 // into the queue instead of sending it; the senders send from the queue over
 // the same connection. So a receiver that is slow or away delays nothing but
 // the queue, and TLS, compression and keep-alive stay the exporter's own.
 type otlp struct {
-	*otlpmetricgrpc.Exporter
+	exporter *otlpmetricgrpc.Exporter
 	stamp    *stamp
 	resource *resource.Resource
+	// before is the tick that an earlier process sent last. One that is started
+	// again within it reads it once more.
+	before time.Time
+	// scopes are those of one collection, used again.
+	scopes []metricdata.ScopeMetrics
 	// senders are one for each lane of the queue, that of the readings first.
 	senders []*sender
 	// most is the size up to which neighbours are put into one request.
@@ -63,17 +67,17 @@ type otlp struct {
 	// holding is set while requests are held back, see hold.
 	holding bool
 	held    []heldRequest
+	// first is the time of each family's first reading.
+	first map[string]time.Time
 	// caughtUp is the tick that was sent in place of one that is read again.
 	caughtUp time.Time
 }
 
-var _ sdkmetric.Exporter = (*otlp)(nil)
-
 // newOTLP makes the destination. Nothing is connected before the first request.
 func newOTLP(c OTLPConfig, q *queue.Queue, stamp *stamp, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
-	o := &otlp{stamp: stamp, resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}, connected: make(chan struct{})}
+	o := &otlp{stamp: stamp, resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}, connected: make(chan struct{}), first: map[string]time.Time{}}
 	o.add("otlp", q.Lane(""), every, log)
-	stamp.before = o.readings().lane.Mark()
+	o.before = o.readings().lane.Mark()
 	compressor := encoding.Identity
 	if c.Compression == "gzip" {
 		compressor = gzip.Name
@@ -90,9 +94,6 @@ func newOTLP(c OTLPConfig, q *queue.Queue, stamp *stamp, of *resource.Resource, 
 		// Headers are attached when a request is sent, so that a queue never
 		// holds a secret; the environment's must not slip in here.
 		otlpmetricgrpc.WithHeaders(map[string]string{}),
-		otlpmetricgrpc.WithTemporalitySelector(func(sdkmetric.InstrumentKind) metricdata.Temporality {
-			return metricdata.CumulativeTemporality // Differences are made from stamped points.
-		}),
 	}
 	if isTLS(c.Endpoint) {
 		config, err := c.TLS.client()
@@ -108,7 +109,7 @@ func newOTLP(c OTLPConfig, q *queue.Queue, stamp *stamp, of *resource.Resource, 
 	if err != nil {
 		return nil, fmt.Errorf("otlp.endpoint: %w", err)
 	}
-	o.Exporter = exporter
+	o.exporter = exporter
 	return o, nil
 }
 
@@ -153,22 +154,52 @@ func (o *otlp) add(name string, lane *queue.Lane, every int, log *slog.Logger) *
 // readings is the sender of the readings themselves.
 func (o *otlp) readings() *sender { return o.senders[0] }
 
-// Export stamps a collection and passes it on; it reaches intercept. An empty
-// collection (each reading was taken before) goes no further. The resource is
-// the configuration's; the SDK's has the environment mixed in.
-func (o *otlp) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
-	newest := o.stamp.apply(rm)
-	if len(rm.ScopeMetrics) == 0 {
+// take turns a collection into a request; it reaches intercept. The resource is the
+// configuration's; the SDK's has the environment mixed in.
+func (o *otlp) take(ctx context.Context, rm *metricdata.ResourceMetrics) error {
+	var newest time.Time
+	o.scopes = o.scopes[:0]
+	for _, scope := range rm.ScopeMetrics {
+		at := o.stamp.taken[scope.Scope.Name]
+		o.sees(familyOf(scope.Scope.Name), at)
+		if at.Equal(o.before) {
+			continue
+		}
+		if at.After(newest) {
+			newest = at
+		}
+		if scope.Scope.Name == customScope {
+			scope.Metrics = withoutTotal(scope.Metrics)
+		}
+		o.scopes = append(o.scopes, scope)
+	}
+	defer func() { clear(o.scopes) }() // The SDK fills the points again.
+	if len(o.scopes) == 0 {
 		return nil
 	}
 	if o.tiered {
-		o.countReadings(rm)
+		o.countReadings()
 	}
 	o.mu.Lock()
 	o.at = newest
 	o.mu.Unlock()
-	rm.Resource = o.resource
-	return o.Exporter.Export(ctx, rm)
+	return o.exporter.Export(ctx, &metricdata.ResourceMetrics{Resource: o.resource, ScopeMetrics: o.scopes})
+}
+
+// sees notes when a family was first read.
+func (o *otlp) sees(family string, at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.first[family].IsZero() {
+		o.first[family] = at
+	}
+}
+
+// firstReading is the time of a family's first reading, zero before it.
+func (o *otlp) firstReading(family string) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.first[family]
 }
 
 // direct marks the context of a request that the sender sends.

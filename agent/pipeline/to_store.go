@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"sysotel/agent/store"
@@ -17,9 +16,9 @@ type Store interface {
 	Append(store.Reading) error
 }
 
-// toStore is the push destination that keeps readings on this machine. Each
-// collection, stamped like that of any destination, becomes one reading whose
-// series are made once, so that a tick looks up and allocates little.
+// toStore is the destination that keeps readings on this machine. Each collection
+// becomes one reading whose series are made once, so that a tick looks up and
+// allocates little.
 type toStore struct {
 	stamp   *stamp
 	machine *Sampler
@@ -33,8 +32,6 @@ type toStore struct {
 	told  []familyTold
 	batch []store.FamilyReading
 }
-
-var _ sdkmetric.Exporter = (*toStore)(nil)
 
 // keptSeries are the store's series of one series of the SDK: one, or those that
 // a histogram is made of; none where Prometheus has no name for it.
@@ -72,9 +69,8 @@ func newToStore(s Store, stamp *stamp, machine *Sampler, hostName string, log *s
 	return d
 }
 
-// Export implements sdkmetric.Exporter.
-func (d *toStore) Export(_ context.Context, rm *metricdata.ResourceMetrics) error {
-	d.stamp.apply(rm)
+// take keeps a collection.
+func (d *toStore) take(_ context.Context, rm *metricdata.ResourceMetrics) error {
 	d.told = d.told[:0]
 	for i := range rm.ScopeMetrics {
 		scope := &rm.ScopeMetrics[i]
@@ -239,19 +235,3 @@ func (s *scopeSeries) unnamed(m *metricdata.Metrics, err error) {
 		s.destination.log.Warn("a series has no Prometheus name and is not kept", "metric", m.Name, "err", err)
 	}
 }
-
-// Temporality implements sdkmetric.Exporter.
-func (*toStore) Temporality(sdkmetric.InstrumentKind) metricdata.Temporality {
-	return metricdata.CumulativeTemporality
-}
-
-// Aggregation implements sdkmetric.Exporter.
-func (*toStore) Aggregation(k sdkmetric.InstrumentKind) sdkmetric.Aggregation {
-	return sdkmetric.DefaultAggregationSelector(k)
-}
-
-// ForceFlush implements sdkmetric.Exporter. Nothing waits here.
-func (*toStore) ForceFlush(context.Context) error { return nil }
-
-// Shutdown implements sdkmetric.Exporter. Who opened the store closes it.
-func (*toStore) Shutdown(context.Context) error { return nil }

@@ -209,7 +209,9 @@ func (t *toTiers) end(ctx context.Context, closed time.Time) {
 	}
 	r := t.newRequest(0)
 	for _, p := range ended {
-		if p.Time.Equal(first[p.Family]) {
+		// Where this process read the found tick again, its stamp knew the series
+		// and has told their end.
+		if p.Time.Equal(first[p.Family]) && !t.to.firstReading(p.Family).Equal(found) {
 			r.add(&p)
 		}
 	}
@@ -448,18 +450,18 @@ func attributeValue(kind, text string) *commonpb.AnyValue {
 	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: strings.ToValidUTF8(text, "\uFFFD")}}
 }
 
-// countReadings adds to a collection that each of its families was read once, as
-// the store keeps it: averages of averages weigh by it.
-func (o *otlp) countReadings(rm *metricdata.ResourceMetrics) {
+// countReadings adds to what is sent that each family was read once, as the store
+// keeps it: averages of averages weigh by it.
+func (o *otlp) countReadings() {
 	var counted []string
-	for i := range rm.ScopeMetrics {
-		scope := &rm.ScopeMetrics[i]
+	for i := range o.scopes {
+		scope := &o.scopes[i]
 		family := familyOf(scope.Scope.Name)
 		if slices.Contains(counted, family) {
 			continue // The family custom has two scopes.
 		}
 		counted = append(counted, family)
-		scope.Metrics = append(scope.Metrics, metricdata.Metrics{
+		scope.Metrics = append(slices.Clip(scope.Metrics), metricdata.Metrics{
 			Name: store.ReadingsOrigin().Name, Unit: store.ReadingsOrigin().Unit,
 			Data: metricdata.Gauge[int64]{DataPoints: []metricdata.DataPoint[int64]{{
 				Attributes: attribute.NewSet(attribute.String("family", family)), Time: o.stamp.taken[scope.Scope.Name], Value: 1,

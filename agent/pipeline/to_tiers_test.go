@@ -99,23 +99,23 @@ func (a *tiered) die() {
 	_ = a.provider.Shutdown(ended)
 }
 
-// keep is a tick that is kept; the process is killed before it is pushed.
+// keep is a tick that is kept; the process is killed before it is sent.
 func (a *tiered) keep(t *testing.T, second int, readings map[string]instruments.Reading) {
+	t.Helper()
+	all := a.pushes[0].to
+	a.pushes[0].to = all[:1]
+	a.second(t, second, readings)
+	a.pushes[0].to = all
+}
+
+// second is a whole tick.
+func (a *tiered) second(t *testing.T, second int, readings map[string]instruments.Reading) {
 	t.Helper()
 	now := a.zero.Add(time.Duration(second) * time.Second)
 	a.mu.Lock()
 	a.now = now
 	a.mu.Unlock()
 	a.tick(t, second, readings)
-}
-
-// second is a whole tick.
-func (a *tiered) second(t *testing.T, second int, readings map[string]instruments.Reading) {
-	t.Helper()
-	a.keep(t, second, readings)
-	if err := a.pushes[1].reader.ForceFlush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // tierPoint is a point that arrived.
@@ -190,7 +190,7 @@ func tierOf(t *testing.T, request *collectorpb.ExportMetricsServiceRequest) stri
 }
 
 // readingsOf are those of a second: a gauge that jumps, a counter that is reset at
-// second 25, one that ends after second 14 and one after second 31.
+// second 25, and series that end after seconds 14, 18 and 31.
 func readingsOf(second int) map[string]instruments.Reading {
 	user := 1000 + 2.5*float64(second) + float64(second%2)
 	if second >= 25 {
@@ -199,6 +199,9 @@ func readingsOf(second int) map[string]instruments.Reading {
 	cores := []instruments.Core{core("cpu0", user)}
 	if second <= 14 {
 		cores = append(cores, core("cpu1", float64(second)))
+	}
+	if second <= 18 {
+		cores = append(cores, core("cpu3", float64(second)))
 	}
 	if second <= 31 {
 		cores = append(cores, core("cpu2", float64(second)))
@@ -250,9 +253,11 @@ func TestTiersArrive(t *testing.T) {
 		}
 		return a.otlp.senders[1].lane.Mark().Equal(zero.Add(60*time.Second)) && a.otlp.senders[2].lane.Mark().Equal(zero.Add(60*time.Second))
 	})
-	within(t, patience, "it is told that a series did not come back", func() bool {
-		p := r.byTier(t, zero)["1s"]["sysotel/cpu|system.cpu.time|s|counter|cpu=cpu2,state=user"][32]
-		return p != nil && p.gone
+	within(t, patience, "it is told that series did not come back", func() bool {
+		seconds := r.byTier(t, zero)["1s"]
+		cpu2 := seconds["sysotel/cpu|system.cpu.time|s|counter|cpu=cpu2,state=user"][32]
+		cpu3 := seconds["sysotel/cpu|system.cpu.time|s|counter|cpu=cpu3,state=user"][19]
+		return cpu2 != nil && cpu2.gone && cpu3 != nil && cpu3.gone
 	})
 	got := r.byTier(t, zero)
 	equal(t, "tiers", strings.Join(slices.Sorted(maps.Keys(got)), " "), "10s 1s 30s")
