@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -18,6 +19,8 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/resource"
+
+	"sysotel/instruments"
 )
 
 // pageText writes the page as text. Names, labels and explanations stay what they
@@ -34,10 +37,13 @@ type pageText struct {
 
 	mu        sync.Mutex
 	collected metricdata.ResourceMetrics
-	series    map[seriesID]*pageLine
-	families  map[string]*pageFamily
-	order     []*pageFamily // By name.
-	round     uint64
+	// filled is the tick whose readings the lines have, asked the one at which the
+	// page was last asked for.
+	filled, asked time.Time
+	series        map[seriesID]*pageLine
+	families      map[string]*pageFamily
+	order         []*pageFamily // By name.
+	round         uint64
 }
 
 // The two text formats, as indexes of what is kept in both.
@@ -147,18 +153,50 @@ func (t *pageText) write(ctx context.Context, page *bytes.Buffer, format int) er
 	return err
 }
 
-// collect brings every line up to the newest readings, and takes away those that
-// have none. It is called with t.mu held.
+// collect brings every line up to the newest readings, unless they have those. It
+// is called with t.mu held.
 func (t *pageText) collect(ctx context.Context) error {
-	t.round++
+	_, tick, _ := t.custom.machine.Tick()
+	t.asked = tick
+	if !tick.IsZero() && t.filled.Equal(tick) {
+		return nil
+	}
 	if err := t.reader.Collect(ctx, &t.collected); err != nil {
 		return err
 	}
-	if err := t.target(t.collected.Resource); err != nil {
+	return t.fill(&t.collected)
+}
+
+// offer shows the page a collection that was made for others. It is taken where the
+// page is asked for about as often, because to collect costs more than to fill.
+func (t *pageText) offer(collected *metricdata.ResourceMetrics) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, tick, _ := t.custom.machine.Tick(); tick.Sub(t.asked) <= t.custom.machine.interval {
+		_ = t.fill(collected) // Who asks for the page then collects anew and has the error.
+	}
+}
+
+// fill brings every line up to a collection, and takes away those that are not in
+// it. It is called with t.mu held.
+func (t *pageText) fill(collected *metricdata.ResourceMetrics) error {
+	t.round++
+	t.filled = time.Time{}
+	if err := t.target(collected.Resource); err != nil {
 		return err
 	}
-	for i := range t.collected.ScopeMetrics {
-		for _, m := range t.collected.ScopeMetrics[i].Metrics {
+	var newest time.Time
+	for i := range collected.ScopeMetrics {
+		scope := &collected.ScopeMetrics[i]
+		if scope.Scope.Name == customScope {
+			continue // The page has them as they were written.
+		}
+		for _, m := range scope.Metrics {
+			if m.Name == instruments.ReadingTimeName {
+				if at, ok := timeOf(&m); ok && at.After(newest) {
+					newest = at
+				}
+			}
 			var err error
 			switch data := m.Data.(type) {
 			case metricdata.Sum[int64]:
@@ -193,6 +231,7 @@ func (t *pageText) collect(ctx context.Context) error {
 			forget(s.lines, ended)
 		}
 	}
+	t.filled = newest
 	return nil
 }
 

@@ -1,11 +1,16 @@
 package pipeline
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"sysotel/instruments"
 )
@@ -45,6 +50,50 @@ func TestPageTextIsTheRegistrys(t *testing.T) {
 			t.Errorf("%s as %q: %d %.200s", c.path, c.accept, page.Code, page.Body)
 		}
 	}
+}
+
+// TestPageTakesWhatIsCollectedAnyway: where the page is asked for at every tick the
+// SDK collects each tick once, for the page and the push; the page is the same.
+func TestPageTakesWhatIsCollectedAnyway(t *testing.T) {
+	a, _ := keeping(t)
+	var collections int
+	counted := &countedReader{Reader: a.page.text.reader, collected: &collections}
+	a.page.text.reader = counted
+	for second := range 10 {
+		a.tick(t, second, map[string]instruments.Reading{
+			"load": &instruments.Load{One: float64(second)}, "custom": custom(t, customText),
+			"cpu": &instruments.CPU{Cores: []instruments.Core{core("cpu0", float64(second))}, Logical: 1},
+		})
+		if second == 5 || second == 6 {
+			continue // Nobody asks; the next page is collected for itself.
+		}
+		for range 2 {
+			ours, theirs := scrape(t, a.Pipeline), scrape(t, &Pipeline{Page: a.page.registry})
+			equal(t, "the page", sorted(ours.Body.String()), sorted(theirs.Body.String()))
+			if load := fmt.Sprintf("system_cpu_load_average_1m{host_name=\"host-1\"} %d\n", second); !strings.Contains(ours.Body.String(), load) {
+				t.Errorf("the page of second %d has not %s", second, load)
+			}
+		}
+	}
+	equal(t, "collections for the page alone", collections, 2)
+	// A family that failed is not on the page.
+	a.tick(t, 10, map[string]instruments.Reading{"load": &instruments.Load{One: 10}, "cpu": nil})
+	if page := scrape(t, a.Pipeline).Body.String(); strings.Contains(page, "system_cpu_time") || !strings.Contains(page, "system_cpu_load_average") {
+		t.Errorf("the page without the CPU is %s", page)
+	}
+	equal(t, "collections for the page alone", collections, 2)
+}
+
+// countedReader counts the collections.
+type countedReader struct {
+	sdkmetric.Reader
+	collected *int
+}
+
+// Collect implements sdkmetric.Reader.
+func (r *countedReader) Collect(ctx context.Context, rm *metricdata.ResourceMetrics) error {
+	*r.collected++
+	return r.Reader.Collect(ctx, rm)
 }
 
 // sorted are the lines of a page in an order of their own: custom metrics stand

@@ -107,8 +107,10 @@ func New(o Options) (*Pipeline, error) {
 	if err := p.openPushes(families); err != nil {
 		return nil, err
 	}
-	for _, to := range p.pushes {
-		p.published = p.push
+	for i, to := range p.pushes {
+		if i == 0 {
+			p.published, to.offer = p.push, page.text.offer
+		}
 		options = append(options, sdkmetric.WithReader(to.reader))
 	}
 	p.provider = sdkmetric.NewMeterProvider(options...)

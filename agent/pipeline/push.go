@@ -17,6 +17,8 @@ type push struct {
 	reader *sdkmetric.PeriodicReader
 	stamp  *stamp
 	to     []destination
+	// offer, where set, is shown each collection before it is stamped.
+	offer func(*metricdata.ResourceMetrics)
 }
 
 var _ sdkmetric.Exporter = (*push)(nil)
@@ -43,6 +45,9 @@ func (p *push) open(machine *Sampler) {
 // Export implements sdkmetric.Exporter. A collection in which nothing is new goes
 // nowhere, and a destination that fails keeps it from no other one.
 func (p *push) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
+	if p.offer != nil {
+		p.offer(rm)
+	}
 	p.stamp.apply(rm)
 	if len(rm.ScopeMetrics) == 0 {
 		return nil

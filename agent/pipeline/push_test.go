@@ -120,6 +120,7 @@ func TestDestinationsShareACollection(t *testing.T) {
 	r, kept, log := &receiver{}, &keeper{}, &logbook{}
 	c := Defaults()
 	c.OTLP.Endpoint = "http://" + r.serve(t, "127.0.0.1:0", nil)
+	c.OTLP.Ordered = true
 	o := testOptions(t, c, log)
 	o.Store = kept
 	a := pushWith(t, o, log)

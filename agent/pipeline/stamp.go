@@ -95,14 +95,22 @@ func readingTime(scope *metricdata.ScopeMetrics) (time.Time, bool) {
 		if m.Name != instruments.ReadingTimeName {
 			continue
 		}
-		g, ok := m.Data.(metricdata.Gauge[float64])
-		if !ok || len(g.DataPoints) != 1 {
-			return time.Time{}, false
+		at, ok := timeOf(&m)
+		if ok {
+			scope.Metrics = slices.Delete(scope.Metrics, i, i+1)
 		}
-		scope.Metrics = slices.Delete(scope.Metrics, i, i+1)
-		return time.UnixMilli(int64(g.DataPoints[0].Value*1000 + 0.5)), true
+		return at, ok
 	}
 	return time.Time{}, false
+}
+
+// timeOf is what the helper point says.
+func timeOf(m *metricdata.Metrics) (time.Time, bool) {
+	g, ok := m.Data.(metricdata.Gauge[float64])
+	if !ok || len(g.DataPoints) != 1 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(g.DataPoints[0].Value*1000 + 0.5)), true
 }
 
 func (s *stamp) scope(known map[seriesID]*series, metrics []metricdata.Metrics, at time.Time) []metricdata.Metrics {

@@ -20,6 +20,7 @@ import (
 type page struct {
 	reader  sdkmetric.Reader
 	handler http.Handler
+	text    *pageText
 	// registry is the page as the exporter's registry writes it, without compression.
 	registry http.Handler
 }
@@ -54,7 +55,7 @@ func newPage(p *Pipeline) (*page, error) {
 		return nil, fmt.Errorf("prometheus page: %w", err)
 	}
 	text := newPageText(reader, p.Sampler, p.options.HostName, p.options.Config.Prometheus.NodeExporter, inRegistry)
-	return &page{reader, compressed(text), inRegistry}, nil
+	return &page{reader, compressed(text), text, inRegistry}, nil
 }
 
 // gatherer gathers our metrics and, where there are any, the custom ones. To
