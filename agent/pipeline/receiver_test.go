@@ -14,7 +14,6 @@ import (
 	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	_ "google.golang.org/grpc/encoding/gzip" // The server must know it.
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"compress/flate"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,7 +20,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
@@ -80,8 +78,7 @@ func newOTLP(c OTLPConfig, q *queue.Queue, stamp *stamp, of *resource.Resource, 
 	o.before = o.readings().lane.Mark()
 	compressor := encoding.Identity
 	if c.Compression == "gzip" {
-		compressor = gzip.Name
-		quickGzip()
+		compressor = gzipName
 	}
 	o.options = []grpc.CallOption{grpc.ForceCodecV2(rawRequest{}), grpc.UseCompressor(compressor)}
 	for k, v := range c.Headers {
@@ -112,14 +109,6 @@ func newOTLP(c OTLPConfig, q *queue.Queue, stamp *stamp, of *resource.Resource, 
 	o.exporter = exporter
 	return o, nil
 }
-
-// quickGzip sets gRPC's gzip to its quick level, once in the process and before
-// the first request: requests are as repetitive as the page, see to_prometheus.go.
-var quickGzip = sync.OnceFunc(func() {
-	if err := gzip.SetLevel(flate.BestSpeed); err != nil {
-		panic("pipeline: gRPC knows no such level: " + err.Error())
-	}
-})
 
 // client builds the TLS configuration of the push.
 func (c TLSConfig) client() (*tls.Config, error) {
