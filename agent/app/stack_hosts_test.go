@@ -5,6 +5,7 @@ package app
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,46 @@ func TestThreeHosts(t *testing.T) {
 		n.checkOnce(own, kept, nil)
 		if len(kept) < 100 {
 			t.Errorf("%s kept %d series", m.name, len(kept))
+		}
+	}
+}
+
+// TestTwoMachinesOfOneName: two agents, each on a machine with an id of its own, push
+// under one name. Both say so, once in the log, and in /health.
+func TestTwoMachinesOfOneName(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "1s", "1m", "5m", "1h")
+	machine := func(id, name string) *agent {
+		root := t.TempDir()
+		for _, dir := range []string{"proc", "sys"} {
+			if err := os.Symlink("/"+dir, filepath.Join(root, dir)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Mkdir(filepath.Join(root, "etc"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, "etc", "machine-id"), []byte(id+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return run(t, configure(t, "--host.root="+root, "--host.name="+name, "--otlp.endpoint=http://"+s.grpc, "--otlp.tiered=true",
+			"--store.backend=victoriametrics", "--store.victoriametrics="+s.urls()))
+	}
+	first, second := machine("id-1", "twin"), machine("id-2", "twin")
+	for _, a := range []*agent{first, second} {
+		a.waitPart("hosts", api.Degraded, `"twin", their ids are id-1 and id-2`)
+		if n := strings.Count(a.journal.String(), "several machines push under one name"); n != 1 {
+			t.Errorf("the log names it %d times, want once", n)
+		}
+		var list api.HostList
+		decode(t, get(t, a.socket, "/api/v1/hosts"), &list)
+		if len(list.Hosts) != 1 || list.Hosts[0].HostName != "twin" || len(list.Hosts[0].OtherIDs) != 1 {
+			t.Errorf("the hosts are %+v", list.Hosts)
+		}
+	}
+	for _, a := range []*agent{first, second} {
+		if err := a.Stop(); err != nil {
+			t.Error(err)
 		}
 	}
 }
