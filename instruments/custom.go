@@ -120,9 +120,18 @@ func (c *custom) Close() error {
 	return nil
 }
 
+// noSources is ErrUnsupported in words of its own: the machine lacks nothing.
+type noSources struct{}
+
+// Error implements error.
+func (noSources) Error() string { return "neither custom.textfile nor custom.commands names a source" }
+
+// Is has errors.Is take it for ErrUnsupported.
+func (noSources) Is(target error) bool { return target == ErrUnsupported }
+
 func (c *custom) Read(_ context.Context, h *Host, t Tick) (Reading, error) {
 	if len(c.directories)+len(c.commands) == 0 {
-		return nil, ErrUnsupported
+		return nil, noSources{}
 	}
 	if c.ctx.Err() != nil {
 		return nil, errors.New("the family is closed")

@@ -88,8 +88,8 @@ func writeText(t *testing.T, path, text string) {
 
 func TestCustomNothingConfigured(t *testing.T) {
 	_, err := newCustom(Defaults()).Read(context.Background(), NewHost("/"), Tick{})
-	if !errors.Is(err, ErrUnsupported) {
-		t.Errorf("error %v, want ErrUnsupported", err)
+	if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "custom.textfile") {
+		t.Errorf("error %v, want ErrUnsupported with the name of an option", err)
 	}
 }
 
