@@ -138,7 +138,7 @@ func startStack(t *testing.T) *stackRun {
 		t.Fatalf("build the stack's program: %v\n%s", err, out)
 	}
 	// The agent's socket is in there, and the path of a socket must be short.
-	folder, err := os.MkdirTemp(filepath.Join(root, "bin"), "stack-bench-")
+	folder, err := os.MkdirTemp(filepath.Join(root, "bin"), "stack-bench-") //nolint:usetesting // See above.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func (s *stackRun) pids(t *testing.T) []int {
 	var commands []string
 	var children []int
 	for _, l := range lists {
-		for _, word := range strings.Fields(read(t, l)) {
+		for word := range strings.FieldsSeq(read(t, l)) {
 			pid := int(number(t, word))
 			children = append(children, pid)
 			commands = append(commands, strings.ReplaceAll(read(t, fmt.Sprintf("/proc/%d/cmdline", pid)), "\x00", " "))

@@ -16,7 +16,7 @@ type quickGzip struct {
 
 // gRPC knows one implementation for a name, and takes another one only while the
 // program is initialised.
-func init() {
+func init() { //nolint:gochecknoinits // See above.
 	encoding.RegisterCompressor(&quickGzip{idle: make(chan *gzip.Writer, 1)})
 }
 
