@@ -29,6 +29,7 @@ var allowed = map[string]map[string]string{
 	"agent/alerting": {
 		"agent/notify":  "what it has to tell is a notice, which is defined there",
 		"agent/records": "an alert is an event, which is defined there",
+		"agent/sqlite":  "it keeps a file",
 		"agent/store":   "rules are evaluated on it; answers and errors have their types from there",
 	},
 	"agent/store/storetest": {
@@ -38,9 +39,10 @@ var allowed = map[string]map[string]string{
 		"agent/store": "what a tier and its errors are stands there",
 	},
 	"agent/auth":    {},
-	"agent/records": {},
-	"agent/queue":   {},
-	"agent/notify":  {},
+	"agent/sqlite":  {},
+	"agent/records": {"agent/sqlite": "it keeps a file"},
+	"agent/queue":   {"agent/sqlite": "it keeps a file"},
+	"agent/notify":  {"agent/sqlite": "it keeps a file"},
 	"api/promql": {
 		"agent/alerting": "rules and their alerts are listed as it knows them",
 		"agent/store":    "questions are answered there, and errors have their types from there",
@@ -99,7 +101,7 @@ var onlyIn = []struct{ module, where, why string }{
 	{"github.com/prometheus/exporter-toolkit", "api", "who may reach the HTTP door is decided there; agent/config asks it about files"},
 	{"google.golang.org/grpc", "agent/pipeline", "the push is a destination"},
 	{"github.com/json-iterator/go", "agent/store/victoriametrics", "the standard library reads a stream of numbers half as fast or holds it whole; everything else takes the standard library"},
-	{"modernc.org/sqlite", "agent/records agent/queue agent/notify agent/alerting", "one file and one schema each; whoever keeps something asks records, and what waits may be thrown away"},
+	{"modernc.org/sqlite", "agent/sqlite", "files are opened, migrated and set aside in one way"},
 	{"github.com/prometheus/alertmanager", "agent/notify", "how people are told is decided there; everybody else hands it notices"},
 	{"github.com/wneessen/go-mail", "agent/notify", "mail is a channel"},
 	{"os/exec", "instruments", "only custom commands start programs; a monitor must not"},

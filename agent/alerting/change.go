@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"go.yaml.in/yaml/v3"
+
+	"sysotel/agent/sqlite"
 )
 
 // madeFile is the file of what was made over the API.
@@ -45,7 +47,7 @@ func readMade(path string) (madeRules, error) {
 		return made, fmt.Errorf("%s is damaged; mend it or move it away: %w", path, err)
 	}
 	if made.Format > madeFormat {
-		return made, fmt.Errorf("%s: %w (its format is %d, this version knows formats up to %d)", path, errNewer, made.Format, madeFormat)
+		return made, fmt.Errorf("%s: %w (its format is %d, this version knows formats up to %d)", path, sqlite.ErrNewer, made.Format, madeFormat)
 	}
 	return made, nil
 }

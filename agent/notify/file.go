@@ -5,51 +5,44 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
-	"modernc.org/sqlite"
+	"sysotel/agent/sqlite"
 )
 
-// schema is the whole file.
-const schema = `
--- What was taken, so that it is not taken again.
-CREATE TABLE taken (
-	id TEXT PRIMARY KEY,
-	time INTEGER NOT NULL -- Unix milliseconds, here and below
-) STRICT, WITHOUT ROWID;
--- What a channel has yet to tell.
-CREATE TABLE waiting (
-	number INTEGER PRIMARY KEY AUTOINCREMENT,
-	channel TEXT NOT NULL,
-	time INTEGER NOT NULL,
-	message TEXT NOT NULL DEFAULT '', -- the message that it goes with, once that was tried
-	notice BLOB NOT NULL -- JSON
-) STRICT;
-CREATE INDEX waiting_channel ON waiting (channel, number);
--- The alerts that last, for an Alertmanager, which wants to hear of them again and again.
-CREATE TABLE lasting (
-	fingerprint TEXT PRIMARY KEY,
-	notice BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
--- How the channels fare.
-CREATE TABLE channel (
-	name TEXT PRIMARY KEY,
-	sent INTEGER NOT NULL,
-	dropped INTEGER NOT NULL,
-	success INTEGER NOT NULL,
-	failure INTEGER NOT NULL,
-	error TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-PRAGMA user_version = 1`
-
-// version is the format of the file.
-const version = 1
+// format is the whole file. Alerts are few: each is made safe from a loss of power
+// too.
+var format = sqlite.Format{CacheKiB: 256, Safe: true, Steps: []string{
+	`-- What was taken, so that it is not taken again.
+	CREATE TABLE taken (
+		id TEXT PRIMARY KEY,
+		time INTEGER NOT NULL -- Unix milliseconds, here and below
+	) STRICT, WITHOUT ROWID;
+	-- What a channel has yet to tell.
+	CREATE TABLE waiting (
+		number INTEGER PRIMARY KEY AUTOINCREMENT,
+		channel TEXT NOT NULL,
+		time INTEGER NOT NULL,
+		message TEXT NOT NULL DEFAULT '', -- the message that it goes with, once that was tried
+		notice BLOB NOT NULL -- JSON
+	) STRICT;
+	CREATE INDEX waiting_channel ON waiting (channel, number);
+	-- The alerts that last, for an Alertmanager, which wants to hear of them again and again.
+	CREATE TABLE lasting (
+		fingerprint TEXT PRIMARY KEY,
+		notice BLOB NOT NULL
+	) STRICT, WITHOUT ROWID;
+	-- How the channels fare.
+	CREATE TABLE channel (
+		name TEXT PRIMARY KEY,
+		sent INTEGER NOT NULL,
+		dropped INTEGER NOT NULL,
+		success INTEGER NOT NULL,
+		failure INTEGER NOT NULL,
+		error TEXT NOT NULL
+	) STRICT, WITHOUT ROWID;`,
+}}
 
 const (
 	// takenFor is how long the ids of notices are remembered. Nobody hands over a
@@ -57,13 +50,6 @@ const (
 	takenFor = 30 * 24 * time.Hour
 	// maxWaiting bounds what waits for one channel; the oldest go first.
 	maxWaiting = 10_000
-)
-
-var (
-	// errNewer is the error of a file that a newer version of this program wrote.
-	errNewer = errors.New("it was written by a newer version of sysotel; use that version, or move the file away")
-	// errDamaged is the error of a file that is not ours.
-	errDamaged = errors.New("the file is damaged")
 )
 
 // file is the open file. One connection does for all.
@@ -77,108 +63,10 @@ type waiting struct {
 	notice  Notice
 }
 
-// openFile opens or makes the file. One that is damaged is renamed, so that it
-// can be looked at, and a new one made: alerts to come are worth more than old ones.
+// openFile opens or makes the file: alerts to come are worth more than old ones.
 func openFile(ctx context.Context, path string, log *slog.Logger) (*file, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	f, err := tryOpen(ctx, path)
-	if err == nil || !damaged(err) {
-		return f, err
-	}
-	aside := path + ".broken-" + time.Now().UTC().Format("20060102T150405")
-	log.Error("the file of waiting messages is damaged; it is set aside and a new one begun", "path", path, "aside", aside, "err", err)
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-	}
-	if err := os.Rename(path, aside); err != nil {
-		return nil, err
-	}
-	return tryOpen(ctx, path)
-}
-
-func tryOpen(ctx context.Context, path string) (_ *file, err error) {
-	// Notices name processes: they are nobody else's business.
-	made, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := made.Close(); err != nil {
-		return nil, err
-	}
-	db, err := sql.Open("sqlite", source(path))
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(1)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, db.Close())
-		}
-	}()
-	var found int
-	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&found); err != nil {
-		return nil, err
-	}
-	switch {
-	case found > version:
-		return nil, fmt.Errorf("%w (its format is %d, this version knows formats up to %d)", errNewer, found, version)
-	case found == 0:
-		if _, err := db.ExecContext(ctx, schema); err != nil {
-			return nil, err
-		}
-	}
-	var answer string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer); err != nil {
-		return nil, err
-	}
-	if answer != "ok" {
-		return nil, fmt.Errorf("%w: %s", errDamaged, answer)
-	}
-	return &file{db}, nil
-}
-
-// source is the address of the file with the settings of a connection. Alerts are
-// few: each is made safe from a loss of power too.
-func source(path string) string {
-	q := url.Values{"_pragma": {
-		"busy_timeout(5000)", "cache_size(-256)", "temp_store(2)", "mmap_size(0)", "trusted_schema(0)",
-		"auto_vacuum(1)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(256)", "journal_size_limit(1048576)",
-	}}
-	q.Set("_txlock", "immediate")
-	path = filepath.ToSlash(path)
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path // A drive letter of Windows.
-	}
-	return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String()
-}
-
-// damaged tells whether an error of tryOpen means that the file is broken. It
-// could be opened for writing: what SQLite refuses then is damage in its header.
-func damaged(err error) bool {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch e.Code() & 0xff {
-		case 1, 2, 8, 11, 26: // error, internal, read-only, corrupt, not a database
-			return true
-		}
-		return e.Code() == 10|2<<8 // The file ends too early.
-	}
-	return errors.Is(err, errDamaged)
-}
-
-// change does a few statements or none of them.
-func (f *file) change(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := f.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := do(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
+	db, err := sqlite.Open(ctx, path, "the file of waiting messages", format, log)
+	return &file{db}, err
 }
 
 // take writes a notice for the channels that are to tell it, unless it was taken
@@ -188,7 +76,7 @@ func (f *file) take(ctx context.Context, n Notice, channels []string, now time.T
 	if err != nil {
 		return err
 	}
-	return f.change(ctx, func(tx *sql.Tx) error {
+	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO taken (id, time) VALUES (?, ?)", n.ID, now.UnixMilli())
 		if err != nil {
 			return err
@@ -279,7 +167,7 @@ func (f *file) lasting(ctx context.Context) (all []Notice, err error) {
 // begin notes which notices go into a message, before it is tried: after a crash
 // the same message is tried again, not another.
 func (f *file) begin(ctx context.Context, message string, rows []waiting) error {
-	return f.change(ctx, func(tx *sql.Tx) error {
+	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
 		for _, w := range rows {
 			if _, err := tx.ExecContext(ctx, "UPDATE waiting SET message = ? WHERE number = ?", message, w.number); err != nil {
 				return err
@@ -291,7 +179,7 @@ func (f *file) begin(ctx context.Context, message string, rows []waiting) error 
 
 // end removes what was told or given up, and notes how the channel fares.
 func (f *file) end(ctx context.Context, s ChannelStatus, numbers []int64) error {
-	return f.change(ctx, func(tx *sql.Tx) error {
+	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
 		for _, number := range numbers {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM waiting WHERE number = ?", number); err != nil {
 				return err
@@ -322,7 +210,7 @@ func (f *file) forget(ctx context.Context, channels []string, now time.Time) (go
 	if err != nil {
 		return 0, err
 	}
-	err = f.change(ctx, func(tx *sql.Tx) error {
+	err = sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM taken WHERE time < ?", now.Add(-takenFor).UnixMilli()); err != nil {
 			return err
 		}

@@ -6,143 +6,37 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"modernc.org/sqlite"
+	"sysotel/agent/sqlite"
 )
 
-// schema is the whole file. Numbers are never given twice, even after the
-// youngest request has gone: AUTOINCREMENT remembers it.
-const schema = `CREATE TABLE request (
-	number INTEGER PRIMARY KEY AUTOINCREMENT,
-	time INTEGER NOT NULL, -- Unix milliseconds
-	body BLOB NOT NULL -- compressed with S2
-) STRICT;
-` + lanes
-
-// lanes is what the second format has more than the first.
-const lanes = `ALTER TABLE request ADD COLUMN lane TEXT NOT NULL DEFAULT '';
-CREATE INDEX request_lane ON request (lane, number);
-CREATE TABLE mark (
-	lane TEXT PRIMARY KEY,
-	time INTEGER NOT NULL -- Unix milliseconds; up to here everything was pushed
-) STRICT, WITHOUT ROWID;
-PRAGMA user_version = 2`
-
-// version is the format of the file.
-const version = 2
-
-// errNewer is the error of a file that a newer version of this program wrote.
-var errNewer = errors.New("it was written by a newer version of sysotel; use that version, or move the file away")
-
-// errDamaged is the error of a file that is no queue of ours.
-var errDamaged = errors.New("the file is damaged")
+// format is the whole file. Numbers are never given twice, even after the youngest
+// request has gone: AUTOINCREMENT remembers it. A queue that was long and is short
+// again gives the disk back. What a loss of power takes is a second copy.
+var format = sqlite.Format{CacheKiB: 256, Steps: []string{
+	`CREATE TABLE request (
+		number INTEGER PRIMARY KEY AUTOINCREMENT,
+		time INTEGER NOT NULL, -- Unix milliseconds
+		body BLOB NOT NULL -- compressed with S2
+	) STRICT;`,
+	`ALTER TABLE request ADD COLUMN lane TEXT NOT NULL DEFAULT '';
+	CREATE INDEX request_lane ON request (lane, number);
+	CREATE TABLE mark (
+		lane TEXT PRIMARY KEY,
+		time INTEGER NOT NULL -- Unix milliseconds; up to here everything was pushed
+	) STRICT, WITHOUT ROWID;`,
+}}
 
 // file is the open file. One connection does for all: whoever asks holds the
 // queue's lock.
 type file struct{ *sql.DB }
 
-// openFile opens or makes the file. One that is damaged is renamed, so that it
-// can be looked at, and a new one made: old requests are worth less than new ones.
+// openFile opens or makes the file: old requests are worth less than new ones.
 func openFile(ctx context.Context, path string, log *slog.Logger) (*file, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	f, err := tryOpen(ctx, path)
-	if err == nil || !damaged(err) {
-		return f, err
-	}
-	aside := path + ".broken-" + time.Now().UTC().Format("20060102T150405")
-	log.Error("the queue's file is damaged; it is set aside and a new one begun", "path", path, "aside", aside, "err", err)
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-	}
-	if err := os.Rename(path, aside); err != nil {
-		return nil, err
-	}
-	return tryOpen(ctx, path)
-}
-
-func tryOpen(ctx context.Context, path string) (_ *file, err error) {
-	// Requests tell who ran what: they are nobody else's business.
-	made, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := made.Close(); err != nil {
-		return nil, err
-	}
-	db, err := sql.Open("sqlite", source(path))
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(1)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, db.Close())
-		}
-	}()
-	var found int
-	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&found); err != nil {
-		return nil, err
-	}
-	switch {
-	case found > version:
-		return nil, fmt.Errorf("%w (its format is %d, this version knows formats up to %d)", errNewer, found, version)
-	case found < version:
-		err := (&file{db}).change(ctx, func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, map[int]string{0: schema, 1: lanes}[found])
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	var answer string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer); err != nil {
-		return nil, err
-	}
-	if answer != "ok" {
-		return nil, fmt.Errorf("%w: %s", errDamaged, answer)
-	}
-	return &file{db}, nil
-}
-
-// source is the address of the file with the settings of a connection. What a
-// killed process wrote is in the kernel's cache and safe; the write-ahead log
-// makes it safe from a loss of power up to its last checkpoint, which is enough
-// for what is a second copy.
-func source(path string) string {
-	q := url.Values{"_pragma": {
-		"busy_timeout(5000)", "cache_size(-256)", "temp_store(2)", "mmap_size(0)", "trusted_schema(0)",
-		// A queue that was long and is short again gives the disk back.
-		"auto_vacuum(1)", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(256)", "journal_size_limit(1048576)",
-	}}
-	q.Set("_txlock", "immediate")
-	path = filepath.ToSlash(path)
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path // A drive letter of Windows.
-	}
-	return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String()
-}
-
-// damaged tells whether an error of tryOpen means that the file is broken. It
-// could be opened for writing: what SQLite refuses then is damage in its header.
-func damaged(err error) bool {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch e.Code() & 0xff {
-		case 1, 2, 8, 11, 26: // error, internal, read-only, corrupt, not a database
-			return true
-		}
-		return e.Code() == 10|2<<8 // The file ends too early.
-	}
-	return errors.Is(err, errDamaged)
+	db, err := sqlite.Open(ctx, path, "the queue's file", format, log)
+	return &file{db}, err
 }
 
 func (f *file) close() error { return f.Close() }
@@ -213,24 +107,12 @@ func (f *file) keepLanes(ctx context.Context, names []string) (int64, error) {
 	return result.RowsAffected()
 }
 
-// change does a few statements or none of them.
-func (f *file) change(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := f.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := do(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
-}
-
 // insert writes requests, and with them how far their lanes have come.
 func (f *file) insert(ctx context.Context, requests []waiting, marked []*Lane) error {
 	if len(requests) == 0 && len(marked) == 0 {
 		return nil
 	}
-	return f.change(ctx, func(tx *sql.Tx) error {
+	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
 		for _, r := range requests {
 			if _, err := tx.ExecContext(ctx, "INSERT INTO request (number, time, body, lane) VALUES (?, ?, ?, ?)",
 				r.Number, r.Time.UnixMilli(), r.packed, r.lane.name); err != nil {

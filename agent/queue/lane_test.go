@@ -175,8 +175,7 @@ func TestFirstFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, _, _ := strings.Cut(schema, "ALTER")
-	for _, statement := range []string{first, "INSERT INTO request (number, time, body) VALUES (7, 1770033607000, x'081c0000000000000007')", "PRAGMA user_version = 1"} {
+	for _, statement := range []string{format.Steps[0], "INSERT INTO request (number, time, body) VALUES (7, 1770033607000, x'081c0000000000000007')", "PRAGMA user_version = 1"} {
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sysotel/agent/sqlite"
 )
 
 // epoch is when the tests begin.
@@ -339,7 +341,7 @@ func TestNewerFileIsRefused(t *testing.T) {
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), o); !errors.Is(err, errNewer) {
+	if _, err := Open(t.Context(), o); !errors.Is(err, sqlite.ErrNewer) {
 		t.Fatalf("a newer file is opened with %v", err)
 	}
 	db, err := sql.Open("sqlite", o.Path)

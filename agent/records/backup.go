@@ -2,7 +2,6 @@ package records
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -24,11 +23,10 @@ func (r *Records) Backup(ctx context.Context, path string) error {
 	err := r.withFile(ctx, func(*database) error {
 		// On a connection of its own, so that writing goes on meanwhile; one that
 		// only reads would not do it.
-		c, err := sql.Open("sqlite", source(r.path, false))
+		c, err := format.Connect(r.path)
 		if err != nil {
 			return err
 		}
-		c.SetMaxOpenConns(1)
 		_, err = c.ExecContext(ctx, "VACUUM INTO ?", path)
 		return errors.Join(err, c.Close())
 	})

@@ -40,11 +40,10 @@ func (r *Records) recover(ctx context.Context, cause error) (*database, error) {
 // salvage copies the rows that can be read from a damaged file. Where reading from
 // the front stops at the damage, it reads from the back down to it.
 func salvage(ctx context.Context, path string, to *database) (saved int, lost error) {
-	from, err := sql.Open("sqlite", source(path, false))
+	from, err := format.Connect(path)
 	if err != nil {
 		return 0, err
 	}
-	from.SetMaxOpenConns(1)
 	defer func() { lost = errors.Join(lost, from.Close()) }()
 	for _, table := range [...]struct {
 		read, write string

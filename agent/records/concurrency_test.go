@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sysotel/agent/sqlite"
 )
 
 // TestEverythingAtOnce: ticks, events, questions, retention, backups and damage
@@ -40,7 +42,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			}
 			return r.withFile(t.Context(), func(d *database) error {
 				if r.broken.Load() == nil {
-					return errDamaged
+					return sqlite.ErrDamaged
 				}
 				return nil
 			})

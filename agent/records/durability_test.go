@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sysotel/agent/sqlite"
 )
 
 // childEnv makes the test program a child that writes records until it is killed.
@@ -330,14 +332,14 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.writer.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", len(migrations)+1)); err != nil {
+	if _, err := d.writer.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", len(format.Steps)+1)); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.close(); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Open(Options{Dir: dir})
-	if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), path) {
+	if !errors.Is(err, sqlite.ErrNewer) || !strings.Contains(err.Error(), path) {
 		t.Fatalf("got %v", err)
 	}
 	if files, _ := matching(path + brokenSuffix); len(files) > 0 {

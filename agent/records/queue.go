@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"sysotel/agent/sqlite"
 )
 
 // queue is what is to be written. When the disk is full it waits here.
@@ -73,7 +75,7 @@ func (r *Records) Health() Health {
 }
 
 func reason(err error) string {
-	if full(err) {
+	if sqlite.Full(err) {
 		return "the disk is full, records wait in memory"
 	}
 	return "records cannot be written: " + err.Error()
@@ -122,7 +124,7 @@ func (r *Records) Flush(ctx context.Context) error {
 	}
 	if err != nil {
 		if was == nil && ctx.Err() == nil {
-			r.log.Warn("records cannot be written, they wait in memory", "err", err, "disk_full", full(err))
+			r.log.Warn("records cannot be written, they wait in memory", "err", err, "disk_full", sqlite.Full(err))
 		}
 		return fmt.Errorf("write records: %w", err)
 	}

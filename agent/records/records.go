@@ -18,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sysotel/agent/sqlite"
 )
 
 // Options say where and how records are kept.
@@ -76,7 +78,7 @@ type Records struct {
 var ErrClosed = errors.New("the records are closed")
 
 // Open opens or makes the file. A damaged one is set aside, what can be read of it
-// is taken over; one that a newer version wrote is refused with ErrNewer.
+// is taken over; one that a newer version wrote is refused with sqlite.ErrNewer.
 func Open(o Options) (*Records, error) {
 	if len(o.Tiers) == 0 {
 		o.Tiers = DefaultTiers()
@@ -118,7 +120,7 @@ func Open(o Options) (*Records, error) {
 			err = errors.Join(err, r.file.close())
 		}
 	}
-	if damagedAtOpen(err) {
+	if sqlite.DamagedAtOpen(err) {
 		if r.file, err = r.recover(ctx, err); err == nil {
 			r.newest, err = r.file.newest(ctx)
 		}
@@ -191,7 +193,7 @@ func (r *Records) Run(ctx context.Context) error {
 
 // inspect looks for damage in the file's structure.
 func (r *Records) inspect(ctx context.Context) {
-	_ = r.withFile(ctx, func(d *database) error { return d.check(ctx) }) // Damage is dealt with there.
+	_ = r.withFile(ctx, func(d *database) error { return sqlite.Check(ctx, d.reader) }) // Damage is dealt with there.
 }
 
 // withFile calls f with the open file. Where f finds it damaged, the file is
@@ -206,7 +208,7 @@ func (r *Records) withFile(ctx context.Context, f func(*database) error) error {
 		}
 		err := f(d)
 		r.fileMu.RUnlock()
-		if again || !damaged(err) {
+		if again || !sqlite.Damaged(err) {
 			return err
 		}
 		if replaceErr := r.replace(context.WithoutCancel(ctx), d, err); replaceErr != nil {
