@@ -44,6 +44,9 @@ type Panel struct {
 	Draw    Draw   `json:"draw"`
 	// Max is the top of the axis where it is fixed, else 0.
 	Max float64 `json:"max,omitempty"`
+	// Sparse panels measure what does not always happen: a hole in one is no
+	// missed reading.
+	Sparse bool `json:"sparse,omitempty"`
 	// Thresholds are the values from which a meter warns and from which it
 	// alarms, or nothing.
 	Thresholds []float64 `json:"thresholds,omitempty"`

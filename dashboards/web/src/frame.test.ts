@@ -46,8 +46,8 @@ describe('gaps', () => {
 
 describe('columns', () => {
   it('are summed up in a stack, gaps left open', () => {
-    const frame = buildFrame(panel('stack'), [series('0 mean', { cpu: 'a' }, [1, '1'], [2, '2']), series('0 mean', { cpu: 'b' }, [1, '10'])], 1, 2, 1)
-    expect(columns(panel('stack'), frame, 'stack').map((c) => c.cells)).toEqual([[1, 2], [11, null]])
+    const frame = buildFrame(panel('stack'), [series('0 mean', { cpu: 'a' }, [1, '1'], [2, '2']), series('0 mean', { cpu: 'b' }, [1, '10'], [4, '4'])], 1, 4, 1)
+    expect(columns(panel('stack'), frame, 'stack').map((c) => c.cells)).toEqual([[1, 2, null, 0], [11, 2, null, 4]])
   })
   it('are turned over below zero', () => {
     const frame = buildFrame(panel('mirror'), [series('0 mean', { cpu: 'a' }, [1, '1']), series('1 mean', {}, [1, '2'])], 1, 1, 1)

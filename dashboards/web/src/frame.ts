@@ -231,10 +231,12 @@ export interface Column {
 export function columns(panel: Panel, frame: Frame, draw: Draw): Column[] {
   if (draw === 'stack') {
     const sum = new Array<number>(frame.times.length).fill(0)
+    const isEmpty = frame.times.map((_, at) => frame.lines.every((line) => line.mean[at] === null))
     return frame.lines.map((line, i) => ({
       line: i,
       part: 'mean',
-      cells: line.mean.map((v, at) => (v === null ? null : (sum[at] = (sum[at] ?? 0) + v))),
+      // What is missing beside others adds nothing: it is no hole in the stack.
+      cells: line.mean.map((v, at) => (isEmpty[at] ? null : (sum[at] = (sum[at] ?? 0) + (v ?? 0)))),
     }))
   }
   const list: Column[] = []

@@ -26,6 +26,8 @@ export interface Panel {
   unit: Unit
   draw: Draw
   max?: number
+  // Where nothing happens there is nothing to measure: a hole is no missed reading.
+  sparse?: boolean
   source: 'host' | 'prometheus'
   queries: Query[]
 }

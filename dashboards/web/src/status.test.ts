@@ -23,7 +23,7 @@ describe('the status sentence', () => {
     ['the gravest first', known({}, { steadyCPU: 0.85, memory: { share: 0.97, used: 97, total: 100 } }), 'wrong status.memory.high status.cpu.high status.used status.alerts.none'],
     ['a full disk', known({}, { filesystems: [{ mount: '/', share: 0.9, free: 1, total: 10 }] }), 'watch status.disk.high status.cpu status.memory status.alerts.none'],
     ['an alert', known({ alerts: [{ name: 'HighCPU', level: 'wrong' }] }), 'wrong status.firing status.cpu status.memory status.used status.alert'],
-    ['two alerts', known({ alerts: [{ name: 'A', level: 'watch' }, { name: 'B', level: 'wrong' }] }), 'wrong status.firing status.firing status.cpu status.memory status.used status.alerts'],
+    ['two alerts', known({ alerts: [{ name: 'A', level: 'watch' }, { name: 'B', level: 'wrong' }] }), 'wrong status.firing status.cpu status.memory status.used status.alerts'],
     ['a part that failed', known({ parts: [{ name: 'store', reason: 'the disk is full', failed: true }] }), 'wrong status.part status.cpu status.memory status.used status.alerts.none'],
   ])('%s', (_, k, want) => { expect(words(k)).toBe(want) })
 })

@@ -55,7 +55,9 @@ export function statusOf(known: Known): Status {
   const { facts, alerts } = known
   if (!facts) return { level: 'watch', headline: { word: 'status.unknown', level: 'watch' }, clauses: [] }
   const bad: Clause[] = []
-  for (const alert of alerts ?? []) bad.push({ word: 'status.firing', level: alert.level, values: { name: alert.name } })
+  // The gravest alert speaks for all of them: they are listed below, and counted here.
+  const gravest = [...(alerts ?? [])].sort((a, b) => weight(b.level) - weight(a.level))[0]
+  if (gravest) bad.push({ word: 'status.firing', level: gravest.level, values: { name: gravest.name } })
   const add = (word: Word, share: number | null | undefined, limit: number, values?: Record<string, string>) => {
     const level = levelOf(share, limit)
     if (level !== 'ok') bad.push({ word, level, share: share!, ...(values ? { values } : {}) })

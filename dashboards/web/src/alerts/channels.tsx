@@ -42,7 +42,7 @@ function Item({ channel: c, again }: { channel: Channel; again: () => void }) {
   return (
     <li>
       <b>{c.name}</b><span class="chip">{c.type}</span>
-      {c.last_error ? <span class="chip firing">{t('channels.failing')}</span> : c.last_success ? <span class="chip ok">{t('channels.ok')}</span> : <span class="chip">{t('channels.never')}</span>}
+      {c.last_error ? <span class="chip firing critical">{t('channels.failing')}</span> : c.last_success ? <span class="chip ok">{t('channels.ok')}</span> : <span class="chip">{t('channels.never')}</span>}
       {c.waiting > 0 && <span class="chip pending">{t('channels.waiting', { n: c.waiting })}</span>}
       <span class="end">
         {c.last_success && <time>{t('channels.last', { time: momentLabel(Date.parse(c.last_success) / 1000, language, now.peek()) })}</time>}

@@ -22,16 +22,20 @@ export function Rules() {
   if (!body) return <section class="panel"><p class="over quiet">{t('state.loading')}</p></section>
   const editing = body.rules.find((r) => r.name === own.edit && r.threshold)
   if (own.edit === 'new' || editing) return <section class="panel"><Editor first={editing?.threshold ?? fresh()} isNew={!editing} done={close} /></section>
+  const judged = Math.max(0, ...body.rules.map((r) => Date.parse(r.evaluated_at ?? '') / 1000 || 0))
   return (
     <section class="panel" aria-label={t('alerts.tab.rules')}>
       <header>
-        <p class="note">{t('rules.about')} <a href="/api/v1/alerts/rules/export" download="sysotel_rules.yml">{t('rules.export')}</a></p>
+        <p class="note">{t('rules.about')} {judged > 0 && t('rules.evaluated', { time: momentLabel(judged, language, now.peek()) })} <a href="/api/v1/alerts/rules/export" download="sysotel_rules.yml">{t('rules.export')}</a></p>
         {isAdmin.value && <button class="plain" onClick={() => { open('new') }}>{t('rules.add')}</button>}
       </header>
       <ul class="list">{body.rules.map((r) => <Item key={`${r.source} ${r.name}`} rule={r} edit={() => { open(r.name) }} again={again} />)}</ul>
     </section>
   )
 }
+
+// withoutNumbers is what a rule will say, with dots for what is not known yet.
+export const withoutNumbers = (summary: string): string => summary.replace(/(?:\{\{.*?\}\})+/g, '…')
 
 function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: () => void }) {
   const wrong = useSignal('')
@@ -43,15 +47,15 @@ function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: (
   return (
     <li>
       <b>{r.name}</b>
-      <span class={`chip ${r.enabled ? r.state : ''}`}>{t(r.enabled ? `alerts.state.${r.state}` : 'rules.disabled')}</span>
+      <span class={`chip ${r.enabled ? `${r.state} ${r.severity}` : ''}`}>{t(r.enabled ? `alerts.state.${r.state}` : 'rules.disabled')}</span>
       {r.severity && <span class="chip">{r.severity}</span>}
       <span class="chip">{t(`rules.source.${r.source}`)}</span>
       <span class="end">
-        {r.evaluated_at && <time>{t('rules.evaluated', { time: momentLabel(Date.parse(r.evaluated_at) / 1000, language, now.peek()) })}</time>}
         {isAdmin.value && <label class="toggle"><input type="checkbox" checked={r.enabled} onChange={(e) => { enable(e.currentTarget.checked) }} />{t('rules.enabled')}</label>}
         {isAdmin.value && r.threshold && r.source === 'api' && <button class="link" onClick={edit}>{t('rules.edit')}</button>}
         {isAdmin.value && r.source === 'api' && <Sure label={t('rules.delete')} really={t('form.sure')} go={async () => { await ask(path, { method: 'DELETE' }); again() }} />}
       </span>
+      {r.annotations?.summary && <span class="line">{withoutNumbers(r.annotations.summary)}</span>}
       <span class="line"><code>{r.expr}</code>{r.for && r.for !== '0s' && ` · ${t('rules.for', { time: r.for })}`}</span>
       {r.error && <span class="line wrong">{r.error}</span>}
       {wrong.value && <span class="line wrong" role="alert">{wrong.value}</span>}

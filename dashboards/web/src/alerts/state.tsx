@@ -35,7 +35,7 @@ function Item({ alert: a }: { alert: Alert }) {
     <li>
       <Sign level={a.state === 'resolved' ? 'ok' : a.severity === 'critical' && a.state === 'firing' ? 'wrong' : 'watch'} />
       <b>{a.rule}</b>
-      <span class={`chip ${a.state}`}>{t(`alerts.state.${a.state}`)}</span>
+      <span class={`chip ${a.state} ${a.severity}`}>{t(`alerts.state.${a.state}`)}</span>
       {a.severity && <span class="chip">{a.severity}</span>}
       {a.flapping && <span class="chip">{t('alerts.flapping', { n: a.changes })}</span>}
       {a.silences.length > 0 && <span class="chip">{t('alerts.silenced')}</span>}
@@ -44,7 +44,7 @@ function Item({ alert: a }: { alert: Alert }) {
         <button class="link" onClick={look}>{t('alerts.look')}</button>
         {isAdmin.value && a.silences.length === 0 && a.state !== 'resolved' && <button class="link" onClick={silence}>{t('alerts.silence')}</button>}
       </span>
-      <span class="line">{a.summary}{a.value !== null && ` · ${t('alerts.value', { value: trim(a.value), unit: a.unit, threshold: a.threshold })}`}</span>
+      <span class="line">{a.summary}{a.value !== null && ` · ${t('alerts.value', { value: trim(a.value), unit: a.unit, threshold: a.threshold }).replace(' ,', ',')}`}</span>
       {a.no_data_since && <span class="line">{t('alerts.no_data', { time: momentLabel(Date.parse(a.no_data_since) / 1000, language, now.peek()) })}</span>}
     </li>
   )

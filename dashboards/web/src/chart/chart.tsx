@@ -103,10 +103,10 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     if (!element || !frame || size.width === 0 || !near.value) return
     // A range that was left is drawn until the next one is there.
     const span = spanOf(feed.range, now.peek())
-    const gaps = findGaps(frame)
+    const gaps = findGaps(frame).map((gap) => ({ gap, cause: causeOf(gap, happenings.value, frame.step) })).filter((g) => !panel.sparse || g.cause !== 'cause.unknown')
     const look = lookOf(element, shade)
     shown.current = {
-      gaps: gaps.map((gap) => ({ gap, label: t(causeOf(gap, happenings.value, frame.step)) })),
+      gaps: gaps.map(({ gap, cause }) => ({ gap, label: t(cause) })),
       marks: happenings.value.filter(isMarked).map((h) => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft })),
       ...span,
     }
@@ -220,8 +220,8 @@ function Resolution({ feed }: { feed: Feed }) {
   const step = feed.frame?.step
   if (!step) return null
   const band = feed.frame?.lines.some((l) => l.least !== null)
-  const label = step <= (reading.value?.interval_seconds ?? 1) ? t('chart.readings') : t(band ? 'chart.means.band' : 'chart.means', { step: stepLabel(step, language) })
-  return <span class="resolution">{label}</span>
+  if (step <= (reading.value?.interval_seconds ?? 1)) return <span class="resolution">{t('chart.readings')}</span>
+  return <span class="resolution">{t('chart.means', { step: stepLabel(step, language) })}{band && <small>{t('chart.means.band')}</small>}</span>
 }
 
 // Over is what stands where lines cannot: that they come, that there are none, or

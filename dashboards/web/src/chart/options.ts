@@ -1,5 +1,5 @@
 import type uPlot from 'uplot'
-import { clear } from '../colors'
+import { clear, shadeOf } from '../colors'
 import type { Column, Frame, Gap } from '../frame'
 import type { Panel } from '../panels'
 import { tickLabel } from '../time'
@@ -55,6 +55,13 @@ export function yRange(panel: Panel, low: number | null, high: number | null): [
   return [0, Math.max(top * 1.08, least)]
 }
 
+// every is how far apart the times below a chart may stand, in seconds: what
+// people count in, so that a narrow chart has more than one.
+const minute = 60
+const hour = 3600
+const day = 24 * hour
+const every = [1, 2, 5, 10, 15, 30, minute, 2 * minute, 5 * minute, 10 * minute, 15 * minute, 30 * minute, hour, 2 * hour, 3 * hour, 6 * hour, 12 * hour, day, 2 * day, 5 * day, 10 * day, 15 * day, 30 * day, 60 * day, 90 * day, 120 * day, 180 * day, 365 * day]
+
 // alone lists the points without a neighbour: a line through one point is nothing.
 function alone(u: uPlot, si: number): number[] {
   const cells = u.data[si] ?? []
@@ -80,7 +87,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
       return
     }
     const many = frame.lines.length > 12
-    const fill = stacked ? clear(color, 0.7) : panel.draw === 'area' || panel.draw === 'mirror' ? clear(color, frame.lines.length > 4 ? 0.06 : 0.16) : frame.lines.length === 1 ? clear(color, 0.08) : undefined
+    const fill = stacked ? clear(color, color === shadeOf('grey', 'dark') || color === shadeOf('grey', 'light') ? 0.18 : 0.7) : panel.draw === 'area' || panel.draw === 'mirror' ? clear(color, frame.lines.length > 4 ? 0.06 : 0.16) : frame.lines.length === 1 ? clear(color, 0.08) : undefined
     series.push({
       label: frame.lines[column.line]?.name ?? '',
       stroke: color,
@@ -104,13 +111,13 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
     axes: [
       {
         stroke: look.soft, font: look.font, size: 22, gap: 4, space: 72,
-        grid: { show: false }, ticks: { show: false },
-        values: (_, at, __, ___, every) => at.map((v) => tickLabel(v, every, language)),
+        grid: { show: false }, ticks: { show: false }, incrs: every,
+        values: (_, at, __, ___, apart) => at.map((v) => tickLabel(v, apart, language)),
       },
       {
         stroke: look.soft, font: look.font, size: 64, gap: 6,
         grid: { stroke: look.grid, width: 1 }, ticks: { show: false },
-        splits: (u, _, low, high) => splits(low, high, panel.unit, measure, Math.max(2, Math.floor(u.height / 56))),
+        splits: (u, _, low, high) => splits(low, high, panel.unit, measure, Math.max(2, Math.floor(u.height / (panel.draw === 'mirror' ? 40 : 56)))),
         values: (_, at) => at.map((v) => written(Math.abs(v), panel.unit, measure)),
       },
     ],

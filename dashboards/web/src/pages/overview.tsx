@@ -1,3 +1,4 @@
+import { Fragment } from 'preact'
 import { ActiveAlerts } from '../parts/alerts'
 import { Custom } from '../parts/custom'
 import { HostFacts } from '../parts/facts'
@@ -23,8 +24,7 @@ export function Overview() {
       <Meters />
       <HostFacts />
       <div class="grid">
-        {[...first, ...rest].map((id) => <PanelById key={id} id={id} />)}
-        <Happenings />
+        {[...first, ...rest].map((id) => <Fragment key={id}><PanelById id={id} />{id === 'disk_space' && <Happenings />}</Fragment>)}
       </div>
       <Custom />
       <Sections />

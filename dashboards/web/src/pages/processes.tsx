@@ -253,12 +253,12 @@ function cell(row: Row, column: Column, when: When, perCore: boolean, trail: (nu
       return (
         <span class="with-trail">
           {trail && <svg class="trail" viewBox="0 0 60 18" width="60" height="18" aria-hidden="true"><path d={path(trail, trailLength, 60, 18)} /></svg>}
-          <b>{value === null ? '–' : value.toFixed(1)}</b>
+          <b class={value !== null && value < 0.05 ? 'idle' : ''}>{value === null ? '–' : value.toFixed(1)}</b>
         </span>
       )
     }
     case 'seconds': return row.seconds === null ? '–' : amount(row.seconds, 'seconds')
-    case 'memory': return <>{amount(row.memory, 'bytes')}<i class="share" style={{ width: `${Math.min(100, row.memoryShare ?? 0)}%` }} /></>
+    case 'memory': return <>{amount(row.memory, 'bytes')}{(row.memoryShare ?? 0) >= 1 && <i class="share" style={{ width: `${Math.min(100, row.memoryShare ?? 0)}%` }} />}</>
     case 'peak': return amount(row.peak, 'bytes')
     case 'read':
     case 'write': return row[column] === 0 ? <span class="none">0</span> : amount(row[column], when.kind === 'span' ? 'bytes' : 'bytes_per_second')

@@ -61,9 +61,16 @@ function MeterTile({ meter }: { meter: Meter }) {
         <i style={{ width: `${Math.min(share ?? 0, 1) * 100}%` }} />
         <u style={{ left: `${limit * 100}%` }} />
       </span>}
+      {meter.id === 'network' && <Directions />}
       <span class="note">{meter.note}</span>
     </a>
   )
+}
+
+// Directions parts the traffic into what comes in and what goes out.
+function Directions() {
+  const { received, sent } = facts.value?.network ?? {}
+  return <span class="bar both" aria-hidden="true">{Boolean(received || sent) && <><i style={{ flexGrow: received ?? 0 }} /><i style={{ flexGrow: sent ?? 0 }} /></>}</span>
 }
 
 // reveal brings a chart into sight, and the keyboard to it.

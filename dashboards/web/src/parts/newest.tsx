@@ -3,14 +3,16 @@ import { useEffect, useRef } from 'preact/hooks'
 import { Failure } from '../api/client'
 import { type Instant, query } from '../api/prometheus'
 import { Explain } from '../chart/explain'
+import { facts } from '../facts'
 import { hostName } from '../host'
-import { t, titleOf } from '../i18n'
+import { language, t, titleOf } from '../i18n'
 import { asked, type Panel, question, readTag, seriesName } from '../panels'
 import { live, measure, now, view } from '../state'
 import { levelOf, limits } from '../status'
 import { seen } from '../stream'
-import { isLive } from '../time'
+import { durationLabel, isLive } from '../time'
 import { quantity, written } from '../units'
+import { full } from '../watch'
 import { asFailure, Failed } from './failed'
 import { Sign } from './icons'
 
@@ -19,6 +21,7 @@ import { Sign } from './icons'
 
 // What changes slowly is asked for slowly.
 const every = 10
+const year = 366 * 86_400
 
 interface Value {
   key: string
@@ -97,10 +100,19 @@ function Values({ panel, list }: { panel: Panel; list: Value[] }) {
           <li key={v.key} class={level}>
             <span class="name" title={v.name}>{v.name}</span>
             <span class="bar"><i style={{ width: `${Math.min(1, v.value / most) * 100}%` }} />{panel.unit === 'ratio' && <u style={{ left: `${limits.disk * 100}%` }} />}</span>
+            {panel.id === 'disk_space' && <Left mount={v.name} />}
             <b>{level !== 'ok' && <Sign level={level} size={12} />}{written(v.value, panel.unit, measure.value)}</b>
           </li>
         )
       })}
     </ul>
   )
+}
+
+// Left is how much room a file system has, and for how long that will do.
+function Left({ mount }: { mount: string }) {
+  const found = live.value && facts.value?.filesystems.find((f) => f.mount === mount)
+  if (!found) return null
+  const seconds = full.value.get(mount)
+  return <small>{t('meter.free', { value: written(found.free, 'bytes', measure.value) })}{seconds !== undefined && seconds < year && ` · ${t('disk.full', { time: durationLabel(seconds, language) })}`}</small>
 }
