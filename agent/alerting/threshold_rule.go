@@ -163,7 +163,7 @@ func (c checked) rule() rulefmt.Rule {
 		if unit != "" {
 			unit = " " + unit
 		}
-		summary = fmt.Sprintf("%s of {{ $labels.host_name }} is {{ printf \"%%.4g\" $value }}%s", what, unit)
+		summary = fmt.Sprintf("%s{{ with $labels.host_name }} of {{ . }}{{ end }} is {{ printf \"%%.4g\" $value }}%s", what, unit)
 		for _, label := range slices.Sorted(maps.Keys(c.Match)) {
 			summary += ", " + label + " " + strings.ReplaceAll(c.Match[label], "{{", "{ {")
 		}

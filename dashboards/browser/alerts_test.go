@@ -4,10 +4,16 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"sysotel/agent/store"
 )
 
 // TestAlerts makes a rule that fires at once, sees it fire, silences it and lets it
@@ -64,4 +70,128 @@ func TestAlerts(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// pastSpikes gives the agent twenty hours of history before it is started: a
+// processor use of a fifth, and three times nine tenths of it for ten minutes.
+func (a *agent) pastSpikes(host string) {
+	a.tb.Helper()
+	s, err := store.Open(store.Options{Dir: filepath.Join(a.dir, "store"), Tiers: store.Defaults().Tiers})
+	if err != nil {
+		a.tb.Fatal(err)
+	}
+	<-s.Opened()
+	usage := &store.Series{
+		Labels:  labels.FromStrings("__name__", "sysotel_cpu_usage_ratio", "host_name", host),
+		MinName: "sysotel_cpu_usage_min_ratio", MaxName: "sysotel_cpu_usage_max_ratio",
+	}
+	end := time.Now().Truncate(time.Minute).Add(-10 * time.Minute)
+	for at := end.Add(-20 * time.Hour); at.Before(end); at = at.Add(10 * time.Second) {
+		value := 0.2
+		if since := at.Sub(end.Add(-18 * time.Hour)); since >= 0 && since%(6*time.Hour) < 10*time.Minute {
+			value = 0.9
+		}
+		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{{
+			Family: "cpu", Taken: at, Samples: []store.Sample{{Series: usage, Value: value}},
+		}}}); err != nil {
+			a.tb.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		a.tb.Fatal(err)
+	}
+}
+
+// number is what stands in a field.
+func (b *tab) number(name string) (value float64) {
+	b.Helper()
+	var text string
+	b.do(chromedp.Value(field(name), &text))
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return value
+}
+
+// TestRuleOnItsHistory moves the threshold over a day with three spikes, with the
+// mouse and with the keyboard, and is told how often it would have fired.
+func TestRuleOnItsHistory(t *testing.T) {
+	browser := startBrowser(t)
+	a := newAgent(t, "--host.name=seeded")
+	a.pastSpikes("seeded")
+	a.start()
+	b := open(browser, t, a.url, desktop())
+	b.visit("/alerts")
+	b.do(chromedp.Click("#tab-rules"), chromedp.Click(button("New rule")))
+	b.fill(field("Name"), "Busy")
+	b.fill(field("Threshold"), "50")
+	const thrice = `/^Would have fired 3 times in the last 20/.test(document.querySelector('.verdict').innerText) && document.querySelectorAll('.trial .fired').length === 3`
+	b.waitFor(thrice)
+	b.do(chromedp.ScrollIntoView(".trial"))
+	b.photograph("editor")
+
+	// What the line says is the field's value; where it stands is its share of the height.
+	var line struct{ X, Top, Bottom, Threshold float64 }
+	b.eval(`(() => { const box = document.querySelector('.trial svg').getBoundingClientRect(), line = document.querySelector('.trial .threshold').getBoundingClientRect(); return { X: box.left + box.width / 2, Top: box.top, Bottom: box.bottom, Threshold: line.top } })()`, &line)
+	if share := (line.Bottom - line.Threshold) / (line.Bottom - line.Top); share < 0.45 || share > 0.56 {
+		t.Errorf("the line of 50 of some 99 stands at %.2f of the height", share)
+	}
+	above := line.Top + (line.Bottom-line.Top)*0.04
+	b.do(
+		chromedp.MouseEvent("mouseMoved", line.X, line.Threshold),
+		chromedp.MouseEvent("mousePressed", line.X, line.Threshold, chromedp.ButtonLeft, chromedp.ClickCount(1)),
+		chromedp.MouseEvent("mouseMoved", line.X, (line.Threshold+above)/2, chromedp.ButtonLeft),
+		chromedp.MouseEvent("mouseMoved", line.X, above, chromedp.ButtonLeft),
+		chromedp.MouseEvent("mouseReleased", line.X, above, chromedp.ButtonLeft, chromedp.ClickCount(1)),
+	)
+	b.waitFor(`/^Would not have fired in the last 20/.test(document.querySelector('.verdict').innerText)`)
+	if got := b.number("Threshold"); got < 91 || got > 99 {
+		t.Errorf("dragged above the spikes the threshold is %g", got)
+	}
+
+	dragged := b.number("Threshold")
+	b.do(chromedp.Focus(".trial .handle"), chromedp.KeyEvent(kb.ArrowDown))
+	small := dragged - b.number("Threshold")
+	b.do(chromedp.KeyEvent(kb.PageDown))
+	large := dragged - small - b.number("Threshold")
+	if small < 1 || small > 3 || large < 8*small || large > 12*small {
+		t.Errorf("an arrow moves the threshold by %g, a page by %g", small, large)
+	}
+	b.waitFor(thrice)
+	b.waitFor(`+document.querySelector('.trial .handle').getAttribute('aria-valuenow') === ` + strconv.FormatFloat(b.number("Threshold"), 'g', -1, 64))
+	b.do(chromedp.Click(button("Save")))
+	b.waitFor(`document.querySelector('[aria-label=Rules] .list')?.innerText.includes('Busy')`)
+}
+
+// TestAlertOfAProcess has a process of the test's own make an alert fire, which is
+// seen on the overview while it burns and is over when it has ended.
+func TestAlertOfAProcess(t *testing.T) {
+	browser := startBrowser(t)
+	a := startAgent(t, "--alerting.interval=1s")
+	a.ticks(3)
+	b := open(browser, t, a.url, desktop())
+	b.visit("/alerts")
+	b.do(chromedp.Click("#tab-rules"), chromedp.Click(button("New rule")))
+	b.fill(field("Name"), "Burner")
+	b.do(chromedp.SetValue(field("What is measured"), "PromQL"), chromedp.Evaluate(`document.querySelector('form select').dispatchEvent(new Event('change', { bubbles: true }))`, nil))
+	b.fill(field("PromQL"), `sum(process_cpu_utilization_ratio{process_executable_name="alertmaker"})`)
+	b.fill(field("Threshold"), "0.05")
+	b.fill(field("For at least"), "2s")
+	if got := b.number("Threshold"); got != 0.05 {
+		t.Errorf("0.05 was typed; the threshold is %g", got)
+	}
+	b.photograph("promql")
+	b.do(chromedp.Click(button("Save")))
+	b.waitFor(`document.querySelector('[aria-label=Rules] .list')?.innerText.includes('Burner')`)
+	b.visit("/?range=5m")
+	b.waitFor(`document.querySelector('.status strong') && !document.querySelector('.active-alerts')?.innerText.includes('Burner')`)
+	_, spike := startSpike(t, "alertmaker")
+	b.waitFor(`document.querySelector('.active-alerts')?.innerText.includes('Burner') && document.querySelector('.status').innerText.includes('Burner')`)
+	b.photograph("fires")
+	spike.Kill()
+	b.waitFor(`!document.querySelector('.active-alerts')?.innerText.includes('Burner')`)
+	b.visit("/alerts")
+	b.waitFor(`document.querySelector('[aria-label=Now] .list .chip.resolved')?.closest('li').innerText.includes('Burner')`)
+	b.photograph("over")
 }

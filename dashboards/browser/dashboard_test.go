@@ -98,7 +98,7 @@ func TestDashboard(t *testing.T) {
 
 	t.Run("from a spike to its process", func(t *testing.T) {
 		name := "spikemaker"
-		began := startSpike(t, name)
+		began, _ := startSpike(t, name)
 		a.awaitSpike(name)
 		b := open(browser, t, a.url, desktop())
 		b.visit("/?range=5m")
@@ -222,22 +222,26 @@ func TestDashboard(t *testing.T) {
 }
 
 // startSpike starts a process that burns a processor under a name of its own, and
-// returns when.
-func startSpike(t *testing.T, name string) float64 {
+// tells when.
+func startSpike(t *testing.T, name string) (began float64, spike *programs.Process) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A copy and no link: the program is named by the file that runs.
+	program, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.Symlink(self, path); err != nil {
+	if err := os.WriteFile(path, program, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), path)
 	cmd.Env = append(os.Environ(), jobVariable+"=burn")
-	began := time.Now()
-	programs.Start(t, cmd)
-	return seconds(began)
+	began = seconds(time.Now())
+	return began, programs.Start(t, cmd)
 }
 
 // awaitSpike waits until the agent has kept what a process did for some seconds.

@@ -86,9 +86,17 @@ type agent struct {
 	dir  string // Its data.
 }
 
-// startAgent builds the agent with the web app as it was built last, and waits
-// until it has some readings.
+// startAgent builds the agent with the web app as it was built last, starts it, and
+// waits until it answers.
 func startAgent(tb testing.TB, flags ...string) *agent {
+	tb.Helper()
+	a := newAgent(tb, flags...)
+	a.start()
+	return a
+}
+
+// newAgent is one that is yet to be started.
+func newAgent(tb testing.TB, flags ...string) *agent {
 	tb.Helper()
 	if _, err := os.Stat("../web/dist/index.html"); err != nil {
 		missing(tb, "the web app is not built; make build does")
@@ -106,7 +114,6 @@ func startAgent(tb testing.TB, flags ...string) *agent {
 	address := "127.0.0.1:" + strconv.Itoa(programs.FreePort(tb))
 	a := &agent{tb: tb, url: "http://" + address, dir: dir}
 	a.args = append([]string{program, "run", "--data-dir=" + dir, "--http.listen=" + address, "--prometheus.listen=127.0.0.1:0"}, flags...)
-	a.start()
 	return a
 }
 

@@ -4,7 +4,7 @@ import type { components } from '../api/schema'
 import { language, t } from '../i18n'
 import { useLoad } from '../load'
 import { Failed } from '../parts/failed'
-import { Field, Form, Sure } from '../parts/form'
+import { Field, Form, Numeric, Sure } from '../parts/form'
 import { now } from '../state'
 import { momentLabel } from '../time'
 import { RoleChoice } from './users'
@@ -51,7 +51,7 @@ function New({ done }: { done: (secret: string) => void }) {
     <Form submit={submit} label={t('tokens.add')} cancel={() => { done('') }}>
       <Field name={t('tokens.name')} help={t('tokens.name.help')}><input maxLength={64} value={name.value} onInput={(e) => { name.value = e.currentTarget.value }} required /></Field>
       <Field name={t('users.role')}><RoleChoice value={role.value} set={(r) => { role.value = r }} /></Field>
-      <Field name={t('tokens.days')} help={t('tokens.days.help')}><input type="number" min={0} max={3650} value={days.value} onInput={(e) => { days.value = e.currentTarget.valueAsNumber || 0 }} /></Field>
+      <Field name={t('tokens.days')} help={t('tokens.days.help')}><Numeric min={0} max={3650} value={days.value} set={(n) => { days.value = n ?? 0 }} /></Field>
     </Form>
   )
 }

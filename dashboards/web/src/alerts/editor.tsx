@@ -7,7 +7,7 @@ import { hostName } from '../host'
 import { language, t } from '../i18n'
 import { useLoad } from '../load'
 import { asFailure, Failed } from '../parts/failed'
-import { Field, Form } from '../parts/form'
+import { Field, Form, Numeric } from '../parts/form'
 import { measure, now } from '../state'
 import { durationLabel, momentLabel } from '../time'
 import { written } from '../units'
@@ -62,7 +62,6 @@ export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolea
     else await ask(`/api/v1/alerts/rules/${encodeURIComponent(first.name)}`, { method: 'PUT', body })
     done()
   }
-  const number = (e: { currentTarget: HTMLInputElement }) => e.currentTarget.valueAsNumber
   return (
     <>
       <header><h2>{isNew ? t('rules.add') : first.name}</h2></header>
@@ -83,10 +82,10 @@ export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolea
           ? <Field name={t('rules.expr')} help={t('rules.expr.help')} wide><textarea rows={2} value={r.expr} onInput={(e) => { change({ expr: e.currentTarget.value }) }} required /></Field>
           : <Field name={t('rules.match')} help={t('rules.match.help')}><input value={match.value} placeholder="device=sda" onInput={(e) => { match.value = e.currentTarget.value }} /></Field>}
         <Field name={t('rules.op')}><select value={r.op} onChange={(e) => { change({ op: e.currentTarget.value as Threshold['op'] }) }}>{(['>', '>=', '<', '<=', '==', '!='] as const).map((op) => <option key={op} value={op}>{op}</option>)}</select></Field>
-        <Field name={t('rules.threshold')} help={inWords(r.threshold)}><input type="number" step="any" value={r.threshold} required onInput={(e) => { if (Number.isFinite(number(e))) change({ threshold: number(e) }) }} /></Field>
-        <Field name={t('rules.recover')} help={t('rules.recover.help')}><input type="number" step="any" value={r.recover ?? ''} onInput={(e) => {
+        <Field name={t('rules.threshold')} help={inWords(r.threshold)}><Numeric value={r.threshold} required set={(threshold) => { if (threshold !== null) change({ threshold }) }} /></Field>
+        <Field name={t('rules.recover')} help={t('rules.recover.help')}><Numeric value={r.recover ?? null} set={(recover) => {
           const { recover: _, ...rest } = rule.value
-          rule.value = Number.isFinite(number(e)) ? { ...rest, recover: number(e) } : rest
+          rule.value = recover === null ? rest : { ...rest, recover }
         }} /></Field>
         <Field name={t('rules.duration')} help={t('rules.duration.help')}><input value={r.for ?? ''} placeholder="5m" onInput={(e) => { change({ for: e.currentTarget.value }) }} /></Field>
         <Field name={t('rules.remind')} help={t('rules.remind.help')}><input value={r.remind ?? ''} placeholder="4h" onInput={(e) => { change({ remind: e.currentTarget.value }) }} /></Field>

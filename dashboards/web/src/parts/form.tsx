@@ -1,6 +1,7 @@
 import './form.css'
 import type { ComponentChildren } from 'preact'
 import { useSignal } from '@preact/signals'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 import type { Failure } from '../api/client'
 import { t } from '../i18n'
 import { asFailure, Failed } from './failed'
@@ -10,6 +11,20 @@ import { asFailure, Failed } from './failed'
 
 export function Field({ name, help, wide, children }: { name: string; help?: string; wide?: boolean; children: ComponentChildren }) {
   return <label class={wide ? 'field wide' : 'field'}><span>{name}</span>{children}{help && <small>{help}</small>}</label>
+}
+
+// Numeric is a number, null where the field is empty. What is being typed is left
+// alone: "0." and "0.0" on the way to 0.05 are no number of their own.
+export function Numeric({ value, set, ...rest }: { value: number | null; set: (value: number | null) => void; min?: number; max?: number; required?: boolean }) {
+  const input = useRef<HTMLInputElement>(null)
+  useLayoutEffect(() => {
+    const { current: typed } = input
+    if (typed && (typed.value === '' ? null : typed.valueAsNumber) !== value) typed.value = value === null ? '' : String(value)
+  }, [value])
+  return <input ref={input} type="number" step="any" {...rest} onInput={(e) => {
+    const { value: text, valueAsNumber: number, validity } = e.currentTarget
+    if (text === '' ? !validity.badInput : Number.isFinite(number)) set(text === '' ? null : number)
+  }} />
 }
 
 interface FormProps {
