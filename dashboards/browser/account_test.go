@@ -14,7 +14,7 @@ func TestAccount(t *testing.T) {
 	browser := startBrowser(t)
 	a := startAgent(t, guarded)
 	// What is asked for without a log-in is refused, which the browser tells.
-	b := open(browser, t, a.url, desktop(), "status of 401", "status of 409")
+	b := open(browser, t, a.url, desktop(), "status of 401", "status of 409", "status of 403", "status of 422")
 	const password = "a sentence nobody guesses"
 
 	// The link is printed after the server answers.
@@ -28,6 +28,7 @@ func TestAccount(t *testing.T) {
 	})
 	b.visit(code[1])
 	b.do(chromedp.WaitVisible("#setup"))
+	b.accessible(false)
 	b.photograph("setup")
 	b.fill("#name", "ada")
 	b.fill("#password", password)
@@ -55,6 +56,8 @@ func TestAccount(t *testing.T) {
 	// Without a log-in there is only the page to log in, which knows the way back.
 	b.visit("/alerts")
 	b.waitFor(`location.pathname === '/login' && document.activeElement.id === 'name'`)
+	b.accessible(false)
+	b.photograph("login")
 	b.fill("#name", "ada")
 	b.fill("#password", "a sentence somebody guesses")
 	b.do(chromedp.Click("#login button"))
@@ -84,6 +87,58 @@ func TestAccount(t *testing.T) {
 	if got := a.status(token); got != http.StatusUnauthorized {
 		t.Errorf("with the token that was revoked: %d", got)
 	}
+
+	// Another user, who may look and no more.
+	b.do(chromedp.Click(button("New user")))
+	b.fill(field("Name"), "bob")
+	b.fill(field("Password"), "short")
+	b.do(chromedp.Click("//main//form//button[@type='submit']"))
+	b.waitFor(`document.querySelector('form input[type=password]').validity.tooShort`)
+	b.fill(field("Password"), password+" twice")
+	b.accessible(false)
+	b.photograph("user")
+	b.do(chromedp.Click("//main//form//button[@type='submit']"))
+	b.waitFor(`[...document.querySelectorAll('.list li')].some((l) => /bob\s+viewer/.test(l.innerText))`)
+	b.photograph("users")
+
+	// The own password, with the one until now.
+	const changed = "another sentence nobody guesses"
+	b.do(chromedp.Click(button("Change the password")))
+	b.fill(field("Password until now"), "not this one, surely")
+	b.fill(field("Password"), changed)
+	b.do(chromedp.Click("//main//form//button[@type='submit']"))
+	b.waitFor(`document.querySelector('main form [role=alert]')?.innerText.includes('password')`)
+	b.photograph("password")
+	b.fill(field("Password until now"), password)
+	b.do(chromedp.Click("//main//form//button[@type='submit']"), chromedp.WaitVisible(button("Change the password")), chromedp.Click(button("Log out")))
+	b.logIn("ada", password)
+	b.waitFor(`document.querySelector("#error").innerText.includes("password is wrong")`)
+	b.logIn("ada", changed)
+	b.waitFor(`location.pathname === '/' && document.querySelector('.status strong')`)
+	b.visit("/settings")
+	b.do(chromedp.Click(button("Log out")))
+
+	b.logIn("bob", password+" twice")
+	b.waitFor(`location.pathname === '/' && document.querySelector('.status strong')`)
+	b.visit("/alerts")
+	b.do(chromedp.Click("#tab-rules"))
+	b.waitFor(`document.querySelector('[aria-label=Rules] .list') && ![...document.querySelectorAll('main button')].some((b) => /New rule|Change|Delete/.test(b.innerText))`)
+	b.visit("/settings")
+	b.waitFor(`document.querySelector('main').innerText.includes('Logged in as bob, viewer') && !/Users|Tokens/.test(document.querySelector('main').innerText)`)
+	var refused int
+	b.do(chromedp.Evaluate(`fetch('/api/v1/users').then((r) => r.status)`, &refused, awaitPromise))
+	if refused != http.StatusForbidden {
+		t.Errorf("a viewer who asks for the users is answered %d", refused)
+	}
+}
+
+// logIn fills in the page to log in.
+func (b *tab) logIn(name, password string) {
+	b.Helper()
+	b.waitFor(`location.pathname === '/login' && document.querySelector('#name')`)
+	b.fill("#name", name)
+	b.fill("#password", password)
+	b.do(chromedp.Click("#login button"))
 }
 
 // status is what the agent answers to a program with a token.

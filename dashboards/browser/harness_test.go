@@ -24,6 +24,7 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -410,15 +411,30 @@ func (b *tab) drag(c *chart, from, to float64) {
 	)
 }
 
-// photograph keeps a picture of the page where SYSOTEL_TEST_SCREENSHOTS names a folder.
+// photograph keeps a picture of what a person sees of the page, to be looked at, in
+// bin/screenshots or where SYSOTEL_TEST_SCREENSHOTS says.
 func (b *tab) photograph(name string) {
+	b.Helper()
+	b.keepPicture(name, page.CaptureScreenshot())
+}
+
+// photographAll keeps a picture of the page with what is reached by scrolling.
+func (b *tab) photographAll(name string) {
+	b.Helper()
+	b.keepPicture(name, page.CaptureScreenshot().WithCaptureBeyondViewport(true))
+}
+
+func (b *tab) keepPicture(name string, of *page.CaptureScreenshotParams) {
 	b.Helper()
 	dir := os.Getenv("SYSOTEL_TEST_SCREENSHOTS")
 	if dir == "" {
-		return
+		dir = filepath.Join("..", "..", "bin", "screenshots")
 	}
 	var picture []byte
-	err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot(&picture))
+	err := chromedp.Run(b.ctx, chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		picture, err = of.Do(ctx)
+		return err
+	}))
 	if err == nil {
 		err = os.MkdirAll(dir, 0o750)
 	}
@@ -427,6 +443,26 @@ func (b *tab) photograph(name string) {
 	}
 	if err != nil {
 		b.Errorf("keep a picture of the page: %v", err)
+	}
+}
+
+// accessible has axe-core look at the page, or at its contrast alone, where all else
+// was looked at in other colours.
+func (b *tab) accessible(contrastOnly bool) {
+	b.Helper()
+	axe, err := os.ReadFile("../web/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		b.Fatal(err)
+	}
+	only := ""
+	if contrastOnly {
+		only = ", runOnly: ['color-contrast']"
+	}
+	b.eval(string(axe)+";0", nil)
+	var found []string
+	b.do(chromedp.Evaluate(`axe.run(document, { resultTypes: ['violations']`+only+` }).then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => v.id + ': ' + v.nodes.map((n) => n.target + ' ' + n.failureSummary).join('; ')))`, &found, awaitPromise))
+	for _, f := range found {
+		b.Errorf("%s: %.600s", b.address(), f)
 	}
 }
 
