@@ -225,6 +225,7 @@ type tab struct {
 	testing.TB
 	ctx  context.Context
 	site string
+	look look
 
 	mu        sync.Mutex
 	foreign   []string
@@ -242,23 +243,28 @@ type look struct {
 func desktop() look { return look{width: 1440, height: 900, scheme: "dark"} }
 func phone() look   { return look{width: 390, height: 844, phone: true, scheme: "light"} }
 
+// emulate has the browser be so.
+func (l look) emulate() chromedp.Action {
+	view := []chromedp.EmulateViewportOption{}
+	if l.phone {
+		view = append(view, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulateScale(2))
+	}
+	return chromedp.EmulateViewport(l.width, l.height, view...)
+}
+
 // open opens a tab. At its end nothing was asked of another host, and nothing was
 // complained of, except what the test allows.
 func open(browser context.Context, t testing.TB, site string, l look, allowed ...string) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser)
 	ctx, expire := context.WithTimeout(ctx, 4*time.Minute)
-	b := &tab{TB: t, ctx: ctx, site: site}
+	b := &tab{TB: t, ctx: ctx, site: site, look: l}
 	chromedp.ListenTarget(ctx, b.hear)
 	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: l.scheme}}
 	if l.still {
 		features = append(features, &emulation.MediaFeature{Name: "prefers-reduced-motion", Value: "reduce"})
 	}
-	view := []chromedp.EmulateViewportOption{}
-	if l.phone {
-		view = append(view, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulateScale(2))
-	}
-	b.do(network.Enable(), log.Enable(), chromedp.EmulateViewport(l.width, l.height, view...), emulation.SetEmulatedMedia().WithFeatures(features))
+	b.do(network.Enable(), log.Enable(), l.emulate(), emulation.SetEmulatedMedia().WithFeatures(features))
 	t.Cleanup(func() {
 		if t.Failed() {
 			b.photograph("failed")
@@ -418,10 +424,15 @@ func (b *tab) photograph(name string) {
 	b.keepPicture(name, page.CaptureScreenshot())
 }
 
-// photographAll keeps a picture of the page with what is reached by scrolling.
+// photographAll keeps a picture of the page as a screen shows it that is tall enough.
 func (b *tab) photographAll(name string) {
 	b.Helper()
-	b.keepPicture(name, page.CaptureScreenshot().WithCaptureBeyondViewport(true))
+	tall := b.look
+	b.eval(`document.documentElement.scrollHeight`, &tall.height)
+	b.do(tall.emulate())
+	b.waitFor(`!document.querySelector('main').innerText.includes('Loading') && [...document.querySelectorAll('.plot')].every((p) => p.dataset.newest)`)
+	b.keepPicture(name, page.CaptureScreenshot())
+	b.do(b.look.emulate())
 }
 
 func (b *tab) keepPicture(name string, of *page.CaptureScreenshotParams) {
