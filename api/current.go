@@ -20,6 +20,7 @@ import (
 type Current struct {
 	Timestamp       time.Time `json:"timestamp" doc:"Time of the tick at which the machine was read, in UTC."`
 	Hostname        string    `json:"hostname" doc:"Name of the machine, as in host.name."`
+	OS              *string   `json:"os" nullable:"true" doc:"Operating system with its version, as its makers call it."`
 	Scope           string    `json:"scope" enum:"host" doc:"What the numbers are about: all but those in limits are of the whole host, in a container too."`
 	Tick            uint64    `json:"tick" doc:"Number of the tick since the agent started."`
 	IntervalSeconds number    `json:"interval_seconds" doc:"Time between two ticks."`
@@ -283,6 +284,9 @@ func notYet(err error) error {
 func (s *Server) encodeCurrent(seq uint64, at time.Time) ([]byte, error) {
 	c := readCurrent(s.options.Machine, seq, at)
 	c.Hostname, c.Agent.Version = s.options.Hostname, s.options.Version
+	if system := printable(s.options.OS); system != "" {
+		c.OS = &system
+	}
 	if s.options.Interval > 0 {
 		c.IntervalSeconds = number(s.options.Interval.Seconds())
 	}

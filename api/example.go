@@ -99,7 +99,8 @@ func exampleTable() *instruments.ProcessTable {
 // exampleCurrent is the example of /current.
 func exampleCurrent() Current {
 	c := readCurrent(exampleMachine{}, 86400, exampleTime)
-	c.Hostname, c.Agent.Version, c.IntervalSeconds = "server-01", "0.1.0", 1
+	system := "Debian GNU/Linux 12 (bookworm)"
+	c.Hostname, c.OS, c.Agent.Version, c.IntervalSeconds = "server-01", &system, "0.1.0", 1
 	return *c
 }
 

@@ -62,6 +62,8 @@ type Options struct {
 	Health func() []Part
 	// Hostname and Version are told in the answers.
 	Hostname, Version string
+	// OS is the machine's operating system, empty where it is not known.
+	OS string
 	// Interval is the tick, 0 where it is not known.
 	Interval time.Duration
 	// Socket is the path of the Unix socket for the commands of sysotel, empty

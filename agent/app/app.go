@@ -161,7 +161,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	options := api.Options{
 		Config: o.Config.API.HTTP, TLS: o.Config.API.TLS, TLSDir: filepath.Join(o.Config.DataDir, tlsDir),
 		RateLimit: o.Config.API.RateLimit, Machine: a.pipeline, Health: a.health,
-		Hostname: name, Version: o.Version, Interval: o.Config.Pipeline.Sampling.Interval,
+		Hostname: name, OS: host.OSDescription(), Version: o.Version, Interval: o.Config.Pipeline.Sampling.Interval,
 		Socket:      filepath.Join(o.Config.DataDir, SocketName),
 		MetricsPage: a.pipeline.Page, Logger: a.log,
 		Auth: a.accounts.auth, Authenticate: a.accounts.required, Audit: a.accounts.audit.log,

@@ -903,6 +903,8 @@ export interface components {
             memory: components["schemas"]["CurrentMemory"];
             /** @description The traffic of the physical network interfaces in all. */
             network: components["schemas"]["CurrentNetwork"];
+            /** @description Operating system with its version, as its makers call it. */
+            os: string | null;
             /** @description Pressure stall information: the time in which tasks waited for a resource; null where the kernel does not tell. */
             pressure: components["schemas"]["Pressure"][] | null;
             /** @description How many processes there are in each state. */
@@ -4957,6 +4959,7 @@ export interface operations {
                      * @example {
                      *       "timestamp": "2026-02-02T10:30:00Z",
                      *       "hostname": "server-01",
+                     *       "os": "Debian GNU/Linux 12 (bookworm)",
                      *       "scope": "host",
                      *       "tick": 86400,
                      *       "interval_seconds": 1,

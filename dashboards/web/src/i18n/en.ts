@@ -132,6 +132,7 @@ export const en = {
   'alerts.since': 'since {time}',
 
   'host.system': 'System',
+  'host.os': 'System',
   'host.processors': 'Processors',
   'host.memory': 'Memory',
   'host.uptime': 'Uptime',

@@ -132,6 +132,7 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'alerts.since': '{time}부터',
 
   'host.system': '시스템',
+  'host.os': '운영체제',
   'host.processors': '프로세서',
   'host.memory': '메모리',
   'host.uptime': '가동 시간',

@@ -27,6 +27,7 @@ function ownFacts(): [string, string][] {
   const boot = r.boot_time ? Date.parse(r.boot_time) / 1000 : null
   const frequency = r.cpu.frequency.current
   const list: [string, string][] = [
+    [t('host.os'), r.os ?? '–'],
     [t('host.processors'), `${r.cpu.count ?? '–'}${frequency ? ` × ${written(frequency * 1e6, 'hertz', measure.value)}` : ''}`],
     [t('host.memory'), written(r.memory.total, 'bytes', measure.value)],
     [t('host.processes'), String(r.processes.total ?? '–')],
