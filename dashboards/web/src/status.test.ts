@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import type { Facts } from './facts'
-import { type Known, levelOf, statusOf } from './status'
+import { usual } from './limits'
+import { type Known, statusOf } from './status'
 
 const calm: Facts = {
   cpu: 0.23, steadyCPU: 0.2, cores: 4, load: 1, memory: { share: 0.61, used: 61, total: 100 }, swap: { share: 0, used: 0, total: 10 },
   filesystems: [{ mount: '/', share: 0.5, free: 50, total: 100 }, { mount: '/boot', share: 0.2, free: 8, total: 10 }],
   busiest: null, pressure: null, network: { received: 0, sent: 0 },
 }
-const known = (change: Partial<Known> = {}, facts: Partial<Facts> = {}): Known => ({ facts: { ...calm, ...facts }, alerts: [], parts: [], full: new Map(), ...change })
+const known = (change: Partial<Known> = {}, facts: Partial<Facts> = {}): Known => ({ facts: { ...calm, ...facts }, alerts: [], parts: [], full: new Map(), limits: usual, ...change })
 const words = (k: Known) => { const s = statusOf(k); return [s.level, s.headline.word, ...s.clauses.map((c) => c.word)].join(' ') }
 
 describe('the status sentence', () => {
@@ -20,14 +21,11 @@ describe('the status sentence', () => {
     ['full within hours', known({ full: new Map([['/', 3600]]) }), 'wrong status.full status.cpu status.memory status.alerts.none'],
     ['one busy second', known({}, { cpu: 1, steadyCPU: 0.2 }), 'ok status.ok status.cpu status.memory status.used status.alerts.none'],
     ['a busy minute', known({}, { steadyCPU: 0.85 }), 'watch status.cpu.high status.memory status.used status.alerts.none'],
+    ['a limit of a rule', known({ limits: { ...usual, cpu: { watch: 0.1, wrong: 0.15 } } }, { steadyCPU: 0.2 }), 'wrong status.cpu.high status.memory status.used status.alerts.none'],
     ['the gravest first', known({}, { steadyCPU: 0.85, memory: { share: 0.97, used: 97, total: 100 } }), 'wrong status.memory.high status.cpu.high status.used status.alerts.none'],
     ['a full disk', known({}, { filesystems: [{ mount: '/', share: 0.9, free: 1, total: 10 }] }), 'watch status.disk.high status.cpu status.memory status.alerts.none'],
     ['an alert', known({ alerts: [{ name: 'HighCPU', level: 'wrong' }] }), 'wrong status.firing status.cpu status.memory status.used status.alert'],
     ['two alerts', known({ alerts: [{ name: 'A', level: 'watch' }, { name: 'B', level: 'wrong' }] }), 'wrong status.firing status.cpu status.memory status.used status.alerts'],
     ['a part that failed', known({ parts: [{ name: 'store', reason: 'the disk is full', failed: true }] }), 'wrong status.part status.cpu status.memory status.used status.alerts.none'],
   ])('%s', (_, k, want) => { expect(words(k)).toBe(want) })
-})
-
-it('judges a share', () => {
-  expect([0, 0.79, 0.8, 0.89, 0.9, 1, null, undefined].map((s) => levelOf(s, 0.8))).toEqual(['ok', 'ok', 'watch', 'watch', 'wrong', 'wrong', 'ok', 'ok'])
 })

@@ -1,18 +1,10 @@
 import type { Facts } from './facts'
 import type { Word } from './i18n'
+import { type Gauge, levelOf, type Limit } from './limits'
 
 // The status sentence: what is wrong, or that all is well, before any chart.
 
 export type Level = 'ok' | 'watch' | 'wrong'
-
-// From these shares on something is worth a look, as the agent's own rules have it.
-export const limits = { cpu: 0.8, memory: 0.9, disk: 0.85, swap: 0.5, busy: 0.9, pressure: 0.4 }
-
-// levelOf judges a share: halfway from its limit to all of it, it is wrong.
-export function levelOf(share: number | null | undefined, limit: number): Level {
-  if (share === null || share === undefined || share < limit) return 'ok'
-  return share < (1 + limit) / 2 ? 'watch' : 'wrong'
-}
 
 export interface Clause {
   word: Word
@@ -40,6 +32,7 @@ export interface Known {
   parts: BadPart[]
   // In how many seconds a file system is full, by its mount point.
   full: Map<string, number>
+  limits: Record<Gauge, Limit>
 }
 
 export interface Status {
@@ -52,13 +45,13 @@ const week = 7 * 86_400
 const farthest = 366 * 86_400
 
 export function statusOf(known: Known): Status {
-  const { facts, alerts } = known
+  const { facts, alerts, limits } = known
   if (!facts) return { level: 'watch', headline: { word: 'status.unknown', level: 'watch' }, clauses: [] }
   const bad: Clause[] = []
   // The gravest alert speaks for all of them: they are listed below, and counted here.
   const gravest = [...(alerts ?? [])].sort((a, b) => weight(b.level) - weight(a.level))[0]
   if (gravest) bad.push({ word: 'status.firing', level: gravest.level, values: { name: gravest.name } })
-  const add = (word: Word, share: number | null | undefined, limit: number, values?: Record<string, string>) => {
+  const add = (word: Word, share: number | null | undefined, limit: Limit, values?: Record<string, string>) => {
     const level = levelOf(share, limit)
     if (level !== 'ok') bad.push({ word, level, share: share!, ...(values ? { values } : {}) })
   }

@@ -1,8 +1,11 @@
 import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
 import { isAdmin } from '../account/me'
 import { ask, get } from '../api/client'
 import type { components } from '../api/schema'
 import { language, t } from '../i18n'
+import { limits } from '../judge'
+import { limitsOf } from '../limits'
 import { useLoad } from '../load'
 import { asFailure, Failed } from '../parts/failed'
 import { Sure } from '../parts/form'
@@ -16,6 +19,7 @@ type Rule = components['schemas']['RuleStatus']
 export function Rules() {
   const { body, failure, again } = useLoad((signal) => get('/api/v1/alerts/rules', undefined, signal), 15)
   const { own } = view.value
+  useEffect(() => { if (body) limits.value = limitsOf(body.rules) }, [body])
   const open = (rule: string) => { go({ own: { tab: 'rules', edit: rule } }) }
   const close = () => { go({ own: { tab: 'rules' } }); again() }
   if (failure && !body) return <section class="panel"><Failed failure={failure} again={again} /></section>

@@ -4,11 +4,13 @@ import { get } from '../api/client'
 import type { components } from '../api/schema'
 import { hostName } from '../host'
 import { language, t } from '../i18n'
+import { limits } from '../judge'
+import { levelOf, type Limit } from '../limits'
 import { useLoad } from '../load'
 import { Failed } from '../parts/failed'
 import { Sign } from '../parts/icons'
 import { go, hrefOf, now } from '../state'
-import { type Level, levelOf, limits } from '../status'
+import type { Level } from '../status'
 import { durationLabel } from '../time'
 
 type Host = components['schemas']['Host']
@@ -44,13 +46,13 @@ function Line({ host: h }: { host: Host }) {
     <tr class={late ? 'ended' : ''}>
       <th class="column-name" scope="row"><a href={hrefOf(to)} onClick={(e) => { e.preventDefault(); go(to) }}>{h.host_name}</a></th>
       <td class="column-status"><Sign level={late ? 'watch' : 'ok'} size={13} /> {late ? t('hosts.seen', { time: durationLabel(Math.max(1, now.value - seen), language) }) : t('hosts.up')}{h.other_host_ids && <span class="line wrong">{t('hosts.double', { n: h.other_host_ids.length + 1 })}</span>}</td>
-      <Share value={h.cpu_percent} limit={limits.cpu} /><Share value={h.memory_percent} limit={limits.memory} /><Share value={h.disk_percent} limit={limits.disk} />
+      <Share value={h.cpu_percent} limit={limits.value.cpu} /><Share value={h.memory_percent} limit={limits.value.memory} /><Share value={h.disk_percent} limit={limits.value.disk} />
       <td class="column-started">{h.version || '–'}</td>
     </tr>
   )
 }
 
-function Share({ value, limit }: { value: number | null; limit: number }) {
+function Share({ value, limit }: { value: number | null; limit: Limit }) {
   if (value === null) return <td>–</td>
   const level: Level = levelOf(value / 100, limit)
   return <td class={`meter-cell ${level}`}>{level !== 'ok' && <Sign level={level} size={12} />} {value.toFixed(value < 10 ? 1 : 0)}<small>%</small><span class="bar"><i style={{ width: `${Math.min(100, value)}%` }} /></span></td>

@@ -1,7 +1,9 @@
 import { facts } from '../facts'
 import { t } from '../i18n'
+import { limits } from '../judge'
 import { measure } from '../state'
-import { levelOf, limits, type Level } from '../status'
+import { levelOf, type Limit, usual } from '../limits'
+import type { Level } from '../status'
 import { quantity, type Unit, written } from '../units'
 import { Sign } from './icons'
 
@@ -15,28 +17,31 @@ interface Meter {
   value: number | null
   unit: Unit
   share: number | null
-  limit: number
+  limit: Limit
   note: string
 }
+
+// busyLoad: the bar is full where twice as many run or wait as there are processors.
+const busyLoad: Limit = { watch: 1, wrong: Infinity }
 
 function meters(): Meter[] {
   const f = facts.value
   if (!f) return []
   const say = (value: number | null | undefined, unit: Unit) => written(value, unit, measure.value)
   const list: Meter[] = [
-    { id: 'cpu', label: t('meter.cpu'), panel: 'cpu', value: f.cpu, unit: 'ratio', share: f.cpu, limit: limits.cpu, note: f.cores === 1 ? t('meter.cores.one') : t('meter.cores', { n: f.cores ?? 0 }) },
-    { id: 'memory', label: t('meter.memory'), panel: 'memory', value: f.memory.share, unit: 'ratio', share: f.memory.share, limit: limits.memory, note: `${say(f.memory.used, 'bytes')} ${t('meter.of', { total: say(f.memory.total, 'bytes') })}` },
+    { id: 'cpu', label: t('meter.cpu'), panel: 'cpu', value: f.cpu, unit: 'ratio', share: f.cpu, limit: limits.value.cpu, note: f.cores === 1 ? t('meter.cores.one') : t('meter.cores', { n: f.cores ?? 0 }) },
+    { id: 'memory', label: t('meter.memory'), panel: 'memory', value: f.memory.share, unit: 'ratio', share: f.memory.share, limit: limits.value.memory, note: `${say(f.memory.used, 'bytes')} ${t('meter.of', { total: say(f.memory.total, 'bytes') })}` },
   ]
   // The fullest file systems; the rest is in their chart.
   for (const fs of [...f.filesystems].sort((a, b) => b.share - a.share).slice(0, 2)) {
-    list.push({ id: `disk ${fs.mount}`, label: t('meter.disk', { mount: fs.mount }), panel: 'disk_space', value: fs.share, unit: 'ratio', share: fs.share, limit: limits.disk, note: t('meter.free', { value: say(fs.free, 'bytes') }) })
+    list.push({ id: `disk ${fs.mount}`, label: t('meter.disk', { mount: fs.mount }), panel: 'disk_space', value: fs.share, unit: 'ratio', share: fs.share, limit: limits.value.disk, note: t('meter.free', { value: say(fs.free, 'bytes') }) })
   }
-  list.push({ id: 'busy', label: t('meter.busy'), panel: 'disk_io_total', value: f.busiest?.share ?? null, unit: 'ratio', share: f.busiest?.share ?? null, limit: limits.busy, note: f.busiest?.device ?? t('meter.none') })
-  list.push({ id: 'pressure', label: t('meter.pressure'), panel: 'pressure', value: f.pressure?.share ?? null, unit: 'ratio', share: f.pressure?.share ?? null, limit: limits.pressure, note: f.pressure ? t('meter.waiting', { resource: f.pressure.resource }) : t('meter.none') })
-  list.push({ id: 'load', label: t('meter.load'), panel: 'load', value: f.load, unit: 'none', share: f.load === null || !f.cores ? null : f.load / (2 * f.cores), limit: 0.5, note: f.cores === 1 ? t('meter.cores.one') : t('meter.cores', { n: f.cores ?? 0 }) })
-  list.push({ id: 'swap', label: t('meter.swap'), panel: 'swap', value: f.swap.share, unit: 'ratio', share: f.swap.share, limit: limits.swap, note: f.swap.total ? `${say(f.swap.used, 'bytes')} ${t('meter.of', { total: say(f.swap.total, 'bytes') })}` : t('meter.none') })
+  list.push({ id: 'busy', label: t('meter.busy'), panel: 'disk_io_total', value: f.busiest?.share ?? null, unit: 'ratio', share: f.busiest?.share ?? null, limit: limits.value.busy, note: f.busiest?.device ?? t('meter.none') })
+  list.push({ id: 'pressure', label: t('meter.pressure'), panel: 'pressure', value: f.pressure?.share ?? null, unit: 'ratio', share: f.pressure?.share ?? null, limit: limits.value.pressure, note: f.pressure ? t('meter.waiting', { resource: f.pressure.resource }) : t('meter.none') })
+  list.push({ id: 'load', label: t('meter.load'), panel: 'load', value: f.load, unit: 'none', share: f.load === null || !f.cores ? null : f.load / (2 * f.cores), limit: busyLoad, note: f.cores === 1 ? t('meter.cores.one') : t('meter.cores', { n: f.cores ?? 0 }) })
+  list.push({ id: 'swap', label: t('meter.swap'), panel: 'swap', value: f.swap.share, unit: 'ratio', share: f.swap.share, limit: limits.value.swap, note: f.swap.total ? `${say(f.swap.used, 'bytes')} ${t('meter.of', { total: say(f.swap.total, 'bytes') })}` : t('meter.none') })
   const traffic = f.network.received === null || f.network.sent === null ? null : f.network.received + f.network.sent
-  list.push({ id: 'network', label: t('meter.network'), panel: 'network_total', value: traffic, unit: 'bytes_per_second', share: null, limit: 1, note: `↓ ${say(f.network.received, 'bytes_per_second')}  ↑ ${say(f.network.sent, 'bytes_per_second')}` })
+  list.push({ id: 'network', label: t('meter.network'), panel: 'network_total', value: traffic, unit: 'bytes_per_second', share: null, limit: usual.busy, note: `↓ ${say(f.network.received, 'bytes_per_second')}  ↑ ${say(f.network.sent, 'bytes_per_second')}` })
   return list
 }
 
@@ -50,16 +55,16 @@ export function Meters() {
 
 function MeterTile({ meter }: { meter: Meter }) {
   const { share, limit } = meter
-  const level: Level = meter.id === 'load' ? (share !== null && share >= 1 ? 'watch' : 'ok') : levelOf(share, limit)
+  const level: Level = levelOf(share, limit)
   const q = meter.value === null ? null : quantity(meter.value, meter.unit, measure.value)
-  const limitText = meter.id === 'load' ? '' : `, ${t('meter.threshold', { value: written(limit, 'ratio', measure.value) })}`
+  const limitText = meter.id === 'load' ? '' : `, ${t('meter.threshold', { value: written(limit.watch, 'ratio', measure.value) })}`
   return (
     <a class={meter.id === 'network' ? 'meter traffic' : `meter ${level}`} href={`#panel-${meter.panel}`} onClick={(e) => { e.preventDefault(); reveal(meter.panel) }}>
       <span class="label">{meter.label}{level !== 'ok' && <Sign level={level} size={13} />}</span>
       <span class="value">{q ? <>{q.number}<small>{q.unit}</small></> : <small>–</small>}</span>
       {meter.id !== 'network' && <span class="bar" role="meter" aria-label={`${meter.label}${limitText}`} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(Math.min(share ?? 0, 1) * 100)}>
         <i style={{ width: `${Math.min(share ?? 0, 1) * 100}%` }} />
-        <u style={{ left: `${limit * 100}%` }} />
+        <u style={{ left: `${limit.watch * 100}%` }} />
       </span>}
       {meter.id === 'network' && <Directions />}
       <span class="note">{meter.note}</span>

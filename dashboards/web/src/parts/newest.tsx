@@ -6,9 +6,10 @@ import { Explain } from '../chart/explain'
 import { facts } from '../facts'
 import { hostName } from '../host'
 import { language, t, titleOf } from '../i18n'
+import { limits } from '../judge'
+import { levelOf, usual } from '../limits'
 import { asked, type Panel, question, readTag, seriesName } from '../panels'
 import { live, measure, now, view } from '../state'
-import { levelOf, limits } from '../status'
 import { seen } from '../stream'
 import { durationLabel, isLive } from '../time'
 import { quantity, written } from '../units'
@@ -91,15 +92,17 @@ function Values({ panel, list }: { panel: Panel; list: Value[] }) {
       return <p key={v.key}><b>{q.number}<small>{q.unit}</small></b><span>{v.name}</span></p>
     })}</div>
   }
+  // The rules on disks are about their space.
+  const limit = panel.id === 'disk_space' ? limits.value.disk : usual.disk
   const most = panel.max ?? Math.max(...list.map((v) => v.value), 1e-9)
   return (
     <ul class="bars">
       {list.map((v) => {
-        const level = panel.unit === 'ratio' ? levelOf(v.value, limits.disk) : 'ok'
+        const level = panel.unit === 'ratio' ? levelOf(v.value, limit) : 'ok'
         return (
           <li key={v.key} class={level}>
             <span class="name" title={v.name}>{v.name}</span>
-            <span class="bar"><i style={{ width: `${Math.min(1, v.value / most) * 100}%` }} />{panel.unit === 'ratio' && <u style={{ left: `${limits.disk * 100}%` }} />}</span>
+            <span class="bar"><i style={{ width: `${Math.min(1, v.value / most) * 100}%` }} />{panel.unit === 'ratio' && <u style={{ left: `${limit.watch * 100}%` }} />}</span>
             {panel.id === 'disk_space' && <Left mount={v.name} />}
             <b>{level !== 'ok' && <Sign level={level} size={12} />}{written(v.value, panel.unit, measure.value)}</b>
           </li>

@@ -1,0 +1,61 @@
+import type { components } from './api/schema'
+import type { Level } from './status'
+
+// From which shares on a meter warns and alarms: as the alert rules on what it
+// shows have it, so that a meter and an alert never contradict each other.
+
+type Rule = Pick<components['schemas']['RuleStatus'], 'enabled' | 'expr' | 'severity' | 'threshold'>
+
+export interface Limit {
+  watch: number
+  wrong: number
+}
+
+export type Gauge = 'cpu' | 'memory' | 'disk' | 'swap' | 'busy' | 'pressure'
+
+// Where no rule says more, the other half of what is above a limit is wrong.
+const from = (watch: number): Limit => ({ watch, wrong: (1 + watch) / 2 })
+
+// usual are the limits of what no rule is about.
+export const usual: Record<Gauge, Limit> = { cpu: from(0.8), memory: from(0.9), disk: from(0.85), swap: from(0.5), busy: from(0.9), pressure: from(0.4) }
+
+// What a rule can be about: a metric of the API, in percent, or a series, in shares.
+const measured: Record<Gauge, { metric?: string; series: string }> = {
+  cpu: { metric: 'cpu_usage_total', series: 'sysotel_cpu_usage_ratio' },
+  memory: { metric: 'memory_percent', series: 'system_memory_utilization_ratio' },
+  disk: { metric: 'disk_percent', series: 'sysotel_disk_utilization_ratio' },
+  swap: { metric: 'swap_percent', series: 'sysotel_swap_utilization_ratio' },
+  busy: { series: 'sysotel_disk_busy_ratio' },
+  pressure: { series: 'sysotel_pressure_utilization_ratio' },
+}
+
+// An expression that begins by comparing one series, in shares or times 100, as
+// the agent writes expressions: "100 * max by (device) (NAME{device!=""}) > 85".
+const compared = /^\(*(100 \* )?\(*(?:max (?:by \([^)]*\) )?\()?(\w+)(?:\{([^}]*)\})?\)*\s*>=?\s*(\d+(?:\.\d+)?(?:e-?\d+)?)\b/
+
+// thresholdOf is the share from which a rule fires for a whole gauge, null where
+// it is about something else or about one device alone.
+function thresholdOf(rule: Rule, gauge: Gauge): number | null {
+  const { metric, series } = measured[gauge]
+  const t = rule.threshold
+  if (t?.metric) return t.metric === metric && t.op.startsWith('>') && Object.keys(t.match ?? {}).length === 0 ? t.threshold / 100 : null
+  const [, times = '', name, labels = '', value] = compared.exec(rule.expr) ?? []
+  const isWhole = labels.split(',').every((l) => l === '' || l.endsWith('!=""') || l === 'state="used"' || l === 'kind="some"')
+  return name === series && isWhole ? Number(value) / (times ? 100 : 1) : null
+}
+
+export function limitsOf(rules: Rule[]): Record<Gauge, Limit> {
+  return Object.fromEntries((Object.keys(usual) as Gauge[]).map((gauge) => {
+    const least = (severity: (s: string) => boolean) => Math.min(...rules.flatMap((r) => (r.enabled && severity(r.severity) ? thresholdOf(r, gauge) ?? [] : [])))
+    const wrong = least((s) => s === 'critical')
+    // What is only for information is no limit.
+    const watch = Math.min(wrong, least((s) => s !== 'critical' && s !== 'info'))
+    if (watch === Infinity) return [gauge, usual[gauge]]
+    return [gauge, { watch, wrong: wrong === Infinity ? from(watch).wrong : wrong }]
+  })) as Record<Gauge, Limit>
+}
+
+export function levelOf(share: number | null | undefined, limit: Limit): Level {
+  if (share === null || share === undefined || share < limit.watch) return 'ok'
+  return share < limit.wrong ? 'watch' : 'wrong'
+}
