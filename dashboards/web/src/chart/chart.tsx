@@ -17,7 +17,7 @@ import { Failed } from '../parts/failed'
 import { Explain } from './explain'
 import { Feed } from './feed'
 import { Legend } from './legend'
-import { type Look, options, type Shown } from './options'
+import { type Look, type Mark, options, type Shown } from './options'
 
 // Chart shows one panel over the page's time. It alone owns the life of uPlot.
 
@@ -105,9 +105,11 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     const span = spanOf(feed.range, now.peek())
     const gaps = findGaps(frame).map((gap) => ({ gap, cause: causeOf(gap, happenings.value, frame.step) })).filter((g) => !panel.sparse || g.cause !== 'cause.unknown')
     const look = lookOf(element, shade)
+    const { at: chosen } = view.value
+    const marks = happenings.value.filter(isMarked).map((h): Mark => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft }))
     shown.current = {
       gaps: gaps.map(({ gap, cause }) => ({ gap, label: t(cause) })),
-      marks: happenings.value.filter(isMarked).map((h) => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft })),
+      marks: chosen === null ? marks : [...marks, { at: chosen, label: t('chart.chosen'), color: look.ink, solid: true }],
       ...span,
     }
     // What a chart shows stands in the document too, for whoever cannot see a canvas.

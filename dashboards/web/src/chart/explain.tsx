@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
-import { t, titleOf } from '../i18n'
+import { explanationOf, t, titleOf } from '../i18n'
 import type { Panel } from '../panels'
 
 // Explain tells what a number is made of, and how it can be asked for elsewhere.
@@ -27,7 +27,7 @@ export function Explain({ panel }: { panel: Panel }) {
       </button>
       {isOpen.value && (
         <div class="popover" id={id}>
-          <p>{panel.explain}</p>
+          <p>{explanationOf(panel.id, panel.explain)}</p>
           <h4>{t('chart.query')}</h4>
           {panel.queries.map((q) => <code key={q.expr}>{q.expr}</code>)}
         </div>

@@ -21,6 +21,8 @@ export interface Mark {
   at: number
   color: string
   label: string
+  // solid marks the moment that is looked at, and not what happened by itself.
+  solid?: boolean
 }
 
 export interface Shown {
@@ -171,8 +173,8 @@ function paintBehind(u: uPlot, shown: Shown, look: Look): void {
     ctx.strokeStyle = mark.color
     ctx.fillStyle = mark.color
     ctx.lineWidth = ratio
-    ctx.setLineDash([2 * ratio, 4 * ratio])
-    ctx.globalAlpha = 0.6
+    ctx.setLineDash(mark.solid ? [] : [2 * ratio, 4 * ratio])
+    ctx.globalAlpha = mark.solid ? 1 : 0.6
     ctx.beginPath()
     ctx.moveTo(at + 0.5, bbox.top)
     ctx.lineTo(at + 0.5, bbox.top + bbox.height)

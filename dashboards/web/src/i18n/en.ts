@@ -94,6 +94,7 @@ export const en = {
   'chart.means.band': ', band from least to most',
   'chart.readings': 'every reading',
   'chart.explain': 'What is this?',
+  'chart.chosen': 'the processes are of this moment',
   'chart.processes': 'Processes of {time}',
   'chart.keys': 'Arrow keys move the crosshair, Enter shows the processes of that moment, + and − zoom.',
   'chart.gap': 'No readings',

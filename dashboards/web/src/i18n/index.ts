@@ -15,5 +15,8 @@ const words: Record<string, string> = language === 'ko' ? { ...en, ...ko } : en
 // t is a word of the pages with values put in.
 export const t = (word: Word, values?: Record<string, string | number>): string => fill(words[word] ?? en[word], values)
 
-// titleOf is what a panel or a board is called; those of panels.json are English.
+// titleOf is what a panel or a board is called; panels.json has them in English.
 export const titleOf = (kind: 'panel' | 'board', id: string, title: string): string => words[`${kind}.${id}`] ?? title
+
+// explanationOf is what a panel's number is made of.
+export const explanationOf = (id: string, explain: string): string => words[`explain.${id}`] ?? explain
