@@ -47,10 +47,10 @@ soak: bin/sysotel ## run the long forms of the tests: ten minutes and more
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics >/dev/null
 	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'Soak|Truth|Kill' -v ./agent/...
 
-bench: bin/sysotel ## measure what the agent and the stack cost, beside the bare reading of the same files
+bench: bin/sysotel ## measure what the agent, the stack and the page cost
 	@$(PROGRAMS) otelcol prometheus victoria-metrics >/dev/null
 	go test -run '^$$' -bench . -benchmem ./instruments ./agent/pipeline ./api
-	SYSOTEL_BENCH=1 go test -count=1 -timeout 60m -run Cost -v ./agent/bench
+	SYSOTEL_BENCH=1 go test -count=1 -timeout 60m -p 1 -run Cost -v ./agent/bench ./dashboards/browser
 
 fuzz: ## fuzz every parser for 30 seconds each
 	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \

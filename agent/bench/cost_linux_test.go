@@ -3,10 +3,13 @@ package bench
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"sysotel/agent/store/storetest"
 )
 
 // plan is how long everything is looked at.
@@ -133,7 +136,7 @@ func TestCost(t *testing.T) {
 	tellLoads(t, &table, binary, directory, p)
 	if p.year {
 		directory = t.TempDir()
-		year(t, directory)
+		storetest.MachineYear(t, filepath.Join(directory, "store"), hostName)
 		start := measureStart(t, binary, directory, p)
 		line(&table, "start on a year of data", start.Round(time.Millisecond).String(), startBudget.String(), start <= startBudget)
 	}

@@ -81,7 +81,7 @@ export const asked = 'sysotel_asked'
 
 // question is one PromQL expression for all queries of a panel, so that a chart
 // costs one request: each answer carries which query it belongs to.
-export function question(panel: Panel, variables: Variables, band: boolean): string {
+export function question(panel: Pick<Panel, 'queries'>, variables: Variables, band: boolean): string {
   const parts: string[] = []
   panel.queries.forEach((q, i) => {
     parts.push(tagged(q.expr, `${i} mean`))

@@ -16,12 +16,13 @@ let offset = 0
 
 export const serverNow = (): number => (performance.timeOrigin + performance.now()) / 1000 + offset
 
-// silence is how many seconds ago the newest reading came.
+// silence is how many whole seconds ago the newest reading came: it does not change
+// while all is well.
 export const silence = signal(0)
-setInterval(() => { silence.value = (performance.now() - arrived) / 1000 }, 500)
+setInterval(() => { silence.value = Math.floor((performance.now() - arrived) / 1000) }, 500)
 
 // A reading is late after three of its intervals.
-export const isStale = computed(() => silence.value > Math.max(3.5, 3 * (reading.value?.interval_seconds ?? 1)))
+export const isStale = computed(() => silence.value > Math.max(3, 3 * (reading.value?.interval_seconds ?? 1)))
 
 function take(r: Current): void {
   arrived = performance.now()

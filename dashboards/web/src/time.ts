@@ -115,6 +115,16 @@ export function spanLabel(span: Span, language: string, now: number): string {
   return `${momentLabel(span.from, language, now)} – ${momentLabel(span.to, language, now)}`
 }
 
+// A formatter is dear to make and cheap to use.
+const amounts = new Map<string, Intl.NumberFormat>()
+
+function amount(language: string, unit: string, unitDisplay: 'short' | 'long'): Intl.NumberFormat {
+  const id = `${language} ${unit} ${unitDisplay}`
+  let f = amounts.get(id)
+  if (!f) amounts.set(id, (f = new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay })))
+  return f
+}
+
 const units: [string, number][] = [['day', day], ['hour', hour], ['minute', minute], ['second', 1]]
 
 // durationLabel is a length of time in its greatest unit, or its two greatest.
@@ -128,7 +138,7 @@ export function durationLabel(seconds: number, language: string, parts = 1): str
     }
     const last = words.length + 1 === parts || unit === 'second'
     const n = last && parts === 1 ? Math.round(rest / size) : Math.floor(rest / size)
-    words.push(new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: parts > 1 ? 'short' : 'long' }).format(n))
+    words.push(amount(language, unit, parts > 1 ? 'short' : 'long').format(n))
     rest -= n * size
     if (last) break
   }
@@ -138,5 +148,5 @@ export function durationLabel(seconds: number, language: string, parts = 1): str
 // stepLabel is a step for people, as short as can be: "5 min".
 export function stepLabel(seconds: number, language: string): string {
   const [unit, size] = units.find(([, size]) => seconds >= size && seconds % size === 0) ?? ['second', 1]
-  return new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'short' }).format(seconds / size)
+  return amount(language, unit, 'short').format(seconds / size)
 }

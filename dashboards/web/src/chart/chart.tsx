@@ -1,4 +1,4 @@
-import { untracked, useComputed, useSignal, useSignalEffect } from '@preact/signals'
+import { effect, untracked, useComputed, useSignal } from '@preact/signals'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
@@ -44,6 +44,14 @@ function lookOf(element: Element, shade: string): Look {
   return look
 }
 
+// useSignalEffectAtOnce is useSignalEffect without its wait for the next frame: what
+// a reading changes on the page is painted in one frame, and not in three.
+function useSignalEffectAtOnce(run: () => void): void {
+  const newest = useRef(run)
+  newest.current = run
+  useEffect(() => effect(() => { newest.current() }), [])
+}
+
 const openProcesses = (at: number): void => go({ page: 'processes', at: Math.round(at) })
 
 export function Chart({ panel, height = 200, open = openProcesses }: ChartProps) {
@@ -78,7 +86,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
   const points = useComputed(() => (width.value === 0 ? 0 : Math.min(800, Math.max(150, 2 ** Math.round(Math.log2(width.value / 1.6))))))
   const asked = useRef('')
 
-  useSignalEffect(() => {
+  useSignalEffectAtOnce(() => {
     const range = view.value.range
     const key = JSON.stringify([range, hostName.value, points.value, resumed.value, seen.value])
     if (!near.value || !seen.value || points.value === 0 || hostName.value === '' || asked.current === key) return
@@ -86,12 +94,12 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     feed.load(range, hostName.value, isOwnHost.value, points.value, reading.peek()?.interval_seconds ?? 1)
   })
 
-  useSignalEffect(() => {
+  useSignalEffectAtOnce(() => {
     const r = reading.value
     if (r && near.value && isLive(view.value.range)) untracked(() => { feed.grow(r, width.value) })
   })
 
-  useSignalEffect(() => {
+  useSignalEffectAtOnce(() => {
     // What a drawing depends on.
     void feed.version.value
     void happenings.value

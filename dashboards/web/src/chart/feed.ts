@@ -6,6 +6,7 @@ import { readerOf } from '../live'
 import { type Panel, question } from '../panels'
 import { type Range, spanOf, isLive, lengthOf, stepFor } from '../time'
 import { serverNow } from '../stream'
+import { askTogether } from './together'
 
 // A feed brings a chart its frame: the past by one question, then each reading
 // as it comes.
@@ -98,12 +99,12 @@ export class Feed {
     if (!frame || !asking) return
     const { step } = frame
     const to = Math.floor(serverNow() / step) * step
-    const start = Math.max(to - 3 * step, Math.min((frame.times.at(-1) ?? to) - step, to - step))
+    const start = to - 3 * step // The same for all charts; some answers may have been missed.
     const band = frame.lines.some((line) => line.least !== null)
-    queryRange(question(this.panel, { host: this.host, window: step }, band), start, to, step, asking.signal).then(
-      (answer) => {
+    askTogether(this.panel, { host: this.host, window: step }, { from: start, to, step, band }).then(
+      (series) => {
         if (asking.signal.aborted || this.frame !== frame) return
-        this.frame = merge(this.panel, frame, buildFrame(this.panel, answer.series, start, to, step), from)
+        this.frame = merge(this.panel, frame, buildFrame(this.panel, series, start, to, step), from)
         if (this.frame.lines.length > 0) this.state.value = 'ready'
         this.changed()
       },

@@ -6,7 +6,7 @@ import { Sign } from './icons'
 // Banner says that what is shown is old, and why as far as that is known.
 export function Banner() {
   if (!isStale.value) return null
-  const time = durationLabel(Math.max(1, Math.round(silence.value)), language)
+  const time = durationLabel(silence.value, language)
   return (
     <div class="banner" role="alert">
       <Sign level="watch" />

@@ -30,7 +30,7 @@ export function Footer() {
         <span class="part">{t('footer.agent', { version: r.agent.version })}</span>
         {cost.value !== null && <span class="part">{t('footer.cpu', { value: share(cost.value) })}</span>}
         <span class="part">{t('footer.memory', { value: written(r.agent.memory, 'bytes', measure.value) })}</span>
-        <span class="part lag">{t('footer.lag', { value: `${Math.max(0, silence.value).toFixed(0)} s` })}</span>
+        <span class="part lag">{t('footer.lag', { value: `${silence.value} s` })}</span>
         <span class="part">{r.agent.gaps ? t('footer.gaps', { n: r.agent.gaps }) : t('footer.gaps.none')}</span>
       </>}
       {q && <span class={q.dropped > 0 ? 'part watch' : 'part'}>{q.waiting > 0 ? t('footer.queue', { n: q.waiting }) : t('footer.queue.none')}{q.dropped > 0 && `, ${t('footer.dropped', { n: q.dropped })}`}</span>}
