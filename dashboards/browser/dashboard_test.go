@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -114,8 +115,8 @@ func TestDashboard(t *testing.T) {
 	})
 
 	t.Run("keyboard", func(t *testing.T) {
-		// Two points back may be before the agent's first reading: no processes then.
-		b := open(browser, t, a.url, desktop(), "404 (Not Found) "+a.url+"/api/v1/metrics/processes?")
+		a.ticks(40) // Two points back of an hour there are processes then.
+		b := open(browser, t, a.url, desktop())
 		b.visit("/?range=5m")
 		b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
 		// The first key leads past the navigation; from the top all else is reached.
@@ -140,6 +141,43 @@ func TestDashboard(t *testing.T) {
 		b.drawn("cpu", func(c *chart) bool { return c.To-c.From > 3000 })
 		b.do(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.Enter))
 		b.waitFor(`location.pathname === '/processes' && location.search.includes('at=')`)
+
+		// A slash leads to the filter, from there to the columns and to what a row tells.
+		b.waitFor(`document.querySelectorAll('.processes tbody tr').length > 3`)
+		// Not KeyEvent: its second event would write the slash, which a keyboard's does not
+		// where the page has taken the first.
+		b.do(input.DispatchKeyEvent(input.KeyRawDown).WithKey("/").WithCode("Slash"),
+			input.DispatchKeyEvent(input.KeyChar).WithKey("/").WithText("/"), input.DispatchKeyEvent(input.KeyUp).WithKey("/").WithCode("Slash"))
+		b.waitFor(`document.activeElement.type === 'search'`)
+		b.do(chromedp.KeyEvent("sysotel"))
+		b.waitFor(`[...document.querySelectorAll('.processes tbody th')].every((e) => e.innerText.includes('sysotel')) && document.querySelector('.processes tbody th')`)
+		b.tabTo(`document.activeElement.closest('th.column-memory')`)
+		b.do(chromedp.KeyEvent(kb.Enter))
+		b.waitFor(`document.querySelector('th.column-memory').ariaSort === 'descending'`)
+		b.tabTo(`document.activeElement.matches('tbody th button')`)
+		b.do(chromedp.KeyEvent(kb.Enter))
+		b.waitFor(`document.querySelector('.processes .detail dt')`)
+
+		// A rule is made.
+		b.visit("/")
+		b.waitFor(`document.querySelector('.meter')`)
+		b.tabTo(`document.activeElement.matches('nav a[href^="/alerts"]')`)
+		b.do(chromedp.KeyEvent(kb.Enter))
+		b.tabTo(`document.activeElement.id === 'tab-state'`)
+		b.do(chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.ArrowRight))
+		b.waitFor(`document.activeElement.id === 'tab-rules'`)
+		b.tabTo(`document.activeElement.innerText === 'New rule'`)
+		b.do(chromedp.KeyEvent(kb.Enter))
+		within := func(name string) string {
+			return fmt.Sprintf(`document.activeElement.closest('label')?.querySelector('span').innerText === %q`, name)
+		}
+		b.tabTo(within("Name"))
+		b.do(chromedp.KeyEvent("By keys"))
+		b.tabTo(within("Threshold"))
+		b.do(chromedp.KeyEvent("101"))
+		b.tabTo(`document.activeElement.innerText === 'Save'`)
+		b.do(chromedp.KeyEvent(kb.Enter))
+		b.waitFor(`document.querySelector('[aria-label=Rules] .list')?.innerText.includes('By keys')`)
 	})
 
 	t.Run("phone", func(t *testing.T) {

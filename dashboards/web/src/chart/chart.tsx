@@ -130,9 +130,10 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
       plot.current.setData(data)
       return
     }
+    const pointed = momentOf(plot.current)
     plot.current?.destroy()
     built.current = identity
-    plot.current = new uPlot(
+    const made = plot.current = new uPlot(
       options(panel, frame, cols, lineColors(panel, frame.lines, shade), look, units, language, size, {
         shown: () => shown.current,
         moved: (_, idx) => { cursor.value = idx },
@@ -142,7 +143,9 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
       data,
       element,
     )
-    listen(plot.current, open, tapped)
+    listen(made, open, tapped)
+    // The crosshair stays where it was, once the new scales are known.
+    if (pointed !== null) queueMicrotask(() => { if (plot.current === made) point(made, made.valToPos(pointed, 'x'), made.over.clientHeight / 2) })
   })
 
   const title = titleOf('panel', panel.id, panel.title)
@@ -192,6 +195,9 @@ function point(u: uPlot, left: number, top: number): void {
   const setCursor = u.setCursor as (at: { left: number; top: number }, fire: boolean, publish: boolean) => void
   setCursor({ left, top }, true, true)
 }
+
+// momentOf is the moment under the crosshair, null where there is none.
+const momentOf = (u: uPlot | null): number | null => (u?.cursor.idx == null ? null : (u.data[0][u.cursor.idx] ?? null))
 
 function onKey(e: KeyboardEvent, u: uPlot | null, open: (at: number) => void): void {
   if (!u || e.altKey || e.ctrlKey || e.metaKey) return
