@@ -33,10 +33,10 @@ func TestAccount(t *testing.T) {
 	b.fill("#name", "ada")
 	b.fill("#password", password)
 	b.fill("#again", password+"?")
-	b.do(chromedp.Click("#setup button"))
+	b.do(click("#setup button"))
 	b.waitFor(`document.querySelector('#error').innerText === 'The two passwords differ.'`)
 	b.fill("#again", password)
-	b.do(chromedp.Click("#setup button"))
+	b.do(click("#setup button"))
 	b.waitFor(`location.pathname === '/' && document.querySelectorAll('.meter').length >= 7`)
 	b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
 
@@ -45,12 +45,12 @@ func TestAccount(t *testing.T) {
 	b.fill("#name", "eve")
 	b.fill("#password", password)
 	b.fill("#again", password)
-	b.do(chromedp.Click("#setup button"))
+	b.do(click("#setup button"))
 	b.waitFor(`document.querySelector('#error').innerText.includes('an administrator already')`)
 
 	b.visit("/settings")
 	b.waitFor(`document.querySelector('main').innerText.includes('Logged in as ada')`)
-	b.do(chromedp.Click(button("Log out")))
+	b.do(click(button("Log out")))
 	b.waitFor(`location.pathname === '/login'`)
 
 	// Without a log-in there is only the page to log in, which knows the way back.
@@ -60,19 +60,20 @@ func TestAccount(t *testing.T) {
 	b.photograph("login")
 	b.fill("#name", "ada")
 	b.fill("#password", "a sentence somebody guesses")
-	b.do(chromedp.Click("#login button"))
+	b.do(click("#login button"))
 	b.waitFor(`document.querySelector("#error").innerText.includes("password is wrong")`)
 	b.photograph("wrong")
 	b.fill("#password", password)
-	b.do(chromedp.Click("#login button"))
+	b.do(click("#login button"))
 	b.waitFor(`location.pathname === '/alerts' && document.querySelector('#tab-rules')`)
 
 	// A token for a program, which is good until it is revoked.
 	b.visit("/settings")
-	b.do(chromedp.Click(button("New token")))
+	b.waitFor(`/last log-in.*No token was made/s.test(document.querySelector('main').innerText)`)
+	b.do(click(button("New token")))
 	b.photograph("settings")
 	b.fill(field("What for"), "backup-script")
-	b.do(chromedp.Click("//main//form//button[@type='submit']"))
+	b.do(click("//main//form//button[@type='submit']"))
 	b.do(chromedp.WaitVisible(".secret code"))
 	token := b.text(".secret code")
 	b.photograph("token")
@@ -82,46 +83,46 @@ func TestAccount(t *testing.T) {
 	if got := a.status(token + "x"); got != http.StatusUnauthorized {
 		t.Errorf("with another token: %d", got)
 	}
-	b.do(chromedp.Click(button("Revoke")), chromedp.Click("//main//*[@class='sure']/button[1]"))
+	b.do(click(button("Revoke")), click("//main//*[@class='sure']/button[1]"))
 	b.waitFor(`document.querySelector('main').innerText.includes('No token was made')`)
 	if got := a.status(token); got != http.StatusUnauthorized {
 		t.Errorf("with the token that was revoked: %d", got)
 	}
 
 	// Another user, who may look and no more.
-	b.do(chromedp.Click(button("New user")))
+	b.do(click(button("New user")))
 	b.fill(field("Name"), "bob")
 	b.fill(field("Password"), "short")
-	b.do(chromedp.Click("//main//form//button[@type='submit']"))
+	b.do(click("//main//form//button[@type='submit']"))
 	b.waitFor(`document.querySelector('form input[type=password]').validity.tooShort`)
 	b.fill(field("Password"), password+" twice")
 	b.accessible(false)
 	b.photograph("user")
-	b.do(chromedp.Click("//main//form//button[@type='submit']"))
+	b.do(click("//main//form//button[@type='submit']"))
 	b.waitFor(`[...document.querySelectorAll('.list li')].some((l) => /bob\s+viewer/.test(l.innerText))`)
 	b.photograph("users")
 
 	// The own password, with the one until now.
 	const changed = "another sentence nobody guesses"
-	b.do(chromedp.Click(button("Change the password")))
+	b.do(click(button("Change the password")))
 	b.fill(field("Password until now"), "not this one, surely")
 	b.fill(field("Password"), changed)
-	b.do(chromedp.Click("//main//form//button[@type='submit']"))
+	b.do(click("//main//form//button[@type='submit']"))
 	b.waitFor(`document.querySelector('main form [role=alert]')?.innerText.includes('password')`)
 	b.photograph("password")
 	b.fill(field("Password until now"), password)
-	b.do(chromedp.Click("//main//form//button[@type='submit']"), chromedp.WaitVisible(button("Change the password")), chromedp.Click(button("Log out")))
+	b.do(click("//main//form//button[@type='submit']"), chromedp.WaitVisible(button("Change the password")), click(button("Log out")))
 	b.logIn("ada", password)
 	b.waitFor(`document.querySelector("#error").innerText.includes("password is wrong")`)
 	b.logIn("ada", changed)
 	b.waitFor(`location.pathname === '/' && document.querySelector('.status strong')`)
 	b.visit("/settings")
-	b.do(chromedp.Click(button("Log out")))
+	b.do(click(button("Log out")))
 
 	b.logIn("bob", password+" twice")
 	b.waitFor(`location.pathname === '/' && document.querySelector('.status strong')`)
 	b.visit("/alerts")
-	b.do(chromedp.Click("#tab-rules"))
+	b.do(click("#tab-rules"))
 	b.waitFor(`document.querySelector('[aria-label=Rules] .list') && ![...document.querySelectorAll('main button')].some((b) => /New rule|Change|Delete/.test(b.innerText))`)
 	b.visit("/settings")
 	b.waitFor(`document.querySelector('main').innerText.includes('Logged in as bob, viewer') && !/Users|Tokens/.test(document.querySelector('main').innerText)`)
@@ -138,7 +139,7 @@ func (b *tab) logIn(name, password string) {
 	b.waitFor(`location.pathname === '/login' && document.querySelector('#name')`)
 	b.fill("#name", name)
 	b.fill("#password", password)
-	b.do(chromedp.Click("#login button"))
+	b.do(click("#login button"))
 }
 
 // status is what the agent answers to a program with a token.

@@ -25,7 +25,7 @@ func TestAlerts(t *testing.T) {
 	b := open(browser, t, a.url, desktop())
 
 	b.visit("/alerts")
-	b.do(chromedp.Click("#tab-rules"), chromedp.Click(button("New rule")))
+	b.do(click("#tab-rules"), click(button("New rule")))
 	b.fill(field("Name"), "Full")
 	b.do(chromedp.SendKeys(field("What is measured"), "memory_percent"))
 	b.fill(field("For at least"), "")
@@ -33,10 +33,10 @@ func TestAlerts(t *testing.T) {
 	// An agent this young has no history to hold it against, or one evaluation of it.
 	b.waitFor(`/^(There is no history|Would have fired once)/.test(document.querySelector('.verdict').innerText)`)
 	b.photograph("editor")
-	b.do(chromedp.Click(button("Save")))
+	b.do(click(button("Save")))
 	b.waitFor(`document.querySelector('[aria-label=Rules] .list')?.innerText.includes('Full')`)
 	b.photograph("rules")
-	b.do(chromedp.Click("#tab-state"))
+	b.do(click("#tab-state"))
 	b.waitFor(`document.querySelector('[aria-label=Now] .list .chip.firing')?.closest('li').innerText.includes('Full')`)
 	b.photograph("now")
 	b.visit("/")
@@ -44,23 +44,23 @@ func TestAlerts(t *testing.T) {
 	b.photograph("overview")
 
 	// It is silenced where it is seen.
-	b.do(chromedp.Click(".active-alerts .alert"), chromedp.Click(button("Silence")))
+	b.do(click(".active-alerts .alert"), click(button("Silence")))
 	b.fill(field("Why"), "it is only a test")
 	b.photograph("silence")
-	b.do(chromedp.Click("//main//form//button[@type='submit']"))
+	b.do(click("//main//form//button[@type='submit']"))
 	b.waitFor(`/alertname="Full"/.test(document.querySelector('[aria-label=Silences] .list').innerText) && document.querySelector('[aria-label=Silences] .list .chip.pending').innerText === 'holds'`)
 	b.photograph("silences")
-	b.do(chromedp.Click("#tab-state"))
+	b.do(click("#tab-state"))
 	b.waitFor(`[...document.querySelectorAll('[aria-label=Now] .chip')].some((c) => c.innerText === 'silenced')`)
 
 	// With another threshold it is over.
-	b.do(chromedp.Click("#tab-rules"), chromedp.Click(button("Change")))
+	b.do(click("#tab-rules"), click(button("Change")))
 	b.fill(field("Threshold"), "101")
-	b.do(chromedp.Click(button("Save")), chromedp.WaitVisible(button("New rule")), chromedp.Click("#tab-state"))
+	b.do(click(button("Save")), chromedp.WaitVisible(button("New rule")), click("#tab-state"))
 	b.waitFor(`document.querySelector('[aria-label=Now] .list .chip.resolved')?.closest('li').innerText.includes('Full')`)
 
 	// The channel that an agent has from the start.
-	b.do(chromedp.Click("#tab-channels"), chromedp.Click(button("Send a test")))
+	b.do(click("#tab-channels"), click(button("Send a test")))
 	b.waitFor(`document.querySelector('[role=status]')?.innerText === 'The receiver took the test message.'`)
 	b.photograph("channels")
 	await(b, func() error {
@@ -123,7 +123,7 @@ func TestRuleOnItsHistory(t *testing.T) {
 	a.start()
 	b := open(browser, t, a.url, desktop())
 	b.visit("/alerts")
-	b.do(chromedp.Click("#tab-rules"), chromedp.Click(button("New rule")))
+	b.do(click("#tab-rules"), click(button("New rule")))
 	b.fill(field("Name"), "Busy")
 	b.fill(field("Threshold"), "50")
 	const thrice = `/^Would have fired 3 times in the last 20/.test(document.querySelector('.verdict').innerText) && document.querySelectorAll('.trial .fired').length === 3`
@@ -160,7 +160,7 @@ func TestRuleOnItsHistory(t *testing.T) {
 	}
 	b.waitFor(thrice)
 	b.waitFor(`+document.querySelector('.trial .handle').getAttribute('aria-valuenow') === ` + strconv.FormatFloat(b.number("Threshold"), 'g', -1, 64))
-	b.do(chromedp.Click(button("Save")))
+	b.do(click(button("Save")))
 	b.waitFor(`document.querySelector('[aria-label=Rules] .list')?.innerText.includes('Busy')`)
 }
 
@@ -172,7 +172,7 @@ func TestAlertOfAProcess(t *testing.T) {
 	a.ticks(3)
 	b := open(browser, t, a.url, desktop())
 	b.visit("/alerts")
-	b.do(chromedp.Click("#tab-rules"), chromedp.Click(button("New rule")))
+	b.do(click("#tab-rules"), click(button("New rule")))
 	b.fill(field("Name"), "Burner")
 	b.do(chromedp.SetValue(field("What is measured"), "PromQL"), chromedp.Evaluate(`document.querySelector('form select').dispatchEvent(new Event('change', { bubbles: true }))`, nil))
 	b.fill(field("PromQL"), `sum(process_cpu_utilization_ratio{process_executable_name="alertmaker"})`)
@@ -182,7 +182,7 @@ func TestAlertOfAProcess(t *testing.T) {
 		t.Errorf("0.05 was typed; the threshold is %g", got)
 	}
 	b.photograph("promql")
-	b.do(chromedp.Click(button("Save")))
+	b.do(click(button("Save")))
 	b.waitFor(`document.querySelector('[aria-label=Rules] .list')?.innerText.includes('Burner')`)
 	b.visit("/?range=5m")
 	b.waitFor(`document.querySelector('.status strong') && !document.querySelector('.active-alerts')?.innerText.includes('Burner')`)

@@ -58,9 +58,9 @@ func TestDashboard(t *testing.T) {
 		b.eval(`document.querySelector('#panel-memory_parts').scrollIntoView()`, nil)
 		parts := b.drawn("memory_parts", func(c *chart) bool { return c.Ink > 0 })
 		b.drawn("memory_parts", func(c *chart) bool { return c.Newest >= parts.Newest+2 })
-		b.do(chromedp.Click(".liveness"))
+		b.do(click(".liveness"))
 		b.waitFor(`location.search.includes('from=') && !document.querySelector('.liveness.on')`)
-		b.do(chromedp.Click(".liveness"))
+		b.do(click(".liveness"))
 		b.waitFor(`document.querySelector('.liveness.on')`)
 	})
 
@@ -197,7 +197,7 @@ func TestDashboard(t *testing.T) {
 		b.tap(c, 0.97)
 		b.waitFor(`document.querySelector('#panel-cpu .tapped')`)
 		b.photograph("light")
-		b.do(chromedp.Click("#panel-cpu .tapped"))
+		b.do(click("#panel-cpu .tapped"))
 		b.waitFor(`location.pathname === '/processes' && location.search.includes('at=')`)
 	})
 
@@ -233,8 +233,8 @@ func TestDashboard(t *testing.T) {
 			} {
 				b.visit(p.path)
 				b.waitFor(`document.querySelector('main')?.innerText.length > 20 && document.querySelector('.page-footer .lag')`)
-				for _, click := range p.clicks {
-					b.do(chromedp.Click(click))
+				for _, c := range p.clicks {
+					b.do(click(c))
 				}
 				b.accessible(l.contrastOnly)
 				b.photographAll(p.name + "-" + l.name)

@@ -489,6 +489,25 @@ func (b *tab) tap(c *chart, part float64) {
 	b.do(input.DispatchTouchEvent(input.TouchStart, point), input.DispatchTouchEvent(input.TouchEnd, []*input.TouchPoint{}))
 }
 
+// click clicks on what has come to rest: a page that is still loading moves things
+// away from under the mouse.
+func click(selector string) chromedp.Action {
+	return chromedp.Tasks{
+		chromedp.WaitVisible(selector),
+		chromedp.Evaluate(fmt.Sprintf(`(async (selector) => {
+			const find = () => selector.startsWith('//') ? document.evaluate(selector, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE).singleNodeValue : document.querySelector(selector)
+			for (let before = '', same = 0; same < 5;) {
+				await new Promise(requestAnimationFrame)
+				const { x, y, width, height } = find()?.getBoundingClientRect() ?? {}
+				const box = [x, y, width, height].join()
+				same = box === before ? same + 1 : 0
+				before = box
+			}
+		})(%q)`, selector), nil, awaitPromise),
+		chromedp.Click(selector),
+	}
+}
+
 // button finds a button by what is written on it.
 func button(text string) string { return fmt.Sprintf("//main//button[normalize-space()=%q]", text) }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { buildFrame, columns, findGaps, Growing, merge, mostLines, type Series } from './frame'
+import { append, buildFrame, columns, findGaps, Growing, mostLines, type Series } from './frame'
 import { asked, type Panel } from './panels'
 
 const panel = (draw: Panel['draw'] = 'line', queries: Panel['queries'] = [{ name: '{{cpu}}', expr: 'x' }, { name: 'out', expr: 'y', below: true }]): Panel => ({
@@ -95,10 +95,29 @@ describe('growing', () => {
   })
 })
 
-it('merges newer values', () => {
-  const one = buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [10, '1'], [20, '1'])], 10, 20, 10)
-  const two = buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [20, '2'], [30, '3']), series('0 mean', { cpu: 'b' }, [30, '4'])], 20, 30, 10)
-  const merged = merge(panel(), one, two, 0)
-  expect(merged.times).toEqual([10, 20, 30])
-  expect(merged.lines.map((l) => l.mean)).toEqual([[1, 2, 3], [null, null, 4]])
+describe('appending', () => {
+  const one = () => buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [10, '1'], [20, '1'])], 10, 20, 10)
+  const two = buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [20, '2'], [30, '3']), series('0 mean', { cpu: 'b' }, [30, '4']), series('0 most', { cpu: 'b' }, [30, '5'])], 20, 30, 10)
+  it('puts newer values in the place of older ones', () => {
+    const frame = one()
+    append(panel(), frame, two, 0)
+    expect(frame.times).toEqual([10, 20, 30])
+    expect(frame.lines.map((l) => [l.mean, l.most])).toEqual([[[1, 2, 3], null], [[null, null, 4], [null, null, 5]]])
+  })
+  it('drops what has left the range, and lines of which nothing is left', () => {
+    const frame = one()
+    append(panel(), frame, buildFrame(panel(), [series('0 mean', { cpu: 'b' }, [40, '4'])], 40, 50, 10), 40)
+    expect(frame.times).toEqual([30, 40, 50])
+    expect(frame.lines.map((l) => [l.name, l.mean])).toEqual([['b', [null, 4, null]]])
+  })
+  it('leaves open what nobody answered', () => {
+    const frame = one()
+    append(panel(), frame, buildFrame(panel(), [], 30, 40, 10), 0)
+    expect(frame.lines.map((l) => l.mean)).toEqual([[1, 1, null, null]])
+  })
+  it('begins a frame that was empty', () => {
+    const frame = buildFrame(panel(), [], 10, 20, 10)
+    append(panel(), frame, two, 0)
+    expect(frame.lines.map((l) => l.mean)).toEqual([[null, 2, 3], [null, null, 4]])
+  })
 })

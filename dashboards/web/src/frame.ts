@@ -139,13 +139,8 @@ export class Growing {
     frame.times[i] = Math.min(at, end)
     for (const { query, labels, value } of samples) {
       const key = lineKey(query, labels)
-      let line = frame.lines.find((l) => l.key === key)
-      if (!line) {
-        if (frame.lines.length >= mostLines) continue
-        line = { key, query, labels, name: seriesName(this.panel.queries[query]!, labels), mean: empty(frame.times.length), least: null, most: null }
-        frame.lines.push(line)
-        frame.lines = ordered(this.panel, frame.lines)
-      }
+      const line = lineOf(this.panel, frame, key, query, labels)
+      if (!line) continue
       const sum = this.sums.get(key) ?? { sum: 0, n: 0, least: Infinity, most: -Infinity }
       sum.sum += value
       sum.n++
@@ -156,7 +151,7 @@ export class Growing {
       if (line.least) line.least[i] = sum.least
       if (line.most) line.most[i] = sum.most
     }
-    this.trim(from)
+    trim(frame, from)
   }
 
   // open begins a step: the one before gets its own end, those between stay empty.
@@ -164,59 +159,64 @@ export class Growing {
     const { frame } = this
     const last = frame.times.length - 1
     if (this.end > 0 && last >= 0) frame.times[last] = this.end
-    const before = frame.times.at(-1) ?? end - frame.step
-    // What was missed by more than a screenful is asked again, not filled up.
-    const first = Math.max(before + frame.step, end - 2000 * frame.step)
-    for (let at = first; at <= end + 1e-6; at += frame.step) {
-      frame.times.push(at)
-      for (const line of frame.lines) {
-        line.mean.push(null)
-        line.least?.push(null)
-        line.most?.push(null)
-      }
-    }
+    extend(frame, end)
     this.end = end
     this.sums.clear()
   }
+}
 
-  private trim(from: number): void {
-    const { frame } = this
-    const cut = frame.times.findIndex((at) => at >= from - frame.step)
-    if (cut <= 0) return
-    frame.times.splice(0, cut)
+// append puts a newer, shorter frame of the same steps at the end of one, for
+// charts whose newest values are asked for; columns before `from` go.
+export function append(panel: Panel, frame: Frame, newer: Frame, from: number): void {
+  extend(frame, newer.times.at(-1) ?? -Infinity)
+  const places = newer.times.map((at) => frame.times.lastIndexOf(at))
+  for (const line of newer.lines) {
+    const target = lineOf(panel, frame, line.key, line.query, line.labels)
+    if (!target) continue
+    for (const role of ['mean', 'least', 'most'] as const satisfies Role[]) {
+      const cells = line[role]
+      if (!cells) continue
+      const to = role === 'mean' ? target.mean : (target[role] ??= empty(frame.times.length))
+      places.forEach((place, i) => { if (place >= 0 && cells[i] != null) to[place] = cells[i] })
+    }
+  }
+  trim(frame, from)
+  frame.lines = frame.lines.filter((line) => line.mean.some((v) => v !== null))
+}
+
+// lineOf finds a line or makes it, undefined where there are too many.
+function lineOf(panel: Panel, frame: Frame, key: string, query: number, labels: Record<string, string>): Line | undefined {
+  const known = frame.lines.find((l) => l.key === key)
+  if (known || frame.lines.length >= mostLines) return known
+  const line: Line = { key, query, labels, name: seriesName(panel.queries[query]!, labels), mean: empty(frame.times.length), least: null, most: null }
+  frame.lines = ordered(panel, [...frame.lines, line])
+  return line
+}
+
+// extend adds empty columns up to a time.
+function extend(frame: Frame, to: number): void {
+  const before = frame.times.at(-1) ?? to - frame.step
+  // What was missed by more than a screenful is asked again, not filled up.
+  for (let at = Math.max(before + frame.step, to - 2000 * frame.step); at <= to + 1e-6; at += frame.step) {
+    frame.times.push(at)
     for (const line of frame.lines) {
-      line.mean.splice(0, cut)
-      line.least?.splice(0, cut)
-      line.most?.splice(0, cut)
+      line.mean.push(null)
+      line.least?.push(null)
+      line.most?.push(null)
     }
   }
 }
 
-// merge puts a newer, shorter frame into one of the same step, for charts whose
-// newest values are asked for.
-export function merge(panel: Panel, into: Frame, newer: Frame, from: number): Frame {
-  const times = [...new Set([...into.times, ...newer.times])].filter((at) => at >= from - into.step).sort((a, b) => a - b)
-  const place = new Map(times.map((at, i) => [at, i]))
-  const lines = new Map<string, Line>()
-  for (const source of [into, newer]) {
-    for (const line of source.lines) {
-      let target = lines.get(line.key)
-      if (!target) {
-        target = { ...line, mean: empty(times.length), least: null, most: null }
-        lines.set(line.key, target)
-      }
-      for (const role of ['mean', 'least', 'most'] as const satisfies Role[]) {
-        const cells = line[role]
-        if (!cells) continue
-        const to = role === 'mean' ? target.mean : (target[role] ??= empty(times.length))
-        source.times.forEach((at, i) => {
-          const p = place.get(at)
-          if (p !== undefined && (cells[i] ?? null) !== null) to[p] = cells[i] ?? null
-        })
-      }
-    }
+// trim takes away the columns before a time.
+function trim(frame: Frame, from: number): void {
+  const cut = frame.times.findIndex((at) => at >= from - frame.step)
+  if (cut <= 0) return
+  frame.times.splice(0, cut)
+  for (const line of frame.lines) {
+    line.mean.splice(0, cut)
+    line.least?.splice(0, cut)
+    line.most?.splice(0, cut)
   }
-  return { step: into.step, times, lines: ordered(panel, [...lines.values()].filter((line) => line.mean.some((v) => v !== null))) }
 }
 
 // A column of a drawing, and what it is for.

@@ -91,7 +91,20 @@ const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' }
 const dayAndMonth: Intl.DateTimeFormatOptions = { month: 'short', day: 'numeric' }
 
 // tickLabel is a moment below an axis on which a tick stands every so many seconds.
+// All charts have the same ticks, and have them again with each reading.
+const tickLabels = new Map<string, string>()
+
 export function tickLabel(at: number, every: number, language: string): string {
+  const id = `${at} ${every} ${language}`
+  let label = tickLabels.get(id)
+  if (label === undefined) {
+    if (tickLabels.size >= 200) tickLabels.clear()
+    tickLabels.set(id, (label = makeTickLabel(at, every, language)))
+  }
+  return label
+}
+
+function makeTickLabel(at: number, every: number, language: string): string {
   const date = new Date(at * 1000)
   if (every < minute) return format(language, 'second', { ...clock, second: '2-digit' }).format(date)
   if (every < day) {

@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals'
 import { queryRange } from '../api/prometheus'
 import { type Current, Failure } from '../api/client'
-import { buildFrame, type Frame, Growing, merge } from '../frame'
+import { append, buildFrame, type Frame, Growing } from '../frame'
 import { readerOf } from '../live'
 import { type Panel, question } from '../panels'
 import { type Range, spanOf, isLive, lengthOf, stepFor } from '../time'
@@ -104,8 +104,8 @@ export class Feed {
     askTogether(this.panel, { host: this.host, window: step }, { from: start, to, step, band }).then(
       (series) => {
         if (asking.signal.aborted || this.frame !== frame) return
-        this.frame = merge(this.panel, frame, buildFrame(this.panel, series, start, to, step), from)
-        if (this.frame.lines.length > 0) this.state.value = 'ready'
+        append(this.panel, frame, buildFrame(this.panel, series, start, to, step), from)
+        if (frame.lines.length > 0) this.state.value = 'ready'
         this.changed()
       },
       () => { /* The next one may come through; that readings stopped is said above. */ },
