@@ -53,7 +53,7 @@ func Open(ctx context.Context, path, what string, f Format, log *slog.Logger) (*
 		return db, err
 	}
 	aside := path + BrokenSuffix + time.Now().UTC().Format("20060102T150405")
-	log.Error(what+" is damaged; it is set aside and a new one begun", "path", path, "aside", aside, "err", err)
+	log.Error("a file is damaged; it is set aside and a new one begun", "what", what, "path", path, "aside", aside, "err", err)
 	for _, suffix := range []string{"-wal", "-shm"} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err

@@ -489,23 +489,33 @@ func (b *tab) tap(c *chart, part float64) {
 	b.do(input.DispatchTouchEvent(input.TouchStart, point), input.DispatchTouchEvent(input.TouchEnd, []*input.TouchPoint{}))
 }
 
-// click clicks on what has come to rest: a page that is still loading moves things
-// away from under the mouse.
+// click clicks on what can be seen and has come to rest: a page that is still
+// loading moves things away from under the mouse.
 func click(selector string) chromedp.Action {
-	return chromedp.Tasks{
-		chromedp.WaitVisible(selector),
-		chromedp.Evaluate(fmt.Sprintf(`(async (selector) => {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		var at [2]float64
+		err := chromedp.Evaluate(fmt.Sprintf(`(async (selector) => {
 			const find = () => selector.startsWith('//') ? document.evaluate(selector, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE).singleNodeValue : document.querySelector(selector)
-			for (let before = '', same = 0; same < 5;) {
+			const end = performance.now() + %d
+			for (let before = '', same = 0; performance.now() < end;) {
 				await new Promise(requestAnimationFrame)
-				const { x, y, width, height } = find()?.getBoundingClientRect() ?? {}
+				const element = find()
+				element?.scrollIntoViewIfNeeded()
+				const { x, y, width, height } = element?.getBoundingClientRect() ?? {}
+				const middle = [x + width / 2, y + height / 2]
+				const free = width > 0 && element.contains(document.elementFromPoint(...middle))
 				const box = [x, y, width, height].join()
-				same = box === before ? same + 1 : 0
+				same = free && box === before ? same + 1 : 0
 				before = box
+				if (same === 5) return middle
 			}
-		})(%q)`, selector), nil, awaitPromise),
-		chromedp.Click(selector),
-	}
+			throw new Error(selector + ' is not there, is covered or does not come to rest')
+		})(%q)`, patience.Milliseconds(), selector), &at, awaitPromise).Do(ctx)
+		if err != nil {
+			return err
+		}
+		return chromedp.MouseClickXY(at[0], at[1]).Do(ctx)
+	})
 }
 
 // button finds a button by what is written on it.
