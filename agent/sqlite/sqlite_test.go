@@ -141,7 +141,7 @@ func TestDamage(t *testing.T) {
 			if kept, err := os.ReadFile(aside[0]); err != nil || string(kept) != string(broken) {
 				t.Errorf("%d bytes were set aside of %d, %v", len(kept), len(broken), err)
 			}
-			if !strings.Contains(text.String(), "the file of the test is damaged") || !strings.Contains(text.String(), aside[0]) {
+			if !strings.Contains(text.String(), `what="the file of the test"`) || !strings.Contains(text.String(), aside[0]) {
 				t.Errorf("the log says %s", text.String())
 			}
 		})
