@@ -60,9 +60,17 @@ function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: (
         {isAdmin.value && r.source === 'api' && <Sure label={t('rules.delete')} really={t('form.sure')} go={async () => { await ask(path, { method: 'DELETE' }); again() }} />}
       </span>
       {r.annotations?.summary && <span class="line">{withoutNumbers(r.annotations.summary)}</span>}
-      <span class="line"><code>{r.expr}</code>{r.for && r.for !== '0s' && ` · ${t('rules.for', { time: r.for })}`}</span>
+      <Expression rule={r} />
       {r.error && <span class="line wrong">{r.error}</span>}
       {wrong.value && <span class="line wrong" role="alert">{wrong.value}</span>}
     </li>
   )
+}
+
+// Expression is what a rule asks; what is longer than a line is there for who
+// wants to read it.
+function Expression({ rule: r }: { rule: Rule }) {
+  const lasting = r.for && r.for !== '0s' ? ` · ${t('rules.for', { time: r.for })}` : ''
+  if (r.expr.length <= 100) return <span class="line"><code>{r.expr}</code>{lasting}</span>
+  return <details class="line"><summary>{t('rules.expr')}{lasting}</summary><code>{r.expr}</code></details>
 }

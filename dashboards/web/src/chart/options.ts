@@ -150,6 +150,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
 
 // paintBehind shades the gaps and marks what happened.
 function paintBehind(u: uPlot, shown: Shown, look: Look): void {
+  if (shown.gaps.length === 0 && shown.marks.length === 0) return
   const { ctx, bbox } = u
   const ratio = devicePixelRatio || 1
   const x = (at: number) => Math.round(u.valToPos(at, 'x', true))
@@ -217,6 +218,7 @@ function stripes(ctx: CanvasRenderingContext2D, color: string, ratio: number): C
 
 // paintCauses writes into each gap why it is there, where that has room.
 function paintCauses(u: uPlot, shown: Shown, look: Look): void {
+  if (shown.gaps.length === 0) return
   const { ctx, bbox } = u
   const ratio = devicePixelRatio || 1
   ctx.save()
