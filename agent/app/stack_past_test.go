@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +33,7 @@ const outageLength = 6 * time.Hour
 func TestSixHourOutage(t *testing.T) {
 	t.Parallel()
 	c := configure(t)
-	end := time.Now().Truncate(time.Hour)
+	end := shownNow().Truncate(time.Hour)
 	want := fillQueue(t, filepath.Join(c.DataDir, queueFile), end)
 	s := newStack(t, "1s", "1m", "5m", "1h")
 	a := run(t, configure(t, "--data-dir="+c.DataDir, "--otlp.endpoint=http://"+s.grpc, "--otlp.tiered=true"))
@@ -54,6 +56,11 @@ func TestSixHourOutage(t *testing.T) {
 		var first float64
 		for i, n := range s.nodes {
 			v := n.value(query, end)
+			// What a node answers of now is not put together from what it answered before.
+			now := shownNow()
+			if got, direct := n.value(query, now), n.value(query, now, "nocache=1"); got != direct && !(math.IsNaN(got) && math.IsNaN(direct)) {
+				t.Errorf("%s now is %g in tier %s, and %g without its cache", query, got, n.tier, direct)
+			}
 			if i == 0 {
 				first = v
 			}
@@ -63,18 +70,36 @@ func TestSixHourOutage(t *testing.T) {
 		}
 		t.Logf("%s = %g", query, first)
 	}
+	// Asked at any time, a counter has grown since the last sample before the window,
+	// as coarse as that is.
+	for i, width := range []time.Duration{time.Second, time.Minute, 5 * time.Minute, time.Hour} {
+		now := shownNow()
+		since := now.Add(-3 * time.Hour).Truncate(width)
+		if got, grown := s.nodes[i].value("increase(past_steady_total[3h])", now), 2*end.Sub(since).Seconds(); got != grown {
+			t.Errorf("at %s the counter of the tier %s has grown by %g, want %g", now, s.nodes[i].tier, got, grown)
+		}
+	}
 }
 
-// value asks the node for the one value of an expression at a time.
-func (n *node) value(expression string, at time.Time) float64 {
+// shownNow is a moment that is over for a node: it shows nothing newer than two
+// seconds.
+func shownNow() time.Time { return time.Now().Add(-4 * time.Second).Truncate(time.Second) }
+
+// value asks the node for the one value of an expression at a time, NaN where there
+// is none.
+func (n *node) value(expression string, at time.Time, parameters ...string) float64 {
 	n.tb.Helper()
 	var answer struct {
 		Data struct {
 			Result []struct{ Value [2]json.RawMessage }
 		}
 	}
-	decode(n.tb, n.get(fmt.Sprintf("/api/v1/query?time=%d&query=%s", at.Unix(), url.QueryEscape(expression))), &answer)
-	if len(answer.Data.Result) != 1 {
+	question := append(parameters, fmt.Sprintf("time=%d&query=%s", at.Unix(), url.QueryEscape(expression)))
+	decode(n.tb, n.get("/api/v1/query?"+strings.Join(question, "&")), &answer)
+	if len(answer.Data.Result) == 0 {
+		return math.NaN()
+	}
+	if len(answer.Data.Result) > 1 {
 		n.tb.Fatalf("%s: %s gives %d results", n.tier, expression, len(answer.Data.Result))
 	}
 	var text string

@@ -44,6 +44,9 @@ func TestDashboard(t *testing.T) {
 			t.Errorf("below the fold of 1440 x 900: %v", below)
 		}
 		b.photograph("dark")
+		// What a chart asks can be asked elsewhere as it stands there.
+		b.do(click("#panel-cpu .explain button"))
+		b.waitFor(`/^avg_over_time\(sysotel_cpu_usage_ratio\{host_name="[^"$]+"\}\[1s\]\)$/.test(document.querySelector('#panel-cpu .explain code').innerText)`)
 	})
 
 	t.Run("live", func(t *testing.T) {

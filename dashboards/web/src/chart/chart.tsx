@@ -154,7 +154,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
       <header>
         <h3>{title}</h3>
         <Resolution feed={feed} />
-        <Explain panel={panel} />
+        <Explain panel={panel} window={() => feed.frame?.step ?? 1} />
       </header>
       <Legend feed={feed} cursor={cursor} shown={shown} />
       <div

@@ -1,10 +1,12 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
+import { hostName } from '../host'
 import { explanationOf, t, titleOf } from '../i18n'
-import type { Panel } from '../panels'
+import { expand, type Panel } from '../panels'
 
-// Explain tells what a number is made of, and how it can be asked for elsewhere.
-export function Explain({ panel }: { panel: Panel }) {
+// Explain tells what a number is made of, and how it can be asked for elsewhere:
+// window is the time that one point stands for, in seconds.
+export function Explain({ panel, window }: { panel: Panel; window: () => number }) {
   const isOpen = useSignal(false)
   const root = useRef<HTMLDivElement>(null)
   const id = `explain-${panel.id}`
@@ -29,7 +31,7 @@ export function Explain({ panel }: { panel: Panel }) {
         <div class="popover" id={id}>
           <p>{explanationOf(panel.id, panel.explain)}</p>
           <h4>{t('chart.query')}</h4>
-          {panel.queries.map((q) => <code key={q.expr}>{q.expr}</code>)}
+          {panel.queries.map((q) => <code key={q.expr}>{expand(q.expr, { host: hostName.value, window: window() })}</code>)}
         </div>
       )}
     </div>

@@ -22,6 +22,8 @@ import { Sign } from './icons'
 
 // What changes slowly is asked for slowly.
 const every = 10
+// A newest value is that of the last minute.
+const window = 60
 const year = 366 * 86_400
 
 interface Value {
@@ -63,7 +65,7 @@ export function Newest({ panel }: { panel: Panel }) {
     void beat.value
     if (!near.value || !seen.value || host === '') return
     const asking = new AbortController()
-    query(question(panel, { host, window: 60 }, false), isLive(range) ? now.peek() : range.to, asking.signal).then(
+    query(question(panel, { host, window }, false), isLive(range) ? now.peek() : range.to, asking.signal).then(
       (found) => {
         values.value = valuesOf(panel, found)
         failure.value = null
@@ -78,7 +80,7 @@ export function Newest({ panel }: { panel: Panel }) {
       <header>
         <h3>{titleOf('panel', panel.id, panel.title)}</h3>
         <span class="resolution" />
-        <Explain panel={panel} />
+        <Explain panel={panel} window={() => window} />
       </header>
       {failure.value ? <Failed failure={failure.value} /> : list === null ? <p class="over quiet">{t('state.loading')}</p> : list.length === 0 ? <p class="over">{t('state.empty')}</p> : <Values panel={panel} list={list} />}
     </section>
