@@ -42,10 +42,11 @@ const (
 	hostLate hostStatus = "late"
 )
 
-// Seen is an agent of which readings came. Two machines of one name are two.
+// Seen is an agent of which readings came, by when it began. Two machines of one
+// name are two, and so is one agent that was started again.
 type Seen struct {
-	HostName, HostID, Version string
-	LastSeen                  time.Time
+	HostName, HostID, Version, Started string
+	LastSeen                           time.Time
 }
 
 // Meters are the newest values of a machine, as shares from 0 to 1; NaN where

@@ -67,12 +67,12 @@ func TestHostsThatPush(t *testing.T) {
 	now := time.Now()
 	hosts := &fakeHosts{
 		seen: []Seen{
-			{"web", "id-3", "1.0", now.Add(-2 * time.Second)},
-			{"web", "id-3", "0.9", now.Add(-20 * time.Second)}, // Before it was upgraded.
-			{"web", "id-4", "1.0", now.Add(-3 * time.Second)},  // Another of the same name.
-			{"web", "id-5", "1.0", now.Add(-time.Hour)},        // One that was replaced.
-			{"server-01", "id-1", "1.2.3", now.Add(-4 * time.Second)},
-			{"db\xff", "id-6", "1.0", now.Add(-time.Hour)},
+			{"web", "id-3", "1.0", "", now.Add(-2 * time.Second)},
+			{"web", "id-3", "0.9", "", now.Add(-20 * time.Second)}, // Before it was upgraded.
+			{"web", "id-4", "1.0", "", now.Add(-3 * time.Second)},  // Another of the same name.
+			{"web", "id-5", "1.0", "", now.Add(-time.Hour)},        // One that was replaced.
+			{"server-01", "id-1", "1.2.3", "", now.Add(-4 * time.Second)},
+			{"db\xff", "id-6", "1.0", "", now.Add(-time.Hour)},
 		},
 		meters: map[string]Meters{"web": {0.25, 0.5, unknown}},
 	}
@@ -95,7 +95,7 @@ func TestHostsThatPush(t *testing.T) {
 
 // TestHostOfThisName: another machine pushes under this one's name.
 func TestHostOfThisName(t *testing.T) {
-	hosts := &fakeHosts{seen: []Seen{{"server-01", "id-9", "1.0", time.Now()}}}
+	hosts := &fakeHosts{seen: []Seen{{"server-01", "id-9", "1.0", "", time.Now()}}}
 	list := hostsOf(t, newTestServer(t, machineNow(), func(o *Options) { o.Hosts = hosts }))
 	if len(list.Hosts) != 1 || list.Hosts[0].HostID != "id-1" || len(list.Hosts[0].OtherIDs) != 1 || list.Hosts[0].OtherIDs[0] != "id-9" {
 		t.Errorf("%+v", list)
@@ -116,7 +116,7 @@ func TestHostsWhileNobodyAnswers(t *testing.T) {
 }
 
 func TestSeriesOfAnotherHost(t *testing.T) {
-	hosts := &fakeHosts{seen: []Seen{{"web", "id-3", "1.0", time.Now()}}}
+	hosts := &fakeHosts{seen: []Seen{{"web", "id-3", "1.0", "", time.Now()}}}
 	h := &fakeHistory{}
 	s := newTestServer(t, ticked(), func(o *Options) {
 		o.History, o.SeriesNames, o.Hosts = h, testNames(instruments.Hostmetrics), hosts

@@ -8,7 +8,9 @@ import (
 // AgentStats is what the agent knows of itself; the pipeline fills it.
 type AgentStats struct {
 	// Info identifies this agent: host name comes with every point, so only the rest.
-	HostID, Version string
+	// Started is when it began, in the form of RFC 3339 with milliseconds: machines
+	// that were cloned have one id, but their agents did not begin at one moment.
+	HostID, Version, Started string
 	// CPUSeconds and ResidentBytes are the process's own cost.
 	CPUSeconds    float64
 	ResidentBytes uint64
@@ -52,8 +54,11 @@ var (
 
 	agentInfo = &Metric{
 		Name: "sysotel.agent.info", Kind: Gauge, Integer: true,
-		Keys: []Key{{Name: "host_id", Help: "machine id"}, {Name: "version", Help: "version of the agent"}},
-		Help: "Always 1; tells which agent measures.", Source: "/etc/machine-id and the build",
+		Keys: []Key{
+			{Name: "host_id", Help: "machine id"}, {Name: "version", Help: "version of the agent"},
+			{Name: "started", Help: "when the agent began; two at once under one id are two agents"},
+		},
+		Help: "Always 1; tells which agent measures.", Source: "/etc/machine-id, the build and the clock",
 	}
 	agentCPU = &Metric{
 		Name: "sysotel.agent.cpu.time", Unit: "s", Kind: Counter, Start: SinceAgent,
@@ -129,7 +134,7 @@ func (a *agent) Read(context.Context, *Host, Tick) (Reading, error) {
 
 // Report implements Reading.
 func (a *Agent) Report(o *Observer) {
-	o.Int(agentInfo, 1, a.HostID, a.Version)
+	o.Int(agentInfo, 1, a.HostID, a.Version, a.Started)
 	o.Float(agentCPU, a.CPUSeconds)
 	if a.ResidentBytes > 0 {
 		o.Uint(agentMemory, a.ResidentBytes)

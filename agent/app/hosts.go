@@ -30,10 +30,20 @@ type hosts struct {
 	log    *slog.Logger
 
 	mu sync.Mutex
-	// doubles are the names that several machines have at once, with their ids;
-	// protected by mu.
-	doubles map[string]string
+	// doubles are the names that several agents have at once; protected by mu.
+	doubles map[string]double
+	// before is when each agent was last seen as of the last comparison; protected by mu.
+	before map[agentKey]time.Time
 }
+
+// double is what is wrong with a name, "" where it is not.
+type double struct {
+	ids    string // Of the machines that have the name.
+	starts string // Of the agents that have one machine's id, and that id.
+}
+
+// agentKey tells agents apart.
+type agentKey struct{ name, id, started string }
 
 var _ api.Hosts = (*hosts)(nil)
 
@@ -62,7 +72,7 @@ func (h *hosts) seenBy(ctx context.Context, node *victoriametrics.Node, within t
 	}
 	seen := make([]api.Seen, 0, len(found))
 	for _, one := range found {
-		seen = append(seen, api.Seen{HostName: one.Labels["host_name"], HostID: one.Labels["host_id"], Version: one.Labels["version"], LastSeen: one.At})
+		seen = append(seen, api.Seen{HostName: one.Labels["host_name"], HostID: one.Labels["host_id"], Version: one.Labels["version"], Started: one.Labels["started"], LastSeen: one.At})
 	}
 	return seen, nil
 }
@@ -110,57 +120,88 @@ func (h *hosts) run(ctx context.Context) error {
 	}
 }
 
-// compare notes which names several machines have at once, and logs what has
-// changed.
+// compare notes which names several agents have at once, and logs what has changed.
 func (h *hosts) compare(seen []api.Seen) {
-	now := doubles(seen)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	now := findDoubles(seen, h.before)
+	h.before = map[agentKey]time.Time{}
+	for _, one := range seen {
+		h.before[agentKey{one.HostName, one.HostID, one.Started}] = one.LastSeen
+	}
 	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if h.doubles[name] != now[name] {
-			h.log.Warn("several machines push under one name; give one of them another host.name", "host", name, "host_ids", now[name])
+		was, is := h.doubles[name], now[name]
+		if is.ids != "" && is.ids != was.ids {
+			h.log.Warn("several machines push under one name; give one of them another host.name", "host", name, "host_ids", is.ids)
+		}
+		if is.starts != "" && is.starts != was.starts {
+			h.log.Warn("several agents push under one name and machine id; "+oneIdentity, "host", name, "started", is.starts)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.doubles)) {
-		if now[name] == "" {
+		if now[name] == (double{}) {
 			h.log.Info("a name is that of one machine again", "host", name)
 		}
 	}
 	h.doubles = now
 }
 
-// doubles are the names under which there are several machines now, with their
-// ids.
-func doubles(seen []api.Seen) map[string]string {
-	newest, ids := map[string]time.Time{}, map[string][]string{}
+// oneIdentity is what to do about agents that cannot be told apart.
+const oneIdentity = "run one agent on a machine, and give machines that were cloned a host.name and a machine-id of their own"
+
+// findDoubles finds the names under which there are several agents now. Of one
+// machine they are several where more than one has gone on since they were seen
+// before: an agent that is started again begins when the other has ended.
+func findDoubles(seen []api.Seen, before map[agentKey]time.Time) map[string]double {
+	newest := map[string]time.Time{}
 	for _, one := range seen {
 		if one.LastSeen.After(newest[one.HostName]) {
 			newest[one.HostName] = one.LastSeen
 		}
 	}
+	type machine struct{ name, id string }
+	ids, starts := map[string][]string{}, map[machine][]string{}
 	for _, one := range seen {
 		if newest[one.HostName].Sub(one.LastSeen) < api.SameTime && !slices.Contains(ids[one.HostName], one.HostID) {
 			ids[one.HostName] = append(ids[one.HostName], one.HostID)
 		}
+		if last, known := before[agentKey{one.HostName, one.HostID, one.Started}]; known && one.LastSeen.After(last) {
+			m := machine{one.HostName, one.HostID}
+			starts[m] = append(starts[m], one.Started)
+		}
 	}
-	found := map[string]string{}
+	found := map[string]double{}
 	for name, several := range ids {
 		if len(several) > 1 {
 			slices.Sort(several)
-			found[name] = strings.Join(several, " and ")
+			found[name] = double{ids: strings.Join(several, " and ")}
+		}
+	}
+	for m, several := range starts {
+		if len(several) > 1 {
+			slices.Sort(several)
+			d := found[m.name]
+			d.starts = fmt.Sprintf("%s of %s", strings.Join(several, " and "), m.id)
+			found[m.name] = d
 		}
 	}
 	return found
 }
 
-// health is degraded while two machines have one name.
+// health is degraded while several agents have one name.
 func (h *hosts) health() api.Part {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	part := api.Part{Name: "hosts", Status: api.OK}
 	var reasons []string
 	for _, name := range slices.Sorted(maps.Keys(h.doubles)) {
-		reasons = append(reasons, fmt.Sprintf("several machines push under the name %s, their ids are %s; give one of them another host.name", strconv.Quote(name), h.doubles[name]))
+		d := h.doubles[name]
+		if d.ids != "" {
+			reasons = append(reasons, fmt.Sprintf("several machines push under the name %s, their ids are %s; give one of them another host.name", strconv.Quote(name), d.ids))
+		}
+		if d.starts != "" {
+			reasons = append(reasons, fmt.Sprintf("several agents push under the name %s and one machine id, begun at %s; %s", strconv.Quote(name), d.starts, oneIdentity))
+		}
 	}
 	if len(reasons) > 0 {
 		part.Status, part.Reason = api.Degraded, strings.Join(reasons, "; ")

@@ -113,6 +113,7 @@ func TestTwoMachinesOfOneName(t *testing.T) {
 			"--store.backend=victoriametrics", "--store.victoriametrics="+s.urls()))
 	}
 	first, second := machine("id-1", "twin"), machine("id-2", "twin")
+	cloned := machine("id-1", "twin")
 	for _, a := range []*agent{first, second} {
 		a.waitPart("hosts", api.Degraded, `"twin", their ids are id-1 and id-2`)
 		if n := strings.Count(a.journal.String(), "several machines push under one name"); n != 1 {
@@ -124,7 +125,11 @@ func TestTwoMachinesOfOneName(t *testing.T) {
 			t.Errorf("the hosts are %+v", list.Hosts)
 		}
 	}
-	for _, a := range []*agent{first, second} {
+	// That a machine was cloned is known once both agents have gone on for a while.
+	for _, a := range []*agent{first, cloned} {
+		a.waitPart("hosts", api.Degraded, "one machine id, begun at ", " of id-1; run one agent on a machine")
+	}
+	for _, a := range []*agent{first, second, cloned} {
 		if err := a.Stop(); err != nil {
 			t.Error(err)
 		}

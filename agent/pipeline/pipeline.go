@@ -59,6 +59,7 @@ type Pipeline struct {
 
 	options     Options
 	started     time.Time
+	startedText string
 	hostID      string
 	instruments map[string]*instruments.Instruments
 	provider    *sdkmetric.MeterProvider
@@ -83,6 +84,7 @@ func New(o Options) (*Pipeline, error) {
 		options: o, started: o.Host.Now(), hostID: o.Host.ID(),
 		instruments: map[string]*instruments.Instruments{},
 	}
+	p.startedText = p.started.UTC().Format("2006-01-02T15:04:05.000Z07:00")
 	families := instruments.NewFamilies(o.Measured, p.stats)
 	p.Sampler = newSampler(o.Host, families, o.Measured, o.Config.Sampling.Interval, o.Log)
 	if o.Records != nil {

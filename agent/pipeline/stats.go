@@ -12,7 +12,7 @@ import (
 func (p *Pipeline) stats() instruments.AgentStats {
 	own := p.options.Host.Self()
 	s := instruments.AgentStats{
-		HostID: p.hostID, Version: p.options.Version,
+		HostID: p.hostID, Version: p.options.Version, Started: p.startedText,
 		CPUSeconds: own.CPUSeconds, ResidentBytes: own.ResidentBytes,
 	}
 	p.mu.Lock()
