@@ -55,7 +55,8 @@ var (
 	agentInfo = &Metric{
 		Name: "sysotel.agent.info", Kind: Gauge, Integer: true,
 		Keys: []Key{
-			{Name: "host_id", Help: "machine id"}, {Name: "version", Help: "version of the agent"},
+			{Name: "host_id", Help: "machine id"},
+			{Name: "version", Help: "version of the agent"},
 			{Name: "started", Help: "when the agent began; two at once under one id are two agents"},
 		},
 		Help: "Always 1; tells which agent measures.", Source: "/etc/machine-id, the build and the clock",

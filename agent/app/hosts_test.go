@@ -22,11 +22,13 @@ func TestDoubles(t *testing.T) {
 		"started again": {[]api.Seen{seen("a", "1", 0)}, []api.Seen{seen("a", "1", 20*time.Second), seen("a", "2", 30*time.Second)}, map[string]double{}},
 		"again a look later": {
 			[]api.Seen{seen("a", "1", 20*time.Second), seen("a", "2", 30*time.Second)},
-			[]api.Seen{seen("a", "1", 20*time.Second), seen("a", "2", time.Minute)}, map[string]double{},
+			[]api.Seen{seen("a", "1", 20*time.Second), seen("a", "2", time.Minute)},
+			map[string]double{},
 		},
 		"cloned": {
 			[]api.Seen{seen("a", "1", 0), seen("a", "2", 0)},
-			[]api.Seen{seen("a", "1", 30*time.Second), seen("a", "2", 29*time.Second)}, map[string]double{"h": {starts: "1 and 2 of a"}},
+			[]api.Seen{seen("a", "1", 30*time.Second), seen("a", "2", 29*time.Second)},
+			map[string]double{"h": {starts: "1 and 2 of a"}},
 		},
 		"two machines": {nil, []api.Seen{seen("b", "1", 0), seen("a", "2", 10*time.Second)}, map[string]double{"h": {ids: "a and b"}}},
 		"another one since": {
@@ -34,7 +36,8 @@ func TestDoubles(t *testing.T) {
 		},
 		"machines and clones": {
 			[]api.Seen{seen("a", "1", 0), seen("a", "2", 0), seen("b", "3", 0)},
-			[]api.Seen{seen("a", "1", 1e9), seen("a", "2", 1e9), seen("b", "3", 1e9)}, map[string]double{"h": {ids: "a and b", starts: "1 and 2 of a"}},
+			[]api.Seen{seen("a", "1", 1e9), seen("a", "2", 1e9), seen("b", "3", 1e9)},
+			map[string]double{"h": {ids: "a and b", starts: "1 and 2 of a"}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
