@@ -234,7 +234,7 @@ function onKey(e: KeyboardEvent, u: uPlot | null, open: (at: number) => void): v
 function Resolution({ feed }: { feed: Feed }) {
   void feed.version.value
   const step = feed.frame?.step
-  if (!step) return null
+  if (!step) return <span class="resolution" /> // It keeps what comes after it at its end.
   const band = feed.frame?.lines.some((l) => l.least !== null)
   if (step <= (reading.value?.interval_seconds ?? 1)) return <span class="resolution">{t('chart.readings')}</span>
   return <span class="resolution">{t('chart.means', { step: stepLabel(step, language) })}{band && <small>{t('chart.means.band')}</small>}</span>
