@@ -11,6 +11,8 @@ type AgentStats struct {
 	// Started is when it began, in the form of RFC 3339 with milliseconds: machines
 	// that were cloned have one id, but their agents did not begin at one moment.
 	HostID, Version, Started string
+	// URL is where people reach its page, "" where nobody told it.
+	URL string
 	// CPUSeconds and ResidentBytes are the process's own cost.
 	CPUSeconds    float64
 	ResidentBytes uint64
@@ -58,8 +60,9 @@ var (
 			{Name: "host_id", Help: "machine id"},
 			{Name: "version", Help: "version of the agent"},
 			{Name: "started", Help: "when the agent began; two at once under one id are two agents"},
+			{Name: "url", Help: "where people reach its page; missing without http.external_url"},
 		},
-		Help: "Always 1; tells which agent measures.", Source: "/etc/machine-id, the build and the clock",
+		Help: "Always 1; tells which agent measures.", Source: "/etc/machine-id, the build, the clock and the configuration",
 	}
 	agentCPU = &Metric{
 		Name: "sysotel.agent.cpu.time", Unit: "s", Kind: Counter, Start: SinceAgent,
@@ -135,7 +138,7 @@ func (a *agent) Read(context.Context, *Host, Tick) (Reading, error) {
 
 // Report implements Reading.
 func (a *Agent) Report(o *Observer) {
-	o.Int(agentInfo, 1, a.HostID, a.Version, a.Started)
+	o.Int(agentInfo, 1, a.HostID, a.Version, a.Started, a.URL)
 	o.Float(agentCPU, a.CPUSeconds)
 	if a.ResidentBytes > 0 {
 		o.Uint(agentMemory, a.ResidentBytes)

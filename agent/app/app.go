@@ -116,7 +116,7 @@ func New(o Options) (_ *App, err error) {
 	}
 	options := pipeline.Options{
 		Config: o.Config.Pipeline, Measured: o.Config.Instruments, Host: host,
-		HostName: name, Version: o.Version, Log: a.log,
+		HostName: name, Version: o.Version, URL: o.Config.API.HTTP.ExternalURL, Log: a.log,
 	}
 	a.history.pipelineOptions(&options)
 	if options.Queue, err = a.openQueue(o.Config); err != nil {

@@ -39,6 +39,8 @@ type Options struct {
 	// HostName is host.name, on every series.
 	HostName string
 	Version  string
+	// URL is where people reach the agent's page, "" where nobody told it.
+	URL string
 	// Store keeps every reading; nil where none are kept.
 	Store Store
 	// Records keep process tables and events; nil where none are kept.

@@ -12,7 +12,7 @@ import (
 func (p *Pipeline) stats() instruments.AgentStats {
 	own := p.options.Host.Self()
 	s := instruments.AgentStats{
-		HostID: p.hostID, Version: p.options.Version, Started: p.startedText,
+		HostID: p.hostID, Version: p.options.Version, Started: p.startedText, URL: p.options.URL,
 		CPUSeconds: own.CPUSeconds, ResidentBytes: own.ResidentBytes,
 	}
 	p.mu.Lock()

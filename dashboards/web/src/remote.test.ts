@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { asked } from './panels'
-import { remoteOf, remoteQuestion } from './remote'
+import { pageAt, remoteOf, remoteQuestion } from './remote'
 
 const f = (name: string, value: number, labels: Record<string, string> = {}) => ({ metric: { [asked]: name, ...labels }, value: [1, String(value)] as [number, string] })
 
@@ -16,3 +16,10 @@ it('reads what series say of a machine', () => {
 it('says nothing of what is not known', () => { expect(remoteOf([]).facts).toMatchObject({ cpu: null, filesystems: [], busiest: null, pressure: null }) })
 
 it('is not ended by a hostile name', () => { expect(remoteQuestion('a"} or x{b="$&')).toContain('{host_name="a\\"} or x{b=\\"$&"}') })
+
+it('leads to pages and to nothing else', () => {
+  expect(pageAt('https://there.example:8443/box/')).toBe('https://there.example:8443/box')
+  expect(pageAt('http://10.0.0.5:8080')).toBe('http://10.0.0.5:8080')
+  for (const bad of [undefined, '', 'there.example', '/box', 'javascript:alert(1)', 'data:text/html,x', 'ftp://there.example']) expect(pageAt(bad), bad).toBeNull()
+  expect(remoteOf([f('agent', 1, { url: 'javascript:alert(1)' }), f('agent', 1, { url: 'https://there.example' })]).url).toBe('https://there.example')
+})

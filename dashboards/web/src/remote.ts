@@ -22,6 +22,7 @@ const metrics = {
   pressure: 'avg_over_time(sysotel_pressure_utilization_ratio{$,kind="some"}[10s])',
   network: 'sysotel_network_io_rate_bytes_per_second{$,device=""}',
   uptime: 'system_uptime_seconds{$}',
+  agent: 'sysotel_agent_info{$}',
 } as const
 
 type Metric = keyof typeof metrics
@@ -35,6 +36,8 @@ export function remoteQuestion(host: string): string {
 export interface Remote {
   facts: Facts
   uptime: number | null
+  // url is where the machine's own agent shows its page, null where nobody told it.
+  url: string | null
 }
 
 export function remoteOf(found: Instant[]): Remote {
@@ -45,6 +48,7 @@ export function remoteOf(found: Instant[]): Remote {
   const pressed = greatest('pressure')
   return {
     uptime: one('uptime'),
+    url: of('agent').map((f) => pageAt(f.labels.url)).find((u) => u !== null) ?? null,
     facts: {
       cpu: one('cpu'), steadyCPU: one('steady'), cores: one('cores'), load: one('load'),
       memory: { share: one('memory'), used: one('memoryUsed'), total: one('memoryTotal') },
@@ -59,4 +63,11 @@ export function remoteOf(found: Instant[]): Remote {
       network: { received: one('network', 'direction', 'receive'), sent: one('network', 'direction', 'transmit') },
     },
   }
+}
+
+// pageAt is an address that a link may lead to, without the slash at its end. What
+// a machine says of itself is hostile: javascript: is an address too.
+export function pageAt(text: string | undefined): string | null {
+  const url = text ? URL.parse(text) : null
+  return url && (url.protocol === 'https:' || url.protocol === 'http:') ? url.href.replace(/\/$/, '') : null
 }

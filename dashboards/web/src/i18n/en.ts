@@ -138,9 +138,10 @@ export const en = {
   'host.memory': 'Memory',
   'host.uptime': 'Uptime',
   'host.booted': 'Started',
-  'host.agent': 'Agent',
   'host.processes': 'Processes',
   'host.scope': 'Measured from inside of a container',
+  'host.agent': 'Events and processes',
+  'host.agent.go': 'on its own agent',
 
   'section.more': 'More',
   'section.show': 'Show',
@@ -220,6 +221,7 @@ export const en = {
   'processes.unattributed.explain': 'Processor time of processes that began and ended between two looks.',
   'processes.elsewhere': 'Programs on {host}',
   'processes.elsewhere.why': 'Single processes are told by the agent on that machine.',
+  'processes.elsewhere.go': 'See them there',
 
   'form.cancel': 'Cancel',
   'form.sure': 'Sure?',

@@ -138,9 +138,10 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'host.memory': '메모리',
   'host.uptime': '가동 시간',
   'host.booted': '시작',
-  'host.agent': '에이전트',
   'host.processes': '프로세스',
   'host.scope': '컨테이너 안에서 측정됨',
+  'host.agent': '이벤트와 프로세스',
+  'host.agent.go': '그 머신의 에이전트에서',
 
   'section.more': '더 보기',
   'section.show': '보기',
@@ -220,6 +221,7 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'processes.unattributed.explain': '두 번의 관측 사이에 시작하고 끝난 프로세스의 CPU 시간입니다.',
   'processes.elsewhere': '{host}의 프로그램',
   'processes.elsewhere.why': '개별 프로세스는 해당 시스템의 에이전트가 보여 줍니다.',
+  'processes.elsewhere.go': '그곳에서 보기',
 
   'form.cancel': '취소',
   'form.sure': '정말요?',

@@ -1,7 +1,8 @@
+import type { ComponentChildren } from 'preact'
 import { remote } from '../facts'
 import { isOwnHost } from '../host'
 import { language, t } from '../i18n'
-import { measure, now } from '../state'
+import { hrefOf, measure, now } from '../state'
 import { reading } from '../stream'
 import { durationLabel, momentLabel } from '../time'
 import { written } from '../units'
@@ -11,13 +12,14 @@ export function HostFacts() {
   return <ul class="facts">{(isOwnHost.value ? ownFacts() : otherFacts()).map(([name, value]) => <li key={name}><span>{name}</span> <b>{value}</b></li>)}</ul>
 }
 
-function otherFacts(): [string, string][] {
+function otherFacts(): [string, ComponentChildren][] {
   const f = remote.value
   if (!f) return []
   return [
     [t('host.processors'), String(f.facts.cores ?? '–')],
     [t('host.memory'), written(f.facts.memory.total, 'bytes', measure.value)],
     [t('host.uptime'), f.uptime === null ? '–' : durationLabel(f.uptime, language, 2)],
+    ...(f.url ? [[t('host.agent'), <a href={f.url + hrefOf({ host: '' })}>{t('host.agent.go')}</a>] as [string, ComponentChildren]] : []),
   ]
 }
 

@@ -1,0 +1,87 @@
+package browser
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"sysotel/otel-collector/programs"
+)
+
+// TestAnotherHost looks at a machine that pushes to the VictoriaMetrics before
+// which the agent stands: it is in the table, has a page of its own, and what only
+// its own agent knows is behind a link to that. Its names are hostile.
+func TestAnotherHost(t *testing.T) {
+	const there = `there"} or <i>`
+	_, node := programs.StartVictoriaMetrics(t, "-retentionPeriod=1d", "-search.latencyOffset=0s")
+	history(t, node, there)
+	browser := startBrowser(t)
+	a := startAgent(t, "--host.name=here", "--store.backend=victoriametrics", "--store.victoriametrics=1s="+node+",1m="+node+",5m="+node+",1h="+node)
+	a.ticks(3)
+
+	b := open(browser, t, a.url, desktop())
+	b.visit("/hosts")
+	b.waitFor(`[...document.querySelectorAll('tbody tr')].map((r) => r.querySelector('th').innerText).sort().join() === 'here,there"} or <i>'`)
+	b.accessible(false)
+	b.photograph("hosts")
+	b.do(click(`//main//tbody//a[contains(., "there")]`))
+	b.waitFor(`new URLSearchParams(location.search).get('host') === 'there"} or <i>'`)
+	b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
+	b.waitFor(`document.querySelector('.meter .value').innerText.startsWith('42')`)
+	b.accessible(false)
+	b.photograph("overview")
+
+	// The link leads to the same page there, where that machine is the agent's own.
+	link := `document.querySelector('.facts a')?.href`
+	b.waitFor(link + ` === 'https://there.example/box/'`)
+	b.visit("/processes?host=" + "there%22%7D%20or%20%3Ci%3E" + "&at=2026-02-02T10:30:00Z")
+	b.waitFor(`decodeURIComponent(document.querySelector('.moment a')?.href) === 'https://there.example/box/processes?at=2026-02-02T10:30:00Z' && document.querySelector('.moment').innerText.includes('there"} or <i>')`)
+	b.photograph("processes")
+}
+
+// history puts five minutes of a machine into a node.
+func history(t *testing.T, node, host string) {
+	t.Helper()
+	var body bytes.Buffer
+	for _, one := range []struct {
+		value  float64
+		labels map[string]string
+	}{
+		{1, map[string]string{"__name__": "sysotel_agent_info", "host_id": "id-1", "version": "1.0", "url": "https://there.example/box/"}},
+		{0.42, map[string]string{"__name__": "sysotel_cpu_usage_ratio"}},
+		{4, map[string]string{"__name__": "system_cpu_logical_count"}},
+		{3600, map[string]string{"__name__": "system_uptime_seconds"}},
+	} {
+		line := struct {
+			Metric     map[string]string `json:"metric"`
+			Values     []float64         `json:"values"`
+			Timestamps []int64           `json:"timestamps"`
+		}{Metric: one.labels}
+		line.Metric["host_name"] = host
+		now := time.Now().Truncate(time.Second)
+		// The page goes on while the test looks.
+		for at := now.Add(-5 * time.Minute); at.Before(now.Add(2 * time.Minute)); at = at.Add(time.Second) {
+			line.Values, line.Timestamps = append(line.Values, one.value), append(line.Timestamps, at.UnixMilli())
+		}
+		if err := json.NewEncoder(&body).Encode(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, text := range map[string]string{"/api/v1/import": body.String()} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, node+path, strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode/100 != 2 {
+			t.Fatalf("%s: %s", path, response.Status)
+		}
+	}
+}
