@@ -46,10 +46,11 @@ func TestProgramThatCameAndWent(t *testing.T) {
 	a.ticks(2)
 
 	const window = 60
-	values := dashboards.Values{Host: ".*", Window: fmt.Sprintf("%ds", window), RateWindow: fmt.Sprintf("%ds", window)}
-	if values.Host, err = os.Hostname(); err != nil {
+	host, err := os.Hostname()
+	if err != nil {
 		t.Fatal(err)
 	}
+	values := dashboards.Values{Host: host, Window: fmt.Sprintf("%ds", window), RateWindow: fmt.Sprintf("%ds", window)}
 	p := &prometheusServer{tb: t, client: a.socket, url: "http://localhost/prometheus"}
 	samples, _, err := p.query(dashboards.Fill(list.Panels[i].Queries[0].Expr, values))
 	if err != nil {

@@ -36,7 +36,7 @@ type hosts struct {
 	before map[agentKey]time.Time
 }
 
-// double is what is wrong with a name, "" where it is not.
+// double is what is wrong with a name: each is "" where that is not the matter.
 type double struct {
 	ids    string // Of the machines that have the name.
 	starts string // Of the agents that have one machine's id, and that id.

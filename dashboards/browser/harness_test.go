@@ -5,16 +5,13 @@ package browser
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,8 +25,6 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
-
-	"sysotel/otel-collector/programs"
 )
 
 // patience is how long a test waits for what takes a moment when all is well.
@@ -73,109 +68,6 @@ func chromium(tb testing.TB) string {
 	}
 	missing(tb, "there is no Chromium; Debian's package chromium has one")
 	return ""
-}
-
-// guarded has the agent ask for a log-in on this machine too.
-const guarded = "--auth.mode=always"
-
-// agent is the real program, with a data directory and a port that outlive a restart.
-type agent struct {
-	*programs.Process
-	tb   testing.TB
-	args []string
-	url  string
-	dir  string // Its data.
-}
-
-// startAgent builds the agent with the web app as it was built last, starts it, and
-// waits until it answers.
-func startAgent(tb testing.TB, flags ...string) *agent {
-	tb.Helper()
-	a := newAgent(tb, flags...)
-	a.start()
-	return a
-}
-
-// newAgent is one that is yet to be started.
-func newAgent(tb testing.TB, flags ...string) *agent {
-	tb.Helper()
-	if _, err := os.Stat("../web/dist/index.html"); err != nil {
-		missing(tb, "the web app is not built; make build does")
-	}
-	program := filepath.Join(tb.TempDir(), "sysotel")
-	if output, err := exec.CommandContext(tb.Context(), "go", "build", "-o", program, "sysotel/agent").CombinedOutput(); err != nil {
-		tb.Fatalf("build the agent: %v\n%s", err, output)
-	}
-	// A socket's path must be short, and the name of a test can be long.
-	dir, err := os.MkdirTemp("", "so") //nolint:usetesting // See above.
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	address := "127.0.0.1:" + strconv.Itoa(programs.FreePort(tb))
-	a := &agent{tb: tb, url: "http://" + address, dir: dir}
-	a.args = append([]string{program, "run", "--data-dir=" + dir, "--http.listen=" + address, "--prometheus.listen=127.0.0.1:0"}, flags...)
-	return a
-}
-
-func (a *agent) start() {
-	a.tb.Helper()
-	cmd := exec.CommandContext(a.tb.Context(), a.args[0], a.args[1:]...)
-	// What is said to the tests is no option of the agent.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SYSOTEL_") })
-	a.Process = programs.Start(a.tb, cmd)
-	ready := "/api/v1/metrics/current"
-	if slices.Contains(a.args, guarded) {
-		ready = "/api/v1/health" // What else there is asks who comes.
-	}
-	a.WaitHTTP(a.url+ready, patience)
-}
-
-// stop ends the agent as a service manager does.
-func (a *agent) stop() {
-	a.tb.Helper()
-	if err := a.Stop(); err != nil {
-		a.tb.Fatalf("stop the agent: %v", err)
-	}
-}
-
-// get asks the agent itself.
-func (a *agent) get(path string, to any) {
-	a.tb.Helper()
-	request, err := http.NewRequestWithContext(a.tb.Context(), http.MethodGet, a.url+path, nil)
-	if err != nil {
-		a.tb.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		a.tb.Fatal(err)
-	}
-	defer response.Body.Close()
-	if err := json.NewDecoder(response.Body).Decode(to); err != nil || response.StatusCode != http.StatusOK {
-		a.tb.Fatalf("%s: %s %v", path, response.Status, err)
-	}
-}
-
-// tick is the number and the time of the newest reading.
-func (a *agent) tick() (number int, at time.Time) {
-	a.tb.Helper()
-	var current struct {
-		Tick      int
-		Timestamp time.Time
-	}
-	a.get("/api/v1/metrics/current", &current)
-	return current.Tick, current.Timestamp
-}
-
-// ticks waits for so many readings of this run.
-func (a *agent) ticks(n int) {
-	a.tb.Helper()
-	await(a.tb, func() error {
-		if number, _ := a.tick(); number < n {
-			return fmt.Errorf("tick %d, want %d", number, n)
-		}
-		return nil
-	})
 }
 
 // await calls f until it returns nil, at most for as long as patience allows.

@@ -90,10 +90,10 @@ function format(language: string, key: string, options: Intl.DateTimeFormatOptio
 const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' }
 const dayAndMonth: Intl.DateTimeFormatOptions = { month: 'short', day: 'numeric' }
 
-// tickLabel is a moment below an axis on which a tick stands every so many seconds.
 // All charts have the same ticks, and have them again with each reading.
 const tickLabels = new Map<string, string>()
 
+// tickLabel is a moment below an axis on which a tick stands every so many seconds.
 export function tickLabel(at: number, every: number, language: string): string {
   const id = `${at} ${every} ${language}`
   let label = tickLabels.get(id)
