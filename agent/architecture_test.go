@@ -85,6 +85,7 @@ var allowed = map[string]map[string]string{
 	},
 	"agent":                         {"agent/command": "main has the command line only"},
 	"dashboards":                    {},
+	"dashboards/grafana":            {},
 	"otel-collector/programs":       {},
 	"otel-collector/programs/build": {"otel-collector/programs": "its door for the Makefile"},
 	"otel-collector/programs/stack": {"otel-collector/programs": "it runs what is built there"},

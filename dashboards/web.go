@@ -1,3 +1,4 @@
+// Package dashboards holds the web app that the agent serves.
 package dashboards
 
 import (
@@ -6,19 +7,19 @@ import (
 	"io/fs"
 )
 
-// built is what make build makes of dashboards/web. A clone without Node has only
-// the placeholder there, so that the agent builds all the same.
+// built is the web app as `make build` writes it. A clone without Node has only
+// the placeholder, so that the agent builds without it.
 //
 //go:embed all:web/dist
 var built embed.FS
 
-// unbuilt is the page that says how the web app is built.
+// unbuilt is a page that says how to build the web app.
 //
 //go:embed web/unbuilt
 var unbuilt embed.FS
 
-// Web is the files of the web app, index.html first of all. Where it was not
-// built, its one page says how it is.
+// Web returns the files of the web app, index.html among them, or a page that says
+// how to build it.
 func Web() (fs.FS, error) {
 	for _, at := range []struct {
 		files embed.FS
@@ -32,5 +33,5 @@ func Web() (fs.FS, error) {
 			return files, nil
 		}
 	}
-	return nil, fmt.Errorf("open the web app: neither it nor the page that says how to build it is embedded")
+	return nil, fmt.Errorf("open the web app: it is not embedded")
 }

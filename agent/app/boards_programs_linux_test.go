@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"testing"
 
-	"sysotel/dashboards"
+	"sysotel/dashboards/grafana"
 )
 
 // TestProgramThatCameAndWent has a program burn a processor for some seconds in a
@@ -19,11 +19,11 @@ import (
 // window, against the CPU time that the kernel tells of it.
 func TestProgramThatCameAndWent(t *testing.T) {
 	t.Parallel()
-	list, err := dashboards.Panels()
+	list, err := grafana.Read("../../dashboards/panels.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(list.Panels, func(p dashboards.Panel) bool { return p.ID == "process_cpu" })
+	i := slices.IndexFunc(list.Panels, func(p grafana.Panel) bool { return p.ID == "process_cpu" })
 	if i < 0 {
 		t.Fatal("there is no panel of the programs' processor use")
 	}
@@ -50,9 +50,9 @@ func TestProgramThatCameAndWent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := dashboards.Values{Host: host, Window: fmt.Sprintf("%ds", window), RateWindow: fmt.Sprintf("%ds", window)}
+	values := grafana.Values{Host: host, Window: fmt.Sprintf("%ds", window), RateWindow: fmt.Sprintf("%ds", window)}
 	p := &prometheusServer{tb: t, client: a.socket, url: "http://localhost/prometheus"}
-	samples, _, err := p.query(dashboards.Fill(list.Panels[i].Queries[0].Expr, values))
+	samples, _, err := p.query(grafana.Fill(list.Panels[i].Queries[0].Expr, values))
 	if err != nil {
 		t.Fatal(err)
 	}

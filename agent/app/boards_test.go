@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"sysotel/agent/store"
-	"sysotel/dashboards"
+	"sysotel/dashboards/grafana"
 )
 
 // mayBeEmpty are the panels, or queries of panels, that answer nothing on some
@@ -66,7 +66,7 @@ func TestBoards(t *testing.T) {
 		{"VictoriaMetrics", &prometheusServer{tb: t, client: http.DefaultClient, url: s.nodes[0].url}},
 		{"the agent before VictoriaMetrics", &prometheusServer{tb: t, client: front.socket, url: "http://localhost/prometheus"}},
 	}
-	list, err := dashboards.Panels()
+	list, err := grafana.Read("../../dashboards/panels.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestBoards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := dashboards.Values{Host: host, Device: ".*", Interface: ".*", Mountpoint: ".*", Window: "10s", RateWindow: "15s"}
+	values := grafana.Values{Host: host, Device: ".*", Interface: ".*", Mountpoint: ".*", Window: "10s", RateWindow: "15s"}
 
 	// What has no answer yet is asked again until all have one.
 	t.Run("queries", func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestBoards(t *testing.T) {
 		})
 	})
 	t.Run("variables and marks", func(t *testing.T) {
-		boards, err := dashboards.Grafana(list)
+		boards, err := grafana.Boards(list)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ type boardQuery struct {
 
 // boardQueries are the queries of the list, and those that Grafana's boards have
 // beside them.
-func boardQueries(t *testing.T, list *dashboards.List, values dashboards.Values) (all []boardQuery) {
+func boardQueries(t *testing.T, list *grafana.List, values grafana.Values) (all []boardQuery) {
 	t.Helper()
 	ids, known := map[string]string{}, map[string]bool{}
 	for _, panel := range list.Panels {
@@ -127,14 +127,14 @@ func boardQueries(t *testing.T, list *dashboards.List, values dashboards.Values)
 		for _, q := range panel.Queries {
 			for _, expr := range []string{q.Expr, q.Min, q.Max} {
 				if expr != "" {
-					expr = dashboards.Fill(expr, values)
+					expr = grafana.Fill(expr, values)
 					known[expr] = true
-					all = append(all, boardQuery{panel.ID + "/" + q.Name, q.Name, expr, panel.Source == dashboards.Prometheus})
+					all = append(all, boardQuery{panel.ID + "/" + q.Name, q.Name, expr, panel.Source == grafana.Prometheus})
 				}
 			}
 		}
 	}
-	boards, err := dashboards.Grafana(list)
+	boards, err := grafana.Boards(list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func boardQueries(t *testing.T, list *dashboards.List, values dashboards.Values)
 		for _, panel := range board.Panels {
 			for _, target := range panel.Targets {
 				expr := strings.NewReplacer("$__interval", values.Window, "$__rate_interval", values.RateWindow).Replace(target.Expr)
-				expr = dashboards.Fill(expr, values)
+				expr = grafana.Fill(expr, values)
 				if !known[expr] {
 					known[expr] = true
 					all = append(all, boardQuery{ids[panel.Title] + "/" + target.LegendFormat, target.LegendFormat, expr, target.Datasource.UID == "prometheus"})

@@ -1,54 +1,18 @@
-import list from '../../panels.json'
-import type { Unit } from './units'
+import { list, type Panel, type Query } from './panels.generated'
 
-// The panels are told in dashboards/panels.json, for these pages and for the
-// boards of Grafana alike.
+// The panels come from dashboards/panels.json, as Grafana's boards do.
 
-export type Draw = 'line' | 'area' | 'stack' | 'mirror' | 'bars' | 'stat' | 'table'
+export type { Draw, Panel, Query } from './panels.generated'
 
-export interface Query {
-  name: string
-  // A word of the palette, for one series.
-  color?: string
-  // The values of the one label in the name, in the order they are drawn.
-  values?: string[]
-  // Drawn below zero, in a mirrored chart.
-  below?: boolean
-  expr: string
-  min?: string
-  max?: string
-}
+// palette maps the color words of queries to Grafana's colors.
+export const palette = list.palette
 
-export interface Panel {
-  id: string
-  title: string
-  explain: string
-  unit: Unit
-  draw: Draw
-  max?: number
-  // Where nothing happens there is nothing to measure: a hole is no missed reading.
-  sparse?: boolean
-  source: 'host' | 'prometheus'
-  queries: Query[]
-}
-
-export interface Board {
-  id: string
-  title: string
-  panels: string[]
-}
-
-const file = list as unknown as { palette: Record<string, string>; boards: Board[]; panels: Panel[] }
-
-// palette is the colour of each word that queries use.
-export const palette = file.palette
-
-// Only what an agent knows itself can be shown here.
-export const panels = new Map(file.panels.filter((p) => p.source === 'host').map((p) => [p.id, p]))
-// isInstant tells which panels show the newest value alone.
+// Only panels whose queries the agent can answer are shown.
+export const panels = new Map(list.panels.filter((p) => p.source === 'host').map((p) => [p.id, p]))
+// isInstant reports whether a panel shows only the newest value.
 export const isInstant = (panel: Panel): boolean => panel.draw === 'stat' || panel.draw === 'bars' || panel.draw === 'table'
 
-export const boards = file.boards.map((b) => ({ ...b, panels: b.panels.filter((id) => panels.has(id)) })).filter((b) => b.panels.length > 0)
+export const boards = list.boards.map((b) => ({ ...b, panels: b.panels.filter((id) => panels.has(id)) })).filter((b) => b.panels.length > 0)
 
 export interface Variables {
   host: string

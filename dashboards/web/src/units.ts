@@ -1,6 +1,8 @@
 // Numbers for people: three digits that mean something, and the unit beside them.
 
-export type Unit = 'ratio' | 'bytes' | 'bytes_per_second' | 'per_second' | 'seconds' | 'hertz' | 'count' | 'none'
+import type { Unit } from './panels.generated'
+
+export type { Unit }
 
 // What a person chose for sizes and for traffic.
 export interface Measure {

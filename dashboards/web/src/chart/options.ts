@@ -89,7 +89,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
       return
     }
     const many = frame.lines.length > 12
-    const fill = stacked ? clear(color, color === shadeOf('grey', 'dark') || color === shadeOf('grey', 'light') ? 0.18 : 0.7) : panel.draw === 'area' || panel.draw === 'mirror' ? clear(color, frame.lines.length > 4 ? 0.06 : 0.16) : frame.lines.length === 1 ? clear(color, 0.08) : undefined
+    const fill = stacked ? clear(color, color === shadeOf('grey', 'dark') || color === shadeOf('grey', 'light') ? 0.18 : 0.7) : panel.draw === 'mirror' ? clear(color, frame.lines.length > 4 ? 0.06 : 0.16) : frame.lines.length === 1 ? clear(color, 0.08) : undefined
     series.push({
       label: frame.lines[column.line]?.name ?? '',
       stroke: color,

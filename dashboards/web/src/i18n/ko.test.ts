@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import list from '../../../panels.json'
+import { list } from '../panels.generated'
 import { ko } from './ko'
 
 const host = list.panels.filter((p) => p.source === 'host')

@@ -1,6 +1,7 @@
-package dashboards
+package grafana
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -13,12 +14,6 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/otlptranslator"
 	"github.com/prometheus/prometheus/promql/parser"
-)
-
-// units and draws are all that a panel may say.
-var (
-	units = []Unit{Ratio, Bytes, BytesPerSecond, PerSecond, Seconds, Hertz, Count, None}
-	draws = []Draw{Line, Stack, Mirror, Bars, Stat, Table}
 )
 
 var (
@@ -101,8 +96,8 @@ func (c *checker) panel(p *Panel) {
 	if !slices.Contains(draws, p.Draw) {
 		c.complain("panel %s is drawn as %q, which is none of %q", p.ID, p.Draw, draws)
 	}
-	if p.Source != Host && p.Source != Prometheus {
-		c.complain("panel %s has source %q, which is neither %q nor %q", p.ID, p.Source, Host, Prometheus)
+	if !slices.Contains(sources, p.Source) {
+		c.complain("panel %s has source %q, which is none of %q", p.ID, p.Source, sources)
 	}
 	if n := len(p.Thresholds); n != 0 && (n != 2 || p.Thresholds[0] >= p.Thresholds[1]) {
 		c.complain("panel %s has thresholds %v; they are two, that to warn below that to alarm", p.ID, p.Thresholds)
@@ -123,10 +118,7 @@ func (c *checker) query(p *Panel, q *Query) {
 	if q.Below && p.Draw != Mirror {
 		c.complain("%s is below zero, which only a mirror has", at)
 	}
-	if (q.Min == "") != (q.Max == "") {
-		c.complain("%s has one edge of a band; it needs both or none", at)
-	}
-	if q.Min != "" && (p.Draw.Newest() || p.Draw == Stack) {
+	if q.Band && (p.Draw.Newest() || p.Draw == Stack) {
 		c.complain("%s has a band, which a %s cannot show", at, p.Draw)
 	}
 	labels := legend.FindAllStringSubmatch(q.Name, -1)
@@ -234,7 +226,7 @@ func (c *checker) expr(at string, p *Panel, expr string) {
 // conventions by its Prometheus name, and by the names of its roll-ups.
 func measured(t *testing.T) map[string][]string {
 	t.Helper()
-	text, err := os.ReadFile("../instruments/METRICS.md")
+	text, err := os.ReadFile("../../instruments/METRICS.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +267,7 @@ func measured(t *testing.T) map[string][]string {
 }
 
 func TestPanels(t *testing.T) {
-	list, err := Panels()
+	list, err := Read(panelsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +300,7 @@ func TestMistakes(t *testing.T) {
 			Panels: []Panel{{
 				ID: "cpu", Title: "CPU", Explain: "Busy.", Unit: Ratio, Draw: Line, Source: Host, Max: 1, Thresholds: []float64{0.8, 0.9},
 				Queries: []Query{{
-					Name: "{{cpu}}", Values: []string{"busy"}, Expr: `avg_over_time(cpu_ratio{host_name="$host"}[$window])`,
+					Name: "{{cpu}}", Values: []string{"busy"}, Band: true, Expr: `avg_over_time(cpu_ratio{host_name="$host"}[$window])`,
 					Min: `min_over_time(cpu_min_ratio{host_name="$host"}[$window])`, Max: `max_over_time(cpu_max_ratio{host_name="$host"}[$window])`,
 				}},
 			}},
@@ -342,7 +334,6 @@ func TestMistakes(t *testing.T) {
 	f("has no query", func(_ *List, p *Panel, _ *Query) { p.Queries = nil })
 	f("without a name", func(_ *List, _ *Panel, q *Query) { q.Name = "" })
 	f("only a mirror has", func(_ *List, _ *Panel, q *Query) { q.Below = true })
-	f("one edge of a band", func(_ *List, _ *Panel, q *Query) { q.Min = "" })
 	f("which a stack cannot show", func(_ *List, p *Panel, _ *Query) { p.Draw = Stack })
 	f("more than one series", func(_ *List, _ *Panel, q *Query) { q.Color = "busy" })
 	f("its name is one label", func(_ *List, _ *Panel, q *Query) { q.Name = "of {{cpu}}" })
@@ -351,7 +342,7 @@ func TestMistakes(t *testing.T) {
 	f("parse error", func(_ *List, _ *Panel, q *Query) { q.Expr = "avg(" })
 	f("parse error", func(_ *List, _ *Panel, q *Query) { q.Expr = "" })
 	f("variable that is none of ours", func(_ *List, _ *Panel, q *Query) { q.Expr = `cpu_ratio{host_name="$host",cpu="$core"}` })
-	f("shows the newest value", func(_ *List, p *Panel, q *Query) { p.Draw, q.Min, q.Max = Stat, "", "" })
+	f("shows the newest value", func(_ *List, p *Panel, q *Query) { p.Draw, q.Band, q.Min, q.Max = Stat, false, "", "" })
 	f("the window of rate is", func(_ *List, _ *Panel, q *Query) { q.Expr = `rate(cpu_ratio{host_name="$host"}[$window])` })
 	f("the window of rate is", func(_ *List, _ *Panel, q *Query) {
 		q.Expr = `avg_over_time(cpu_ratio{host_name="$host"}[$rate_window])`
@@ -370,4 +361,51 @@ func TestDecode(t *testing.T) {
 	}
 	f(`{`, "decode panels.json")
 	f(`{"panels": [{"id": "cpu", "colour": "red"}]}`, `unknown field "colour"`)
+	f(`{"panels": [{"id": "cpu", "queries": [{"name": "a", "expr": "a", "min": "b"}]}]}`, "panel cpu, query a: min and max are derived")
+	f(`{"panels": [{"id": "cpu", "queries": [{"name": "a", "expr": "sum(a)", "band": true}]}]}`, "panel cpu, query a: no band can be derived from sum(a)")
+}
+
+func TestBand(t *testing.T) {
+	f := func(expr, low string) {
+		t.Helper()
+		gotLow, gotHigh, err := band(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		high := strings.NewReplacer("min_over_time", "max_over_time", "_min", "_max").Replace(low)
+		if gotLow != low || gotHigh != high {
+			t.Errorf("%s has the edges\n%s\n%s, want\n%s\n%s", expr, gotLow, gotHigh, low, high)
+		}
+	}
+	f(`avg_over_time(a_ratio{b="c"}[$window])`, `min_over_time(a_min_ratio{b="c"}[$window]) or min_over_time(a_ratio{b="c"}[$window])`)
+	f(`avg_over_time(a_rate_bytes_per_second{b="c"}[$window])`, `min_over_time(a_rate_min_bytes_per_second{b="c"}[$window]) or min_over_time(a_rate_bytes_per_second{b="c"}[$window])`)
+	f(`avg_over_time(load_1m{b="c"}[$window])`, `min_over_time(load_1m_min{b="c"}[$window]) or min_over_time(load_1m{b="c"}[$window])`)
+	f(`rate(a_total{b="c"}[$rate_window])`, `min_over_time(a_rate_min_per_second{b="c"}[$window]) or rate(a_total{b="c"}[$rate_window])`)
+	f(`rate(a_bytes_total{b="c"}[$rate_window])`, `min_over_time(a_rate_min_bytes_per_second{b="c"}[$window]) or rate(a_bytes_total{b="c"}[$rate_window])`)
+	for _, bad := range []string{"", "a", `a{b="c"}`, `avg_over_time(a{b="c"}[5m])`, `rate(a{b="c"}[$rate_window])`, `topk(10, avg_over_time(a{b="c"}[$window]))`} {
+		if _, _, err := band(bad); err == nil {
+			t.Errorf("%q has a band", bad)
+		}
+	}
+}
+
+// TestTypeScript: the web app's list of panels is up to date.
+func TestTypeScript(t *testing.T) {
+	list, err := Read(panelsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := TypeScript(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const path = "../web/src/panels.generated.ts"
+	if *update {
+		if err := os.WriteFile(path, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is out of date (%v); run `make golden`", path, err)
+	}
 }

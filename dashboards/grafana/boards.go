@@ -1,4 +1,4 @@
-package dashboards
+package grafana
 
 import (
 	"bytes"
@@ -11,18 +11,17 @@ import (
 )
 
 // The data sources of Grafana by their provisioned IDs; see
-// grafana/provisioning/datasources.
+// provisioning/datasources.
 const (
 	agentSource      = "sysotel"
 	prometheusSource = "prometheus"
 )
 
-// object is an object of JSON. Its keys are written in the order of the
-// alphabet, so that the same list gives the same text.
+// object is a JSON object. encoding/json sorts its keys, so the output is stable.
 type object map[string]any
 
-// Grafana makes the boards for Grafana: their text by the name of the file.
-func Grafana(list *List) (map[string][]byte, error) {
+// Boards returns the boards for Grafana as JSON, by file name.
+func Boards(list *List) (map[string][]byte, error) {
 	panels := map[string]*Panel{}
 	for i := range list.Panels {
 		panels[list.Panels[i].ID] = &list.Panels[i]
@@ -40,7 +39,7 @@ func Grafana(list *List) (map[string][]byte, error) {
 		encoder := json.NewEncoder(&text)
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(grafanaBoard(list, b, shown)); err != nil {
+		if err := encoder.Encode(board(list, b, shown)); err != nil {
 			return nil, fmt.Errorf("write board %s: %w", b.ID, err)
 		}
 		files["sysotel-"+b.ID+".json"] = text.Bytes()
@@ -48,7 +47,7 @@ func Grafana(list *List) (map[string][]byte, error) {
 	return files, nil
 }
 
-func grafanaBoard(list *List, b Board, panels []*Panel) object {
+func board(list *List, b Board, panels []*Panel) object {
 	var expressions strings.Builder
 	host := false
 	for _, p := range panels {
@@ -62,22 +61,22 @@ func grafanaBoard(list *List, b Board, panels []*Panel) object {
 		"description": "Made from dashboards/panels.json of sysotel; save changes under another name.",
 		"editable":    true, "timezone": "browser", "graphTooltip": 1,
 		"time": object{"from": "now-1h", "to": "now"},
-		// The agent answers so many queries a second to one client, and Grafana is one
-		// however many look at it.
+		// The agent limits queries per second and client, and all viewers of one
+		// Grafana are one client.
 		"refresh": "10s",
 		"links": []object{{
 			"type": "dashboards", "tags": []string{"sysotel"}, "title": "sysotel", "asDropdown": true, "keepTime": true, "includeVars": true,
 			"icon": "external link", "targetBlank": false, "tooltip": "",
 		}},
-		"templating":  object{"list": grafanaVariables(host, expressions.String())},
-		"annotations": object{"list": grafanaAnnotations(host)},
-		"panels":      grafanaPanels(list, panels),
+		"templating":  object{"list": boardVariables(host, expressions.String())},
+		"annotations": object{"list": annotations(host)},
+		"panels":      layOut(list, panels),
 	}
 }
 
-// grafanaVariables are what can be chosen at the top of a board: who answers,
-// and the values of those labels that its expressions use.
-func grafanaVariables(host bool, expressions string) []object {
+// boardVariables are the choices at the top of a board: the data source, and the
+// values of the labels that its expressions use.
+func boardVariables(host bool, expressions string) []object {
 	if !host {
 		return []object{}
 	}
@@ -92,7 +91,7 @@ func grafanaVariables(host bool, expressions string) []object {
 		}
 		query := fmt.Sprintf("label_values(%s, %s)", metric, key)
 		v := object{
-			"type": "query", "name": name, "label": label, "datasource": grafanaSource(Host), "refresh": 2, "sort": 7,
+			"type": "query", "name": name, "label": label, "datasource": datasource(Host), "refresh": 2, "sort": 7,
 			"query":      object{"qryType": 1, "query": query, "refId": "Variable"},
 			"includeAll": several, "multi": several,
 		}
@@ -109,8 +108,8 @@ func grafanaVariables(host bool, expressions string) []object {
 	return variables
 }
 
-// grafanaAnnotations are the marks on all charts of a board.
-func grafanaAnnotations(host bool) []object {
+// annotations are the marks on all charts of a board.
+func annotations(host bool) []object {
 	marks := []object{{
 		"name": "Annotations & Alerts", "type": "dashboard", "builtIn": 1, "enable": true, "hide": true, "iconColor": "#56B4E9",
 		"datasource": object{"type": "grafana", "uid": "-- Grafana --"},
@@ -119,27 +118,27 @@ func grafanaAnnotations(host bool) []object {
 	if host {
 		selector = `,host_name="$host"`
 		marks = append(marks, object{
-			"name": "Reboots", "enable": true, "iconColor": "#CC79A7", "datasource": grafanaSource(Host),
+			"name": "Reboots", "enable": true, "iconColor": "#CC79A7", "datasource": datasource(Host),
 			"titleFormat": "{{host_name}} started", "useValueForTime": "on",
 			"target": object{"refId": "Anno", "expr": `sysotel_boot_time_seconds{host_name="$host"} * 1000`, "interval": "1m"},
 		})
 	}
 	return append(marks, object{
-		"name": "Alerts", "enable": true, "iconColor": "#D55E00", "datasource": grafanaSource(Prometheus),
+		"name": "Alerts", "enable": true, "iconColor": "#D55E00", "datasource": datasource(Prometheus),
 		"titleFormat": "{{alertname}}", "textFormat": "{{severity}}",
 		"target": object{"refId": "Anno", "expr": `ALERTS{alertstate="firing"` + selector + `}`, "interval": "1m"},
 	})
 }
 
-func grafanaSource(s Source) object {
+func datasource(s Source) object {
 	if s == Prometheus {
 		return object{"type": "prometheus", "uid": prometheusSource}
 	}
 	return object{"type": "prometheus", "uid": "${datasource}"}
 }
 
-// grafanaPanels puts panels beside each other, as many as fit, into rows.
-func grafanaPanels(list *List, panels []*Panel) []object {
+// layOut places panels in rows, from left to right.
+func layOut(list *List, panels []*Panel) []object {
 	const columns = 24 // Grafana's grid.
 	made := []object{}
 	x, y, tallest := 0, 0, 0
@@ -151,33 +150,32 @@ func grafanaPanels(list *List, panels []*Panel) []object {
 		case Table:
 			w = columns
 		}
-		// What stands below a row of another height begins a new row.
+		// A panel that does not fit or has another height starts a new row.
 		if x+w > columns || h != tallest {
 			x, y, tallest = 0, y+tallest, h
 		}
 		panel := object{
-			"id": i + 1, "title": p.Title, "description": p.Explain, "datasource": grafanaSource(p.Source),
-			"gridPos": object{"x": x, "y": y, "w": w, "h": h}, "targets": grafanaTargets(p),
+			"id": i + 1, "title": p.Title, "description": p.Explain, "datasource": datasource(p.Source),
+			"gridPos": object{"x": x, "y": y, "w": w, "h": h}, "targets": targetsOf(p),
 		}
-		maps.Copy(panel, grafanaDrawing(p))
-		panel["fieldConfig"] = object{"defaults": grafanaField(p), "overrides": grafanaOverrides(list, p)}
+		maps.Copy(panel, drawing(p))
+		panel["fieldConfig"] = object{"defaults": fieldDefaults(p), "overrides": fieldOverrides(list, p)}
 		made = append(made, panel)
 		x += w
 	}
 	return made
 }
 
-// grafanaTargets are the queries of a panel. The edges of a band are queries of
-// their own beside that of the line. Grafana can fill between two series by their
-// names only, so a query of many series has no bands, but one line above them
-// all: the greatest value of any.
-func grafanaTargets(p *Panel) []object {
+// targetsOf returns the queries of a panel. The edges of a band are separate queries.
+// Grafana fills between two series by name only, so a query with many series has
+// no bands but one line above them all: the maximum of any.
+func targetsOf(p *Panel) []object {
 	var targets []object
 	for i := range p.Queries {
 		q := &p.Queries[i]
 		add := func(ref, name, expr string) {
 			t := object{
-				"refId": ref, "legendFormat": name, "datasource": grafanaSource(p.Source), "editorMode": "code",
+				"refId": ref, "legendFormat": name, "datasource": datasource(p.Source), "editorMode": "code",
 				"expr": Fill(expr, Values{
 					Host: "$host", Device: "$device", Interface: "$interface", Mountpoint: "$mountpoint",
 					Window: "$__interval", RateWindow: "$__rate_interval",
@@ -201,7 +199,7 @@ func grafanaTargets(p *Panel) []object {
 	return targets
 }
 
-// reference is Grafana's name for the query of a number.
+// reference is Grafana's name for query number i.
 func reference(i int) string { return string(rune('A' + i)) }
 
 // label is a label in the name of a query.
@@ -209,9 +207,8 @@ var label = regexp.MustCompile(` *\{\{[^}]*\}\}`)
 
 func banded(q *Query) bool { return q.Max != "" && !label.MatchString(q.Name) }
 
-// grafanaDrawing is what of a panel depends on how it is drawn: its type, and
-// the options of that type.
-func grafanaDrawing(p *Panel) object {
+// drawing is the panel's type and the options of that type.
+func drawing(p *Panel) object {
 	legend := object{"showLegend": true, "displayMode": "list", "placement": "bottom", "calcs": []string{}}
 	newest := object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false}
 	switch p.Draw {
@@ -240,11 +237,11 @@ func grafanaDrawing(p *Panel) object {
 	}
 }
 
-// grafanaField is how all values of a panel are shown.
-func grafanaField(p *Panel) object {
+// fieldDefaults is how all values of a panel are shown.
+func fieldDefaults(p *Panel) object {
 	field := object{
 		"unit": map[Unit]string{
-			// Memory and disks are counted in powers of 2, what flows in powers of 10.
+			// Memory and disks use powers of 2, traffic powers of 10.
 			Ratio: "percentunit", Bytes: "bytes", BytesPerSecond: "Bps", PerSecond: "cps", Seconds: "s", Hertz: "hertz", Count: "short", None: "short",
 		}[p.Unit],
 		"color": object{"mode": "palette-classic-by-name"},
@@ -273,8 +270,8 @@ func grafanaField(p *Panel) object {
 	return field
 }
 
-// grafanaOverrides are how single queries and series of a panel are shown.
-func grafanaOverrides(list *List, p *Panel) []object {
+// fieldOverrides is how single queries and series of a panel are shown.
+func fieldOverrides(list *List, p *Panel) []object {
 	overrides := []object{}
 	override := func(matcher, of string, properties ...object) {
 		overrides = append(overrides, object{"matcher": object{"id": matcher, "options": of}, "properties": properties})
@@ -286,7 +283,7 @@ func grafanaOverrides(list *List, p *Panel) []object {
 	for i := range p.Queries {
 		q := &p.Queries[i]
 		var own []object
-		// A color from thresholds says more than one of the palette.
+		// Threshold colors win over the palette.
 		if q.Color != "" && p.Thresholds == nil {
 			own = append(own, fixed(q.Color))
 		}

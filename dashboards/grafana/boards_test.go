@@ -1,4 +1,4 @@
-package dashboards
+package grafana
 
 import (
 	"context"
@@ -17,25 +17,27 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-var update = flag.Bool("update", false, "rewrite the boards of Grafana")
+var update = flag.Bool("update", false, "rewrite the boards and the web app's list of panels")
 
-// made makes the boards from the list.
+const panelsFile = "../panels.json"
+
+// made returns the boards generated from panels.json.
 func made(t *testing.T) map[string][]byte {
 	t.Helper()
-	list, err := Panels()
+	list, err := Read(panelsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := Grafana(list)
+	files, err := Boards(list)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return files
 }
 
-// TestGrafana: the boards in the repository are those that the list makes.
-func TestGrafana(t *testing.T) {
-	folder := filepath.Join("grafana", "boards")
+// TestBoards: the boards in the repository are up to date.
+func TestBoards(t *testing.T) {
+	const folder = "boards"
 	files := made(t)
 	if *update {
 		if err := os.RemoveAll(folder); err != nil {
@@ -55,24 +57,24 @@ func TestGrafana(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(entries) != len(files) {
-		t.Errorf("%s has %d files, the list makes %d; `make golden` rewrites them", folder, len(entries), len(files))
+		t.Errorf("%s has %d files, want %d; run `make golden`", folder, len(entries), len(files))
 	}
 	for name, want := range files {
 		if got, err := os.ReadFile(filepath.Join(folder, name)); err != nil || string(got) != string(want) {
-			t.Errorf("%s is not what the list makes (%v); `make golden` rewrites it", name, err)
+			t.Errorf("%s is out of date (%v); run `make golden`", name, err)
 		}
 	}
 }
 
-func TestGrafanaRefuses(t *testing.T) {
-	_, err := Grafana(&List{Boards: []Board{{ID: "one", Panels: []string{"gone"}}}})
+func TestUnknownPanel(t *testing.T) {
+	_, err := Boards(&List{Boards: []Board{{ID: "one", Panels: []string{"gone"}}}})
 	if err == nil || !strings.Contains(err.Error(), "board one has panel gone") {
-		t.Errorf("a board with an unknown panel gives the error %v", err)
+		t.Errorf("a board with an unknown panel: got error %v", err)
 	}
 }
 
-// TestGrafanaLayout: no panel covers another, and none is wider than the grid.
-func TestGrafanaLayout(t *testing.T) {
+// TestLayout: panels do not overlap and stay inside the grid.
+func TestLayout(t *testing.T) {
 	for name, text := range made(t) {
 		var board struct {
 			Panels []struct {
@@ -86,7 +88,7 @@ func TestGrafanaLayout(t *testing.T) {
 		taken := map[[2]int]string{}
 		for _, p := range board.Panels {
 			if p.GridPos.X+p.GridPos.W > 24 {
-				t.Errorf("%s: panel %s stands out of the grid: %+v", name, p.Title, p.GridPos)
+				t.Errorf("%s: panel %s is outside the grid: %+v", name, p.Title, p.GridPos)
 			}
 			for x := range p.GridPos.W {
 				for y := range p.GridPos.H {
@@ -101,9 +103,8 @@ func TestGrafanaLayout(t *testing.T) {
 	}
 }
 
-// TestGrafanaVariables: an expression names only variables that its board has,
-// or that Grafana sets.
-func TestGrafanaVariables(t *testing.T) {
+// TestVariables: an expression uses only variables of its board or of Grafana.
+func TestVariables(t *testing.T) {
 	named := regexp.MustCompile(`\$\{?(\w+)`)
 	for name, text := range made(t) {
 		var board struct {
@@ -125,21 +126,21 @@ func TestGrafanaVariables(t *testing.T) {
 			for _, target := range p.Targets {
 				for _, m := range named.FindAllStringSubmatch(target.Expr, -1) {
 					if !known[m[1]] {
-						t.Errorf("%s: %s names $%s, which the board does not have", name, target.Expr, m[1])
+						t.Errorf("%s: %s uses $%s, which the board does not have", name, target.Expr, m[1])
 					}
 				}
 			}
 		}
 		for _, v := range board.Templating.List {
 			if !used[v.Name] {
-				t.Errorf("%s offers the variable %s, which nothing on it uses", name, v.Name)
+				t.Errorf("%s has the variable %s, which nothing uses", name, v.Name)
 			}
 		}
 	}
 }
 
-// TestProvisioning: the data sources that boards name are there, and the
-// provider of boards is.
+// TestProvisioning: the data sources that boards use are provisioned, and so
+// are the boards.
 func TestProvisioning(t *testing.T) {
 	type source struct {
 		Name, UID, Type, URL string
@@ -150,7 +151,7 @@ func TestProvisioning(t *testing.T) {
 	var provisioned struct{ Datasources []source }
 	read := func(path string, to any) {
 		t.Helper()
-		text, err := os.ReadFile(filepath.Join("grafana", "provisioning", path))
+		text, err := os.ReadFile(filepath.Join("provisioning", path))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +163,7 @@ func TestProvisioning(t *testing.T) {
 	var uids, standard []string
 	for _, s := range provisioned.Datasources {
 		if s.Type != "prometheus" || s.URL == "" || s.JSONData["httpMethod"] != "POST" || s.JSONData["timeInterval"] == nil {
-			t.Errorf("data source %s is no Prometheus with an address, POST and an interval: %+v", s.Name, s)
+			t.Errorf("data source %s is not a Prometheus with a URL, POST and an interval: %+v", s.Name, s)
 		}
 		if slices.Contains(uids, s.UID) {
 			t.Errorf("two data sources have the ID %s", s.UID)
@@ -190,7 +191,7 @@ func TestProvisioning(t *testing.T) {
 		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
 			built := m[1] == "-- Grafana --" || m[1] == "${datasource}" || strings.TrimSuffix(name, ".json") == m[1]
 			if !built && !slices.Contains(uids, m[1]) {
-				t.Errorf("%s asks the data source %s, which is not provisioned", name, m[1])
+				t.Errorf("%s uses data source %s, which is not provisioned", name, m[1])
 			}
 		}
 	}
@@ -203,22 +204,21 @@ func TestProvisioning(t *testing.T) {
 	}
 }
 
-// compiler is the TypeScript compiler beside Grafana's types, in a folder of its
-// own.
+// compiler is the TypeScript compiler with Grafana's types, in its own folder.
 type compiler struct{ folder string }
 
-// newCompiler installs what grafana/check/package-lock.json names. Where there
-// is no npm the test ends; where nobody looks at skipped tests it fails.
+// newCompiler installs check/package-lock.json. Without npm the test is skipped;
+// in CI it fails.
 func newCompiler(t *testing.T) *compiler {
 	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatalf("this test needs npm, and CI must run it: %v", err)
 		}
-		t.Skipf("the boards are held against Grafana's types with npm: %v", err)
+		t.Skipf("checking boards against Grafana's types needs npm: %v", err)
 	}
 	c := &compiler{folder: t.TempDir()}
-	if err := os.CopyFS(c.folder, os.DirFS(filepath.Join("grafana", "check"))); err != nil {
+	if err := os.CopyFS(c.folder, os.DirFS("check")); err != nil {
 		t.Fatal(err)
 	}
 	if output, err := c.run(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"); err != nil {
@@ -234,8 +234,7 @@ func (c *compiler) run(ctx context.Context, name string, args ...string) (string
 	return string(output), err
 }
 
-// compile compiles boards, given as JSON by a name, and returns what the
-// compiler says of each by that name.
+// compile compiles boards, JSON by name, and returns the compiler's errors by name.
 func (c *compiler) compile(t *testing.T, boards map[string]string) map[string][]string {
 	t.Helper()
 	folder := filepath.Join(c.folder, "boards")
@@ -262,24 +261,24 @@ func (c *compiler) compile(t *testing.T, boards map[string]string) map[string][]
 	return said
 }
 
-// TestGrafanaSchema holds the boards against the types of the Grafana that the
-// stack runs, and makes sure that the compiler would find mistakes.
-func TestGrafanaSchema(t *testing.T) {
+// TestSchema checks the boards against the types of the stack's Grafana version,
+// and checks that the compiler finds errors.
+func TestSchema(t *testing.T) {
 	t.Parallel()
 	c := newCompiler(t)
 	boards := map[string]string{}
 	for name, text := range made(t) {
 		boards[strings.TrimSuffix(name, ".json")] = string(text)
 	}
-	// Both in one run, since the compiler reads Grafana's types anew each time.
+	// Both in one run: reading Grafana's types takes most of the time.
 	all, mistakes := maps.Clone(boards), map[string]string{}
 	f := func(board, old, other string) {
 		t.Helper()
 		text := boards["sysotel-"+board]
 		if !strings.Contains(text, old) {
-			t.Fatalf("board %s has no %s that could be spoilt", board, old)
+			t.Fatalf("board %s has no %s to break", board, old)
 		}
-		name := fmt.Sprintf("spoilt-%d", len(mistakes))
+		name := fmt.Sprintf("broken-%d", len(mistakes))
 		mistakes[name] = other
 		all[name] = strings.Replace(text, old, other, 1)
 	}
@@ -298,12 +297,12 @@ func TestGrafanaSchema(t *testing.T) {
 	said := c.compile(t, all)
 	for name := range boards {
 		if len(said[name]) > 0 {
-			t.Errorf("%s is not what Grafana takes:\n%s", name, strings.Join(said[name], "\n"))
+			t.Errorf("%s does not match Grafana's types:\n%s", name, strings.Join(said[name], "\n"))
 		}
 	}
 	for name, mistake := range mistakes {
 		if len(said[name]) == 0 {
-			t.Errorf("the compiler finds nothing wrong with %s", mistake)
+			t.Errorf("the compiler accepts %s", mistake)
 		}
 	}
 }
