@@ -253,6 +253,73 @@ func TestNoSleep(t *testing.T) {
 	})
 }
 
+// TestWritersOfGoldenFiles holds the tests that write golden files to the name TestGolden,
+// by which make golden finds them, and no others. It follows the flag -update
+// through the functions of each package's test files.
+func TestWritersOfGoldenFiles(t *testing.T) {
+	packages := map[string][]*ast.FuncDecl{}
+	updates := map[string]bool{}
+	walk(t, "_test.go", func(path string) {
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", path), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		for _, d := range file.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				packages[dir] = append(packages[dir], d)
+			case *ast.GenDecl:
+				if mentions(d, map[string]bool{`"update"`: true}) {
+					updates[dir] = true
+				}
+			}
+		}
+	})
+	if len(updates) == 0 {
+		t.Fatal("no package has the flag -update")
+	}
+	for dir := range updates {
+		// The flag, and every function that comes to it.
+		writers := map[string]bool{"update": true}
+		for before := 0; before != len(writers); {
+			before = len(writers)
+			for _, f := range packages[dir] {
+				if mentions(f.Body, writers) {
+					writers[f.Name.Name] = true
+				}
+			}
+		}
+		for _, f := range packages[dir] {
+			name := f.Name.Name
+			if !strings.HasPrefix(name, "Test") {
+				continue
+			}
+			if named := strings.HasPrefix(name, "TestGolden"); named != writers[name] {
+				t.Errorf("%s: %s: a test that writes with -update is named TestGolden..., and no other is", dir, name)
+			}
+		}
+	}
+}
+
+// mentions tells whether a piece of code has one of the names, or literals.
+func mentions(code ast.Node, names map[string]bool) bool {
+	found := false
+	ast.Inspect(code, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			found = found || mentions(n.X, names)
+			return false
+		case *ast.Ident:
+			found = found || names[n.Name]
+		case *ast.BasicLit:
+			found = found || names[n.Value]
+		}
+		return !found
+	})
+	return found
+}
+
 // TestTopLevel: what stands at the top was fixed by the user.
 func TestTopLevel(t *testing.T) {
 	listed, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files").Output()

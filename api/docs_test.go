@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func TestOpenAPIGolden(t *testing.T) {
+func TestGoldenOpenAPI(t *testing.T) {
 	document, err := OpenAPI()
 	if err != nil {
 		t.Fatal(err)

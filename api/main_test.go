@@ -178,7 +178,7 @@ func golden(t *testing.T, name string, got []byte) {
 		t.Fatal(err)
 	}
 	if string(want) != string(got) {
-		t.Errorf("%s is not what the program says; look at the difference after: go test ./api -update", name)
+		t.Errorf("%s is not what the program says; look at the difference after make golden", name)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files of testdata")
 
-// TestFixtures walks the recorded machines. A folder of testdata/hosts is a
+// TestGoldenFixtures walks the recorded machines. A folder of testdata/hosts is a
 // situation, and time is the folders in it: step0 is the first second, step1
 // holds only the files that differ a second later, and so on. In a step,
 //
@@ -33,7 +33,7 @@ var update = flag.Bool("update", false, "rewrite the golden files of testdata")
 //
 // "families" beside the steps names the families of interest, all without it.
 // expected.txt has every number that they report in every second.
-func TestFixtures(t *testing.T) {
+func TestGoldenFixtures(t *testing.T) {
 	cases, err := filepath.Glob("testdata/hosts/*")
 	if err != nil || len(cases) == 0 {
 		t.Fatalf("no fixture hosts found: %v", err)

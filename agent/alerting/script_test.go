@@ -26,7 +26,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files")
 
-// TestScripts plays every testdata/*.txt: series in, alerts and messages out. A
+// TestGoldenScripts plays every testdata/*.txt: series in, alerts and messages out. A
 // file begins with a rule file; after a line of dashes come commands, and below
 // each, indented, what came of it:
 //
@@ -45,7 +45,7 @@ var update = flag.Bool("update", false, "rewrite golden files")
 //	host NAME, mute NAME  a machine pushes, and does not any more
 //	alerts, history       what the API tells
 //	preview JSON          how a threshold, or an expression, would have fared
-func TestScripts(t *testing.T) {
+func TestGoldenScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatal("there are no scripts", err)
@@ -77,7 +77,7 @@ func TestScripts(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else if got != string(text) {
-				t.Errorf("%s plays otherwise; look at the difference after: go test ./agent/alerting -update\n%s", file, got)
+				t.Errorf("%s plays otherwise; look at the difference after make golden\n%s", file, got)
 			}
 		})
 	}

@@ -344,7 +344,7 @@ func (w *window) hasStatus(t *testing.T, status string) error {
 }
 
 // checkQuantities holds every metric that the product promises against a reader
-// of the test's own. testdata/checked.txt says in words how; the README prints it.
+// of the test's own. testdata/checked.txt says in words how; instruments/METRICS.md prints it.
 func (w *window) checkQuantities(t *testing.T) {
 	described := map[string]bool{}
 	for line := range strings.Lines(slurp(t, "testdata/checked.txt")) {

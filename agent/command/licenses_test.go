@@ -254,9 +254,9 @@ func printLicenses(t *testing.T, modules []linkedModule) string {
 		"`go mod download MODULE@VERSION` fetches.\n\n" + list.String() + texts.String()
 }
 
-// TestLicenses compares the embedded notices with the modules that are linked
+// TestGoldenLicenses compares the embedded notices with the modules that are linked
 // in; `make golden` rewrites them.
-func TestLicenses(t *testing.T) {
+func TestGoldenLicenses(t *testing.T) {
 	modules := listModules(t)
 	want := printLicenses(t, modules)
 	if *update {

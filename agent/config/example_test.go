@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-func TestExampleFile(t *testing.T) { golden(t, "sysotel.example.yaml", Example()) }
+func TestGoldenExample(t *testing.T) { golden(t, "sysotel.example.yaml", Example()) }
 
-func TestHelp(t *testing.T) { golden(t, "testdata/help.txt", []byte(Help())) }
+func TestGoldenHelp(t *testing.T) { golden(t, "testdata/help.txt", []byte(Help())) }
 
 // TestExampleIsTheDefaults loads the example as it is, and with every option
 // taken out of its comment: neither changes anything.

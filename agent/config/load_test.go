@@ -25,7 +25,7 @@ func golden(t *testing.T, path string, got []byte) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; run go test -update if that is meant\ngot:\n%s\nwant:\n%s", path, got, want)
+		t.Errorf("%s differs; run make golden if the change is intended\ngot:\n%s\nwant:\n%s", path, got, want)
 	}
 }
 
@@ -61,9 +61,9 @@ func TestGoodFiles(t *testing.T) {
 	}
 }
 
-// TestBadFiles compares the mistakes in every testdata/*.bad.yaml with the text
+// TestGoldenErrors compares the mistakes in every testdata/*.bad.yaml with the text
 // beside it. The word topsecret stands where secrets do and is never shown.
-func TestBadFiles(t *testing.T) {
+func TestGoldenErrors(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.bad.yaml")
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"sysotel/instruments"
 )
 
-// TestMetricsDocument prints instruments/METRICS.md from the metrics themselves.
-func TestMetricsDocument(t *testing.T) {
+// TestGoldenMetricsDocument prints instruments/METRICS.md from the metrics themselves.
+func TestGoldenMetricsDocument(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`# Metrics
 
@@ -39,6 +39,7 @@ systems, each counted once.
 				names(m), prometheusNames(t, m), m.Kind, unit(m.Unit), attributes(m), cell(m.Help), cell(m.Source))
 		}
 	}
+	b.WriteString(namesDocument(t))
 	golden(t, "../../instruments/METRICS.md", []byte(b.String()))
 }
 

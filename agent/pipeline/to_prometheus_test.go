@@ -48,7 +48,7 @@ func wantLines(t *testing.T, page string, lines ...string) {
 	}
 }
 
-func TestPage(t *testing.T) {
+func TestGoldenPage(t *testing.T) {
 	var log logbook
 	page := scrape(t, shown(t, &log, instruments.Hostmetrics, typedReadings(t), true)).Body.String()
 	page = strings.ReplaceAll(page, `os_type="`+runtime.GOOS+`"`, `os_type="linux"`)

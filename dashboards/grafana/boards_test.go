@@ -35,8 +35,8 @@ func made(t *testing.T) map[string][]byte {
 	return files
 }
 
-// TestBoards: the boards in the repository are up to date.
-func TestBoards(t *testing.T) {
+// TestGoldenBoards: the boards in the repository are up to date.
+func TestGoldenBoards(t *testing.T) {
 	const folder = "boards"
 	files := made(t)
 	if *update {

@@ -389,8 +389,8 @@ func TestBand(t *testing.T) {
 	}
 }
 
-// TestTypeScript: the web app's list of panels is up to date.
-func TestTypeScript(t *testing.T) {
+// TestGoldenTypeScript: the web app's list of panels is up to date.
+func TestGoldenTypeScript(t *testing.T) {
 	list, err := Read(panelsFile)
 	if err != nil {
 		t.Fatal(err)

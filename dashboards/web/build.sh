@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the web app into dist, or says in one line why not: the agent builds
 # without it, and its page then says what is missing. "build.sh test" checks and
-# tests it; then a missing Node is a mistake.
+# tests it; a missing Node is then an error. "build.sh types" writes
+# src/api/schema.ts from api/openapi.yaml; without Node it stays as it is.
 set -eu
 cd "$(dirname "$0")"
 
@@ -16,18 +17,25 @@ if ! enough; then
 	if command -v npm >/dev/null && [ -z "${SYSOTEL_NODE_BRIDGED:-}" ] && SYSOTEL_NODE_BRIDGED=1 npm exec --yes --package=node@22 -- node -e 0 >/dev/null 2>&1; then
 		SYSOTEL_NODE_BRIDGED=1 exec npm exec --yes --package=node@22 -- sh ./build.sh "$@"
 	fi
-	echo "web app: NOT BUILT: it needs Node 20.19 or newer with npm, found $found" >&2
+	undone="NOT BUILT"
+	[ "${1:-}" = types ] && undone="src/api/schema.ts NOT WRITTEN, it may be stale"
+	echo "web app: $undone: this needs Node 20.19 or newer with npm, found $found" >&2
 	[ "${1:-}" = test ] && exit 1
 	exit 0
 fi
 
 # What is installed is what the lock file says; npm leaves a copy of it.
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-	npm ci --no-audit --no-fund --loglevel=error
+	if ! npm ci --no-audit --no-fund --loglevel=error; then
+		echo "web app: npm ci failed, see above" >&2
+		[ "${1:-}" = types ] || exit 1
+		echo "web app: src/api/schema.ts NOT WRITTEN, it may be stale" >&2
+		exit 0
+	fi
 	touch node_modules/.package-lock.json
 fi
-if [ "${1:-}" = test ]; then
-	npm test --silent
-else
-	npm run build --silent
-fi
+case "${1:-}" in
+test) npm test --silent ;;
+types) npm run types --silent ;;
+*) npm run build --silent ;;
+esac

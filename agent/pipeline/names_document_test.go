@@ -1,59 +1,41 @@
-package app
+package pipeline
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
-	"sysotel/agent/pipeline"
 	"sysotel/instruments"
 )
 
-// update rewrites golden files; make golden sets it.
-var update = flag.Bool("update", false, "rewrite golden files")
+// namesDocument is the end of METRICS.md: the names that queries may use beside
+// those of the collectors.
+func namesDocument(t *testing.T) string {
+	t.Helper()
+	return `
+## Names of the API
 
-// TestReadme writes the README's tables of names from the code, and holds the
-// README to them.
-func TestReadme(t *testing.T) {
-	const path = "../../README.md"
-	before, err := os.ReadFile(path)
+` + "`/api/v1/metrics`" + ` answers by these names, in these units. The last column
+says how an end-to-end test checks the value.
+
+` + quantityTable(t) + `
+## Legacy names
+
+The Prometheus page also carries these names, for queries and alert rules that were written for them:
+
+` + seedTable()
+}
+
+// quantityTable lists the metrics of the API with their names elsewhere.
+func quantityTable(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../app/testdata/checked.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	after := between(t, string(before), "<!-- names: written by make golden -->\n", "<!-- end of names -->", quantityTable(t))
-	after = between(t, after, "<!-- seed names: written by make golden -->\n", "<!-- end of seed names -->", seedTable())
-	if *update {
-		if err := os.WriteFile(path, []byte(after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if after != string(before) {
-		t.Error("the README's tables are not what the code prints; run make golden and look at the difference")
-	}
-}
-
-// between puts a text between two marks.
-func between(t *testing.T, text, from, to, middle string) string {
-	t.Helper()
-	head, rest, ok := strings.Cut(text, from)
-	if !ok {
-		t.Fatalf("the README has no mark %q", from)
-	}
-	_, tail, ok := strings.Cut(rest, to)
-	if !ok {
-		t.Fatalf("the README has no mark %q", to)
-	}
-	return head + from + middle + to + tail
-}
-
-// quantityTable lists what the product promises, in every language it goes by.
-func quantityTable(t *testing.T) string {
-	t.Helper()
 	checked := map[string]string{}
-	for line := range strings.Lines(slurp(t, "testdata/checked.txt")) {
+	for line := range strings.Lines(string(text)) {
 		name, how, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		checked[name] = how
 	}
@@ -63,7 +45,7 @@ func quantityTable(t *testing.T) string {
 		otel, prometheus := "field `"+q.Field+"` of `/processes`", ""
 		if q.Metric != nil {
 			labels := selector(q)
-			names, err := pipeline.PrometheusNames(q.Metric, instruments.Hostmetrics)
+			names, err := PrometheusNames(q.Metric, instruments.Hostmetrics)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,11 +82,11 @@ func scaled(expression string, scale float64) string {
 	return fmt.Sprintf("%g * %s", scale, expression)
 }
 
-// seedTable lists the names for queries that were written before.
+// seedTable lists the legacy names.
 func seedTable() string {
 	var b strings.Builder
 	b.WriteString("| name | meaning |\n|---|---|\n")
-	for _, n := range pipeline.SeedNames() {
+	for _, n := range SeedNames() {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", n[0], n[1])
 	}
 	return b.String()
