@@ -68,9 +68,9 @@ func answerLines(f func(words []string) (any, error)) error {
 // runChildAgent is a whole agent with the flags of the command line, until the
 // standard input ends. It answers each line with what it takes of the machine.
 func runChildAgent(args []string) error {
-	c, mistakes := config.Load(config.Options{Args: args})
-	if len(mistakes) > 0 {
-		return fmt.Errorf("the configuration has mistakes: %v", mistakes)
+	c, invalid := config.Load(config.Options{Args: args})
+	if len(invalid) > 0 {
+		return fmt.Errorf("the configuration is invalid: %v", invalid)
 	}
 	a, err := New(Options{Config: c, Version: "test"})
 	if err != nil {

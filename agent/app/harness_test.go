@@ -54,9 +54,9 @@ func configure(tb testing.TB, flags ...string) config.Config {
 // load makes a configuration of flags alone.
 func load(tb testing.TB, flags ...string) config.Config {
 	tb.Helper()
-	c, mistakes := config.Load(config.Options{Args: flags})
-	if len(mistakes) > 0 {
-		tb.Fatalf("the test's configuration has mistakes: %v", mistakes)
+	c, invalid := config.Load(config.Options{Args: flags})
+	if len(invalid) > 0 {
+		tb.Fatalf("the test's configuration is invalid: %v", invalid)
 	}
 	return c
 }

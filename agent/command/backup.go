@@ -14,15 +14,18 @@ import (
 // backupLimit is how long the command waits for the agent.
 const backupLimit = 10 * time.Minute
 
-// runBackup has the running agent copy its history into a directory. The copy is
-// restored by starting an agent on it.
-func runBackup(c Call) int {
-	dirs, _ := c.takeWords()
-	if len(dirs) != 1 || dirs[0] == "" {
-		fmt.Fprintln(c.Err, "sysotel: error: backup needs one directory, which must be empty or missing: sysotel backup DIR")
-		return 2
+func backupCommand() command {
+	return command{
+		name: "backup", summary: "copy the running agent's history into a directory",
+		details: "The directory must be empty or missing. To restore the backup, start sysotel run\n--data-dir on a copy of it.",
+		args:    "DIR", options: agentOptions, run: runBackup,
+		examples: []string{"sysotel backup /mnt/backup/sysotel-2026-01-31"},
 	}
-	dir, err := filepath.Abs(dirs[0])
+}
+
+// runBackup has the running agent copy its history into a directory.
+func runBackup(c Call) int {
+	dir, err := filepath.Abs(c.words[0])
 	if err != nil {
 		return c.fail(err)
 	}
@@ -30,17 +33,17 @@ func runBackup(c Call) int {
 	if err != nil {
 		return c.fail(err)
 	}
-	var answer struct {
+	var reply struct {
 		api.BackupAnswer
 		Detail string `json:"detail"`
 	}
-	status, err := c.send(http.MethodPost, "/api/v1/backup", bytes.NewReader(request), backupLimit, &answer)
+	status, err := c.send(http.MethodPost, "/api/v1/backup", bytes.NewReader(request), backupLimit, &reply)
 	if err != nil {
 		return c.fail(err)
 	}
 	if status != http.StatusOK {
-		return c.fail(fmt.Errorf("the agent refuses: %s", answer.Detail))
+		return c.fail(fmt.Errorf("the agent refuses: %s", reply.Detail))
 	}
-	fmt.Fprintf(c.Out, "The history is in %s after %.1f s. To go on from it, start sysotel run --data-dir on a copy of it.\n", dir, answer.Seconds)
+	fmt.Fprintf(c.Out, "The history is in %s after %.1f s. To restore it, start sysotel run --data-dir on a copy.\n", dir, reply.Seconds)
 	return 0
 }

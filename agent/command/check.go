@@ -14,18 +14,27 @@ import (
 	"sysotel/instruments"
 )
 
-// triesTime bounds what check tries of the machine.
-const triesTime = 10 * time.Second
+// checkTimeout bounds the check of permissions.
+const checkTimeout = 10 * time.Second
 
-// runCheck loads the configuration as run would, starts nothing, and tells what
-// the rights of this user will keep from the agent.
+func checkCommand() command {
+	return command{
+		name: "check", summary: "validate the configuration and report missing permissions",
+		details: "Run it as the user that the agent will run as. It starts nothing. The exit code\nis 1 if the configuration is invalid.",
+		options: allOptions, run: runCheck,
+		examples: []string{"sysotel check --config /etc/sysotel/sysotel.yaml", "sudo -u sysotel sysotel check"},
+	}
+}
+
+// runCheck loads the configuration as run would and reports what the agent cannot
+// do with the permissions of this user.
 func runCheck(c Call) int {
 	loaded, ok := c.load()
 	if !ok {
 		return 1
 	}
 	fmt.Fprintln(c.Out, "the configuration is good")
-	ctx, cancel := context.WithTimeout(c.Stop, triesTime)
+	ctx, cancel := context.WithTimeout(c.Stop, checkTimeout)
 	defer cancel()
 	root := loaded.Instruments.Host.Root
 	if root == "" {

@@ -1,6 +1,10 @@
-// Package command is the command line of sysotel: one file a command. It turns
-// arguments into calls and results into text and exit codes; the agent itself
-// is in package app.
+// Package command is the command line of sysotel: one file per command. It turns
+// arguments into calls and results into text and exit codes; the agent itself is
+// in package app.
+//
+// To add a command, write one file with a function that returns its command, and
+// list it in commands. Its arguments are checked and its help is printed from
+// that value. Read command.go first, then arguments.go.
 package command
 
 import (
@@ -8,109 +12,162 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"slices"
 
 	"sysotel/agent/config"
 )
 
 // Call is one call of the program: everything a command may look at.
 type Call struct {
-	// Args are the arguments after the command's name.
+	// Args are the arguments, the command's name first.
 	Args []string
 	Env  []string
-	// In is where a password is read from; a terminal is not shown what is typed.
+	// In is where a password is read from; a terminal does not echo it.
 	In  *os.File
 	Out io.Writer
 	Err io.Writer
-	// Version is the program's.
+	// Version is the program's version.
 	Version string
-	// Stop ends when the program is told to stop; Reload delivers when it is
-	// told to read its configuration again.
+	// Stop ends when the program must end. Reload delivers each request to reload
+	// the configuration.
 	Stop   context.Context
 	Reload <-chan os.Signal
+
+	// words and flags are what parse found for the command that runs: its
+	// positional arguments and its own flags with their values. Args then holds
+	// the options of the configuration.
+	words []string
+	flags map[string]string
+	// ownFlags are the names of all flags of the command.
+	ownFlags []string
 }
 
-// command is one command with its line in the help.
+// command is one command and all that its help says.
 type command struct {
-	name, help string
-	run        func(Call) int
+	name string
+	// summary is its line in the list of commands.
+	summary string
+	// details are further sentences for its own help.
+	details string
+	// args are its positional arguments as the help shows them, such as "DIR".
+	args string
+	// subcommands are its forms; a command has either these or run.
+	subcommands []subcommand
+	flags       []commandFlag
+	options     options
+	examples    []string
+	run         func(Call) int
 }
 
-// commands lists them in the order of the help.
+// subcommand is one form of a command, such as "user add NAME".
+type subcommand struct {
+	name, args, summary string
+	// flags are the names of the command's flags that it accepts.
+	flags []string
+	run   func(Call) error
+}
+
+// commandFlag is a flag of one command, beside the options of the configuration.
+type commandFlag struct {
+	// name includes the dashes; value is the placeholder of its value, "" for a
+	// switch.
+	name, value string
+	help        string
+	// preset is the default as the help shows it, "" for none.
+	preset string
+}
+
+// options says which options of the configuration a command accepts.
+type options int
+
+const (
+	noOptions options = iota
+	// agentOptions: the command needs the data directory of the running agent.
+	agentOptions
+	// allOptions: the command uses the whole configuration.
+	allOptions
+)
+
+// commands lists the commands in the order of the help.
 func commands() []command {
 	return []command{
-		{"run", "measure this machine, until SIGTERM or Ctrl-C; SIGHUP reads the configuration again", runAgent},
-		{"check", "check the configuration and print every mistake, and what this user's rights cost; exit code 1 where there is a mistake", runCheck},
-		{"health", "ask the running agent how it fares; exit code 1 where it has failed or does not answer", runHealth},
-		{"top", "show the running agent's process table", runTop},
-		{"backup", "copy the running agent's history into a directory: sysotel backup DIR", runBackup},
-		{"user", "list, add, change and remove those who log in: sysotel user list|add|role|password|remove", runUser},
-		{"token", "list, make and revoke tokens for programs: sysotel token list|add|revoke", runToken},
-		{"openapi", "print the OpenAPI document of the REST API", runOpenAPI},
-		{"version", "print the version; --licenses prints the licences of what is built in", runVersion},
-		{"help", "print this help; help run prints every option", runHelp},
+		runCommand(),
+		checkCommand(),
+		healthCommand(),
+		topCommand(),
+		backupCommand(),
+		userCommand(),
+		tokenCommand(),
+		openAPICommand(),
+		versionCommand(),
+		helpCommand(),
 	}
 }
 
 // Main runs the command that the arguments name and returns the exit code:
-// 0 for success, 1 for a failure, 2 for arguments that make no sense.
+// 0 for success, 1 for a failure, 2 for invalid arguments.
 func Main(c Call) int {
 	if len(c.Args) == 0 {
-		printHelp(c.Err)
+		writeList(c.Err)
 		return 2
 	}
 	name := c.Args[0]
-	c.Args = c.Args[1:]
-	if name == "--help" || name == "-h" {
+	if isHelp(name) {
 		name = "help"
 	}
-	for _, known := range commands() {
-		if known.name != name {
-			continue
-		}
-		if len(c.Args) > 0 && (c.Args[0] == "--help" || c.Args[0] == "-h") {
-			c.Args = []string{name}
-			return runHelp(c)
-		}
-		return known.run(c)
+	cmd, err := find(name)
+	if err != nil {
+		return c.misuse(err, "sysotel help lists the commands")
 	}
+	c.Args = c.Args[1:]
+	if slices.ContainsFunc(c.Args, isHelp) {
+		cmd.writeHelp(c.Out)
+		return 0
+	}
+	if c, err = c.parse(cmd); err != nil {
+		return c.misuse(err, "sysotel help "+cmd.name+" shows its usage")
+	}
+	if len(cmd.subcommands) > 0 {
+		return c.runSubcommand(cmd)
+	}
+	return cmd.run(c)
+}
+
+// isHelp reports whether an argument asks for help.
+func isHelp(arg string) bool { return arg == "--help" || arg == "-h" }
+
+// find returns the command with a name.
+func find(name string) (command, error) {
 	var names []string
 	for _, known := range commands() {
+		if known.name == name {
+			return known, nil
+		}
 		names = append(names, known.name)
 	}
-	fmt.Fprintf(c.Err, "sysotel: error: there is no command %q\nsysotel: hint: the commands are %s\n", name, strings.Join(names, ", "))
-	return 2
+	return command{}, fmt.Errorf("unknown command %q%s", name, config.DidYouMean(name, names))
 }
 
-func printHelp(w io.Writer) {
-	fmt.Fprint(w, "sysotel measures this machine every second and tells what it sees to browsers,\nscripts, Prometheus and OpenTelemetry collectors.\n\nUsage: sysotel COMMAND [OPTION ...]\n\n")
-	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.help)
-	}
-	fmt.Fprint(w, "\nsysotel help run lists the options.\n")
-}
-
-func runHelp(c Call) int {
-	printHelp(c.Out)
-	if len(c.Args) > 0 && (c.Args[0] == "run" || c.Args[0] == "check") {
-		fmt.Fprintf(c.Out, "\nOptions:\n\n%s", config.Help())
-	}
-	return 0
-}
-
-// load reads the configuration and prints every mistake.
+// load reads the configuration and prints every error in it.
 func (c Call) load() (config.Config, bool) {
-	loaded, mistakes := config.Load(config.Options{
-		Path: config.DefaultPath, Env: c.Env, Args: c.Args, Root: os.Geteuid() == 0,
+	loaded, wrong := config.Load(config.Options{
+		Path: config.DefaultPath, Env: c.Env, Args: c.Args, Others: c.ownFlags, Root: os.Geteuid() == 0,
 	})
-	for _, m := range mistakes {
-		fmt.Fprintf(c.Err, "sysotel: error: %s\n", m)
+	for _, w := range wrong {
+		fmt.Fprintf(c.Err, "sysotel: error: %s\n", w)
 	}
-	return loaded, len(mistakes) == 0
+	return loaded, len(wrong) == 0
 }
 
 // fail prints an error and returns exit code 1.
 func (c Call) fail(err error) int {
 	fmt.Fprintf(c.Err, "sysotel: error: %v\n", err)
 	return 1
+}
+
+// misuse prints what is wrong with the arguments and where to read on, and
+// returns exit code 2.
+func (c Call) misuse(err error, hint string) int {
+	fmt.Fprintf(c.Err, "sysotel: error: %v\nsysotel: hint: %s\n", err, hint)
+	return 2
 }

@@ -7,7 +7,16 @@ import (
 	"sysotel/api"
 )
 
-// runHealth prints how the running agent fares, for people and container checks.
+func healthCommand() command {
+	return command{
+		name: "health", summary: "print the health of the running agent",
+		details: "The exit code is 1 if the agent has failed or does not respond, for container\nhealth checks.",
+		options: agentOptions, run: runHealth,
+		examples: []string{"sysotel health", "sysotel health --data-dir /srv/sysotel"},
+	}
+}
+
+// runHealth prints the status of the running agent and of what is not OK.
 func runHealth(c Call) int {
 	var health api.Health
 	status, err := c.ask("/api/v1/health", &health)

@@ -7,7 +7,16 @@ import (
 	"sysotel/agent/app"
 )
 
-// runAgent runs the agent until it is told to stop.
+func runCommand() command {
+	return command{
+		name: "run", summary: "measure this machine until SIGTERM or Ctrl-C",
+		details: "SIGHUP reloads the configuration.",
+		options: allOptions, run: runAgent,
+		examples: []string{"sysotel run", "sysotel run --http.listen 127.0.0.1:8090 --data-dir /srv/sysotel"},
+	}
+}
+
+// runAgent runs the agent until c.Stop ends.
 func runAgent(c Call) int {
 	loaded, ok := c.load()
 	if !ok {
@@ -25,7 +34,7 @@ func runAgent(c Call) int {
 		case err := <-agent.Failed():
 			code = c.fail(err)
 		case <-c.Reload:
-			// A mistake keeps the configuration that runs.
+			// With an error in it the running configuration stays.
 			if again, ok := c.load(); ok {
 				if restart := agent.Reload(again); len(restart) > 0 {
 					fmt.Fprintf(c.Err, "sysotel: hint: these changes need a restart: %s\n", strings.Join(restart, ", "))
@@ -33,8 +42,8 @@ func runAgent(c Call) int {
 			}
 			continue
 		}
-		// What could not be sent any more is said, but the agent did stop as it was
-		// told to: to whoever watches it that is no failure.
+		// Unsent readings are reported, but the agent did stop as requested: for its
+		// supervisor that is no failure.
 		if err := agent.Stop(); err != nil {
 			c.fail(err)
 		}

@@ -27,7 +27,7 @@ func (c Call) ask(path string, answer any) (status int, err error) {
 func (c Call) send(method, path string, question io.Reader, limit time.Duration, answer any) (status int, err error) {
 	loaded, ok := c.load()
 	if !ok {
-		return 0, errors.New("the configuration tells where the agent is, and it has mistakes")
+		return 0, errors.New("the data directory is unknown while the configuration is invalid")
 	}
 	socket := filepath.Join(loaded.DataDir, app.SocketName)
 	client := http.Client{Timeout: limit, Transport: &http.Transport{

@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -18,31 +16,23 @@ import (
 	"sysotel/api"
 )
 
-const tokenUsage = "token takes: list | add NAME [--role viewer|admin] [--expires 30d] [--to FILE] | revoke NAME"
-
-// runToken lists and changes the running agent's API tokens, through its Unix socket.
-func runToken(c Call) int {
-	words, options := c.takeWords("--role", "--expires", "--to")
-	// An option without its value is no option.
-	if slices.Contains(slices.Collect(maps.Values(options)), "") {
-		words = nil
+func tokenCommand() command {
+	return command{
+		name: "token", summary: "manage the API tokens of the running agent",
+		details: "add prints the secret alone on standard output, once. With --to it does nothing\nif the file holds a token and one of that name is valid.",
+		subcommands: []subcommand{
+			{name: "list", summary: "list the tokens", run: Call.listTokens},
+			{name: "add", args: "NAME", summary: "create a token", flags: []string{"--role", "--expires", "--to"}, run: Call.addToken},
+			{name: "revoke", args: "NAME", summary: "revoke a token", run: Call.revokeToken},
+		},
+		flags: []commandFlag{
+			{name: "--role", value: "viewer|admin", help: "role of the new token", preset: "viewer"},
+			{name: "--expires", value: "TIME", help: "lifetime, such as 30d or 12h", preset: "until revoked"},
+			{name: "--to", value: "FILE", help: "file for the secret, 0640", preset: "standard output"},
+		},
+		options:  agentOptions,
+		examples: []string{"sysotel token add grafana --expires 30d", "sysotel token add collector --role admin --to /run/sysotel.token", "sysotel token revoke grafana"},
 	}
-	var err error
-	switch {
-	case len(words) == 1 && words[0] == "list" && len(options) == 0:
-		err = c.listTokens()
-	case len(words) == 2 && words[0] == "add":
-		err = c.addToken(words[1], options["--role"], options["--expires"], options["--to"])
-	case len(words) == 2 && words[0] == "revoke" && len(options) == 0:
-		err = c.revokeToken(words[1])
-	default:
-		fmt.Fprintf(c.Err, "sysotel: error: %s\n", tokenUsage)
-		return 2
-	}
-	if err != nil {
-		return c.fail(err)
-	}
-	return 0
 }
 
 func (c Call) listTokens() error {
@@ -51,18 +41,19 @@ func (c Call) listTokens() error {
 		return err
 	}
 	table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tROLE\tMADE\tEXPIRES\tLAST USED")
+	fmt.Fprintln(table, "NAME\tROLE\tCREATED\tEXPIRES\tLAST USED")
 	for _, t := range tokens.Tokens {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", printable(t.Name), t.Role, moment(t.Created), moment(t.Expires), moment(t.LastUsed))
 	}
 	return table.Flush()
 }
 
-// addToken prints the secret and nothing else on standard output, so that it can
-// be piped to where it is needed; or writes it into the file to.
-func (c Call) addToken(name, role, expires, to string) error {
-	if role != "" && role != "viewer" && role != "admin" {
-		return fmt.Errorf("--role: %q is not allowed: must be viewer or admin", role)
+// addToken prints the secret alone on standard output, so that it can be piped, or
+// writes it to the file of --to.
+func (c Call) addToken() error {
+	name, role, expires, to := c.words[0], c.flags["--role"], c.flags["--expires"], c.flags["--to"]
+	if err := checkRole(role); err != nil {
+		return err
 	}
 	var ttl time.Duration
 	if expires != "" {
@@ -85,19 +76,19 @@ func (c Call) addToken(name, role, expires, to string) error {
 	if !made.Token.Expires.IsZero() {
 		until = "until " + moment(made.Token.Expires)
 	}
-	said := fmt.Sprintf("The token %s is good as %s %s.", printable(made.Token.Name), made.Token.Role, until)
+	message := fmt.Sprintf("The token %s is valid as %s %s.", printable(made.Token.Name), made.Token.Role, until)
 	if to != "" {
-		fmt.Fprintf(c.Err, "%s It is in %s.\n", said, to)
+		fmt.Fprintf(c.Err, "%s It is in %s.\n", message, to)
 		return writeToken(to, made.Secret)
 	}
-	fmt.Fprintf(c.Err, "%s It is shown this once:\n", said)
+	fmt.Fprintf(c.Err, "%s It is shown only once:\n", message)
 	fmt.Fprintln(c.Out, made.Secret)
 	return nil
 }
 
-// keepToken tells whether there is nothing to do: the file holds a token, and one
-// of that name is good. A service can so ask for its token at every start. Where
-// one of the two is missing the other is of no use, so that it makes room.
+// keepToken reports whether the file holds a token and one of that name is valid,
+// so that a service can run token add at every start. Otherwise it revokes a token
+// of that name, whose secret is lost or expired.
 func (c Call) keepToken(name, file string) (bool, error) {
 	held, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -112,7 +103,7 @@ func (c Call) keepToken(name, file string) (bool, error) {
 			continue
 		}
 		if len(held) > 0 && (t.Expires.IsZero() || time.Now().Before(t.Expires)) {
-			fmt.Fprintf(c.Err, "The token %s is in %s already.\n", printable(t.Name), file)
+			fmt.Fprintf(c.Err, "The token %s is already in %s.\n", printable(t.Name), file)
 			return true, nil
 		}
 		return false, c.manage(http.MethodDelete, "/api/v1/tokens/"+t.ID, nil, nil)
@@ -120,14 +111,14 @@ func (c Call) keepToken(name, file string) (bool, error) {
 	return false, nil
 }
 
-// writeToken puts the secret into a file whole. The group may read it, so that
-// services that run as other users can share it; nobody else may.
+// writeToken writes the secret to a file atomically. The group may read it, so
+// that services of other users can share it.
 func writeToken(file, secret string) error {
 	f, err := os.CreateTemp(filepath.Dir(file), ".token-*")
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // It is gone where all went well.
+	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename
 	_, err = f.WriteString(secret)
 	if err == nil && runtime.GOOS != "windows" {
 		err = f.Chmod(0o640)
@@ -141,7 +132,7 @@ func writeToken(file, secret string) error {
 	return nil
 }
 
-// lifetime reads a duration with days, which are what tokens live.
+// lifetime parses a duration such as 30d or 12h.
 func lifetime(text string) (time.Duration, error) {
 	const day = 24 * time.Hour
 	if days, ok := strings.CutSuffix(text, "d"); ok {
@@ -154,7 +145,8 @@ func lifetime(text string) (time.Duration, error) {
 	return 0, fmt.Errorf("--expires: %q is not allowed: must be a time such as 30d or 12h", text)
 }
 
-func (c Call) revokeToken(name string) error {
+func (c Call) revokeToken() error {
+	name := c.words[0]
 	var tokens api.Tokens
 	if err := c.manage(http.MethodGet, "/api/v1/tokens", nil, &tokens); err != nil {
 		return err
@@ -168,5 +160,5 @@ func (c Call) revokeToken(name string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("there is no token %q; sysotel token list shows them", name)
+	return fmt.Errorf("there is no token %q; list them with sysotel token list", name)
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,28 +13,27 @@ import (
 	"sysotel/api"
 )
 
-// topEvery is how often top draws anew.
-const topEvery = 2 * time.Second
+// topInterval is how often top redraws.
+const topInterval = 2 * time.Second
 
-// runTop shows the running agent's process table: once where the output is not
-// a terminal or --once is given, else until it is stopped.
-func runTop(c Call) int {
-	once, order := !isTerminal(c.Out), "cpu"
-	var rest []string
-	for i := 0; i < len(c.Args); i++ {
-		switch name, value, hasValue := strings.Cut(c.Args[i], "="); {
-		case name == "--once":
-			once = true
-		case name == "--sort" && hasValue:
-			order = value
-		case name == "--sort" && i+1 < len(c.Args):
-			i++
-			order = c.Args[i]
-		default:
-			rest = append(rest, c.Args[i])
-		}
+func topCommand() command {
+	return command{
+		name: "top", summary: "show the processes of this machine, as the running agent sees them",
+		flags: []commandFlag{
+			{name: "--once", help: "print the table once, as without a terminal"},
+			{name: "--sort", value: "cpu|memory|io", help: "column to sort by", preset: "cpu"},
+		},
+		options: agentOptions, run: runTop,
+		examples: []string{"sysotel top", "sysotel top --once --sort memory"},
 	}
-	c.Args = rest
+}
+
+// runTop shows the process table: once without a terminal or with --once, else
+// until c.Stop ends.
+func runTop(c Call) int {
+	_, once := c.flags["--once"]
+	once = once || !isTerminal(c.Out)
+	order := cmp.Or(c.flags["--sort"], "cpu")
 	for {
 		text, err := c.table(order)
 		if err != nil {
@@ -43,17 +43,17 @@ func runTop(c Call) int {
 			fmt.Fprint(c.Out, text)
 			return 0
 		}
-		// Home, the text with each line's rest cleared, then the rest of the screen.
+		// Cursor home, the text with the rest of each line cleared, then the rest of the screen.
 		fmt.Fprint(c.Out, "\x1b[H"+strings.ReplaceAll(text, "\n", "\x1b[K\n")+"\x1b[J")
 		select {
 		case <-c.Stop.Done():
 			return 0
-		case <-time.After(topEvery):
+		case <-time.After(topInterval):
 		}
 	}
 }
 
-// table is one screen of text.
+// table returns one screen of text.
 func (c Call) table(order string) (string, error) {
 	var processes api.Processes
 	status, err := c.ask("/api/v1/metrics/processes?top=30&sort="+url.QueryEscape(order), &processes)
@@ -75,7 +75,7 @@ func (c Call) table(order string) (string, error) {
 	return b.String(), nil
 }
 
-// percent is a number with one decimal, - where it is not known.
+// percent formats a number with one decimal, NaN as -.
 func percent(v float64) string {
 	if v != v {
 		return "-"
@@ -83,7 +83,7 @@ func percent(v float64) string {
 	return fmt.Sprintf("%.1f", v)
 }
 
-// size is a number of bytes in binary units, - where it is not known.
+// size formats a number of bytes in binary units, NaN as -.
 func size(v float64) string {
 	if v != v {
 		return "-"
@@ -107,7 +107,7 @@ func printable(s string) string {
 	}, s)
 }
 
-// isTerminal tells whether somebody watches.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -11,32 +11,21 @@ import (
 	"sysotel/api"
 )
 
-const userUsage = "user takes: list | add NAME [--role viewer|admin] | role NAME viewer|admin | password NAME | remove NAME"
-
-// runUser lists and changes the running agent's users, through its Unix socket.
-func runUser(c Call) int {
-	words, options := c.takeWords("--role")
-	role, hasRole := options["--role"]
-	var err error
-	switch {
-	case len(words) == 1 && words[0] == "list" && !hasRole:
-		err = c.listUsers()
-	case len(words) == 2 && words[0] == "add" && (role != "" || !hasRole):
-		err = c.addUser(words[1], role)
-	case len(words) == 3 && words[0] == "role" && !hasRole:
-		err = c.changeUser(words[1], api.UserChange{Role: words[2]}, "has the role "+words[2])
-	case len(words) == 2 && words[0] == "password" && !hasRole:
-		err = c.setPassword(words[1])
-	case len(words) == 2 && words[0] == "remove" && !hasRole:
-		err = c.removeUser(words[1])
-	default:
-		fmt.Fprintf(c.Err, "sysotel: error: %s\n", userUsage)
-		return 2
+func userCommand() command {
+	return command{
+		name: "user", summary: "manage the users who can log in to the running agent",
+		details: "A password is asked for, or read from the first line of standard input.",
+		subcommands: []subcommand{
+			{name: "list", summary: "list the users", run: Call.listUsers},
+			{name: "add", args: "NAME", summary: "add a user", flags: []string{"--role"}, run: Call.addUser},
+			{name: "role", args: "NAME viewer|admin", summary: "change a user's role", run: Call.setRole},
+			{name: "password", args: "NAME", summary: "set a user's password and end their sessions", run: Call.setPassword},
+			{name: "remove", args: "NAME", summary: "remove a user and end their sessions", run: Call.removeUser},
+		},
+		flags:    []commandFlag{{name: "--role", value: "viewer|admin", help: "role of the user to add", preset: "viewer"}},
+		options:  agentOptions,
+		examples: []string{"sysotel user add ada --role admin", "sysotel user add grace < password.txt", "sysotel user role grace admin"},
 	}
-	if err != nil {
-		return c.fail(err)
-	}
-	return 0
 }
 
 func (c Call) listUsers() error {
@@ -45,14 +34,14 @@ func (c Call) listUsers() error {
 		return err
 	}
 	table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tROLE\tMADE\tLAST LOG-IN")
+	fmt.Fprintln(table, "NAME\tROLE\tCREATED\tLAST LOGIN")
 	for _, u := range users.Users {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(u.Name), u.Role, moment(u.Created), moment(u.LastLogin))
 	}
 	return table.Flush()
 }
 
-// moment is a time for a table, - where there was none.
+// moment formats a time for a table, the zero time as -.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -60,10 +49,10 @@ func moment(t time.Time) string {
 	return t.Local().Format("2006-01-02 15:04")
 }
 
-func (c Call) addUser(name, role string) error {
-	// What is wrong beside the password should be said before it is typed.
-	if role != "" && role != "viewer" && role != "admin" {
-		return fmt.Errorf("--role: %q is not allowed: must be viewer or admin", role)
+func (c Call) addUser() error {
+	name, role := c.words[0], c.flags["--role"]
+	if err := checkRole(role); err != nil { // before the password is typed
+		return err
 	}
 	password, err := c.readPassword(name)
 	if err != nil {
@@ -77,7 +66,21 @@ func (c Call) addUser(name, role string) error {
 	return nil
 }
 
-func (c Call) setPassword(name string) error {
+// checkRole checks the value of --role; it may be missing.
+func checkRole(role string) error {
+	if role != "" && role != "viewer" && role != "admin" {
+		return fmt.Errorf("--role: %q is not allowed: must be viewer or admin", role)
+	}
+	return nil
+}
+
+func (c Call) setRole() error {
+	name, role := c.words[0], c.words[1]
+	return c.changeUser(name, api.UserChange{Role: role}, "has the role "+role)
+}
+
+func (c Call) setPassword() error {
+	name := c.words[0]
 	if _, err := c.userNamed(name); err != nil {
 		return err
 	}
@@ -85,7 +88,7 @@ func (c Call) setPassword(name string) error {
 	if err != nil {
 		return err
 	}
-	return c.changeUser(name, api.UserChange{Password: password}, "has a new password, and no session any more")
+	return c.changeUser(name, api.UserChange{Password: password}, "has a new password; their sessions have ended")
 }
 
 func (c Call) changeUser(name string, change api.UserChange, done string) error {
@@ -100,8 +103,8 @@ func (c Call) changeUser(name string, change api.UserChange, done string) error 
 	return nil
 }
 
-func (c Call) removeUser(name string) error {
-	user, err := c.userNamed(name)
+func (c Call) removeUser() error {
+	user, err := c.userNamed(c.words[0])
 	if err != nil {
 		return err
 	}
@@ -112,7 +115,7 @@ func (c Call) removeUser(name string) error {
 	return nil
 }
 
-// userNamed finds a user by name, as a log-in would.
+// userNamed finds a user by name, ignoring case as a login does.
 func (c Call) userNamed(name string) (api.User, error) {
 	var users api.Users
 	if err := c.manage(http.MethodGet, "/api/v1/users", nil, &users); err != nil {
@@ -126,7 +129,7 @@ func (c Call) userNamed(name string) (api.User, error) {
 		names = append(names, printable(u.Name))
 	}
 	if len(names) == 0 {
-		return api.User{}, errors.New("there are no users yet; sysotel user add NAME makes one")
+		return api.User{}, errors.New("there are no users yet; add one with sysotel user add NAME")
 	}
 	return api.User{}, fmt.Errorf("there is no user %q; the users are %s", name, strings.Join(names, ", "))
 }

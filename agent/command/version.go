@@ -12,16 +12,20 @@ import (
 //go:embed licenses.txt
 var licenses string
 
-// runVersion prints the version, and on request what it is built from.
+func versionCommand() command {
+	return command{
+		name: "version", summary: "print the version, or the licenses of what is built in",
+		flags: []commandFlag{{name: "--licenses", help: "print the licenses of all linked modules"}}, run: runVersion,
+		examples: []string{"sysotel version", "sysotel version --licenses"},
+	}
+}
+
+// runVersion prints the version or the licenses.
 func runVersion(c Call) int {
-	switch {
-	case len(c.Args) == 0:
-		fmt.Fprintf(c.Out, "sysotel %s %s/%s %s\n", c.Version, runtime.GOOS, runtime.GOARCH, runtime.Version())
-		return 0
-	case len(c.Args) == 1 && (c.Args[0] == "--licenses" || c.Args[0] == "-licenses"):
+	if _, ok := c.flags["--licenses"]; ok {
 		fmt.Fprint(c.Out, licenses)
 		return 0
 	}
-	fmt.Fprintf(c.Err, "sysotel: error: version takes no argument but --licenses (got %q)\n", c.Args)
-	return 2
+	fmt.Fprintf(c.Out, "sysotel %s %s/%s %s\n", c.Version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+	return 0
 }

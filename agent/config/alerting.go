@@ -11,7 +11,7 @@ import (
 )
 
 // validateAlerting checks channels and rules. Rules are read whole, so that a
-// mistake in one is found before the agent runs.
+// error in one is found before the agent runs.
 func (c Config) validateAlerting(wrong func(path string, value any, rule string)) {
 	under := func(path string, value any, rule string) { wrong("alerting."+path, value, rule) }
 	c.Alerting.Rules.Validate(under)

@@ -1,7 +1,7 @@
 // Package config is the agent's configuration: one struct made of each
 // package's own Config, filled from defaults, the file, the environment and the
-// command line, in that order. It reports all mistakes at once, each with where
-// it was made and what is allowed.
+// command line, in that order. It reports all errors at once, each with where
+// the value was set and what is allowed.
 //
 // An option is one struct field with yaml and help tags in the package that
 // uses it; the key in the file, the flag, the variable, the help and the example
@@ -79,14 +79,14 @@ func (c Config) Where(path string) string {
 
 // Validate returns what the values break: each package's rules, and those that
 // need to see two packages.
-func (c Config) Validate() []Mistake {
-	var mistakes []Mistake
+func (c Config) Validate() []ValidationError {
+	var invalid []ValidationError
 	wrong := func(path string, value any, rule string) {
 		shown := ""
 		if value != nil {
 			shown = show(value)
 		}
-		mistakes = append(mistakes, Mistake{Path: path, Value: shown, Rule: rule, Where: c.Where(path)})
+		invalid = append(invalid, ValidationError{Path: path, Value: shown, Rule: rule, Where: c.Where(path)})
 	}
 	c.Pipeline.Validate(wrong)
 	c.Instruments.Validate(wrong)
@@ -98,14 +98,14 @@ func (c Config) Validate() []Mistake {
 		wrong("otlp.tiered", true, "needs a store that makes the tiers; store.backend is none")
 	}
 	c.validateListeners(wrong)
-	return mistakes
+	return invalid
 }
 
 // validateTicks checks the families' and the store's times against the tick.
 func (c Config) validateTicks(wrong func(path string, value any, rule string)) {
 	tick := c.Pipeline.Sampling.Interval
 	if tick < time.Second {
-		return // It is a mistake already, and nothing is a multiple of it.
+		return // Already an error, and nothing is a multiple of it.
 	}
 	if tiers := c.Store.Tiers; tick%time.Second == 0 && len(tiers) > 0 && tiers[0].Resolution >= time.Second && tick%tiers[0].Resolution != 0 {
 		wrong("store.tiers[0].resolution", tiers[0].Resolution, fmt.Sprintf("must divide sampling.interval, %s, so that no reading falls between two points", tick))

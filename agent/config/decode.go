@@ -13,9 +13,9 @@ import (
 // itself, because yaml's own decoder stops at the first unknown key of a
 // mapping and knows no paths.
 type decoder struct {
-	file     string
-	origins  map[string]string
-	mistakes *[]Mistake
+	file    string
+	origins map[string]string
+	invalid *[]ValidationError
 }
 
 // decode fills v, which is at o.path, from a node.
@@ -152,7 +152,7 @@ func (d decoder) mapping(n *yaml.Node, o option, rule string, visit func(key str
 
 // unknown reports a key that is not among the known ones.
 func (d decoder) unknown(n *yaml.Node, path, what, key string, known []string) {
-	hint := didYouMean(key, known)
+	hint := DidYouMean(key, known)
 	if hint == "" {
 		hint = "."
 	}
@@ -177,7 +177,7 @@ func (d decoder) wrong(n *yaml.Node, o option, rule string) {
 }
 
 func (d decoder) add(n *yaml.Node, path, value, rule string) {
-	*d.mistakes = append(*d.mistakes, Mistake{Path: path, Value: value, Rule: rule, Where: d.where(n)})
+	*d.invalid = append(*d.invalid, ValidationError{Path: path, Value: value, Rule: rule, Where: d.where(n)})
 }
 
 func (d decoder) where(n *yaml.Node) string { return fmt.Sprintf("%s line %d", d.file, n.Line) }

@@ -26,8 +26,8 @@ func environment(env []string) map[string]string {
 	return all
 }
 
-// loadVariables takes the SYSOTEL_ variables. One that is not known is a
-// mistake: it was set for a purpose that would silently not be met.
+// loadVariables applies the SYSOTEL_ variables. An unknown one is an error:
+// otherwise it would silently do nothing.
 func (l *loader) loadVariables() {
 	paths := map[string]string{}
 	for _, o := range l.config.options() {
@@ -43,7 +43,7 @@ func (l *loader) loadVariables() {
 			l.assign(path, l.environment[name], name)
 		case !strings.HasPrefix(name, variablePrefix), name == configVariable, isServiceLink(name):
 		default:
-			l.mistake(Mistake{Path: showName(name), Rule: "unknown variable" + didYouMean(name, known), Where: "environment"})
+			l.report(ValidationError{Path: showName(name), Rule: "unknown variable" + DidYouMean(name, known), Where: "environment"})
 		}
 	}
 }

@@ -75,8 +75,8 @@ func TestServiceNameWins(t *testing.T) {
 func TestWrongVariables(t *testing.T) {
 	f := func(variable, want string) {
 		t.Helper()
-		_, mistakes := Load(Options{Env: home(variable)})
-		if got := strings.TrimSuffix(lines(mistakes), "\n"); got != want {
+		_, invalid := Load(Options{Env: home(variable)})
+		if got := strings.TrimSuffix(lines(invalid), "\n"); got != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", variable, got, want)
 		}
 	}

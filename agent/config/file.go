@@ -45,23 +45,23 @@ func withoutPath(err error) error {
 	return err
 }
 
-// parseYAML returns the one document of a file, nil for an empty one, or the
-// mistake that makes it no YAML.
-func parseYAML(name string, content []byte) (*yaml.Node, *Mistake) {
+// parseYAML returns the document of a file, nil for an empty one, or why it is
+// not YAML.
+func parseYAML(name string, content []byte) (*yaml.Node, *ValidationError) {
 	if at := invalidUTF8(content); at >= 0 {
-		return nil, &Mistake{Rule: "the file is not UTF-8 text", Where: fmt.Sprintf("%s line %d", name, lineAfter(content[:at]))}
+		return nil, &ValidationError{Rule: "the file is not UTF-8 text", Where: fmt.Sprintf("%s line %d", name, lineAfter(content[:at]))}
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var document, second yaml.Node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
 		return nil, nil
 	} else if err != nil {
-		return nil, syntaxMistake(name, content, err)
+		return nil, syntaxError(name, content, err)
 	}
 	if err := decoder.Decode(&second); err == nil {
-		return nil, &Mistake{Rule: "the file holds a second document; only one is read, so remove the ---", Where: fmt.Sprintf("%s line %d", name, second.Line)}
+		return nil, &ValidationError{Rule: "the file holds a second document; only one is read, so remove the ---", Where: fmt.Sprintf("%s line %d", name, second.Line)}
 	} else if !errors.Is(err, io.EOF) {
-		return nil, syntaxMistake(name, content, err)
+		return nil, syntaxError(name, content, err)
 	}
 	return document.Content[0], nil
 }
@@ -74,8 +74,8 @@ var (
 	yamlAnchorError = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
-// syntaxMistake says where content is no YAML.
-func syntaxMistake(name string, content []byte, err error) *Mistake {
+// syntaxError turns an error of the YAML decoder into one with the right line.
+func syntaxError(name string, content []byte, err error) *ValidationError {
 	text, line := err.Error(), 0
 	if m := yamlError.FindStringSubmatch(text); m != nil {
 		text = m[2]
@@ -93,7 +93,7 @@ func syntaxMistake(name string, content []byte, err error) *Mistake {
 	if line > 0 {
 		where = fmt.Sprintf("%s line %d", name, line)
 	}
-	return &Mistake{Rule: "the file is not YAML: " + text, Where: where}
+	return &ValidationError{Rule: "the file is not YAML: " + text, Where: where}
 }
 
 // lineAfter is the number of the line on which content ends.

@@ -15,8 +15,8 @@ type setting struct{ flag, value string }
 
 // parseFlags takes the command line apart: --name=value, --name value, and
 // --name alone for a switch.
-func (l *loader) parseFlags(args []string) []setting {
-	known := l.knownFlags()
+func (l *loader) parseFlags(args, others []string) []setting {
+	known := l.config.flags()
 	var settings []setting
 	for i := 0; i < len(args); i++ {
 		flag, value, hasValue := strings.Cut(args[i], "=")
@@ -24,27 +24,27 @@ func (l *loader) parseFlags(args []string) []setting {
 		switch {
 		case !strings.HasPrefix(flag, "-"):
 			// The argument is not shown: it may be half of a secret.
-			l.mistakeAt(fmt.Sprintf("argument %d", i+1), "is no option; write --name VALUE or --name=VALUE, and --name=false to turn something off")
+			l.reportFlag(fmt.Sprintf("argument %d", i+1), "is no option; write --name VALUE or --name=VALUE, and --name=false to turn something off")
 			continue
 		case !ok:
-			l.mistakeAt(showName(flag), "unknown option"+didYouMean(flag, slices.Sorted(maps.Keys(known))))
-			// What follows is likely its value, and one mistake is enough.
+			l.reportFlag(showName(flag), "unknown option"+DidYouMean(flag, append(slices.Sorted(maps.Keys(known)), others...)))
+			// What follows is likely its value, and one error is enough.
 			if !hasValue && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
 				i++
 			}
 			continue
 		case slices.ContainsFunc(settings, func(s setting) bool { return s.flag == flag }):
-			l.mistakeAt(flag, "is given twice")
+			l.reportFlag(flag, "is given twice")
 		}
 		switch {
 		case hasValue:
-		case o.value.IsValid() && o.isSwitch():
+		case o.isSwitch():
 			value = "true"
 		case i+1 < len(args) && !strings.HasPrefix(args[i+1], "--"):
 			i++
 			value = args[i]
 		default:
-			l.mistakeAt(flag, "needs a value")
+			l.reportFlag(flag, "needs a value")
 			continue
 		}
 		settings = append(settings, setting{flag, value})
@@ -52,14 +52,24 @@ func (l *loader) parseFlags(args []string) []setting {
 	return settings
 }
 
-func (l *loader) mistakeAt(path, rule string) {
-	l.mistake(Mistake{Path: path, Rule: rule, Where: "command line"})
+func (l *loader) reportFlag(path, rule string) {
+	l.report(ValidationError{Path: path, Rule: rule, Where: "command line"})
 }
 
-// knownFlags are the options by their flags, and --config with none.
-func (l *loader) knownFlags() map[string]option {
+// Flags lists the flags of all options; the value reports whether the flag takes
+// a value as its next argument.
+func Flags() map[string]bool {
+	all := map[string]bool{}
+	for name, o := range Defaults().flags() {
+		all[name] = !o.isSwitch()
+	}
+	return all
+}
+
+// flags are the options by their flags, and --config with none.
+func (c Config) flags() map[string]option {
 	known := map[string]option{configFlag: {}}
-	for _, o := range l.config.options() {
+	for _, o := range c.options() {
 		if !o.section && !o.fileOnly() {
 			known[o.flag()] = o
 		}
@@ -69,7 +79,7 @@ func (l *loader) knownFlags() map[string]option {
 
 // loadFlags takes the values of the flags.
 func (l *loader) loadFlags(settings []setting) {
-	known := l.knownFlags()
+	known := l.config.flags()
 	for _, s := range settings {
 		if s.flag != configFlag {
 			l.assign(known[s.flag].path, s.value, s.flag)

@@ -26,8 +26,8 @@ func TestFlags(t *testing.T) {
 func TestWrongFlags(t *testing.T) {
 	f := func(args, want string) {
 		t.Helper()
-		_, mistakes := Load(Options{Env: home(), Args: strings.Fields(args)})
-		if got := strings.TrimSuffix(lines(mistakes), "\n"); got != want {
+		_, invalid := Load(Options{Env: home(), Args: strings.Fields(args)})
+		if got := strings.TrimSuffix(lines(invalid), "\n"); got != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", args, got, want)
 		}
 	}

@@ -19,8 +19,8 @@ func TestHTTPS(t *testing.T) {
 	web := func(name string) string { return "--prometheus.web-config=testdata/https/" + name }
 	f := func(want string, args ...string) {
 		t.Helper()
-		c, mistakes := Load(Options{Env: home(), Args: args})
-		got := lines(mistakes)
+		c, invalid := Load(Options{Env: home(), Args: args})
+		got := lines(invalid)
 		if strings.TrimSpace(got) != want {
 			t.Errorf("%v\ngives %s\nwant  %s", args, got, want)
 		}

@@ -9,8 +9,8 @@ import (
 // says every way out.
 func TestListenOffLoopback(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:8080", ":8080", "[::]:8080", "192.0.2.1:8080", "sysotel.example:8080", "[::ffff:192.0.2.1]:1"} {
-		_, mistakes := Load(Options{Env: home(), Args: []string{"--http.listen=" + address}})
-		got := lines(mistakes)
+		_, invalid := Load(Options{Env: home(), Args: []string{"--http.listen=" + address}})
+		got := lines(invalid)
 		for _, way := range []string{"tls.cert_file", "tls.key_file", "tls.self_signed: true", "http.behind_proxy: true", "SSH tunnel"} {
 			if !strings.Contains(got, way) {
 				t.Errorf("%s: %q does not say %s", address, got, way)
@@ -22,13 +22,13 @@ func TestListenOffLoopback(t *testing.T) {
 		{"--tls.cert-file=testdata/https/server.pem", "--tls.key-file=testdata/https/server.key"},
 		{"--http.behind-proxy"},
 	} {
-		if _, mistakes := Load(Options{Env: home(), Args: append(way, "--http.listen=0.0.0.0:8080")}); len(mistakes) > 0 {
-			t.Errorf("with %v: %s", way, lines(mistakes))
+		if _, invalid := Load(Options{Env: home(), Args: append(way, "--http.listen=0.0.0.0:8080")}); len(invalid) > 0 {
+			t.Errorf("with %v: %s", way, lines(invalid))
 		}
 	}
 	for _, address := range []string{"127.0.0.1:8080", "localhost:8080", "[::1]:8080", "127.9.9.9:1", "[::ffff:127.0.0.1]:1"} {
-		if _, mistakes := Load(Options{Env: home(), Args: []string{"--http.listen=" + address}}); len(mistakes) > 0 {
-			t.Errorf("%s: %s", address, lines(mistakes))
+		if _, invalid := Load(Options{Env: home(), Args: []string{"--http.listen=" + address}}); len(invalid) > 0 {
+			t.Errorf("%s: %s", address, lines(invalid))
 		}
 	}
 }
@@ -37,7 +37,7 @@ func TestListenOffLoopback(t *testing.T) {
 func TestWhoMustLogIn(t *testing.T) {
 	f := func(want bool, args ...string) {
 		t.Helper()
-		c, _ := Load(Options{Env: home(), Args: args}) // Addresses without TLS are mistakes here, and no matter.
+		c, _ := Load(Options{Env: home(), Args: args}) // Addresses without TLS are errors, which do not matter here.
 		if got := c.API.Authenticates(); got != want {
 			t.Errorf("%v: callers must log in: %t, want %t", args, got, want)
 		}

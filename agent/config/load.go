@@ -23,16 +23,19 @@ type Options struct {
 	Env []string
 	// Args are the flags, without the program's name and command.
 	Args []string
+	// Others are the command's own flags, which are not in Args. A hint about an
+	// unknown flag may name them.
+	Others []string
 	// Root tells whether the agent runs as root, for the default of data_dir.
 	Root bool
 }
 
 // Load makes the configuration: defaults, then the file, then the OTEL_
-// variables, then the SYSOTEL_ variables, then the flags. It always returns
-// every mistake it can see; with one, the configuration must not be used.
-func Load(options Options) (Config, []Mistake) {
+// variables, then the SYSOTEL_ variables, then the flags. It returns every
+// error it can find; with any, the configuration must not be used.
+func Load(options Options) (Config, []ValidationError) {
 	l := &loader{config: Defaults(), environment: environment(options.Env)}
-	flags := l.parseFlags(options.Args)
+	flags := l.parseFlags(options.Args, options.Others)
 	l.loadFile(options.Path, flags)
 	l.loadOpenTelemetry()
 	l.loadVariables()
@@ -40,26 +43,26 @@ func Load(options Options) (Config, []Mistake) {
 	l.findDataDir(options.Root)
 	for _, m := range l.config.Validate() {
 		if !l.covered(m.Path) {
-			l.mistake(m)
+			l.report(m)
 		}
 	}
-	return l.config, l.mistakes
+	return l.config, l.invalid
 }
 
 // loader is a configuration in the making.
 type loader struct {
 	config      Config
 	environment map[string]string
-	mistakes    []Mistake
+	invalid     []ValidationError
 }
 
-func (l *loader) mistake(m Mistake) { l.mistakes = append(l.mistakes, m) }
+func (l *loader) report(e ValidationError) { l.invalid = append(l.invalid, e) }
 
 // covered tells whether a value that breaks a rule was never taken from where it
 // was set, so that the rule is about a value nobody wrote. It can be so in
 // entries of lists only: everything else has kept its default.
 func (l *loader) covered(path string) bool {
-	return slices.ContainsFunc(l.mistakes, func(m Mistake) bool {
+	return slices.ContainsFunc(l.invalid, func(m ValidationError) bool {
 		return strings.Contains(m.Path, "[") && (path == m.Path || strings.HasPrefix(path, m.Path+"."))
 	})
 }
@@ -75,7 +78,7 @@ func (l *loader) assign(path, text, where string) {
 			if isSecret(o.value.Type()) {
 				value = ""
 			}
-			l.mistake(Mistake{Path: path, Value: value, Rule: rule, Where: where})
+			l.report(ValidationError{Path: path, Value: value, Rule: rule, Where: where})
 			return
 		}
 		// What the file said of single entries of a list or map is gone.
@@ -106,17 +109,17 @@ func (l *loader) loadFile(fallback string, flags []setting) {
 		return
 	}
 	if err != nil {
-		l.mistake(Mistake{Path: "configuration file", Rule: fmt.Sprintf("cannot read %s: %v", show(path), err), Where: where})
+		l.report(ValidationError{Path: "configuration file", Rule: fmt.Sprintf("cannot read %s: %v", show(path), err), Where: where})
 		return
 	}
-	document, mistake := parseYAML(path, content)
-	if mistake != nil {
-		l.mistake(*mistake)
+	document, invalid := parseYAML(path, content)
+	if invalid != nil {
+		l.report(*invalid)
 	}
 	if document == nil {
 		return
 	}
-	d := decoder{file: path, origins: l.config.origins, mistakes: &l.mistakes}
+	d := decoder{file: path, origins: l.config.origins, invalid: &l.invalid}
 	d.decode(document, option{value: reflect.ValueOf(&l.config).Elem()})
 }
 
@@ -134,6 +137,6 @@ func (l *loader) findDataDir(root bool) {
 	case l.environment["LOCALAPPDATA"] != "": // Windows.
 		l.config.DataDir = filepath.Join(l.environment["LOCALAPPDATA"], "sysotel")
 	default:
-		l.mistake(Mistake{Path: "data_dir", Rule: "must be set, because no variable says where this user keeps data (XDG_STATE_HOME, HOME)"})
+		l.report(ValidationError{Path: "data_dir", Rule: "must be set, because no variable says where this user keeps data (XDG_STATE_HOME, HOME)"})
 	}
 }

@@ -29,10 +29,10 @@ func golden(t *testing.T, path string, got []byte) {
 	}
 }
 
-// lines prints mistakes as the program does.
-func lines(mistakes []Mistake) string {
+// lines prints validation errors as the program does.
+func lines(invalid []ValidationError) string {
 	var b strings.Builder
-	for _, m := range mistakes {
+	for _, m := range invalid {
 		b.WriteString(m.String() + "\n")
 	}
 	return b.String()
@@ -44,9 +44,9 @@ func home(more ...string) []string { return append([]string{"HOME=/home/me"}, mo
 // load loads what must be right.
 func load(t *testing.T, o Options) Config {
 	t.Helper()
-	c, mistakes := Load(o)
-	if len(mistakes) > 0 {
-		t.Fatalf("mistakes:\n%s", lines(mistakes))
+	c, invalid := Load(o)
+	if len(invalid) > 0 {
+		t.Fatalf("validation errors:\n%s", lines(invalid))
 	}
 	return c
 }
@@ -61,20 +61,20 @@ func TestGoodFiles(t *testing.T) {
 	}
 }
 
-// TestGoldenErrors compares the mistakes in every testdata/*.bad.yaml with the text
+// TestGoldenErrors compares the errors in every testdata/*.bad.yaml with the text
 // beside it. The word topsecret stands where secrets do and is never shown.
 func TestGoldenErrors(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.bad.yaml")
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			_, mistakes := Load(Options{Path: filepath.ToSlash(file), Env: home()})
-			if len(mistakes) == 0 {
+			_, invalid := Load(Options{Path: filepath.ToSlash(file), Env: home()})
+			if len(invalid) == 0 {
 				t.Fatal("nothing was wrong")
 			}
-			if strings.Contains(lines(mistakes), "topsecret") {
-				t.Errorf("a secret is shown:\n%s", lines(mistakes))
+			if strings.Contains(lines(invalid), "topsecret") {
+				t.Errorf("a secret is shown:\n%s", lines(invalid))
 			}
-			golden(t, strings.TrimSuffix(file, ".yaml")+".txt", []byte(lines(mistakes)))
+			golden(t, strings.TrimSuffix(file, ".yaml")+".txt", []byte(lines(invalid)))
 		})
 	}
 }
@@ -163,8 +163,8 @@ func TestUnreadableFile(t *testing.T) {
 	}
 	f := func(path, want string) {
 		t.Helper()
-		_, mistakes := Load(Options{Env: home(), Args: []string{"--config", path}})
-		if got := lines(mistakes); got != "configuration file: cannot read "+show(path)+": "+want+" (--config)\n" {
+		_, invalid := Load(Options{Env: home(), Args: []string{"--config", path}})
+		if got := lines(invalid); got != "configuration file: cannot read "+show(path)+": "+want+" (--config)\n" {
 			t.Errorf("got %s", got)
 		}
 	}
@@ -187,13 +187,13 @@ func TestDataDir(t *testing.T) {
 	f("/home/me/.local/state/sysotel", Options{Env: home("XDG_STATE_HOME=relative")})
 	f("/home/me/.local/state/sysotel", Options{Env: home()})
 	f("/srv", Options{Args: []string{"--data-dir=/srv"}})
-	_, mistakes := Load(Options{})
-	if got := lines(mistakes); !strings.HasPrefix(got, "data_dir: must be set") {
+	_, invalid := Load(Options{})
+	if got := lines(invalid); !strings.HasPrefix(got, "data_dir: must be set") {
 		t.Errorf("got %s", got)
 	}
 }
 
-// FuzzFile feeds anything in place of the file: mistakes may come, panics not.
+// FuzzFile feeds anything in place of the file: errors may come, panics not.
 func FuzzFile(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.yaml")
 	for _, file := range files {
@@ -209,10 +209,10 @@ func FuzzFile(f *testing.F) {
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, mistakes := Load(Options{Path: file, Env: home()})
-		for _, m := range mistakes {
+		_, invalid := Load(Options{Path: file, Env: home()})
+		for _, m := range invalid {
 			if s := m.String(); strings.ContainsAny(s, "\n\r\x1b") {
-				t.Errorf("a mistake is not one line: %q", s)
+				t.Errorf("an error is not one line: %q", s)
 			}
 		}
 	})

@@ -54,7 +54,7 @@ func (l *loader) assignMilliseconds(path, name string) {
 	}
 	n, err := strconv.ParseInt(value, 10, 32)
 	if err != nil {
-		l.mistake(Mistake{Path: path, Value: show(value), Rule: "must be a whole number of milliseconds", Where: name})
+		l.report(ValidationError{Path: path, Value: show(value), Rule: "must be a whole number of milliseconds", Where: name})
 		return
 	}
 	l.assign(path, (time.Duration(n) * time.Millisecond).String(), name)
@@ -98,7 +98,7 @@ func (l *loader) assignResource() {
 func (l *loader) assignDecoded(path, value, name string) {
 	text, err := url.PathUnescape(strings.TrimSpace(value))
 	if err != nil {
-		l.mistake(Mistake{Path: path, Value: show(value), Rule: "must be percent-encoded, with %25 for a %", Where: name})
+		l.report(ValidationError{Path: path, Value: show(value), Rule: "must be percent-encoded, with %25 for a %", Where: name})
 		return
 	}
 	l.assign(path, text, name)

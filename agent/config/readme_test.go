@@ -34,16 +34,16 @@ func TestReadmeConfigurations(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, mistakes := Load(Options{Path: path, Env: home()}); len(mistakes) > 0 {
-			t.Errorf("the README's\n%s\n%s", m[1], lines(mistakes))
+		if _, invalid := Load(Options{Path: path, Env: home()}); len(invalid) > 0 {
+			t.Errorf("the README's\n%s\n%s", m[1], lines(invalid))
 		}
 	}
 
 	commands := 0
 	for _, m := range regexp.MustCompile("(?:bin/)?sysotel run (--[^\n`]*)").FindAllStringSubmatch(string(text), -1) {
 		commands++
-		if _, mistakes := Load(Options{Args: strings.Fields(m[1]), Env: home()}); len(mistakes) > 0 {
-			t.Errorf("the README's sysotel run %s\n%s", m[1], lines(mistakes))
+		if _, invalid := Load(Options{Args: strings.Fields(m[1]), Env: home()}); len(invalid) > 0 {
+			t.Errorf("the README's sysotel run %s\n%s", m[1], lines(invalid))
 		}
 	}
 	if files < 3 || commands < 3 {

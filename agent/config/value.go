@@ -44,7 +44,7 @@ func (o option) parse(text string) (rule string) {
 		return parsePairs(v, text)
 	default:
 		if words := strings.Split(o.enum, "|"); o.enum != "" && !slices.Contains(words, text) {
-			return "must be one of " + strings.Join(words, ", ") + didYouMean(text, words)
+			return "must be one of " + strings.Join(words, ", ") + DidYouMean(text, words)
 		}
 		v.SetString(text)
 	}
