@@ -1,7 +1,6 @@
 import { computed, effect, signal } from '@preact/signals'
 import type { Current } from './api/client'
 import { isOwnHost } from './host'
-import type { Remote } from './remote'
 import { reading } from './stream'
 
 // What the meters and the status sentence need to know of a machine, wherever it
@@ -25,6 +24,14 @@ export interface Filesystem {
   share: number
   free: number
   total: number
+}
+
+// Remote is what is known of a machine from its series alone.
+export interface Remote {
+  facts: Facts
+  uptime: number | null
+  // url is the page of the machine's own agent, null if it is not known.
+  url: string | null
 }
 
 const share = (percent: number | null | undefined): number | null => (percent === null || percent === undefined ? null : percent / 100)

@@ -1,10 +1,11 @@
 import type { components } from './api/schema'
-import type { Level } from './status'
 
 // From which shares on a meter warns and alarms: as the alert rules on what it
 // shows have it, so that a meter and an alert never contradict each other.
 
 type Rule = Pick<components['schemas']['RuleStatus'], 'enabled' | 'expr' | 'severity' | 'threshold'>
+
+export type Level = 'ok' | 'watch' | 'wrong'
 
 export interface Limit {
   watch: number

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { lineColors } from './colors'
-import { readerOf, readSelector } from './live'
 import { boards, colorWord, expand, type Panel, panels, question, readTag, seriesName } from './panels'
 
 describe('a question', () => {
@@ -23,7 +22,6 @@ describe('panels.json', () => {
   it('has what the overview shows first', () => { for (const id of ['cpu', 'memory', 'disk_io_total', 'network_total', 'disk_space', 'pressure', 'load', 'swap']) expect(panels.get(id), id).toBeDefined() })
   it('leaves no variable', () => { for (const panel of panels.values()) expect(question(panel, { host: 'vm', window: 10 }, true), panel.id).not.toMatch(/\$/) })
   it('has no board without a panel that an agent can answer', () => { for (const b of boards) expect(b.panels.length, b.id).toBeGreaterThan(0) })
-  it('moves the first charts on with the stream', () => { for (const id of ['cpu', 'cpu_cores', 'cpu_modes', 'memory', 'disk_io_total', 'network_total', 'load', 'pressure']) expect(readerOf(panels.get(id)!), id).not.toBeNull() })
 })
 
 describe('series', () => {
@@ -46,14 +44,4 @@ describe('series', () => {
     expect(a).toBe(b)
     expect(a).not.toBe(c)
   })
-})
-
-describe('a selector', () => {
-  it('is read where a reading can answer it', () => {
-    const s = readSelector('avg_over_time(m{host_name="$host",state=~"a|b",device!="",x="y",i=~"$interface"}[$window])')
-    expect(s?.name).toBe('m')
-    expect(s?.matchers.map((m) => [m.label, m.is])).toEqual([['state', true], ['device', false], ['x', true]])
-    expect(s?.matchers[0]?.test('ab')).toBe(false)
-  })
-  it.each(['rate(m[$window])', 'avg_over_time(m[5m])', 'avg_over_time(m{a="b"}[$window]) * 2', 'avg_over_time(m{a=b}[$window])', 'm'])('%s is not', (expr) => { expect(readSelector(expr)).toBeNull() })
 })

@@ -1,5 +1,5 @@
 import type { Instant } from './api/prometheus'
-import type { Facts } from './facts'
+import type { Remote } from './facts'
 import { asked } from './panels'
 
 // What is known of a machine that only its series tell of, by one question.
@@ -30,14 +30,6 @@ type Metric = keyof typeof metrics
 export function remoteQuestion(host: string): string {
   const own = `host_name=${JSON.stringify(host)}`
   return Object.entries(metrics).map(([name, expr]) => `label_replace((${expr.replace('$', () => own)}), "${asked}", "${name}", "", "")`).join(' or ')
-}
-
-// Remote is what a machine's series say of it.
-export interface Remote {
-  facts: Facts
-  uptime: number | null
-  // url is where the machine's own agent shows its page, null where nobody told it.
-  url: string | null
 }
 
 export function remoteOf(found: Instant[]): Remote {

@@ -1,10 +1,8 @@
 import type { Facts } from './facts'
 import type { Word } from './i18n'
-import { type Gauge, levelOf, type Limit } from './limits'
+import { type Gauge, type Level, levelOf, type Limit } from './limits'
 
 // The status sentence: what is wrong, or that all is well, before any chart.
-
-export type Level = 'ok' | 'watch' | 'wrong'
 
 export interface Clause {
   word: Word

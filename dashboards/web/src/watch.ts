@@ -5,8 +5,9 @@ import { remote, seedRecent } from './facts'
 import type { Series } from './frame'
 import { untilEmpty } from './forecast'
 import { hostName, isOwnHost } from './host'
+import type { Level } from './limits'
 import { remoteOf, remoteQuestion } from './remote'
-import type { BadPart, Level } from './status'
+import type { BadPart } from './status'
 import { resumed, seen, serverNow } from './stream'
 
 // What the page keeps an eye on beside the readings: alerts, the agent's parts,

@@ -29,7 +29,6 @@ export const en = {
   'time.resume': 'Go back to now',
   'time.earlier': 'Earlier',
   'time.later': 'Later',
-  'time.back': 'Zoom out',
 
   'settings.theme': 'Theme',
   'settings.theme.auto': 'As the system',
@@ -37,8 +36,6 @@ export const en = {
   'settings.theme.light': 'Light',
   'settings.sizes': 'Sizes',
   'settings.traffic': 'Traffic',
-  'settings.bytes': 'Bytes',
-  'settings.bits': 'Bits',
 
   'state.loading': 'Loading…',
   'state.empty': 'Nothing was measured here in this time.',
@@ -54,12 +51,9 @@ export const en = {
   'state.stale.silent': 'The agent answers, but no reading comes. What is shown is old.',
 
   'status.ok': 'All is well',
-  'status.watch': 'Worth a look',
-  'status.wrong': 'Something is wrong',
   'status.unknown': 'No reading yet',
   'status.cpu': 'CPU {value}',
   'status.memory': 'memory {value}',
-  'status.full.now': '{mount} is full',
   'status.full': '{mount} is full in {time}',
   'status.used': '{mount} {value} full',
   'status.alerts': '{n} alerts',
@@ -87,7 +81,6 @@ export const en = {
   'meter.free': '{value} free',
   'disk.full': 'full in {time}',
   'meter.threshold': 'Limit {value}',
-  'meter.over': 'over its limit',
   'meter.waiting': '{resource} waits',
 
   'chart.means': '{step} means',
@@ -97,11 +90,8 @@ export const en = {
   'chart.chosen': 'the processes are of this moment',
   'chart.processes': 'Processes of {time}',
   'chart.keys': 'Arrow keys move the crosshair, Enter shows the processes of that moment, + and − zoom.',
-  'chart.gap': 'No readings',
   'chart.more': '{n} more',
   'chart.less': 'Fewer',
-  'chart.now': 'now',
-  'chart.summary': '{title}: {values}',
   'chart.query': 'Query',
 
   'cause.unknown': 'no readings',
@@ -132,7 +122,6 @@ export const en = {
   'alerts.active': 'Active alerts',
   'alerts.since': 'since {time}',
 
-  'host.system': 'System',
   'host.os': 'System',
   'host.processors': 'Processors',
   'host.memory': 'Memory',
@@ -142,9 +131,6 @@ export const en = {
   'host.scope': 'Measured from inside of a container',
   'host.agent': 'Events and processes',
   'host.agent.go': 'on its own agent',
-
-  'section.more': 'More',
-  'section.show': 'Show',
 
   'footer.agent': 'Agent {version}',
   'footer.cpu': '{value} of a processor',
@@ -347,7 +333,6 @@ export const en = {
   'tokens.days': 'Days',
   'tokens.days.help': 'How long it is taken; 0 is for good.',
 
-  'soon': 'This page is being built.',
   'unit.bytes': 'Bytes',
   'unit.bits': 'Bits',
   'unit.binary': 'KiB, MiB, GiB',

@@ -1,6 +1,11 @@
 import type { Word } from './en'
 
-export const ko: Record<Word, string> & Record<string, string> = {
+// PanelWord is the title or the explanation of a panel, or the title of a board;
+// panels.json has them in English.
+export type PanelWord = `${'panel' | 'explain' | 'board'}.${string}`
+
+// What is missing here is shown in English.
+export const ko: Partial<Record<Word | PanelWord, string>> = {
   'app.skip': '본문으로 건너뛰기',
   'app.navigation': '페이지',
   'page.overview': '개요',
@@ -29,7 +34,6 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'time.resume': '현재로 돌아가기',
   'time.earlier': '이전',
   'time.later': '이후',
-  'time.back': '축소',
 
   'settings.theme': '테마',
   'settings.theme.auto': '시스템 설정',
@@ -37,8 +41,6 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'settings.theme.light': '밝게',
   'settings.sizes': '크기 단위',
   'settings.traffic': '전송량 단위',
-  'settings.bytes': '바이트',
-  'settings.bits': '비트',
 
   'state.loading': '불러오는 중…',
   'state.empty': '이 시간에는 측정된 값이 없습니다.',
@@ -54,12 +56,9 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'state.stale.silent': '에이전트는 응답하지만 측정값이 오지 않습니다. 표시된 값은 오래되었습니다.',
 
   'status.ok': '모두 정상입니다',
-  'status.watch': '살펴볼 것이 있습니다',
-  'status.wrong': '문제가 있습니다',
   'status.unknown': '아직 측정값이 없습니다',
   'status.cpu': 'CPU {value}',
   'status.memory': '메모리 {value}',
-  'status.full.now': '{mount} 가득 참',
   'status.full': '{mount} {time} 후 가득 참',
   'status.used': '{mount} {value} 사용',
   'status.alerts': '알림 {n}건',
@@ -87,7 +86,6 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'meter.free': '{value} 남음',
   'disk.full': '{time} 후 가득 참',
   'meter.threshold': '한계 {value}',
-  'meter.over': '한계 초과',
   'meter.waiting': '{resource} 대기',
 
   'chart.means': '{step} 평균',
@@ -97,11 +95,8 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'chart.chosen': '프로세스 표의 시점',
   'chart.processes': '{time}의 프로세스',
   'chart.keys': '화살표 키로 십자선을 옮기고, Enter로 그 순간의 프로세스를 보고, +와 −로 확대·축소합니다.',
-  'chart.gap': '측정값 없음',
   'chart.more': '{n}개 더',
   'chart.less': '간단히',
-  'chart.now': '지금',
-  'chart.summary': '{title}: {values}',
   'chart.query': '질의',
 
   'cause.unknown': '측정값 없음',
@@ -132,7 +127,6 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'alerts.active': '활성 알림',
   'alerts.since': '{time}부터',
 
-  'host.system': '시스템',
   'host.os': '운영체제',
   'host.processors': '프로세서',
   'host.memory': '메모리',
@@ -142,9 +136,6 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'host.scope': '컨테이너 안에서 측정됨',
   'host.agent': '이벤트와 프로세스',
   'host.agent.go': '그 머신의 에이전트에서',
-
-  'section.more': '더 보기',
-  'section.show': '보기',
 
   'footer.agent': '에이전트 {version}',
   'footer.cpu': '프로세서 {value}',
@@ -347,7 +338,6 @@ export const ko: Record<Word, string> & Record<string, string> = {
   'tokens.days': '일수',
   'tokens.days.help': '유효 기간; 0은 무기한.',
 
-  'soon': '준비 중인 페이지입니다.',
   'unit.bytes': '바이트',
   'unit.bits': '비트',
   'unit.binary': 'KiB, MiB, GiB',

@@ -5,12 +5,11 @@ import type { components } from '../api/schema'
 import { hostName } from '../host'
 import { language, t } from '../i18n'
 import { limits } from '../judge'
-import { levelOf, type Limit } from '../limits'
+import { type Level, levelOf, type Limit } from '../limits'
 import { useLoad } from '../load'
 import { Failed } from '../parts/failed'
 import { Sign } from '../parts/icons'
 import { go, hrefOf, now } from '../state'
-import type { Level } from '../status'
 import { durationLabel } from '../time'
 
 type Host = components['schemas']['Host']

@@ -1,4 +1,4 @@
-import type { Level } from '../status'
+import type { Level } from '../limits'
 import { t } from '../i18n'
 
 // Signs beside the colours: a tick, a triangle, a cross.
