@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/dustin/go-humanize"
 )
 
 // longestText bounds a name or a sentence in a message. File names reach 255 bytes.
@@ -157,12 +155,21 @@ func quantity(v float64, unit string) string {
 	return strings.TrimSpace(strconv.FormatFloat(v, 'g', 4, 64) + " " + unit)
 }
 
-// bytesText writes a number of bytes in binary units.
+// bytesText formats a number of bytes in binary units, such as "1.5 GiB" or "82 MiB".
 func bytesText(v float64) string {
-	if v < 0 || v >= math.MaxUint64 || math.IsNaN(v) {
+	if !(v >= 0 && v < math.MaxUint64) {
 		return strconv.FormatFloat(v, 'g', 4, 64) + " B"
 	}
-	return humanize.IBytes(uint64(v))
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	i := 0
+	for v = math.Floor(v); v >= 1024; v /= 1024 {
+		i++
+	}
+	decimals := 0
+	if v < 9.95 && i > 0 {
+		decimals = 1
+	}
+	return strconv.FormatFloat(v, 'f', decimals, 64) + " " + units[i]
 }
 
 // fact is a line of a message.
