@@ -1,6 +1,6 @@
 import { effect, signal } from '@preact/signals'
 import { get } from './api/client'
-import { type Happening, toHappening } from './happening'
+import { type MachineEvent, toEvent } from './event'
 import { isOwnHost } from './host'
 import { live, view } from './state'
 import { resumed, seen, serverNow } from './stream'
@@ -9,7 +9,7 @@ import { spanOf, writeMoment } from './time'
 // What happened in the time that is shown: the marks on every chart, and the
 // causes of their gaps.
 
-export const happenings = signal<Happening[]>([])
+export const events = signal<MachineEvent[]>([])
 
 let asking: AbortController | null = null
 
@@ -19,7 +19,7 @@ async function load(): Promise<void> {
   const span = spanOf(view.value.range, serverNow())
   try {
     const answer = await get('/api/v1/events', { start: writeMoment(Math.floor(span.from)), end: writeMoment(Math.ceil(span.to) + 60), limit: 300 }, mine.signal)
-    happenings.value = answer.events.map(toHappening)
+    events.value = answer.events.map(toEvent)
   } catch {
     // Charts are worth something without their marks; what is wrong with the
     // agent is said elsewhere.
@@ -30,7 +30,7 @@ export function watchEvents(): void {
   effect(() => {
     void view.value.range
     void resumed.value
-    if (!isOwnHost.value) happenings.value = [] // Another machine's agent knows its own.
+    if (!isOwnHost.value) events.value = [] // Another machine's agent knows its own.
     else if (seen.value) void load()
   })
   setInterval(() => { if (seen.value && live.value && isOwnHost.value) void load() }, 15_000)

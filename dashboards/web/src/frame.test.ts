@@ -11,8 +11,8 @@ describe('a frame', () => {
   const frame = buildFrame(panel(), [
     series('0 mean', { cpu: 'cpu10' }, [10, '1'], [20, '2'], [40, '4']),
     series('0 mean', { cpu: 'cpu2' }, [10, '7']),
-    series('0 most', { cpu: 'cpu10' }, [10, '3'], [20, 'NaN']),
-    series('0 least', { cpu: 'cpu10' }, [10, '0']),
+    series('0 max', { cpu: 'cpu10' }, [10, '3'], [20, 'NaN']),
+    series('0 min', { cpu: 'cpu10' }, [10, '0']),
     series('9 mean', {}, [10, '1']),
     { metric: {}, values: [[10, '1']] },
   ], 10, 40, 10)
@@ -21,8 +21,8 @@ describe('a frame', () => {
     expect(frame.lines.map((l) => [l.name, l.mean])).toEqual([['cpu2', [7, null, null, null]], ['cpu10', [1, 2, null, 4]]])
   })
   it('has extremes where there are some', () => {
-    expect(frame.lines[1]).toMatchObject({ most: [3, null, null, null], least: [0, null, null, null] })
-    expect(frame.lines[0]?.most).toBeNull()
+    expect(frame.lines[1]).toMatchObject({ max: [3, null, null, null], min: [0, null, null, null] })
+    expect(frame.lines[0]?.max).toBeNull()
   })
   it('keeps the greatest of too many lines', () => {
     const many = buildFrame(panel(), Array.from({ length: 100 }, (_, i) => series('0 mean', { cpu: `cpu${i}` }, [10, String(i)])), 10, 10, 10)
@@ -56,7 +56,7 @@ describe('columns', () => {
 })
 
 describe('growing', () => {
-  const start = () => buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [10, '1'], [20, '1']), series('0 most', { cpu: 'a' }, [10, '1'], [20, '1']), series('0 least', { cpu: 'a' }, [10, '1'], [20, '1'])], 10, 20, 10)
+  const start = () => buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [10, '1'], [20, '1']), series('0 max', { cpu: 'a' }, [10, '1'], [20, '1']), series('0 min', { cpu: 'a' }, [10, '1'], [20, '1'])], 10, 20, 10)
   const sample = (value: number) => [{ query: 0, labels: { cpu: 'a' }, value }]
   it('means the readings of a step', () => {
     const frame = start()
@@ -64,7 +64,7 @@ describe('growing', () => {
     growing.add(21, sample(2), 0)
     growing.add(22, sample(4), 0)
     expect(frame.times).toEqual([10, 20, 22])
-    expect(frame.lines[0]).toMatchObject({ mean: [1, 1, 3], least: [1, 1, 2], most: [1, 1, 4] })
+    expect(frame.lines[0]).toMatchObject({ mean: [1, 1, 3], min: [1, 1, 2], max: [1, 1, 4] })
     growing.add(30, sample(6), 0)
     growing.add(31, sample(5), 0)
     expect(frame.times).toEqual([10, 20, 30, 31])
@@ -97,12 +97,12 @@ describe('growing', () => {
 
 describe('appending', () => {
   const one = () => buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [10, '1'], [20, '1'])], 10, 20, 10)
-  const two = buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [20, '2'], [30, '3']), series('0 mean', { cpu: 'b' }, [30, '4']), series('0 most', { cpu: 'b' }, [30, '5'])], 20, 30, 10)
+  const two = buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [20, '2'], [30, '3']), series('0 mean', { cpu: 'b' }, [30, '4']), series('0 max', { cpu: 'b' }, [30, '5'])], 20, 30, 10)
   it('puts newer values in the place of older ones', () => {
     const frame = one()
     append(panel(), frame, two, 0)
     expect(frame.times).toEqual([10, 20, 30])
-    expect(frame.lines.map((l) => [l.mean, l.most])).toEqual([[[1, 2, 3], null], [[null, null, 4], [null, null, 5]]])
+    expect(frame.lines.map((l) => [l.mean, l.max])).toEqual([[[1, 2, 3], null], [[null, null, 4], [null, null, 5]]])
   })
   it('drops what has left the range, and lines of which nothing is left', () => {
     const frame = one()

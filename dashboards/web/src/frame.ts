@@ -12,8 +12,8 @@ export interface Line {
   name: string
   labels: Record<string, string>
   mean: Cell[]
-  least: Cell[] | null
-  most: Cell[] | null
+  min: Cell[] | null
+  max: Cell[] | null
 }
 
 export interface Frame {
@@ -44,7 +44,7 @@ export function buildFrame(panel: Panel, answer: Series[], from: number, to: num
     const key = lineKey(tag.query, labels)
     let line = lines.get(key)
     if (!line) {
-      line = { key, query: tag.query, name: seriesName(query, labels), labels, mean: empty(count), least: null, most: null }
+      line = { key, query: tag.query, name: seriesName(query, labels), labels, mean: empty(count), min: null, max: null }
       lines.set(key, line)
     }
     const cells = tag.role === 'mean' ? line.mean : (line[tag.role] ??= empty(count))
@@ -80,7 +80,7 @@ function ordered(panel: Panel, lines: Line[]): Line[] {
   const place = (line: Line) => colorWord(panel.queries[line.query]!, line.labels).place
   lines.sort((a, b) => a.query - b.query || place(a) - place(b) || collator.compare(a.name, b.name))
   if (lines.length <= mostLines) return lines
-  const peak = new Map(lines.map((line) => [line, line.mean.reduce<number>((most, v) => Math.max(most, Math.abs(v ?? 0)), 0)]))
+  const peak = new Map(lines.map((line) => [line, line.mean.reduce<number>((max, v) => Math.max(max, Math.abs(v ?? 0)), 0)]))
   const kept = new Set([...lines].sort((a, b) => (peak.get(b) ?? 0) - (peak.get(a) ?? 0)).slice(0, mostLines))
   return lines.filter((line) => kept.has(line))
 }
@@ -118,10 +118,10 @@ export interface Sample {
 }
 
 // Growing adds readings to a frame as they come. Until a step is over its mean,
-// least and most are those of the readings so far, and it stands at the newest.
+// min and max are those of the readings so far, and it stands at the newest.
 export class Growing {
   private end = 0
-  private sums = new Map<string, { sum: number; n: number; least: number; most: number }>()
+  private sums = new Map<string, { sum: number; n: number; min: number; max: number }>()
 
   constructor(
     readonly panel: Panel,
@@ -141,15 +141,15 @@ export class Growing {
       const key = lineKey(query, labels)
       const line = lineOf(this.panel, frame, key, query, labels)
       if (!line) continue
-      const sum = this.sums.get(key) ?? { sum: 0, n: 0, least: Infinity, most: -Infinity }
+      const sum = this.sums.get(key) ?? { sum: 0, n: 0, min: Infinity, max: -Infinity }
       sum.sum += value
       sum.n++
-      sum.least = Math.min(sum.least, value)
-      sum.most = Math.max(sum.most, value)
+      sum.min = Math.min(sum.min, value)
+      sum.max = Math.max(sum.max, value)
       this.sums.set(key, sum)
       line.mean[i] = sum.sum / sum.n
-      if (line.least) line.least[i] = sum.least
-      if (line.most) line.most[i] = sum.most
+      if (line.min) line.min[i] = sum.min
+      if (line.max) line.max[i] = sum.max
     }
     trim(frame, from)
   }
@@ -173,7 +173,7 @@ export function append(panel: Panel, frame: Frame, newer: Frame, from: number): 
   for (const line of newer.lines) {
     const target = lineOf(panel, frame, line.key, line.query, line.labels)
     if (!target) continue
-    for (const role of ['mean', 'least', 'most'] as const satisfies Role[]) {
+    for (const role of ['mean', 'min', 'max'] as const satisfies Role[]) {
       const cells = line[role]
       if (!cells) continue
       const to = role === 'mean' ? target.mean : (target[role] ??= empty(frame.times.length))
@@ -188,7 +188,7 @@ export function append(panel: Panel, frame: Frame, newer: Frame, from: number): 
 function lineOf(panel: Panel, frame: Frame, key: string, query: number, labels: Record<string, string>): Line | undefined {
   const known = frame.lines.find((l) => l.key === key)
   if (known || frame.lines.length >= mostLines) return known
-  const line: Line = { key, query, labels, name: seriesName(panel.queries[query]!, labels), mean: empty(frame.times.length), least: null, most: null }
+  const line: Line = { key, query, labels, name: seriesName(panel.queries[query]!, labels), mean: empty(frame.times.length), min: null, max: null }
   frame.lines = ordered(panel, [...frame.lines, line])
   return line
 }
@@ -201,8 +201,8 @@ function extend(frame: Frame, to: number): void {
     frame.times.push(at)
     for (const line of frame.lines) {
       line.mean.push(null)
-      line.least?.push(null)
-      line.most?.push(null)
+      line.min?.push(null)
+      line.max?.push(null)
     }
   }
 }
@@ -214,15 +214,15 @@ function trim(frame: Frame, from: number): void {
   frame.times.splice(0, cut)
   for (const line of frame.lines) {
     line.mean.splice(0, cut)
-    line.least?.splice(0, cut)
-    line.most?.splice(0, cut)
+    line.min?.splice(0, cut)
+    line.max?.splice(0, cut)
   }
 }
 
 // A column of a drawing, and what it is for.
 export interface Column {
   line: number
-  part: 'mean' | 'least' | 'most'
+  part: 'mean' | 'min' | 'max'
   cells: Cell[]
 }
 
@@ -243,7 +243,7 @@ export function columns(panel: Panel, frame: Frame, draw: Draw): Column[] {
   frame.lines.forEach((line, i) => {
     const turn = draw === 'mirror' && panel.queries[line.query]?.below ? turned : same
     // The band lies behind its line.
-    if (line.least && line.most) list.push({ line: i, part: 'least', cells: turn(line.least) }, { line: i, part: 'most', cells: turn(line.most) })
+    if (line.min && line.max) list.push({ line: i, part: 'min', cells: turn(line.min) }, { line: i, part: 'max', cells: turn(line.max) })
     list.push({ line: i, part: 'mean', cells: turn(line.mean) })
   })
   return list

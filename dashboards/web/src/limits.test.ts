@@ -12,15 +12,15 @@ it('has the limits of the rules that the agent brings', () => {
     rule('sysotel_swap_usage_bytes > 0', 'info'),
     rule('predict_linear(sysotel_disk_free_bytes{device!=""}[6h], 24 * 3600) < 0 and sysotel_disk_utilization_ratio{device!=""} > 0.5'),
   ])
-  expect(limits.cpu).toEqual({ watch: 0.75, wrong: 0.875 })
-  expect(limits.memory).toEqual({ watch: 0.95, wrong: 0.95 })
-  expect(limits.disk).toEqual({ watch: 0.7, wrong: 0.85 })
+  expect(limits.cpu).toEqual({ warning: 0.75, critical: 0.875 })
+  expect(limits.memory).toEqual({ warning: 0.95, critical: 0.95 })
+  expect(limits.disk).toEqual({ warning: 0.7, critical: 0.85 })
   expect([limits.swap, limits.busy, limits.pressure]).toEqual([usual.swap, usual.busy, usual.pressure])
 })
 
 it('has the lowest of the rules of each severity', () => {
-  expect(limitsOf([threshold('cpu_usage_total', 60), threshold('cpu_usage_total', 50), threshold('cpu_usage_total', 90, 'critical')]).cpu).toEqual({ watch: 0.5, wrong: 0.9 })
-  expect(limitsOf([rule('sysotel_pressure_utilization_ratio{kind="some"} >= 0.2'), rule('(sysotel_disk_busy_ratio) > 0.5')])).toMatchObject({ pressure: { watch: 0.2 }, busy: { watch: 0.5 } })
+  expect(limitsOf([threshold('cpu_usage_total', 60), threshold('cpu_usage_total', 50), threshold('cpu_usage_total', 90, 'critical')]).cpu).toEqual({ warning: 0.5, critical: 0.9 })
+  expect(limitsOf([rule('sysotel_pressure_utilization_ratio{kind="some"} >= 0.2'), rule('(sysotel_disk_busy_ratio) > 0.5')])).toMatchObject({ pressure: { warning: 0.2 }, busy: { warning: 0.5 } })
 })
 
 it.each([
@@ -33,6 +33,6 @@ it.each([
 ])('has the usual limits where %s', (_, rules) => { expect(limitsOf(rules)).toEqual(usual) })
 
 it('judges a share', () => {
-  expect([0, 0.79, 0.8, 0.89, 0.9, 1, null, undefined].map((s) => levelOf(s, { watch: 0.8, wrong: 0.9 }))).toEqual(['ok', 'ok', 'watch', 'watch', 'wrong', 'wrong', 'ok', 'ok'])
-  expect(levelOf(0.95, { watch: 0.95, wrong: 0.95 })).toBe('wrong')
+  expect([0, 0.79, 0.8, 0.89, 0.9, 1, null, undefined].map((s) => levelOf(s, { warning: 0.8, critical: 0.9 }))).toEqual(['ok', 'ok', 'warning', 'warning', 'critical', 'critical', 'ok', 'ok'])
+  expect(levelOf(0.95, { warning: 0.95, critical: 0.95 })).toBe('critical')
 })

@@ -5,17 +5,17 @@ import type { components } from './api/schema'
 
 type Rule = Pick<components['schemas']['RuleStatus'], 'enabled' | 'expr' | 'severity' | 'threshold'>
 
-export type Level = 'ok' | 'watch' | 'wrong'
+export type Level = 'ok' | 'warning' | 'critical'
 
 export interface Limit {
-  watch: number
-  wrong: number
+  warning: number
+  critical: number
 }
 
 export type Gauge = 'cpu' | 'memory' | 'disk' | 'swap' | 'busy' | 'pressure'
 
 // Where no rule says more, the other half of what is above a limit is wrong.
-const from = (watch: number): Limit => ({ watch, wrong: (1 + watch) / 2 })
+const from = (warning: number): Limit => ({ warning, critical: (1 + warning) / 2 })
 
 // usual are the limits of what no rule is about.
 export const usual: Record<Gauge, Limit> = { cpu: from(0.8), memory: from(0.9), disk: from(0.85), swap: from(0.5), busy: from(0.9), pressure: from(0.4) }
@@ -47,16 +47,16 @@ function thresholdOf(rule: Rule, gauge: Gauge): number | null {
 
 export function limitsOf(rules: Rule[]): Record<Gauge, Limit> {
   return Object.fromEntries((Object.keys(usual) as Gauge[]).map((gauge) => {
-    const least = (severity: (s: string) => boolean) => Math.min(...rules.flatMap((r) => (r.enabled && severity(r.severity) ? thresholdOf(r, gauge) ?? [] : [])))
-    const wrong = least((s) => s === 'critical')
+    const lowest = (severity: (s: string) => boolean) => Math.min(...rules.flatMap((r) => (r.enabled && severity(r.severity) ? thresholdOf(r, gauge) ?? [] : [])))
+    const critical = lowest((s) => s === 'critical')
     // What is only for information is no limit.
-    const watch = Math.min(wrong, least((s) => s !== 'critical' && s !== 'info'))
-    if (watch === Infinity) return [gauge, usual[gauge]]
-    return [gauge, { watch, wrong: wrong === Infinity ? from(watch).wrong : wrong }]
+    const warning = Math.min(critical, lowest((s) => s !== 'critical' && s !== 'info'))
+    if (warning === Infinity) return [gauge, usual[gauge]]
+    return [gauge, { warning, critical: critical === Infinity ? from(warning).critical : critical }]
   })) as Record<Gauge, Limit>
 }
 
 export function levelOf(share: number | null | undefined, limit: Limit): Level {
-  if (share === null || share === undefined || share < limit.watch) return 'ok'
-  return share < limit.wrong ? 'watch' : 'wrong'
+  if (share === null || share === undefined || share < limit.warning) return 'ok'
+  return share < limit.critical ? 'warning' : 'critical'
 }

@@ -14,7 +14,9 @@ const polled = new Set([
   // Computed from several metrics.
   'memory_parts',
   // Read less often than every tick.
-  'cpu_frequency', 'connections', 'disk_space_history', 'disk_free',
+  'cpu_frequency', 'connections',
+  // Changes slowly.
+  'disk_space_history', 'disk_free',
   // Not in a reading.
   'cgroup_cpu', 'cgroup_memory', 'network_errors', 'network_dropped', 'sockets', 'process_states', 'family_duration', 'queue',
 ])

@@ -38,7 +38,7 @@ export function expand(expr: string, variables: Variables): string {
 
 const quoteInside = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 
-export type Role = 'mean' | 'least' | 'most'
+export type Role = 'mean' | 'min' | 'max'
 
 // The label that tells which query of a panel a series answers.
 export const asked = 'sysotel_asked'
@@ -49,7 +49,7 @@ export function question(panel: Pick<Panel, 'queries'>, variables: Variables, ba
   const parts: string[] = []
   panel.queries.forEach((q, i) => {
     parts.push(tagged(q.expr, `${i} mean`))
-    if (band && q.min && q.max) parts.push(tagged(q.min, `${i} least`), tagged(q.max, `${i} most`))
+    if (band && q.min && q.max) parts.push(tagged(q.min, `${i} min`), tagged(q.max, `${i} max`))
   })
   return expand(parts.join(' or '), variables)
 }
@@ -58,7 +58,7 @@ const tagged = (expr: string, tag: string): string => `label_replace((${expr}), 
 
 // readTag is which query and which role a series answers.
 export function readTag(tag: string | undefined): { query: number; role: Role } | null {
-  const m = /^(\d+) (mean|least|most)$/.exec(tag ?? '')
+  const m = /^(\d+) (mean|min|max)$/.exec(tag ?? '')
   return m ? { query: Number(m[1]), role: m[2] as Role } : null
 }
 

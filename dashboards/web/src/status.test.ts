@@ -14,18 +14,18 @@ const words = (k: Known) => { const s = statusOf(k); return [s.level, s.headline
 describe('the status sentence', () => {
   it.each<[string, Known, string]>([
     ['all is well', known(), 'ok status.ok status.cpu status.memory status.used status.alerts.none'],
-    ['nothing is known', { ...known(), facts: null }, 'watch status.unknown'],
+    ['nothing is known', { ...known(), facts: null }, 'warning status.unknown'],
     ['nobody judges', known({ alerts: null }), 'ok status.ok status.cpu status.memory status.used'],
     ['far from full', known({ full: new Map([['/', 41 * 86_400]]) }), 'ok status.ok status.cpu status.memory status.full status.alerts.none'],
-    ['full in three days', known({ full: new Map([['/', 3 * 86_400], ['/boot', 40 * 86_400]]) }), 'watch status.full status.cpu status.memory status.alerts.none'],
-    ['full within hours', known({ full: new Map([['/', 3600]]) }), 'wrong status.full status.cpu status.memory status.alerts.none'],
+    ['full in three days', known({ full: new Map([['/', 3 * 86_400], ['/boot', 40 * 86_400]]) }), 'warning status.full status.cpu status.memory status.alerts.none'],
+    ['full within hours', known({ full: new Map([['/', 3600]]) }), 'critical status.full status.cpu status.memory status.alerts.none'],
     ['one busy second', known({}, { cpu: 1, steadyCPU: 0.2 }), 'ok status.ok status.cpu status.memory status.used status.alerts.none'],
-    ['a busy minute', known({}, { steadyCPU: 0.85 }), 'watch status.cpu.high status.memory status.used status.alerts.none'],
-    ['a limit of a rule', known({ limits: { ...usual, cpu: { watch: 0.1, wrong: 0.15 } } }, { steadyCPU: 0.2 }), 'wrong status.cpu.high status.memory status.used status.alerts.none'],
-    ['the gravest first', known({}, { steadyCPU: 0.85, memory: { share: 0.97, used: 97, total: 100 } }), 'wrong status.memory.high status.cpu.high status.used status.alerts.none'],
-    ['a full disk', known({}, { filesystems: [{ mount: '/', share: 0.9, free: 1, total: 10 }] }), 'watch status.disk.high status.cpu status.memory status.alerts.none'],
-    ['an alert', known({ alerts: [{ name: 'HighCPU', level: 'wrong' }] }), 'wrong status.firing status.cpu status.memory status.used status.alert'],
-    ['two alerts', known({ alerts: [{ name: 'A', level: 'watch' }, { name: 'B', level: 'wrong' }] }), 'wrong status.firing status.cpu status.memory status.used status.alerts'],
-    ['a part that failed', known({ parts: [{ name: 'store', reason: 'the disk is full', failed: true }] }), 'wrong status.part status.cpu status.memory status.used status.alerts.none'],
+    ['a busy minute', known({}, { steadyCPU: 0.85 }), 'warning status.cpu.high status.memory status.used status.alerts.none'],
+    ['a limit of a rule', known({ limits: { ...usual, cpu: { warning: 0.1, critical: 0.15 } } }, { steadyCPU: 0.2 }), 'critical status.cpu.high status.memory status.used status.alerts.none'],
+    ['the gravest first', known({}, { steadyCPU: 0.85, memory: { share: 0.97, used: 97, total: 100 } }), 'critical status.memory.high status.cpu.high status.used status.alerts.none'],
+    ['a full disk', known({}, { filesystems: [{ mount: '/', share: 0.9, free: 1, total: 10 }] }), 'warning status.disk.high status.cpu status.memory status.alerts.none'],
+    ['an alert', known({ alerts: [{ name: 'HighCPU', level: 'critical' }] }), 'critical status.firing status.cpu status.memory status.used status.alert'],
+    ['two alerts', known({ alerts: [{ name: 'A', level: 'warning' }, { name: 'B', level: 'critical' }] }), 'critical status.firing status.cpu status.memory status.used status.alerts'],
+    ['a part that failed', known({ parts: [{ name: 'store', reason: 'the disk is full', failed: true }] }), 'critical status.part status.cpu status.memory status.used status.alerts.none'],
   ])('%s', (_, k, want) => { expect(words(k)).toBe(want) })
 })

@@ -44,7 +44,7 @@ const farthest = 366 * 86_400
 
 export function statusOf(known: Known): Status {
   const { facts, alerts, limits } = known
-  if (!facts) return { level: 'watch', headline: { word: 'status.unknown', level: 'watch' }, clauses: [] }
+  if (!facts) return { level: 'warning', headline: { word: 'status.unknown', level: 'warning' }, clauses: [] }
   const bad: Clause[] = []
   // The gravest alert speaks for all of them: they are listed below, and counted here.
   const gravest = [...(alerts ?? [])].sort((a, b) => weight(b.level) - weight(a.level))[0]
@@ -58,8 +58,8 @@ export function statusOf(known: Known): Status {
   for (const f of facts.filesystems) add('status.disk.high', f.share, limits.disk, { mount: f.mount })
   add('status.swap.high', facts.swap.share, limits.swap)
   const soonest = [...known.full].sort((a, b) => a[1] - b[1])[0]
-  if (soonest && soonest[1] < week) bad.push({ word: 'status.full', level: soonest[1] < week / 7 ? 'wrong' : 'watch', seconds: soonest[1], values: { mount: soonest[0] } })
-  for (const part of known.parts) bad.push({ word: 'status.part', level: part.failed ? 'wrong' : 'watch', values: { part: part.name, reason: part.reason } })
+  if (soonest && soonest[1] < week) bad.push({ word: 'status.full', level: soonest[1] < week / 7 ? 'critical' : 'warning', seconds: soonest[1], values: { mount: soonest[0] } })
+  for (const part of known.parts) bad.push({ word: 'status.part', level: part.failed ? 'critical' : 'warning', values: { part: part.name, reason: part.reason } })
   bad.sort((a, b) => weight(b.level) - weight(a.level))
 
   const plain: Clause[] = []
@@ -74,4 +74,4 @@ export function statusOf(known: Known): Status {
   return { level, headline: bad[0] ?? { word: 'status.ok', level: 'ok' }, clauses: [...bad.slice(1), ...plain] }
 }
 
-const weight = (level: Level): number => ['ok', 'watch', 'wrong'].indexOf(level)
+const weight = (level: Level): number => ['ok', 'warning', 'critical'].indexOf(level)

@@ -38,7 +38,7 @@ export const full = signal<Map<string, number>>(new Map())
 export function toActive(a: Alert): ActiveAlert {
   return {
     id: a.fingerprint, host: a.host, name: a.rule, state: a.state, severity: a.severity,
-    level: a.severity === 'critical' ? 'wrong' : 'watch',
+    level: a.severity === 'critical' ? 'critical' : 'warning',
     summary: a.summary, since: Date.parse(a.since ?? '') / 1000, at: null,
   }
 }

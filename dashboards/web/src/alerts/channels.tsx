@@ -48,8 +48,8 @@ function Item({ channel: c, again }: { channel: Channel; again: () => void }) {
         {c.last_success && <time>{t('channels.last', { time: momentLabel(Date.parse(c.last_success) / 1000, language, now.peek()) })}</time>}
         {isAdmin.value && <button class="link" disabled={busy.value} onClick={() => { void test() }}>{t(busy.value ? 'channels.testing' : 'channels.test')}</button>}
       </span>
-      {outcome.value && <span class={outcome.value.good ? 'line' : 'line wrong'} role="status">{outcome.value.text}</span>}
-      {c.last_error && <span class="line wrong">{c.last_error}</span>}
+      {outcome.value && <span class={outcome.value.good ? 'line' : 'line error'} role="status">{outcome.value.text}</span>}
+      {c.last_error && <span class="line error">{c.last_error}</span>}
     </li>
   )
 }

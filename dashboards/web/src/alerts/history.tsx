@@ -27,7 +27,7 @@ export function History() {
             const to = e.ended_at ? Date.parse(e.ended_at) / 1000 : null
             return (
               <li key={`${e.fingerprint} ${e.fired_at}`}>
-                <Sign level={to === null ? 'wrong' : 'ok'} />
+                <Sign level={to === null ? 'critical' : 'ok'} />
                 <b>{e.rule}</b>
                 {e.severity && <span class="chip">{e.severity}</span>}
                 <span class="end">

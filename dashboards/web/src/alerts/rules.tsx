@@ -4,7 +4,7 @@ import { isAdmin } from '../account/me'
 import { ask, get } from '../api/client'
 import type { components } from '../api/schema'
 import { language, t } from '../i18n'
-import { limits } from '../judge'
+import { limits } from '../thresholds'
 import { limitsOf } from '../limits'
 import { useLoad } from '../load'
 import { asFailure, Failed } from '../parts/failed'
@@ -42,11 +42,11 @@ export function Rules() {
 export const withoutNumbers = (summary: string): string => summary.replace(/(?:\{\{.*?\}\})+/g, '…')
 
 function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: () => void }) {
-  const wrong = useSignal('')
+  const error = useSignal('')
   const path = `/api/v1/alerts/rules/${encodeURIComponent(r.name)}`
   const enable = (enabled: boolean) => {
-    wrong.value = ''
-    ask(path, { method: 'PATCH', body: { enabled } }).then(again, (e: unknown) => { wrong.value = asFailure(e).detail })
+    error.value = ''
+    ask(path, { method: 'PATCH', body: { enabled } }).then(again, (e: unknown) => { error.value = asFailure(e).detail })
   }
   return (
     <li>
@@ -61,8 +61,8 @@ function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: (
       </span>
       {r.annotations?.summary && <span class="line">{withoutNumbers(r.annotations.summary)}</span>}
       <Expression rule={r} />
-      {r.error && <span class="line wrong">{r.error}</span>}
-      {wrong.value && <span class="line wrong" role="alert">{wrong.value}</span>}
+      {r.error && <span class="line error">{r.error}</span>}
+      {error.value && <span class="line error" role="alert">{error.value}</span>}
     </li>
   )
 }

@@ -33,7 +33,7 @@ function Item({ alert: a }: { alert: Alert }) {
   const silence = () => { go({ own: { tab: 'silences', rule: a.rule, host: a.host } }) }
   return (
     <li>
-      <Sign level={a.state === 'resolved' ? 'ok' : a.severity === 'critical' && a.state === 'firing' ? 'wrong' : 'watch'} />
+      <Sign level={a.state === 'resolved' ? 'ok' : a.severity === 'critical' && a.state === 'firing' ? 'critical' : 'warning'} />
       <b>{a.rule}</b>
       <span class={`chip ${a.state} ${a.severity}`}>{t(`alerts.state.${a.state}`)}</span>
       {a.severity && <span class="chip">{a.severity}</span>}

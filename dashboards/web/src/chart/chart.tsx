@@ -3,9 +3,9 @@ import { useEffect, useMemo, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
 import { lineColors } from '../colors'
-import { happenings } from '../events'
+import { events } from '../events'
 import { columns, findGaps } from '../frame'
-import { causeOf, isMarked } from '../happening'
+import { causeOf, isMarked } from '../event'
 import { language, t, titleOf, type Word } from '../i18n'
 import type { Panel } from '../panels'
 import { go, isDark, measure, now, view, zoom, zoomBack } from '../state'
@@ -102,7 +102,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
   useSignalEffectAtOnce(() => {
     // What a drawing depends on.
     void feed.version.value
-    void happenings.value
+    void events.value
     const element = host.current
     const { frame } = feed
     const shade = isDark.value ? 'dark' : 'light'
@@ -111,10 +111,10 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     if (!element || !frame || size.width === 0 || !near.value) return
     // A range that was left is drawn until the next one is there.
     const span = spanOf(feed.range, now.peek())
-    const gaps = findGaps(frame).map((gap) => ({ gap, cause: causeOf(gap, happenings.value, frame.step) })).filter((g) => !panel.sparse || g.cause !== 'cause.unknown')
+    const gaps = findGaps(frame).map((gap) => ({ gap, cause: causeOf(gap, events.value, frame.step) })).filter((g) => !panel.sparse || g.cause !== 'cause.unknown')
     const look = lookOf(element, shade)
     const { at: chosen } = view.value
-    const marks = happenings.value.filter(isMarked).map((h): Mark => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft }))
+    const marks = events.value.filter(isMarked).map((h): Mark => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft }))
     shown.current = {
       gaps: gaps.map(({ gap, cause }) => ({ gap, label: t(cause) })),
       marks: chosen === null ? marks : [...marks, { at: chosen, label: t('chart.chosen'), color: look.ink, solid: true }],
@@ -235,7 +235,7 @@ function Resolution({ feed }: { feed: Feed }) {
   void feed.version.value
   const step = feed.frame?.step
   if (!step) return <span class="resolution" /> // It keeps what comes after it at its end.
-  const band = feed.frame?.lines.some((l) => l.least !== null)
+  const band = feed.frame?.lines.some((l) => l.min !== null)
   if (step <= (reading.value?.interval_seconds ?? 1)) return <span class="resolution">{t('chart.readings')}</span>
   return <span class="resolution">{t('chart.means', { step: stepLabel(step, language) })}{band && <small>{t('chart.means.band')}</small>}</span>
 }

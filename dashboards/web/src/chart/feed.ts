@@ -100,7 +100,7 @@ export class Feed {
     const { step } = frame
     const to = Math.floor(serverNow() / step) * step
     const start = to - 3 * step // The same for all charts; some answers may have been missed.
-    const band = frame.lines.some((line) => line.least !== null)
+    const band = frame.lines.some((line) => line.min !== null)
     askTogether(this.panel, { host: this.host, window: step }, { from: start, to, step, band }).then(
       (series) => {
         if (asking.signal.aborted || this.frame !== frame) return

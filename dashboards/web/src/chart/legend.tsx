@@ -33,8 +33,8 @@ export function Legend({ feed, cursor, shown }: { feed: Feed; cursor: Signal<num
           <i style={{ background: color }} aria-hidden="true" />
           <span class="name">{line.name}</span>
           <b>{written(value, panel.unit, measure.value)}</b>
-          {idx !== null && line.most && line.least && value !== null && (
-            <small>{between(line.least[idx], line.most[idx], panel.unit, measure.value)}</small>
+          {idx !== null && line.max && line.min && value !== null && (
+            <small>{between(line.min[idx], line.max[idx], panel.unit, measure.value)}</small>
           )}
         </span>
       ))}

@@ -39,22 +39,22 @@ interface Handlers {
   back: () => void
 }
 
-// floor is the least height of an axis, so that noise does not look like a storm.
+// floor is the minimum height of an axis, so that noise does not look like a storm.
 const floor: Record<Panel['unit'], number> = {
   ratio: 0.02, bytes: 1 << 20, bytes_per_second: 10 << 10, per_second: 1, seconds: 0.001, hertz: 1e6, count: 4, none: 1,
 }
 
 export function yRange(panel: Panel, low: number | null, high: number | null): [number, number] {
-  const least = floor[panel.unit]
+  const min = floor[panel.unit]
   const top = Math.max(high ?? 0, 0)
   if (panel.draw === 'mirror') {
     const bottom = Math.min(low ?? 0, 0)
-    const size = Math.max(top, -bottom, least)
+    const size = Math.max(top, -bottom, min)
     // Neither half is so small that its labels touch.
     return [Math.min(bottom * 1.08, -size * 0.25), Math.max(top * 1.08, size * 0.25)]
   }
   if (panel.max !== undefined) return [0, Math.max(panel.max, top > panel.max * 1.02 ? top * 1.05 : 0)]
-  return [0, Math.max(top * 1.08, least)]
+  return [0, Math.max(top * 1.08, min)]
 }
 
 // every is how far apart the times below a chart may stand, in seconds: what
@@ -82,7 +82,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
     const color = colors[column.line] ?? look.ink
     if (column.part !== 'mean') {
       series.push({ stroke: 'transparent', width: 0, points: { show: false } })
-      if (column.part === 'most') {
+      if (column.part === 'max') {
         const below = panel.draw === 'mirror' && panel.queries[frame.lines[column.line]!.query]?.below
         bands.push({ series: below ? [i, i + 1] : [i + 1, i], fill: clear(color, 0.22) })
       }

@@ -146,8 +146,8 @@ export const en = {
   'footer.health.bad': 'Not all parts of the agent work.',
 
   'level.ok': 'OK',
-  'level.watch': 'Watch',
-  'level.wrong': 'Problem',
+  'level.warning': 'Watch',
+  'level.critical': 'Problem',
 
   'processes.now': 'Processes now',
   'processes.span': 'Processes from {span}',

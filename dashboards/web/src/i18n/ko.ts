@@ -151,8 +151,8 @@ export const ko: Partial<Record<Word | PanelWord, string>> = {
   'footer.health.bad': '에이전트의 일부가 동작하지 않습니다.',
 
   'level.ok': '정상',
-  'level.watch': '주의',
-  'level.wrong': '문제',
+  'level.warning': '주의',
+  'level.critical': '문제',
 
   'processes.now': '현재 프로세스',
   'processes.span': '{span}의 프로세스',

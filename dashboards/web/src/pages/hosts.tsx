@@ -4,7 +4,7 @@ import { get } from '../api/client'
 import type { components } from '../api/schema'
 import { hostName } from '../host'
 import { language, t } from '../i18n'
-import { limits } from '../judge'
+import { limits } from '../thresholds'
 import { type Level, levelOf, type Limit } from '../limits'
 import { useLoad } from '../load'
 import { Failed } from '../parts/failed'
@@ -23,8 +23,8 @@ export function Hosts() {
   const late = body.hosts.filter((h) => h.status !== 'up').length
   return (
     <>
-      <section class="moment"><p><strong>{t(body.hosts.length === 1 ? 'hosts.one' : 'hosts.count', { n: body.hosts.length })}</strong>{late > 0 && <span class="clause watch">{t('hosts.late', { n: late })}</span>}</p></section>
-      {body.warnings?.map((w) => <p class="alert" role="alert" key={w}><Sign level="watch" />{w}</p>)}
+      <section class="moment"><p><strong>{t(body.hosts.length === 1 ? 'hosts.one' : 'hosts.count', { n: body.hosts.length })}</strong>{late > 0 && <span class="clause warning">{t('hosts.late', { n: late })}</span>}</p></section>
+      {body.warnings?.map((w) => <p class="alert" role="alert" key={w}><Sign level="warning" />{w}</p>)}
       <section class="panel processes hosts" aria-label={t('page.hosts')}>
         <div class="scroll" tabIndex={0} role="region" aria-label={t('page.hosts')}>
           <table>
@@ -44,7 +44,7 @@ function Line({ host: h }: { host: Host }) {
   return (
     <tr class={late ? 'ended' : ''}>
       <th class="column-name" scope="row"><a href={hrefOf(to)} onClick={(e) => { e.preventDefault(); go(to) }}>{h.host_name}</a></th>
-      <td class="column-status"><Sign level={late ? 'watch' : 'ok'} size={13} /> {late ? t('hosts.seen', { time: durationLabel(Math.max(1, now.value - seen), language) }) : t('hosts.up')}{h.other_host_ids && <span class="line wrong">{t('hosts.double', { n: h.other_host_ids.length + 1 })}</span>}</td>
+      <td class="column-status"><Sign level={late ? 'warning' : 'ok'} size={13} /> {late ? t('hosts.seen', { time: durationLabel(Math.max(1, now.value - seen), language) }) : t('hosts.up')}{h.other_host_ids && <span class="line error">{t('hosts.double', { n: h.other_host_ids.length + 1 })}</span>}</td>
       <Share value={h.cpu_percent} limit={limits.value.cpu} /><Share value={h.memory_percent} limit={limits.value.memory} /><Share value={h.disk_percent} limit={limits.value.disk} />
       <td class="column-started">{h.version || '–'}</td>
     </tr>

@@ -2,7 +2,7 @@ import { Fragment } from 'preact'
 import { ActiveAlerts } from '../parts/alerts'
 import { Custom } from '../parts/custom'
 import { HostFacts } from '../parts/facts'
-import { Happenings } from '../parts/happenings'
+import { Events } from '../parts/events'
 import { Meters } from '../parts/meters'
 import { PanelById } from '../parts/panel'
 import { Sections } from '../parts/sections'
@@ -24,7 +24,7 @@ export function Overview() {
       <Meters />
       <HostFacts />
       <div class="grid">
-        {[...first, ...rest].map((id) => <Fragment key={id}><PanelById id={id} />{id === 'disk_space' && <Happenings />}</Fragment>)}
+        {[...first, ...rest].map((id) => <Fragment key={id}><PanelById id={id} />{id === 'disk_space' && <Events />}</Fragment>)}
       </div>
       <Custom />
       <Sections />

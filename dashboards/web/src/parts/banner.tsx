@@ -9,7 +9,7 @@ export function Banner() {
   const time = durationLabel(silence.value, language)
   return (
     <div class="banner" role="alert">
-      <Sign level="watch" />
+      <Sign level="warning" />
       <p>
         {reading.value && <b>{t('state.stale', { time })} </b>}
         {t(connection.value === 'open' ? 'state.stale.silent' : reading.value ? 'state.stale.offline' : 'state.offline')}

@@ -25,7 +25,7 @@ export function Footer() {
   const bad = badParts.value
   return (
     <footer class={isStale.value ? 'page-footer stale' : 'page-footer'}>
-      <span class="part">{health.value !== null && <Sign level={health.value === 'ok' ? 'ok' : health.value === 'failed' ? 'wrong' : 'watch'} size={14} />}{t(health.value === null || health.value === 'ok' ? 'footer.health' : 'footer.health.bad')}{bad.length > 0 && ` ${bad.map((p) => `${p.name}: ${p.reason}`).join('; ')}`}</span>
+      <span class="part">{health.value !== null && <Sign level={health.value === 'ok' ? 'ok' : health.value === 'failed' ? 'critical' : 'warning'} size={14} />}{t(health.value === null || health.value === 'ok' ? 'footer.health' : 'footer.health.bad')}{bad.length > 0 && ` ${bad.map((p) => `${p.name}: ${p.reason}`).join('; ')}`}</span>
       {r && <>
         <span class="part">{t('footer.agent', { version: r.agent.version })}</span>
         {cost.value !== null && <span class="part">{t('footer.cpu', { value: share(cost.value) })}</span>}
@@ -33,7 +33,7 @@ export function Footer() {
         <span class="part lag">{t('footer.lag', { value: `${silence.value} s` })}</span>
         <span class="part">{r.agent.gaps ? t('footer.gaps', { n: r.agent.gaps }) : t('footer.gaps.none')}</span>
       </>}
-      {q && <span class={q.dropped > 0 ? 'part watch' : 'part'}>{q.waiting > 0 ? t('footer.queue', { n: q.waiting }) : t('footer.queue.none')}{q.dropped > 0 && `, ${t('footer.dropped', { n: q.dropped })}`}</span>}
+      {q && <span class={q.dropped > 0 ? 'part warning' : 'part'}>{q.waiting > 0 ? t('footer.queue', { n: q.waiting }) : t('footer.queue.none')}{q.dropped > 0 && `, ${t('footer.dropped', { n: q.dropped })}`}</span>}
       <a href="/docs">{t('footer.docs')}</a>
     </footer>
   )

@@ -56,7 +56,7 @@ export function Form({ submit, label, cancel, children }: FormProps) {
         <button class="primary" type="submit" disabled={busy.value}>{label}</button>
         {cancel && <button class="plain" type="button" onClick={cancel}>{t('form.cancel')}</button>}
       </div>
-      {failure.value && <div class="wide wrong-answer" role="alert"><Failed failure={failure.value} /></div>}
+      {failure.value && <div class="wide form-error" role="alert"><Failed failure={failure.value} /></div>}
     </form>
   )
 }
@@ -65,7 +65,7 @@ export function Form({ submit, label, cancel, children }: FormProps) {
 export function Sure({ label, really, go }: { label: string; really: string; go: () => Promise<void> }) {
   const asked = useSignal(false)
   const failure = useSignal<Failure | null>(null)
-  if (failure.value) return <span class="wrong" role="alert">{failure.value.detail || t(`state.${failure.value.kind}`)}</span>
+  if (failure.value) return <span class="error" role="alert">{failure.value.detail || t(`state.${failure.value.kind}`)}</span>
   if (!asked.value) return <button class="link danger" type="button" onClick={() => { asked.value = true }}>{label}</button>
   return (
     <span class="sure">

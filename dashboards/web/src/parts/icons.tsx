@@ -3,11 +3,11 @@ import { t } from '../i18n'
 
 // Signs beside the colours: a tick, a triangle, a cross.
 export function Sign({ level, size = 18 }: { level: Level; size?: number }) {
-  const shape = { ok: 'M4.5 8.4l2.4 2.4 4.8-5.4', watch: 'M8 4.6v4M8 11v.4', wrong: 'M5.2 5.2l5.6 5.6M10.8 5.2l-5.6 5.6' }[level]
+  const shape = { ok: 'M4.5 8.4l2.4 2.4 4.8-5.4', warning: 'M8 4.6v4M8 11v.4', critical: 'M5.2 5.2l5.6 5.6M10.8 5.2l-5.6 5.6' }[level]
   return (
     <svg class={`sign ${level}`} viewBox="0 0 16 16" width={size} height={size} role="img" aria-label={t(`level.${level}`)}>
-      {level === 'watch' ? <path class="body" d="M8 .8L15.6 14.6H.4z" /> : <circle class="body" cx="8" cy="8" r="7.5" />}
-      <path class="stroke" d={level === 'watch' ? 'M8 5.6v4.2M8 11.7v.5' : shape} />
+      {level === 'warning' ? <path class="body" d="M8 .8L15.6 14.6H.4z" /> : <circle class="body" cx="8" cy="8" r="7.5" />}
+      <path class="stroke" d={level === 'warning' ? 'M8 5.6v4.2M8 11.7v.5' : shape} />
     </svg>
   )
 }

@@ -1,6 +1,6 @@
 import { facts } from '../facts'
 import { t } from '../i18n'
-import { limits } from '../judge'
+import { limits } from '../thresholds'
 import { measure } from '../state'
 import { type Level, levelOf, type Limit, usual } from '../limits'
 import { quantity, type Unit, written } from '../units'
@@ -21,7 +21,7 @@ interface Meter {
 }
 
 // busyLoad: the bar is full where twice as many run or wait as there are processors.
-const busyLoad: Limit = { watch: 1, wrong: Infinity }
+const busyLoad: Limit = { warning: 1, critical: Infinity }
 
 function meters(): Meter[] {
   const f = facts.value
@@ -56,14 +56,14 @@ function MeterTile({ meter }: { meter: Meter }) {
   const { share, limit } = meter
   const level: Level = levelOf(share, limit)
   const q = meter.value === null ? null : quantity(meter.value, meter.unit, measure.value)
-  const limitText = meter.id === 'load' ? '' : `, ${t('meter.threshold', { value: written(limit.watch, 'ratio', measure.value) })}`
+  const limitText = meter.id === 'load' ? '' : `, ${t('meter.threshold', { value: written(limit.warning, 'ratio', measure.value) })}`
   return (
     <a class={meter.id === 'network' ? 'meter traffic' : `meter ${level}`} href={`#panel-${meter.panel}`} onClick={(e) => { e.preventDefault(); reveal(meter.panel) }}>
       <span class="label">{meter.label}{level !== 'ok' && <Sign level={level} size={13} />}</span>
       <span class="value">{q ? <>{q.number}<small>{q.unit}</small></> : <small>–</small>}</span>
       {meter.id !== 'network' && <span class="bar" role="meter" aria-label={`${meter.label}${limitText}`} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(Math.min(share ?? 0, 1) * 100)}>
         <i style={{ width: `${Math.min(share ?? 0, 1) * 100}%` }} />
-        <u style={{ left: `${limit.watch * 100}%` }} />
+        <u style={{ left: `${limit.warning * 100}%` }} />
       </span>}
       {meter.id === 'network' && <Directions />}
       <span class="note">{meter.note}</span>

@@ -6,7 +6,7 @@ import { Explain } from '../chart/explain'
 import { facts } from '../facts'
 import { hostName } from '../host'
 import { language, t, titleOf } from '../i18n'
-import { limits } from '../judge'
+import { limits } from '../thresholds'
 import { levelOf, usual } from '../limits'
 import { asked, type Panel, question, readTag, seriesName } from '../panels'
 import { live, measure, now, view } from '../state'
@@ -104,7 +104,7 @@ function Values({ panel, list }: { panel: Panel; list: Value[] }) {
         return (
           <li key={v.key} class={level}>
             <span class="name" title={v.name}>{v.name}</span>
-            <span class="bar"><i style={{ width: `${Math.min(1, v.value / most) * 100}%` }} />{panel.unit === 'ratio' && <u style={{ left: `${limit.watch * 100}%` }} />}</span>
+            <span class="bar"><i style={{ width: `${Math.min(1, v.value / most) * 100}%` }} />{panel.unit === 'ratio' && <u style={{ left: `${limit.warning * 100}%` }} />}</span>
             {panel.id === 'disk_space' && <Left mount={v.name} />}
             <b>{level !== 'ok' && <Sign level={level} size={12} />}{written(v.value, panel.unit, measure.value)}</b>
           </li>

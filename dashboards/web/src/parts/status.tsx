@@ -1,7 +1,7 @@
 import { language, t } from '../i18n'
 import { facts } from '../facts'
 import { isOwnHost } from '../host'
-import { limits } from '../judge'
+import { limits } from '../thresholds'
 import { badParts, full, hostAlerts } from '../watch'
 import { type Clause, statusOf } from '../status'
 import { durationLabel } from '../time'

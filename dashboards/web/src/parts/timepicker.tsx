@@ -46,7 +46,7 @@ export function TimePicker() {
 
 function Custom() {
   const isOpen = useSignal(false)
-  const wrong = useSignal(false)
+  const isInverted = useSignal(false)
   const root = useRef<HTMLDivElement>(null)
   const { range } = view.value
   useEffect(() => {
@@ -69,7 +69,7 @@ function Custom() {
     const from = fromField(String(form.get('from')))
     const to = fromField(String(form.get('to')))
     if (from === null || to === null || to <= from) {
-      wrong.value = true
+      isInverted.value = true
       return
     }
     isOpen.value = false
@@ -77,7 +77,7 @@ function Custom() {
   }
   return (
     <div class="custom" ref={root}>
-      <button aria-pressed={!isLive(range)} aria-expanded={isOpen.value} title={t('time.custom')} onClick={() => { wrong.value = false; isOpen.value = !isOpen.value }}>
+      <button aria-pressed={!isLive(range)} aria-expanded={isOpen.value} title={t('time.custom')} onClick={() => { isInverted.value = false; isOpen.value = !isOpen.value }}>
         <Icon name="calendar" size={15} /><span class={isLive(range) ? 'hidden-text' : 'when'}>{isLive(range) ? t('time.custom') : spanLabel(range, language, now.value)}</span>
       </button>
       {isOpen.value && (
@@ -85,7 +85,7 @@ function Custom() {
           <label>{t('time.from')}<input type="datetime-local" name="from" step="1" defaultValue={toField(span.from)} required /></label>
           <label>{t('time.to')}<input type="datetime-local" name="to" step="1" defaultValue={toField(span.to)} required /></label>
           <p class="note">{t('time.zone', { zone: zoneName(span.to) })}</p>
-          {wrong.value && <p class="wrong" role="alert">{t('time.order')}</p>}
+          {isInverted.value && <p class="error" role="alert">{t('time.order')}</p>}
           <button class="primary" type="submit">{t('time.show')}</button>
         </form>
       )}

@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest'
-import { causeOf, type Happening, toHappening } from './happening'
+import { causeOf, type MachineEvent, toEvent } from './event'
 
-const one = (kind: Happening['kind'], at: number, more: Partial<Happening> = {}): Happening => ({ id: 1, kind, at, from: null, to: null, cause: '', subject: '', detail: {}, ...more })
+const one = (kind: MachineEvent['kind'], at: number, more: Partial<MachineEvent> = {}): MachineEvent => ({ id: 1, kind, at, from: null, to: null, cause: '', subject: '', detail: {}, ...more })
 const gap = { from: 100, to: 110 }
 
-it.each<[string, Happening[], string]>([
+it.each<[string, MachineEvent[], string]>([
   ['nothing', [], 'cause.unknown'],
   ['something long ago', [one('reboot', 10)], 'cause.unknown'],
   ['a clean stop and a start', [one('stop', 100), one('start', 109, { detail: { previous: 'stopped' } })], 'cause.stopped'],
@@ -21,5 +21,5 @@ it.each<[string, Happening[], string]>([
 ])('%s', (_, all, want) => { expect(causeOf(gap, all, 0.5)).toBe(want) })
 
 it('reads an event', () => {
-  expect(toHappening({ id: 1, time: '2026-02-02T10:30:00Z', kind: 'gap', cause: 'c', subject: 's', from: null, to: '2026-02-02T10:30:01Z', detail: {} })).toMatchObject({ at: 1770028200, from: null, to: 1770028201 })
+  expect(toEvent({ id: 1, time: '2026-02-02T10:30:00Z', kind: 'gap', cause: 'c', subject: 's', from: null, to: '2026-02-02T10:30:01Z', detail: {} })).toMatchObject({ at: 1770028200, from: null, to: 1770028201 })
 })

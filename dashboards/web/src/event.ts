@@ -4,7 +4,7 @@ import type { Word } from './i18n'
 
 // What happened to the machine or the agent, and what that means for a chart.
 
-export interface Happening {
+export interface MachineEvent {
   id: number
   kind: Event['kind']
   at: number
@@ -17,14 +17,14 @@ export interface Happening {
 
 const seconds = (text: string | null | undefined): number | null => (text ? Date.parse(text) / 1000 : null)
 
-export function toHappening(e: Event): Happening {
+export function toEvent(e: Event): MachineEvent {
   return { id: e.id, kind: e.kind, at: seconds(e.time) ?? 0, from: seconds(e.from), to: seconds(e.to), cause: e.cause, subject: e.subject, detail: e.detail ?? {} }
 }
 
 // causeOf is why readings are missing in a gap, by what happened in it or at its
 // ends. A restart of the machine says more than that of the agent.
-export function causeOf(gap: Gap, all: Happening[], slack: number): Word {
-  const touches = (h: Happening) => {
+export function causeOf(gap: Gap, all: MachineEvent[], slack: number): Word {
+  const touches = (h: MachineEvent) => {
     const from = h.from ?? h.at
     const to = h.to ?? h.at
     return from <= gap.to + slack && to >= gap.from - slack
@@ -58,4 +58,4 @@ export function causeOf(gap: Gap, all: Happening[], slack: number): Word {
 
 // What is worth a mark on every chart; gaps are shown as such.
 const marked: Event['kind'][] = ['start', 'reboot', 'oom_kill', 'clock_step', 'suspend', 'alert']
-export const isMarked = (h: Happening): boolean => marked.includes(h.kind)
+export const isMarked = (h: MachineEvent): boolean => marked.includes(h.kind)

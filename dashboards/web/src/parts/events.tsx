@@ -1,14 +1,14 @@
-import { happenings } from '../events'
-import { type Happening, isMarked } from '../happening'
+import { events } from '../events'
+import { type MachineEvent, isMarked } from '../event'
 import { language, t, type Word } from '../i18n'
 import { now, zoom } from '../state'
 import { durationLabel, momentLabel } from '../time'
 
-// Happenings lists the marks of the charts in words, the newest first.
-export function Happenings() {
-  const list = happenings.value.filter((h) => isMarked(h) || h.kind === 'stop' || h.kind === 'device_added' || h.kind === 'device_removed' || (h.kind === 'gap' && h.to !== null))
+// Events lists the marks of the charts in words, the newest first.
+export function Events() {
+  const list = events.value.filter((h) => isMarked(h) || h.kind === 'stop' || h.kind === 'device_added' || h.kind === 'device_removed' || (h.kind === 'gap' && h.to !== null))
   return (
-    <section class="panel happenings" aria-label={t('event.title')}>
+    <section class="panel events" aria-label={t('event.title')}>
       <header><h3>{t('event.title')}</h3></header>
       {list.length === 0 ? <p class="over">{t('event.none')}</p> : (
         <ul>
@@ -24,7 +24,7 @@ export function Happenings() {
   )
 }
 
-function describe(h: Happening): string {
+function describe(h: MachineEvent): string {
   const words: string[] = []
   if (h.kind === 'gap' && h.subject) words.push(h.subject)
   if (h.cause) words.push(h.cause)
