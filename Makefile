@@ -26,19 +26,14 @@ bin/sysotel: $(GO_FILES) dashboards/web/dist/index.html $(shell find agent api i
 dashboards/web/dist/index.html: $(WEB_FILES)
 	dashboards/web/build.sh
 
-# The packages that hold numbers against the truth run by themselves, so that no
-# other test takes the processors away from what they measure; before them the
-# one that starts the whole stack in containers.
 test: bin/sysotel ## run everything that must pass, real programs included
-	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics telegraf >/dev/null
+	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics telegraf gotestsum >/dev/null
 	go vet ./...
 	@for target in linux/arm64 darwin/arm64 windows/amd64; do \
 		echo "build for $$target"; \
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./agent || exit 1; \
 	done
-	dashboards/web/build.sh test
-	go test -timeout 10m $$(go list ./... | grep -vE '/(agent/(app|bench|packaging)|dashboards/browser)$$')
-	go test -timeout 10m -p 1 ./agent/packaging ./agent/app ./agent/bench ./dashboards/browser
+	@.ci/summary .ci/events
 
 race: ## run the tests with the race detector
 	go test -race -timeout 20m ./...

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the web app into dist, or says in one line why not: the agent builds
 # without it, and its page then says what is missing. "build.sh test" checks and
-# tests it; a missing Node is then an error. "build.sh types" writes
+# tests it, and prints the results as `go test -json` does; without Node that is
+# a skipped test, and in CI a failed one. "build.sh types" writes
 # src/api/schema.ts from api/openapi.yaml; without Node it stays as it is.
 set -eu
 cd "$(dirname "$0")"
@@ -17,16 +18,28 @@ if ! enough; then
 	if command -v npm >/dev/null && [ -z "${SYSOTEL_NODE_BRIDGED:-}" ] && SYSOTEL_NODE_BRIDGED=1 npm exec --yes --package=node@22 -- node -e 0 >/dev/null 2>&1; then
 		SYSOTEL_NODE_BRIDGED=1 exec npm exec --yes --package=node@22 -- sh ./build.sh "$@"
 	fi
-	undone="NOT BUILT"
-	[ "${1:-}" = types ] && undone="src/api/schema.ts NOT WRITTEN, it may be stale"
-	echo "web app: $undone: this needs Node 20.19 or newer with npm, found $found" >&2
-	[ "${1:-}" = test ] && exit 1
+	needs="it needs Node 20.19 or newer with npm, found $found"
+	case "${1:-}" in
+	test)
+		result=skip
+		[ -z "${CI:-}" ] || result=fail
+		event() { printf '{"Package":"sysotel/dashboards/web",%s}\n' "$1"; }
+		event '"Test":"all","Action":"run"'
+		event "\"Test\":\"all\",\"Action\":\"output\",\"Output\":\"    not run: $needs\\n\""
+		event "\"Test\":\"all\",\"Action\":\"$result\""
+		event "\"Action\":\"$result\""
+		[ $result = skip ]
+		exit
+		;;
+	types) echo "web app: src/api/schema.ts NOT WRITTEN, it may be stale: $needs" >&2 ;;
+	*) echo "web app: NOT BUILT: $needs" >&2 ;;
+	esac
 	exit 0
 fi
 
 # What is installed is what the lock file says; npm leaves a copy of it.
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-	if ! npm ci --no-audit --no-fund --loglevel=error; then
+	if ! npm ci --no-audit --no-fund --loglevel=error >&2; then
 		echo "web app: npm ci failed, see above" >&2
 		[ "${1:-}" = types ] || exit 1
 		echo "web app: src/api/schema.ts NOT WRITTEN, it may be stale" >&2
@@ -35,7 +48,13 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
 	touch node_modules/.package-lock.json
 fi
 case "${1:-}" in
-test) npm test --silent ;;
+test)
+	npm exec tsc >&2 || {
+		echo "web app: tsc found errors, see above" >&2
+		exit 1
+	}
+	npm exec vitest -- run --reporter=./events.ts
+	;;
 types) npm run types --silent ;;
 *) npm run build --silent ;;
 esac

@@ -40,6 +40,7 @@ func table() []program {
 		goTool("golangci-lint", "lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", nil),
 		goTool("staticcheck", "lint", "honnef.co/go/tools/cmd/staticcheck", nil),
 		goTool("gofumpt", "lint", "mvdan.cc/gofumpt", nil),
+		goTool("gotestsum", "testsum", "gotest.tools/gotestsum", nil),
 		goTool("govulncheck", "vuln", "golang.org/x/vuln/cmd/govulncheck", nil),
 	}
 }
