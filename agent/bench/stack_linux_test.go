@@ -134,7 +134,7 @@ func startStack(t *testing.T) *stackRun {
 		t.Fatal(err)
 	}
 	program := filepath.Join(t.TempDir(), "stack")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "sysotel/otel-collector/programs/stack").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, "sysotel/otel-collector/programs/stack").CombinedOutput(); err != nil {
 		t.Fatalf("build the stack's program: %v\n%s", err, out)
 	}
 	// The agent's socket is in there, and the path of a socket must be short.

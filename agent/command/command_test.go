@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 				program += ".exe"
 			}
 			var output []byte
-			output, err = exec.CommandContext(context.Background(), "go", "build", "-ldflags", "-X main.version=v1.2.3", "-o", program, "sysotel/agent").CombinedOutput()
+			output, err = exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-ldflags", "-X main.version=v1.2.3", "-o", program, "sysotel/agent").CombinedOutput()
 			if err != nil {
 				err = fmt.Errorf("build the program: %w\n%s", err, output)
 			}

@@ -139,7 +139,7 @@ func inputs(t *testing.T) string {
 func buildAgent(t *testing.T) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "sysotel")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "sysotel/agent")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", out, "sysotel/agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build the agent: %v\n%s", err, said)

@@ -44,7 +44,7 @@ func newAgent(tb testing.TB, flags ...string) *agent {
 		missing(tb, "the web app is not built; make build does")
 	}
 	program := filepath.Join(tb.TempDir(), "sysotel")
-	if output, err := exec.CommandContext(tb.Context(), "go", "build", "-o", program, "sysotel/agent").CombinedOutput(); err != nil {
+	if output, err := exec.CommandContext(tb.Context(), "go", "build", "-buildvcs=false", "-o", program, "sysotel/agent").CombinedOutput(); err != nil {
 		tb.Fatalf("build the agent: %v\n%s", err, output)
 	}
 	// A socket's path must be short, and the name of a test can be long.
