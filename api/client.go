@@ -21,14 +21,14 @@ const maxHops = 16
 // it and hand on what the client wrote into it.
 type proxies []netip.Prefix
 
-// loopback is where a proxy on the same machine is.
-var loopback = []string{"127.0.0.0/8", "::1/128"}
+// loopbackNetworks are where a proxy on the same machine is.
+var loopbackNetworks = []string{"127.0.0.0/8", "::1/128"}
 
 // newProxies takes the addresses from a valid configuration.
 func newProxies(c HTTPConfig) proxies {
 	trusted := c.TrustedProxies
 	if c.BehindProxy && len(trusted) == 0 {
-		trusted = loopback
+		trusted = loopbackNetworks
 	}
 	var p proxies
 	for _, text := range trusted {

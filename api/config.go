@@ -2,10 +2,11 @@ package api
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"time"
+
+	"sysotel/agent/loopback"
 )
 
 // Config is the API's configuration. Its keys stand at the top level of
@@ -71,11 +72,11 @@ func Defaults() Config {
 // under which people reach the API from elsewhere, a proxy or a tunnel brings
 // them, and all of them come from loopback: it then tells nothing of who they are.
 func (c Config) Authenticates() bool {
-	if c.Auth.Mode == "always" || c.HTTP.BehindProxy || !isLoopback(c.HTTP.Listen) {
+	if c.Auth.Mode == "always" || c.HTTP.BehindProxy || !loopback.Address(c.HTTP.Listen) {
 		return true
 	}
 	u, err := url.Parse(c.HTTP.ExternalURL)
-	return err == nil && u.Host != "" && !isLoopback(net.JoinHostPort(u.Hostname(), "0"))
+	return err == nil && u.Host != "" && !loopback.Host(u.Hostname())
 }
 
 // Validate calls wrong for every mistake with the path of the option, its value

@@ -4,9 +4,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"sysotel/agent/loopback"
 )
 
 // Scrape serves the Prometheus page on a port of its own, where every scraper
@@ -31,7 +32,7 @@ func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConf
 	pages.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap}, redirectTo("/metrics"))
 	pages.mux.HandleFunc("/", pages.rates.through(Cheap, pages.lost))
 	var handler http.Handler = pages
-	if isLoopback(address) {
+	if loopback.Address(address) {
 		handler = newGate(HTTPConfig{Listen: address}).through(handler)
 	}
 	s := &Scrape{webConfig: webConfig}
@@ -67,19 +68,6 @@ func (s *Scrape) Health() []Part {
 		p.Status, p.Reason = Degraded, "scrapes are refused: "+unguarded
 	}
 	return []Part{p}
-}
-
-// isLoopback tells whether only programs of this machine reach an address.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // unguarded says that a file does not protect the page any more.

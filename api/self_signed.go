@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/net/idna"
+
+	"sysotel/agent/atomicfile"
 )
 
 const (
@@ -164,23 +166,10 @@ func ownAddresses() []string {
 	return own
 }
 
-// write puts a PEM file in its place whole: it is never seen half written, or by
-// whom its mode keeps out.
+// write writes a PEM file.
 func write(path string, mode os.FileMode, kind string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // It is gone where all went well.
-	err = pem.Encode(f, &pem.Block{Type: kind, Bytes: content})
-	if err == nil && mode != 0o600 { // os.CreateTemp gives that.
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := atomicfile.Write(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), mode); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return os.Rename(f.Name(), path)
+	return nil
 }

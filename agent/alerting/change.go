@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"go.yaml.in/yaml/v3"
 
+	"sysotel/agent/atomicfile"
 	"sysotel/agent/sqlite"
 )
 
@@ -52,34 +52,13 @@ func readMade(path string) (madeRules, error) {
 	return made, nil
 }
 
-// write writes the file whole or not at all.
+// write replaces the file.
 func (m madeRules) write(path string) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+madeFile+"-*") // Its mode is 0600.
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	if runtime.GOOS == "windows" {
-		return nil // It knows no directories that are synced.
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.Write(path, append(text, '\n'), 0o600)
 }
 
 // load makes all rules: those that are evaluated and those that sleep.

@@ -1,7 +1,7 @@
-// Package app wires the whole agent: New builds every part or rolls back, Start
-// begins, Stop ends in reverse order within a bound, Addr tells where it
-// answers. It is the only package that knows all the others, and the only one
-// that starts long-lived goroutines; signals and exit codes are main's.
+// Package app wires the whole agent: New builds every component or rolls back,
+// Start begins, Stop ends in reverse order within a time limit. It is the only
+// package that knows all others, and the only one that starts long-lived
+// goroutines; signals and exit codes are package command's.
 package app
 
 import (
@@ -293,17 +293,6 @@ func (a *App) close() error {
 	}
 	a.closers = nil
 	return errors.Join(errs...)
-}
-
-// Addr is where the API answers.
-func (a *App) Addr() net.Addr { return a.server.Addr() }
-
-// ScrapeAddr is where the Prometheus page is, nil where it has no port of its own.
-func (a *App) ScrapeAddr() net.Addr {
-	if a.scrape == nil {
-		return nil
-	}
-	return a.scrape.Addr()
 }
 
 // health translates the parts for the API.

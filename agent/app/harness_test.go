@@ -495,3 +495,14 @@ func (c *child) answer(to any) {
 		c.tb.Fatal("the child does not answer")
 	}
 }
+
+// Addr is where the API answers.
+func (a *App) Addr() net.Addr { return a.server.Addr() }
+
+// ScrapeAddr is where the Prometheus page is, nil where it has no port of its own.
+func (a *App) ScrapeAddr() net.Addr {
+	if a.scrape == nil {
+		return nil
+	}
+	return a.scrape.Addr()
+}

@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"sysotel/agent/atomicfile"
 )
 
 // Names of the files.
@@ -114,8 +116,10 @@ func (a *Auth) open() error {
 	if err := refuseOthers(a.dir, 0o022, "be changed", "700"); err != nil {
 		return err
 	}
-	if err := removeUnfinished(a.dir); err != nil {
-		return err
+	for _, name := range []string{accountsFile, keysFile} {
+		if err := atomicfile.RemoveUnfinished(filepath.Join(a.dir, name)); err != nil {
+			return err
+		}
 	}
 	if err := a.openAccounts(); err != nil {
 		return err

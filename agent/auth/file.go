@@ -6,66 +6,22 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
+
+	"sysotel/agent/atomicfile"
 )
 
 // errNewer is the error of a file that a newer version of this program wrote.
 var errNewer = errors.New("it was written by a newer version of sysotel; use that version")
 
-// writeFile writes v whole or not at all, for the owner's eyes only.
-func writeFile(path string, v any) (err error) {
+// writeFile writes v as JSON, for the owner only.
+func writeFile(path string, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), unfinished(path)) // its mode is 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// unfinished is the pattern of the names that files have while they are written.
-func unfinished(path string) string { return "." + filepath.Base(path) + "-*" }
-
-// removeUnfinished removes what a killed agent was writing: there are secrets in it.
-func removeUnfinished(dir string) error {
-	for _, name := range []string{accountsFile, keysFile} {
-		paths, err := filepath.Glob(filepath.Join(dir, unfinished(name)))
-		if err != nil {
-			return err
-		}
-		for _, path := range paths {
-			if err := os.Remove(path); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// syncDir makes a renaming last. Windows knows no such thing.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.Write(path, append(text, '\n'), 0o600)
 }
 
 // readFile reads into v what writeFile wrote. Whoever else may read the file may

@@ -6,13 +6,12 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"sysotel/agent/atomicfile"
 	"sysotel/api"
 )
 
@@ -79,7 +78,11 @@ func (c Call) addToken() error {
 	message := fmt.Sprintf("The token %s is valid as %s %s.", printable(made.Token.Name), made.Token.Role, until)
 	if to != "" {
 		fmt.Fprintf(c.Err, "%s It is in %s.\n", message, to)
-		return writeToken(to, made.Secret)
+		// The group may read it, so that services of other users can share it.
+		if err := atomicfile.Write(to, []byte(made.Secret), 0o640); err != nil {
+			return fmt.Errorf("--to: %w", err)
+		}
+		return nil
 	}
 	fmt.Fprintf(c.Err, "%s It is shown only once:\n", message)
 	fmt.Fprintln(c.Out, made.Secret)
@@ -109,27 +112,6 @@ func (c Call) keepToken(name, file string) (bool, error) {
 		return false, c.manage(http.MethodDelete, "/api/v1/tokens/"+t.ID, nil, nil)
 	}
 	return false, nil
-}
-
-// writeToken writes the secret to a file atomically. The group may read it, so
-// that services of other users can share it.
-func writeToken(file, secret string) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".token-*")
-	if err != nil {
-		return fmt.Errorf("--to: %w", err)
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename
-	_, err = f.WriteString(secret)
-	if err == nil && runtime.GOOS != "windows" {
-		err = f.Chmod(0o640)
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return fmt.Errorf("--to: %w", err)
-	}
-	return nil
 }
 
 // lifetime parses a duration such as 30d or 12h.

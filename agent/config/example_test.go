@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestGoldenExample(t *testing.T) { golden(t, "sysotel.example.yaml", Example()) }
+func TestGoldenExample(t *testing.T) { golden(t, "sysotel.example.yaml", exampleFile()) }
 
 func TestGoldenHelp(t *testing.T) { golden(t, "testdata/help.txt", []byte(Help())) }
 
@@ -17,8 +17,8 @@ func TestGoldenHelp(t *testing.T) { golden(t, "testdata/help.txt", []byte(Help()
 // taken out of its comment: neither changes anything.
 func TestExampleIsTheDefaults(t *testing.T) {
 	bare := load(t, Options{Env: home()})
-	active := regexp.MustCompile(`(?m)^( *)#([a-z])`).ReplaceAll(Example(), []byte("$1$2"))
-	for name, content := range map[string][]byte{"as it is": Example(), "active": active} {
+	active := regexp.MustCompile(`(?m)^( *)#([a-z])`).ReplaceAll(exampleFile(), []byte("$1$2"))
+	for name, content := range map[string][]byte{"as it is": exampleFile(), "active": active} {
 		file := filepath.Join(t.TempDir(), "sysotel.yaml")
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
@@ -59,7 +59,7 @@ func TestEveryFieldIsAnOption(t *testing.T) {
 	}
 	check(reflect.TypeFor[Config]())
 
-	example, variables, flags := string(Example()), map[string]bool{}, map[string]bool{}
+	example, variables, flags := string(exampleFile()), map[string]bool{}, map[string]bool{}
 	for _, o := range Defaults().options() {
 		if !strings.Contains(example, "#"+o.key()+": "+o.yaml()) && !o.section {
 			t.Errorf("%s is not in the example", o.path)

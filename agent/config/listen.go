@@ -2,10 +2,10 @@ package config
 
 import (
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 
+	"sysotel/agent/loopback"
 	"sysotel/api"
 )
 
@@ -86,6 +86,5 @@ func isLocal(address string) (local, ok bool) {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return false, false
 	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.Unmap().IsLoopback(), true
+	return loopback.Host(host), true
 }

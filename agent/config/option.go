@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"sysotel/agent/notify"
 	"sysotel/agent/pipeline"
 )
@@ -187,4 +189,24 @@ func join(path, key string) string {
 		return key
 	}
 	return path + "." + key
+}
+
+// yaml is the option's value as it stands in the file, on one line.
+func (o option) yaml() string {
+	var node yaml.Node
+	if err := node.Encode(o.value.Interface()); err != nil {
+		return ""
+	}
+	switch {
+	case o.value.Kind() == reflect.Slice && o.value.Len() == 0:
+		return "[]"
+	case o.value.Kind() == reflect.Map && o.value.Len() == 0:
+		return "{}"
+	}
+	node.Style |= yaml.FlowStyle
+	text, err := yaml.Marshal(&node)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
 }

@@ -8,13 +8,14 @@ import (
 	"maps"
 	"net"
 	"net/mail"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"sysotel/agent/loopback"
 )
 
 func (c EmailConfig) validate(wrong func(path string, value any, rule string)) {
@@ -48,14 +49,14 @@ func (c EmailConfig) validate(wrong func(path string, value any, rule string)) {
 
 func (c SlackConfig) validate(wrong func(path string, value any, rule string)) {
 	u := checkURL(c.URL, "url", wrong)
-	if u != nil && u.Scheme != "https" && !isLoopback(u.Hostname()) {
+	if u != nil && u.Scheme != "https" && !loopback.Host(u.Hostname()) {
 		wrong("url", c.URL, "must begin with https://; over http:// anybody on the way could read and use the address (http:// is allowed to this machine only)")
 	}
 }
 
 func (c WebhookConfig) validate(wrong func(path string, value any, rule string)) {
 	u := checkURL(c.URL, "url", wrong)
-	if u != nil && u.Scheme != "https" && len(c.Headers) > 0 && !isLoopback(u.Hostname()) {
+	if u != nil && u.Scheme != "https" && len(c.Headers) > 0 && !loopback.Host(u.Hostname()) {
 		wrong("url", c.URL, "must begin with https:// where webhook.headers holds secrets; over http:// anybody on the way could read them (http:// is allowed to this machine only)")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
@@ -76,7 +77,7 @@ func (c AlertmanagerConfig) validate(wrong func(path string, value any, rule str
 			wrong(fmt.Sprintf("%surls[%d]", at, i), withoutPassword(text), "must be http://HOST:PORT or https://HOST:PORT, such as http://localhost:9093")
 		case u.User != nil:
 			wrong(fmt.Sprintf("%surls[%d]", at, i), withoutPassword(text), "a password goes into alerting.external_alertmanager.password")
-		case c.Password != "" && u.Scheme != "https" && !isLoopback(u.Hostname()):
+		case c.Password != "" && u.Scheme != "https" && !loopback.Host(u.Hostname()):
 			wrong(fmt.Sprintf("%surls[%d]", at, i), text, "must begin with https:// where there is a password; over http:// anybody on the way could read it (http:// is allowed to this machine only)")
 		}
 		if slices.Index(c.URLs, text) < i {
@@ -145,12 +146,6 @@ func tlsConfig(ca, server string) (*tls.Config, error) {
 		return nil, errors.New("the file holds no certificate in PEM form")
 	}
 	return config, nil
-}
-
-// isLoopback tells whether a host is this machine, whatever a name server says.
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // withoutPassword hides what stands before the host in an address.

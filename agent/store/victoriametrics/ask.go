@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"sysotel/agent/loopback"
 	"sysotel/agent/store"
 )
 
@@ -39,16 +40,11 @@ func newClient(base *url.URL) *http.Client {
 			MaxIdleConnsPerHost:   idleConnections,
 			IdleConnTimeout:       time.Minute,
 			// On this machine compression takes longer than the way.
-			DisableCompression: isLoopback(base.Hostname()),
+			DisableCompression: loopback.Host(base.Hostname()),
 		},
 		// Where else a redirection leads to is not what was configured.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // ask sends one request and reads its answer, unless the node has just failed.

@@ -3,8 +3,6 @@ package config
 import (
 	"reflect"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 const exampleHeader = `# sysotel.yaml: every option of the agent, with its default.
@@ -17,9 +15,9 @@ const exampleHeader = `# sysotel.yaml: every option of the agent, with its defau
 # "sysotel check" tells what is wrong with a file. This one is generated.
 `
 
-// Example is sysotel.example.yaml: every key with its help and its default. A
+// exampleFile is sysotel.example.yaml: every key with its help and its default. A
 // line that begins with # and no space is an option, the other comments are help.
-func Example() []byte {
+func exampleFile() []byte {
 	var b strings.Builder
 	b.WriteString(exampleHeader)
 	explained := map[string]bool{}
@@ -76,24 +74,4 @@ func writeKeys(b *strings.Builder, indent string, v reflect.Value) {
 			writeKeys(b, indent+"  ", o.value)
 		}
 	}
-}
-
-// yaml is the option's value as it stands in the file, on one line.
-func (o option) yaml() string {
-	var node yaml.Node
-	if err := node.Encode(o.value.Interface()); err != nil {
-		return ""
-	}
-	switch {
-	case o.value.Kind() == reflect.Slice && o.value.Len() == 0:
-		return "[]"
-	case o.value.Kind() == reflect.Map && o.value.Len() == 0:
-		return "{}"
-	}
-	node.Style |= yaml.FlowStyle
-	text, err := yaml.Marshal(&node)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(text))
 }
