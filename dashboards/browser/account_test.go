@@ -69,10 +69,10 @@ func TestAccount(t *testing.T) {
 
 	// A token for a program, which is good until it is revoked.
 	b.visit("/settings")
-	b.waitFor(`/last log-in.*No token was made/s.test(document.querySelector('main').innerText)`)
+	b.waitFor(`/last login.*No tokens/s.test(document.querySelector('main').innerText)`)
 	b.do(click(button("New token")))
 	b.photograph("settings")
-	b.fill(field("What for"), "backup-script")
+	b.fill(field("Name"), "backup-script")
 	b.do(click("//main//form//button[@type='submit']"))
 	b.do(chromedp.WaitVisible(".secret code"))
 	token := b.text(".secret code")
@@ -84,7 +84,7 @@ func TestAccount(t *testing.T) {
 		t.Errorf("with another token: %d", got)
 	}
 	b.do(click(button("Revoke")), click("//main//*[@class='sure']/button[1]"))
-	b.waitFor(`document.querySelector('main').innerText.includes('No token was made')`)
+	b.waitFor(`document.querySelector('main').innerText.includes('No tokens')`)
 	if got := a.status(token); got != http.StatusUnauthorized {
 		t.Errorf("with the token that was revoked: %d", got)
 	}
@@ -104,13 +104,13 @@ func TestAccount(t *testing.T) {
 
 	// The own password, with the one until now.
 	const changed = "another sentence nobody guesses"
-	b.do(click(button("Change the password")))
-	b.fill(field("Password until now"), "not this one, surely")
+	b.do(click(button("Change password")))
+	b.fill(field("Current password"), "not this one, surely")
 	b.fill(field("Password"), changed)
 	b.do(click("//main//form//button[@type='submit']"))
 	b.waitFor(`document.querySelector('main form [role=alert]')?.innerText.includes('password')`)
 	b.photograph("password")
-	b.fill(field("Password until now"), password)
+	b.fill(field("Current password"), password)
 	b.do(click("//main//form//button[@type='submit']"), click(button("Log out")))
 	b.logIn("ada", password)
 	b.waitFor(`document.querySelector("#error").innerText.includes("password is wrong")`)
@@ -123,7 +123,7 @@ func TestAccount(t *testing.T) {
 	b.waitFor(`location.pathname === '/' && document.querySelector('.status strong')`)
 	b.visit("/alerts")
 	b.do(click("#tab-rules"))
-	b.waitFor(`document.querySelector('[aria-label=Rules] .list') && ![...document.querySelectorAll('main button')].some((b) => /New rule|Change|Delete/.test(b.innerText))`)
+	b.waitFor(`document.querySelector('[aria-label=Rules] .list') && ![...document.querySelectorAll('main button')].some((b) => /New rule|Edit|Delete/.test(b.innerText))`)
 	b.visit("/settings")
 	b.waitFor(`document.querySelector('main').innerText.includes('Logged in as bob, viewer') && !/Users|Tokens/.test(document.querySelector('main').innerText)`)
 	var refused int

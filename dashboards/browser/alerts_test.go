@@ -27,7 +27,7 @@ func TestAlerts(t *testing.T) {
 	b.visit("/alerts")
 	b.do(click("#tab-rules"), click(button("New rule")))
 	b.fill(field("Name"), "Full")
-	b.do(chromedp.SendKeys(field("What is measured"), "memory_percent"))
+	b.do(chromedp.SendKeys(field("Metric"), "memory_percent"))
 	b.fill(field("For at least"), "")
 	b.fill(field("Threshold"), "0")
 	// An agent this young has no history to hold it against, or one evaluation of it.
@@ -45,23 +45,23 @@ func TestAlerts(t *testing.T) {
 
 	// It is silenced where it is seen.
 	b.do(click(".active-alerts .alert"), click(button("Silence")))
-	b.fill(field("Why"), "it is only a test")
+	b.fill(field("Reason"), "it is only a test")
 	b.photograph("silence")
 	b.do(click("//main//form//button[@type='submit']"))
-	b.waitFor(`/alertname="Full"/.test(document.querySelector('[aria-label=Silences] .list').innerText) && document.querySelector('[aria-label=Silences] .list .chip.pending').innerText === 'holds'`)
+	b.waitFor(`/alertname="Full"/.test(document.querySelector('[aria-label=Silences] .list').innerText) && document.querySelector('[aria-label=Silences] .list .chip.pending').innerText === 'active'`)
 	b.photograph("silences")
 	b.do(click("#tab-state"))
 	b.waitFor(`[...document.querySelectorAll('[aria-label=Now] .chip')].some((c) => c.innerText === 'silenced')`)
 
 	// With another threshold it is over.
-	b.do(click("#tab-rules"), click(button("Change")))
+	b.do(click("#tab-rules"), click(button("Edit")))
 	b.fill(field("Threshold"), "101")
 	b.do(click(button("Save")), chromedp.WaitVisible(button("New rule")), click("#tab-state"))
 	b.waitFor(`document.querySelector('[aria-label=Now] .list .chip.resolved')?.closest('li').innerText.includes('Full')`)
 
 	// The channel that an agent has from the start.
-	b.do(click("#tab-channels"), click(button("Send a test")))
-	b.waitFor(`document.querySelector('[role=status]')?.innerText === 'The receiver took the test message.'`)
+	b.do(click("#tab-channels"), click(button("Send test")))
+	b.waitFor(`document.querySelector('[role=status]')?.innerText === 'The receiver accepted the test message.'`)
 	b.photograph("channels")
 	await(b, func() error {
 		lines, err := os.ReadFile(filepath.Join(a.dir, "log", "alerts.log"))
@@ -174,7 +174,7 @@ func TestAlertOfAProcess(t *testing.T) {
 	b.visit("/alerts")
 	b.do(click("#tab-rules"), click(button("New rule")))
 	b.fill(field("Name"), "Burner")
-	b.do(chromedp.SetValue(field("What is measured"), "PromQL"), chromedp.Evaluate(`document.querySelector('form select').dispatchEvent(new Event('change', { bubbles: true }))`, nil))
+	b.do(chromedp.SetValue(field("Metric"), "PromQL"), chromedp.Evaluate(`document.querySelector('form select').dispatchEvent(new Event('change', { bubbles: true }))`, nil))
 	b.fill(field("PromQL"), `sum(process_cpu_utilization_ratio{process_executable_name="alertmaker"})`)
 	b.fill(field("Threshold"), "0.05")
 	b.fill(field("For at least"), "2s")

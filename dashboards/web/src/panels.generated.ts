@@ -241,7 +241,7 @@ export const list: List = {
     {
       "id": "memory_now",
       "title": "Memory",
-      "explain": "Memory that programs could not get without swapping: 1 - MemAvailable / MemTotal; /proc/meminfo.",
+      "explain": "Memory that is not available without swapping: 1 - MemAvailable / MemTotal; /proc/meminfo.",
       "unit": "ratio",
       "draw": "stat",
       "max": 1,
@@ -261,7 +261,7 @@ export const list: List = {
     {
       "id": "disk_now",
       "title": "Disk space",
-      "explain": "used / (used + free) of all file systems on the machine's own disks, as df prints it; statfs(2).",
+      "explain": "used / (used + free) of all file systems on the machine's own disks, as in df; statfs(2).",
       "unit": "ratio",
       "draw": "stat",
       "max": 1,
@@ -296,7 +296,7 @@ export const list: List = {
     {
       "id": "load_now",
       "title": "Load",
-      "explain": "Mean number of threads that ran, waited for a processor or slept uninterruptibly over one minute; /proc/loadavg.",
+      "explain": "Mean number of threads running, waiting for a processor or in uninterruptible sleep over one minute; /proc/loadavg.",
       "unit": "none",
       "draw": "stat",
       "source": "host",
@@ -311,7 +311,7 @@ export const list: List = {
     {
       "id": "uptime_now",
       "title": "Uptime",
-      "explain": "How long the machine runs, including the time it was suspended; /proc/uptime.",
+      "explain": "Time since boot, including time suspended; /proc/uptime.",
       "unit": "seconds",
       "draw": "stat",
       "source": "host",
@@ -345,7 +345,7 @@ export const list: List = {
     {
       "id": "cpu_modes",
       "title": "CPU by mode",
-      "explain": "Share of the time of all processors in each state; guest time is in user and nice, wait is idle with a disk request open, steal is time that the hypervisor gave to others; /proc/stat, line cpu.",
+      "explain": "Share of the time of all processors in each state; guest time is in user and nice, wait is idle with a disk request open, steal is time that the hypervisor gave to other machines; /proc/stat, line cpu.",
       "unit": "ratio",
       "draw": "stack",
       "max": 1,
@@ -387,7 +387,7 @@ export const list: List = {
     {
       "id": "cpu_waits",
       "title": "iowait and steal",
-      "explain": "iowait: the processor had nothing to do but wait for a disk; steal: the hypervisor ran somebody else. Neither counts as busy work of this machine; /proc/stat, line cpu.",
+      "explain": "iowait: idle while a disk request was open; steal: time that the hypervisor gave to other machines. Neither counts as busy; /proc/stat, line cpu.",
       "unit": "ratio",
       "draw": "line",
       "source": "host",
@@ -413,7 +413,7 @@ export const list: List = {
     {
       "id": "load",
       "title": "Load",
-      "explain": "Mean number of threads that ran, waited for a processor or slept uninterruptibly, over 1, 5 and 15 minutes; /proc/loadavg, which the kernel refreshes every 5 s.",
+      "explain": "Mean number of threads running, waiting for a processor or in uninterruptible sleep, over 1, 5 and 15 minutes; /proc/loadavg, which the kernel updates every 5 s.",
       "unit": "none",
       "draw": "line",
       "source": "host",
@@ -452,7 +452,7 @@ export const list: List = {
     {
       "id": "pressure",
       "title": "Pressure",
-      "explain": "Share of the time in which at least one task waited for a processor, for memory or for a disk; /proc/pressure, some.",
+      "explain": "Share of time in which at least one task waited for a processor, memory or a disk; /proc/pressure, some.",
       "unit": "ratio",
       "draw": "line",
       "source": "host",
@@ -475,7 +475,7 @@ export const list: List = {
     {
       "id": "pressure_cpu",
       "title": "CPU pressure",
-      "explain": "Share of the time in which at least one task was ready and had no processor; /proc/pressure/cpu.",
+      "explain": "Share of time in which at least one task was runnable without a processor; /proc/pressure/cpu.",
       "unit": "ratio",
       "draw": "line",
       "source": "host",
@@ -507,7 +507,7 @@ export const list: List = {
     {
       "id": "context_switches",
       "title": "Context switches",
-      "explain": "How often processors went from one task to another; /proc/stat, ctxt.",
+      "explain": "Context switches per second; /proc/stat, ctxt.",
       "unit": "per_second",
       "draw": "line",
       "source": "host",
@@ -524,8 +524,8 @@ export const list: List = {
     },
     {
       "id": "cgroup_cpu",
-      "title": "CPU of the agent's own limit",
-      "explain": "Share of the CPU limit of the container or unit that the agent runs in, used by all that shares it; nothing where there is no limit. cpu.max and cpu.stat.",
+      "title": "CPU of the agent's cgroup",
+      "explain": "Share of the CPU limit of the container or unit that the agent runs in, used by everything in it; no value without a limit; cpu.max and cpu.stat.",
       "unit": "ratio",
       "draw": "line",
       "max": 1,
@@ -544,7 +544,7 @@ export const list: List = {
     {
       "id": "memory",
       "title": "Memory in use",
-      "explain": "1 - MemAvailable / MemTotal: what programs could not get without swapping; /proc/meminfo.",
+      "explain": "1 - MemAvailable / MemTotal: memory that is not available without swapping; /proc/meminfo.",
       "unit": "ratio",
       "draw": "line",
       "max": 1,
@@ -563,7 +563,7 @@ export const list: List = {
     {
       "id": "memory_parts",
       "title": "Memory",
-      "explain": "used = MemTotal - MemAvailable, reclaimable = MemAvailable - MemFree (caches that the kernel gives up when it must), free = MemFree; together MemTotal; /proc/meminfo.",
+      "explain": "used = MemTotal - MemAvailable, reclaimable = MemAvailable - MemFree (caches that the kernel can drop), free = MemFree; the sum is MemTotal; /proc/meminfo.",
       "unit": "bytes",
       "draw": "stack",
       "source": "host",
@@ -588,7 +588,7 @@ export const list: List = {
     {
       "id": "memory_caches",
       "title": "Caches and kernel",
-      "explain": "What the kernel keeps of files (cached, with reclaimable slab; buffered) and for itself (slab); cached includes slab_reclaimable, so these do not add up; /proc/meminfo.",
+      "explain": "Memory that the kernel holds for files (cached, including reclaimable slab; buffered) and for itself (slab); cached includes slab_reclaimable, so these do not add up; /proc/meminfo.",
       "unit": "bytes",
       "draw": "line",
       "source": "host",
@@ -611,7 +611,7 @@ export const list: List = {
     {
       "id": "swap",
       "title": "Swap",
-      "explain": "Swap space in use and in all, on all devices; 0 without swap; /proc/meminfo, SwapTotal and SwapFree.",
+      "explain": "Swap space used and total, on all devices; 0 without swap; /proc/meminfo, SwapTotal and SwapFree.",
       "unit": "bytes",
       "draw": "line",
       "source": "host",
@@ -634,7 +634,7 @@ export const list: List = {
     {
       "id": "swap_io",
       "title": "Swapping",
-      "explain": "Pages brought in from swap and, below zero, written to it; swap in use does no harm, this does; /proc/vmstat, pswpin and pswpout.",
+      "explain": "Pages read from swap and, below zero, written to it per second; used swap is harmless, swapping is not; /proc/vmstat, pswpin and pswpout.",
       "unit": "per_second",
       "draw": "mirror",
       "source": "host",
@@ -661,7 +661,7 @@ export const list: List = {
     {
       "id": "page_faults",
       "title": "Page faults",
-      "explain": "Page faults of all processes: for a major one a disk had to be read; /proc/vmstat, pgfault and pgmajfault.",
+      "explain": "Page faults of all processes; a major one needed a disk read; /proc/vmstat, pgfault and pgmajfault.",
       "unit": "per_second",
       "draw": "line",
       "source": "host",
@@ -682,7 +682,7 @@ export const list: List = {
     {
       "id": "pressure_memory",
       "title": "Memory pressure",
-      "explain": "Share of the time in which some task, or all tasks that had work, waited for memory; /proc/pressure/memory.",
+      "explain": "Share of time in which some task, or all runnable tasks, waited for memory; /proc/pressure/memory.",
       "unit": "ratio",
       "draw": "line",
       "source": "host",
@@ -702,8 +702,8 @@ export const list: List = {
     },
     {
       "id": "cgroup_memory",
-      "title": "Memory of the agent's own limit",
-      "explain": "Share of the memory limit of the container or unit that the agent runs in, without file cache that was not used recently; nothing where there is no limit. memory.max and memory.current.",
+      "title": "Memory of the agent's cgroup",
+      "explain": "Share of the memory limit of the container or unit that the agent runs in, without inactive file cache; no value without a limit; memory.max and memory.current.",
       "unit": "ratio",
       "draw": "line",
       "max": 1,
@@ -722,7 +722,7 @@ export const list: List = {
     {
       "id": "disk_space",
       "title": "Disk space",
-      "explain": "used / (used + free to users) of each file system, as df prints it; statfs(2).",
+      "explain": "used / (used + available to users) of each file system, as in df; statfs(2).",
       "unit": "ratio",
       "draw": "bars",
       "max": 1,
@@ -741,7 +741,7 @@ export const list: List = {
     {
       "id": "disk_space_history",
       "title": "Disk space over time",
-      "explain": "used / (used + free to users) of each file system, as df prints it; statfs(2).",
+      "explain": "used / (used + available to users) of each file system, as in df; statfs(2).",
       "unit": "ratio",
       "draw": "line",
       "max": 1,
@@ -759,7 +759,7 @@ export const list: List = {
     {
       "id": "disk_free",
       "title": "Free space",
-      "explain": "Bytes that users can still take of each file system; statfs(2), bavail.",
+      "explain": "Bytes available to users on each file system; statfs(2), bavail.",
       "unit": "bytes",
       "draw": "line",
       "source": "host",
@@ -773,7 +773,7 @@ export const list: List = {
     {
       "id": "inodes",
       "title": "Inodes",
-      "explain": "Share of each file system's inodes that is used; none where their number is not fixed; statfs(2), files and ffree.",
+      "explain": "Share of each file system's inodes in use; no value if their number is not fixed; statfs(2), files and ffree.",
       "unit": "ratio",
       "draw": "bars",
       "max": 1,
@@ -869,7 +869,7 @@ export const list: List = {
     {
       "id": "disk_latency",
       "title": "Disk latency",
-      "explain": "Mean time of the reads and of the writes completed in a tick; nothing where there was none; /proc/diskstats.",
+      "explain": "Mean duration of the reads and writes completed in a tick; no value if there were none; /proc/diskstats.",
       "unit": "seconds",
       "draw": "line",
       "sparse": true,
@@ -887,7 +887,7 @@ export const list: List = {
     {
       "id": "disk_busy",
       "title": "Disk busy",
-      "explain": "Share of the time in which at least one operation was under way; a disk that works on many at once can be far from its limit at 100 %; /proc/diskstats.",
+      "explain": "Share of time in which at least one operation was in flight; a disk that handles many in parallel can be far from its limit at 100 %; /proc/diskstats.",
       "unit": "ratio",
       "draw": "line",
       "max": 1,
@@ -905,7 +905,7 @@ export const list: List = {
     {
       "id": "disk_queue",
       "title": "Disk queue",
-      "explain": "Mean number of operations under way; /proc/diskstats.",
+      "explain": "Mean number of operations in flight; /proc/diskstats.",
       "unit": "none",
       "draw": "line",
       "source": "host",
@@ -922,7 +922,7 @@ export const list: List = {
     {
       "id": "pressure_io",
       "title": "Disk pressure",
-      "explain": "Share of the time in which some task, or all tasks that had work, waited for a disk; /proc/pressure/io.",
+      "explain": "Share of time in which some task, or all runnable tasks, waited for a disk; /proc/pressure/io.",
       "unit": "ratio",
       "draw": "line",
       "source": "host",
@@ -1045,7 +1045,7 @@ export const list: List = {
     {
       "id": "network_dropped",
       "title": "Drops",
-      "explain": "Packets that were dropped although there was no error, on the way in and, below zero, out; /proc/1/net/dev.",
+      "explain": "Packets dropped without an error on receive and, below zero, on send; /proc/1/net/dev.",
       "unit": "per_second",
       "draw": "mirror",
       "source": "host",
@@ -1084,7 +1084,7 @@ export const list: List = {
     {
       "id": "sockets",
       "title": "Sockets",
-      "explain": "Sockets of IPv4 and IPv6 as the kernel counts them: inuse is open, orphan belongs to no process, alloc holds memory; /proc/1/net/sockstat and sockstat6.",
+      "explain": "IPv4 and IPv6 sockets as the kernel counts them: inuse is open, orphan has no process, alloc holds memory; /proc/1/net/sockstat and sockstat6.",
       "unit": "count",
       "draw": "line",
       "source": "host",
@@ -1101,7 +1101,7 @@ export const list: List = {
     {
       "id": "process_cpu",
       "title": "CPU by program",
-      "explain": "Share of all processors that each program used, its processes that have ended too, the ten that used most at each moment; utime and stime in /proc/PID/stat.",
+      "explain": "Share of all processors that each program used, including processes that have exited; top ten at each point in time; utime and stime in /proc/PID/stat.",
       "unit": "ratio",
       "draw": "stack",
       "max": 1,
@@ -1116,7 +1116,7 @@ export const list: List = {
     {
       "id": "process_memory",
       "title": "Memory by program",
-      "explain": "Resident memory of each program's processes while it has any, the ten that hold most at each moment; a shared page counts in each process; rss in /proc/PID/stat.",
+      "explain": "Resident memory of each program's processes while any exist; top ten at each point in time; shared pages count in each process; rss in /proc/PID/stat.",
       "unit": "bytes",
       "draw": "line",
       "source": "host",
@@ -1130,7 +1130,7 @@ export const list: List = {
     {
       "id": "process_io",
       "title": "Disk traffic by program",
-      "explain": "Bytes that each program's processes read from disks and, below zero, wrote to them, the ten that moved most at each moment; /proc/PID/io.",
+      "explain": "Bytes that each program's processes read from disks and, below zero, wrote to them per second; top ten at each point in time; /proc/PID/io.",
       "unit": "bytes_per_second",
       "draw": "mirror",
       "source": "host",
@@ -1149,7 +1149,7 @@ export const list: List = {
     {
       "id": "process_threads",
       "title": "Threads by program",
-      "explain": "Threads of each program's processes while it has any, the ten that have most at each moment; num_threads in /proc/PID/stat.",
+      "explain": "Threads of each program's processes while any exist; top ten at each point in time; num_threads in /proc/PID/stat.",
       "unit": "count",
       "draw": "line",
       "source": "host",
@@ -1163,7 +1163,7 @@ export const list: List = {
     {
       "id": "process_count",
       "title": "Processes by program",
-      "explain": "Processes of each program while it has any, the ten that have most at each moment; /proc/PID/stat.",
+      "explain": "Processes of each program while any exist; top ten at each point in time; /proc/PID/stat.",
       "unit": "count",
       "draw": "line",
       "source": "host",
@@ -1177,7 +1177,7 @@ export const list: List = {
     {
       "id": "process_states",
       "title": "Processes by state",
-      "explain": "Number of processes in each state; blocked waits for a disk, idle is a kernel thread without work, a zombie waits for its parent to look; /proc/PID/stat, third field.",
+      "explain": "Number of processes in each state; blocked waits for a disk, idle is a kernel thread without work, a zombie has not been reaped by its parent; /proc/PID/stat, third field.",
       "unit": "count",
       "draw": "stack",
       "source": "host",
@@ -1199,7 +1199,7 @@ export const list: List = {
     {
       "id": "process_created",
       "title": "Processes created",
-      "explain": "Processes and threads created per second; many short-lived ones show here and nowhere else; /proc/stat, processes.",
+      "explain": "Processes and threads created per second; many short-lived ones show up only here; /proc/stat, processes.",
       "unit": "per_second",
       "draw": "line",
       "source": "host",
@@ -1216,8 +1216,8 @@ export const list: List = {
     },
     {
       "id": "process_unattributed",
-      "title": "CPU of vanished processes",
-      "explain": "Processors kept busy by processes that came and went between two ticks, which no row of a process table can show; /proc/stat less /proc/PID/stat.",
+      "title": "CPU of short-lived processes",
+      "explain": "Processors kept busy by processes that started and exited between two ticks and so are in no process table; /proc/stat minus /proc/PID/stat.",
       "unit": "none",
       "draw": "line",
       "source": "host",
@@ -1232,7 +1232,7 @@ export const list: List = {
     {
       "id": "alerts_firing",
       "title": "Firing",
-      "explain": "Alerts that fire now, as Prometheus evaluates the rules.",
+      "explain": "Alerts firing now, as evaluated by Prometheus.",
       "unit": "count",
       "draw": "stat",
       "source": "prometheus",
@@ -1247,7 +1247,7 @@ export const list: List = {
     {
       "id": "alerts_pending",
       "title": "Pending",
-      "explain": "Alerts whose condition holds, but not for long enough yet, as Prometheus evaluates the rules.",
+      "explain": "Alerts whose condition holds, but not yet for long enough, as evaluated by Prometheus.",
       "unit": "count",
       "draw": "stat",
       "source": "prometheus",
@@ -1262,7 +1262,7 @@ export const list: List = {
     {
       "id": "alerts_now",
       "title": "Alerts",
-      "explain": "Every alert that fires or is pending now, with its labels, as Prometheus evaluates the rules.",
+      "explain": "Every alert that is firing or pending now, with its labels, as evaluated by Prometheus.",
       "unit": "none",
       "draw": "table",
       "source": "prometheus",
@@ -1276,7 +1276,7 @@ export const list: List = {
     {
       "id": "alerts_history",
       "title": "Alerts over time",
-      "explain": "How many alerts of each name fired, as Prometheus evaluates the rules.",
+      "explain": "Firing alerts by name, as evaluated by Prometheus.",
       "unit": "count",
       "draw": "stack",
       "source": "prometheus",
@@ -1290,7 +1290,7 @@ export const list: List = {
     {
       "id": "alerts_evaluation",
       "title": "Rule evaluation",
-      "explain": "Rules evaluated per second, and those whose evaluation failed; Prometheus' own numbers.",
+      "explain": "Rules evaluated per second, and failed evaluations; Prometheus' own metrics.",
       "unit": "per_second",
       "draw": "line",
       "source": "prometheus",
@@ -1309,8 +1309,8 @@ export const list: List = {
     },
     {
       "id": "agent_cpu",
-      "title": "CPU of the agent",
-      "explain": "Share of one processor that the agent itself uses; getrusage(2).",
+      "title": "Agent CPU",
+      "explain": "Share of one processor that the agent uses; getrusage(2).",
       "unit": "ratio",
       "draw": "line",
       "source": "host",
@@ -1324,8 +1324,8 @@ export const list: List = {
     },
     {
       "id": "agent_memory",
-      "title": "Memory of the agent",
-      "explain": "Resident memory of the agent itself; /proc/self/statm.",
+      "title": "Agent memory",
+      "explain": "Resident memory of the agent; /proc/self/statm.",
       "unit": "bytes",
       "draw": "line",
       "source": "host",
@@ -1343,7 +1343,7 @@ export const list: List = {
     {
       "id": "agent_ticks",
       "title": "Ticks",
-      "explain": "Ticks at which the machine was read, and ticks that were missed, by cause.",
+      "explain": "Ticks at which the machine was read, and missed ticks by cause, per second.",
       "unit": "per_second",
       "draw": "line",
       "source": "host",
@@ -1361,8 +1361,8 @@ export const list: List = {
     },
     {
       "id": "family_duration",
-      "title": "Time to read each family",
-      "explain": "How long the newest read of each family took.",
+      "title": "Read time by collector",
+      "explain": "Duration of the latest read of each collector.",
       "unit": "seconds",
       "draw": "line",
       "source": "host",
@@ -1378,8 +1378,8 @@ export const list: List = {
     },
     {
       "id": "family_failures",
-      "title": "Families that failed",
-      "explain": "Ticks at which a family gave no reading, and reads that were tried again, per second; each failure is a gap in that family's charts.",
+      "title": "Collector failures",
+      "explain": "Ticks at which a collector returned no reading, and retried reads, per second; each failure is a gap in that collector's charts.",
       "unit": "per_second",
       "draw": "line",
       "source": "host",
@@ -1396,8 +1396,8 @@ export const list: List = {
     },
     {
       "id": "queue",
-      "title": "Queue of the push",
-      "explain": "Requests that wait to be sent, by destination.",
+      "title": "Push queue",
+      "explain": "Requests waiting to be sent, by destination.",
       "unit": "count",
       "draw": "line",
       "source": "host",
@@ -1413,8 +1413,8 @@ export const list: List = {
     },
     {
       "id": "queue_sent",
-      "title": "Sent and lost",
-      "explain": "Requests per second that the receiver took, and those dropped because the queue was full or the receiver refused them for good.",
+      "title": "Sent and dropped",
+      "explain": "Requests per second accepted by the receiver, and those dropped because the queue was full or the receiver rejected them for good.",
       "unit": "per_second",
       "draw": "line",
       "source": "host",
@@ -1428,15 +1428,15 @@ export const list: List = {
           "expr": "rate(sysotel_queue_dropped_total{host_name=\"$host\"}[$rate_window])"
         },
         {
-          "name": "{{destination}} points refused",
+          "name": "{{destination}} points rejected",
           "expr": "rate(sysotel_queue_rejected_total{host_name=\"$host\"}[$rate_window])"
         }
       ]
     },
     {
       "id": "targets",
-      "title": "What Prometheus scrapes",
-      "explain": "1 where the last scrape succeeded, 0 where it failed.",
+      "title": "Scrape targets",
+      "explain": "1 if the last scrape succeeded, 0 if it failed.",
       "unit": "none",
       "draw": "bars",
       "max": 1,
@@ -1450,8 +1450,8 @@ export const list: List = {
     },
     {
       "id": "collector_points",
-      "title": "Points through the Collector",
-      "explain": "Points per second that the Collector took in, gave on, and failed to give on; the Collector's own numbers.",
+      "title": "OpenTelemetry Collector points",
+      "explain": "Points per second that the Collector received, exported and failed to export; its own metrics.",
       "unit": "per_second",
       "draw": "line",
       "source": "prometheus",
@@ -1473,8 +1473,8 @@ export const list: List = {
     },
     {
       "id": "collector_queue",
-      "title": "Queues of the Collector",
-      "explain": "Batches that wait for each VictoriaMetrics, as a share of what the queue holds; the Collector's own numbers.",
+      "title": "OpenTelemetry Collector queues",
+      "explain": "Batches queued for each VictoriaMetrics, as a share of the queue's capacity; the Collector's own metrics.",
       "unit": "ratio",
       "draw": "line",
       "max": 1,
@@ -1488,8 +1488,8 @@ export const list: List = {
     },
     {
       "id": "collector_memory",
-      "title": "Memory of the Collector",
-      "explain": "Resident memory; the Collector's own number.",
+      "title": "OpenTelemetry Collector memory",
+      "explain": "Resident memory; the Collector's own metric.",
       "unit": "bytes",
       "draw": "line",
       "source": "prometheus",
@@ -1503,8 +1503,8 @@ export const list: List = {
     },
     {
       "id": "victoriametrics_rows",
-      "title": "Rows into VictoriaMetrics",
-      "explain": "Samples per second that each tier took; VictoriaMetrics' own numbers.",
+      "title": "VictoriaMetrics rows inserted",
+      "explain": "Samples inserted per second, by tier; VictoriaMetrics' own metrics.",
       "unit": "per_second",
       "draw": "line",
       "source": "prometheus",
@@ -1517,8 +1517,8 @@ export const list: List = {
     },
     {
       "id": "victoriametrics_ignored",
-      "title": "Rows that VictoriaMetrics ignored",
-      "explain": "Samples per second that a tier threw away, because they are older than its retention or from the future; each is lost in that tier.",
+      "title": "VictoriaMetrics rows ignored",
+      "explain": "Samples per second that a tier discarded because they are older than its retention or in the future; VictoriaMetrics' own metrics.",
       "unit": "per_second",
       "draw": "line",
       "source": "prometheus",
@@ -1531,8 +1531,8 @@ export const list: List = {
     },
     {
       "id": "victoriametrics_size",
-      "title": "Size of VictoriaMetrics",
-      "explain": "Bytes on disk of each tier; VictoriaMetrics' own numbers.",
+      "title": "VictoriaMetrics disk size",
+      "explain": "Bytes on disk, by tier; VictoriaMetrics' own metrics.",
       "unit": "bytes",
       "draw": "line",
       "source": "prometheus",
@@ -1545,8 +1545,8 @@ export const list: List = {
     },
     {
       "id": "victoriametrics_memory",
-      "title": "Memory of VictoriaMetrics",
-      "explain": "Resident memory of each tier; VictoriaMetrics' own numbers.",
+      "title": "VictoriaMetrics memory",
+      "explain": "Resident memory, by tier; VictoriaMetrics' own metrics.",
       "unit": "bytes",
       "draw": "line",
       "source": "prometheus",

@@ -8,7 +8,7 @@ const calm: Facts = {
   filesystems: [{ mount: '/', share: 0.5, free: 50, total: 100 }, { mount: '/boot', share: 0.2, free: 8, total: 10 }],
   busiest: null, pressure: null, network: { received: 0, sent: 0 },
 }
-const known = (change: Partial<Known> = {}, facts: Partial<Facts> = {}): Known => ({ facts: { ...calm, ...facts }, alerts: [], parts: [], full: new Map(), limits: usual, ...change })
+const known = (change: Partial<Known> = {}, facts: Partial<Facts> = {}): Known => ({ facts: { ...calm, ...facts }, alerts: [], components: [], full: new Map(), limits: usual, ...change })
 const words = (k: Known) => { const s = statusOf(k); return [s.level, s.headline.word, ...s.clauses.map((c) => c.word)].join(' ') }
 
 describe('the status sentence', () => {
@@ -26,6 +26,6 @@ describe('the status sentence', () => {
     ['a full disk', known({}, { filesystems: [{ mount: '/', share: 0.9, free: 1, total: 10 }] }), 'warning status.disk.high status.cpu status.memory status.alerts.none'],
     ['an alert', known({ alerts: [{ name: 'HighCPU', level: 'critical' }] }), 'critical status.firing status.cpu status.memory status.used status.alert'],
     ['two alerts', known({ alerts: [{ name: 'A', level: 'warning' }, { name: 'B', level: 'critical' }] }), 'critical status.firing status.cpu status.memory status.used status.alerts'],
-    ['a part that failed', known({ parts: [{ name: 'store', reason: 'the disk is full', failed: true }] }), 'critical status.part status.cpu status.memory status.used status.alerts.none'],
+    ['a component that failed', known({ components: [{ name: 'store', reason: 'the disk is full', failed: true }] }), 'critical status.component status.cpu status.memory status.used status.alerts.none'],
   ])('%s', (_, k, want) => { expect(words(k)).toBe(want) })
 })

@@ -18,7 +18,7 @@ export interface FiringAlert {
   level: Level
 }
 
-export interface BadPart {
+export interface BadComponent {
   name: string
   reason: string
   failed: boolean
@@ -27,7 +27,7 @@ export interface BadPart {
 export interface Known {
   facts: Facts | null
   alerts: FiringAlert[] | null
-  parts: BadPart[]
+  components: BadComponent[]
   // In how many seconds a file system is full, by its mount point.
   full: Map<string, number>
   limits: Record<Gauge, Limit>
@@ -59,7 +59,7 @@ export function statusOf(known: Known): Status {
   add('status.swap.high', facts.swap.share, limits.swap)
   const soonest = [...known.full].sort((a, b) => a[1] - b[1])[0]
   if (soonest && soonest[1] < week) bad.push({ word: 'status.full', level: soonest[1] < week / 7 ? 'critical' : 'warning', seconds: soonest[1], values: { mount: soonest[0] } })
-  for (const part of known.parts) bad.push({ word: 'status.part', level: part.failed ? 'critical' : 'warning', values: { part: part.name, reason: part.reason } })
+  for (const c of known.components) bad.push({ word: 'status.component', level: c.failed ? 'critical' : 'warning', values: { component: c.name, reason: c.reason } })
   bad.sort((a, b) => weight(b.level) - weight(a.level))
 
   const plain: Clause[] = []

@@ -7,7 +7,7 @@ import { untilEmpty } from './forecast'
 import { hostName, isOwnHost } from './host'
 import type { Level } from './limits'
 import { remoteOf, remoteQuestion } from './remote'
-import type { BadPart } from './status'
+import type { BadComponent } from './status'
 import { resumed, seen, serverNow } from './stream'
 
 // What the page keeps an eye on beside the readings: alerts, the agent's parts,
@@ -30,7 +30,7 @@ export interface ActiveAlert {
 export const alerts = signal<ActiveAlert[] | null>(null)
 // hostAlerts are those of the machine that is shown.
 export const hostAlerts = computed(() => alerts.value?.filter((a) => a.host === hostName.value) ?? null)
-export const badParts = signal<BadPart[]>([])
+export const badComponents = signal<BadComponent[]>([])
 export const health = signal<'ok' | 'degraded' | 'failed' | null>(null)
 // full has in how many seconds a file system is full, by its mount point.
 export const full = signal<Map<string, number>>(new Map())
@@ -57,7 +57,7 @@ async function loadHealth(): Promise<void> {
   try {
     const answer = await get('/api/v1/health')
     health.value = answer.status
-    badParts.value = (answer.parts ?? []).filter((p) => p.status !== 'ok').map((p) => ({ name: p.name, reason: p.reason ?? p.status, failed: p.status === 'failed' }))
+    badComponents.value = (answer.parts ?? []).filter((p) => p.status !== 'ok').map((p) => ({ name: p.name, reason: p.reason ?? p.status, failed: p.status === 'failed' }))
   } catch { /* That the agent does not answer is said above all. */ }
 }
 

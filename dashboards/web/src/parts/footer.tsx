@@ -3,7 +3,7 @@ import { t } from '../i18n'
 import { measure } from '../state'
 import { isStale, reading, silence } from '../stream'
 import { written } from '../units'
-import { badParts, health, queue } from '../watch'
+import { badComponents, health, queue } from '../watch'
 import { Sign } from './icons'
 
 // cost is the share of a processor that the agent itself took since the first
@@ -22,7 +22,7 @@ const cost = computed(() => {
 export function Footer() {
   const r = reading.value
   const q = queue.value
-  const bad = badParts.value
+  const bad = badComponents.value
   return (
     <footer class={isStale.value ? 'page-footer stale' : 'page-footer'}>
       <span class="part">{health.value !== null && <Sign level={health.value === 'ok' ? 'ok' : health.value === 'failed' ? 'critical' : 'warning'} size={14} />}{t(health.value === null || health.value === 'ok' ? 'footer.health' : 'footer.health.bad')}{bad.length > 0 && ` ${bad.map((p) => `${p.name}: ${p.reason}`).join('; ')}`}</span>

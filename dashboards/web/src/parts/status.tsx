@@ -2,7 +2,7 @@ import { language, t } from '../i18n'
 import { facts } from '../facts'
 import { isOwnHost } from '../host'
 import { limits } from '../thresholds'
-import { badParts, full, hostAlerts } from '../watch'
+import { badComponents, full, hostAlerts } from '../watch'
 import { type Clause, statusOf } from '../status'
 import { durationLabel } from '../time'
 import { measure } from '../state'
@@ -11,7 +11,7 @@ import { Sign } from './icons'
 
 // StatusSentence says what is wrong, or that all is well.
 export function StatusSentence() {
-  const status = statusOf({ facts: facts.value, alerts: hostAlerts.value?.map((a) => ({ name: a.name, level: a.level })) ?? null, parts: isOwnHost.value ? badParts.value : [], full: full.value, limits: limits.value })
+  const status = statusOf({ facts: facts.value, alerts: hostAlerts.value?.map((a) => ({ name: a.name, level: a.level })) ?? null, components: isOwnHost.value ? badComponents.value : [], full: full.value, limits: limits.value })
   return (
     <section class={`status ${status.level}`} aria-live="polite" aria-atomic="true">
       <Sign level={status.level} size={26} />
