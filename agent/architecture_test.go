@@ -39,9 +39,8 @@ var allowed = map[string]map[string]string{
 	"agent/store/storetest": {
 		"agent/store": "the interface that it holds storages against, and the store that it makes history with, stand there",
 	},
-	"agent/store/victoriametrics": {
-		"agent/loopback": "a node on this machine is asked without compression",
-		"agent/store":    "what a tier and its errors are stands there",
+	"agent/query/victoriametrics": {
+		"agent/store": "what a tier and its errors are stands there",
 	},
 	"agent/auth":    {"agent/atomicfile": "it writes the accounts and the keys"},
 	"agent/sqlite":  {},
@@ -76,7 +75,7 @@ var allowed = map[string]map[string]string{
 	"agent/app": {
 		"agent/auth":                  "it wires everything",
 		"agent/store":                 "it wires everything",
-		"agent/store/victoriametrics": "it wires everything",
+		"agent/query/victoriametrics": "it wires everything",
 		"agent/records":               "it wires everything",
 		"agent/queue":                 "it wires everything",
 		"api/promql":                  "it wires everything",
@@ -113,7 +112,7 @@ var onlyIn = []struct{ module, where, why string }{
 	{"github.com/prometheus/client_golang/prometheus/promhttp", "agent/pipeline", "the scrape page is a destination; the store's library only has the client's types in its signatures"},
 	{"github.com/prometheus/exporter-toolkit", "api", "who may reach the HTTP door is decided there; agent/config asks it about files"},
 	{"google.golang.org/grpc", "agent/pipeline", "the push is a destination"},
-	{"github.com/json-iterator/go", "agent/store/victoriametrics", "the standard library reads a stream of numbers half as fast or holds it whole; everything else takes the standard library"},
+	{"github.com/json-iterator/go", "agent/query/victoriametrics", "the standard library reads a stream of numbers half as fast or holds it whole; everything else takes the standard library"},
 	{"modernc.org/sqlite", "agent/sqlite", "files are opened, migrated and set aside in one way"},
 	{"github.com/prometheus/alertmanager", "agent/notify", "how people are told is decided there; everybody else hands it notices"},
 	{"github.com/wneessen/go-mail", "agent/notify", "mail is a channel"},

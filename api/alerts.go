@@ -10,7 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sysotel/agent/alerting"
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 )
 
 // Alerting judges the machine by rules. Its errors are those of package alerting.
@@ -164,7 +164,7 @@ func (s *Server) alertHistory(ctx context.Context, q *AlertHistoryQuery) (*alert
 // inside stays an error for the log.
 func alertProblem(err error) error {
 	var mistakes alerting.Mistakes
-	var query *store.QueryError
+	var query *query.QueryError
 	switch {
 	case errors.As(err, &mistakes):
 		details := make([]error, len(mistakes))

@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 )
 
 func FuzzMoment(f *testing.F) {
@@ -83,7 +83,7 @@ func FuzzCSV(f *testing.F) {
 		a := &seriesAnswer{
 			plan: &seriesPlan{family: seriesFamily{name: "disk", labels: []string{"device"}}, aggregates: []string{"avg"}},
 			series: []answeredSeries{{
-				SelectedSeries: store.SelectedSeries{T: []int64{0, 1}, Avg: []float64{1, 2}},
+				SelectedSeries: query.SelectedSeries{T: []int64{0, 1}, Avg: []float64{1, 2}},
 				metric:         "disk_read_bytes", unit: "bytes/s", scale: 1, names: []string{"device"}, values: []string{printable(label)},
 			}},
 		}

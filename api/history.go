@@ -4,17 +4,17 @@ import (
 	"context"
 	"time"
 
+	"sysotel/agent/query"
 	"sysotel/agent/records"
-	"sysotel/agent/store"
 	"sysotel/instruments"
 )
 
 // History answers how series went. Its errors are of type *store.QueryError.
 type History interface {
-	Select(ctx context.Context, query store.SeriesQuery) (store.SeriesResult, error)
+	Select(ctx context.Context, query query.SeriesQuery) (query.SeriesResult, error)
 }
 
-var _ History = (*store.Querier)(nil)
+var _ History = (*query.Querier)(nil)
 
 // Records answers which processes ran and what happened.
 type Records interface {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 	"sysotel/instruments"
 )
 
@@ -104,8 +104,8 @@ func (s *Server) hosts(ctx context.Context, now time.Time) (*HostList, error) {
 			meters, err = s.options.Hosts.Meters(ctx)
 		}
 		if err != nil {
-			var failed *store.QueryError
-			if !errors.As(err, &failed) || failed.Type == store.Internal {
+			var failed *query.QueryError
+			if !errors.As(err, &failed) || failed.Type == query.Internal {
 				return nil, err
 			}
 			list.Warnings = []string{printable(err.Error())}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 	"sysotel/instruments"
 )
 
@@ -186,7 +186,7 @@ func notKept(what, why string) error {
 // historyProblem turns an error of the store into a problem; what went wrong
 // inside stays an error for the log.
 func historyProblem(err error) error {
-	var failed *store.QueryError
+	var failed *query.QueryError
 	if !errors.As(err, &failed) {
 		return err
 	}
@@ -194,16 +194,16 @@ func historyProblem(err error) error {
 		return huma.ErrorWithHeaders(problem(http.StatusServiceUnavailable, detail), http.Header{"Retry-After": {seconds}})
 	}
 	switch failed.Type {
-	case store.BadData, store.Execution:
+	case query.BadData, query.Execution:
 		return problem(http.StatusUnprocessableEntity, "This cannot be answered: "+printable(failed.Error())+".")
-	case store.Timeout, store.Canceled:
+	case query.Timeout, query.Canceled:
 		return later("The answer took too long; ask for less, or again when the agent has less to do.", "5")
-	case store.Unavailable:
-		if errors.Is(failed, store.ErrAway) {
+	case query.Unavailable:
+		if errors.Is(failed, query.ErrAway) {
 			return later("This cannot be answered now: "+printable(failed.Error())+".", "5")
 		}
 		return later("The history is being opened; it answers in a moment.", "1")
-	case store.Internal:
+	case query.Internal:
 	}
 	return err
 }

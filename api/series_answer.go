@@ -18,7 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/prometheus/util/annotations"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 )
 
 // localCache is the source of a tier where VictoriaMetrics did not answer.
@@ -31,14 +31,14 @@ const csvMedia = "text/csv"
 type seriesAnswer struct {
 	plan     *seriesPlan
 	step     time.Duration
-	tiers    []store.Span
+	tiers    []query.Span
 	warnings annotations.Annotations
 	series   []answeredSeries
 }
 
 // answeredSeries is one series with what it is of.
 type answeredSeries struct {
-	store.SelectedSeries
+	query.SelectedSeries
 	metric, unit string
 	scale        float64
 	// names and values are its labels.
@@ -78,9 +78,9 @@ func (s *Server) selectSeries(ctx context.Context, p *seriesPlan) (*seriesAnswer
 
 // join adds which tiers answered. Rates need the sample before their step, so
 // theirs may begin a step later than those of other metrics.
-func (a *seriesAnswer) join(spans []store.Span) {
+func (a *seriesAnswer) join(spans []query.Span) {
 	for _, span := range spans {
-		i := slices.IndexFunc(a.tiers, func(t store.Span) bool { return t.Tier == span.Tier })
+		i := slices.IndexFunc(a.tiers, func(t query.Span) bool { return t.Tier == span.Tier })
 		if i < 0 {
 			a.tiers = append(a.tiers, span)
 			continue
@@ -93,7 +93,7 @@ func (a *seriesAnswer) join(spans []store.Span) {
 		}
 		a.tiers[i].Cached = a.tiers[i].Cached || span.Cached
 	}
-	slices.SortFunc(a.tiers, func(x, y store.Span) int { return x.From.Compare(y.From) })
+	slices.SortFunc(a.tiers, func(x, y query.Span) int { return x.From.Compare(y.From) })
 }
 
 // write answers in the form that the caller prefers.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 	"sysotel/instruments"
 )
 
@@ -28,7 +28,7 @@ type seriesPlan struct {
 // seriesSelection is the part of a plan that one call of Select answers.
 type seriesSelection struct {
 	quantity instruments.Quantity
-	query    store.SeriesQuery
+	query    query.SeriesQuery
 	labels   []seriesLabel
 }
 
@@ -56,7 +56,7 @@ func (s *Server) resolve(f seriesFamily, q SeriesQuery, filters map[string][]str
 	default:
 		p.host = q.Host
 	}
-	selection := store.SeriesQuery{Start: start, End: end, MaxPoints: defaultPoints}
+	selection := query.SeriesQuery{Start: start, End: end, MaxPoints: defaultPoints}
 	switch {
 	case q.Step != "" && q.MaxPoints != 0:
 		mistakes = append(mistakes, mistake("query.step", printable(q.Step), "must not be given together with max_points: one follows from the other"))

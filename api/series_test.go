@@ -16,26 +16,26 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 	"sysotel/instruments"
 )
 
 // fakeHistory answers every question with one series for each set of labels.
 type fakeHistory struct {
-	asked  []store.SeriesQuery
-	answer func(store.SeriesQuery) (store.SeriesResult, error)
+	asked  []query.SeriesQuery
+	answer func(query.SeriesQuery) (query.SeriesResult, error)
 }
 
-func (h *fakeHistory) Select(_ context.Context, q store.SeriesQuery) (store.SeriesResult, error) {
+func (h *fakeHistory) Select(_ context.Context, q query.SeriesQuery) (query.SeriesResult, error) {
 	h.asked = append(h.asked, q)
 	if h.answer == nil {
-		return store.SeriesResult{Step: time.Second}, nil
+		return query.SeriesResult{Step: time.Second}, nil
 	}
 	return h.answer(q)
 }
 
 // say is the selector of a question.
-func say(q store.SeriesQuery) string {
+func say(q query.SeriesQuery) string {
 	var words []string
 	for _, m := range q.Matchers {
 		words = append(words, m.String())
@@ -63,13 +63,13 @@ func TestSeriesOfEveryQuantity(t *testing.T) {
 	for _, c := range []instruments.Conventions{instruments.Hostmetrics, instruments.Semconv, instruments.Both} {
 		answered := map[string]bool{}
 		for _, family := range []string{"cpu", "memory", "disk", "network"} {
-			h := &fakeHistory{answer: func(q store.SeriesQuery) (store.SeriesResult, error) {
+			h := &fakeHistory{answer: func(q query.SeriesQuery) (query.SeriesResult, error) {
 				for _, m := range q.Matchers {
 					if m.Type == labels.MatchEqual && m.Value == "*" {
 						t.Errorf("%s asks for the label value *", say(q))
 					}
 				}
-				return store.SeriesResult{Step: time.Second, Series: []store.SelectedSeries{{T: []int64{1000}, Avg: []float64{1}}}}, nil
+				return query.SeriesResult{Step: time.Second, Series: []query.SelectedSeries{{T: []int64{1000}, Avg: []float64{1}}}}, nil
 			}}
 			s := newTestServer(t, ticked(), func(o *Options) { o.History, o.SeriesNames = h, testNames(c) })
 			w := ask(s, http.MethodGet, seriesPath+family, nil)
@@ -127,7 +127,7 @@ func TestSeriesAsksTheStore(t *testing.T) {
 func TestSeriesTimesAndSteps(t *testing.T) {
 	h := &fakeHistory{}
 	s := withHistory(t, h)
-	of := func(query string) store.SeriesQuery {
+	of := func(query string) query.SeriesQuery {
 		t.Helper()
 		h.asked = nil
 		if w := ask(s, http.MethodGet, seriesPath+"memory?metric=swap_used&"+query, nil); w.Code != http.StatusOK {
@@ -155,27 +155,27 @@ func TestSeriesTimesAndSteps(t *testing.T) {
 }
 
 // twoDisks answers with two devices, of which one has a hostile name, over two tiers.
-func twoDisks(store.SeriesQuery) (store.SeriesResult, error) {
+func twoDisks(query.SeriesQuery) (query.SeriesResult, error) {
 	at := []int64{1_770_000_000_000, 1_770_000_060_000, 1_770_000_060_500}
-	row := func(device string, scale float64) store.SelectedSeries {
-		return store.SelectedSeries{
+	row := func(device string, scale float64) query.SelectedSeries {
+		return query.SelectedSeries{
 			Labels: labels.FromStrings("device", device), T: at,
 			Avg: []float64{0.125 * scale, math.NaN(), 1e-7 * scale}, Min: []float64{0, math.NaN(), math.Inf(1)},
 		}
 	}
-	return store.SeriesResult{
+	return query.SeriesResult{
 		Step: 500 * time.Millisecond,
-		Tiers: []store.Span{
+		Tiers: []query.Span{
 			{Tier: "1m", From: time.UnixMilli(at[0]), To: time.UnixMilli(at[1])}, {Tier: "1s", From: time.UnixMilli(at[2]), To: time.UnixMilli(at[2])},
 		},
-		Series: []store.SelectedSeries{row("=cmd|' /C calc'!A0", 1), row("sda\xff\n,\"", 2)},
+		Series: []query.SelectedSeries{row("=cmd|' /C calc'!A0", 1), row("sda\xff\n,\"", 2)},
 	}, nil
 }
 
 func TestGapsAreNullAndNumbersExact(t *testing.T) {
-	s := withHistory(t, &fakeHistory{answer: func(q store.SeriesQuery) (store.SeriesResult, error) {
+	s := withHistory(t, &fakeHistory{answer: func(q query.SeriesQuery) (query.SeriesResult, error) {
 		if !q.AsRate {
-			return store.SeriesResult{Step: 500 * time.Millisecond}, nil
+			return query.SeriesResult{Step: 500 * time.Millisecond}, nil
 		}
 		return twoDisks(q)
 	}})
@@ -196,8 +196,8 @@ func TestGapsAreNullAndNumbersExact(t *testing.T) {
 }
 
 func TestPercentAreScaled(t *testing.T) {
-	s := withHistory(t, &fakeHistory{answer: func(store.SeriesQuery) (store.SeriesResult, error) {
-		return store.SeriesResult{Step: time.Second, Series: []store.SelectedSeries{{T: []int64{1000}, Avg: []float64{0.452}}}}, nil
+	s := withHistory(t, &fakeHistory{answer: func(query.SeriesQuery) (query.SeriesResult, error) {
+		return query.SeriesResult{Step: time.Second, Series: []query.SelectedSeries{{T: []int64{1000}, Avg: []float64{0.452}}}}, nil
 	}})
 	var answer Series
 	if err := json.Unmarshal(ask(s, http.MethodGet, seriesPath+"cpu?metric=cpu_usage_total", nil).Body.Bytes(), &answer); err != nil {
@@ -209,9 +209,9 @@ func TestPercentAreScaled(t *testing.T) {
 }
 
 func TestCSVHasNoFormulas(t *testing.T) {
-	s := withHistory(t, &fakeHistory{answer: func(q store.SeriesQuery) (store.SeriesResult, error) {
+	s := withHistory(t, &fakeHistory{answer: func(q query.SeriesQuery) (query.SeriesResult, error) {
 		if !q.AsRate {
-			return store.SeriesResult{}, nil
+			return query.SeriesResult{}, nil
 		}
 		return twoDisks(q)
 	}})
@@ -306,12 +306,12 @@ func TestBadSeriesQueries(t *testing.T) {
 }
 
 func TestFailuresOfTheStore(t *testing.T) {
-	fail := func(kind store.ErrorType) *Server {
-		return withHistory(t, &fakeHistory{answer: func(store.SeriesQuery) (store.SeriesResult, error) {
-			return store.SeriesResult{}, &store.QueryError{Type: kind, Err: errors.New("block /var/lib/x \xff")}
+	fail := func(kind query.ErrorType) *Server {
+		return withHistory(t, &fakeHistory{answer: func(query.SeriesQuery) (query.SeriesResult, error) {
+			return query.SeriesResult{}, &query.QueryError{Type: kind, Err: errors.New("block /var/lib/x \xff")}
 		}})
 	}
-	for kind, want := range map[store.ErrorType]int{store.BadData: 422, store.Execution: 422, store.Timeout: 503, store.Unavailable: 503, store.Internal: 500} {
+	for kind, want := range map[query.ErrorType]int{query.BadData: 422, query.Execution: 422, query.Timeout: 503, query.Unavailable: 503, query.Internal: 500} {
 		w := ask(fail(kind), http.MethodGet, seriesPath+"memory", nil)
 		problemOf(t, w, want)
 		if (want == 503) != (w.Header().Get("Retry-After") != "") {
@@ -329,9 +329,9 @@ func TestFailuresOfTheStore(t *testing.T) {
 
 // All metrics of an answer together are bounded, not only each.
 func TestTooMuchIsRefused(t *testing.T) {
-	row := store.SelectedSeries{T: make([]int64, maxPoints), Avg: make([]float64, maxPoints)}
-	s := withHistory(t, &fakeHistory{answer: func(store.SeriesQuery) (store.SeriesResult, error) {
-		return store.SeriesResult{Step: time.Second, Series: slices.Repeat([]store.SelectedSeries{row}, 50)}, nil
+	row := query.SelectedSeries{T: make([]int64, maxPoints), Avg: make([]float64, maxPoints)}
+	s := withHistory(t, &fakeHistory{answer: func(query.SeriesQuery) (query.SeriesResult, error) {
+		return query.SeriesResult{Step: time.Second, Series: slices.Repeat([]query.SelectedSeries{row}, 50)}, nil
 	}})
 	detail, _ := problemOf(t, ask(s, http.MethodGet, seriesPath+"network?max_points=11000&"+url.Values{"agg": {"avg,min"}}.Encode(), nil), http.StatusUnprocessableEntity)
 	if !strings.Contains(detail, "2000000") {

@@ -29,6 +29,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 
 	"sysotel/agent/notify"
+	"sysotel/agent/query"
 	"sysotel/agent/records"
 	"sysotel/agent/store"
 )
@@ -39,13 +40,13 @@ const DurationRule = "must be a duration such as 30s, 5m or 1h30m"
 // Querier answers the expressions of rules.
 type Querier interface {
 	Parse(text string) (parser.Expr, error)
-	Present(own store.Own) storage.Queryable
+	Present(own query.Own) storage.Queryable
 	Judge(ctx context.Context, text string, at time.Time, present storage.Queryable) (promql.Vector, error)
-	Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*store.Answer, error)
+	Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*query.Answer, error)
 	LookBack() time.Duration
 }
 
-var _ Querier = (*store.Querier)(nil)
+var _ Querier = (*query.Querier)(nil)
 
 // Deliverer tells people. It is durable when it returns, and drops a notice whose
 // ID it has had before.

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/storage"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 )
 
 // The series that the rules themselves keep. They are asked at the present moment
@@ -47,7 +47,7 @@ func (a *Alerting) present(ctx context.Context) storage.Queryable {
 }
 
 // own answers the selectors of what the rules keep.
-func (a *Alerting) own(ctx context.Context) store.Own {
+func (a *Alerting) own(ctx context.Context) query.Own {
 	return func(at int64, matchers []*labels.Matcher) ([]promql.Sample, bool, error) {
 		name := nameOf(matchers, model.MetricNameLabel)
 		switch name {

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/rules"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 )
 
 // stepped is the difference of the two clocks between two evaluations from which
@@ -236,4 +236,4 @@ func (r *rule) isOf(alert, e labels.Labels) bool {
 	return same
 }
 
-var _ store.Own = (*Alerting)(nil).own(context.Background())
+var _ query.Own = (*Alerting)(nil).own(context.Background())

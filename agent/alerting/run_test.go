@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 
+	"sysotel/agent/query"
 	"sysotel/agent/store"
 )
 
@@ -21,9 +22,9 @@ import (
 type oneValue struct{ asked []time.Time }
 
 func (*oneValue) Parse(text string) (parser.Expr, error) { return newParser().ParseExpr(text) }
-func (*oneValue) Present(store.Own) storage.Queryable    { return nil }
+func (*oneValue) Present(query.Own) storage.Queryable    { return nil }
 func (*oneValue) LookBack() time.Duration                { return 3 * time.Second }
-func (*oneValue) Range(context.Context, string, time.Time, time.Time, time.Duration) (*store.Answer, error) {
+func (*oneValue) Range(context.Context, string, time.Time, time.Time, time.Duration) (*query.Answer, error) {
 	return nil, store.ErrOpening
 }
 

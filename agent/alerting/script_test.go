@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"sysotel/agent/notify"
+	"sysotel/agent/query"
 	"sysotel/agent/records"
 	"sysotel/agent/store"
 )
@@ -95,7 +96,7 @@ type play struct {
 	mono time.Duration
 
 	store   *store.Store
-	querier *store.Querier
+	querier *query.Querier
 	alerts  *Alerting
 	series  map[string]*measured
 	states  map[string]string
@@ -150,9 +151,9 @@ func (p *play) openStore() {
 		p.t.Fatal(err)
 	}
 	<-p.store.Opened()
-	sources := store.Sources(p.store.Tiers())
-	p.querier = store.NewQuerier(store.QuerierConfig{
-		Tiers: func() []store.Source { return sources }, Names: p.store.Rollups(), Interval: time.Second, Limits: store.DefaultLimits(),
+	sources := query.Sources(p.store.Tiers())
+	p.querier = query.NewQuerier(query.QuerierConfig{
+		Tiers: func() []query.Source { return sources }, Names: p.store.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
 	})
 }
 

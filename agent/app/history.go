@@ -15,9 +15,10 @@ import (
 	"sysotel/agent/alerting"
 	"sysotel/agent/config"
 	"sysotel/agent/pipeline"
+	"sysotel/agent/query"
 	"sysotel/agent/records"
 	"sysotel/agent/store"
-	"sysotel/agent/store/victoriametrics"
+	"sysotel/agent/query/victoriametrics"
 	"sysotel/api"
 	"sysotel/api/promql"
 	"sysotel/instruments"
@@ -28,7 +29,7 @@ import (
 type history struct {
 	store   *store.Store
 	records *records.Records
-	querier *store.Querier
+	querier *query.Querier
 	// groups are the alert rules for Prometheus' API, nil where there are none.
 	groups func() []alerting.PrometheusGroup
 	// alerts are what the backup takes along, nil where there are none.
@@ -37,7 +38,7 @@ type history struct {
 	}
 	// answers is what the API asks: the querier, or one that asks VictoriaMetrics,
 	// whose nodes are then the tiers, finest first.
-	answers *store.Querier
+	answers *query.Querier
 	nodes   []*victoriametrics.Node
 	// hosts are the machines that push to the nodes, nil where there are none.
 	hosts *hosts
@@ -80,13 +81,13 @@ func (a *App) openHistory(o Options, hostName string) error {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	a.closers = append(a.closers, series.Close)
-	querier := func(sources []store.Source) *store.Querier {
-		return store.NewQuerier(store.QuerierConfig{
-			Tiers: func() []store.Source { return sources }, Names: series.Rollups(),
-			Interval: slowest(o.Config), Limits: store.DefaultLimits(),
+	querier := func(sources []query.Source) *query.Querier {
+		return query.NewQuerier(query.QuerierConfig{
+			Tiers: func() []query.Source { return sources }, Names: series.Rollups(),
+			Interval: slowest(o.Config), Limits: query.DefaultLimits(),
 		})
 	}
-	local := querier(store.Sources(series.Tiers()))
+	local := querier(query.Sources(series.Tiers()))
 	a.history = history{
 		store: series, records: kept, dir: o.Config.DataDir, most: int64(c.MaxBytes) / recordsShare,
 		querier: local, answers: local,
@@ -94,7 +95,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	if c.Backend == store.Embedded {
 		return nil
 	}
-	var sources []store.Source
+	var sources []query.Source
 	for _, tier := range series.Tiers() {
 		node, err := victoriametrics.New(victoriametrics.Options{
 			URL: c.VictoriaMetrics[tier.Name()], Log: a.log.With("part", "victoriametrics"),
@@ -105,7 +106,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 		}
 		a.closers = append(a.closers, node.Close)
 		a.history.nodes = append(a.history.nodes, node)
-		sources = append(sources, &store.Cached{Remote: node, Local: tier, Host: hostName})
+		sources = append(sources, &query.Cached{Remote: node, Local: tier, Host: hostName})
 	}
 	a.history.answers = querier(sources)
 	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, log: a.log.With("part", "hosts")}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/prometheus/prometheus/promql"
 
-	"sysotel/agent/store"
-	"sysotel/agent/store/victoriametrics"
+	"sysotel/agent/query"
+	"sysotel/agent/query/victoriametrics"
 	"sysotel/api"
 	"sysotel/instruments"
 )
@@ -24,7 +24,7 @@ import (
 type hosts struct {
 	// nodes are the tiers, finest first.
 	nodes   []*victoriametrics.Node
-	answers *store.Querier
+	answers *query.Querier
 	// meters are selectors of what is shown of each machine.
 	meters [3]string
 	log    *slog.Logger

@@ -6,7 +6,7 @@ import (
 
 	"sysotel/agent/alerting"
 	"sysotel/agent/pipeline"
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 	"sysotel/instruments"
 )
 
@@ -21,7 +21,7 @@ func (c Config) validateAlerting(wrong func(path string, value any, rule string)
 	}
 	c.Alerting.Notify.Validate(dir, under)
 	// Nothing is asked here: an engine without a store knows the language.
-	language := store.NewQuerier(store.QuerierConfig{Limits: store.DefaultLimits()})
+	language := query.NewQuerier(query.QuerierConfig{Limits: query.DefaultLimits()})
 	c.Alerting.Rules.Check(language, c.Alerting.Notify.Names(), c.AlertMetric, under)
 }
 

@@ -153,7 +153,7 @@ func (s *Store) ingest(r Reading) error {
 	}
 	for i := range s.upper {
 		if u := &s.upper[i]; u.written == unknown {
-			u.written = bucketEnd(t, u.interval) - u.interval
+			u.written = BucketEnd(t, u.interval) - u.interval
 		}
 	}
 	if err := s.closeBuckets(t); err != nil {

@@ -33,10 +33,10 @@ const grace = 2 * time.Second
 
 // rateGap is the longest time over which a difference of a counter is taken for
 // a rate; over more it says nothing of an extreme.
-const rateGap = 5 * time.Minute
+const RateGap = 5 * time.Minute
 
 // bucketEnd is the stamp of the bucket that holds t: buckets are open below.
-func bucketEnd(t, interval int64) int64 {
+func BucketEnd(t, interval int64) int64 {
 	end := t - t%interval
 	if end < t {
 		end += interval
@@ -62,7 +62,7 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 	reset := !first && v < st.lastV
 	for i := range st.upper {
 		tier := &s.upper[i]
-		end := bucketEnd(t, tier.interval)
+		end := BucketEnd(t, tier.interval)
 		if end <= tier.written {
 			if s.rebuilding {
 				st.upper[i].shown, st.upper[i].extremes, st.upper[i].ended = true, st.kind != tally, false
@@ -103,14 +103,14 @@ func (s *Store) foldEnd(st *seriesState, t int64) {
 	st.ended = true
 	for i := range st.upper {
 		u, tier := &st.upper[i], &s.upper[i]
-		end := bucketEnd(t, tier.interval)
+		end := BucketEnd(t, tier.interval)
 		if end > tier.written {
 			u.at(end, tier.interval).ended = true
 			continue
 		}
 		// The bucket is written, as in a rebuild: the marker is too, unless it
 		// falls into a later bucket.
-		if last := bucketEnd(st.lastT, tier.interval); last < end || end < tier.written {
+		if last := BucketEnd(st.lastT, tier.interval); last < end || end < tier.written {
 			u.shown, u.extremes = false, false
 		}
 		u.ended = true
@@ -137,7 +137,7 @@ func (b *bucket) turn(t int64, v float64) {
 // the time that really passed; false after a reset, after an end, or where
 // nothing came before.
 func (st *seriesState) rate(t int64, v float64, taken time.Duration) (float64, bool) {
-	if st.kind != Counter || st.lastT == unknown || st.ended || v < st.lastV || t-st.lastT > rateGap.Milliseconds() {
+	if st.kind != Counter || st.lastT == unknown || st.ended || v < st.lastV || t-st.lastT > RateGap.Milliseconds() {
 		return 0, false
 	}
 	passed := time.Duration(t-st.lastT) * time.Millisecond

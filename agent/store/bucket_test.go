@@ -37,7 +37,7 @@ func (p *plain) rollUp(interval, now int64) map[string][]point {
 	}
 	name, least, greatest := p.series.Labels, rename(p.series.Labels, p.series.MinName), rename(p.series.Labels, p.series.MaxName)
 	shown, extremes := false, false
-	for end := bucketEnd(p.samples[0].t, interval); end <= now-2000; end += interval {
+	for end := BucketEnd(p.samples[0].t, interval); end <= now-2000; end += interval {
 		var in []int
 		for i, s := range p.samples {
 			if s.t > end-interval && s.t <= end {
@@ -227,7 +227,7 @@ func (sc *scenario) compare(t *testing.T) {
 		}
 		readings := map[int64]float64{}
 		for _, p := range raw[sc.readingsKey()] {
-			if end := bucketEnd(p.t, interval); end <= now-2000 {
+			if end := BucketEnd(p.t, interval); end <= now-2000 {
 				readings[end]++
 			}
 		}

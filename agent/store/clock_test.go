@@ -211,7 +211,7 @@ func TestRetention(t *testing.T) {
 	for _, tier := range s.tiers {
 		got := points(t, tier)[g.Labels.String()]
 		kept := m.now().Sub(time.UnixMilli(got[0].t))
-		block := blockRange(tier.config)
+		block := tier.config.BlockRange()
 		if kept < tier.Retention() || kept > tier.Retention()+4*block {
 			t.Errorf("tier %s keeps %v; it must keep %v and at most four blocks of %v more", tier.Name(), kept, tier.Retention(), block)
 		}

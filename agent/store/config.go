@@ -86,7 +86,7 @@ const (
 func (c Config) validateNodes(wrong func(path string, value any, rule string)) {
 	var names []string
 	for _, t := range c.Tiers {
-		names = append(names, tierName(t.Resolution))
+		names = append(names, TierName(t.Resolution))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.VictoriaMetrics)) {
 		path, address := "victoriametrics."+name, c.VictoriaMetrics[name]

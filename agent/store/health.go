@@ -102,3 +102,19 @@ func (s *Store) Health() (status, reason string) {
 	}
 	return Degraded, strings.Join(reasons, "; ")
 }
+
+// Unsteady tells why the present cannot be judged: the tiers are not open, or
+// take no readings because the clock was set. It is empty where it can.
+func (s *Store) Unsteady() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state != open:
+		return s.reason
+	case s.clock.doubting():
+		return "the clock jumped ahead and is not believed yet"
+	case !s.behind.IsZero():
+		return "the clock was set back"
+	}
+	return ""
+}

@@ -34,11 +34,11 @@ func (s *Store) rebuild() error {
 	for i := range s.upper {
 		u := &s.upper[i]
 		if u.written == unknown {
-			u.written = bucketEnd(first, u.interval) - u.interval
+			u.written = BucketEnd(first, u.interval) - u.interval
 		}
 		start = min(start, u.written-u.interval)
 	}
-	start = max(first, start-rateGap.Milliseconds())
+	start = max(first, start-RateGap.Milliseconds())
 	s.rebuilding = true
 	defer func() { s.rebuilding = false }()
 	for start <= newest {
@@ -131,7 +131,7 @@ func (s *Store) restoredState(l labels.Labels) *seriesState {
 // are marked.
 func (s *Store) restore(newest int64) {
 	for _, st := range s.live {
-		if !st.ended && st.kind != tally && st.lastT >= newest-rateGap.Milliseconds() {
+		if !st.ended && st.kind != tally && st.lastT >= newest-RateGap.Milliseconds() {
 			s.restored[st.family] = append(s.restored[st.family], st)
 		}
 	}

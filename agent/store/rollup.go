@@ -199,3 +199,9 @@ func (r *Rollups) copyTo(dir string) error {
 	}
 	return writeFile(filepath.Join(dir, rollupsFile), text)
 }
+
+// Family is the family that measures a metric, empty where it is not known.
+func (r *Rollups) Family(raw string) string {
+	m, _ := r.metric(raw)
+	return m.Family
+}

@@ -48,7 +48,7 @@ type Tier struct {
 var _ storage.Queryable = (*Tier)(nil)
 
 func newTier(dir string, config TierConfig, clock *clock, log *slog.Logger) *Tier {
-	name := tierName(config.Resolution)
+	name := TierName(config.Resolution)
 	t := &Tier{name: name, dir: filepath.Join(dir, tiersDir, name), config: config, clock: clock, log: log.With("tier", name)}
 	t.idle.L = &t.mu
 	t.first.Store(math.MaxInt64)
@@ -57,10 +57,10 @@ func newTier(dir string, config TierConfig, clock *clock, log *slog.Logger) *Tie
 }
 
 // Name is the resolution in words, as Tier.Name has it.
-func (c TierConfig) Name() string { return tierName(c.Resolution) }
+func (c TierConfig) Name() string { return TierName(c.Resolution) }
 
-// tierName writes a resolution without zeros: 1s, 5m, 1h30m.
-func tierName(d time.Duration) string {
+// TierName writes a resolution without zeros: 1s, 5m, 1h30m.
+func TierName(d time.Duration) string {
 	name := d.String()
 	if strings.HasSuffix(name, "m0s") {
 		name = name[:len(name)-2]
@@ -151,9 +151,9 @@ func (t *Tier) release() {
 	}
 }
 
-// blockRange is the time that the smallest block covers: about a twelfth of the
+// BlockRange is the time that the smallest block covers: about a twelfth of the
 // retention, so that retention is not much coarser than it says.
-func blockRange(c TierConfig) time.Duration {
+func (c TierConfig) BlockRange() time.Duration {
 	const hour, day = time.Hour, 24 * time.Hour
 	chosen := 10 * time.Minute
 	for _, nice := range []time.Duration{30 * time.Minute, hour, 2 * hour, 6 * hour, 12 * hour, day, 2 * day, 5 * day, 10 * day, 20 * day, 40 * day, 100 * day} {
@@ -177,7 +177,7 @@ const walSegment = 1 << 20
 // be written.
 func (t *Tier) databaseOptions() *tsdb.Options {
 	o := tsdb.DefaultOptions()
-	o.MinBlockDuration = blockRange(t.config).Milliseconds()
+	o.MinBlockDuration = t.config.BlockRange().Milliseconds()
 	o.MaxBlockDuration = 3 * o.MinBlockDuration
 	o.RetentionDuration = t.config.Retention.Milliseconds()
 	o.BlocksToDelete = t.blocksToDelete

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 
+	"sysotel/agent/query"
 	"sysotel/agent/store"
 	"sysotel/agent/store/storetest"
 )
@@ -37,12 +38,12 @@ func TestSoakYear(t *testing.T) {
 
 	clock := storetest.NewClock(end)
 	began = time.Now()
-	s := reopen(t, store.Options{Dir: dir, Tiers: tiers, Labels: own, Now: clock.Now, Boot: clock.Boot})
+	s := storetest.OpenStore(t, store.Options{Dir: dir, Tiers: tiers, Labels: own, Now: clock.Now, Boot: clock.Boot})
 	opened := time.Since(began)
-	q := store.NewQuerier(store.QuerierConfig{
-		Tiers: func() []store.Source { return store.Sources(s.Tiers()) }, Names: s.Rollups(), Interval: time.Second, Limits: store.DefaultLimits(),
+	q := query.NewQuerier(query.QuerierConfig{
+		Tiers: func() []query.Source { return query.Sources(s.Tiers()) }, Names: s.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
 	})
-	year := func() *store.Answer {
+	year := func() *query.Answer {
 		t.Helper()
 		a, err := q.Range(t.Context(), "max_over_time(load0_max[18h])", end.AddDate(0, 0, -days), end, 18*time.Hour)
 		if err != nil {
@@ -96,8 +97,8 @@ func TestSoakYear(t *testing.T) {
 func whole(t *testing.T, s *store.Store) {
 	t.Helper()
 	for _, tier := range s.Tiers() {
-		q := store.NewQuerier(store.QuerierConfig{
-			Tiers: func() []store.Source { return []store.Source{tier} }, Interval: time.Second, Limits: store.DefaultLimits(),
+		q := query.NewQuerier(query.QuerierConfig{
+			Tiers: func() []query.Source { return []query.Source{tier} }, Interval: time.Second, Limits: query.DefaultLimits(),
 		})
 		span := 10_000 * tier.Resolution()
 		at := tier.Newest()

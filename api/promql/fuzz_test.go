@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/prometheus/promql/promqltest"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 )
 
 // FuzzParameters asks every path with any parameters. Whatever they are, the
@@ -32,12 +32,12 @@ func FuzzParameters(f *testing.F) {
 	} {
 		f.Add(seed.path, seed.form)
 	}
-	limits := store.DefaultLimits()
+	limits := query.DefaultLimits()
 	limits.Timeout, limits.Samples, limits.Points = time.Second, 10_000, 1_000
 	storage := promqltest.LoadedStorage(f, script)
 	h := New(Config{
-		Querier: store.NewQuerier(store.QuerierConfig{
-			Tiers: func() []store.Source { return []store.Source{oneTier{storage}} }, Interval: time.Minute, Limits: limits,
+		Querier: query.NewQuerier(query.QuerierConfig{
+			Tiers: func() []query.Source { return []query.Source{oneTier{storage}} }, Interval: time.Minute, Limits: limits,
 		}),
 		Metadata: func() map[string]Metadata { return map[string]Metadata{"up": {Type: "gauge"}} },
 		Now:      func() time.Time { return time.Unix(20, 0) }, Log: slog.New(slog.DiscardHandler),

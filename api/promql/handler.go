@@ -22,13 +22,13 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"sysotel/agent/alerting"
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 )
 
 // Querier answers questions. Its errors are of type *store.QueryError.
 type Querier interface {
-	Instant(ctx context.Context, expr string, at time.Time) (*store.Answer, error)
-	Range(ctx context.Context, expr string, start, end time.Time, step time.Duration) (*store.Answer, error)
+	Instant(ctx context.Context, expr string, at time.Time) (*query.Answer, error)
+	Range(ctx context.Context, expr string, start, end time.Time, step time.Duration) (*query.Answer, error)
 	Parse(expr string) (parser.Expr, error)
 	Matchers(selectors []string) ([][]*labels.Matcher, error)
 	Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error)
@@ -36,7 +36,7 @@ type Querier interface {
 	LabelValues(ctx context.Context, name string, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error)
 }
 
-var _ Querier = (*store.Querier)(nil)
+var _ Querier = (*query.Querier)(nil)
 
 // Metadata says what a metric is.
 type Metadata struct {
@@ -104,24 +104,24 @@ func New(config Config) http.Handler {
 	a.mux.HandleFunc("GET /api/v1/alerts", a.handle(a.alerts))
 	a.mux.HandleFunc("GET /api/v1/status/buildinfo", a.handle(a.buildInfo))
 	a.mux.HandleFunc("/", a.handle(func(_ http.ResponseWriter, r *http.Request) error {
-		return &store.QueryError{Type: notFound, Err: errors.New("no such path: " + r.URL.Path)}
+		return &query.QueryError{Type: notFound, Err: errors.New("no such path: " + r.URL.Path)}
 	}))
 	return a.mux
 }
 
 // notFound is Prometheus' word for a path or a thing that is not there.
-const notFound store.ErrorType = "not_found"
+const notFound query.ErrorType = "not_found"
 
 // status is the HTTP status of each type of error, as Prometheus has it.
-func status(kind store.ErrorType) int {
+func status(kind query.ErrorType) int {
 	switch kind {
-	case store.BadData:
+	case query.BadData:
 		return http.StatusBadRequest
-	case store.Execution:
+	case query.Execution:
 		return http.StatusUnprocessableEntity
-	case store.Canceled:
+	case query.Canceled:
 		return 499 // The client went away and reads no status.
-	case store.Timeout, store.Unavailable:
+	case query.Timeout, query.Unavailable:
 		return http.StatusServiceUnavailable
 	case notFound:
 		return http.StatusNotFound
@@ -147,19 +147,19 @@ func (a *api) handle(answer func(http.ResponseWriter, *http.Request) error) http
 
 // fail writes an error.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
-	kind := store.Internal
-	if known, ok := errors.AsType[*store.QueryError](err); ok {
+	kind := query.Internal
+	if known, ok := errors.AsType[*query.QueryError](err); ok {
 		kind = known.Type
 	}
 	text := err.Error()
-	if kind == store.Internal {
+	if kind == query.Internal {
 		// What went wrong inside is for the log; it may name files.
 		a.config.Log.ErrorContext(r.Context(), "query failed", "path", r.URL.Path, "err", err)
 		text = "The agent could not answer; its log says why."
 	}
 	body, err := json.Marshal(struct {
 		Status    string          `json:"status"`
-		ErrorType store.ErrorType `json:"errorType"`
+		ErrorType query.ErrorType `json:"errorType"`
 		Error     string          `json:"error"`
 	}{"error", kind, text})
 	if err != nil { // Strings always marshal.
@@ -167,7 +167,7 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if kind == store.Unavailable {
+	if kind == query.Unavailable {
 		w.Header().Set("Retry-After", "1")
 	}
 	w.WriteHeader(status(kind))
@@ -235,7 +235,7 @@ func (a *api) queryRange(w http.ResponseWriter, r *http.Request) error {
 }
 
 // write sends the answer of a query.
-func (a *api) write(w http.ResponseWriter, r *http.Request, answer *store.Answer, limit int) error {
+func (a *api) write(w http.ResponseWriter, r *http.Request, answer *query.Answer, limit int) error {
 	value, cut := truncate(answer.Value, limit)
 	if cut {
 		answer.Warnings.Add(errTruncated)
@@ -251,7 +251,7 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, answer *store.Answer
 }
 
 // tierHeader writes the spans of an answer.
-func tierHeader(spans []store.Span) string {
+func tierHeader(spans []query.Span) string {
 	if len(spans) == 1 {
 		return spans[0].Tier + source(spans[0])
 	}
@@ -271,7 +271,7 @@ func tierHeader(spans []store.Span) string {
 }
 
 // source is what the header adds where VictoriaMetrics did not answer.
-func source(span store.Span) string {
+func source(span query.Span) string {
 	if span.Cached {
 		return ";source=local-cache"
 	}

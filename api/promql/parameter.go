@@ -13,12 +13,12 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 )
 
 // badParameter is the error of a parameter, in Prometheus' words.
 func badParameter(name string, err error) error {
-	return &store.QueryError{Type: store.BadData, Err: fmt.Errorf("invalid parameter %q: %w", name, err)}
+	return &query.QueryError{Type: query.BadData, Err: fmt.Errorf("invalid parameter %q: %w", name, err)}
 }
 
 // badQuery names the parameter where the expression is what is wrong with a

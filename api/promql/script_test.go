@@ -28,7 +28,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/prometheus/prometheus/util/stats"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 )
 
 // leftOut are the scripts that are not run, each with the reason.
@@ -51,11 +51,11 @@ func (oneTier) Resolution() time.Duration      { return time.Millisecond }
 func (oneTier) Oldest() time.Time              { return time.UnixMilli(-1 << 40) }
 func (t oneTier) Queryable() storage.Queryable { return t.queryable }
 
-func querierOn(q storage.Queryable) *store.Querier {
-	return store.NewQuerier(store.QuerierConfig{
-		Tiers:    func() []store.Source { return []store.Source{oneTier{q}} },
+func querierOn(q storage.Queryable) *query.Querier {
+	return query.NewQuerier(query.QuerierConfig{
+		Tiers:    func() []query.Source { return []query.Source{oneTier{q}} },
 		Interval: 2 * time.Minute,
-		Limits:   store.DefaultLimits(),
+		Limits:   query.DefaultLimits(),
 	})
 }
 

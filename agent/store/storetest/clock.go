@@ -2,8 +2,27 @@ package storetest
 
 import (
 	"sync"
+	"testing"
 	"time"
+
+	"sysotel/agent/store"
 )
+
+// OpenStore opens a store, waits until it is open and closes it after the test.
+func OpenStore(tb testing.TB, o store.Options) *store.Store {
+	tb.Helper()
+	s, err := store.Open(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	<-s.Opened()
+	return s
+}
 
 // Clock is a clock that a test sets: the wall clock of a store and the one that
 // counts since boot.

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/teststorage"
 
+	"sysotel/agent/query"
 	"sysotel/agent/store"
 )
 
@@ -21,7 +22,7 @@ type plain struct {
 	queryable storage.Queryable
 }
 
-var _ store.Source = (*plain)(nil)
+var _ query.Source = (*plain)(nil)
 
 // Name implements store.Source.
 func (p *plain) Name() string { return model.Duration(p.tier.Resolution).String() }

@@ -12,13 +12,14 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"sysotel/agent/query"
 	"sysotel/agent/store"
 )
 
 // table names the roll-ups of the series.
 type table struct{}
 
-var _ store.Names = table{}
+var _ query.Names = table{}
 
 // Lookup implements store.Names.
 func (table) Lookup(name string) (store.Rollup, bool) {
@@ -47,20 +48,20 @@ func (table) Brief(string) bool { return false }
 func (table) Family(string) string { return "" }
 
 // querier asks one tier: the finest, or one behind a finest that is empty.
-func (s *subject) querier(source store.Source) *store.Querier {
-	sources := []store.Source{source}
+func (s *subject) querier(source query.Source) *query.Querier {
+	sources := []query.Source{source}
 	if s.tier.Resolution > finest {
-		sources = []store.Source{s.empty, source}
+		sources = []query.Source{s.empty, source}
 	}
-	return store.NewQuerier(store.QuerierConfig{
-		Tiers: func() []store.Source { return sources }, Names: table{}, Interval: s.tier.Resolution, Limits: store.DefaultLimits(),
+	return query.NewQuerier(query.QuerierConfig{
+		Tiers: func() []query.Source { return sources }, Names: table{}, Interval: s.tier.Resolution, Limits: query.DefaultLimits(),
 	})
 }
 
 // agree asks the tier and the plain one the same.
 func (s *subject) agree(ctx context.Context, text string, from, to, step int) error {
 	var told [2]found
-	for i, source := range []store.Source{s.source, s.plain} {
+	for i, source := range []query.Source{s.source, s.plain} {
 		a, err := s.querier(source).Range(ctx, text, time.UnixMilli(s.at(from)), time.UnixMilli(s.at(to)), time.Duration(step)*s.tier.Resolution)
 		if err != nil {
 			return fmt.Errorf("%s: %w", text, err)
@@ -141,14 +142,14 @@ func expressions(ctx context.Context, s *subject) error {
 func courses(ctx context.Context, s *subject) error {
 	for _, name := range []string{"g", "io_total", "alike"} {
 		for _, step := range []int{1, 4, 12} {
-			query := store.SeriesQuery{
+			ask := query.SeriesQuery{
 				Matchers: []*labels.Matcher{equal(model.MetricNameLabel, name), marked()},
 				Start:    time.UnixMilli(s.at(10)), End: time.UnixMilli(s.at(steps)), Step: time.Duration(step) * s.tier.Resolution,
 				Avg: true, Min: name != "alike", Max: name != "alike", AsRate: name == "io_total",
 			}
 			var told [2]found
-			for i, source := range []store.Source{s.source, s.plain} {
-				r, err := s.querier(source).Select(ctx, query)
+			for i, source := range []query.Source{s.source, s.plain} {
+				r, err := s.querier(source).Select(ctx, ask)
 				if err != nil {
 					return fmt.Errorf("%s: %w", name, err)
 				}
@@ -166,7 +167,7 @@ func courses(ctx context.Context, s *subject) error {
 }
 
 // columns are the courses as samples, each column a series of its own.
-func columns(r store.SeriesResult) found {
+func columns(r query.SeriesResult) found {
 	f := found{}
 	for _, one := range r.Series {
 		for what, column := range map[string][]float64{"avg": one.Avg, "min": one.Min, "max": one.Max} {
@@ -179,20 +180,20 @@ func columns(r store.SeriesResult) found {
 }
 
 func limits(ctx context.Context, s *subject) error {
-	few := store.DefaultLimits()
+	few := query.DefaultLimits()
 	few.Samples = many * steps / 4
-	q := store.NewQuerier(store.QuerierConfig{
-		Tiers: func() []store.Source { return []store.Source{s.source} }, Names: table{}, Interval: s.tier.Resolution, Limits: few,
+	q := query.NewQuerier(query.QuerierConfig{
+		Tiers: func() []query.Source { return []query.Source{s.source} }, Names: table{}, Interval: s.tier.Resolution, Limits: few,
 	})
 	from, to := time.UnixMilli(s.at(1)), time.UnixMilli(s.at(steps))
 	_, ranged := q.Range(ctx, "alike", from, to, s.tier.Resolution)
-	_, selected := q.Select(ctx, store.SeriesQuery{Matchers: []*labels.Matcher{equal(model.MetricNameLabel, "alike")}, Start: from, End: to, Step: s.tier.Resolution, Avg: true})
+	_, selected := q.Select(ctx, query.SeriesQuery{Matchers: []*labels.Matcher{equal(model.MetricNameLabel, "alike")}, Start: from, End: to, Step: s.tier.Resolution, Avg: true})
 	for _, err := range []error{ranged, selected} {
 		if err == nil {
-			return fmt.Errorf("a question for too much is answered without an error, want one of %s", store.Execution)
+			return fmt.Errorf("a question for too much is answered without an error, want one of %s", query.Execution)
 		}
-		if known := (*store.QueryError)(nil); !errors.As(err, &known) || known.Type != store.Execution {
-			return fmt.Errorf("a question for too much wants an error of %s: %w", store.Execution, err)
+		if known := (*query.QueryError)(nil); !errors.As(err, &known) || known.Type != query.Execution {
+			return fmt.Errorf("a question for too much wants an error of %s: %w", query.Execution, err)
 		}
 	}
 	found, _, err := q.Series(ctx, [][]*labels.Matcher{{equal(model.MetricNameLabel, "alike")}}, from, to, 7)

@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
-	"sysotel/agent/store"
+	"sysotel/agent/query"
 )
 
 // found are samples by the text of their labels.
@@ -21,7 +21,7 @@ type found map[string][]Sample
 
 // read asks a tier for the samples from mint to maxt, both included. A series
 // of which there are none may be there or not.
-func read(ctx context.Context, source store.Source, mint, maxt int64, matchers ...*labels.Matcher) (f found, err error) {
+func read(ctx context.Context, source query.Source, mint, maxt int64, matchers ...*labels.Matcher) (f found, err error) {
 	querier, err := source.Queryable().Querier(mint, maxt)
 	if err != nil {
 		return nil, err

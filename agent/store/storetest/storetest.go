@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"sysotel/agent/query"
 	"sysotel/agent/store"
 )
 
@@ -34,7 +35,7 @@ type Series struct {
 // label called Mark. All times lie in the past, within the tier's retention, on
 // multiples of its resolution. After stop the tier is away, as when its server
 // or its disk is gone.
-type Open func(tb testing.TB, tier store.TierConfig, series []Series) (source store.Source, stop func())
+type Open func(tb testing.TB, tier store.TierConfig, series []Series) (source query.Source, stop func())
 
 // Mark is the label of all series that the rules ask for.
 const Mark = "storetest"
@@ -87,12 +88,12 @@ func Run(t *testing.T, open Open) {
 // subject is a tier with what it was given.
 type subject struct {
 	tier   store.TierConfig
-	source store.Source
+	source query.Source
 	stop   func()
 	// empty is a tier of the same kind that was given nothing.
-	empty store.Source
+	empty query.Source
 	// plain holds the same in the simplest way.
-	plain  store.Source
+	plain  query.Source
 	series []Series
 	base   time.Time
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
 
+	"sysotel/agent/query"
 	"sysotel/agent/store"
 )
 
@@ -105,7 +106,7 @@ func (q *wrongQuerier) LabelNames(ctx context.Context, hints *storage.LabelHints
 
 // openWrong makes tiers of the plain kind, with a mistake.
 func openWrong(mistake func(w *wrong)) Open {
-	return func(tb testing.TB, tier store.TierConfig, series []Series) (store.Source, func()) {
+	return func(tb testing.TB, tier store.TierConfig, series []Series) (query.Source, func()) {
 		w := &wrong{plain: &plain{tier: tier}}
 		mistake(w)
 		if w.keep != nil {

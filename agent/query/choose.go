@@ -1,0 +1,195 @@
+package query
+
+import (
+	"sort"
+	"sysotel/agent/store"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// demand is what an expression asks of a tier.
+type demand struct {
+	// fineness is the coarsest resolution that does: the step, the smallest range
+	// in the query and the steps of its subqueries. Zero asks for the finest tier.
+	fineness time.Duration
+	// strict are the ranges that cannot be widened.
+	strict []strictRange
+	// names are the metrics that the selectors name.
+	names []string
+	// selectors is unset for an expression that reads nothing.
+	selectors bool
+}
+
+// strictRange is a range over which a function must find enough points.
+type strictRange struct {
+	function string
+	width    time.Duration
+	points   time.Duration
+}
+
+// demandOf reads what an expression asks of a tier. The step of an instant query
+// is zero; an expression whose answer is a range of raw samples asks for the
+// finest tier, since no average stands for them.
+func demandOf(expr parser.Expr, step time.Duration) demand {
+	d := demand{fineness: step}
+	finer := func(limit time.Duration) {
+		if d.fineness == 0 || limit < d.fineness {
+			d.fineness = limit
+		}
+	}
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		switch n := node.(type) {
+		case *parser.MatrixSelector:
+			finer(n.Range)
+		case *parser.SubqueryExpr:
+			finer(min(n.Range, subqueryStep(n)))
+		case *parser.VectorSelector:
+			d.selectors = true
+			if name := metricName(n.LabelMatchers); name != "" {
+				d.names = append(d.names, name)
+			}
+		case *parser.Call:
+			rule := short(n.Func.Name)
+			if selector := ranged(n); selector != nil && !rule.widen {
+				d.strict = append(d.strict, strictRange{n.Func.Name, selector.Range, rule.points})
+				finer(selector.Range / rule.points)
+			}
+		}
+		return nil
+	})
+	if expr.Type() == parser.ValueTypeMatrix {
+		d.fineness = 0
+	}
+	return d
+}
+
+// metricName returns the name that matchers ask for by equality, or "".
+func metricName(matchers []*labels.Matcher) string {
+	for _, m := range matchers {
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
+			return m.Value
+		}
+	}
+	return ""
+}
+
+// option is a tier with what it would take to answer from it.
+type option struct {
+	source   Source
+	oldest   time.Time
+	lookBack time.Duration
+	// text is the expression with its ranges widened for the tier.
+	text string
+	expr parser.Expr
+	// covers is the first step from which on the tier holds all that a step needs,
+	// steps.count for never.
+	covers int
+}
+
+// steps are the times of a query.
+type steps struct {
+	start time.Time
+	step  time.Duration
+	count int
+}
+
+func (s steps) at(i int) time.Time { return s.start.Add(time.Duration(i) * s.step) }
+
+// firstCovered is the first step whose oldest sample the tier can hold.
+func (o *option) firstCovered(s steps) int {
+	if o.oldest.IsZero() {
+		return s.count
+	}
+	oldest := o.oldest.UnixMilli()
+	return sort.Search(s.count, func(i int) bool {
+		at := s.at(i)
+		earliest, _ := promql.FindMinMaxTime(&parser.EvalStmt{Expr: o.expr, Start: at, End: at, LookbackDelta: o.lookBack})
+		return earliest >= oldest
+	})
+}
+
+// segment is a run of steps that one tier answers.
+type segment struct {
+	option      *option
+	first, last int // both included
+}
+
+// choose cuts the steps into segments: for each step the coarsest tier that is
+// fine enough and covers all it needs; if none is that fine, the finest that
+// covers; if none covers, the tier that reaches back furthest.
+func choose(options []option, d demand, s steps) []segment {
+	edges := []int{0}
+	for i := range options {
+		if c := options[i].covers; c > 0 && c < s.count {
+			edges = append(edges, c)
+		}
+	}
+	sort.Ints(edges)
+	var segments []segment
+	for i, first := range edges {
+		last := s.count - 1
+		if i+1 < len(edges) {
+			last = edges[i+1] - 1
+		}
+		if last < first {
+			continue
+		}
+		chosen := best(options, d.fineness, first)
+		if n := len(segments); n > 0 && segments[n-1].option == chosen {
+			segments[n-1].last = last
+			continue
+		}
+		segments = append(segments, segment{chosen, first, last})
+	}
+	return segments
+}
+
+// best chooses the tier for a step; options are sorted, finest first.
+func best(options []option, fineness time.Duration, step int) *option {
+	var finest, coarsest *option
+	for i := range options {
+		o := &options[i]
+		if o.covers > step {
+			continue
+		}
+		if finest == nil {
+			finest = o
+		}
+		if o.source.Resolution() <= fineness {
+			coarsest = o
+		}
+	}
+	switch {
+	case coarsest != nil:
+		return coarsest
+	case finest != nil:
+		return finest
+	}
+	furthest := &options[0]
+	for i := range options {
+		o := &options[i]
+		if !o.oldest.IsZero() && (furthest.oldest.IsZero() || o.oldest.Before(furthest.oldest)) {
+			furthest = o
+		}
+	}
+	return furthest
+}
+
+// refuse is the error of a segment whose tier is too coarse for a range that
+// cannot be widened; it names the smallest range allowed there.
+func (d demand) refuse(segments []segment, s steps) error {
+	for _, seg := range segments {
+		for _, r := range d.strict {
+			smallest := r.points * seg.option.source.Resolution()
+			if r.width < smallest {
+				return bad("%s() over %s cannot be answered from %s to %s: only the tier of %s reaches back that far, and the smallest range allowed there is %s",
+					r.function, store.TierName(r.width), s.at(seg.first).UTC().Format(time.RFC3339), s.at(seg.last).UTC().Format(time.RFC3339), seg.option.source.Name(), store.TierName(smallest))
+			}
+		}
+	}
+	return nil
+}

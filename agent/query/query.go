@@ -1,0 +1,248 @@
+package query
+
+import (
+	"context"
+	"sysotel/agent/store"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/util/annotations"
+)
+
+// QuerierConfig is what questions are answered from.
+type QuerierConfig struct {
+	// Tiers returns the tiers, finest first. It is called for each question.
+	Tiers func() []Source
+	// Names is the table of registered metrics; nil where there are no roll-ups.
+	Names Names
+	// Interval is the time between two readings of the slowest family.
+	Interval time.Duration
+	// Limits bound one question.
+	Limits Limits
+}
+
+// Querier answers PromQL and series from the tiers: it chooses, for each part of
+// a time range, the tier that answers best.
+type Querier struct {
+	config QuerierConfig
+	parser parser.Parser
+	engine *promql.Engine
+	turns  chan struct{}
+}
+
+// NewQuerier makes a querier.
+func NewQuerier(config QuerierConfig) *Querier {
+	p := parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
+	return &Querier{
+		config: config,
+		parser: p,
+		engine: promql.NewEngine(promql.EngineOpts{
+			MaxSamples:               config.Limits.Samples,
+			Timeout:                  config.Limits.Timeout,
+			LookbackDelta:            5 * time.Minute, // Every question brings its own.
+			NoStepSubqueryIntervalFn: func(int64) int64 { return defaultSubqueryStep.Milliseconds() },
+			EnableAtModifier:         true,
+			EnableNegativeOffset:     true,
+			// A name is dropped at the end only, so that questions over several
+			// metrics do not fail half-way on equal labels.
+			EnableDelayedNameRemoval: true,
+			Parser:                   p,
+		}),
+		turns: make(chan struct{}, config.Limits.Concurrency),
+	}
+}
+
+// Answer is what a question yields. Close it when its value was read.
+type Answer struct {
+	Value    parser.Value
+	Warnings annotations.Annotations
+	// Tiers say which tier gave which steps, in the order of time. It is empty for
+	// an expression that reads no series.
+	Tiers []Span
+
+	queries []promql.Query
+}
+
+// Close gives the memory of the value back.
+func (a *Answer) Close() {
+	for _, q := range a.queries {
+		q.Close()
+	}
+	a.queries = nil
+}
+
+// Instant evaluates an expression at one time.
+func (q *Querier) Instant(ctx context.Context, text string, at time.Time) (*Answer, error) {
+	if err := checkYears(at); err != nil {
+		return nil, err
+	}
+	return q.answer(ctx, text, steps{start: at.Truncate(time.Millisecond), count: 1})
+}
+
+// Range evaluates an expression at start and then at each step up to end.
+func (q *Querier) Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*Answer, error) {
+	if err := q.config.Limits.checkRange(start, end, step); err != nil {
+		return nil, err
+	}
+	// The engine counts in milliseconds; so the segments meet exactly.
+	start, step = start.Truncate(time.Millisecond), step.Truncate(time.Millisecond)
+	return q.answer(ctx, text, steps{start: start, step: step, count: int(end.Sub(start)/step) + 1})
+}
+
+// Parse checks an expression as Instant and Range do, and returns it.
+func (q *Querier) Parse(text string) (parser.Expr, error) {
+	if err := q.config.Limits.checkText(text); err != nil {
+		return nil, err
+	}
+	expr, err := q.parser.ParseExpr(text)
+	if err != nil {
+		return nil, &QueryError{Type: BadData, Err: err}
+	}
+	if err := q.config.Limits.checkExpr(expr); err != nil {
+		return nil, err
+	}
+	return expr, nil
+}
+
+// turn waits until the question may be answered and bounds its time.
+func (q *Querier) turn(ctx context.Context) (context.Context, func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, q.config.Limits.Timeout)
+	select {
+	case q.turns <- struct{}{}:
+		return ctx, func() { <-q.turns; cancel() }, nil
+	case <-ctx.Done():
+		cancel()
+		return nil, nil, typed(context.Cause(ctx))
+	}
+}
+
+func (q *Querier) answer(ctx context.Context, text string, s steps) (*Answer, error) {
+	expr, err := q.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if s.step > 0 && expr.Type() != parser.ValueTypeVector && expr.Type() != parser.ValueTypeScalar {
+		return nil, bad("invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(expr.Type()))
+	}
+	ctx, done, err := q.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	d := demandOf(expr, s.step)
+	options, err := q.options(expr, text, d, s)
+	if err != nil {
+		return nil, err
+	}
+	segments := choose(options, d, s)
+	if err := d.refuse(segments, s); err != nil {
+		return nil, err
+	}
+	a := &Answer{}
+	if d.selectors {
+		for _, seg := range segments {
+			a.Tiers = append(a.Tiers, Span{Tier: seg.option.source.Name(), From: s.at(seg.first), To: s.at(seg.last)})
+		}
+	}
+	if err := q.run(ctx, a, patient(segments, s, time.Now()), s); err != nil {
+		a.Close()
+		return nil, typed(err)
+	}
+	markCached(a.Tiers, a.Warnings)
+	return a, nil
+}
+
+// options are the tiers that may answer, each with the expression as it is asked
+// of it.
+func (q *Querier) options(expr parser.Expr, text string, d demand, s steps) ([]option, error) {
+	end := s.at(s.count - 1)
+	if pin(expr, s.start, end) {
+		text = expr.String()
+	}
+	sources := q.sources(d.names)
+	if len(sources) == 0 {
+		return nil, &QueryError{Type: Unavailable, Err: store.ErrOpening}
+	}
+	options := make([]option, 0, len(sources))
+	for _, source := range sources {
+		o := option{source: source, oldest: source.Oldest(), lookBack: q.lookBack(source), text: text, expr: expr}
+		if widening(expr, source.Resolution()) {
+			own, err := q.parser.ParseExpr(text)
+			if err != nil {
+				return nil, &QueryError{Type: Internal, Err: err}
+			}
+			o.expr = widen(own, source.Resolution())
+			o.text = o.expr.String()
+		}
+		o.covers = o.firstCovered(s)
+		options = append(options, o)
+	}
+	return options, nil
+}
+
+// sources are the tiers that keep all the metrics named.
+func (q *Querier) sources(metrics []string) []Source {
+	sources := q.config.Tiers()
+	if q.config.Names == nil || len(sources) <= briefTiers {
+		return sources
+	}
+	for _, name := range metrics {
+		if rollup, ok := q.config.Names.Lookup(name); ok {
+			name = rollup.Raw
+		}
+		if q.config.Names.Brief(name) {
+			return sources[:briefTiers]
+		}
+	}
+	return sources
+}
+
+// briefTiers is how many tiers keep brief series.
+const briefTiers = 2
+
+// lookBack is how long a sample stands for its series: two and a half times what
+// lies between two samples, so that one may be lost. It makes neither ghosts at
+// 1 s nor holes at 1 h.
+func (q *Querier) lookBack(source Source) time.Duration {
+	return max(source.Resolution(), q.config.Interval) * 5 / 2
+}
+
+// run asks the engine for each segment and joins what it says.
+func (q *Querier) run(ctx context.Context, a *Answer, segments []segment, s steps) error {
+	var parts []promql.Matrix
+	samples := 0
+	for _, seg := range segments {
+		o := seg.option
+		opts := promql.NewPrometheusQueryOpts(false, o.lookBack)
+		queryable := q.queryable(o.source)
+		var query promql.Query
+		var err error
+		if s.step == 0 {
+			query, err = q.engine.NewInstantQuery(ctx, queryable, opts, o.text, s.start)
+		} else {
+			query, err = q.engine.NewRangeQuery(ctx, queryable, opts, o.text, s.at(seg.first), s.at(seg.last), s.step)
+		}
+		if err != nil {
+			return &QueryError{Type: BadData, Err: err}
+		}
+		a.queries = append(a.queries, query)
+		result := query.Exec(ctx)
+		a.Warnings.Merge(result.Warnings)
+		if result.Err != nil {
+			return result.Err
+		}
+		a.Value = result.Value
+		if matrix, ok := result.Value.(promql.Matrix); ok && len(segments) > 1 {
+			if samples += matrix.TotalSamples(); samples > q.config.Limits.Samples {
+				return promql.ErrTooManySamples("joining the tiers")
+			}
+			parts = append(parts, matrix)
+		}
+	}
+	if len(parts) > 1 {
+		a.Value = join(parts)
+		a.Close()
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package query_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+
+	"sysotel/agent/query"
+	"sysotel/agent/store"
+	"sysotel/agent/store/storetest"
+)
+
+// TestQuestionsToTheStore asks the real store what the other tests ask of tiers
+// made by hand: after twenty minutes at 1 s every tier but that of an hour
+// answers, and they agree.
+func TestQuestionsToTheStore(t *testing.T) {
+	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	clock := storetest.NewClock(noon)
+	s := storetest.OpenStore(t, store.Options{Dir: t.TempDir(), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"), Now: clock.Now, Boot: clock.Boot})
+	g := &store.Series{Labels: labels.FromStrings(model.MetricNameLabel, "load"), MinName: "load_min", MaxName: "load_max"}
+	c := &store.Series{Labels: labels.FromStrings(model.MetricNameLabel, "io_total"), Kind: store.Counter, MinName: "io_rate_min", MaxName: "io_rate_max"}
+	total, spike := 5e9, noon.Add(607*time.Second)
+	for range 20*60 + 3 {
+		now := clock.Now().Add(time.Second)
+		clock.Set(now)
+		v := 1.0
+		if now.Equal(spike) {
+			v = 1000
+		}
+		total += 100 * v
+		disk := store.FamilyReading{Family: "disk", Taken: now, Samples: []store.Sample{{Series: g, Value: v}, {Series: c, Value: total}}}
+		if err := s.Append(store.Reading{Time: now, Families: []store.FamilyReading{disk}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := query.NewQuerier(query.QuerierConfig{
+		Tiers: func() []query.Source { return query.Sources(s.Tiers()) }, Names: s.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
+	})
+	end := noon.Add(20 * time.Minute)
+	// PromQL: the same question at a step for each tier.
+	for step, tier := range map[time.Duration]string{time.Second: "1s", time.Minute: "1m", 5 * time.Minute: "5m"} {
+		for _, ask := range []struct {
+			expr            string
+			least, greatest float64
+		}{
+			{"max_over_time(load_max[%s])", 1, 1000},
+			{"min_over_time(load_min[%s])", 1, map[string]float64{"1s": 1000, "1m": 1, "5m": 1}[tier]},
+			{"max_over_time(io_rate_max[%s])", 100, 100_000},
+			{"min_over_time(io_rate_min[%s])", 100, map[string]float64{"1s": 100_000, "1m": 100, "5m": 100}[tier]},
+		} {
+			expr := fmt.Sprintf(ask.expr, store.TierName(step))
+			a, err := q.Range(t.Context(), expr, noon.Add(10*time.Minute).Add(step), end, step)
+			if err != nil {
+				t.Fatalf("%s: %v", expr, err)
+			}
+			least, greatest := math.Inf(1), math.Inf(-1)
+			for _, series := range a.Value.(promql.Matrix) {
+				for _, p := range series.Floats {
+					least, greatest = min(least, p.F), max(greatest, p.F)
+				}
+			}
+			if least != ask.least || greatest != ask.greatest || len(a.Tiers) != 1 || a.Tiers[0].Tier != tier {
+				t.Errorf("%s by %s: %v to %v from %v, want %v to %v from %s", expr, step, least, greatest, a.Tiers, ask.least, ask.greatest, tier)
+			}
+			a.Close()
+		}
+	}
+	named := func(name string) []*labels.Matcher {
+		return []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name)}
+	}
+	// REST: exact rates, and averages that weigh by readings, from two tiers.
+	ask := func(query query.SeriesQuery) query.SelectedSeries {
+		t.Helper()
+		query.Start, query.End, query.Avg, query.Min, query.Max = noon.Add(10*time.Minute), end, true, true, true
+		r, err := q.Select(t.Context(), query)
+		if err != nil || len(r.Series) != 1 {
+			t.Fatalf("%d series, %v; want 1", len(r.Series), err)
+		}
+		return r.Series[0]
+	}
+	last := func(s query.SelectedSeries) [3]float64 {
+		n := len(s.T) - 2 // The point of the spike: (12:05, 12:10] is first, (12:10, 12:15] second.
+		return [3]float64{s.Avg[n], s.Min[n], s.Max[n]}
+	}
+	if got, want := last(ask(query.SeriesQuery{Matchers: named("load"), Step: 5 * time.Minute})), [3]float64{1299. / 300, 1, 1000}; !nearly(got, want) {
+		t.Errorf("the gauge is %v, want %v", got, want)
+	}
+	if got, want := last(ask(query.SeriesQuery{Matchers: named("io_total"), Step: 5 * time.Minute, AsRate: true})), [3]float64{129_900. / 300, 100, 100_000}; got != want {
+		t.Errorf("the rate is %v, want exactly %v", got, want)
+	}
+	// Lookups see every tier.
+	sets, err := q.Matchers([]string{`{__name__=~"load.*"}`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, _, err := q.Series(t.Context(), sets, noon, end, 0)
+	if err != nil || len(found) != 3 {
+		t.Errorf("%d series %v, %v; want load, load_max and load_min", len(found), found, err)
+	}
+}
+
+// nearly allows for the rounding of averages in the upper tiers.
+func nearly(a, b [3]float64) bool {
+	for i := range a {
+		if math.Abs(a[i]-b[i]) > 1e-6*math.Abs(b[i]) {
+			return false
+		}
+	}
+	return true
+}

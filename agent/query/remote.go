@@ -1,0 +1,223 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+)
+
+// ErrAway is the error of a question to a tier whose program does not answer.
+// What it wraps says why, and may be shown to whoever asks.
+var ErrAway = errors.New("VictoriaMetrics does not answer")
+
+// Remote is a tier that is kept by another program and may not answer.
+type Remote interface {
+	Source
+	// Away is why it does not answer, nil while it does. Its queriers select whole:
+	// a set that has no error before its first series has none after.
+	Away() error
+	// Latency is how long samples are under way to it.
+	Latency() time.Duration
+}
+
+// patient gives the steps of the last moment, of which samples are still under
+// way to a remote tier, a longer look-back: otherwise nothing would be known of
+// now. All other steps are as from an embedded tier.
+func patient(segments []segment, s steps, now time.Time) []segment {
+	var split []segment
+	for _, seg := range segments {
+		remote, ok := seg.option.source.(interface{ Latency() time.Duration })
+		if !ok {
+			split = append(split, seg)
+			continue
+		}
+		arrived := now.Add(-remote.Latency())
+		first := seg.first + sort.Search(seg.last-seg.first+1, func(i int) bool { return s.at(seg.first + i).After(arrived) })
+		if first > seg.first {
+			split = append(split, segment{seg.option, seg.first, first - 1})
+		}
+		if first <= seg.last {
+			late := *seg.option
+			late.lookBack += remote.Latency()
+			split = append(split, segment{&late, first, seg.last})
+		}
+	}
+	return split
+}
+
+// Cached is a remote tier with the embedded tier of the same resolution in its
+// stead: where the remote one does not answer, what is asked of this host comes
+// from the embedded one, with a LocalCache among the warnings. What is asked of
+// other hosts is an error of type Unavailable then.
+type Cached struct {
+	Remote Remote
+	Local  Source
+	// Host is this host's name.
+	Host string
+}
+
+var _ Source = (*Cached)(nil)
+
+// LocalCache is the warning of an answer that, in part or whole, is not from
+// where it was to come from.
+type LocalCache struct {
+	Tier string
+	Host string
+	Why  error
+}
+
+// Error implements error.
+func (w *LocalCache) Error() string {
+	return fmt.Sprintf("answered from the local cache of the tier %s, which knows %s alone: %v", w.Tier, w.Host, w.Why)
+}
+
+// markCached marks the parts of an answer that its warnings say are from the
+// local cache.
+func markCached(spans []Span, warnings annotations.Annotations) {
+	for _, warning := range warnings {
+		var cached *LocalCache
+		if !errors.As(warning, &cached) {
+			continue
+		}
+		for i := range spans {
+			spans[i].Cached = spans[i].Cached || spans[i].Tier == cached.Tier
+		}
+	}
+}
+
+// Name implements Source.
+func (c *Cached) Name() string { return c.Remote.Name() }
+
+// Resolution implements Source.
+func (c *Cached) Resolution() time.Duration { return c.Remote.Resolution() }
+
+// Oldest implements Source.
+func (c *Cached) Oldest() time.Time {
+	if c.Remote.Away() != nil {
+		return c.Local.Oldest()
+	}
+	oldest := c.Remote.Oldest()
+	if c.Remote.Away() != nil { // That was found out just now.
+		return c.Local.Oldest()
+	}
+	return oldest
+}
+
+// Latency is how long samples are under way: none to the embedded tier.
+func (c *Cached) Latency() time.Duration {
+	if c.Remote.Away() != nil {
+		return 0
+	}
+	return c.Remote.Latency()
+}
+
+// Queryable implements Source.
+func (c *Cached) Queryable() storage.Queryable {
+	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
+		remote, err := c.Remote.Queryable().Querier(mint, maxt)
+		if err != nil {
+			return nil, err
+		}
+		return &cachedQuerier{Cached: c, remote: remote, mint: mint, maxt: maxt}, nil
+	})
+}
+
+// cachedQuerier answers one question.
+type cachedQuerier struct {
+	*Cached
+	remote     storage.Querier
+	mint, maxt int64
+	// local is opened when it is needed.
+	local storage.Querier
+}
+
+// Close implements storage.Querier.
+func (q *cachedQuerier) Close() error {
+	if q.local == nil {
+		return q.remote.Close()
+	}
+	return errors.Join(q.remote.Close(), q.local.Close())
+}
+
+// instead is the querier that stands in after an error, with its warning; the
+// error that remains where none does.
+func (q *cachedQuerier) instead(err error, matchers []*labels.Matcher) (storage.Querier, annotations.Annotations, error) {
+	var known *QueryError
+	if !errors.As(err, &known) || known.Type != Unavailable {
+		return nil, nil, err
+	}
+	for _, m := range matchers {
+		if m.Name == hostLabel && !m.Matches(q.Host) {
+			return nil, nil, &QueryError{Type: Unavailable, Err: fmt.Errorf("%w; the local cache knows %s alone", known.Err, q.Host)}
+		}
+	}
+	if q.local == nil {
+		local, opening := q.Local.Queryable().Querier(q.mint, q.maxt)
+		if opening != nil {
+			return nil, nil, fmt.Errorf("%w, and nor does the local cache: %w", known.Err, opening)
+		}
+		q.local = local
+	}
+	return q.local, annotations.New().Add(&LocalCache{Tier: q.Name(), Host: q.Host, Why: known.Err}), nil
+}
+
+// Select implements storage.Querier.
+func (q *cachedQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	set := q.remote.Select(ctx, sorted, hints, matchers...)
+	err := set.Err()
+	if err == nil {
+		return set
+	}
+	local, warnings, err := q.instead(err, matchers)
+	if err != nil {
+		return storage.ErrSeriesSet(err)
+	}
+	return &warnedSet{local.Select(ctx, sorted, hints, matchers...), warnings}
+}
+
+// LabelNames implements storage.Querier.
+func (q *cachedQuerier) LabelNames(ctx context.Context, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	return q.words(matchers, func(from storage.Querier) ([]string, annotations.Annotations, error) {
+		return from.LabelNames(ctx, hints, matchers...)
+	})
+}
+
+// LabelValues implements storage.Querier.
+func (q *cachedQuerier) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	return q.words(matchers, func(from storage.Querier) ([]string, annotations.Annotations, error) {
+		return from.LabelValues(ctx, name, hints, matchers...)
+	})
+}
+
+// words asks the remote tier and then, where it must, the local one.
+func (q *cachedQuerier) words(matchers []*labels.Matcher, ask func(storage.Querier) ([]string, annotations.Annotations, error)) ([]string, annotations.Annotations, error) {
+	words, warnings, err := ask(q.remote)
+	if err == nil {
+		return words, warnings, nil
+	}
+	local, warning, err := q.instead(err, matchers)
+	if err != nil {
+		return nil, nil, err
+	}
+	words, warnings, err = ask(local)
+	return words, warning.Merge(warnings), err
+}
+
+// warnedSet is a set with more warnings.
+type warnedSet struct {
+	storage.SeriesSet
+	warnings annotations.Annotations
+}
+
+// Warnings implements storage.SeriesSet.
+func (s *warnedSet) Warnings() annotations.Annotations {
+	all := annotations.New()
+	all.Merge(s.warnings)
+	return all.Merge(s.SeriesSet.Warnings())
+}

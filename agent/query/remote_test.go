@@ -1,0 +1,170 @@
+package query_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"sysotel/agent/query"
+	"sysotel/agent/store"
+	"sysotel/agent/store/storetest"
+)
+
+// away is a tier that does not answer while err is set.
+type away struct {
+	query.Source
+	store *store.Store
+	err   error
+}
+
+var _ query.Remote = (*away)(nil)
+
+func (a *away) Away() error { return a.err }
+
+func (a *away) Latency() time.Duration { return 10 * time.Second }
+
+func (a *away) Queryable() storage.Queryable {
+	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
+		inner, err := a.Source.Queryable().Querier(mint, maxt)
+		return &awayQuerier{inner, a}, err
+	})
+}
+
+type awayQuerier struct {
+	storage.Querier
+	a *away
+}
+
+func (q *awayQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	if q.a.err != nil {
+		return storage.ErrSeriesSet(q.a.err)
+	}
+	return q.Querier.Select(ctx, sorted, hints, matchers...)
+}
+
+func (q *awayQuerier) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	if q.a.err != nil {
+		return nil, nil, q.a.err
+	}
+	return q.Querier.LabelValues(ctx, name, hints, matchers...)
+}
+
+// cachedQuerier asks a remote tier that knows two hosts, and in its stead an
+// embedded one that knows one.
+func cachedQuerier(t *testing.T) (*away, *query.Querier, time.Time) {
+	t.Helper()
+	at := time.Now().Add(-time.Minute).Truncate(time.Second)
+	hold := func(value float64, hosts ...string) *store.Store {
+		s := storetest.OpenStore(t, store.Options{Dir: t.TempDir(), Tiers: []store.TierConfig{{Resolution: time.Second, Retention: time.Hour}}})
+		reading := store.FamilyReading{Family: "f"}
+		for _, host := range hosts {
+			series := &store.Series{Labels: labels.FromStrings("__name__", "g", "host_name", host)}
+			reading.Samples = append(reading.Samples, store.Sample{Series: series, Value: value})
+		}
+		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{reading}}); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	kept := hold(1, "here", "there")
+	remote := &away{Source: kept.Tiers()[0], store: kept}
+	source := &query.Cached{Remote: remote, Local: hold(2, "here").Tiers()[0], Host: "here"}
+	return remote, query.NewQuerier(query.QuerierConfig{
+		Tiers: func() []query.Source { return []query.Source{source} }, Interval: time.Second, Limits: query.DefaultLimits(),
+	}), at
+}
+
+// TestLocalCacheStandsIn: what is asked of this host is answered while the remote
+// tier is away, and says so; what is asked of others is refused.
+func TestLocalCacheStandsIn(t *testing.T) {
+	remote, q, at := cachedQuerier(t)
+	f := func(err error, expr, want string, cached bool) {
+		t.Helper()
+		remote.err = err
+		a, got := q.Instant(t.Context(), expr, at)
+		if got != nil {
+			if want == "" || !strings.Contains(got.Error(), want) {
+				t.Errorf("%s with %v: %v", expr, err, got)
+			}
+			return
+		}
+		defer a.Close()
+		v, _ := a.Value.(promql.Vector)
+		if text := v.String(); !strings.Contains(text, want) || (want == "" && text != "") {
+			t.Errorf("%s with %v: %s, want %s", expr, err, text, want)
+		}
+		if len(a.Tiers) != 1 || a.Tiers[0].Cached != cached || (len(a.Warnings) > 0) != cached {
+			t.Errorf("%s with %v: from %+v with the warnings %v", expr, err, a.Tiers, a.Warnings)
+		}
+	}
+	gone := &query.QueryError{Type: query.Unavailable, Err: errors.New("it is gone")}
+	f(nil, `sum(g)`, "2 @", false)
+	f(nil, `g{host_name="there"}`, "1 @", false)
+	f(gone, `g`, "2 @", true)
+	f(gone, `g{host_name="here"}`, "2 @", true)
+	f(gone, `g{host_name=~"here|there"}`, "2 @", true)
+	f(gone, `g{host_name="there"}`, "it is gone; the local cache knows here alone", false)
+	f(gone, `g{host_name="here"} or g{host_name="there"}`, "it is gone; the local cache knows here alone", false)
+	// An error that is the question's own has no other answer elsewhere.
+	f(&query.QueryError{Type: query.Execution, Err: errors.New("too much")}, `g{host_name="here"}`, "too much", false)
+	f(nil, `g{host_name="here"}`, "1 @", false)
+}
+
+func TestLocalCacheInSeriesAndWords(t *testing.T) {
+	remote, q, at := cachedQuerier(t)
+	remote.err = &query.QueryError{Type: query.Unavailable, Err: errors.New("it is gone")}
+	name := labels.MustNewMatcher(labels.MatchEqual, "__name__", "g")
+	r, err := q.Select(t.Context(), query.SeriesQuery{Matchers: []*labels.Matcher{name}, Start: at.Add(-time.Second), End: at, Step: time.Second, Avg: true})
+	if err != nil || len(r.Series) != 1 || len(r.Tiers) != 1 || !r.Tiers[0].Cached || len(r.Warnings) != 1 {
+		t.Errorf("%+v, %v; want one series from the local cache", r, err)
+	}
+	hosts, warnings, err := q.LabelValues(t.Context(), "host_name", nil, at.Add(-time.Second), at, 0)
+	if err != nil || len(hosts) != 1 || len(warnings) != 1 {
+		t.Errorf("the hosts are %v with the warnings %v, %v", hosts, warnings, err)
+	}
+	remote.err = nil
+	hosts, warnings, err = q.LabelValues(t.Context(), "host_name", nil, at.Add(-time.Second), at, 0)
+	if err != nil || len(hosts) != 2 || len(warnings) != 0 {
+		t.Errorf("the hosts are %v with the warnings %v, %v", hosts, warnings, err)
+	}
+}
+
+// TestSamplesUnderWay: what a remote tier has not got yet is no gap, and what
+// happened before is looked at as in an embedded tier.
+func TestSamplesUnderWay(t *testing.T) {
+	remote, q, at := cachedQuerier(t)
+	remote.err = nil
+	points := func(start, end time.Time) int {
+		t.Helper()
+		a, err := q.Range(t.Context(), `g{host_name="here"}`, start, end, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		m, _ := a.Value.(promql.Matrix)
+		if len(a.Tiers) != 1 {
+			t.Errorf("it is answered from %+v", a.Tiers)
+		}
+		return m.TotalSamples()
+	}
+	// The sample is a minute old, so it stands for itself and two steps more.
+	if n := points(at, at.Add(10*time.Second)); n != 3 {
+		t.Errorf("a past sample stands for %d steps, want 3", n)
+	}
+	now := time.Now().Truncate(time.Second)
+	late := now.Add(-8 * time.Second)
+	reading := store.FamilyReading{Family: "f", Samples: []store.Sample{{Series: &store.Series{Labels: labels.FromStrings("__name__", "g", "host_name", "here")}, Value: 1}}}
+	if err := remote.store.Append(store.Reading{Time: late, Families: []store.FamilyReading{reading}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := points(late, now); n != 9 {
+		t.Errorf("a sample of eight seconds ago stands for %d steps, want 9", n)
+	}
+}

@@ -1,0 +1,191 @@
+package query
+
+import (
+	"context"
+	"sysotel/agent/store"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/util/annotations"
+)
+
+// queryable is what the engine asks for a tier. The finest tier keeps no
+// roll-ups, so there their names are answered from the raw series.
+func (q *Querier) queryable(source Source) storage.Queryable {
+	inner := source.Queryable()
+	tiers := q.config.Tiers()
+	if q.config.Names == nil || len(tiers) == 0 || tiers[0].Name() != source.Name() {
+		return inner
+	}
+	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
+		// A difference needs the sample before the range.
+		querier, err := inner.Querier(mint-store.RateGap.Milliseconds(), maxt)
+		if err != nil {
+			return nil, err
+		}
+		return &rollupQuerier{Querier: querier, names: q.config.Names, mint: mint, maxt: maxt}, nil
+	})
+}
+
+// rollupQuerier answers an equality matcher on the name of a roll-up with the
+// samples of the raw series, or with their differences per second.
+type rollupQuerier struct {
+	storage.Querier
+	names Names
+	// mint and maxt are the range that was asked for.
+	mint, maxt int64
+}
+
+// Select implements storage.Querier.
+func (q *rollupQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	own := storage.SelectHints{Start: q.mint, End: q.maxt}
+	if hints != nil {
+		own = *hints
+	}
+	for i, m := range matchers {
+		if m.Name != model.MetricNameLabel || m.Type != labels.MatchEqual {
+			continue
+		}
+		rollup, ok := q.names.Lookup(m.Value)
+		if !ok {
+			break
+		}
+		raw := make([]*labels.Matcher, 0, len(matchers))
+		for j, other := range matchers {
+			switch {
+			case j == i:
+				raw = append(raw, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, rollup.Raw))
+			case other.Name != model.MetricNameLabel:
+				raw = append(raw, other)
+			case !other.Matches(m.Value):
+				return storage.EmptySeriesSet()
+			}
+		}
+		if rollup.Rate {
+			own.Start -= store.RateGap.Milliseconds()
+		}
+		set := q.Querier.Select(ctx, sorted, &own, raw...)
+		return &rollupSet{SeriesSet: set, name: m.Value, rate: rollup.Rate}
+	}
+	return q.Querier.Select(ctx, sorted, &own, matchers...)
+}
+
+// rollupSet gives the series of a set another name.
+type rollupSet struct {
+	storage.SeriesSet
+	name string
+	rate bool
+}
+
+// At implements storage.SeriesSet.
+func (s *rollupSet) At() storage.Series {
+	raw := s.SeriesSet.At()
+	named := labels.NewBuilder(raw.Labels()).Set(model.MetricNameLabel, s.name).Labels()
+	return &rollupSeries{raw: raw, labels: named, rate: s.rate}
+}
+
+// Warnings implements storage.SeriesSet.
+func (s *rollupSet) Warnings() annotations.Annotations { return s.SeriesSet.Warnings() }
+
+type rollupSeries struct {
+	raw    storage.Series
+	labels labels.Labels
+	rate   bool
+}
+
+// Labels implements storage.Series.
+func (s *rollupSeries) Labels() labels.Labels { return s.labels }
+
+// Iterator implements storage.Series. Differences are taken at once and not one
+// by one: an engine looks at one series of a selector at a time, and the finest
+// tier is short.
+func (s *rollupSeries) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
+	raw := s.raw.Iterator(reuse)
+	if !s.rate {
+		return raw
+	}
+	rates := differences(nil, raw)
+	if err := raw.Err(); err != nil {
+		return errIterator{chunkenc.NewNopIterator(), err}
+	}
+	return storage.NewListSeriesIterator(rates)
+}
+
+// errIterator has no samples, for the reason that reading them failed.
+type errIterator struct {
+	chunkenc.Iterator
+	err error
+}
+
+// Err implements chunkenc.Iterator.
+func (i errIterator) Err() error { return i.err }
+
+// differences appends the difference per second between each sample of a counter
+// and the one before. A counter that went back, and one that was silent for too
+// long, has none. Staleness markers are kept.
+func differences(rates rateList, samples chunkenc.Iterator) rateList {
+	known := false // lastT and lastV are those of a sample.
+	var lastT int64
+	var lastV float64
+	for {
+		switch samples.Next() {
+		case chunkenc.ValNone:
+			return rates
+		case chunkenc.ValFloat:
+			t, v := samples.At()
+			if value.IsStaleNaN(v) {
+				rates, known = append(rates, rateSample{t, v}), false
+				continue
+			}
+			if known && v >= lastV && t-lastT <= store.RateGap.Milliseconds() {
+				rates = append(rates, rateSample{t, (v - lastV) / (float64(t-lastT) / 1000)})
+			}
+			known, lastT, lastV = true, t, v
+		default: // Histograms have no rate.
+		}
+	}
+}
+
+// rateList is a list of rates as an iterator takes it.
+type rateList []rateSample
+
+// Get implements storage.Samples.
+func (l rateList) Get(i int) chunks.Sample { return &l[i] }
+
+// Len implements storage.Samples.
+func (l rateList) Len() int { return len(l) }
+
+// rateSample is one rate.
+type rateSample struct {
+	t int64
+	v float64
+}
+
+// T implements chunks.Sample.
+func (s *rateSample) T() int64 { return s.t }
+
+// ST implements chunks.Sample.
+func (*rateSample) ST() int64 { return 0 }
+
+// F implements chunks.Sample.
+func (s *rateSample) F() float64 { return s.v }
+
+// H implements chunks.Sample.
+func (*rateSample) H() *histogram.Histogram { return nil }
+
+// FH implements chunks.Sample.
+func (*rateSample) FH() *histogram.FloatHistogram { return nil }
+
+// Type implements chunks.Sample.
+func (*rateSample) Type() chunkenc.ValueType { return chunkenc.ValFloat }
+
+// Copy implements chunks.Sample.
+func (s *rateSample) Copy() chunks.Sample {
+	c := *s
+	return &c
+}

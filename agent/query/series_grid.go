@@ -1,0 +1,193 @@
+package query
+
+import (
+	"slices"
+	"sysotel/agent/store"
+	"time"
+)
+
+// grid is where the points of an answer lie: on whole multiples of the step in
+// Unix time, as the buckets of the tiers do, in parts of one tier each.
+type grid struct {
+	parts []part
+	times []int64
+	rate  bool
+	// patience is how far back the sample before a step may lie, where that is
+	// further than a step: the slowest family does not answer each second.
+	patience int64
+}
+
+// part is a run of points from one tier; all times are in milliseconds.
+type part struct {
+	source Source
+	finest bool
+	step   int64
+	first  int64
+	count  int
+	offset int // of the first point among all
+}
+
+func (p *part) last() int64 { return p.first + int64(p.count-1)*p.step }
+
+// at is the index of the point that tells of a time, in range or not.
+func (p *part) at(t int64) int {
+	end := store.BucketEnd(t, p.step)
+	if end < p.first {
+		return -1
+	}
+	return int((end - p.first) / p.step)
+}
+
+// cut is the part's share of a column; nil stays nil.
+func (p *part) cut(column []float64) []float64 {
+	if column == nil {
+		return nil
+	}
+	return column[p.offset : p.offset+p.count]
+}
+
+// reach is how far before its step a point needs samples: a rate needs the one
+// before.
+func (g *grid) reach(step int64) int64 {
+	if !g.rate {
+		return 0
+	}
+	return max(step, g.patience)
+}
+
+// grid lays the points of a query out.
+func (q *Querier) grid(sources []Source, query SeriesQuery) (grid, error) {
+	limits := q.config.Limits
+	if query.End.Before(query.Start) {
+		return grid{}, bad("the end must not be before the start")
+	}
+	if err := checkYears(query.Start, query.End); err != nil {
+		return grid{}, err
+	}
+	g := grid{rate: query.AsRate, patience: q.config.Interval.Milliseconds() * 5 / 2}
+	start, end := query.Start.UnixMilli(), query.End.UnixMilli()
+	finest := sources[0].Resolution().Milliseconds()
+	switch {
+	case query.Step < 0 || query.Step == 0 && query.MaxPoints <= 0:
+		return grid{}, bad("the step must be positive, or else max_points")
+	case query.MaxPoints > limits.Points:
+		return grid{}, bad("max_points must be at most %d, it is %d", limits.Points, query.MaxPoints)
+	case query.Step > 0:
+		step := fitting(sources, roundUp(max(1, query.Step.Milliseconds()), finest))
+		if (end-start)/step >= int64(limits.Points) {
+			return grid{}, bad("the step of %s makes %d points, at most %d are allowed", query.Step, (end-start)/step+1, limits.Points)
+		}
+		g.layOut(sources, start, end, step)
+	default:
+		step := fitting(sources, roundUp(max(1, (end-start)/int64(query.MaxPoints)), finest))
+		// A range can hold one point more than steps, if it starts on one.
+		for end/step-(start+step-1)/step >= int64(query.MaxPoints) {
+			step = fitting(sources, step+finest)
+		}
+		g.layOut(sources, start, end, step)
+	}
+	return g, nil
+}
+
+// fitting is the next step that fits all tiers: whole buckets of the finer ones
+// make a step, and whole steps make a bucket of the coarser ones. So rates are
+// exact in every tier, and parts of two tiers meet without overlap or hole.
+func fitting(sources []Source, step int64) int64 {
+	for n := step; ; n = roundUp(n+1, coarsest(sources, n)) {
+		fits := true
+		for _, s := range sources {
+			r := s.Resolution().Milliseconds()
+			fits = fits && (n%r == 0 || r%n == 0)
+		}
+		// Resolutions divide each other; where they do not, nothing may fit.
+		if fits || n > 2*max(step, sources[len(sources)-1].Resolution().Milliseconds()) {
+			return n
+		}
+	}
+}
+
+// coarsest is the coarsest resolution that is fine enough for a step.
+func coarsest(sources []Source, step int64) int64 {
+	r := sources[0].Resolution().Milliseconds()
+	for _, s := range sources {
+		if own := s.Resolution().Milliseconds(); own <= step {
+			r = own
+		}
+	}
+	return r
+}
+
+// layOut chooses the tier of each part as choose does, and sets the points:
+// without overlap, and without a hole where a part with a longer step meets one
+// with a shorter.
+func (g *grid) layOut(sources []Source, start, end, step int64) {
+	options := make([]option, len(sources))
+	covers := make([]int64, len(sources))
+	edges := []int64{start}
+	for i, s := range sources {
+		own := roundUp(step, s.Resolution().Milliseconds())
+		options[i] = option{source: s, oldest: s.Oldest()}
+		covers[i] = end + 1
+		if !options[i].oldest.IsZero() {
+			covers[i] = options[i].oldest.UnixMilli() - 1 + own + g.reach(own)
+		}
+		if covers[i] > start && covers[i] <= end {
+			edges = append(edges, covers[i])
+		}
+	}
+	slices.Sort(edges)
+	for i, from := range edges {
+		to := end
+		if i+1 < len(edges) {
+			to = edges[i+1] - 1
+		}
+		if to < from {
+			continue
+		}
+		for j := range options {
+			options[j].covers = 0
+			if covers[j] > from {
+				options[j].covers = 1
+			}
+		}
+		chosen := best(options, time.Duration(step)*time.Millisecond, 0).source
+		g.extend(part{source: chosen, finest: chosen == sources[0], step: roundUp(step, chosen.Resolution().Milliseconds())}, from, to, end)
+	}
+	for i := range g.parts {
+		p := &g.parts[i]
+		p.offset = len(g.times)
+		for j := range p.count {
+			g.times = append(g.times, p.first+int64(j)*p.step)
+		}
+	}
+}
+
+// extend adds a part with the points from..to.
+func (g *grid) extend(p part, from, to, end int64) {
+	p.first = roundUp(from, p.step)
+	if n := len(g.parts); n > 0 {
+		before := &g.parts[n-1]
+		if before.source == p.source {
+			before.count = pointsUpTo(before.first, to, before.step)
+			return
+		}
+		if before.count > 0 {
+			if next := before.last() + before.step; before.last() < p.first-p.step && next <= end {
+				before.count++
+			}
+			p.first = max(p.first, roundUp(before.last()+p.step, p.step))
+		}
+	}
+	p.count = pointsUpTo(p.first, to, p.step)
+	g.parts = append(g.parts, p)
+}
+
+func pointsUpTo(first, to, step int64) int {
+	if to < first {
+		return 0
+	}
+	return int((to-first)/step) + 1
+}
+
+// roundUp is the next whole multiple of step, n itself where it is one.
+func roundUp(n, step int64) int64 { return store.BucketEnd(n, step) }

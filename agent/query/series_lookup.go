@@ -1,0 +1,169 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+)
+
+// mostSeries is how many series a lookup may find: some 40 MB of labels.
+const mostSeries = 100_000
+
+// errTooManySeries is the error of a lookup that matches too much.
+var errTooManySeries = &QueryError{Type: Execution, Err: errors.New("more than 100000 series match; take narrower matchers")}
+
+// Matchers parses the selectors of a lookup.
+func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {
+	sets := make([][]*labels.Matcher, 0, len(selectors))
+	for _, selector := range selectors {
+		if err := q.config.Limits.checkText(selector); err != nil {
+			return nil, err
+		}
+		set, err := q.parser.ParseMetricSelector(selector)
+		if err != nil {
+			return nil, &QueryError{Type: BadData, Err: err}
+		}
+		if !slices.ContainsFunc(set, func(m *labels.Matcher) bool { return !m.Matches("") }) {
+			return nil, bad("match[] must contain at least one non-empty matcher")
+		}
+		sets = append(sets, set)
+	}
+	return sets, nil
+}
+
+// Series returns the labels of the series that match one of the sets and have
+// samples in the time range, in any tier, sorted. It is at most limit of them,
+// or all where limit is 0.
+func (q *Querier) Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error) {
+	found := map[string]labels.Labels{}
+	var key []byte
+	hints := &storage.SelectHints{Start: start.UnixMilli(), End: end.UnixMilli(), Func: "series"}
+	warnings, err := q.lookup(ctx, start, end, func(ctx context.Context, querier storage.Querier) (annotations.Annotations, error) {
+		var warnings annotations.Annotations
+		for _, set := range sets {
+			series := querier.Select(ctx, false, hints, set...)
+			for series.Next() {
+				l := series.At().Labels()
+				key = l.Bytes(key)
+				if _, known := found[string(key)]; !known {
+					found[string(key)] = l.Copy()
+				}
+				if len(found) > mostSeries {
+					return nil, errTooManySeries
+				}
+				if err := ctx.Err(); err != nil {
+					return nil, err
+				}
+			}
+			warnings.Merge(series.Warnings())
+			if err := series.Err(); err != nil {
+				return nil, err
+			}
+		}
+		return warnings, nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	all := slices.SortedFunc(maps.Values(found), labels.Compare)
+	if limit > 0 && len(all) > limit {
+		all = all[:limit]
+		warnings.Add(errTruncated)
+	}
+	return all, warnings, nil
+}
+
+// errTruncated is Prometheus' warning for an answer cut at its limit.
+var errTruncated = errors.New("results truncated due to limit")
+
+// LabelNames returns the names of labels, sorted; without sets those of all
+// series.
+func (q *Querier) LabelNames(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error) {
+	return q.words(ctx, sets, start, end, limit, func(ctx context.Context, querier storage.Querier, hints *storage.LabelHints, set []*labels.Matcher) ([]string, annotations.Annotations, error) {
+		return querier.LabelNames(ctx, hints, set...)
+	})
+}
+
+// LabelValues returns the values of a label, sorted; without sets those of all
+// series.
+func (q *Querier) LabelValues(ctx context.Context, name string, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error) {
+	return q.words(ctx, sets, start, end, limit, func(ctx context.Context, querier storage.Querier, hints *storage.LabelHints, set []*labels.Matcher) ([]string, annotations.Annotations, error) {
+		return querier.LabelValues(ctx, name, hints, set...)
+	})
+}
+
+// words collects names or values from all tiers.
+func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int,
+	ask func(context.Context, storage.Querier, *storage.LabelHints, []*labels.Matcher) ([]string, annotations.Annotations, error),
+) ([]string, annotations.Annotations, error) {
+	if len(sets) == 0 {
+		sets = [][]*labels.Matcher{nil}
+	}
+	// Each tier would cut its own list before it is sorted, so the limit is ours.
+	hints := &storage.LabelHints{}
+	found := map[string]struct{}{}
+	warnings, err := q.lookup(ctx, start, end, func(ctx context.Context, querier storage.Querier) (annotations.Annotations, error) {
+		var warnings annotations.Annotations
+		for _, set := range sets {
+			words, more, err := ask(ctx, querier, hints, set)
+			if err != nil {
+				return nil, err
+			}
+			warnings.Merge(more)
+			for _, word := range words {
+				// The words of a block lie in memory that goes with the querier.
+				if _, known := found[word]; !known {
+					found[string([]byte(word))] = struct{}{}
+				}
+			}
+		}
+		return warnings, nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	words := slices.Sorted(maps.Keys(found))
+	if limit > 0 && len(words) > limit {
+		words = words[:limit]
+		warnings.Add(errTruncated)
+	}
+	return words, warnings, nil
+}
+
+// lookup asks every tier that holds a part of the time range.
+func (q *Querier) lookup(ctx context.Context, start, end time.Time, ask func(context.Context, storage.Querier) (annotations.Annotations, error)) (annotations.Annotations, error) {
+	if end.Before(start) {
+		return nil, bad("end timestamp must not be before start time")
+	}
+	ctx, done, err := q.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	warnings := annotations.Annotations{}
+	for _, source := range q.config.Tiers() {
+		if oldest := source.Oldest(); oldest.IsZero() || oldest.After(end) {
+			continue
+		}
+		err := func() error {
+			querier, err := q.queryable(source).Querier(start.UnixMilli(), end.UnixMilli())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = querier.Close() }() // It was only read.
+			more, err := ask(ctx, querier)
+			warnings.Merge(more)
+			return err
+		}()
+		if err != nil {
+			return nil, typed(err)
+		}
+	}
+	return warnings, nil
+}

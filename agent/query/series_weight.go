@@ -1,0 +1,86 @@
+package query
+
+import (
+	"context"
+	"sysotel/agent/store"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+)
+
+var _ Names = (*store.Rollups)(nil)
+
+// The series that count the readings in a bucket, as questions name them.
+const (
+	countsName  = "sysotel_family_readings"
+	familyLabel = "family"
+	hostLabel   = "host_name"
+)
+
+// weights are how many readings stand behind each point of a tier.
+type weights struct {
+	from, resolution int64
+	readings         []float64 // 0 is unknown
+}
+
+// at tells the readings behind the point at t. No weights know nothing.
+func (w *weights) at(t int64) (float64, bool) {
+	if w == nil {
+		return 0, false
+	}
+	i := (t - w.from) / w.resolution
+	if i < 0 || i >= int64(len(w.readings)) || w.readings[i] == 0 {
+		return 0, false
+	}
+	return w.readings[i], true
+}
+
+// weights reads the counts of readings of the metric's family, by host. Only
+// where a step holds several points of a coarser tier is there anything to
+// weigh.
+func (s *selecting) weights(ctx context.Context, p *part) (map[string]*weights, error) {
+	resolution := p.source.Resolution().Milliseconds()
+	names := s.q.config.Names
+	if p.finest || names == nil || s.query.AsRate || s.counter || !s.query.Avg || p.step <= resolution {
+		return nil, nil
+	}
+	family := names.Family(s.name)
+	if family == "" {
+		return nil, nil
+	}
+	from, to := p.first-p.step, p.last()
+	querier, err := p.source.Queryable().Querier(from+1, to)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = querier.Close() }() // It was only read.
+	byHost := map[string]*weights{}
+	matchers := []*labels.Matcher{
+		labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, countsName),
+		labels.MustNewMatcher(labels.MatchEqual, familyLabel, family),
+	}
+	for _, m := range s.query.Matchers {
+		if m.Name == hostLabel { // Other hosts' counts weigh nothing here.
+			matchers = append(matchers, m)
+		}
+	}
+	set := querier.Select(ctx, false, &storage.SelectHints{Start: from + 1, End: to}, matchers...)
+	var it timeline
+	for set.Next() {
+		series := set.At()
+		host := series.Labels().Get(hostLabel)
+		w := byHost[host]
+		if w == nil {
+			w = &weights{from: from, resolution: resolution, readings: make([]float64, (to-from)/resolution+1)}
+			byHost[host] = w
+		}
+		for it.reset(series, from, to); it.next(); {
+			w.readings[(it.t-from)/resolution] = it.v
+		}
+		if err := it.err(); err != nil {
+			return nil, err
+		}
+	}
+	return byHost, set.Err()
+}

@@ -1,0 +1,195 @@
+package victoriametrics_test
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"sysotel/agent/query"
+	"sysotel/agent/store"
+	"sysotel/agent/store/storetest"
+	"sysotel/agent/query/victoriametrics"
+	"sysotel/otel-collector/programs"
+)
+
+// history is how long the store of TestBackendsAgree is filled.
+const history = 10 * time.Hour
+
+// TestBackendsAgree fills an embedded store, copies each of its tiers into a node,
+// and asks both the same through every tier.
+func TestBackendsAgree(t *testing.T) {
+	end := time.Now().Add(-time.Minute).Truncate(time.Second)
+	embedded := filled(t, end)
+	var local, remote []query.Source
+	for _, tier := range embedded.Tiers() {
+		_, url := programs.StartVictoriaMetrics(t, "-retentionPeriod=30d")
+		write(t, url, all(t, tier))
+		node, err := victoriametrics.New(victoriametrics.Options{URL: url, Tier: store.TierConfig{Resolution: tier.Resolution(), Retention: tier.Retention()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		local = append(local, tier)
+		// Both are to choose alike, and a node knows by the day how far it reaches back.
+		remote = append(remote, &reaching{node, tier.Oldest()})
+	}
+	querier := func(sources []query.Source) *query.Querier {
+		return query.NewQuerier(query.QuerierConfig{
+			Tiers: func() []query.Source { return sources }, Names: embedded.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
+		})
+	}
+	one, other := querier(local), querier(remote)
+	tiers := map[string]bool{}
+	for _, step := range []time.Duration{time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, time.Hour} {
+		start := end.Add(-min(history*4/10, 300*step)).Truncate(step)
+		for _, expr := range []string{
+			"g", `g{i!="a"}`, "io_total", "g_max", "io_rate_min", "sum(g)", "max_over_time(g_max[W]) or max_over_time(g[W])",
+			"avg_over_time(g[W])", "min_over_time(g[W])", "max_over_time(g[W])", "rate(io_total[W])", "increase(io_total[W])",
+		} {
+			expr = strings.ReplaceAll(expr, "[W]", "["+model.Duration(2*step).String()+"]")
+			var texts [2]string
+			for k, q := range []*query.Querier{one, other} {
+				a, err := q.Range(t.Context(), expr, start, end, step)
+				if err != nil {
+					t.Fatalf("%s by %s: %v", expr, step, err)
+				}
+				m, _ := a.Value.(promql.Matrix)
+				texts[k] = rounded(m)
+				for _, span := range a.Tiers {
+					tiers[span.Tier] = true
+				}
+				a.Close()
+			}
+			if texts[0] != texts[1] || texts[0] == "" {
+				t.Errorf("%s by %s: %s", expr, step, difference(texts))
+			}
+		}
+		for _, name := range []string{"g", "io_total"} {
+			var texts [2]string
+			for k, q := range []*query.Querier{one, other} {
+				r, err := q.Select(t.Context(), query.SeriesQuery{
+					Matchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "__name__", name), labels.MustNewMatcher(labels.MatchEqual, "host_name", "h")},
+					Start:    start, End: end, Step: step, Avg: true, Min: true, Max: true, AsRate: name == "io_total",
+				})
+				if err != nil {
+					t.Fatalf("%s by %s: %v", name, step, err)
+				}
+				for _, s := range r.Series {
+					texts[k] += fmt.Sprintf("%s %v %.9g %.9g %.9g\n", s.Labels, s.T, s.Avg, s.Min, s.Max)
+				}
+			}
+			if texts[0] != texts[1] || texts[0] == "" {
+				t.Errorf("the course of %s by %s: %s", name, step, difference(texts))
+			}
+		}
+	}
+	if got := slices.Sorted(maps.Keys(tiers)); !slices.Equal(got, []string{"1h", "1m", "1s", "5m"}) {
+		t.Errorf("only the tiers %v were asked", got)
+	}
+}
+
+// difference shows where two texts part.
+func difference(texts [2]string) string {
+	at := 0
+	for at < len(texts[0]) && at < len(texts[1]) && texts[0][at] == texts[1][at] {
+		at++
+	}
+	from := max(0, at-100)
+	return fmt.Sprintf("after %d bytes embedded says\n%.200s\nVictoriaMetrics says\n%.200s", at, texts[0][from:], texts[1][from:])
+}
+
+// rounded writes an answer to nine digits: not every last one is kept.
+func rounded(m promql.Matrix) string {
+	text := ""
+	for _, series := range m {
+		text += series.Metric.String()
+		for _, p := range series.Floats {
+			text += fmt.Sprintf(" %d=%.9g", p.T, p.F)
+		}
+		text += "\n"
+	}
+	return text
+}
+
+// reaching is a node of which it is known exactly how far it reaches back.
+type reaching struct {
+	*victoriametrics.Node
+	oldest time.Time
+}
+
+func (r *reaching) Oldest() time.Time { return r.oldest }
+
+// filled is a store with two gauges, of which one ends, and a counter that is
+// reset once.
+func filled(t *testing.T, end time.Time) *store.Store {
+	t.Helper()
+	clock := storetest.NewClock(end.Add(-history))
+	s, err := store.Open(store.Options{
+		Dir: t.TempDir(), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"), Now: clock.Now, Boot: clock.Boot,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	<-s.Opened()
+	named := func(kind store.Kind, name, least, greatest, i string) *store.Series {
+		return &store.Series{Labels: labels.FromStrings("__name__", name, "host_name", "h", "i", i), Kind: kind, MinName: least, MaxName: greatest}
+	}
+	a, b := named(store.Gauge, "g", "g_min", "g_max", "a"), named(store.Gauge, "g", "g_min", "g_max", "b")
+	io := named(store.Counter, "io_total", "io_rate_min", "io_rate_max", "a")
+	total := 1e6
+	for k := range int(history / time.Second) {
+		at := end.Add(-history + time.Duration(k+1)*time.Second)
+		clock.Set(at)
+		if total += float64(k * k % 311); k == 30_000 {
+			total = 3
+		}
+		f := store.FamilyReading{Family: "f", Samples: []store.Sample{{Series: a, Value: float64(k*k%997) / 8}, {Series: io, Value: total}}}
+		switch {
+		case k < 35_800:
+			f.Samples = append(f.Samples, store.Sample{Series: b, Value: -1 - float64(k%13)})
+		case k == 35_800:
+			f.Ended = []*store.Series{b}
+		}
+		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{f}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// all reads everything that a tier holds.
+func all(t *testing.T, tier *store.Tier) (found []storetest.Series) {
+	t.Helper()
+	q, err := tier.Querier(math.MinInt64/2, math.MaxInt64/2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = q.Close() }() // It was only read.
+	set := q.Select(t.Context(), true, &storage.SelectHints{Start: 0, End: math.MaxInt64 / 2}, labels.MustNewMatcher(labels.MatchNotEqual, "__name__", ""))
+	for set.Next() {
+		one := storetest.Series{Labels: set.At().Labels().Copy()}
+		for it := set.At().Iterator(nil); it.Next() != chunkenc.ValNone; {
+			at, v := it.At()
+			one.Samples = append(one.Samples, storetest.Sample{T: at, V: v})
+		}
+		found = append(found, one)
+	}
+	if err := set.Err(); err != nil || len(found) == 0 {
+		t.Fatalf("%d series of the tier %s, %v", len(found), tier.Name(), err)
+	}
+	return found
+}

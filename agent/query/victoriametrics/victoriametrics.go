@@ -1,0 +1,150 @@
+// Package victoriametrics answers selectors from VictoriaMetrics: each tier of
+// the history is one node, which the agents of many hosts push to.
+//
+// A Node is a store.Source, so that the same engine answers the same questions
+// from it as from the embedded tiers; only samples travel, and no expression is
+// left to VictoriaMetrics, whose language differs in the details. It stores and
+// chooses nothing. Read this file first, then querier.go for what is asked,
+// ask.go for how, and export.go for how the answer is read.
+package victoriametrics
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/storage"
+
+	"sysotel/agent/query"
+	"sysotel/agent/store"
+)
+
+// Options are what a Node needs.
+type Options struct {
+	// URL is where the node answers, without a path of the API.
+	URL string
+	// Tier is what the node keeps.
+	Tier store.TierConfig
+	// MaxBytes is how much memory the samples of one question may take; 0 is the
+	// default.
+	MaxBytes int
+	// Timeout is how long one request may take; 0 is the default.
+	Timeout time.Duration
+	Log     *slog.Logger
+}
+
+const (
+	// defaultMaxBytes holds some 30 million samples of a common machine.
+	defaultMaxBytes = 64 << 20
+	// defaultTimeout leaves half of a question's time to whoever stands in.
+	defaultTimeout = 15 * time.Second
+)
+
+// Node is one tier, kept by one node of VictoriaMetrics.
+type Node struct {
+	options Options
+	base    *url.URL
+	client  *http.Client
+
+	// looking lets one at a time look how far the node reaches back.
+	looking sync.Mutex
+
+	mu sync.Mutex
+	// first is the time of the oldest sample, looked when that was found out; both
+	// are protected by mu, as what follows is.
+	first, looked time.Time
+	// away is why the node does not answer, nil while it does; until is when it is
+	// asked again.
+	away  error
+	until time.Time
+}
+
+var _ query.Remote = (*Node)(nil)
+
+// New makes a node; it asks nothing yet.
+func New(o Options) (*Node, error) {
+	base, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("the URL of the tier %s: %w", TierName(o.Tier), err)
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = defaultMaxBytes
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Log = o.Log.With("tier", TierName(o.Tier), "address", base.Host)
+	return &Node{options: o, base: base, client: newClient(base)}, nil
+}
+
+func TierName(tier store.TierConfig) string { return model.Duration(tier.Resolution).String() }
+
+// Name implements store.Source.
+func (n *Node) Name() string { return TierName(n.options.Tier) }
+
+// Resolution implements store.Source.
+func (n *Node) Resolution() time.Duration { return n.options.Tier.Resolution }
+
+// Retention is how long the node keeps samples.
+func (n *Node) Retention() time.Duration { return n.options.Tier.Retention }
+
+// latency is how long samples are under way at most while all is well: a second
+// in the agent, one in the Collector's queue, and two until the node shows them.
+const latency = 10 * time.Second
+
+// Latency implements store.Remote.
+func (*Node) Latency() time.Duration { return latency }
+
+// Address is where the node answers.
+func (n *Node) Address() string { return n.base.Host }
+
+// Queryable implements store.Source.
+func (n *Node) Queryable() storage.Queryable {
+	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
+		return &querier{node: n, mint: mint, maxt: maxt, room: n.options.MaxBytes}, nil
+	})
+}
+
+// Close gives the connections back.
+func (n *Node) Close() error {
+	n.client.CloseIdleConnections()
+	return nil
+}
+
+// checkEvery is how often Run asks whether the node answers.
+const checkEvery = 5 * time.Second
+
+// Run asks from time to time whether the node answers, so that its health is
+// known also while nobody asks for anything else.
+func (n *Node) Run(ctx context.Context) error {
+	every := time.NewTicker(checkEvery)
+	defer every.Stop()
+	for {
+		n.Check(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+		}
+	}
+}
+
+// Check asks whether the node answers.
+func (n *Node) Check(ctx context.Context) {
+	err := n.try(ctx, "/api/v1/query", url.Values{"query": {"1"}}, func(r io.Reader) error {
+		_, err := readAnswer[any](r)
+		return err
+	})
+	if err == nil {
+		n.look(ctx)
+	}
+}

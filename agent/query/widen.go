@@ -1,0 +1,115 @@
+package query
+
+import (
+	"time"
+
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// shortness is what becomes of a function over a range that is too short for a
+// tier.
+type shortness struct {
+	// points is how many points of a tier the range must hold.
+	points time.Duration
+	// widen lets the function have a longer range: its answer means the same.
+	widen bool
+	// scale brings the answer over the longer range back to the range asked for.
+	scale bool
+}
+
+// short tells what becomes of a function over too short a range. Those that are
+// not widened count or add the points themselves, or weigh each: over another
+// range, or from averages, they would tell something else.
+func short(function string) shortness {
+	switch function {
+	case "rate", "irate", "deriv":
+		return shortness{points: 2, widen: true}
+	case "increase", "delta":
+		return shortness{points: 2, widen: true, scale: true}
+	case "avg_over_time", "min_over_time", "max_over_time", "last_over_time":
+		return shortness{points: 1, widen: true}
+	case "changes", "resets", "stddev_over_time", "stdvar_over_time", "mad_over_time", "idelta", "predict_linear", "double_exponential_smoothing":
+		return shortness{points: 2}
+	}
+	return shortness{points: 1}
+}
+
+// ranged returns the range selector that a call reads, nil where there is none.
+// A subquery is none: it makes its own points.
+func ranged(call *parser.Call) *parser.MatrixSelector {
+	for _, arg := range call.Args {
+		for {
+			paren, ok := arg.(*parser.ParenExpr)
+			if !ok {
+				break
+			}
+			arg = paren.Expr
+		}
+		if selector, ok := arg.(*parser.MatrixSelector); ok {
+			return selector
+		}
+	}
+	return nil
+}
+
+// widening tells whether an expression has to be changed for a tier.
+func widening(expr parser.Expr, resolution time.Duration) bool {
+	found := false
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		if call, ok := node.(*parser.Call); ok {
+			rule := short(call.Func.Name)
+			if selector := ranged(call); selector != nil && rule.widen && selector.Range < rule.points*resolution {
+				found = true
+			}
+		}
+		return nil
+	})
+	return found
+}
+
+// widen changes the ranges that are too short for a tier, in place, and returns
+// the expression that stands for the one given.
+func widen(expr parser.Expr, resolution time.Duration) parser.Expr {
+	switch e := expr.(type) {
+	case *parser.AggregateExpr:
+		e.Expr = widen(e.Expr, resolution)
+		if e.Param != nil {
+			e.Param = widen(e.Param, resolution)
+		}
+	case *parser.BinaryExpr:
+		e.LHS, e.RHS = widen(e.LHS, resolution), widen(e.RHS, resolution)
+	case *parser.ParenExpr:
+		e.Expr = widen(e.Expr, resolution)
+	case *parser.UnaryExpr:
+		e.Expr = widen(e.Expr, resolution)
+	case *parser.SubqueryExpr:
+		e.Expr = widen(e.Expr, resolution)
+	case *parser.Call:
+		return widenCall(e, resolution)
+	}
+	return expr
+}
+
+func widenCall(call *parser.Call, resolution time.Duration) parser.Expr {
+	rule := short(call.Func.Name)
+	selector := ranged(call)
+	if selector == nil {
+		for i, arg := range call.Args {
+			call.Args[i] = widen(arg, resolution)
+		}
+		return call
+	}
+	asked, needed := selector.Range, rule.points*resolution
+	if !rule.widen || asked >= needed {
+		return call
+	}
+	selector.Range = needed
+	if !rule.scale {
+		return call
+	}
+	return &parser.ParenExpr{Expr: &parser.BinaryExpr{
+		Op:  parser.MUL,
+		LHS: call,
+		RHS: &parser.NumberLiteral{Val: float64(asked) / float64(needed)},
+	}}
+}
