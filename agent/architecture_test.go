@@ -26,6 +26,12 @@ var allowed = map[string]map[string]string{
 		"agent/queue":   "requests of the push wait there",
 	},
 	"agent/store": {},
+	"agent/query": {"agent/store": "roll-ups are defined there, and its tiers are one of the sources"},
+	"agent/query/victoriametrics": {
+		"agent/loopback": "a node on this machine is asked without compression",
+		"agent/query":    "sources and query errors are defined there",
+		"agent/store":    "tiers and roll-ups are defined there",
+	},
 	// Leaves that do one thing.
 	"agent/atomicfile": {},
 	"agent/loopback":   {},
@@ -34,13 +40,12 @@ var allowed = map[string]map[string]string{
 		"agent/records":    "an alert is an event, which is defined there",
 		"agent/atomicfile": "it writes the rules that were made over the API",
 		"agent/sqlite":     "it keeps a file",
-		"agent/store":      "rules are evaluated on it; answers and errors have their types from there",
+		"agent/store":      "health statuses are defined there",
+		"agent/query":      "rules are evaluated by it; results and errors have their types from there",
 	},
 	"agent/store/storetest": {
-		"agent/store": "the interface that it holds storages against, and the store that it makes history with, stand there",
-	},
-	"agent/query/victoriametrics": {
-		"agent/store": "what a tier and its errors are stands there",
+		"agent/query": "the conformance suite asks sources by its queries",
+		"agent/store": "it makes history with a store",
 	},
 	"agent/auth":    {"agent/atomicfile": "it writes the accounts and the keys"},
 	"agent/sqlite":  {},
@@ -52,7 +57,7 @@ var allowed = map[string]map[string]string{
 	},
 	"api/promql": {
 		"agent/alerting": "rules and their alerts are listed as it knows them",
-		"agent/store":    "questions are answered there, and errors have their types from there",
+		"agent/query":    "queries are evaluated there, and errors have their types from there",
 	},
 	"api": {
 		"agent/atomicfile": "it writes its own certificate",
@@ -60,7 +65,7 @@ var allowed = map[string]map[string]string{
 		"agent/alerting":   "alerts, rules and silences have their types from there",
 		"agent/auth":       "who asks, and what he may do, has its types from there",
 		"instruments":      "the documents are made from typed readings",
-		"agent/store":      "questions about series, their answers and errors have their types from there",
+		"agent/query":      "series queries, their results and errors have their types from there",
 		"agent/records":    "questions about past processes and events, and their answers, have their types from there",
 	},
 	"agent/config": {
@@ -69,12 +74,14 @@ var allowed = map[string]map[string]string{
 		"agent/alerting": "one struct made of each package's own Config",
 		"agent/notify":   "one struct made of each package's own Config",
 		"agent/pipeline": "one struct made of each package's own Config",
+		"agent/query":    "its limits can be configured",
 		"agent/store":    "one struct made of each package's own Config",
 		"api":            "one struct made of each package's own Config",
 	},
 	"agent/app": {
 		"agent/auth":                  "it wires everything",
 		"agent/store":                 "it wires everything",
+		"agent/query":                 "it wires everything",
 		"agent/query/victoriametrics": "it wires everything",
 		"agent/records":               "it wires everything",
 		"agent/queue":                 "it wires everything",

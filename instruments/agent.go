@@ -19,14 +19,14 @@ type AgentStats struct {
 	// Ticks counts ticks that were read, Gaps those that were missed, by cause.
 	Ticks uint64
 	Gaps  map[string]uint64
-	// Families tells how each family fares.
-	Families []FamilyStats
+	// Collectors tells how each family fares.
+	Collectors []CollectorStats
 	// Queues tells how each push destination's queue fares.
 	Queues []QueueStats
 }
 
-// FamilyStats is how one family fares.
-type FamilyStats struct {
+// CollectorStats is how one family fares.
+type CollectorStats struct {
 	Name string
 	// Seconds is how long the newest read took, unknown before the first.
 	Seconds float64
@@ -121,7 +121,7 @@ var (
 // agent reports the agent's own cost and health; its numbers come from the pipeline.
 type agent struct{ stats func() AgentStats }
 
-func newAgent(stats func() AgentStats) Family { return &agent{stats} }
+func newAgent(stats func() AgentStats) Collector { return &agent{stats} }
 
 func (*agent) Name() string { return "agent" }
 
@@ -147,7 +147,7 @@ func (a *Agent) Report(o *Observer) {
 	for cause, n := range a.Gaps {
 		o.Uint(agentGaps, n, cause)
 	}
-	for _, f := range a.Families {
+	for _, f := range a.Collectors {
 		ok := int64(0)
 		if f.OK {
 			ok = 1

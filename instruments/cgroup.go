@@ -96,7 +96,7 @@ type cgroupLevel struct {
 	usage, stat *file
 }
 
-func newCgroup() Family { return &cgroup{} }
+func newCgroup() Collector { return &cgroup{} }
 
 func (*cgroup) Name() string { return "cgroup" }
 

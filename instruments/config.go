@@ -13,7 +13,7 @@ import (
 type Config struct {
 	Host        HostConfig      `yaml:"host" help:"The machine that is measured."`
 	Conventions Conventions     `yaml:"conventions" enum:"hostmetrics|semconv|both" help:"Names that metrics and attributes go by: those of the Collector's host metrics receiver, those of the OpenTelemetry semantic conventions, or both."`
-	Families    Families        `yaml:"instruments" entry:"family" help:"The families of metrics, each one part of the machine."`
+	Collectors  Collectors      `yaml:"instruments" entry:"family" help:"The families of metrics, each one part of the machine."`
 	Processes   ProcessesConfig `yaml:"processes" help:"The process table."`
 	Custom      CustomConfig    `yaml:"custom" help:"Metrics of your own in the Prometheus text format."`
 }
@@ -24,12 +24,12 @@ type HostConfig struct {
 	Root string `yaml:"root" help:"Directory in which the machine's /proc and /sys are found; empty takes /host where a container was given it, else /."`
 }
 
-// Families holds the configuration of each family by its name. The keys are
-// those of FamilyDefaults.
-type Families map[string]FamilyConfig
+// Collectors holds the configuration of each family by its name. The keys are
+// those of CollectorDefaults.
+type Collectors map[string]CollectorConfig
 
-// FamilyConfig is how one family is read.
-type FamilyConfig struct {
+// CollectorConfig is how one family is read.
+type CollectorConfig struct {
 	Enabled  bool          `yaml:"enabled" help:"Whether the family is measured."`
 	Interval time.Duration `yaml:"interval" help:"Time between two readings of the family, a multiple of sampling.interval; 0s is sampling.interval itself."`
 	Timeout  time.Duration `yaml:"timeout" help:"Time after which a reading is given up; the tick then shows a gap."`
@@ -65,31 +65,31 @@ func (c *CommandConfig) SetDefaults() {
 	c.Interval, c.Timeout = 10*time.Second, 5*time.Second
 }
 
-// FamilyDefault is a family's name, how it is read unless said otherwise, and
+// CollectorDefault is a family's name, how it is read unless said otherwise, and
 // how it is made.
-type FamilyDefault struct {
+type CollectorDefault struct {
 	Name string
 	// Keys are what its patterns can name; a family without keys takes no patterns.
 	Keys   []string
-	Config FamilyConfig
+	Config CollectorConfig
 
-	make func(Config, func() AgentStats) Family
+	make func(Config, func() AgentStats) Collector
 }
 
-// FamilyDefaults lists the families in the order in which they are read. It is
+// CollectorDefaults lists the families in the order in which they are read. It is
 // the one list of families: adding one is adding its line here. The file system
 // comes last of the machine's parts, because it is the one that a dead server
 // can hang.
-func FamilyDefaults() []FamilyDefault {
-	family := func(name string, make func(Config, func() AgentStats) Family, keys ...string) FamilyDefault {
-		return FamilyDefault{name, keys, FamilyConfig{Enabled: true, Timeout: 500 * time.Millisecond, Retries: 1}, make}
+func CollectorDefaults() []CollectorDefault {
+	family := func(name string, make func(Config, func() AgentStats) Collector, keys ...string) CollectorDefault {
+		return CollectorDefault{name, keys, CollectorConfig{Enabled: true, Timeout: 500 * time.Millisecond, Retries: 1}, make}
 	}
 	network := family("network", configured(newNetwork), "device")
 	// The machine's ends of container networks come and go with every container;
 	// inside, the same traffic is counted again. br- with twelve characters is
 	// how Docker names a bridge; a bridge of one's own has a name of one's own.
 	network.Config.Exclude = []string{"veth*", "cali*", "lxc*", "br-????????????"}
-	return []FamilyDefault{
+	return []CollectorDefault{
 		family("cpu", plain(newCPU)),
 		family("load", plain(newLoad)),
 		family("memory", plain(newMemory)),
@@ -103,25 +103,25 @@ func FamilyDefaults() []FamilyDefault {
 		family("cgroup", plain(newCgroup)),
 		family("filesystem", configured(newFilesystem), "device", "mountpoint", "type"),
 		family("custom", configured(newCustom)),
-		family("agent", func(_ Config, stats func() AgentStats) Family { return newAgent(stats) }),
+		family("agent", func(_ Config, stats func() AgentStats) Collector { return newAgent(stats) }),
 	}
 }
 
 // plain makes a family that has no settings of its own.
-func plain(make func() Family) func(Config, func() AgentStats) Family {
-	return func(Config, func() AgentStats) Family { return make() }
+func plain(make func() Collector) func(Config, func() AgentStats) Collector {
+	return func(Config, func() AgentStats) Collector { return make() }
 }
 
 // configured makes a family from its settings.
-func configured(make func(Config) Family) func(Config, func() AgentStats) Family {
-	return func(c Config, _ func() AgentStats) Family { return make(c) }
+func configured(make func(Config) Collector) func(Config, func() AgentStats) Collector {
+	return func(c Config, _ func() AgentStats) Collector { return make(c) }
 }
 
-// NewFamilies makes every family, in the order in which they are read. stats
+// NewCollectors makes every family, in the order in which they are read. stats
 // tells the family agent how the agent fares.
-func NewFamilies(c Config, stats func() AgentStats) []Family {
-	var families []Family
-	for _, d := range FamilyDefaults() {
+func NewCollectors(c Config, stats func() AgentStats) []Collector {
+	var families []Collector
+	for _, d := range CollectorDefaults() {
 		families = append(families, d.make(c, stats))
 	}
 	return families
@@ -131,24 +131,24 @@ func NewFamilies(c Config, stats func() AgentStats) []Family {
 func Defaults() Config {
 	c := Config{
 		Conventions: Hostmetrics,
-		Families:    Families{},
+		Collectors:  Collectors{},
 		Processes:   ProcessesConfig{Top: 20},
 	}
-	for _, d := range FamilyDefaults() {
-		c.Families[d.Name] = d.Config
+	for _, d := range CollectorDefaults() {
+		c.Collectors[d.Name] = d.Config
 	}
 	return c
 }
 
 // Takes tells whether a family has the given key: only some take patterns.
-func (Families) Takes(family, key string) bool {
+func (Collectors) Takes(family, key string) bool {
 	return key != "include" && key != "exclude" || len(patternKeys(family)) > 0
 }
 
-// Names lists the families in the order of FamilyDefaults.
-func (Families) Names() []string {
+// Names lists the families in the order of CollectorDefaults.
+func (Collectors) Names() []string {
 	var names []string
-	for _, d := range FamilyDefaults() {
+	for _, d := range CollectorDefaults() {
 		names = append(names, d.Name)
 	}
 	return names
@@ -157,7 +157,7 @@ func (Families) Names() []string {
 // Filter is what the family's include and exclude patterns say. The
 // configuration has passed Validate; a pattern that it refuses matches nothing.
 func (c Config) Filter(family string) Filter {
-	f, keys := c.Families[family], patternKeys(family)
+	f, keys := c.Collectors[family], patternKeys(family)
 	include, _ := ParsePatterns(f.Include, keys...)
 	exclude, _ := ParsePatterns(f.Exclude, keys...)
 	return Filter{Include: include, Exclude: exclude}
@@ -165,7 +165,7 @@ func (c Config) Filter(family string) Filter {
 
 // patternKeys are the keys that patterns of a family can name.
 func patternKeys(family string) []string {
-	for _, d := range FamilyDefaults() {
+	for _, d := range CollectorDefaults() {
 		if d.Name == family {
 			return d.Keys
 		}
@@ -182,8 +182,8 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	if c.Host.Root != "" && !path.IsAbs(c.Host.Root) {
 		wrong("host.root", c.Host.Root, "must be an absolute path such as /host, or empty")
 	}
-	for _, d := range FamilyDefaults() {
-		c.Families[d.Name].validate(d, wrong)
+	for _, d := range CollectorDefaults() {
+		c.Collectors[d.Name].validate(d, wrong)
 	}
 	if c.Processes.Top < 1 || c.Processes.Top > 200 {
 		wrong("processes.top", c.Processes.Top, "must be from 1 to 200")
@@ -196,7 +196,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	c.Custom.validate(wrong)
 }
 
-func (f FamilyConfig) validate(d FamilyDefault, wrong func(path string, value any, rule string)) {
+func (f CollectorConfig) validate(d CollectorDefault, wrong func(path string, value any, rule string)) {
 	at := "instruments." + d.Name + "."
 	if f.Interval != 0 && !wholeSeconds(f.Interval) {
 		wrong(at+"interval", f.Interval, "must be 0s, or a whole number of seconds from 1s to 1h")
@@ -211,7 +211,7 @@ func (f FamilyConfig) validate(d FamilyDefault, wrong func(path string, value an
 	validatePatterns(at+"exclude", f.Exclude, d, wrong)
 }
 
-func validatePatterns(at string, patterns []string, d FamilyDefault, wrong func(path string, value any, rule string)) {
+func validatePatterns(at string, patterns []string, d CollectorDefault, wrong func(path string, value any, rule string)) {
 	if len(patterns) > 0 && len(d.Keys) == 0 {
 		wrong(at, strings.Join(patterns, ", "), "the family "+d.Name+" takes no patterns")
 		return

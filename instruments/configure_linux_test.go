@@ -25,8 +25,8 @@ func TestConfigure(t *testing.T) {
 			})
 			b.host.statfs = func(string) (capacity, error) { return capacity{Size: 1000, Free: 300, Available: 200}, nil }
 			settings := Defaults()
-			var f Family
-			for _, d := range FamilyDefaults() {
+			var f Collector
+			for _, d := range CollectorDefaults() {
 				if d.Name == c.family {
 					f = d.make(settings, nil)
 				}
@@ -36,9 +36,9 @@ func TestConfigure(t *testing.T) {
 			if _, ok := before[c.gone]; !ok {
 				t.Fatalf("%s is not measured to begin with: %v", c.gone, before)
 			}
-			one := settings.Families[c.family]
+			one := settings.Collectors[c.family]
 			one.Exclude = []string{c.exclude}
-			settings.Families[c.family] = one
+			settings.Collectors[c.family] = one
 			f.(Configurable).Configure(settings)
 			after := reported(b.tick(f))
 			if _, ok := after[c.gone]; ok {

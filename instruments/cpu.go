@@ -149,7 +149,7 @@ type cpu struct {
 	span      span
 }
 
-func newCPU() Family { return &cpu{physical: -1} }
+func newCPU() Collector { return &cpu{physical: -1} }
 
 func (*cpu) Name() string { return "cpu" }
 

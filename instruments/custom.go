@@ -16,7 +16,7 @@ import (
 // Custom is a reading of metrics that are not ours: those of text files and of
 // commands. The pipeline sends Families; Report tells only how the sources fare.
 type Custom struct {
-	// Families are the metrics of all sources, one family a name, in the order
+	// Families are the metrics of all sources, one metric family a name, in the order
 	// of their names. Readings share them: they must not be changed.
 	Families []*dto.MetricFamily
 	// Errors are the mistakes of the sources, which stand until they are mended.
@@ -74,7 +74,7 @@ type custom struct {
 
 var _ Configurable = (*custom)(nil)
 
-func newCustom(c Config) Family {
+func newCustom(c Config) Collector {
 	f := &custom{}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.Configure(c)

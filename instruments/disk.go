@@ -147,7 +147,7 @@ type diskState struct {
 	scan uint64
 }
 
-func newDisk(c Config) Family {
+func newDisk(c Config) Collector {
 	return &disk{filter: c.Filter("disk"), devices: map[string]*diskState{}}
 }
 

@@ -63,7 +63,7 @@ func (b *bench) remove(name string) {
 }
 
 // tick moves the clock by a second and reads the family.
-func (b *bench) tick(f Family) Reading {
+func (b *bench) tick(f Collector) Reading {
 	b.t.Helper()
 	r, err := b.try(f)
 	if err != nil {
@@ -72,7 +72,7 @@ func (b *bench) tick(f Family) Reading {
 	return r
 }
 
-func (b *bench) try(f Family) (Reading, error) {
+func (b *bench) try(f Collector) (Reading, error) {
 	b.now = b.now.Add(time.Second)
 	b.seq++
 	return f.Read(b.t.Context(), b.host, Tick{Time: b.now, Seq: b.seq, Interval: time.Second})
@@ -81,9 +81,9 @@ func (b *bench) try(f Family) (Reading, error) {
 // with is the default configuration with a family's patterns.
 func with(family string, include, exclude []string) Config {
 	c := Defaults()
-	one := c.Families[family]
+	one := c.Collectors[family]
 	one.Include, one.Exclude = include, exclude
-	c.Families[family] = one
+	c.Collectors[family] = one
 	return c
 }
 

@@ -131,7 +131,7 @@ type filesystem struct {
 	pools []uint64
 }
 
-func newFilesystem(c Config) Family { return &filesystem{filter: c.Filter("filesystem")} }
+func newFilesystem(c Config) Collector { return &filesystem{filter: c.Filter("filesystem")} }
 
 func (*filesystem) Name() string { return "filesystem" }
 

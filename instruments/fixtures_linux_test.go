@@ -102,7 +102,7 @@ type fixture struct {
 	t        *testing.T
 	tree     string
 	host     *Host
-	families []Family
+	families []Collector
 	start    time.Time
 	seq      uint64
 
@@ -121,7 +121,7 @@ type answer struct {
 
 func newFixture(t *testing.T, tree string, c Config) *fixture {
 	f := &fixture{t: t, tree: tree, start: time.Now(), moved: make(chan struct{})}
-	for _, family := range NewFamilies(c, func() AgentStats { return AgentStats{} }) {
+	for _, family := range NewCollectors(c, func() AgentStats { return AgentStats{} }) {
 		// The agent's own numbers are of the test, not of the machine.
 		if family.Name() != "agent" {
 			f.families = append(f.families, family)
@@ -132,7 +132,7 @@ func newFixture(t *testing.T, tree string, c Config) *fixture {
 
 // only leaves the named families.
 func (f *fixture) only(names []string) {
-	f.families = slices.DeleteFunc(f.families, func(family Family) bool { return !slices.Contains(names, family.Name()) })
+	f.families = slices.DeleteFunc(f.families, func(family Collector) bool { return !slices.Contains(names, family.Name()) })
 	if len(f.families) != len(names) {
 		f.t.Fatalf("%q: not all of these are families", names)
 	}

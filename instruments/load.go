@@ -27,7 +27,7 @@ var (
 // load reads the load averages.
 type load struct{ file *file }
 
-func newLoad() Family { return &load{} }
+func newLoad() Collector { return &load{} }
 
 func (*load) Name() string { return "load" }
 

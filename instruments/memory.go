@@ -62,7 +62,7 @@ var (
 // memory reads how memory is used.
 type memory struct{}
 
-func newMemory() Family { return memory{} }
+func newMemory() Collector { return memory{} }
 
 func (memory) Name() string { return "memory" }
 

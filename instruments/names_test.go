@@ -107,8 +107,8 @@ func reference[Row any](t *testing.T, name string) []Row {
 	return rows
 }
 
-func everyFamily() []Family {
-	return NewFamilies(Defaults(), func() AgentStats { return AgentStats{} })
+func everyFamily() []Collector {
+	return NewCollectors(Defaults(), func() AgentStats { return AgentStats{} })
 }
 
 func TestFamiliesAreConfigurable(t *testing.T) {
@@ -116,7 +116,7 @@ func TestFamiliesAreConfigurable(t *testing.T) {
 	for _, f := range everyFamily() {
 		names = append(names, f.Name())
 	}
-	configured := Families{}.Names()
+	configured := Collectors{}.Names()
 	slices.Sort(configured)
 	sorted := slices.Sorted(slices.Values(names))
 	if !slices.Equal(sorted, configured) {

@@ -142,7 +142,7 @@ type interfaceState struct {
 // than a counter.
 const linkEvery = time.Minute
 
-func newNetwork(c Config) Family {
+func newNetwork(c Config) Collector {
 	return &network{filter: c.Filter("network"), interfaces: map[string]*interfaceState{}}
 }
 

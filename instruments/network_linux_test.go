@@ -222,7 +222,7 @@ func TestNetworkTotalCountsTheWayOutside(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			b := newBench(t, c.sys)
 			if c.include == nil && c.exclude == nil {
-				c.exclude = Defaults().Families["network"].Exclude
+				c.exclude = Defaults().Collectors["network"].Exclude
 			}
 			f := newNetwork(with("network", c.include, c.exclude))
 			step := func(bytes int) map[string]string {

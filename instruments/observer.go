@@ -62,7 +62,7 @@ type observation struct {
 
 // NewInstruments creates the family's instruments in the meter under the names
 // of the conventions.
-func NewInstruments(f Family, meter metric.Meter, c Conventions) (*Instruments, error) {
+func NewInstruments(f Collector, meter metric.Meter, c Conventions) (*Instruments, error) {
 	in := &Instruments{
 		family:      f.Name(),
 		observables: map[*Metric][]bound{},

@@ -77,7 +77,7 @@ var (
 // paging reads swap space and page faults.
 type paging struct{ swaps, vmstat *file }
 
-func newPaging() Family { return &paging{} }
+func newPaging() Collector { return &paging{} }
 
 func (*paging) Name() string { return "paging" }
 

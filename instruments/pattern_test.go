@@ -72,7 +72,7 @@ func TestFilter(t *testing.T) {
 	f := func(include, exclude string, byDefault, want bool) {
 		t.Helper()
 		c := Defaults()
-		c.Families["disk"] = FamilyConfig{Include: strings.Fields(include), Exclude: strings.Fields(exclude)}
+		c.Collectors["disk"] = CollectorConfig{Include: strings.Fields(include), Exclude: strings.Fields(exclude)}
 		if got := c.Filter("disk").Keep(byDefault, "device", "sda"); got != want {
 			t.Errorf("include %q, exclude %q, by default %v: %v, want %v", include, exclude, byDefault, got, want)
 		}

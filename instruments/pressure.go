@@ -55,7 +55,7 @@ type pressureFile struct {
 // pressureSeries names one line of one file of /proc/pressure.
 type pressureSeries struct{ resource, kind string }
 
-func newPressure() Family { return &pressure{before: map[pressureSeries]uint64{}} }
+func newPressure() Collector { return &pressure{before: map[pressureSeries]uint64{}} }
 
 func (*pressure) Name() string { return "pressure" }
 

@@ -30,7 +30,7 @@ type processAccounts struct {
 	programs    programs
 }
 
-func newProcess(c Config) Family {
+func newProcess(c Config) Collector {
 	p := &process{}
 	p.Configure(c)
 	return p

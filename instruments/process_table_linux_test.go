@@ -26,8 +26,8 @@ type processTree struct {
 	tick Tick
 	// uptime is in hundredths of a second, user is the machine's user time in them.
 	uptime, user int
-	process      Family
-	processes    Family
+	process      Collector
+	processes    Collector
 	// nobody has the tree read without the right of root to read every file.
 	nobody bool
 }

@@ -21,8 +21,8 @@ type realProcesses struct {
 	host      *Host
 	now       time.Time
 	tick      Tick
-	process   Family
-	processes Family
+	process   Collector
+	processes Collector
 }
 
 func newRealProcesses(t *testing.T) *realProcesses {

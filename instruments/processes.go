@@ -28,7 +28,7 @@ var processCount = &Metric{
 // processes counts the processes.
 type processes struct{}
 
-func newProcesses() Family { return processes{} }
+func newProcesses() Collector { return processes{} }
 
 func (processes) Name() string { return "processes" }
 

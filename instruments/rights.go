@@ -22,13 +22,13 @@ type Limit struct {
 func (h *Host) Limits(ctx context.Context, c Config) []Limit {
 	var limits []Limit
 	tick := Tick{Time: h.Now(), Seq: 1, Interval: time.Second}
-	if c.Families["process"].Enabled {
+	if c.Collectors["process"].Enabled {
 		reading, err := newProcess(c).Read(ctx, h, tick)
 		if table, ok := reading.(*ProcessTable); ok && err == nil {
 			limits = append(limits, table.limits(h)...)
 		}
 	}
-	if c.Families["filesystem"].Enabled {
+	if c.Collectors["filesystem"].Enabled {
 		reading, err := newFilesystem(c).Read(ctx, h, tick)
 		if mounts, ok := reading.(*Filesystem); ok && err == nil {
 			limits = append(limits, mounts.limits()...)

@@ -38,7 +38,7 @@ var (
 // system reads uptime, boot time and the kernel's counts of tasks.
 type system struct{ uptime *file }
 
-func newSystem() Family { return &system{} }
+func newSystem() Collector { return &system{} }
 
 func (*system) Name() string { return "system" }
 

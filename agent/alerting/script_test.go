@@ -396,13 +396,13 @@ func (p *play) pass(d time.Duration, read bool) {
 // name is the family.
 func (p *play) read() {
 	p.t.Helper()
-	families := map[string]*store.FamilyReading{}
+	families := map[string]*store.CollectorReading{}
 	for _, name := range slices.Sorted(maps.Keys(p.series)) {
 		m := p.series[name]
 		family, _, _ := strings.Cut(name, "_")
 		f := families[family]
 		if f == nil && (m.on || m.end) {
-			f = &store.FamilyReading{Family: family}
+			f = &store.CollectorReading{Collector: family}
 			families[family] = f
 		}
 		switch {
@@ -415,7 +415,7 @@ func (p *play) read() {
 	}
 	reading := store.Reading{Time: p.wall}
 	for _, name := range slices.Sorted(maps.Keys(families)) {
-		reading.Families = append(reading.Families, *families[name])
+		reading.Collectors = append(reading.Collectors, *families[name])
 	}
 	if err := p.store.Append(reading); err != nil {
 		p.t.Fatal(err)

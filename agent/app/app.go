@@ -330,7 +330,7 @@ func (a *App) Reload(c config.Config) (restart []string) {
 	}
 	a.level.Set(level(c.Log.Level))
 	measured := a.config.Instruments
-	measured.Families, measured.Processes, measured.Custom = c.Instruments.Families, c.Instruments.Processes, c.Instruments.Custom
+	measured.Collectors, measured.Processes, measured.Custom = c.Instruments.Collectors, c.Instruments.Processes, c.Instruments.Custom
 	a.pipeline.Reconfigure(measured)
 	if err := a.alerts.reload(c); err != nil {
 		a.log.Error("the alert rules are not changed: the running ones go on", "err", err)

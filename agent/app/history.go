@@ -16,9 +16,9 @@ import (
 	"sysotel/agent/config"
 	"sysotel/agent/pipeline"
 	"sysotel/agent/query"
+	"sysotel/agent/query/victoriametrics"
 	"sysotel/agent/records"
 	"sysotel/agent/store"
-	"sysotel/agent/query/victoriametrics"
 	"sysotel/api"
 	"sysotel/api/promql"
 	"sysotel/instruments"
@@ -139,7 +139,7 @@ func recordTiers(tiers []store.TierConfig) []records.Tier {
 // slowest is the longest time between two readings of a family.
 func slowest(c config.Config) time.Duration {
 	longest := c.Pipeline.Sampling.Interval
-	for _, f := range c.Instruments.Families {
+	for _, f := range c.Instruments.Collectors {
 		if f.Enabled {
 			longest = max(longest, f.Interval)
 		}
@@ -184,7 +184,7 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 // metricNames lists the Prometheus names of all metrics and what they mean.
 func metricNames(c instruments.Config) (map[*instruments.Metric]string, map[string]promql.Metadata, error) {
 	names, metadata := map[*instruments.Metric]string{}, map[string]promql.Metadata{}
-	for _, f := range instruments.NewFamilies(c, nil) {
+	for _, f := range instruments.NewCollectors(c, nil) {
 		for _, m := range f.Metrics() {
 			translated, err := pipeline.PrometheusNames(m, c.Conventions)
 			if err != nil {

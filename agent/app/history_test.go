@@ -101,11 +101,11 @@ func TestStartWithDataIsQuick(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
 	const kept = 20 * time.Minute
 	for at := now.Add(-kept); at.Before(now); at = at.Add(time.Second) {
-		family := store.FamilyReading{Family: "past"}
+		family := store.CollectorReading{Collector: "past"}
 		for i, one := range series {
 			family.Samples = append(family.Samples, store.Sample{Series: one, Value: float64(i) + float64(at.Unix()%60)})
 		}
-		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{family}}); err != nil {
+		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{family}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -90,7 +90,7 @@ func past(tb testing.TB, c config.Config) {
 		tb.Fatal(err)
 	}
 	<-s.Opened()
-	cpu := store.FamilyReading{Family: "cpu"}
+	cpu := store.CollectorReading{Collector: "cpu"}
 	for core := range 2 {
 		for _, state := range []string{"user", "system", "idle", "nice", "wait", "interrupt", "softirq", "steal"} {
 			cpu.Samples = append(cpu.Samples, store.Sample{Series: &store.Series{
@@ -117,7 +117,7 @@ func past(tb testing.TB, c config.Config) {
 				cpu.Samples[i].Value = float64((at.Unix()*int64(i+1))%89) / 89
 			}
 		}
-		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{cpu}}); err != nil {
+		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{cpu}}); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -27,7 +27,7 @@ func remember(tb testing.TB, c config.Config, tiers []store.TierConfig, length t
 		tb.Fatal(err)
 	}
 	<-s.Opened()
-	family := store.FamilyReading{Family: "past"}
+	family := store.CollectorReading{Collector: "past"}
 	for i := range series {
 		family.Samples = append(family.Samples, store.Sample{Series: &store.Series{
 			Labels:  labels.FromStrings(model.MetricNameLabel, "past_value", "i", strconv.Itoa(i)),
@@ -40,7 +40,7 @@ func remember(tb testing.TB, c config.Config, tiers []store.TierConfig, length t
 		for i := range family.Samples {
 			family.Samples[i].Value = random.Float64() // Which does not compress.
 		}
-		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{family}}); err != nil {
+		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{family}}); err != nil {
 			tb.Fatal(err)
 		}
 		if at.Unix()%1800 == 0 {

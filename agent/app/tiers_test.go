@@ -128,7 +128,7 @@ func keptPoints(t *testing.T, s *store.Store, tier int, until time.Time) map[ser
 		if p.Ended || math.IsNaN(p.Value) {
 			return
 		}
-		series := seriesID{s.Tiers()[tier].Name(), "sysotel/" + p.Family, p.Origin.Name, ""}
+		series := seriesID{s.Tiers()[tier].Name(), "sysotel/" + p.Collector, p.Origin.Name, ""}
 		if p.Rollup != nil {
 			if p.Rollup.Rate {
 				series.metric += ".rate"

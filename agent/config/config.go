@@ -110,8 +110,8 @@ func (c Config) validateTicks(wrong func(path string, value any, rule string)) {
 	if tiers := c.Store.Tiers; tick%time.Second == 0 && len(tiers) > 0 && tiers[0].Resolution >= time.Second && tick%tiers[0].Resolution != 0 {
 		wrong("store.tiers[0].resolution", tiers[0].Resolution, fmt.Sprintf("must divide sampling.interval, %s, so that no reading falls between two points", tick))
 	}
-	for _, name := range c.Instruments.Families.Names() {
-		family, at := c.Instruments.Families[name], "instruments."+name+"."
+	for _, name := range c.Instruments.Collectors.Names() {
+		family, at := c.Instruments.Collectors[name], "instruments."+name+"."
 		if family.Interval%time.Second == 0 && family.Interval%tick != 0 {
 			wrong(at+"interval", family.Interval, fmt.Sprintf("must be a multiple of sampling.interval, %s", tick))
 		}

@@ -15,8 +15,8 @@ func TestFlags(t *testing.T) {
 	case c.API.HTTP.Listen != "127.0.0.1:1",
 		!c.Pipeline.Prometheus.Insecure, c.Pipeline.Prometheus.NodeExporter,
 		!c.Instruments.Processes.CommandLine,
-		len(c.Instruments.Families["network"].Exclude) != 0,
-		strings.Join(c.Instruments.Families["disk"].Include, "|") != "sd*|nvme*",
+		len(c.Instruments.Collectors["network"].Exclude) != 0,
+		strings.Join(c.Instruments.Collectors["disk"].Include, "|") != "sd*|nvme*",
 		c.Pipeline.OTLP.Headers["c"] != "d=e",
 		c.DataDir != "/srv":
 		t.Errorf("got %+v", c)

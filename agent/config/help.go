@@ -20,7 +20,7 @@ func Help() string {
 		"variable (SYSOTEL_HTTP_LISTEN); flags win over variables, variables over the\n" +
 		"file. Lists are written a,b and maps name=value,name=value. In place of\n" +
 		"<family> stands one of:\n")
-	writeWrapped(&b, "      ", strings.Join(Defaults().Instruments.Families.Names(), ", "))
+	writeWrapped(&b, "      ", strings.Join(Defaults().Instruments.Collectors.Names(), ", "))
 	listed := map[string]bool{}
 	for _, o := range Defaults().options() {
 		if listed[o.general] || o.fileOnly() {

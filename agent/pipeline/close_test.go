@@ -23,7 +23,7 @@ func TestShutdownClosesFamilies(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := &grasping{fake: fake{name: "held"}}
-	p.families = append(p.families, &family{Family: h})
+	p.families = append(p.families, &family{Collector: h})
 	if err := p.Shutdown(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatal(err)
 	}

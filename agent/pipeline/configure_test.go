@@ -12,11 +12,11 @@ import (
 )
 
 // with is the configuration with one family changed.
-func with(c instruments.Config, name string, change func(*instruments.FamilyConfig)) instruments.Config {
-	c.Families = maps.Clone(c.Families)
-	f := c.Families[name]
+func with(c instruments.Config, name string, change func(*instruments.CollectorConfig)) instruments.Config {
+	c.Collectors = maps.Clone(c.Collectors)
+	f := c.Collectors[name]
 	change(&f)
-	c.Families[name] = f
+	c.Collectors[name] = f
 	return c
 }
 
@@ -35,19 +35,19 @@ func TestConfigure(t *testing.T) {
 		pass(1500 * time.Millisecond)
 		equal(t, "configurations before any", f.configurations(), 0)
 
-		s.Configure(with(c, "f", func(f *instruments.FamilyConfig) { f.Enabled = false }))
+		s.Configure(with(c, "f", func(f *instruments.CollectorConfig) { f.Enabled = false }))
 		pass(2 * time.Second)
 		if r, _ := s.Newest("f"); r != nil {
 			t.Errorf("switched off, it has the reading %v", r)
 		}
 		equal(t, "configurations", f.configurations(), 1)
 
-		s.Configure(with(c, "f", func(f *instruments.FamilyConfig) { f.Timeout = 250 * time.Millisecond }))
+		s.Configure(with(c, "f", func(f *instruments.CollectorConfig) { f.Timeout = 250 * time.Millisecond }))
 		pass(time.Second)
 		if r, _ := s.Newest("f"); r != number(0.25) {
 			t.Errorf("the time limit is %v s, want 0.25", r)
 		}
-		s.Configure(with(c, "f", func(f *instruments.FamilyConfig) { f.Interval = 5 * time.Second }))
+		s.Configure(with(c, "f", func(f *instruments.CollectorConfig) { f.Interval = 5 * time.Second }))
 		pass(7 * time.Second)
 		equalInts(t, "reads", secondsOf(f.seen(), zero), 0, 1, 4, 5, 10)
 		equalInts(t, "the other's", secondsOf(other.seen(), zero), upTo(11)...)
@@ -74,10 +74,10 @@ func TestConfigureAHungFamily(t *testing.T) {
 		pass(2500 * time.Millisecond)
 		failures := fares(s, "dead").failures
 
-		s.Configure(with(c, "dead", func(f *instruments.FamilyConfig) { f.Enabled = false }))
+		s.Configure(with(c, "dead", func(f *instruments.CollectorConfig) { f.Enabled = false }))
 		pass(3 * time.Second)
 		equal(t, "failures since it is off", fares(s, "dead").failures, failures)
-		s.Configure(with(c, "dead", func(f *instruments.FamilyConfig) { f.Interval = 2 * time.Second }))
+		s.Configure(with(c, "dead", func(f *instruments.CollectorConfig) { f.Interval = 2 * time.Second }))
 		pass(3 * time.Second)
 		equal(t, "reads while it hangs", len(dead.seen()), 1)
 		equal(t, "configurations while it hangs", dead.configurations(), 0)
@@ -183,7 +183,7 @@ func TestOverload(t *testing.T) {
 			return number(tick.Seq), nil
 		}}
 		s := testSampler(t, time.Second, &log, func(c instruments.Config) {
-			c.Families["f"] = instruments.FamilyConfig{Enabled: true, Timeout: time.Minute}
+			c.Collectors["f"] = instruments.CollectorConfig{Enabled: true, Timeout: time.Minute}
 		}, f)
 		start(t, s)
 		pass(10500 * time.Millisecond)

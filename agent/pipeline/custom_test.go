@@ -55,7 +55,7 @@ func custom(t testing.TB, text string) *instruments.Custom {
 // holding is a sampler that has the readings, of the given time, and never runs.
 func holding(t testing.TB, clock time.Time, readings map[string]instruments.Reading) *Sampler {
 	t.Helper()
-	s := newSampler(emptyHost(t), instruments.NewFamilies(instruments.Defaults(), nil), instruments.Defaults(), time.Second, (&logbook{}).logger())
+	s := newSampler(emptyHost(t), instruments.NewCollectors(instruments.Defaults(), nil), instruments.Defaults(), time.Second, (&logbook{}).logger())
 	for name, r := range readings {
 		if s.byName[name] == nil {
 			t.Fatalf("there is no family %s", name)

@@ -89,7 +89,7 @@ func (f *family) every(tick time.Duration) time.Duration {
 }
 
 // read reads once, and again where that failed and the settings allow it.
-func (f *family) read(ctx context.Context, host *instruments.Host, t instruments.Tick, settings instruments.FamilyConfig) (r instruments.Reading, retries uint64, err error) {
+func (f *family) read(ctx context.Context, host *instruments.Host, t instruments.Tick, settings instruments.CollectorConfig) (r instruments.Reading, retries uint64, err error) {
 	t.Interval = max(t.Interval, settings.Interval)
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()

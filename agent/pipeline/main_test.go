@@ -51,7 +51,7 @@ type fake struct {
 }
 
 var (
-	_ instruments.Family       = (*fake)(nil)
+	_ instruments.Collector    = (*fake)(nil)
 	_ instruments.Configurable = (*fake)(nil)
 )
 
@@ -103,11 +103,11 @@ type reporting func(*instruments.Observer)
 func (r reporting) Report(o *instruments.Observer) { r(o) }
 
 // settings are those of fake families, all alike.
-func settings(families ...instruments.Family) instruments.Config {
+func settings(families ...instruments.Collector) instruments.Config {
 	c := instruments.Defaults()
-	c.Families = instruments.Families{}
+	c.Collectors = instruments.Collectors{}
 	for _, f := range families {
-		c.Families[f.Name()] = instruments.FamilyConfig{Enabled: true, Timeout: 500 * time.Millisecond, Retries: 1}
+		c.Collectors[f.Name()] = instruments.CollectorConfig{Enabled: true, Timeout: 500 * time.Millisecond, Retries: 1}
 	}
 	return c
 }

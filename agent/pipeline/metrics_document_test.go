@@ -32,7 +32,7 @@ neither has the tick after a counter went back.
 measured at the tick: over physical disks, over physical interfaces, over file
 systems, each counted once.
 `)
-	for _, f := range instruments.NewFamilies(instruments.Defaults(), func() instruments.AgentStats { return instruments.AgentStats{} }) {
+	for _, f := range instruments.NewCollectors(instruments.Defaults(), func() instruments.AgentStats { return instruments.AgentStats{} }) {
 		fmt.Fprintf(&b, "\n## %s\n\n| OpenTelemetry | Prometheus | kind, unit | attributes | meaning | source |\n|---|---|---|---|---|---|\n", f.Name())
 		for _, m := range f.Metrics() {
 			fmt.Fprintf(&b, "| %s | %s | %s, %s | %s | %s | %s |\n",

@@ -72,10 +72,10 @@ func TestRealOOMKill(t *testing.T) {
 	var log logbook
 	o := testOptions(t, Defaults(), &log)
 	o.Host, o.Records = host, n
-	o.Measured.Families = instruments.Families{}
-	for name, f := range instruments.Defaults().Families {
+	o.Measured.Collectors = instruments.Collectors{}
+	for name, f := range instruments.Defaults().Collectors {
 		f.Enabled = name == "paging" || name == "process"
-		o.Measured.Families[name] = f
+		o.Measured.Collectors[name] = f
 	}
 	p, err := New(o)
 	if err != nil {

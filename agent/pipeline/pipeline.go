@@ -87,7 +87,7 @@ func New(o Options) (*Pipeline, error) {
 		instruments: map[string]*instruments.Instruments{},
 	}
 	p.startedText = p.started.UTC().Format("2006-01-02T15:04:05.000Z07:00")
-	families := instruments.NewFamilies(o.Measured, p.stats)
+	families := instruments.NewCollectors(o.Measured, p.stats)
 	p.Sampler = newSampler(o.Host, families, o.Measured, o.Config.Sampling.Interval, o.Log)
 	if o.Records != nil {
 		p.chronicle = newChronicle(o)
@@ -127,7 +127,7 @@ func New(o Options) (*Pipeline, error) {
 }
 
 // openPushes makes the destinations and the pushes that feed them.
-func (p *Pipeline) openPushes(families []instruments.Family) error {
+func (p *Pipeline) openPushes(families []instruments.Collector) error {
 	o := p.options
 	totals := &push{stamp: p.newStamp(families, false)}
 	if o.Store != nil {
@@ -167,7 +167,7 @@ func (p *Pipeline) openOTLP(stamp *stamp) error {
 }
 
 // newStamp makes the stamp of a push.
-func (p *Pipeline) newStamp(families []instruments.Family, delta bool) *stamp {
+func (p *Pipeline) newStamp(families []instruments.Collector, delta bool) *stamp {
 	var metrics []*instruments.Metric
 	for _, f := range families {
 		metrics = append(metrics, f.Metrics()...)
@@ -182,7 +182,7 @@ func (p *Pipeline) newStamp(families []instruments.Family, delta bool) *stamp {
 // register creates a family's instruments and its callback. The callback does
 // no I/O and returns no error, because the SDK drops the whole export, with the
 // other families in it, for one callback's error.
-func (p *Pipeline) register(f instruments.Family) error {
+func (p *Pipeline) register(f instruments.Collector) error {
 	c := p.options.Measured.Conventions
 	meter := p.provider.Meter(scopePrefix+f.Name(), metric.WithInstrumentationVersion(p.options.Version), metric.WithSchemaURL(schemaURLs[c]))
 	in, err := instruments.NewInstruments(f, meter, c)
@@ -292,7 +292,7 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	}
 	for _, f := range p.families {
 		// A family that holds on to something (a command that runs) lets go of it.
-		if closer, ok := f.Family.(io.Closer); ok {
+		if closer, ok := f.Collector.(io.Closer); ok {
 			err = errors.Join(err, closer.Close())
 		}
 	}

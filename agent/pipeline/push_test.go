@@ -83,7 +83,7 @@ func TestPushTakesEveryTick(t *testing.T) {
 			}
 			return &instruments.Load{One: float64(tick.Seq)}, nil
 		}}
-		p.byName["load"].Family = own
+		p.byName["load"].Collector = own
 		p.byName["load"].settings.Timeout = 10 * time.Second
 		stop := start(t, p.Sampler)
 		pass(120 * time.Second)
@@ -139,7 +139,7 @@ func TestDestinationsShareACollection(t *testing.T) {
 		at := a.zero.Unix() + int64(second)
 		equal(t, "kept at", kept.readings[i].Time.Unix(), at)
 		var names []string
-		for _, f := range kept.readings[i].Families {
+		for _, f := range kept.readings[i].Collectors {
 			for _, s := range f.Samples {
 				names = append(names, s.Series.Labels.Get("__name__"))
 			}

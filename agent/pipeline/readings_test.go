@@ -75,7 +75,7 @@ func typedReadings(t testing.TB) map[string]instruments.Reading {
 		"agent": &instruments.Agent{AgentStats: instruments.AgentStats{
 			HostID: "0123456789abcdef0123456789abcdef", Version: "1.2.3", CPUSeconds: 1.5, ResidentBytes: 20 << 20, Ticks: 100,
 			Gaps: map[string]uint64{causeSuspend: 60, causeClock: 0, causeOverload: 1, causeTimeout: 2, causeError: 3},
-			Families: []instruments.FamilyStats{
+			Collectors: []instruments.CollectorStats{
 				{Name: "cpu", Seconds: 0.001, OK: true, Retries: 1},
 				{Name: "pressure", Seconds: unknown, OK: true, Failures: 4, Overflow: 5},
 			},
@@ -85,7 +85,7 @@ func typedReadings(t testing.TB) map[string]instruments.Reading {
 }
 
 // everything is a reading that reports each metric of a family once.
-func everything(f instruments.Family) instruments.Reading {
+func everything(f instruments.Collector) instruments.Reading {
 	return reporting(func(o *instruments.Observer) {
 		for _, m := range f.Metrics() {
 			var values []string
@@ -119,7 +119,7 @@ func fixedHost(t testing.TB) *instruments.Host {
 	return instruments.NewHost(root)
 }
 
-// shown is a pipeline that has readings and never runs. Families of which no
+// shown is a pipeline that has readings and never runs. Collectors of which no
 // reading is given report each of their metrics, where all is true.
 func shown(t testing.TB, log *logbook, conventions instruments.Conventions, readings map[string]instruments.Reading, all bool) *Pipeline {
 	t.Helper()

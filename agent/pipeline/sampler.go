@@ -49,8 +49,8 @@ type Sampler struct {
 
 // family is one family with its settings and how it fares.
 type family struct {
-	instruments.Family
-	settings instruments.FamilyConfig
+	instruments.Collector
+	settings instruments.CollectorConfig
 	// pending are settings that the family itself is still to be given.
 	pending *instruments.Config
 	// due is the time of the newest tick at which the family was to be read.
@@ -87,7 +87,7 @@ type snapshot struct {
 }
 
 // newSampler wires the families; Run reads them.
-func newSampler(host *instruments.Host, families []instruments.Family, c instruments.Config, interval time.Duration, log *slog.Logger) *Sampler {
+func newSampler(host *instruments.Host, families []instruments.Collector, c instruments.Config, interval time.Duration, log *slog.Logger) *Sampler {
 	made := host.Now() // With its monotonic part, which does not count while the machine sleeps.
 	s := &Sampler{
 		host: host, interval: interval, log: log,
@@ -97,7 +97,7 @@ func newSampler(host *instruments.Host, families []instruments.Family, c instrum
 		gaps:   map[string]uint64{causeSuspend: 0, causeClock: 0, causeOverload: 0, causeTimeout: 0, causeError: 0},
 	}
 	for _, f := range families {
-		state := &family{Family: f, settings: c.Families[f.Name()], seconds: math.NaN(), ok: true}
+		state := &family{Collector: f, settings: c.Collectors[f.Name()], seconds: math.NaN(), ok: true}
 		state.enabled.Store(state.settings.Enabled)
 		s.families = append(s.families, state)
 		s.byName[f.Name()] = state
@@ -291,13 +291,13 @@ func (s *Sampler) configure() {
 	}
 	for _, f := range s.families {
 		if c != nil {
-			f.settings, f.pending = c.Families[f.Name()], c
+			f.settings, f.pending = c.Collectors[f.Name()], c
 			f.enabled.Store(f.settings.Enabled)
 		}
 		if f.pending == nil || f.hung.Load() {
 			continue
 		}
-		if r, ok := f.Family.(instruments.Configurable); ok {
+		if r, ok := f.Collector.(instruments.Configurable); ok {
 			r.Configure(*f.pending)
 		}
 		f.pending = nil

@@ -17,7 +17,7 @@ import (
 // testSampler is a sampler over fake families, to be used inside a bubble.
 func testSampler(t *testing.T, interval time.Duration, log *logbook, change func(instruments.Config), families ...*fake) *Sampler {
 	t.Helper()
-	var list []instruments.Family
+	var list []instruments.Collector
 	for _, f := range families {
 		list = append(list, f)
 	}
@@ -120,9 +120,9 @@ func TestTicksFallOnWholeSeconds(t *testing.T) {
 			return number(tick.Seq), nil
 		}
 		s := testSampler(t, time.Second, &log, func(c instruments.Config) {
-			f := c.Families["slow"]
+			f := c.Collectors["slow"]
 			f.Interval = 10 * time.Second
-			c.Families["slow"] = f
+			c.Collectors["slow"] = f
 		}, fast, slow)
 		// Many who ask do not make it read more often.
 		ctx, cancel := context.WithCancel(t.Context())
@@ -252,7 +252,7 @@ func TestStopWhileAFamilyHangs(t *testing.T) {
 			return number(1), nil
 		}}
 		s := testSampler(t, time.Second, &log, func(c instruments.Config) {
-			c.Families["dead"] = instruments.FamilyConfig{Enabled: true, Timeout: time.Minute}
+			c.Collectors["dead"] = instruments.CollectorConfig{Enabled: true, Timeout: time.Minute}
 		}, dead)
 		stop := start(t, s)
 		pass(100 * time.Millisecond)

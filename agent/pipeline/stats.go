@@ -23,7 +23,7 @@ func (p *Pipeline) stats() instruments.AgentStats {
 			continue
 		}
 		f.mu.Lock()
-		s.Families = append(s.Families, instruments.FamilyStats{
+		s.Collectors = append(s.Collectors, instruments.CollectorStats{
 			Name: f.Name(), Seconds: f.seconds, OK: f.ok, Failures: f.failures, Retries: f.retries,
 			Overflow: p.instruments[f.Name()].Overflow(),
 		})

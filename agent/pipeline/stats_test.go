@@ -68,7 +68,7 @@ func TestHealthAndStatsOfAFamily(t *testing.T) {
 	equal(t, "ticks", s.Ticks, 1)
 	equal(t, "gaps", s.Gaps[causeError], 1)
 	equal(t, "queues", len(s.Queues), 0)
-	for _, f := range s.Families {
+	for _, f := range s.Collectors {
 		equal(t, "a family that is off is told of", f.Name == "cpu", false)
 		if f.Name == "load" {
 			equal(t, "seconds", f.Seconds, 0.003)

@@ -163,7 +163,7 @@ func BenchmarkChronicle(b *testing.B) {
 	}
 	readings["process"], readings["paging"] = table, &instruments.Paging{OOMCounted: true}
 	for name, r := range readings {
-		f := &family{Family: &fake{name: name}}
+		f := &family{Collector: &fake{name: name}}
 		f.newest.Store(&snapshot{reading: r, at: at("12:00:00")})
 		s.byName[name] = f
 	}

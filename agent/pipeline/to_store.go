@@ -30,7 +30,7 @@ type toStore struct {
 	seeds  []*seedSeries
 	// told are the families of one collection; it and its slices are used again.
 	told  []familyTold
-	batch []store.FamilyReading
+	batch []store.CollectorReading
 }
 
 // keptSeries are the store's series of one series of the SDK: one, or those that
@@ -54,7 +54,7 @@ func (k *keptSeries) all() []*store.Series {
 
 // familyTold is what a family told in one collection.
 type familyTold struct {
-	store.FamilyReading
+	store.CollectorReading
 	at time.Time
 }
 
@@ -88,7 +88,7 @@ func (d *toStore) take(_ context.Context, rm *metricdata.ResourceMetrics) error 
 	}
 	for i := range d.told {
 		for _, s := range d.seeds {
-			if s.family == d.told[i].Family {
+			if s.family == d.told[i].Collector {
 				d.seed(s, &d.told[i])
 			}
 		}
@@ -104,10 +104,10 @@ func (d *toStore) append() error {
 		at := rest[0].at
 		d.batch = d.batch[:0]
 		for len(rest) > 0 && rest[0].at.Equal(at) {
-			d.batch = append(d.batch, rest[0].FamilyReading)
+			d.batch = append(d.batch, rest[0].CollectorReading)
 			rest = rest[1:]
 		}
-		if err := d.store.Append(store.Reading{Time: at, Families: d.batch}); err != nil {
+		if err := d.store.Append(store.Reading{Time: at, Collectors: d.batch}); err != nil {
 			return err
 		}
 	}
@@ -118,7 +118,7 @@ func (d *toStore) append() error {
 // are one reading of it.
 func (d *toStore) family(name string, at time.Time) *familyTold {
 	for i := range d.told {
-		if d.told[i].Family == name && d.told[i].at.Equal(at) {
+		if d.told[i].Collector == name && d.told[i].at.Equal(at) {
 			return &d.told[i]
 		}
 	}
@@ -128,7 +128,7 @@ func (d *toStore) family(name string, at time.Time) *familyTold {
 		d.told = append(d.told, familyTold{})
 	}
 	f := &d.told[len(d.told)-1]
-	f.Family, f.at, f.Taken = name, at, d.machine.taken(name, at)
+	f.Collector, f.at, f.Taken = name, at, d.machine.taken(name, at)
 	f.Samples, f.Ended = f.Samples[:0], f.Ended[:0]
 	return f
 }
@@ -188,7 +188,7 @@ func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []
 		}
 		if kept == nil {
 			series, err := s.destination.namer.series(metricSeries{
-				name: m.Name, unit: m.Unit, counter: counter, verbatim: s.verbatim, kind: kind, family: s.told.Family, attributes: p.Attributes,
+				name: m.Name, unit: m.Unit, counter: counter, verbatim: s.verbatim, kind: kind, family: s.told.Collector, attributes: p.Attributes,
 			})
 			s.unnamed(m, err)
 			kept = &keptSeries{series: series, counter: counter}
@@ -214,7 +214,7 @@ func (s *scopeSeries) histogram(m *metricdata.Metrics, p *metricdata.HistogramDa
 		return
 	}
 	if kept == nil {
-		h, err := s.destination.namer.histogram(m.Name, s.told.Family, p)
+		h, err := s.destination.namer.histogram(m.Name, s.told.Collector, p)
 		s.unnamed(m, err)
 		kept = &keptSeries{histogram: h}
 		s.known[id] = kept

@@ -24,9 +24,9 @@ type keeper struct {
 
 // Append implements Store. The slices are the destination's.
 func (k *keeper) Append(r store.Reading) error {
-	r.Families = slices.Clone(r.Families)
-	for i := range r.Families {
-		f := &r.Families[i]
+	r.Collectors = slices.Clone(r.Collectors)
+	for i := range r.Collectors {
+		f := &r.Collectors[i]
 		f.Samples, f.Ended = slices.Clone(f.Samples), slices.Clone(f.Ended)
 	}
 	k.readings = append(k.readings, r)
@@ -34,16 +34,16 @@ func (k *keeper) Append(r store.Reading) error {
 }
 
 // family is what a family told in the newest reading.
-func (k *keeper) family(t *testing.T, name string) store.FamilyReading {
+func (k *keeper) family(t *testing.T, name string) store.CollectorReading {
 	t.Helper()
 	newest := k.readings[len(k.readings)-1]
-	for _, f := range newest.Families {
-		if f.Family == name {
+	for _, f := range newest.Collectors {
+		if f.Collector == name {
 			return f
 		}
 	}
 	t.Fatalf("family %s is not in the reading of %s", name, newest.Time)
-	return store.FamilyReading{}
+	return store.CollectorReading{}
 }
 
 // keeping is a pipeline that keeps its readings.
@@ -103,15 +103,15 @@ func TestStoreHasTheNamesOfThePage(t *testing.T) {
 		t.Fatalf("%d readings", len(k.readings))
 	}
 	kept := map[string]float64{}
-	for _, f := range k.readings[0].Families {
+	for _, f := range k.readings[0].Collectors {
 		for _, s := range f.Samples {
 			series := s.Series.Labels.String()
 			if _, twice := kept[series]; twice {
 				t.Errorf("%s is there twice", series)
 			}
 			kept[series] = s.Value
-			if s.Series.Brief != (f.Family == "process") {
-				t.Errorf("%s of family %s: brief is %t", series, f.Family, s.Series.Brief)
+			if s.Series.Brief != (f.Collector == "process") {
+				t.Errorf("%s of family %s: brief is %t", series, f.Collector, s.Series.Brief)
 			}
 			if name := s.Series.Labels.Get(model.MetricNameLabel); strings.HasSuffix(name, "_total") != (s.Series.Kind == store.Counter) &&
 				!strings.HasPrefix(name, "backup_") && !strings.HasPrefix(name, "query_") {
@@ -151,7 +151,7 @@ func TestRollupNames(t *testing.T) {
 		"node_network_receive_bytes_total": {"node_network_receive_bytes_rate_min_per_second", "node_network_receive_bytes_rate_max_per_second"},
 	}
 	found := map[string]bool{}
-	for _, f := range k.readings[0].Families {
+	for _, f := range k.readings[0].Collectors {
 		for _, s := range f.Samples {
 			name := s.Series.Labels.Get(model.MetricNameLabel)
 			found[name] = true
@@ -225,8 +225,8 @@ func TestStoreTakesEachReadingOnce(t *testing.T) {
 	both["memory"] = memory
 	a.tick(t, 0, both)
 	a.tick(t, 1, load(1)) // memory keeps its reading of second 0.
-	families := k.readings[1].Families
-	if len(families) != 1 || families[0].Family != "load" {
+	families := k.readings[1].Collectors
+	if len(families) != 1 || families[0].Collector != "load" {
 		t.Errorf("%d families at second 1", len(families))
 	}
 	a.byName["load"].next = nil

@@ -196,8 +196,8 @@ func (t *toTiers) end(ctx context.Context, closed time.Time) {
 	first := map[string]time.Time{}
 	var ended []store.Point
 	err := t.tiers.Points(ctx, 0, found, now, func(p *store.Point) {
-		if at, seen := first[p.Family]; p.Origin.Name == store.ReadingsOrigin().Name && (!seen || p.Time.Before(at)) {
-			first[p.Family] = p.Time
+		if at, seen := first[p.Collector]; p.Origin.Name == store.ReadingsOrigin().Name && (!seen || p.Time.Before(at)) {
+			first[p.Collector] = p.Time
 		}
 		if p.Ended {
 			ended = append(ended, *p)
@@ -211,7 +211,7 @@ func (t *toTiers) end(ctx context.Context, closed time.Time) {
 	for _, p := range ended {
 		// Where this process read the found tick again, its stamp knew the series
 		// and has told their end.
-		if p.Time.Equal(first[p.Family]) && !t.to.firstReading(p.Family).Equal(found) {
+		if p.Time.Equal(first[p.Collector]) && !t.to.firstReading(p.Collector).Equal(found) {
 			r.add(&p)
 		}
 	}
@@ -363,7 +363,7 @@ func (r *tierRequest) metric(p *store.Point) *metricspb.Metric {
 	if p.Rollup != nil {
 		name, unit = r.rollupName(name, p.Rollup), rollupUnit(unit, p.Rollup.Rate)
 	}
-	key := [2]string{p.Family, name}
+	key := [2]string{p.Collector, name}
 	if m := r.metrics[key]; m != nil {
 		return m
 	}
@@ -378,7 +378,7 @@ func (r *tierRequest) metric(p *store.Point) *metricspb.Metric {
 		}}
 	}
 	r.metrics[key] = m
-	scope := r.scope(p.Family)
+	scope := r.scope(p.Collector)
 	scope.Metrics = append(scope.Metrics, m)
 	return m
 }

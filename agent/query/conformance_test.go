@@ -50,13 +50,13 @@ func TestTiersConform(t *testing.T) {
 // fill appends all samples in the order of time, as readings of one family.
 func fill(tb testing.TB, s *store.Store, all []storetest.Series) {
 	tb.Helper()
-	readings := map[int64]*store.FamilyReading{}
+	readings := map[int64]*store.CollectorReading{}
 	for _, one := range all {
 		series := &store.Series{Labels: one.Labels}
 		for _, sample := range one.Samples {
 			r := readings[sample.T]
 			if r == nil {
-				r = &store.FamilyReading{Family: "storetest"}
+				r = &store.CollectorReading{Collector: "storetest"}
 				readings[sample.T] = r
 			}
 			if value.IsStaleNaN(sample.V) {
@@ -72,7 +72,7 @@ func fill(tb testing.TB, s *store.Store, all []storetest.Series) {
 	}
 	slices.Sort(times)
 	for _, at := range times {
-		r := store.Reading{Time: time.UnixMilli(at), Families: []store.FamilyReading{*readings[at]}}
+		r := store.Reading{Time: time.UnixMilli(at), Collectors: []store.CollectorReading{*readings[at]}}
 		if err := s.Append(r); err != nil {
 			tb.Fatal(err)
 		}

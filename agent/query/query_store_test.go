@@ -33,8 +33,8 @@ func TestQuestionsToTheStore(t *testing.T) {
 			v = 1000
 		}
 		total += 100 * v
-		disk := store.FamilyReading{Family: "disk", Taken: now, Samples: []store.Sample{{Series: g, Value: v}, {Series: c, Value: total}}}
-		if err := s.Append(store.Reading{Time: now, Families: []store.FamilyReading{disk}}); err != nil {
+		disk := store.CollectorReading{Collector: "disk", Taken: now, Samples: []store.Sample{{Series: g, Value: v}, {Series: c, Value: total}}}
+		if err := s.Append(store.Reading{Time: now, Collectors: []store.CollectorReading{disk}}); err != nil {
 			t.Fatal(err)
 		}
 	}

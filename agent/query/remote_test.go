@@ -63,12 +63,12 @@ func cachedQuerier(t *testing.T) (*away, *query.Querier, time.Time) {
 	at := time.Now().Add(-time.Minute).Truncate(time.Second)
 	hold := func(value float64, hosts ...string) *store.Store {
 		s := storetest.OpenStore(t, store.Options{Dir: t.TempDir(), Tiers: []store.TierConfig{{Resolution: time.Second, Retention: time.Hour}}})
-		reading := store.FamilyReading{Family: "f"}
+		reading := store.CollectorReading{Collector: "f"}
 		for _, host := range hosts {
 			series := &store.Series{Labels: labels.FromStrings("__name__", "g", "host_name", host)}
 			reading.Samples = append(reading.Samples, store.Sample{Series: series, Value: value})
 		}
-		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{reading}}); err != nil {
+		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{reading}}); err != nil {
 			t.Fatal(err)
 		}
 		return s
@@ -160,8 +160,8 @@ func TestSamplesUnderWay(t *testing.T) {
 	}
 	now := time.Now().Truncate(time.Second)
 	late := now.Add(-8 * time.Second)
-	reading := store.FamilyReading{Family: "f", Samples: []store.Sample{{Series: &store.Series{Labels: labels.FromStrings("__name__", "g", "host_name", "here")}, Value: 1}}}
-	if err := remote.store.Append(store.Reading{Time: late, Families: []store.FamilyReading{reading}}); err != nil {
+	reading := store.CollectorReading{Collector: "f", Samples: []store.Sample{{Series: &store.Series{Labels: labels.FromStrings("__name__", "g", "host_name", "here")}, Value: 1}}}
+	if err := remote.store.Append(store.Reading{Time: late, Collectors: []store.CollectorReading{reading}}); err != nil {
 		t.Fatal(err)
 	}
 	if n := points(late, now); n != 9 {

@@ -45,7 +45,7 @@ func (s *selecting) weights(ctx context.Context, p *part) (map[string]*weights, 
 	if p.finest || names == nil || s.query.AsRate || s.counter || !s.query.Avg || p.step <= resolution {
 		return nil, nil
 	}
-	family := names.Family(s.name)
+	family := names.Collector(s.name)
 	if family == "" {
 		return nil, nil
 	}

@@ -42,8 +42,8 @@ type Names interface {
 	Names(raw string) (least, greatest string, kind store.Kind, ok bool)
 	// Brief tells whether a metric is kept in the two finest tiers only.
 	Brief(raw string) bool
-	// Family is the family that measures a metric, empty where it is not known.
-	Family(raw string) string
+	// Collector is the family that measures a metric, empty where it is not known.
+	Collector(raw string) string
 }
 
 // Span is a part of an answer and the tier that gave it.

@@ -75,8 +75,8 @@ func (fakeNames) Names(raw string) (least, greatest string, kind store.Kind, ok 
 	return "", "", store.Gauge, false
 }
 
-func (fakeNames) Brief(raw string) bool    { return strings.HasPrefix(raw, "brief") }
-func (fakeNames) Family(raw string) string { return "fam" }
+func (fakeNames) Brief(raw string) bool       { return strings.HasPrefix(raw, "brief") }
+func (fakeNames) Collector(raw string) string { return "fam" }
 
 func querierOn[T Source](tiers ...T) *Querier {
 	sources := Sources(tiers)

@@ -163,8 +163,8 @@ func (s *Store) ingest(r Reading) error {
 	if err != nil {
 		return err
 	}
-	for i := range r.Families {
-		s.ingestFamily(w, t, &r.Families[i])
+	for i := range r.Collectors {
+		s.ingestFamily(w, t, &r.Collectors[i])
 	}
 	s.stats.Dropped += w.refused
 	if err := w.commit(); err != nil {
@@ -182,12 +182,12 @@ func (s *Store) ingest(r Reading) error {
 }
 
 // ingestFamily appends what one family told.
-func (s *Store) ingestFamily(w *writer, t int64, r *FamilyReading) {
-	f := s.families[r.Family]
+func (s *Store) ingestFamily(w *writer, t int64, r *CollectorReading) {
+	f := s.families[r.Collector]
 	first := f == nil
 	if first {
-		f = &family{last: unknown, readings: s.readingsSeries(r.Family)}
-		s.families[r.Family] = f
+		f = &family{last: unknown, readings: s.readingsSeries(r.Collector)}
+		s.families[r.Collector] = f
 		if st := s.lookup(f.readings.Labels); st != nil {
 			f.last = st.lastT
 		}
@@ -205,18 +205,18 @@ func (s *Store) ingestFamily(w *writer, t int64, r *FamilyReading) {
 		taken = r.Taken.Sub(s.base)
 	}
 	for i := range r.Samples {
-		s.ingestSample(w, t, taken, r.Samples[i].Series, r.Samples[i].Value, r.Family)
+		s.ingestSample(w, t, taken, r.Samples[i].Series, r.Samples[i].Value, r.Collector)
 	}
 	for _, series := range r.Ended {
-		if st := s.stateOf(series, r.Family); st.lastT == unknown {
+		if st := s.stateOf(series, r.Collector); st.lastT == unknown {
 			s.forget(st)
 		} else if st.lastT < t {
 			s.end(w, st, t)
 		}
 	}
-	s.ingestSample(w, t, taken, &f.readings, 1, r.Family)
-	if missing, ok := s.restored[r.Family]; ok {
-		delete(s.restored, r.Family)
+	s.ingestSample(w, t, taken, &f.readings, 1, r.Collector)
+	if missing, ok := s.restored[r.Collector]; ok {
+		delete(s.restored, r.Collector)
 		for _, st := range missing {
 			if st.lastT < t && !st.ended {
 				s.end(w, st, t)

@@ -164,7 +164,7 @@ func (sc *scenario) tick(t *testing.T) {
 		switch {
 		case sc.alive[i] && sc.rng.IntN(60) == 0:
 			sc.alive[i] = false
-			r.Families[0].Ended = append(r.Families[0].Ended, p.series)
+			r.Collectors[0].Ended = append(r.Collectors[0].Ended, p.series)
 			if len(p.samples) > 0 {
 				p.ends = append(p.ends, now.UnixMilli())
 			}
@@ -181,14 +181,14 @@ func (sc *scenario) tick(t *testing.T) {
 			sc.value[i] = sc.rng.NormFloat64() * 100
 		}
 		p.samples = append(p.samples, point{now.UnixMilli(), sc.value[i]})
-		r.Families[0].Samples = append(r.Families[0].Samples, Sample{p.series, sc.value[i]})
+		r.Collectors[0].Samples = append(r.Collectors[0].Samples, Sample{p.series, sc.value[i]})
 	}
 	sc.s.mustAppend(t, r)
 	if sc.rng.IntN(20) == 0 {
 		// A reading that comes again, and one that is late, change nothing.
 		late := reading(now.Add(-time.Duration(sc.rng.IntN(3))*time.Second), "random")
-		for _, s := range r.Families[0].Samples {
-			late.Families[0].Samples = append(late.Families[0].Samples, Sample{s.Series, s.Value + 1e6})
+		for _, s := range r.Collectors[0].Samples {
+			late.Collectors[0].Samples = append(late.Collectors[0].Samples, Sample{s.Series, s.Value + 1e6})
 		}
 		sc.s.mustAppend(t, late)
 	}

@@ -14,8 +14,8 @@ import (
 
 // Point is one point of a tier for those who send it on.
 type Point struct {
-	// Family is who told it.
-	Family string
+	// Collector is who told it.
+	Collector string
 	// Origin is what its series comes from; Rollup, where it is not nil, which
 	// extreme of that it is.
 	Origin *Origin
@@ -116,7 +116,7 @@ func (s *Store) describe(p *Point, l labels.Labels, starts *counterStarts) bool 
 	if name == readingsName {
 		starts.known = false
 		origin := ReadingsOrigin()
-		p.Origin, p.Family = &origin, l.Get("family")
+		p.Origin, p.Collector = &origin, l.Get("family")
 		return true
 	}
 	raw := name
@@ -127,7 +127,7 @@ func (s *Store) describe(p *Point, l labels.Labels, starts *counterStarts) bool 
 	if !ok || m.Origin == nil {
 		return false
 	}
-	p.Origin, p.Family = m.Origin, m.Family
+	p.Origin, p.Collector = m.Origin, m.Collector
 	starts.start, starts.before, starts.known = 0, 0, m.Origin.Kind == OriginCounter && p.Rollup == nil
 	if starts.known {
 		s.mu.Lock()

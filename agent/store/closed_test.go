@@ -13,7 +13,7 @@ import (
 func told(t *testing.T, s *Store, tier int, after, until time.Time) (lines []string) {
 	t.Helper()
 	err := s.Points(t.Context(), tier, after, until, func(p *Point) {
-		line := fmt.Sprintf("%s %s", p.Family, p.Origin.Name)
+		line := fmt.Sprintf("%s %s", p.Collector, p.Origin.Name)
 		if p.Rollup != nil {
 			line += fmt.Sprintf(" %d %t", p.Rollup.Extreme, p.Rollup.Rate)
 		}
@@ -59,9 +59,9 @@ func TestPoints(t *testing.T) {
 		r := reading(m.now(), "f", Sample{c, v}, Sample{alias, 1})
 		switch {
 		case i <= 30:
-			r.Families[0].Samples = append(r.Families[0].Samples, Sample{g, float64(i % 3)})
+			r.Collectors[0].Samples = append(r.Collectors[0].Samples, Sample{g, float64(i % 3)})
 		case i == 31:
-			r.Families[0].Ended = []*Series{g}
+			r.Collectors[0].Ended = []*Series{g}
 		}
 		s.mustAppend(t, r)
 	}
@@ -122,7 +122,7 @@ func TestOriginsAreJoined(t *testing.T) {
 	add := func(changes bool, attributes map[string]Attribute) {
 		t.Helper()
 		r.changed = false
-		r.register("x", metric{Family: "f", Origin: &Origin{Name: "x", Kind: OriginGauge, Attributes: attributes}})
+		r.register("x", metric{Collector: "f", Origin: &Origin{Name: "x", Kind: OriginGauge, Attributes: attributes}})
 		if r.changed != changes {
 			t.Errorf("after %v changed is %t", attributes, r.changed)
 		}

@@ -116,7 +116,7 @@ func counter(name, instance string) *Series {
 
 // reading is one family's reading, taken when its tick says.
 func reading(at time.Time, family string, samples ...Sample) Reading {
-	return Reading{Time: at, Families: []FamilyReading{{Family: family, Taken: at, Samples: samples}}}
+	return Reading{Time: at, Collectors: []CollectorReading{{Collector: family, Taken: at, Samples: samples}}}
 }
 
 func (s *Store) mustAppend(t testing.TB, r Reading) {

@@ -74,14 +74,14 @@ func newHost(n int) *host {
 
 // read makes the next reading. It is used again by the one after.
 func (h *host) read(at time.Time) Reading {
-	if h.reading.Families == nil {
-		h.reading.Families = make([]FamilyReading, 10)
+	if h.reading.Collectors == nil {
+		h.reading.Collectors = make([]CollectorReading, 10)
 	}
 	h.reading.Time = at
 	each := (len(h.series) + 9) / 10
-	for f := range h.reading.Families {
-		family := &h.reading.Families[f]
-		family.Family, family.Taken, family.Samples = "family"+strconv.Itoa(f), at, family.Samples[:0]
+	for f := range h.reading.Collectors {
+		family := &h.reading.Collectors[f]
+		family.Collector, family.Taken, family.Samples = "family"+strconv.Itoa(f), at, family.Samples[:0]
 		for i := f * each; i < min(len(h.series), (f+1)*each); i++ {
 			family.Samples = append(family.Samples, Sample{h.series[i], h.next[i]()})
 		}

@@ -73,7 +73,7 @@ func appendForEver(dir string) error {
 		m.pass(time.Second)
 		r := reading(m.now(), "f")
 		for i, one := range series {
-			r.Families[0].Samples = append(r.Families[0].Samples, Sample{one, at(i, tick)})
+			r.Collectors[0].Samples = append(r.Collectors[0].Samples, Sample{one, at(i, tick)})
 		}
 		if err := s.Append(r); err != nil {
 			return err

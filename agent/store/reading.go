@@ -77,13 +77,13 @@ type Sample struct {
 // Reading is what all families told at one tick.
 type Reading struct {
 	// Time is the tick, a whole multiple of the finest tier's resolution.
-	Time     time.Time
-	Families []FamilyReading
+	Time       time.Time
+	Collectors []CollectorReading
 }
 
-// FamilyReading is what one family told at one tick.
-type FamilyReading struct {
-	Family string
+// CollectorReading is what one family told at one tick.
+type CollectorReading struct {
+	Collector string
 	// Taken is when the family was really read, by the monotonic clock:
 	// differences of counters are divided by the time that really passed.
 	Taken   time.Time

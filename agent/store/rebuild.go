@@ -115,13 +115,13 @@ func (s *Store) restoredState(l labels.Labels) *seriesState {
 	name := l.Get(model.MetricNameLabel)
 	m, ok := s.rollups.metric(name)
 	if name == readingsName {
-		m, ok = metric{Kind: tally, Family: l.Get("family")}, true
+		m, ok = metric{Kind: tally, Collector: l.Get("family")}, true
 	}
 	if !ok {
 		return nil
 	}
 	st := s.newState(l.Copy())
-	st.kind, st.minName, st.maxName, st.brief, st.family = m.Kind, m.Min, m.Max, m.Brief, m.Family
+	st.kind, st.minName, st.maxName, st.brief, st.family = m.Kind, m.Min, m.Max, m.Brief, m.Collector
 	s.sizeUpper(st)
 	s.revive(st)
 	return st

@@ -34,11 +34,11 @@ type Rollup struct {
 
 // metric is what is known of all series of one Prometheus name.
 type metric struct {
-	Kind   Kind   `json:"kind"`
-	Min    string `json:"min"`
-	Max    string `json:"max"`
-	Brief  bool   `json:"brief,omitempty"`
-	Family string `json:"family"`
+	Kind      Kind   `json:"kind"`
+	Min       string `json:"min"`
+	Max       string `json:"max"`
+	Brief     bool   `json:"brief,omitempty"`
+	Collector string `json:"family"`
 	// Origin is never changed, so that it may be read without a lock.
 	Origin *Origin `json:"origin,omitempty"`
 }
@@ -200,8 +200,8 @@ func (r *Rollups) copyTo(dir string) error {
 	return writeFile(filepath.Join(dir, rollupsFile), text)
 }
 
-// Family is the family that measures a metric, empty where it is not known.
-func (r *Rollups) Family(raw string) string {
+// Collector is the family that measures a metric, empty where it is not known.
+func (r *Rollups) Collector(raw string) string {
 	m, _ := r.metric(raw)
-	return m.Family
+	return m.Collector
 }

@@ -86,7 +86,7 @@ func (s *Store) stateOf(series *Series, family string) *seriesState {
 	series.state = st
 	if series.Kind != tally {
 		s.rollups.register(series.Labels.Get(model.MetricNameLabel), metric{
-			Kind: series.Kind, Min: series.MinName, Max: series.MaxName, Brief: series.Brief, Family: family, Origin: series.Origin,
+			Kind: series.Kind, Min: series.MinName, Max: series.MaxName, Brief: series.Brief, Collector: family, Origin: series.Origin,
 		})
 	}
 	return st

@@ -1,8 +1,8 @@
 // Package store keeps the readings: every one in the finest tier, averages with
 // the least and the greatest value in the others, each tier a database of the
-// Prometheus TSDB library. It also answers questions on them. What a reading is
-// stands in reading.go, how buckets are made in bucket.go. Process tables and
-// events are not kept here but in agent/records.
+// Prometheus TSDB library. What a reading is stands in reading.go, how buckets are
+// made in bucket.go. Queries on the tiers are evaluated in agent/query; process
+// tables and events are kept in agent/records.
 package store
 
 import (

@@ -25,7 +25,7 @@ func TestAppendWhileOpening(t *testing.T) {
 	k := &ticker{m: m, s: s, g: gauge("g", "0")}
 	r := reading(m.now(), "f", Sample{k.g, 0})
 	s.mustAppend(t, r)
-	r.Families[0].Samples[0].Value = 99 // Whoever appends uses its slices again.
+	r.Collectors[0].Samples[0].Value = 99 // Whoever appends uses its slices again.
 	k.run(t, 20)
 	<-s.Opened()
 	got := k.raw(t)
@@ -143,7 +143,7 @@ func TestSeriesThatDoNotComeBack(t *testing.T) {
 	for range 30 {
 		m.pass(time.Second)
 		r := reading(m.now(), "f", Sample{stays, 1}, Sample{goes, 2})
-		r.Families = append(r.Families, FamilyReading{Family: "failing", Taken: m.now(), Samples: []Sample{{fails, 3}}})
+		r.Collectors = append(r.Collectors, CollectorReading{Collector: "failing", Taken: m.now(), Samples: []Sample{{fails, 3}}})
 		s.mustAppend(t, r)
 	}
 	if err := s.Close(); err != nil {
@@ -199,7 +199,7 @@ func TestRateByTheTimeThatPassed(t *testing.T) {
 		m.pass(time.Second)
 		r := reading(m.now(), "f", Sample{c, float64(100 * i)})
 		if i == 20 {
-			r.Families[0].Taken = m.now().Add(600 * time.Millisecond)
+			r.Collectors[0].Taken = m.now().Add(600 * time.Millisecond)
 		}
 		s.mustAppend(t, r)
 	}
@@ -220,7 +220,7 @@ func TestFirstReadingOffTheBeat(t *testing.T) {
 		m.pass(time.Second)
 		r := reading(m.now(), "f", Sample{c, float64(100 * i)})
 		if i == 0 {
-			r.Families[0].Taken = m.now().Add(900 * time.Millisecond)
+			r.Collectors[0].Taken = m.now().Add(900 * time.Millisecond)
 		}
 		s.mustAppend(t, r)
 	}

@@ -46,9 +46,9 @@ func (q *queue) len() int { return len(q.readings) }
 
 // clone copies all that a reading holds but the series.
 func (r Reading) clone() Reading {
-	r.Families = slices.Clone(r.Families)
-	for i := range r.Families {
-		f := &r.Families[i]
+	r.Collectors = slices.Clone(r.Collectors)
+	for i := range r.Collectors {
+		f := &r.Collectors[i]
 		f.Samples, f.Ended = slices.Clone(f.Samples), slices.Clone(f.Ended)
 	}
 	return r

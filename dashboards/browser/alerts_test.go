@@ -91,8 +91,8 @@ func (a *agent) pastSpikes(host string) {
 		if since := at.Sub(end.Add(-18 * time.Hour)); since >= 0 && since%(6*time.Hour) < 10*time.Minute {
 			value = 0.9
 		}
-		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{{
-			Family: "cpu", Taken: at, Samples: []store.Sample{{Series: usage, Value: value}},
+		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{{
+			Collector: "cpu", Taken: at, Samples: []store.Sample{{Series: usage, Value: value}},
 		}}}); err != nil {
 			a.tb.Fatal(err)
 		}

@@ -16,9 +16,9 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"sysotel/agent/query"
+	"sysotel/agent/query/victoriametrics"
 	"sysotel/agent/store"
 	"sysotel/agent/store/storetest"
-	"sysotel/agent/query/victoriametrics"
 	"sysotel/otel-collector/programs"
 )
 
@@ -157,14 +157,14 @@ func filled(t *testing.T, end time.Time) *store.Store {
 		if total += float64(k * k % 311); k == 30_000 {
 			total = 3
 		}
-		f := store.FamilyReading{Family: "f", Samples: []store.Sample{{Series: a, Value: float64(k*k%997) / 8}, {Series: io, Value: total}}}
+		f := store.CollectorReading{Collector: "f", Samples: []store.Sample{{Series: a, Value: float64(k*k%997) / 8}, {Series: io, Value: total}}}
 		switch {
 		case k < 35_800:
 			f.Samples = append(f.Samples, store.Sample{Series: b, Value: -1 - float64(k%13)})
 		case k == 35_800:
 			f.Ended = []*store.Series{b}
 		}
-		if err := s.Append(store.Reading{Time: at, Families: []store.FamilyReading{f}}); err != nil {
+		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{f}}); err != nil {
 			t.Fatal(err)
 		}
 	}

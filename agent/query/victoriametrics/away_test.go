@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 
 	"sysotel/agent/query"
-	"sysotel/agent/store"
 	"sysotel/agent/query/victoriametrics"
+	"sysotel/agent/store"
 )
 
 const goodLine = `{"metric":{"__name__":"g","host_name":"h"},"values":[1,null,"Infinity"],"timestamps":[%d,%d,%d]}`

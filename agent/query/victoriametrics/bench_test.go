@@ -8,9 +8,9 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 
+	"sysotel/agent/query/victoriametrics"
 	"sysotel/agent/store"
 	"sysotel/agent/store/storetest"
-	"sysotel/agent/query/victoriametrics"
 	"sysotel/otel-collector/programs"
 )
 

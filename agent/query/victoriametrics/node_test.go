@@ -11,9 +11,9 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 
 	"sysotel/agent/query"
+	"sysotel/agent/query/victoriametrics"
 	"sysotel/agent/store"
 	"sysotel/agent/store/storetest"
-	"sysotel/agent/query/victoriametrics"
 	"sysotel/otel-collector/programs"
 )
 

@@ -15,12 +15,12 @@ import (
 // under the names by which the agent keeps them.
 type Machine struct {
 	host   string
-	family store.FamilyReading
+	family store.CollectorReading
 }
 
 // NewMachine has the use of so many cores, and the time of the first two.
 func NewMachine(host string, cores int) *Machine {
-	m := &Machine{host: host, family: store.FamilyReading{Family: "cpu"}}
+	m := &Machine{host: host, family: store.CollectorReading{Collector: "cpu"}}
 	m.Gauge("sysotel_cpu_usage", "ratio")
 	for core := range cores {
 		m.Gauge("sysotel_cpu_core_usage", "ratio", "cpu", "cpu"+strconv.Itoa(core))
@@ -83,5 +83,5 @@ func (m *Machine) Read(at time.Time) store.Reading {
 		}
 	}
 	m.family.Taken = at
-	return store.Reading{Time: at, Families: []store.FamilyReading{m.family}}
+	return store.Reading{Time: at, Collectors: []store.CollectorReading{m.family}}
 }

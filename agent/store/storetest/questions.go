@@ -44,8 +44,8 @@ func (table) Names(raw string) (least, greatest string, kind store.Kind, ok bool
 // Brief implements store.Names.
 func (table) Brief(string) bool { return false }
 
-// Family implements store.Names.
-func (table) Family(string) string { return "" }
+// Collector implements store.Names.
+func (table) Collector(string) string { return "" }
 
 // querier asks one tier: the finest, or one behind a finest that is empty.
 func (s *subject) querier(source query.Source) *query.Querier {

@@ -94,10 +94,10 @@ func (r *Recording) Read(tb testing.TB, at time.Time) store.Reading {
 		}
 	}
 	r.at++
-	if r.out.Families == nil {
-		r.out.Families = []store.FamilyReading{{Family: "recorded"}}
+	if r.out.Collectors == nil {
+		r.out.Collectors = []store.CollectorReading{{Collector: "recorded"}}
 	}
-	f := &r.out.Families[0]
+	f := &r.out.Collectors[0]
 	r.out.Time, f.Taken, f.Samples = at, at, f.Samples[:0]
 	for i, one := range r.Series {
 		f.Samples = append(f.Samples, store.Sample{Series: one, Value: r.value[i%len(r.value)]})

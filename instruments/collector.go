@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// Family measures one part of the machine.
-type Family interface {
+// Collector measures one part of the machine.
+type Collector interface {
 	// Name is the word used in configuration, logs, fixtures and self-metrics: "cpu".
 	Name() string
 	// Metrics lists everything the family can report, in the order of METRICS.md.
