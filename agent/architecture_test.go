@@ -34,13 +34,15 @@ var allowed = map[string]map[string]string{
 	},
 	// Leaves that do one thing.
 	"agent/atomicfile": {},
+	"agent/health":     {},
 	"agent/loopback":   {},
+	"agent/secret":     {},
 	"agent/alerting": {
+		"agent/health":     "its health has its type from there",
 		"agent/notify":     "what it has to tell is a notice, which is defined there",
 		"agent/records":    "an alert is an event, which is defined there",
 		"agent/atomicfile": "it writes the rules that were made over the API",
 		"agent/sqlite":     "it keeps a file",
-		"agent/store":      "health statuses are defined there",
 		"agent/query":      "rules are evaluated by it; results and errors have their types from there",
 	},
 	"agent/store/storetest": {
@@ -52,7 +54,9 @@ var allowed = map[string]map[string]string{
 	"agent/records": {"agent/sqlite": "it keeps a file"},
 	"agent/queue":   {"agent/sqlite": "it keeps a file"},
 	"agent/notify": {
+		"agent/health":   "its health has its type from there",
 		"agent/loopback": "a password in plain text stays on this machine",
+		"agent/secret":   "passwords and URLs of channels are secrets",
 		"agent/sqlite":   "it keeps a file",
 	},
 	"api/promql": {
@@ -64,6 +68,7 @@ var allowed = map[string]map[string]string{
 		"agent/loopback":   "what only this machine reaches needs no login",
 		"agent/alerting":   "alerts, rules and silences have their types from there",
 		"agent/auth":       "who asks, and what he may do, has its types from there",
+		"agent/notify":     "channels and their errors have their types from there",
 		"instruments":      "the documents are made from typed readings",
 		"agent/query":      "series queries, their results and errors have their types from there",
 		"agent/records":    "questions about past processes and events, and their answers, have their types from there",
@@ -73,6 +78,7 @@ var allowed = map[string]map[string]string{
 		"instruments":    "one struct made of each package's own Config",
 		"agent/alerting": "one struct made of each package's own Config",
 		"agent/notify":   "one struct made of each package's own Config",
+		"agent/secret":   "secrets are not shown",
 		"agent/pipeline": "one struct made of each package's own Config",
 		"agent/query":    "its limits can be configured",
 		"agent/store":    "one struct made of each package's own Config",
@@ -93,6 +99,7 @@ var allowed = map[string]map[string]string{
 		"dashboards":                  "it wires everything",
 		"agent/alerting":              "it wires everything",
 		"agent/notify":                "it wires everything",
+		"agent/health":                "it wires everything",
 	},
 	"agent/command": {
 		"agent/app":        "run starts the agent",

@@ -6,12 +6,20 @@ import (
 	"net/http"
 	"time"
 
-	"sysotel/agent/alerting"
+	"sysotel/agent/notify"
 )
+
+// Notifier has the notification channels.
+type Notifier interface {
+	Channels() []notify.Channel
+	// Test sends a test message and returns the outcome; notify.ErrUnknownChannel if
+	// there is no such channel.
+	Test(ctx context.Context, name string) error
+}
 
 // Channels is the answer of /alerts/channels.
 type Channels struct {
-	Channels []alerting.Channel `json:"channels" nullable:"false" doc:"Every channel, in the order of the configuration."`
+	Channels []notify.Channel `json:"channels" nullable:"false" doc:"Every channel, in the order of the configuration."`
 }
 
 // ChannelTest is the outcome of a test message.
@@ -28,34 +36,42 @@ type (
 	}
 )
 
+// notifier returns the Notifier, or the problem that there is none.
+func (s *Server) notifier() (Notifier, error) {
+	if s.options.Notifier == nil {
+		return nil, notKept("alerts", "keeps no history")
+	}
+	return s.options.Notifier, nil
+}
+
 func (s *Server) registerChannels() {
 	const path = alertPath + "/channels"
 	register(s, Operation{
 		ID: "list-channels", Method: http.MethodGet, Path: path,
 		Summary: "The channels", Description: "Every way to tell people that the configuration has, and how it fares. Addresses and secrets are not told.",
-		Access: Access{Role: Viewer, Cost: Cheap}, Example: Channels{[]alerting.Channel{{Name: "mail", Type: "email", LastSuccess: exampleTime}}}, Errors: []int{http.StatusServiceUnavailable},
+		Access: Access{Role: Viewer, Cost: Cheap}, Example: Channels{[]notify.Channel{{Name: "mail", Type: "email", LastSuccess: exampleTime}}}, Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*channelsOutput, error) {
-		alerts, err := s.alerting()
+		notifier, err := s.notifier()
 		if err != nil {
 			return nil, err
 		}
-		return &channelsOutput{Channels{append([]alerting.Channel{}, alerts.Channels()...)}}, nil
+		return &channelsOutput{Channels{append([]notify.Channel{}, notifier.Channels()...)}}, nil
 	})
 	register(s, Operation{
 		ID: "test-channel", Method: http.MethodPost, Path: path + "/{name}/test",
 		Summary: "Try a channel", Description: "Sends a test message now and tells whether the receiver took it. It is not tried again.",
 		Access: Access{Role: Admin, Cost: Query}, Example: ChannelTest{Sent: true}, Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *channelNameInput) (*channelTestOutput, error) {
-		alerts, err := s.alerting()
+		notifier, err := s.notifier()
 		if err != nil {
 			return nil, err
 		}
-		// The answer must still be sent within its own time.
+		// The response must be sent before its own deadline.
 		ctx, cancel := context.WithTimeout(ctx, answerTime-5*time.Second)
 		defer cancel()
-		err = alerts.TestChannel(ctx, in.Name)
-		if errors.Is(err, alerting.ErrUnknown) {
-			return nil, alertProblem(err)
+		err = notifier.Test(ctx, in.Name)
+		if errors.Is(err, notify.ErrUnknownChannel) {
+			return nil, problem(http.StatusNotFound, "There is nothing of that name.")
 		}
 		s.audit(callerOf(ctx).did("test channel", in.Name))
 		if err != nil {

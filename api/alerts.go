@@ -27,8 +27,6 @@ type Alerting interface {
 	AddSilence(ctx context.Context, silence alerting.Silence) (alerting.Silence, error)
 	EndSilence(ctx context.Context, id string) error
 	Preview(ctx context.Context, query alerting.PreviewQuery) (*alerting.Preview, error)
-	Channels() []alerting.Channel
-	TestChannel(ctx context.Context, name string) error
 }
 
 // Alerts is the answer of /alerts.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sysotel/agent/alerting"
+	"sysotel/agent/notify"
 	"sysotel/agent/query"
 )
 
@@ -72,9 +73,16 @@ func (f *fakeAlerting) Preview(_ context.Context, q alerting.PreviewQuery) (*ale
 	f.preview = q
 	return examplePreview(), f.err
 }
-func (*fakeAlerting) Channels() []alerting.Channel { return nil }
-func (f *fakeAlerting) TestChannel(_ context.Context, name string) error {
+
+// fakeNotifier is the fake with the methods of a Notifier.
+type fakeNotifier struct{ *fakeAlerting }
+
+func (fakeNotifier) Channels() []notify.Channel { return nil }
+func (f fakeNotifier) Test(_ context.Context, name string) error {
 	_, err := f.note("test %s", name)
+	if errors.Is(err, alerting.ErrUnknown) {
+		err = fmt.Errorf("%w: %s", notify.ErrUnknownChannel, name)
+	}
 	return err
 }
 
@@ -119,7 +127,7 @@ func TestAlerts(t *testing.T) {
 
 func TestChangeAlerts(t *testing.T) {
 	fake := &fakeAlerting{}
-	s := newTestServer(t, ticked(), func(o *Options) { o.Alerting = fake })
+	s := newTestServer(t, ticked(), func(o *Options) { o.Alerting, o.Notifier = fake, fakeNotifier{fake} })
 	until := time.Now().Add(4 * time.Hour).UTC().Format(time.RFC3339)
 	const threshold = `{"name":"A","metric":"cpu_usage_total","op":">","threshold":80`
 	for _, one := range []struct{ method, path, body, did string }{

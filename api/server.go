@@ -86,8 +86,10 @@ type Options struct {
 	// PromQL is the Prometheus HTTP API, whose own paths begin with /api/v1/; it is
 	// found under /prometheus. Nil for none.
 	PromQL http.Handler
-	// Alerting judges the machine, nil where no history is kept to judge by.
+	// Alerting evaluates the alert rules and Notifier has the channels, both nil where
+	// no history is kept.
 	Alerting Alerting
+	Notifier Notifier
 	// Backup copies the history into a directory, nil where none is kept. What the
 	// caller did wrong is ErrBackupRefused.
 	Backup func(ctx context.Context, dir string) error

@@ -28,10 +28,10 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 
+	"sysotel/agent/health"
 	"sysotel/agent/notify"
 	"sysotel/agent/query"
 	"sysotel/agent/records"
-	"sysotel/agent/store"
 )
 
 // DurationRule says what a duration of a rule may look like.
@@ -48,11 +48,16 @@ type Querier interface {
 
 var _ Querier = (*query.Querier)(nil)
 
-// Deliverer tells people. It is durable when it returns, and drops a notice whose
-// ID it has had before.
-type Deliverer interface {
+// Notifier sends notifications.
+type Notifier interface {
+	// Deliver accepts a notice. It is durable when it returns nil, and ignores a
+	// notice whose ID it accepted before.
 	Deliver(ctx context.Context, n notify.Notice) error
+	// ChannelNames lists the channels that rules can choose.
+	ChannelNames() []string
 }
+
+var _ Notifier = (*notify.Notifier)(nil)
 
 // Host is a machine that pushes to where this agent reads.
 type Host struct {
@@ -73,12 +78,8 @@ type Options struct {
 	Unsteady func() string
 	// Metrics tells what a name of the REST API stands for.
 	Metrics func(name string) (Metric, bool)
-	// ChannelNames are the channels that there are; Channels tells how they fare and
-	// TestChannel tries one.
-	ChannelNames []string
-	Channels     func() []Channel
-	TestChannel  func(ctx context.Context, name string) error
-	Deliver      Deliverer
+	// Notifier takes the notifications. Nil for none.
+	Notifier Notifier
 	// Processes are the greediest processes of now, by memory or else by CPU. Nil
 	// for none.
 	Processes func(byMemory bool) []notify.Process
@@ -103,6 +104,7 @@ type Alerting struct {
 	file     *database
 	interval time.Duration
 	path     string // of the file with what was made over the API
+	channels []string
 
 	// turn is held by who evaluates or changes rules.
 	turn sync.Mutex
@@ -163,6 +165,9 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 	a := &Alerting{
 		options: o, log: o.Log, parser: newParser(), path: filepath.Join(o.Dir, madeFile),
 		tracked: map[string]*tracked{}, since: o.Mono(), interval: o.Config.Interval,
+	}
+	if o.Notifier != nil {
+		a.channels = o.Notifier.ChannelNames()
 	}
 	var err error
 	if a.file, err = openDatabase(ctx, filepath.Join(o.Dir, stateFile), o.Log); err != nil {
@@ -273,8 +278,16 @@ func (a *Alerting) Run(ctx context.Context) error {
 	}
 }
 
-// Health tells in one word and one sentence how the alerting is.
-func (a *Alerting) Health() (word, reason string) {
+// Health is degraded if rules, or anything that they need, fail.
+func (a *Alerting) Health() health.Component {
+	if reason := a.failing(); reason != "" {
+		return health.Component{Name: "alerting", Status: health.Degraded, Reason: reason}
+	}
+	return health.Component{Name: "alerting", Status: health.OK}
+}
+
+// failing describes the first thing that fails, "" if nothing does.
+func (a *Alerting) failing() string {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	failing := 0
@@ -290,19 +303,19 @@ func (a *Alerting) Health() (word, reason string) {
 	late := a.options.Now().Sub(a.status.at)
 	switch {
 	case a.status.broken != nil:
-		return store.Degraded, "the state of the alerts is not written: " + a.status.broken.Error()
+		return "the state of the alerts is not written: " + a.status.broken.Error()
 	case a.status.untold != nil:
-		return store.Degraded, fmt.Sprintf("%d notices wait to be handed to the channels: %s", len(a.waiting), a.status.untold)
+		return fmt.Sprintf("%d notices wait to be handed to the channels: %s", len(a.waiting), a.status.untold)
 	case a.status.unsteady != "":
-		return store.Degraded, "the rules are not evaluated: " + a.status.unsteady
+		return "the rules are not evaluated: " + a.status.unsteady
 	case len(a.unfit) > 0:
-		return store.Degraded, fmt.Sprintf("thresholds made over the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(a.unfit, ", "))
+		return fmt.Sprintf("thresholds made over the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(a.unfit, ", "))
 	case failing > 0:
-		return store.Degraded, fmt.Sprintf("%d of %d rules fail, the first: %s", failing, len(a.rules), first)
+		return fmt.Sprintf("%d of %d rules fail, the first: %s", failing, len(a.rules), first)
 	case a.status.rounds > 0 && late > 5*a.interval:
-		return store.Degraded, fmt.Sprintf("the rules were last evaluated %s ago", late.Truncate(time.Second))
+		return fmt.Sprintf("the rules were last evaluated %s ago", late.Truncate(time.Second))
 	}
-	return store.Healthy, ""
+	return ""
 }
 
 // Judging tells why alerts are not judged, nil where they are. A heartbeat that

@@ -64,7 +64,7 @@ func (m madeRules) write(path string) error {
 // load makes all rules: those that are evaluated and those that sleep.
 func (a *Alerting) load(made madeRules) (active, sleeping []*rule, err error) {
 	c := a.options.Config
-	l := &loader{parser: a.parser, querier: a.options.Querier, channels: a.options.ChannelNames, interval: a.interval, log: a.log}
+	l := &loader{parser: a.parser, querier: a.options.Querier, channels: a.channels, interval: a.interval, log: a.log}
 	var documents []document
 	if c.Defaults {
 		documents = append(documents, document{source: FromDefaults, file: defaultFile, text: defaultRules})
@@ -185,7 +185,7 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 // Check calls wrong for everything that is wrong with the rules of a configuration,
 // before it is used.
 func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric, bool), wrong func(path string, value any, rule string)) {
-	a := &Alerting{options: Options{Config: c, Querier: q, ChannelNames: channels, Metrics: metrics}, log: discard(), parser: newParser()}
+	a := &Alerting{options: Options{Config: c, Querier: q, Metrics: metrics}, channels: channels, log: discard(), parser: newParser()}
 	l := &loader{parser: a.parser, querier: q, channels: channels, interval: c.Interval, log: a.log}
 	if _, mistakes := l.thresholdDocument(FromConfig, "", c.Thresholds, metrics); len(mistakes) > 0 {
 		for _, m := range mistakes {
@@ -206,7 +206,7 @@ func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric
 
 // checkThreshold tells what is wrong with one threshold.
 func (a *Alerting) checkThreshold(t Threshold) error {
-	c, mistakes := t.check(a.options.Metrics, a.options.ChannelNames)
+	c, mistakes := t.check(a.options.Metrics, a.channels)
 	if len(mistakes) > 0 {
 		return mistakes
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	// ErrUnknown is the error of a rule, a silence or a channel that there is not.
+	// ErrUnknown is the error of a rule or a silence that there is not.
 	ErrUnknown = errors.New("there is none of that name")
 	// ErrExists is the error of a rule whose name another has.
 	ErrExists = errors.New("another rule has that name")

@@ -75,7 +75,7 @@ func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error
 		if err := a.checkThreshold(*q.Threshold); err != nil {
 			return nil, under("threshold", err)
 		}
-		c, _ := q.Threshold.check(a.options.Metrics, a.options.ChannelNames)
+		c, _ := q.Threshold.check(a.options.Metrics, a.channels)
 		limit, hold, asked, p.Expr = &c, c.hold, c.value, c.rule().Expr
 	}
 	expr, err := a.options.Querier.Parse(asked)

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 
+	"sysotel/agent/health"
 	"sysotel/agent/query"
 	"sysotel/agent/store"
 )
@@ -65,8 +66,8 @@ func TestRun(t *testing.T) {
 		if len(q.asked) != 7*2+2 {
 			t.Errorf("%d questions were asked, want 16", len(q.asked))
 		}
-		if word, reason := a.Health(); word != store.Healthy {
-			t.Errorf("it is %s: %s", word, reason)
+		if c := a.Health(); c.Status != health.OK {
+			t.Errorf("it is %s: %s", c.Status, c.Reason)
 		}
 		if err := a.Judging(); err != nil {
 			t.Error(err)
@@ -125,12 +126,12 @@ func TestUnfitThreshold(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, channels := range [][]string{{"mail"}, {"mail", "pager"}} {
-		o.ChannelNames = channels
+		p.channels = channels
 		var err error
 		if p.alerts, err = Open(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
-		_, reason := p.alerts.Health()
+		reason := p.alerts.Health().Reason
 		if got := len(p.alerts.Rules()); got != len(channels) || strings.Contains(reason, "Gone") != (len(channels) == 1) {
 			t.Errorf("with the channels %v there are %d rules, health says %q", channels, got, reason)
 		}

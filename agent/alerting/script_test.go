@@ -104,6 +104,8 @@ type play struct {
 	told    map[string]bool
 	hosts   map[string]time.Time
 	muted   map[string]bool
+	// channels are the names of the channels.
+	channels []string
 }
 
 // measured is a series that is measured.
@@ -120,7 +122,7 @@ func newPlay(t testing.TB, rules string) *play {
 	t.Helper()
 	p := &play{
 		t: t, dir: t.TempDir(), wall: dawn, boot: time.Hour, series: map[string]*measured{}, states: map[string]string{}, told: map[string]bool{},
-		hosts: map[string]time.Time{}, muted: map[string]bool{},
+		hosts: map[string]time.Time{}, muted: map[string]bool{}, channels: []string{"mail", "pager"},
 	}
 	path := filepath.Join(p.dir, "rules.yml")
 	if err := os.WriteFile(path, []byte(rules), 0o600); err != nil {
@@ -162,7 +164,7 @@ func (p *play) open() {
 	var err error
 	p.alerts, err = Open(p.t.Context(), Options{
 		Config: p.config, Dir: filepath.Join(p.dir, "alerting"), Host: "h", Querier: p.querier, Unsteady: p.store.Unsteady,
-		ChannelNames: []string{"mail", "pager"}, Deliver: p, Link: func() string { return "http://h" },
+		Notifier: p, Link: func() string { return "http://h" },
 		Processes: func(byMemory bool) []notify.Process {
 			return []notify.Process{{Name: "burner", PID: 7, CPUPercent: 99}}
 		},
@@ -180,7 +182,10 @@ func (p *play) open() {
 	}
 }
 
-// Deliver implements Deliverer.
+// ChannelNames implements Notifier.
+func (p *play) ChannelNames() []string { return p.channels }
+
+// Deliver implements Notifier.
 func (p *play) Deliver(_ context.Context, n notify.Notice) error {
 	if p.deaf {
 		return fmt.Errorf("nobody listens")

@@ -2,8 +2,6 @@ package alerting
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -11,8 +9,6 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
-
-	"sysotel/agent/notify"
 )
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -110,26 +106,6 @@ func (a *Alerting) describe(r *rule, enabled bool) RuleStatus {
 		}
 	}
 	return s
-}
-
-// Channels lists the channels and how they fare.
-func (a *Alerting) Channels() []Channel {
-	if a.options.Channels == nil {
-		return nil
-	}
-	return a.options.Channels()
-}
-
-// TestChannel sends a test message.
-func (a *Alerting) TestChannel(ctx context.Context, name string) error {
-	if a.options.TestChannel == nil {
-		return ErrUnknown
-	}
-	err := a.options.TestChannel(ctx, name)
-	if errors.Is(err, notify.ErrUnknownChannel) {
-		return ErrUnknown
-	}
-	return err
 }
 
 // PrometheusGroup is a group of rules as Prometheus' own API lists them.

@@ -67,10 +67,10 @@ func (a *Alerting) handOver(ctx context.Context) {
 	var failed error
 	done := 0
 	for _, n := range waiting {
-		if a.options.Deliver == nil {
+		if a.options.Notifier == nil {
 			break
 		}
-		if failed = a.options.Deliver.Deliver(ctx, n); failed != nil {
+		if failed = a.options.Notifier.Deliver(ctx, n); failed != nil {
 			break // The order is kept: an end is not told before its beginning.
 		}
 		done++

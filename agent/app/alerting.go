@@ -14,8 +14,8 @@ import (
 
 	"sysotel/agent/alerting"
 	"sysotel/agent/config"
+	"sysotel/agent/health"
 	"sysotel/agent/notify"
-	"sysotel/agent/store"
 	"sysotel/api"
 	"sysotel/instruments"
 )
@@ -60,8 +60,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	rules, err := alerting.Open(context.Background(), alerting.Options{
 		Config: c.Rules, Dir: filepath.Join(dir, alertingDir), Host: hostName,
 		Querier: a.history.querier, Unsteady: a.history.store.Unsteady, Metrics: o.Config.AlertMetric,
-		ChannelNames: c.Notify.Names(), Channels: func() []alerting.Channel { return channels(notifier) }, TestChannel: notifier.Test,
-		Deliver: notifier, Processes: a.greediest, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
+		Notifier: notifier, Processes: a.greediest, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
 		Log: a.log.With("part", "alerting"),
 	})
 	if err != nil {
@@ -115,18 +114,6 @@ func (k *known) list(ctx context.Context) ([]alerting.Host, error) {
 	return all, nil
 }
 
-// channels is how the channels fare, in the words of the alerts.
-func channels(n *notify.Notifier) (all []alerting.Channel) {
-	for _, s := range n.Channels() {
-		one := alerting.Channel{Name: s.Name, Type: s.Type, Waiting: s.Waiting, LastSuccess: s.LastSuccess}
-		if s.Failing() {
-			one.LastError, one.LastErrorAt = s.LastError, s.LastFailure
-		}
-		all = append(all, one)
-	}
-	return all
-}
-
 // toldProcesses is how many processes a message names.
 const toldProcesses = 3
 
@@ -169,7 +156,7 @@ func (a *App) dashboard() string {
 // become an interface that is not nil.
 func (w *alerts) apiOptions(o *api.Options) {
 	if w.rules != nil {
-		o.Alerting = w.rules
+		o.Alerting, o.Notifier = w.rules, w.notifier
 	}
 }
 
@@ -187,12 +174,11 @@ func (w *alerts) health() []api.Part {
 	if w.rules == nil {
 		return nil
 	}
-	word, reason := w.rules.Health()
-	told := api.Part{Name: "channels", Status: api.OK, Reason: w.notifier.Health()}
-	if told.Reason != "" {
-		told.Status = store.Degraded
+	var parts []api.Part
+	for _, c := range []health.Component{w.rules.Health(), w.notifier.Health()} {
+		parts = append(parts, api.Part{Name: c.Name, Status: api.Status(c.Status), Reason: c.Reason})
 	}
-	return []api.Part{{Name: "alerting", Status: api.Status(word), Reason: reason}, told}
+	return parts
 }
 
 // reload takes other rules. Where they are wrong the running ones stay.

@@ -8,8 +8,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"sysotel/agent/notify"
 	"sysotel/agent/pipeline"
+	"sysotel/agent/secret"
 )
 
 // option is one key of the configuration: a value, or a section of further keys.
@@ -181,7 +181,7 @@ func isDuration(t reflect.Type) bool { return t == reflect.TypeFor[time.Duration
 
 // isSecret tells whether a value of the type must not be shown.
 func isSecret(t reflect.Type) bool {
-	return t == reflect.TypeFor[pipeline.Secret]() || t == reflect.TypeFor[notify.Secret]() || t.Kind() == reflect.Map && isSecret(t.Elem())
+	return t == reflect.TypeFor[pipeline.Secret]() || t == reflect.TypeFor[secret.Text]() || t.Kind() == reflect.Map && isSecret(t.Elem())
 }
 
 func join(path, key string) string {

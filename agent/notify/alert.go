@@ -9,15 +9,15 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// labels are those of a notice as the Alertmanager wants them.
+// labels returns the labels of the notice in the Alertmanager's form.
 func (n Notice) labels() map[string]string {
 	labels := map[string]string{}
 	maps.Copy(labels, n.Labels)
 	labels["alertname"], labels["host_name"], labels["severity"] = n.Rule, n.Host, n.Severity
-	return tidy(labels)
+	return validLabels(labels)
 }
 
-// annotations are what there is to read.
+// annotations returns the texts of the notice in the Alertmanager's form.
 func (n Notice) annotations() map[string]string {
 	annotations := map[string]string{}
 	maps.Copy(annotations, n.Annotations)
@@ -30,13 +30,13 @@ func (n Notice) annotations() map[string]string {
 			annotations[name] = text
 		}
 	}
-	return tidy(annotations)
+	return validLabels(annotations)
 }
 
-// tidy makes names that the Alertmanager takes and leaves out what is empty, which
-// it would refuse.
-func tidy(m map[string]string) map[string]string {
-	tidied := map[string]string{}
+// validLabels makes names valid and omits empty values: the Alertmanager rejects
+// both.
+func validLabels(m map[string]string) map[string]string {
+	valid := map[string]string{}
 	for name, text := range m {
 		name = strings.Map(func(r rune) rune {
 			if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' {
@@ -48,14 +48,14 @@ func tidy(m map[string]string) map[string]string {
 			name = "_" + name
 		}
 		if name != "" && text != "" {
-			tidied[name] = text
+			valid[name] = text
 		}
 	}
-	return tidied
+	return valid
 }
 
-// alert is a notice as the Alertmanager project's code knows it, with every text
-// put through a function.
+// alert converts the notice to the Alertmanager project's type, passing every text
+// through a function.
 func (n Notice) alert(text func(string) string) *alert.Alert {
 	set := func(m map[string]string) model.LabelSet {
 		s := model.LabelSet{}
@@ -70,13 +70,14 @@ func (n Notice) alert(text func(string) string) *alert.Alert {
 	if link := n.Link; link != "" {
 		a.Annotations["dashboard"] = model.LabelValue(link)
 	}
-	if n.over() {
+	if n.resolved() {
 		a.EndsAt = n.Ended
 	}
 	return a
 }
 
-// templateData is a message as the Alertmanager's templates and webhooks have it.
+// templateData converts the message to the data of Alertmanager templates and
+// webhooks.
 func (m message) templateData(receiver string) (*amtemplate.Data, error) {
 	t, err := newTemplate()
 	if err != nil {
@@ -93,7 +94,7 @@ func (m message) templateData(receiver string) (*amtemplate.Data, error) {
 	return t.Data(receiver, group, nil, reason(m.notices[0]).String(), alerts...), nil
 }
 
-// groupKey names what a message is about: an alert, where it is about one.
+// groupKey identifies the subject of a message: the alert, if there is only one.
 func (m message) groupKey(receiver string) string {
 	if len(m.notices) == 1 {
 		return "sysotel/" + receiver + "/" + m.notices[0].Fingerprint

@@ -141,14 +141,14 @@ func TestAlertmanagerIsToldOfEverything(t *testing.T) {
 	web, dir := startWeb(t), t.TempDir()
 	make1 := func() *Notifier {
 		n := openReal(t, dir, func(c *Config) { c.Alertmanagers.URLs = []string{web.URL + "/prefix/"} })
-		n.lanes[1].sender.(*alertmanager).poster.tidyUp(t)
+		n.queues[1].sender.(*alertmanager).poster.tidyUp(t)
 		return n
 	}
 	n := make1()
 	one := firing("a")
 	one.Channels = []string{"log"}
 	deliver(t, n, one, firing("b"), resolved("b"))
-	for n.lanes[1].step(t.Context()) < idle { // Until nothing waits.
+	for n.queues[1].step(t.Context()) < idle { // Until nothing waits.
 	}
 	want(t, "the number of posts", len(web.bodies), 2)
 	want(t, "the channel", n.Channels()[1].Name, "alertmanager "+web.URL+"/prefix/")
@@ -156,7 +156,7 @@ func TestAlertmanagerIsToldOfEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	n = make1()
-	n.lanes[1].repeatOnce(context.Background())
+	n.queues[1].resendOnce(context.Background())
 	var got []postableAlert
 	web.body(t, &got)
 	if len(got) != 1 || got[0].Labels["alertname"] != "a" || fmt.Sprint(got[0].EndsAt.After(time.Now())) != "true" {

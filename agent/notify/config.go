@@ -2,74 +2,66 @@ package notify
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 )
 
-// Config is who is told, and how. Its keys stand under alerting in sysotel.yaml.
+// Config is the configuration of notifications. Its keys are below alerting in
+// sysotel.yaml.
 type Config struct {
-	Channels      []ChannelConfig    `yaml:"channels" help:"Who is told of alerts. Without an entry of its own an alert is told by all of them."`
-	GroupWait     time.Duration      `yaml:"group_wait" help:"Time for which a message waits for others that can go with it, from 0s to 10m."`
-	LogDirs       []string           `yaml:"log_directories" help:"Directories in which log channels may write, besides log in the data directory."`
-	Alertmanagers AlertmanagerConfig `yaml:"external_alertmanager" help:"An Alertmanager that is told of every alert, whatever channels it has."`
-	Heartbeat     HeartbeatConfig    `yaml:"heartbeat" help:"A dead man's switch: an address that is called again and again while alerts are judged. Who is behind it raises the alarm when the calls stop."`
+	Channels      []ChannelConfig    `yaml:"channels" help:"Notification channels. An alert that names none goes to all."`
+	GroupWait     time.Duration      `yaml:"group_wait" help:"How long a message waits for others that can be sent with it, 0s to 10m."`
+	LogDirs       []string           `yaml:"log_directories" help:"Directories that log channels may write to, besides log in the data directory."`
+	Alertmanagers AlertmanagerConfig `yaml:"external_alertmanager" help:"External Alertmanagers. They receive every alert, whatever its channels."`
+	Heartbeat     HeartbeatConfig    `yaml:"heartbeat" help:"Dead man's switch: a URL that is called regularly while alert rules are evaluated. The service behind it raises the alarm when the calls stop."`
 }
 
-// ChannelConfig is one channel: a name and one of the ways.
+// ChannelConfig is one channel: a name and exactly one of the kinds, which are the
+// fields that implement channelKind. A new kind is a file with its configuration
+// and its sender, and a field here.
 type ChannelConfig struct {
-	Name       string        `yaml:"name" help:"Name of the channel, by which rules choose it: letters, digits, -, _ and ."`
-	MaxPerHour int           `yaml:"max_per_hour" help:"Most messages an hour, a sixth of them at once; what is over it waits and is told in one message. Not for log."`
-	Email      EmailConfig   `yaml:"email,omitempty" help:"Tell it by e-mail."`
-	Slack      SlackConfig   `yaml:"slack,omitempty" help:"Tell it in Slack, or in what takes Slack's messages."`
-	Webhook    WebhookConfig `yaml:"webhook,omitempty" help:"Post it as JSON, in the form of the Alertmanager's webhook."`
-	Log        LogConfig     `yaml:"log,omitempty" help:"Write it as lines of JSON into a file."`
-	Receiver   Receiver      `yaml:"receiver,omitempty" help:"A receiver as it stands in the configuration of the Alertmanager, without its name: pagerduty_configs, telegram_configs and so on. Secrets stand in files there, as in token_file."`
+	Name       string        `yaml:"name" help:"Name by which rules refer to the channel: letters, digits, -, _ and ."`
+	MaxPerHour int           `yaml:"max_per_hour" help:"Maximum messages per hour, a sixth of them in a burst; alerts beyond that wait and share one message. Does not apply to log."`
+	Email      EmailConfig   `yaml:"email,omitempty" help:"Send e-mail."`
+	Slack      SlackConfig   `yaml:"slack,omitempty" help:"Send to Slack, or to anything that accepts Slack's incoming webhooks."`
+	Webhook    WebhookConfig `yaml:"webhook,omitempty" help:"Post JSON in the format of Alertmanager webhooks."`
+	Log        LogConfig     `yaml:"log,omitempty" help:"Append JSON lines to a file."`
+	Receiver   Receiver      `yaml:"receiver,omitempty" help:"A receiver as in the Alertmanager's configuration, without its name: pagerduty_configs, telegram_configs and so on. Keep secrets in files there, as with token_file."`
 }
 
-// EmailConfig is a mail server and who gets mail through it.
-type EmailConfig struct {
-	Server   string   `yaml:"server" help:"The mail server, HOST:PORT, such as smtp.example.org:587."`
-	TLS      string   `yaml:"tls" enum:"starttls|tls|none" help:"How the connection is made safe: starttls, tls from the start (port 465), or none, which takes no password. Default starttls."`
-	CA       string   `yaml:"ca" help:"File with the certificates to trust, in place of the system's."`
-	Username string   `yaml:"username" help:"Name to log in with; empty for no log-in."`
-	Password Secret   `yaml:"password" help:"Password to log in with, ${file:PATH} or ${env:NAME}."`
-	From     string   `yaml:"from" help:"Address of the sender."`
-	To       []string `yaml:"to" help:"Addresses of those who get it."`
+// channelKind is the configuration of one kind of channel.
+type channelKind interface {
+	// isSet reports whether the entry configures this kind.
+	isSet() bool
+	// validate reports all validation errors; paths are below the kind's own key.
+	validate(s site, report reportFunc)
+	// newSender creates the sender.
+	newSender(s site) (sender, error)
 }
 
-// SlackConfig is an incoming webhook of Slack.
-type SlackConfig struct {
-	URL     Secret `yaml:"url" help:"The address of the incoming webhook, ${file:PATH} or ${env:NAME}; https, or http on this machine."`
-	Channel string `yaml:"channel" help:"Channel to write to, where it is not that of the webhook."`
+// site is what a channel needs to know besides its own configuration.
+type site struct {
+	channel string // its name
+	dataDir string
+	logDirs []string
 }
 
-// WebhookConfig is an address to post to.
-type WebhookConfig struct {
-	URL     Secret            `yaml:"url" help:"The address to post to, ${file:PATH} or ${env:NAME}."`
-	Headers map[string]Secret `yaml:"headers" help:"Headers of the request, such as Authorization; their values may be ${file:PATH} or ${env:NAME}."`
-	CA      string            `yaml:"ca" help:"File with the certificates to trust, in place of the system's."`
+// reportFunc takes a validation error: the path of the option, its value and the
+// rule that the value breaks.
+type reportFunc func(path string, value any, rule string)
+
+// below returns a reportFunc for options below path.
+func (report reportFunc) below(path string) reportFunc {
+	return func(key string, value any, rule string) {
+		if key != "" {
+			key = "." + key
+		}
+		report(path+key, value, rule)
+	}
 }
 
-// LogConfig is a file.
-type LogConfig struct {
-	File string `yaml:"file" help:"The file, rotated at 10 MiB, five are kept; relative ones are in log of the data directory."`
-}
-
-// AlertmanagerConfig is an Alertmanager of one's own.
-type AlertmanagerConfig struct {
-	URLs     []string `yaml:"urls" help:"Its address, http://HOST:PORT or https://HOST:PORT with the path before /api/v2, if there is one; of a cluster every member's."`
-	Username string   `yaml:"username" help:"Name for basic authentication; empty for none."`
-	Password Secret   `yaml:"password" help:"Password for basic authentication, ${file:PATH} or ${env:NAME}."`
-	CA       string   `yaml:"ca" help:"File with the certificates to trust, in place of the system's."`
-}
-
-// HeartbeatConfig is an address that wants to hear that all is well.
-type HeartbeatConfig struct {
-	URL      Secret        `yaml:"url" help:"The address that is called (GET), ${file:PATH} or ${env:NAME}; empty for none."`
-	Interval time.Duration `yaml:"interval" help:"Time between two calls, from 10s to 24h."`
-}
-
-// Defaults is the configuration of which nothing was said.
+// Defaults is the configuration without any settings.
 func Defaults() Config {
 	return Config{
 		Channels:  []ChannelConfig{{Name: "log", MaxPerHour: defaultPerHour, Log: LogConfig{File: "alerts.log"}}},
@@ -78,10 +70,10 @@ func Defaults() Config {
 	}
 }
 
-// defaultPerHour is enough for a bad day and little enough to be read.
+// defaultPerHour is enough for a bad day and few enough to be read.
 const defaultPerHour = 60
 
-// SetDefaults fills what an entry of the file leaves out.
+// SetDefaults sets what a channel in the file omits.
 func (c *ChannelConfig) SetDefaults() { c.MaxPerHour = defaultPerHour }
 
 // Names lists the channels.
@@ -93,114 +85,71 @@ func (c Config) Names() []string {
 	return names
 }
 
-// The kinds of channels, as the API tells them.
-const (
-	kindEmail        = "email"
-	kindSlack        = "slack"
-	kindWebhook      = "webhook"
-	kindLog          = "log"
-	kindReceiver     = "receiver"
-	kindAlertmanager = "alertmanager"
-)
-
-// kinds lists the ways that an entry has; it should be one.
-func (c ChannelConfig) kinds() (kinds []string) {
-	for _, kind := range []struct {
-		name string
-		set  bool
-	}{
-		{kindEmail, c.Email.Server != "" || c.Email.From != "" || len(c.Email.To) > 0 || c.Email.Username != "" || c.Email.Password != ""},
-		{kindSlack, c.Slack != (SlackConfig{})},
-		{kindWebhook, c.Webhook.URL != "" || len(c.Webhook.Headers) > 0 || c.Webhook.CA != ""},
-		{kindLog, c.Log != (LogConfig{})},
-		{kindReceiver, c.Receiver != ""},
-	} {
-		if kind.set {
-			kinds = append(kinds, kind.name)
+// kind returns the one kind that the entry configures, with its key.
+func (c ChannelConfig) kind() (key string, kind channelKind, err error) {
+	var known, found []string
+	for field, value := range reflect.ValueOf(c).Fields() {
+		k, ok := reflect.TypeAssert[channelKind](value)
+		if !ok {
+			continue
+		}
+		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		known = append(known, name)
+		if k.isSet() {
+			found = append(found, name)
+			key, kind = name, k
 		}
 	}
-	return kinds
+	switch len(found) {
+	case 0:
+		return "", nil, fmt.Errorf("needs one of %s with its required options", strings.Join(known, ", "))
+	case 1:
+		return key, kind, nil
+	}
+	return "", nil, fmt.Errorf("must have only one of %s", strings.Join(found, ", "))
 }
 
-// sender makes the sender of a channel and tells its kind.
-func (c ChannelConfig) sender(o Options) (s sender, kind string, err error) {
-	kinds := c.kinds()
-	if len(kinds) != 1 {
-		return nil, "", fmt.Errorf("it needs one of email, slack, webhook, log and receiver, and has %d", len(kinds))
-	}
-	switch kind = kinds[0]; kind {
-	case kindEmail:
-		s, err = newEmail(c.Email)
-	case kindSlack:
-		s, err = newSlack(c.Slack)
-	case kindWebhook:
-		s, err = newWebhook(c.Name, c.Webhook)
-	case kindLog:
-		s, err = newLogFile(c.Log, o)
-	default:
-		s, err = newReceiver(c.Name, c.Receiver, discard())
-	}
-	return s, kind, err
-}
-
-// Validate calls wrong for every mistake with the path of the option below
-// alerting, its value and the rule that it breaks. Log channels are judged by
-// the data directory.
+// Validate reports every validation error. Paths are below alerting. dataDir is
+// the absolute data directory.
 func (c Config) Validate(dataDir string, wrong func(path string, value any, rule string)) {
+	report := reportFunc(wrong)
 	seen := map[string]bool{}
 	for i, channel := range c.Channels {
-		at := fmt.Sprintf("channels[%d]", i)
-		channel.validate(func(path string, value any, rule string) { wrong(at+path, value, rule) })
+		at := report.below(fmt.Sprintf("channels[%d]", i))
+		channel.validate(c.site(channel.Name, dataDir), at)
 		if seen[channel.Name] {
-			wrong(at+".name", channel.Name, "is there twice; a channel needs a name of its own")
+			at("name", channel.Name, "is used twice; names of channels must be unique")
 		}
 		seen[channel.Name] = true
-		if channel.Log.File != "" {
-			if _, err := logPath(channel.Log.File, dataDir, c.LogDirs); err != nil {
-				wrong(at+".log.file", channel.Log.File, err.Error())
-			}
-		}
 	}
 	if c.GroupWait < 0 || c.GroupWait > 10*time.Minute {
-		wrong("group_wait", c.GroupWait, "must be from 0s to 10m")
+		report("group_wait", c.GroupWait, "must be from 0s to 10m")
 	}
-	c.validateLogDirs(wrong)
-	c.Alertmanagers.validate(wrong)
-	c.Heartbeat.validate(wrong)
+	c.validateLogDirs(report)
+	c.Alertmanagers.validate(report.below("external_alertmanager"))
+	c.Heartbeat.validate(report.below("heartbeat"))
 }
 
-func (c ChannelConfig) validate(wrong func(path string, value any, rule string)) {
+// site is that of a channel.
+func (c Config) site(channel, dataDir string) site { return site{channel, dataDir, c.LogDirs} }
+
+func (c ChannelConfig) validate(s site, report reportFunc) {
 	if !isName(c.Name) {
-		wrong(".name", c.Name, "must be from 1 to 64 letters, digits, -, _ and .")
+		report("name", c.Name, "must be 1 to 64 letters, digits, -, _ and .")
 	}
 	if c.MaxPerHour < 1 || c.MaxPerHour > 3600 {
-		wrong(".max_per_hour", c.MaxPerHour, "must be from 1 to 3600")
+		report("max_per_hour", c.MaxPerHour, "must be from 1 to 3600")
 	}
-	kinds := c.kinds()
-	if len(kinds) != 1 {
-		found := "none of them is there"
-		if len(kinds) > 1 {
-			found = fmt.Sprintf("%v are there", kinds)
-		}
-		wrong("", c.Name, "needs one of email, slack, webhook, log and receiver, and what it asks for; "+found)
+	key, kind, err := c.kind()
+	if err != nil {
+		report("", c.Name, err.Error())
 		return
 	}
-	switch kinds[0] {
-	case kindEmail:
-		c.Email.validate(func(path string, value any, rule string) { wrong(".email."+path, value, rule) })
-	case kindSlack:
-		c.Slack.validate(func(path string, value any, rule string) { wrong(".slack."+path, value, rule) })
-	case kindWebhook:
-		c.Webhook.validate(func(path string, value any, rule string) { wrong(".webhook."+path, value, rule) })
-	case kindReceiver:
-		if _, err := c.Receiver.build(c.Name, discard()); err != nil {
-			wrong(".receiver", "", err.Error())
-		}
-	}
+	kind.validate(s, report.below(key))
 }
 
-// isName tells whether s can be the name of a channel: it stands in addresses of
-// the API.
+// isName reports whether s is a valid name of a channel. It is part of URLs of the
+// API.
 func isName(s string) bool {
 	return s != "" && len(s) <= 64 && s != "." && s != ".." &&
 		strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""

@@ -11,6 +11,8 @@ import (
 
 	amconfig "github.com/prometheus/alertmanager/config"
 	"go.yaml.in/yaml/v3"
+
+	"sysotel/agent/secret"
 )
 
 // mistakes lists what Validate says of a configuration.
@@ -62,37 +64,37 @@ func TestWrongConfig(t *testing.T) {
 			change(&c.Email)
 		})
 	}
-	f(channel(func(*ChannelConfig) {}), "channels[0]: ops: needs one of email, slack, webhook, log and receiver, and what it asks for; none of them is there")
-	f(channel(func(c *ChannelConfig) { c.Slack.URL, c.Log.File = "https://x", "a" }), "channels[0]: ops: needs one of email, slack, webhook, log and receiver, and what it asks for; [slack log] are there")
-	f(channel(func(c *ChannelConfig) { c.Name, c.Log.File = "a/b", "a" }), "channels[0].name: a/b: must be from 1 to 64 letters, digits, -, _ and .")
+	f(channel(func(*ChannelConfig) {}), "channels[0]: ops: needs one of email, slack, ")
+	f(channel(func(c *ChannelConfig) { c.Slack.URL, c.Log.File = "https://x", "a" }), "channels[0]: ops: must have only one of slack, log")
+	f(channel(func(c *ChannelConfig) { c.Name, c.Log.File = "a/b", "a" }), "channels[0].name: a/b: must be 1 to 64 letters, digits, -, _ and .")
 	f(channel(func(c *ChannelConfig) { c.MaxPerHour, c.Log.File = 0, "a" }), "channels[0].max_per_hour: 0: must be from 1 to 3600")
-	f(func(c *Config) { c.Channels = append(c.Channels, c.Channels[0]) }, "channels[1].name: log: is there twice")
+	f(func(c *Config) { c.Channels = append(c.Channels, c.Channels[0]) }, "channels[1].name: log: is used twice")
 	f(channel(func(c *ChannelConfig) { c.Log.File = "/etc/cron.d/x" }), "channels[0].log.file: /etc/cron.d/x: must be in one of ")
 	f(func(c *Config) { c.LogDirs = []string{"log", "/"} }, "log_directories[0]: log: must be an absolute path", "log_directories[1]: /: must be")
-	f(channel(func(c *ChannelConfig) { c.Slack.URL = "http://hooks.example.org/topsecret" }), "channels[0].slack.url: <secret>: must begin with https://; over http:// anybody on the way could read and use the address (http:// is allowed to this machine only)")
+	f(channel(func(c *ChannelConfig) { c.Slack.URL = "http://hooks.example.org/topsecret" }), "channels[0].slack.url: <secret>: must begin with https://, because the URL is a credential; http:// is allowed to this machine only")
 	f(channel(func(c *ChannelConfig) { c.Slack.URL = "http://127.0.0.1:1/topsecret" }))
-	f(channel(func(c *ChannelConfig) { c.Slack.URL = "topsecret" }), "channels[0].slack.url: <secret>: must be an address that begins with https:// or http://")
-	f(channel(func(c *ChannelConfig) { c.Slack.URL = "https://h/%topsecret" }), "channels[0].slack.url: <secret>: must be an address")
+	f(channel(func(c *ChannelConfig) { c.Slack.URL = "topsecret" }), "channels[0].slack.url: <secret>: must be a URL that begins with https:// or http://")
+	f(channel(func(c *ChannelConfig) { c.Slack.URL = "https://h/%topsecret" }), "channels[0].slack.url: <secret>: must be a URL")
 	f(channel(func(c *ChannelConfig) { c.Slack.URL = "${env:SYSOTEL_TEST_NO_SECRET}" }), "channels[0].slack.url: <secret>: the variable SYSOTEL_TEST_NO_SECRET is not set")
 	f(channel(func(c *ChannelConfig) { c.Webhook.URL = "http://hooks.example.org/" }))
 	f(channel(func(c *ChannelConfig) {
-		c.Webhook = WebhookConfig{URL: "http://hooks.example.org/", CA: notPEM, Headers: map[string]Secret{"A b": "topsecret"}}
-	}), "channels[0].webhook.url: <secret>: must begin with https:// where webhook.headers holds secrets", "channels[0].webhook.headers.A b: A b: the name of a header", "channels[0].webhook.ca: "+notPEM+": the file holds no certificate")
+		c.Webhook = WebhookConfig{URL: "http://hooks.example.org/", CA: notPEM, Headers: map[string]secret.Text{"A b": "topsecret"}}
+	}), "channels[0].webhook.url: <secret>: must begin with https:// if there are webhook.headers", "channels[0].webhook.headers.A b: A b: names of headers", "channels[0].webhook.ca: "+notPEM+": the file contains no certificate")
 	f(email(func(*EmailConfig) {}))
 	f(email(func(c *EmailConfig) { c.Server = "mail" }), "channels[0].email.server: mail: must be HOST:PORT")
-	f(email(func(c *EmailConfig) { c.TLS, c.Username, c.Password = "none", "me", "topsecret" }), "channels[0].email.tls: none: would send the password for all to read")
-	f(email(func(c *EmailConfig) { c.Password = "topsecret" }), "channels[0].email.username: : must be there with the password")
-	f(email(func(c *EmailConfig) { c.Username = "me" }), "channels[0].email.password: : must be there with the user name")
+	f(email(func(c *EmailConfig) { c.TLS, c.Username, c.Password = "none", "me", "topsecret" }), "channels[0].email.tls: none: would send the password in clear text")
+	f(email(func(c *EmailConfig) { c.Password = "topsecret" }), "channels[0].email.username: : is required with a password")
+	f(email(func(c *EmailConfig) { c.Username = "me" }), "channels[0].email.password: : is required with a user name")
 	f(email(func(c *EmailConfig) { c.From, c.To = "me", []string{"a@example.org", "x\r\nBcc: y@example.org"} }), "channels[0].email.from: me: must be an address", "channels[0].email.to[1]: x\r\nBcc: y@example.org: must be an address")
-	f(email(func(c *EmailConfig) { c.To = nil }), "channels[0].email.to: : must name who gets it")
+	f(email(func(c *EmailConfig) { c.To = nil }), "channels[0].email.to: : must name at least one recipient")
 	f(func(c *Config) { c.GroupWait = time.Hour }, "group_wait: 1h0m0s: must be from 0s to 10m")
-	f(func(c *Config) { c.Heartbeat = HeartbeatConfig{URL: "topsecret", Interval: time.Second} }, "heartbeat.interval: 1s: must be from 10s to 24h", "heartbeat.url: <secret>: must be an address")
+	f(func(c *Config) { c.Heartbeat = HeartbeatConfig{URL: "topsecret", Interval: time.Second} }, "heartbeat.interval: 1s: must be from 10s to 24h", "heartbeat.url: <secret>: must be a URL")
 	f(func(c *Config) {
 		c.Alertmanagers.URLs = []string{"am:9093", "http://me:topsecret@am:9093", "http://am", "http://am"}
-	}, "external_alertmanager.urls[0]: am:9093: must be", "external_alertmanager.urls[1]: http://<secret>@am:9093: a password goes into alerting.external_alertmanager.password", "external_alertmanager.urls[3]: http://am: is there twice")
+	}, "external_alertmanager.urls[0]: am:9093: must be", "external_alertmanager.urls[1]: http://<secret>@am:9093: must not contain a password", "external_alertmanager.urls[3]: http://am: is there twice")
 	f(func(c *Config) {
 		c.Alertmanagers.URLs, c.Alertmanagers.Password = []string{"http://am"}, "topsecret"
-	}, "external_alertmanager.urls[0]: http://am: must begin with https:// where there is a password", "external_alertmanager.username: : must be there with the password")
+	}, "external_alertmanager.urls[0]: http://am: must begin with https:// if there is a password", "external_alertmanager.username: : is required with a password")
 }
 
 // receiverOf reads a block as the configuration file does.
@@ -119,8 +121,8 @@ func TestReceiverBlocks(t *testing.T) {
 	f("  pagerduty_configs: [{routing_key: topsecret}]", "")
 	f("  telegram_configs:\n  - bot_token: topsecret\n    chat_id: -100123", "")
 	f("  discord_configs: [{webhook_url: https://discord.com/api/webhooks/1/topsecret}]\n  msteamsv2_configs: [{webhook_url: https://example.org/topsecret}]", "")
-	f("  sns_configs: [{topic_arn: arn, sigv4: {region: eu-west-1, access_key: a, secret_key: topsecret}}]", "sns_configs is not built in")
-	f("  {}", "has no receiver in it, such as pagerduty_configs")
+	f("  sns_configs: [{topic_arn: arn, sigv4: {region: eu-west-1, access_key: a, secret_key: topsecret}}]", "sns_configs is not supported")
+	f("  {}", "contains no receiver, such as pagerduty_configs")
 	f("  pagerduty_config: [{routing_key: topsecret}]", "field pagerduty_config not found")
 	f("  pagerduty_configs: [{routing_key: topsecret, colour: red}]", "field colour not found")
 	f("  pagerduty_configs: [{}]", "missing service or routing key")
@@ -130,13 +132,13 @@ func TestReceiverBlocks(t *testing.T) {
 	}
 	f(template("{{ .CommonLabels.alertname }} {{ template \"slack.default.title\" . }}"), "")
 	f(template("{{ range .Alerts }}{{ .Labels.device }}{{ end }}"), "")
-	f(template("{{ .CommonLabels"), "a template is wrong: ")
-	f(template("{{ .Nothing }}"), "a template is wrong: ")
-	f(template("{{ template \"none\" . }}"), "a template is wrong: ")
-	f(template(`{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`), "a template would never end: a calls a")
-	f(template(`{{ define "a" }}{{ if .Alerts }}{{ template "b" . }}{{ end }}{{ end }}{{ define "b" }}{{ template "a" . }}{{ end }}x`), "a template would never end: a calls b calls a")
-	f(template(`{{ define "__alertmanager" }}{{ template "slack.default.footer" . }}{{ template "__subject" . }}{{ end }}{{ define "__subject" }}{{ template "__alertmanager" . }}{{ end }}`), "a template would never end: ")
-	f(template(`{{ range 1000000000 }}x{{ end }}`), "a template is wrong: ")
+	f(template("{{ .CommonLabels"), "a template is invalid: ")
+	f(template("{{ .Nothing }}"), "a template is invalid: ")
+	f(template("{{ template \"none\" . }}"), "a template is invalid: ")
+	f(template(`{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`), "a template does not terminate: a calls a")
+	f(template(`{{ define "a" }}{{ if .Alerts }}{{ template "b" . }}{{ end }}{{ end }}{{ define "b" }}{{ template "a" . }}{{ end }}x`), "a template does not terminate: a calls b calls a")
+	f(template(`{{ define "__alertmanager" }}{{ template "slack.default.footer" . }}{{ template "__subject" . }}{{ end }}{{ define "__subject" }}{{ template "__alertmanager" . }}{{ end }}`), "a template does not terminate: ")
+	f(template(`{{ range 1000000000 }}x{{ end }}`), "a template is invalid: ")
 }
 
 // TestReceiverIsNotShown: a block shows its kinds and nothing else.

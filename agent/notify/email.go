@@ -13,15 +13,63 @@ import (
 	"strings"
 
 	gomail "github.com/wneessen/go-mail"
+
+	"sysotel/agent/secret"
 )
 
-// emailHTML is the page of a message. html/template escapes what it is given.
+// emailHTML is the HTML part of a message, for html/template, which escapes.
 //
 //go:embed email.html.tmpl
 var emailHTML string
 
-// email sends mail. The Alertmanager project's notifier waits for ever on a server
-// that does not answer, and a single wrong recipient keeps it from all others.
+// EmailConfig is a mail server and the recipients.
+type EmailConfig struct {
+	Server   string      `yaml:"server" help:"Mail server, HOST:PORT, such as smtp.example.org:587."`
+	TLS      string      `yaml:"tls" enum:"starttls|tls|none" help:"Encryption: starttls, tls from the start (port 465), or none, which allows no password. Default starttls."`
+	CA       string      `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
+	Username string      `yaml:"username" help:"User name; empty for no authentication."`
+	Password secret.Text `yaml:"password" help:"Password, ${file:PATH} or ${env:NAME}."`
+	From     string      `yaml:"from" help:"Sender address."`
+	To       []string    `yaml:"to" help:"Recipient addresses."`
+}
+
+var _ channelKind = EmailConfig{}
+
+func (c EmailConfig) isSet() bool {
+	return c.Server != "" || c.From != "" || len(c.To) > 0 || c.Username != "" || c.Password != ""
+}
+
+func (c EmailConfig) validate(_ site, report reportFunc) {
+	host, _, err := net.SplitHostPort(c.Server)
+	if err != nil || host == "" {
+		report("server", c.Server, "must be HOST:PORT, such as smtp.example.org:587")
+	}
+	if c.TLS == "none" && c.Password != "" {
+		report("tls", c.TLS, "would send the password in clear text; use starttls or tls")
+	}
+	if c.Username != "" && c.Password == "" {
+		report("password", "", "is required with a user name")
+	}
+	checkLogin(c.Username, c.Password, report)
+	checkCA(c.CA, "ca", report)
+	if _, err := mail.ParseAddress(c.From); err != nil {
+		report("from", c.From, "must be an address, such as sysotel@example.org")
+	}
+	if len(c.To) == 0 {
+		report("to", "", "must name at least one recipient")
+	}
+	for i, to := range c.To {
+		if _, err := mail.ParseAddress(to); err != nil {
+			report(fmt.Sprintf("to[%d]", i), to, "must be an address, such as ops@example.org")
+		}
+	}
+}
+
+func (c EmailConfig) newSender(site) (sender, error) { return newEmail(c) }
+
+// email sends e-mail. The Alertmanager project's notifier waits forever for a
+// server that does not respond, and one invalid recipient keeps the message from
+// all others.
 type email struct {
 	config EmailConfig
 	page   *template.Template
@@ -37,7 +85,7 @@ func (e *email) send(ctx context.Context, m message) error {
 	if r, ok := errors.AsType[*refusal](err); !ok || !r.final || len(e.config.To) < 2 {
 		return err
 	}
-	// Somebody's address is not taken: the others get theirs.
+	// The server rejects a recipient: send to each of them separately.
 	sent := 0
 	for _, to := range e.config.To {
 		if e.sendTo(ctx, m, []string{to}) == nil {
@@ -50,13 +98,13 @@ func (e *email) send(ctx context.Context, m message) error {
 	return nil
 }
 
-// sendTo sends one mail to some recipients.
+// sendTo sends one mail.
 func (e *email) sendTo(ctx context.Context, m message, to []string) error {
 	mail, err := e.compose(m, to)
 	if err != nil {
-		return &refusal{err: fmt.Errorf("make the mail: %w", err), final: true}
+		return &refusal{err: fmt.Errorf("compose the mail: %w", err), final: true}
 	}
-	// The library leaves connections open that end before the mail.
+	// The library leaks connections that fail before the mail is sent.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	client, err := e.client(ctx)
@@ -65,7 +113,7 @@ func (e *email) sendTo(ctx context.Context, m message, to []string) error {
 	}
 	err = client.DialAndSendWithContext(ctx, mail)
 	if err == nil || mail.IsDelivered() {
-		return nil // What went wrong after the server took it is of no matter.
+		return nil // Errors after the server accepted it do not matter.
 	}
 	if s, ok := errors.AsType[*gomail.SendError](err); ok && s.ErrorCode() >= 500 {
 		return &refusal{err: err, final: true}
@@ -73,7 +121,7 @@ func (e *email) sendTo(ctx context.Context, m message, to []string) error {
 	return err
 }
 
-// client makes a connection to come.
+// client configures a client; it does not connect.
 func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 	host, port, err := net.SplitHostPort(e.config.Server)
 	if err != nil {
@@ -92,7 +140,7 @@ func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 		gomail.WithTLSPolicy(gomail.TLSMandatory),
 	}
 	switch e.config.TLS {
-	case "tls": // With a dialer of ours the library would not know that it is safe.
+	case "tls": // With our own dialer the library would not know that the connection is encrypted.
 		options = append(options, gomail.WithSSL())
 	case "none":
 		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithDialContextFunc(dialUntil(ctx)))
@@ -109,8 +157,8 @@ func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 	return gomail.NewClient(host, options...)
 }
 
-// dialUntil makes connections that break when ctx is done. The library watches it
-// while it dials only.
+// dialUntil dials connections that are closed when ctx is done. The library honors
+// it only while dialing.
 func dialUntil(ctx context.Context) gomail.DialContextFunc {
 	return func(dialing context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(dialing, network, address)
@@ -121,7 +169,7 @@ func dialUntil(ctx context.Context) gomail.DialContextFunc {
 	}
 }
 
-// compose writes the mail.
+// compose creates the mail.
 func (e *email) compose(m message, to []string) (*gomail.Msg, error) {
 	from, err := mail.ParseAddress(e.config.From)
 	if err != nil {
@@ -134,10 +182,10 @@ func (e *email) compose(m message, to []string) (*gomail.Msg, error) {
 	}
 	letter.Subject(m.headline())
 	letter.SetDate()
-	// The same for each try, so that a mailbox can know one it has seen.
+	// The same on each attempt, so that a mailbox can detect duplicates.
 	letter.SetMessageIDWithValue(m.id + "@" + domain(from.Address))
 	if len(m.notices) == 1 && !m.test {
-		// The alert and its recovery stand together.
+		// Puts an alert and its recovery into one thread.
 		thread := "<alert-" + hexText(m.notices[0].Fingerprint) + "-" + strconv.FormatInt(m.notices[0].Since.Unix(), 10) + "@" + domain(from.Address) + ">"
 		letter.SetGenHeader(gomail.HeaderReferences, thread)
 		letter.SetGenHeader(gomail.HeaderInReplyTo, thread)
@@ -153,13 +201,13 @@ func (e *email) compose(m message, to []string) (*gomail.Msg, error) {
 	return letter, nil
 }
 
-// domain is what stands after the @ of an address.
+// domain is the part of an address after the @.
 func domain(address string) string { return address[strings.LastIndex(address, "@")+1:] }
 
-// hexText makes a text fit for a header.
+// hexText makes a text safe for a header.
 func hexText(s string) string { return fmt.Sprintf("%x", s) }
 
-// emailText is a message as plain text.
+// emailText is the plain text part of a message.
 func emailText(m message) string {
 	var b strings.Builder
 	listed, _ := m.listed()
@@ -185,7 +233,7 @@ func emailText(m message) string {
 	return b.String()
 }
 
-// emailPage is what the page shows.
+// emailPage is the data of emailHTML.
 type emailPage struct {
 	Headline, More string
 	Notices        []emailNotice

@@ -206,7 +206,7 @@ func sendBy(t *testing.T, s sender, all ...Notice) error {
 
 func newMail(t *testing.T, c EmailConfig) *email {
 	t.Helper()
-	c.validate(func(path string, value any, rule string) { t.Errorf("%s: %v: %s", path, value, rule) })
+	c.validate(site{}, func(path string, value any, rule string) { t.Errorf("%s: %v: %s", path, value, rule) })
 	e, err := newEmail(c)
 	if err != nil {
 		t.Fatal(err)

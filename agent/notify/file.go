@@ -11,29 +11,28 @@ import (
 	"sysotel/agent/sqlite"
 )
 
-// format is the whole file. Alerts are few: each is made safe from a loss of power
-// too.
+// format is the schema of the file. Alerts are few: each survives a loss of power.
 var format = sqlite.Format{CacheKiB: 256, Safe: true, Steps: []string{
-	`-- What was taken, so that it is not taken again.
+	`-- The ids of accepted notices, so that none is accepted twice.
 	CREATE TABLE taken (
 		id TEXT PRIMARY KEY,
 		time INTEGER NOT NULL -- Unix milliseconds, here and below
 	) STRICT, WITHOUT ROWID;
-	-- What a channel has yet to tell.
+	-- The notices that wait for a channel.
 	CREATE TABLE waiting (
 		number INTEGER PRIMARY KEY AUTOINCREMENT,
 		channel TEXT NOT NULL,
 		time INTEGER NOT NULL,
-		message TEXT NOT NULL DEFAULT '', -- the message that it goes with, once that was tried
+		message TEXT NOT NULL DEFAULT '', -- the message that it is part of, once that was attempted
 		notice BLOB NOT NULL -- JSON
 	) STRICT;
 	CREATE INDEX waiting_channel ON waiting (channel, number);
-	-- The alerts that last, for an Alertmanager, which wants to hear of them again and again.
+	-- Active alerts, which Alertmanagers need to receive again and again.
 	CREATE TABLE lasting (
 		fingerprint TEXT PRIMARY KEY,
 		notice BLOB NOT NULL
 	) STRICT, WITHOUT ROWID;
-	-- How the channels fare.
+	-- The status of the channels.
 	CREATE TABLE channel (
 		name TEXT PRIMARY KEY,
 		sent INTEGER NOT NULL,
@@ -45,14 +44,14 @@ var format = sqlite.Format{CacheKiB: 256, Safe: true, Steps: []string{
 }}
 
 const (
-	// takenFor is how long the ids of notices are remembered. Nobody hands over a
-	// notice again after a month.
+	// takenFor is how long the ids of notices are kept. No notice is delivered again
+	// after a month.
 	takenFor = 30 * 24 * time.Hour
-	// maxWaiting bounds what waits for one channel; the oldest go first.
+	// maxWaiting bounds the notices that wait for one channel; the oldest are dropped.
 	maxWaiting = 10_000
 )
 
-// file is the open file. One connection does for all.
+// file is the open file. All goroutines share one connection.
 type file struct{ *sql.DB }
 
 // waiting is a notice that waits for a channel.
@@ -63,14 +62,14 @@ type waiting struct {
 	notice  Notice
 }
 
-// openFile opens or makes the file: alerts to come are worth more than old ones.
+// openFile opens or creates the file. A damaged file is set aside: new alerts
+// matter more than old ones.
 func openFile(ctx context.Context, path string, log *slog.Logger) (*file, error) {
-	db, err := sqlite.Open(ctx, path, "the file of waiting messages", format, log)
+	db, err := sqlite.Open(ctx, path, "the notification queue", format, log)
 	return &file{db}, err
 }
 
-// take writes a notice for the channels that are to tell it, unless it was taken
-// before.
+// take stores a notice for its channels, unless its id was taken before.
 func (f *file) take(ctx context.Context, n Notice, channels []string, now time.Time) error {
 	body, err := json.Marshal(n)
 	if err != nil {
@@ -84,7 +83,7 @@ func (f *file) take(ctx context.Context, n Notice, channels []string, now time.T
 		if isNew, err := result.RowsAffected(); err != nil || isNew == 0 {
 			return err
 		}
-		if n.over() {
+		if n.resolved() {
 			_, err = tx.ExecContext(ctx, "DELETE FROM lasting WHERE fingerprint = ?", n.Fingerprint)
 		} else {
 			_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO lasting (fingerprint, notice) VALUES (?, ?)", n.Fingerprint, body)
@@ -101,13 +100,13 @@ func (f *file) take(ctx context.Context, n Notice, channels []string, now time.T
 	})
 }
 
-// waitingFor lists what waits for a channel, the oldest first.
+// waitingFor lists the notices that wait for a channel, oldest first.
 func (f *file) waitingFor(ctx context.Context, channel string) (all []waiting, err error) {
 	rows, err := f.QueryContext(ctx, "SELECT number, time, message, notice FROM waiting WHERE channel = ? ORDER BY number", channel)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells.
+	defer rows.Close() //nolint:errcheck // rows.Err reports it.
 	for rows.Next() {
 		var w waiting
 		var at int64
@@ -124,13 +123,13 @@ func (f *file) waitingFor(ctx context.Context, channel string) (all []waiting, e
 	return all, rows.Err()
 }
 
-// count tells how many notices wait for each channel.
+// count returns the number of waiting notices for each channel.
 func (f *file) count(ctx context.Context) (map[string]int, error) {
 	rows, err := f.QueryContext(ctx, "SELECT channel, count(*) FROM waiting GROUP BY channel")
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells.
+	defer rows.Close() //nolint:errcheck // rows.Err reports it.
 	all := map[string]int{}
 	for rows.Next() {
 		var channel string
@@ -143,13 +142,13 @@ func (f *file) count(ctx context.Context) (map[string]int, error) {
 	return all, rows.Err()
 }
 
-// lasting lists the alerts that are not over.
-func (f *file) lasting(ctx context.Context) (all []Notice, err error) {
+// active lists the notices of the alerts that are not resolved.
+func (f *file) active(ctx context.Context) (all []Notice, err error) {
 	rows, err := f.QueryContext(ctx, "SELECT notice FROM lasting ORDER BY fingerprint")
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells.
+	defer rows.Close() //nolint:errcheck // rows.Err reports it.
 	for rows.Next() {
 		var body []byte
 		var n Notice
@@ -164,8 +163,8 @@ func (f *file) lasting(ctx context.Context) (all []Notice, err error) {
 	return all, rows.Err()
 }
 
-// begin notes which notices go into a message, before it is tried: after a crash
-// the same message is tried again, not another.
+// begin records the notices of a message before the first attempt, so that after a
+// crash the same message is sent again and not another.
 func (f *file) begin(ctx context.Context, message string, rows []waiting) error {
 	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
 		for _, w := range rows {
@@ -177,8 +176,8 @@ func (f *file) begin(ctx context.Context, message string, rows []waiting) error 
 	})
 }
 
-// end removes what was told or given up, and notes how the channel fares.
-func (f *file) end(ctx context.Context, s ChannelStatus, numbers []int64) error {
+// end removes notices that were sent or dropped, and stores the status.
+func (f *file) end(ctx context.Context, s Channel, numbers []int64) error {
 	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
 		for _, number := range numbers {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM waiting WHERE number = ?", number); err != nil {
@@ -186,25 +185,25 @@ func (f *file) end(ctx context.Context, s ChannelStatus, numbers []int64) error 
 			}
 		}
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO channel (name, sent, dropped, success, failure, error) VALUES (?, ?, ?, ?, ?, ?)",
-			s.Name, s.Sent, s.Dropped, milli(s.LastSuccess), milli(s.LastFailure), s.LastError)
+			s.Name, s.Sent, s.Dropped, milli(s.LastSuccess), milli(s.LastErrorAt), s.LastError)
 		return err
 	})
 }
 
-// status reads how a channel fared.
-func (f *file) status(ctx context.Context, name string) (s ChannelStatus, err error) {
+// status reads the status of a channel.
+func (f *file) status(ctx context.Context, name string) (s Channel, err error) {
 	var success, failure int64
 	err = f.QueryRowContext(ctx, "SELECT sent, dropped, success, failure, error FROM channel WHERE name = ?", name).
 		Scan(&s.Sent, &s.Dropped, &success, &failure, &s.LastError)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
-	s.Name, s.LastSuccess, s.LastFailure = name, fromMilli(success), fromMilli(failure)
+	s.Name, s.LastSuccess, s.LastErrorAt = name, fromMilli(success), fromMilli(failure)
 	return s, err
 }
 
-// forget removes the ids that are too old to come again, and what belongs to
-// channels that are gone. It returns how many notices those were.
+// forget removes old ids and everything of channels that no longer exist. It
+// returns the number of notices that it dropped.
 func (f *file) forget(ctx context.Context, channels []string, now time.Time) (gone int64, err error) {
 	known, err := json.Marshal(channels)
 	if err != nil {
@@ -228,7 +227,7 @@ func (f *file) forget(ctx context.Context, channels []string, now time.Time) (go
 	return gone, err
 }
 
-// milli writes a time, 0 for none.
+// milli returns t in Unix milliseconds, 0 for the zero time.
 func milli(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -236,7 +235,7 @@ func milli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// fromMilli reads what milli wrote.
+// fromMilli is the inverse of milli.
 func fromMilli(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}

@@ -91,9 +91,9 @@ func open(t *testing.T, dir string, fakes map[string]*fake, change func(*Config)
 			change(c)
 		}
 	})
-	for _, l := range n.lanes {
-		if f := fakes[l.name]; f != nil {
-			l.sender = f
+	for _, q := range n.queues {
+		if f := fakes[q.name]; f != nil {
+			q.sender = f
 		}
 	}
 	return n

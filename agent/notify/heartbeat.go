@@ -2,14 +2,31 @@ package notify
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
+
+	"sysotel/agent/secret"
 )
 
-// heartbeat calls an address again and again, as long as alerts are judged.
+// HeartbeatConfig is a dead man's switch.
+type HeartbeatConfig struct {
+	URL      secret.Text   `yaml:"url" help:"URL to call (GET), ${file:PATH} or ${env:NAME}; empty for none."`
+	Interval time.Duration `yaml:"interval" help:"Time between two calls, 10s to 24h."`
+}
+
+func (c HeartbeatConfig) validate(report reportFunc) {
+	if c.Interval < 10*time.Second || c.Interval > 24*time.Hour {
+		report("interval", c.Interval, "must be from 10s to 24h")
+	}
+	if c.URL != "" {
+		checkURL(c.URL, "url", report)
+	}
+}
+
+// heartbeat calls a URL regularly, as long as alert rules are evaluated.
 type heartbeat struct {
 	config HeartbeatConfig
 	poster *poster
@@ -17,7 +34,7 @@ type heartbeat struct {
 	log    *slog.Logger
 
 	mu     sync.Mutex
-	failed error // why the last call was not made or not answered; under mu
+	failed error // why the last call failed or was withheld
 }
 
 func newHeartbeat(o Options) (*heartbeat, error) {
@@ -48,7 +65,7 @@ func (h *heartbeat) run(ctx context.Context) {
 // beat calls once.
 func (h *heartbeat) beat(ctx context.Context) error {
 	if err := h.alive(); err != nil {
-		return errors.Join(errors.New("is held back, because alerts are not judged"), err)
+		return fmt.Errorf("withheld: alert rules are not evaluated: %w", err)
 	}
 	address, err := h.config.URL.Reveal()
 	if err != nil {
@@ -56,27 +73,27 @@ func (h *heartbeat) beat(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(sendTimeout, h.config.Interval))
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil) //nolint:gosec // Whoever writes the configuration says where to.
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil) //nolint:gosec // The URL is configured.
 	if err != nil {
-		return errors.New("the address cannot be used")
+		return errInvalidURL
 	}
-	return h.poster.ask(r)
+	return h.poster.do(r)
 }
 
-// note remembers how the last call went and logs changes.
+// note records the outcome of the last call and logs changes.
 func (h *heartbeat) note(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case err != nil && h.failed == nil:
-		h.log.Warn("the heartbeat fails", "err", clean(err.Error()))
+		h.log.Warn("heartbeat failed", "err", clean(err.Error()))
 	case err == nil && h.failed != nil:
-		h.log.Info("the heartbeat goes on")
+		h.log.Info("heartbeat recovered")
 	}
 	h.failed = err
 }
 
-// reason tells what is wrong, "" where all is well.
+// reason is why the last call failed, "" if it did not.
 func (h *heartbeat) reason() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

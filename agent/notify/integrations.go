@@ -27,12 +27,12 @@ import (
 	"github.com/prometheus/common/config"
 )
 
-// errSNS is the error of the one receiver that is left out: Amazon's library for
-// it alone is 3.2 MB of the program, and the whole must stay below 45.
-var errSNS = errors.New("sns_configs is not built in: it would make the program a thirteenth larger; reach SNS through an Alertmanager of your own (alerting.external_alertmanager)")
+// errSNS is returned for the one receiver that is left out: the AWS SDK alone would
+// add 3.2 MB to the program, which must stay below 45 MB.
+var errSNS = errors.New("sns_configs is not supported; reach SNS through an external Alertmanager (alerting.external_alertmanager)")
 
-// builder makes the integrations of a receiver. The library's own function would
-// link in SNS.
+// builder creates the integrations of a receiver. The library's own function would
+// link SNS.
 type builder struct {
 	template *amtemplate.Template
 	log      *slog.Logger
@@ -41,7 +41,7 @@ type builder struct {
 	errs     []error
 }
 
-// integrations makes what a receiver consists of.
+// integrations creates the integrations of a receiver.
 func integrations(r amconfig.Receiver, template *amtemplate.Template, log *slog.Logger) ([]amnotify.Integration, error) {
 	if len(r.SNSConfigs) > 0 {
 		return nil, errSNS
@@ -70,7 +70,7 @@ func integrations(r amconfig.Receiver, template *amtemplate.Template, log *slog.
 	return b.made, errors.Join(b.errs...)
 }
 
-// each makes the integrations of one kind.
+// each creates the integrations of one kind.
 func each[C amnotify.ResolvedSender, N amnotify.Notifier](b *builder, kind string, configs []C,
 	make func(C, *amtemplate.Template, *slog.Logger, ...config.HTTPClientOption) (N, error),
 ) {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"sysotel/agent/secret"
 )
 
 const (
@@ -25,7 +27,7 @@ func childOptions(dir, url string) Options {
 	c := Defaults()
 	c.GroupWait = 0
 	c.Channels = []ChannelConfig{
-		{Name: "chat", MaxPerHour: 3600, Slack: SlackConfig{URL: Secret(url)}},
+		{Name: "chat", MaxPerHour: 3600, Slack: SlackConfig{URL: secret.Text(url)}},
 		{Name: "file", MaxPerHour: 3600, Log: LogConfig{File: "alerts.log"}},
 	}
 	return Options{Config: c, DataDir: dir, Host: "h", Log: slog.New(slog.DiscardHandler)}

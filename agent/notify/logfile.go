@@ -19,17 +19,42 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// logFile writes every notice as a line of JSON.
+// LogConfig is a file.
+type LogConfig struct {
+	File string `yaml:"file" help:"File, rotated at 10 MiB; five old files are kept. Relative paths are in log of the data directory."`
+}
+
+var _ channelKind = LogConfig{}
+
+func (c LogConfig) isSet() bool { return c != LogConfig{} }
+
+func (c LogConfig) validate(s site, report reportFunc) {
+	if _, err := logPath(c.File, s.dataDir, s.logDirs); err != nil {
+		report("file", c.File, err.Error())
+	}
+}
+
+func (c LogConfig) newSender(s site) (sender, error) { return newLogFile(c, s) }
+
+func (c Config) validateLogDirs(report reportFunc) {
+	for i, dir := range c.LogDirs {
+		if !filepath.IsAbs(dir) || filepath.Dir(dir) == dir {
+			report(fmt.Sprintf("log_directories[%d]", i), dir, "must be an absolute path of a directory other than the root")
+		}
+	}
+}
+
+// logFile appends every notice as a line of JSON.
 type logFile struct {
-	config  LogConfig
-	options Options
-	file    *lumberjack.Logger
+	config LogConfig
+	site   site
+	file   *lumberjack.Logger
 
 	mu sync.Mutex
-	// seen are the ids at the end of the file as it was found. An agent that was
-	// killed may have written a line without noting it.
+	// seen are the ids at the end of the file when it was opened. An agent that was
+	// killed may have written a line without recording that.
 	seen map[string]bool
-	torn bool // whether that end is half a line
+	torn bool // whether the file ends in the middle of a line
 }
 
 // logLine is a line of the file.
@@ -39,25 +64,25 @@ type logLine struct {
 	Notice
 }
 
-func newLogFile(c LogConfig, o Options) (*logFile, error) {
-	path, err := logPath(c.File, o.DataDir, o.Config.LogDirs)
+func newLogFile(c LogConfig, s site) (*logFile, error) {
+	path, err := logPath(c.File, s.dataDir, s.logDirs)
 	if err != nil {
 		return nil, err
 	}
-	if filepath.Dir(path) == filepath.Join(o.DataDir, logDir) {
+	if filepath.Dir(path) == filepath.Join(s.dataDir, logDir) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, err
 		}
 	}
-	l := &logFile{config: c, options: o, file: &lumberjack.Logger{Filename: path, MaxSize: 10, MaxBackups: 5, Compress: true}}
-	return l, l.lookBack(path)
+	l := &logFile{config: c, site: s, file: &lumberjack.Logger{Filename: path, MaxSize: 10, MaxBackups: 5, Compress: true}}
+	return l, l.readEnd(path)
 }
 
-// lookBackBytes is how much of the end is read: some twenty messages.
-const lookBackBytes = 64 << 10
+// endBytes is how much of the end is read, about twenty messages.
+const endBytes = 64 << 10
 
-// lookBack reads the end of the file.
-func (l *logFile) lookBack(path string) error {
+// readEnd reads the end of the file.
+func (l *logFile) readEnd(path string) error {
 	l.seen = map[string]bool{}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,9 +97,9 @@ func (l *logFile) lookBack(path string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no file", path)
+		return fmt.Errorf("%s is not a regular file", path)
 	}
-	end, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-lookBackBytes), lookBackBytes))
+	end, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-endBytes), endBytes))
 	if err != nil {
 		return err
 	}
@@ -91,8 +116,8 @@ func (l *logFile) lookBack(path string) error {
 func (l *logFile) send(_ context.Context, m message) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// Somebody may have put a link there since.
-	if _, err := logPath(l.config.File, l.options.DataDir, l.options.Config.LogDirs); err != nil {
+	// A link may have been placed there since.
+	if _, err := logPath(l.config.File, l.site.dataDir, l.site.logDirs); err != nil {
 		return err
 	}
 	var lines []byte
@@ -112,20 +137,23 @@ func (l *logFile) send(_ context.Context, m message) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	// A write that fails may have written a part.
+	// A failed write may be partial.
 	n, err := l.file.Write(lines)
 	l.torn = err != nil && (n > 0 || l.torn)
 	return err
 }
+
+// immediate implements immediateSender.
+func (*logFile) immediate() {}
 
 func (l *logFile) close() error { return l.file.Close() }
 
 // logDir is the directory for log channels in the data directory.
 const logDir = "log"
 
-// logPath is where a log channel writes. It is in log of the data directory or in
-// a directory that the configuration names, whatever links lead there: alerts
-// carry names of anybody's choice, which must not get into a file that somebody runs.
+// logPath is the file that a log channel writes to. Links resolved, it must be in
+// log of the data directory or in one of dirs: alerts carry names that anyone can
+// choose, which must not get into a file that is executed, such as a crontab.
 func logPath(file, dataDir string, dirs []string) (string, error) {
 	own := filepath.Join(dataDir, logDir)
 	path := file
@@ -139,7 +167,7 @@ func logPath(file, dataDir string, dirs []string) (string, error) {
 	}
 	real, err := resolve(path)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
-		return path, nil // Who may not look there cannot write there either: opening it will say so.
+		return path, nil // Opening the file will fail with a better message.
 	}
 	if err != nil {
 		return "", err
@@ -148,18 +176,18 @@ func logPath(file, dataDir string, dirs []string) (string, error) {
 		realDir, err := resolve(dir)
 		return err == nil && isIn(real, realDir)
 	}) {
-		return "", fmt.Errorf("leads to %s through a link, which is in none of %s", real, strings.Join(allowed, ", "))
+		return "", fmt.Errorf("is a link to %s, which is in none of %s", real, strings.Join(allowed, ", "))
 	}
 	return path, nil
 }
 
-// isIn tells whether a path is below a directory; both are absolute and clean.
+// isIn reports whether path is below dir; both are absolute and clean.
 func isIn(path, dir string) bool {
 	rest, err := filepath.Rel(dir, path)
 	return err == nil && rest != "." && filepath.IsLocal(rest)
 }
 
-// resolve follows the links in a path, of which the end may not be there yet.
+// resolve resolves the links in a path whose end need not exist yet.
 func resolve(path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err == nil {
@@ -169,7 +197,7 @@ func resolve(path string) (string, error) {
 		return "", err
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		return "", fmt.Errorf("%s is a link that leads nowhere", path)
+		return "", fmt.Errorf("%s is a dangling link", path)
 	}
 	dir := filepath.Dir(path)
 	if dir == path {

@@ -10,9 +10,7 @@ import (
 
 func newFile(t *testing.T, dataDir, file string, dirs ...string) (*logFile, error) {
 	t.Helper()
-	o := Options{DataDir: dataDir}
-	o.Config.LogDirs = dirs
-	l, err := newLogFile(LogConfig{File: file}, o)
+	l, err := newLogFile(LogConfig{File: file}, site{"log", dataDir, dirs})
 	if err == nil {
 		t.Cleanup(func() { _ = l.close() })
 	}
@@ -131,8 +129,8 @@ func TestLogPath(t *testing.T) {
 	f(filepath.Join(root, "cron.d", "x"), "must be in one of")
 	f(filepath.Join(root, "otherwise", "x"), "must be in one of")
 	f(filepath.Join(data, "log"), "must be in one of")
-	f("link/x", "through a link")
-	f("nowhere", "leads nowhere")
+	f("link/x", "is a link to")
+	f("nowhere", "dangling link")
 	if _, err := newFile(t, data, "link/x"); err == nil {
 		t.Error("a file beyond a link is opened")
 	}

@@ -5,76 +5,79 @@ import (
 	"time"
 )
 
-// message is what goes to a channel at once: notices of one kind, bad news or
-// good news.
+// message is a batch of notices for one channel: only active alerts, or only
+// resolved ones.
 type message struct {
-	// id is the same when a message is tried again.
+	// id is the same on each attempt.
 	id      string
 	notices []Notice
 	test    bool
 }
 
-// sender brings a message to one receiver. It may be called from several
-// goroutines at once, and gives up when ctx is done.
+// sender sends a message to one receiver. It is safe for concurrent use and stops
+// when ctx is done.
 type sender interface {
 	send(ctx context.Context, m message) error
 }
 
-// refusal is the error of a receiver that answered. Other errors are of the way
-// to it.
+// immediateSender is implemented by senders to which group_wait and max_per_hour do
+// not apply.
+type immediateSender interface{ immediate() }
+
+// refusal is the error of a receiver that responded. Other errors mean that it was
+// not reached.
 type refusal struct {
 	err error
-	// after is how long the receiver wants not to be asked, 0 where it said nothing.
+	// after is the pause that the receiver asks for, 0 for none.
 	after time.Duration
-	// final is what will not be better the next time.
+	// final means that another attempt is unlikely to succeed.
 	final bool
 }
 
 func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
-// over tells whether a notice is good news.
-func (n Notice) over() bool { return n.State == Resolved || !n.Ended.IsZero() }
+// resolved reports whether a notice is about an alert that ended.
+func (n Notice) resolved() bool { return n.State == Resolved || !n.Ended.IsZero() }
 
-// over tells whether a message is good news.
-func (m message) over() bool { return len(m.notices) > 0 && m.notices[0].over() }
+// resolved reports whether a message is about alerts that ended.
+func (m message) resolved() bool { return len(m.notices) > 0 && m.notices[0].resolved() }
 
-// maxListed is how many notices a message for people lists; the others are
-// counted.
+// maxListed is how many notices a message shows in full; the others are counted.
 const maxListed = 10
 
-// maxTogether is how many notices go into one message at all.
-const maxTogether = 1000
+// maxBatch is the maximum number of notices in one message.
+const maxBatch = 1000
 
-// listed returns the notices that are told in full, and how many are not.
+// listed returns the notices to show in full and the number of the others.
 func (m message) listed() ([]Notice, int) {
 	n := min(len(m.notices), maxListed)
 	return m.notices[:n], len(m.notices) - n
 }
 
-// choose returns those of the waiting notices that go into the next message: all
-// of the kind of the oldest, except what is about an alert of which older news
-// of the other kind waits. So no recovery overtakes its alert.
+// choose returns the waiting notices for the next message: all that are resolved,
+// or all that are not, as the oldest is; except those about an alert for which an
+// older notice of the other kind waits, so that no recovery overtakes its alert.
 func choose(rows []waiting) (chosen []waiting) {
 	held := map[string]bool{}
 	for _, w := range rows {
-		if w.notice.over() != rows[0].notice.over() {
+		if w.notice.resolved() != rows[0].notice.resolved() {
 			held[w.notice.Fingerprint] = true
-		} else if !held[w.notice.Fingerprint] && len(chosen) < maxTogether {
+		} else if !held[w.notice.Fingerprint] && len(chosen) < maxBatch {
 			chosen = append(chosen, w)
 		}
 	}
 	return chosen
 }
 
-// testMessage tries a channel.
+// testMessage is a message that tests a channel.
 func testMessage(host string, now time.Time) message {
 	return message{
 		id:   "test-" + now.UTC().Format("20060102T150405.000000000"),
 		test: true,
 		notices: []Notice{{
 			ID: "test", Fingerprint: "test", Rule: "test message", Host: host, State: Resolved, Severity: "info",
-			Summary: "This message tries the channel; nothing is wrong.", Since: now, At: now, Ended: now,
+			Summary: "This is a test message; nothing is wrong.", Since: now, At: now, Ended: now,
 		}},
 	}
 }

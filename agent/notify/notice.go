@@ -1,66 +1,65 @@
-// Package notify carries what the alert rules found to people: by e-mail, Slack,
-// webhook, into a log file, by any receiver that the Alertmanager project knows,
-// or to an Alertmanager of one's own. What was handed to it is on disk before it
-// says so, is sent once, and is sent in spite of restarts and of receivers that
-// do not answer.
+// Package notify sends alert notifications: by e-mail, Slack or webhook, into a log
+// file, through any receiver of the Alertmanager project, or to external
+// Alertmanagers. Notices are durable once accepted, are sent once, and survive
+// restarts and receivers that do not respond.
 //
-// What is worth a message is no business of this package: it is handed notices
-// and knows nothing of rules. Read notice.go first, then queue.go and sender.go.
+// Which alerts deserve a notice is decided by package alerting. Read notice.go
+// first, then notify.go for the entry points, channel_queue.go for delivery, and
+// webhook.go as an example of a kind of channel.
 package notify
 
 import "time"
 
-// State is what a notice tells of an alert.
+// State is the reason for a notice.
 type State = string
 
 // The states.
 const (
 	Firing   State = "firing"
 	Resolved State = "resolved"
-	// NoData: what the alert is judged by is not measured any more; it is held.
+	// NoData: a firing alert has no data any more; it is held.
 	NoData State = "no_data"
 	// Reminder: the alert still fires.
 	Reminder State = "reminder"
-	// Flapping: the alert changed so often that this one notice stands for many.
+	// Flapping: the alert changed so often that this notice stands for many.
 	Flapping State = "flapping"
 )
 
-// Notice is one thing to be told about one alert. It is kept as JSON while it
-// waits.
+// Notice is one notification about one alert. It is stored as JSON while it waits.
 type Notice struct {
-	// ID makes a notice the same as another: a second one with it is dropped.
+	// ID identifies the notice: a second one with the same ID is ignored.
 	ID string `json:"id"`
-	// Fingerprint is what all notices about one alert share.
+	// Fingerprint identifies the alert.
 	Fingerprint string `json:"fingerprint"`
 	Rule        string `json:"rule"`
 	Host        string `json:"host"`
 	State       State  `json:"state"`
 	Severity    string `json:"severity,omitempty"`
-	// Channels are the names of those that tell it; none means all.
+	// Channels are the names of the channels to use; none means all.
 	Channels []string `json:"channels,omitempty"`
-	// Value is what was measured, nil where nothing was; Unit is that of both it
-	// and Threshold, which is written with its operator ("> 80").
+	// Value is the measured value, nil if there is none. Threshold includes the
+	// operator ("> 80"). Unit is the unit of both.
 	Value       *float64 `json:"value,omitempty"`
 	Threshold   string   `json:"threshold,omitempty"`
 	Unit        string   `json:"unit,omitempty"`
 	Summary     string   `json:"summary,omitempty"`
 	Description string   `json:"description,omitempty"`
-	// Since is when the alert began, At when this notice was made, Ended when the
-	// alert was over; zero while it is not.
+	// Since is when the condition began to hold, At when the notice was created,
+	// Ended when the alert ended; zero while it has not.
 	Since time.Time `json:"since"`
 	At    time.Time `json:"at"`
 	Ended time.Time `json:"ended,omitzero"`
-	// Changes is how often a flapping alert changed.
+	// Changes is how often a flapping alert began or ended.
 	Changes     int               `json:"changes,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// Processes are the greediest at that moment, the greediest first.
+	// Processes are the top processes at that time, highest first.
 	Processes []Process `json:"processes,omitempty"`
-	// Link leads to the dashboard at that time.
+	// Link is the URL of the dashboard at that time.
 	Link string `json:"link,omitempty"`
 }
 
-// Process is one of the greediest processes.
+// Process is one of the top processes.
 type Process struct {
 	Name        string  `json:"name"`
 	PID         int     `json:"pid,omitempty"`

@@ -10,56 +10,58 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"sysotel/agent/health"
 )
 
-// Options are what a Notifier needs.
+// Options are the dependencies of a Notifier.
 type Options struct {
 	Config Config
 	// DataDir is the agent's data directory.
 	DataDir string
-	// Host is the name of this machine, for messages that try a channel.
+	// Host is the name of this machine, for test messages.
 	Host string
 	Log  *slog.Logger
-	// Alive tells why alerts are not judged at the moment, nil where they are. The
-	// heartbeat calls only then. Without it the heartbeat always calls.
+	// Alive returns why alert rules are not evaluated now, nil if they are. The
+	// heartbeat calls only if it returns nil. Optional.
 	Alive func() error
 }
 
-// Notifier takes notices and has its channels tell them. Its methods may be
-// called at any time from anywhere.
+// Notifier accepts notices and sends them through its channels. It is safe for
+// concurrent use.
 type Notifier struct {
 	options   Options
 	file      *file
-	lanes     []*lane
+	queues    []*channelQueue
 	heartbeat *heartbeat
 
 	mu     sync.Mutex
-	broken error // why the disk did not take the last notice; under mu
+	broken error // why the last notice could not be written to disk
 }
 
-// ErrUnknownChannel is the error of a channel that is not there.
+// ErrUnknownChannel is returned for a channel that does not exist.
 var ErrUnknownChannel = errors.New("there is no such channel")
 
-// Open opens the queue and makes the channels. Nothing is sent before Run.
+// Open opens the queue and creates the channels. Nothing is sent before Run.
 func Open(ctx context.Context, o Options) (_ *Notifier, err error) {
 	n := &Notifier{options: o}
 	if n.file, err = openFile(ctx, filepath.Join(o.DataDir, "alerting", "messages.db"), o.Log); err != nil {
-		return nil, fmt.Errorf("open the queue of messages: %w", err)
+		return nil, fmt.Errorf("open the notification queue: %w", err)
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	if err := n.makeLanes(ctx); err != nil {
+	if err := n.openQueues(ctx); err != nil {
 		return nil, err
 	}
-	gone, err := n.file.forget(ctx, n.names(), time.Now())
+	dropped, err := n.file.forget(ctx, n.names(), time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("tidy the queue of messages: %w", err)
+		return nil, fmt.Errorf("clean up the notification queue: %w", err)
 	}
-	if gone > 0 {
-		o.Log.Warn("messages waited for channels that are not configured any more; they are dropped", "messages", gone)
+	if dropped > 0 {
+		o.Log.Warn("dropped notices of channels that are no longer configured", "notices", dropped)
 	}
 	if o.Config.Heartbeat.URL != "" {
 		if n.heartbeat, err = newHeartbeat(o); err != nil {
@@ -69,108 +71,125 @@ func Open(ctx context.Context, o Options) (_ *Notifier, err error) {
 	return n, nil
 }
 
-// makeLanes makes the channels and, for every external Alertmanager, one more.
-func (n *Notifier) makeLanes(ctx context.Context) error {
+// openQueues creates a queue for each channel and each external Alertmanager.
+func (n *Notifier) openQueues(ctx context.Context) error {
 	c := n.options.Config
 	for _, channel := range c.Channels {
-		s, kind, err := channel.sender(n.options)
+		q, err := n.newQueue(channel)
 		if err != nil {
 			return fmt.Errorf("channel %s: %w", channel.Name, err)
 		}
-		l := &lane{name: channel.Name, kind: kind, sender: s, groupWait: c.GroupWait, limit: newLimit(channel.MaxPerHour)}
-		if kind == kindLog { // A line of a file disturbs nobody.
-			l.groupWait, l.limit = 0, nil
-		}
-		n.lanes = append(n.lanes, l)
+		n.queues = append(n.queues, q)
 	}
-	for _, address := range c.Alertmanagers.URLs {
-		s, err := newAlertmanager(c.Alertmanagers, address)
+	for _, url := range c.Alertmanagers.URLs {
+		s, err := newAlertmanager(c.Alertmanagers, url)
 		if err != nil {
 			return fmt.Errorf("external_alertmanager: %w", err)
 		}
-		n.lanes = append(n.lanes, &lane{name: kindAlertmanager + " " + address, kind: kindAlertmanager, sender: s, always: true})
+		n.queues = append(n.queues, &channelQueue{name: kindAlertmanager + " " + url, kind: kindAlertmanager, sender: s, always: true})
 	}
-	for _, l := range n.lanes {
-		status, err := n.file.status(ctx, l.name)
+	for _, q := range n.queues {
+		status, err := n.file.status(ctx, q.name)
 		if err != nil {
-			return fmt.Errorf("read the queue of messages: %w", err)
+			return fmt.Errorf("read the notification queue: %w", err)
 		}
-		status.Type = l.kind
-		l.file, l.status, l.wake = n.file, status, make(chan struct{}, 1)
-		l.known, l.told = map[string]bool{}, map[int64]bool{}
-		l.log = n.options.Log.With("channel", l.name)
+		status.Type = q.kind
+		q.file, q.status, q.wake = n.file, status, make(chan struct{}, 1)
+		q.known, q.finished = map[string]bool{}, map[int64]bool{}
+		q.log = n.options.Log.With("channel", q.name)
 	}
 	return nil
 }
 
+// newQueue creates the queue of a configured channel.
+func (n *Notifier) newQueue(channel ChannelConfig) (*channelQueue, error) {
+	c := n.options.Config
+	key, kind, err := channel.kind()
+	if err != nil {
+		return nil, err
+	}
+	s, err := kind.newSender(c.site(channel.Name, n.options.DataDir))
+	if err != nil {
+		return nil, err
+	}
+	q := &channelQueue{name: channel.Name, kind: key, sender: s}
+	if _, ok := s.(immediateSender); !ok {
+		q.groupWait, q.limit = c.GroupWait, newLimit(channel.MaxPerHour)
+	}
+	return q, nil
+}
+
 // names lists the channels and the external Alertmanagers.
 func (n *Notifier) names() (names []string) {
-	for _, l := range n.lanes {
-		names = append(names, l.name)
+	for _, q := range n.queues {
+		names = append(names, q.name)
 	}
 	return names
 }
 
-// Deliver takes a notice. It is on disk when Deliver returns without an error, and
-// dropped where one with its ID was taken before. A disk that is full keeps no
-// alert back: then the notice waits in memory, which Health tells.
+// ChannelNames lists the configured channels, by which a notice can choose.
+func (n *Notifier) ChannelNames() []string { return n.options.Config.Names() }
+
+// Deliver accepts a notice. It is on disk when Deliver returns nil, and ignored if
+// one with the same ID was accepted before. If the disk is full the notice waits in
+// memory, which Health reports.
 func (n *Notifier) Deliver(ctx context.Context, notice Notice) error {
 	if notice.ID == "" {
 		return errors.New("a notice needs an id")
 	}
 	notice = notice.cleaned()
-	lanes := n.chosen(notice.Channels)
+	queues := n.chosen(notice.Channels)
 	var names []string
-	for _, l := range lanes {
-		names = append(names, l.name)
+	for _, q := range queues {
+		names = append(names, q.name)
 	}
 	err := n.file.take(ctx, notice, names, time.Now())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	n.note(err)
-	for _, l := range lanes {
+	for _, q := range queues {
 		if err != nil {
-			l.hold(notice, time.Now())
+			q.keepInMemory(notice, time.Now())
 		}
-		l.stir()
+		q.wakeUp()
 	}
 	return nil
 }
 
-// note remembers whether the disk takes what is written, and says it once.
+// note records whether the disk accepts notices, and logs changes.
 func (n *Notifier) note(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
 	case err != nil && n.broken == nil:
-		n.options.Log.Error("messages cannot be kept on disk; they wait in memory and are lost with the agent", "err", err)
+		n.options.Log.Error("cannot write notices to disk; they wait in memory and are lost if the agent stops", "err", err)
 	case err == nil && n.broken != nil:
-		n.options.Log.Info("messages are kept on disk again")
+		n.options.Log.Info("notices are written to disk again")
 	}
 	n.broken = err
 }
 
-// chosen returns the channels that tell a notice. Where none of those that it
-// names is there any more, all do: better the wrong people than nobody.
-func (n *Notifier) chosen(names []string) (lanes []*lane) {
-	isNamed := func(l *lane) bool { return slices.Contains(names, l.name) }
-	all := !slices.ContainsFunc(n.lanes, isNamed)
-	for _, l := range n.lanes {
-		if all || l.always || isNamed(l) {
-			lanes = append(lanes, l)
+// chosen returns the queues for a notice. If none of the channels that it names
+// exists any more it goes to all: better to the wrong people than to no one.
+func (n *Notifier) chosen(names []string) (queues []*channelQueue) {
+	isNamed := func(q *channelQueue) bool { return slices.Contains(names, q.name) }
+	all := !slices.ContainsFunc(n.queues, isNamed)
+	for _, q := range n.queues {
+		if all || q.always || isNamed(q) {
+			queues = append(queues, q)
 		}
 	}
-	return lanes
+	return queues
 }
 
-// Run sends what waits and what comes until ctx is done.
+// Run sends notices until ctx is done.
 func (n *Notifier) Run(ctx context.Context) error {
 	var all sync.WaitGroup
-	for _, l := range n.lanes {
-		all.Go(func() { l.run(ctx) })
-		if l.kind == kindAlertmanager {
-			all.Go(func() { l.repeat(ctx) })
+	for _, q := range n.queues {
+		all.Go(func() { q.run(ctx) })
+		if q.kind == kindAlertmanager {
+			all.Go(func() { q.resend(ctx) })
 		}
 	}
 	if n.heartbeat != nil {
@@ -180,69 +199,67 @@ func (n *Notifier) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the queue and the files. What waits is sent after the next Open.
+// Close closes the queue and the files. Waiting notices are sent after the next
+// Open.
 func (n *Notifier) Close() error {
 	var errs []error
-	for _, l := range n.lanes {
-		if c, ok := l.sender.(interface{ close() error }); ok {
+	for _, q := range n.queues {
+		if c, ok := q.sender.(interface{ close() error }); ok {
 			errs = append(errs, c.close())
 		}
 	}
 	return errors.Join(append(errs, n.file.Close())...)
 }
 
-// Test sends a message that tries a channel, now and past the queue, and tells
-// what became of it.
+// Test sends a test message through a channel, past its queue, and returns the
+// outcome.
 func (n *Notifier) Test(ctx context.Context, channel string) error {
-	i := slices.IndexFunc(n.lanes, func(l *lane) bool { return l.name == channel })
+	i := slices.IndexFunc(n.queues, func(q *channelQueue) bool { return q.name == channel })
 	if i < 0 {
 		return fmt.Errorf("%w: %s", ErrUnknownChannel, clean(channel))
 	}
-	return n.lanes[i].try(ctx, testMessage(n.options.Host, time.Now()))
+	return n.queues[i].sendNow(ctx, testMessage(n.options.Host, time.Now()))
 }
 
-// ChannelStatus is how a channel fares.
-type ChannelStatus struct {
-	Name string
-	// Type is email, slack, webhook, log, receiver or alertmanager.
-	Type string
-	// Waiting are the notices that it has yet to tell, Sent the messages that it
-	// told, Dropped the notices that it gave up.
-	Waiting int
-	Sent    int64
-	Dropped int64
-	// LastSuccess and LastFailure are zero where there was none.
-	LastSuccess, LastFailure time.Time
-	// LastError is what went wrong then; it holds no secret.
-	LastError string
+// Channel is the status of a channel. It contains no secrets.
+type Channel struct {
+	Name    string `json:"name" doc:"Name of the channel in the configuration."`
+	Type    string `json:"type" doc:"Kind of channel: its key in alerting.channels, such as email; or alertmanager for an external one."`
+	Waiting int    `json:"waiting" doc:"Notifications waiting to be sent."`
+	// Sent are the messages that were sent, Dropped the notices that were given up.
+	Sent        int64     `json:"-"`
+	Dropped     int64     `json:"-"`
+	LastSuccess time.Time `json:"last_success,omitzero" doc:"When it last accepted a message; absent if never."`
+	LastError   string    `json:"last_error,omitempty" doc:"Why the last attempt failed; absent if it succeeded."`
+	LastErrorAt time.Time `json:"last_error_at,omitzero" doc:"When the last attempt failed; absent if it succeeded."`
 }
 
-// Failing tells whether the last try went wrong.
-func (s ChannelStatus) Failing() bool { return s.LastFailure.After(s.LastSuccess) }
-
-// Channels tells how the channels fare, in the order of the configuration, and
-// after them the external Alertmanagers.
-func (n *Notifier) Channels() []ChannelStatus {
-	all := make([]ChannelStatus, 0, len(n.lanes))
-	waiting, _ := n.file.count(context.Background()) // Health tells when the disk fails.
-	for _, l := range n.lanes {
-		s := l.newest()
-		s.Waiting += waiting[l.name]
+// Channels returns the status of the channels in the order of the configuration,
+// followed by the external Alertmanagers.
+func (n *Notifier) Channels() []Channel {
+	all := make([]Channel, 0, len(n.queues))
+	waiting, _ := n.file.count(context.Background()) // Health reports a failing disk.
+	for _, q := range n.queues {
+		s := q.current()
+		s.Waiting += waiting[q.name]
+		if !s.LastErrorAt.After(s.LastSuccess) {
+			s.LastError, s.LastErrorAt = "", time.Time{}
+		}
 		all = append(all, s)
 	}
 	return all
 }
 
-// Health tells in words which channels cannot be reached, "" where all is well.
-func (n *Notifier) Health() string {
+// Health is degraded if the disk or a channel fails.
+func (n *Notifier) Health() health.Component {
 	var reasons []string
 	n.mu.Lock()
 	if n.broken != nil {
-		reasons = append(reasons, "messages cannot be kept on disk: "+n.broken.Error())
+		reasons = append(reasons, "cannot write notices to disk: "+n.broken.Error())
 	}
 	n.mu.Unlock()
 	for _, s := range n.Channels() {
-		if s.Failing() {
+		if !s.LastErrorAt.IsZero() {
 			reasons = append(reasons, fmt.Sprintf("channel %s: %s", s.Name, s.LastError))
 		}
 	}
@@ -251,5 +268,9 @@ func (n *Notifier) Health() string {
 			reasons = append(reasons, reason)
 		}
 	}
-	return strings.Join(reasons, "; ")
+	c := health.Component{Name: "channels", Status: health.OK, Reason: strings.Join(reasons, "; ")}
+	if len(reasons) > 0 {
+		c.Status = health.Degraded
+	}
+	return c
 }

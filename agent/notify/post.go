@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// poster posts JSON.
+// poster sends HTTP requests.
 type poster struct{ client *http.Client }
 
-// newPoster trusts the certificates of a file, or the system's.
+// newPoster trusts the certificates in the file ca, or the system's if ca is empty.
 func newPoster(ca string) (*poster, error) {
 	config, err := tlsConfig(ca, "")
 	if err != nil {
@@ -28,53 +28,56 @@ func newPoster(ca string) (*poster, error) {
 			Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, ForceAttemptHTTP2: true,
 			TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: time.Minute, MaxIdleConns: 2,
 		},
-		// A redirected POST becomes a GET, which tells nobody anything.
+		// A redirected POST would become a GET without a body.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
-// post posts a document and understands the answer. No error holds the address.
-func (p *poster) post(ctx context.Context, address string, body any, dress func(*http.Request)) error {
+// errInvalidURL hides the URL, which may be a credential.
+var errInvalidURL = errors.New("the URL is invalid")
+
+// post posts body as JSON. Errors do not contain the URL. prepare sets headers.
+func (p *poster) post(ctx context.Context, address string, body any, prepare func(*http.Request)) error {
 	text, err := json.Marshal(body)
 	if err != nil {
-		return &refusal{err: fmt.Errorf("make the message: %w", err), final: true}
+		return &refusal{err: fmt.Errorf("encode the message: %w", err), final: true}
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(text))
 	if err != nil {
-		return errors.New("the address cannot be used")
+		return errInvalidURL
 	}
 	r.Header.Set("Content-Type", "application/json")
-	dress(r)
-	return p.ask(r)
+	prepare(r)
+	return p.do(r)
 }
 
-// ask sends a request and understands the answer.
-func (p *poster) ask(r *http.Request) error {
+// do sends a request. Every response but 2xx is a refusal.
+func (p *poster) do(r *http.Request) error {
 	r.Header.Set("User-Agent", "sysotel")
-	answer, err := p.client.Do(r) //nolint:gosec // Whoever writes the configuration says where to.
+	response, err := p.client.Do(r) //nolint:gosec // The URL is configured.
 	if err != nil {
 		if urlErr, ok := errors.AsType[*url.Error](err); ok {
-			err = urlErr.Err // The address may be a secret.
+			err = urlErr.Err // Without the URL.
 		}
 		return err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	said, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10)) // What is cut off is not shown.
-	if answer.StatusCode/100 == 2 {
+	defer func() { _ = response.Body.Close() }()
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	if response.StatusCode/100 == 2 {
 		return nil
 	}
-	reason := fmt.Errorf("the answer was %d %s", answer.StatusCode, http.StatusText(answer.StatusCode))
-	if s := clean(string(said)); s != "" && len(s) < 200 && !strings.HasPrefix(s, "<") {
+	reason := fmt.Errorf("the response was %d %s", response.StatusCode, http.StatusText(response.StatusCode))
+	if s := clean(string(body)); s != "" && len(s) < 200 && !strings.HasPrefix(s, "<") {
 		reason = fmt.Errorf("%w: %s", reason, s)
 	}
-	final := answer.StatusCode/100 != 5 && answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode != http.StatusRequestTimeout
-	return &refusal{err: reason, after: retryAfter(answer.Header.Get("Retry-After"), time.Now()), final: final}
+	final := response.StatusCode/100 != 5 && response.StatusCode != http.StatusTooManyRequests && response.StatusCode != http.StatusRequestTimeout
+	return &refusal{err: reason, after: retryAfter(response.Header.Get("Retry-After"), time.Now()), final: final}
 }
 
-// retryAfter reads seconds or a date; 0 is for none.
+// retryAfter parses a Retry-After header: seconds or a date; 0 for none.
 func retryAfter(text string, now time.Time) time.Duration {
 	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 {
-		return min(time.Duration(seconds), longestPause/time.Second) * time.Second
+		return min(time.Duration(seconds), maxPause/time.Second) * time.Second
 	}
 	if t, err := http.ParseTime(text); err == nil {
 		return max(0, t.Sub(now))

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sysotel/agent/secret"
 )
 
 // webServer records what is posted to it and answers as it is told.
@@ -61,7 +63,7 @@ func (p *poster) tidyUp(t *testing.T) { t.Cleanup(p.client.CloseIdleConnections)
 
 func newChat(t *testing.T, address string) *slack {
 	t.Helper()
-	s, err := newSlack(SlackConfig{URL: Secret(address)})
+	s, err := newSlack(SlackConfig{URL: secret.Text(address)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +185,7 @@ func TestWebhook(t *testing.T) {
 	if err := os.WriteFile(file, []byte("Bearer topsecret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w, err := newWebhook("hook", WebhookConfig{URL: Secret(web.URL), Headers: map[string]Secret{"Authorization": Secret("${file:" + file + "}")}})
+	w, err := newWebhook("hook", WebhookConfig{URL: secret.Text(web.URL), Headers: map[string]secret.Text{"Authorization": secret.Text("${file:" + file + "}")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +231,7 @@ func TestHeartbeat(t *testing.T) {
 	defer server.Close()
 	var dead error
 	o := Options{Log: discard(), Alive: func() error { return dead }}
-	o.Config.Heartbeat = HeartbeatConfig{URL: Secret(server.URL), Interval: time.Minute}
+	o.Config.Heartbeat = HeartbeatConfig{URL: secret.Text(server.URL), Interval: time.Minute}
 	h, err := newHeartbeat(o)
 	if err != nil {
 		t.Fatal(err)
@@ -243,8 +245,8 @@ func TestHeartbeat(t *testing.T) {
 	<-ended
 	go func() { <-beats }()
 	h.note(h.beat(t.Context()))
-	want(t, "the health", h.reason(), "heartbeat: the answer was 418 I'm a teapot")
+	want(t, "the health", h.reason(), "heartbeat: the response was 418 I'm a teapot")
 	dead = errors.New("the clock stands still")
 	h.note(h.beat(t.Context())) // It would wait for ever if it called.
-	want(t, "the health", h.reason(), "heartbeat: is held back, because alerts are not judged the clock stands still")
+	want(t, "the health", h.reason(), "heartbeat: withheld: alert rules are not evaluated: the clock stands still")
 }

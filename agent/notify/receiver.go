@@ -19,12 +19,26 @@ import (
 	amtemplate "github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
+
+	"sysotel/agent/secret"
 )
 
 // Receiver is a receiver of the Alertmanager's configuration as YAML, verbatim.
 type Receiver string
 
-// UnmarshalYAML keeps the block as it is; Config.Validate looks into it.
+var _ channelKind = Receiver("")
+
+func (r Receiver) isSet() bool { return r != "" }
+
+func (r Receiver) validate(s site, report reportFunc) {
+	if _, err := r.build(s.channel, discard()); err != nil {
+		report("", "", err.Error())
+	}
+}
+
+func (r Receiver) newSender(s site) (sender, error) { return newReceiver(s.channel, r, discard()) }
+
+// UnmarshalYAML keeps the block as it is; validate examines it.
 func (r *Receiver) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode {
 		return errors.New("must be a receiver of the Alertmanager, such as {pagerduty_configs: [{routing_key_file: /etc/sysotel/key}]}")
@@ -34,31 +48,32 @@ func (r *Receiver) UnmarshalYAML(n *yaml.Node) error {
 	return err
 }
 
-// MarshalYAML shows what kinds of receivers it has and nothing of them: nearly
-// everything else is or holds a secret.
+// MarshalYAML shows which receivers it has and nothing else: nearly every value is
+// or contains a secret.
 func (r Receiver) MarshalYAML() (any, error) {
 	if r == "" {
 		return "", nil
 	}
 	var block map[string]any
 	if err := yaml.Unmarshal([]byte(r), &block); err != nil {
-		return secret, nil //nolint:nilerr // What cannot be read is not shown.
+		return secret.Hidden, nil //nolint:nilerr // Invalid YAML is not shown.
 	}
 	for key := range block {
-		block[key] = secret
+		block[key] = secret.Hidden
 	}
 	return block, nil
 }
 
-// yamlPlace is where an error of the library says it is: in the block, not in the file.
+// yamlPlace matches the positions in errors of the library, which refer to the
+// block and not to the file.
 var yamlPlace = regexp.MustCompile(`line \d+: |yaml: (unmarshal errors:\s*)?| in type \S+`)
 
-// build makes the integrations of a receiver with the Alertmanager project's own
-// code. Its errors name keys and rules, not values.
+// build creates the integrations of a receiver with the Alertmanager project's own
+// code. Errors name keys and rules, not values.
 func (r Receiver) build(name string, log *slog.Logger) ([]amnotify.Integration, error) {
 	var block yaml.Node
 	if err := yaml.Unmarshal([]byte(r), &block); err != nil || len(block.Content) != 1 {
-		return nil, errors.New("is no YAML")
+		return nil, errors.New("is not valid YAML")
 	}
 	receiver := block.Content[0]
 	receiver.Content = append([]*yaml.Node{{Kind: yaml.ScalarNode, Value: "name"}, {Kind: yaml.ScalarNode, Tag: "!!str", Value: name}}, receiver.Content...)
@@ -85,12 +100,12 @@ func (r Receiver) build(name string, log *slog.Logger) ([]amnotify.Integration, 
 		return nil, err
 	}
 	if len(all) == 0 {
-		return nil, errors.New("has no receiver in it, such as pagerduty_configs")
+		return nil, errors.New("contains no receiver, such as pagerduty_configs")
 	}
 	return all, nil
 }
 
-// newTemplate has the Alertmanager's default texts.
+// newTemplate returns the Alertmanager's default templates.
 func newTemplate(options ...amtemplate.Option) (*amtemplate.Template, error) {
 	t, err := amtemplate.FromGlobs(nil, options...)
 	if err == nil {
@@ -99,37 +114,36 @@ func newTemplate(options ...amtemplate.Option) (*amtemplate.Template, error) {
 	return t, err
 }
 
-// receiver tells notices through the Alertmanager project's notifiers.
+// receiver sends notices through the Alertmanager project's notifiers.
 type receiver struct {
 	name         string
 	integrations []amnotify.Integration
-	// hangs tells of each integration whether a try has not come back. The library's
-	// mail waits for ever on a server that is silent.
-	hangs []atomic.Bool
+	// busy is set for each integration while an attempt has not returned. The
+	// library's e-mail waits forever for a server that does not respond.
+	busy []atomic.Bool
 
 	mu sync.Mutex
-	// told is what of the message that is tried went out; it is not told again when
-	// the rest is.
+	// sent are the steps of the current message that succeeded; they are not
+	// repeated when the others are retried.
 	message string
-	told    map[string]bool
+	sent    map[string]bool
 }
 
 func newReceiver(name string, r Receiver, log *slog.Logger) (*receiver, error) {
 	integrations, err := r.build(name, log)
-	return &receiver{name: name, integrations: integrations, hangs: make([]atomic.Bool, len(integrations))}, err
+	return &receiver{name: name, integrations: integrations, busy: make([]atomic.Bool, len(integrations))}, err
 }
 
-// send tells each notice by itself: PagerDuty and its like close an incident by
-// the key under which it was opened, so that a recovery must carry the key of its
-// alert alone.
+// send sends each notice by itself: PagerDuty and others close an incident by the
+// key that opened it, so a recovery must carry only the key of its own alert.
 func (r *receiver) send(ctx context.Context, m message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.message != m.id {
-		r.message, r.told = m.id, map[string]bool{}
+		r.message, r.sent = m.id, map[string]bool{}
 	}
 	all := m.notices
-	if listed, more := m.listed(); more > 0 && !m.over() {
+	if listed, more := m.listed(); more > 0 && !m.resolved() {
 		all = append(slices.Clip(listed), Notice{
 			ID: m.id, Fingerprint: m.id, Rule: "more alerts", Host: listed[0].Host, State: Firing,
 			Summary: m.more(), Since: listed[0].At, At: listed[0].At,
@@ -139,21 +153,21 @@ func (r *receiver) send(ctx context.Context, m message) error {
 	for _, n := range all {
 		for i, integration := range r.integrations {
 			step := n.ID + " " + integration.String()
-			if r.told[step] || n.over() && !integration.SendResolved() && !m.test {
+			if r.sent[step] || n.resolved() && !integration.SendResolved() && !m.test {
 				continue
 			}
 			if err := r.notify(ctx, i, n); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", integration.Name(), err))
 				continue
 			}
-			r.told[step] = true
+			r.sent[step] = true
 		}
 	}
 	return worst(errs)
 }
 
-// notify tells one notice by one integration. What the library wants to know
-// stands in the context.
+// notify sends one notice through one integration. The library takes its
+// parameters from the context.
 func (r *receiver) notify(ctx context.Context, i int, n Notice) error {
 	a := n.alert(harmless)
 	ctx = amnotify.WithReceiverName(ctx, r.name)
@@ -162,7 +176,7 @@ func (r *receiver) notify(ctx context.Context, i int, n Notice) error {
 	ctx = amnotify.WithNow(ctx, time.Now())
 	ctx = amnotify.WithRepeatInterval(ctx, maxAge)
 	ctx = amnotify.WithNotificationReason(ctx, reason(n))
-	if n.over() {
+	if n.resolved() {
 		ctx = amnotify.WithFiringAlerts(ctx, nil)
 		ctx = amnotify.WithResolvedAlerts(ctx, []uint64{uint64(a.Fingerprint())})
 	} else {
@@ -174,15 +188,15 @@ func (r *receiver) notify(ctx context.Context, i int, n Notice) error {
 		return err
 	}
 	if r, ok := errors.AsType[*amnotify.ErrorWithReason](err); ok && r.Reason == amnotify.RateLimitedReason {
-		return &refusal{err: err} // The library gives up on 429; we do not.
+		return &refusal{err: err} // The library does not retry after 429; we do.
 	}
 	return &refusal{err: err, final: true}
 }
 
-// await has an integration tell an alert and waits for it no longer than ctx says.
+// await runs an integration and waits for it no longer than ctx allows.
 func (r *receiver) await(ctx context.Context, i int, a *alert.Alert) (again bool, err error) {
-	if !r.hangs[i].CompareAndSwap(false, true) {
-		return true, errors.New("an earlier try still waits for an answer")
+	if !r.busy[i].CompareAndSwap(false, true) {
+		return true, errors.New("an earlier attempt is still waiting for a response")
 	}
 	type outcome struct {
 		again bool
@@ -191,7 +205,7 @@ func (r *receiver) await(ctx context.Context, i int, a *alert.Alert) (again bool
 	ended := make(chan outcome, 1)
 	go func() {
 		again, err := r.integrations[i].Notify(ctx, a)
-		r.hangs[i].Store(false)
+		r.busy[i].Store(false)
 		ended <- outcome{again, err}
 	}()
 	select {
@@ -202,10 +216,10 @@ func (r *receiver) await(ctx context.Context, i int, a *alert.Alert) (again bool
 	}
 }
 
-// reason is why it is told, in the library's words.
+// reason is why a notice is sent, in the library's terms.
 func reason(n Notice) amnotify.NotifyReason {
 	switch {
-	case n.over():
+	case n.resolved():
 		return amnotify.ReasonAllAlertsResolved
 	case n.State == Reminder:
 		return amnotify.ReasonRepeatIntervalElapsed
@@ -213,7 +227,7 @@ func reason(n Notice) amnotify.NotifyReason {
 	return amnotify.ReasonFirstNotification
 }
 
-// worst makes one error of several: final only where all are.
+// worst joins errors: final only if all are.
 func worst(errs []error) error {
 	if len(errs) == 0 {
 		return nil
@@ -231,11 +245,11 @@ func worst(errs []error) error {
 	return joined
 }
 
-// harmless takes from a text what the many media of the Alertmanager's receivers
-// read as mark-up or as a call to people. Their templates do not escape for chats.
+// harmless defuses markup and mentions of the media that the Alertmanager's
+// receivers write to. Their templates do not escape.
 func harmless(s string) string {
 	return strings.NewReplacer("@", "@"+zeroWidth, "<", "‹", "[", "["+zeroWidth, "](", "]"+zeroWidth+"(").Replace(s)
 }
 
-// discard is a log for what is only tried.
+// discard is a log that discards everything.
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -146,7 +146,7 @@ func TestReceiverHangs(t *testing.T) {
 		}
 	}()
 	r := newVerbatim(t, "  email_configs: [{to: a@example.org, from: b@example.org, smarthost: '"+l.Addr().String()+"'}]")
-	for _, wanted := range []string{"deadline exceeded", "an earlier try still waits", "an earlier try still waits"} {
+	for _, wanted := range []string{"deadline exceeded", "an earlier attempt is still waiting", "an earlier attempt is still waiting"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		if err := r.send(ctx, message{id: "m1", notices: []Notice{firing("a")}}); err == nil || !strings.Contains(err.Error(), wanted) {
 			t.Errorf("the error is %v, want %q in it", err, wanted)

@@ -4,10 +4,32 @@ import (
 	"context"
 	"net/http"
 	"strings"
+
+	"sysotel/agent/loopback"
+	"sysotel/agent/secret"
 )
 
-// slack writes to an incoming webhook. The Alertmanager project's notifier never
-// tries again after 429 and hides how long Slack wants to be left alone.
+// SlackConfig is an incoming webhook of Slack.
+type SlackConfig struct {
+	URL     secret.Text `yaml:"url" help:"URL of the incoming webhook, ${file:PATH} or ${env:NAME}; https, or http on this machine."`
+	Channel string      `yaml:"channel" help:"Channel to post to instead of the webhook's own."`
+}
+
+var _ channelKind = SlackConfig{}
+
+func (c SlackConfig) isSet() bool { return c != SlackConfig{} }
+
+func (c SlackConfig) validate(_ site, report reportFunc) {
+	u := checkURL(c.URL, "url", report)
+	if u != nil && u.Scheme != "https" && !loopback.Host(u.Hostname()) {
+		report("url", c.URL, "must begin with https://, because the URL is a credential; http:// is allowed to this machine only")
+	}
+}
+
+func (c SlackConfig) newSender(site) (sender, error) { return newSlack(c) }
+
+// slack posts to an incoming webhook. The Alertmanager project's notifier never
+// retries after 429 and hides Retry-After.
 type slack struct {
 	config SlackConfig
 	poster *poster
@@ -18,8 +40,8 @@ func newSlack(c SlackConfig) (*slack, error) {
 	return &slack{c, p}, err
 }
 
-// slackMessage is what Slack, Mattermost and Rocket.Chat take. Mark-up is off, and
-// what is not off is escaped.
+// slackMessage is accepted by Slack, Mattermost and Rocket.Chat. Markup is disabled
+// where it can be, and escaped elsewhere.
 type slackMessage struct {
 	Channel     string            `json:"channel,omitempty"`
 	Text        string            `json:"text"`
@@ -65,16 +87,16 @@ func (s *slack) send(ctx context.Context, m message) error {
 	return s.poster.post(ctx, address, body, func(*http.Request) {})
 }
 
-// slackText makes a text harmless in Slack: https://api.slack.com/reference/surfaces/formatting#escaping.
+// slackText escapes a text for Slack: https://api.slack.com/reference/surfaces/formatting#escaping.
 func slackText(s string) string {
 	s = strings.ReplaceAll(s, "@", "@"+zeroWidth)
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
 }
 
-// color is that of the bar beside a notice.
+// color is the color of the bar beside a notice.
 func (n Notice) color() string {
 	switch {
-	case n.over():
+	case n.resolved():
 		return "#2e9e44"
 	case n.State == NoData:
 		return "#808080"

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// templateTime is how long a template may take, templateBytes how much it may
-	// write. The longest messages have some thousand bytes and take a millisecond.
+	// templateTime and templateBytes bound the execution of a template. The longest
+	// messages take a millisecond and some thousand bytes.
 	templateTime  = 2 * time.Second
 	templateBytes = 1 << 20
 )
 
-// checkTemplates refuses texts that are no templates and such as do not end.
+// checkTemplates rejects invalid templates and those that do not terminate.
 func checkTemplates(n *yaml.Node) error {
 	for _, inner := range n.Content {
 		if err := checkTemplates(inner); err != nil {
@@ -35,7 +35,7 @@ func checkTemplates(n *yaml.Node) error {
 	return checkTemplate(n.Value)
 }
 
-// checkTemplate looks whether a template calls itself, and then tries it.
+// checkTemplate rejects a template that calls itself, then executes it.
 func checkTemplate(text string) error {
 	var known *template.Template
 	if _, err := newTemplate(func(t *template.Template, _ *htmltemplate.Template) { known = t }); err != nil {
@@ -43,7 +43,7 @@ func checkTemplate(text string) error {
 	}
 	parsed, err := known.New("this text").Parse(text)
 	if err != nil {
-		return fmt.Errorf("a template is wrong: %w", err)
+		return fmt.Errorf("a template is invalid: %w", err)
 	}
 	calls := map[string][]string{}
 	for _, t := range parsed.Templates() {
@@ -52,12 +52,12 @@ func checkTemplate(text string) error {
 		}
 	}
 	if loop := findLoop(calls); loop != "" {
-		return fmt.Errorf("a template would never end: %s", loop)
+		return fmt.Errorf("a template does not terminate: %s", loop)
 	}
 	return tryTemplate(parsed)
 }
 
-// called lists the templates that a part of a template calls.
+// called lists the templates that a node calls.
 func called(node parse.Node) (names []string) {
 	branch := func(b *parse.BranchNode) []string {
 		return append(called(b.List), called(b.ElseList)...)
@@ -82,7 +82,7 @@ func called(node parse.Node) (names []string) {
 	return names
 }
 
-// findLoop tells which template calls itself, directly or through others.
+// findLoop describes a template that calls itself, directly or indirectly.
 func findLoop(calls map[string][]string) string {
 	done := map[string]bool{}
 	var visit func(path []string, name string) string
@@ -109,8 +109,8 @@ func findLoop(calls map[string][]string) string {
 	return ""
 }
 
-// tryTemplate executes a template on a sample. One that does not end goes on in
-// its goroutine; the configuration is refused then, and the program ends.
+// tryTemplate executes a template on a test message. One that does not terminate
+// goes on in its goroutine; the program exits with the error.
 func tryTemplate(t *template.Template) error {
 	data, err := testMessage("host", time.Now()).templateData("receiver")
 	if err != nil {
@@ -121,22 +121,22 @@ func tryTemplate(t *template.Template) error {
 	select {
 	case err := <-failed:
 		if err != nil {
-			return fmt.Errorf("a template is wrong: %w", err)
+			return fmt.Errorf("a template is invalid: %w", err)
 		}
 		return nil
 	case <-time.After(templateTime):
-		return fmt.Errorf("a template would never end: it took longer than %s", templateTime)
+		return fmt.Errorf("a template does not terminate: it took longer than %s", templateTime)
 	}
 }
 
-// limited takes so many bytes and no more.
+// limited is a writer that fails after a number of bytes.
 type limited struct{ left int }
 
 var _ io.Writer = (*limited)(nil)
 
 func (l *limited) Write(b []byte) (int, error) {
 	if l.left -= len(b); l.left < 0 {
-		return 0, errors.New("it writes more than 1 MiB")
+		return 0, errors.New("the output exceeds 1 MiB")
 	}
 	return len(b), nil
 }

@@ -12,16 +12,15 @@ import (
 	"unicode"
 )
 
-// longestText bounds a name or a sentence in a message. File names reach 255 bytes.
-const longestText = 500
+// maxText bounds a name or a sentence in a message. File names reach 255 bytes.
+const maxText = 500
 
-// clean makes a text of anybody one line of visible characters: no line break
-// that could forge a line, no sign that turns the direction of writing, nothing
-// that moves a terminal's cursor.
+// clean turns untrusted text into one line of printable characters: no line breaks
+// that forge a line, no bidirectional overrides, no terminal control.
 func clean(s string) string {
 	runes := []rune(strings.ToValidUTF8(s, "\uFFFD"))
-	if len(runes) > longestText {
-		runes = append(runes[:longestText], '…')
+	if len(runes) > maxText {
+		runes = append(runes[:maxText], '…')
 	}
 	for i, r := range runes {
 		switch {
@@ -34,17 +33,17 @@ func clean(s string) string {
 	return strings.TrimSpace(string(runes))
 }
 
-// zeroWidth is a space without width: it parts what would be read as a command.
+// zeroWidth is a zero-width space: it breaks up what would be markup or a mention.
 const zeroWidth = "\u200b"
 
-// cleaned is a notice with every text in it made clean, once, where it enters, so
-// that no channel can forget it.
+// cleaned returns the notice with every text cleaned. Deliver does it once for all
+// channels.
 func (n Notice) cleaned() Notice {
 	for _, s := range []*string{&n.Rule, &n.Host, &n.Severity, &n.Threshold, &n.Unit, &n.Summary, &n.Description, &n.Link} {
 		*s = clean(*s)
 	}
 	if !strings.HasPrefix(n.Link, "https://") && !strings.HasPrefix(n.Link, "http://") {
-		n.Link = "" // It leads nowhere from where the message is read.
+		n.Link = "" // A relative URL is useless in a message.
 	}
 	n.Labels, n.Annotations = cleanMap(n.Labels), cleanMap(n.Annotations)
 	n.Processes = slices.Clone(n.Processes)
@@ -65,7 +64,7 @@ func cleanMap(m map[string]string) map[string]string {
 	return cleaned
 }
 
-// word is the state as a message tells it.
+// word is the state as shown in a message.
 func (n Notice) word() string {
 	switch n.State {
 	case Firing:
@@ -82,7 +81,7 @@ func (n Notice) word() string {
 	return strings.ToUpper(clean(n.State))
 }
 
-// headline is a notice in one line.
+// headline is the notice in one line.
 func (n Notice) headline() string {
 	s := n.word() + " " + n.Rule
 	if n.Host != "" {
@@ -94,7 +93,7 @@ func (n Notice) headline() string {
 	return s
 }
 
-// headline is a message in one line.
+// headline is the message in one line.
 func (m message) headline() string {
 	if m.test {
 		return "TEST from " + m.notices[0].Host + ": " + m.notices[0].Summary
@@ -125,7 +124,7 @@ func byRule(all []Notice) string {
 	return strings.Join(parts, ", ")
 }
 
-// more tells in one line what a message does not list, "" where it lists all.
+// more sums up the notices that a message does not list, "" if it lists all.
 func (m message) more() string {
 	listed, more := m.listed()
 	if more == 0 {
@@ -134,7 +133,7 @@ func (m message) more() string {
 	return fmt.Sprintf("%d more: %s", more, byRule(m.notices[len(listed):]))
 }
 
-// value is what was measured, with its unit.
+// value is the measured value with its unit.
 func (n Notice) value() string {
 	if n.Value == nil {
 		return ""
@@ -142,7 +141,7 @@ func (n Notice) value() string {
 	return quantity(*n.Value, n.Unit)
 }
 
-// quantity writes a number for people.
+// quantity formats a number with its unit.
 func quantity(v float64, unit string) string {
 	switch unit {
 	case "bytes", "By":
@@ -172,10 +171,10 @@ func bytesText(v float64) string {
 	return strconv.FormatFloat(v, 'f', decimals, 64) + " " + units[i]
 }
 
-// fact is a line of a message.
+// fact is a line of a message below its headline.
 type fact struct{ Name, Text string }
 
-// facts are what a message tells of a notice below its headline.
+// facts are the lines of a notice.
 func (n Notice) facts() (facts []fact) {
 	add := func(name, text string) {
 		if text != "" {
@@ -191,14 +190,14 @@ func (n Notice) facts() (facts []fact) {
 	add("Threshold", strings.TrimSpace(n.Threshold+" "+n.Unit))
 	add("Since", n.since())
 	if n.Changes > 0 {
-		add("Changes", fmt.Sprintf("%d; further ones are not told until it is quiet", n.Changes))
+		add("Changes", fmt.Sprintf("%d; no more notifications until it is stable", n.Changes))
 	}
 	add("Labels", n.labelText())
 	add("Processes", n.processText())
 	return facts
 }
 
-// since tells when the alert began and how long it lasted so far.
+// since is the start of the alert, and its end or its age.
 func (n Notice) since() string {
 	if n.Since.IsZero() {
 		return ""
@@ -213,10 +212,10 @@ func (n Notice) since() string {
 	return s
 }
 
-// stamp writes a time in the agent's zone, which it names.
+// stamp formats a time in the agent's time zone, with its name.
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 
-// duration writes a time without the units that do not matter.
+// duration formats a duration without insignificant units.
 func duration(d time.Duration) string {
 	if d >= time.Hour {
 		d = d.Round(time.Minute)
@@ -230,7 +229,7 @@ func duration(d time.Duration) string {
 	return s
 }
 
-// labelText lists the labels that no other line tells.
+// labelText lists the labels that no other line shows.
 func (n Notice) labelText() string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(n.Labels)) {
@@ -241,7 +240,7 @@ func (n Notice) labelText() string {
 	return strings.Join(parts, ", ")
 }
 
-// processText lists the greediest processes.
+// processText lists the top processes.
 func (n Notice) processText() string {
 	var parts []string
 	for _, p := range n.Processes {

@@ -2,14 +2,46 @@ package notify
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	amwebhook "github.com/prometheus/alertmanager/notify/webhook"
+
+	"sysotel/agent/loopback"
+	"sysotel/agent/secret"
 )
 
-// webhook posts what the Alertmanager's webhook posts (version 4), so that
-// whatever takes that takes this, and beside it the notices themselves. The
-// Alertmanager project's own notifier does not try again after 429.
+// WebhookConfig is a URL to post to.
+type WebhookConfig struct {
+	URL     secret.Text            `yaml:"url" help:"URL to post to, ${file:PATH} or ${env:NAME}."`
+	Headers map[string]secret.Text `yaml:"headers" help:"Request headers, such as Authorization; values may be ${file:PATH} or ${env:NAME}."`
+	CA      string                 `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
+}
+
+var _ channelKind = WebhookConfig{}
+
+func (c WebhookConfig) isSet() bool { return c.URL != "" || len(c.Headers) > 0 || c.CA != "" }
+
+func (c WebhookConfig) validate(_ site, report reportFunc) {
+	u := checkURL(c.URL, "url", report)
+	if u != nil && u.Scheme != "https" && len(c.Headers) > 0 && !loopback.Host(u.Hostname()) {
+		report("url", c.URL, "must begin with https:// if there are webhook.headers, which may be credentials; http:// is allowed to this machine only")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+			report("headers."+name, name, "names of headers consist of letters, digits, - and _")
+		}
+		checkSecret(c.Headers[name], "headers."+name, report)
+	}
+	checkCA(c.CA, "ca", report)
+}
+
+func (c WebhookConfig) newSender(s site) (sender, error) { return newWebhook(s.channel, c) }
+
+// webhook posts the Alertmanager's webhook format (version 4) and the notices
+// themselves. The Alertmanager project's own notifier does not retry after 429.
 type webhook struct {
 	name   string
 	config WebhookConfig
@@ -21,7 +53,7 @@ func newWebhook(name string, c WebhookConfig) (*webhook, error) {
 	return &webhook{name: name, config: c, poster: p}, err
 }
 
-// webhookMessage is the body.
+// webhookMessage is the request body.
 type webhookMessage struct {
 	amwebhook.Message
 	Notices []Notice `json:"notices"`
@@ -50,7 +82,7 @@ func (w *webhook) send(ctx context.Context, m message) error {
 		for name, value := range headers {
 			r.Header.Set(name, value)
 		}
-		// The same for each try, so that a receiver can know one it has seen.
+		// The same on each attempt, so that a receiver can detect duplicates.
 		r.Header.Set("Idempotency-Key", m.id)
 	})
 }

@@ -840,25 +840,25 @@ export interface components {
             usage_percent: number | null;
         };
         Channel: {
-            /** @description Why it last took none; absent where the newest attempt went well. */
+            /** @description Why the last attempt failed; absent if it succeeded. */
             last_error?: string;
             /**
              * Format: date-time
-             * @description When that was.
+             * @description When the last attempt failed; absent if it succeeded.
              */
             last_error_at?: string;
             /**
              * Format: date-time
-             * @description When it last took a message; absent where it never did.
+             * @description When it last accepted a message; absent if never.
              */
             last_success?: string;
             /** @description Name of the channel in the configuration. */
             name: string;
-            /** @description What it is: email, slack, webhook, log, receiver or alertmanager. */
+            /** @description Kind of channel: its key in alerting.channels, such as email; or alertmanager for an external one. */
             type: string;
             /**
              * Format: int64
-             * @description Messages that wait to be sent.
+             * @description Notifications waiting to be sent.
              */
             waiting: number;
         };

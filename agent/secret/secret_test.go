@@ -1,4 +1,4 @@
-package notify
+package secret
 
 import (
 	"encoding/json"
@@ -12,15 +12,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func TestSecretIsNotShown(t *testing.T) {
-	s := Secret("topsecret")
+func TestTextIsNotShown(t *testing.T) {
+	s := Text("topsecret")
 	var logged strings.Builder
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "secret", s)
-	asJSON, err := json.Marshal([]Secret{s})
+	asJSON, err := json.Marshal([]Text{s})
 	if err != nil {
 		t.Fatal(err)
 	}
-	asYAML, err := yaml.Marshal(SlackConfig{URL: s})
+	asYAML, err := yaml.Marshal(map[string]Text{"url": s})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,6 +29,18 @@ func TestSecretIsNotShown(t *testing.T) {
 			t.Errorf("it is shown as %s", shown)
 		}
 	}
+}
+
+func TestWithoutPassword(t *testing.T) {
+	f := func(url, want string) {
+		t.Helper()
+		if got := WithoutPassword(url); got != want {
+			t.Errorf("%s is shown as %s, want %s", url, got, want)
+		}
+	}
+	f("http://localhost:9093", "http://localhost:9093")
+	f("http://me:topsecret@localhost:9093/path", "http://<secret>@localhost:9093/path")
+	f("me:top@secret@localhost", "<secret>@localhost")
 }
 
 func TestReveal(t *testing.T) {
@@ -41,7 +53,7 @@ func TestReveal(t *testing.T) {
 		return path
 	}
 	t.Setenv("SYSOTEL_TEST_SECRET", "from the environment")
-	f := func(s Secret, wantText, wantErr string) {
+	f := func(s Text, wantText, wantErr string) {
 		t.Helper()
 		text, err := s.Reveal()
 		if text != wantText || wantErr == "" && err != nil || wantErr != "" && (err == nil || !strings.Contains(err.Error(), wantErr)) {
@@ -52,10 +64,10 @@ func TestReveal(t *testing.T) {
 	f("with $ and }", "with $ and }", "")
 	f("${env:SYSOTEL_TEST_SECRET}", "from the environment", "")
 	f("${env:SYSOTEL_TEST_NO_SECRET}", "", "the variable SYSOTEL_TEST_NO_SECRET is not set")
-	f(Secret("${file:"+write("a", " from a file\r\n\n")+"}"), " from a file", "")
-	f(Secret("${file:"+write("b", "\n")+"}"), "", "is empty")
-	f(Secret("${file:"+dir+"}"), "", "cannot read the file "+dir)
-	f(Secret("${file:"+dir+"/none}"), "", "cannot read the file "+dir+"/none: no such file or directory")
-	f(Secret("${file:"+write("c", strings.Repeat("x", 100_000))+"}"), "", "larger than 64 KiB")
+	f(Text("${file:"+write("a", " from a file\r\n\n")+"}"), " from a file", "")
+	f(Text("${file:"+write("b", "\n")+"}"), "", "is empty")
+	f(Text("${file:"+dir+"}"), "", "cannot read the file "+dir)
+	f(Text("${file:"+dir+"/none}"), "", "cannot read the file "+dir+"/none: no such file or directory")
+	f(Text("${file:"+write("c", strings.Repeat("x", 100_000))+"}"), "", "larger than 64 KiB")
 	f("${SECRET}", "", "must be ${file:PATH} or ${env:NAME}")
 }

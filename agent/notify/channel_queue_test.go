@@ -92,13 +92,13 @@ func TestBackOff(t *testing.T) {
 		deliver(t, n, firing("cpu"))
 		pass(11 * time.Second)
 		deliver(t, n, firing("disk"))
-		want(t, "the health", n.Health(), "channel a: nobody is there")
-		if s := n.Channels()[0]; s.Waiting != 2 || !s.Failing() || !s.LastSuccess.IsZero() {
+		want(t, "the health", n.Health().Reason, "channel a: nobody is there")
+		if s := n.Channels()[0]; s.Waiting != 2 || s.LastError == "" || !s.LastSuccess.IsZero() {
 			t.Errorf("the channel is %+v", s)
 		}
 		pass(time.Hour)
 		want(t, "what is told", fakes["a"].told(), "cpu 1 | disk 1")
-		want(t, "the health", n.Health(), "")
+		want(t, "the health", n.Health().Reason, "")
 		if len(tries) != 11 {
 			t.Fatalf("there were %d tries: %v", len(tries), tries)
 		}
@@ -256,8 +256,8 @@ func TestDiskFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		deliver(t, n, firing("cpu"), firing("cpu"))
-		if !strings.Contains(n.Health(), "cannot be kept on disk") {
-			t.Errorf("the health is %q", n.Health())
+		if !strings.Contains(n.Health().Reason, "cannot write notices to disk") {
+			t.Errorf("the health is %q", n.Health().Reason)
 		}
 		pass(time.Hour)
 		deliver(t, n, firing("cpu"))
@@ -268,7 +268,7 @@ func TestDiskFull(t *testing.T) {
 		deliver(t, n, firing("after"))
 		pass(time.Hour)
 		want(t, "what is told", fakes["a"].told(), "before 1,cpu 1 | after 1")
-		want(t, "the health", n.Health(), "")
+		want(t, "the health", n.Health().Reason, "")
 		want(t, "what waits", n.Channels()[0].Waiting, 0)
 	})
 }
