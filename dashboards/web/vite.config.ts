@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs'
 import { defineConfig } from 'vite'
 
-// The agent serves what is built here, each file under its hashed name; see
-// dashboards/web.go. In development Vite serves the page and hands every
-// question on to an agent that runs beside it.
+// The agent serves the built files under their hashed names; see
+// dashboards/web.go. In development Vite serves the page and proxies requests to
+// a running agent.
 const agent = process.env.SYSOTEL ?? 'http://127.0.0.1:8080'
 
-// The placeholder lets a clone without Node build; it goes with the old files.
+// The placeholder lets a clone without Node build; emptyOutDir deletes it.
 const placeholder = {
   name: 'placeholder',
   closeBundle() { writeFileSync('dist/.gitkeep', '') },
@@ -18,7 +18,7 @@ export default defineConfig({
     target: 'es2022',
     emptyOutDir: true,
     modulePreload: { polyfill: false },
-    // Nothing is put into the page itself: its policy allows files only.
+    // The content security policy allows files only.
     assetsInlineLimit: 0,
   },
   server: {

@@ -1,4 +1,4 @@
 import { defineConfig } from 'vitest/config'
 
-// The pure parts, without a browser; what needs one is in dashboards/browser.
+// Pure code only; tests that need a browser are in dashboards/browser.
 export default defineConfig({ test: { include: ['src/**/*.test.ts'] } })

@@ -15,7 +15,7 @@ import { go, hrefOf, isDark, theme, view } from './state'
 import { alerts } from './watch'
 
 const contents: Record<Page, () => preact.JSX.Element> = { overview: Overview, processes: Processes, alerts: Alerts, hosts: Hosts, settings: Settings }
-// Where a page has nothing to do with the time, there is nothing to pick.
+// Pages without a time range have no time picker.
 const timed: Page[] = ['overview', 'processes', 'alerts']
 
 export function App() {
@@ -54,7 +54,7 @@ export function App() {
   )
 }
 
-// follow stays within the page, unless a new tab or window is wanted.
+// follow navigates within the page, unless a new tab or window is requested.
 function follow(page: Page) {
   return (e: MouseEvent) => {
     if (e.ctrlKey || e.metaKey || e.shiftKey || e.altKey || e.button !== 0) return

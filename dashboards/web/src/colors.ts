@@ -1,7 +1,7 @@
 import { colorWord, palette, type Panel } from './panels'
 
-// Okabe and Ito's eight colours, which the colour-blind can tell apart, in one
-// shade for dark and one for light pages, each with enough contrast to its card.
+// Okabe and Ito's eight colors, safe for color blindness, in a shade for dark and one for
+// light pages, each with enough contrast.
 
 export type Shade = 'dark' | 'light'
 
@@ -24,16 +24,16 @@ export const shadeOf = (hue: Hue, shade: Shade): string => hues[hue][shade]
 
 export const colorAt = (i: number, shade: Shade): string => hues[order[i % order.length]!][shade]
 
-// colorOf is the colour of a word of the palette: the same thing has the same
-// colour on every chart.
+// colorOf returns the color of a palette word: the same thing has the same color on
+// every chart.
 function colorOf(word: string, shade: Shade): string | null {
   const wanted = palette[word]?.toUpperCase()
   const hue = order.find((h) => hues[h].from === wanted)
   return hue ? hues[hue][shade] : null
 }
 
-// lineColors are the colours of a panel's lines: those of their words, and for
-// the rest the next ones in order that no word has taken.
+// lineColors returns the colors of a panel's lines: those of their words, and for the
+// rest the next unused ones.
 export function lineColors(panel: Panel, lines: { query: number; labels: Record<string, string> }[], shade: Shade): string[] {
   const named = lines.map((line) => {
     const { word } = colorWord(panel.queries[line.query]!, line.labels)
@@ -41,7 +41,7 @@ export function lineColors(panel: Panel, lines: { query: number; labels: Record<
   })
   const left = order.map((h) => hues[h][shade]).filter((c) => !named.includes(c))
   const free = left.length > 0 ? left : order.map((h) => hues[h][shade])
-  // What stands above and below zero for one device has one colour.
+  // A device has one color above and below zero.
   const seen = new Map<string, number>()
   return lines.map((line, i) => {
     const color = named[i]
@@ -52,5 +52,5 @@ export function lineColors(panel: Panel, lines: { query: number; labels: Record<
   })
 }
 
-// clear is a colour that lets so much of the page through.
+// clear makes a color transparent.
 export const clear = (color: string, opacity: number): string => color + Math.round(opacity * 255).toString(16).padStart(2, '0')

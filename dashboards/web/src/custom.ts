@@ -1,25 +1,24 @@
 import type { Panel } from './panels'
 import type { Unit } from './units'
 
-// Metrics of one's own, from text files and commands: each is a chart as soon as
-// it is measured.
+// Custom metrics, from text files and commands: each gets a chart.
 
-// What is not one's own: the agent's metrics and those that come with them.
+// The agent's own metrics, and those that come with them.
 const known = /^(system_|sysotel_|process_|node_|scrape_|otel_|target_info$|up$|ALERTS)/
 const endings: [RegExp, Unit][] = [[/_bytes(_total)?$/, 'bytes'], [/_seconds(_total)?$/, 'seconds'], [/_ratio$/, 'ratio'], [/_hertz$/, 'hertz']]
 
-// Beyond so many it is a board that is wanted, not a page of everything.
-const most = 40
+// The maximum number of charts.
+const maxCharts = 40
 
-// customPanels makes a panel of each name that is not the agent's own. The least
-// and greatest values that coarser tiers keep of a metric are no metrics.
+// customPanels makes a panel for each custom metric. The minimum and maximum series of
+// coarser tiers are not metrics.
 export function customPanels(names: string[]): Panel[] {
   const all = new Set(names)
   const isRollup = (name: string) => ['_min', '_max'].some((word) => {
     const at = name.lastIndexOf(word)
     return at > 0 && [name.slice(0, at) + name.slice(at + 4), name.slice(0, at).replace(/_rate$/, '') + '_total'].some((raw) => raw !== name && all.has(raw))
   })
-  return names.filter((name) => /^[A-Za-z_]\w*$/.test(name) && !known.test(name) && !name.endsWith('_bucket') && !isRollup(name)).slice(0, most).map(panelOf)
+  return names.filter((name) => /^[A-Za-z_]\w*$/.test(name) && !known.test(name) && !name.endsWith('_bucket') && !isRollup(name)).slice(0, maxCharts).map(panelOf)
 }
 
 function panelOf(name: string): Panel {

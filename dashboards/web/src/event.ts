@@ -2,7 +2,7 @@ import type { Event } from './api/client'
 import type { Gap } from './frame'
 import type { Word } from './i18n'
 
-// What happened to the machine or the agent, and what that means for a chart.
+// Events of the machine and the agent, and the causes of gaps.
 
 export interface MachineEvent {
   id: number
@@ -21,8 +21,8 @@ export function toEvent(e: Event): MachineEvent {
   return { id: e.id, kind: e.kind, at: seconds(e.time) ?? 0, from: seconds(e.from), to: seconds(e.to), cause: e.cause, subject: e.subject, detail: e.detail ?? {} }
 }
 
-// causeOf is why readings are missing in a gap, by what happened in it or at its
-// ends. A restart of the machine says more than that of the agent.
+// causeOf returns why readings are missing, from the events in or at the ends of a gap.
+// A reboot of the machine explains more than a start of the agent.
 export function causeOf(gap: Gap, all: MachineEvent[], slack: number): Word {
   const touches = (h: MachineEvent) => {
     const from = h.from ?? h.at
@@ -33,8 +33,7 @@ export function causeOf(gap: Gap, all: MachineEvent[], slack: number): Word {
   if (near.some((h) => h.kind === 'reboot')) return 'cause.reboot'
   const missed = near.find((h) => h.kind === 'suspend' || h.kind === 'clock_step')
   if (missed) return missed.kind === 'suspend' ? 'cause.suspend' : 'cause.clock_step'
-  // A short absence does not explain a long gap: what is missing may be younger
-  // than the agent.
+  // A short absence does not explain a long gap: that may be older than the agent's data.
   const start = near.find((h) => h.kind === 'start' && (h.from === null || h.to === null || Math.min(gap.to, h.to) - Math.max(gap.from, h.from) + 2 * slack >= (gap.to - gap.from) / 2))
   if (start) {
     if (start.detail.previous === 'no clean stop') return 'cause.killed'
@@ -56,6 +55,6 @@ export function causeOf(gap: Gap, all: MachineEvent[], slack: number): Word {
   return 'cause.unknown'
 }
 
-// What is worth a mark on every chart; gaps are shown as such.
+// Events marked on every chart; gaps are drawn as such.
 const marked: Event['kind'][] = ['start', 'reboot', 'oom_kill', 'clock_step', 'suspend', 'alert']
 export const isMarked = (h: MachineEvent): boolean => marked.includes(h.kind)

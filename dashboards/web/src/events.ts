@@ -6,8 +6,7 @@ import { live, view } from './state'
 import { resumed, seen, serverNow } from './stream'
 import { spanOf, writeMoment } from './time'
 
-// What happened in the time that is shown: the marks on every chart, and the
-// causes of their gaps.
+// The events in the time range shown: marks on charts, and causes of gaps.
 
 export const events = signal<MachineEvent[]>([])
 
@@ -21,8 +20,7 @@ async function load(): Promise<void> {
     const answer = await get('/api/v1/events', { start: writeMoment(Math.floor(span.from)), end: writeMoment(Math.ceil(span.to) + 60), limit: 300 }, mine.signal)
     events.value = answer.events.map(toEvent)
   } catch {
-    // Charts are worth something without their marks; what is wrong with the
-    // agent is said elsewhere.
+    // Charts work without marks; the banner shows the agent's errors.
   }
 }
 
@@ -30,7 +28,7 @@ export function watchEvents(): void {
   effect(() => {
     void view.value.range
     void resumed.value
-    if (!isOwnHost.value) events.value = [] // Another machine's agent knows its own.
+    if (!isOwnHost.value) events.value = [] // Another machine's events are on its own agent.
     else if (seen.value) void load()
   })
   setInterval(() => { if (seen.value && live.value && isOwnHost.value) void load() }, 15_000)

@@ -3,11 +3,11 @@ import type { Current } from './api/client'
 import { isOwnHost } from './host'
 import { reading } from './stream'
 
-// What the meters and the status sentence need to know of a machine, wherever it
-// comes from. Shares are from 0 to 1; null is not known.
+// What the meters and the status sentence need to know about a machine. Shares are from
+// 0 to 1; null is unknown.
 export interface Facts {
   cpu: number | null
-  // steadyCPU is the mean of the last minute: one busy second is no news.
+  // steadyCPU is the mean of the last minute, since one busy second does not matter.
   steadyCPU: number | null
   cores: number | null
   load: number | null
@@ -26,7 +26,7 @@ export interface Filesystem {
   total: number
 }
 
-// Remote is what is known of a machine from its series alone.
+// Remote is what the series say about a machine.
 export interface Remote {
   facts: Facts
   uptime: number | null
@@ -36,14 +36,14 @@ export interface Remote {
 
 const share = (percent: number | null | undefined): number | null => (percent === null || percent === undefined ? null : percent / 100)
 
-// greatest is the entry with the greatest value, null of none.
-function greatest<T>(list: T[], value: (entry: T) => number): T | null {
+// maximum returns the entry with the highest value, null if there is none.
+function maximum<T>(list: T[], value: (entry: T) => number): T | null {
   return list.reduce<T | null>((best, entry) => (best === null || value(entry) > value(best) ? entry : best), null)
 }
 
 export function factsOf(r: Current, steadyCPU: number | null): Facts {
-  const busy = greatest((r.disk.devices ?? []).filter((d) => d.physical && d.busy_percent !== null), (d) => d.busy_percent ?? 0)
-  const pressed = greatest((r.pressure ?? []).filter((p) => p.some.avg10 !== null), (p) => p.some.avg10 ?? 0)
+  const busy = maximum((r.disk.devices ?? []).filter((d) => d.physical && d.busy_percent !== null), (d) => d.busy_percent ?? 0)
+  const pressed = maximum((r.pressure ?? []).filter((p) => p.some.avg10 !== null), (p) => p.some.avg10 ?? 0)
   return {
     cpu: share(r.cpu.usage_percent),
     steadyCPU,
@@ -58,7 +58,7 @@ export function factsOf(r: Current, steadyCPU: number | null): Facts {
   }
 }
 
-// The last minute of the processors, the oldest first.
+// CPU usage of the last minute, oldest first.
 const minute = 60
 const recent = signal<number[]>([])
 effect(() => {
@@ -66,12 +66,12 @@ effect(() => {
   if (typeof cpu === 'number') recent.value = [...recent.peek().slice(1 - minute), cpu / 100]
 })
 
-// seedRecent puts the minute before the page was opened in front.
+// seedRecent prepends the minute before the page was opened.
 export function seedRecent(shares: number[]): void {
   recent.value = [...shares, ...recent.peek()].slice(-minute)
 }
 
-// remote is what is known of another machine than the agent's own, null before it is.
+// remote is the other machine that is shown, null until it is loaded.
 export const remote = signal<Remote | null>(null)
 
 export const facts = computed<Facts | null>(() => {

@@ -1,12 +1,12 @@
-// When something that grows will be full, by the trend of what is kept of it.
+// Forecasts when a file system is full, from the trend of its history.
 
 export type Point = [at: number, value: number]
 
-// A trend needs so much of the past, in points and in time.
+// A trend needs this many points and this much time.
 const fewest = 8
 
-// trend is the median of the slopes between points (Theil and Sen): a file that
-// was written and deleted again does not bend it, as it would a mean.
+// trend is the median of the slopes between points (Theil-Sen): unlike a mean, it
+// ignores a file that was written and deleted again.
 export function trend(points: Point[]): number | null {
   if (points.length < fewest) return null
   const slopes: number[] = []
@@ -22,9 +22,9 @@ export function trend(points: Point[]): number | null {
   return slopes.length % 2 ? slopes[middle]! : (slopes[middle - 1]! + slopes[middle]!) / 2
 }
 
-// untilEmpty is how many seconds are left until what shrinks is used up, null
-// where it does not shrink or too little is known. Nothing is foretold for more
-// than ten times the past that it is taken from.
+// untilEmpty returns the seconds until a shrinking value reaches zero, or null if it
+// does not shrink or there is too little data. It forecasts at most ten times the
+// length of the history.
 export function untilEmpty(points: Point[]): number | null {
   const slope = trend(points)
   const last = points.at(-1)

@@ -16,20 +16,20 @@ describe('a frame', () => {
     series('9 mean', {}, [10, '1']),
     { metric: {}, values: [[10, '1']] },
   ], 10, 40, 10)
-  it('stands on a grid with null where nothing is', () => {
+  it('is on a grid, with null for missing values', () => {
     expect(frame.times).toEqual([10, 20, 30, 40])
     expect(frame.lines.map((l) => [l.name, l.mean])).toEqual([['cpu2', [7, null, null, null]], ['cpu10', [1, 2, null, 4]]])
   })
-  it('has extremes where there are some', () => {
+  it('has min and max if the response has them', () => {
     expect(frame.lines[1]).toMatchObject({ max: [3, null, null, null], min: [0, null, null, null] })
     expect(frame.lines[0]?.max).toBeNull()
   })
-  it('keeps the greatest of too many lines', () => {
+  it('keeps the lines with the highest peaks', () => {
     const many = buildFrame(panel(), Array.from({ length: 100 }, (_, i) => series('0 mean', { cpu: `cpu${i}` }, [10, String(i)])), 10, 10, 10)
     expect(many.lines).toHaveLength(mostLines)
     expect(many.lines.at(-1)?.name).toBe('cpu99')
   })
-  it('takes a hostile name for a name', () => {
+  it('treats a hostile name as a name', () => {
     const name = '<img src=x onerror=alert(1)>\u0000"}'
     expect(buildFrame(panel(), [series('0 mean', { cpu: name }, [10, '1'])], 10, 10, 10).lines[0]?.name).toBe(name)
   })
@@ -38,18 +38,18 @@ describe('a frame', () => {
 describe('gaps', () => {
   const of = (...cells: (number | null)[]) => findGaps(buildFrame(panel(), [series('0 mean', {}, ...cells.flatMap((v, i): [number, string][] => (v === null ? [] : [[i + 1, String(v)]])))], 1, cells.length, 1))
   it('reach from the value before to the one after', () => { expect(of(1, null, null, 1)).toEqual([{ from: 1, to: 4 }]) })
-  it('stand at the beginning', () => { expect(of(null, null, 1)).toEqual([{ from: 0, to: 3 }]) })
-  it('do not stand where the newest step is not over', () => { expect(of(1, 1, null)).toEqual([]) })
-  it('stand at the end', () => { expect(of(1, null, null, null)).toEqual([{ from: 1, to: 4 }]) })
-  it('are none where all is there', () => { expect(of(1, 2, 3)).toEqual([]) })
+  it('can be at the start', () => { expect(of(null, null, 1)).toEqual([{ from: 0, to: 3 }]) })
+  it('exclude an unfinished newest step', () => { expect(of(1, 1, null)).toEqual([]) })
+  it('can be at the end', () => { expect(of(1, null, null, null)).toEqual([{ from: 1, to: 4 }]) })
+  it('are absent in complete data', () => { expect(of(1, 2, 3)).toEqual([]) })
 })
 
 describe('columns', () => {
-  it('are summed up in a stack, gaps left open', () => {
+  it('are summed in a stack, with gaps kept', () => {
     const frame = buildFrame(panel('stack'), [series('0 mean', { cpu: 'a' }, [1, '1'], [2, '2']), series('0 mean', { cpu: 'b' }, [1, '10'], [4, '4'])], 1, 4, 1)
     expect(columns(panel('stack'), frame, 'stack').map((c) => c.cells)).toEqual([[1, 2, null, 0], [11, 2, null, 4]])
   })
-  it('are turned over below zero', () => {
+  it('are negated below zero', () => {
     const frame = buildFrame(panel('mirror'), [series('0 mean', { cpu: 'a' }, [1, '1']), series('1 mean', {}, [1, '2'])], 1, 1, 1)
     expect(columns(panel('mirror'), frame, 'mirror').map((c) => c.cells)).toEqual([[1], [-2]])
   })
@@ -58,7 +58,7 @@ describe('columns', () => {
 describe('growing', () => {
   const start = () => buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [10, '1'], [20, '1']), series('0 max', { cpu: 'a' }, [10, '1'], [20, '1']), series('0 min', { cpu: 'a' }, [10, '1'], [20, '1'])], 10, 20, 10)
   const sample = (value: number) => [{ query: 0, labels: { cpu: 'a' }, value }]
-  it('means the readings of a step', () => {
+  it('averages the readings of a step', () => {
     const frame = start()
     const growing = new Growing(panel(), frame)
     growing.add(21, sample(2), 0)
@@ -70,7 +70,7 @@ describe('growing', () => {
     expect(frame.times).toEqual([10, 20, 30, 31])
     expect(frame.lines[0]?.mean).toEqual([1, 1, 4, 5])
   })
-  it('leaves open what was missed', () => {
+  it('leaves missed steps empty', () => {
     const frame = start()
     new Growing(panel(), frame).add(55, sample(2), 0)
     expect(frame.times).toEqual([10, 20, 30, 40, 50, 55])
@@ -82,13 +82,13 @@ describe('growing', () => {
     expect(frame.times[0]).toBeGreaterThanOrEqual(21)
     expect(frame.lines[0]?.mean).toHaveLength(frame.times.length)
   })
-  it('takes no reading twice', () => {
+  it('ignores a repeated reading', () => {
     const frame = start()
     const growing = new Growing(panel(), frame)
     growing.add(20, sample(9), 0)
     expect(frame.lines[0]?.mean).toEqual([1, 1])
   })
-  it('takes a line that comes', () => {
+  it('adds a new line', () => {
     const frame = start()
     new Growing(panel(), frame).add(21, [{ query: 0, labels: { cpu: 'b' }, value: 8 }], 0)
     expect(frame.lines.map((l) => l.mean)).toEqual([[1, 1, null], [null, null, 8]])
@@ -98,24 +98,24 @@ describe('growing', () => {
 describe('appending', () => {
   const one = () => buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [10, '1'], [20, '1'])], 10, 20, 10)
   const two = buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [20, '2'], [30, '3']), series('0 mean', { cpu: 'b' }, [30, '4']), series('0 max', { cpu: 'b' }, [30, '5'])], 20, 30, 10)
-  it('puts newer values in the place of older ones', () => {
+  it('replaces older values by newer ones', () => {
     const frame = one()
     append(panel(), frame, two, 0)
     expect(frame.times).toEqual([10, 20, 30])
     expect(frame.lines.map((l) => [l.mean, l.max])).toEqual([[[1, 2, 3], null], [[null, null, 4], [null, null, 5]]])
   })
-  it('drops what has left the range, and lines of which nothing is left', () => {
+  it('drops what has left the range, and lines without values', () => {
     const frame = one()
     append(panel(), frame, buildFrame(panel(), [series('0 mean', { cpu: 'b' }, [40, '4'])], 40, 50, 10), 40)
     expect(frame.times).toEqual([30, 40, 50])
     expect(frame.lines.map((l) => [l.name, l.mean])).toEqual([['b', [null, 4, null]]])
   })
-  it('leaves open what nobody answered', () => {
+  it('leaves unanswered steps empty', () => {
     const frame = one()
     append(panel(), frame, buildFrame(panel(), [], 30, 40, 10), 0)
     expect(frame.lines.map((l) => l.mean)).toEqual([[1, 1, null, null]])
   })
-  it('begins a frame that was empty', () => {
+  it('starts an empty frame', () => {
     const frame = buildFrame(panel(), [], 10, 20, 10)
     append(panel(), frame, two, 0)
     expect(frame.lines.map((l) => l.mean)).toEqual([[null, 2, 3], [null, null, 4]])

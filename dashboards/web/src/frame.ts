@@ -1,8 +1,7 @@
 import { asked, colorWord, type Draw, type Panel, readTag, type Role, seriesName } from './panels'
 
-// A frame is what a chart shows: for each line a value at each time, null where
-// there is none. Its times stand on a grid, so that what is missing is a gap and
-// not a straight line over it.
+// A frame is the data of a chart: for each line a value at each time, or null. Its
+// times are on a grid, so that missing values are gaps and not bridged by a line.
 
 export type Cell = number | null
 
@@ -22,13 +21,13 @@ export interface Frame {
   lines: Line[]
 }
 
-// A series as Prometheus answers it.
+// A series of a Prometheus response.
 export interface Series {
   metric: Record<string, string>
   values: [number, string][]
 }
 
-// Beyond so many lines nobody can read a chart; the greatest are kept.
+// More lines than this are unreadable; those with the highest peaks are kept.
 export const mostLines = 40
 
 export function buildFrame(panel: Panel, answer: Series[], from: number, to: number, step: number): Frame {
@@ -73,8 +72,8 @@ export function lineKey(query: number, labels: Record<string, string>): string {
   return `${query} ${Object.keys(labels).sort().map((name) => `${name}=${JSON.stringify(labels[name])}`).join(',')}`
 }
 
-// ordered has the lines in the order of the queries, those of one query as it
-// lists them or by their names as people count: cpu2 before cpu10.
+// ordered sorts the lines by query, and those of one query by its list of values
+// or in natural order: cpu2 before cpu10.
 function ordered(panel: Panel, lines: Line[]): Line[] {
   const collator = new Intl.Collator('en', { numeric: true })
   const place = (line: Line) => colorWord(panel.queries[line.query]!, line.labels).place
@@ -90,8 +89,8 @@ export interface Gap {
   to: number
 }
 
-// findGaps lists where no line has a value. A gap reaches from the last value
-// before it to the first one after it.
+// findGaps returns the spans without a value in any line, each from the last value
+// before to the first one after.
 export function findGaps(frame: Frame): Gap[] {
   const gaps: Gap[] = []
   if (frame.lines.length === 0) return gaps
@@ -110,15 +109,15 @@ export function findGaps(frame: Frame): Gap[] {
   return gaps
 }
 
-// A value that a reading brings for a line.
+// A value of a reading for a line.
 export interface Sample {
   query: number
   labels: Record<string, string>
   value: number
 }
 
-// Growing adds readings to a frame as they come. Until a step is over its mean,
-// min and max are those of the readings so far, and it stands at the newest.
+// Growing adds live readings to a frame. The mean, min and max of the newest step
+// cover its readings so far.
 export class Growing {
   private end = 0
   private sums = new Map<string, { sum: number; n: number; min: number; max: number }>()
@@ -128,7 +127,7 @@ export class Growing {
     readonly frame: Frame,
   ) {}
 
-  // add takes the values of a reading; columns before `from` go.
+  // add takes the values of a reading and drops columns before `from`.
   add(at: number, samples: Sample[], from: number): void {
     const { frame } = this
     const end = Math.ceil(at / frame.step - 1e-9) * frame.step
@@ -154,7 +153,7 @@ export class Growing {
     trim(frame, from)
   }
 
-  // open begins a step: the one before gets its own end, those between stay empty.
+  // open starts a step: the previous one gets its final time, skipped ones stay empty.
   private open(end: number): void {
     const { frame } = this
     const last = frame.times.length - 1
@@ -165,8 +164,8 @@ export class Growing {
   }
 }
 
-// append puts a newer, shorter frame of the same steps at the end of one, for
-// charts whose newest values are asked for; columns before `from` go.
+// append adds a newer, shorter frame with the same step, for charts that poll, and
+// drops columns before `from`.
 export function append(panel: Panel, frame: Frame, newer: Frame, from: number): void {
   extend(frame, newer.times.at(-1) ?? -Infinity)
   const places = newer.times.map((at) => frame.times.lastIndexOf(at))
@@ -184,7 +183,7 @@ export function append(panel: Panel, frame: Frame, newer: Frame, from: number): 
   frame.lines = frame.lines.filter((line) => line.mean.some((v) => v !== null))
 }
 
-// lineOf finds a line or makes it, undefined where there are too many.
+// lineOf finds or creates a line; undefined if there are too many.
 function lineOf(panel: Panel, frame: Frame, key: string, query: number, labels: Record<string, string>): Line | undefined {
   const known = frame.lines.find((l) => l.key === key)
   if (known || frame.lines.length >= mostLines) return known
@@ -196,7 +195,7 @@ function lineOf(panel: Panel, frame: Frame, key: string, query: number, labels: 
 // extend adds empty columns up to a time.
 function extend(frame: Frame, to: number): void {
   const before = frame.times.at(-1) ?? to - frame.step
-  // What was missed by more than a screenful is asked again, not filled up.
+  // A gap longer than the chart is queried again, not filled.
   for (let at = Math.max(before + frame.step, to - 2000 * frame.step); at <= to + 1e-6; at += frame.step) {
     frame.times.push(at)
     for (const line of frame.lines) {
@@ -207,7 +206,7 @@ function extend(frame: Frame, to: number): void {
   }
 }
 
-// trim takes away the columns before a time.
+// trim drops the columns before a time.
 function trim(frame: Frame, from: number): void {
   const cut = frame.times.findIndex((at) => at >= from - frame.step)
   if (cut <= 0) return
@@ -219,15 +218,14 @@ function trim(frame: Frame, from: number): void {
   }
 }
 
-// A column of a drawing, and what it is for.
+// A column of drawn data and its role.
 export interface Column {
   line: number
   part: 'mean' | 'min' | 'max'
   cells: Cell[]
 }
 
-// columns are the frame's lines as they are drawn: summed up where they are
-// stacked, turned over where they are mirrored.
+// columns are the frame's lines as drawn: summed when stacked, negated when mirrored.
 export function columns(panel: Panel, frame: Frame, draw: Draw): Column[] {
   if (draw === 'stack') {
     const sum = new Array<number>(frame.times.length).fill(0)
@@ -235,14 +233,14 @@ export function columns(panel: Panel, frame: Frame, draw: Draw): Column[] {
     return frame.lines.map((line, i) => ({
       line: i,
       part: 'mean',
-      // What is missing beside others adds nothing: it is no hole in the stack.
+      // A missing value adds nothing to a stack.
       cells: line.mean.map((v, at) => (isEmpty[at] ? null : (sum[at] = (sum[at] ?? 0) + (v ?? 0)))),
     }))
   }
   const list: Column[] = []
   frame.lines.forEach((line, i) => {
     const turn = draw === 'mirror' && panel.queries[line.query]?.below ? turned : same
-    // The band lies behind its line.
+    // The band is drawn behind its line.
     if (line.min && line.max) list.push({ line: i, part: 'min', cells: turn(line.min) }, { line: i, part: 'max', cells: turn(line.max) })
     list.push({ line: i, part: 'mean', cells: turn(line.mean) })
   })

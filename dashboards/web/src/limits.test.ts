@@ -4,7 +4,7 @@ import { levelOf, limitsOf, usual } from './limits'
 const rule = (expr: string, severity = 'warning', enabled = true) => ({ expr, severity, enabled })
 const threshold = (metric: string, value: number, severity = 'warning', more = {}) => ({ expr: 'as the agent writes it', severity, enabled: true, threshold: { name: 'X', metric, op: '>' as const, threshold: value, enabled: true, ...more } })
 
-it('has the limits of the rules that the agent brings', () => {
+it('uses the built-in rules', () => {
   const limits = limitsOf([
     rule('100 * sysotel_cpu_usage_ratio > 75'),
     rule('100 * system_memory_utilization_ratio{state="used"} > 95 or 100 * system_memory_utilization_ratio{system_memory_state="used"} > 95', 'critical'),
@@ -18,7 +18,7 @@ it('has the limits of the rules that the agent brings', () => {
   expect([limits.swap, limits.busy, limits.pressure]).toEqual([usual.swap, usual.busy, usual.pressure])
 })
 
-it('has the lowest of the rules of each severity', () => {
+it('uses the lowest rule of each severity', () => {
   expect(limitsOf([threshold('cpu_usage_total', 60), threshold('cpu_usage_total', 50), threshold('cpu_usage_total', 90, 'critical')]).cpu).toEqual({ warning: 0.5, critical: 0.9 })
   expect(limitsOf([rule('sysotel_pressure_utilization_ratio{kind="some"} >= 0.2'), rule('(sysotel_disk_busy_ratio) > 0.5')])).toMatchObject({ pressure: { warning: 0.2 }, busy: { warning: 0.5 } })
 })
@@ -32,7 +32,7 @@ it.each([
   ['it is about another series', [rule('rate(sysotel_cpu_usage_ratio[5m]) > 0.1'), rule('sysotel_cpu_usage_ratio - 0.1 > 0.1')]],
 ])('has the usual limits where %s', (_, rules) => { expect(limitsOf(rules)).toEqual(usual) })
 
-it('judges a share', () => {
+it('returns the level of a share', () => {
   expect([0, 0.79, 0.8, 0.89, 0.9, 1, null, undefined].map((s) => levelOf(s, { warning: 0.8, critical: 0.9 }))).toEqual(['ok', 'ok', 'warning', 'warning', 'critical', 'critical', 'ok', 'ok'])
   expect(levelOf(0.95, { warning: 0.95, critical: 0.95 })).toBe('critical')
 })

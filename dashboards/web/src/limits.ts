@@ -1,7 +1,7 @@
 import type { components } from './api/schema'
 
-// From which shares on a meter warns and alarms: as the alert rules on what it
-// shows have it, so that a meter and an alert never contradict each other.
+// The thresholds of the meters. They follow the alert rules, so that a meter and
+// an alert never disagree.
 
 type Rule = Pick<components['schemas']['RuleStatus'], 'enabled' | 'expr' | 'severity' | 'threshold'>
 
@@ -14,13 +14,13 @@ export interface Limit {
 
 export type Gauge = 'cpu' | 'memory' | 'disk' | 'swap' | 'busy' | 'pressure'
 
-// Where no rule says more, the other half of what is above a limit is wrong.
+// Without a critical rule, critical starts halfway between warning and full.
 const from = (warning: number): Limit => ({ warning, critical: (1 + warning) / 2 })
 
-// usual are the limits of what no rule is about.
+// usual are the limits without a rule.
 export const usual: Record<Gauge, Limit> = { cpu: from(0.8), memory: from(0.9), disk: from(0.85), swap: from(0.5), busy: from(0.9), pressure: from(0.4) }
 
-// What a rule can be about: a metric of the API, in percent, or a series, in shares.
+// What a rule can refer to: a metric of the API, in percent, or a series, a ratio.
 const measured: Record<Gauge, { metric?: string; series: string }> = {
   cpu: { metric: 'cpu_usage_total', series: 'sysotel_cpu_usage_ratio' },
   memory: { metric: 'memory_percent', series: 'system_memory_utilization_ratio' },
@@ -30,12 +30,12 @@ const measured: Record<Gauge, { metric?: string; series: string }> = {
   pressure: { series: 'sysotel_pressure_utilization_ratio' },
 }
 
-// An expression that begins by comparing one series, in shares or times 100, as
-// the agent writes expressions: "100 * max by (device) (NAME{device!=""}) > 85".
+// An expression that starts by comparing one series, as a ratio or times 100, in the
+// agent's form: "100 * max by (device) (NAME{device!=""}) > 85".
 const compared = /^\(*(100 \* )?\(*(?:max (?:by \([^)]*\) )?\()?(\w+)(?:\{([^}]*)\})?\)*\s*>=?\s*(\d+(?:\.\d+)?(?:e-?\d+)?)\b/
 
-// thresholdOf is the share from which a rule fires for a whole gauge, null where
-// it is about something else or about one device alone.
+// thresholdOf returns the ratio at which a rule fires for a whole gauge, or null if
+// the rule is about something else or about one device.
 function thresholdOf(rule: Rule, gauge: Gauge): number | null {
   const { metric, series } = measured[gauge]
   const t = rule.threshold
@@ -49,7 +49,7 @@ export function limitsOf(rules: Rule[]): Record<Gauge, Limit> {
   return Object.fromEntries((Object.keys(usual) as Gauge[]).map((gauge) => {
     const lowest = (severity: (s: string) => boolean) => Math.min(...rules.flatMap((r) => (r.enabled && severity(r.severity) ? thresholdOf(r, gauge) ?? [] : [])))
     const critical = lowest((s) => s === 'critical')
-    // What is only for information is no limit.
+    // Rules of severity info are not limits.
     const warning = Math.min(critical, lowest((s) => s !== 'critical' && s !== 'info'))
     if (warning === Infinity) return [gauge, usual[gauge]]
     return [gauge, { warning, critical: critical === Infinity ? from(warning).critical : critical }]

@@ -61,25 +61,25 @@ describe('a reading', () => {
     f('avg_over_time(sysotel_cpu_state_usage_ratio{host_name="$host"}[$window])', [[{ state: 'user' }, 0.2], [{ state: 'wait' }, 0.05]])
     f('avg_over_time(system_memory_utilization_ratio{host_name="$host",state="free"}[$window])', [[{ state: 'free' }, 0.3]])
   })
-  it('leaves out what is not known', () => {
+  it('omits unknown values', () => {
     f('avg_over_time(sysotel_cpu_core_usage_ratio{host_name="$host"}[$window])', [[{ cpu: 'cpu0' }, 0.5]])
     f('avg_over_time(system_memory_usage_bytes{host_name="$host",state="cached"}[$window])', [])
     f('avg_over_time(sysotel_pressure_utilization_ratio{host_name="$host",kind="full"}[$window])', [])
   })
-  it('tells a total from its devices', () => {
+  it('separates a total from its devices', () => {
     f('avg_over_time(sysotel_disk_io_rate_bytes_per_second{host_name="$host",device="",direction="read"}[$window])', [[{ direction: 'read' }, 10]])
     f('avg_over_time(sysotel_disk_io_rate_bytes_per_second{host_name="$host",device=~"$device",device!="",direction="write"}[$window])', [[{ direction: 'write', device: 'sda' }, 8]])
     f('avg_over_time(sysotel_disk_latency_seconds{host_name="$host"}[$window])', [[{ direction: 'read', device: 'sda' }, 0.005]])
     f('avg_over_time(sysotel_network_io_rate_bytes_per_second{host_name="$host",device!=""}[$window])', [])
   })
-  it('cannot stand for a panel with one series that it lacks', () => {
+  it('cannot serve a panel with a series that it lacks', () => {
     const queries = ['sysotel_cpu_usage_ratio', 'sysotel_unheard_of'].map((name) => ({ name, expr: `avg_over_time(${name}[$window])` }))
     expect(readerOf({ queries } as Panel)).toBeNull()
   })
 })
 
 describe('a selector', () => {
-  it('is read where a reading can answer it', () => {
+  it('is parsed if a reading has its values', () => {
     const s = readSelector('avg_over_time(m{host_name="$host",state=~"a|b",device!="",x="y",i=~"$interface"}[$window])')
     expect(s?.name).toBe('m')
     expect(s?.matchers.map((m) => [m.label, m.is])).toEqual([['state', true], ['device', false], ['x', true]])

@@ -2,9 +2,8 @@ import type { Panel } from './panels'
 import type { Sample } from './frame'
 import type { Current } from './api/client'
 
-// Which numbers of a reading are which series, so that a chart moves on with
-// the live stream and asks nothing again. A panel with another expression than
-// a plain mean of one of these asks for its newest step instead.
+// Maps a live reading to series, so that charts advance without a query. A panel whose
+// expression is not a plain mean of one of these polls its newest step instead.
 
 type Value = { labels: Record<string, string>; value: number | null | undefined }
 
@@ -69,7 +68,7 @@ interface Selector {
   matchers: { label: string; is: boolean; test: (value: string) => boolean }[]
 }
 
-// readSelector understands the mean of one metric over a step, null anything else.
+// readSelector parses the mean of one metric over a step; null for anything else.
 export function readSelector(expr: string): Selector | null {
   const m = /^avg_over_time\(\s*(\w+)\s*(?:\{([^{}]*)\})?\s*\[\$(?:window|\{window\})\]\s*\)$/.exec(expr.trim())
   if (!m || !m[1]) return null
@@ -96,8 +95,8 @@ export function readSelector(expr: string): Selector | null {
 
 export type Reader = (r: Current) => Sample[]
 
-// readerOf makes what takes a panel's values from a reading, null where one of
-// its queries needs more than a reading has.
+// readerOf returns a function that takes a panel's values from a reading, or null if
+// a reading lacks one of its queries.
 export function readerOf(panel: Panel): Reader | null {
   const readers = panel.queries.map((query, i) => {
     const selector = readSelector(query.expr)

@@ -4,7 +4,7 @@ import type { Failure } from './api/client'
 import { asFailure } from './parts/failed'
 import { seen } from './stream'
 
-// A document of the agent that a page shows and keeps fresh while it is seen.
+// A document of the agent that a page shows and keeps up to date.
 
 export interface Loaded<T> {
   body: T | null
@@ -12,8 +12,7 @@ export interface Loaded<T> {
   again: () => void
 }
 
-// useLoad asks at once, after every change of what it depends on, and again
-// every so many seconds; 0 for never.
+// useLoad loads immediately, after a change of `on`, and every so many seconds; 0 for never.
 export function useLoad<T>(ask: (signal: AbortSignal) => Promise<T>, every = 0, on: unknown[] = []): Loaded<T> {
   const body = useSignal<T | null>(null)
   const failure = useSignal<Failure | null>(null)

@@ -16,12 +16,12 @@ export const boards = list.boards.map((b) => ({ ...b, panels: b.panels.filter((i
 
 export interface Variables {
   host: string
-  // window is the time that one point stands for, in seconds.
+  // window is the time that one point covers, in seconds.
   window: number
 }
 
-// expand puts values in for the variables of an expression. A host's name is
-// hostile: it stands inside of quotes and must not end them.
+// expand replaces the variables of an expression. A host name is hostile: it must not
+// end the quotes around it.
 export function expand(expr: string, variables: Variables): string {
   return expr.replace(/\$\{?(host|window|rate_window|device|interface|mountpoint)\}?/g, (_, name: string) => {
     switch (name) {
@@ -40,11 +40,11 @@ const quoteInside = (text: string): string => text.replaceAll('\\', '\\\\').repl
 
 export type Role = 'mean' | 'min' | 'max'
 
-// The label that tells which query of a panel a series answers.
+// The label that says which query of a panel a series belongs to.
 export const asked = 'sysotel_asked'
 
-// question is one PromQL expression for all queries of a panel, so that a chart
-// costs one request: each answer carries which query it belongs to.
+// question joins all queries of a panel into one PromQL expression, so that a chart costs
+// one request; each series is tagged with its query.
 export function question(panel: Pick<Panel, 'queries'>, variables: Variables, band: boolean): string {
   const parts: string[] = []
   panel.queries.forEach((q, i) => {
@@ -56,17 +56,17 @@ export function question(panel: Pick<Panel, 'queries'>, variables: Variables, ba
 
 const tagged = (expr: string, tag: string): string => `label_replace((${expr}), "${asked}", "${tag}", "", "")`
 
-// readTag is which query and which role a series answers.
+// readTag parses the query and role of a series.
 export function readTag(tag: string | undefined): { query: number; role: Role } | null {
   const m = /^(\d+) (mean|min|max)$/.exec(tag ?? '')
   return m ? { query: Number(m[1]), role: m[2] as Role } : null
 }
 
-// labelOf is the label whose value stands in a query's name, '' where none does.
+// labelOf returns the label in a query's name, '' if there is none.
 export const labelOf = (query: Query): string => /\{\{\s*(\w+)\s*\}\}/.exec(query.name)?.[1] ?? ''
 
-// colorWord is the palette's word for a series, and its place among the values
-// that the query lists; a series that is not listed comes after them.
+// colorWord returns a series' color word, and its place in the query's list of values;
+// unlisted series come last.
 export function colorWord(query: Query, labels: Record<string, string>): { word: string | undefined; place: number } {
   if (query.color) return { word: query.color, place: 0 }
   const value = labels[labelOf(query)]
@@ -74,8 +74,8 @@ export function colorWord(query: Query, labels: Record<string, string>): { word:
   return place < 0 ? { word: undefined, place: (query.values ?? []).length } : { word: value, place }
 }
 
-// seriesName is a query's name with the labels of a series in it. Where nothing
-// of it is left, as for a total, the labels themselves tell.
+// seriesName fills a query's name with the series' labels. If nothing is left, it is
+// the labels themselves.
 export function seriesName(query: Query, labels: Record<string, string>): string {
   const name = query.name.replace(/\{\{\s*(\w+)\s*\}\}/g, (_, label: string) => labels[label] ?? '').replace(/\s+/g, ' ').trim()
   return name || Object.values(labels).filter(Boolean).join(' ') || query.name

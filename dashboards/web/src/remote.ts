@@ -2,7 +2,7 @@ import type { Instant } from './api/prometheus'
 import type { Remote } from './facts'
 import { asked } from './panels'
 
-// What is known of a machine that only its series tell of, by one question.
+// What the series say about a machine with another agent, in one query.
 
 const metrics = {
   cpu: 'sysotel_cpu_usage_ratio{$}',
@@ -35,9 +35,9 @@ export function remoteQuestion(host: string): string {
 export function remoteOf(found: Instant[]): Remote {
   const of = (name: Metric) => found.flatMap((f) => (f.metric[asked] === name && Number.isFinite(Number(f.value[1])) ? [{ labels: f.metric, value: Number(f.value[1]) }] : []))
   const one = (name: Metric, label?: string, is?: string) => of(name).find((f) => label === undefined || f.labels[label] === is)?.value ?? null
-  const greatest = (name: Metric) => of(name).reduce<ReturnType<typeof of>[number] | null>((best, f) => (best === null || f.value > best.value ? f : best), null)
-  const busy = greatest('busy')
-  const pressed = greatest('pressure')
+  const maximum = (name: Metric) => of(name).reduce<ReturnType<typeof of>[number] | null>((best, f) => (best === null || f.value > best.value ? f : best), null)
+  const busy = maximum('busy')
+  const pressed = maximum('pressure')
   return {
     uptime: one('uptime'),
     url: of('agent').map((f) => pageAt(f.labels.url)).find((u) => u !== null) ?? null,
@@ -57,8 +57,8 @@ export function remoteOf(found: Instant[]): Remote {
   }
 }
 
-// pageAt is an address that a link may lead to, without the slash at its end. What
-// a machine says of itself is hostile: javascript: is an address too.
+// pageAt returns an address that is safe to link to, without its trailing slash. What
+// a machine reports is hostile: javascript: is an address too.
 export function pageAt(text: string | undefined): string | null {
   const url = text ? URL.parse(text) : null
   return url && (url.protocol === 'https:' || url.protocol === 'http:') ? url.href.replace(/\/$/, '') : null

@@ -19,8 +19,8 @@ describe('the address', () => {
       }
     }
   })
-  it('is short where all is as usual', () => { expect(writeView(read('/'))).toBe('/') })
-  it('tells times so that people can read them', () => {
+  it('is short for defaults', () => { expect(writeView(read('/'))).toBe('/') })
+  it('has readable times', () => {
     expect(writeView(read('/processes?from=1770028200&to=1770031800'))).toBe('/processes?from=2026-02-02T10:30:00Z&to=2026-02-02T11:30:00Z')
   })
   it.each(['/?from=x&to=y', '/?from=2026-02-02T10:30:00Z', '/?from=1770031800&to=1770028200', '/?range=3w', '/nowhere'])('%s falls back to the usual', (address) => {

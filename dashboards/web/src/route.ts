@@ -1,7 +1,7 @@
 import { isLive, type Preset, parseMoment, presets, type Range, writeMoment } from './time'
 
-// Everything that decides what a page shows stands in its address, so that a
-// link shows a colleague the same thing.
+// The address holds everything that decides what a page shows, so that a link shows
+// others the same.
 
 export const pages = ['overview', 'processes', 'alerts', 'hosts', 'settings'] as const
 export type Page = (typeof pages)[number]
@@ -9,11 +9,11 @@ export type Page = (typeof pages)[number]
 export interface View {
   page: Page
   range: Range
-  // host is which machine is meant, '' for the agent's own.
+  // host is the machine shown, '' for the agent's own.
   host: string
-  // at is a moment whose processes are wanted.
+  // at is the time of the process table.
   at: number | null
-  // own are parameters of one page alone, such as the order of its table.
+  // own are parameters of one page, such as the order of its table.
   own: Record<string, string>
 }
 
@@ -49,7 +49,7 @@ export function writeView(view: View): string {
   if (view.at !== null) query.set('at', writeMoment(view.at))
   if (view.host) query.set('host', view.host)
   for (const [key, value] of Object.entries(view.own)) if (value !== '') query.set(key, value)
-  // Colons need no escape in a query, and RFC 3339 reads better without.
+  // Colons need no escape in a query, and RFC 3339 is easier to read without.
   const text = query.toString().replaceAll('%3A', ':')
   return (view.page === 'overview' ? '/' : `/${view.page}`) + (text ? `?${text}` : '')
 }

@@ -4,18 +4,17 @@ import { isLive, lengthOf, type Range, spanOf } from './time'
 import type { Measure } from './units'
 import { reading, serverNow } from './stream'
 
-// What the whole page shares: the view that its address tells, and what a
-// person chose and keeps.
+// State of the whole page: the view in its address, and the user's kept choices.
 
 export const view = signal<View>(parseView(new URL(location.href)))
 
-// zooms counts the steps that a double click can take back.
+// depth counts the zoom steps that a double click can undo.
 const depth = (): number => (history.state as { depth?: number } | null)?.depth ?? 0
 
 addEventListener('popstate', () => { view.value = parseView(new URL(location.href)) })
 
-// go changes the view and its address. Another page begins without the
-// parameters of the one before.
+// go changes the view and its address. Another page starts without the previous page's
+// own parameters.
 export function go(change: Partial<View>, how: 'push' | 'replace' | 'zoom' = 'push'): void {
   const before = view.value
   const other = change.page !== undefined && change.page !== before.page
@@ -35,12 +34,12 @@ export const setRange = (range: Range): void => go({ range, at: null })
 
 export function zoom(from: number, to: number): void {
   const middle = (from + to) / 2
-  // Less than five seconds show nothing.
+  // A range is at least five seconds.
   const half = Math.max((to - from) / 2, 2.5)
   go({ range: { from: Math.round(middle - half), to: Math.round(middle + half) }, at: null }, 'zoom')
 }
 
-// zoomBack takes the last zoom back, or shows twice as much where there was none.
+// zoomBack undoes the last zoom, or doubles the range.
 export function zoomBack(): void {
   if (depth() > 0) return history.back()
   const span = spanOf(view.value.range, serverNow())
@@ -48,14 +47,14 @@ export function zoomBack(): void {
   setRange({ from: Math.round(span.from - length / 2), to: Math.round(Math.min(span.to + length / 2, serverNow())) })
 }
 
-// now is the agent's time, by the newest reading or the second.
+// now is the agent's time, updated with each reading and each second.
 export const now = signal(serverNow())
 setInterval(() => { now.value = serverNow() }, 1000)
 effect(() => { if (reading.value) now.value = serverNow() })
 
 export const live = computed(() => isLive(view.value.range))
 
-// A choice that is kept in the browser. Where it may keep nothing, it is forgotten.
+// A choice kept in local storage, if there is any.
 function kept<T extends string>(name: string, first: T, allowed: readonly T[]) {
   const key = `sysotel.${name}`
   let start = first

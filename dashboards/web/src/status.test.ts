@@ -22,7 +22,7 @@ describe('the status sentence', () => {
     ['one busy second', known({}, { cpu: 1, steadyCPU: 0.2 }), 'ok status.ok status.cpu status.memory status.used status.alerts.none'],
     ['a busy minute', known({}, { steadyCPU: 0.85 }), 'warning status.cpu.high status.memory status.used status.alerts.none'],
     ['a limit of a rule', known({ limits: { ...usual, cpu: { warning: 0.1, critical: 0.15 } } }, { steadyCPU: 0.2 }), 'critical status.cpu.high status.memory status.used status.alerts.none'],
-    ['the gravest first', known({}, { steadyCPU: 0.85, memory: { share: 0.97, used: 97, total: 100 } }), 'critical status.memory.high status.cpu.high status.used status.alerts.none'],
+    ['the worst first', known({}, { steadyCPU: 0.85, memory: { share: 0.97, used: 97, total: 100 } }), 'critical status.memory.high status.cpu.high status.used status.alerts.none'],
     ['a full disk', known({}, { filesystems: [{ mount: '/', share: 0.9, free: 1, total: 10 }] }), 'warning status.disk.high status.cpu status.memory status.alerts.none'],
     ['an alert', known({ alerts: [{ name: 'HighCPU', level: 'critical' }] }), 'critical status.firing status.cpu status.memory status.used status.alert'],
     ['two alerts', known({ alerts: [{ name: 'A', level: 'warning' }, { name: 'B', level: 'critical' }] }), 'critical status.firing status.cpu status.memory status.used status.alerts'],

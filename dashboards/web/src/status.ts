@@ -2,12 +2,12 @@ import type { Facts } from './facts'
 import type { Word } from './i18n'
 import { type Gauge, type Level, levelOf, type Limit } from './limits'
 
-// The status sentence: what is wrong, or that all is well, before any chart.
+// The status sentence: problems, or that there are none, above all charts.
 
 export interface Clause {
   word: Word
   level: Level
-  // share and seconds are put in as people read them.
+  // share and seconds are formatted into the text.
   share?: number
   seconds?: number
   values?: Record<string, string | number>
@@ -28,7 +28,7 @@ export interface Known {
   facts: Facts | null
   alerts: FiringAlert[] | null
   components: BadComponent[]
-  // In how many seconds a file system is full, by its mount point.
+  // Seconds until a file system is full, by mount point.
   full: Map<string, number>
   limits: Record<Gauge, Limit>
 }
@@ -46,9 +46,9 @@ export function statusOf(known: Known): Status {
   const { facts, alerts, limits } = known
   if (!facts) return { level: 'warning', headline: { word: 'status.unknown', level: 'warning' }, clauses: [] }
   const bad: Clause[] = []
-  // The gravest alert speaks for all of them: they are listed below, and counted here.
-  const gravest = [...(alerts ?? [])].sort((a, b) => weight(b.level) - weight(a.level))[0]
-  if (gravest) bad.push({ word: 'status.firing', level: gravest.level, values: { name: gravest.name } })
+  // Only the worst alert is named: all are listed below, and counted here.
+  const worst = [...(alerts ?? [])].sort((a, b) => weight(b.level) - weight(a.level))[0]
+  if (worst) bad.push({ word: 'status.firing', level: worst.level, values: { name: worst.name } })
   const add = (word: Word, share: number | null | undefined, limit: Limit, values?: Record<string, string>) => {
     const level = levelOf(share, limit)
     if (level !== 'ok') bad.push({ word, level, share: share!, ...(values ? { values } : {}) })

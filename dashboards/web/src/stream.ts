@@ -1,23 +1,21 @@
 import { computed, signal } from '@preact/signals'
 import { type Current, get } from './api/client'
 
-// The live stream: every reading as it is taken. The page's time is the agent's,
-// from the newest reading and what has passed since, because the clock of the
-// machine that looks can be wrong.
+// The live stream of readings. The page uses the agent's time, from the newest reading
+// and the time since, because the viewer's clock can be wrong.
 
 export const reading = signal<Current | null>(null)
 
 export type Connection = 'connecting' | 'open' | 'closed'
 export const connection = signal<Connection>('connecting')
 
-// arrived is when the newest reading came, by the clock that never steps.
+// arrived is when the newest reading came, on the monotonic clock.
 let arrived = performance.now()
 let offset = 0
 
 export const serverNow = (): number => (performance.timeOrigin + performance.now()) / 1000 + offset
 
-// silence is how many whole seconds ago the newest reading came: it does not change
-// while all is well.
+// silence is the whole seconds since the newest reading.
 export const silence = signal(0)
 setInterval(() => { silence.value = Math.floor((performance.now() - arrived) / 1000) }, 500)
 
@@ -36,8 +34,8 @@ function take(r: Current): void {
   if (before && (r.tick < before.tick || r.tick > before.tick + 1)) resumed.value++
 }
 
-// resumed counts how often readings came again after some were missed: then the
-// charts ask for what they do not have.
+// resumed counts how often readings came back after some were missed: charts then
+// load what they lack.
 export const resumed = signal(0)
 
 let source: EventSource | null = null
@@ -52,21 +50,21 @@ export function connect(): void {
     try {
       take(JSON.parse((e as MessageEvent<string>).data) as Current)
       connection.value = 'open'
-    } catch { /* Half an event; the next one comes in a second. */ }
+    } catch { /* A truncated event; the next one comes in a second. */ }
   })
   source.addEventListener('error', () => {
     connection.value = 'closed'
     if (source?.readyState !== EventSource.CLOSED) return // The browser tries again itself.
     source = null
-    // An event source does not tell why it was refused: asking does, and renews
-    // a session that ran out.
+    // An EventSource does not say why it was refused: a request does, and renews an
+    // expired session.
     retry = setTimeout(() => {
       get('/api/v1/metrics/current').then((r) => { take(r); connect() }, () => { retry = setTimeout(connect, 2000) })
     }, 500)
   })
 }
 
-// A page that is not seen needs no stream; what it missed is asked when it is back.
+// A hidden page closes the stream and loads what it missed when it is shown.
 export const seen = signal(document.visibilityState === 'visible')
 document.addEventListener('visibilitychange', () => {
   seen.value = document.visibilityState === 'visible'

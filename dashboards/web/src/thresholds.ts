@@ -3,18 +3,18 @@ import { get } from './api/client'
 import { limitsOf, usual } from './limits'
 import { seen } from './stream'
 
-// limits are the limits of the meters; until the rules are known, and where
-// nobody judges, the usual ones.
+// limits are the thresholds of the meters: the usual ones until the rules are loaded,
+// and where alerting is off.
 export const limits = signal(usual)
 
 async function loadLimits(): Promise<void> {
   try {
     const answer = await get('/api/v1/alerts/rules')
     limits.value = limitsOf(answer.rules)
-  } catch { /* The limits stay as they are. */ }
+  } catch { /* Keep the limits. */ }
 }
 
-// Rules change seldom; the page that changes them tells of it at once.
+// Rules rarely change; the rules page updates the limits itself.
 export function keepLimits(): void {
   effect(() => { if (seen.value) void loadLimits() })
   setInterval(() => { if (seen.value) void loadLimits() }, 60_000)

@@ -1,5 +1,4 @@
-// Times are Unix seconds everywhere but in the address bar, where they are RFC
-// 3339 so that a colleague can read them.
+// Times are Unix seconds, except in the address bar, where they are readable RFC 3339.
 
 export const presets = ['5m', '1h', '6h', '24h', '7d', '30d', '1y'] as const
 export type Preset = (typeof presets)[number]
@@ -18,7 +17,7 @@ export const presetSeconds: Record<Preset, number> = {
   '1y': 365 * day,
 }
 
-// A range ends now and goes on, or is two fixed moments.
+// A range is a preset that ends now, or two fixed times.
 export type Range = { preset: Preset } | { from: number; to: number }
 
 export interface Span {
@@ -28,22 +27,22 @@ export interface Span {
 
 export const isLive = (range: Range): range is { preset: Preset } => 'preset' in range
 
-// spanOf is which moments a range stands for.
+// spanOf returns the start and end of a range.
 export function spanOf(range: Range, now: number): Span {
   return isLive(range) ? { from: now - presetSeconds[range.preset], to: now } : range
 }
 
 export const lengthOf = (range: Range): number => (isLive(range) ? presetSeconds[range.preset] : range.to - range.from)
 
-// The steps that people can read: each divides the next unit of time.
+// Readable steps: each divides the next unit of time.
 const steps = [1, 2, 5, 10, 15, 30, minute, 2 * minute, 5 * minute, 10 * minute, 15 * minute, 30 * minute, hour, 2 * hour, 3 * hour, 6 * hour, 12 * hour, day]
 
-// stepFor is the shortest step that gives at most so many points.
+// stepFor returns the shortest step with at most so many points.
 export function stepFor(seconds: number, points: number): number {
   return steps.find((step) => seconds / step <= points) ?? Math.ceil(seconds / points / day) * day
 }
 
-// parseMoment reads RFC 3339 or Unix seconds, null where it is neither.
+// parseMoment parses RFC 3339 or Unix seconds, null if it is neither.
 export function parseMoment(text: string | null | undefined): number | null {
   if (!text) return null
   if (/^\d{1,12}(\.\d+)?$/.test(text)) return Number(text)
@@ -52,22 +51,22 @@ export function parseMoment(text: string | null | undefined): number | null {
   return Number.isNaN(at) ? null : at / 1000
 }
 
-// writeMoment is a moment as RFC 3339 in UTC, to the second where it is whole.
+// writeMoment formats a time as RFC 3339 in UTC, without fraction if it is whole.
 export function writeMoment(seconds: number): string {
   return new Date(Math.round(seconds * 1000)).toISOString().replace('.000Z', 'Z')
 }
 
-// The zone in which the viewer reads times.
+// The viewer's time zone.
 export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC'
 
-// zoneName is the zone with its distance from UTC at a moment, "Asia/Seoul, UTC+09:00".
+// zoneName is the zone with its UTC offset, "Asia/Seoul, UTC+09:00".
 export function zoneName(at: number): string {
   const minutes = -new Date(at * 1000).getTimezoneOffset()
   const two = (n: number) => String(Math.trunc(Math.abs(n))).padStart(2, '0')
   return `${zone}, UTC${minutes < 0 ? '−' : '+'}${two(minutes / 60)}:${two(minutes % 60)}`
 }
 
-// A field of type datetime-local has a local time without a zone.
+// A datetime-local field has local time without a zone.
 export function toField(seconds: number): string {
   const local = new Date(seconds * 1000)
   return new Date(local.getTime() - local.getTimezoneOffset() * 60_000).toISOString().slice(0, 19)
@@ -90,10 +89,10 @@ function format(language: string, key: string, options: Intl.DateTimeFormatOptio
 const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' }
 const dayAndMonth: Intl.DateTimeFormatOptions = { month: 'short', day: 'numeric' }
 
-// All charts have the same ticks, and have them again with each reading.
+// All charts share ticks, and keep them with each reading.
 const tickLabels = new Map<string, string>()
 
-// tickLabel is a moment below an axis on which a tick stands every so many seconds.
+// tickLabel formats a time on an axis whose ticks are so many seconds apart.
 export function tickLabel(at: number, every: number, language: string): string {
   const id = `${at} ${every} ${language}`
   let label = tickLabels.get(id)
@@ -113,7 +112,7 @@ function makeTickLabel(at: number, every: number, language: string): string {
   return every < 28 * day ? format(language, 'day', dayAndMonth).format(date) : format(language, 'month', { month: 'short', year: 'numeric' }).format(date)
 }
 
-// momentLabel is a moment for people; its day is told where it is not today's.
+// momentLabel formats a time, with its date if that is not today.
 export function momentLabel(at: number, language: string, now: number, seconds = true): string {
   const date = new Date(at * 1000)
   const today = new Date(now * 1000)
@@ -123,12 +122,12 @@ export function momentLabel(at: number, language: string, now: number, seconds =
   return format(language, `moment ${seconds} ${year.year}`, { ...dayAndMonth, ...year, ...options }).format(date)
 }
 
-// spanLabel is a range for people.
+// spanLabel formats a range.
 export function spanLabel(span: Span, language: string, now: number): string {
   return `${momentLabel(span.from, language, now)} – ${momentLabel(span.to, language, now)}`
 }
 
-// A formatter is dear to make and cheap to use.
+// Creating a formatter is expensive; using it is cheap.
 const amounts = new Map<string, Intl.NumberFormat>()
 
 function amount(language: string, unit: string, unitDisplay: 'short' | 'long'): Intl.NumberFormat {
@@ -140,7 +139,7 @@ function amount(language: string, unit: string, unitDisplay: 'short' | 'long'): 
 
 const units: [string, number][] = [['day', day], ['hour', hour], ['minute', minute], ['second', 1]]
 
-// durationLabel is a length of time in its greatest unit, or its two greatest.
+// durationLabel formats a duration in its largest unit, or its two largest.
 export function durationLabel(seconds: number, language: string, parts = 1): string {
   const words: string[] = []
   let rest = parts === 1 ? seconds : Math.floor(seconds)
@@ -158,7 +157,7 @@ export function durationLabel(seconds: number, language: string, parts = 1): str
   return words.join(' ')
 }
 
-// stepLabel is a step for people, as short as can be: "5 min".
+// stepLabel formats a step briefly: "5 min".
 export function stepLabel(seconds: number, language: string): string {
   const [unit, size] = units.find(([, size]) => seconds >= size && seconds % size === 0) ?? ['second', 1]
   return amount(language, unit, 'short').format(seconds / size)

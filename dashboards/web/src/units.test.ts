@@ -44,12 +44,12 @@ it('writes a shared unit once', () => {
 })
 
 describe('splits', () => {
-  it('stand at round numbers', () => {
+  it('are round numbers', () => {
     expect(splits(0, 1, 'ratio', plain, 4)).toEqual([0, 0.5, 1])
     expect(splits(0, 1024 * 1024 * 350, 'bytes', plain, 4)).toEqual([0, 1, 2, 3].map((n) => n * 100 * 1024 * 1024))
     expect(splits(0, 1_000_000, 'bytes_per_second', other, 4).map((v) => v * 8)).toEqual([0, 2e6, 4e6, 6e6, 8e6])
   })
-  it('are few, wherever the axis runs', () => {
+  it('are few on any axis', () => {
     for (const unit of ['ratio', 'bytes', 'bytes_per_second', 'seconds', 'count'] as const) {
       for (const high of [1e-6, 0.02, 1, 37, 1e6, 1e12]) {
         const n = splits(-high / 3, high, unit, plain, 4).length

@@ -1,10 +1,10 @@
-// Numbers for people: three digits that mean something, and the unit beside them.
+// Values as people read them: three significant digits and a unit.
 
 import type { Unit } from './panels.generated'
 
 export type { Unit }
 
-// What a person chose for sizes and for traffic.
+// The user's choice for sizes and traffic.
 export interface Measure {
   sizes: 'binary' | 'decimal'
   traffic: 'bytes' | 'bits'
@@ -28,7 +28,7 @@ export function round(value: number): string {
   return value.toFixed(decimals).replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, '').replace('-', '−')
 }
 
-// scale divides a value until less than a base is left of it.
+// scale divides a value by base until it is smaller than base.
 function scale(value: number, base: number, steps: number): [number, number] {
   let i = 0
   while (Math.abs(value) >= base * 0.9995 && i < steps - 1) {
@@ -69,7 +69,7 @@ export function quantity(value: number, unit: Unit, measure: Measure): Quantity 
   }
 }
 
-// percent has one decimal below ten and none above: the rest does not keep still.
+// percent has one decimal below ten and none above, so that it does not flicker.
 function percent(value: number): string {
   const size = Math.abs(value)
   if (size >= 9.95 || size === 0) return value.toFixed(0).replace('-', '−')
@@ -106,7 +106,7 @@ export function written(value: number | null | undefined, unit: Unit, measure: M
   return q.unit === '' || q.unit === '%' ? q.number + q.unit : `${q.number} ${q.unit}`
 }
 
-// between is a band in words; a unit that both ends share is written once.
+// between formats a band; a unit that both ends share is written once.
 export function between(low: number | null | undefined, high: number | null | undefined, unit: Unit, measure: Measure): string {
   const [a, b] = [written(low, unit, measure), written(high, unit, measure)]
   if (a === b) return a
@@ -117,14 +117,14 @@ export function between(low: number | null | undefined, high: number | null | un
   return `${a} – ${b}`
 }
 
-// splits are the lines of an axis for values that run from low to high, at
-// numbers that people find round in the unit that they read.
-export function splits(low: number, high: number, unit: Unit, measure: Measure, most: number): number[] {
+// splits returns the grid lines of an axis from low to high, at round numbers
+// in the displayed unit.
+export function splits(low: number, high: number, unit: Unit, measure: Measure, max: number): number[] {
   const span = high - low
   if (!(span > 0)) return [low]
   const factor = unit === 'bytes_per_second' && measure.traffic === 'bits' ? 1 / 8 : 1
   const isBinary = (unit === 'bytes' || unit === 'bytes_per_second') && factor === 1 && measure.sizes === 'binary'
-  const every = isBinary ? roundBinary(span / most) : roundDecimal(span / most / factor) * factor
+  const every = isBinary ? roundBinary(span / max) : roundDecimal(span / max / factor) * factor
   const list: number[] = []
   for (let i = Math.ceil(low / every - 1e-9); i * every <= high * (1 + 1e-9); i++) list.push(i * every + 0) // Never −0.
   return list

@@ -10,8 +10,7 @@ import { remoteOf, remoteQuestion } from './remote'
 import type { BadComponent } from './status'
 import { resumed, seen, serverNow } from './stream'
 
-// What the page keeps an eye on beside the readings: alerts, the agent's parts,
-// and how long the file systems last.
+// What the page polls besides the readings: alerts, health, and disk forecasts.
 
 export interface ActiveAlert {
   id: string
@@ -25,14 +24,13 @@ export interface ActiveAlert {
   at: number | null
 }
 
-// alerts are those that fire or that fired and are no longer measured; null
-// where nobody judges.
+// alerts are those that fire, or fired and have no data now; null if alerting is off.
 export const alerts = signal<ActiveAlert[] | null>(null)
-// hostAlerts are those of the machine that is shown.
+// hostAlerts are the alerts of the machine shown.
 export const hostAlerts = computed(() => alerts.value?.filter((a) => a.host === hostName.value) ?? null)
 export const badComponents = signal<BadComponent[]>([])
 export const health = signal<'ok' | 'degraded' | 'failed' | null>(null)
-// full has in how many seconds a file system is full, by its mount point.
+// full is the seconds until a file system is full, by mount point.
 export const full = signal<Map<string, number>>(new Map())
 
 export function toActive(a: Alert): ActiveAlert {
@@ -48,7 +46,7 @@ async function loadAlerts(): Promise<void> {
     const answer = await get('/api/v1/alerts')
     alerts.value = answer.alerts.filter((a) => a.state === 'firing' || a.state === 'no_data').map(toActive)
   } catch (e) {
-    // Without alerting there is nothing to say of alerts.
+    // Alerting is off, or not visible to this user.
     if (e instanceof Failure && (e.status === 404 || e.kind === 'forbidden')) alerts.value = null
   }
 }
@@ -58,10 +56,10 @@ async function loadHealth(): Promise<void> {
     const answer = await get('/api/v1/health')
     health.value = answer.status
     badComponents.value = (answer.parts ?? []).filter((p) => p.status !== 'ok').map((p) => ({ name: p.name, reason: p.reason ?? p.status, failed: p.status === 'failed' }))
-  } catch { /* That the agent does not answer is said above all. */ }
+  } catch { /* The banner says that the agent is not responding. */ }
 }
 
-// queue is what waits to be pushed, null where nothing is pushed.
+// queue is the push queue, null if nothing is pushed.
 export const queue = signal<{ waiting: number; dropped: number } | null>(null)
 
 async function loadQueue(): Promise<void> {
@@ -72,20 +70,20 @@ async function loadQueue(): Promise<void> {
     const found = await query(`sum(sysotel_queue_requests${own}) or label_replace(sum(sysotel_queue_dropped_total${own}), "what", "dropped", "", "")`, serverNow())
     const of = (what: string | undefined) => Number(found.find((f) => f.metric.what === what)?.value[1] ?? 0)
     queue.value = found.length === 0 ? null : { waiting: of(undefined), dropped: of('dropped') }
-  } catch { /* The footer then says nothing of it. */ }
+  } catch { /* The footer omits it. */ }
 }
 
-// loadMinute asks for the readings of the minute before the page was opened.
+// loadMinute loads the minute before the page was opened.
 async function loadMinute(): Promise<void> {
   try {
     const [found] = await query(`sysotel_cpu_usage_ratio{host_name=${JSON.stringify(hostName.peek())}}[1m]`, serverNow())
     seedRecent((found as unknown as Series | undefined)?.values.map(([, v]) => Number(v)) ?? [])
-  } catch { /* In a minute it is known all the same. */ }
+  } catch { /* Readings fill it within a minute. */ }
 }
 
 const hour = 3600
 
-// loadForecast looks at the free space of a week, an hour at a time.
+// loadForecast loads the free space of a week, by the hour.
 async function loadForecast(): Promise<void> {
   const host = hostName.peek()
   if (!host) return
@@ -97,17 +95,17 @@ async function loadForecast(): Promise<void> {
       const left = untilEmpty(s.values.map(([at, value]) => [at, Number(value)]))
       return left === null ? [] : [[s.metric.mountpoint ?? '', left] as const]
     }))
-  } catch { /* Without a forecast the sentence says how full they are. */ }
+  } catch { /* The status sentence then shows usage instead. */ }
 }
 
-// loadRemote asks for another machine than the agent's own.
+// loadRemote loads a machine other than the agent's own.
 async function loadRemote(): Promise<void> {
   const host = hostName.peek()
   if (host === '' || isOwnHost.peek()) return
   try {
     const found = remoteOf(await query(remoteQuestion(host), serverNow()))
     if (hostName.peek() === host) remote.value = found
-  } catch { /* The charts say what is wrong. */ }
+  } catch { /* The charts show the error. */ }
 }
 
 export function keepWatch(): void {

@@ -4,7 +4,7 @@ import { t } from '../i18n'
 import { Field, Form } from '../parts/form'
 import { loadMe, me } from './me'
 
-// Account is who looks, with the way out and another password.
+// Account shows the current user, with logout and password change.
 export function Account() {
   const who = me.value
   const changing = useSignal(false)

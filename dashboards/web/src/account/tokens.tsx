@@ -11,7 +11,7 @@ import { RoleChoice } from './users'
 
 type Token = components['schemas']['Token']
 
-// Tokens lists what scripts and other programs come with. A secret is shown once.
+// Tokens lists API tokens. A secret is shown once.
 export function Tokens() {
   const { body, failure, again } = useLoad((signal) => get('/api/v1/tokens', undefined, signal))
   const adding = useSignal(false)

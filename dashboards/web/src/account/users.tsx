@@ -12,7 +12,7 @@ import { me } from './me'
 type User = components['schemas']['User']
 type Role = User['role']
 
-// Users lists who may log in.
+// Users lists the accounts.
 export function Users() {
   const { body, failure, again } = useLoad((signal) => get('/api/v1/users', undefined, signal))
   const adding = useSignal(false)

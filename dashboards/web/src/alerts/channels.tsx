@@ -10,7 +10,7 @@ import { momentLabel } from '../time'
 
 type Channel = components['schemas']['Channel']
 
-// Channels are how people are told.
+// Channels lists the notification channels.
 export function Channels() {
   const { body, failure, again } = useLoad((signal) => get('/api/v1/alerts/channels', undefined, signal), 10)
   if (failure && !body) return <section class="panel"><Failed failure={failure} again={again} /></section>

@@ -22,8 +22,7 @@ export const fresh = (): Threshold => ({ name: '', metric: 'cpu_usage_total', op
 const week = 7 * 86_400
 const step = 1800
 
-// Editor changes a threshold with its own history in view: how often it would
-// have fired is seen before anybody is woken.
+// Editor edits a threshold and shows how often it would have fired.
 export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolean; done: () => void }) {
   const rule = useSignal<Threshold>(first)
   const match = useSignal(writePairs(first.match))
@@ -37,7 +36,7 @@ export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolea
   const inWords = (value: number) => (metric ? written(value * metric.factor, metric.unit, measure.value) : String(value))
   const less = r.op.startsWith('<')
 
-  // The history is of the value alone; it changes with what is measured.
+  // The history depends on the metric only.
   useEffect(() => {
     const asking = new AbortController()
     const timer = setTimeout(() => {
@@ -114,7 +113,7 @@ export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolea
   )
 }
 
-// What is left empty is not sent.
+// Empty fields are not sent.
 function sent(r: Threshold, match: string): Threshold {
   const pairs = readPairs(match)
   const { match: _, for: duration, remind, channels, ...rest } = r
@@ -130,7 +129,7 @@ function sent(r: Threshold, match: string): Threshold {
 function Verdict({ preview: p }: { preview: Preview }) {
   const [newest] = p.firings
   if (!p.measured_from) return <strong>{t('rules.would.unknown')}</strong>
-  // A young history is not a week long.
+  // History may be shorter than a week.
   const span = durationLabel(Math.max(1, (Date.parse(p.end) - Date.parse(p.measured_from)) / 1000), language)
   return (
     <>
@@ -140,8 +139,8 @@ function Verdict({ preview: p }: { preview: Preview }) {
   )
 }
 
-// loadCourse asks for the week of what is measured: the greatest value of each
-// half hour, or the least where less is worse.
+// loadCourse loads a week of the metric: the maximum of each half hour, or the minimum
+// for a lower bound.
 async function loadCourse(r: Threshold, less: boolean, signal: AbortSignal): Promise<Course> {
   const to = Math.floor(now.peek() / step) * step + step
   const from = to - week
@@ -162,7 +161,7 @@ async function loadCourse(r: Threshold, less: boolean, signal: AbortSignal): Pro
   return { from, to, series: series.map((s) => ({ t: s.values.map(([at]) => at), v: s.values.map(([, v]) => (Number.isFinite(Number(v)) ? Number(v) : null)) })) }
 }
 
-// selector is the metric of a threshold with its labels, as PromQL writes them.
+// selector writes a threshold's metric and labels as PromQL.
 function selector(r: Threshold): string {
   const matchers = Object.entries(r.match ?? {}).map(([name, text]) => {
     const not = text.startsWith('!')

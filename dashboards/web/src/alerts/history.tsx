@@ -8,7 +8,7 @@ import { go, now, view } from '../state'
 import { durationLabel, momentLabel, spanOf, writeMoment } from '../time'
 import { trim } from './state'
 
-// History is what fired in the time that the page shows.
+// History lists what fired in the time range.
 export function History() {
   const before = useSignal<number | undefined>(undefined)
   const { range } = view.value

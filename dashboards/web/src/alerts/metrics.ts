@@ -1,12 +1,11 @@
 import type { Unit } from '../units'
 
-// The metrics of the REST API that a threshold can be held against, by the part
-// that tells them, and the unit that the threshold is then in.
+// The metrics of the REST API that thresholds use, with their section and unit.
 
 export interface Metric {
   name: string
   part: 'cpu' | 'memory' | 'disk' | 'network'
-  // What the values are multiplied with to be in a unit of ours.
+  // The factor from the API's unit to ours.
   factor: number
   unit: Unit
 }
@@ -43,8 +42,8 @@ export const metrics: Metric[] = [
   { name: 'net_dropout', part: 'network', ...count },
 ]
 
-// readPairs reads "device=sda, mountpoint=~/data.*" into labels as a threshold
-// takes them: what comes after the first equals sign is the value, with its ~ or !.
+// readPairs parses "device=sda, mountpoint=~/data.*" into a threshold's labels: the value
+// after the first equals sign keeps its ~ or !.
 export function readPairs(text: string): Record<string, string> {
   const pairs: Record<string, string> = {}
   for (const part of text.split(',')) {

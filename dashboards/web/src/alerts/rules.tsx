@@ -15,7 +15,7 @@ import { Editor, fresh } from './editor'
 
 type Rule = components['schemas']['RuleStatus']
 
-// Rules lists every rule, and where a rule was made here lets it be changed.
+// Rules lists all rules; those created here can be edited.
 export function Rules() {
   const { body, failure, again } = useLoad((signal) => get('/api/v1/alerts/rules', undefined, signal), 15)
   const { own } = view.value
@@ -38,7 +38,7 @@ export function Rules() {
   )
 }
 
-// withoutNumbers is what a rule will say, with dots for what is not known yet.
+// withoutNumbers is a rule's message with dots for its values.
 export const withoutNumbers = (summary: string): string => summary.replace(/(?:\{\{.*?\}\})+/g, '…')
 
 function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: () => void }) {
@@ -67,8 +67,7 @@ function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: (
   )
 }
 
-// Expression is what a rule asks; what is longer than a line is there for who
-// wants to read it.
+// Expression shows a rule's PromQL, collapsed if it is longer than a line.
 function Expression({ rule: r }: { rule: Rule }) {
   const lasting = r.for && r.for !== '0s' ? ` · ${t('rules.for', { time: r.for })}` : ''
   if (r.expr.length <= 100) return <span class="line"><code>{r.expr}</code>{lasting}</span>

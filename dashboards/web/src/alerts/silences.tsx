@@ -12,7 +12,7 @@ import { fromField, momentLabel, toField, writeMoment } from '../time'
 type Silence = components['schemas']['Silence']
 type Matcher = Silence['matchers'][number]
 
-// Silences keep alerts from being told for a while. They are still judged.
+// Silences suppress notifications for a while; alerts are still evaluated.
 export function Silences() {
   const { body, failure, again } = useLoad((signal) => get('/api/v1/alerts/silences', undefined, signal), 15)
   const { own } = view.value
@@ -64,8 +64,7 @@ function New({ rule, host, done, cancel }: { rule: string; host: string; done: (
   )
 }
 
-// readMatchers reads matchers as PromQL writes them. What it cannot read it
-// leaves to the agent to refuse.
+// readMatchers parses PromQL label matchers. It leaves invalid ones for the agent to reject.
 export function readMatchers(text: string): Matcher[] {
   const found: Matcher[] = []
   for (const [, name = '', op = '=', quoted, bare] of text.matchAll(/([\w.]+)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^,\s"]+))/g)) {

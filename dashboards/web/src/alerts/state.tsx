@@ -11,7 +11,7 @@ import { durationLabel, momentLabel } from '../time'
 
 type Alert = components['schemas']['Alert']
 
-// State is what is wrong now.
+// State lists the current alerts.
 export function State() {
   const { body, failure, again } = useLoad((signal) => get('/api/v1/alerts', undefined, signal), 5)
   if (failure && !body) return <section class="panel"><Failed failure={failure} again={again} /></section>
@@ -50,5 +50,5 @@ function Item({ alert: a }: { alert: Alert }) {
   )
 }
 
-// trim writes a number with three digits that mean something.
+// trim formats a number with three significant digits.
 export const trim = (value: number): string => String(Number(value.toPrecision(Math.abs(value) >= 1000 ? 6 : 3)))

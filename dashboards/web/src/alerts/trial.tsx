@@ -5,11 +5,11 @@ import { now } from '../state'
 import { momentLabel } from '../time'
 import { nice } from './nice'
 
-// Trial shows the real history of what a threshold judges, with the threshold as
-// a line that can be dragged, and when it would have fired.
+// Trial shows the metric's history with a threshold line that can be dragged, and when
+// it would have fired.
 
 export interface Course {
-  // Each series: its moments and the greatest (or least) values at them.
+  // Each series: times, with the maximum (or minimum) at each.
   series: { t: number[]; v: (number | null)[] }[]
   from: number
   to: number

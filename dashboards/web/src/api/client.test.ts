@@ -20,7 +20,7 @@ const failure = async (p: Promise<unknown>): Promise<Failure> => {
 afterEach(() => { vi.unstubAllGlobals() })
 
 describe('ask', () => {
-  it('returns what was answered', async () => {
+  it('returns the response', async () => {
     answers(json(200, { a: 1 }))
     expect((await ask('/x')).body).toEqual({ a: 1 })
   })
@@ -38,19 +38,19 @@ describe('ask', () => {
     answers(answer)
     expect(await failure(ask('/x'))).toMatchObject(want)
   })
-  it('goes on with a session whose access ran out', async () => {
+  it('refreshes an expired session', async () => {
     const calls = answers(json(401, {}), json(200, {}), json(200, { a: 1 }))
     expect((await ask('/x')).body).toEqual({ a: 1 })
     expect(calls).toEqual(['/x', '/api/v1/auth/refresh', '/x'])
   })
-  it('leads to the log-in and back where there is no session', async () => {
+  it('leads to the login page and back without a session', async () => {
     const went: string[] = []
     vi.stubGlobal('location', { assign: (to: string) => { went.push(to) }, pathname: '/alerts', search: '?range=6h' })
     answers(json(401, {}), json(401, {}))
     expect((await failure(ask('/x'))).kind).toBe('login')
     expect(went).toEqual(['/login?next=%2Falerts%3Frange%3D6h'])
   })
-  it('leaves it to the caller that he gave up', async () => {
+  it('rethrows the caller\'s abort', async () => {
     const stop = new AbortController()
     stop.abort()
     answers(stop.signal.reason as Error)

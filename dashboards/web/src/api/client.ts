@@ -1,7 +1,6 @@
 import type { components, paths } from './schema'
 
-// Everything that is asked of the agent goes through here, so that every page
-// meets the same failures and says the same of them.
+// All requests to the agent go through here, so that failures are handled alike.
 
 type Schemas = components['schemas']
 export type Current = Schemas['Current']
@@ -9,16 +8,16 @@ export type Event = Schemas['Event']
 export type Health = Schemas['Health']
 export type Alert = Schemas['Alert']
 
-// The ways in which a question can come to nothing.
+// The kinds of failed requests.
 export type Kind = 'offline' | 'login' | 'forbidden' | 'busy' | 'refused' | 'broken'
 
 export class Failure extends Error {
   constructor(
     readonly kind: Kind,
-    // What the agent itself said is wrong, '' where it said nothing.
+    // The agent's own error message, '' if none.
     readonly detail: string,
     readonly status = 0,
-    // After so many seconds it is worth asking again, 0 where that is not known.
+    // Seconds to wait before a retry, 0 if unknown.
     readonly after = 0,
   ) {
     super(detail || kind)
@@ -37,7 +36,7 @@ export interface Answer<T> {
   headers: Headers
 }
 
-// An answer that takes longer will not come.
+// The timeout of a request, in milliseconds.
 const patience = 30_000
 
 async function send(path: string, q: Question): Promise<Response> {
@@ -57,7 +56,7 @@ async function send(path: string, q: Question): Promise<Response> {
   }
 }
 
-// A session outlives its access: one refresh serves all questions that were
+// A session outlives its access token: one refresh serves all requests that were
 // refused at the same time.
 let refreshing: Promise<boolean> | null = null
 
@@ -68,12 +67,12 @@ function refresh(): Promise<boolean> {
   return refreshing
 }
 
-// goToLogin leaves for the page to log in, which leads back here.
+// goToLogin opens the login page, which leads back here.
 export function goToLogin(): void {
   location.assign('/login?next=' + encodeURIComponent(location.pathname + location.search))
 }
 
-// ask asks the agent. It throws a Failure, or the AbortError of the caller's signal.
+// ask sends a request. It throws a Failure, or the AbortError of the caller's signal.
 export async function ask<T>(path: string, q: Question = {}): Promise<Answer<T>> {
   let response = await send(path, q)
   if (response.status === 401) {
@@ -88,7 +87,7 @@ export async function ask<T>(path: string, q: Question = {}): Promise<Answer<T>>
     try {
       return { body: (await response.json()) as T, headers: response.headers }
     } catch (e) {
-      // Half an answer, or something else than JSON.
+      // A truncated response, or not JSON.
       if (q.signal?.aborted) throw e
       throw new Failure('broken', '', response.status)
     }
@@ -96,8 +95,8 @@ export async function ask<T>(path: string, q: Question = {}): Promise<Answer<T>>
   throw await failureOf(response)
 }
 
-// failureOf reads what is wrong from an answer: a problem of RFC 9457, an error
-// of Prometheus, or nothing at all.
+// failureOf reads an error response: a problem of RFC 9457, an error of Prometheus,
+// or nothing.
 async function failureOf(response: Response): Promise<Failure> {
   const problem = (await response.json().catch(() => ({}))) as { detail?: string; error?: string; errors?: { location?: string; message?: string }[] }
   const where = (problem.errors ?? []).map((e) => `${e.location ?? ''} ${e.message ?? ''}`.trim()).join('; ')
@@ -117,7 +116,7 @@ async function failureOf(response: Response): Promise<Failure> {
 type Gets = { [P in keyof paths]: paths[P] extends { get: { responses: { 200: { content: { 'application/json': infer B } } } } } ? B : never }
 type Query<P extends keyof paths> = paths[P] extends { get: { parameters: { query?: infer Q } } } ? Q : never
 
-// get asks for one of the documents that the OpenAPI description lists.
+// get requests a document that is in the OpenAPI description.
 export async function get<P extends keyof Gets>(path: P, query?: Query<P>, signal?: AbortSignal): Promise<Gets[P]> {
   const text = new URLSearchParams()
   for (const [name, value] of Object.entries(query ?? {})) {

@@ -1,7 +1,7 @@
 import type { Series } from '../frame'
 import { ask } from './client'
 
-// Questions in PromQL, by POST: an expression can be longer than an address.
+// PromQL queries, by POST: an expression can be longer than an address may be.
 
 interface Body<T> {
   data: { result: T[] }
@@ -10,7 +10,7 @@ interface Body<T> {
 
 export interface Range {
   series: Series[]
-  // tier is which of the kept resolutions answered, '' where that is not told.
+  // tier is the resolution that answered, '' if unknown.
   tier: string
 }
 

@@ -19,16 +19,16 @@ import { Feed } from './feed'
 import { Legend } from './legend'
 import { type Look, type Mark, options, type Shown } from './options'
 
-// Chart shows one panel over the page's time. It alone owns the life of uPlot.
+// Chart shows one panel over the page's time range. It owns the uPlot instance.
 
 export interface ChartProps {
   panel: Panel
   height?: number
-  // open is what a click on a moment does; without it the processes of then are shown.
+  // open handles a click on a time; by default it shows the processes at that time.
   open?: (at: number) => void
 }
 
-// look reads the page's colours, so that the style sheet is the one place for them.
+// Colors come from the style sheet.
 const looks = new Map<string, Look>()
 
 function lookOf(element: Element, shade: string): Look {
@@ -44,8 +44,8 @@ function lookOf(element: Element, shade: string): Look {
   return look
 }
 
-// useSignalEffectAtOnce is useSignalEffect without its wait for the next frame: what
-// a reading changes on the page is painted in one frame, and not in three.
+// useSignalEffectAtOnce is useSignalEffect without the delay until the next frame, so that
+// a reading is painted in one frame, not in three.
 function useSignalEffectAtOnce(run: () => void): void {
   const newest = useRef(run)
   newest.current = run
@@ -81,8 +81,8 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     }
   }, [feed])
 
-  // One point for every two pixels is as fine as a line can be; asking for more
-  // only when it is twice as many keeps a resize from asking each time.
+  // One point per two pixels is fine enough; powers of two keep a resize from loading each
+  // time.
   const points = useComputed(() => (width.value === 0 ? 0 : Math.min(800, Math.max(150, 2 ** Math.round(Math.log2(width.value / 1.6))))))
   const asked = useRef('')
 
@@ -100,7 +100,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
   })
 
   useSignalEffectAtOnce(() => {
-    // What a drawing depends on.
+    // What the drawing depends on.
     void feed.version.value
     void events.value
     const element = host.current
@@ -109,7 +109,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     const units = measure.value
     const size = { width: width.value, height }
     if (!element || !frame || size.width === 0 || !near.value) return
-    // A range that was left is drawn until the next one is there.
+    // The old range stays until the next one is loaded.
     const span = spanOf(feed.range, now.peek())
     const gaps = findGaps(frame).map((gap) => ({ gap, cause: causeOf(gap, events.value, frame.step) })).filter((g) => !panel.sparse || g.cause !== 'cause.unknown')
     const look = lookOf(element, shade)
@@ -120,7 +120,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
       marks: chosen === null ? marks : [...marks, { at: chosen, label: t('chart.chosen'), color: look.ink, solid: true }],
       ...span,
     }
-    // What a chart shows stands in the document too, for whoever cannot see a canvas.
+    // Attributes say what the chart shows, for tests and assistive tools.
     Object.assign(element.parentElement!.dataset, { from: span.from, to: span.to, step: frame.step, first: frame.times.find((_, i) => frame.lines.some((l) => l.mean[i] !== null)) ?? '', newest: frame.times.at(-1) ?? '' })
     const cols = columns(panel, frame, panel.draw)
     const data = [frame.times, ...cols.map((c) => c.cells)] as uPlot.AlignedData
@@ -144,7 +144,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
       element,
     )
     listen(made, open, tapped)
-    // The crosshair stays where it was, once the new scales are known.
+    // The crosshair stays at its time once the new scales are known.
     if (pointed !== null) queueMicrotask(() => { if (plot.current === made) point(made, made.valToPos(pointed, 'x'), made.over.clientHeight / 2) })
   })
 
@@ -170,8 +170,8 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
   )
 }
 
-// listen waits a moment after a click: a second one zooms back. A finger first
-// moves the crosshair, and then has a button.
+// listen waits after a click for a second one, which zooms out. A touch moves the
+// crosshair and shows a button.
 function listen(u: uPlot, open: (at: number) => void, tapped: { value: number | null }): void {
   let down: { x: number; y: number } | null = null
   let waiting: ReturnType<typeof setTimeout> | undefined
@@ -189,14 +189,14 @@ function listen(u: uPlot, open: (at: number) => void, tapped: { value: number | 
   u.over.addEventListener('dblclick', () => { clearTimeout(waiting) })
 }
 
-// point moves the crosshair of all charts; uPlot's types do not know that its
-// third argument tells the others.
+// point moves the crosshair of all charts; uPlot's types lack the third argument, which
+// publishes it.
 function point(u: uPlot, left: number, top: number): void {
   const setCursor = u.setCursor as (at: { left: number; top: number }, fire: boolean, publish: boolean) => void
   setCursor({ left, top }, true, true)
 }
 
-// momentOf is the moment under the crosshair, null where there is none.
+// momentOf returns the time at the crosshair, null if there is none.
 const momentOf = (u: uPlot | null): number | null => (u?.cursor.idx == null ? null : (u.data[0][u.cursor.idx] ?? null))
 
 function onKey(e: KeyboardEvent, u: uPlot | null, open: (at: number) => void): void {
@@ -240,8 +240,7 @@ function Resolution({ feed }: { feed: Feed }) {
   return <span class="resolution">{t('chart.means', { step: stepLabel(step, language) })}{band && <small>{t('chart.means.band')}</small>}</span>
 }
 
-// Over is what stands where lines cannot: that they come, that there are none, or
-// what is wrong.
+// Over replaces the lines while loading, without data, or on a failure.
 function Over({ feed }: { feed: Feed }) {
   const state = feed.state.value
   if (state === 'ready') return null

@@ -4,8 +4,8 @@ import { hostName } from '../host'
 import { explanationOf, t, titleOf } from '../i18n'
 import { expand, type Panel } from '../panels'
 
-// Explain tells what a number is made of, and how it can be asked for elsewhere:
-// window is the time that one point stands for, in seconds.
+// Explain shows a panel's formula and source, and its queries; window is the time that one
+// point covers, in seconds.
 export function Explain({ panel, window }: { panel: Panel; window: () => number }) {
   const isOpen = useSignal(false)
   const root = useRef<HTMLDivElement>(null)

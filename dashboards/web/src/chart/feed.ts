@@ -8,14 +8,13 @@ import { type Range, spanOf, isLive, lengthOf, stepFor } from '../time'
 import { serverNow } from '../stream'
 import { askTogether } from './together'
 
-// A feed brings a chart its frame: the past by one question, then each reading
-// as it comes.
+// A Feed loads a chart's frame: the past by one query, then each live reading.
 
 export type State = 'loading' | 'ready' | 'empty' | Failure
 
 export class Feed {
   readonly state = signal<State>('loading')
-  // version grows with each change of the frame, which is changed in place.
+  // version increases with each change of the frame, which is changed in place.
   readonly version = signal(0)
   readonly tier = signal('')
   frame: Frame | null = null
@@ -34,8 +33,8 @@ export class Feed {
     this.read = readerOf(panel)
   }
 
-  // load asks for a whole range. points is how many the chart has room for, tick
-  // how often there are readings.
+  // load loads a whole range. points is how many the chart has room for, tick the interval
+  // of readings in seconds.
   load(range: Range, host: string, own: boolean, points: number, tick: number): void {
     this.stop()
     const asking = (this.asking = new AbortController())
@@ -61,16 +60,15 @@ export class Feed {
         if (asking.signal.aborted) return
         const failure = e instanceof Failure ? e : new Failure('broken', '')
         this.state.value = failure
-        // What comes back by itself is asked again.
+        // Temporary failures are retried.
         const wait = failure.kind === 'busy' ? failure.after : failure.kind === 'offline' || failure.kind === 'broken' ? 5 : 0
         if (wait > 0) this.retry = setTimeout(() => { this.load(range, host, own, points, tick) }, wait * 1000 + Math.random() * 500)
       },
     )
   }
 
-  // grow takes a reading, or asks for the newest step where a reading has not
-  // what the chart shows. A chart so wide is drawn anew when it has moved by half
-  // a pixel.
+  // grow adds a reading, or polls the newest step if a reading lacks the values. The chart is
+  // redrawn when it has moved by half a pixel.
   grow(reading: Current, width: number): void {
     if (!this.frame || !isLive(this.range)) return
     const now = serverNow()
@@ -108,14 +106,14 @@ export class Feed {
         if (frame.lines.length > 0) this.state.value = 'ready'
         this.changed()
       },
-      () => { /* The next one may come through; that readings stopped is said above. */ },
+      () => { /* The next one may succeed; the banner says if readings stopped. */ },
     )
   }
 
-  // changed tells whoever draws, without being told itself.
+  // changed notifies the chart without subscribing.
   private changed(): void { this.version.value = this.version.peek() + 1 }
 
-  // isOwn tells whether the chart shows the agent's own host.
+  // isOwn reports whether the chart shows the agent's own host.
   get isOwn(): boolean { return this.own }
 
   stop(): void {

@@ -7,11 +7,11 @@ import { between, written } from '../units'
 import type { Feed } from './feed'
 import type { Shown } from './options'
 
-// So many lines have room before the rest is folded away.
+// Lines in the legend before the rest is collapsed.
 const room = 7
 
-// Legend names the lines with their values under the crosshair, else the newest
-// ones. All charts show the same moment.
+// Legend lists the lines with their values at the crosshair, else the newest. All charts
+// show the same time.
 export function Legend({ feed, cursor, shown }: { feed: Feed; cursor: Signal<number | null>; shown: { current: Shown } }) {
   void feed.version.value
   const all = useSignal(false)
@@ -24,7 +24,7 @@ export function Legend({ feed, cursor, shown }: { feed: Feed; cursor: Signal<num
   const mark = at === undefined ? undefined : shown.current.marks.find((m) => Math.abs(m.at - at) <= Math.max(frame.step, (shown.current.to - shown.current.from) / 200))
   const lines = frame.lines.map((line, i) => ({ line, color: colors[i]!, value: idx === null ? newest(line.mean) : line.mean[idx] }))
   const folded = lines.length > room && !all.value
-  // The greatest are worth the room.
+  // The highest values stay visible.
   const kept = folded ? new Set([...lines].sort((a, b) => Math.abs(b.value ?? 0) - Math.abs(a.value ?? 0)).slice(0, room - 1)) : null
   return (
     <div class="legend">

@@ -5,7 +5,7 @@ import type { Panel } from '../panels'
 import { tickLabel } from '../time'
 import { type Measure, splits, written } from '../units'
 
-// The options of uPlot, from what a chart shows and how the page looks.
+// The uPlot options of a chart.
 
 export interface Look {
   ink: string
@@ -21,7 +21,7 @@ export interface Mark {
   at: number
   color: string
   label: string
-  // solid marks the moment that is looked at, and not what happened by itself.
+  // solid marks the selected time, not an event.
   solid?: boolean
 }
 
@@ -39,7 +39,7 @@ interface Handlers {
   back: () => void
 }
 
-// floor is the minimum height of an axis, so that noise does not look like a storm.
+// floor is the minimum height of an axis, so that noise stays small.
 const floor: Record<Panel['unit'], number> = {
   ratio: 0.02, bytes: 1 << 20, bytes_per_second: 10 << 10, per_second: 1, seconds: 0.001, hertz: 1e6, count: 4, none: 1,
 }
@@ -50,21 +50,21 @@ export function yRange(panel: Panel, low: number | null, high: number | null): [
   if (panel.draw === 'mirror') {
     const bottom = Math.min(low ?? 0, 0)
     const size = Math.max(top, -bottom, min)
-    // Neither half is so small that its labels touch.
+    // Neither half is so small that labels overlap.
     return [Math.min(bottom * 1.08, -size * 0.25), Math.max(top * 1.08, size * 0.25)]
   }
   if (panel.max !== undefined) return [0, Math.max(panel.max, top > panel.max * 1.02 ? top * 1.05 : 0)]
   return [0, Math.max(top * 1.08, min)]
 }
 
-// every is how far apart the times below a chart may stand, in seconds: what
-// people count in, so that a narrow chart has more than one.
+// every lists the tick distances of the time axis, in seconds, so that a narrow chart has
+// more than one.
 const minute = 60
 const hour = 3600
 const day = 24 * hour
 const every = [1, 2, 5, 10, 15, 30, minute, 2 * minute, 5 * minute, 10 * minute, 15 * minute, 30 * minute, hour, 2 * hour, 3 * hour, 6 * hour, 12 * hour, day, 2 * day, 5 * day, 10 * day, 15 * day, 30 * day, 60 * day, 90 * day, 120 * day, 180 * day, 365 * day]
 
-// alone lists the points without a neighbour: a line through one point is nothing.
+// alone lists the points without a neighbor: no line goes through them.
 function alone(u: uPlot, si: number): number[] {
   const cells = u.data[si] ?? []
   const found: number[] = []
@@ -93,7 +93,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
     series.push({
       label: frame.lines[column.line]?.name ?? '',
       stroke: color,
-      // In a stack the areas tell; a line around nothing would be seen.
+      // Stacked areas have no outlines.
       width: stacked ? 0 : many ? 1 : 1.5,
       ...(fill ? { fill } : {}),
       points: { show: true, size: 4, fill: color, filter: alone },
@@ -129,7 +129,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
       y: false,
       points: { size: (_, si) => (columns[si - 1]?.part === 'mean' ? 6 : 0), width: 1.5, stroke: look.card, fill: (_, si) => colors[columns[si - 1]?.line ?? 0] ?? look.ink },
       drag: { x: true, y: false, setScale: false, dist: 6 },
-      // Only the crosshair is shared; a selection belongs to one chart.
+      // Charts share the crosshair, not the selection.
       sync: { key: 'page', setSeries: false, filters: { pub: (type) => type === 'mousemove' || type === 'mouseleave' } },
       bind: { dblclick: () => () => { on.back(); return null } },
     },
@@ -148,7 +148,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
   }
 }
 
-// paintBehind shades the gaps and marks what happened.
+// paintBehind shades gaps and marks events.
 function paintBehind(u: uPlot, shown: Shown, look: Look): void {
   if (shown.gaps.length === 0 && shown.marks.length === 0) return
   const { ctx, bbox } = u
@@ -164,7 +164,7 @@ function paintBehind(u: uPlot, shown: Shown, look: Look): void {
     if (width < 1) continue
     ctx.fillStyle = look.gap
     ctx.fillRect(left, bbox.top, width, bbox.height)
-    // Stripes: colour is never the only sign.
+    // Stripes: color is never the only sign.
     ctx.fillStyle = stripes(ctx, look.grid, ratio)
     ctx.fillRect(left, bbox.top, width, bbox.height)
   }
@@ -191,7 +191,7 @@ function paintBehind(u: uPlot, shown: Shown, look: Look): void {
   ctx.restore()
 }
 
-// stripes is a pattern of slanted lines, drawn once for each colour and screen.
+// stripes is a pattern of slanted lines, cached by color and screen.
 const patterns = new Map<string, CanvasPattern | string>()
 
 function stripes(ctx: CanvasRenderingContext2D, color: string, ratio: number): CanvasPattern | string {
@@ -205,7 +205,7 @@ function stripes(ctx: CanvasRenderingContext2D, color: string, ratio: number): C
   t.strokeStyle = color
   t.lineWidth = ratio
   t.beginPath()
-  // The corners are drawn too, so that the tiles join.
+  // The corners too, so that the tiles join.
   for (const shift of [-size, 0, size]) {
     t.moveTo(shift - 1, size + 1)
     t.lineTo(shift + size + 1, -1)
@@ -216,7 +216,7 @@ function stripes(ctx: CanvasRenderingContext2D, color: string, ratio: number): C
   return made
 }
 
-// paintCauses writes into each gap why it is there, where that has room.
+// paintCauses writes the cause into each gap that has room for it.
 function paintCauses(u: uPlot, shown: Shown, look: Look): void {
   if (shown.gaps.length === 0) return
   const { ctx, bbox } = u

@@ -4,8 +4,8 @@ import { askTogether, portions } from './together'
 
 const panel = (id: string, queries: number): Panel => ({ id, title: id, explain: '', unit: 'count', draw: 'line', source: 'host', queries: Array.from({ length: queries }, (_, i) => ({ name: `${id}${i}`, expr: `${id}${i}` })) })
 
-// answering stands for the agent: each query that is asked for has one series,
-// named as it is. What it was asked is returned.
+// answering stands in for the agent: each query returns one series named after it. The
+// requests are returned.
 function answering(refuse: (query: string) => boolean = () => false): string[] {
   const questions: string[] = []
   vi.stubGlobal('fetch', (_: string, init: { body: URLSearchParams }) => {
@@ -23,26 +23,26 @@ afterEach(() => { vi.unstubAllGlobals() })
 const span = { from: 5, to: 8, step: 1, band: false }
 const names = (series: { metric: Record<string, string> }[]) => series.map((s) => `${s.metric[asked]} ${s.metric.name}`)
 
-describe('charts that ask together', () => {
-  it('send one request and get their own answers', async () => {
+describe('charts that poll together', () => {
+  it('send one request and get their own series', async () => {
     const questions = answering()
     const answers = await Promise.all([askTogether(panel('a', 1), { host: 'h', window: 1 }, span), askTogether(panel('b', 2), { host: 'h', window: 1 }, span)])
     expect(questions).toHaveLength(1)
     expect(answers.map(names)).toEqual([['0 mean a0'], ['0 mean b0', '1 mean b1']])
   })
-  it('ask apart what is not alike', async () => {
+  it('send separate requests for different steps', async () => {
     const questions = answering()
     await Promise.all([askTogether(panel('a', 1), { host: 'h', window: 1 }, span), askTogether(panel('b', 1), { host: 'h', window: 1 }, { ...span, to: 9 }), askTogether(panel('c', 1), { host: 'i', window: 1 }, span)])
     expect(questions).toHaveLength(3)
   })
-  it('are asked again one by one where they were refused', async () => {
+  it('retry one by one after a rejection', async () => {
     const questions = answering((query) => query.includes('bad'))
     const [good, bad] = await Promise.allSettled([askTogether(panel('a', 1), { host: 'h', window: 1 }, span), askTogether(panel('bad', 1), { host: 'h', window: 1 }, span)])
     expect(questions).toHaveLength(3)
     expect(good.status === 'fulfilled' && names(good.value)).toEqual(['0 mean a0'])
     expect(bad.status).toBe('rejected')
   })
-  it('have no question that is too long', () => {
+  it('limit the length of an expression', () => {
     const all = [7, 5, 1, 20, 3].map((n, i) => ({ panel: panel(`p${i}`, n) }))
     expect(portions(all).map((some) => some.map((s) => s.panel.queries.length))).toEqual([[7, 5], [1], [20], [3]])
   })

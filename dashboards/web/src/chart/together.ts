@@ -3,8 +3,8 @@ import { queryRange } from '../api/prometheus'
 import type { Series } from '../frame'
 import { asked, type Panel, question, readTag, type Variables } from '../panels'
 
-// Charts that ask for their newest step ask together: what a reading makes ten
-// charts ask is one request, and its answer is painted in one frame.
+// Charts that poll their newest step do so together: one request per reading for ten
+// charts, painted in one frame.
 
 interface Asking {
   panel: Panel
@@ -19,10 +19,10 @@ export interface Span {
   band: boolean
 }
 
-// An expression has room for so many queries: storages limit its length.
-const most = 12
+// The maximum of queries in an expression: backends limit its length.
+const maxQueries = 12
 
-// waiting has what is asked in this moment, by what may not differ within a request.
+// waiting holds the queries of this moment, by what must be the same within a request.
 const waiting = new Map<string, Asking[]>()
 
 export function askTogether(panel: Panel, variables: Variables, span: Span): Promise<Series[]> {
@@ -50,7 +50,7 @@ export function portions<T extends { panel: Panel }>(all: T[]): T[][] {
     if (last && one.panel.queries.length <= room) last.push(one)
     else {
       list.push([one])
-      room = most
+      room = maxQueries
     }
     room -= one.panel.queries.length
   }
@@ -67,7 +67,7 @@ async function send(some: Asking[], variables: Variables, { from, to, step, band
       first += panel.queries.length
     }
   } catch (e) {
-    // One that is refused must not take the others with it.
+    // A rejected query must not fail the others.
     const apart = some.length > 1 && e instanceof Failure && e.kind === 'refused'
     for (const one of some) {
       if (apart) void send([one], variables, { from, to, step, band })
@@ -76,7 +76,7 @@ async function send(some: Asking[], variables: Variables, { from, to, step, band
   }
 }
 
-// ownOf has the answers to so many of the queries, numbered from the first of them.
+// ownOf returns the series of so many queries, numbered from the first of them.
 export function ownOf(series: Series[], first: number, count: number): Series[] {
   return series.flatMap((s) => {
     const tag = readTag(s.metric[asked])

@@ -1,5 +1,4 @@
-// The words of the pages. What stands in {braces} is put in. Another language is
-// one more file like this one.
+// The texts of the pages, with values in {braces}. Another language is a file like this.
 export const en = {
   'app.skip': 'Skip to the content',
   'app.navigation': 'Pages',

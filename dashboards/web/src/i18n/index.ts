@@ -3,7 +3,7 @@ import { ko } from './ko'
 
 export type { Word }
 
-// The browser tells which languages its person reads, the best first.
+// The browser's preferred language among ours.
 export const language: 'en' | 'ko' = (navigator.languages ?? [navigator.language]).map((l) => l.slice(0, 2)).find((l) => l === 'en' || l === 'ko') === 'ko' ? 'ko' : 'en'
 
 export function fill(text: string, values: Record<string, string | number> = {}): string {
@@ -12,11 +12,11 @@ export function fill(text: string, values: Record<string, string | number> = {})
 
 const words: Record<string, string> = language === 'ko' ? { ...en, ...ko } : en
 
-// t is a word of the pages with values put in.
+// t returns a text with its values filled in.
 export const t = (word: Word, values?: Record<string, string | number>): string => fill(words[word] ?? en[word], values)
 
-// titleOf is what a panel or a board is called; panels.json has them in English.
+// titleOf returns the title of a panel or board; panels.json has it in English.
 export const titleOf = (kind: 'panel' | 'board', id: string, title: string): string => words[`${kind}.${id}`] ?? title
 
-// explanationOf is what a panel's number is made of.
+// explanationOf returns the explanation of a panel.
 export const explanationOf = (id: string, explain: string): string => words[`explain.${id}`] ?? explain

@@ -3,8 +3,7 @@ import { boards, panels } from '../panels'
 import { en } from './en'
 import { ko, type PanelWord } from './ko'
 
-// Where Korean is missing the page shows English. A new panel or word may come
-// without it, but not many of them.
+// Missing texts are shown in English. A new panel may come without Korean, but not many.
 const allowed = 10
 
 const host = [...panels.values()]
@@ -36,7 +35,7 @@ it('explains panels in Korean, with the sources of the English explanation', () 
   }
 })
 
-it('puts in the same values', () => {
+it('has the same values to fill in', () => {
   const values = (text: string) => [...text.matchAll(/\{\w+\}/g)].map((m) => m[0]).sort()
   for (const [word, text] of Object.entries(en)) if (korean[word]) expect(values(korean[word]), word).toEqual(values(text))
 })

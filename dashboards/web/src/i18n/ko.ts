@@ -1,10 +1,10 @@
 import type { Word } from './en'
 
-// PanelWord is the title or the explanation of a panel, or the title of a board;
-// panels.json has them in English.
+// PanelWord is the title or explanation of a panel, or the title of a board; panels.json
+// has them in English.
 export type PanelWord = `${'panel' | 'explain' | 'board'}.${string}`
 
-// What is missing here is shown in English.
+// Missing texts are shown in English.
 export const ko: Partial<Record<Word | PanelWord, string>> = {
   'app.skip': '본문으로 건너뛰기',
   'app.navigation': '페이지',

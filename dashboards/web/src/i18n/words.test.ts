@@ -9,8 +9,7 @@ const source = readdirSync(root, { recursive: true, encoding: 'utf8' })
   .join('\n')
 
 const quoted = new Set([...source.matchAll(/(['"])([\w.]+)\1/g)].map((m) => m[2]))
-// Words that are put together, such as `event.${kind}`: what is put in must be
-// quoted somewhere as well.
+// Composed words, such as `event.${kind}`: the variable part must be quoted somewhere too.
 const composed = [...source.matchAll(/`(\w+\.(?:\w+\.)*)\$\{[^`}]+\}((?:\.\w+)*)`/g)].map((m) => new RegExp(`^${m[1]!.replaceAll('.', '\\.')}([\\w.]+)${m[2]!.replaceAll('.', '\\.')}$`))
 
 const isUsed = (word: string): boolean => quoted.has(word) || composed.some((c) => quoted.has(c.exec(word)?.[1] ?? ''))

@@ -6,7 +6,7 @@ import { State } from '../alerts/state'
 import { t } from '../i18n'
 import { go, view } from '../state'
 
-// The alerts: what is wrong now, what was, and what would be told to whom.
+// The alerts: current, history, rules, silences and channels.
 
 const tabs = { state: State, history: History, rules: Rules, silences: Silences, channels: Channels } as const
 type Tab = keyof typeof tabs

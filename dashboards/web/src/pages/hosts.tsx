@@ -14,8 +14,8 @@ import { durationLabel } from '../time'
 
 type Host = components['schemas']['Host']
 
-// Hosts is every machine that is known here: with the agent's own history that
-// is its own machine, with VictoriaMetrics all that push there.
+// Hosts lists the known machines: the agent's own, or with VictoriaMetrics all that push
+// there.
 export function Hosts() {
   const { body, failure, again } = useLoad((signal) => get('/api/v1/hosts', undefined, signal), 5)
   if (failure && !body) return <section class="panel"><Failed failure={failure} again={again} /></section>

@@ -9,10 +9,10 @@ import { Sections } from '../parts/sections'
 import { StatusSentence } from '../parts/status'
 import { boards, isInstant, panels } from '../panels'
 
-// The overview: the sentence, the alerts, the meters, and then the charts. What
-// the meters say needs no panel of its own.
+// The overview: status sentence, alerts, meters and charts. What the meters show has no
+// panel.
 
-// These stand above the fold.
+// These are above the fold.
 const first = ['cpu', 'memory', 'disk_io_total', 'network_total']
 
 export function Overview() {

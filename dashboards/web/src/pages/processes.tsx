@@ -14,8 +14,8 @@ import { arrange, type Column, columns, hold, path, type Row, startsUp, type Tab
 import { durationLabel, isLive, momentLabel, spanLabel, spanOf, stepLabel, writeMoment } from '../time'
 import { quantity, written } from '../units'
 
-// The processes: of now, of a past moment, or ranked over a time. Which of them,
-// in which order and by what filter stands in the address.
+// The process table: now, at a past time, or over a time range. Its order and filter are
+// in the address.
 
 type When = { kind: 'now' } | { kind: 'moment'; at: number } | { kind: 'span'; from: number; to: number }
 
@@ -35,13 +35,13 @@ function wishOf(): Wish {
 
 const set = (change: Record<string, string>, how: 'push' | 'replace' = 'replace') => { go({ own: { ...view.value.own, ...change }, at: view.value.at }, how) }
 
-// Which columns there are for which time.
+// The columns by kind of time.
 const shown: Record<When['kind'], Column[]> = {
   now: ['name', 'pid', 'user', 'status', 'cpu', 'memory', 'read', 'write', 'threads', 'started'],
   moment: ['name', 'pid', 'user', 'status', 'cpu', 'memory', 'read', 'write', 'threads', 'started'],
   span: ['name', 'pid', 'user', 'cpu', 'seconds', 'memory', 'peak', 'read', 'write', 'started'],
 }
-const most = 1000 // What the agent gives at most.
+const maxRows = 1000 // The API's limit.
 const firstRows = 100
 const trailLength = 60
 
@@ -60,8 +60,7 @@ export function Processes() {
   const wish = wishOf()
   const question = when.kind === 'now' ? 'now' : when.kind === 'moment' ? `at ${when.at}` : `${when.from} ${when.to}`
 
-  // Of now it is asked at every reading, or at every third where there are so
-  // many processes that it would be a burden; of the past once.
+  // Now is loaded at each reading, or at each third with many processes; the past once.
   useSignalEffect(() => {
     const asked = whenOf()
     const sort = asked.kind === 'span' ? serverSort(wishOf().sort) : 'cpu'
@@ -73,7 +72,7 @@ export function Processes() {
     }
     const asking = new AbortController()
     get('/api/v1/metrics/processes', {
-      top: most, sort, ...(asked.kind === 'moment' ? { at: writeMoment(asked.at) } : asked.kind === 'span' ? { start: writeMoment(asked.from), end: writeMoment(asked.to) } : {}),
+      top: maxRows, sort, ...(asked.kind === 'moment' ? { at: writeMoment(asked.at) } : asked.kind === 'span' ? { start: writeMoment(asked.from), end: writeMoment(asked.to) } : {}),
     }, asking.signal).then(
       (answer) => {
         failure.value = null
@@ -82,7 +81,7 @@ export function Processes() {
       },
       (e: unknown) => { if (!asking.signal.aborted) failure.value = asFailure(e) },
     )
-    // The next reading must not take back a question that is under way.
+    // The next reading must not abort a request in flight.
     return asked.kind === 'now' ? undefined : () => { asking.abort() }
   })
   useEffect(() => {
@@ -155,7 +154,7 @@ export function Processes() {
               <tfoot><Rest table={table.value} head={head} perCore={perCore} /></tfoot>
             </table>
             {list.length === 0 && <p class="over">{t(wish.filter ? 'processes.none' : 'state.empty')}</p>}
-            {list.length > limit.value && <button class="more" onClick={() => { limit.value = most }}>{t('processes.more', { n: list.length - limit.value })}</button>}
+            {list.length > limit.value && <button class="more" onClick={() => { limit.value = maxRows }}>{t('processes.more', { n: list.length - limit.value })}</button>}
           </div>
         )}
       </section>
@@ -163,14 +162,14 @@ export function Processes() {
   )
 }
 
-// A column is a class of the page's own names.
+// The CSS class of a column.
 const classOf = (column: Column): string => `column-${column}`
 
-// What the chart above the table shows: what the rows are ranked by.
+// The chart above the table shows what the rows are ranked by.
 const strip = (sort: Column): string => (sort === 'memory' || sort === 'peak' ? 'memory' : sort === 'read' || sort === 'write' ? 'disk_io_total' : 'cpu')
 const serverSort = (sort: Column) => (sort === 'memory' ? 'memory' : sort === 'peak' ? 'memory_peak' : sort === 'read' || sort === 'write' ? 'io' : 'cpu')
 
-// Moment says which time the table is of, and leads to the others.
+// Moment shows the time of the table, with links to others.
 function Moment({ when, table }: { when: When; table: Table | null }) {
   const live = isLive(view.value.range)
   const period = table?.period
@@ -280,14 +279,14 @@ function amount(value: number | null, unit: 'bytes' | 'bytes_per_second' | 'seco
   return <>{q.number}<small>{q.unit}</small></>
 }
 
-// age is as short as can be: what matters is whether it is new.
+// age is short: what matters is whether the process is new.
 function age(seconds: number): string {
   const s = Math.max(0, seconds)
   const [n, unit] = s < 60 ? [s, 's'] : s < 3600 ? [s / 60, 'min'] : s < 86_400 ? [s / 3600, 'h'] : [s / 86_400, 'd']
   return `${Math.floor(n as number)} ${unit as string}`
 }
 
-// Detail tells what the row has no room for.
+// Detail shows what the row has no room for.
 function Detail({ row }: { row: Row }) {
   const copied = useSignal(false)
   const [first] = row.members
@@ -311,7 +310,7 @@ function Detail({ row }: { row: Row }) {
   )
 }
 
-// Rest is what no row tells, so that the table agrees with the machine.
+// Rest is what no row shows, so that the table adds up to the machine.
 function Rest({ table, head, perCore }: { table: Table; head: Column[]; perCore: boolean }) {
   const { others, unattributed } = table
   const value = (o: { cpu_percent: number | null; cpu_percent_core: number | null }) => (perCore ? o.cpu_percent_core : o.cpu_percent)?.toFixed(1) ?? '–'
@@ -323,8 +322,7 @@ function Rest({ table, head, perCore }: { table: Table; head: Column[]; perCore:
   )
 }
 
-// Elsewhere: another machine's processes are told by its own agent; what has come
-// here of them is by program.
+// Elsewhere: another machine's processes are on its own agent; here are its programs.
 function Elsewhere() {
   return (
     <>

@@ -5,8 +5,7 @@ import { Users } from '../account/users'
 import { t } from '../i18n'
 import { Display } from '../parts/display'
 
-// The settings: how this browser shows things, who one is, and for admins who
-// else there is.
+// The settings: display, account, and for administrators users and tokens.
 export function Settings() {
   return (
     <>

@@ -4,7 +4,7 @@ import { momentLabel } from '../time'
 import { hostAlerts } from '../watch'
 import { Sign } from './icons'
 
-// ActiveAlerts lists what fires, each with the way to its rule and history.
+// ActiveAlerts lists the firing alerts, with links to the alerts page.
 export function ActiveAlerts() {
   const list = hostAlerts.value ?? []
   if (list.length === 0) return null

@@ -3,7 +3,7 @@ import { connection, isStale, reading, silence } from '../stream'
 import { durationLabel } from '../time'
 import { Sign } from './icons'
 
-// Banner says that what is shown is old, and why as far as that is known.
+// Banner says that the values are out of date, and why if known.
 export function Banner() {
   if (!isStale.value) return null
   const time = durationLabel(silence.value, language)

@@ -8,7 +8,7 @@ import { t } from '../i18n'
 import { spanOf } from '../time'
 import { now, view } from '../state'
 
-// Custom shows the metrics of one's own that were measured in the time shown.
+// Custom shows the custom metrics in the time range.
 export function Custom() {
   const names = useSignal<string[]>([])
   useSignalEffect(() => {
@@ -18,7 +18,7 @@ export function Custom() {
     const asking = new AbortController()
     const query = new URLSearchParams({ 'match[]': `{host_name=${JSON.stringify(host)}}`, start: String(Math.floor(span.from)), end: String(Math.ceil(span.to)) })
     ask<{ data: string[] }>(`/prometheus/api/v1/label/__name__/values?${query.toString()}`, { signal: asking.signal })
-      .then(({ body }) => { names.value = body.data }, () => { /* What is wrong is said where something is shown. */ })
+      .then(({ body }) => { names.value = body.data }, () => { /* The other charts show the error. */ })
     return () => { asking.abort() }
   })
   const panels = useMemo(() => customPanels(names.value), [names.value.join()])

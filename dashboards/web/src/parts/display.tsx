@@ -2,7 +2,7 @@ import { t, type Word } from '../i18n'
 import { sizes, theme, traffic } from '../state'
 import type { Signal } from '@preact/signals'
 
-// Display is how this browser shows things; it keeps them for itself.
+// Display holds the display settings, kept in the browser.
 export function Display() {
   return (
     <div class="display">

@@ -4,7 +4,7 @@ import { language, t, type Word } from '../i18n'
 import { now, zoom } from '../state'
 import { durationLabel, momentLabel } from '../time'
 
-// Events lists the marks of the charts in words, the newest first.
+// Events lists the events in the time range, newest first.
 export function Events() {
   const list = events.value.filter((h) => isMarked(h) || h.kind === 'stop' || h.kind === 'device_added' || h.kind === 'device_removed' || (h.kind === 'gap' && h.to !== null))
   return (

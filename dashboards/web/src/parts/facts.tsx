@@ -7,7 +7,7 @@ import { reading } from '../stream'
 import { durationLabel, momentLabel } from '../time'
 import { written } from '../units'
 
-// HostFacts is what a machine is, in one line.
+// HostFacts describes the machine in one line.
 export function HostFacts() {
   return <ul class="facts">{(isOwnHost.value ? ownFacts() : otherFacts()).map(([name, value]) => <li key={name}><span>{name}</span> <b>{value}</b></li>)}</ul>
 }

@@ -1,7 +1,7 @@
 import { Failure } from '../api/client'
 import { t, type Word } from '../i18n'
 
-// Failed says what is wrong in a sentence, and what the agent said of it.
+// Failed shows a failure and the agent's own message.
 export function Failed({ failure, again }: { failure: Failure; again?: () => void }) {
   return (
     <div class="failed" role="status">

@@ -6,8 +6,7 @@ import { written } from '../units'
 import { badComponents, health, queue } from '../watch'
 import { Sign } from './icons'
 
-// cost is the share of a processor that the agent itself took since the first
-// reading that this page saw, at most the last minute.
+// cost is the agent's share of one processor, over the last minute at most.
 let past: { at: number; cpu: number }[] = []
 const cost = computed(() => {
   const r = reading.value
@@ -18,7 +17,7 @@ const cost = computed(() => {
   return at > first.at ? ((r.agent.cpu_seconds ?? 0) - first.cpu) / (at - first.at) : null
 })
 
-// Footer shows how the monitor itself fares.
+// Footer shows the agent's own status.
 export function Footer() {
   const r = reading.value
   const q = queue.value

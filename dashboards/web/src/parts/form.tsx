@@ -6,15 +6,14 @@ import type { Failure } from '../api/client'
 import { t } from '../i18n'
 import { asFailure, Failed } from './failed'
 
-// What forms are made of: a field with its name and help, and a button that
-// sends, says that it does, and shows what is wrong with what was sent.
+// Parts of forms: a field with name and help, and a form that sends and shows errors.
 
 export function Field({ name, help, wide, children }: { name: string; help?: string; wide?: boolean; children: ComponentChildren }) {
   return <label class={wide ? 'field wide' : 'field'}><span>{name}</span>{children}{help && <small>{help}</small>}</label>
 }
 
-// Numeric is a number, null where the field is empty. What is being typed is left
-// alone: "0." and "0.0" on the way to 0.05 are no number of their own.
+// Numeric is a number input, null if empty. It leaves text alone while it is typed: "0."
+// and "0.0" on the way to 0.05.
 export function Numeric({ value, set, ...rest }: { value: number | null; set: (value: number | null) => void; min?: number; max?: number; required?: boolean }) {
   const input = useRef<HTMLInputElement>(null)
   useLayoutEffect(() => {
@@ -61,7 +60,7 @@ export function Form({ submit, label, cancel, children }: FormProps) {
   )
 }
 
-// Sure asks once more before something is lost.
+// Sure asks for confirmation before something is deleted.
 export function Sure({ label, really, go }: { label: string; really: string; go: () => Promise<void> }) {
   const asked = useSignal(false)
   const failure = useSignal<Failure | null>(null)

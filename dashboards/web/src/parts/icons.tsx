@@ -1,7 +1,7 @@
 import type { Level } from '../limits'
 import { t } from '../i18n'
 
-// Signs beside the colours: a tick, a triangle, a cross.
+// Signs besides colors: a tick, a triangle, a cross.
 export function Sign({ level, size = 18 }: { level: Level; size?: number }) {
   const shape = { ok: 'M4.5 8.4l2.4 2.4 4.8-5.4', warning: 'M8 4.6v4M8 11v.4', critical: 'M5.2 5.2l5.6 5.6M10.8 5.2l-5.6 5.6' }[level]
   return (

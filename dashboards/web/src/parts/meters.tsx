@@ -6,8 +6,7 @@ import { type Level, levelOf, type Limit, usual } from '../limits'
 import { quantity, type Unit, written } from '../units'
 import { Sign } from './icons'
 
-// Meters show where the machine stands now, each with its limit. They lead to
-// their charts.
+// Meters show current values with their thresholds. They link to their charts.
 
 interface Meter {
   id: string
@@ -20,7 +19,7 @@ interface Meter {
   note: string
 }
 
-// busyLoad: the bar is full where twice as many run or wait as there are processors.
+// busyLoad: the bar is full at twice as many threads as processors.
 const busyLoad: Limit = { warning: 1, critical: Infinity }
 
 function meters(): Meter[] {
@@ -31,7 +30,7 @@ function meters(): Meter[] {
     { id: 'cpu', label: t('meter.cpu'), panel: 'cpu', value: f.cpu, unit: 'ratio', share: f.cpu, limit: limits.value.cpu, note: f.cores === 1 ? t('meter.cores.one') : t('meter.cores', { n: f.cores ?? 0 }) },
     { id: 'memory', label: t('meter.memory'), panel: 'memory', value: f.memory.share, unit: 'ratio', share: f.memory.share, limit: limits.value.memory, note: `${say(f.memory.used, 'bytes')} ${t('meter.of', { total: say(f.memory.total, 'bytes') })}` },
   ]
-  // The fullest file systems; the rest is in their chart.
+  // The fullest file systems; their chart has the rest.
   for (const fs of [...f.filesystems].sort((a, b) => b.share - a.share).slice(0, 2)) {
     list.push({ id: `disk ${fs.mount}`, label: t('meter.disk', { mount: fs.mount }), panel: 'disk_space', value: fs.share, unit: 'ratio', share: fs.share, limit: limits.value.disk, note: t('meter.free', { value: say(fs.free, 'bytes') }) })
   }
@@ -71,13 +70,13 @@ function MeterTile({ meter }: { meter: Meter }) {
   )
 }
 
-// Directions parts the traffic into what comes in and what goes out.
+// Directions splits traffic into in and out.
 function Directions() {
   const { received, sent } = facts.value?.network ?? {}
   return <span class="bar both" aria-hidden="true">{Boolean(received || sent) && <><i style={{ flexGrow: received ?? 0 }} /><i style={{ flexGrow: sent ?? 0 }} /></>}</span>
 }
 
-// reveal brings a chart into sight, and the keyboard to it.
+// reveal scrolls to a chart and focuses it.
 export function reveal(panel: string): void {
   const element = document.getElementById(`panel-${panel}`)
   if (!element) return

@@ -17,12 +17,12 @@ import { full } from '../watch'
 import { asFailure, Failed } from './failed'
 import { Sign } from './icons'
 
-// Newest shows a panel of newest values: bars, numbers or rows. Where the page
-// shows the past it shows the values at its end.
+// Newest shows a panel of newest values: bars, numbers or rows. For a past time range
+// it shows the values at its end.
 
-// What changes slowly is asked for slowly.
+// Slowly changing values are polled slowly.
 const every = 10
-// A newest value is that of the last minute.
+// A newest value is at most a minute old.
 const window = 60
 const year = 366 * 86_400
 
@@ -94,9 +94,9 @@ function Values({ panel, list }: { panel: Panel; list: Value[] }) {
       return <p key={v.key}><b>{q.number}<small>{q.unit}</small></b><span>{v.name}</span></p>
     })}</div>
   }
-  // The rules on disks are about their space.
+  // Disk rules are about space.
   const limit = panel.id === 'disk_space' ? limits.value.disk : usual.disk
-  const most = panel.max ?? Math.max(...list.map((v) => v.value), 1e-9)
+  const top = panel.max ?? Math.max(...list.map((v) => v.value), 1e-9)
   return (
     <ul class="bars">
       {list.map((v) => {
@@ -104,7 +104,7 @@ function Values({ panel, list }: { panel: Panel; list: Value[] }) {
         return (
           <li key={v.key} class={level}>
             <span class="name" title={v.name}>{v.name}</span>
-            <span class="bar"><i style={{ width: `${Math.min(1, v.value / most) * 100}%` }} />{panel.unit === 'ratio' && <u style={{ left: `${limit.warning * 100}%` }} />}</span>
+            <span class="bar"><i style={{ width: `${Math.min(1, v.value / top) * 100}%` }} />{panel.unit === 'ratio' && <u style={{ left: `${limit.warning * 100}%` }} />}</span>
             {panel.id === 'disk_space' && <Left mount={v.name} />}
             <b>{level !== 'ok' && <Sign level={level} size={12} />}{written(v.value, panel.unit, measure.value)}</b>
           </li>
@@ -114,7 +114,7 @@ function Values({ panel, list }: { panel: Panel; list: Value[] }) {
   )
 }
 
-// Left is how much room a file system has, and for how long that will do.
+// Left shows a file system's free space and when it will be full.
 function Left({ mount }: { mount: string }) {
   const found = live.value && facts.value?.filesystems.find((f) => f.mount === mount)
   if (!found) return null

@@ -3,9 +3,8 @@ import { boards, isInstant, panels } from '../panels'
 import { go, view } from '../state'
 import { PanelById } from './panel'
 
-// Sections are the boards beyond the overview, folded until they are wanted, so
-// that a page of fifty charts is as calm as one of eight. Which are open stands in
-// the address.
+// Sections are the boards besides the overview, collapsed by default. The address says
+// which are open.
 export function Sections() {
   const open = new Set((view.value.own.open ?? '').split(',').filter(Boolean))
   const toggle = (id: string) => {

@@ -9,7 +9,7 @@ import { measure } from '../state'
 import { written } from '../units'
 import { Sign } from './icons'
 
-// StatusSentence says what is wrong, or that all is well.
+// StatusSentence shows problems, or that there are none.
 export function StatusSentence() {
   const status = statusOf({ facts: facts.value, alerts: hostAlerts.value?.map((a) => ({ name: a.name, level: a.level })) ?? null, components: isOwnHost.value ? badComponents.value : [], full: full.value, limits: limits.value })
   return (

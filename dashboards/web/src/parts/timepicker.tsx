@@ -5,7 +5,7 @@ import { go, live, now, setRange, view } from '../state'
 import { fromField, isLive, lengthOf, type Preset, presets, presetSeconds, spanLabel, spanOf, toField, zoneName } from '../time'
 import { Icon } from './icons'
 
-// TimePicker chooses the one time of the whole page.
+// TimePicker selects the time range of the whole page.
 export function TimePicker() {
   const { range } = view.value
   const length = lengthOf(range)
@@ -16,7 +16,7 @@ export function TimePicker() {
     if (to >= now.value) resume()
     else setRange({ from, to })
   }
-  // The preset whose length comes nearest is the one to go back to.
+  // Back to live uses the preset closest in length.
   const resume = () => setRange({ preset: isLive(range) ? range.preset : presets.reduce((a, b) => (Math.abs(presetSeconds[b] - length) < Math.abs(presetSeconds[a] - length) ? b : a)) })
   const pause = () => {
     const span = spanOf(range, now.value)

@@ -1,7 +1,6 @@
 import type { components } from '../api/schema'
 
-// The rows of the process table: what a row is, how rows are put in order,
-// filtered and added up by program. All of it is pure.
+// The rows of the process table: order, filter and grouping by program, all pure.
 
 type Schemas = components['schemas']
 export type Process = Schemas['ProcessRow']
@@ -12,7 +11,7 @@ export interface Row {
   key: string
   name: string
   pid: number | null
-  // count is how many processes it adds up.
+  // count is the number of processes in the row.
   count: number
   user: string
   status: string
@@ -27,14 +26,14 @@ export interface Row {
   write: number | null
   threads: number
   started: number | null
-  // members are the processes behind it.
+  // members are the processes in the row.
   members: Process[]
 }
 
 export const columns = ['name', 'pid', 'user', 'status', 'cpu', 'seconds', 'memory', 'peak', 'read', 'write', 'threads', 'started'] as const
 export type Column = (typeof columns)[number]
 
-// A process is one identity through the reuse of its number.
+// The key tells processes apart that reuse a PID.
 const keyOf = (p: Process): string => `${p.pid} ${p.started ?? ''}`
 
 export function rowOf(p: Process): Row {
@@ -47,7 +46,7 @@ export function rowOf(p: Process): Row {
   }
 }
 
-// An unknown number is no zero: a sum knows what at least one part knows.
+// Unknown is not zero: a sum ignores unknown parts.
 const add = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : a + b)
 
 function merge(into: Row, row: Row): Row {
@@ -82,8 +81,8 @@ export interface Wish {
   grouped: boolean
 }
 
-// matches looks for the filter as /api/v1/metrics/processes does: part of a
-// name, program, user or command line, or a whole PID.
+// matches applies the filter like /api/v1/metrics/processes: part of a name, program,
+// user or command line, or a whole PID.
 export function matches(p: Process, filter: string): boolean {
   const wanted = filter.trim().toLowerCase()
   return wanted === '' || String(p.pid) === wanted || [p.name, p.program, p.user, p.command_line ?? ''].some((s) => s.toLowerCase().includes(wanted))
@@ -101,11 +100,10 @@ function compare(a: Row, b: Row, column: Column): number {
   }
 }
 
-// Unknown numbers come last in either direction, so they are the least when the
-// greatest come first.
+// Unknown numbers sort as the lowest.
 const number = (a: number | null, b: number | null): number => (a ?? -Infinity) - (b ?? -Infinity) || 0
 
-// Words and numbers of processes are read upwards, amounts from the greatest down.
+// Text and PIDs sort ascending by default, amounts descending.
 export const startsUp = (column: Column): boolean => column === 'name' || column === 'pid' || column === 'user' || column === 'status'
 
 export function arrange(processes: Process[], wish: Wish): Row[] {
@@ -115,9 +113,8 @@ export function arrange(processes: Process[], wish: Wish): Row[] {
   return rows.sort((a, b) => direction * compare(a, b, wish.sort) || collator.compare(a.key, b.key))
 }
 
-// hold keeps rows where they are while somebody points at them: those that were
-// there stay in their order with their new numbers, those that ended are told
-// apart, and new ones come after.
+// hold keeps the order of rows while the pointer is on them: known rows keep their place
+// with new values, exited ones are marked, new ones come last.
 export function hold(order: string[], rows: Row[], before: Map<string, Row>): { row: Row; ended: boolean }[] {
   const found = new Map(rows.map((r) => [r.key, r]))
   const held = order.flatMap((key) => {
@@ -128,7 +125,7 @@ export function hold(order: string[], rows: Row[], before: Map<string, Row>): { 
   return [...held, ...rows.filter((r) => !known.has(r.key)).map((row) => ({ row, ended: false }))]
 }
 
-// Trail is what a row used in the last minutes, one value a look.
+// Trails are the CPU usage of rows in the last minutes.
 export class Trails {
   private readonly trails = new Map<string, (number | null)[]>()
   private looks = 0
@@ -153,9 +150,8 @@ export class Trails {
   }
 }
 
-// path draws a trail into a box, the newest value at its right end. Unknown
-// values leave a hole. The top is at least one tenth of a processor, so that
-// what does nothing looks like nothing.
+// path draws a trail into a box, the newest value at the right. Unknown values leave a
+// hole. The scale is at least one tenth of a processor, so that idle looks idle.
 export function path(trail: (number | null)[], length: number, width: number, height: number): string {
   const top = Math.max(10, ...trail.map((v) => v ?? 0))
   const step = width / (length - 1)
