@@ -10,9 +10,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// CheckWebConfig reads a web configuration file of the Prometheus world, with the
-// certificates that it names, and tells whether it asks callers for anything: TLS
-// or a password. Its error is one line and shows no value of the file.
+// The scrape page is protected by the web configuration file that node_exporter and
+// Prometheus use too, so that one file can serve all of them. The API has options of
+// its own (tls.*) because that file has no self-signed certificates and no redirect.
+// Both get their TLS from exporter-toolkit.
+
+// CheckWebConfig reads a web configuration file with the certificates that it
+// names, and reports whether it requires TLS or a password. Its error is one line
+// and shows no value of the file.
 func CheckWebConfig(path string) (protects bool, err error) {
 	if err := readable(path); err != nil {
 		return false, errors.New("cannot be read: " + err.Error())
@@ -20,7 +25,7 @@ func CheckWebConfig(path string) (protects bool, err error) {
 	if err := web.Validate(path); err != nil {
 		// In back-quotes YAML shows a part of the value: perhaps of a password.
 		text := regexp.MustCompile("`[^`]*`").ReplaceAllString(err.Error(), "a value")
-		return false, errors.New("is no good web configuration file: " + printable(strings.Join(strings.Fields(text), " ")))
+		return false, errors.New("is not a valid web configuration file: " + printable(strings.Join(strings.Fields(text), " ")))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -28,7 +33,7 @@ func CheckWebConfig(path string) (protects bool, err error) {
 	}
 	var c web.Config
 	if err := yaml.Unmarshal(text, &c); err != nil {
-		return false, errors.New("is no good web configuration file")
+		return false, errors.New("is not a valid web configuration file")
 	}
 	return len(c.Users) > 0 || c.TLSConfig.IsEnabled(), nil
 }

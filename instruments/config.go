@@ -13,7 +13,7 @@ import (
 type Config struct {
 	Host        HostConfig      `yaml:"host" help:"The machine that is measured."`
 	Conventions Conventions     `yaml:"conventions" enum:"hostmetrics|semconv|both" help:"Names that metrics and attributes go by: those of the Collector's host metrics receiver, those of the OpenTelemetry semantic conventions, or both."`
-	Collectors  Collectors      `yaml:"instruments" entry:"family" help:"The families of metrics, each one part of the machine."`
+	Collectors  Collectors      `yaml:"instruments" entry:"collector" help:"The collectors, each of which measures one part of the machine."`
 	Processes   ProcessesConfig `yaml:"processes" help:"The process table."`
 	Custom      CustomConfig    `yaml:"custom" help:"Metrics of your own in the Prometheus text format."`
 }

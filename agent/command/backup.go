@@ -11,7 +11,7 @@ import (
 	"sysotel/api"
 )
 
-// backupLimit is how long the command waits for the agent.
+// backupLimit bounds the wait for the agent.
 const backupLimit = 10 * time.Minute
 
 func backupCommand() command {

@@ -33,7 +33,7 @@ func runCheck(c Call) int {
 	if !ok {
 		return 1
 	}
-	fmt.Fprintln(c.Out, "the configuration is good")
+	fmt.Fprintln(c.Out, "the configuration is valid")
 	ctx, cancel := context.WithTimeout(c.Stop, checkTimeout)
 	defer cancel()
 	root := loaded.Instruments.Host.Root
@@ -44,11 +44,11 @@ func runCheck(c Call) int {
 	limits = append(limits, ownLimits(ctx, loaded)...)
 	switch user := os.Geteuid(); {
 	case user == 0:
-		fmt.Fprintf(c.Out, "warning: this is root, which the agent does not need: it serves %s only; run check as the user that the agent will have to see what that one lacks\n", instruments.RootServes)
+		fmt.Fprintf(c.Out, "warning: you are root, which the agent needs only %s; run check as the agent's user to see what that user lacks\n", instruments.RootServes)
 	case user > 0 && len(limits) > 0:
-		fmt.Fprintf(c.Out, "running as this user (%d) costs:\n", user)
+		fmt.Fprintf(c.Out, "missing permissions of this user (%d):\n", user)
 	case user > 0:
-		fmt.Fprintf(c.Out, "running as this user (%d) costs nothing\n", user)
+		fmt.Fprintf(c.Out, "this user (%d) has all permissions\n", user)
 	}
 	for _, l := range limits {
 		fmt.Fprintf(c.Out, "- %s\n  needed: %s\n", printable(l.What), l.Remedy)
@@ -56,15 +56,15 @@ func runCheck(c Call) int {
 	return 0
 }
 
-// ownLimits tries the files and ports of the agent itself.
+// ownLimits tries to use the files and ports of the agent itself.
 func ownLimits(ctx context.Context, c config.Config) []instruments.Limit {
 	var limits []instruments.Limit
 	if err := writable(c.DataDir); errors.Is(err, fs.ErrPermission) {
-		limits = append(limits, instruments.Limit{What: fmt.Sprintf("the agent cannot start: data_dir cannot be written: %v", err), Remedy: "a directory of this user, data_dir"})
+		limits = append(limits, instruments.Limit{What: fmt.Sprintf("the agent cannot start: data_dir cannot be written: %v", err), Remedy: "a data_dir that this user can write"})
 	}
 	if c.Log.File != "" {
 		if err := writable(filepath.Dir(c.Log.File)); errors.Is(err, fs.ErrPermission) {
-			limits = append(limits, instruments.Limit{What: fmt.Sprintf("the agent cannot start: log.file cannot be written: %v", err), Remedy: "a directory of this user, or log.file empty for the standard error"})
+			limits = append(limits, instruments.Limit{What: fmt.Sprintf("the agent cannot start: log.file cannot be written: %v", err), Remedy: "a log.file in a directory that this user can write, or none, for standard error"})
 		}
 	}
 	for _, listen := range []struct{ option, address string }{{"http.listen", c.API.HTTP.Listen}, {"prometheus.listen", c.Pipeline.Prometheus.Listen}} {
@@ -82,11 +82,11 @@ func ownLimits(ctx context.Context, c config.Config) []instruments.Limit {
 	return limits
 }
 
-// portRemedy is what opens the ports below 1024.
-const portRemedy = "a port from 1024 up; on Linux the capability CAP_NET_BIND_SERVICE or the setting net.ipv4.ip_unprivileged_port_start"
+// portRemedy is how to listen on a port below 1024.
+const portRemedy = "a port from 1024 up; on Linux, the capability CAP_NET_BIND_SERVICE or a lower net.ipv4.ip_unprivileged_port_start"
 
-// writable tries to make a file in a directory, or, where that is not there, in
-// the one that would hold it. What it makes it removes.
+// writable tries to create a file in a directory or, if that does not exist, in its
+// nearest parent that does, and removes it again.
 func writable(dir string) error {
 	for {
 		f, err := os.CreateTemp(dir, ".sysotel-check-")

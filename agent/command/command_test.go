@@ -21,18 +21,17 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// patience is how long a story waits for what takes a moment when all is well.
+// patience bounds the wait for what normally takes a moment.
 const patience = time.Minute
 
-// stopTime is how long an agent may take to end, with some room for a machine
-// that is busy with other tests.
+// stopTime is how long an agent may take to stop on a busy machine.
 const stopTime = 10 * time.Second
 
 // program is the path of the program under test.
 var program string
 
-// TestMain builds the program: the stories are about the whole of it, with its
-// signals and exit codes.
+// TestMain builds the program: the stories test all of it, with its signals and
+// exit codes.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "sysotel")
@@ -56,8 +55,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// TestStories runs the stories in testdata. Beside the commands of testscript
-// they have those below; every agent in them is ended when its story ends.
+// TestStories runs the scripts in testdata. Besides the commands of testscript they
+// have those below; every agent is stopped when its script ends.
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -73,10 +72,10 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// agentsKey is where a story keeps its agents.
+// agentsKey is where a script keeps its agents.
 type agentsKey struct{}
 
-// agents are the programs of one story by their names.
+// agents are the programs of one script by their names.
 type agents map[string]*running
 
 // running is a program in the background.
@@ -114,7 +113,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(r.cmd.Start())
 	go func() {
 		defer close(r.ended)
-		_ = r.cmd.Wait() // ends looks at how it ended.
+		_ = r.cmd.Wait() // ends checks how it ended.
 	}()
 	ts.Value(agentsKey{}).(agents)[args[0]] = r
 	ts.Defer(func() {
@@ -132,7 +131,7 @@ func named(ts *testscript.TestScript, name string) *running {
 	return r
 }
 
-// eventually waits until ok, which it asks again and again.
+// eventually polls ok until it is true.
 func eventually(ts *testscript.TestScript, what string, ok func() bool) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -141,13 +140,13 @@ func eventually(ts *testscript.TestScript, what string, ok func() bool) {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			ts.Fatalf("still not so after %s: %s", patience, what)
+			ts.Fatalf("not true after %s: %s", patience, what)
 		}
 	}
 }
 
 // says NAME PATTERN: waits until an agent has printed what matches. With ! it
-// must not have been printed so far.
+// must not have printed it so far.
 func says(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: [!] says NAME PATTERN")
@@ -198,8 +197,8 @@ func ends(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// shows DIRECTORY PATH PATTERN: waits until what the agent with that data
-// directory answers through its socket matches; with ! until it does not.
+// shows DIRECTORY PATH PATTERN: waits until the response of the agent with that
+// data directory, through its socket, matches; with ! until it does not.
 func shows(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: [!] shows DIRECTORY PATH PATTERN")
@@ -230,8 +229,8 @@ func fetch(client *http.Client, path string) ([]byte, error) {
 	return io.ReadAll(response.Body)
 }
 
-// occupy VARIABLE: takes a free port for this test program, until the story
-// ends, and sets the variable to its number.
+// occupy VARIABLE: listens on a free port until the script ends, and sets the
+// variable to its number.
 func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: occupy VARIABLE")
@@ -242,8 +241,8 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
 }
 
-// occupied PORT: makes sure that somebody has a port, this test program or
-// whoever had it before.
+// occupied PORT: makes sure that a port is in use, by this test or by another
+// program.
 func occupied(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: occupied PORT")

@@ -19,7 +19,7 @@ func healthCommand() command {
 // runHealth prints the status of the running agent and of what is not OK.
 func runHealth(c Call) int {
 	var health api.Health
-	status, err := c.ask("/api/v1/health", &health)
+	status, err := c.get("/api/v1/health", &health)
 	if err != nil {
 		return c.fail(err)
 	}

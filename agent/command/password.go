@@ -10,15 +10,15 @@ import (
 	"golang.org/x/term"
 )
 
-// longestPassword bounds what is read: a file in its place must end.
+// longestPassword bounds what is read, in bytes: standard input may be any file.
 const longestPassword = 4096
 
-// readPassword asks for a password twice where somebody types, without showing
-// it; else it is the first line of standard input. It is never an argument: every
+// readPassword asks for a password twice on a terminal, without echo; otherwise it
+// reads the first line of standard input. A password is never an argument: every
 // user of the machine can read those.
 func (c Call) readPassword(of string) (string, error) {
 	if c.In == nil {
-		return "", errors.New("a password is read from standard input, and there is none")
+		return "", errors.New("the password is read from standard input, which is closed")
 	}
 	terminal := int(c.In.Fd())
 	if !term.IsTerminal(terminal) {
@@ -35,17 +35,17 @@ func (c Call) readPassword(of string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	again, err := c.typed(terminal, "Once more: ")
+	again, err := c.typed(terminal, "Repeat: ")
 	if err != nil {
 		return "", err
 	}
 	if once != again {
-		return "", errors.New("the two passwords differ")
+		return "", errors.New("the passwords differ")
 	}
 	return once, nil
 }
 
-// typed asks once.
+// typed asks once on the terminal.
 func (c Call) typed(terminal int, question string) (string, error) {
 	fmt.Fprint(c.Err, question)
 	password, err := term.ReadPassword(terminal)

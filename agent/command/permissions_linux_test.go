@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nobody is a user that owns nothing.
+// nobody is a user without files and permissions.
 const nobody = 65534
 
-// TestCheckTellsWhatTheUserLacks runs the program as an ordinary user, with the
-// capabilities that it asked for and without them.
-func TestCheckTellsWhatTheUserLacks(t *testing.T) {
+// TestCheckReportsMissingPermissions runs the program as an ordinary user, with and
+// without the capabilities that it names.
+func TestCheckReportsMissingPermissions(t *testing.T) {
 	requireRoot(t)
 	data := t.TempDir()
 	if err := os.Chmod(filepath.Dir(program), 0o755); err != nil {
@@ -47,8 +47,8 @@ func TestCheckTellsWhatTheUserLacks(t *testing.T) {
 
 	plain := check(nil)
 	most := denied(plain)
-	if !strings.Contains(plain, "running as this user (65534) costs:") || most == 0 || !strings.Contains(plain, "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, both") {
-		t.Fatalf("an ordinary user is told\n%s", plain)
+	if !strings.Contains(plain, "missing permissions of this user (65534):") || most == 0 || !strings.Contains(plain, "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, both") {
+		t.Fatalf("check reports for an ordinary user\n%s", plain)
 	}
 	if got := denied(check(nil, unix.CAP_SYS_PTRACE)); got < most/2 {
 		t.Errorf("CAP_SYS_PTRACE alone opens processes: %d of %d are left", got, most)
@@ -62,7 +62,7 @@ func TestCheckTellsWhatTheUserLacks(t *testing.T) {
 	if f, err := os.Open("/dev/kmsg"); err == nil {
 		_ = f.Close()
 		if got := strings.Contains(plain, kernelLog); got != restricted {
-			t.Errorf("the kernel's log is told to be closed: %t, it is: %t\n%s", got, restricted, plain)
+			t.Errorf("check reports the kernel log as closed: %t, it is: %t\n%s", got, restricted, plain)
 		}
 		if output := check(nil, unix.CAP_SYSLOG); strings.Contains(output, kernelLog) {
 			t.Errorf("with CAP_SYSLOG the log is still closed:\n%s", output)
@@ -84,7 +84,7 @@ func TestCheckTellsWhatTheUserLacks(t *testing.T) {
 	closed := check([]string{"--data-dir=" + filepath.Join(data, "sysotel"), "--log.file=" + filepath.Join(data, "log")})
 	for _, option := range []string{"data_dir", "log.file"} {
 		if !strings.Contains(closed, "the agent cannot start: "+option+" cannot be written") {
-			t.Errorf("%s of another user is no matter:\n%s", option, closed)
+			t.Errorf("check misses that %s belongs to another user:\n%s", option, closed)
 		}
 	}
 	if left, _ := filepath.Glob("/tmp/.sysotel-check-*"); left != nil {
@@ -92,13 +92,12 @@ func TestCheckTellsWhatTheUserLacks(t *testing.T) {
 	}
 
 	root, err := exec.CommandContext(t.Context(), program, "check", "--data-dir="+data).CombinedOutput()
-	if err != nil || !strings.Contains(string(root), "warning: this is root, which the agent does not need: it serves to see") {
-		t.Errorf("root is told (%v)\n%s", err, root)
+	if err != nil || !strings.Contains(string(root), "warning: you are root, which the agent needs only to see") {
+		t.Errorf("check reports for root (%v)\n%s", err, root)
 	}
 }
 
-// TestCheckSeesHiddenProcesses looks at a /proc of its own that hides what is
-// others'.
+// TestCheckSeesHiddenProcesses mounts a /proc that hides other users' processes.
 func TestCheckSeesHiddenProcesses(t *testing.T) {
 	requireRoot(t)
 	if err := os.Chmod(filepath.Dir(program), 0o755); err != nil {
@@ -110,11 +109,11 @@ func TestCheckSeesHiddenProcesses(t *testing.T) {
 		t.Fatalf("check: %v\n%s", err, output)
 	}
 	if !strings.Contains(string(output), "processes of other users are hidden: /proc is mounted with hidepid") {
-		t.Errorf("hidden processes are no matter:\n%s", output)
+		t.Errorf("check misses the hidden processes:\n%s", output)
 	}
 }
 
-// setting is a number of the kernel's.
+// setting reads a numeric kernel setting.
 func setting(t *testing.T, path string) int {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -128,8 +127,8 @@ func setting(t *testing.T, path string) int {
 	return n
 }
 
-// requireRoot ends a test that needs the rights of root. Where nobody looks at
-// skipped tests it fails instead.
+// requireRoot skips a test that needs root, and fails it in CI, where nobody would
+// notice.
 func requireRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() == 0 {

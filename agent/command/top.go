@@ -56,7 +56,7 @@ func runTop(c Call) int {
 // table returns one screen of text.
 func (c Call) table(order string) (string, error) {
 	var processes api.Processes
-	status, err := c.ask("/api/v1/metrics/processes?top=30&sort="+url.QueryEscape(order), &processes)
+	status, err := c.get("/api/v1/metrics/processes?top=30&sort="+url.QueryEscape(order), &processes)
 	if err != nil {
 		return "", err
 	}

@@ -15,9 +15,9 @@ import (
 	"sysotel/api"
 )
 
-// TestTopShowsNothingThatSteers asks an agent that tells names as they are, which
-// ours does not: a terminal is the last place to be careless.
-func TestTopShowsNothingThatSteers(t *testing.T) {
+// TestTopEscapesNames: the agent escapes names itself, but top must be safe with any
+// server.
+func TestTopEscapesNames(t *testing.T) {
 	dir, err := os.MkdirTemp("", "so") //nolint:usetesting // A socket's path must be short.
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestTopShowsNothingThatSteers(t *testing.T) {
 		t.Fatalf("top ends with %d: %s", code, &complaints)
 	}
 	if lines := strings.Split(out.String(), "\n"); len(lines) != 5 {
-		t.Errorf("a name made lines of its own: %q", lines)
+		t.Errorf("a name added lines: %q", lines)
 	}
 	if strings.ContainsFunc(out.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
 		t.Errorf("top shows %q", out.String())

@@ -10,7 +10,7 @@ import (
 	"sysotel/instruments"
 )
 
-// validateAlerting checks channels and rules. Rules are read whole, so that a
+// validateAlerting checks channels and rules. It parses every rule, so that an
 // error in one is found before the agent runs.
 func (c Config) validateAlerting(wrong func(path string, value any, rule string)) {
 	under := func(path string, value any, rule string) { wrong("alerting."+path, value, rule) }
@@ -20,12 +20,13 @@ func (c Config) validateAlerting(wrong func(path string, value any, rule string)
 		dir = whole
 	}
 	c.Alerting.Notify.Validate(dir, under)
-	// Nothing is asked here: an engine without a store knows the language.
+	// The querier only parses: it has no store.
 	language := query.NewQuerier(query.QuerierConfig{Limits: query.DefaultLimits()})
 	c.Alerting.Rules.Check(language, c.Alerting.Notify.Names(), c.AlertMetric, under)
 }
 
-// AlertMetric tells what a name of the REST API is in PromQL.
+// AlertMetric translates a metric name of the REST API to PromQL; ok is false for an
+// unknown name.
 func (c Config) AlertMetric(name string) (alerting.Metric, bool) {
 	conventions := c.Instruments.Conventions
 	for _, q := range instruments.Quantities() {
@@ -41,7 +42,7 @@ func (c Config) AlertMetric(name string) (alerting.Metric, bool) {
 		for i, key := range selection.Keys {
 			label, value := strings.ReplaceAll(key, ".", "_"), selection.Values[i]
 			if value == "" {
-				value = "*" // Each part, and not all together: a threshold is about one.
+				value = "*" // A threshold applies to each device, not to their sum.
 			}
 			m.Labels[label] = value
 			own := q.Metric.Keys[i].Name

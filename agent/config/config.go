@@ -5,7 +5,7 @@
 //
 // An option is one struct field with yaml and help tags in the package that
 // uses it; the key in the file, the flag, the variable, the help and the example
-// file follow from it. What an option does is no business of this package.
+// file follow from it. This package does not know what an option does.
 //
 // Read load.go first, then option.go.
 package config
@@ -29,15 +29,15 @@ type Config struct {
 	Instruments instruments.Config `yaml:",inline"`
 	API         api.Config         `yaml:",inline"`
 	Store       store.Config       `yaml:"store" help:"The history of this machine."`
-	Alerting    AlertingConfig     `yaml:"alerting" help:"Alerts: by what rules the machine is judged, and who is told."`
-	DataDir     string             `yaml:"data_dir" help:"Directory in which the agent keeps its data; empty takes /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel, on Windows %LOCALAPPDATA%\\sysotel."`
+	Alerting    AlertingConfig     `yaml:"alerting" help:"Alert rules and notification channels."`
+	DataDir     string             `yaml:"data_dir" help:"Directory of the agent's data; empty means /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel, on Windows %LOCALAPPDATA%\\sysotel."`
 	Log         LogConfig          `yaml:"log" help:"The agent's own log."`
 
 	// origins says where each option that is not a default was set.
 	origins map[string]string
 }
 
-// AlertingConfig is what is judged and who is told.
+// AlertingConfig configures alert rules and notification channels.
 type AlertingConfig struct {
 	Rules  alerting.Config `yaml:",inline"`
 	Notify notify.Config   `yaml:",inline"`
@@ -45,13 +45,13 @@ type AlertingConfig struct {
 
 // LogConfig is the agent's own log.
 type LogConfig struct {
-	Level  string `yaml:"level" enum:"debug|info|warn|error" help:"The least important lines that are written."`
-	Format string `yaml:"format" enum:"text|json" help:"Form of the lines."`
-	File   string `yaml:"file" help:"File for the log, rotated; empty writes to standard error."`
+	Level  string `yaml:"level" enum:"debug|info|warn|error" help:"Minimum level of the lines to write."`
+	Format string `yaml:"format" enum:"text|json" help:"Format of the lines."`
+	File   string `yaml:"file" help:"Log file, rotated; empty for standard error."`
 }
 
-// Defaults is the configuration of which nothing was said. Its DataDir is
-// empty: where it is depends on the user, so that Load finds it.
+// Defaults returns the default configuration. Its DataDir is empty: the default
+// depends on the user, and Load sets it.
 func Defaults() Config {
 	return Config{
 		Pipeline:    pipeline.Defaults(),
@@ -64,21 +64,21 @@ func Defaults() Config {
 	}
 }
 
-// Where tells who set the option at a path such as "prometheus.listen": a line
-// of the file, a variable or a flag; "" where it is the default.
+// Where returns what set the option at a path such as "prometheus.listen": a line
+// of the file, a variable or a flag; "" for a default.
 func (c Config) Where(path string) string {
 	for path != "" {
 		if where, ok := c.origins[path]; ok {
 			return where
 		}
-		// An entry of a list or of a map was set by whoever set the whole.
+		// An entry of a list or map was set with the list or map.
 		path = path[:max(0, strings.LastIndexAny(path, ".["))]
 	}
 	return ""
 }
 
-// Validate returns what the values break: each package's rules, and those that
-// need to see two packages.
+// Validate checks the values against each package's rules and those that involve
+// two packages.
 func (c Config) Validate() []ValidationError {
 	var invalid []ValidationError
 	wrong := func(path string, value any, rule string) {
@@ -101,7 +101,7 @@ func (c Config) Validate() []ValidationError {
 	return invalid
 }
 
-// validateTicks checks the families' and the store's times against the tick.
+// validateTicks checks intervals and timeouts against the sampling interval.
 func (c Config) validateTicks(wrong func(path string, value any, rule string)) {
 	tick := c.Pipeline.Sampling.Interval
 	if tick < time.Second {

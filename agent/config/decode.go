@@ -10,15 +10,15 @@ import (
 )
 
 // decoder fills a configuration from the nodes of a file. It walks the nodes
-// itself, because yaml's own decoder stops at the first unknown key of a
-// mapping and knows no paths.
+// itself, because yaml's decoder stops at the first unknown key of a mapping and
+// does not report paths.
 type decoder struct {
 	file    string
 	origins map[string]string
 	invalid *[]ValidationError
 }
 
-// decode fills v, which is at o.path, from a node.
+// decode fills the value of o from a node.
 func (d decoder) decode(n *yaml.Node, o option) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -41,7 +41,7 @@ func (d decoder) decode(n *yaml.Node, o option) {
 	}
 	switch {
 	case isNull(n):
-		d.wrong(n, o, "has no value; remove the line to take the default"+map[reflect.Kind]string{
+		d.wrong(n, o, "has no value; remove the line for the default"+map[reflect.Kind]string{
 			reflect.String: `, or write "" for an empty text`, reflect.Slice: ", or write [] for an empty list", reflect.Map: ", or write {} for none",
 		}[kind])
 	case kind == reflect.Map:
@@ -53,7 +53,7 @@ func (d decoder) decode(n *yaml.Node, o option) {
 	}
 }
 
-// section fills a struct; what the file leaves out stays as it is.
+// section fills a struct; keys that the file omits keep their value.
 func (d decoder) section(n *yaml.Node, o option) {
 	known := fields(o.value.Type())
 	d.mapping(n, o, "must be a section with the options "+strings.Join(keys(known), ", "), func(key string, line, value *yaml.Node) {
@@ -80,7 +80,7 @@ func (d decoder) sectionMap(n *yaml.Node, o option) {
 	})
 }
 
-// textMap fills a map with names that anybody may choose.
+// textMap fills a map with arbitrary names.
 func (d decoder) textMap(n *yaml.Node, o option) {
 	m := reflect.MakeMap(o.value.Type())
 	d.mapping(n, o, "must be a mapping of names to values", func(key string, _, value *yaml.Node) {
@@ -91,7 +91,7 @@ func (d decoder) textMap(n *yaml.Node, o option) {
 	o.value.Set(m)
 }
 
-// list fills a list of texts or of structs.
+// list fills a list of strings or structs.
 func (d decoder) list(n *yaml.Node, o option) {
 	if n.Kind != yaml.SequenceNode {
 		d.wrong(n, o, "must be a list, such as [a, b]")
@@ -129,7 +129,7 @@ func (d decoder) scalar(n *yaml.Node, o option) {
 	}
 }
 
-// mapping calls visit for each key of a mapping; a section with nothing in it is one.
+// mapping calls visit for each key of a mapping; an empty section is one too.
 func (d decoder) mapping(n *yaml.Node, o option, rule string, visit func(key string, line, value *yaml.Node)) {
 	if isNull(n) {
 		return
@@ -142,7 +142,7 @@ func (d decoder) mapping(n *yaml.Node, o option, rule string, visit func(key str
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if line, ok := first[key.Value]; ok {
-			d.add(key, join(o.path, showName(key.Value)), "", fmt.Sprintf("is there twice, first on line %d", line))
+			d.add(key, join(o.path, showName(key.Value)), "", fmt.Sprintf("is duplicated; first set on line %d", line))
 		} else {
 			first[key.Value] = key.Line
 		}
@@ -159,8 +159,7 @@ func (d decoder) unknown(n *yaml.Node, path, what, key string, known []string) {
 	d.add(n, path, "", fmt.Sprintf("unknown %s%s Allowed here: %s", what, hint, strings.Join(byNearness(key, known), ", ")))
 }
 
-// wrong reports a value that breaks a rule. A secret, and what stands where a
-// secret belongs, is not shown.
+// wrong reports an invalid value. The value of a secret option is not shown.
 func (d decoder) wrong(n *yaml.Node, o option, rule string) {
 	value := ""
 	switch {
@@ -182,5 +181,5 @@ func (d decoder) add(n *yaml.Node, path, value, rule string) {
 
 func (d decoder) where(n *yaml.Node) string { return fmt.Sprintf("%s line %d", d.file, n.Line) }
 
-// isNull tells whether nothing stands where a value belongs.
+// isNull reports whether a value is missing.
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }

@@ -19,7 +19,7 @@ func TestDiff(t *testing.T) {
 	f("otlp.headers instruments.disk.interval", "--instruments.disk.interval=5s", "--otlp.headers=a=b")
 }
 
-// TestDiffOfAnEmptyConfig: a Config made by hand may lack families.
+// TestDiffOfAnEmptyConfig: a Config built by hand may lack collectors.
 func TestDiffOfAnEmptyConfig(t *testing.T) {
 	if changed := Diff(Config{}, Defaults()); len(changed) == 0 {
 		t.Error("nothing differs from an empty configuration")

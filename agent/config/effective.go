@@ -8,11 +8,11 @@ import (
 	"sysotel/api"
 )
 
-// Settings lists every option with its value and where it was set, for the API.
-// Secrets show themselves as <secret> in YAML, through which the values go, so
-// that they look as they do in the file.
+// Settings lists every option with its value and what set it, for the API. The
+// values pass through YAML, where secrets marshal as <secret>, so that they look as
+// in the file.
 func (c Config) Settings() []api.Setting {
-	// The arguments of a command can hold a password as those of a process can.
+	// The arguments of a command may contain a password, like those of a process.
 	c.Instruments.Custom.Commands = slices.Clone(c.Instruments.Custom.Commands)
 	for i := range c.Instruments.Custom.Commands {
 		command := &c.Instruments.Custom.Commands[i]
@@ -25,7 +25,7 @@ func (c Config) Settings() []api.Setting {
 		}
 		var value any
 		if yaml.Unmarshal([]byte(o.yaml()), &value) != nil {
-			continue // What yaml wrote it can read.
+			continue // It cannot fail: yaml wrote it.
 		}
 		all = append(all, api.Setting{Path: o.path, Value: value, Where: c.Where(o.path)})
 	}

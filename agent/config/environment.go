@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// The names in the environment begin with variablePrefix; configVariable names
-// the file and is not itself an option.
+// Names in the environment begin with variablePrefix; configVariable names the file
+// and is not an option.
 const (
 	variablePrefix = "SYSOTEL_"
 	configVariable = "SYSOTEL_CONFIG"
 )
 
-// environment turns os.Environ's form into a map. An empty variable counts as
-// not set, as OpenTelemetry has it: compose files pass X= for an X nobody set.
+// environment turns the form of os.Environ into a map. An empty variable counts as
+// unset, as in OpenTelemetry: compose files pass X= for an unset X.
 func environment(env []string) map[string]string {
 	all := map[string]string{}
 	for _, line := range env {
@@ -48,8 +48,8 @@ func (l *loader) loadVariables() {
 	}
 }
 
-// serviceLink is the form of the variables that Kubernetes and Docker put into
-// every container beside a service named sysotel or sysotel-…; nobody set them.
+// serviceLink matches the variables that Kubernetes and Docker add to every
+// container next to a service named sysotel or sysotel-….
 const serviceLink = `^SYSOTEL_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`
 
 func isServiceLink(name string) bool { return regexp.MustCompile(serviceLink).MatchString(name) }

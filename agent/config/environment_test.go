@@ -39,7 +39,7 @@ func TestOpenTelemetryVariables(t *testing.T) {
 	f("OTEL_RESOURCE_ATTRIBUTES=host.name=web1", "host.name", "web1")
 }
 
-// plain is an option's value with secrets in clear.
+// plain returns an option's value with secrets in plain text.
 func plain(o option) any {
 	if !isSecret(o.value.Type()) {
 		return o.value.Interface()
@@ -94,7 +94,7 @@ func TestWrongVariables(t *testing.T) {
 	f("OTEL_EXPORTER_OTLP_ENDPOINT=https://me:topsecret@c:4317", "otlp.endpoint: https://<secret>@c:4317 is not allowed: must be http://HOST:PORT (without TLS) or https://HOST:PORT (with TLS), such as http://localhost:4317; a password goes into otlp.headers (OTEL_EXPORTER_OTLP_ENDPOINT)")
 }
 
-// TestServiceLinks: these come from Kubernetes and Docker, nobody set them.
+// TestServiceLinks: Kubernetes and Docker set these variables in every container.
 func TestServiceLinks(t *testing.T) {
 	load(t, Options{Env: home("SYSOTEL_SERVICE_HOST=10.0.0.1", "SYSOTEL_SERVICE_PORT=8080", "SYSOTEL_SERVICE_PORT_HTTP=8080",
 		"SYSOTEL_PORT=tcp://10.0.0.1:8080", "SYSOTEL_PORT_8080_TCP=tcp://10.0.0.1:8080", "SYSOTEL_PORT_8080_TCP_ADDR=10.0.0.1",

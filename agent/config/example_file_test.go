@@ -7,16 +7,16 @@ import (
 
 const exampleHeader = `# sysotel.yaml: every option of the agent, with its default.
 #
-# The values are commented out, so that this file as it is changes nothing; take
-# away the # before a key to set it. Every option is also a flag named like its
-# path (--http.listen) and a variable (SYSOTEL_HTTP_LISTEN). The standard OTEL_
-# variables win over this file, SYSOTEL_ variables over those, and flags over all.
+# All values are commented out, so that this file changes nothing as it is; remove
+# the # before a key to set it. Every option is also a flag (--http.listen) and a
+# variable (SYSOTEL_HTTP_LISTEN). The standard OTEL_ variables override this file,
+# SYSOTEL_ variables override those, and flags override all.
 #
-# "sysotel check" tells what is wrong with a file. This one is generated.
+# Validate a file with "sysotel check". This one is generated.
 `
 
-// exampleFile is sysotel.example.yaml: every key with its help and its default. A
-// line that begins with # and no space is an option, the other comments are help.
+// exampleFile returns sysotel.example.yaml: every key with its help and default. A
+// line that begins with # and no space is an option; the other comments are help.
 func exampleFile() []byte {
 	var b strings.Builder
 	b.WriteString(exampleHeader)
@@ -26,7 +26,7 @@ func exampleFile() []byte {
 		if o.depth() == 0 {
 			b.WriteString("\n")
 		}
-		// What each family has is explained at the first that has it.
+		// An option that several collectors have is explained once.
 		if !explained[o.general] && o.help != "" {
 			explained[o.general] = true
 			writeWrapped(&b, indent+"# ", o.meaning())
@@ -43,7 +43,7 @@ func exampleFile() []byte {
 	return []byte(b.String())
 }
 
-// meaning is the help text with the words that the option takes.
+// meaning returns the help text with the words that the option accepts.
 func (o option) meaning() string {
 	if o.enum == "" {
 		return o.help
@@ -51,17 +51,17 @@ func (o option) meaning() string {
 	return o.help + " One of " + strings.ReplaceAll(o.enum, "|", ", ") + "."
 }
 
-// writeEntry explains the keys of one entry of a list.
+// writeEntry explains the keys of a list's entries.
 func writeEntry(b *strings.Builder, indent string, t reflect.Type) {
 	entry := reflect.New(t)
 	if e, ok := reflect.TypeAssert[interface{ SetDefaults() }](entry); ok {
 		e.SetDefaults()
 	}
-	writeWrapped(b, indent+"# ", "An entry of the list has the keys:")
+	writeWrapped(b, indent+"# ", "Keys of an entry:")
 	writeKeys(b, indent+"#   ", entry.Elem())
 }
 
-// writeKeys explains the keys of a struct and of those in it.
+// writeKeys explains the keys of a struct, recursively.
 func writeKeys(b *strings.Builder, indent string, v reflect.Value) {
 	for _, f := range fields(v.Type()) {
 		o := f.option(v, option{})

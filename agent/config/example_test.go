@@ -14,7 +14,7 @@ func TestGoldenExample(t *testing.T) { golden(t, "sysotel.example.yaml", example
 func TestGoldenHelp(t *testing.T) { golden(t, "testdata/help.txt", []byte(Help())) }
 
 // TestExampleIsTheDefaults loads the example as it is, and with every option
-// taken out of its comment: neither changes anything.
+// uncommented: neither changes a default.
 func TestExampleIsTheDefaults(t *testing.T) {
 	bare := load(t, Options{Env: home()})
 	active := regexp.MustCompile(`(?m)^( *)#([a-z])`).ReplaceAll(exampleFile(), []byte("$1$2"))
@@ -23,7 +23,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		// data_dir is found by Load; the file says so with an empty text.
+		// Load sets data_dir, which is empty in the file.
 		c := load(t, Options{Path: file, Env: home()})
 		if changed := Diff(bare, c); len(changed) > 0 {
 			t.Errorf("the example %s changes %v", name, changed)
@@ -36,8 +36,8 @@ func TestExampleIsTheDefaults(t *testing.T) {
 	}
 }
 
-// TestEveryFieldIsAnOption holds each field of each Config to having a key, a
-// help text, a line in the example, a flag and a variable.
+// TestEveryFieldIsAnOption: each field of each Config has a key, a help text, a line
+// in the example, a flag and a variable.
 func TestEveryFieldIsAnOption(t *testing.T) {
 	var check func(reflect.Type)
 	check = func(structType reflect.Type) {
@@ -46,7 +46,7 @@ func TestEveryFieldIsAnOption(t *testing.T) {
 				t.Errorf("%s.%s lacks a yaml or a help tag", structType, f.Name)
 			}
 			if !strings.HasSuffix(f.Tag.Get("help"), ".") {
-				t.Errorf("the help of %s.%s is no sentence", structType, f.Name)
+				t.Errorf("the help of %s.%s is not a sentence", structType, f.Name)
 			}
 			of := f.Type
 			for of.Kind() == reflect.Slice || of.Kind() == reflect.Map {

@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// largestFile bounds the file: a mistyped --config /dev/zero must end.
+// largestFile bounds the file, in bytes: a mistyped --config /dev/zero must end.
 const largestFile = 1 << 20
 
 // readFile returns the content of the configuration file.
@@ -37,7 +37,7 @@ func readFile(path string) ([]byte, error) {
 	return content, nil
 }
 
-// withoutPath takes the path out of an error, for a message that names it already.
+// withoutPath removes the path from an error, for a message that names it already.
 func withoutPath(err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err
@@ -59,15 +59,15 @@ func parseYAML(name string, content []byte) (*yaml.Node, *ValidationError) {
 		return nil, syntaxError(name, content, err)
 	}
 	if err := decoder.Decode(&second); err == nil {
-		return nil, &ValidationError{Rule: "the file holds a second document; only one is read, so remove the ---", Where: fmt.Sprintf("%s line %d", name, second.Line)}
+		return nil, &ValidationError{Rule: "the file contains a second document; only one is read, so remove the ---", Where: fmt.Sprintf("%s line %d", name, second.Line)}
 	} else if !errors.Is(err, io.EOF) {
 		return nil, syntaxError(name, content, err)
 	}
 	return document.Content[0], nil
 }
 
-// yaml tells its syntax errors in a text only. For those of its parser (the
-// others are its scanner's) the line counts from 0.
+// yaml's syntax errors are text only. In those of its parser (the others are its
+// scanner's) the line counts from 0.
 var (
 	yamlError       = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
 	yamlParserError = regexp.MustCompile(`^did not find expected (key|node content|'-'|','|<)`)
@@ -85,21 +85,21 @@ func syntaxError(name string, content []byte, err error) *ValidationError {
 		line++
 	}
 	if m := yamlAnchorError.FindStringSubmatch(text); m != nil {
-		// The anchor is not shown: it was likely meant for a value, even a secret.
+		// The anchor is not shown: it is likely a value, perhaps a secret.
 		before, _, _ := bytes.Cut(content, []byte("*"+m[1]))
-		text, line = "a value that begins with * must stand in quotes", lineAfter(before)
+		text, line = "a value that begins with * must be quoted", lineAfter(before)
 	}
 	where := name
 	if line > 0 {
 		where = fmt.Sprintf("%s line %d", name, line)
 	}
-	return &ValidationError{Rule: "the file is not YAML: " + text, Where: where}
+	return &ValidationError{Rule: "the file is not valid YAML: " + text, Where: where}
 }
 
-// lineAfter is the number of the line on which content ends.
+// lineAfter returns the number of the line on which content ends.
 func lineAfter(content []byte) int { return 1 + bytes.Count(content, []byte("\n")) }
 
-// invalidUTF8 is the offset of the first byte that is no text, -1 for none.
+// invalidUTF8 returns the offset of the first byte that is not UTF-8, -1 for none.
 func invalidUTF8(content []byte) int {
 	for at := 0; at < len(content); {
 		r, size := utf8.DecodeRune(content[at:])

@@ -7,14 +7,13 @@ import (
 	"strings"
 )
 
-// configFlag names the file and is not itself an option.
+// configFlag names the file and is not an option.
 const configFlag = "--config"
 
 // setting is one flag of the command line with its value.
 type setting struct{ flag, value string }
 
-// parseFlags takes the command line apart: --name=value, --name value, and
-// --name alone for a switch.
+// parseFlags parses --name=value, --name value, and --name for a switch.
 func (l *loader) parseFlags(args, others []string) []setting {
 	known := l.config.flags()
 	var settings []setting
@@ -23,8 +22,8 @@ func (l *loader) parseFlags(args, others []string) []setting {
 		o, ok := known[flag]
 		switch {
 		case !strings.HasPrefix(flag, "-"):
-			// The argument is not shown: it may be half of a secret.
-			l.reportFlag(fmt.Sprintf("argument %d", i+1), "is no option; write --name VALUE or --name=VALUE, and --name=false to turn something off")
+			// The argument is not shown: it may be part of a secret.
+			l.reportFlag(fmt.Sprintf("argument %d", i+1), "is not an option; write --name VALUE or --name=VALUE, and --name=false to turn something off")
 			continue
 		case !ok:
 			l.reportFlag(showName(flag), "unknown option"+DidYouMean(flag, append(slices.Sorted(maps.Keys(known)), others...)))
@@ -66,7 +65,7 @@ func Flags() map[string]bool {
 	return all
 }
 
-// flags are the options by their flags, and --config with none.
+// flags returns the options by flag, and --config without one.
 func (c Config) flags() map[string]option {
 	known := map[string]option{configFlag: {}}
 	for _, o := range c.options() {
@@ -77,7 +76,7 @@ func (c Config) flags() map[string]option {
 	return known
 }
 
-// loadFlags takes the values of the flags.
+// loadFlags applies the flags.
 func (l *loader) loadFlags(settings []setting) {
 	known := l.config.flags()
 	for _, s := range settings {

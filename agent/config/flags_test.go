@@ -40,7 +40,7 @@ func TestWrongFlags(t *testing.T) {
 	f("--processes.top 1 --processes.top=2", "--processes.top: is given twice (command line)")
 	f("--processes.top -1", "processes.top: -1 is not allowed: must be from 1 to 200 (--processes.top)")
 	f("--prometheus.insecure=yes", "prometheus.insecure: yes is not allowed: must be true or false (--prometheus.insecure)")
-	f("--prometheus.insecure topsecret", "argument 2: is no option; write --name VALUE or --name=VALUE, and --name=false to turn something off (command line)")
+	f("--prometheus.insecure topsecret", "argument 2: is not an option; write --name VALUE or --name=VALUE, and --name=false to turn something off (command line)")
 	f("--sampling.interval=0", "sampling.interval: 0 is not allowed: must be a duration with a unit, such as 1s or 500ms (--sampling.interval)")
 	f("--log.level=inf --log.format=xml", "log.level: inf is not allowed: must be one of debug, info, warn, error; did you mean info? (--log.level)\n"+
 		"log.format: xml is not allowed: must be one of text, json (--log.format)")

@@ -10,16 +10,16 @@ import (
 // helpColumns is the width of help texts, for a terminal of 80 columns.
 const helpColumns = 78
 
-// Help is the list of options for --help. Options that each family has are
-// listed once.
+// Help returns the list of options. Options that every collector has are listed
+// once.
 func Help() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s FILE\n", configFlag)
-	writeWrapped(&b, "      ", "YAML file with the options below; without it "+DefaultPath+" is read if it is there. Variable "+configVariable+".")
+	writeWrapped(&b, "      ", "YAML file with the options below. Default "+DefaultPath+", if it exists. Variable "+configVariable+".")
 	b.WriteString("\nEvery option is a key of the file (http.listen), a flag (--http.listen) and a\n" +
-		"variable (SYSOTEL_HTTP_LISTEN); flags win over variables, variables over the\n" +
-		"file. Lists are written a,b and maps name=value,name=value. In place of\n" +
-		"<family> stands one of:\n")
+		"variable (SYSOTEL_HTTP_LISTEN); flags override variables, variables override\n" +
+		"the file. Lists are written a,b and maps name=value,name=value. <family> is\n" +
+		"one of the collectors:\n")
 	writeWrapped(&b, "      ", strings.Join(Defaults().Instruments.Collectors.Names(), ", "))
 	listed := map[string]bool{}
 	for _, o := range Defaults().options() {
@@ -39,7 +39,7 @@ func Help() string {
 	return b.String()
 }
 
-// writeHelp writes the option's flag and meaning.
+// writeHelp writes the option's flag and help.
 func (o option) writeHelp(b *strings.Builder) {
 	text := o.help
 	if value := o.yaml(); !slices.Contains([]string{`""`, "[]", "{}"}, value) {
@@ -49,7 +49,7 @@ func (o option) writeHelp(b *strings.Builder) {
 	writeWrapped(b, "      ", text)
 }
 
-// placeholder stands for the option's value.
+// placeholder returns the placeholder of the option's value.
 func (o option) placeholder() string {
 	switch {
 	case isDuration(o.value.Type()):
@@ -71,7 +71,7 @@ func (o option) placeholder() string {
 	}
 }
 
-// writeWrapped writes a text in lines that begin with indent.
+// writeWrapped writes a text in lines indented by indent.
 func writeWrapped(b *strings.Builder, indent, text string) {
 	line := indent
 	for word := range strings.FieldsSeq(text) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestHTTPS: what the options of HTTPS and of the scrape page's web configuration
-// file may be. The word topsecret stands where passwords do and is never shown.
+// TestHTTPS checks the options of HTTPS and of the scrape page's web configuration
+// file. The word topsecret stands for passwords and is never shown.
 func TestHTTPS(t *testing.T) {
 	const (
 		cert, key = "--tls.cert-file=testdata/https/server.pem", "--tls.key-file=testdata/https/server.key"
@@ -48,7 +48,7 @@ func TestHTTPS(t *testing.T) {
 	f("tls.client_ca_file: testdata/https/none.pem is not allowed: cannot be used: it must hold certificates in PEM, and there is none in it (--tls.client-ca-file)", cert, key, "--tls.client-ca-file=testdata/https/none.pem", "--tls.client-auth=require")
 	f("tls.client_ca_file: testdata/https/none.pem is not allowed: cannot be used: it must hold certificates in PEM, and there is none in it (--tls.client-ca-file)", self, "--tls.client-ca-file=testdata/https/none.pem", "--tls.client-auth=require")
 	f("tls.min_version: 1.1 is not allowed: must be one of 1.2, 1.3; did you mean 1.2? (--tls.min-version)", cert, key, "--tls.min-version=1.1")
-	f("tls.redirect: 0.0.0.0:8081 is not allowed: there is no HTTPS to lead to; "+noTLS+"redirect)", redirect)
+	f("tls.redirect: 0.0.0.0:8081 is not allowed: needs HTTPS to redirect to; "+noTLS+"redirect)", redirect)
 	f("tls.redirect: 8081 is not allowed: must be HOST:PORT, such as 127.0.0.1:8081, or empty for none (--tls.redirect)", self, "--tls.redirect=8081")
 	f("tls.redirect: 127.0.0.1:8080 is not allowed: http.listen is the same address (--tls.redirect)", self, "--tls.redirect=127.0.0.1:8080")
 	f("tls.redirect: 127.0.0.1:9100 is not allowed: prometheus.listen is the same address (--tls.redirect)", self, "--tls.redirect=127.0.0.1:9100")
@@ -58,9 +58,9 @@ func TestHTTPS(t *testing.T) {
 	f("", open, web("web_open.yaml"), "--prometheus.insecure")
 	f("", web("web_open.yaml"))
 	f("", open, "--prometheus.insecure")
-	f("prometheus.listen: :9100 is not allowed: others could reach it without TLS and password; give it both with prometheus.web_config, listen on 127.0.0.1, or set prometheus.insecure: true if that is meant (--prometheus.listen)", open)
-	const file, bad = "prometheus.web_config: testdata/https/", "is no good web configuration file: "
-	f(file+"web_open.yaml is not allowed: has neither tls_server_config nor basic_auth_users, so that it protects nothing at :9100, which others can reach; add one of them, listen on 127.0.0.1, or set prometheus.insecure: true if that is meant (--prometheus.web-config)", open, web("web_open.yaml"))
+	f("prometheus.listen: :9100 is not allowed: is open to the network without TLS and password; set both with prometheus.web_config, listen on 127.0.0.1, or set prometheus.insecure: true to allow it (--prometheus.listen)", open)
+	const file, bad = "prometheus.web_config: testdata/https/", "is not a valid web configuration file: "
+	f(file+"web_open.yaml is not allowed: has neither tls_server_config nor basic_auth_users, so :9100 is open to the network; add one of them, listen on 127.0.0.1, or set prometheus.insecure: true to allow it (--prometheus.web-config)", open, web("web_open.yaml"))
 	f(file+"absent.yaml is not allowed: cannot be read: no such file or directory (--prometheus.web-config)", web("absent.yaml"))
 	f(file+"web_unknown.yaml is not allowed: "+bad+"yaml: unmarshal errors: line 1: field basic_auth_user not found in type web.Config (--prometheus.web-config)", open, web("web_unknown.yaml"))
 	f(file+"web_hash.yaml is not allowed: "+bad+"crypto/bcrypt: hashedSecret too short to be a bcrypted password (--prometheus.web-config)", open, web("web_hash.yaml"))

@@ -9,24 +9,24 @@ import (
 	"sysotel/api"
 )
 
-// validateListeners decides who may reach the agent. The rule is here and not
-// with each listener, so that it is the same for all of them.
+// validateListeners checks who can reach the agent. The rule is here and not with
+// each listener, so that it is the same for all.
 func (c Config) validateListeners(wrong func(path string, value any, rule string)) {
 	http := c.API.HTTP.Listen
 	switch local, ok := isLocal(http); {
 	case !ok:
 		wrong("http.listen", http, "must be HOST:PORT, such as 127.0.0.1:8080")
 	case !local && !c.API.Encrypted() && !c.API.HTTP.BehindProxy:
-		// Who can reach it must log in (api.Config.Authenticates); what is missing is
-		// that nobody on the way reads the password.
-		wrong("http.listen", http, "others could read passwords on the way; set tls.cert_file and tls.key_file, or tls.self_signed: true, or http.behind_proxy: true where a proxy before it does TLS; or listen on 127.0.0.1 and reach it through an SSH tunnel (ssh -L 8080:127.0.0.1:8080 HOST)")
+		// Remote clients must log in (api.Config.Authenticates), so passwords must be
+		// encrypted.
+		wrong("http.listen", http, "would send passwords unencrypted over the network; set tls.cert_file and tls.key_file, or tls.self_signed: true, or http.behind_proxy: true if a proxy in front does TLS; or listen on 127.0.0.1 and use an SSH tunnel (ssh -L 8080:127.0.0.1:8080 HOST)")
 	}
 	c.validateScrape(wrong)
 	c.validateRedirect(wrong)
 }
 
-// validateScrape decides who may reach the scrape page. Its web configuration
-// file is read for that: one that asks callers for nothing protects nothing.
+// validateScrape checks who can reach the scrape page. It reads the web
+// configuration file: one without TLS and passwords protects nothing.
 func (c Config) validateScrape(wrong func(path string, value any, rule string)) {
 	listen, file := c.Pipeline.Prometheus.Listen, c.Pipeline.Prometheus.WebConfig
 	local, ok := isLocal(listen)
@@ -46,14 +46,14 @@ func (c Config) validateScrape(wrong func(path string, value any, rule string)) 
 		wrong("prometheus.listen", listen, "http.listen is the same address")
 	case local || c.Pipeline.Prometheus.Insecure || protects || !good:
 	case file != "":
-		wrong("prometheus.web_config", file, "has neither tls_server_config nor basic_auth_users, so that it protects nothing at "+listen+", which others can reach; add one of them, listen on 127.0.0.1, or set prometheus.insecure: true if that is meant")
+		wrong("prometheus.web_config", file, "has neither tls_server_config nor basic_auth_users, so "+listen+" is open to the network; add one of them, listen on 127.0.0.1, or set prometheus.insecure: true to allow it")
 	default:
-		wrong("prometheus.listen", listen, "others could reach it without TLS and password; give it both with prometheus.web_config, listen on 127.0.0.1, or set prometheus.insecure: true if that is meant")
+		wrong("prometheus.listen", listen, "is open to the network without TLS and password; set both with prometheus.web_config, listen on 127.0.0.1, or set prometheus.insecure: true to allow it")
 	}
 }
 
-// validateRedirect judges the address that leads to HTTPS. Others may reach it:
-// it tells nothing but the way.
+// validateRedirect checks the address that redirects to HTTPS. It may be open to the
+// network: it serves nothing else.
 func (c Config) validateRedirect(wrong func(path string, value any, rule string)) {
 	redirect := c.API.TLS.Redirect
 	if redirect == "" {
@@ -63,7 +63,7 @@ func (c Config) validateRedirect(wrong func(path string, value any, rule string)
 	case !ok:
 		wrong("tls.redirect", redirect, "must be HOST:PORT, such as 127.0.0.1:8081, or empty for none")
 	case !c.API.Encrypted():
-		wrong("tls.redirect", redirect, "there is no HTTPS to lead to; set tls.cert_file and tls.key_file, or tls.self_signed: true")
+		wrong("tls.redirect", redirect, "needs HTTPS to redirect to; set tls.cert_file and tls.key_file, or tls.self_signed: true")
 	case sameAddress(redirect, c.API.HTTP.Listen):
 		wrong("tls.redirect", redirect, "http.listen is the same address")
 	case sameAddress(redirect, c.Pipeline.Prometheus.Listen):
@@ -71,13 +71,12 @@ func (c Config) validateRedirect(wrong func(path string, value any, rule string)
 	}
 }
 
-// sameAddress tells whether two listeners would be in each other's way; at port
-// 0 each gets one of its own.
+// sameAddress reports whether two listeners would conflict; with port 0 each gets
+// its own port.
 func sameAddress(a, b string) bool { return a == b && !strings.HasSuffix(a, ":0") }
 
-// isLocal tells whether an address can be reached from this machine only, and
-// whether it is an address to listen on at all. A name other than localhost may
-// mean anything tomorrow and is not local.
+// isLocal reports whether an address is loopback, and whether it is a valid address
+// to listen on.
 func isLocal(address string) (local, ok bool) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

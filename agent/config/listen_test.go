@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestListenOffLoopback: an address that others reach needs TLS, and a refusal
-// says every way out.
+// TestListenOffLoopback: an address open to the network needs TLS, and the error
+// names every remedy.
 func TestListenOffLoopback(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:8080", ":8080", "[::]:8080", "192.0.2.1:8080", "sysotel.example:8080", "[::ffff:192.0.2.1]:1"} {
 		_, invalid := Load(Options{Env: home(), Args: []string{"--http.listen=" + address}})
@@ -33,7 +33,7 @@ func TestListenOffLoopback(t *testing.T) {
 	}
 }
 
-// TestWhoMustLogIn: where others can reach the API they must, whatever way they come.
+// TestWhoMustLogIn: an API open to the network needs a login, however it is reached.
 func TestWhoMustLogIn(t *testing.T) {
 	f := func(want bool, args ...string) {
 		t.Helper()

@@ -10,29 +10,28 @@ import (
 	"strings"
 )
 
-// DefaultPath is the file that is read where nobody names one, if it is there.
+// DefaultPath is the file that is read if no other is named and it exists.
 const DefaultPath = "/etc/sysotel/sysotel.yaml"
 
-// Options are the places from which a configuration comes. Load reads nothing
-// else, so that a test can give all of it.
+// Options are the sources of a configuration. Load reads nothing else.
 type Options struct {
-	// Path is a file that is read if it is there and no other is named
-	// (DefaultPath); "" for none.
+	// Path is a file that is read if it exists and no other is named (DefaultPath);
+	// "" for none.
 	Path string
-	// Env is the environment, as os.Environ gives it.
+	// Env is the environment, in the form of os.Environ.
 	Env []string
 	// Args are the flags, without the program's name and command.
 	Args []string
 	// Others are the command's own flags, which are not in Args. A hint about an
 	// unknown flag may name them.
 	Others []string
-	// Root tells whether the agent runs as root, for the default of data_dir.
+	// Root reports whether the agent runs as root, for the default of data_dir.
 	Root bool
 }
 
-// Load makes the configuration: defaults, then the file, then the OTEL_
-// variables, then the SYSOTEL_ variables, then the flags. It returns every
-// error it can find; with any, the configuration must not be used.
+// Load applies the defaults, the file, the OTEL_ variables, the SYSOTEL_ variables
+// and the flags, in this order. It returns all errors it finds; if there are any, the
+// configuration must not be used.
 func Load(options Options) (Config, []ValidationError) {
 	l := &loader{config: Defaults(), environment: environment(options.Env)}
 	flags := l.parseFlags(options.Args, options.Others)
@@ -58,16 +57,16 @@ type loader struct {
 
 func (l *loader) report(e ValidationError) { l.invalid = append(l.invalid, e) }
 
-// covered tells whether a value that breaks a rule was never taken from where it
-// was set, so that the rule is about a value nobody wrote. It can be so in
-// entries of lists only: everything else has kept its default.
+// covered reports whether the value at a path could not be parsed, so that a rule
+// broken there is about a value that was not set. That happens in list entries only:
+// everything else keeps its default.
 func (l *loader) covered(path string) bool {
 	return slices.ContainsFunc(l.invalid, func(m ValidationError) bool {
 		return strings.Contains(m.Path, "[") && (path == m.Path || strings.HasPrefix(path, m.Path+"."))
 	})
 }
 
-// assign sets the option at a path from a text.
+// assign parses a text into the option at a path.
 func (l *loader) assign(path, text, where string) {
 	l.config.change(func(o option) {
 		if o.path != path {
@@ -81,7 +80,7 @@ func (l *loader) assign(path, text, where string) {
 			l.report(ValidationError{Path: path, Value: value, Rule: rule, Where: where})
 			return
 		}
-		// What the file said of single entries of a list or map is gone.
+		// Entries that the file set are replaced with the list or map.
 		for old := range l.config.origins {
 			if strings.HasPrefix(old, path+".") || strings.HasPrefix(old, path+"[") {
 				delete(l.config.origins, old)
@@ -91,8 +90,7 @@ func (l *loader) assign(path, text, where string) {
 	})
 }
 
-// loadFile reads the file that a flag or variable names, else the one at
-// fallback where there is one.
+// loadFile reads the file that a flag or variable names, else fallback if it exists.
 func (l *loader) loadFile(fallback string, flags []setting) {
 	path, where := fallback, ""
 	if value := l.environment[configVariable]; value != "" {
@@ -123,20 +121,20 @@ func (l *loader) loadFile(fallback string, flags []setting) {
 	d.decode(document, option{value: reflect.ValueOf(&l.config).Elem()})
 }
 
-// findDataDir decides where data is kept where nobody said it.
+// findDataDir sets the default of data_dir.
 func (l *loader) findDataDir(root bool) {
 	state, home := l.environment["XDG_STATE_HOME"], l.environment["HOME"]
 	switch {
 	case l.config.DataDir != "":
 	case root:
 		l.config.DataDir = "/var/lib/sysotel"
-	case filepath.IsAbs(state): // A relative one must be ignored, says the XDG specification.
+	case filepath.IsAbs(state): // The XDG specification says to ignore a relative one.
 		l.config.DataDir = filepath.Join(state, "sysotel")
 	case home != "":
 		l.config.DataDir = filepath.Join(home, ".local", "state", "sysotel")
 	case l.environment["LOCALAPPDATA"] != "": // Windows.
 		l.config.DataDir = filepath.Join(l.environment["LOCALAPPDATA"], "sysotel")
 	default:
-		l.report(ValidationError{Path: "data_dir", Rule: "must be set, because no variable says where this user keeps data (XDG_STATE_HOME, HOME)"})
+		l.report(ValidationError{Path: "data_dir", Rule: "must be set, because neither XDG_STATE_HOME nor HOME is"})
 	}
 }

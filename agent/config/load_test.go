@@ -12,7 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// golden compares what the program says with a file of testdata.
+// golden compares the program's output with a file of testdata.
 func golden(t *testing.T, path string, got []byte) {
 	t.Helper()
 	if *update {
@@ -41,7 +41,7 @@ func lines(invalid []ValidationError) string {
 // home is an environment in which data_dir has a default.
 func home(more ...string) []string { return append([]string{"HOME=/home/me"}, more...) }
 
-// load loads what must be right.
+// load loads a configuration that must be valid.
 func load(t *testing.T, o Options) Config {
 	t.Helper()
 	c, invalid := Load(o)
@@ -62,7 +62,7 @@ func TestGoodFiles(t *testing.T) {
 }
 
 // TestGoldenErrors compares the errors in every testdata/*.bad.yaml with the text
-// beside it. The word topsecret stands where secrets do and is never shown.
+// beside it. The word topsecret stands for secrets and is never shown.
 func TestGoldenErrors(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.bad.yaml")
 	for _, file := range files {
@@ -89,7 +89,7 @@ func TestEverythingIsTaken(t *testing.T) {
 	for _, path := range Diff(Defaults(), c) {
 		changed[path] = true
 	}
-	// One would make nonsense of the others.
+	// These would invalidate others.
 	untouched := []string{"otlp.tiered", "otlp.tls.insecure_skip_verify", "tls.self_signed"}
 	for _, o := range Defaults().options() {
 		of := strings.HasPrefix(o.path, "instruments.") && !changed[o.path]
@@ -193,7 +193,7 @@ func TestDataDir(t *testing.T) {
 	}
 }
 
-// FuzzFile feeds anything in place of the file: errors may come, panics not.
+// FuzzFile feeds arbitrary files: errors are fine, panics are not.
 func FuzzFile(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.yaml")
 	for _, file := range files {

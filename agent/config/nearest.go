@@ -15,15 +15,14 @@ func DidYouMean(name string, known []string) string {
 	return ""
 }
 
-// byNearness sorts the known names by their distance from a misspelt one.
+// byNearness sorts the known names by distance from a misspelt one.
 func byNearness(name string, known []string) []string {
 	near := slices.Clone(known)
 	slices.SortStableFunc(near, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
 	return near
 }
 
-// distance counts the letters to insert, delete or replace between two names
-// (Levenshtein); case and the choice of - or _ are no difference.
+// distance is the Levenshtein distance, ignoring case and the choice of - or _.
 func distance(a, b string) int {
 	a, b = fold(a), fold(b)
 	row := make([]int, len(b)+1)

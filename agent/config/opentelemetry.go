@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// otelExporter are the variables of the OpenTelemetry specification that every
-// signal has: OTEL_EXPORTER_OTLP_X for all, OTEL_EXPORTER_OTLP_METRICS_X, which
-// wins, for metrics.
+// otelExporter are the exporter's variables in the OpenTelemetry specification:
+// OTEL_EXPORTER_OTLP_X for all signals, OTEL_EXPORTER_OTLP_METRICS_X, which wins,
+// for metrics.
 var otelExporter = [...]struct{ name, path string }{
 	{"ENDPOINT", "otlp.endpoint"},
 	{"HEADERS", "otlp.headers"},
@@ -20,7 +20,7 @@ var otelExporter = [...]struct{ name, path string }{
 	{"TIMEOUT", "otlp.timeout"},
 }
 
-// loadOpenTelemetry takes the standard variables.
+// loadOpenTelemetry applies the standard variables.
 func (l *loader) loadOpenTelemetry() {
 	for _, v := range otelExporter {
 		name := "OTEL_EXPORTER_OTLP_METRICS_" + v.name
@@ -39,14 +39,14 @@ func (l *loader) loadOpenTelemetry() {
 	l.assignVariable("resource.service_name", "OTEL_SERVICE_NAME")
 }
 
-// assignVariable sets an option from a variable, if there is one.
+// assignVariable sets an option from a variable, if that is set.
 func (l *loader) assignVariable(path, name string) {
 	if value := l.environment[name]; value != "" {
 		l.assign(path, value, name)
 	}
 }
 
-// assignMilliseconds sets a duration from a variable that has no unit.
+// assignMilliseconds sets a duration from a variable without a unit.
 func (l *loader) assignMilliseconds(path, name string) {
 	value := l.environment[name]
 	if value == "" {
@@ -60,8 +60,8 @@ func (l *loader) assignMilliseconds(path, name string) {
 	l.assign(path, (time.Duration(n) * time.Millisecond).String(), name)
 }
 
-// assignTemporality takes the preference, which may be in capitals. lowmemory
-// asks for delta only where an instrument is synchronous, and ours are not.
+// assignTemporality applies the preference, in any case. lowmemory means delta for
+// synchronous instruments only, and ours are not.
 func (l *loader) assignTemporality() {
 	const name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 	switch value := strings.ToLower(l.environment[name]); value {
@@ -73,8 +73,8 @@ func (l *loader) assignTemporality() {
 	}
 }
 
-// assignResource takes the resource's attributes. Two of them are options of
-// their own here.
+// assignResource applies the resource's attributes. Two of them are options of their
+// own.
 func (l *loader) assignResource() {
 	const name = "OTEL_RESOURCE_ATTRIBUTES"
 	var rest []string

@@ -16,51 +16,51 @@ import (
 type option struct {
 	// path is the key with those above it: "instruments.cpu.timeout".
 	path string
-	// general is the path with the names that stand for each other replaced:
+	// general is the path with names in angle brackets:
 	// "instruments.<family>.timeout".
 	general string
-	// help, enum (the words that it takes, separated by |) and entry (what an
-	// entry of a map of sections is called) come from the field's tags.
+	// help, enum (the accepted words, separated by |) and entry (what an entry of a
+	// map of sections is called) come from the field's tags.
 	help, enum, entry string
 	section           bool
 	value             reflect.Value
 }
 
-// key is the last part of the path.
+// key returns the last element of the path.
 func (o option) key() string { return o.path[strings.LastIndex(o.path, ".")+1:] }
 
-// depth is how many keys stand above this one.
+// depth returns the number of keys above this one.
 func (o option) depth() int { return strings.Count(o.path, ".") }
 
-// flag is the option's name on the command line.
+// flag returns the option's name on the command line.
 func (o option) flag() string { return flagName(o.path) }
 
-// variable is the option's name in the environment.
+// variable returns the option's name in the environment.
 func (o option) variable() string {
 	return variablePrefix + strings.ToUpper(strings.ReplaceAll(o.path, ".", "_"))
 }
 
-// fileOnly tells whether the option can be set in the file only: a list of
-// structs has no sensible form in one line.
+// fileOnly reports whether the option can be set in the file only: a list of structs
+// has no form on one line.
 func (o option) fileOnly() bool {
 	return o.value.Kind() == reflect.Slice && o.value.Type().Elem().Kind() == reflect.Struct
 }
 
-// isSwitch tells whether the option is a switch, which needs no value on the command line.
+// isSwitch reports whether the option is a switch, whose flag needs no value.
 func (o option) isSwitch() bool { return o.value.Kind() == reflect.Bool }
 
 // flagName turns a path into a flag.
 func flagName(path string) string { return "--" + strings.ReplaceAll(path, "_", "-") }
 
 // options lists the keys of a configuration in the order of the fields, each
-// section before its own keys. Changing a value in the list changes nothing.
+// section before its keys. The values are copies.
 func (c Config) options() []option {
 	var all []option
 	walk(reflect.ValueOf(&c).Elem(), option{}, func(o option) { all = append(all, o) }, false)
 	return all
 }
 
-// change calls visit for every value; what visit sets is kept.
+// change calls visit for every value, which visit may set.
 func (c *Config) change(visit func(option)) {
 	walk(reflect.ValueOf(c).Elem(), option{}, func(o option) {
 		if !o.section {
@@ -69,8 +69,8 @@ func (c *Config) change(visit func(option)) {
 	}, true)
 }
 
-// walk visits the keys of a struct. Entries of a map are copies, so that they
-// are put back only where keep says that the visit may change them.
+// walk visits the keys of a struct. Map entries are copies; keep writes them back
+// after the visit.
 func walk(v reflect.Value, above option, visit func(option), keep bool) {
 	for _, f := range fields(v.Type()) {
 		o := f.option(v, above)
@@ -103,8 +103,7 @@ func walkMap(above option, visit func(option), keep bool) {
 	}
 }
 
-// copyEntry returns an entry of a map as a value that can be set; a new one
-// where the map, made by hand, lacks it.
+// copyEntry returns a settable copy of a map entry, a new one if the map lacks it.
 func copyEntry(m reflect.Value, name string) reflect.Value {
 	entry := reflect.New(m.Type().Elem()).Elem()
 	if value := m.MapIndex(reflect.ValueOf(name)); value.IsValid() {
@@ -113,8 +112,8 @@ func copyEntry(m reflect.Value, name string) reflect.Value {
 	return entry
 }
 
-// names lists the entries of a map of sections, in the order that its type
-// gives them or in that of the alphabet.
+// names lists the entries of a map of sections, in the order of its type's Names or
+// else alphabetically.
 func names(m reflect.Value) []string {
 	if ordered, ok := reflect.TypeAssert[interface{ Names() []string }](m); ok {
 		return ordered.Names()
@@ -133,7 +132,7 @@ type field struct {
 	key string
 }
 
-// fields lists the keys of a struct; those of inlined structs count as its own.
+// fields lists the keys of a struct, with those of inlined structs.
 func fields(t reflect.Type) []field {
 	var all []field
 	for f := range t.Fields() {
@@ -152,7 +151,7 @@ func fields(t reflect.Type) []field {
 	return all
 }
 
-// option is the field of a struct v that is found at above.
+// option returns the option of the field in the struct v, below above.
 func (f field) option(v reflect.Value, above option) option {
 	value := v.FieldByIndex(f.Index)
 	return option{
@@ -162,7 +161,7 @@ func (f field) option(v reflect.Value, above option) option {
 	}
 }
 
-// keys lists the names of fields.
+// keys lists the keys of fields.
 func keys(fields []field) []string {
 	var all []string
 	for _, f := range fields {
@@ -171,15 +170,15 @@ func keys(fields []field) []string {
 	return all
 }
 
-// isSectionMap tells whether the entries of a map are sections of known keys.
+// isSectionMap reports whether the entries of a map are sections.
 func isSectionMap(t reflect.Type) bool {
 	return t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct
 }
 
-// isDuration tells a time.Duration from other integers.
+// isDuration reports whether a type is time.Duration.
 func isDuration(t reflect.Type) bool { return t == reflect.TypeFor[time.Duration]() }
 
-// isSecret tells whether a value of the type must not be shown.
+// isSecret reports whether values of the type must not be shown.
 func isSecret(t reflect.Type) bool {
 	return t == reflect.TypeFor[pipeline.Secret]() || t == reflect.TypeFor[secret.Text]() || t.Kind() == reflect.Map && isSecret(t.Elem())
 }
@@ -191,7 +190,7 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// yaml is the option's value as it stands in the file, on one line.
+// yaml returns the option's value as in the file, on one line.
 func (o option) yaml() string {
 	var node yaml.Node
 	if err := node.Encode(o.value.Interface()); err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestReadmeConfigurations loads every configuration that the README shows, and
-// every command line with which it starts the agent.
+// TestReadmeConfigurations loads every configuration in the README, and the options
+// of every sysotel run.
 func TestReadmeConfigurations(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -26,7 +26,7 @@ func TestReadmeConfigurations(t *testing.T) {
 	files := 0
 	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		if strings.HasPrefix(m[1], "scrape_configs:") {
-			continue // Prometheus' own; agent/app scrapes with one.
+			continue // Prometheus' configuration; agent/app tests it.
 		}
 		files++
 		path := filepath.Join(t.TempDir(), "sysotel.yaml")

@@ -11,9 +11,8 @@ import (
 	"time"
 )
 
-// parse sets an option from the text of a flag, of a variable or of one scalar
-// of the file. It returns the rule that the text breaks, "" for none, and
-// leaves the value as it was in that case.
+// parse sets an option from the text of a flag, a variable or a scalar of the file.
+// If the text is invalid it returns the rule that it breaks and keeps the old value.
 func (o option) parse(text string) (rule string) {
 	switch v := o.value; {
 	case isText(v.Type()):
@@ -51,13 +50,13 @@ func (o option) parse(text string) (rule string) {
 	return ""
 }
 
-// isText tells whether a type reads its own text. Sizes do.
+// isText reports whether a type unmarshals text, as sizes do.
 func isText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// parseDuration refuses a number without a unit, 0 included: 60 is read as a
-// minute by one and as a nanosecond by another.
+// parseDuration refuses a number without a unit, 0 included: 60 could be seconds or
+// nanoseconds.
 func parseDuration(v reflect.Value, text string) (rule string) {
 	d, err := time.ParseDuration(text)
 	if err != nil || strings.Trim(text, "+-0") == "" {
@@ -67,12 +66,12 @@ func parseDuration(v reflect.Value, text string) (rule string) {
 	return ""
 }
 
-// isFloat tells whether a type is a number with a fraction, or one that may be left out.
+// isFloat reports whether a type is float64 or a pointer to it, for an optional one.
 func isFloat(t reflect.Type) bool {
 	return t.Kind() == reflect.Float64 || t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Float64
 }
 
-// parseFloat reads a number. What is no number, such as NaN, is none.
+// parseFloat parses a number; NaN and infinities are refused.
 func parseFloat(v reflect.Value, text string) (rule string) {
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
@@ -86,7 +85,7 @@ func parseFloat(v reflect.Value, text string) (rule string) {
 	return ""
 }
 
-// splitList reads "a, b"; an empty text is the empty list.
+// splitList parses "a, b"; an empty text is the empty list.
 func splitList(text string) []string {
 	list := []string{}
 	for item := range strings.SplitSeq(text, ",") {
@@ -97,8 +96,8 @@ func splitList(text string) []string {
 	return list
 }
 
-// parsePairs reads "name=value, name=value" into a map. Both sides are percent
-// decoded, as the OTEL_ variables are, so that a value can hold a comma.
+// parsePairs parses "name=value, name=value" into a map. Both sides are percent
+// decoded, like the OTEL_ variables, so that a value can contain a comma.
 func parsePairs(v reflect.Value, text string) (rule string) {
 	m := reflect.MakeMap(v.Type())
 	for _, item := range splitList(text) {
