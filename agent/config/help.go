@@ -18,7 +18,7 @@ func Help() string {
 	writeWrapped(&b, "      ", "YAML file with the options below. Default "+DefaultPath+", if it exists. Variable "+configVariable+".")
 	b.WriteString("\nEvery option is a key of the file (http.listen), a flag (--http.listen) and a\n" +
 		"variable (SYSOTEL_HTTP_LISTEN); flags override variables, variables override\n" +
-		"the file. Lists are written a,b and maps name=value,name=value. <family> is\n" +
+		"the file. Lists are written a,b and maps name=value,name=value. <collector> is\n" +
 		"one of the collectors:\n")
 	writeWrapped(&b, "      ", strings.Join(Defaults().Instruments.Collectors.Names(), ", "))
 	listed := map[string]bool{}

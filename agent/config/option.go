@@ -17,7 +17,7 @@ type option struct {
 	// path is the key with those above it: "instruments.cpu.timeout".
 	path string
 	// general is the path with names in angle brackets:
-	// "instruments.<family>.timeout".
+	// "instruments.<collector>.timeout".
 	general string
 	// help, enum (the accepted words, separated by |) and entry (what an entry of a
 	// map of sections is called) come from the field's tags.
