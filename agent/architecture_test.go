@@ -18,7 +18,10 @@ import (
 // It is a statement of policy: change the code to fit the table, or the policy
 // and the table together.
 var allowed = map[string]map[string]string{
-	"instruments": {},
+	"instruments": {
+		"instruments/sanitize": "names that the machine gives are hostile",
+	},
+	"instruments/sanitize": {},
 	"agent/pipeline": {
 		"instruments":   "it takes readings from there to the SDK",
 		"agent/store":   "one of its destinations; what a reading is to the store stands there",
@@ -49,10 +52,13 @@ var allowed = map[string]map[string]string{
 		"agent/query": "the conformance suite asks sources by its queries",
 		"agent/store": "it makes history with a store",
 	},
-	"agent/auth":    {"agent/atomicfile": "it writes the accounts and the keys"},
-	"agent/sqlite":  {},
-	"agent/records": {"agent/sqlite": "it keeps a file"},
-	"agent/queue":   {"agent/sqlite": "it keeps a file"},
+	"agent/auth":   {"agent/atomicfile": "it writes the accounts and the keys"},
+	"agent/sqlite": {},
+	"agent/records": {
+		"agent/sqlite":         "it keeps a file",
+		"instruments/sanitize": "what it keeps are names of processes and what they were started with",
+	},
+	"agent/queue": {"agent/sqlite": "it keeps a file"},
 	"agent/notify": {
 		"agent/health":   "its health has its type from there",
 		"agent/loopback": "a password in plain text stays on this machine",
@@ -102,11 +108,12 @@ var allowed = map[string]map[string]string{
 		"agent/health":                "it wires everything",
 	},
 	"agent/command": {
-		"agent/app":        "run starts the agent",
-		"agent/atomicfile": "token add writes a file",
-		"agent/config":     "every command reads the configuration",
-		"api":              "health and top decode its answers",
-		"instruments":      "check tries what this user's rights let it see",
+		"agent/app":            "run starts the agent",
+		"agent/atomicfile":     "token add writes a file",
+		"agent/config":         "every command reads the configuration",
+		"api":                  "health and top decode its answers",
+		"instruments":          "check tries what this user's permissions let it see",
+		"instruments/sanitize": "what it prints are names that others chose",
 	},
 	"agent":                         {"agent/command": "main has the command line only"},
 	"dashboards":                    {},

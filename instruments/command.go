@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sysotel/instruments/sanitize"
 )
 
 // command is a program that prints metrics. It runs beside the ticks: a tick
@@ -142,7 +144,7 @@ func (s *shortOutput) Write(p []byte) (int, error) {
 // String is the end of an error message. It is quoted: what a program prints
 // may hold line breaks that would forge lines of our log.
 func (s *shortOutput) String() string {
-	text := strings.TrimSpace(strings.ToValidUTF8(string(s.text), "\uFFFD"))
+	text := strings.TrimSpace(sanitize.ValidUTF8(string(s.text)))
 	if text == "" {
 		return ""
 	}

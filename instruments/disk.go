@@ -3,6 +3,8 @@ package instruments
 import (
 	"context"
 	"strings"
+
+	"sysotel/instruments/sanitize"
 )
 
 // Disk is a reading of the block devices.
@@ -193,7 +195,7 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		if s.kind == diskSkipped && !s.shown {
 			return
 		}
-		one := DiskDevice{Name: s.name, Mapper: printable(s.mapper), Physical: s.kind == diskPhysical}
+		one := DiskDevice{Name: s.name, Mapper: sanitize.EscapeControl(s.mapper), Physical: s.kind == diskPhysical}
 		one.count(c)
 		one.compare(c, before, known, seconds)
 		switch s.kind {

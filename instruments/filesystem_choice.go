@@ -1,5 +1,7 @@
 package instruments
 
+import "sysotel/instruments/sanitize"
+
 // mountEntry is one mount as the system lists it.
 type mountEntry struct {
 	// id is the mount's number, which a later mount at the same place does not share
@@ -38,7 +40,7 @@ func (f *filesystem) choose(entries []mountEntry) {
 			mode = "ro"
 		}
 		m.label = Mount{
-			Device: printable(e.device), Block: e.block, Mountpoint: printable(e.point), Type: printable(e.kind), Mode: mode,
+			Device: sanitize.EscapeControl(e.device), Block: e.block, Mountpoint: sanitize.EscapeControl(e.point), Type: sanitize.EscapeControl(e.kind), Mode: mode,
 			Watched: e.watched, Utilization: unknown,
 		}
 		m.counted = e.point == "/" || e.storage && e.own && (bare || e.root == "/")

@@ -6,6 +6,8 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"sysotel/instruments/sanitize"
 )
 
 // Kind is the kind of an asynchronous OpenTelemetry instrument.
@@ -155,7 +157,7 @@ func (m *Metric) Names(c Conventions) []string {
 func (f form) attributes(keys []Key, values []string) (attribute.Set, bool) {
 	var kvs []attribute.KeyValue
 	for i, k := range keys {
-		v := strings.ToValidUTF8(values[i], "\uFFFD") //nolint:gosec // Both callers give a value for each key.
+		v := sanitize.ValidUTF8(values[i]) //nolint:gosec // Both callers give a value for each key.
 		if v == "" {
 			continue
 		}

@@ -2,10 +2,9 @@ package instruments
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
+
+	"sysotel/instruments/sanitize"
 )
 
 // Network is a reading of the network interfaces and connections.
@@ -179,7 +178,7 @@ func (n *network) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		}
 		s, known := n.interfaces[string(name)]
 		if !known {
-			s = &interfaceState{name: string(name), label: printable(string(name))}
+			s = &interfaceState{name: string(name), label: sanitize.EscapeControl(string(name))}
 			s.shown = n.filter.Keep(true, "device", s.label)
 			s.look(h, now)
 			n.interfaces[s.name] = s
@@ -228,17 +227,6 @@ func (i *Interface) count(c interfaceCounters) {
 	i.PacketsReceived, i.PacketsSent = c.receive.packets, c.transmit.packets
 	i.ErrorsReceived, i.ErrorsSent = c.receive.errors, c.transmit.errors
 	i.DroppedReceived, i.DroppedSent = c.receive.dropped, c.transmit.dropped
-}
-
-// printable is the name of a device or a mount point as it can be shown: bytes
-// that are no text are written as \xff and what could steer a terminal as \x1b
-// or \u202e, so that two names stay two.
-func printable(name string) string {
-	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		return name
-	}
-	quoted := strconv.Quote(name)
-	return quoted[1 : len(quoted)-1]
 }
 
 // Report implements Reading.

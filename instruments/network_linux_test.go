@@ -386,14 +386,6 @@ func TestNetworkErrors(t *testing.T) {
 	wantPoints(t, b.tick(f), map[string]float64{"sysotel.network.io.rate{receive,eth0}": 1000, "sysotel.network.io.rate{receive,eth1}": unknown})
 }
 
-func TestPrintable(t *testing.T) {
-	for name, want := range map[string]string{"eth0": "eth0", "größe": "größe", "a\xff": `a\xff`, "a\xfe": `a\xfe`, "<script>": "<script>"} {
-		if got := printable(name); got != want {
-			t.Errorf("printable(%q) = %q, want %q", name, got, want)
-		}
-	}
-}
-
 // TestNetworkAgreesWithSys reads the real machine's own counters, one file each,
 // between two readings of ours.
 func TestNetworkAgreesWithSys(t *testing.T) {

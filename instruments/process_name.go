@@ -2,8 +2,8 @@ package instruments
 
 import (
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"sysotel/instruments/sanitize"
 )
 
 // maxProcessName bounds the names of processes and programs, in bytes. The
@@ -191,37 +191,9 @@ func baseName(path string) string {
 	return path[strings.LastIndexByte(path, '/')+1:]
 }
 
-// cleanName makes a name fit to be shown: what steers and bytes that are no text
-// become U+FFFD, and it is cut to maxProcessName bytes between two characters.
+// cleanName makes a name fit to be shown, and cuts it to maxProcessName bytes.
 func cleanName(name string) string {
-	clean := true
-	for i := 0; i < len(name); i++ {
-		if c := name[i]; c < ' ' || c >= 0x7f {
-			clean = false
-			break
-		}
-	}
-	if clean && len(name) <= maxProcessName {
-		return name
-	}
-	var b strings.Builder
-	for _, r := range name {
-		if steers(r) {
-			r = utf8.RuneError
-		}
-		if b.Len()+utf8.RuneLen(r) > maxProcessName {
-			break
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-// steers tells whether a character is no part of a text but says how the rest of
-// it is shown: it moves a terminal's cursor, ends a line, or turns the direction
-// of writing, by which "gpj.exe" would be read as "exe.jpg".
-func steers(r rune) bool {
-	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r)
+	return sanitize.Truncate(sanitize.ReplaceControl(name), maxProcessName)
 }
 
 // splitArguments takes /proc/PID/cmdline apart; each argument ends in a 0 byte,
@@ -237,18 +209,5 @@ func splitArguments(text []byte) []string {
 // joinArguments is the command line as it is shown, fit for that like a name and
 // cut to maxCommandLine bytes between two characters.
 func joinArguments(args []string) string {
-	line := strings.Map(func(r rune) rune {
-		if steers(r) {
-			return utf8.RuneError
-		}
-		return r
-	}, strings.Join(args, " "))
-	if len(line) <= maxCommandLine {
-		return line
-	}
-	end := maxCommandLine
-	for end > maxCommandLine-utf8.UTFMax && !utf8.RuneStart(line[end]) {
-		end--
-	}
-	return line[:end]
+	return sanitize.Truncate(sanitize.ReplaceControl(strings.Join(args, " ")), maxCommandLine)
 }

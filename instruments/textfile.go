@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"sysotel/instruments/sanitize"
 )
 
 // textDirectory is a directory whose *.prom files hold metrics. A program
@@ -38,7 +40,7 @@ func (d *textDirectory) refresh(h *Host) bool {
 	before := d.files
 	d.files = make([]textFile, 0, len(found))
 	for i, f := range found {
-		if i < len(before) && before[i].state.name == printable(f.path) && f.sameAs(before[i]) {
+		if i < len(before) && before[i].state.name == sanitize.EscapeControl(f.path) && f.sameAs(before[i]) {
 			d.files = append(d.files, before[i])
 			continue
 		}
@@ -77,10 +79,10 @@ func (f foundFile) read(h *Host) textFile {
 		text, err = h.readTextFile(f.path, f.info)
 	}
 	if err != nil {
-		return textFile{state: customSource{name: printable(f.path), errs: []error{err}, seconds: since(h, start)}}
+		return textFile{state: customSource{name: sanitize.EscapeControl(f.path), errs: []error{err}, seconds: since(h, start)}}
 	}
 	families, errs := parseExposition(text)
-	return textFile{f.info, customSource{name: printable(f.path), families: families, errs: errs, ok: len(errs) == 0, seconds: since(h, start)}}
+	return textFile{f.info, customSource{name: sanitize.EscapeControl(f.path), families: families, errs: errs, ok: len(errs) == 0, seconds: since(h, start)}}
 }
 
 // textFiles lists the *.prom files of a directory in the order of their names.

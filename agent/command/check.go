@@ -12,6 +12,7 @@ import (
 
 	"sysotel/agent/config"
 	"sysotel/instruments"
+	"sysotel/instruments/sanitize"
 )
 
 // checkTimeout bounds the check of permissions.
@@ -51,7 +52,7 @@ func runCheck(c Call) int {
 		fmt.Fprintf(c.Out, "this user (%d) has all permissions\n", user)
 	}
 	for _, l := range limits {
-		fmt.Fprintf(c.Out, "- %s\n  needed: %s\n", printable(l.What), l.Remedy)
+		fmt.Fprintf(c.Out, "- %s\n  needed: %s\n", sanitize.ReplaceUnprintable(l.What), l.Remedy)
 	}
 	return 0
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sysotel/agent/app"
+	"sysotel/instruments/sanitize"
 )
 
 // get requests a path from the running agent through its Unix socket and decodes
@@ -88,7 +89,7 @@ func (c Call) manage(method, path string, value, into any) error {
 		for _, e := range refusal.Errors {
 			reasons = append(reasons, strings.TrimPrefix(e.Location, "body.")+": "+e.Message)
 		}
-		return fmt.Errorf("the agent refuses: %s", printable(strings.Join(reasons, "; ")))
+		return fmt.Errorf("the agent refuses: %s", sanitize.ReplaceUnprintable(strings.Join(reasons, "; ")))
 	}
 	if into == nil {
 		return nil

@@ -13,6 +13,7 @@ import (
 
 	"sysotel/agent/atomicfile"
 	"sysotel/api"
+	"sysotel/instruments/sanitize"
 )
 
 func tokenCommand() command {
@@ -42,7 +43,7 @@ func (c Call) listTokens() error {
 	table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NAME\tROLE\tCREATED\tEXPIRES\tLAST USED")
 	for _, t := range tokens.Tokens {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", printable(t.Name), t.Role, moment(t.Created), moment(t.Expires), moment(t.LastUsed))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", sanitize.ReplaceUnprintable(t.Name), t.Role, moment(t.Created), moment(t.Expires), moment(t.LastUsed))
 	}
 	return table.Flush()
 }
@@ -75,7 +76,7 @@ func (c Call) addToken() error {
 	if !made.Token.Expires.IsZero() {
 		until = "until " + moment(made.Token.Expires)
 	}
-	message := fmt.Sprintf("The token %s is valid as %s %s.", printable(made.Token.Name), made.Token.Role, until)
+	message := fmt.Sprintf("The token %s is valid as %s %s.", sanitize.ReplaceUnprintable(made.Token.Name), made.Token.Role, until)
 	if to != "" {
 		fmt.Fprintf(c.Err, "%s It is in %s.\n", message, to)
 		// The group may read it, so that services of other users can share it.
@@ -106,7 +107,7 @@ func (c Call) keepToken(name, file string) (bool, error) {
 			continue
 		}
 		if len(held) > 0 && (t.Expires.IsZero() || time.Now().Before(t.Expires)) {
-			fmt.Fprintf(c.Err, "The token %s is already in %s.\n", printable(t.Name), file)
+			fmt.Fprintf(c.Err, "The token %s is already in %s.\n", sanitize.ReplaceUnprintable(t.Name), file)
 			return true, nil
 		}
 		return false, c.manage(http.MethodDelete, "/api/v1/tokens/"+t.ID, nil, nil)
@@ -138,7 +139,7 @@ func (c Call) revokeToken() error {
 			if err := c.manage(http.MethodDelete, "/api/v1/tokens/"+t.ID, nil, nil); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.Out, "The token %s is revoked.\n", printable(t.Name))
+			fmt.Fprintf(c.Out, "The token %s is revoked.\n", sanitize.ReplaceUnprintable(t.Name))
 			return nil
 		}
 	}

@@ -8,9 +8,9 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 
 	"sysotel/api"
+	"sysotel/instruments/sanitize"
 )
 
 // topInterval is how often top redraws.
@@ -64,12 +64,12 @@ func (c Call) table(order string) (string, error) {
 		return "", fmt.Errorf("the agent refuses (status %d); --sort takes cpu, memory or io", status)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s  %d processes, %d CPUs\n", printable(processes.Hostname), processes.Timestamp.Format(time.TimeOnly), processes.Total, processes.CPUCount)
+	fmt.Fprintf(&b, "%s  %s  %d processes, %d CPUs\n", sanitize.ReplaceUnprintable(processes.Hostname), processes.Timestamp.Format(time.TimeOnly), processes.Total, processes.CPUCount)
 	fmt.Fprintf(&b, "%8s %-12s %7s %7s %9s %9s %9s %4s %-9s %s\n", "PID", "USER", "CPU %1", "MEM %", "RSS", "READ/s", "WRITE/s", "THR", "STATUS", "NAME")
 	for _, p := range processes.Processes {
 		fmt.Fprintf(&b, "%8d %-12.12s %7s %7s %9s %9s %9s %4d %-9s %s\n",
-			p.PID, printable(p.User), percent(float64(p.CPUPercentCore)), percent(float64(p.MemoryPercent)), size(float64(p.MemoryRSS)),
-			size(float64(p.ReadBytesPerSec)), size(float64(p.WriteBytesPerSec)), p.NumThreads, printable(p.Status), printable(p.Name))
+			p.PID, sanitize.ReplaceUnprintable(p.User), percent(float64(p.CPUPercentCore)), percent(float64(p.MemoryPercent)), size(float64(p.MemoryRSS)),
+			size(float64(p.ReadBytesPerSec)), size(float64(p.WriteBytesPerSec)), p.NumThreads, sanitize.ReplaceUnprintable(p.Status), sanitize.ReplaceUnprintable(p.Name))
 	}
 	b.WriteString("CPU %1: 100 is one processor\n")
 	return b.String(), nil
@@ -95,16 +95,6 @@ func size(v float64) string {
 		v /= 1024
 	}
 	return fmt.Sprintf("%.4gTiB", v)
-}
-
-// printable replaces what could move a terminal's cursor: names are hostile.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // isTerminal reports whether w is a terminal.

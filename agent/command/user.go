@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sysotel/api"
+	"sysotel/instruments/sanitize"
 )
 
 func userCommand() command {
@@ -36,7 +37,7 @@ func (c Call) listUsers() error {
 	table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NAME\tROLE\tCREATED\tLAST LOGIN")
 	for _, u := range users.Users {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(u.Name), u.Role, moment(u.Created), moment(u.LastLogin))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", sanitize.ReplaceUnprintable(u.Name), u.Role, moment(u.Created), moment(u.LastLogin))
 	}
 	return table.Flush()
 }
@@ -62,7 +63,7 @@ func (c Call) addUser() error {
 	if err := c.manage(http.MethodPost, "/api/v1/users", api.UserRequest{Name: name, Password: password, Role: role}, &user); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "%s can log in as %s.\n", printable(user.Name), user.Role)
+	fmt.Fprintf(c.Out, "%s can log in as %s.\n", sanitize.ReplaceUnprintable(user.Name), user.Role)
 	return nil
 }
 
@@ -99,7 +100,7 @@ func (c Call) changeUser(name string, change api.UserChange, done string) error 
 	if err := c.manage(http.MethodPatch, "/api/v1/users/"+user.ID, change, nil); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "%s %s.\n", printable(user.Name), done)
+	fmt.Fprintf(c.Out, "%s %s.\n", sanitize.ReplaceUnprintable(user.Name), done)
 	return nil
 }
 
@@ -111,7 +112,7 @@ func (c Call) removeUser() error {
 	if err := c.manage(http.MethodDelete, "/api/v1/users/"+user.ID, nil, nil); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "%s is removed.\n", printable(user.Name))
+	fmt.Fprintf(c.Out, "%s is removed.\n", sanitize.ReplaceUnprintable(user.Name))
 	return nil
 }
 
@@ -126,7 +127,7 @@ func (c Call) userNamed(name string) (api.User, error) {
 		if strings.EqualFold(u.Name, name) {
 			return u, nil
 		}
-		names = append(names, printable(u.Name))
+		names = append(names, sanitize.ReplaceUnprintable(u.Name))
 	}
 	if len(names) == 0 {
 		return api.User{}, errors.New("there are no users yet; add one with sysotel user add NAME")

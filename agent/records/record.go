@@ -2,9 +2,9 @@ package records
 
 import (
 	"math"
-	"strings"
 	"time"
-	"unicode/utf8"
+
+	"sysotel/instruments/sanitize"
 )
 
 // sums is what one process used. Everything is a whole number, so that it makes
@@ -106,19 +106,7 @@ const (
 
 // plain cuts a text and makes it valid UTF-8.
 func plain(text string, most int) string {
-	if len(text) > most {
-		text = text[:most]
-		for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
-			if r := text[len(text)-i]; utf8.RuneStart(r) {
-				if !utf8.FullRuneInString(text[len(text)-i:]) {
-					text = text[:len(text)-i]
-				}
-				break
-			}
-		}
-		text = strings.Clone(text) // The long one is not held.
-	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return sanitize.ValidUTF8(sanitize.Truncate(text, most))
 }
 
 // seconds turns microseconds into seconds.
