@@ -103,6 +103,7 @@ var allowed = map[string]map[string]string{
 		"agent/config":                "it wires everything",
 		"api":                         "it wires everything",
 		"dashboards":                  "it wires everything",
+		"otel-collector":              "it serves the guide",
 		"agent/alerting":              "it wires everything",
 		"agent/notify":                "it wires everything",
 		"agent/health":                "it wires everything",
@@ -118,6 +119,7 @@ var allowed = map[string]map[string]string{
 	"agent":                         {"agent/command": "main has the command line only"},
 	"dashboards":                    {},
 	"dashboards/grafana":            {},
+	"otel-collector":                {},
 	"otel-collector/programs":       {},
 	"otel-collector/programs/build": {"otel-collector/programs": "its door for the Makefile"},
 	"otel-collector/programs/stack": {"otel-collector/programs": "it runs what is built there"},
@@ -137,6 +139,7 @@ var onlyIn = []struct{ module, where, why string }{
 	{"modernc.org/sqlite", "agent/sqlite", "files are opened, migrated and set aside in one way"},
 	{"github.com/prometheus/alertmanager", "agent/notify", "how people are told is decided there; everybody else hands it notices"},
 	{"github.com/wneessen/go-mail", "agent/notify", "mail is a channel"},
+	{"github.com/yuin/goldmark", "api", "the guides under /docs are rendered there"},
 	{"os/exec", "instruments", "only custom commands start programs; a monitor must not"},
 }
 
@@ -385,7 +388,9 @@ func TestModule(t *testing.T) {
 // misleads. Paths stand in back-quotes.
 func TestDocumentsNameWhatExists(t *testing.T) {
 	quoted := regexp.MustCompile("`((?:agent|api|instruments|otel-collector|dashboards|\\.ci|\\.github)(?:/[A-Za-z0-9_.*<>-]+)+)`")
-	for _, document := range []string{"../README.md", "../.github/SECURITY.md"} {
+	var documents []string
+	walk(t, ".md", func(path string) { documents = append(documents, filepath.Join("..", path)) })
+	for _, document := range append(documents, "../README.md", "../.github/SECURITY.md") {
 		text, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)
@@ -396,5 +401,16 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 				t.Errorf("%s names %s, which does not exist", document, m[1])
 			}
 		}
+	}
+}
+
+// TestReadmeIsShort: what needs more words goes into a guide.
+func TestReadmeIsShort(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(strings.Fields(string(text))); n > 2000 {
+		t.Errorf("README.md has %d words, at most 2,000", n)
 	}
 }

@@ -85,7 +85,9 @@ func (s *Server) addPages() {
 	}
 	s.routes.page(http.MethodGet, "/openapi.json", viewers, s.made("application/json", s.documentJSON, nil))
 	s.routes.page(http.MethodGet, "/openapi.yaml", viewers, s.made("application/yaml", s.documentYAML, nil))
-	s.routes.page(http.MethodGet, "/docs", viewers, s.made("text/html; charset=utf-8", s.renderDocs, map[string]string{"Content-Security-Policy": policy}))
+	headers := map[string]string{"Content-Security-Policy": policy}
+	s.routes.page(http.MethodGet, "/docs", viewers, s.made("text/html; charset=utf-8", s.renderDocs, headers))
+	s.addGuides(headers)
 	// The page asks for the style sheet by its hash, so a browser may keep it.
 	style := func() ([]byte, error) { return docsStyle, nil }
 	s.routes.page(http.MethodGet, docsStylePath, open, s.made("text/css; charset=utf-8", style, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}))

@@ -165,7 +165,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		Socket:      filepath.Join(o.Config.DataDir, SocketName),
 		MetricsPage: a.pipeline.Page, Logger: a.log,
 		Auth: a.accounts.auth, Authenticate: a.accounts.required, Audit: a.accounts.audit.log,
-		Settings: a.settings,
+		Settings: a.settings, Guides: Guides(),
 	}
 	var err error
 	if options.Web, err = dashboards.Web(); err != nil {

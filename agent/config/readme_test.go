@@ -8,12 +8,16 @@ import (
 	"testing"
 )
 
-// TestReadmeConfigurations loads every configuration in the README, and the options
-// of every sysotel run.
+// TestReadmeConfigurations loads every configuration in the README and the guides,
+// and the options of every sysotel run.
 func TestReadmeConfigurations(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	for _, document := range []string{"README.md", "agent/store/HISTORY.md", "agent/alerting/ALERTS.md", "api/NETWORK.md", "otel-collector/STACK.md", "agent/app/TROUBLESHOOTING.md"} {
+		content, err := os.ReadFile("../../" + document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, content...)
 	}
 	secrets := t.TempDir()
 	for _, name := range []string{"smtp", "pagerduty"} {
@@ -35,7 +39,7 @@ func TestReadmeConfigurations(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, invalid := Load(Options{Path: path, Env: home()}); len(invalid) > 0 {
-			t.Errorf("the README's\n%s\n%s", m[1], lines(invalid))
+			t.Errorf("the documents'\n%s\n%s", m[1], lines(invalid))
 		}
 	}
 
@@ -43,10 +47,10 @@ func TestReadmeConfigurations(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?:bin/)?sysotel run (--[^\n`]*)").FindAllStringSubmatch(string(text), -1) {
 		commands++
 		if _, invalid := Load(Options{Args: strings.Fields(m[1]), Env: home()}); len(invalid) > 0 {
-			t.Errorf("the README's sysotel run %s\n%s", m[1], lines(invalid))
+			t.Errorf("the documents' sysotel run %s\n%s", m[1], lines(invalid))
 		}
 	}
 	if files < 3 || commands < 3 {
-		t.Errorf("the README shows %d configurations and %d command lines; is the pattern of this test still right?", files, commands)
+		t.Errorf("the documents show %d configurations and %d command lines; is the pattern of this test still right?", files, commands)
 	}
 }
