@@ -12,18 +12,18 @@ import (
 // audience is what access tokens are for.
 const audience = "sysotel-api"
 
-// maxBearer is the most bytes that are looked at; an access token has about 400.
+// maxBearer bounds an access token, in bytes; one has about 400.
 const maxBearer = 2048
 
-// claims are what an access token says: a user and a session of his. It does not
-// say the role, which may change while the token lives.
+// claims are those of an access token: a user and one of their sessions, but not
+// the role, which may change while the token is valid.
 type claims struct {
 	jwt.RegisteredClaims
 	Session string `json:"sid"`
 }
 
-// newParser is the reader of access tokens. It takes one algorithm only, so that
-// nobody chooses "none" or a public key as the secret.
+// newParser returns the parser of access tokens. It accepts one algorithm only, so
+// that a client cannot choose "none" or a public key as the secret.
 func (a *Auth) newParser() *jwt.Parser {
 	return jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithStrictDecoding(),
@@ -52,7 +52,7 @@ func (a *Auth) newAccess(user, session string, until time.Time) (string, error) 
 	return signed, nil
 }
 
-// verifyAccess says who the bearer of an access token is now.
+// verifyAccess returns the identity of an access token's bearer.
 func (a *Auth) verifyAccess(bearer string) (Identity, error) {
 	if len(bearer) > maxBearer {
 		return Identity{}, ErrDenied
@@ -85,16 +85,16 @@ func (a *Auth) verifyAccess(bearer string) (Identity, error) {
 	return identityOf(user, session.ID), nil
 }
 
-// readAccess reads an access token that we signed and that is good now.
+// readAccess parses an access token and checks its signature and validity.
 func (a *Auth) readAccess(bearer string) (seenToken, error) {
-	// The decoder of base64 passes over line breaks, so that one token could be
-	// written in many ways.
+	// The base64 decoder ignores line breaks, so one token could be written in many
+	// ways.
 	if strings.ContainsAny(bearer, "\r\n") {
 		return seenToken{}, ErrDenied
 	}
 	var c claims
 	if _, err := a.parser.ParseWithClaims(bearer, &c, a.keyOf); err != nil {
-		if errors.Is(err, jwt.ErrTokenExpired) { // the signature was good, that is looked at before
+		if errors.Is(err, jwt.ErrTokenExpired) { // the signature, which is checked first, was valid
 			return seenToken{}, ErrExpired
 		}
 		return seenToken{}, ErrDenied
@@ -102,7 +102,7 @@ func (a *Auth) readAccess(bearer string) (seenToken, error) {
 	return seenToken{user: c.Subject, session: c.Session, from: c.NotBefore.Time, until: c.ExpiresAt.Time}, nil
 }
 
-// keyOf is the key that an access token names.
+// keyOf returns the key that an access token names.
 func (a *Auth) keyOf(t *jwt.Token) (any, error) {
 	id, _ := t.Header["kid"].(string)
 	if key := a.keys.Load().find(id); key != nil {

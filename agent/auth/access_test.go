@@ -11,7 +11,7 @@ import (
 )
 
 func TestAccess(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	want := Identity{Kind: KindUser, ID: h.admin.Identity.ID, Name: "root", Role: Admin, Session: h.admin.Identity.Session}
 	if got := h.accepted(t, h.admin.Access); got != want || want.ID == "" || want.Session == "" {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -22,10 +22,10 @@ func TestAccess(t *testing.T) {
 	h.refused(t, h.admin.Access, ErrExpired)
 }
 
-// TestForgedAccess signs what it likes with the true key, and the true claims with
-// what it likes.
+// TestForgedAccess signs wrong claims with the right key, and the right claims with
+// wrong keys.
 func TestForgedAccess(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	now := h.now()
 	own := h.keys.Load().newest()
 	forge := func(method jwt.SigningMethod, key any, kid any, change jwt.MapClaims) string {
@@ -59,7 +59,7 @@ func TestForgedAccess(t *testing.T) {
 	payload := func(text string) string {
 		return parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(text)) + "." + parts[2]
 	}
-	another := &house{handClock: h.handClock, dir: t.TempDir()}
+	another := &fixture{handClock: h.handClock, dir: t.TempDir()}
 	another.Auth = open(t, another.dir, h.handClock)
 
 	for _, c := range []struct {
@@ -106,13 +106,13 @@ func TestForgedAccess(t *testing.T) {
 }
 
 func TestKeyRotation(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	first := h.keys.Load()
 	h.pass(signFor - 5*time.Minute)
 	old := h.login(t, "root", password)
 	h.rotate()
 	if h.keys.Load() != first {
-		t.Error("rotated before the time")
+		t.Error("rotated too early")
 	}
 	h.pass(5 * time.Minute)
 	h.rotate()
@@ -141,9 +141,9 @@ func TestKeyRotation(t *testing.T) {
 	}
 }
 
-// TestSeenAccess: a token that was read before is looked at again in what changes.
+// TestSeenAccess: what may change is checked again for a cached token.
 func TestSeenAccess(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.accepted(t, h.admin.Access)
 	keys := h.keys.Load()
 	if _, ok := h.seen.find(keys, digestOf([]byte(h.admin.Access))); !ok {
@@ -170,9 +170,9 @@ func TestSeenAccess(t *testing.T) {
 	h.refused(t, h.admin.Access, ErrDenied)
 }
 
-// TestKeyOfTheFuture: a clock that was wrong at first start made the key.
+// TestKeyOfTheFuture: the clock was wrong when the key was created.
 func TestKeyOfTheFuture(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	first := h.keys.Load().newest().ID
 	h.pass(-10 * 365 * day)
 	h.rotate()

@@ -11,8 +11,8 @@ import (
 // format is the version of both files.
 const format = 1
 
-// The most that is kept. A user's oldest session, or the oldest of all, makes room
-// for a new one; for a user or a token too many there is no room.
+// Limits. A new session replaces the user's oldest one, or the oldest of all; a user
+// or a token beyond the limit is refused.
 const (
 	maxUsers           = 1_000
 	maxTokens          = 1_000
@@ -20,11 +20,11 @@ const (
 	maxSessionsOfAUser = 50
 )
 
-// keepExpired is how long a token is still listed, and refused as expired and not
-// as unknown, after it has expired.
+// keepExpired is how long an expired token stays listed, and is refused as expired
+// instead of unknown.
 const keepExpired = 30 * day
 
-// accounts is the file.
+// accounts is the content of the file.
 type accounts struct {
 	Format   int          `json:"format"`
 	Users    []userRow    `json:"users"`
@@ -42,8 +42,8 @@ type userRow struct {
 	LastLogin       time.Time    `json:"last_login,omitzero"`
 }
 
-// sessionRow is a session. Family is of what all its refresh tokens share, Newest
-// of what only the last one has.
+// sessionRow is a session. Family is the digest of what all its refresh tokens
+// share, Newest that of the rest of the last one.
 type sessionRow struct {
 	ID      string    `json:"id"`
 	User    string    `json:"user"`
@@ -61,15 +61,15 @@ type tokenRow struct {
 	Created  time.Time `json:"created"`
 	Expires  time.Time `json:"expires,omitzero"`
 	LastUsed time.Time `json:"last_used,omitzero"`
-	// used is LastUsed in Unix seconds and ahead of it: Verify sets it. All copies
-	// of the row share it.
+	// used is the last use in Unix seconds, set by Verify before LastUsed is. All
+	// copies of the row share it.
 	used *atomic.Int64
 }
 
-// expired says whether a token has come to its end.
+// expired reports whether a token has expired.
 func (t *tokenRow) expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
 
-// copy is a copy to change, with the last uses of all tokens.
+// copy returns a copy to change, with the last uses of all tokens.
 func (c *accounts) copy() *accounts {
 	next := &accounts{Format: format, Users: slices.Clone(c.Users), Sessions: slices.Clone(c.Sessions), Tokens: slices.Clone(c.Tokens)}
 	for i := range next.Tokens {
@@ -80,7 +80,7 @@ func (c *accounts) copy() *accounts {
 	return next
 }
 
-// user is the user of an id, nil for none. The pointer is into the copy.
+// user returns the user with an id, or nil. The pointer is into c.
 func (c *accounts) user(id string) *userRow {
 	if i := slices.IndexFunc(c.Users, func(u userRow) bool { return u.ID == id }); i >= 0 {
 		return &c.Users[i]
@@ -88,7 +88,7 @@ func (c *accounts) user(id string) *userRow {
 	return nil
 }
 
-// session is the session of an id, nil for none. The pointer is into the copy.
+// session returns the session with an id, or nil. The pointer is into c.
 func (c *accounts) session(id string) *sessionRow {
 	if i := slices.IndexFunc(c.Sessions, func(s sessionRow) bool { return s.ID == id }); i >= 0 {
 		return &c.Sessions[i]
@@ -96,7 +96,7 @@ func (c *accounts) session(id string) *sessionRow {
 	return nil
 }
 
-// admins is how many administrators there are.
+// admins returns the number of administrators.
 func (c *accounts) admins() (n int) {
 	for i := range c.Users {
 		if c.Users[i].Role == Admin {
@@ -106,23 +106,23 @@ func (c *accounts) admins() (n int) {
 	return n
 }
 
-// endSessions ends the sessions of a user that are not to be kept.
+// endSessions ends the sessions of a user, except those to keep.
 func (c *accounts) endSessions(user string, keep ...string) {
 	c.Sessions = slices.DeleteFunc(c.Sessions, func(s sessionRow) bool { return s.User == user && !slices.Contains(keep, s.ID) })
 }
 
-// forget drops what has expired.
+// forget removes what has expired.
 func (c *accounts) forget(now time.Time) {
 	c.Sessions = slices.DeleteFunc(c.Sessions, func(s sessionRow) bool { return !now.Before(s.Until) })
 	c.Tokens = slices.DeleteFunc(c.Tokens, func(t tokenRow) bool { return t.expired(now.Add(-keepExpired)) })
 }
 
-// check refuses what no version of this program writes.
+// check refuses content that no version of this program writes.
 func (c *accounts) check() error {
 	seen := map[string]bool{}
 	once := func(kind, key string) error {
 		if key == "" || seen[kind+key] {
-			return fmt.Errorf("the %s %q is empty or stands there twice", kind, key)
+			return fmt.Errorf("the %s %q is empty or duplicated", kind, key)
 		}
 		seen[kind+key] = true
 		return nil
@@ -144,7 +144,7 @@ func (c *accounts) check() error {
 			return err
 		}
 		if !seen["user"+s.User] {
-			return fmt.Errorf("session %q is of no user", s.ID)
+			return fmt.Errorf("session %q belongs to no user", s.ID)
 		}
 	}
 	for _, t := range c.Tokens {

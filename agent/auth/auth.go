@@ -1,15 +1,13 @@
-// Package auth says who may ask: users and their passwords, sessions, the tokens
-// of people and of programs, and the first set-up. It knows no HTTP, and what a
-// role may do is decided where operations are registered.
+// Package auth authenticates callers: users and their passwords, sessions, access
+// and API tokens, and the first setup. It knows no HTTP; what a role may do is
+// decided where operations are registered.
 //
-// Accounts are one JSON file that is written whole, and not rows in the database
-// of records: they are few, each request needs them in memory, they must outlive
-// damage to the records, and they must exist where no store does. What is in
-// memory is an [index] that is never changed, only replaced, so that Verify
-// waits for no disk.
+// Accounts are one JSON file that is written atomically, and not rows of the records
+// database: they are few, each request needs them in memory, they must survive damage
+// to the records, and they must exist without a store. In memory they are an [index]
+// that is never changed, only replaced, so that Verify never waits for the disk.
 //
-// Read accounts.go first, there stands what is kept; then change.go, how it is
-// changed.
+// Read accounts.go first, for what is kept, then change.go, for how it changes.
 package auth
 
 import (
@@ -35,23 +33,23 @@ const (
 	brokenSuffix = ".broken-"
 )
 
-// Options say where accounts are kept and how long things live.
+// Options configure Open.
 type Options struct {
-	// Dir is the directory of the files, made with mode 0700 where it is missing.
+	// Dir is the directory of the files, created with mode 0700 if it is missing.
 	Dir string
-	// Issuer is the identity of this agent. It goes into each access token and is
-	// required of it, so that no other host's is taken.
+	// Issuer is the identity of this agent. Each access token carries it, so that
+	// those of other hosts are refused.
 	Issuer string
-	// AccessTTL is how long an access token lives, 0 means 15 minutes. SessionTTL
-	// is how long a session lives from log-in, however often it is refreshed; 0
-	// means 30 days.
+	// AccessTTL is the lifetime of an access token, 15 minutes if it is 0. SessionTTL
+	// is the lifetime of a session from login, however often it is refreshed, 30 days
+	// if it is 0.
 	AccessTTL, SessionTTL time.Duration
-	// Now is the clock, time.Now where it is nil.
+	// Now is the clock, time.Now if it is nil.
 	Now func() time.Time
 	Log *slog.Logger
 }
 
-// Auth knows the accounts. Its methods may be called by several goroutines.
+// Auth holds the accounts. Its methods are safe for concurrent use.
 type Auth struct {
 	dir, issuer           string
 	accessTTL, sessionTTL time.Duration
@@ -60,26 +58,25 @@ type Auth struct {
 	hasher                *hasher
 	parser                *jwt.Parser
 
-	// current is what is known now; who has it may read it for ever.
+	// current are the accounts; a loaded index may be read for ever.
 	current atomic.Pointer[index]
-	// keys sign access tokens; they too are only replaced.
+	// keys sign access tokens; they are only replaced too.
 	keys atomic.Pointer[keyring]
 	seen seen
 	code setupCode
 
-	// writing is held by who replaces the accounts or the keys. It protects
-	// unwritten, the reason why the file lacks the newest sessions, and stale, the
-	// reason why the keys could not be rotated.
+	// writing is held while the accounts or the keys are replaced. It protects
+	// unwritten, why the file lacks the newest sessions, and stale, why the keys could
+	// not be rotated.
 	writing          sync.Mutex
 	unwritten, stale error
 }
 
-// Open reads the accounts and the keys, or makes them where there are none.
-// Accounts that are damaged are an error and never begun anew by themselves: that
-// would open the first set-up to whoever comes first.
+// Open reads the accounts and the keys, or creates them. Damaged accounts are an
+// error and never replaced: that would open the first setup to anyone.
 func Open(o Options) (*Auth, error) {
 	if o.Issuer == "" {
-		return nil, errors.New("open the accounts: they need an issuer, the identity of this agent")
+		return nil, errors.New("open the accounts: Issuer is empty")
 	}
 	if o.AccessTTL <= 0 {
 		o.AccessTTL = 15 * time.Minute
@@ -108,7 +105,7 @@ func Open(o Options) (*Auth, error) {
 	return a, nil
 }
 
-// open reads what Open opens.
+// open opens the directory and the files.
 func (a *Auth) open() error {
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return err
@@ -127,17 +124,16 @@ func (a *Auth) open() error {
 	return a.openKeys()
 }
 
-// now is the time in UTC and whole seconds, as it is written and as access tokens
-// carry it.
+// now returns the time in UTC and whole seconds, as in the file and in access tokens.
 func (a *Auth) now() time.Time { return a.clock().UTC().Truncate(time.Second) }
 
-// tidyEvery is how often Run looks at what has expired.
+// tidyEvery is how often Run removes what has expired.
 const tidyEvery = time.Minute
 
 const day = 24 * time.Hour
 
-// Run rotates keys, forgets what has expired, writes what could not be written
-// before, and gives the memory of log-ins back, until ctx ends.
+// Run rotates keys, removes what has expired, retries failed writes, and frees the
+// memory of logins, until ctx ends.
 func (a *Auth) Run(ctx context.Context) error {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
@@ -153,7 +149,7 @@ func (a *Auth) Run(ctx context.Context) error {
 	}
 }
 
-// Close writes when tokens were last used.
+// Close writes the last uses of tokens.
 func (a *Auth) Close() error {
 	if !a.untidy() {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 )
 
-// openAccounts reads the accounts, or begins with none.
+// openAccounts reads the accounts, or creates empty ones.
 func (a *Auth) openAccounts() error {
 	path := filepath.Join(a.dir, accountsFile)
 	c := &accounts{}
@@ -24,7 +24,7 @@ func (a *Auth) openAccounts() error {
 		c, err = a.firstAccounts(path)
 	}
 	if errors.As(err, new(damage)) {
-		return fmt.Errorf("%s is damaged (%w): restore it from a backup; to begin anew with the first set-up, move %s away", path, err, a.dir)
+		return fmt.Errorf("%s is damaged (%w): restore it from a backup; to start over with the first setup, move %s away", path, err, a.dir)
 	}
 	if err != nil {
 		return err
@@ -40,8 +40,8 @@ func (a *Auth) openAccounts() error {
 	return nil
 }
 
-// firstAccounts writes accounts of nobody. They are made before the keys: where
-// there are keys the file was lost.
+// firstAccounts writes empty accounts. They are created before the keys: if there
+// are keys, the file was lost.
 func (a *Auth) firstAccounts(path string) (*accounts, error) {
 	if _, err := os.Stat(filepath.Join(a.dir, keysFile)); err == nil {
 		return nil, damage{errors.New("it is missing, but there are keys")}
@@ -53,8 +53,8 @@ func (a *Auth) firstAccounts(path string) (*accounts, error) {
 	return c, nil
 }
 
-// change replaces the accounts by what f makes of a copy of them. Where f or the
-// writing fails nothing is changed.
+// change applies f to a copy of the accounts, writes it, and replaces the accounts
+// with it. If f or the write fails, nothing changes.
 func (a *Auth) change(f func(next *accounts) error) error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
@@ -69,11 +69,10 @@ func (a *Auth) change(f func(next *accounts) error) error {
 	return nil
 }
 
-// changeSessions is change for what begins, goes on or ends with a session: it acts
-// even where it cannot be written. A full disk is when people must be able to look,
-// and who logs out is to be out. The file follows as soon as it can; what is lost
-// if the agent dies before is that people must log in once more, or may log out
-// once more.
+// changeSessions is change for sessions, which takes effect even if the write fails:
+// users must be able to log in while the disk is full, and to log out. The file
+// follows as soon as possible; if the agent is killed before, users must log in or
+// out once more.
 func (a *Auth) changeSessions(f func(next *accounts) error) error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
@@ -84,12 +83,12 @@ func (a *Auth) changeSessions(f func(next *accounts) error) error {
 	a.current.Store(newIndex(next))
 	if err := a.write(next); err != nil && a.unwritten == nil {
 		a.unwritten = err
-		a.log.Warn("sessions cannot be written, they live in memory only", "err", err)
+		a.log.Warn("cannot write sessions; they are lost at a restart until the disk can be written again", "err", err)
 	}
 	return nil
 }
 
-// next is what f makes of a copy of the accounts.
+// next applies f to a copy of the accounts.
 func (a *Auth) next(f func(next *accounts) error) (*accounts, error) {
 	next := a.current.Load().copy()
 	if err := f(next); err != nil {
@@ -112,14 +111,14 @@ func (a *Auth) write(next *accounts) error {
 	return nil
 }
 
-// tidy writes what differs from the file by time alone.
+// tidy writes the accounts if they differ from the file.
 func (a *Auth) tidy() {
 	if a.untidy() {
 		_ = a.changeSessions(func(*accounts) error { return nil })
 	}
 }
 
-// untidy says whether something has expired, was used, or was not written.
+// untidy reports whether something has expired, was used, or is not written yet.
 func (a *Auth) untidy() bool {
 	a.writing.Lock()
 	defer a.writing.Unlock()

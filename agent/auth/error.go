@@ -2,16 +2,16 @@ package auth
 
 import "errors"
 
-// What can be wrong. ErrInvalid is wrapped with a sentence for the caller; the
-// others say everything they may.
+// Errors. ErrInvalid is wrapped with a reason for the caller; the others reveal no
+// more than their text.
 var (
-	ErrDenied    = errors.New("not allowed in")
+	ErrDenied    = errors.New("access denied")
 	ErrExpired   = errors.New("expired")
-	ErrReused    = errors.New("a refresh token was used twice, so its session was ended")
+	ErrReused    = errors.New("a refresh token was used twice, so its session has ended")
 	ErrNotFound  = errors.New("not found")
 	ErrExists    = errors.New("the name is taken")
 	ErrInvalid   = errors.New("invalid")
 	ErrLastAdmin = errors.New("the last administrator cannot be removed or made a viewer")
-	ErrBusy      = errors.New("too many log-ins at once")
-	ErrSetupDone = errors.New("the first set-up is done already")
+	ErrBusy      = errors.New("too many logins at once")
+	ErrSetupDone = errors.New("the first setup is already done")
 )

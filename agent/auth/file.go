@@ -24,8 +24,8 @@ func writeFile(path string, v any) error {
 	return atomicfile.Write(path, append(text, '\n'), 0o600)
 }
 
-// readFile reads into v what writeFile wrote. Whoever else may read the file may
-// be anybody here, so then nothing is read.
+// readFile reads into v what writeFile wrote. It refuses a file that other users can
+// read: they could impersonate every account.
 func readFile(path string, v any) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -44,7 +44,7 @@ func readFile(path string, v any) error {
 		return fmt.Errorf("%s has format %d, this version knows up to %d: %w", path, head.Format, format, errNewer)
 	}
 	if head.Format < 1 {
-		return damage{fmt.Errorf("format %d is none that there was", head.Format)}
+		return damage{fmt.Errorf("unknown format %d", head.Format)}
 	}
 	d := json.NewDecoder(strings.NewReader(string(text)))
 	d.DisallowUnknownFields()
@@ -54,20 +54,20 @@ func readFile(path string, v any) error {
 	return nil
 }
 
-// damage is what is wrong with a file that was read.
+// damage is an error in the content of a file.
 type damage struct{ error }
 
 func (d damage) Unwrap() error { return d.error }
 
-// refuseOthers refuses what others than the owner may touch, and says what to type.
-// Windows has no such modes; there the directory of the data decides.
+// refuseOthers refuses a path that others than the owner may access; the error says
+// how to fix that. Windows has no modes; there the data directory decides.
 func refuseOthers(path string, forbidden fs.FileMode, what, mode string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&forbidden != 0 {
-		return fmt.Errorf("%s may %s by others than its owner (mode %#o): chmod %s %s", path, what, info.Mode().Perm(), mode, path)
+		return fmt.Errorf("%s can %s by other users (mode %#o): run chmod %s %s", path, what, info.Mode().Perm(), mode, path)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func TestReopen(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.add(t, "anna", Viewer)
 	secret, token, err := h.NewToken("script", Viewer, time.Hour)
 	if err != nil {
@@ -36,14 +36,13 @@ func TestReopen(t *testing.T) {
 	}
 	h.login(t, "anna", password)
 	if h.NeedsSetup() {
-		t.Error("a restart reopens the set-up")
+		t.Error("a restart reopens the setup")
 	}
 }
 
-// TestBadFiles: a file that cannot be read as it should is never begun anew, and it
-// stays as it is.
+// TestBadFiles: an invalid file is neither replaced nor changed.
 func TestBadFiles(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	_, _, err := h.NewToken("script", Viewer, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +82,7 @@ func TestBadFiles(t *testing.T) {
 		{"a public user", change(func(c *accounts) { c.Users[0].Role = Public }), "damaged"},
 		{"no password", strings.Replace(string(good), `"password":"$argon2id`, `"passwort":"$argon2id`, 1), "damaged"},
 		{"a dear password", strings.Replace(string(good), "$m=8,", "$m=4000000,", 1), "damaged"},
-		{"a session of nobody", change(func(c *accounts) { c.Sessions[0].User = "x" }), "damaged"},
+		{"a session of no user", change(func(c *accounts) { c.Sessions[0].User = "x" }), "damaged"},
 		{"two tokens of a secret", change(func(c *accounts) { c.Tokens = append(c.Tokens, c.Tokens[0]) }), "damaged"},
 		{"a short hash", strings.Replace(string(good), `"secret":"`, `"secret":"A`, 1), "damaged"},
 	} {
@@ -124,7 +123,7 @@ func TestBadFiles(t *testing.T) {
 
 func TestBadKeys(t *testing.T) {
 	for _, text := range []string{"", "{", `{"format":1,"keys":[]}`, `{"format":1,"keys":[{"id":"a","secret":"AAAA","created":"2026-01-01T00:00:00Z"}]}`} {
-		h := newHouse(t)
+		h := newFixture(t)
 		path := filepath.Join(h.dir, keysFile)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -139,7 +138,7 @@ func TestBadKeys(t *testing.T) {
 			t.Errorf("set aside: %v, %v", aside, err)
 		}
 	}
-	h := newHouse(t)
+	h := newFixture(t)
 	if err := os.WriteFile(filepath.Join(h.dir, keysFile), []byte(`{"format":2}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -159,12 +158,12 @@ func TestUnfinishedFileIsRemoved(t *testing.T) {
 	}
 }
 
-// TestCannotWrite: accounts stay as they are and the caller hears of it; sessions
-// act, and are written when it is possible again. A file stands where the directory
-// was: that refuses root too.
+// TestCannotWrite: changes of accounts fail and change nothing; those of sessions
+// take effect and are written later. A file replaces the directory, which stops root
+// too.
 func TestCannotWrite(t *testing.T) {
 	var log bytes.Buffer
-	h := newHouse(t)
+	h := newFixture(t)
 	h.log = slog.New(slog.NewTextHandler(&log, nil))
 	anna := h.add(t, "anna", Viewer)
 	_, token, err := h.NewToken("script", Viewer, 0)
@@ -229,7 +228,7 @@ func TestCannotWrite(t *testing.T) {
 	}
 }
 
-// TestRun: time alone makes keys rotate and sessions go, on the disk too.
+// TestRun rotates keys and removes expired sessions, on disk too.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

@@ -17,7 +17,7 @@ const (
 	other    = "a loud river at dusk!"
 )
 
-// handClock is a clock that a test moves.
+// handClock is a clock that the test advances.
 type handClock struct {
 	mu     sync.Mutex
 	moment time.Time
@@ -39,7 +39,7 @@ func (c *handClock) pass(d time.Duration) {
 	c.moment = c.moment.Add(d)
 }
 
-// cheap makes passwords cost nothing: most tests are about something else.
+// cheap makes hashing fast, for tests of other things.
 var cheap = cost{memory: 8, time: 1, threads: 1}
 
 // open opens accounts in a directory, with cheap passwords.
@@ -58,17 +58,17 @@ func open(t testing.TB, dir string, c *handClock) *Auth {
 	return a
 }
 
-// house is accounts with an administrator who is logged in.
-type house struct {
+// fixture is accounts with an administrator who is logged in.
+type fixture struct {
 	*Auth
 	*handClock
 	dir   string
 	admin Grant
 }
 
-func newHouse(t testing.TB) *house {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	h := &house{handClock: newHandClock(), dir: t.TempDir()}
+	h := &fixture{handClock: newHandClock(), dir: t.TempDir()}
 	h.Auth = open(t, h.dir, h.handClock)
 	code, _, err := h.NewSetupCode()
 	if err != nil {
@@ -80,16 +80,16 @@ func newHouse(t testing.TB) *house {
 	return h
 }
 
-// reopened is the same house after a restart.
-func (h *house) reopened(t testing.TB) *house {
+// reopened returns the same accounts after a restart.
+func (h *fixture) reopened(t testing.TB) *fixture {
 	t.Helper()
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return &house{Auth: open(t, h.dir, h.handClock), handClock: h.handClock, dir: h.dir, admin: h.admin}
+	return &fixture{Auth: open(t, h.dir, h.handClock), handClock: h.handClock, dir: h.dir, admin: h.admin}
 }
 
-func (h *house) login(t testing.TB, name, password string) Grant {
+func (h *fixture) login(t testing.TB, name, password string) Grant {
 	t.Helper()
 	g, err := h.Login(t.Context(), name, password)
 	if err != nil {
@@ -98,7 +98,7 @@ func (h *house) login(t testing.TB, name, password string) Grant {
 	return g
 }
 
-func (h *house) add(t testing.TB, name string, role Role) User {
+func (h *fixture) add(t testing.TB, name string, role Role) User {
 	t.Helper()
 	u, err := h.AddUser(t.Context(), name, password, role)
 	if err != nil {
@@ -107,7 +107,7 @@ func (h *house) add(t testing.TB, name string, role Role) User {
 	return u
 }
 
-// wants is the error that must come, nil for none.
+// wants checks an error; nil for none.
 func wants(t testing.TB, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -115,8 +115,8 @@ func wants(t testing.TB, err, want error) {
 	}
 }
 
-// refused is an error of Verify.
-func (h *house) refused(t testing.TB, bearer string, want error) {
+// refused checks that Verify fails.
+func (h *fixture) refused(t testing.TB, bearer string, want error) {
 	t.Helper()
 	who, err := h.Verify(bearer)
 	wants(t, err, want)
@@ -125,7 +125,7 @@ func (h *house) refused(t testing.TB, bearer string, want error) {
 	}
 }
 
-func (h *house) accepted(t testing.TB, bearer string) Identity {
+func (h *fixture) accepted(t testing.TB, bearer string) Identity {
 	t.Helper()
 	who, err := h.Verify(bearer)
 	if err != nil {

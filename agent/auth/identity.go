@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Kind is what sort of caller it is.
+// Kind is the kind of a caller.
 type Kind string
 
 // The kinds.
@@ -16,7 +16,7 @@ const (
 	KindToken Kind = "token"
 )
 
-// Identity is who asks. Session is empty for an API token.
+// Identity is an authenticated caller. Session is empty for an API token.
 type Identity struct {
 	Kind     Kind
 	ID, Name string
@@ -24,8 +24,8 @@ type Identity struct {
 	Session  string
 }
 
-// Grant is what a log-in gives. Access and Refresh are secrets, so a grant is
-// printed and logged without them.
+// Grant is the result of a login. Access and Refresh are secrets, so a grant prints
+// and logs as <secret>.
 type Grant struct {
 	Identity     Identity
 	Access       string
@@ -34,7 +34,7 @@ type Grant struct {
 	RefreshUntil time.Time
 }
 
-// hidden is what a secret looks like.
+// hidden is what a secret prints as.
 const hidden = "<secret>"
 
 var (
@@ -55,8 +55,8 @@ type User struct {
 	Created, PasswordChanged, LastLogin time.Time
 }
 
-// Token is an API token without its secret. Expires is zero when it never does,
-// LastUsed is known to the hour.
+// Token is an API token without its secret. Expires is zero if it never does;
+// LastUsed is accurate to the hour.
 type Token struct {
 	ID, Name                   string
 	Role                       Role

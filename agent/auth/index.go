@@ -1,6 +1,6 @@
 package auth
 
-// index is the accounts and the ways to find them. It is never changed.
+// index is the accounts with lookup maps. It is never changed.
 type index struct {
 	*accounts
 	users, names map[string]*userRow // by id, and by folded name

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Access tokens are signed with a symmetric key (HS256), because who issues and who
-// verifies them are the same process: a public key would serve nobody.
+// Access tokens are signed with a symmetric key (HS256), because the same process
+// issues and verifies them.
 
 const (
 	// signFor is how long a key signs.
@@ -23,7 +23,7 @@ const (
 	keySecretBytes = 32
 )
 
-// keyring is the file of the keys, oldest first; the last one signs.
+// keyring is the content of the file: the keys, oldest first; the last one signs.
 type keyring struct {
 	Format int   `json:"format"`
 	Keys   []key `json:"keys"`
@@ -35,7 +35,7 @@ type key struct {
 	Created time.Time `json:"created"`
 }
 
-// keySecret is the secret of a key. It is shown in the file only.
+// keySecret is the secret of a key. Only the file contains it.
 type keySecret []byte
 
 var (
@@ -51,7 +51,7 @@ func (keySecret) LogValue() slog.Value { return slog.StringValue(hidden) }
 
 func (k *keyring) newest() *key { return &k.Keys[len(k.Keys)-1] }
 
-// find is the key of an id, nil for none. There are two or three.
+// find returns the key with an id, or nil. There are two or three.
 func (k *keyring) find(id string) *key {
 	for i := range k.Keys {
 		if k.Keys[i].ID == id {
@@ -61,7 +61,7 @@ func (k *keyring) find(id string) *key {
 	return nil
 }
 
-// check refuses what no version of this program writes.
+// check refuses content that no version of this program writes.
 func (k *keyring) check() error {
 	if len(k.Keys) == 0 {
 		return errors.New("there is no key")
@@ -74,9 +74,9 @@ func (k *keyring) check() error {
 	return nil
 }
 
-// due is the keyring that should be, the same one where nothing is to do. A key that
-// signs no more stays until the last token that it signed has expired. One that was
-// made in the future, by a clock that was wrong, would sign for too long.
+// due returns the keyring that should be in use at now, k if nothing changes. A key
+// that no longer signs stays until the last token that it signed has expired. A key
+// created in the future, by a wrong clock, is replaced: it would sign for too long.
 func (k *keyring) due(now time.Time, accessTTL time.Duration) *keyring {
 	next := &keyring{Format: format}
 	if k != nil {
@@ -100,8 +100,8 @@ func (k *keyring) due(now time.Time, accessTTL time.Duration) *keyring {
 	return next
 }
 
-// openKeys reads the keys, or makes them. Damaged ones are set aside: nothing is
-// lost with them but access tokens, which sessions give anew.
+// openKeys reads the keys, or creates them. Damaged ones are set aside: only access
+// tokens are lost with them, which sessions renew.
 func (a *Auth) openKeys() error {
 	path := filepath.Join(a.dir, keysFile)
 	k := &keyring{}
@@ -119,7 +119,7 @@ func (a *Auth) openKeys() error {
 		if err := os.Rename(path, aside); err != nil {
 			return err
 		}
-		a.log.Warn("the damaged keys of access tokens are set aside, new ones are made", "err", err, "file", aside)
+		a.log.Warn("the keys of access tokens were damaged; set them aside and created new ones", "err", err, "file", aside)
 		k = nil
 	case err != nil:
 		return err
@@ -127,7 +127,7 @@ func (a *Auth) openKeys() error {
 	return a.takeKeys(k)
 }
 
-// takeKeys takes the keys, after a change that was due.
+// takeKeys uses the keys, after any change that is due.
 func (a *Auth) takeKeys(k *keyring) error {
 	next := k.due(a.now(), a.accessTTL)
 	if next != k {
@@ -140,7 +140,7 @@ func (a *Auth) takeKeys(k *keyring) error {
 	return nil
 }
 
-// rotate makes a new key when it is time. Where that fails the old one goes on.
+// rotate creates a new key when it is due. If that fails the old one goes on.
 func (a *Auth) rotate() {
 	a.writing.Lock()
 	defer a.writing.Unlock()
@@ -148,9 +148,9 @@ func (a *Auth) rotate() {
 	err := a.takeKeys(before)
 	switch {
 	case err != nil && a.stale == nil:
-		a.log.Warn("the keys of access tokens cannot be rotated, the old one goes on", "err", err)
+		a.log.Warn("cannot rotate the keys of access tokens; the old key stays in use", "err", err)
 	case err == nil && a.keys.Load() != before:
-		a.log.Info("the keys of access tokens are rotated", "signs", a.keys.Load().newest().ID)
+		a.log.Info("rotated the keys of access tokens", "signs", a.keys.Load().newest().ID)
 	}
 	a.stale = err
 }

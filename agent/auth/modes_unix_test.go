@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestModes: nobody else may read the files, and what others may read is refused
-// with what to type.
+// TestModes: other users cannot read the files; files they can read are refused,
+// with the command that fixes it.
 func TestModes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "auth")
 	open(t, dir, newHandClock())

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// known is one of the test vectors of the reference implementation of argon2.
+// known is a test vector of the reference implementation of argon2.
 const known = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 
 func TestPasswordHashOfAnotherProgram(t *testing.T) {
@@ -42,7 +42,7 @@ func TestUsualCost(t *testing.T) {
 	}
 }
 
-// TestMemoryIsGivenBack: what the runtime keeps of a hash is not ours to keep.
+// TestMemoryIsGivenBack: the memory of a hash goes back to the system.
 func TestMemoryIsGivenBack(t *testing.T) {
 	kept := func() uint64 {
 		var m runtime.MemStats
@@ -57,7 +57,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	hasher.slots <- struct{}{}
 	hasher.giveBack()
 	if hasher.given != 0 {
-		t.Error("somebody is still at it")
+		t.Error("a hash is still running")
 	}
 	<-hasher.slots
 	hasher.giveBack()
@@ -66,7 +66,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	}
 }
 
-// badHashes are no password hashes.
+// badHashes are not valid password hashes.
 var badHashes = []string{
 	"", "$", "password", "$$$$$",
 	strings.Replace(known, "argon2id", "argon2i", 1),

@@ -2,10 +2,10 @@ package auth
 
 import "fmt"
 
-// Role is what a caller may do; each may do what those before it may.
+// Role is what a caller may do; each includes those before it.
 type Role int
 
-// The roles. Public is who has shown nothing.
+// The roles. Public is a caller without credentials.
 const (
 	Public Role = iota
 	Viewer
@@ -25,12 +25,12 @@ func (r Role) String() string {
 // MarshalText returns the name of the role.
 func (r Role) MarshalText() ([]byte, error) {
 	if r < 0 || int(r) >= len(roleNames) {
-		return nil, fmt.Errorf("role %d is none that there is", int(r))
+		return nil, fmt.Errorf("unknown role %d", int(r))
 	}
 	return []byte(roleNames[r]), nil
 }
 
-// UnmarshalText takes the name of any role.
+// UnmarshalText parses the name of any role.
 func (r *Role) UnmarshalText(text []byte) error {
 	for i, name := range roleNames {
 		if name == string(text) {
@@ -38,10 +38,10 @@ func (r *Role) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("role %q: one of public, viewer, admin is allowed", text)
+	return fmt.Errorf("role %q: must be public, viewer or admin", text)
 }
 
-// ParseRole reads a role that can be given to somebody.
+// ParseRole parses a role that a user or token can have.
 func ParseRole(name string) (Role, error) {
 	switch name {
 	case roleNames[Viewer]:
@@ -49,5 +49,5 @@ func ParseRole(name string) (Role, error) {
 	case roleNames[Admin]:
 		return Admin, nil
 	}
-	return Public, fmt.Errorf("%w: role %q: viewer or admin is allowed", ErrInvalid, name)
+	return Public, fmt.Errorf("%w: role %q: must be viewer or admin", ErrInvalid, name)
 }

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestSecretsDoNotShow: printed or logged in any way, and at rest.
+// TestSecretsDoNotShow: neither printed, nor logged, nor on disk.
 func TestSecretsDoNotShow(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	secret, _, err := h.NewToken("script", Admin, 0)
 	if err != nil {
 		t.Fatal(err)

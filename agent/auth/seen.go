@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// maxSeen is how many access tokens are remembered, some 200 KB.
+// maxSeen bounds the remembered access tokens, about 200 KB.
 const maxSeen = 1024
 
-// seen remembers access tokens whose signature and claims were good, by their hash:
-// to read one again takes some sixty allocations, and a browser shows the same one
-// for minutes. What may change, time, session and user, is looked at each time.
+// seen caches access tokens whose signature and claims were valid, by digest: parsing
+// one takes about sixty allocations, and a browser sends the same one for minutes.
+// Time, session and user, which may change, are checked each time.
 type seen struct {
 	mu sync.RWMutex // protects what follows
-	// keys are those that the tokens were read with. With others all are forgotten.
+	// keys are those that the tokens were checked with; other keys empty the cache.
 	keys   *keyring
 	tokens map[digest]seenToken
 }
 
-// seenToken is what an access token said.
+// seenToken is the content of an access token.
 type seenToken struct {
 	user, session string
 	from, until   time.Time
 }
 
-// find is a token that was read with these keys.
+// find returns a token that was checked with these keys.
 func (s *seen) find(keys *keyring, d digest) (seenToken, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -35,8 +35,7 @@ func (s *seen) find(keys *keyring, d digest) (seenToken, bool) {
 	return t, ok
 }
 
-// add remembers a token. Where there are too many all are forgotten: who is still
-// there is soon back.
+// add remembers a token. A full cache is emptied: active tokens are soon back.
 func (s *seen) add(keys *keyring, d digest, t seenToken) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,16 +8,15 @@ import (
 )
 
 // A refresh token is random bytes in two parts. All tokens of a session share the
-// first, so that each that was ever given out is known again for as long as the
-// session lives, and the accounts need not keep a hash of every one. The second is
-// new each time, and only the newest is good. Who shows the first part has had a
-// token of this session in hand: nobody can end a session by guessing.
+// first, the family, so that a used one is recognized without a hash of each. The
+// second is new each time, and only the newest is valid. A client that knows the
+// family has had a token of the session, so no one can end a session by guessing.
 const (
 	familyBytes = 16
 	newestBytes = 32
 )
 
-// newRefresh is a refresh token of a family, and what is kept of its second part.
+// newRefresh returns a refresh token of a family and the digest of its second part.
 func newRefresh(family []byte) (string, digest) {
 	raw := make([]byte, familyBytes+newestBytes)
 	copy(raw, family)
@@ -25,12 +24,12 @@ func newRefresh(family []byte) (string, digest) {
 	return base64.RawURLEncoding.EncodeToString(raw), digestOf(raw[familyBytes:])
 }
 
-// Login begins a session. It returns ErrDenied for a wrong password and an unknown
-// user alike, after the same work, and ErrBusy when ctx ended in the queue of those
-// who log in.
+// Login starts a session. It returns ErrDenied for a wrong password and an unknown
+// user alike, after the same work, and ErrBusy if ctx ends while it waits for other
+// logins.
 func (a *Auth) Login(ctx context.Context, name, password string) (Grant, error) {
 	user, known := a.current.Load().names[fold(name)]
-	hash := a.hasher.nobody()
+	hash := a.hasher.dummy()
 	if known {
 		hash = user.Password
 	}
@@ -63,15 +62,14 @@ func (a *Auth) Login(ctx context.Context, name, password string) (Grant, error) 
 	return a.grant(on)
 }
 
-// begun is a session that has begun or gone on, and the refresh token that was made
-// for it.
+// begun is a session that was started or refreshed, with its new refresh token.
 type begun struct {
 	user    userRow
 	session sessionRow
 	refresh string
 }
 
-// begin begins a session. The oldest makes room where there are too many.
+// begin starts a session. At the limit it replaces the oldest.
 func (a *Auth) begin(next *accounts, u *userRow) begun {
 	own := 0
 	for i := range next.Sessions {
@@ -96,9 +94,9 @@ func (a *Auth) begin(next *accounts, u *userRow) begun {
 	return begun{*u, s, refresh}
 }
 
-// Refresh gives a session a new access token and a new refresh token; the one that
-// was shown is used up. Showing it again means that two have it, one of whom stole
-// it: that ends the session and returns ErrReused.
+// Refresh returns a new access token and a new refresh token for a session. A refresh
+// token is valid once: its second use means that it was stolen, which ends the
+// session and returns ErrReused.
 func (a *Auth) Refresh(ctx context.Context, refresh string) (Grant, error) {
 	if err := ctx.Err(); err != nil {
 		return Grant{}, err
@@ -144,7 +142,7 @@ func (a *Auth) Refresh(ctx context.Context, refresh string) (Grant, error) {
 	return a.grant(on)
 }
 
-// Logout ends a session, at once.
+// Logout ends a session immediately.
 func (a *Auth) Logout(session string) error {
 	return a.changeSessions(func(next *accounts) error {
 		if next.session(session) == nil {
@@ -160,7 +158,7 @@ func (c *accounts) endSession(id string) {
 	c.Sessions = slices.DeleteFunc(c.Sessions, func(s sessionRow) bool { return s.ID == id })
 }
 
-// grant is what the user of a session gets.
+// grant returns the tokens of a session.
 func (a *Auth) grant(b begun) (Grant, error) {
 	until := a.now().Add(a.accessTTL)
 	if until.After(b.session.Until) {

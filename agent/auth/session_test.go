@@ -9,7 +9,7 @@ import (
 )
 
 func TestRefresh(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.pass(20 * time.Minute)
 	h.refused(t, h.admin.Access, ErrExpired)
 	g, err := h.Refresh(t.Context(), h.admin.Refresh)
@@ -23,7 +23,7 @@ func TestRefresh(t *testing.T) {
 }
 
 func TestSessionEndsHoweverOftenItIsRefreshed(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	g := h.admin
 	var err error
 	for range 29 {
@@ -54,7 +54,7 @@ func TestSessionEndsHoweverOftenItIsRefreshed(t *testing.T) {
 // TestReuseEndsTheSession: also of a token from long ago, and after a restart.
 func TestReuseEndsTheSession(t *testing.T) {
 	for _, back := range []int{1, 2, 50} {
-		h := newHouse(t)
+		h := newFixture(t)
 		elsewhere := h.login(t, "root", password)
 		given := []Grant{h.admin}
 		for range 50 {
@@ -75,10 +75,10 @@ func TestReuseEndsTheSession(t *testing.T) {
 	}
 }
 
-// TestRefreshAtOnce: of many who show the same token one gets through, and the
-// session does not outlive it.
+// TestRefreshAtOnce: of many concurrent uses of a token one succeeds, and the
+// session ends.
 func TestRefreshAtOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	var (
 		all  sync.WaitGroup
 		errs = make([]error, 8)
@@ -100,7 +100,7 @@ func TestRefreshAtOnce(t *testing.T) {
 }
 
 func TestForgedRefresh(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	flipped := "A" + h.admin.Refresh[1:]
 	if flipped == h.admin.Refresh {
 		flipped = "B" + h.admin.Refresh[1:]
@@ -113,7 +113,7 @@ func TestForgedRefresh(t *testing.T) {
 }
 
 func TestLogout(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	elsewhere := h.login(t, "root", password)
 	if err := h.Logout(h.admin.Identity.Session); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestLogout(t *testing.T) {
 }
 
 func TestOldestSessionMakesRoom(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.add(t, "anna", Viewer)
 	first, second := h.login(t, "anna", password), h.login(t, "anna", password)
 	for range maxSessionsOfAUser - 1 {
@@ -149,9 +149,9 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 	}
 }
 
-// TestUnknownUserCostsAsMuch counts hashes: whoever measures the time learns nothing.
+// TestUnknownUserCostsAsMuch counts hashes: response times reveal nothing.
 func TestUnknownUserCostsAsMuch(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.add(t, "anna", Viewer)
 	work := func(name, password string) (n int64, text string) {
 		before := h.hasher.done.Load()
@@ -169,13 +169,13 @@ func TestUnknownUserCostsAsMuch(t *testing.T) {
 		}
 	}
 	known, _ := h.UserNamed("anna")
-	if h.hasher.nobody().cost != h.current.Load().users[known.ID].Password.cost {
-		t.Error("nobody's hash has another cost")
+	if h.hasher.dummy().cost != h.current.Load().users[known.ID].Password.cost {
+		t.Error("the dummy hash has another cost")
 	}
 }
 
 func TestBusy(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	for range maxHashes {
 		h.hasher.slots <- struct{}{}
 	}
@@ -194,7 +194,7 @@ func TestBusy(t *testing.T) {
 }
 
 func TestLoginRenewsTheHash(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	id := h.admin.Identity.ID
 	h.hasher.cost.time = 2
 	if h.current.Load().users[id].Password.cost == h.hasher.cost {

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// setupFor is how long a set-up code is good.
+// setupFor is the lifetime of a setup code.
 const setupFor = 15 * time.Minute
 
-// setupCode is the hash of the code of the first set-up. It is kept in memory only:
-// an agent that starts again prints another.
+// setupCode is the digest of the code of the first setup. It is in memory only: a
+// restarted agent prints another.
 type setupCode struct {
 	mu    sync.Mutex // protects what follows
 	hash  digest
 	until time.Time // zero: there is no code
 }
 
-// check refuses a code that is not the one, or no longer.
+// check refuses a wrong or expired code.
 func (c *setupCode) check(code string, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,11 +38,11 @@ func (c *setupCode) set(hash digest, until time.Time) {
 	c.hash, c.until = hash, until
 }
 
-// NeedsSetup says whether there is no administrator.
+// NeedsSetup reports whether there is no administrator.
 func (a *Auth) NeedsSetup() bool { return a.current.Load().admins() == 0 }
 
-// NewSetupCode makes the code with which the first administrator comes. It is good
-// for 15 minutes and once, and the one before it is good no longer.
+// NewSetupCode creates the code for the first administrator. It is valid for 15
+// minutes and once, and replaces the code before it.
 func (a *Auth) NewSetupCode() (code string, until time.Time, err error) {
 	if !a.NeedsSetup() {
 		return "", time.Time{}, ErrSetupDone
@@ -52,8 +52,8 @@ func (a *Auth) NewSetupCode() (code string, until time.Time, err error) {
 	return code, until, nil
 }
 
-// Setup makes the first administrator and logs him in. A name or a password that is
-// refused does not use up the code. Of two at once one wins, the other gets
+// Setup creates the first administrator and logs them in. An invalid name or password
+// does not use up the code. Of two concurrent calls one succeeds, the other returns
 // ErrSetupDone.
 func (a *Auth) Setup(ctx context.Context, code, name, password string) (Grant, error) {
 	if !a.NeedsSetup() {
@@ -71,7 +71,7 @@ func (a *Auth) Setup(ctx context.Context, code, name, password string) (Grant, e
 		if next.admins() != 0 {
 			return ErrSetupDone
 		}
-		if err := a.code.check(code, a.now()); err != nil { // replaced meanwhile
+		if err := a.code.check(code, a.now()); err != nil { // replaced in between
 			return err
 		}
 		if err := next.addUser(row); err != nil {

@@ -12,7 +12,7 @@ func TestSetup(t *testing.T) {
 	c := newHandClock()
 	a := open(t, t.TempDir(), c)
 	if !a.NeedsSetup() {
-		t.Fatal("nobody is there yet")
+		t.Fatal("there is no administrator yet")
 	}
 	_, err := a.Setup(t.Context(), "", "root", password)
 	wants(t, err, ErrDenied)
@@ -55,11 +55,11 @@ func TestSetupLate(t *testing.T) {
 	_, err = a.Setup(t.Context(), code, "root", password)
 	wants(t, err, ErrExpired)
 	if len(a.Users()) != 0 {
-		t.Error("somebody came late")
+		t.Error("a late setup succeeded")
 	}
 }
 
-// TestSetupBesideViewers: a viewer made on the machine is no administrator.
+// TestSetupBesideViewers: a viewer does not count as an administrator.
 func TestSetupBesideViewers(t *testing.T) {
 	a := open(t, t.TempDir(), newHandClock())
 	if _, err := a.AddUser(t.Context(), "anna", password, Viewer); err != nil {

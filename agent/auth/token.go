@@ -13,21 +13,21 @@ import (
 )
 
 // An API token is the prefix, random bytes and a checksum of both. Prefix and
-// checksum let scanners find a token that was published by mistake, and a typing
-// error is seen without a look at the accounts.
+// checksum let scanners find a leaked token, and reveal a typo without a look at the
+// accounts.
 const (
-	tokenPrefix = "sysotel_" //nolint:gosec // It begins a secret and is none.
+	tokenPrefix = "sysotel_" //nolint:gosec // It begins a secret and is not one.
 	tokenBytes  = 32
 	tokenLength = len(tokenPrefix) + 43 + 6 // both parts in base64 without padding
 )
 
-// tokenSum is the checksum of what stands before it, as it is written.
+// tokenSum returns the checksum of the text before it, in base64.
 func tokenSum(before []byte) (sum [6]byte) {
 	base64.RawURLEncoding.Encode(sum[:], binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(before)))
 	return sum
 }
 
-// newTokenSecret is a new API token.
+// newTokenSecret returns a new API token.
 func newTokenSecret() string {
 	raw := make([]byte, tokenBytes)
 	_, _ = rand.Read(raw) // it never fails
@@ -36,7 +36,7 @@ func newTokenSecret() string {
 	return string(append(text, sum[:]...))
 }
 
-// tokenDigest is what is kept of an API token; false for what is none.
+// tokenDigest returns the digest of an API token; ok is false for a malformed one.
 func tokenDigest(bearer string) (digest, bool) {
 	if len(bearer) != tokenLength {
 		return digest{}, false
@@ -49,7 +49,7 @@ func tokenDigest(bearer string) (digest, bool) {
 	return digestOf(text), true
 }
 
-// verifyToken says whose an API token is, and remembers the hour.
+// verifyToken returns the identity of an API token, and notes its use.
 func (a *Auth) verifyToken(bearer string) (Identity, error) {
 	d, ok := tokenDigest(bearer)
 	if !ok {
@@ -77,8 +77,7 @@ func (t *tokenRow) public() Token {
 	return token
 }
 
-// Tokens are all API tokens, by name. One that has expired is listed for 30 days
-// more.
+// Tokens returns all API tokens by name, expired ones for 30 more days.
 func (a *Auth) Tokens() []Token {
 	rows := a.current.Load().Tokens
 	tokens := make([]Token, len(rows))
@@ -89,8 +88,8 @@ func (a *Auth) Tokens() []Token {
 	return tokens
 }
 
-// NewToken makes an API token that lives for ttl, or until it is revoked where ttl
-// is 0. The secret is shown here only.
+// NewToken creates an API token that expires after ttl, or never if ttl is 0. Only
+// NewToken returns the secret.
 func (a *Auth) NewToken(name string, role Role, ttl time.Duration) (secret string, t Token, err error) {
 	if err := checkName(name); err != nil {
 		return "", Token{}, err
@@ -99,7 +98,7 @@ func (a *Auth) NewToken(name string, role Role, ttl time.Duration) (secret strin
 		return "", Token{}, err
 	}
 	if ttl < 0 || ttl > 0 && ttl < time.Second {
-		return "", Token{}, fmt.Errorf("%w: a token lives for at least a second, or for 0, which is for ever; not for %v", ErrInvalid, ttl)
+		return "", Token{}, fmt.Errorf("%w: the lifetime of a token must be at least a second, or 0 for no expiry, not %v", ErrInvalid, ttl)
 	}
 	secret = newTokenSecret()
 	row := tokenRow{ID: rand.Text(), Name: name, Role: role, Secret: digestOf([]byte(secret)), Created: a.now(), used: new(atomic.Int64)}
@@ -111,7 +110,7 @@ func (a *Auth) NewToken(name string, role Role, ttl time.Duration) (secret strin
 			return ErrExists
 		}
 		if len(next.Tokens) >= maxTokens {
-			return fmt.Errorf("%w: there are %d tokens, which is the most", ErrInvalid, maxTokens)
+			return fmt.Errorf("%w: there are already %d tokens, the maximum", ErrInvalid, maxTokens)
 		}
 		next.Tokens = append(next.Tokens, row)
 		return nil
@@ -122,7 +121,7 @@ func (a *Auth) NewToken(name string, role Role, ttl time.Duration) (secret strin
 	return secret, row.public(), nil
 }
 
-// RevokeToken removes an API token, at once.
+// RevokeToken removes an API token immediately.
 func (a *Auth) RevokeToken(id string) error {
 	return a.change(func(next *accounts) error {
 		before := len(next.Tokens)

@@ -7,7 +7,7 @@ import (
 )
 
 func TestTokens(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	secret, token, err := h.NewToken("grafana", Viewer, time.Hour)
 	if err != nil || !strings.HasPrefix(secret, "sysotel_") || len(secret) != tokenLength {
 		t.Fatal(len(secret), err)
@@ -40,7 +40,7 @@ func TestTokens(t *testing.T) {
 }
 
 func TestRevokedToken(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	secret, token, err := h.NewToken("script", Admin, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestRevokedToken(t *testing.T) {
 }
 
 func TestForgedToken(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	secret, _, err := h.NewToken("script", Admin, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func TestForgedToken(t *testing.T) {
 }
 
 func TestLastUse(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	secret, _, err := h.NewToken("script", Viewer, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ func (u *userRow) public() User {
 	return User{ID: u.ID, Name: u.Name, Role: u.Role, Created: u.Created, PasswordChanged: u.PasswordChanged, LastLogin: u.LastLogin}
 }
 
-// Users are all users, by name.
+// Users returns all users by name.
 func (a *Auth) Users() []User {
 	rows := a.current.Load().Users
 	users := make([]User, len(rows))
@@ -23,7 +23,7 @@ func (a *Auth) Users() []User {
 	return users
 }
 
-// UserNamed finds a user by name; capitals do not matter.
+// UserNamed finds a user by name, ignoring case.
 func (a *Auth) UserNamed(name string) (User, bool) {
 	if u, ok := a.current.Load().names[fold(name)]; ok {
 		return u.public(), true
@@ -31,8 +31,8 @@ func (a *Auth) UserNamed(name string) (User, bool) {
 	return User{}, false
 }
 
-// AddUser makes a user. It returns ErrExists where somebody has the name, and
-// ErrInvalid with a reason for a bad name, password or role.
+// AddUser creates a user. It returns ErrExists if the name is taken, and ErrInvalid
+// with a reason for an invalid name, password or role.
 func (a *Auth) AddUser(ctx context.Context, name, password string, role Role) (User, error) {
 	if _, err := ParseRole(role.String()); err != nil {
 		return User{}, err
@@ -50,7 +50,7 @@ func (a *Auth) AddUser(ctx context.Context, name, password string, role Role) (U
 	return row.public(), nil
 }
 
-// newUser is a user who is not among the accounts yet.
+// newUser returns a user that is not added yet.
 func (a *Auth) newUser(ctx context.Context, name, password string, role Role) (userRow, error) {
 	if err := checkName(name); err != nil {
 		return userRow{}, err
@@ -66,19 +66,19 @@ func (a *Auth) newUser(ctx context.Context, name, password string, role Role) (u
 	return userRow{ID: rand.Text(), Name: name, Role: role, Password: hash, Created: now, PasswordChanged: now}, nil
 }
 
-// addUser adds a user where there is room and nobody has the name.
+// addUser adds a user unless the name is taken or there are too many.
 func (c *accounts) addUser(row userRow) error {
 	if slices.ContainsFunc(c.Users, func(u userRow) bool { return fold(u.Name) == fold(row.Name) }) {
 		return ErrExists
 	}
 	if len(c.Users) >= maxUsers {
-		return fmt.Errorf("%w: there are %d users, which is the most", ErrInvalid, maxUsers)
+		return fmt.Errorf("%w: there are already %d users, the maximum", ErrInvalid, maxUsers)
 	}
 	c.Users = append(c.Users, row)
 	return nil
 }
 
-// SetRole gives a user another role, which holds from his next request.
+// SetRole changes a user's role from their next request.
 func (a *Auth) SetRole(id string, role Role) (User, error) {
 	if _, err := ParseRole(role.String()); err != nil {
 		return User{}, err
@@ -102,8 +102,8 @@ func (a *Auth) SetRole(id string, role Role) (User, error) {
 	return user, nil
 }
 
-// SetPassword gives a user another password and ends all his sessions; an
-// administrator does it.
+// SetPassword sets a user's password and ends all their sessions, for an
+// administrator.
 func (a *Auth) SetPassword(ctx context.Context, id, password string) error {
 	u, ok := a.current.Load().users[id]
 	if !ok {
@@ -112,9 +112,8 @@ func (a *Auth) SetPassword(ctx context.Context, id, password string) error {
 	return a.setPassword(ctx, u, password, func(*userRow) error { return nil })
 }
 
-// ChangePassword gives a user who knows his password another one, and ends all his
-// sessions but those to keep: the one that he asks from. It returns ErrDenied where
-// the old password is wrong.
+// ChangePassword changes a user's password and ends all their sessions except those
+// to keep, for the user. It returns ErrDenied if the old password is wrong.
 func (a *Auth) ChangePassword(ctx context.Context, id, old, new string, keep ...string) error {
 	u, ok := a.current.Load().users[id]
 	if !ok {
@@ -128,14 +127,14 @@ func (a *Auth) ChangePassword(ctx context.Context, id, old, new string, keep ...
 		return ErrDenied
 	}
 	return a.setPassword(ctx, u, new, func(now *userRow) error {
-		if !now.Password.same(u.Password) { // somebody else has changed it meanwhile
+		if !now.Password.same(u.Password) { // changed in between
 			return ErrDenied
 		}
 		return nil
 	}, keep...)
 }
 
-// setPassword hashes a new password for a user and takes it where he may still.
+// setPassword hashes a new password and sets it if may allows.
 func (a *Auth) setPassword(ctx context.Context, u *userRow, password string, may func(now *userRow) error, keep ...string) error {
 	if err := checkPassword(u.Name, password); err != nil {
 		return err
@@ -158,7 +157,7 @@ func (a *Auth) setPassword(ctx context.Context, u *userRow, password string, may
 	})
 }
 
-// RemoveUser removes a user and ends his sessions.
+// RemoveUser removes a user and ends their sessions.
 func (a *Auth) RemoveUser(id string) error {
 	return a.change(func(next *accounts) error {
 		u := next.user(id)

@@ -36,7 +36,7 @@ func TestPasswords(t *testing.T) {
 		} else if err != nil {
 			wants(t, err, ErrInvalid)
 			if password != "" && strings.Contains(err.Error(), password) {
-				t.Errorf("the error says the password: %v", err)
+				t.Errorf("the error shows the password: %v", err)
 			}
 		}
 	}
@@ -58,7 +58,7 @@ func TestPasswords(t *testing.T) {
 }
 
 func TestUsers(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	anna := h.add(t, "Anna", Viewer)
 	if anna.Role != Viewer || anna.Created != h.now() || anna.PasswordChanged != h.now() || !anna.LastLogin.IsZero() {
 		t.Errorf("%+v", anna)
@@ -92,7 +92,7 @@ func TestUsers(t *testing.T) {
 }
 
 func TestRoleChangeActsAtOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	anna := h.add(t, "anna", Viewer)
 	g := h.login(t, "anna", password)
 	if got := h.accepted(t, g.Access).Role; got != Viewer {
@@ -107,7 +107,7 @@ func TestRoleChangeActsAtOnce(t *testing.T) {
 }
 
 func TestRemovalActsAtOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	anna := h.add(t, "anna", Viewer)
 	g := h.login(t, "anna", password)
 	if err := h.RemoveUser(anna.ID); err != nil {
@@ -122,7 +122,7 @@ func TestRemovalActsAtOnce(t *testing.T) {
 }
 
 func TestLastAdmin(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	root := h.admin.Identity.ID
 	wants(t, h.RemoveUser(root), ErrLastAdmin)
 	_, err := h.SetRole(root, Viewer)
@@ -141,7 +141,7 @@ func TestLastAdmin(t *testing.T) {
 }
 
 func TestPasswordChangeEndsOtherSessions(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	mine, elsewhere := h.admin, h.login(t, "root", password)
 	id := mine.Identity.ID
 	wants(t, h.ChangePassword(t.Context(), id, other, other), ErrDenied)
@@ -163,7 +163,7 @@ func TestPasswordChangeEndsOtherSessions(t *testing.T) {
 }
 
 func TestTooManyUsers(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	c := h.current.Load().copy()
 	for i := len(c.Users); i < maxUsers; i++ {
 		c.Users = append(c.Users, userRow{Name: "u"})

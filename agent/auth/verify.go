@@ -2,9 +2,9 @@ package auth
 
 import "strings"
 
-// Verify says who the bearer of an access token or of an API token is. It returns
-// ErrExpired for one that was good, and ErrDenied for all else. It is asked at each
-// request: it touches no disk and waits for nobody who does.
+// Verify returns the identity of the bearer of an access token or API token. It
+// returns ErrExpired for an expired one and ErrDenied for any other. It runs at each
+// request and never waits for the disk.
 func (a *Auth) Verify(bearer string) (Identity, error) {
 	if strings.HasPrefix(bearer, tokenPrefix) {
 		return a.verifyToken(bearer)

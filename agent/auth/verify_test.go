@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// FuzzVerify: only what was given out is good.
+// FuzzVerify: only issued tokens are valid.
 func FuzzVerify(f *testing.F) {
-	h := newHouse(f)
+	h := newFixture(f)
 	secret, _, err := h.NewToken("script", Viewer, 0)
 	if err != nil {
 		f.Fatal(err)
@@ -29,9 +29,9 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// TestConcurrentUse has everything happen at once; the race detector looks on.
+// TestConcurrentUse runs everything concurrently, for the race detector.
 func TestConcurrentUse(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	secret, _, err := h.NewToken("script", Viewer, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func BenchmarkVerify(b *testing.B) {
-	h := newHouse(b)
+	h := newFixture(b)
 	secret, _, err := h.NewToken("script", Viewer, 0)
 	if err != nil {
 		b.Fatal(err)
