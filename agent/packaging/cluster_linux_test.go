@@ -12,10 +12,10 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// TestCluster: docker-compose takes the cluster's file on top of the stack's, its
-// programs are of the version that the tests run as a single node, and each tier
-// is kept twice and for as long as by its single node. The cluster's programs
-// themselves are in no module, so they run in no test.
+// TestCluster: docker-compose accepts the cluster's file on top of the stack's, its
+// images have the version of the single node in the tests, and each tier is
+// replicated and has the retention of its single node. The cluster's programs are in
+// no Go module, so no test runs them.
 func TestCluster(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "/usr/bin/docker-compose", "-f", "docker-compose.yml", "-f", "otel-collector/cluster/compose.yml", "config")
 	cmd.Dir = "../.."

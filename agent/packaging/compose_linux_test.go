@@ -17,11 +17,11 @@ import (
 // project is the name of the stack in Docker.
 const project = "sysotel"
 
-// largest is what the image of the agent may weigh.
+// largest bounds the agent's image, in bytes.
 const largest = 60e6
 
 // TestCompose starts the stack as a user does, with the real programs in real
-// containers. Only Grafana has a stand-in.
+// containers, except for a fake Grafana.
 func TestCompose(t *testing.T) {
 	began := time.Now()
 	phase := func(done string) {
@@ -53,7 +53,7 @@ func TestCompose(t *testing.T) {
 	})
 	s.up()
 	phase("all is up and well")
-	s.checkDoors()
+	s.checkAccess()
 	s.checkHost()
 	first := s.firstSecond()
 	await(t, 100*time.Second, "the tiers do not fill", s.filled)
@@ -61,7 +61,7 @@ func TestCompose(t *testing.T) {
 	phase("the tiers have something")
 	t.Logf("memory:\n%s", d.run("docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}"))
 
-	// Everything goes away but the volumes, and comes back with all that there was.
+	// down removes all but the volumes; up restores everything.
 	end := time.Now().Add(-10 * time.Second).Truncate(time.Second)
 	var before []int
 	for _, tier := range tiers {
@@ -77,7 +77,7 @@ func TestCompose(t *testing.T) {
 	s.up()
 	phase("all is up again")
 	if s.token != token {
-		t.Error("there is another token after down and up")
+		t.Error("the token changed after down and up")
 	}
 	for i, tier := range tiers {
 		if after := s.kept(tier, first, end); after < before[i] || after == 0 {
@@ -99,11 +99,11 @@ func TestCompose(t *testing.T) {
 type composed struct {
 	*docker
 	http *http.Client
-	// token is what Grafana and Prometheus ask with.
+	// token is the token of Grafana and Prometheus.
 	token string
 }
 
-// up starts everything, and waits until it is well.
+// up starts everything and waits until it is healthy.
 func (s *composed) up() {
 	s.tb.Helper()
 	s.compose("up", "--detach", "--no-build")
@@ -118,8 +118,8 @@ func (s *composed) up() {
 	s.token = s.compose("exec", "-T", "prometheus", "cat", "/run/sysotel/token")
 }
 
-// checkDoors: what can be reached, and by whom.
-func (s *composed) checkDoors() {
+// checkAccess checks what is published, and who has access.
+func (s *composed) checkAccess() {
 	s.tb.Helper()
 	for line := range strings.Lines(s.run("docker", "ps", "--format", "{{.Names}} {{.Ports}}")) {
 		name, ports, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -127,22 +127,22 @@ func (s *composed) checkDoors() {
 		if published := strings.Contains(ports, "->"); published != open {
 			s.tb.Errorf("%s is published at %q", name, ports)
 		} else if published && !strings.HasPrefix(ports, "127.0.0.1:") {
-			s.tb.Errorf("%s is published at %q, where others can reach it", name, ports)
+			s.tb.Errorf("%s is published at %q, open to the network", name, ports)
 		}
 	}
 	link := regexp.MustCompile(`make the first administrator within \d+ minutes: http://localhost:8080/\S+#\S+`)
 	if logs := s.compose("logs", "--no-color", "agent"); !link.MatchString(logs) {
-		s.tb.Errorf("no set-up link is in\n%s", logs)
+		s.tb.Errorf("no setup link in\n%s", logs)
 	}
 	if status, _ := s.get("/api/v1/metrics/current", ""); status != http.StatusUnauthorized {
-		s.tb.Errorf("without a token the answer is %d", status)
+		s.tb.Errorf("without a token the status is %d", status)
 	}
 	if status, _ := s.get("/api/v1/config", s.token); status != http.StatusForbidden {
-		s.tb.Errorf("the token that only reads is answered %d to what is for administrators", status)
+		s.tb.Errorf("the read-only token gets %d from an administrators' operation", status)
 	}
 }
 
-// checkHost: the numbers are the host's, which in this test is where Docker runs.
+// checkHost checks that the numbers are the host's, which here is where Docker runs.
 func (s *composed) checkHost() {
 	s.tb.Helper()
 	status, body := s.get("/api/v1/metrics/current", s.token)
@@ -152,13 +152,13 @@ func (s *composed) checkHost() {
 	if _, body = s.get("/api/v1/metrics/processes?top=100&q=dockerd", s.token); !strings.Contains(body, `"dockerd"`) {
 		s.tb.Errorf("the agent does not see dockerd: %s", body)
 	}
-	// check says what this user may not see; there must be nothing.
+	// No permissions may be missing.
 	if said := s.compose("exec", "-T", "agent", "/sysotel", "check"); strings.Contains(said, "needed:") {
-		s.tb.Errorf("the agent lacks rights:\n%s", said)
+		s.tb.Errorf("the agent lacks permissions:\n%s", said)
 	}
 }
 
-// checkTargets: Prometheus reaches everything, with the token where that is asked for.
+// checkTargets checks that Prometheus scrapes everything, with the token if needed.
 func (s *composed) checkTargets() {
 	s.tb.Helper()
 	await(s.tb, 40*time.Second, "Prometheus does not reach all", func() error {
@@ -170,10 +170,10 @@ func (s *composed) checkTargets() {
 	})
 }
 
-// tiers are those that can have closed a bucket in the time of the test.
+// tiers are those that close a bucket during the test.
 var tiers = []string{"1s", "1m"}
 
-// filled tells what a tier still lacks.
+// filled returns an error until all tiers have data.
 func (s *composed) filled() error {
 	for _, tier := range tiers {
 		if n := s.node(tier, `count(last_over_time(sysotel_cpu_usage_ratio[5m]))`, time.Now()); n < 1 {
@@ -186,14 +186,14 @@ func (s *composed) filled() error {
 	return nil
 }
 
-// node asks a node of VictoriaMetrics about a time; without an answer it is 0.
+// node evaluates a query on a VictoriaMetrics node at a time, 0 for no result.
 func (s *composed) node(tier, query string, at time.Time) float64 {
 	s.tb.Helper()
 	return s.value(s.compose("exec", "-T", "vm-"+tier, "wget", "-q", "-O", "-",
 		fmt.Sprintf("http://127.0.0.1:8428/api/v1/query?time=%d&query=%s", at.Unix(), url.QueryEscape(query))))
 }
 
-// firstSecond is the time of the first reading.
+// firstSecond returns the time of the first reading.
 func (s *composed) firstSecond() (first time.Time) {
 	s.tb.Helper()
 	await(s.tb, 30*time.Second, "the tier of every second stays empty", func() error {
@@ -207,13 +207,13 @@ func (s *composed) firstSecond() (first time.Time) {
 	return first
 }
 
-// kept is how many points a tier has of a time.
+// kept returns how many points a tier has of a range.
 func (s *composed) kept(tier string, from, to time.Time) int {
 	s.tb.Helper()
 	return int(s.node(tier, fmt.Sprintf("count_over_time(sysotel_cpu_usage_ratio[%ds])", int(to.Sub(from).Seconds())), to))
 }
 
-// checkAnswer: the agent answers about a time from VictoriaMetrics.
+// checkAnswer checks that the agent serves a range from VictoriaMetrics.
 func (s *composed) checkAnswer(from, to time.Time) {
 	s.tb.Helper()
 	status, body := s.get(fmt.Sprintf("/prometheus/api/v1/query_range?query=sysotel_cpu_usage_ratio&step=1&start=%d&end=%d", from.Unix(), to.Unix()), s.token)
@@ -225,7 +225,7 @@ func (s *composed) checkAnswer(from, to time.Time) {
 	}
 }
 
-// value is the one value of an answer of the Prometheus API, 0 where it has none.
+// value returns the one value of a Prometheus API response, 0 for none.
 func (s *composed) value(body string) float64 {
 	s.tb.Helper()
 	var answer struct {
@@ -246,7 +246,7 @@ func (s *composed) value(body string) float64 {
 	return n
 }
 
-// get asks the agent at its published address.
+// get requests a path of the agent at its published address.
 func (s *composed) get(path, token string) (status int, body string) {
 	s.tb.Helper()
 	request, err := http.NewRequestWithContext(s.tb.Context(), http.MethodGet, "http://127.0.0.1:8080"+path, http.NoBody)
@@ -268,7 +268,7 @@ func (s *composed) get(path, token string) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// number is a number that a program prints.
+// number runs a program that prints a number.
 func (d *docker) number(name string, args ...string) float64 {
 	d.tb.Helper()
 	n, err := strconv.ParseFloat(strings.TrimSpace(d.run(name, args...)), 64)

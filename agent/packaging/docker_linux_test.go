@@ -19,11 +19,11 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// path is where the programs of Debian's packages are; another docker may stand
-// before them in PATH.
+// path is where Debian's packages install programs; PATH may have another docker
+// before them.
 const path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 
-// needed are the programs of the test, and the packages that have them.
+// needed are the programs of the test and their packages.
 var needed = map[string]string{
 	"/usr/sbin/dockerd":       "docker.io",
 	"/usr/bin/docker":         "docker.io",
@@ -34,9 +34,8 @@ var needed = map[string]string{
 	"/sbin/ip":                "iproute2",
 }
 
-// docker is a Docker of the test's own. It lives in a network, a process table
-// and a table of mounts of its own, so that it meets no other Docker of the
-// machine, and everything that it started ends with it.
+// docker is a private Docker in its own network, PID and mount namespaces: it does
+// not touch another Docker of the machine, and everything it started ends with it.
 type docker struct {
 	tb      testing.TB
 	root    string
@@ -44,8 +43,8 @@ type docker struct {
 	process *programs.Process
 }
 
-// startDocker starts it. Where it cannot run the test fails: then the compose
-// file is tested nowhere.
+// startDocker starts it. If it cannot run the test fails: otherwise the compose file
+// would never be tested.
 func startDocker(tb testing.TB) *docker {
 	tb.Helper()
 	requireRoot(tb)
@@ -68,7 +67,7 @@ func startDocker(tb testing.TB) *docker {
 		}
 	})
 	d := &docker{tb: tb, root: root, socket: filepath.Join(dir, "socket")}
-	// Shared, because the agent's container asks to see what is mounted later.
+	// Shared, because the agent's container must see later mounts.
 	cmd := exec.CommandContext(tb.Context(), "/usr/bin/unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=shared",
 		"sh", "-c", `ip link set lo up && exec dockerd "$@"`, "dockerd",
 		"--data-root="+filepath.Join(dir, "data"), "--exec-root="+filepath.Join(dir, "exec"), "--pidfile="+filepath.Join(dir, "pid"), "--host=unix://"+d.socket, "--log-level=warn")
@@ -86,24 +85,24 @@ func startDocker(tb testing.TB) *docker {
 	return d
 }
 
-// command is a program that speaks to this Docker, in the top directory.
-// SYSOTEL_TEST_COMPOSE names a docker-compose of another version.
+// command returns a command for this Docker, in the top directory.
+// SYSOTEL_TEST_COMPOSE names another docker-compose.
 func (d *docker) command(name string, args ...string) *exec.Cmd {
 	program := "/usr/bin/" + name
 	if other := os.Getenv("SYSOTEL_TEST_COMPOSE"); other != "" && name == "docker-compose" {
 		program = other
 	}
-	// A test that failed asks for the logs when its context is gone.
+	// A failed test reads the logs after its context has ended.
 	cmd := exec.CommandContext(context.WithoutCancel(d.tb.Context()), program, args...)
 	cmd.Dir = d.root
-	// A home of its own: nobody's log-ins and settings.
+	// A separate home, without anyone's logins and settings.
 	cmd.Env = append(os.Environ(), path, "DOCKER_HOST=unix://"+d.socket, "HOME="+filepath.Dir(d.socket), "DOCKER_BUILDKIT=1",
 		"COMPOSE_DOCKER_CLI_BUILD=1", "COMPOSE_PROJECT_NAME="+project)
 	return cmd
 }
 
-// try runs a program and returns what it printed on standard output; an error
-// has what it printed elsewhere.
+// try runs a program and returns its standard output; an error includes its standard
+// error.
 func (d *docker) try(name string, args ...string) (string, error) {
 	out, err := d.command(name, args...).Output()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
@@ -128,14 +127,14 @@ func (d *docker) compose(args ...string) string {
 	return d.run("docker-compose", args...)
 }
 
-// client asks what is published in Docker's network.
+// client returns an HTTP client in Docker's network.
 func (d *docker) client() *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: d.dial}}
 }
 
-// dial opens a connection in Docker's network: a socket belongs for good to the
-// network in which its thread was. The thread must come back and live on, because
-// dockerd is killed when the thread that started it ends, and it may be that one.
+// dial opens a connection in Docker's network: a socket stays in the network of its
+// thread. The thread must switch back and live on: dockerd is killed when the thread
+// that started it ends, which may be this one.
 func (d *docker) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -159,7 +158,7 @@ func (d *docker) dial(ctx context.Context, network, address string) (net.Conn, e
 	return conn, err
 }
 
-// requireRoot ends the test where it is not root. CI must run it.
+// requireRoot skips the test without root, and fails it in CI.
 func requireRoot(tb testing.TB) {
 	tb.Helper()
 	if os.Geteuid() == 0 {
@@ -171,7 +170,7 @@ func requireRoot(tb testing.TB) {
 	tb.Skip("needs root: it starts a Docker of its own")
 }
 
-// await waits until f is content, and fails with its last complaint.
+// await polls f until it returns nil, and fails with its last error.
 func await(tb testing.TB, limit time.Duration, what string, f func() error) {
 	tb.Helper()
 	ticker := time.NewTicker(500 * time.Millisecond)

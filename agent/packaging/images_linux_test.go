@@ -13,20 +13,19 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// image is an image that the test makes itself, because none can be fetched: it
-// has a static busybox, the real program, and the name of the public one.
+// image is built by the test, which cannot pull images: it has a static busybox, the
+// real program, and the name of the public image.
 type image struct {
 	name string
-	// programs are files of this machine by their paths in the image, scripts
-	// are texts.
+	// programs are files of this machine by their paths in the image; scripts are
+	// texts.
 	programs, scripts map[string]string
-	// changes are instructions of a Dockerfile that the public image has too.
+	// changes are Dockerfile instructions that the public image has too.
 	changes []string
 }
 
-// fakeGo stands in for the go command, for which there is no image and in the
-// test no time: it looks whether the build has all that the real one would read,
-// and hands out what the test built before.
+// fakeGo replaces the go command: it checks that the build has all files that the
+// real one would read, and outputs the binary that the test built before.
 const fakeGo = `#!/bin/sh
 set -eu
 case "$1 $2" in
@@ -42,7 +41,7 @@ case "$1 $2" in
 esac
 `
 
-// fakeNPM stands in for npm likewise.
+// fakeNPM replaces npm likewise.
 const fakeNPM = `#!/bin/sh
 set -eu
 case "$*" in
@@ -52,8 +51,8 @@ ci*) test -f package-lock.json ;;
 esac
 `
 
-// fakeGrafana stands in for Grafana, of which there is no program to be had: it
-// looks at everything that Grafana is given, and reaches what Grafana would ask.
+// fakeGrafana replaces Grafana, which the test cannot download: it checks everything
+// that Grafana is given, and requests what Grafana would.
 const fakeGrafana = `#!/bin/sh
 set -eu
 test -s "$GF_SECURITY_ADMIN_PASSWORD__FILE"
@@ -68,15 +67,14 @@ mkdir -p /tmp/www/api && echo ok >/tmp/www/api/health
 exec httpd -f -p 3000 -h /tmp/www
 `
 
-// images are the images that the Dockerfiles and the compose file begin with.
-// Their versions are in the files under test, so that a name
-// that is changed there alone is not found.
+// images are the base images of the Dockerfiles and the compose file. Their versions
+// come from the files under test, so a name changed only there is not found.
 func images(t *testing.T, agent string) []image {
 	t.Helper()
 	return []image{
 		{
 			name: "node:20.20.2-slim",
-			// The build's sources of the web app are not looked at: there is no npm.
+			// The sources of the web app are not checked: there is no npm.
 			scripts: map[string]string{"bin/npm": fakeNPM},
 		},
 		{
@@ -104,7 +102,7 @@ func images(t *testing.T, agent string) []image {
 	}
 }
 
-// inputs are the files that a build of the agent reads, one a line.
+// inputs lists the files that a build of the agent reads, one per line.
 func inputs(t *testing.T) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps",
@@ -119,7 +117,7 @@ func inputs(t *testing.T) string {
 	}
 	var files strings.Builder
 	for line := range strings.Lines(string(out)) {
-		// What npm builds is built anew in the image.
+		// The image builds what npm builds.
 		if line = strings.TrimSpace(line); line == "" || strings.Contains(line, "/web/dist/") {
 			continue
 		}
@@ -135,7 +133,7 @@ func inputs(t *testing.T) string {
 	return files.String()
 }
 
-// buildAgent builds the agent as it is released.
+// buildAgent builds the agent as for a release.
 func buildAgent(t *testing.T) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "sysotel")
@@ -147,7 +145,7 @@ func buildAgent(t *testing.T) string {
 	return out
 }
 
-// load makes an image.
+// load creates an image.
 func (d *docker) load(i image) {
 	d.tb.Helper()
 	args := []string{"import"}
@@ -213,8 +211,7 @@ func (i image) pack(to io.WriteCloser) error {
 	return to.Close()
 }
 
-// add adds a file that may be executed, or a directory that everybody may write
-// to where the name ends so.
+// add adds an executable file, or a world-writable directory if the name ends with /.
 func add(w *tar.Writer, name string, content []byte) error {
 	header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(content))}
 	if strings.HasSuffix(name, "/") {

@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// service is what the tests look at in the compose file.
+// service is the part of a compose service that the tests check.
 type service struct {
 	Image       string
 	Build       map[string]string
@@ -31,7 +31,7 @@ type service struct {
 	NetworkMode string `yaml:"network_mode"`
 }
 
-// services reads the compose file.
+// services parses the compose file.
 func services(t *testing.T) map[string]service {
 	t.Helper()
 	var file struct{ Services map[string]service }
@@ -41,7 +41,7 @@ func services(t *testing.T) map[string]service {
 	return file.Services
 }
 
-// read reads a file by its path from the top directory.
+// read reads a file below the top directory.
 func read(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)))
@@ -51,8 +51,7 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// TestServices: what every service has, so that none can be forgotten in one that
-// is added.
+// TestServices checks what every service must have, new ones included.
 func TestServices(t *testing.T) {
 	loopback := regexp.MustCompile(`^\$\{SYSOTEL_[A-Z]+:-127\.0\.0\.1:\d+\}:\d+$`)
 	for name, s := range services(t) {
@@ -60,9 +59,9 @@ func TestServices(t *testing.T) {
 			t.Errorf("%s lacks one of restart, mem_limit and logging", name)
 		}
 		if !slices.Contains(s.CapDrop, "ALL") || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.Privileged {
-			t.Errorf("%s may do more than it needs", name)
+			t.Errorf("%s has more permissions than it needs", name)
 		}
-		// token ends by itself; the images that are built here have their checks.
+		// token exits by itself; the images built here have their own checks.
 		if oneShot := s.Restart == "on-failure"; !oneShot && (s.CPUs == 0 || s.Healthcheck == nil && s.Build == nil) {
 			t.Errorf("%s lacks one of cpus and healthcheck", name)
 		}
@@ -79,8 +78,7 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// TestPins: the versions of the images are those of the programs that the tests
-// build and start.
+// TestPins: the images have the versions of the programs in the tests.
 func TestPins(t *testing.T) {
 	victoria := required(t, "otel-collector/tools/victoriametrics/go.mod", "github.com/VictoriaMetrics/VictoriaMetrics")
 	var prometheus string
@@ -107,13 +105,13 @@ func TestPins(t *testing.T) {
 			t.Errorf("%s runs %s; the tests have the version %q", name, s.Image, pinned)
 		}
 	}
-	// The first images of a build are exact versions, and both builds have one Go.
+	// Base images have exact versions, and both builds the same Go.
 	golang := map[string]bool{}
 	from := regexp.MustCompile(`(?m)^FROM (\S+?)(?::(\S+))?(?: AS \S+)?$`)
 	for _, file := range []string{"agent/packaging/Dockerfile", "otel-collector/Dockerfile"} {
 		for _, m := range from.FindAllStringSubmatch(read(t, file), -1) {
 			if m[1] != "scratch" && !regexp.MustCompile(`^\d+\.\d+\.\d+`).MatchString(m[2]) {
-				t.Errorf("%s begins with %s:%s, which is no exact version", file, m[1], m[2])
+				t.Errorf("%s starts from %s:%s, which is not an exact version", file, m[1], m[2])
 			}
 			if m[1] == "golang" {
 				golang[m[2]] = true
@@ -125,7 +123,7 @@ func TestPins(t *testing.T) {
 	}
 }
 
-// required is the version of a module in a go.mod.
+// required returns the version of a module in a go.mod.
 func required(t *testing.T, file, module string) string {
 	t.Helper()
 	m := regexp.MustCompile(`(?m)^\s*(?:require )?` + regexp.QuoteMeta(module) + ` (v\S+)`).FindStringSubmatch(read(t, file))
@@ -135,7 +133,8 @@ func required(t *testing.T, file, module string) string {
 	return m[1]
 }
 
-// targets, prometheusConfig and prometheusOf are of a prometheus.yml what tests compare.
+// targets, prometheusConfig and prometheusOf are the parts of a prometheus.yml that
+// tests compare.
 type targets struct {
 	Targets []string
 	Labels  map[string]string

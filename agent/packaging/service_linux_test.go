@@ -12,10 +12,10 @@ import (
 	"sysotel/instruments"
 )
 
-// unitFile is the unit from the top directory.
+// unitFile is the path of the unit below the top directory.
 const unitFile = "agent/packaging/sysotel.service"
 
-// TestUnit: systemd understands every line of the unit.
+// TestUnit: systemd accepts every line of the unit.
 func TestUnit(t *testing.T) {
 	const analyze = "/usr/bin/systemd-analyze"
 	if _, err := os.Stat(analyze); err != nil {
@@ -24,7 +24,7 @@ func TestUnit(t *testing.T) {
 		}
 		t.Skip("needs systemd-analyze, which knows what systemd understands")
 	}
-	// It looks for the program too, which is not installed here.
+	// It checks that the program exists, which is not installed here.
 	unit := filepath.Join(t.TempDir(), "sysotel.service")
 	text := strings.Replace(read(t, unitFile), "/usr/local/bin/sysotel", "/bin/true", 2)
 	verify := func(text string) (string, error) {
@@ -38,12 +38,12 @@ func TestUnit(t *testing.T) {
 		t.Errorf("%v\n%s", err, said)
 	}
 	if said, _ := verify(strings.Replace(text, "ProtectHome=", "ProtectHouse=", 1)); !strings.Contains(said, "ProtectHouse") {
-		t.Errorf("a word that systemd does not know is let through:\n%s", said)
+		t.Errorf("systemd-analyze accepts an unknown word:\n%s", said)
 	}
 }
 
-// TestCapabilities: the unit and the compose file give what sysotel check asks
-// for, and nothing else. That this is enough is tested with the command.
+// TestCapabilities: the unit and the compose file grant exactly the capabilities that
+// sysotel check asks for. That they are enough is tested with the command.
 func TestCapabilities(t *testing.T) {
 	want := sorted(regexp.MustCompile(`CAP_\w+`).FindAllString(instruments.RootServes, -1))
 	unit := read(t, unitFile)
@@ -53,7 +53,7 @@ func TestCapabilities(t *testing.T) {
 			t.Fatalf("the unit has no %s", key)
 		}
 		if got := sorted(strings.Fields(m[1])); !slices.Equal(got, want) {
-			t.Errorf("the unit has %s=%v, the agent can do with %v", key, got, want)
+			t.Errorf("the unit has %s=%v, the agent needs %v", key, got, want)
 		}
 	}
 	var got []string
@@ -61,7 +61,7 @@ func TestCapabilities(t *testing.T) {
 		got = append(got, "CAP_"+c)
 	}
 	if got = sorted(got); !slices.Equal(got, want) {
-		t.Errorf("the compose file gives the agent %v, it can do with %v", got, want)
+		t.Errorf("the compose file grants %v, the agent needs %v", got, want)
 	}
 }
 

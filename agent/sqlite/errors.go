@@ -7,10 +7,10 @@ import (
 	"modernc.org/sqlite"
 )
 
-// ErrDamaged is the error of a file that SQLite reads and that is not right.
+// ErrDamaged is the error of a file that SQLite can read but that is inconsistent.
 var ErrDamaged = errors.New("the file is damaged")
 
-// Codes of SQLite's errors, without their details; https://sqlite.org/rescode.html.
+// Primary result codes of SQLite; https://sqlite.org/rescode.html.
 const (
 	codeError      = 1
 	codeInternal   = 2
@@ -19,26 +19,26 @@ const (
 	codeCorrupt    = 11
 	codeFull       = 13
 	codeNoDatabase = 26
-	// codeShortRead is an I/O error with its detail: the file ends too early.
+	// codeShortRead is an extended code: the file ends too early.
 	codeShortRead = codeIO | 2<<8
 )
 
-// Damaged tells whether an error means that the file is broken.
+// Damaged reports whether an error means that the file is damaged.
 func Damaged(err error) bool {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch code := e.Code(); {
 		case code&0xff == codeCorrupt, code&0xff == codeNoDatabase, code&0xff == codeInternal, code == codeShortRead:
 			return true
 		}
-		// The texts of the schema are in the file, and so may be damaged as well.
+		// The schema is in the file and may be damaged too.
 		return strings.Contains(e.Error(), "malformed") || strings.Contains(e.Error(), "no such table") || strings.Contains(e.Error(), "no such column")
 	}
 	return errors.Is(err, ErrDamaged)
 }
 
-// DamagedAtOpen tells the same of an error of opening a file. It could be opened for
-// writing and the statements are right: what SQLite refuses then, such as a format
-// that it does not know, is damage in the header.
+// DamagedAtOpen is Damaged for an error while a file is opened. The file is writable
+// and the statements are valid, so that what SQLite refuses, such as an unknown
+// format, is damage in the header.
 func DamagedAtOpen(err error) bool {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code() == codeError || e.Code() == codeReadOnly) {
 		return true
@@ -46,7 +46,7 @@ func DamagedAtOpen(err error) bool {
 	return Damaged(err)
 }
 
-// Full tells whether an error means that nothing more fits on the disk.
+// Full reports whether an error means that the disk is full.
 func Full(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	return ok && e.Code()&0xff == codeFull

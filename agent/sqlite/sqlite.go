@@ -1,7 +1,7 @@
-// Package sqlite opens the agent's SQLite files. All of them are kept alike: nobody
-// else may read them, what a killed process wrote is not lost, one that a newer
-// version wrote is refused, and one that is damaged is told from one that cannot be
-// reached. What stands in a file is the business of the package that opens it.
+// Package sqlite opens the agent's SQLite files. For all of them: only the owner may
+// read them, what a killed process wrote is not lost, a file of a newer version is
+// refused, and damage is distinguished from other errors. The content of a file
+// belongs to the package that opens it.
 package sqlite
 
 import (
@@ -17,33 +17,31 @@ import (
 	"time"
 )
 
-// Format is what a file is made of.
+// Format describes a kind of file.
 type Format struct {
-	// Steps lead from one version of the schema to the next; the number of those
-	// that were done is the file's user_version. One that was released is never
-	// changed.
+	// Steps migrate the schema from one version to the next; the file's user_version
+	// is the number of those done. A released step never changes.
 	Steps []string
-	// Safe has each change made safe from a loss of power too, and not only what is
-	// before the last checkpoint. What a killed process wrote is safe anyway: it is
-	// in the kernel's cache.
+	// Safe makes each change survive a loss of power, not only those before the last
+	// checkpoint. A killed process loses nothing in any case: its writes are in the
+	// kernel's cache.
 	Safe bool
-	// ByHand leaves it to incremental_vacuum to give back the room of what was
-	// deleted; else each change does.
+	// ByHand leaves it to incremental_vacuum to free the space of deleted rows;
+	// otherwise each change does.
 	ByHand bool
-	// CacheKiB is the size of each connection's cache. Caches are small: the whole
-	// agent is to fit into 50 MB, and the kernel caches the file.
+	// CacheKiB is the size of each connection's cache, small because the kernel
+	// caches the file and the whole agent should fit into 50 MB.
 	CacheKiB int
 }
 
 // ErrNewer is the error of a file that a newer version of this program wrote.
 var ErrNewer = errors.New("it was written by a newer version of sysotel; use that version, or move the file away")
 
-// BrokenSuffix follows the name of a file that was set aside, before the time.
+// BrokenSuffix, followed by the time, is appended to the name of a file set aside.
 const BrokenSuffix = ".broken-"
 
-// Open opens or makes a file that may be begun anew: one that is damaged is renamed,
-// so that it can be looked at, and what, in the log, tells what it was. The file has
-// one connection.
+// Open opens or creates a file with one connection. A damaged file is set aside under
+// another name and replaced by a new one; what names its content in the log.
 func Open(ctx context.Context, path, what string, f Format, log *slog.Logger) (*sql.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
@@ -53,7 +51,7 @@ func Open(ctx context.Context, path, what string, f Format, log *slog.Logger) (*
 		return db, err
 	}
 	aside := path + BrokenSuffix + time.Now().UTC().Format("20060102T150405")
-	log.Error("a file is damaged; it is set aside and a new one begun", "what", what, "path", path, "aside", aside, "err", err)
+	log.Error("a file was damaged; set it aside and created a new one", "what", what, "path", path, "aside", aside, "err", err)
 	for _, suffix := range []string{"-wal", "-shm"} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
@@ -79,10 +77,9 @@ func (f Format) open(ctx context.Context, path string) (*sql.DB, error) {
 	return db, nil
 }
 
-// Connect opens the file for one connection that writes, and makes it where there is
-// none.
+// Connect opens the file, or creates it, for one connection that writes.
 func (f Format) Connect(path string) (*sql.DB, error) {
-	// The file tells who ran what: it is nobody else's business.
+	// The file may list what users ran: only the owner may read it.
 	made, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -97,11 +94,11 @@ func (f Format) Connect(path string) (*sql.DB, error) {
 	if f.Safe {
 		synchronous = "synchronous(FULL)"
 	}
-	// How room is given back is settled before the first write, which the log is.
+	// auto_vacuum must be set before the first write, which journal_mode is.
 	return f.connect(path, 1, vacuum, "journal_mode(WAL)", synchronous, "wal_autocheckpoint(256)", "journal_size_limit(1048576)")
 }
 
-// Readers opens a file that is there for so many connections that only read.
+// Readers opens an existing file for a number of read-only connections.
 func (f Format) Readers(path string, connections int) (*sql.DB, error) {
 	return f.connect(path, connections, "query_only(1)")
 }
@@ -112,7 +109,7 @@ func (f Format) connect(path string, connections int, pragmas ...string) (*sql.D
 	}, pragmas...)}
 	path = filepath.ToSlash(path)
 	if !strings.HasPrefix(path, "/") {
-		path = "/" + path // A drive letter of Windows.
+		path = "/" + path // a Windows drive letter
 	}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String())
 	if err != nil {
@@ -122,7 +119,7 @@ func (f Format) connect(path string, connections int, pragmas ...string) (*sql.D
 	return db, nil
 }
 
-// Migrate brings the file's schema up to date, or leaves it as it is.
+// Migrate updates the file's schema, or on an error leaves it unchanged.
 func (f Format) Migrate(ctx context.Context, db *sql.DB) error {
 	return Change(ctx, db, func(tx *sql.Tx) error {
 		var found int
@@ -131,13 +128,13 @@ func (f Format) Migrate(ctx context.Context, db *sql.DB) error {
 		}
 		switch known := len(f.Steps); {
 		case found > known:
-			return fmt.Errorf("%w (its format is %d, this version knows formats up to %d)", ErrNewer, found, known)
+			return fmt.Errorf("%w (its format is %d, this version supports up to %d)", ErrNewer, found, known)
 		case found < 0:
 			return ErrDamaged
 		}
 		for i, step := range f.Steps[found:] {
 			if _, err := tx.ExecContext(ctx, step); err != nil {
-				return fmt.Errorf("bring the format from %d to %d: %w", found+i, found+i+1, err)
+				return fmt.Errorf("migrate the format from %d to %d: %w", found+i, found+i+1, err)
 			}
 		}
 		if found == len(f.Steps) {
@@ -148,19 +145,19 @@ func (f Format) Migrate(ctx context.Context, db *sql.DB) error {
 	})
 }
 
-// Check looks at the whole structure of the file.
+// Check verifies the structure of the file.
 func Check(ctx context.Context, db *sql.DB) error {
-	var answer string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer); err != nil {
+	var result string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
 		return err
 	}
-	if answer != "ok" {
-		return fmt.Errorf("%w: %s", ErrDamaged, answer)
+	if result != "ok" {
+		return fmt.Errorf("%w: %s", ErrDamaged, result)
 	}
 	return nil
 }
 
-// Change does a few statements or none of them.
+// Change runs do in a transaction.
 func Change(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
