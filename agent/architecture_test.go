@@ -28,7 +28,10 @@ var allowed = map[string]map[string]string{
 		"agent/records": "the process tables and events that it hands over are defined there",
 		"agent/queue":   "requests of the push wait there",
 	},
-	"agent/store": {},
+	"agent/store": {
+		"agent/atomicfile": "small files are written by it",
+		"agent/health":     "its health has its type from there",
+	},
 	"agent/query": {"agent/store": "roll-ups are defined there, and its tiers are one of the sources"},
 	"agent/query/victoriametrics": {
 		"agent/loopback": "a node on this machine is asked without compression",
@@ -49,14 +52,16 @@ var allowed = map[string]map[string]string{
 		"agent/query":      "rules are evaluated by it; results and errors have their types from there",
 	},
 	"agent/store/storetest": {
-		"agent/query": "the conformance suite asks sources by its queries",
-		"agent/store": "it makes history with a store",
+		"agent/health": "a store that made history must be healthy",
+		"agent/query":  "the conformance suite asks sources by its queries",
+		"agent/store":  "it makes history with a store",
 	},
 	"agent/auth":   {"agent/atomicfile": "it writes the accounts and the keys"},
 	"agent/sqlite": {},
 	"agent/records": {
 		"agent/sqlite":         "it keeps a file",
 		"instruments/sanitize": "what it keeps are names of processes and what they were started with",
+		"agent/health":         "its health has its type from there",
 	},
 	"agent/queue": {"agent/sqlite": "it keeps a file"},
 	"agent/notify": {

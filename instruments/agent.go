@@ -23,6 +23,22 @@ type AgentStats struct {
 	Collectors []CollectorStats
 	// Queues tells how each push destination's queue fares.
 	Queues []QueueStats
+	// Store and Records are nil where no history is kept.
+	Store   *StoreStats
+	Records *RecordsStats
+}
+
+// StoreStats counts what the store of the history writes and drops.
+type StoreStats struct {
+	// Samples were written, Series are being written, Waiting readings are in memory.
+	Samples, Series, Waiting uint64
+	// Dropped samples by reason.
+	Dropped map[string]uint64
+}
+
+// RecordsStats counts what is dropped of process tables and events, by reason.
+type RecordsStats struct {
+	Dropped map[string]uint64
 }
 
 // CollectorStats is how one family fares.
@@ -53,6 +69,13 @@ type Agent struct{ AgentStats }
 var (
 	causeKey       = Key{Name: "cause", Help: "why: suspend, clock_step, overload, timeout, error"}
 	destinationKey = Key{Name: "destination", Help: "push destination: otlp, and with tiers otlp 1m and so on"}
+
+	storeReasonKey = Key{Name: "reason", Help: "why: " +
+		"late (not newer than the collector's newest reading), late_rollup (missing in a coarser tier only), " +
+		"clock_behind (the clock was set back), clock_ahead (the clock jumped ahead and back), " +
+		"queue_full (too many readings waited), rejected (by the database)"}
+	recordsReasonKey = Key{Name: "reason", Help: "why: " +
+		"late (a process table, the clock was set back), record_queue_full and event_queue_full (too many waited to be written)"}
 
 	agentInfo = &Metric{
 		Name: "sysotel.agent.info", Kind: Gauge, Integer: true,
@@ -116,6 +139,26 @@ var (
 		Name: "sysotel.queue.rejected", Unit: "{point}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{destinationKey},
 		Help: "Points that the receiver refused in a partial success.", Source: "the receiver's answer",
 	}
+	storeSamples = &Metric{
+		Name: "sysotel.store.samples", Unit: "{sample}", Kind: Counter, Integer: true, Start: SinceAgent,
+		Help: "Samples written to the finest tier of the history.", Source: "the store",
+	}
+	storeSeries = &Metric{
+		Name: "sysotel.store.series", Unit: "{series}", Kind: UpDownCounter, Integer: true,
+		Help: "Series being written to the history.", Source: "the store",
+	}
+	storeWaiting = &Metric{
+		Name: "sysotel.store.waiting", Unit: "{reading}", Kind: UpDownCounter, Integer: true,
+		Help: "Readings in memory that cannot be written to the history yet: it is being opened, the disk is full or the clock jumped ahead.", Source: "the store",
+	}
+	storeDropped = &Metric{
+		Name: "sysotel.store.dropped", Unit: "{sample}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{storeReasonKey},
+		Help: "Samples missing in the history.", Source: "the store",
+	}
+	recordsDropped = &Metric{
+		Name: "sysotel.records.dropped", Unit: "{record}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{recordsReasonKey},
+		Help: "Process tables, process records and events missing in the history.", Source: "the records",
+	}
 )
 
 // agent reports the agent's own cost and health; its numbers come from the pipeline.
@@ -129,6 +172,7 @@ func (*agent) Metrics() []*Metric {
 	return []*Metric{
 		agentInfo, agentCPU, agentMemory, agentTicks, agentGaps, familyDuration, familySuccess,
 		familyFailures, familyRetries, familyOverflow, queueWaiting, queueSent, queueDropped, queueRejected,
+		storeSamples, storeSeries, storeWaiting, storeDropped, recordsDropped,
 	}
 }
 
@@ -165,5 +209,18 @@ func (a *Agent) Report(o *Observer) {
 		o.Uint(queueSent, q.Sent, q.Destination)
 		o.Uint(queueDropped, q.Dropped, q.Destination)
 		o.Uint(queueRejected, q.Rejected, q.Destination)
+	}
+	if s := a.Store; s != nil {
+		o.Uint(storeSamples, s.Samples)
+		o.Uint(storeSeries, s.Series)
+		o.Uint(storeWaiting, s.Waiting)
+		for reason, n := range s.Dropped {
+			o.Uint(storeDropped, n, reason)
+		}
+	}
+	if r := a.Records; r != nil {
+		for reason, n := range r.Dropped {
+			o.Uint(recordsDropped, n, reason)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"sysotel/agent/alerting"
 	"sysotel/agent/config"
+	"sysotel/agent/health"
 	"sysotel/agent/pipeline"
 	"sysotel/agent/query"
 	"sysotel/agent/query/victoriametrics"
@@ -273,11 +274,9 @@ func (h *history) health() []api.Part {
 	if h.store == nil {
 		return nil
 	}
-	status, reason := h.store.Health()
-	of := h.records.Health()
-	parts := []api.Part{
-		{Name: "store", Status: api.Status(status), Reason: reason},
-		{Name: "records", Status: api.Status(of.Status), Reason: of.Reason},
+	var parts []api.Part
+	for _, c := range []health.Component{h.store.Health(), h.records.Health()} {
+		parts = append(parts, api.Part{Name: c.Name, Status: api.Status(c.Status), Reason: c.Reason})
 	}
 	if len(h.nodes) > 0 {
 		parts = append(parts, h.nodesHealth(), h.hosts.health())

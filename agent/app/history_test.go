@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,6 +142,45 @@ func TestHistoryInHealth(t *testing.T) {
 			if i < 0 || health.Parts[i].Status != api.OK {
 				return fmt.Errorf("%s: %+v", name, health.Parts)
 			}
+		}
+		return nil
+	})
+}
+
+// TestDroppedSamplesAreReported: samples that the store drops are counted on the
+// page, and health says how many and why.
+func TestDroppedSamplesAreReported(t *testing.T) {
+	a := run(t, configure(t))
+	a.ticks(2)
+	s := a.history.store
+	<-s.Opened()
+	gauge := &store.Series{Labels: labels.FromStrings("__name__", "g")}
+	add := func(at time.Time) {
+		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{
+			{Collector: "test", Samples: []store.Sample{{Series: gauge, Value: 1}}},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now().Truncate(time.Second)
+	add(now)
+	add(now) // It is late.
+	const waiting, excess = 900, 3
+	for i := range waiting + excess { // Of a clock that nobody trusts.
+		add(now.Add(time.Hour + time.Duration(i)*time.Second))
+	}
+	poll(t, func() error {
+		page := scrape(t, a.socket)
+		for reason, want := range map[string]float64{store.DropLate: 1, store.DropQueueFull: excess} {
+			if got, _ := page.sum("sysotel_store_dropped_total", "reason", reason); got < want {
+				return fmt.Errorf("%v samples are counted as %s, want %v", got, reason, want)
+			}
+		}
+		var health api.Health
+		decode(t, get(t, a.socket, "/api/v1/health"), &health)
+		i := slices.IndexFunc(health.Parts, func(p api.Part) bool { return p.Name == "store" })
+		if i < 0 || !strings.Contains(health.Parts[i].Reason, "1 late") || !strings.Contains(health.Parts[i].Reason, store.DropQueueFull) {
+			return fmt.Errorf("health says %+v", health.Parts)
 		}
 		return nil
 	})

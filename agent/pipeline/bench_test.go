@@ -80,8 +80,8 @@ func BenchmarkKeep(b *testing.B) {
 	p, _ := machine(b, func(o *Options) { o.Store = s })
 	collectAll(b, p)
 	stats := s.Stats()
-	if stats.Readings+stats.Waiting < uint64(b.N) {
-		b.Fatalf("%d readings were kept of %d", stats.Readings, b.N)
+	if stats.Samples+stats.Waiting < uint64(b.N) {
+		b.Fatalf("%d samples were written in %d readings", stats.Samples, b.N)
 	}
 	b.ReportMetric(float64(stats.Series), "series")
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"time"
 
+	"sysotel/agent/records"
+	"sysotel/agent/store"
 	"sysotel/instruments"
 )
 
@@ -34,7 +36,21 @@ func (p *Pipeline) stats() instruments.AgentStats {
 			s.Queues = append(s.Queues, to.stats())
 		}
 	}
+	s.Store, s.Records = p.history()
 	return s
+}
+
+// history returns the counts of the store and the records, nil where they keep none.
+func (p *Pipeline) history() (*instruments.StoreStats, *instruments.RecordsStats) {
+	var kept *instruments.StoreStats
+	if s, ok := p.options.Store.(interface{ Stats() store.Stats }); ok {
+		stats := s.Stats()
+		kept = &instruments.StoreStats{Samples: stats.Samples, Series: stats.Series, Waiting: stats.Waiting, Dropped: stats.Dropped}
+	}
+	if r, ok := p.options.Records.(interface{ Stats() records.Stats }); ok {
+		return kept, &instruments.RecordsStats{Dropped: r.Stats().Dropped}
+	}
+	return kept, nil
 }
 
 // Part is one part of the agent and how it fares.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"sysotel/agent/store"
+	"sysotel/agent/store/storetest"
 	"sysotel/instruments"
 )
 
@@ -288,10 +289,7 @@ func TestHistoryAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stats := s.Stats()
-	if stats.Readings != 3 || stats.Late != 0 || stats.Dropped != 0 || stats.Samples == 0 {
-		t.Errorf("%+v", stats)
-	}
+	storetest.Complete(t, s)
 	for _, name := range []string{"node_cpu_usage_percent_max", "system_network_io_rate_max_bytes_per_second"} {
 		if _, ok := s.Rollups().Lookup(name); !ok {
 			t.Errorf("the store does not know %s", name)

@@ -77,7 +77,5 @@ func fill(tb testing.TB, s *store.Store, all []storetest.Series) {
 			tb.Fatal(err)
 		}
 	}
-	if stats := s.Stats(); int(stats.Readings) != len(times) {
-		tb.Fatalf("%d readings of %d are in: %+v", stats.Readings, len(times), stats)
-	}
+	storetest.Complete(tb, s)
 }

@@ -374,7 +374,7 @@ func TestLateTicksAreLeftOut(t *testing.T) {
 	if p.Covered != 3660*time.Second || p.HostCPUSeconds != 3660 || p.Rows[0].CPUSeconds != 3660 {
 		t.Errorf("covered %s, host %v s, init %v s, want 3660", p.Covered, p.HostCPUSeconds, p.Rows[0].CPUSeconds)
 	}
-	if got := r.Health().LateTicks; got != 1801 {
+	if got := r.Stats().Dropped[DropLate]; got != 1801 {
 		t.Errorf("%d ticks were late, want 1801", got)
 	}
 	// A year ahead: one more record, nothing is deleted by it, and back in time

@@ -224,11 +224,11 @@ func TestDamagedFileNeverRefusesTheStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := r.Health()
-		if (len(files) > 0) != (h.Aside != "") || h.Aside != "" && h.Status != "degraded" {
+		h, broken := r.Health(), r.broken.Load() != nil
+		if (len(files) > 0) != broken || broken && h.Status != "degraded" {
 			t.Errorf("%s: files %v are aside, and health says %+v", name, files, h)
 		}
-		if h.Aside != "" {
+		if broken {
 			aside++
 		}
 		if err := r.Close(); err != nil {
@@ -240,7 +240,7 @@ func TestDamagedFileNeverRefusesTheStart(t *testing.T) {
 			continue
 		}
 		r.inspect(t.Context())
-		if h := r.Health(); h.Aside != "" {
+		if h := r.Health(); r.broken.Load() != nil {
 			t.Errorf("%s: set aside again: %+v", name, h)
 		}
 		if err := r.Close(); err != nil {

@@ -79,7 +79,8 @@ func (r *Records) AddEvent(e Event) error {
 	q.events = append(q.events, e)
 	if len(q.events) > maxQueueEvents {
 		q.events = q.events[1:]
-		r.stats.LostEvents++
+		q.droppedEvents++
+		r.drops.Add(DropEventQueueFull, 1, r.now())
 	}
 	r.signal()
 	return nil

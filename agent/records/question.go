@@ -67,7 +67,7 @@ func (r *Records) ask(ctx context.Context, f func(*question) error) error {
 	})
 	if damagedRecords > 0 {
 		r.mu.Lock()
-		r.stats.DamagedRecords = max(r.stats.DamagedRecords, uint64(damagedRecords))
+		r.unreadable = max(r.unreadable, damagedRecords)
 		r.mu.Unlock()
 	}
 	return err

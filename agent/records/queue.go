@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"sysotel/agent/sqlite"
@@ -15,6 +14,8 @@ type queue struct {
 	records []stored
 	events  []Event
 	bytes   int
+	// droppedRecords and droppedEvents went from the front, since it was full.
+	droppedRecords, droppedEvents int
 }
 
 // stored is a record as it stands in the file.
@@ -29,58 +30,6 @@ const (
 	maxQueueEvents = 1000
 )
 
-// Health tells how the records fare.
-type Health struct {
-	// Status is ok or degraded, Reason says why.
-	Status, Reason string
-	// LateTicks counts readings that were not later than one before.
-	LateTicks uint64
-	// LostRecords and LostEvents count what was never written because the disk
-	// would not take it.
-	LostRecords, LostEvents uint64
-	// DamagedRecords counts records that could not be read.
-	DamagedRecords uint64
-	// Aside is the file that was found damaged and set aside since the start.
-	Aside string
-
-	failing error
-}
-
-// Health tells how the records fare.
-func (r *Records) Health() Health {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	h := r.stats
-	h.Status, h.failing = "ok", nil
-	if aside := r.broken.Load(); aside != nil {
-		h.Aside = *aside
-	}
-	var reasons []string
-	if r.stats.failing != nil {
-		reasons = append(reasons, reason(r.stats.failing))
-	}
-	if h.Aside != "" {
-		reasons = append(reasons, "the file was damaged and set aside as "+h.Aside)
-	}
-	if r.behind {
-		reasons = append(reasons, "the clock was set back: process records go on when it has reached "+time.UnixMilli(r.newest).UTC().Format(time.RFC3339))
-	}
-	if h.DamagedRecords > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d records cannot be read", h.DamagedRecords))
-	}
-	if len(reasons) > 0 {
-		h.Status, h.Reason = "degraded", strings.Join(reasons, "; ")
-	}
-	return h
-}
-
-func reason(err error) string {
-	if sqlite.Full(err) {
-		return "the disk is full, records wait in memory"
-	}
-	return "records cannot be written: " + err.Error()
-}
-
 // enqueue takes a complete record. The caller holds mu.
 func (r *Records) enqueue(rec *record) {
 	q := &r.queue
@@ -91,7 +40,8 @@ func (r *Records) enqueue(rec *record) {
 		q.bytes -= len(q.records[0].body)
 		q.records[0] = stored{}
 		q.records = q.records[1:]
-		r.stats.LostRecords++
+		q.droppedRecords++
+		r.drops.Add(DropRecordQueueFull, 1, r.now())
 	}
 	r.signal()
 }
@@ -110,7 +60,7 @@ func (r *Records) Flush(ctx context.Context) error {
 	defer r.writeMu.Unlock()
 	r.mu.Lock()
 	records, events := r.queue.records, r.queue.events
-	lostRecords, lostEvents := r.stats.LostRecords, r.stats.LostEvents
+	droppedRecords, droppedEvents := r.queue.droppedRecords, r.queue.droppedEvents
 	r.mu.Unlock()
 	if len(records) == 0 && len(events) == 0 {
 		return nil
@@ -118,9 +68,9 @@ func (r *Records) Flush(ctx context.Context) error {
 	err := r.withFile(ctx, func(d *database) error { return d.write(ctx, records, events) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	was := r.stats.failing
+	was := r.failing
 	if ctx.Err() == nil {
-		r.stats.failing = err
+		r.failing = err
 	}
 	if err != nil {
 		if was == nil && ctx.Err() == nil {
@@ -129,15 +79,15 @@ func (r *Records) Flush(ctx context.Context) error {
 		return fmt.Errorf("write records: %w", err)
 	}
 	if was != nil {
-		r.log.Info("records are written again", "waited", len(records)+len(events), "lost", lostRecords+lostEvents)
+		r.log.Info("records are written again", "waited", len(records)+len(events))
 	}
 	// Meanwhile some may have been added at the end, and others given up at the front.
-	done := max(len(records)-int(r.stats.LostRecords-lostRecords), 0)
+	done := max(len(records)-r.queue.droppedRecords-droppedRecords, 0)
 	for _, s := range r.queue.records[:done] {
 		r.queue.bytes -= len(s.body)
 	}
 	r.queue.records = append([]stored(nil), r.queue.records[done:]...)
-	done = max(len(events)-int(r.stats.LostEvents-lostEvents), 0)
+	done = max(len(events)-r.queue.droppedEvents-droppedEvents, 0)
 	r.queue.events = append([]Event(nil), r.queue.events[done:]...)
 	return nil
 }

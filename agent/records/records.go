@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sysotel/agent/health"
 	"sysotel/agent/sqlite"
 )
 
@@ -57,7 +58,10 @@ type Records struct {
 	newest int64
 	// behind is true while ticks are not later than the newest one.
 	behind bool
-	stats  Health
+	drops  *health.Drops
+	// failing is why the newest write failed, unreadable counts damaged records.
+	failing    error
+	unreadable int
 
 	// writeMu is held by who writes: it keeps the queue's order.
 	writeMu sync.Mutex
@@ -108,7 +112,7 @@ func Open(o Options) (*Records, error) {
 	}
 	r := &Records{
 		path: filepath.Join(dir, fileName), tiers: tiers, eventRetention: o.EventRetention,
-		log: o.Log, now: o.Now, wake: make(chan struct{}, 1),
+		log: o.Log, now: o.Now, wake: make(chan struct{}, 1), drops: health.NewDrops(DropReasons()...),
 	}
 	if r.codec, err = newCodec(); err != nil {
 		return nil, err
@@ -158,7 +162,7 @@ func (r *Records) AddProcesses(reading ProcessReading) {
 	tick, interval := reading.Time.UnixMilli(), reading.Interval.Milliseconds()
 	r.mu.Lock()
 	if r.account == nil || tick <= r.newest || tick > maxTime || interval <= 0 {
-		r.stats.LateTicks++
+		r.drops.Add(DropLate, 1, r.now())
 		r.behind = tick <= r.newest
 		r.mu.Unlock()
 		return

@@ -69,7 +69,7 @@ func (r *Records) restoreFrom(ctx context.Context, d *database, from, to int64, 
 	read := func(s *stored) {
 		rec := record{resolution: keyResolution(s.key), until: keyUntil(s.key), since: s.since, last: s.last}
 		if err := r.codec.decode(s.body, &rec); err != nil {
-			r.stats.DamagedRecords++
+			r.unreadable++
 			return
 		}
 		take(&rec)

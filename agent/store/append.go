@@ -43,12 +43,12 @@ func (s *Store) Append(r Reading) error {
 		s.dropFuture(offset)
 	}
 	if !believed || s.state != open || s.waiting.len() > 0 || !s.roomy() {
-		s.waiting.push(r, offset)
+		s.wait(r, offset)
 		s.drain()
 		return nil
 	}
 	if err := s.ingest(r); err != nil {
-		s.waiting.push(r, offset)
+		s.wait(r, offset)
 		s.fail(err)
 	}
 	return nil
@@ -60,7 +60,7 @@ func (s *Store) dropFuture(offset time.Duration) {
 	kept := s.waiting.readings[:0]
 	for _, r := range s.waiting.readings {
 		if r.offset-offset > jump {
-			s.stats.WrongTime++
+			s.drop(DropClockAhead, r.samples())
 			continue
 		}
 		kept = append(kept, r)
@@ -102,7 +102,7 @@ func (s *Store) roomy() bool {
 		if full {
 			s.log.Error("the disk is full: readings wait in memory", "free_bytes", free)
 		} else {
-			s.log.Info("the disk has room again", "free_bytes", free, "waiting", s.waiting.len(), "lost", s.waiting.lost)
+			s.log.Info("the disk has room again", "free_bytes", free, "waiting", s.waiting.len())
 		}
 	}
 	return !full
@@ -144,7 +144,7 @@ func (s *Store) ingest(r Reading) error {
 			s.log.Warn("the clock was set back: the tiers take nothing until time catches up", "newest", time.UnixMilli(s.newest).UTC(), "now", r.Time.UTC())
 		}
 		s.behind = r.Time
-		s.stats.Behind++
+		s.drop(DropClockBehind, r.samples())
 		return nil
 	}
 	if !s.behind.IsZero() && t > s.newest {
@@ -166,12 +166,11 @@ func (s *Store) ingest(r Reading) error {
 	for i := range r.Collectors {
 		s.ingestFamily(w, t, &r.Collectors[i])
 	}
-	s.stats.Dropped += w.refused
+	s.drop(DropRejected, w.refused)
 	if err := w.commit(); err != nil {
 		return err
 	}
 	s.newest = max(s.newest, t)
-	s.stats.Readings++
 	if err := s.rollups.save(); err != nil && !s.unsaved {
 		s.unsaved = true
 		s.log.Warn("the table of roll-ups is not saved", "err", err)
@@ -193,7 +192,7 @@ func (s *Store) ingestFamily(w *writer, t int64, r *CollectorReading) {
 		}
 	}
 	if t <= f.last {
-		s.stats.Late++
+		s.drop(DropLate, uint64(len(r.Samples)))
 		return
 	}
 	f.last = t
@@ -233,7 +232,7 @@ func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Se
 	}
 	st := s.stateOf(series, family)
 	if st.lastT != unknown && st.lastT >= t {
-		s.stats.Dropped++
+		s.drop(DropRejected, 1)
 		return
 	}
 	refused := w.refused
@@ -241,7 +240,7 @@ func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Se
 	if w.refused > refused {
 		return
 	}
-	s.stats.Samples++
+	s.samples++
 	if start := series.Start; !start.IsZero() && start.UnixMilli() != st.start {
 		st.start, st.before = start.UnixMilli(), st.start
 	}

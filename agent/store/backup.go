@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 )
 
 // Backup writes a copy of the store into dir, which must be empty or missing. A
@@ -34,7 +33,7 @@ func (s *Store) Backup(ctx context.Context, dir string) error {
 	if err := s.rollups.copyTo(dir); err != nil {
 		return fmt.Errorf("back up the store: %w", err)
 	}
-	if err := writeFile(filepath.Join(dir, formatFile), []byte(strconv.Itoa(format)+"\n")); err != nil {
+	if err := writeFormat(filepath.Join(dir, formatFile)); err != nil {
 		return fmt.Errorf("back up the store: %w", err)
 	}
 	return nil

@@ -55,7 +55,7 @@ func (u *upperState) at(end, interval int64) *bucket {
 }
 
 // fold adds a sample to the open buckets of a series. A bucket that is written
-// already is left as it is; late counts those samples, once a tier.
+// already is left as it is; those samples are counted as dropped, once a tier.
 func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 	rate, hasRate := st.rate(t, v, taken)
 	first := st.lastT == unknown
@@ -66,8 +66,8 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 		if end <= tier.written {
 			if s.rebuilding {
 				st.upper[i].shown, st.upper[i].extremes, st.upper[i].ended = true, st.kind != tally, false
-			} else {
-				s.stats.LateUpper++
+			} else if st.kind != tally {
+				s.drop(DropLateRollup, 1)
 			}
 			continue
 		}
@@ -211,7 +211,7 @@ func (s *Store) writeBucket(i int, end int64) error {
 			}
 		}
 	}
-	s.stats.Dropped += w.refused
+	s.drop(DropRejected, w.refused)
 	if err := w.commit(); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sysotel/agent/health"
 )
 
 // ticker feeds one gauge with a reading a second.
@@ -34,11 +36,11 @@ func (k *ticker) raw(t *testing.T) []point {
 	return points(t, k.s.tiers[0])[k.g.Labels.String()]
 }
 
-func (k *ticker) health(t *testing.T, want, word string) {
+func (k *ticker) health(t *testing.T, want health.Status, word string) {
 	t.Helper()
-	status, reason := k.s.Health()
-	if status != want || !strings.Contains(reason, word) {
-		t.Errorf("health is %s, %q; want %s with %q", status, reason, want, word)
+	h := k.s.Health()
+	if h.Status != want || !strings.Contains(h.Reason, word) {
+		t.Errorf("health is %s, %q; want %s with %q", h.Status, h.Reason, want, word)
 	}
 }
 
@@ -62,8 +64,8 @@ func TestClockStepBack(t *testing.T) {
 	if got := k.raw(t); len(got) != 600 {
 		t.Errorf("%d samples after the step, want 600", len(got))
 	}
-	k.health(t, Degraded, "set back")
-	if stats := k.s.Stats(); stats.Behind != 300 || stats.Waiting != 0 {
+	k.health(t, health.Degraded, "set back")
+	if stats := k.s.Stats(); stats.Dropped[DropClockBehind] != 300 || stats.Waiting != 0 {
 		t.Errorf("%+v, want 300 behind and none waiting", stats)
 	}
 	k.run(t, 3600)
@@ -72,7 +74,7 @@ func TestClockStepBack(t *testing.T) {
 	if len(got) != 600+300 {
 		t.Errorf("%d samples when time caught up, want 900", len(got))
 	}
-	k.health(t, Healthy, "")
+	k.health(t, health.OK, "")
 	mustRise(t, points(t, k.s.tiers[1])[k.g.Labels.String()])
 }
 
@@ -88,20 +90,22 @@ func TestClockStepForward(t *testing.T) {
 			if got := k.raw(t); len(got) != 600 {
 				t.Errorf("%d samples while the clock is doubted, want 600", len(got))
 			}
-			k.health(t, Degraded, "not believed")
+			k.health(t, health.Degraded, "not trusted")
 			k.run(t, 200)
 			got := k.raw(t)
 			mustRise(t, got)
 			if len(got) != 1300 {
 				t.Errorf("%d samples when the clock is believed, want 1300", len(got))
 			}
-			k.health(t, Healthy, "")
+			k.health(t, health.OK, "")
 			k.s.Maintain(t.Context())
 			if got := k.raw(t); len(got) != 1300 || got[0].t != noon.UnixMilli()+1000 {
 				t.Errorf("history was deleted: %d samples left", len(got))
 			}
-			if stats := k.s.Stats(); stats.Lost+stats.WrongTime+stats.Late+stats.Dropped > 0 {
-				t.Errorf("readings were lost: %+v", stats)
+			for reason, n := range k.s.Stats().Dropped {
+				if n > 0 {
+					t.Errorf("%d samples were dropped: %s", n, reason)
+				}
 			}
 		})
 	}
@@ -122,10 +126,10 @@ func TestClockWrongForAWhile(t *testing.T) {
 	if len(got) != 700 || got[0].t != noon.UnixMilli()+1000 || got[699].t != k.m.now().UnixMilli() {
 		t.Errorf("%d samples from %d to %d", len(got), got[0].t, got[len(got)-1].t)
 	}
-	if stats := k.s.Stats(); stats.WrongTime != 300 {
-		t.Errorf("%+v, want 300 of the wrong time", stats)
+	if stats := k.s.Stats(); stats.Dropped[DropClockAhead] != 300 {
+		t.Errorf("%+v, want 300 dropped because the clock was ahead", stats)
 	}
-	k.health(t, Healthy, "")
+	k.health(t, health.OK, "")
 }
 
 // TestClockSmallStep: a step of less than five minutes is believed at once.
@@ -151,7 +155,7 @@ func TestClockSuspend(t *testing.T) {
 	if len(got) != 200 {
 		t.Errorf("%d samples, want 200", len(got))
 	}
-	k.health(t, Healthy, "")
+	k.health(t, health.OK, "")
 	// No bucket was made up for the time asleep.
 	minutes := points(t, k.s.tiers[1])[k.g.Labels.String()]
 	mustRise(t, minutes)

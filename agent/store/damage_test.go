@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sysotel/agent/health"
 )
 
 // damagedTiers have blocks of 30 minutes.
@@ -179,9 +181,9 @@ func TestDamage(t *testing.T) {
 			c.damage(t, filepath.Join(o.Dir, tiersDir, "1s"))
 			s := openStore(t, o)
 			s.Maintain(t.Context())
-			status, reason := s.Health()
-			if reported := status == Degraded && strings.Contains(reason, brokenSuffix); reported == c.silent {
-				t.Errorf("health is %s: %s", status, reason)
+			got := s.Health()
+			if reported := got.Status == health.Degraded && strings.Contains(got.Reason, brokenSuffix); reported == c.silent {
+				t.Errorf("health is %s: %s", got.Status, got.Reason)
 			}
 			asides, err := s.findAsides()
 			if err != nil || len(asides) > 0 == c.silent {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sysotel/agent/health"
 )
 
 // filler takes the room of a disk, but for so many bytes.
@@ -35,7 +37,7 @@ func TestDiskFull(t *testing.T) {
 	fill(t, filler, 1<<20)
 	k.run(t, 300)
 	k.s.Maintain(t.Context())
-	k.health(t, Degraded, "disk is full: 300 readings wait")
+	k.health(t, health.Degraded, "disk is full: 300 readings wait")
 	if got := k.raw(t); len(got) != 100 {
 		t.Errorf("%d samples, want the 100 from before", len(got))
 	}
@@ -43,7 +45,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.run(t, 10)
-	k.health(t, Healthy, "")
+	k.health(t, health.OK, "")
 	got := k.raw(t)
 	mustRise(t, got)
 	if len(got) != 410 {
@@ -65,19 +67,19 @@ func TestDiskFullUnseen(t *testing.T) {
 	fill(t, filler, 0)
 	for range 3000 { // The pages that are begun hold some readings more.
 		k.run(t, 1)
-		if status, _ := k.s.Health(); status != Healthy {
+		if h := k.s.Health(); h.Status != health.OK {
 			break
 		}
 	}
 	n := k.n
-	k.health(t, Degraded, "no space left")
+	k.health(t, health.Degraded, "no space left")
 	m.setFree(0)
 	k.run(t, 100)
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	m.setFree(1 << 40)
-	awaitHealth(t, k.s, Healthy)
+	awaitHealth(t, k.s, health.OK)
 	k.run(t, 10)
 	got := k.raw(t)
 	mustRise(t, got)
@@ -105,13 +107,13 @@ func TestDiskFullWhileMapping(t *testing.T) {
 	filler := filepath.Join(disk, "filler")
 	fill(t, filler, 0)
 	s.Maintain(t.Context())
-	if status, reason := s.Health(); status != Degraded || !strings.Contains(reason, "no space left") {
-		t.Errorf("health is %s, %s", status, reason)
+	if h := s.Health(); h.Status != health.Degraded || !strings.Contains(h.Reason, "no space left") {
+		t.Errorf("health is %s, %s", h.Status, h.Reason)
 	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	awaitHealth(t, s, Healthy)
+	awaitHealth(t, s, health.OK)
 	if after := countSamples(t, s); !slices.Equal(after, before) {
 		t.Errorf("the tiers hold %v samples, they held %v", after, before)
 	}
@@ -130,12 +132,12 @@ func TestDiskFullAtStart(t *testing.T) {
 	defer s.Close()
 	k := &ticker{m: m, s: s, g: gauge("g", "0")}
 	k.run(t, 50)
-	k.health(t, Degraded, "50 readings wait")
+	k.health(t, health.Degraded, "50 readings wait")
 	if _, err := s.Tiers()[0].Queryable().Querier(0, 1); err == nil || !strings.Contains(err.Error(), "being opened") {
 		t.Errorf("a question is answered with %v", err)
 	}
 	m.setFree(1 << 40)
-	awaitHealth(t, s, Healthy)
+	awaitHealth(t, s, health.OK)
 	if got := k.raw(t); len(got) != 50 {
 		t.Errorf("%d samples, want the 50 that waited", len(got))
 	}
@@ -143,21 +145,21 @@ func TestDiskFullAtStart(t *testing.T) {
 
 // awaitHealth polls the health, which the opening of the tiers changes in the
 // background.
-func awaitHealth(t *testing.T, s *Store, want string) {
+func awaitHealth(t *testing.T, s *Store, want health.Status) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		status, reason := s.Health()
-		if status == want {
+		h := s.Health()
+		if h.Status == want {
 			return
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			t.Fatalf("health is %s, %s; want %s", status, reason, want)
+			t.Fatalf("health is %s, %s; want %s", h.Status, h.Reason, want)
 		}
 	}
 }

@@ -1,12 +1,13 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"sysotel/agent/atomicfile"
 )
 
 // Names below the store's directory. What is set aside keeps its name with
@@ -20,32 +21,13 @@ const (
 // format is the version of what lies on disk.
 const format = 1
 
-// writeFile writes a small file whole or not at all.
-func writeFile(path string, text []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		err = errors.Join(err, os.Remove(f.Name()))
-	}
-	return err
-}
-
 // checkFormat refuses a directory that a newer version wrote, and marks a new
 // one with this version.
 func checkFormat(dir string) error {
 	path := filepath.Join(dir, formatFile)
 	text, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
-		if err := writeFile(path, []byte(strconv.Itoa(format)+"\n")); err != nil {
+		if err := writeFormat(path); err != nil {
 			return fmt.Errorf("write the version of the format: %w", err)
 		}
 		return nil
@@ -61,4 +43,9 @@ func checkFormat(dir string) error {
 		return fmt.Errorf("%s was written by a newer sysotel (format %d, this one knows up to %d): run that version, or point to another directory", dir, version, format)
 	}
 	return nil
+}
+
+// writeFormat writes the version of the format.
+func writeFormat(path string) error {
+	return atomicfile.Write(path, []byte(strconv.Itoa(format)+"\n"), 0o600)
 }

@@ -4,42 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"sysotel/agent/health"
 )
-
-// The words of Health.
-const (
-	Healthy  = "ok"
-	Degraded = "degraded"
-	Failed   = "failed"
-)
-
-// Stats is what the store counted since it was opened.
-type Stats struct {
-	// Readings and Samples are those that were appended.
-	Readings, Samples uint64
-	// Late are family readings that came again or after a newer one. LateUpper
-	// are samples that came after their bucket was written, once a tier.
-	Late, LateUpper uint64
-	// Behind are readings that were not taken because the clock was set back,
-	// WrongTime those that waited for a clock which was set back again.
-	Behind, WrongTime uint64
-	// Dropped are samples that came twice at one tick or that a database refused.
-	Dropped uint64
-	// Waiting are readings that wait in memory, Lost those for which it had no
-	// room.
-	Waiting, Lost uint64
-	// Series are those that are alive.
-	Series uint64
-}
-
-// Stats returns what was counted.
-func (s *Store) Stats() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stats := s.stats
-	stats.Waiting, stats.Lost, stats.Series = uint64(s.waiting.len()), s.waiting.lost, uint64(len(s.live))
-	return stats
-}
 
 // aside is something corrupt that was moved out of the way.
 type aside struct {
@@ -64,30 +31,29 @@ func (s *Store) setAside(set []aside) {
 	}
 }
 
-// Health tells in one word and one sentence how the store is.
-func (s *Store) Health() (status, reason string) {
+// Health returns the status of the store. It is degraded while readings wait or
+// are dropped, and for a day after corrupt files were set aside.
+func (s *Store) Health() health.Component {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c := health.Component{Name: "store"}
+	if s.state == shut {
+		c.Status, c.Reason = health.Failed, s.reason
+		return c
+	}
 	var reasons []string
 	say := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
-	switch s.state {
-	case shut:
-		return Failed, s.reason
-	case opening:
+	if s.state == opening {
 		say("%s; %d readings wait in memory", s.reason, s.waiting.len())
-	default:
 	}
 	if s.full {
 		say("the disk is full: %d readings wait in memory", s.waiting.len())
 	} else if s.clock.doubting() {
-		say("the clock jumped ahead and is not believed yet: %d readings wait in memory", s.waiting.len())
+		say("the clock jumped ahead and is not trusted yet: %d readings wait in memory", s.waiting.len())
 	}
 	if !s.behind.IsZero() {
-		say("the clock was set back to %s: the tiers take nothing until %s",
+		say("the clock was set back to %s: readings are dropped until %s",
 			s.behind.UTC().Format(time.RFC3339), time.UnixMilli(s.newest).UTC().Format(time.RFC3339))
-	}
-	if s.waiting.lost > 0 && s.waiting.len() > 0 {
-		say("%d readings were lost, since too many wait", s.waiting.lost)
 	}
 	if s.compacts != "" {
 		say("%s", s.compacts)
@@ -97,10 +63,17 @@ func (s *Store) Health() (status, reason string) {
 			say("corrupt and set aside: %s (%s)", a.path, a.why)
 		}
 	}
-	if len(reasons) == 0 {
-		return Healthy, ""
+	now := s.dropTime()
+	if len(reasons) > 0 || s.drops.Ongoing(now) {
+		c.Status = health.Degraded
+	} else {
+		c.Status = health.OK
 	}
-	return Degraded, strings.Join(reasons, "; ")
+	if dropped := s.drops.Reason("samples", now); dropped != "" {
+		say("%s", dropped)
+	}
+	c.Reason = strings.Join(reasons, "; ")
+	return c
 }
 
 // Unsteady tells why the present cannot be judged: the tiers are not open, or

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"sysotel/agent/health"
 )
 
 // soak tells whether the long forms of the tests are asked for.
@@ -125,8 +127,8 @@ func TestKill(t *testing.T) {
 			t.Fatalf("kill %d: the start is refused: %v", n, err)
 		}
 		<-s.Opened()
-		if status, reason := s.Health(); status != Healthy {
-			t.Errorf("kill %d: %s, %s", n, status, reason)
+		if h := s.Health(); h.Status != health.OK {
+			t.Errorf("kill %d: %s, %s", n, h.Status, h.Reason)
 		}
 		last := s.tiers[0].Newest().Unix()
 		if last < acked {

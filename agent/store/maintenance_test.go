@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"sysotel/agent/health"
 )
 
 // TestRun: while it runs, buckets are written when their time is over though no
@@ -54,13 +56,13 @@ func TestVerifyAgain(t *testing.T) {
 	m := newMachine(end)
 	s := openStore(t, m.options(t, dir, damagedTiers()...))
 	s.Maintain(t.Context())
-	if status, reason := s.Health(); status != Healthy {
-		t.Fatalf("health is %s, %s", status, reason)
+	if h := s.Health(); h.Status != health.OK {
+		t.Fatalf("health is %s, %s", h.Status, h.Reason)
 	}
 	flip(t, some(t, 1, filepath.Join(s.tiers[0].dir, "[0-9A-Z]*[0-9A-Z]", "chunks", "0*"))[0], 0.5)
 	m.pass(time.Minute)
 	s.Maintain(t.Context())
-	if status, _ := s.Health(); status != Healthy {
+	if h := s.Health(); h.Status != health.OK {
 		t.Fatal("it is verified at once, which costs too much")
 	}
 	m.pass(verifyAfter)

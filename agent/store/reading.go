@@ -91,3 +91,11 @@ type CollectorReading struct {
 	// Ended are series that are gone since the reading before.
 	Ended []*Series
 }
+
+// samples returns the number of samples.
+func (r *Reading) samples() (n uint64) {
+	for i := range r.Collectors {
+		n += uint64(len(r.Collectors[i].Samples))
+	}
+	return n
+}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"sysotel/agent/atomicfile"
 )
 
 // Extreme is which roll-up a name stands for.
@@ -182,7 +184,7 @@ func (r *Rollups) save() error {
 	if err != nil {
 		return fmt.Errorf("write the table of roll-ups: %w", err)
 	}
-	if err := writeFile(r.file, text); err != nil {
+	if err := atomicfile.Write(r.file, text, 0o600); err != nil {
 		return fmt.Errorf("write the table of roll-ups: %w", err)
 	}
 	r.changed = false
@@ -197,7 +199,7 @@ func (r *Rollups) copyTo(dir string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, rollupsFile), text)
+	return atomicfile.Write(filepath.Join(dir, rollupsFile), text, 0o600)
 }
 
 // Collector is the family that measures a metric, empty where it is not known.

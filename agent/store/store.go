@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"sysotel/agent/health"
 )
 
 // Options is what a store is opened with.
@@ -81,7 +83,8 @@ type Store struct {
 	rebuilding bool
 	waiting    queue
 	asides     []aside
-	stats      Stats
+	samples    uint64 // appended
+	drops      *health.Drops
 	compacts   string // why the last maintenance failed, empty if it did not
 }
 
@@ -133,7 +136,7 @@ func Open(options Options) (*Store, error) {
 	s := &Store{
 		options: options, log: options.Log, clock: newClock(options.Now, options.Boot),
 		base: time.Now(), opened: make(chan struct{}), closed: make(chan struct{}),
-		wrote: make(chan struct{}, 1), found: unknown,
+		wrote: make(chan struct{}, 1), found: unknown, drops: health.NewDrops(DropReasons()...),
 	}
 	var err error
 	if s.rollups, err = loadRollups(options.Dir); err != nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/value"
+
+	"sysotel/agent/health"
 )
 
 // TestAppendWhileOpening: Open returns before the tiers are open, and readings
@@ -47,10 +49,10 @@ func TestWaitingIsBounded(t *testing.T) {
 	defer s.Close()
 	k := &ticker{m: m, s: s, g: gauge("g", "0")}
 	k.run(t, mostWaiting+100)
-	if stats := s.Stats(); stats.Waiting != mostWaiting || stats.Lost != 100 {
-		t.Errorf("%+v, want %d waiting and 100 lost", stats, mostWaiting)
+	if stats := s.Stats(); stats.Waiting != mostWaiting || stats.Dropped[DropQueueFull] != 100 {
+		t.Errorf("%+v, want %d waiting and 100 dropped", stats, mostWaiting)
 	}
-	k.health(t, Degraded, "100 readings were lost")
+	k.health(t, health.Degraded, "dropped 100 samples in the last 2m (100 queue_full)")
 }
 
 // TestLateReading: a reading that comes after its bucket was written is kept in
@@ -72,8 +74,8 @@ func TestLateReading(t *testing.T) {
 	if got := points(t, s.tiers[1])[slow.Labels.String()]; len(got) != 0 {
 		t.Errorf("the minutes have %v, want nothing of a late reading", got)
 	}
-	if stats := s.Stats(); stats.LateUpper != 2 { // The sample and the count of readings.
-		t.Errorf("%+v, want 2 late", stats)
+	if stats := s.Stats(); stats.Dropped[DropLateRollup] != 1 {
+		t.Errorf("%+v, want 1 late", stats)
 	}
 	// Within the two seconds of grace it is in time.
 	m.step(-2 * time.Minute)
@@ -314,8 +316,8 @@ func TestBackup(t *testing.T) {
 		t.Errorf("a second backup to the same place is answered with %v", err)
 	}
 	restored := openStore(t, m.options(t, dir, tiers...))
-	if status, reason := restored.Health(); status != Healthy {
-		t.Errorf("the backup is %s, %s", status, reason)
+	if h := restored.Health(); h.Status != health.OK {
+		t.Errorf("the backup is %s, %s", h.Status, h.Reason)
 	}
 	for i, tier := range restored.tiers {
 		until := at.Truncate(tier.Resolution()).UnixMilli() - tier.Resolution().Milliseconds()
@@ -352,8 +354,8 @@ func TestClose(t *testing.T) {
 	if err := k.s.Append(reading(k.m.now(), "f")); err != ErrClosed { //nolint:errorlint // It is this very one.
 		t.Errorf("an append after it is answered with %v", err)
 	}
-	if status, _ := k.s.Health(); status != Failed {
-		t.Errorf("health is %s", status)
+	if h := k.s.Health(); h.Status != health.Failed {
+		t.Errorf("health is %+v", h)
 	}
 }
 

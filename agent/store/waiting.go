@@ -9,7 +9,6 @@ import (
 // tiers are opened, while the clock is doubted, while the disk is full.
 type queue struct {
 	readings []waitingReading
-	lost     uint64
 }
 
 // waitingReading is a reading and how far the wall clock was ahead of the boot
@@ -24,12 +23,13 @@ type waitingReading struct {
 // samples takes 13 kB.
 const mostWaiting = 900
 
-// push adds a copy of a reading, since whoever appends uses it again. The oldest
-// is lost where there are too many.
-func (q *queue) push(r Reading, offset time.Duration) {
+// wait queues a copy of a reading, since the caller reuses it. If the queue is
+// full, the oldest reading is dropped.
+func (s *Store) wait(r Reading, offset time.Duration) {
+	q := &s.waiting
 	if len(q.readings) >= mostWaiting {
+		s.drop(DropQueueFull, q.readings[0].samples())
 		q.pop()
-		q.lost++
 	}
 	q.readings = append(q.readings, waitingReading{r.clone(), offset})
 }

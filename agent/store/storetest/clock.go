@@ -24,6 +24,20 @@ func OpenStore(tb testing.TB, o store.Options) *store.Store {
 	return s
 }
 
+// Complete fails the test unless the store wrote all that was appended.
+func Complete(tb testing.TB, s *store.Store) {
+	tb.Helper()
+	stats := s.Stats()
+	if stats.Samples == 0 || stats.Waiting > 0 {
+		tb.Fatalf("the store wrote %d samples, %d readings wait", stats.Samples, stats.Waiting)
+	}
+	for reason, n := range stats.Dropped {
+		if n > 0 {
+			tb.Fatalf("the store dropped %d samples: %s", n, reason)
+		}
+	}
+}
+
 // Clock is a clock that a test sets: the wall clock of a store and the one that
 // counts since boot.
 type Clock struct {

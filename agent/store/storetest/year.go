@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"sysotel/agent/health"
 	"sysotel/agent/store"
 )
 
@@ -74,12 +75,9 @@ func feed(tb testing.TB, dir string, tiers []store.TierConfig, own labels.Labels
 		}
 	}
 	s.Maintain(tb.Context())
-	stats := s.Stats()
-	if stats.Readings != uint64(ticks) || stats.Waiting > 0 || stats.Dropped > 0 {
-		tb.Fatalf("of %d readings: %+v", ticks, stats)
-	}
-	if status, reason := s.Health(); status != store.Healthy {
-		tb.Fatalf("the store is %s: %s", status, reason)
+	Complete(tb, s)
+	if h := s.Health(); h.Status != health.OK {
+		tb.Fatalf("the store is %s: %s", h.Status, h.Reason)
 	}
 	if err := s.Close(); err != nil {
 		tb.Fatal(err)
