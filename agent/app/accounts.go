@@ -24,16 +24,16 @@ const (
 	auditFile = "audit.jsonl"
 )
 
-// accounts is who may ask, and the log of what they did.
+// accounts holds users and tokens, and the audit log.
 type accounts struct {
 	auth *auth.Auth
-	// required tells whether callers must log in.
+	// required reports whether callers must log in.
 	required bool
 	audit    *auditLog
 }
 
-// openAccounts opens both. Users and tokens are there where nobody needs to log
-// in too, so that they can be made before others can reach the agent.
+// openAccounts opens both, also if no login is required: users and tokens can be
+// created before the agent is opened to the network.
 func (a *App) openAccounts(o Options, host *instruments.Host) error {
 	audit, err := openAudit(filepath.Join(o.Config.DataDir, auditDir))
 	if err != nil {
@@ -43,7 +43,7 @@ func (a *App) openAccounts(o Options, host *instruments.Host) error {
 	opened, err := auth.Open(auth.Options{
 		Dir: filepath.Join(o.Config.DataDir, authDir), Issuer: "sysotel/" + host.ID(),
 		AccessTTL: o.Config.API.Auth.AccessTTL, SessionTTL: o.Config.API.Auth.SessionTTL,
-		Log: a.log.With("part", "accounts"),
+		Log: a.log.With("component", "accounts"),
 	})
 	if err != nil {
 		return fmt.Errorf("data_dir: %w", err)
@@ -53,25 +53,25 @@ func (a *App) openAccounts(o Options, host *instruments.Host) error {
 	return nil
 }
 
-// printSetupLink tells the person who started the agent how the first
-// administrator is made. The link is a key, so that it goes to no log.
+// printSetupLink prints the link to create the first administrator. The link is a
+// secret and must not be logged.
 func (a *App) printSetupLink() {
 	if !a.accounts.required || !a.accounts.auth.NeedsSetup() {
 		return
 	}
 	code, until, err := a.accounts.auth.NewSetupCode()
 	if err != nil {
-		a.log.Error("no set-up link could be made; sysotel user add NAME --role admin makes the first administrator", "err", err)
+		a.log.Error("cannot create a setup link; create the first administrator with sysotel user add NAME --role admin", "err", err)
 		return
 	}
-	a.log.Warn("there is no administrator yet; the set-up link is on standard output", "until", until.Truncate(time.Second))
+	a.log.Warn("there is no administrator yet; open the setup link on standard output", "valid_until", until.Truncate(time.Second))
 	if a.out != nil {
 		_, _ = fmt.Fprintf(a.out, "sysotel: make the first administrator within %d minutes: %s\n",
 			int(time.Until(until).Round(time.Minute).Minutes()), a.server.SetupLink(code))
 	}
 }
 
-// health are the parts of the accounts.
+// health returns the components of the accounts.
 func (c *accounts) health() []api.Part {
 	users := api.Part{Name: "accounts", Status: api.OK}
 	if c.required && c.auth.NeedsSetup() {
@@ -80,19 +80,19 @@ func (c *accounts) health() []api.Part {
 	return []api.Part{users, c.audit.health()}
 }
 
-// auditLog writes what was done and refused, one JSON line each. slog swallows
-// what goes wrong in writing, so the file is asked through here.
+// auditLog writes one JSON line for each change and refusal. It sits between slog,
+// which ignores write errors, and the file, to report them in health.
 type auditLog struct {
 	log  *slog.Logger
 	file *lumberjack.Logger
 
 	mu     sync.Mutex
 	err    error
-	failed time.Time // When writing first failed; zero while it goes well.
+	failed time.Time // when writing first failed; zero while it works
 }
 
-// openAudit opens the log in a directory, which it makes. lumberjack opens the
-// file at the first line and gives it mode 0600.
+// openAudit opens the log in a directory, which it creates. lumberjack creates the
+// file with mode 0600 at the first line.
 func openAudit(dir string) (*auditLog, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func openAudit(dir string) (*auditLog, error) {
 	a := &auditLog{file: &lumberjack.Logger{Filename: filepath.Join(dir, auditFile), MaxSize: 10, MaxBackups: 10, Compress: true}}
 	a.log = slog.New(slog.NewJSONHandler(a, &slog.HandlerOptions{ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
 		if len(groups) == 0 && (attr.Key == slog.LevelKey || attr.Key == slog.MessageKey) {
-			return slog.Attr{} // Every line is one of this log, and none is more than another.
+			return slog.Attr{} // They are the same on every line.
 		}
 		return attr
 	}}))
@@ -122,18 +122,18 @@ func (a *auditLog) Write(line []byte) (int, error) {
 	return n, err
 }
 
-// health tells whether the last line could be written.
+// health reports whether the last line could be written.
 func (a *auditLog) health() api.Part {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err == nil {
 		return api.Part{Name: "audit", Status: api.OK}
 	}
-	return api.Part{Name: "audit", Status: api.Degraded, Reason: "the audit log cannot be written: " + a.err.Error(), Since: a.failed}
+	return api.Part{Name: "audit", Status: api.Degraded, Reason: "cannot write the audit log: " + a.err.Error(), Since: a.failed}
 }
 
-// backupAccounts copies the users, tokens and keys into a directory. Each file is
-// replaced as a whole when it changes, so that a copy of it is whole too.
+// backupAccounts copies the users, tokens and keys into a directory. Files change
+// atomically, so their copies are complete.
 func backupAccounts(from, to string) error {
 	if err := os.Mkdir(to, 0o700); err != nil {
 		return err
@@ -147,7 +147,7 @@ func backupAccounts(from, to string) error {
 	}
 	for _, entry := range entries {
 		if filepath.Ext(entry.Name()) != ".json" || !entry.Type().IsRegular() {
-			continue // A file in the making.
+			continue // a temporary file
 		}
 		content, err := os.ReadFile(filepath.Join(from, entry.Name()))
 		if err != nil {

@@ -41,7 +41,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	notifier, err := notify.Open(context.Background(), notify.Options{
-		Config: c.Notify, DataDir: dir, Host: hostName, Log: a.log.With("part", "channels"),
+		Config: c.Notify, DataDir: dir, Host: hostName, Log: a.log.With("component", "channels"),
 		Alive: func() error {
 			if a.alerts.rules == nil {
 				return errors.New("the rules are not read yet")
@@ -61,7 +61,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		Config: c.Rules, Dir: filepath.Join(dir, alertingDir), Host: hostName,
 		Querier: a.history.querier, Unsteady: a.history.store.Unsteady, Metrics: o.Config.AlertMetric,
 		Notifier: notifier, Processes: a.greediest, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
-		Log: a.log.With("part", "alerting"),
+		Log: a.log.With("component", "alerting"),
 	})
 	if err != nil {
 		return fmt.Errorf("alerting: %w", err)

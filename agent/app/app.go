@@ -27,14 +27,13 @@ import (
 	"sysotel/instruments"
 )
 
-// Options are what New needs.
+// Options configure New.
 type Options struct {
 	Config  config.Config
 	Version string
-	// Out takes what is for the person who starts the agent and for no log: the
-	// link by which the first administrator is made. Nil for nobody.
+	// Out receives the setup link, which must not be logged; nil discards it.
 	Out io.Writer
-	// Log is used in place of the configured log; tests set it.
+	// Log replaces the configured log, for tests.
 	Log *slog.Logger
 }
 
@@ -60,8 +59,8 @@ type App struct {
 	stopped bool
 }
 
-// SocketName is the agent's Unix socket in its data directory; whoever may open
-// it is the agent's administrator.
+// SocketName is the agent's Unix socket in its data directory. Its callers have the
+// role admin.
 const SocketName = "sysotel.sock"
 
 // tlsDir is where the agent's own certificate is in its data directory.
@@ -70,8 +69,8 @@ const tlsDir = "tls"
 // stopLimit bounds Stop.
 const stopLimit = 5 * time.Second
 
-// New builds the agent from a valid configuration and binds its addresses. On
-// an error nothing is left behind.
+// New builds the agent from a valid configuration and binds its addresses. On an
+// error it releases everything.
 func New(o Options) (_ *App, err error) {
 	a := &App{config: o.Config, out: o.Out, failed: make(chan error, 11)}
 	defer func() {
@@ -81,7 +80,7 @@ func New(o Options) (_ *App, err error) {
 		if a.pipeline != nil {
 			ended, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			_ = a.pipeline.Shutdown(ended) // It has read nothing yet.
+			_ = a.pipeline.Shutdown(ended) // It has no readings yet.
 		}
 		_ = a.close()
 	}()
@@ -106,8 +105,8 @@ func New(o Options) (_ *App, err error) {
 	if name == "" {
 		name = host.Name()
 	}
-	// The SDK reports what it meets through one global handler.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { a.log.Warn("opentelemetry", "err", err) }))
+	// The SDK reports errors through one global handler.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { a.log.Warn("the OpenTelemetry SDK reported an error", "err", err) }))
 	if err := a.openHistory(o, name); err != nil {
 		return nil, err
 	}
@@ -132,14 +131,14 @@ func New(o Options) (_ *App, err error) {
 	if err := a.listen(o, host, name); err != nil {
 		return nil, err
 	}
-	a.log.Info("sysotel", "version", o.Version, "host", name, "root", root, "api", a.server.URL(), "data", o.Config.DataDir)
+	a.log.Info("sysotel started", "version", o.Version, "host", name, "root", root, "api", a.server.URL(), "data", o.Config.DataDir)
 	return a, nil
 }
 
-// queueFile is where requests of the push wait, in the data directory.
+// queueFile is the file of unsent requests, in the data directory.
 const queueFile = "queue/otlp.db"
 
-// openQueue opens the queue of the push, nil where nothing is pushed.
+// openQueue opens the queue of the push; nil if nothing is pushed.
 func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
 	push := c.Pipeline.OTLP
 	if push.Endpoint == "" {
@@ -147,7 +146,7 @@ func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
 	}
 	q, err := queue.Open(context.Background(), queue.Options{
 		Path: filepath.Join(c.DataDir, queueFile), Lanes: pipeline.Lanes(push, c.Store.Tiers), MaxBytes: int64(push.Queue.MaxBytes), MaxAge: push.Queue.MaxAge,
-		Log: a.log.With("part", "queue"),
+		Log: a.log.With("component", "queue"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
@@ -156,7 +155,7 @@ func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
 	return q, nil
 }
 
-// listen binds the API, the redirection to it and the scrape page.
+// listen binds the API, the redirect to it and the scrape page.
 func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	options := api.Options{
 		Config: o.Config.API.HTTP, TLS: o.Config.API.TLS, TLSDir: filepath.Join(o.Config.DataDir, tlsDir),
@@ -189,7 +188,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 			return taken(err, host, address, "tls.redirect")
 		}
 		a.closers = append(a.closers, a.redirect.Close)
-		a.log.Info("plain HTTP leads to HTTPS", "address", a.redirect.Addr().String())
+		a.log.Info("redirecting plain HTTP to HTTPS", "address", a.redirect.Addr().String())
 	}
 	if o.Config.Pipeline.Prometheus.Listen == "" {
 		return nil
@@ -201,8 +200,8 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		a.closers = append(a.closers, a.scrape.Close)
 		return nil
 	case o.Config.Where("prometheus.listen") == "" && errors.Is(err, api.ErrPortTaken):
-		// node_exporter lives on 9100, and its users are our future users.
-		a.log.Warn("the Prometheus page is not on its own port, which is taken; it is under /metrics of the API",
+		// node_exporter listens on 9100 too; nobody chose this port for the agent.
+		a.log.Warn("the scrape page has no port of its own, which is taken; scrape /metrics of the API instead",
 			"err", taken(err, host, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen"), "page", a.server.URL()+"/metrics")
 		a.scrape = nil
 		return nil
@@ -210,7 +209,8 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	return taken(err, host, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen")
 }
 
-// taken names the port, the option and, where it can be known, who holds it.
+// taken is the error of a port in use: it names the option and, if known, the program
+// that holds the port.
 func taken(err error, host *instruments.Host, address, option string) error {
 	if !errors.Is(err, api.ErrPortTaken) {
 		return fmt.Errorf("%s: %w", option, err)
@@ -224,7 +224,7 @@ func taken(err error, host *instruments.Host, address, option string) error {
 	return fmt.Errorf("%s: port %s is taken by %s; choose another with %s HOST:PORT", option, port, holder, flag)
 }
 
-// Start begins to measure and to answer. It returns at once.
+// Start starts all components and returns.
 func (a *App) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	a.mu.Lock()
@@ -236,7 +236,7 @@ func (a *App) Start() {
 	a.run(ctx, "pipeline", a.pipeline.Run)
 	a.run(ctx, "api", a.server.Run)
 	if a.redirect != nil {
-		a.run(ctx, "redirection to https", a.redirect.Run)
+		a.run(ctx, "redirect to https", a.redirect.Run)
 	}
 	if a.scrape != nil {
 		a.run(ctx, "prometheus page", a.scrape.Run)
@@ -252,10 +252,10 @@ func (a *App) run(ctx context.Context, name string, f func(context.Context) erro
 	})
 }
 
-// Failed delivers the error of a part that ended by itself.
+// Failed delivers the error of a component that ended by itself.
 func (a *App) Failed() <-chan error { return a.failed }
 
-// Stop sends what is queued and ends every part, within 5 seconds in all. A
+// Stop sends what is queued and stops every component, within 5 seconds in total. A
 // second call does nothing.
 func (a *App) Stop() error {
 	a.mu.Lock()
@@ -278,14 +278,14 @@ func (a *App) Stop() error {
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		err = errors.New("a part did not end in time")
+		err = errors.New("a component did not stop in time")
 	}
 	err = errors.Join(err, a.pipeline.Shutdown(ctx), a.close())
 	a.log.Info("stopped")
 	return err
 }
 
-// close undoes what New did, in reverse order.
+// close undoes New, in reverse order.
 func (a *App) close() error {
 	var errs []error
 	for _, c := range slices.Backward(a.closers) {
@@ -295,7 +295,7 @@ func (a *App) close() error {
 	return errors.Join(errs...)
 }
 
-// health translates the parts for the API.
+// health returns all components for the API.
 func (a *App) health() []api.Part {
 	var parts []api.Part
 	for _, p := range a.pipeline.Health() {
@@ -309,18 +309,18 @@ func (a *App) health() []api.Part {
 	return parts
 }
 
-// settings is the configuration that is in effect.
+// settings returns the effective configuration.
 func (a *App) settings() []api.Setting {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.config.Settings()
 }
 
-// reloadable are the options that Reload can change.
+// reloadable are the prefixes of options that Reload can change.
 var reloadable = []string{"log.level", "instruments.", "processes.", "custom.", "alerting.defaults", "alerting.rules", "alerting.thresholds"}
 
-// Reload applies a new, valid configuration as far as a running agent can and
-// returns the options that need a restart.
+// Reload applies a new, valid configuration as far as possible and returns the
+// changed options that need a restart.
 func (a *App) Reload(c config.Config) (restart []string) {
 	changed := config.Diff(a.config, c)
 	for _, path := range changed {
@@ -333,7 +333,7 @@ func (a *App) Reload(c config.Config) (restart []string) {
 	measured.Collectors, measured.Processes, measured.Custom = c.Instruments.Collectors, c.Instruments.Processes, c.Instruments.Custom
 	a.pipeline.Reconfigure(measured)
 	if err := a.alerts.reload(c); err != nil {
-		a.log.Error("the alert rules are not changed: the running ones go on", "err", err)
+		a.log.Error("cannot load the new alert rules; the old ones stay in use", "err", err)
 		c.Alerting = a.config.Alerting
 	}
 	a.mu.Lock()

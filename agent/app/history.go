@@ -25,25 +25,25 @@ import (
 	"sysotel/instruments"
 )
 
-// history is what the agent remembers: series in the store, process tables and
-// events in the records. Both are absent where nothing is kept.
+// history is what the agent keeps: series in the store, process history and events
+// in the records. Both are nil if nothing is kept.
 type history struct {
 	store   *store.Store
 	records *records.Records
 	querier *query.Querier
-	// groups are the alert rules for Prometheus' API, nil where there are none.
+	// groups returns the alert rules for Prometheus' API, nil if there are none.
 	groups func() []alerting.PrometheusGroup
-	// alerts are what the backup takes along, nil where there are none.
+	// alerts are part of the backup, nil if there are none.
 	alerts interface {
 		Backup(ctx context.Context, dir string) error
 	}
-	// answers is what the API asks: the querier, or one that asks VictoriaMetrics,
-	// whose nodes are then the tiers, finest first.
+	// answers serves the API: querier, or one over VictoriaMetrics, whose nodes are
+	// then the tiers, finest first.
 	answers *query.Querier
 	nodes   []*victoriametrics.Node
-	// hosts are the machines that push to the nodes, nil where there are none.
+	// hosts are the machines that push to the nodes, nil without nodes.
 	hosts *hosts
-	// most is what the records may hold in bytes.
+	// most is the maximum size of the records in bytes.
 	most int64
 	// dir is the data directory.
 	dir string
@@ -55,12 +55,12 @@ const (
 	recordsDir = "records"
 )
 
-// recordsShare is the part of store.max_bytes that the records may take: the
-// store gives way to them, and they must not drive it out.
+// recordsShare is the fraction of store.max_bytes that the records may use, 1/4: the
+// store gives them space but must keep most of it.
 const recordsShare = 4
 
-// openHistory opens the store and the records. The store opens its databases in
-// the background, so that nothing waits for it.
+// openHistory opens the store and the records. The store opens its databases in the
+// background.
 func (a *App) openHistory(o Options, hostName string) error {
 	c := o.Config.Store
 	if c.Backend != store.Embedded && c.Backend != store.VictoriaMetrics {
@@ -68,7 +68,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	}
 	kept, err := records.Open(records.Options{
 		Dir: filepath.Join(o.Config.DataDir, recordsDir), Tiers: recordTiers(c.Tiers),
-		Top: o.Config.Instruments.Processes.Top, Log: a.log.With("part", "records"),
+		Top: o.Config.Instruments.Processes.Top, Log: a.log.With("component", "records"),
 	})
 	if err != nil {
 		return fmt.Errorf("data_dir: %w", err)
@@ -76,7 +76,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	a.closers = append(a.closers, kept.Close)
 	series, err := store.Open(store.Options{
 		Dir: filepath.Join(o.Config.DataDir, storeDir), Tiers: c.Tiers, MaxBytes: int64(c.MaxBytes), Others: kept.Bytes,
-		Labels: labels.FromStrings("host_name", hostName), Log: a.log.With("part", "store"),
+		Labels: labels.FromStrings("host_name", hostName), Log: a.log.With("component", "store"),
 	})
 	if err != nil {
 		return fmt.Errorf("data_dir: %w", err)
@@ -99,7 +99,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	var sources []query.Source
 	for _, tier := range series.Tiers() {
 		node, err := victoriametrics.New(victoriametrics.Options{
-			URL: c.VictoriaMetrics[tier.Name()], Log: a.log.With("part", "victoriametrics"),
+			URL: c.VictoriaMetrics[tier.Name()], Log: a.log.With("component", "victoriametrics"),
 			Tier: store.TierConfig{Resolution: tier.Resolution(), Retention: tier.Retention()},
 		})
 		if err != nil {
@@ -110,16 +110,16 @@ func (a *App) openHistory(o Options, hostName string) error {
 		sources = append(sources, &query.Cached{Remote: node, Local: tier, Host: hostName})
 	}
 	a.history.answers = querier(sources)
-	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, log: a.log.With("part", "hosts")}
+	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, log: a.log.With("component", "hosts")}
 	return nil
 }
 
-// finestRecord is the least time that a process record tells of: a table is
-// large and changes little in a second.
+// finestRecord is the minimum interval of process tables, which are large and change
+// little in a second.
 const finestRecord = 5 * time.Second
 
-// recordTiers are the tiers of the process tables: those of the store, with the
-// fine ones made coarser. One that would be as coarse as the next is left out.
+// recordTiers returns the tiers of the process tables: those of the store, at least
+// finestRecord apart, without those that would equal the next.
 func recordTiers(tiers []store.TierConfig) []records.Tier {
 	var arranged []records.Tier
 	for i, t := range tiers {
@@ -148,15 +148,15 @@ func slowest(c config.Config) time.Duration {
 	return longest
 }
 
-// pipelineOptions puts the history among what the pipeline gets. A nil pointer
-// must not become an interface that is not nil.
+// pipelineOptions adds the history to the pipeline's options. A nil pointer must not
+// become a non-nil interface.
 func (h *history) pipelineOptions(o *pipeline.Options) {
 	if h.store != nil {
 		o.Store, o.Records, o.Tiers = h.store, h.records, h.store
 	}
 }
 
-// apiOptions puts the history among what the API gets.
+// apiOptions adds the history to the API's options.
 func (h *history) apiOptions(o *api.Options, c config.Config) error {
 	if h.store == nil {
 		return nil
@@ -182,7 +182,7 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 	return nil
 }
 
-// metricNames lists the Prometheus names of all metrics and what they mean.
+// metricNames returns the Prometheus names of all metrics and their metadata.
 func metricNames(c instruments.Config) (map[*instruments.Metric]string, map[string]promql.Metadata, error) {
 	names, metadata := map[*instruments.Metric]string{}, map[string]promql.Metadata{}
 	for _, f := range instruments.NewCollectors(c, nil) {
@@ -213,7 +213,7 @@ func metricNames(c instruments.Config) (map[*instruments.Metric]string, map[stri
 	return names, metadata, nil
 }
 
-// start begins to keep the history in order.
+// start runs what maintains the history.
 func (h *history) start(run func(name string, f func(context.Context) error)) {
 	if h.store == nil {
 		return
@@ -230,8 +230,8 @@ func (h *history) start(run func(name string, f func(context.Context) error)) {
 	run("records' retention", h.retain)
 }
 
-// settle gives the memory back that the replay of the store took: the agent
-// needs a part of it from then on, and the runtime would keep it for minutes.
+// settle frees the memory that the replay of the store used; the runtime would keep
+// it for minutes.
 func (h *history) settle(ctx context.Context) error {
 	select {
 	case <-h.store.Opened():
@@ -244,9 +244,9 @@ func (h *history) settle(ctx context.Context) error {
 // retainEvery is how often old records are deleted.
 const retainEvery = 10 * time.Minute
 
-// retain deletes old records by the time that the store believes, and keeps them
-// to their share of the disk. Readings and the records of one moment go by one
-// clock, so that a wrong one deletes neither.
+// retain deletes old records, by the store's clock, and keeps them within their share
+// of the disk. Readings and records use one clock, so that a wrong one deletes
+// neither.
 func (h *history) retain(ctx context.Context) error {
 	every := time.NewTicker(retainEvery)
 	defer every.Stop()
@@ -260,7 +260,7 @@ func (h *history) retain(ctx context.Context) error {
 		if over := h.records.Bytes() - h.most; err == nil && over > 0 {
 			_, err = h.records.Shrink(ctx, over)
 		}
-		_ = err // The records tell what is wrong with their file in their own health.
+		_ = err // The records report errors of their file in their own health.
 		select {
 		case <-ctx.Done():
 			return nil
@@ -269,7 +269,7 @@ func (h *history) retain(ctx context.Context) error {
 	}
 }
 
-// health are the parts of the history.
+// health returns the components of the history.
 func (h *history) health() []api.Part {
 	if h.store == nil {
 		return nil
@@ -284,27 +284,27 @@ func (h *history) health() []api.Part {
 	return parts
 }
 
-// nodesHealth is how VictoriaMetrics fares: where a tier does not answer, the
-// local cache does, so that nothing is worse than degraded.
+// nodesHealth is the status of VictoriaMetrics, at worst degraded: the local cache
+// replaces a tier that does not respond.
 func (h *history) nodesHealth() api.Part {
 	part := api.Part{Name: "victoriametrics", Status: api.OK}
 	var reasons []string
 	for _, node := range h.nodes {
 		if err := node.Away(); err != nil {
 			part.Status = api.Degraded
-			reasons = append(reasons, fmt.Sprintf("the tier %s at %s: %v", node.Name(), node.Address(), err))
+			reasons = append(reasons, fmt.Sprintf("tier %s at %s: %v", node.Name(), node.Address(), err))
 		}
 	}
 	part.Reason = strings.Join(reasons, "; ")
 	return part
 }
 
-// backup writes a copy of the history, the alerts and the accounts into a directory, which must be empty or
-// missing: an agent that is started on it goes on from there. What is half done
-// when it fails is removed.
+// backup copies the history, the alerts and the accounts into a directory, which must
+// be empty or missing; an agent can start on the copy. If it fails it removes what it
+// wrote.
 func (h *history) backup(ctx context.Context, dir string) (err error) {
 	if !filepath.IsAbs(dir) {
-		return fmt.Errorf("%w: %s is no absolute path", api.ErrBackupRefused, dir)
+		return fmt.Errorf("%w: %s is not an absolute path", api.ErrBackupRefused, dir)
 	}
 	entries, err := os.ReadDir(dir)
 	switch {
@@ -317,7 +317,7 @@ func (h *history) backup(ctx context.Context, dir string) (err error) {
 	case len(entries) > 0:
 		return fmt.Errorf("%w: %s is not empty", api.ErrBackupRefused, dir)
 	}
-	// A backup writes blocks, which takes several times the memory of a quiet day.
+	// Writing blocks takes several times the usual memory.
 	defer debug.FreeOSMemory()
 	defer func() {
 		if err != nil {

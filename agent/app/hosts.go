@@ -20,42 +20,41 @@ import (
 	"sysotel/instruments"
 )
 
-// hosts knows which machines push to the nodes of VictoriaMetrics.
+// hosts lists the machines that push to the nodes of VictoriaMetrics.
 type hosts struct {
 	// nodes are the tiers, finest first.
 	nodes   []*victoriametrics.Node
 	answers *query.Querier
-	// meters are selectors of what is shown of each machine.
+	// meters are the selectors of what is shown of each machine.
 	meters [3]string
 	log    *slog.Logger
 
 	mu sync.Mutex
-	// doubles are the names that several agents have at once; protected by mu.
+	// doubles are the names that several agents share; protected by mu.
 	doubles map[string]double
-	// before is when each agent was last seen as of the last comparison; protected by mu.
+	// before is when each agent was last seen at the last comparison; protected by mu.
 	before map[agentKey]time.Time
 }
 
-// double is what is wrong with a name: each is "" where that is not the matter.
+// double is what is wrong with a name; "" for what is not.
 type double struct {
-	ids    string // Of the machines that have the name.
-	starts string // Of the agents that have one machine's id, and that id.
+	ids    string // the ids of several machines with the name
+	starts string // the start times of several agents with one machine id, and that id
 }
 
-// agentKey tells agents apart.
+// agentKey identifies an agent.
 type agentKey struct{ name, id, started string }
 
 var _ api.Hosts = (*hosts)(nil)
 
-// infoName is the metric by which each agent tells who it is.
+// infoName is the metric that identifies each agent.
 const infoName = "sysotel_agent_info"
 
-// recently is how far the finest tier is looked through for who is there now.
+// recently is the range of the finest tier that is searched for active machines.
 const recently = 10 * time.Minute
 
-// Seen implements api.Hosts. The finest tier knows who was there just now; who
-// was there longer ago is told by the tier after it, which has less to look
-// through.
+// Seen implements api.Hosts. The finest tier has the active machines, the next one,
+// which is cheaper to search, those of longer ago.
 func (h *hosts) Seen(ctx context.Context) ([]api.Seen, error) {
 	seen, err := h.seenBy(ctx, h.nodes[0], recently)
 	if err != nil || len(h.nodes) == 1 {
@@ -100,15 +99,15 @@ func (h *hosts) Meters(ctx context.Context) (map[string]api.Meters, error) {
 	return all, nil
 }
 
-// lookEvery is how often it is looked whether two machines have one name.
-const lookEvery = 30 * time.Second
+// compareEvery is how often machines are compared for duplicate names.
+const compareEvery = 30 * time.Second
 
-// run looks for machines of one name.
+// run looks for machines with the same name.
 func (h *hosts) run(ctx context.Context) error {
-	every := time.NewTicker(lookEvery)
+	every := time.NewTicker(compareEvery)
 	defer every.Stop()
 	for {
-		// Whether a node answers is told elsewhere.
+		// nodesHealth reports a node that does not respond.
 		if seen, err := h.seenBy(ctx, h.nodes[0], 2*api.SameTime); err == nil {
 			h.compare(seen)
 		}
@@ -120,7 +119,7 @@ func (h *hosts) run(ctx context.Context) error {
 	}
 }
 
-// compare notes which names several agents have at once, and logs what has changed.
+// compare updates doubles and logs what has changed.
 func (h *hosts) compare(seen []api.Seen) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -132,7 +131,7 @@ func (h *hosts) compare(seen []api.Seen) {
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		was, is := h.doubles[name], now[name]
 		if is.ids != "" && is.ids != was.ids {
-			h.log.Warn("several machines push under one name; give one of them another host.name", "host", name, "host_ids", is.ids)
+			h.log.Warn("several machines push under one name; set another host.name on one of them", "host", name, "host_ids", is.ids)
 		}
 		if is.starts != "" && is.starts != was.starts {
 			h.log.Warn("several agents push under one name and machine id; "+oneIdentity, "host", name, "started", is.starts)
@@ -140,18 +139,18 @@ func (h *hosts) compare(seen []api.Seen) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.doubles)) {
 		if now[name] == (double{}) {
-			h.log.Info("a name is that of one machine again", "host", name)
+			h.log.Info("the name belongs to one machine again", "host", name)
 		}
 	}
 	h.doubles = now
 }
 
-// oneIdentity is what to do about agents that cannot be told apart.
-const oneIdentity = "run one agent on a machine, and give machines that were cloned a host.name and a machine-id of their own"
+// oneIdentity is the remedy for agents that cannot be distinguished.
+const oneIdentity = "run only one agent per machine, and give cloned machines their own host.name and machine-id"
 
-// findDoubles finds the names under which there are several agents now. Of one
-// machine they are several where more than one has gone on since they were seen
-// before: an agent that is started again begins when the other has ended.
+// findDoubles finds the names that several agents share now. With one machine id they
+// are several if more than one was seen again since before: a restarted agent starts
+// after the old one has ended.
 func findDoubles(seen []api.Seen, before map[agentKey]time.Time) map[string]double {
 	newest := map[string]time.Time{}
 	for _, one := range seen {
@@ -188,7 +187,7 @@ func findDoubles(seen []api.Seen, before map[agentKey]time.Time) map[string]doub
 	return found
 }
 
-// health is degraded while several agents have one name.
+// health is degraded while several agents share a name.
 func (h *hosts) health() api.Part {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,10 +196,10 @@ func (h *hosts) health() api.Part {
 	for _, name := range slices.Sorted(maps.Keys(h.doubles)) {
 		d := h.doubles[name]
 		if d.ids != "" {
-			reasons = append(reasons, fmt.Sprintf("several machines push under the name %s, their ids are %s; give one of them another host.name", strconv.Quote(name), d.ids))
+			reasons = append(reasons, fmt.Sprintf("several machines push under the name %s, with the ids %s; set another host.name on one of them", strconv.Quote(name), d.ids))
 		}
 		if d.starts != "" {
-			reasons = append(reasons, fmt.Sprintf("several agents push under the name %s and one machine id, begun at %s; %s", strconv.Quote(name), d.starts, oneIdentity))
+			reasons = append(reasons, fmt.Sprintf("several agents push under the name %s and one machine id, started at %s; %s", strconv.Quote(name), d.starts, oneIdentity))
 		}
 	}
 	if len(reasons) > 0 {
@@ -209,8 +208,8 @@ func (h *hosts) health() api.Part {
 	return part
 }
 
-// meterSelectors are the selectors of the meters, under the names that this
-// agent's conventions give them.
+// meterSelectors returns the selectors of the meters, with the metric names of this
+// agent's conventions.
 func meterSelectors(names map[*instruments.Metric]string, conventions instruments.Conventions) (selectors [3]string) {
 	for i, wanted := range []string{"cpu_usage_total", "memory_percent", "disk_percent"} {
 		for _, q := range instruments.Quantities() {

@@ -7,19 +7,19 @@ import (
 	"path/filepath"
 )
 
-// errLocked says that another process holds the lock.
+// errLocked means that another process holds the lock.
 var errLocked = errors.New("locked")
 
-// lockDirectory makes the data directory and holds it for this agent; a second
-// agent on the same one would spoil both. The lock goes with the process.
+// lockDirectory creates the data directory and locks it, because two agents would
+// damage it. The lock ends with the process.
 func lockDirectory(dir string) (unlock func() error, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data_dir: %w; choose a directory that can be written with --data-dir", err)
+		return nil, fmt.Errorf("data_dir: %w; choose a writable directory with --data-dir", err)
 	}
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("data_dir: %w; choose a directory that can be written with --data-dir", err)
+		return nil, fmt.Errorf("data_dir: %w; choose a writable directory with --data-dir", err)
 	}
 	if err := lockFile(f); err != nil {
 		_ = f.Close()

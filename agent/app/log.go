@@ -9,8 +9,8 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// openLog opens the configured log. Both forms quote what is not plain text, so
-// that a process name cannot forge a line or move a terminal's cursor.
+// openLog opens the configured log. Both formats quote special characters, so that a
+// process name cannot forge a line or move a terminal's cursor.
 func (a *App) openLog(o Options) error {
 	c := o.Config.Log
 	a.level = new(slog.LevelVar)
@@ -21,7 +21,7 @@ func (a *App) openLog(o Options) error {
 	}
 	var out io.Writer = os.Stderr
 	if c.File != "" {
-		// lumberjack would hide a directory that cannot be written until the first line.
+		// lumberjack would not report an unwritable directory before the first line.
 		f, err := os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("log.file: %w", err)
@@ -40,11 +40,11 @@ func (a *App) openLog(o Options) error {
 	return nil
 }
 
-// level is the slog level of a configured word.
+// level returns the slog level of a configured word.
 func level(word string) slog.Level {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(word)); err != nil {
-		return slog.LevelInfo // Validate has refused every other word.
+		return slog.LevelInfo // unreachable: Validate refuses other words
 	}
 	return l
 }
