@@ -360,6 +360,21 @@ func mentions(code ast.Node, names map[string]bool) bool {
 	return found
 }
 
+// TestSkipsHaveReasons: the summary of make test prints the reason of each
+// skipped test, so there must be one.
+func TestSkipsHaveReasons(t *testing.T) {
+	bare := regexp.MustCompile(`\.Skip(Now)?\(\)`)
+	walk(t, "_test.go", func(path string) {
+		text, err := os.ReadFile(filepath.Join("..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bare.Match(text) {
+			t.Errorf("%s skips a test without a reason", path)
+		}
+	})
+}
+
 // TestTopLevel: what stands at the top was fixed by the user.
 func TestTopLevel(t *testing.T) {
 	// The checkout may belong to another user; git then asks for safe.directory.

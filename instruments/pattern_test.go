@@ -102,7 +102,7 @@ func FuzzGlob(f *testing.F) {
 	f.Add("/mnt/*é?", "/mnt/a/éb")
 	f.Fuzz(func(t *testing.T, pattern, name string) {
 		if !utf8.ValidString(pattern) || !utf8.ValidString(name) || len(pattern) > 100 {
-			t.Skip()
+			return
 		}
 		expression := regexp.QuoteMeta(pattern)
 		expression = strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(expression)
