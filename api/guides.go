@@ -82,21 +82,34 @@ func (s *Server) renderGuide(g Guide) ([]byte, error) {
 	return page.Bytes(), nil
 }
 
-// guideLinks turns links between the files of guides into links between their pages.
+// guideLinks turns links between the files of guides into links between their
+// pages, and <br> in tables into line breaks.
 type guideLinks []Guide
 
 // Transform implements parser.ASTTransformer.
-func (guides guideLinks) Transform(document *ast.Document, _ text.Reader, _ parser.Context) {
+func (guides guideLinks) Transform(document *ast.Document, source text.Reader, _ parser.Context) {
+	var breaks []*ast.RawHTML
 	_ = ast.Walk(document, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
-		link, ok := n.(*ast.Link)
-		if !ok || !entering {
+		if !entering {
 			return ast.WalkContinue, nil
 		}
-		for _, g := range guides {
-			if path.Base(string(link.Destination)) == path.Base(g.File) {
-				link.Destination = []byte(g.Path())
+		switch n := n.(type) {
+		case *ast.Link:
+			for _, g := range guides {
+				if path.Base(string(n.Destination)) == path.Base(g.File) {
+					n.Destination = []byte(g.Path())
+				}
+			}
+		case *ast.RawHTML:
+			if string(n.Segments.Value(source.Source())) == "<br>" {
+				breaks = append(breaks, n)
 			}
 		}
 		return ast.WalkContinue, nil
 	})
+	for _, n := range breaks {
+		line := ast.NewText()
+		line.SetHardLineBreak(true)
+		n.Parent().ReplaceChild(n.Parent(), n, line)
+	}
 }

@@ -11,7 +11,7 @@ import (
 func TestGuidePages(t *testing.T) {
 	s := newTestServer(t, ticked(), func(o *Options) {
 		o.Guides = []Guide{
-			{File: "agent/store/HISTORY.md", Text: "# History\n\n| a | b |\n|---|---|\n| 1 second | `x` |\n\nSee [alerts](../alerting/ALERTS.md).\n\n<script>alert(1)</script>\n"},
+			{File: "agent/store/HISTORY.md", Text: "# History\n\n| a | b |\n|---|---|\n| 1 second | `x`<br>y |\n\nSee [alerts](../alerting/ALERTS.md).\n\n<script>alert(1)</script>\n"},
 			{File: "agent/alerting/ALERTS.md", Text: "# Alerts\n\n```sh\ncurl 'a<b'\n```\n"},
 		}
 	})
@@ -21,7 +21,7 @@ func TestGuidePages(t *testing.T) {
 		t.Fatalf("%d %v", page.Code, page.Header())
 	}
 	for _, want := range []string{
-		"<title>History", "<td>1 second</td>", "<code>x</code>", `<a href="/docs/alerts">alerts</a>`,
+		"<title>History", "<td>1 second</td>", "<code>x</code><br>\ny", `<a href="/docs/alerts">alerts</a>`,
 		`<a href="/docs/history" aria-current="page">History</a>`, `<a href="/docs/alerts">Alerts</a>`, `<a href="/docs">`,
 	} {
 		if !strings.Contains(body, want) {
