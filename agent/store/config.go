@@ -14,17 +14,17 @@ import (
 // Config is how long readings are kept. Its keys stand under store in
 // sysotel.yaml.
 type Config struct {
-	Backend string `yaml:"backend" enum:"embedded|victoriametrics|none" help:"Where questions about the past are answered from: embedded is the data directory, in which this machine's readings are kept; victoriametrics is the nodes below, which many machines push to, with the data directory as the cache that answers for this machine while they do not; none keeps no history at all."`
+	Backend string `yaml:"backend" enum:"embedded|victoriametrics|none" help:"Backend of the history: embedded keeps this machine's readings in the data directory; victoriametrics queries the nodes below, to which many machines push, and uses the data directory as a cache for this machine while they do not respond; none keeps no history."`
 	// VictoriaMetrics are URLs by the names of the tiers.
-	VictoriaMetrics map[string]string `yaml:"victoriametrics" help:"For the backend victoriametrics: the URL of the node that keeps a tier, for each tier, named by its resolution, such as 1s: http://127.0.0.1:8428. Their retention is that of the tiers. For a cluster the URL ends with its path, such as /select/0/prometheus."`
-	Tiers           []TierConfig      `yaml:"tiers" help:"The tiers, finest first: every reading goes into the first, averages with the least and the greatest value into the others."`
-	MaxBytes        ByteSize          `yaml:"max_bytes" help:"Most bytes that the data directory may hold, such as 512MiB or 1GiB; the oldest of the finest tier goes first. At least 64MiB."`
+	VictoriaMetrics map[string]string `yaml:"victoriametrics" help:"For the backend victoriametrics: the URL of each tier's node, by resolution, such as 1s: http://127.0.0.1:8428. The nodes must have the retention of the tiers. For a cluster the URL includes the path, such as /select/0/prometheus."`
+	Tiers           []TierConfig      `yaml:"tiers" help:"Tiers, finest first: the first keeps every reading, the others keep averages, minima and maxima."`
+	MaxBytes        ByteSize          `yaml:"max_bytes" help:"Maximum size of the data directory, such as 512MiB or 1GiB; the oldest data of the finest tier is deleted first. At least 64MiB."`
 }
 
 // TierConfig is one tier.
 type TierConfig struct {
-	Resolution time.Duration `yaml:"resolution" help:"Time between two points of the tier: whole seconds, a multiple of the tier before and a divisor of a day."`
-	Retention  time.Duration `yaml:"retention" help:"How long points are kept; the coarser tier the longer."`
+	Resolution time.Duration `yaml:"resolution" help:"Time between two points: whole seconds, a multiple of the tier before and a divisor of a day."`
+	Retention  time.Duration `yaml:"retention" help:"How long points are kept; longer than in the tier before."`
 }
 
 // Defaults is the configuration of which nothing was said.
