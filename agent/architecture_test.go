@@ -19,9 +19,27 @@ import (
 // and the table together.
 var allowed = map[string]map[string]string{
 	"instruments": {
-		"instruments/sanitize": "names that the machine gives are hostile",
+		"instruments/command":    "custom metrics come from there",
+		"instruments/exposition": "custom metrics are read and merged there",
+		"instruments/pattern":    "operators choose devices by patterns",
+		"instruments/sanitize":   "names that the machine gives are hostile",
+		"instruments/scrub":      "command lines hold secrets",
+		"instruments/textfile":   "custom metrics come from there",
 	},
-	"instruments/sanitize": {},
+	"instruments/command": {
+		"instruments/exposition": "what a program prints is read there",
+		"instruments/sanitize":   "what a program prints is hostile",
+	},
+	"instruments/exposition":  {},
+	"instruments/pattern":     {},
+	"instruments/permissions": {"instruments": "it tries what the collectors do"},
+	"instruments/portowner":   {},
+	"instruments/sanitize":    {},
+	"instruments/scrub":       {"instruments/pattern": "operators name secrets by patterns"},
+	"instruments/textfile": {
+		"instruments/exposition": "what a file holds is read there",
+		"instruments/sanitize":   "names of files are hostile",
+	},
 	"agent/pipeline": {
 		"instruments":   "it takes readings from there to the SDK",
 		"agent/store":   "one of its destinations; what a reading is to the store stands there",
@@ -96,6 +114,7 @@ var allowed = map[string]map[string]string{
 		"api":            "one struct made of each package's own Config",
 	},
 	"agent/app": {
+		"instruments/portowner":       "it wires everything",
 		"agent/auth":                  "it wires everything",
 		"agent/store":                 "it wires everything",
 		"agent/query":                 "it wires everything",
@@ -114,12 +133,13 @@ var allowed = map[string]map[string]string{
 		"agent/health":                "it wires everything",
 	},
 	"agent/command": {
-		"agent/app":            "run starts the agent",
-		"agent/atomicfile":     "token add writes a file",
-		"agent/config":         "every command reads the configuration",
-		"api":                  "health and top decode its answers",
-		"instruments":          "check tries what this user's permissions let it see",
-		"instruments/sanitize": "what it prints are names that others chose",
+		"agent/app":               "run starts the agent",
+		"agent/atomicfile":        "token add writes a file",
+		"agent/config":            "every command reads the configuration",
+		"api":                     "health and top decode its answers",
+		"instruments":             "check reads the machine as the agent would",
+		"instruments/permissions": "check reports what this user's permissions do not allow",
+		"instruments/sanitize":    "what it prints are names that others chose",
 	},
 	"agent":                         {"agent/command": "main has the command line only"},
 	"dashboards":                    {},
@@ -145,7 +165,7 @@ var onlyIn = []struct{ module, where, why string }{
 	{"github.com/prometheus/alertmanager", "agent/notify", "how people are told is decided there; everybody else hands it notices"},
 	{"github.com/wneessen/go-mail", "agent/notify", "mail is a channel"},
 	{"github.com/yuin/goldmark", "api", "the guides under /docs are rendered there"},
-	{"os/exec", "instruments", "only custom commands start programs; a monitor must not"},
+	{"os/exec", "instruments/command", "only custom commands start programs; a monitor must not"},
 }
 
 // sources are our Go files without tests, by folder.

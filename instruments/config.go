@@ -6,6 +6,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sysotel/instruments/command"
+	"sysotel/instruments/pattern"
+	"sysotel/instruments/scrub"
 )
 
 // Config is what an operator can say about what is measured. Its keys stand at
@@ -46,23 +50,16 @@ type ProcessesConfig struct {
 	PID         bool     `yaml:"pid" help:"Whether the chosen processes are also exported one by one, with the attribute process.pid."`
 }
 
+// WithoutSecrets returns the arguments of a command with what can be told to be a
+// secret masked, as command lines of processes are.
+func (c ProcessesConfig) WithoutSecrets(args []string) []string {
+	return scrub.CommandLine(args, c.Scrub)
+}
+
 // CustomConfig says where metrics that are not ours come from.
 type CustomConfig struct {
-	Textfile []string        `yaml:"textfile" help:"Directories whose *.prom files are read."`
-	Commands []CommandConfig `yaml:"commands" help:"Programs that print metrics; they are set in the file only."`
-}
-
-// CommandConfig is one program that prints metrics.
-type CommandConfig struct {
-	Name     string        `yaml:"name" help:"Name of the command in logs and self-metrics: lower-case letters, digits, - and _."`
-	Command  []string      `yaml:"command" help:"The program and its arguments; no shell reads them."`
-	Interval time.Duration `yaml:"interval" help:"Time between two runs; a run starts with the first tick after it, 1s to 1h."`
-	Timeout  time.Duration `yaml:"timeout" help:"Time after which a run is killed, at most the interval."`
-}
-
-// SetDefaults fills in what an entry of custom.commands may leave out.
-func (c *CommandConfig) SetDefaults() {
-	c.Interval, c.Timeout = 10*time.Second, 5*time.Second
+	Textfile []string         `yaml:"textfile" help:"Directories whose *.prom files are read."`
+	Commands []command.Config `yaml:"commands" help:"Programs that print metrics; they are set in the file only."`
 }
 
 // CollectorDefault is a family's name, how it is read unless said otherwise, and
@@ -156,11 +153,11 @@ func (Collectors) Names() []string {
 
 // Filter is what the family's include and exclude patterns say. The
 // configuration has passed Validate; a pattern that it refuses matches nothing.
-func (c Config) Filter(family string) Filter {
+func (c Config) Filter(family string) pattern.Filter {
 	f, keys := c.Collectors[family], patternKeys(family)
-	include, _ := ParsePatterns(f.Include, keys...)
-	exclude, _ := ParsePatterns(f.Exclude, keys...)
-	return Filter{Include: include, Exclude: exclude}
+	include, _ := pattern.Parse(f.Include, keys...)
+	exclude, _ := pattern.Parse(f.Exclude, keys...)
+	return pattern.Filter{Include: include, Exclude: exclude}
 }
 
 // patternKeys are the keys that patterns of a family can name.
@@ -217,7 +214,7 @@ func validatePatterns(at string, patterns []string, d CollectorDefault, wrong fu
 		return
 	}
 	for i, p := range patterns {
-		if _, err := parsePattern(p, d.Keys); err != nil {
+		if err := pattern.Check(p, d.Keys); err != nil {
 			wrong(fmt.Sprintf("%s[%d]", at, i), p, err.Error())
 		}
 	}
@@ -229,22 +226,22 @@ func (c CustomConfig) validate(wrong func(path string, value any, rule string)) 
 			wrong(fmt.Sprintf("custom.textfile[%d]", i), dir, "must be a directory")
 		}
 	}
-	for i, command := range c.Commands {
+	for i, one := range c.Commands {
 		at := fmt.Sprintf("custom.commands[%d].", i)
-		if !isWord(command.Name) {
-			wrong(at+"name", command.Name, "must be a name of lower-case letters, digits, - and _")
+		if !isWord(one.Name) {
+			wrong(at+"name", one.Name, "must be a name of lower-case letters, digits, - and _")
 		}
-		if slices.ContainsFunc(c.Commands[:i], func(o CommandConfig) bool { return o.Name == command.Name }) {
-			wrong(at+"name", command.Name, "another command has this name")
+		if slices.ContainsFunc(c.Commands[:i], func(o command.Config) bool { return o.Name == one.Name }) {
+			wrong(at+"name", one.Name, "another command has this name")
 		}
-		if len(command.Command) == 0 || command.Command[0] == "" {
+		if len(one.Command) == 0 || one.Command[0] == "" {
 			wrong(at+"command", "", "must be a list of the program and its arguments, such as [/usr/local/bin/raid-metrics, --short]")
 		}
-		if !wholeSeconds(command.Interval) {
-			wrong(at+"interval", command.Interval, "must be a whole number of seconds from 1s to 1h")
+		if !wholeSeconds(one.Interval) {
+			wrong(at+"interval", one.Interval, "must be a whole number of seconds from 1s to 1h")
 		}
-		if command.Timeout < time.Millisecond || command.Timeout > command.Interval {
-			wrong(at+"timeout", command.Timeout, "must be from 1ms to the interval of the command, "+command.Interval.String())
+		if one.Timeout < time.Millisecond || one.Timeout > one.Interval {
+			wrong(at+"timeout", one.Timeout, "must be from 1ms to the interval of the command, "+one.Interval.String())
 		}
 	}
 }

@@ -3,14 +3,15 @@ package instruments
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 
 	dto "github.com/prometheus/client_model/go"
+
+	"sysotel/instruments/command"
+	"sysotel/instruments/exposition"
+	"sysotel/instruments/textfile"
 )
 
 // Custom is a reading of metrics that are not ours: those of text files and of
@@ -20,34 +21,9 @@ type Custom struct {
 	// of their names. Readings share them: they must not be changed.
 	Families []*dto.MetricFamily
 	// Errors are the mistakes of the sources, which stand until they are mended.
-	Errors []SourceError
+	Errors []exposition.SourceError
 
-	sources []customSource
-}
-
-// SourceError is a mistake of one source of custom metrics.
-type SourceError struct {
-	// Source is the name of a command, or the path of a file or a directory.
-	Source string
-	// Err names the metric or the line.
-	Err error
-}
-
-// Error implements error.
-func (e SourceError) Error() string { return e.Source + ": " + e.Err.Error() }
-
-// Unwrap returns the mistake itself.
-func (e SourceError) Unwrap() error { return e.Err }
-
-// customSource is what one text file or command gave the last time.
-type customSource struct {
-	name     string
-	families []*dto.MetricFamily
-	errs     []error
-	// ok and seconds tell how the last look at the source went; it is unknown
-	// until a command has ended for the first time.
-	ok      bool
-	seconds float64
+	sources []exposition.Source
 }
 
 var (
@@ -65,8 +41,8 @@ var (
 
 // custom reads text files when they change and runs commands when they are due.
 type custom struct {
-	directories []*textDirectory
-	commands    []*command
+	directories []*textfile.Directory
+	commands    []*command.Command
 	merged      *Custom // the newest reading, shared until a source changes
 	stop        context.CancelFunc
 	ctx         context.Context
@@ -90,19 +66,19 @@ func (c *custom) Configure(config Config) {
 	before := c.commands
 	c.directories, c.commands, c.merged = nil, nil, nil
 	for _, dir := range config.Custom.Textfile {
-		c.directories = append(c.directories, &textDirectory{path: filepath.Clean(dir)})
+		c.directories = append(c.directories, textfile.New(filepath.Clean(dir)))
 	}
 	for _, wanted := range config.Custom.Commands {
-		i := slices.IndexFunc(before, func(old *command) bool { return old.sameAs(wanted) })
+		i := slices.IndexFunc(before, func(old *command.Command) bool { return old.Is(wanted) })
 		if i >= 0 {
 			c.commands = append(c.commands, before[i])
 			continue
 		}
-		c.commands = append(c.commands, newCommand(c.ctx, wanted))
+		c.commands = append(c.commands, command.New(c.ctx, wanted))
 	}
 	for _, old := range before {
 		if !slices.Contains(c.commands, old) {
-			old.cancel()
+			old.Stop()
 		}
 	}
 }
@@ -112,10 +88,7 @@ func (c *custom) Configure(config Config) {
 func (c *custom) Close() error {
 	c.stop()
 	for _, command := range c.commands {
-		if command.running {
-			<-command.ended
-			command.running = false
-		}
+		command.Wait()
 	}
 	return nil
 }
@@ -138,18 +111,18 @@ func (c *custom) Read(_ context.Context, h *Host, t Tick) (Reading, error) {
 	}
 	changed := c.merged == nil
 	for _, d := range c.directories {
-		changed = d.refresh(h) || changed
+		changed = d.Refresh(h.Now) || changed
 	}
 	for _, command := range c.commands {
-		changed = command.refresh(h, t) || changed
+		changed = command.Refresh(h.Now, t.Interval) || changed
 	}
 	if changed {
-		var sources []customSource
+		var sources []exposition.Source
 		for _, d := range c.directories {
-			sources = append(sources, d.sources()...)
+			sources = append(sources, d.Sources()...)
 		}
 		for _, command := range c.commands {
-			sources = append(sources, command.source)
+			sources = append(sources, command.Source())
 		}
 		c.merged = mergeSources(sources)
 	}
@@ -159,15 +132,15 @@ func (c *custom) Read(_ context.Context, h *Host, t Tick) (Reading, error) {
 // Report implements Reading.
 func (c *Custom) Report(o *Observer) {
 	for _, s := range c.sources {
-		if math.IsNaN(s.seconds) {
+		if math.IsNaN(s.Seconds) {
 			continue
 		}
 		ok := int64(0)
-		if s.ok {
+		if s.OK {
 			ok = 1
 		}
-		o.Int(customSuccess, ok, s.name)
-		o.Float(customDuration, s.seconds, s.name)
+		o.Int(customSuccess, ok, s.Name)
+		o.Float(customDuration, s.Seconds, s.Name)
 	}
 }
 
@@ -184,86 +157,7 @@ func (c *Custom) Missing() []Missing {
 	return missing
 }
 
-// mergeSources puts the families of all sources together, one a name. Where two
-// sources claim one series or one name with two meanings, the first has it.
-func mergeSources(sources []customSource) *Custom {
-	merged := &Custom{sources: sources}
-	families := map[string]*dto.MetricFamily{} // by the names that a scrape page shows
-	from := map[string]string{}                // the source of each family and series
-	for i := range sources {
-		s := &sources[i]
-		refuse := func(format string, a ...any) {
-			s.ok = false
-			merged.Errors = append(merged.Errors, SourceError{s.name, fmt.Errorf(format, a...)})
-		}
-		for _, err := range s.errs {
-			merged.Errors = append(merged.Errors, SourceError{s.name, err})
-		}
-		for _, f := range s.families {
-			names := pageNames(f)
-			family := families[names[0]]
-			clash := slices.IndexFunc(names, func(n string) bool {
-				other := families[n]
-				return other != nil && (other.GetName() != f.GetName() || other.GetType() != f.GetType())
-			})
-			if clash >= 0 {
-				other := families[names[clash]]
-				refuse("metric %s (%s) cannot be told from %s (%s) of %s", f.GetName(), typeWord(f), other.GetName(), typeWord(other), from[other.GetName()])
-				continue
-			}
-			if family == nil {
-				family = &dto.MetricFamily{Name: f.Name, Help: f.Help, Type: f.Type}
-				merged.Families = append(merged.Families, family)
-				from[f.GetName()] = s.name
-				for _, n := range names {
-					families[n] = family
-				}
-			}
-			refused := 0
-			for _, m := range f.Metric {
-				series := seriesName(f, m)
-				if first, taken := from[series]; taken {
-					if refused++; refused == 1 {
-						refuse("series %s is also in %s", series, first)
-					}
-					continue
-				}
-				from[series] = s.name
-				family.Metric = append(family.Metric, m)
-			}
-		}
-	}
-	slices.SortFunc(merged.Families, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
-	return merged
+func mergeSources(sources []exposition.Source) *Custom {
+	families, errs := exposition.Merge(sources)
+	return &Custom{families, errs, sources}
 }
-
-// pageNames lists the names that a family takes: its own, and those on a scrape
-// page once it went through OpenTelemetry, where runs of underscores are one and
-// counters end in _total.
-func pageNames(f *dto.MetricFamily) []string {
-	name := strings.Join(strings.FieldsFunc(f.GetName(), func(r rune) bool { return r == '_' }), "_")
-	switch f.GetType() {
-	case dto.MetricType_COUNTER:
-		return []string{strings.TrimSuffix(name, "_total") + "_total", name}
-	case dto.MetricType_SUMMARY:
-		return []string{name, name + "_sum", name + "_sum_total", name + "_count", name + "_count_total"}
-	case dto.MetricType_HISTOGRAM:
-		return []string{name, name + "_sum", name + "_count", name + "_bucket"}
-	}
-	return []string{name}
-}
-
-// seriesName writes a series as in a query: name{label="value"}.
-func seriesName(f *dto.MetricFamily, m *dto.Metric) string {
-	labels := make([]string, 0, len(m.Label))
-	for _, l := range m.Label {
-		labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
-	}
-	slices.Sort(labels)
-	return f.GetName() + "{" + strings.Join(labels, ",") + "}"
-}
-
-func typeWord(f *dto.MetricFamily) string { return strings.ToLower(f.GetType().String()) }
-
-// since is how long something took, in seconds.
-func since(h *Host, start time.Time) float64 { return h.Now().Sub(start).Seconds() }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
+	"sysotel/instruments/exposition"
 )
 
 // customFixture reads a custom family a second at a time.
@@ -40,9 +40,7 @@ func newCustomFixture(t *testing.T, c CustomConfig) *customFixture {
 func (f *customFixture) tick() *Custom {
 	f.t.Helper()
 	for _, c := range f.family.commands {
-		if c.running {
-			c.ended <- <-c.ended
-		}
+		c.Wait()
 	}
 	f.now = f.now.Add(time.Second)
 	f.seq++
@@ -59,7 +57,7 @@ func contents(c *Custom) string {
 	for _, f := range c.Families {
 		for _, m := range f.Metric {
 			v := m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue()
-			lines = append(lines, fmt.Sprintf("%s %v", seriesName(f, m), v))
+			lines = append(lines, fmt.Sprintf("%s %v", exposition.SeriesName(f, m), v))
 		}
 	}
 	for _, err := range c.Errors {
@@ -146,7 +144,7 @@ func TestTextFileThatIsNoFile(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "folder.prom"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	writeText(t, filepath.Join(dir, "large.prom"), strings.Repeat("# comment\n", maxCustomBytes/10+1))
+	writeText(t, filepath.Join(dir, "large.prom"), strings.Repeat("# comment\n", exposition.MaxBytes/10+1))
 	f := newCustomFixture(t, CustomConfig{Textfile: []string{dir}})
 	want := "error folder.prom: is not a plain file but d---------\nerror large.prom: is larger than 1048576 bytes"
 	if got := contents(f.tick()); got != want {
@@ -155,12 +153,12 @@ func TestTextFileThatIsNoFile(t *testing.T) {
 }
 
 func TestMergeSources(t *testing.T) {
-	source := func(name, text string) customSource {
-		families, errs := parseExposition([]byte(text))
+	source := func(name, text string) exposition.Source {
+		families, errs := exposition.Parse([]byte(text))
 		if errs != nil {
 			t.Fatal(errs)
 		}
-		return customSource{name: name, families: families, ok: true}
+		return exposition.Source{Name: name, Families: families, OK: true}
 	}
 	for _, c := range []struct {
 		name    string
@@ -177,7 +175,7 @@ func TestMergeSources(t *testing.T) {
 		{"underscores", []string{"a_b 1\n", "a__b 2\n"}, "a_b{} 1\nerror s1: metric a__b (untyped) cannot be told from a_b (untyped) of s0"},
 		{"parts of a histogram", []string{"# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n", "h_count 5\n"}, "h{} 0\nerror s1: metric h_count (untyped) cannot be told from h (histogram) of s0"},
 	} {
-		var sources []customSource
+		var sources []exposition.Source
 		for i, text := range c.sources {
 			sources = append(sources, source(fmt.Sprintf("s%d", i), text))
 		}
@@ -190,13 +188,5 @@ func TestMergeSources(t *testing.T) {
 				t.Errorf("%s: %s has an error and success 1", c.name, err.Source)
 			}
 		}
-	}
-}
-
-func TestPageNames(t *testing.T) {
-	counter := dto.MetricType_COUNTER
-	name := "_a__b_total"
-	if got := pageNames(&dto.MetricFamily{Name: &name, Type: &counter}); got[0] != "a_b_total" {
-		t.Errorf("got %v", got)
 	}
 }

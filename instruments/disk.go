@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"sysotel/instruments/pattern"
 	"sysotel/instruments/sanitize"
 )
 
@@ -128,7 +129,7 @@ const (
 
 // disk reads the block devices.
 type disk struct {
-	filter  Filter
+	filter  pattern.Filter
 	source  diskSource
 	devices map[string]*diskState
 	scans   uint64

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+
+	"sysotel/instruments/pattern"
 )
 
 // Filesystem is a reading of the mounted file systems.
@@ -124,7 +126,7 @@ type mount struct {
 
 // filesystem reads the mounted file systems.
 type filesystem struct {
-	filter Filter
+	filter pattern.Filter
 	source mountSource
 	mounts []*mount
 	// pools holds, for each pool, the most that any file system in it has free.

@@ -1,6 +1,9 @@
 package instruments
 
-import "sysotel/instruments/sanitize"
+import (
+	"sysotel/instruments/pattern"
+	"sysotel/instruments/sanitize"
+)
 
 // mountEntry is one mount as the system lists it.
 type mountEntry struct {
@@ -62,7 +65,7 @@ func (f *filesystem) choose(entries []mountEntry) {
 //
 // bare is false where "/" is an overlay: the machine is a container of its own,
 // whose bind mounts are parts of the disk that the overlay stands on.
-func chooseMounts(entries []mountEntry, filter Filter) (chosen []mountEntry, bare bool) {
+func chooseMounts(entries []mountEntry, filter pattern.Filter) (chosen []mountEntry, bare bool) {
 	// A mount hides what was mounted at its place before.
 	newest := make(map[string]int, len(entries))
 	for i, e := range entries {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sysotel/instruments/pattern"
 )
 
 func TestParseMountinfo(t *testing.T) {
@@ -101,7 +103,7 @@ func FuzzParseMountinfo(f *testing.F) {
 		}
 		// Whatever was parsed can be chosen from, and every volume comes once.
 		h := &Host{root: "/nowhere"}
-		chosen, _ := chooseMounts(h.describeMounts(entries), Filter{})
+		chosen, _ := chooseMounts(h.describeMounts(entries), pattern.Filter{})
 		seen := map[string]bool{}
 		for _, e := range chosen {
 			if seen[e.volume] {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sysotel/instruments/pattern"
 )
 
 // entry is a mount of a whole ext4 file system, changed as asked.
@@ -97,7 +99,7 @@ func TestChooseMounts(t *testing.T) {
 }
 
 func TestNewestMountAtAPlaceIsTheOneThatIsMeasured(t *testing.T) {
-	chosen, _ := chooseMounts([]mountEntry{entry("8:2", "/nix/store"), entry("8:3", "/nix/store")}, Filter{})
+	chosen, _ := chooseMounts([]mountEntry{entry("8:2", "/nix/store"), entry("8:3", "/nix/store")}, pattern.Filter{})
 	if len(chosen) != 1 || chosen[0].volume != "8:3" {
 		t.Errorf("chosen are %+v, want the mount of 8:3", chosen)
 	}

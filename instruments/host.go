@@ -2,6 +2,7 @@ package instruments
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,6 +55,18 @@ func DetectRoot() string {
 		return "/host"
 	}
 	return "/"
+}
+
+// Check tells in one sentence what is wrong where the machine cannot be read at
+// all; a part that is missing is its family's matter.
+func (h *Host) Check() error {
+	if !linux {
+		return nil
+	}
+	if _, err := os.ReadFile(h.path("proc/stat")); err != nil {
+		return fmt.Errorf("host.root: the machine cannot be read: %w; in a container mount the host's files with -v /:/host:ro and give it the host's processes with --pid host", err)
+	}
+	return nil
 }
 
 // Root is where the machine's file tree is.

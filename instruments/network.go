@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"sysotel/instruments/pattern"
 	"sysotel/instruments/sanitize"
 )
 
@@ -112,7 +113,7 @@ const (
 
 // network reads the network interfaces.
 type network struct {
-	filter      Filter
+	filter      pattern.Filter
 	source      networkSource
 	interfaces  map[string]*interfaceState
 	scans       uint64

@@ -10,7 +10,7 @@ type process struct {
 	top         int
 	commandLine bool
 	pids        bool
-	scrub       scrubber
+	scrub       []string
 	// What it adds up lives with the table: another process that takes over with
 	// another configuration goes on from there, and no counter falls.
 	*processAccounts
@@ -39,7 +39,7 @@ func newProcess(c Config) Collector {
 // Configure implements Configurable.
 func (p *process) Configure(c Config) {
 	p.top, p.commandLine, p.pids = c.Processes.Top, c.Processes.CommandLine, c.Processes.PID
-	p.scrub = scrubber(c.Processes.Scrub)
+	p.scrub = c.Processes.Scrub
 }
 
 func (*process) Name() string { return "process" }

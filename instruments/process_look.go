@@ -1,6 +1,10 @@
 package instruments
 
-import "math"
+import (
+	"math"
+
+	"sysotel/instruments/scrub"
+)
 
 const (
 	// ioTurn is the number of looks within which the I/O of every process is
@@ -183,7 +187,7 @@ func (p *process) row(table *processTable, e *processEntry, row *Process) {
 	if p.commandLine && e.chosen {
 		if !e.commandKnown {
 			// Secrets go before anything keeps, exports or shows the line.
-			e.commandLine, e.commandKnown = joinArguments(p.scrub.line(table.arguments(e))), true
+			e.commandLine, e.commandKnown = joinArguments(scrub.CommandLine(table.arguments(e), p.scrub)), true
 		}
 		row.CommandLine = e.commandLine
 	}

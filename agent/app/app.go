@@ -25,6 +25,7 @@ import (
 	"sysotel/api"
 	"sysotel/dashboards"
 	"sysotel/instruments"
+	"sysotel/instruments/portowner"
 )
 
 // Options configure New.
@@ -179,13 +180,13 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		return err
 	}
 	if err := a.server.Listen(); err != nil {
-		return taken(err, host, o.Config.API.HTTP.Listen, "http.listen")
+		return taken(err, o.Config.API.HTTP.Listen, "http.listen")
 	}
 	a.closers = append(a.closers, a.server.Close)
 	if address := o.Config.API.TLS.Redirect; address != "" {
 		a.redirect = api.NewRedirect(address, o.Config.API.HTTP, a.server.Addr(), a.log)
 		if err := a.redirect.Listen(); err != nil {
-			return taken(err, host, address, "tls.redirect")
+			return taken(err, address, "tls.redirect")
 		}
 		a.closers = append(a.closers, a.redirect.Close)
 		a.log.Info("redirecting plain HTTP to HTTPS", "address", a.redirect.Addr().String())
@@ -202,22 +203,22 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	case o.Config.Where("prometheus.listen") == "" && errors.Is(err, api.ErrPortTaken):
 		// node_exporter listens on 9100 too; nobody chose this port for the agent.
 		a.log.Warn("the scrape page has no port of its own, which is taken; scrape /metrics of the API instead",
-			"err", taken(err, host, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen"), "page", a.server.URL()+"/metrics")
+			"err", taken(err, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen"), "page", a.server.URL()+"/metrics")
 		a.scrape = nil
 		return nil
 	}
-	return taken(err, host, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen")
+	return taken(err, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen")
 }
 
 // taken is the error of a port in use: it names the option and, if known, the program
 // that holds the port.
-func taken(err error, host *instruments.Host, address, option string) error {
+func taken(err error, address, option string) error {
 	if !errors.Is(err, api.ErrPortTaken) {
 		return fmt.Errorf("%s: %w", option, err)
 	}
 	_, port, _ := net.SplitHostPort(address)
 	holder := "another program"
-	if who := host.PortHolder(port); who != "" {
+	if who := portowner.Find(port); who != "" {
 		holder = who
 	}
 	flag := "--" + strings.ReplaceAll(option, "_", "-")

@@ -12,6 +12,7 @@ import (
 
 	"sysotel/agent/config"
 	"sysotel/instruments"
+	"sysotel/instruments/permissions"
 	"sysotel/instruments/sanitize"
 )
 
@@ -41,11 +42,11 @@ func runCheck(c Call) int {
 	if root == "" {
 		root = instruments.DetectRoot()
 	}
-	limits := instruments.NewHost(root).Limits(ctx, loaded.Instruments)
+	limits := permissions.Check(ctx, instruments.NewHost(root), loaded.Instruments)
 	limits = append(limits, ownLimits(ctx, loaded)...)
 	switch user := os.Geteuid(); {
 	case user == 0:
-		fmt.Fprintf(c.Out, "warning: you are root, which the agent needs only %s; run check as the agent's user to see what that user lacks\n", instruments.RootServes)
+		fmt.Fprintf(c.Out, "warning: you are root, which the agent needs only %s; run check as the agent's user to see what that user lacks\n", permissions.NeedsRoot)
 	case user > 0 && len(limits) > 0:
 		fmt.Fprintf(c.Out, "missing permissions of this user (%d):\n", user)
 	case user > 0:
@@ -58,14 +59,14 @@ func runCheck(c Call) int {
 }
 
 // ownLimits tries to use the files and ports of the agent itself.
-func ownLimits(ctx context.Context, c config.Config) []instruments.Limit {
-	var limits []instruments.Limit
+func ownLimits(ctx context.Context, c config.Config) []permissions.Limit {
+	var limits []permissions.Limit
 	if err := writable(c.DataDir); errors.Is(err, fs.ErrPermission) {
-		limits = append(limits, instruments.Limit{What: fmt.Sprintf("the agent cannot start: data_dir cannot be written: %v", err), Remedy: "a data_dir that this user can write"})
+		limits = append(limits, permissions.Limit{What: fmt.Sprintf("the agent cannot start: data_dir cannot be written: %v", err), Remedy: "a data_dir that this user can write"})
 	}
 	if c.Log.File != "" {
 		if err := writable(filepath.Dir(c.Log.File)); errors.Is(err, fs.ErrPermission) {
-			limits = append(limits, instruments.Limit{What: fmt.Sprintf("the agent cannot start: log.file cannot be written: %v", err), Remedy: "a log.file in a directory that this user can write, or none, for standard error"})
+			limits = append(limits, permissions.Limit{What: fmt.Sprintf("the agent cannot start: log.file cannot be written: %v", err), Remedy: "a log.file in a directory that this user can write, or none, for standard error"})
 		}
 	}
 	for _, listen := range []struct{ option, address string }{{"http.listen", c.API.HTTP.Listen}, {"prometheus.listen", c.Pipeline.Prometheus.Listen}} {
@@ -77,7 +78,7 @@ func ownLimits(ctx context.Context, c config.Config) []instruments.Limit {
 			_ = l.Close()
 		}
 		if errors.Is(err, fs.ErrPermission) {
-			limits = append(limits, instruments.Limit{What: fmt.Sprintf("the agent cannot start: %s: this user may not listen on %s", listen.option, listen.address), Remedy: portRemedy})
+			limits = append(limits, permissions.Limit{What: fmt.Sprintf("the agent cannot start: %s: this user may not listen on %s", listen.option, listen.address), Remedy: portRemedy})
 		}
 	}
 	return limits

@@ -57,7 +57,7 @@ func TestCheckReportsMissingPermissions(t *testing.T) {
 		t.Errorf("with both capabilities %d processes of %d are still closed", got, most)
 	}
 
-	const kernelLog = "kills for want of memory are not told"
+	const kernelLog = "kills by the OOM killer are not reported"
 	restricted := setting(t, "/proc/sys/kernel/dmesg_restrict") == 1
 	if f, err := os.Open("/dev/kmsg"); err == nil {
 		_ = f.Close()

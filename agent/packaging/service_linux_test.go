@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"sysotel/instruments"
+	"sysotel/instruments/permissions"
 )
 
 // unitFile is the path of the unit below the top directory.
@@ -45,7 +45,7 @@ func TestUnit(t *testing.T) {
 // TestCapabilities: the unit and the compose file grant exactly the capabilities that
 // sysotel check asks for. That they are enough is tested with the command.
 func TestCapabilities(t *testing.T) {
-	want := sorted(regexp.MustCompile(`CAP_\w+`).FindAllString(instruments.RootServes, -1))
+	want := sorted(regexp.MustCompile(`CAP_\w+`).FindAllString(permissions.NeedsRoot, -1))
 	unit := read(t, unitFile)
 	for _, key := range []string{"AmbientCapabilities", "CapabilityBoundingSet"} {
 		m := regexp.MustCompile(`(?m)^` + key + `=(.*)$`).FindStringSubmatch(unit)

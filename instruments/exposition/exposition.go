@@ -1,4 +1,6 @@
-package instruments
+// Package exposition reads custom metrics in the Prometheus text format and merges
+// those of several sources.
+package exposition
 
 import (
 	"bytes"
@@ -15,21 +17,21 @@ import (
 // The most that one source of custom metrics may give: some fifty times what
 // node_exporter prints, far below what would hurt the agent.
 const (
-	maxCustomBytes  = 1 << 20
-	maxCustomSeries = 10_000
+	MaxBytes  = 1 << 20
+	MaxSeries = 10_000
 )
 
-// maxCustomErrors bounds the mistakes that one source is told of at once.
-const maxCustomErrors = 10
+// maxErrors bounds the mistakes that one source is told of at once.
+const maxErrors = 10
 
 // reservedNames begin the names of our own metrics on the scrape page.
 var reservedNames = []string{"system_", "process_", "sysotel_", "node_", "target_info"}
 
-// parseExposition reads the Prometheus text format. A mistake of format costs
+// Parse reads the Prometheus text format. A mistake of format costs
 // all metrics of the source, a metric that we cannot carry only itself.
-func parseExposition(text []byte) ([]*dto.MetricFamily, []error) {
-	if len(text) > maxCustomBytes {
-		return nil, []error{fmt.Errorf("is larger than %d bytes", maxCustomBytes)}
+func Parse(text []byte) ([]*dto.MetricFamily, []error) {
+	if len(text) > MaxBytes {
+		return nil, []error{fmt.Errorf("is larger than %d bytes", MaxBytes)}
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	parsed, err := parser.TextToMetricFamilies(bytes.NewReader(text))
@@ -47,27 +49,27 @@ func parseExposition(text []byte) ([]*dto.MetricFamily, []error) {
 			series += 1 + len(m.GetHistogram().GetBucket()) + len(m.GetSummary().GetQuantile())
 		}
 	}
-	if series > maxCustomSeries {
-		return nil, []error{fmt.Errorf("has %d series, at most %d are possible", series, maxCustomSeries)}
+	if series > MaxSeries {
+		return nil, []error{fmt.Errorf("has %d series, at most %d are possible", series, MaxSeries)}
 	}
 	slices.Sort(names)
 	var families []*dto.MetricFamily
 	var errs []error
 	for _, name := range names {
-		if err := checkCustom(parsed[name]); err != nil {
+		if err := check(parsed[name]); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		families = append(families, parsed[name])
 	}
-	if more := len(errs) - maxCustomErrors; more > 0 {
-		errs = append(errs[:maxCustomErrors], fmt.Errorf("and %d more mistakes", more))
+	if more := len(errs) - maxErrors; more > 0 {
+		errs = append(errs[:maxErrors], fmt.Errorf("and %d more mistakes", more))
 	}
 	return families, errs
 }
 
-// checkCustom refuses a family that would disturb ours on its way out.
-func checkCustom(f *dto.MetricFamily) error {
+// check refuses a family that would disturb ours on its way out.
+func check(f *dto.MetricFamily) error {
 	name := f.GetName()
 	for _, reserved := range reservedNames {
 		if strings.HasPrefix(strings.TrimLeft(name, "_"), reserved) {

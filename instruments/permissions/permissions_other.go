@@ -1,8 +1,8 @@
 //go:build !linux
 
-package instruments
+package permissions
 
-// These systems know no single right for it.
+// These systems have no single permission for it.
 const (
 	processIORemedy = "to run as root or as an administrator"
 	hiddenRemedy    = processIORemedy
@@ -10,8 +10,8 @@ const (
 	mountRemedy     = "instruments.filesystem.exclude"
 )
 
-// RootServes is what an ordinary user does not see.
-const RootServes = "to see more of other users' processes"
+// NeedsRoot is what an ordinary user does not see.
+const NeedsRoot = "to see more of other users' processes"
 
 // hidesProcesses is false: every process is listed here.
-func (h *Host) hidesProcesses() bool { return false }
+func hidesProcesses(string) bool { return false }

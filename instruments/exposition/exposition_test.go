@@ -1,9 +1,11 @@
-package instruments
+package exposition
 
 import (
 	"fmt"
 	"strings"
 	"testing"
+
+	dto "github.com/prometheus/client_model/go"
 )
 
 const expositionText = `# HELP raid_disks Disks of an array.
@@ -20,8 +22,8 @@ request_seconds_count 4
 no_type 1
 `
 
-func TestParseExposition(t *testing.T) {
-	families, errs := parseExposition([]byte(expositionText))
+func TestParse(t *testing.T) {
+	families, errs := Parse([]byte(expositionText))
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -49,9 +51,9 @@ func TestExpositionMistakes(t *testing.T) {
 		{"our label", "a{host_name=\"x\"} 1\nb 2\n", "metric a: the label host_name is the agent's own", 1},
 		{"a time of its own", "a 1 1700000000000\nb 2\n", "metric a: has a time stamp of its own", 1},
 		{"histogram of gauges", "# TYPE a gaugehistogram\na_bucket{le=\"+Inf\"} 1\n", "metric a: OpenTelemetry has no histograms of gauges", 0},
-		{"too long", strings.Repeat("#", maxCustomBytes+1), "is larger than 1048576 bytes", 0},
+		{"too long", strings.Repeat("#", MaxBytes+1), "is larger than 1048576 bytes", 0},
 	} {
-		families, errs := parseExposition([]byte(c.text))
+		families, errs := Parse([]byte(c.text))
 		if len(errs) != 1 || !strings.Contains(errs[0].Error(), c.want) || len(families) != c.kept {
 			t.Errorf("%s: %d families kept and errors %v, want %d and %q", c.name, len(families), errs, c.kept, c.want)
 		}
@@ -60,33 +62,41 @@ func TestExpositionMistakes(t *testing.T) {
 
 func TestExpositionBounds(t *testing.T) {
 	var text strings.Builder
-	for i := range maxCustomSeries {
+	for i := range MaxSeries {
 		fmt.Fprintf(&text, "a{i=\"%d\"} 1\n", i)
 	}
-	if families, errs := parseExposition([]byte(text.String())); len(errs) > 0 || len(families[0].Metric) != maxCustomSeries {
-		t.Errorf("%d series give the errors %v", maxCustomSeries, errs)
+	if families, errs := Parse([]byte(text.String())); len(errs) > 0 || len(families[0].Metric) != MaxSeries {
+		t.Errorf("%d series give the errors %v", MaxSeries, errs)
 	}
 	text.WriteString("b 1\n")
-	if families, errs := parseExposition([]byte(text.String())); families != nil || len(errs) != 1 || errs[0].Error() != "has 10001 series, at most 10000 are possible" {
+	if families, errs := Parse([]byte(text.String())); families != nil || len(errs) != 1 || errs[0].Error() != "has 10001 series, at most 10000 are possible" {
 		t.Errorf("one series more gives the errors %v", errs)
 	}
 	text.Reset()
 	for i := range 15 {
 		fmt.Fprintf(&text, "node_%d 1\n", i)
 	}
-	if _, errs := parseExposition([]byte(text.String())); len(errs) != maxCustomErrors+1 || errs[maxCustomErrors].Error() != "and 5 more mistakes" {
+	if _, errs := Parse([]byte(text.String())); len(errs) != maxErrors+1 || errs[maxErrors].Error() != "and 5 more mistakes" {
 		t.Errorf("15 mistakes are told as %v", errs)
 	}
 }
 
-func FuzzParseExposition(f *testing.F) {
+func TestPageNames(t *testing.T) {
+	counter := dto.MetricType_COUNTER
+	name := "_a__b_total"
+	if got := pageNames(&dto.MetricFamily{Name: &name, Type: &counter}); got[0] != "a_b_total" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func FuzzParse(f *testing.F) {
 	f.Add([]byte(expositionText))
 	f.Add([]byte("# TYPE a summary\na{quantile=\"0.5\"} 1\na_sum 2\na_count 3\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		families, errs := parseExposition(text)
-		merged := mergeSources([]customSource{{name: "a", families: families, errs: errs}, {name: "b", families: families}})
-		for _, family := range merged.Families {
-			if err := checkCustom(family); err != nil {
+		families, errs := Parse(text)
+		merged, _ := Merge([]Source{{Name: "a", Families: families, Errors: errs}, {Name: "b", Families: families}})
+		for _, family := range merged {
+			if err := check(family); err != nil {
 				t.Error(err)
 			}
 		}

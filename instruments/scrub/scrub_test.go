@@ -1,4 +1,4 @@
-package instruments
+package scrub
 
 import (
 	"strings"

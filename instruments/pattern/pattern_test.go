@@ -1,4 +1,4 @@
-package instruments
+package pattern
 
 import (
 	"regexp"
@@ -10,8 +10,8 @@ import (
 func TestGlob(t *testing.T) {
 	f := func(pattern, name string, want bool) {
 		t.Helper()
-		if got := glob(pattern, name); got != want {
-			t.Errorf("glob(%q, %q) = %v, want %v", pattern, name, got, want)
+		if got := Glob(pattern, name); got != want {
+			t.Errorf("Glob(%q, %q) = %v, want %v", pattern, name, got, want)
 		}
 	}
 	f("sda", "sda", true)
@@ -39,7 +39,7 @@ func TestPatterns(t *testing.T) {
 	keys := []string{"device", "mountpoint", "type"}
 	f := func(patterns string, want bool, pairs ...string) {
 		t.Helper()
-		p, err := ParsePatterns(strings.Fields(patterns), keys...)
+		p, err := Parse(strings.Fields(patterns), keys...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func TestPatterns(t *testing.T) {
 func TestWrongPatterns(t *testing.T) {
 	f := func(pattern, want string, keys ...string) {
 		t.Helper()
-		if _, err := ParsePatterns([]string{pattern}, keys...); err == nil || err.Error() != want {
+		if _, err := Parse([]string{pattern}, keys...); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", pattern, err, want)
 		}
 	}
@@ -68,34 +68,7 @@ func TestWrongPatterns(t *testing.T) {
 	f("a:b", `pattern "a:b": nothing can stand before a colon here`)
 }
 
-func TestFilter(t *testing.T) {
-	f := func(include, exclude string, byDefault, want bool) {
-		t.Helper()
-		c := Defaults()
-		c.Collectors["disk"] = CollectorConfig{Include: strings.Fields(include), Exclude: strings.Fields(exclude)}
-		if got := c.Filter("disk").Keep(byDefault, "device", "sda"); got != want {
-			t.Errorf("include %q, exclude %q, by default %v: %v, want %v", include, exclude, byDefault, got, want)
-		}
-	}
-	f("", "", true, true)
-	f("", "", false, false)
-	f("sd*", "", false, true)
-	f("nvme*", "", true, false)
-	f("sd*", "sda", true, false)
-	f("", "device:sda", true, false)
-	f("", "nvme*", false, false)
-}
-
-func TestDefaultsLeaveContainersOut(t *testing.T) {
-	f := Defaults().Filter("network")
-	for name, want := range map[string]bool{"eth0": true, "br-lan": true, "docker0": true, "veth1a2b": false, "br-0123456789ab": false, "cali123": false} {
-		if got := f.Keep(true, "device", name); got != want {
-			t.Errorf("%s: %v, want %v", name, got, want)
-		}
-	}
-}
-
-// FuzzGlob compares glob with the same pattern as a regular expression.
+// FuzzGlob compares Glob with the same pattern as a regular expression.
 func FuzzGlob(f *testing.F) {
 	f.Add("sd*", "sda1")
 	f.Add("*a?b*", "xxaabyy")
@@ -107,8 +80,8 @@ func FuzzGlob(f *testing.F) {
 		expression := regexp.QuoteMeta(pattern)
 		expression = strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(expression)
 		want := regexp.MustCompile(`(?s)\A` + expression + `\z`).MatchString(name)
-		if got := glob(pattern, name); got != want {
-			t.Errorf("glob(%q, %q) = %v, want %v", pattern, name, got, want)
+		if got := Glob(pattern, name); got != want {
+			t.Errorf("Glob(%q, %q) = %v, want %v", pattern, name, got, want)
 		}
 	})
 }

@@ -1,4 +1,6 @@
-package instruments
+// Package pattern matches names of devices, mount points and the like with what an
+// operator wrote: sd*, type:nfs*.
+package pattern
 
 import (
 	"errors"
@@ -8,18 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// Patterns choose devices, mount points and the like by name.
-type Patterns []pattern
+// List chooses devices, mount points and the like by name.
+type List []pattern
 
 // pattern is a glob; with a key it is compared with that key's value only.
 type pattern struct{ key, glob string }
 
-// ParsePatterns reads patterns such as "sd*" and "type:nfs*"; keys are the words
+// Parse reads patterns such as "sd*" and "type:nfs*"; keys are the words
 // that may stand before the colon.
-func ParsePatterns(texts []string, keys ...string) (Patterns, error) {
-	patterns := make(Patterns, 0, len(texts))
+func Parse(texts []string, keys ...string) (List, error) {
+	patterns := make(List, 0, len(texts))
 	for _, text := range texts {
-		p, err := parsePattern(text, keys)
+		p, err := parse(text, keys)
 		if err != nil {
 			return nil, fmt.Errorf("pattern %q: %w", text, err)
 		}
@@ -28,10 +30,10 @@ func ParsePatterns(texts []string, keys ...string) (Patterns, error) {
 	return patterns, nil
 }
 
-// parsePattern takes whatever stands before the first colon for a key, so that
+// parse takes whatever stands before the first colon for a key, so that
 // a mistyped key is an error and not a pattern that never matches. A device
 // with a colon in its name is written device:NAME.
-func parsePattern(text string, keys []string) (pattern, error) {
+func parse(text string, keys []string) (pattern, error) {
 	key, glob, ok := strings.Cut(text, ":")
 	if !ok {
 		key, glob = "", text
@@ -49,13 +51,19 @@ func parsePattern(text string, keys []string) (pattern, error) {
 	return pattern{key, glob}, nil
 }
 
-// Match tells whether any pattern matches. The arguments are pairs of a key and
+// Check reports what is wrong with one pattern, as Parse does.
+func Check(text string, keys []string) error {
+	_, err := parse(text, keys)
+	return err
+}
+
+// Match reports whether any pattern matches. The arguments are pairs of a key and
 // its value: Match("device", "sda1", "type", "ext4"). A pattern without a key is
 // compared with every value.
-func (p Patterns) Match(pairs ...string) bool {
+func (p List) Match(pairs ...string) bool {
 	for _, one := range p {
 		for i := 0; i+1 < len(pairs); i += 2 {
-			if (one.key == "" || one.key == pairs[i]) && glob(one.glob, pairs[i+1]) {
+			if (one.key == "" || one.key == pairs[i]) && Glob(one.glob, pairs[i+1]) {
 				return true
 			}
 		}
@@ -63,11 +71,11 @@ func (p Patterns) Match(pairs ...string) bool {
 	return false
 }
 
-// Filter is the operator's choice among a family's devices.
-type Filter struct{ Include, Exclude Patterns }
+// Filter is the operator's choice among a collector's devices.
+type Filter struct{ Include, Exclude List }
 
-// Keep tells whether a device is measured. Exclude always wins. Include, where
-// there is one, means exactly what it matches; without it the family's own rule
+// Keep reports whether a device is measured. Exclude always wins. Include, where
+// there is one, means exactly what it matches; without it the collector's own rule
 // decides, which the caller passes as byDefault. The pairs are those of Match.
 func (f Filter) Keep(byDefault bool, pairs ...string) bool {
 	switch {
@@ -80,10 +88,10 @@ func (f Filter) Keep(byDefault bool, pairs ...string) bool {
 	}
 }
 
-// glob matches * with any run of characters, "/" included, and ? with one. On a
+// Glob matches * with any run of characters, "/" included, and ? with one. On a
 // mismatch it goes back only to the newest *, which is enough and keeps the
 // time bounded by len(pattern) times len(name).
-func glob(pattern, name string) bool {
+func Glob(pattern, name string) bool {
 	p, n := 0, 0
 	star, resume := -1, 0
 	for n < len(name) {

@@ -1,4 +1,5 @@
-package instruments
+// Package portowner names the process that listens on a TCP port.
+package portowner
 
 import (
 	"bytes"
@@ -8,22 +9,10 @@ import (
 	"strings"
 )
 
-// Check tells in one sentence what is wrong where the machine cannot be read at
-// all; a part that is missing is its family's matter.
-func (h *Host) Check() error {
-	if !linux {
-		return nil
-	}
-	if _, err := os.ReadFile(h.path("proc/stat")); err != nil {
-		return fmt.Errorf("host.root: the machine cannot be read: %w; in a container mount the host's files with -v /:/host:ro and give it the host's processes with --pid host", err)
-	}
-	return nil
-}
-
-// PortHolder names the process that listens on a TCP port of this network
+// Find names the process that listens on a TCP port of this network
 // namespace, "nginx (pid 123)"; empty where it cannot be known. It walks every
 // process' open files, so it is for an error message and never for a tick.
-func (h *Host) PortHolder(port string) string {
+func Find(port string) string {
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return ""

@@ -1,48 +1,80 @@
-package instruments
+// Package command runs programs that print metrics in the Prometheus text format.
+// It is the one place that starts programs.
+package command
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"time"
 
+	"sysotel/instruments/exposition"
 	"sysotel/instruments/sanitize"
 )
 
-// command is a program that prints metrics. It runs beside the ticks: a tick
+// Config is one program that prints metrics.
+type Config struct {
+	Name     string        `yaml:"name" help:"Name of the command in logs and self-metrics: lower-case letters, digits, - and _."`
+	Command  []string      `yaml:"command" help:"The program and its arguments; no shell reads them."`
+	Interval time.Duration `yaml:"interval" help:"Time between two runs; a run starts with the first tick after it, 1s to 1h."`
+	Timeout  time.Duration `yaml:"timeout" help:"Time after which a run is killed, at most the interval."`
+}
+
+// SetDefaults fills in what an entry of custom.commands may leave out.
+func (c *Config) SetDefaults() {
+	c.Interval, c.Timeout = 10*time.Second, 5*time.Second
+}
+
+// Command is a program that prints metrics. It runs beside the ticks: a tick
 // starts it when it is due, and a later tick takes what it printed. It never
 // runs twice at once.
-type command struct {
-	CommandConfig
+type Command struct {
+	Config
 	ctx     context.Context
 	cancel  context.CancelFunc
 	started time.Time
 	running bool
-	ended   chan customSource
-	source  customSource
+	ended   chan exposition.Source
+	source  exposition.Source
 }
 
-func newCommand(ctx context.Context, c CommandConfig) *command {
+// New is a command that did not run yet. The end of ctx kills it.
+func New(ctx context.Context, c Config) *Command {
 	ctx, cancel := context.WithCancel(ctx)
-	return &command{
-		CommandConfig: c, ctx: ctx, cancel: cancel,
-		ended: make(chan customSource, 1), source: customSource{name: c.Name, seconds: unknown},
+	return &Command{
+		Config: c, ctx: ctx, cancel: cancel,
+		ended: make(chan exposition.Source, 1), source: exposition.Source{Name: c.Name, Seconds: math.NaN()},
 	}
 }
 
-// sameAs tells whether the command is configured so already.
-func (c *command) sameAs(o CommandConfig) bool {
+// Is reports whether the command has this configuration already.
+func (c *Command) Is(o Config) bool {
 	return c.Name == o.Name && c.Interval == o.Interval && c.Timeout == o.Timeout && slices.Equal(c.Command, o.Command)
 }
 
-// refresh takes the result of a run that ended, starts the next one when it is
-// due, and tells whether there is a new result.
-func (c *command) refresh(h *Host, t Tick) bool {
+// Source is what the last run that ended gave.
+func (c *Command) Source() exposition.Source { return c.source }
+
+// Stop kills the program where it runs.
+func (c *Command) Stop() { c.cancel() }
+
+// Wait waits for the end of a run. The next Refresh takes its result.
+func (c *Command) Wait() {
+	if c.running {
+		c.ended <- <-c.ended
+	}
+}
+
+// Refresh takes the result of a run that ended, starts the next one when it is
+// due, and reports whether there is a new result. interval is the time between two
+// ticks.
+func (c *Command) Refresh(clock func() time.Time, interval time.Duration) bool {
 	changed := false
 	if c.running {
 		select {
@@ -51,26 +83,26 @@ func (c *command) refresh(h *Host, t Tick) bool {
 		default:
 		}
 	}
-	now := h.Now()
+	now := clock()
 	// Half a tick early is on time: ticks come a little before or after their second.
-	if !c.running && (c.started.IsZero() || now.Sub(c.started) >= c.Interval-t.Interval/2) {
+	if !c.running && (c.started.IsZero() || now.Sub(c.started) >= c.Interval-interval/2) {
 		c.started, c.running = now, true
-		go func() { c.ended <- c.run(h) }()
+		go func() { c.ended <- c.run(clock) }()
 	}
 	return changed
 }
 
 // run runs the program once and reads what it printed.
-func (c *command) run(h *Host) customSource {
-	start := h.Now()
-	text, err := h.run(c.ctx, c.Command, c.Timeout)
-	s := customSource{name: c.Name}
+func (c *Command) run(clock func() time.Time) exposition.Source {
+	start := clock()
+	text, err := run(c.ctx, c.Command, c.Timeout)
+	s := exposition.Source{Name: c.Name}
 	if err != nil {
-		s.errs = []error{err}
+		s.Errors = []error{err}
 	} else {
-		s.families, s.errs = parseExposition(text)
+		s.Families, s.Errors = exposition.Parse(text)
 	}
-	s.ok, s.seconds = len(s.errs) == 0, since(h, start)
+	s.OK, s.Seconds = len(s.Errors) == 0, clock().Sub(start).Seconds()
 	return s
 }
 
@@ -80,7 +112,7 @@ const maxErrorText = 300
 // run runs a program without a shell and returns what it prints. A program that
 // runs longer than limit, or prints more than a source may, is killed with all
 // programs that it started.
-func (h *Host) run(ctx context.Context, argv []string, limit time.Duration) ([]byte, error) {
+func run(ctx context.Context, argv []string, limit time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // The operator's command; no shell reads it.
@@ -88,7 +120,7 @@ func (h *Host) run(ctx context.Context, argv []string, limit time.Duration) ([]b
 	// A program that left another behind with its output open is not waited for.
 	cmd.WaitDelay = time.Second
 	cmd.Env = slices.DeleteFunc(os.Environ(), isOurs)
-	out := &boundedOutput{limit: maxCustomBytes, exceeded: cancel}
+	out := &boundedOutput{limit: exposition.MaxBytes, exceeded: cancel}
 	complaint := &shortOutput{limit: maxErrorText}
 	cmd.Stdout, cmd.Stderr = out, complaint
 	err := cmd.Run()

@@ -12,16 +12,18 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sysotel/instruments/command"
 )
 
 // shell is a command that a test writes in one line; the agent itself uses no shell.
-func shell(name, script string) CommandConfig {
-	return CommandConfig{Name: name, Command: []string{"/bin/sh", "-c", script}, Interval: 2 * time.Second, Timeout: 20 * time.Second}
+func shell(name, script string) command.Config {
+	return command.Config{Name: name, Command: []string{"/bin/sh", "-c", script}, Interval: 2 * time.Second, Timeout: 20 * time.Second}
 }
 
 func TestCommands(t *testing.T) {
 	counter := filepath.Join(t.TempDir(), "runs")
-	f := newCustomFixture(t, CustomConfig{Commands: []CommandConfig{
+	f := newCustomFixture(t, CustomConfig{Commands: []command.Config{
 		shell("good", "echo x >> "+counter+"; echo \"runs $(wc -l < "+counter+")\""),
 		shell("failing", "echo lost 1; echo 'no\nsuch array' >&2; exit 3"),
 		shell("garbage", "echo fine 1; echo '%$&!'"),
@@ -60,7 +62,7 @@ func TestCommandThatHangs(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	c := shell("hanging", "sleep 1000 & echo $! > "+file+"; echo half 1; wait")
 	c.Timeout = 300 * time.Millisecond
-	f := newCustomFixture(t, CustomConfig{Commands: []CommandConfig{c, shell("good", "echo good 1")}})
+	f := newCustomFixture(t, CustomConfig{Commands: []command.Config{c, shell("good", "echo good 1")}})
 	f.tick()
 	if got, want := contents(f.tick()), "good{} 1\nerror hanging: did not end within 300ms and was killed"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -69,7 +71,7 @@ func TestCommandThatHangs(t *testing.T) {
 }
 
 func TestCommandThatPrintsTooMuch(t *testing.T) {
-	f := newCustomFixture(t, CustomConfig{Commands: []CommandConfig{
+	f := newCustomFixture(t, CustomConfig{Commands: []command.Config{
 		shell("million", "trap '' PIPE; i=0; while :; do echo \"a{i=\\\"$i\\\"} 1\"; i=$((i+1)); done"),
 		shell("series", "i=0; while [ $i -le 10000 ]; do echo \"b{i=\\\"$i\\\"} 1\"; i=$((i+1)); done"),
 	}})
@@ -87,12 +89,12 @@ func TestCommandNeverOverlapsItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := shell("slow", "echo x >> "+dir+"/runs; read line < "+fifo+"; echo slow 1")
-	f := newCustomFixture(t, CustomConfig{Commands: []CommandConfig{c}})
+	f := newCustomFixture(t, CustomConfig{Commands: []command.Config{c}})
 	f.tick()
-	command := f.family.commands[0]
+	slow := f.family.commands[0]
 	// The clock moves on without waiting for the command, as that of the agent does.
 	for i := range 5 {
-		if command.refresh(&Host{Now: func() time.Time { return f.now.Add(time.Duration(i) * 5 * time.Second) }}, Tick{Interval: time.Second}) {
+		if slow.Refresh(func() time.Time { return f.now.Add(time.Duration(i) * 5 * time.Second) }, time.Second) {
 			t.Error("a command that still runs has a result")
 		}
 	}
@@ -120,7 +122,7 @@ func TestCloseKillsCommands(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f := newCustomFixture(t, CustomConfig{Commands: []CommandConfig{shell("sleeper", "echo $$ > "+file+"; echo yes > "+fifo+"; sleep 1000")}})
+	f := newCustomFixture(t, CustomConfig{Commands: []command.Config{shell("sleeper", "echo $$ > "+file+"; echo yes > "+fifo+"; sleep 1000")}})
 	f.tick()
 	if _, err := os.ReadFile(fifo); err != nil { // returns once the command has written
 		t.Fatal(err)
@@ -133,13 +135,13 @@ func TestCloseKillsCommands(t *testing.T) {
 
 func TestConfigureKeepsWhatStays(t *testing.T) {
 	stays, goes := shell("stays", "echo stays 1"), shell("goes", "echo goes 1")
-	f := newCustomFixture(t, CustomConfig{Commands: []CommandConfig{stays, goes}})
+	f := newCustomFixture(t, CustomConfig{Commands: []command.Config{stays, goes}})
 	f.tick()
 	if got := contents(f.tick()); got != "goes{} 1\nstays{} 1" {
 		t.Errorf("got %s", got)
 	}
 	goes.Command = []string{"/bin/sh", "-c", "echo came 1"}
-	f.family.Configure(Config{Custom: CustomConfig{Commands: []CommandConfig{stays, goes}}})
+	f.family.Configure(Config{Custom: CustomConfig{Commands: []command.Config{stays, goes}}})
 	if got := contents(f.tick()); got != "stays{} 1" {
 		t.Errorf("after the change got %s", got)
 	}
@@ -152,7 +154,7 @@ func TestCommandsDoNotSeeOurSecrets(t *testing.T) {
 	t.Setenv("SYSOTEL_AUTH_TOKEN", "secret")
 	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "secret")
 	t.Setenv("OTHER", "5")
-	f := newCustomFixture(t, CustomConfig{Commands: []CommandConfig{shell("env", "echo \"seen ${#SYSOTEL_AUTH_TOKEN}${#OTEL_EXPORTER_OTLP_HEADERS}$OTHER\"")}})
+	f := newCustomFixture(t, CustomConfig{Commands: []command.Config{shell("env", "echo \"seen ${#SYSOTEL_AUTH_TOKEN}${#OTEL_EXPORTER_OTLP_HEADERS}$OTHER\"")}})
 	f.tick()
 	if got := contents(f.tick()); got != "seen{} 5" {
 		t.Errorf("got %s, want 005", got)

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package instruments
+package command
 
 import "os/exec"
 

@@ -1,10 +1,13 @@
-package instruments
+// Package scrub masks secrets in command lines.
+package scrub
 
 import (
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"sysotel/instruments/pattern"
 )
 
 // masked stands for a secret, however long that is.
@@ -68,7 +71,10 @@ var (
 	pem = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
 )
 
-// line returns the arguments of a command without their secrets.
+// CommandLine returns the arguments of a command with what can be recognised as a
+// secret masked. names are patterns of names that are secret beside the known ones.
+func CommandLine(args, names []string) []string { return scrubber(names).line(args) }
+
 func (s scrubber) line(args []string) []string {
 	clean := make([]string, len(args))
 	w := scrubbing{scrubber: s}
@@ -77,10 +83,6 @@ func (s scrubber) line(args []string) []string {
 	}
 	return clean
 }
-
-// WithoutSecrets returns the arguments of a command with what can be told to be a
-// secret masked, as command lines of processes are.
-func (c ProcessesConfig) WithoutSecrets(args []string) []string { return scrubber(c.Scrub).line(args) }
 
 // scrubbing is how far a line was read.
 type scrubbing struct {
@@ -281,8 +283,8 @@ func (s scrubber) secrecy(name string) secrecy {
 	if len(name) > 128 {
 		name = name[len(name)-128:]
 	}
-	for _, pattern := range s {
-		if glob(strings.ToLower(pattern), strings.ToLower(name)) {
+	for _, own := range s {
+		if pattern.Glob(strings.ToLower(own), strings.ToLower(name)) {
 			return secret
 		}
 	}
@@ -336,7 +338,8 @@ func lastName(text string) string {
 
 // programWord is the name of a program where a word can be one.
 func programWord(word string) string {
-	return strings.TrimSuffix(strings.ToLower(baseName(word)), ".exe")
+	word = strings.TrimRight(word, "/")
+	return strings.TrimSuffix(strings.ToLower(word[strings.LastIndexByte(word, '/')+1:]), ".exe")
 }
 
 // isOption tells whether a word is an option and no value: -h, --host. A dash

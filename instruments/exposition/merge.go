@@ -1,0 +1,116 @@
+package exposition
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+)
+
+// SourceError is a mistake of one source of custom metrics.
+type SourceError struct {
+	// Source is the name of a command, or the path of a file or a directory.
+	Source string
+	// Err names the metric or the line.
+	Err error
+}
+
+// Error implements error.
+func (e SourceError) Error() string { return e.Source + ": " + e.Err.Error() }
+
+// Unwrap returns the mistake itself.
+func (e SourceError) Unwrap() error { return e.Err }
+
+// Source is what one text file or command gave the last time.
+type Source struct {
+	// Name is the name of a command, or the path of a file or a directory.
+	Name     string
+	Families []*dto.MetricFamily
+	Errors   []error
+	// OK and Seconds describe the last read of the source; Seconds is NaN until a
+	// command has ended for the first time.
+	OK      bool
+	Seconds float64
+}
+
+// Merge puts the families of all sources together, one per name, in the order of
+// their names. Where two sources claim one series, or one name with two meanings,
+// the first has it. A source of which something is refused is no longer OK.
+func Merge(sources []Source) (merged []*dto.MetricFamily, failures []SourceError) {
+	families := map[string]*dto.MetricFamily{} // by the names that a scrape page shows
+	from := map[string]string{}                // the source of each family and series
+	for i := range sources {
+		s := &sources[i]
+		refuse := func(format string, a ...any) {
+			s.OK = false
+			failures = append(failures, SourceError{s.Name, fmt.Errorf(format, a...)})
+		}
+		for _, err := range s.Errors {
+			failures = append(failures, SourceError{s.Name, err})
+		}
+		for _, f := range s.Families {
+			names := pageNames(f)
+			family := families[names[0]]
+			clash := slices.IndexFunc(names, func(n string) bool {
+				other := families[n]
+				return other != nil && (other.GetName() != f.GetName() || other.GetType() != f.GetType())
+			})
+			if clash >= 0 {
+				other := families[names[clash]]
+				refuse("metric %s (%s) cannot be told from %s (%s) of %s", f.GetName(), typeWord(f), other.GetName(), typeWord(other), from[other.GetName()])
+				continue
+			}
+			if family == nil {
+				family = &dto.MetricFamily{Name: f.Name, Help: f.Help, Type: f.Type}
+				merged = append(merged, family)
+				from[f.GetName()] = s.Name
+				for _, n := range names {
+					families[n] = family
+				}
+			}
+			refused := 0
+			for _, m := range f.Metric {
+				series := SeriesName(f, m)
+				if first, taken := from[series]; taken {
+					if refused++; refused == 1 {
+						refuse("series %s is also in %s", series, first)
+					}
+					continue
+				}
+				from[series] = s.Name
+				family.Metric = append(family.Metric, m)
+			}
+		}
+	}
+	slices.SortFunc(merged, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return merged, failures
+}
+
+// pageNames lists the names that a family takes: its own, and those on a scrape
+// page once it went through OpenTelemetry, where runs of underscores are one and
+// counters end in _total.
+func pageNames(f *dto.MetricFamily) []string {
+	name := strings.Join(strings.FieldsFunc(f.GetName(), func(r rune) bool { return r == '_' }), "_")
+	switch f.GetType() {
+	case dto.MetricType_COUNTER:
+		return []string{strings.TrimSuffix(name, "_total") + "_total", name}
+	case dto.MetricType_SUMMARY:
+		return []string{name, name + "_sum", name + "_sum_total", name + "_count", name + "_count_total"}
+	case dto.MetricType_HISTOGRAM:
+		return []string{name, name + "_sum", name + "_count", name + "_bucket"}
+	}
+	return []string{name}
+}
+
+// SeriesName writes a series as in a query: name{label="value"}.
+func SeriesName(f *dto.MetricFamily, m *dto.Metric) string {
+	labels := make([]string, 0, len(m.Label))
+	for _, l := range m.Label {
+		labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+	}
+	slices.Sort(labels)
+	return f.GetName() + "{" + strings.Join(labels, ",") + "}"
+}
+
+func typeWord(f *dto.MetricFamily) string { return strings.ToLower(f.GetType().String()) }
