@@ -48,7 +48,7 @@ func (s *Server) registerPreview() {
 			mistakes = append(mistakes, mistake("body", "", "must have either threshold or expr"))
 		}
 		if len(mistakes) > 0 {
-			return nil, problem(http.StatusUnprocessableEntity, "The request has a mistake in its body; errors says where.", mistakes...)
+			return nil, problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors.", mistakes...)
 		}
 		preview, err := alerts.Preview(ctx, query)
 		if err != nil {

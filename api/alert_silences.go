@@ -81,7 +81,7 @@ func (s *Server) addSilence(ctx context.Context, in *silenceInput) (*silenceOutp
 	if in.Body.Start != "" {
 		at, ok := parseMoment(in.Body.Start, now)
 		if !ok {
-			return nil, problem(http.StatusUnprocessableEntity, "The request has a mistake in its body; errors says where.",
+			return nil, problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors.",
 				mistake("body.start", printable(in.Body.Start), momentRule))
 		}
 		start = at

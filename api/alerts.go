@@ -140,7 +140,7 @@ func (s *Server) alertHistory(ctx context.Context, q *AlertHistoryQuery) (*alert
 	}
 	start, end, mistakes := interval(q.Start, q.End, 30*24*time.Hour, time.Now().Truncate(time.Millisecond))
 	if len(mistakes) > 0 {
-		return nil, problem(http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.", mistakes...)
+		return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
 	}
 	// One more tells whether there is another page.
 	episodes, err := alerts.History(ctx, alerting.HistoryQuery{Start: start, End: end, Rule: q.Rule, Limit: q.Limit + 1, Before: q.Before})
@@ -169,7 +169,7 @@ func alertProblem(err error) error {
 		for i, m := range mistakes {
 			details[i] = mistake("body."+m.Field, printable(m.Value), printable(m.Rule))
 		}
-		return problem(http.StatusUnprocessableEntity, "The request has a mistake in its body; errors says where. Nothing was changed.", details...)
+		return problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors. Nothing was changed.", details...)
 	case errors.Is(err, alerting.ErrUnknown):
 		return problem(http.StatusNotFound, "There is nothing of that name.")
 	case errors.Is(err, alerting.ErrExists):

@@ -65,7 +65,7 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request, caller Caller, h
 		_, token, isBearer = r.BasicAuth()
 	}
 	if !isBearer || len(header) > 1 {
-		unauthorized(w, r, "The header Authorization must be Bearer with a token, or Basic with an API token as the password.")
+		unauthorized(w, r, "The Authorization header must be Bearer with a token, or Basic with an API token as the password.")
 		return caller, false
 	}
 	identity, err := s.options.Auth.Verify(token)
@@ -90,7 +90,7 @@ func (s *Server) visitor(w http.ResponseWriter, r *http.Request, caller Caller) 
 		return caller, true
 	}
 	if isUnsafe(r.Method) && !s.gate.isOwn(r) {
-		writeProblem(w, http.StatusForbidden, "A request with a cookie that changes something must come from a page of this server; its Origin tells. Programs show a token in the header Authorization.")
+		writeProblem(w, http.StatusForbidden, "A request with a cookie that makes changes must come from a page of this server, according to its Origin. Programs: send a token in the Authorization header.")
 		return caller.as(identity, token), false
 	}
 	return caller.as(identity, token), true
@@ -128,9 +128,9 @@ func isUnsafe(method string) bool {
 // whyDenied says why a token is not taken.
 func whyDenied(err error) string {
 	if errors.Is(err, auth.ErrExpired) {
-		return "The token has expired; log in again, or take another API token."
+		return "The token has expired; log in again or use another API token."
 	}
-	return "The token is not valid; log in again, or take another API token."
+	return "The token is invalid; log in again or use another API token."
 }
 
 // unauthorized answers 401. HTTP basic is not offered to a browser: it would put
@@ -162,13 +162,13 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, a Access) bool {
 	case caller.Role == Public && s.options.Authenticate && isNavigation(r):
 		redirectTo(loginPath+"?next="+url.QueryEscape(r.URL.RequestURI()))(w, r)
 	case caller.Role == Public && s.options.Authenticate:
-		unauthorized(w, r, "This needs the role "+a.Role.String()+"; log in, or show an API token that sysotel token add makes.")
+		unauthorized(w, r, "This requires the role "+a.Role.String()+"; log in, or send an API token created with sysotel token add.")
 	case caller.Role == Public:
-		writeProblem(w, http.StatusForbidden, "This needs the role "+a.Role.String()+", which requests from the machine itself (loopback) have.")
+		writeProblem(w, http.StatusForbidden, "This requires the role "+a.Role.String()+", which only requests from the machine itself (loopback) have.")
 	case caller.Local:
-		writeProblem(w, http.StatusForbidden, "This needs the role "+a.Role.String()+" by a log-in or an API token, or through the Unix socket in the agent's data directory; being on the machine is not enough for it.")
+		writeProblem(w, http.StatusForbidden, "This requires the role "+a.Role.String()+" through a login, an API token or the Unix socket in the agent's data directory; being on the machine is not enough.")
 	default:
-		writeProblem(w, http.StatusForbidden, "This needs the role "+a.Role.String()+" and you are "+caller.Role.String()+"; the Unix socket in the agent's data directory gives it.")
+		writeProblem(w, http.StatusForbidden, "This requires the role "+a.Role.String()+", but you are "+caller.Role.String()+"; the Unix socket in the agent's data directory grants it.")
 	}
 	return false
 }
@@ -184,7 +184,7 @@ func (s *Server) refuseBeforeSetup(w http.ResponseWriter, r *http.Request) {
 		s.writeSetupPage(w, http.StatusUnauthorized)
 		return
 	}
-	unauthorized(w, r, "There is no administrator yet. Open the set-up link that the agent printed when it started, or run sysotel user add NAME --role admin on the machine; an API token of sysotel token add is taken already.")
+	unauthorized(w, r, "There is no administrator yet. Open the setup link the agent printed at its start, or run sysotel user add NAME --role admin on the machine. API tokens created with sysotel token add already work.")
 }
 
 // isNavigation tells whether a person opens a page in a browser.

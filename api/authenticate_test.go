@@ -195,7 +195,7 @@ func TestBeforeSetup(t *testing.T) {
 			t.Errorf("%s: %d before there is an administrator", way, w.Code)
 		}
 		if w.Code == 401 {
-			if detail, _ := problemOf(t, w, 401); !strings.Contains(detail, "set-up link") || !strings.Contains(detail, "sysotel user add") {
+			if detail, _ := problemOf(t, w, 401); !strings.Contains(detail, "setup link") || !strings.Contains(detail, "sysotel user add") {
 				t.Errorf("%s: %q does not say how to set up", way, detail)
 			}
 		}
@@ -207,7 +207,7 @@ func TestBeforeSetup(t *testing.T) {
 		t.Errorf("health says %s", w.Body)
 	}
 	page := send(d.Server, remote, "GET", "/", "", http.Header{"Accept": {"text/html"}})
-	if page.Code != 401 || !strings.Contains(page.Body.String(), "Make the first administrator") || page.Header().Get("Content-Security-Policy") != entrancePolicy {
+	if page.Code != 401 || !strings.Contains(page.Body.String(), "Create the first administrator") || page.Header().Get("Content-Security-Policy") != entrancePolicy {
 		t.Errorf("a browser gets %d %v", page.Code, page.Header())
 	}
 	if w := send(d.Server, remote, "GET", "/api/v1/metrics/current", "", bearer(d.token("probe", Viewer))); w.Code != 200 {

@@ -16,13 +16,13 @@ var ErrBackupRefused = errors.New("no backup can be written there")
 
 // BackupRequest is what a caller asks.
 type BackupRequest struct {
-	Directory string `json:"directory" minLength:"1" maxLength:"4096" doc:"Absolute path of a directory of the agent's machine that is empty or missing." example:"/var/backups/sysotel"`
+	Directory string `json:"directory" minLength:"1" maxLength:"4096" doc:"Absolute path of a directory on the agent's machine that is empty or does not exist." example:"/var/backups/sysotel"`
 }
 
 // BackupAnswer tells what was made.
 type BackupAnswer struct {
-	Directory string  `json:"directory" doc:"Where the copy is. An agent that is started with it as data_dir goes on from there."`
-	Seconds   float64 `json:"seconds" doc:"How long it took."`
+	Directory string  `json:"directory" doc:"Where the copy is. An agent started with it as data_dir continues from there."`
+	Seconds   float64 `json:"seconds" doc:"Duration of the backup in seconds."`
 }
 
 type backupOutput struct{ Body BackupAnswer }
@@ -44,8 +44,8 @@ func (*backupInput) Resolve(ctx huma.Context) []error {
 func (s *Server) registerBackup() {
 	register(s, Operation{
 		ID: "make-backup", Method: http.MethodPost, Path: "/api/v1/backup",
-		Summary: "Copy the history",
-		Description: "Writes a consistent copy of the store and the records into a directory of the agent's machine, while both go on. " +
+		Summary: "Back up the history",
+		Description: "Writes a consistent copy of the store and the records to a directory on the agent's machine while both stay in use. " +
 			"To restore it, start an agent with that directory, or a copy of it, as data_dir.",
 		Access:  Access{Role: Admin, Cost: Query, Concurrent: 1, Guarded: true},
 		Example: BackupAnswer{Directory: "/var/backups/sysotel", Seconds: 0.4},
@@ -57,7 +57,7 @@ func (s *Server) registerBackup() {
 		begun := time.Now()
 		err := s.options.Backup(ctx, in.Body.Directory)
 		if errors.Is(err, ErrBackupRefused) {
-			return nil, problem(http.StatusUnprocessableEntity, "There can be no backup: "+printable(err.Error())+".", mistake("body.directory", printable(in.Body.Directory), "must be an absolute path of a directory that is empty or missing and can be written"))
+			return nil, problem(http.StatusUnprocessableEntity, "The backup failed: "+printable(err.Error())+".", mistake("body.directory", printable(in.Body.Directory), "must be the absolute path of a writable directory that is empty or does not exist"))
 		}
 		if err != nil {
 			return nil, err

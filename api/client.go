@@ -46,18 +46,18 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
 		network, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		if addr.Zone() != "" {
-			err = errors.New("it has a zone")
+			err = errors.New("must not have a zone")
 		}
 	}
 	switch {
 	case err != nil:
 		return netip.Prefix{}, errors.New("must be an address or a network, such as 10.0.0.5, 10.0.0.0/24 or fd00::/64")
 	case network.Addr().Is4In6():
-		return netip.Prefix{}, errors.New("must be written as the IPv4 address that it stands for")
+		return netip.Prefix{}, errors.New("must be written as an IPv4 address")
 	case network != network.Masked():
-		return netip.Prefix{}, fmt.Errorf("must be %s for the whole network, or %s for the one address", network.Masked(), network.Addr())
+		return netip.Prefix{}, fmt.Errorf("must be %s for the whole network, or %s for a single address", network.Masked(), network.Addr())
 	case network.Bits() == 0:
-		return netip.Prefix{}, errors.New("must not be everybody: then each client could say that it is another")
+		return netip.Prefix{}, errors.New("must not match every address: any client could then claim to be another")
 	}
 	return network, nil
 }

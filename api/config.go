@@ -12,43 +12,43 @@ import (
 // Config is the API's configuration. Its keys stand at the top level of
 // sysotel.yaml.
 type Config struct {
-	HTTP      HTTPConfig      `yaml:"http" help:"The REST API and the dashboard."`
+	HTTP      HTTPConfig      `yaml:"http" help:"REST API and dashboard."`
 	TLS       TLSConfig       `yaml:"tls" help:"HTTPS for the API and the dashboard. The scrape page has prometheus.web_config."`
-	RateLimit RateLimitConfig `yaml:"rate_limit" help:"How much one client may ask for: whoever has logged in, else an IPv4 address or the /64 of an IPv6 address. What is more is answered 429. The Unix socket is not limited."`
-	Auth      AuthConfig      `yaml:"auth" help:"Who must log in, and for how long a log-in is good."`
+	RateLimit RateLimitConfig `yaml:"rate_limit" help:"Limits per client: a logged-in user or token, otherwise an IPv4 address or the /64 of an IPv6 address. Requests beyond them get status 429. The Unix socket is not limited."`
+	Auth      AuthConfig      `yaml:"auth" help:"Who must log in, and how long a login lasts."`
 }
 
 // AuthConfig is who must log in.
 type AuthConfig struct {
 	// The word for yes is not "on": YAML 1.1 reads that as true.
-	Mode       string        `yaml:"mode" enum:"auto|always" help:"When callers must log in: auto asks for it where others can reach the API, by http.listen, http.external_url or http.behind_proxy, and not while only this machine can; always asks on this machine too."`
-	AccessTTL  time.Duration `yaml:"access_ttl" help:"How long an access token of a log-in is good before it must be refreshed, from 1m to 24h."`
-	SessionTTL time.Duration `yaml:"session_ttl" help:"How long a log-in is good, however often it is refreshed, from 1h to 8760h and not less than auth.access_ttl."`
+	Mode       string        `yaml:"mode" enum:"auto|always" help:"When callers must log in: auto requires it only if the API is reachable from other machines, according to http.listen, http.external_url or http.behind_proxy; always requires it on this machine too."`
+	AccessTTL  time.Duration `yaml:"access_ttl" help:"Lifetime of an access token before it must be refreshed, from 1m to 24h."`
+	SessionTTL time.Duration `yaml:"session_ttl" help:"Maximum lifetime of a login, no matter how often it is refreshed, from 1h to 8760h and not less than auth.access_ttl."`
 }
 
 // HTTPConfig is where the API is found and who may call it.
 type HTTPConfig struct {
-	Listen      string   `yaml:"listen" help:"Address of the API and the dashboard."`
-	ExternalURL string   `yaml:"external_url" help:"Address under which people reach the dashboard, where it is not the one above; links and the check of the Host header use it."`
+	Listen      string   `yaml:"listen" help:"Listen address of the API and the dashboard."`
+	ExternalURL string   `yaml:"external_url" help:"URL at which people reach the dashboard if it differs from the listen address; used for links and to check the Host header."`
 	CORS        []string `yaml:"cors" help:"Origins of other web pages that may call the API, such as https://home.example."`
 	// BehindProxy says that the outside world is the business of a proxy.
-	BehindProxy    bool     `yaml:"behind_proxy" help:"A reverse proxy in front of the API sees to TLS. Its addresses are trusted_proxies; where these are empty it runs on this machine."`
-	TrustedProxies []string `yaml:"trusted_proxies" help:"Addresses and networks of reverse proxies, such as 10.0.0.5 or 10.0.0.0/24, whose X-Forwarded-For and X-Forwarded-Proto are believed; from anybody else these headers mean nothing. The proxy must append to them or replace them."`
+	BehindProxy    bool     `yaml:"behind_proxy" help:"Whether a reverse proxy in front of the API handles TLS. Its addresses are trusted_proxies; if that is empty, it runs on this machine."`
+	TrustedProxies []string `yaml:"trusted_proxies" help:"Addresses and networks of reverse proxies, such as 10.0.0.5 or 10.0.0.0/24, whose X-Forwarded-For and X-Forwarded-Proto headers are trusted; from any other client they are ignored. The proxy must append to the headers or replace them."`
 }
 
 // RateLimitConfig is how much one client may ask for.
 type RateLimitConfig struct {
-	Enabled  bool `yaml:"enabled" help:"Whether requests, queries, streams and wrong credentials are limited. Log-ins are limited in any case."`
+	Enabled  bool `yaml:"enabled" help:"Whether requests, queries, streams and wrong credentials are limited. Logins are always limited."`
 	Requests Pace `yaml:"requests" help:"Cheap requests, such as the newest reading."`
-	Queries  Pace `yaml:"queries" help:"Requests whose answer is worked out: series, PromQL, processes, the page for Prometheus."`
-	Streams  int  `yaml:"streams" help:"Live streams that a client has open at once."`
-	Logins   int  `yaml:"logins" help:"Log-ins that an address, and a user name, may try and fail before each further one has to wait, for 1s at first, then doubled up to 15m."`
+	Queries  Pace `yaml:"queries" help:"Expensive requests: series, PromQL, processes, the Prometheus page."`
+	Streams  int  `yaml:"streams" help:"Number of live streams a client may have open."`
+	Logins   int  `yaml:"logins" help:"Failed logins allowed per address and per user name before each further attempt must wait, first 1s, then doubling up to 15m."`
 }
 
 // Pace is how often something may come.
 type Pace struct {
-	PerSecond int `yaml:"per_second" help:"How many in a second, on the average."`
-	Burst     int `yaml:"burst" help:"How many at once after a pause."`
+	PerSecond int `yaml:"per_second" help:"Average rate per second."`
+	Burst     int `yaml:"burst" help:"Burst size."`
 }
 
 // Defaults is the configuration of which nothing was said.
@@ -89,7 +89,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 		if strings.Contains(value, "@") {
 			value = "<secret>"
 		}
-		wrong("http.external_url", value, "must be http:// or https:// with a host, such as https://sysotel.example, and without a password, ? and #")
+		wrong("http.external_url", value, "must be an http:// or https:// URL with a host, such as https://sysotel.example, without a password, ? or #")
 	}
 	if ttl := c.Auth.AccessTTL; ttl < time.Minute || ttl > 24*time.Hour {
 		wrong("auth.access_ttl", ttl, "must be from 1m to 24h")
@@ -104,7 +104,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 			if strings.Contains(origin, "@") {
 				origin = "<secret>"
 			}
-			wrong(fmt.Sprintf("http.cors[%d]", i), origin, "must be an origin: http:// or https://, a host and no path, such as https://home.example")
+			wrong(fmt.Sprintf("http.cors[%d]", i), origin, "must be an origin: http:// or https:// and a host, without a path, such as https://home.example")
 		}
 	}
 	for i, text := range c.HTTP.TrustedProxies {

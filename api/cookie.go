@@ -85,5 +85,5 @@ func (s *Server) fromOwnPage(r *http.Request) error {
 	if s.gate.isOwn(r) {
 		return nil
 	}
-	return problem(http.StatusForbidden, "Cookies are for the pages of this server only, and the Origin of the request tells of none; programs leave cookie out and take the tokens.")
+	return problem(http.StatusForbidden, "Cookies are only for pages of this server, and the Origin of the request is not one of them. Programs: omit cookie and use the tokens.")
 }

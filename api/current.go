@@ -18,123 +18,123 @@ import (
 // Current is the answer of /current: one moment of the machine. Its names are
 // the product's own and part of the contract: fields are added, never changed.
 type Current struct {
-	Timestamp       time.Time `json:"timestamp" doc:"Time of the tick at which the machine was read, in UTC."`
-	Hostname        string    `json:"hostname" doc:"Name of the machine, as in host.name."`
-	OS              *string   `json:"os" nullable:"true" doc:"Operating system with its version, as its makers call it."`
-	Scope           string    `json:"scope" enum:"host" doc:"What the numbers are about: all but those in limits are of the whole host, in a container too."`
-	Tick            uint64    `json:"tick" doc:"Number of the tick since the agent started."`
-	IntervalSeconds number    `json:"interval_seconds" doc:"Time between two ticks."`
+	Timestamp       time.Time `json:"timestamp" doc:"Time of this reading, in UTC."`
+	Hostname        string    `json:"hostname" doc:"Host name, the same as the attribute host.name."`
+	OS              *string   `json:"os" nullable:"true" doc:"Operating system name and version, as its vendor writes it."`
+	Scope           string    `json:"scope" enum:"host" doc:"Scope of the numbers: always the whole host, even inside a container. Only limits describes a control group."`
+	Tick            uint64    `json:"tick" doc:"Tick number, counted from the start of the agent."`
+	IntervalSeconds number    `json:"interval_seconds" doc:"Sampling interval, in seconds."`
 
-	CPU       CurrentCPU       `json:"cpu" doc:"The processors."`
-	Memory    CurrentMemory    `json:"memory" doc:"The memory, in bytes."`
-	Disk      CurrentDisk      `json:"disk" doc:"The file systems in all, and the traffic of the physical disks."`
-	Network   CurrentNetwork   `json:"network" doc:"The traffic of the physical network interfaces in all."`
-	Pressure  []Pressure       `json:"pressure" doc:"Pressure stall information: the time in which tasks waited for a resource; null where the kernel does not tell."`
-	Processes CurrentProcesses `json:"processes" doc:"How many processes there are in each state."`
+	CPU       CurrentCPU       `json:"cpu" doc:"Processors."`
+	Memory    CurrentMemory    `json:"memory" doc:"Memory, in bytes."`
+	Disk      CurrentDisk      `json:"disk" doc:"File system totals and physical disk I/O."`
+	Network   CurrentNetwork   `json:"network" doc:"Total traffic of the physical network interfaces."`
+	Pressure  []Pressure       `json:"pressure" doc:"Pressure stall information (PSI): the share of time tasks waited for a resource; null if the kernel does not provide it."`
+	Processes CurrentProcesses `json:"processes" doc:"Number of processes by state."`
 
-	UptimeSeconds number        `json:"uptime_seconds" doc:"How long the machine runs, time that it was suspended included."`
-	BootTime      *time.Time    `json:"boot_time" doc:"When the machine started."`
-	Limits        CurrentLimits `json:"limits" doc:"What the agent's own control group may use: the limits of the container it is in."`
-	Agent         CurrentAgent  `json:"agent" doc:"What the measuring costs."`
+	UptimeSeconds number        `json:"uptime_seconds" doc:"Uptime, including time suspended."`
+	BootTime      *time.Time    `json:"boot_time" doc:"When the machine booted."`
+	Limits        CurrentLimits `json:"limits" doc:"Limits of the agent's control group: the container's limits if the agent runs in one."`
+	Agent         CurrentAgent  `json:"agent" doc:"Resource usage of the agent itself."`
 }
 
 // CurrentCPU is the processors' part of Current.
 type CurrentCPU struct {
-	UsagePercent  number        `json:"usage_percent" doc:"Share of all processors that was busy in the last tick: everything but idle and iowait."`
-	PerCore       []number      `json:"per_core" doc:"The same for each logical processor, in the order of their numbers."`
-	Frequency     Frequency     `json:"frequency" doc:"Clock rates in MHz."`
-	LoadAverage   [3]number     `json:"load_average" nullable:"false" doc:"Mean number of threads that ran or waited over 1, 5 and 15 minutes."`
-	Count         count         `json:"count" doc:"Number of logical processors that are online."`
+	UsagePercent  number        `json:"usage_percent" doc:"Busy share of all processors during the last tick: everything except idle and iowait."`
+	PerCore       []number      `json:"per_core" doc:"The same for each logical processor, in numeric order."`
+	Frequency     Frequency     `json:"frequency" doc:"Clock frequencies in MHz."`
+	LoadAverage   [3]number     `json:"load_average" nullable:"false" doc:"Load average over 1, 5 and 15 minutes."`
+	Count         count         `json:"count" doc:"Number of online logical processors."`
 	Physical      count         `json:"physical" doc:"Number of physical cores."`
-	StatesPercent StatesPercent `json:"states_percent" doc:"Share of the time of all processors in each state; they add up to 100."`
+	StatesPercent StatesPercent `json:"states_percent" doc:"Share of time in each state, over all processors; the shares add up to 100."`
 	Cores         []CurrentCore `json:"cores" doc:"Each logical processor."`
 }
 
 // Frequency is a clock rate with its limits.
 type Frequency struct {
-	Current number `json:"current" doc:"Mean over all processors."`
-	Min     number `json:"min" doc:"Least that the hardware allows."`
-	Max     number `json:"max" doc:"Most that the hardware allows."`
+	Current number `json:"current" doc:"Mean of all processors."`
+	Min     number `json:"min" doc:"Minimum the hardware supports."`
+	Max     number `json:"max" doc:"Maximum the hardware supports."`
 }
 
 // StatesPercent is the time of processors by state.
 type StatesPercent struct {
-	User      number `json:"user" doc:"Programs."`
-	Nice      number `json:"nice" doc:"Programs of lowered priority."`
-	System    number `json:"system" doc:"The kernel."`
-	Idle      number `json:"idle" doc:"Nothing to do."`
-	IOWait    number `json:"iowait" doc:"Nothing to do while a disk was waited for."`
+	User      number `json:"user" doc:"User programs."`
+	Nice      number `json:"nice" doc:"User programs with lowered priority."`
+	System    number `json:"system" doc:"Kernel."`
+	Idle      number `json:"idle" doc:"Idle."`
+	IOWait    number `json:"iowait" doc:"Idle while waiting for disk I/O."`
 	Interrupt number `json:"interrupt" doc:"Hardware interrupts."`
 	SoftIRQ   number `json:"softirq" doc:"Software interrupts."`
-	Steal     number `json:"steal" doc:"Time that the hypervisor gave to other machines."`
+	Steal     number `json:"steal" doc:"Time the hypervisor gave to other virtual machines."`
 }
 
 // CurrentCore is one logical processor.
 type CurrentCore struct {
-	ID           string `json:"id" doc:"The kernel's name."`
-	UsagePercent number `json:"usage_percent" doc:"Share of the last tick in which it was busy."`
-	Frequency    number `json:"frequency" doc:"Its clock rate in MHz."`
+	ID           string `json:"id" doc:"Kernel name."`
+	UsagePercent number `json:"usage_percent" doc:"Busy share of the last tick."`
+	Frequency    number `json:"frequency" doc:"Clock frequency in MHz."`
 }
 
 // CurrentMemory is the memory's part of Current.
 type CurrentMemory struct {
-	Total             count       `json:"total" doc:"Memory that the kernel can use."`
-	Available         count       `json:"available" doc:"What programs can still get without swapping."`
-	Used              count       `json:"used" doc:"total without available."`
-	Percent           number      `json:"percent" doc:"used over total."`
+	Total             count       `json:"total" doc:"Memory usable by the system."`
+	Available         count       `json:"available" doc:"Memory available to programs without swapping."`
+	Used              count       `json:"used" doc:"total minus available."`
+	Percent           number      `json:"percent" doc:"used as a share of total."`
 	Swap              CurrentSwap `json:"swap" doc:"The swap space of all devices together."`
-	Free              count       `json:"free" doc:"Memory that nobody uses for anything."`
+	Free              count       `json:"free" doc:"Memory not used for anything."`
 	Buffers           count       `json:"buffers" doc:"Cache of raw block devices (Linux)."`
-	Cached            count       `json:"cached" doc:"Cache of files, slab_reclaimable included (Linux)."`
-	SlabReclaimable   count       `json:"slab_reclaimable" doc:"The kernel's objects that it can drop (Linux)."`
-	SlabUnreclaimable count       `json:"slab_unreclaimable" doc:"The kernel's objects that it cannot drop (Linux)."`
+	Cached            count       `json:"cached" doc:"Page cache, including slab_reclaimable (Linux)."`
+	SlabReclaimable   count       `json:"slab_reclaimable" doc:"Kernel objects that can be reclaimed (Linux)."`
+	SlabUnreclaimable count       `json:"slab_unreclaimable" doc:"Kernel objects that cannot be reclaimed (Linux)."`
 }
 
 // CurrentSwap is the swap space.
 type CurrentSwap struct {
-	Total   count        `json:"total" doc:"0 where no swap is configured."`
+	Total   count        `json:"total" doc:"Size of the swap space; 0 if none is configured."`
 	Used    count        `json:"used" doc:"Swap space in use."`
-	Percent number       `json:"percent" doc:"used over total; null without swap."`
-	Free    count        `json:"free" doc:"Swap space not in use."`
-	Devices []SwapDevice `json:"devices" doc:"Each partition and file that is swapped to."`
+	Percent number       `json:"percent" doc:"used as a share of total; null without swap."`
+	Free    count        `json:"free" doc:"Unused swap space."`
+	Devices []SwapDevice `json:"devices" doc:"Each swap partition or file."`
 }
 
 // SwapDevice is one partition or file that is swapped to.
 type SwapDevice struct {
-	Name string `json:"name" doc:"Its path."`
+	Name string `json:"name" doc:"Path of the device or file."`
 	Used count  `json:"used" doc:"Bytes in use."`
-	Free count  `json:"free" doc:"Bytes not in use."`
+	Free count  `json:"free" doc:"Unused bytes."`
 }
 
 // CurrentDisk is the disks' and file systems' part of Current.
 type CurrentDisk struct {
 	Total       count               `json:"total" doc:"Size of all local file systems, each counted once."`
 	Used        count               `json:"used" doc:"Bytes in use."`
-	Free        count               `json:"free" doc:"Bytes that users can still write."`
-	Percent     number              `json:"percent" doc:"used over used and free, as df tells it."`
-	IO          DiskIO              `json:"io" doc:"Traffic of all physical disks in the last tick."`
+	Free        count               `json:"free" doc:"Bytes available to unprivileged users."`
+	Percent     number              `json:"percent" doc:"used / (used + free), as df shows it."`
+	IO          DiskIO              `json:"io" doc:"I/O of all physical disks during the last tick."`
 	Devices     []CurrentDevice     `json:"devices" doc:"Each disk."`
 	Filesystems []CurrentFilesystem `json:"filesystems" doc:"Each file system."`
 }
 
 // DiskIO is the traffic of disks.
 type DiskIO struct {
-	ReadBytesPerSec  number `json:"read_bytes_per_sec" doc:"Bytes read."`
-	WriteBytesPerSec number `json:"write_bytes_per_sec" doc:"Bytes written."`
-	ReadCountPerSec  number `json:"read_count_per_sec" doc:"Operations that read."`
-	WriteCountPerSec number `json:"write_count_per_sec" doc:"Operations that wrote."`
+	ReadBytesPerSec  number `json:"read_bytes_per_sec" doc:"Bytes read per second."`
+	WriteBytesPerSec number `json:"write_bytes_per_sec" doc:"Bytes written per second."`
+	ReadCountPerSec  number `json:"read_count_per_sec" doc:"Read operations per second."`
+	WriteCountPerSec number `json:"write_count_per_sec" doc:"Write operations per second."`
 }
 
 // CurrentDevice is one disk.
 type CurrentDevice struct {
-	Name     string `json:"name" doc:"The kernel's name."`
-	Mapper   string `json:"mapper,omitempty" doc:"The name that the device mapper gave it (LVM, LUKS)."`
-	Physical bool   `json:"physical" doc:"Whether it counts in io: what is built of other disks does not."`
+	Name     string `json:"name" doc:"Kernel name."`
+	Mapper   string `json:"mapper,omitempty" doc:"Device mapper name (LVM, LUKS)."`
+	Physical bool   `json:"physical" doc:"Whether it counts toward io: devices built on other disks do not."`
 	DiskIO
-	BusyPercent    number `json:"busy_percent" doc:"Share of the last tick in which an operation was under way; a disk that serves many at once can take more at 100."`
-	ReadLatencyMS  number `json:"read_latency_ms" doc:"Mean time of a read completed in the last tick, in milliseconds; null where there was none."`
-	WriteLatencyMS number `json:"write_latency_ms" doc:"Mean time of a write completed in the last tick, in milliseconds; null where there was none."`
-	Queue          number `json:"queue" doc:"Mean number of operations under way in the last tick."`
+	BusyPercent    number `json:"busy_percent" doc:"Share of the last tick with an operation in progress. A disk that serves many operations in parallel can take on more even at 100."`
+	ReadLatencyMS  number `json:"read_latency_ms" doc:"Mean latency of the reads completed during the last tick, in milliseconds; null if there were none."`
+	WriteLatencyMS number `json:"write_latency_ms" doc:"Mean latency of the writes completed during the last tick, in milliseconds; null if there were none."`
+	Queue          number `json:"queue" doc:"Mean number of operations in progress during the last tick."`
 }
 
 // CurrentNetwork is the network's part of Current.
@@ -146,94 +146,94 @@ type CurrentNetwork struct {
 
 // NetworkIO is the traffic of network interfaces, each number per second.
 type NetworkIO struct {
-	BytesSentPerSec   number `json:"bytes_sent_per_sec" doc:"Bytes sent."`
-	BytesRecvPerSec   number `json:"bytes_recv_per_sec" doc:"Bytes received."`
-	PacketsSentPerSec number `json:"packets_sent_per_sec" doc:"Packets sent."`
-	PacketsRecvPerSec number `json:"packets_recv_per_sec" doc:"Packets received."`
-	ErrorsIn          number `json:"errors_in" doc:"Packets per second that could not be received."`
-	ErrorsOut         number `json:"errors_out" doc:"Packets per second that could not be sent."`
-	DropsIn           number `json:"drops_in" doc:"Received packets per second that were dropped."`
-	DropsOut          number `json:"drops_out" doc:"Packets to send per second that were dropped."`
+	BytesSentPerSec   number `json:"bytes_sent_per_sec" doc:"Bytes sent per second."`
+	BytesRecvPerSec   number `json:"bytes_recv_per_sec" doc:"Bytes received per second."`
+	PacketsSentPerSec number `json:"packets_sent_per_sec" doc:"Packets sent per second."`
+	PacketsRecvPerSec number `json:"packets_recv_per_sec" doc:"Packets received per second."`
+	ErrorsIn          number `json:"errors_in" doc:"Receive errors per second."`
+	ErrorsOut         number `json:"errors_out" doc:"Transmit errors per second."`
+	DropsIn           number `json:"drops_in" doc:"Received packets dropped per second."`
+	DropsOut          number `json:"drops_out" doc:"Outgoing packets dropped per second."`
 }
 
 // CurrentInterface is one network interface.
 type CurrentInterface struct {
-	Name     string `json:"name" doc:"The kernel's name."`
-	Physical bool   `json:"physical" doc:"Whether there is hardware behind it."`
-	Counted  bool   `json:"counted" doc:"Whether it is in the total."`
+	Name     string `json:"name" doc:"Kernel name."`
+	Physical bool   `json:"physical" doc:"Whether it is backed by hardware."`
+	Counted  bool   `json:"counted" doc:"Whether it counts toward the total."`
 	NetworkIO
-	SpeedBitsPerSec number `json:"speed_bits_per_sec" doc:"Speed of the link; null where it is not told."`
+	SpeedBitsPerSec number `json:"speed_bits_per_sec" doc:"Link speed; null if unknown."`
 }
 
 // CurrentConnections counts sockets.
 type CurrentConnections struct {
 	TCPInUse    count             `json:"tcp_in_use" doc:"Open TCP sockets."`
-	TCPTimeWait count             `json:"tcp_time_wait" doc:"TCP sockets that wait for stray packets after their end."`
-	TCPOrphans  count             `json:"tcp_orphans" doc:"TCP sockets that no process knows any more."`
+	TCPTimeWait count             `json:"tcp_time_wait" doc:"TCP sockets in the state TIME_WAIT."`
+	TCPOrphans  count             `json:"tcp_orphans" doc:"TCP sockets no longer attached to a process."`
 	UDPInUse    count             `json:"udp_in_use" doc:"Open UDP sockets."`
-	TCPStates   []ConnectionState `json:"tcp_states" doc:"TCP sockets by state, counted every 10 seconds; null where they cannot be counted."`
+	TCPStates   []ConnectionState `json:"tcp_states" doc:"TCP sockets by state, counted every 10 seconds; null if they cannot be counted."`
 }
 
 // ConnectionState is the number of TCP sockets in one state.
 type ConnectionState struct {
-	State string `json:"state" doc:"The kernel's word for the state."`
+	State string `json:"state" doc:"State, as the kernel names it."`
 	Count count  `json:"count" doc:"Number of sockets."`
 }
 
 // Pressure is how much tasks waited for one resource.
 type Pressure struct {
-	Resource string `json:"resource" doc:"cpu, memory, io or irq."`
-	Some     Stall  `json:"some" doc:"Time in which at least one task waited."`
-	Full     Stall  `json:"full" doc:"Time in which all tasks that had work waited."`
+	Resource string `json:"resource" doc:"Resource: cpu, memory, io or irq."`
+	Some     Stall  `json:"some" doc:"Share of time with at least one task waiting."`
+	Full     Stall  `json:"full" doc:"Share of time with all non-idle tasks waiting."`
 }
 
 // Stall is a share of time in percent.
 type Stall struct {
-	Percent number `json:"percent" doc:"In the last tick."`
-	Avg10   number `json:"avg10" doc:"The kernel's mean over 10 seconds."`
-	Avg60   number `json:"avg60" doc:"The kernel's mean over 60 seconds."`
-	Avg300  number `json:"avg300" doc:"The kernel's mean over 300 seconds."`
+	Percent number `json:"percent" doc:"During the last tick."`
+	Avg10   number `json:"avg10" doc:"Kernel average over 10 seconds."`
+	Avg60   number `json:"avg60" doc:"Kernel average over 60 seconds."`
+	Avg300  number `json:"avg300" doc:"Kernel average over 300 seconds."`
 }
 
 // CurrentProcesses counts processes by state.
 type CurrentProcesses struct {
 	Total    count `json:"total" doc:"All processes."`
-	Running  count `json:"running" doc:"Running or ready to run."`
-	Sleeping count `json:"sleeping" doc:"Waiting for something."`
-	Blocked  count `json:"blocked" doc:"Waiting for a disk, and not to be woken."`
-	Idle     count `json:"idle" doc:"Threads of the kernel with nothing to do."`
+	Running  count `json:"running" doc:"Running or runnable."`
+	Sleeping count `json:"sleeping" doc:"Waiting for an event."`
+	Blocked  count `json:"blocked" doc:"In uninterruptible sleep, usually waiting for a disk."`
+	Idle     count `json:"idle" doc:"Idle kernel threads."`
 	Stopped  count `json:"stopped" doc:"Stopped by a signal or a debugger."`
-	Zombies  count `json:"zombies" doc:"Ended, and nobody asked how."`
+	Zombies  count `json:"zombies" doc:"Exited but not yet reaped by their parent."`
 }
 
 // CurrentLimits is what the agent's control group may use.
 type CurrentLimits struct {
-	Scope  string      `json:"scope" enum:"cgroup,none" doc:"cgroup where these numbers are of the agent's control group, none where nothing is known to limit it."`
-	Path   string      `json:"path" doc:"The control group, empty without one."`
-	CPU    CPULimit    `json:"cpu" doc:"Its processor time."`
-	Memory MemoryLimit `json:"memory" doc:"Its memory, in bytes."`
+	Scope  string      `json:"scope" enum:"cgroup,none" doc:"cgroup: the limits are those of the agent's control group; none: no limit is known."`
+	Path   string      `json:"path" doc:"Path of the control group; empty if there is none."`
+	CPU    CPULimit    `json:"cpu" doc:"CPU time limit."`
+	Memory MemoryLimit `json:"memory" doc:"Memory limit, in bytes."`
 }
 
 // CPULimit is a limit of processor time.
 type CPULimit struct {
-	Cores        number `json:"cores" doc:"How many processors it may use; null where nothing limits it."`
-	UsagePercent number `json:"usage_percent" doc:"Share of that limit used in the last tick."`
+	Cores        number `json:"cores" doc:"Number of processors the agent may use; null if unlimited."`
+	UsagePercent number `json:"usage_percent" doc:"Share of that limit used during the last tick."`
 }
 
 // MemoryLimit is a limit of memory.
 type MemoryLimit struct {
-	Total   count  `json:"total" doc:"The limit; null where nothing limits it."`
-	Used    count  `json:"used" doc:"What is used of it, without cache that can be dropped."`
-	Percent number `json:"percent" doc:"used over total."`
+	Total   count  `json:"total" doc:"The limit; null if unlimited."`
+	Used    count  `json:"used" doc:"Memory in use, without reclaimable cache."`
+	Percent number `json:"percent" doc:"used as a share of total."`
 }
 
 // CurrentAgent is the agent itself.
 type CurrentAgent struct {
 	Version    string `json:"version" doc:"Version of the agent."`
-	CPUSeconds number `json:"cpu_seconds" doc:"Processor time that the agent has used since it started."`
+	CPUSeconds number `json:"cpu_seconds" doc:"CPU seconds the agent has used since it started."`
 	Memory     count  `json:"memory" doc:"Resident memory of the agent, in bytes."`
-	Ticks      count  `json:"ticks" doc:"Ticks at which the machine was read."`
-	Gaps       count  `json:"gaps" doc:"Readings that are missing since the agent started, for any cause."`
+	Ticks      count  `json:"ticks" doc:"Number of ticks sampled."`
+	Gaps       count  `json:"gaps" doc:"Readings missed since the agent started, for any reason."`
 }
 
 // currentOutput answers with bytes that are ready.
@@ -242,10 +242,10 @@ type currentOutput struct{ Body func(huma.Context) }
 func (s *Server) registerCurrent() {
 	register(s, Operation{
 		ID: "get-current", Method: http.MethodGet, Path: "/api/v1/metrics/current",
-		Summary: "The newest reading",
-		Description: "Everything that was measured at the newest tick. Rates are over that tick; they are `null` until there are two readings. " +
-			"A part that is switched off, failed at this tick or does not exist on this machine keeps its fields, and they are `null`. " +
-			"The answer is made once a tick, however many ask.",
+		Summary: "Get the newest reading",
+		Description: "Everything measured at the newest tick. Rates cover that tick and are `null` until there are two readings. " +
+			"A collector that is disabled, failed at this tick or is not supported on this machine keeps its fields, set to `null`. " +
+			"The document is built once per tick, no matter how many clients ask for it.",
 		Access:  Access{Role: Viewer, Cost: Cheap},
 		Example: exampleCurrent(),
 		Errors:  []int{http.StatusServiceUnavailable},
@@ -276,7 +276,7 @@ func notYet(err error) error {
 		return err
 	}
 	return huma.ErrorWithHeaders(
-		problem(http.StatusServiceUnavailable, "The agent has just started and has no complete reading yet; ask again in a second."),
+		problem(http.StatusServiceUnavailable, "The agent has just started and has no complete reading yet; try again in a second."),
 		http.Header{"Retry-After": {"1"}})
 }
 
@@ -486,19 +486,19 @@ func (a *CurrentAgent) read(r *instruments.Agent) {
 
 // CurrentFilesystem is one file system.
 type CurrentFilesystem struct {
-	Device     string `json:"device" doc:"What is mounted."`
-	Mountpoint string `json:"mountpoint" doc:"Where it is mounted."`
-	Type       string `json:"type" doc:"Type of file system."`
+	Device     string `json:"device" doc:"Mounted device or source."`
+	Mountpoint string `json:"mountpoint" doc:"Mount point."`
+	Type       string `json:"type" doc:"File system type."`
 	Mode       string `json:"mode" doc:"rw or ro."`
-	Total      count  `json:"total" doc:"Its size, in bytes."`
+	Total      count  `json:"total" doc:"Size in bytes."`
 	Used       count  `json:"used" doc:"Bytes in use."`
-	Free       count  `json:"free" doc:"Bytes that users can still write."`
-	Reserved   count  `json:"reserved" doc:"Bytes that only root can still write."`
-	Percent    number `json:"percent" doc:"used over used and free, as df tells it."`
-	Inodes     count  `json:"inodes" doc:"How many files it can hold; null where it makes room for them as it goes."`
-	InodesUsed count  `json:"inodes_used" doc:"How many files it holds."`
-	Stuck      bool   `json:"stuck" doc:"Whether the server or program behind it does not answer."`
-	Reason     string `json:"reason,omitempty" doc:"Why its numbers are not known; absent where they are."`
+	Free       count  `json:"free" doc:"Bytes available to unprivileged users."`
+	Reserved   count  `json:"reserved" doc:"Bytes reserved for root."`
+	Percent    number `json:"percent" doc:"used / (used + free), as df shows it."`
+	Inodes     count  `json:"inodes" doc:"Number of inodes; null if the file system allocates them on demand."`
+	InodesUsed count  `json:"inodes_used" doc:"Number of inodes in use."`
+	Stuck      bool   `json:"stuck" doc:"Whether the server or program behind it is not responding."`
+	Reason     string `json:"reason,omitempty" doc:"Why its numbers are missing; absent if they are known."`
 }
 
 func (d *CurrentDisk) readFilesystems(r *instruments.Filesystem) {

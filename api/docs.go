@@ -100,7 +100,7 @@ func (s *Server) renderDocs() ([]byte, error) {
 		}
 		page.Operations = append(page.Operations, described)
 	}
-	example, err := indented(problem(http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.",
+	example, err := indented(problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.",
 		mistake("query.top", "0", "must be a whole number from 1 to 1000")))
 	if err != nil {
 		return nil, err

@@ -104,7 +104,7 @@ func TestDocs(t *testing.T) {
 		"<!doctype html>", "/api/v1/metrics/current", "/api/v1/metrics/processes", "/api/v1/metrics/stream", "/api/v1/health",
 		"curl http://127.0.0.1:9999/api/v1/metrics/current", "curl -N http://127.0.0.1:9999/api/v1/metrics/stream",
 		"curl &#39;http://127.0.0.1:9999/api/v1/metrics/processes?sort=cpu&amp;top=2&#39;",
-		"a whole number from 1 to 1000, default 20", "cpu_percent_core", "Prometheus page", "openapi.yaml", "http://127.0.0.1:9999/prometheus", "cpu_usage_per_core", "text, once or more", `<span class="n">45.2</span>`,
+		"a whole number from 1 to 1000, default 20", "cpu_percent_core", "Prometheus page", "openapi.yaml", "http://127.0.0.1:9999/prometheus", "cpu_usage_per_core", "text, repeatable", `<span class="n">45.2</span>`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)

@@ -51,8 +51,8 @@ func (s *Server) addEntrance() {
 func (s *Server) writeSetupPage(w http.ResponseWriter, status int) {
 	page, err := s.renderEntrance("setup.html")
 	if err != nil {
-		s.log.Error("a page could not be made", "page", setupPath, "err", err)
-		writeProblem(w, http.StatusInternalServerError, "The agent could not answer; its log says why.")
+		s.log.Error("cannot render page", "page", setupPath, "err", err)
+		writeProblem(w, http.StatusInternalServerError, "Internal error; see the agent log.")
 		return
 	}
 	h := w.Header()

@@ -13,23 +13,23 @@ import (
 
 // Events is the answer of /events.
 type Events struct {
-	Host   string    `json:"host" doc:"Name of the machine."`
-	Start  time.Time `json:"start" doc:"Start of the time asked for."`
-	End    time.Time `json:"end" doc:"End of the time asked for; events at that very moment belong to the time after."`
-	Events []Event   `json:"events" nullable:"false" doc:"What happened, the newest first."`
-	Next   string    `json:"next,omitempty" doc:"Cursor of the page with the events before these; absent on the last page."`
+	Host   string    `json:"host" doc:"Host name."`
+	Start  time.Time `json:"start" doc:"Start of the requested period."`
+	End    time.Time `json:"end" doc:"End of the requested period, exclusive."`
+	Events []Event   `json:"events" nullable:"false" doc:"Events, newest first."`
+	Next   string    `json:"next,omitempty" doc:"Cursor for the next, older page; absent on the last page."`
 }
 
 // Event is something that happened to the machine or the agent.
 type Event struct {
-	ID      int64             `json:"id" doc:"Number that grows with each event; 0 for one that is still being written."`
+	ID      int64             `json:"id" doc:"ID that grows with each event; 0 while the event is still being written."`
 	Time    time.Time         `json:"time" doc:"When it happened."`
-	Kind    eventKind         `json:"kind" doc:"What kind of event it is."`
-	Cause   string            `json:"cause" doc:"Why, where that is known."`
-	Subject string            `json:"subject" doc:"What it happened to: a device, a process, a rule. Its name can have been chosen by anybody."`
-	From    *time.Time        `json:"from" doc:"Start of what took time, such as a gap."`
-	To      *time.Time        `json:"to" doc:"End of what took time."`
-	Detail  map[string]string `json:"detail" doc:"What else is known, by name."`
+	Kind    eventKind         `json:"kind" doc:"Kind of event."`
+	Cause   string            `json:"cause" doc:"Cause, if known."`
+	Subject string            `json:"subject" doc:"Subject of the event, such as a device, a process or a rule. Untrusted text: the name may have been chosen by anyone."`
+	From    *time.Time        `json:"from" doc:"Start of an event that lasted, such as a gap."`
+	To      *time.Time        `json:"to" doc:"End of an event that lasted."`
+	Detail  map[string]string `json:"detail" doc:"Further details by name."`
 }
 
 // eventKind is a kind of event; its schema lists them all.
@@ -46,11 +46,11 @@ func (eventKind) Schema(huma.Registry) *huma.Schema {
 
 // EventsQuery is what a caller asks.
 type EventsQuery struct {
-	Start  string      `query:"start" maxLength:"64" example:"-30d" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -30d."`
-	End    string      `query:"end" maxLength:"64" doc:"End, written like the start. Default now."`
-	Kind   []eventKind `query:"kind,explode" doc:"Only events of this kind; may be repeated."`
-	Limit  int         `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most events of one page."`
-	Cursor string      `query:"cursor" maxLength:"64" doc:"What the page before gave as next. Start and end must be given as times, not relative to now, to go on where it ended."`
+	Start  string      `query:"start" maxLength:"64" example:"-30d" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -30d."`
+	End    string      `query:"end" maxLength:"64" doc:"End, in the format of start. Default: now."`
+	Kind   []eventKind `query:"kind,explode" doc:"Return only events of this kind; may be repeated."`
+	Limit  int         `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Maximum number of events per page."`
+	Cursor string      `query:"cursor" maxLength:"64" doc:"Value of next from the previous page. To continue where it ended, give start and end as absolute times."`
 }
 
 type eventsOutput struct{ Body *Events }
@@ -58,9 +58,9 @@ type eventsOutput struct{ Body *Events }
 func (s *Server) registerEvents() {
 	register(s, Operation{
 		ID: "get-events", Method: http.MethodGet, Path: "/api/v1/events",
-		Summary: "What happened",
-		Description: "Events of the machine and of the agent, the newest first: starts and stops, reboots with their cause where it can be known, times that were missed, steps of the clock, devices that came and went, processes that were killed for want of memory.\n\n" +
-			"An answer with `next` has more before it: ask again with `cursor`.",
+		Summary: "List events",
+		Description: "Events of the machine and the agent, newest first: starts and stops, reboots with their cause if known, gaps, clock steps, devices added and removed, processes killed by the OOM killer.\n\n" +
+			"If the response has `next`, there are older events: pass it as `cursor`.",
 		Access:  Access{Role: Viewer, Cost: Query},
 		Example: exampleEvents(),
 		Errors:  []int{http.StatusServiceUnavailable},
@@ -74,11 +74,11 @@ func (s *Server) registerEvents() {
 			kinds[i] = records.Kind(kind)
 		}
 		if len(mistakes) > 0 {
-			return nil, problem(http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.", mistakes...)
+			return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
 		}
 		page, err := s.options.Records.Events(ctx, start, end, kinds, q.Limit, q.Cursor)
 		if err != nil {
-			return nil, recordsProblem(err, mistake("query.cursor", printable(q.Cursor), "must be what an earlier answer gave as next"))
+			return nil, recordsProblem(err, mistake("query.cursor", printable(q.Cursor), "must be the value of next from an earlier response"))
 		}
 		answer := &Events{Host: s.options.Hostname, Start: start.UTC(), End: end.UTC(), Next: page.Next, Events: make([]Event, 0, len(page.Events))}
 		for _, e := range page.Events {
@@ -105,13 +105,13 @@ func moment(t time.Time) *time.Time {
 func recordsProblem(err, wrongCursor error) error {
 	switch {
 	case errors.Is(err, records.ErrCursor):
-		return problem(http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.", wrongCursor)
+		return problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", wrongCursor)
 	case errors.Is(err, records.ErrTooMuch):
-		return problem(http.StatusUnprocessableEntity, "This cannot be answered: "+err.Error()+".")
+		return problem(http.StatusUnprocessableEntity, "The query cannot be answered: "+err.Error()+".")
 	case errors.Is(err, records.ErrNoRecord):
-		return problem(http.StatusNotFound, "No process table of that time is kept: the agent did not run, or it was so long ago that its records are deleted.")
+		return problem(http.StatusNotFound, "There is no process table for that time: the agent was not running, or its records have expired.")
 	case errors.Is(err, records.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return huma.ErrorWithHeaders(problem(http.StatusServiceUnavailable, "The agent is stopping, or the answer took too long."), http.Header{"Retry-After": {"5"}})
+		return huma.ErrorWithHeaders(problem(http.StatusServiceUnavailable, "The agent is shutting down, or the query took too long."), http.Header{"Retry-After": {"5"}})
 	}
 	return err
 }

@@ -101,8 +101,8 @@ func TestBadEventQueries(t *testing.T) {
 		{"limit=0", "query.limit", "from 1 to 1000"},
 		{"limit=-1", "query.limit", "from 1 to 1000"},
 		{"limit=1000000", "query.limit", "from 1 to 1000"},
-		{"cursor=%ff", "query.cursor", "as next"},
-		{"cursor=x.y", "query.cursor", "as next"},
+		{"cursor=%ff", "query.cursor", "value of next"},
+		{"cursor=x.y", "query.cursor", "value of next"},
 		{"kind=", "query.kind", "not be empty"},
 		{"colour=red", "query.colour", "cursor, end, kind"},
 	} {

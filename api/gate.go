@@ -63,7 +63,7 @@ func (g *gate) through(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.knowsHost(r.Host) {
 			writeProblem(w, http.StatusForbidden,
-				"This server does not go by the name in the request's Host header; a name is added with http.external_url.",
+				"The name in the Host header is not one of this server's names; add it with http.external_url.",
 				mistake("header.Host", r.Host, "must be "+g.listHosts()))
 			return
 		}
@@ -158,8 +158,8 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request, origins []string) b
 	}
 	if len(origins) != 1 || !slices.Contains(g.cors, origin) {
 		writeProblem(w, http.StatusForbidden,
-			"The request comes from a web page that may not call this server; an origin is added with http.cors.",
-			mistake("header.Origin", strings.Join(origins, ", "), "must be the server's own or one of http.cors"))
+			"The web page that sent this request may not call this server; add its origin with http.cors.",
+			mistake("header.Origin", strings.Join(origins, ", "), "must be the server's own origin or one of http.cors"))
 		return false
 	}
 	h := w.Header()

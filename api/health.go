@@ -21,16 +21,16 @@ const (
 
 // Part is one part of the agent and how it fares.
 type Part struct {
-	Name   string    `json:"name" doc:"The part: a family of metrics, or a part of the agent." example:"filesystem"`
-	Status Status    `json:"status" enum:"ok,degraded,failed" doc:"How the part fares." example:"degraded"`
-	Reason string    `json:"reason,omitempty" doc:"What is wrong, or why there is nothing to measure; absent where all is well." example:"did not answer within 500ms"`
-	Since  time.Time `json:"since,omitzero" doc:"Since when it has been so; absent where it has been so from the start." example:"2026-02-02T10:29:41Z"`
+	Name   string    `json:"name" doc:"Name of the component: a collector or another part of the agent." example:"filesystem"`
+	Status Status    `json:"status" enum:"ok,degraded,failed" doc:"Status of the component." example:"degraded"`
+	Reason string    `json:"reason,omitempty" doc:"What is wrong, or why there is nothing to measure; absent if all is well." example:"did not answer within 500ms"`
+	Since  time.Time `json:"since,omitzero" doc:"Since when; absent if it has been so from the start." example:"2026-02-02T10:29:41Z"`
 }
 
 // Health is the answer of /health.
 type Health struct {
-	Status Status `json:"status" enum:"ok,degraded,failed" doc:"The worst status of all parts." example:"degraded"`
-	Parts  []Part `json:"parts,omitempty" doc:"Every part; absent for callers without the role viewer."`
+	Status Status `json:"status" enum:"ok,degraded,failed" doc:"Worst status of all components." example:"degraded"`
+	Parts  []Part `json:"parts,omitempty" doc:"Every component; absent for callers without the role viewer."`
 }
 
 // healthOutput has the status of HTTP beside the body.
@@ -42,9 +42,9 @@ type healthOutput struct {
 func (s *Server) registerHealth() {
 	register(s, Operation{
 		ID: "get-health", Method: http.MethodGet, Path: "/api/v1/health",
-		Summary: "How the agent fares",
-		Description: "Every part of the agent with its status and, where it is not ok, the reason. " +
-			"ok and degraded answer 200, failed answers 503 with the same body.",
+		Summary: "Get the health of the agent",
+		Description: "Every component of the agent with its status and, if it is not ok, the reason. " +
+			"The HTTP status is 200 for ok and degraded, and 503 with the same body for failed.",
 		Access: Access{Role: Public, Cost: Cheap, BeforeSetup: true},
 		Example: Health{Status: Degraded, Parts: []Part{
 			{Name: "cpu", Status: OK},

@@ -15,23 +15,23 @@ import (
 
 // HostList is the answer of /hosts.
 type HostList struct {
-	Hosts    []Host   `json:"hosts" nullable:"false" doc:"The machines by name."`
-	Warnings []string `json:"warnings,omitempty" nullable:"false" doc:"Why machines may be missing; left out where none are."`
+	Hosts    []Host   `json:"hosts" nullable:"false" doc:"Machines, sorted by name."`
+	Warnings []string `json:"warnings,omitempty" nullable:"false" doc:"Why machines may be missing; absent if none are."`
 }
 
 // Host is one machine.
 type Host struct {
-	HostName string     `json:"host_name" doc:"Its name, as in host.name; what the parameter host of other operations takes."`
-	HostID   string     `json:"host_id" doc:"Its machine id; empty where it has none."`
+	HostName string     `json:"host_name" doc:"Host name, the same as the attribute host.name. Other operations take it as the parameter host."`
+	HostID   string     `json:"host_id" doc:"Machine ID; empty if it has none."`
 	Version  string     `json:"version" doc:"Version of its agent."`
-	LastSeen time.Time  `json:"last_seen" doc:"Time of its newest reading that is known here."`
-	Status   hostStatus `json:"status" enum:"up,late" doc:"late where no reading came for 30 seconds, or for three ticks where those are longer."`
+	LastSeen time.Time  `json:"last_seen" doc:"Time of its newest known reading."`
+	Status   hostStatus `json:"status" enum:"up,late" doc:"late if there was no reading for 30 seconds, or for three ticks if that is longer."`
 
-	CPUPercent    number `json:"cpu_percent" doc:"Newest share of its processors that was busy; null where it is not known."`
-	MemoryPercent number `json:"memory_percent" doc:"Newest share of its memory in use; null where it is not known."`
-	DiskPercent   number `json:"disk_percent" doc:"Newest share of its file systems in use; null where it is not known."`
+	CPUPercent    number `json:"cpu_percent" doc:"Current CPU usage; null if unknown."`
+	MemoryPercent number `json:"memory_percent" doc:"Current memory usage; null if unknown."`
+	DiskPercent   number `json:"disk_percent" doc:"Current file system usage; null if unknown."`
 
-	OtherIDs []string `json:"other_host_ids,omitempty" nullable:"false" doc:"Machine ids of others that push under the same name now: their readings are mixed up until host.name tells them apart. Left out where there are none."`
+	OtherIDs []string `json:"other_host_ids,omitempty" nullable:"false" doc:"Machine IDs of other hosts that push under the same name: their readings are mixed up until each has its own host.name. Absent if there are none."`
 }
 
 // hostStatus tells whether a machine's readings come.
@@ -70,9 +70,9 @@ type hostsOutput struct{ Body *HostList }
 func (s *Server) registerHosts() {
 	register(s, Operation{
 		ID: "get-hosts", Method: http.MethodGet, Path: "/api/v1/hosts",
-		Summary: "The machines whose history can be asked for",
-		Description: "Every machine of which readings are kept where this agent asks: all that push to the same VictoriaMetrics, or this one alone (`store.backend`). " +
-			"Where VictoriaMetrics does not answer it is this one alone, and `warnings` say why.",
+		Summary: "List the machines with history",
+		Description: "Every machine this agent has history for: all that push to the same VictoriaMetrics, or only this one, depending on `store.backend`. " +
+			"If VictoriaMetrics does not respond, only this machine is listed and `warnings` give the reason.",
 		Access: Access{Role: Viewer, Cost: Query},
 		Example: &HostList{Hosts: []Host{
 			{
@@ -202,6 +202,6 @@ func (s *Server) unknownHost(ctx context.Context, name string) error {
 		}
 		known = append(known, h.HostName)
 	}
-	return problem(http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.",
-		mistake("query.host", printable(name), "must be one of the machines that /api/v1/hosts lists, such as "+echo(strings.Join(known, ", "))))
+	return problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.",
+		mistake("query.host", printable(name), "must be one of the machines listed by /api/v1/hosts, such as "+echo(strings.Join(known, ", "))))
 }

@@ -17,52 +17,52 @@ import (
 
 // SetupRequest makes the first administrator.
 type SetupRequest struct {
-	Code     string `json:"code" doc:"The code of the set-up link, what follows the # in it." example:"…"`
-	Name     string `json:"name" doc:"Name of the first administrator: 1 to 64 letters, digits and . _ - @." example:"ada"`
-	Password string `json:"password" doc:"His password, 12 bytes or more." example:"…"`
-	Cookie   bool   `json:"cookie,omitempty" doc:"Keep the tokens in cookies that no script can read, in place of telling them in the answer. For the pages of this server."`
+	Code     string `json:"code" doc:"Code of the setup link: the part after the #." example:"…"`
+	Name     string `json:"name" doc:"Login name of the first administrator: 1 to 64 letters, digits and . _ - @." example:"ada"`
+	Password string `json:"password" doc:"Password, at least 12 bytes." example:"…"`
+	Cookie   bool   `json:"cookie,omitempty" doc:"Store the tokens in HttpOnly cookies instead of returning them. For the pages of this server."`
 }
 
 // LoginRequest begins a session.
 type LoginRequest struct {
-	Name     string `json:"name" doc:"Name of the user." example:"ada"`
-	Password string `json:"password" doc:"His password." example:"…"`
-	Cookie   bool   `json:"cookie,omitempty" doc:"Keep the tokens in cookies that no script can read, in place of telling them in the answer. For the pages of this server."`
+	Name     string `json:"name" doc:"Login name." example:"ada"`
+	Password string `json:"password" doc:"Password." example:"…"`
+	Cookie   bool   `json:"cookie,omitempty" doc:"Store the tokens in HttpOnly cookies instead of returning them. For the pages of this server."`
 }
 
 // RefreshRequest goes on with a session.
 type RefreshRequest struct {
-	RefreshToken string `json:"refresh_token,omitempty" doc:"What the log-in or the last refresh gave; absent with cookie." example:"…"`
-	Cookie       bool   `json:"cookie,omitempty" doc:"Take the refresh token from the cookie, and put the new tokens there."`
+	RefreshToken string `json:"refresh_token,omitempty" doc:"Refresh token from the login or the last refresh; absent with cookie." example:"…"`
+	Cookie       bool   `json:"cookie,omitempty" doc:"Read the refresh token from the cookie and store the new tokens in cookies."`
 }
 
 // PasswordRequest gives the caller another password.
 type PasswordRequest struct {
-	OldPassword string `json:"old_password" doc:"The password until now." example:"…"`
-	NewPassword string `json:"new_password" doc:"The new one, 12 bytes or more." example:"…"`
-	Cookie      bool   `json:"cookie,omitempty" doc:"Keep the tokens of the new session in cookies, as at the log-in."`
+	OldPassword string `json:"old_password" doc:"Current password." example:"…"`
+	NewPassword string `json:"new_password" doc:"New password, at least 12 bytes." example:"…"`
+	Cookie      bool   `json:"cookie,omitempty" doc:"Store the tokens of the new session in HttpOnly cookies, as for the login."`
 }
 
 // Me is who the caller is.
 type Me struct {
-	Kind string `json:"kind" enum:"user,token,socket,local" doc:"user after a log-in, token with an API token, socket through the agent's Unix socket, local on the machine itself without a log-in."`
-	ID   string `json:"id,omitempty" doc:"Id of the user or token."`
+	Kind string `json:"kind" enum:"user,token,socket,local" doc:"user: logged in; token: API token; socket: through the agent's Unix socket; local: on the machine itself, without a login."`
+	ID   string `json:"id,omitempty" doc:"ID of the user or token."`
 	Name string `json:"name,omitempty" doc:"Name of the user or token."`
-	Role Role   `json:"role" enum:"viewer,admin" doc:"What the caller may do. Without a log-in, what writes files, runs commands or hands out rights is not among it."`
+	Role Role   `json:"role" enum:"viewer,admin" doc:"Role of the caller. Without a login it does not cover operations that write files, run commands or grant access."`
 }
 
 // Session is what a log-in gives.
 type Session struct {
-	User             Me        `json:"user" doc:"Who is logged in."`
-	AccessToken      string    `json:"access_token,omitempty" doc:"Shown as Authorization: Bearer with each request; absent with cookie."`
-	ExpiresAt        time.Time `json:"expires_at" doc:"Until when it is taken."`
-	RefreshToken     string    `json:"refresh_token,omitempty" doc:"Gives new tokens, once; absent with cookie."`
-	RefreshExpiresAt time.Time `json:"refresh_expires_at" doc:"When the session ends, however often it is refreshed."`
+	User             Me        `json:"user" doc:"The logged-in user."`
+	AccessToken      string    `json:"access_token,omitempty" doc:"Send it as Authorization: Bearer with each request; absent with cookie."`
+	ExpiresAt        time.Time `json:"expires_at" doc:"When the access token expires."`
+	RefreshToken     string    `json:"refresh_token,omitempty" doc:"Exchange it once for new tokens; absent with cookie."`
+	RefreshExpiresAt time.Time `json:"refresh_expires_at" doc:"When the session ends, no matter how often it is refreshed."`
 }
 
 // Done is the answer where there is nothing to tell.
 type Done struct {
-	Done bool `json:"done" doc:"Always true: what went wrong is an error."`
+	Done bool `json:"done" doc:"Always true; failures are returned as errors."`
 }
 
 type (
@@ -112,9 +112,9 @@ func (s *Server) registerLogin() {
 	errs := []int{http.StatusConflict, http.StatusServiceUnavailable}
 	register(s, Operation{
 		ID: "set-up", Method: http.MethodPost, Path: authPath + "/setup",
-		Summary: "Make the first administrator",
-		Description: "Takes the code of the set-up link, which the agent prints when it starts where others can reach it and there is no administrator. " +
-			"The code is good for 15 minutes and for one use. The answer is that of a log-in.",
+		Summary: "Create the first administrator",
+		Description: "Takes the code of the setup link, which the agent prints at its start if it is reachable from other machines and has no administrator. " +
+			"The code is valid for 15 minutes and for one use. The response is that of a login.",
 		Access: Access{Role: Public, Cost: Query, BeforeSetup: true}, Example: exampleSession, Errors: errs,
 	}, func(ctx context.Context, in *setupInput) (*sessionOutput, error) {
 		return s.begin(ctx, setUp, in.Body.Name, in.browser, in.Body.Cookie, func(a *auth.Auth) (auth.Grant, error) {
@@ -124,8 +124,8 @@ func (s *Server) registerLogin() {
 	register(s, Operation{
 		ID: "log-in", Method: http.MethodPost, Path: authPath + "/login",
 		Summary: "Log in",
-		Description: "Gives a short-lived access token, to be shown as `Authorization: Bearer` with each request, and a refresh token that gives the next two. " +
-			"Programs that run for long take an API token instead, which `sysotel token add` and `/api/v1/tokens` make.",
+		Description: "Returns a short-lived access token, to be sent as `Authorization: Bearer` with each request, and a refresh token to exchange for the next pair. " +
+			"Long-running programs should use an API token instead, created with `sysotel token add` or `/api/v1/tokens`.",
 		Access: Access{Role: Public, Cost: Query}, Example: exampleSession, Errors: errs,
 	}, func(ctx context.Context, in *loginInput) (*sessionOutput, error) {
 		return s.begin(ctx, logIn, in.Body.Name, in.browser, in.Body.Cookie, func(a *auth.Auth) (auth.Grant, error) {
@@ -134,27 +134,27 @@ func (s *Server) registerLogin() {
 	})
 	register(s, Operation{
 		ID: "refresh", Method: http.MethodPost, Path: authPath + "/refresh",
-		Summary: "Go on with a session",
-		Description: "Gives new tokens for a refresh token, which is used up by it. " +
-			"One that is used twice was stolen from one of its two users, so the session is ended.",
+		Summary: "Refresh a session",
+		Description: "Exchanges a refresh token for new tokens; each refresh token can be used once. " +
+			"If one is used twice it may have been stolen, so the session ends.",
 		Access: Access{Role: Public, Cost: Query}, Example: exampleSession, Errors: errs,
 	}, s.refresh)
 	register(s, Operation{
 		ID: "log-out", Method: http.MethodPost, Path: authPath + "/logout",
 		Summary:     "Log out",
-		Description: "Ends the session whose access token is shown: none of its tokens is taken any more. Cookies are taken away.",
+		Description: "Ends the session of the access token and invalidates all its tokens. Session cookies are cleared.",
 		Access:      Access{Role: Viewer, Cost: Cheap}, Example: Done{true}, Errors: errs,
 	}, s.logOut)
 	register(s, Operation{
 		ID: "get-me", Method: http.MethodGet, Path: authPath + "/me",
-		Summary:     "Who the caller is",
-		Description: "The user or the API token that was shown, with its role; without one, where the caller is.",
+		Summary:     "Get the caller",
+		Description: "The logged-in user or the API token with its role; without credentials, where the request came from.",
 		Access:      Access{Role: Viewer, Cost: Cheap}, Example: exampleSession.User,
 	}, func(ctx context.Context, _ *struct{}) (*meOutput, error) { return &meOutput{meOf(callerOf(ctx))}, nil })
 	register(s, Operation{
 		ID: "change-password", Method: http.MethodPost, Path: authPath + "/password",
-		Summary:     "Change one's own password",
-		Description: "Needs the old one. All sessions of the user end, and the answer is that of a new log-in.",
+		Summary:     "Change your password",
+		Description: "Requires the current password. All sessions of the user end; the response is that of a new login.",
 		Access:      Access{Role: Viewer, Cost: Query}, Example: exampleSession, Errors: errs,
 	}, s.changePassword)
 }
@@ -185,7 +185,7 @@ func (s *Server) begin(ctx context.Context, action, name string, from browser, i
 			s.refuseLogin(ctx, action, name)
 		}
 		if errors.Is(err, auth.ErrDenied) && action == setUp {
-			return nil, challenged(problem(http.StatusUnauthorized, "The code of the set-up link is wrong, or another link has taken its place; a new one is printed when the agent starts."))
+			return nil, challenged(problem(http.StatusUnauthorized, "The code of the setup link is wrong or has been replaced; the agent prints a new link when it starts."))
 		}
 		return nil, accountProblem(err)
 	}
@@ -201,7 +201,7 @@ func (s *Server) attempt(r *http.Request, name string, try func() (auth.Grant, e
 		return try()
 	}
 	if wait, ok := s.logins.allow(addr, name); !ok {
-		return auth.Grant{}, huma.ErrorWithHeaders(problem(http.StatusTooManyRequests, "There were too many attempts with this name or from this address."),
+		return auth.Grant{}, huma.ErrorWithHeaders(problem(http.StatusTooManyRequests, "Too many attempts with this name or from this address."),
 			http.Header{"Retry-After": {seconds(wait)}})
 	}
 	granted, err := try()
@@ -240,7 +240,7 @@ func (s *Server) refresh(ctx context.Context, in *refreshInput) (*sessionOutput,
 		token = cookie(in.request, s.refreshCookie(in.request))
 	}
 	if token == "" {
-		return nil, challenged(problem(http.StatusUnauthorized, "There is no refresh token; log in."))
+		return nil, challenged(problem(http.StatusUnauthorized, "The refresh token is missing; log in."))
 	}
 	granted, err := accounts.Refresh(ctx, token)
 	switch {
@@ -248,7 +248,7 @@ func (s *Server) refresh(ctx context.Context, in *refreshInput) (*sessionOutput,
 		s.refuseLogin(ctx, "refresh token used twice", "")
 	case errors.Is(err, auth.ErrDenied):
 		s.refuseLogin(ctx, "refresh", "")
-		return nil, challenged(problem(http.StatusUnauthorized, "The refresh token is not valid, or its session has ended; log in."))
+		return nil, challenged(problem(http.StatusUnauthorized, "The refresh token is invalid, or its session has ended; log in."))
 	}
 	if err != nil {
 		return nil, accountProblem(err)
@@ -263,7 +263,7 @@ func (s *Server) logOut(ctx context.Context, in *logoutInput) (*doneOutput, erro
 	}
 	session := callerOf(ctx).Identity.Session
 	if session == "" {
-		return nil, problem(http.StatusConflict, "There is no session to end: nobody logged in. An API token is revoked under /api/v1/tokens.")
+		return nil, problem(http.StatusConflict, "There is no session to end: you are not logged in. Revoke API tokens with /api/v1/tokens.")
 	}
 	if err := accounts.Logout(session); err != nil && !errors.Is(err, auth.ErrNotFound) {
 		return nil, accountProblem(err)
@@ -279,7 +279,7 @@ func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*sessio
 	}
 	who := callerOf(ctx).Identity
 	if who.Kind != auth.KindUser {
-		return nil, problem(http.StatusConflict, "Only a user who is logged in has a password to change; an administrator sets another's under /api/v1/users.")
+		return nil, problem(http.StatusConflict, "Only a logged-in user can change their password; administrators set the password of others with /api/v1/users.")
 	}
 	if in.Body.Cookie {
 		if err := s.fromOwnPage(in.request); err != nil {
@@ -292,7 +292,7 @@ func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*sessio
 	if err != nil {
 		if isDenied(err) {
 			s.refuseLogin(ctx, "change password", who.Name)
-			return nil, problem(http.StatusForbidden, "The old password is wrong.")
+			return nil, problem(http.StatusForbidden, "The current password is wrong.")
 		}
 		return nil, accountProblem(err)
 	}
@@ -325,23 +325,23 @@ func accountProblem(err error) error {
 	says := func(status int, detail string) error { return problem(status, detail) }
 	switch {
 	case errors.Is(err, auth.ErrReused):
-		return challenged(says(http.StatusUnauthorized, "This refresh token was used before, so somebody else may have it; the session has been ended. Log in again."))
+		return challenged(says(http.StatusUnauthorized, "This refresh token was already used and may have been stolen, so the session was ended. Log in again."))
 	case errors.Is(err, auth.ErrExpired):
-		return challenged(says(http.StatusUnauthorized, "It has expired. Log in again; where there is no administrator yet, a new set-up link is printed when the agent starts."))
+		return challenged(says(http.StatusUnauthorized, "It has expired. Log in again; if there is no administrator yet, the agent prints a new setup link when it starts."))
 	case errors.Is(err, auth.ErrDenied):
 		return challenged(says(http.StatusUnauthorized, "The name or the password is wrong."))
 	case errors.Is(err, auth.ErrInvalid):
 		return says(http.StatusUnprocessableEntity, sentence(strings.TrimPrefix(err.Error(), auth.ErrInvalid.Error()+": ")))
 	case errors.Is(err, auth.ErrNotFound):
-		return says(http.StatusNotFound, "There is none of that id.")
+		return says(http.StatusNotFound, "There is no such ID.")
 	case errors.Is(err, auth.ErrExists):
-		return says(http.StatusConflict, "Another has this name; names are compared without regard to upper and lower case.")
+		return says(http.StatusConflict, "This name is already in use; names are case-insensitive.")
 	case errors.Is(err, auth.ErrLastAdmin):
-		return says(http.StatusConflict, "This is the last administrator; make another first.")
+		return says(http.StatusConflict, "This is the last administrator; create another one first.")
 	case errors.Is(err, auth.ErrSetupDone):
-		return says(http.StatusConflict, "There is an administrator already; log in.")
+		return says(http.StatusConflict, "There already is an administrator; log in.")
 	case errors.Is(err, auth.ErrBusy):
-		return huma.ErrorWithHeaders(says(http.StatusServiceUnavailable, "Too many log-ins at once; try again in a moment."), http.Header{"Retry-After": {"2"}})
+		return huma.ErrorWithHeaders(says(http.StatusServiceUnavailable, "Too many logins at once; try again in a moment."), http.Header{"Retry-After": {"2"}})
 	}
 	return err
 }

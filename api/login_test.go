@@ -95,7 +95,7 @@ func TestRefreshOverHTTP(t *testing.T) {
 	problemOf(t, refresh(""), 401)
 	second := sessionOf(t, refresh(g.Refresh))
 	third := sessionOf(t, refresh(second.RefreshToken))
-	if detail, _ := problemOf(t, refresh(g.Refresh), 401); !strings.Contains(detail, "used before") {
+	if detail, _ := problemOf(t, refresh(g.Refresh), 401); !strings.Contains(detail, "already used") {
 		t.Errorf("%q", detail)
 	}
 	for name, token := range map[string]string{"first": g.Access, "second": second.AccessToken, "third": third.AccessToken} {

@@ -66,9 +66,9 @@ func interval(start, end string, ago time.Duration, now time.Time) (from, to tim
 	}
 	switch {
 	case !from.Before(to):
-		mistakes = append(mistakes, mistake("query.start", printable(start), "must be before the end, which is "+to.UTC().Format(time.RFC3339)+"; the start is "+from.UTC().Format(time.RFC3339)))
+		mistakes = append(mistakes, mistake("query.start", printable(start), "must be before the end ("+to.UTC().Format(time.RFC3339)+"), but is "+from.UTC().Format(time.RFC3339)))
 	case to.Sub(from) > maxRange:
-		mistakes = append(mistakes, mistake("query.start", printable(start), "must be at most 1830 days before the end, which is "+to.UTC().Format(time.RFC3339)))
+		mistakes = append(mistakes, mistake("query.start", printable(start), "must be at most 1830 days before the end ("+to.UTC().Format(time.RFC3339)+")"))
 	}
 	return from, to, mistakes
 }

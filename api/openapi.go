@@ -17,16 +17,16 @@ import (
 // was added since v1 of the paths, from which nothing is ever taken away.
 const apiVersion = "1.0.0"
 
-const introduction = "What a machine is doing, each second: processors, memory, disks, file systems, network and processes.\n\n" +
+const introduction = "What a machine is doing, second by second: processors, memory, disks, file systems, network and processes.\n\n" +
 	"Times are RFC 3339 in UTC. Sizes are in bytes, rates per second, shares in percent. " +
-	"A number that is not known is `null`, never 0: a rate before there are two readings, or a part that the machine does not have. " +
-	"Fields are added in time, and none is taken away or changes its meaning.\n\n" +
-	"While only the machine itself can reach the agent (loopback), nobody needs to log in, and requests have the role admin for all but what writes files, runs commands or hands out rights. " +
-	"Where others can reach it, a request shows an access token of `/api/v1/auth/login` or an API token as `Authorization: Bearer`, or an API token as the password of HTTP basic. " +
+	"An unknown number is `null`, never 0: a rate before there are two readings, or a component the machine does not have. " +
+	"New fields may be added; existing fields are never removed and never change their meaning.\n\n" +
+	"As long as the agent is reachable only from its own machine (loopback), no login is needed, and requests have the role admin for everything except operations that write files, run commands or grant access. " +
+	"Otherwise a request needs an access token from `/api/v1/auth/login` or an API token as `Authorization: Bearer`, or an API token as the password of HTTP basic authentication. " +
 	"Requests through the Unix socket in the agent's data directory have the role admin.\n\n" +
-	"The history also answers PromQL: `/prometheus/api/v1/` is the HTTP API of Prometheus, for Grafana, promtool and everything else that asks one. " +
-	"It is not in this document, since Prometheus' own describes it.\n\n" +
-	"Errors are problems as in RFC 9457, `application/problem+json`: `detail` says what is wrong, `errors` says where, and what is allowed."
+	"The history can also be queried with PromQL: `/prometheus/api/v1/` is the Prometheus HTTP API, for Grafana, promtool and other Prometheus clients. " +
+	"It is not part of this document; see the Prometheus documentation.\n\n" +
+	"Errors are RFC 9457 problems (`application/problem+json`): `detail` says what is wrong; `errors` lists each invalid value and what is allowed."
 
 // newDocument is the OpenAPI document before the operations.
 func newDocument() *huma.OpenAPI {
@@ -102,8 +102,8 @@ func (s *Server) made(media string, build func() ([]byte, error), headers map[st
 	return func(w http.ResponseWriter, _ *http.Request) {
 		body, err := once()
 		if err != nil {
-			s.log.Error("a page could not be made", "media", media, "err", err)
-			writeProblem(w, http.StatusInternalServerError, "The agent could not answer; its log says why.")
+			s.log.Error("cannot render page", "media", media, "err", err)
+			writeProblem(w, http.StatusInternalServerError, "Internal error; see the agent log.")
 			return
 		}
 		h := w.Header()

@@ -53,7 +53,7 @@ func register[I, O any](s *Server, op Operation, handler func(context.Context, *
 		}
 		// What went wrong inside is for the log; it may name files and secrets.
 		s.log.ErrorContext(ctx, "operation failed", "operation", op.ID, "err", err)
-		return nil, problem(http.StatusInternalServerError, "The agent could not answer; its log says why.")
+		return nil, problem(http.StatusInternalServerError, "Internal error; see the agent log.")
 	})
 }
 
@@ -62,14 +62,14 @@ const accessKey = "access"
 
 // meanings says what each error status stands for in the document.
 var meanings = map[int]string{
-	http.StatusUnauthorized:        "Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken.",
-	http.StatusForbidden:           "The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough.",
-	http.StatusNotFound:            "Nothing is kept of that time, or there is nothing of that id.",
-	http.StatusConflict:            "It cannot be done as things are; detail says why.",
-	http.StatusTooManyRequests:     "The client asks too often; Retry-After says in how many seconds to ask again.",
-	http.StatusUnprocessableEntity: "A parameter or the body is wrong; errors says which one, and what is allowed.",
-	http.StatusInternalServerError: "The agent failed; its log says why.",
-	http.StatusServiceUnavailable:  "There is no answer for now; Retry-After says when to ask again.",
+	http.StatusUnauthorized:        "Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes.",
+	http.StatusForbidden:           "The Host or Origin of the request is not allowed, or the caller's role is insufficient.",
+	http.StatusNotFound:            "There is no data for that time, or no object with that ID or name.",
+	http.StatusConflict:            "The request conflicts with the current state; see detail.",
+	http.StatusTooManyRequests:     "Too many requests; Retry-After gives the seconds to wait.",
+	http.StatusUnprocessableEntity: "A parameter or the body is invalid; errors lists what is wrong and what is allowed.",
+	http.StatusInternalServerError: "Internal error; see the agent log.",
+	http.StatusServiceUnavailable:  "Temporarily unavailable; Retry-After, if present, gives the seconds to wait.",
 }
 
 // describe is the operation as Huma's document has it.
@@ -89,7 +89,7 @@ func (s *Server) describe(op Operation) huma.Operation {
 		Metadata:   map[string]any{accessKey: op.Access},
 		Extensions: map[string]any{"x-sysotel-role": op.Role.String(), "x-sysotel-cost": op.Cost.String()},
 		Responses: map[string]*huma.Response{
-			"200": {Description: "The answer.", Content: map[string]*huma.MediaType{media: answer}},
+			"200": {Description: "Success.", Content: map[string]*huma.MediaType{media: answer}},
 		},
 	}
 	if op.Also != "" {
@@ -139,7 +139,7 @@ func (t *routes) Handle(op *huma.Operation, handler func(huma.Context)) {
 	}
 	t.page(op.Method, op.Path, access, func(w http.ResponseWriter, r *http.Request) {
 		if mistakes := t.mistakes(r.URL.RawQuery, op.Parameters); len(mistakes) > 0 {
-			writeProblem(w, http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.", mistakes...)
+			writeProblem(w, http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
 			return
 		}
 		handler(humago.NewContext(op, r, w))
@@ -167,7 +167,7 @@ func (t *routes) guard(a Access, next http.HandlerFunc) http.HandlerFunc {
 			if running.Add(1) > int64(a.Concurrent) {
 				w.Header().Set("Retry-After", "10")
 				writeProblem(w, http.StatusServiceUnavailable,
-					fmt.Sprintf("At most %d of these requests are answered at once, and as many are; close one or come back later.", a.Concurrent))
+					fmt.Sprintf("At most %d of these requests are served at once; close one or try again later.", a.Concurrent))
 				return
 			}
 		}
@@ -186,7 +186,7 @@ func (t *routes) mistakes(raw string, known []*huma.Param) []error {
 	}
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return []error{mistake("query", raw, "must be name=value pairs joined by &, with other characters written as %XX")}
+		return []error{mistake("query", raw, "must be name=value pairs joined by &, with other characters percent-encoded as %XX")}
 	}
 	var found []error
 	for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -194,9 +194,9 @@ func (t *routes) mistakes(raw string, known []*huma.Param) []error {
 		i := slices.IndexFunc(known, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 		switch {
 		case i < 0:
-			found = append(found, mistake("query."+echo(name), values[0], "is not a parameter here; "+listParameters(known)))
+			found = append(found, mistake("query."+echo(name), values[0], "is not a parameter of this operation; "+listParameters(known)))
 		case len(values) > 1 && known[i].Schema.Type != huma.TypeArray:
-			found = append(found, mistake("query."+name, strings.Join(values, ", "), "must be given once"))
+			found = append(found, mistake("query."+name, strings.Join(values, ", "), "must be given only once"))
 		case known[i].Schema.Type == huma.TypeArray && slices.Contains(values, ""):
 			found = append(found, mistake("query."+name, "", "must not be empty; "+known[i].Description))
 		case !t.valid(known[i].Schema, values[0]):
@@ -215,10 +215,10 @@ func listParameters(known []*huma.Param) string {
 		}
 	}
 	if len(names) == 0 {
-		return "there are none"
+		return "it has none"
 	}
 	slices.Sort(names)
-	return "there are " + strings.Join(names, ", ")
+	return "it has " + strings.Join(names, ", ")
 }
 
 // valid tells whether a parameter's text is what its schema allows.
@@ -262,7 +262,7 @@ func rule(s *huma.Schema) string {
 	case huma.TypeBoolean:
 		words = "true or false"
 	case huma.TypeArray:
-		words = "text, once or more"
+		words = "text, repeatable"
 	default:
 		words = "text"
 	}
@@ -300,5 +300,5 @@ func (t *routes) lost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	writeProblem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s answers %s, not %s.", echo(r.URL.Path), strings.Join(allowed, " and "), echo(r.Method)))
+	writeProblem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s supports %s, not %s.", echo(r.URL.Path), strings.Join(allowed, " and "), echo(r.Method)))
 }

@@ -18,12 +18,12 @@ import (
 
 // ProcessPeriod is the time that a process table of the past tells of.
 type ProcessPeriod struct {
-	Start          time.Time    `json:"start" doc:"Start of the records that were used; they can reach beyond what was asked for where only coarse ones are left."`
-	End            time.Time    `json:"end" doc:"End of the records that were used."`
-	CoveredSeconds number       `json:"covered_seconds" doc:"Time in it for which the agent looked at the processes. Rates and shares are over this time."`
-	HostCPUSeconds number       `json:"host_cpu_seconds" doc:"What all processors did: the processor time of rows, others and unattributed together."`
-	Tiers          []SeriesTier `json:"tiers" nullable:"false" doc:"Which tier of the records answered for which part of the time."`
-	DamagedRecords int          `json:"damaged_records" doc:"Records that could not be read; their time is not covered."`
+	Start          time.Time    `json:"start" doc:"Start of the records used; earlier than requested if only coarse records are left."`
+	End            time.Time    `json:"end" doc:"End of the records used."`
+	CoveredSeconds number       `json:"covered_seconds" doc:"Seconds of the period in which processes were sampled. Rates and shares are relative to this time."`
+	HostCPUSeconds number       `json:"host_cpu_seconds" doc:"CPU seconds used by the whole machine: the sum of rows, others and unattributed."`
+	Tiers          []SeriesTier `json:"tiers" nullable:"false" doc:"Tier of the records used for each part of the period."`
+	DamagedRecords int          `json:"damaged_records" doc:"Number of records that could not be read; their time is not covered."`
 }
 
 // byPeakMemory is an order that only the past has.
@@ -37,23 +37,23 @@ func (s *Server) pastProcesses(ctx context.Context, q *ProcessesQuery) (*Process
 	var at, start, end time.Time
 	switch {
 	case q.At != "" && (q.Start != "" || q.End != ""):
-		mistakes = append(mistakes, mistake("query.at", printable(q.At), "must not be given together with start and end: one is a moment, the other a time"))
+		mistakes = append(mistakes, mistake("query.at", printable(q.At), "cannot be combined with start and end"))
 	case q.At != "":
 		var ok bool
 		if at, ok = parseMoment(q.At, now); !ok {
 			mistakes = append(mistakes, mistake("query.at", printable(q.At), momentRule))
 		} else if at.After(now) {
-			mistakes = append(mistakes, mistake("query.at", printable(q.At), "must not be in the future; it is "+now.UTC().Format(time.RFC3339)+" now"))
+			mistakes = append(mistakes, mistake("query.at", printable(q.At), "must not be in the future; the current time is "+now.UTC().Format(time.RFC3339)))
 		}
 	case q.Start != "":
 		start, end, mistakes = interval(q.Start, q.End, 0, now)
 	case q.End != "":
-		mistakes = append(mistakes, mistake("query.end", printable(q.End), "must be given together with start"))
+		mistakes = append(mistakes, mistake("query.end", printable(q.End), "requires start"))
 	case q.Sort == byPeakMemory:
-		mistakes = append(mistakes, mistake("query.sort", string(q.Sort), "is known of the past only: give start, or sort by memory"))
+		mistakes = append(mistakes, mistake("query.sort", string(q.Sort), "is available for the past only: give start, or sort by memory"))
 	}
 	if len(mistakes) > 0 {
-		return nil, problem(http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.", mistakes...)
+		return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
 	}
 	seq, tick, _ := s.options.Machine.Tick()
 	newest := q.At != "" && seq > 0 && !at.Before(tick) && q.Sort != byPeakMemory
@@ -61,7 +61,7 @@ func (s *Server) pastProcesses(ctx context.Context, q *ProcessesQuery) (*Process
 		return nil, nil //nolint:nilnil // The present is somebody else's.
 	}
 	if s.options.Records == nil {
-		return nil, notKept("process tables of the past", "keeps no records")
+		return nil, notKept("past process tables", "keeps no records")
 	}
 	var found *records.Processes
 	var err error

@@ -101,7 +101,7 @@ func TestProcessesAtAPastMoment(t *testing.T) {
 		t.Errorf("%+v", row)
 	}
 	detail, _ := problemOf(t, ask(s, http.MethodGet, "/api/v1/metrics/processes?at=2020-01-01T00:00:00Z", nil), http.StatusNotFound)
-	if !strings.Contains(detail, "kept") {
+	if !strings.Contains(detail, "expired") {
 		t.Errorf("%q does not say why", detail)
 	}
 	// The newest tick is not in the past: the table is the present one.
@@ -129,13 +129,13 @@ func TestPastCommandLinesAreForAdministrators(t *testing.T) {
 func TestBadPastQueries(t *testing.T) {
 	s := withRecords(t, recorded(t))
 	for _, c := range []struct{ query, location, says string }{
-		{"at=-1h&start=-2h", "query.at", "together"},
+		{"at=-1h&start=-2h", "query.at", "combined"},
 		{"at=" + url.QueryEscape(time.Now().Add(time.Hour).Format(time.RFC3339)), "query.at", "future"},
 		{"at=then", "query.at", "RFC 3339"},
 		{"at=%ff", "query.at", "RFC 3339"},
 		{"start=-1h&end=-2h", "query.start", "before the end"},
 		{"start=-10y", "query.start", "1830 days"},
-		{"end=-1h", "query.end", "together with start"},
+		{"end=-1h", "query.end", "requires start"},
 		{"sort=memory_peak", "query.sort", "past"},
 		{"start=-1h&sort=beauty", "query.sort", "memory_peak"},
 		{"start=-1h&top=1000000", "query.top", "from 1 to 1000"},

@@ -13,74 +13,74 @@ import (
 
 // Processes is the answer of /processes: the process table at one moment.
 type Processes struct {
-	Timestamp    time.Time      `json:"timestamp" doc:"Time of the tick at which the processes were looked at, in UTC; of the past, the end of the period."`
-	Hostname     string         `json:"hostname" doc:"Name of the machine."`
-	CPUCount     int            `json:"cpu_count" doc:"Number of logical processors: cpu_percent times this is cpu_percent_core."`
-	MemoryTotal  count          `json:"memory_total" doc:"The machine's memory in bytes."`
-	Total        int            `json:"total" doc:"Number of all processes; of the past, of those that the records name."`
+	Timestamp    time.Time      `json:"timestamp" doc:"Time of the process table, in UTC; for the past, the end of the period."`
+	Hostname     string         `json:"hostname" doc:"Host name."`
+	CPUCount     int            `json:"cpu_count" doc:"Number of logical processors; cpu_percent times this number is cpu_percent_core."`
+	MemoryTotal  count          `json:"memory_total" doc:"Memory of the machine, in bytes."`
+	Total        int            `json:"total" doc:"Number of processes; for the past, of those recorded by name."`
 	Matched      int            `json:"matched" doc:"Number of processes that match q."`
-	Sort         string         `json:"sort" doc:"What the rows are sorted by."`
+	Sort         string         `json:"sort" doc:"Sort order of the rows."`
 	Processes    []ProcessRow   `json:"processes" nullable:"false" doc:"The first processes in that order."`
-	Others       ProcessOthers  `json:"others" doc:"The sum of all processes that are not among the rows, so that rows and others are the whole table."`
-	Unattributed ProcessNobodys `json:"unattributed" doc:"Processor time of processes that came and went between two looks."`
-	Unreadable   int            `json:"unreadable" doc:"Processes whose reads and writes the agent may not see."`
-	Hidden       int            `json:"hidden" doc:"Processes of which the agent may see nothing."`
-	Period       *ProcessPeriod `json:"period,omitempty" doc:"The time that the numbers are of; absent for the present."`
+	Others       ProcessOthers  `json:"others" doc:"Sum of all processes without a row, so that rows and others make up the whole table."`
+	Unattributed ProcessNobodys `json:"unattributed" doc:"CPU time of processes that started and ended between two samples."`
+	Unreadable   int            `json:"unreadable" doc:"Number of processes whose I/O the agent may not read."`
+	Hidden       int            `json:"hidden" doc:"Number of processes hidden from the agent."`
+	Period       *ProcessPeriod `json:"period,omitempty" doc:"Period the numbers cover; absent for the present."`
 }
 
 // ProcessRow is one process.
 type ProcessRow struct {
-	Name             string     `json:"name" doc:"Its name, which whoever runs it can choose."`
-	PID              int        `json:"pid" doc:"Its number."`
-	ParentPID        *int       `json:"parent_pid" doc:"The number of the process that made it, 0 for the system itself; null where that is not known, as of the past."`
-	Program          string     `json:"program" doc:"The program, under which processes are added up: python3:manage.py."`
-	User             string     `json:"user" doc:"Its owner; empty where the system does not tell."`
-	Status           string     `json:"status" doc:"running, sleeping, idle, blocked (waits for a disk), stopped, zombie or another state."`
-	Kernel           bool       `json:"kernel" doc:"Whether it is a thread of the kernel."`
-	CPUPercent       number     `json:"cpu_percent" doc:"Share of the whole machine in the last tick, or over the period: 100 is all processors."`
+	Name             string     `json:"name" doc:"Process name, chosen by whoever runs it."`
+	PID              int        `json:"pid" doc:"Process ID."`
+	ParentPID        *int       `json:"parent_pid" doc:"Parent process ID, 0 for the system itself; null if unknown, as for the past."`
+	Program          string     `json:"program" doc:"Program name used to add processes up, such as python3:manage.py."`
+	User             string     `json:"user" doc:"Owner; empty if unknown."`
+	Status           string     `json:"status" doc:"State: running, sleeping, idle, blocked (waiting for a disk), stopped, zombie or another one."`
+	Kernel           bool       `json:"kernel" doc:"Whether it is a kernel thread."`
+	CPUPercent       number     `json:"cpu_percent" doc:"Share of the whole machine during the last tick, or over the period; 100 is all processors."`
 	CPUPercentCore   number     `json:"cpu_percent_core" doc:"The same with 100 for one processor, as top shows it."`
-	CPUSeconds       number     `json:"cpu_seconds" doc:"Processor time since it started; of the past, used in the period."`
+	CPUSeconds       number     `json:"cpu_seconds" doc:"CPU seconds since it started; for the past, CPU seconds used in the period."`
 	MemoryPercent    number     `json:"memory_percent" doc:"memory_rss as a share of the machine's memory."`
-	MemoryRSS        count      `json:"memory_rss" doc:"Resident memory in bytes, pages that it shares with others included; of the past, the mean while it ran."`
+	MemoryRSS        count      `json:"memory_rss" doc:"Resident memory in bytes, including pages shared with other processes; for the past, the mean while it ran."`
 	NumThreads       int        `json:"num_threads" doc:"Number of threads."`
-	ReadBytesPerSec  number     `json:"read_bytes_per_sec" doc:"Bytes read from disks; null where the agent may not see it."`
-	WriteBytesPerSec number     `json:"write_bytes_per_sec" doc:"Bytes written to disks; null where the agent may not see it."`
-	Started          *time.Time `json:"started" doc:"When it started."`
-	CommandLine      string     `json:"command_line,omitempty" doc:"Its arguments; for administrators only, and only where processes.command_line is on."`
-	MemoryPeak       *count     `json:"memory_peak,omitempty" doc:"The most memory_rss at any tick of the period."`
-	ReadBytes        *count     `json:"read_bytes,omitempty" doc:"Bytes read from disks in the period; null where the agent may not see it."`
-	WriteBytes       *count     `json:"write_bytes,omitempty" doc:"Bytes written to disks in the period; null where the agent may not see it."`
-	SeenSeconds      *number    `json:"seen_seconds,omitempty" doc:"Time of the period in which it ran."`
+	ReadBytesPerSec  number     `json:"read_bytes_per_sec" doc:"Bytes read from disk per second; null if the agent may not read them."`
+	WriteBytesPerSec number     `json:"write_bytes_per_sec" doc:"Bytes written to disk per second; null if the agent may not read them."`
+	Started          *time.Time `json:"started" doc:"Start time."`
+	CommandLine      string     `json:"command_line,omitempty" doc:"Command line; for administrators only, and only if processes.command_line is on."`
+	MemoryPeak       *count     `json:"memory_peak,omitempty" doc:"Peak of memory_rss in the period."`
+	ReadBytes        *count     `json:"read_bytes,omitempty" doc:"Bytes read from disk in the period; null if the agent may not read them."`
+	WriteBytes       *count     `json:"write_bytes,omitempty" doc:"Bytes written to disk in the period; null if the agent may not read them."`
+	SeenSeconds      *number    `json:"seen_seconds,omitempty" doc:"Seconds of the period during which it ran."`
 }
 
 // ProcessOthers is the sum of the processes that have no row.
 type ProcessOthers struct {
-	Processes        int     `json:"processes" doc:"How many they are; of the past, those that the records name. The sums include those that they do not."`
+	Processes        int     `json:"processes" doc:"Number of these processes; for the past, of those recorded by name. The sums also include the others."`
 	CPUPercent       number  `json:"cpu_percent" doc:"Share of the whole machine."`
 	CPUPercentCore   number  `json:"cpu_percent_core" doc:"The same with 100 for one processor."`
-	MemoryPercent    number  `json:"memory_percent" doc:"Shared pages are counted once in every process, so this can pass 100."`
-	MemoryRSS        count   `json:"memory_rss" doc:"Shared pages are counted once in every process."`
+	MemoryPercent    number  `json:"memory_percent" doc:"Shared pages are counted in each process, so this can exceed 100."`
+	MemoryRSS        count   `json:"memory_rss" doc:"Shared pages are counted in each process."`
 	NumThreads       int     `json:"num_threads" doc:"Number of threads."`
-	ReadBytesPerSec  number  `json:"read_bytes_per_sec" doc:"Of those that the agent may see."`
-	WriteBytesPerSec number  `json:"write_bytes_per_sec" doc:"Of those that the agent may see."`
-	CPUSeconds       *number `json:"cpu_seconds,omitempty" doc:"Processor time used in the period."`
+	ReadBytesPerSec  number  `json:"read_bytes_per_sec" doc:"Sum over the processes the agent may read."`
+	WriteBytesPerSec number  `json:"write_bytes_per_sec" doc:"Sum over the processes the agent may read."`
+	CPUSeconds       *number `json:"cpu_seconds,omitempty" doc:"CPU seconds used in the period."`
 }
 
 // ProcessNobodys is processor time that no process of the table used.
 type ProcessNobodys struct {
-	CPUPercent     number `json:"cpu_percent" doc:"Share of the whole machine in the last tick, or over the period. It can be a little below 0: the kernel accounts in steps of 10 ms."`
+	CPUPercent     number `json:"cpu_percent" doc:"Share of the whole machine during the last tick, or over the period. It can be slightly below 0, because the kernel accounts in steps of 10 ms."`
 	CPUPercentCore number `json:"cpu_percent_core" doc:"The same with 100 for one processor."`
-	CPUSeconds     number `json:"cpu_seconds" doc:"Processor time since the agent started; of the past, used in the period."`
+	CPUSeconds     number `json:"cpu_seconds" doc:"CPU seconds since the agent started; for the past, CPU seconds used in the period."`
 }
 
 // ProcessesQuery is what a caller asks.
 type ProcessesQuery struct {
-	Top   int          `query:"top" minimum:"1" maximum:"1000" default:"20" example:"2" doc:"How many rows."`
-	Sort  processOrder `query:"sort" default:"cpu" example:"cpu" doc:"What the rows are sorted by: numbers from the greatest down, names and PIDs upwards."`
-	Q     string       `query:"q" maxLength:"100" doc:"Part of a name, program or user in upper or lower case, or a whole PID; empty matches all."`
-	At    string       `query:"at" maxLength:"64" doc:"A past moment: RFC 3339, Unix seconds, or relative to now such as -15m. The present where it and start are left out."`
-	Start string       `query:"start" maxLength:"64" doc:"Start of a time over which the processes are ranked, written like at."`
-	End   string       `query:"end" maxLength:"64" doc:"Its end. Default now."`
+	Top   int          `query:"top" minimum:"1" maximum:"1000" default:"20" example:"2" doc:"Number of rows."`
+	Sort  processOrder `query:"sort" default:"cpu" example:"cpu" doc:"Sort order: numbers descending, names and PIDs ascending."`
+	Q     string       `query:"q" maxLength:"100" doc:"Part of a name, program or user, case-insensitive, or a whole PID; empty matches everything."`
+	At    string       `query:"at" maxLength:"64" doc:"Point in time in the past: RFC 3339, Unix seconds, or relative to now such as -15m. Defaults to the present if start is not given either."`
+	Start string       `query:"start" maxLength:"64" doc:"Start of a period over which the processes are ranked, in the format of at."`
+	End   string       `query:"end" maxLength:"64" doc:"End of the period. Default: now."`
 }
 
 // processOrder is an order of the process table; its schema lists them all.
@@ -101,10 +101,10 @@ type processesOutput struct{ Body *Processes }
 func (s *Server) registerProcesses() {
 	register(s, Operation{
 		ID: "get-processes", Method: http.MethodGet, Path: "/api/v1/metrics/processes",
-		Summary: "The process table, now or at any past moment",
-		Description: "The processes at the newest tick; with `at`, at a past moment; with `start` and `end`, what they used over a time, ranked by `sort`: processor seconds, mean memory (`memory`), the most memory (`memory_peak`) or bytes read and written (`io`). Both ways of counting processor time are there: `cpu_percent` of the whole machine, and `cpu_percent_core` where 100 is one processor. " +
-			"The rows, `others` and `unattributed` together are all processor time that was used.\n\n" +
-			"Of the past those processes are told by name that used most of something at the time; all else is in `others`. `period` says how fine the records are and what time they cover.",
+		Summary: "Get the process table, now or in the past",
+		Description: "Returns the processes at the newest tick; with `at`, at a past moment; with `start` and `end`, their usage over a period, ranked by `sort`: CPU seconds (`cpu`), mean memory (`memory`), peak memory (`memory_peak`) or bytes read and written (`io`). CPU usage is given as `cpu_percent` of the whole machine and as `cpu_percent_core`, where 100 is one processor. " +
+			"The rows, `others` and `unattributed` add up to all CPU time used.\n\n" +
+			"For the past, only the top processes of the time are recorded by name; the rest is in `others`. `period` gives the resolution of the records and the time they cover.",
 		Access:  Access{Role: Viewer, Cost: Query},
 		Example: exampleProcesses(),
 		Errors:  []int{http.StatusNotFound, http.StatusServiceUnavailable},
@@ -119,7 +119,7 @@ func (s *Server) registerProcesses() {
 				return nil, notYet(errNoReading)
 			}
 			return nil, huma.ErrorWithHeaders(
-				problem(http.StatusServiceUnavailable, "There is no process table: the family process is switched off, or its newest reading failed; /api/v1/health says which."),
+				problem(http.StatusServiceUnavailable, "There is no process table: the collector process is disabled or its newest reading failed; see /api/v1/health."),
 				http.Header{"Retry-After": {"5"}})
 		}
 		answer := readProcesses(table, *q, callerOf(ctx))

@@ -148,7 +148,7 @@ func TestCommandLinesAreForAdministrators(t *testing.T) {
 
 func TestNoProcessTable(t *testing.T) {
 	w := ask(newTestServer(t, tickedWith("cpu", &instruments.CPU{}), nil), http.MethodGet, "/api/v1/metrics/processes", nil)
-	if detail, _ := problemOf(t, w, http.StatusServiceUnavailable); !strings.Contains(detail, "switched off") {
+	if detail, _ := problemOf(t, w, http.StatusServiceUnavailable); !strings.Contains(detail, "disabled") {
 		t.Errorf("%q does not say why", detail)
 	}
 }

@@ -35,5 +35,5 @@ func (s *Server) addPrometheus() {
 func noPrometheus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = w.Write([]byte(`{"status":"error","errorType":"unavailable","error":"this agent keeps no history (store.backend in its configuration)"}` + "\n"))
+	_, _ = w.Write([]byte(`{"status":"error","errorType":"unavailable","error":"this agent keeps no history (see store.backend in its configuration)"}` + "\n"))
 }

@@ -64,7 +64,7 @@ func (l *rates) through(cost Cost, next http.HandlerFunc) http.HandlerFunc {
 		}
 		if cost == Stream {
 			if !l.openStream(key) {
-				refuseRate(w, streamPause, fmt.Sprintf("At most %d live streams are open for one client, and as many are; close one first.", l.config.Streams))
+				refuseRate(w, streamPause, fmt.Sprintf("A client may have at most %d live streams open; close one first.", l.config.Streams))
 				return
 			}
 			defer l.closeStream(key)
@@ -85,7 +85,7 @@ func (l *rates) spend(w http.ResponseWriter, key clientKey, cost Cost) bool {
 	if limiter.AllowN(now, 1) {
 		return true
 	}
-	refuseRate(w, untilNext(limiter, now), fmt.Sprintf("This client sends too many requests: it may send %g %s a second, and %d at once after a pause.",
+	refuseRate(w, untilNext(limiter, now), fmt.Sprintf("This client sends too many requests: the limit is %g %s per second, with bursts of %d.",
 		float64(limiter.Limit()), what, limiter.Burst()))
 	return false
 }
@@ -103,7 +103,7 @@ func (l *rates) failed(w http.ResponseWriter, r *http.Request) bool {
 	if limiter.AllowN(now, 1) {
 		return false
 	}
-	refuseRate(w, untilNext(limiter, now), "Too many requests with wrong credentials came from this address.")
+	refuseRate(w, untilNext(limiter, now), "Too many requests with wrong credentials from this address.")
 	return true
 }
 

@@ -31,7 +31,7 @@ func redirectToTLS(c HTTPConfig, target net.Addr) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !names.knowsHost(r.Host) {
-			writeProblem(w, http.StatusForbidden, "This server does not go by the name in the request's Host header; a name is added with http.external_url.")
+			writeProblem(w, http.StatusForbidden, "The name in the Host header is not one of this server's names; add it with http.external_url.")
 			return
 		}
 		named := url.URL{Host: r.Host}

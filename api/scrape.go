@@ -25,7 +25,7 @@ type Scrape struct {
 // it is said by the web configuration file, "" for everybody (prometheus.insecure).
 // Each client is limited as on the API.
 func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConfig, log *slog.Logger) *Scrape {
-	pages := &routes{mux: http.NewServeMux(), hint: "/metrics is the only page here.", rates: newRates(limit, nil)}
+	pages := &routes{mux: http.NewServeMux(), hint: "the only page here is /metrics.", rates: newRates(limit, nil)}
 	// Who reaches the address may read the page: the address itself is the check.
 	pages.admit = func(http.ResponseWriter, *http.Request, Access) bool { return true }
 	pages.page(http.MethodGet, "/metrics", Access{Role: Public, Cost: Query}, page.ServeHTTP)
@@ -71,14 +71,14 @@ func (s *Scrape) Health() []Part {
 }
 
 // unguarded says that a file does not protect the page any more.
-const unguarded = "prometheus.web_config has neither basic_auth_users nor tls_server_config any more; to serve the page without them, start the agent again"
+const unguarded = "prometheus.web_config no longer has basic_auth_users or tls_server_config; to serve the page without them, restart the agent"
 
 // stayGuarded refuses all callers where a file that was to protect the page has
 // come to protect nothing: a slip in an editor must not open it.
 func stayGuarded(webConfig string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if protects, err := CheckWebConfig(webConfig); err != nil || !protects {
-			writeProblem(w, http.StatusServiceUnavailable, "The page's web configuration file has come to protect nothing, so that the page is not shown.")
+			writeProblem(w, http.StatusServiceUnavailable, "The web configuration file no longer protects this page, so it is not served.")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -12,9 +12,9 @@ const (
 // securitySchemes explains them in the document.
 func securitySchemes() map[string]*huma.SecurityScheme {
 	return map[string]*huma.SecurityScheme{
-		bearerScheme:  {Type: "http", Scheme: "bearer", Description: "The access token of a log-in, or an API token."},
+		bearerScheme:  {Type: "http", Scheme: "bearer", Description: "The access token of a login, or an API token."},
 		basicScheme:   {Type: "http", Scheme: "basic", Description: "An API token as the password, under any user name."},
-		sessionScheme: {Type: "apiKey", In: "cookie", Name: accessName, Description: "The cookie of a browser's log-in, for the pages of this server; over plain HTTP on loopback its name is sysotel."},
+		sessionScheme: {Type: "apiKey", In: "cookie", Name: accessName, Description: "Session cookie of a browser, for the pages of this server; over plain HTTP on loopback its name is sysotel."},
 	}
 }
 

@@ -78,7 +78,7 @@ func (s *selfSigned) ensure() error {
 	}
 	certificate, err := x509.CreateCertificate(rand.Reader, want, want, key.Public(), key)
 	if err != nil {
-		return fmt.Errorf("make the certificate: %w", err)
+		return fmt.Errorf("create the certificate: %w", err)
 	}
 	return write(s.certFile, 0o644, "CERTIFICATE", certificate)
 }
@@ -110,11 +110,11 @@ func (s *selfSigned) key() (*ecdsa.PrivateKey, error) {
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make the key: %w", err)
+		return nil, fmt.Errorf("create the key: %w", err)
 	}
 	bytes, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, fmt.Errorf("make the key: %w", err)
+		return nil, fmt.Errorf("create the key: %w", err)
 	}
 	return key, write(s.keyFile, 0o600, "PRIVATE KEY", bytes)
 }

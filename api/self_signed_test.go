@@ -151,7 +151,7 @@ func TestSelfSignedIsRenewedWhileItRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(24 * time.Hour)
-		if p := c.health(); p.Status != Degraded || !strings.Contains(p.Reason, "could not be renewed") {
+		if p := c.health(); p.Status != Degraded || !strings.Contains(p.Reason, "cannot be renewed") {
 			t.Errorf("the health is %+v", p)
 		}
 	})

@@ -18,44 +18,44 @@ import (
 // Series is the answer of /cpu, /memory, /disk and /network: the course of
 // metrics over a time.
 type Series struct {
-	Host     string       `json:"host" doc:"Name of the machine."`
-	Start    time.Time    `json:"start" doc:"Start of the time asked for."`
-	End      time.Time    `json:"end" doc:"End of the time asked for."`
-	Step     float64      `json:"step" doc:"Seconds between two points. Where only a coarser tier reaches back, the points of that time lie further apart."`
-	Tiers    []SeriesTier `json:"tiers" nullable:"false" doc:"Which tier answered for which part of the time, the oldest part first."`
-	Warnings []string     `json:"warnings,omitempty" nullable:"false" doc:"What there is to know of the answer, such as that it is from the local cache since VictoriaMetrics does not answer. Left out where there is nothing."`
-	Series   []SeriesRow  `json:"series" nullable:"false" doc:"One for each metric and each part of the machine that has it; without labels is the whole machine."`
+	Host     string       `json:"host" doc:"Host name."`
+	Start    time.Time    `json:"start" doc:"Start of the requested range."`
+	End      time.Time    `json:"end" doc:"End of the requested range."`
+	Step     float64      `json:"step" doc:"Seconds between two points. Points are farther apart where only a coarser tier reaches back."`
+	Tiers    []SeriesTier `json:"tiers" nullable:"false" doc:"Tier used for each part of the range, oldest first."`
+	Warnings []string     `json:"warnings,omitempty" nullable:"false" doc:"Warnings, such as that the data comes from the local cache because VictoriaMetrics does not respond. Absent if there are none."`
+	Series   []SeriesRow  `json:"series" nullable:"false" doc:"One series for each metric and part of the machine; a series without labels is for the whole machine."`
 }
 
 // SeriesTier is a part of the time that one tier answered for.
 type SeriesTier struct {
 	Tier   string    `json:"tier" doc:"Resolution of the tier."`
-	From   time.Time `json:"from" doc:"Its first point."`
-	To     time.Time `json:"to" doc:"Its last point."`
-	Source string    `json:"source,omitempty" enum:"local cache" doc:"local cache where VictoriaMetrics was to answer and did not; left out else."`
+	From   time.Time `json:"from" doc:"Time of its first point."`
+	To     time.Time `json:"to" doc:"Time of its last point."`
+	Source string    `json:"source,omitempty" enum:"local cache" doc:"local cache if VictoriaMetrics did not respond; otherwise absent."`
 }
 
 // SeriesRow is the course of one metric of one part of the machine.
 type SeriesRow struct {
 	Metric string            `json:"metric" doc:"Name of the metric."`
-	Unit   string            `json:"unit" doc:"Its unit; empty where it has none."`
-	Labels map[string]string `json:"labels" doc:"Which part of the machine it is of: core, device, mountpoint, type or interface. Whoever plugs in a device chooses its name."`
-	T      []float64         `json:"t" nullable:"false" doc:"Unix seconds of the points. A point tells of the step that ends there."`
-	Avg    []number          `json:"avg,omitempty" nullable:"false" doc:"Mean over each step; null where nothing was measured."`
-	Min    []number          `json:"min,omitempty" nullable:"false" doc:"Least value of each step at the finest resolution."`
-	Max    []number          `json:"max,omitempty" nullable:"false" doc:"Greatest value of each step at the finest resolution."`
+	Unit   string            `json:"unit" doc:"Unit; empty if it has none."`
+	Labels map[string]string `json:"labels" doc:"Part of the machine: core, device, mountpoint, type or interface. Untrusted text: whoever plugs in a device chooses its name."`
+	T      []float64         `json:"t" nullable:"false" doc:"Timestamps of the points in Unix seconds. Each point covers the step that ends there."`
+	Avg    []number          `json:"avg,omitempty" nullable:"false" doc:"Mean of each step; null if nothing was measured."`
+	Min    []number          `json:"min,omitempty" nullable:"false" doc:"Minimum of each step at the finest resolution."`
+	Max    []number          `json:"max,omitempty" nullable:"false" doc:"Maximum of each step at the finest resolution."`
 }
 
 // SeriesQuery is what a caller asks of every family. The texts are read by
 // resolve, which says more about what is wrong with them than a schema can.
 type SeriesQuery struct {
-	Metric    []string `query:"metric,explode" doc:"Name of a metric; may be repeated. All metrics of the family where it is left out."`
-	Agg       []string `query:"agg,explode" doc:"What is told of each step: avg, min, max, or several with commas between them. Default avg."`
-	Host      string   `query:"host" maxLength:"255" doc:"Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them."`
-	Start     string   `query:"start" maxLength:"64" example:"-1h" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h."`
-	End       string   `query:"end" maxLength:"64" doc:"End, written like the start. Default now."`
-	Step      string   `query:"step" maxLength:"64" doc:"Time between two points: 30s, 5m, or seconds. It is made longer where it does not fit the tiers. Default: as long as max_points asks for."`
-	MaxPoints int      `query:"max_points" minimum:"1" maximum:"11000" example:"3" doc:"The most points of each series; instead of step. Default 500. Fewer points keep the least and the greatest value."`
+	Metric    []string `query:"metric,explode" doc:"Name of a metric; may be repeated. Default: all metrics of this endpoint."`
+	Agg       []string `query:"agg,explode" doc:"Aggregations to return per step: avg, min, max, or several separated by commas. Default: avg."`
+	Host      string   `query:"host" maxLength:"255" doc:"Host name. Default: this machine. Other machines, listed by /hosts, are available if store.backend is victoriametrics."`
+	Start     string   `query:"start" maxLength:"64" example:"-1h" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -1h."`
+	End       string   `query:"end" maxLength:"64" doc:"End, in the format of start. Default: now."`
+	Step      string   `query:"step" maxLength:"64" doc:"Time between two points: 30s, 5m, or seconds. Rounded up to fit the tiers. Default: derived from max_points."`
+	MaxPoints int      `query:"max_points" minimum:"1" maximum:"11000" example:"3" doc:"Maximum number of points per series; cannot be combined with step. Default: 500. Downsampling preserves minimum and maximum values."`
 }
 
 // Bounds of one answer.
@@ -82,27 +82,27 @@ var (
 		[]string{"cpu_", "load_"},
 		[]string{"core"},
 		[]string{"core"},
-		"`cpu_usage_per_core` and `cpu_frequency_current` are told of each logical processor under the label `core`, all others of the whole machine.",
+		"`cpu_usage_per_core` and `cpu_frequency_current` have one series per logical processor, with the label `core`; all others are for the whole machine.",
 	}
 	memoryFamily = seriesFamily{
 		"memory",
 		[]string{"memory_", "swap_"},
 		nil, nil,
-		"All are of the whole machine.",
+		"All are for the whole machine.",
 	}
 	diskFamily = seriesFamily{
 		"disk",
 		[]string{"disk_"},
 		[]string{"device", "mountpoint", "type"},
 		[]string{"device", "mountpoint"},
-		"Space is told in all and of each file system, under `mountpoint`, `device` and `type`; traffic of all physical disks together and of each disk, under `device`.",
+		"Space is given in total and per file system, with the labels `mountpoint`, `device` and `type`; I/O in total of all physical disks and per disk, with the label `device`.",
 	}
 	networkFamily = seriesFamily{
 		"network",
 		[]string{"net_"},
 		[]string{"interface"},
 		[]string{"interface"},
-		"Each is told of all physical interfaces together and of each interface, under `interface`.",
+		"Each is given in total of all physical interfaces and per interface, with the label `interface`.",
 	}
 )
 
@@ -116,7 +116,7 @@ func (f *seriesFamily) quantities() []instruments.Quantity {
 func (s *Server) registerSeries() {
 	addSeries(s, cpuFamily, func(q *struct {
 		SeriesQuery
-		Core []string `query:"core,explode" doc:"Only of this logical processor: cpu0 or 0; may be repeated."`
+		Core []string `query:"core,explode" doc:"Return only this logical processor: cpu0 or 0; may be repeated."`
 	},
 	) (SeriesQuery, map[string][]string) {
 		return q.SeriesQuery, map[string][]string{"core": q.Core}
@@ -124,15 +124,15 @@ func (s *Server) registerSeries() {
 	addSeries(s, memoryFamily, func(q *SeriesQuery) (SeriesQuery, map[string][]string) { return *q, nil })
 	addSeries(s, diskFamily, func(q *struct {
 		SeriesQuery
-		Device     []string `query:"device,explode" doc:"Only of this device: sda, or /dev/sda1 for a file system; may be repeated."`
-		Mountpoint []string `query:"mountpoint,explode" doc:"Only of the file system that is mounted here; may be repeated."`
+		Device     []string `query:"device,explode" doc:"Return only this device: sda, or /dev/sda1 for a file system; may be repeated."`
+		Mountpoint []string `query:"mountpoint,explode" doc:"Return only the file system mounted here; may be repeated."`
 	},
 	) (SeriesQuery, map[string][]string) {
 		return q.SeriesQuery, map[string][]string{"device": q.Device, "mountpoint": q.Mountpoint}
 	})
 	addSeries(s, networkFamily, func(q *struct {
 		SeriesQuery
-		Interface []string `query:"interface,explode" doc:"Only of this interface; may be repeated."`
+		Interface []string `query:"interface,explode" doc:"Return only this interface; may be repeated."`
 	},
 	) (SeriesQuery, map[string][]string) {
 		return q.SeriesQuery, map[string][]string{"interface": q.Interface}
@@ -147,11 +147,11 @@ func addSeries[I any](s *Server, f seriesFamily, read func(*I) (SeriesQuery, map
 	}
 	register(s, Operation{
 		ID: "get-" + f.name, Method: http.MethodGet, Path: "/api/v1/metrics/" + f.name,
-		Summary: "The course of the " + f.name + " metrics",
-		Description: "How metrics went over a time: " + strings.Join(names, ", ") + ". " + f.words + "\n\n" +
-			"Points lie on whole multiples of the step. Where nothing was measured they are `null`; nothing is interpolated. " +
-			"`min` and `max` are those of the finest resolution, from every tier. " +
-			"With `Accept: text/csv` the answer is a table with a line for each point.",
+		Summary: "Get " + f.name + " metrics over time",
+		Description: "Returns these metrics over a time range: " + strings.Join(names, ", ") + ". " + f.words + "\n\n" +
+			"Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. " +
+			"In every tier, `min` and `max` are those of the finest resolution. " +
+			"With `Accept: text/csv` the response is a table with one line per point.",
 		Access:  Access{Role: Viewer, Cost: Query},
 		Example: exampleSeries(f.name),
 		Also:    csvMedia,
@@ -163,7 +163,7 @@ func addSeries[I any](s *Server, f seriesFamily, read func(*I) (SeriesQuery, map
 		query, filters := read(in)
 		plan, mistakes := s.resolve(f, query, filters)
 		if len(mistakes) > 0 {
-			return nil, problem(http.StatusUnprocessableEntity, "The request has a mistake in its query; errors says where.", mistakes...)
+			return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
 		}
 		answer, err := s.selectSeries(ctx, plan)
 		if err != nil {
@@ -180,7 +180,7 @@ func addSeries[I any](s *Server, f seriesFamily, read func(*I) (SeriesQuery, map
 
 // notKept is the answer where there is nothing that could be asked.
 func notKept(what, why string) error {
-	return problem(http.StatusServiceUnavailable, fmt.Sprintf("There are no %s: this agent %s (store.backend in its configuration).", what, why))
+	return problem(http.StatusServiceUnavailable, fmt.Sprintf("There are no %s: this agent %s (see store.backend in its configuration).", what, why))
 }
 
 // historyProblem turns an error of the store into a problem; what went wrong
@@ -195,14 +195,14 @@ func historyProblem(err error) error {
 	}
 	switch failed.Type {
 	case query.BadData, query.Execution:
-		return problem(http.StatusUnprocessableEntity, "This cannot be answered: "+printable(failed.Error())+".")
+		return problem(http.StatusUnprocessableEntity, "The query cannot be answered: "+printable(failed.Error())+".")
 	case query.Timeout, query.Canceled:
-		return later("The answer took too long; ask for less, or again when the agent has less to do.", "5")
+		return later("The query took too long; ask for less, or try again later.", "5")
 	case query.Unavailable:
 		if errors.Is(failed, query.ErrAway) {
-			return later("This cannot be answered now: "+printable(failed.Error())+".", "5")
+			return later("The query cannot be answered now: "+printable(failed.Error())+".", "5")
 		}
-		return later("The history is being opened; it answers in a moment.", "1")
+		return later("The history is still being opened; try again in a moment.", "1")
 	case query.Internal:
 	}
 	return err

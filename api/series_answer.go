@@ -62,7 +62,7 @@ func (s *Server) selectSeries(ctx context.Context, p *seriesPlan) (*seriesAnswer
 			// stay bounded, not only each.
 			if total += len(found.T) * len(p.aggregates); total > maxValues {
 				return nil, problem(http.StatusUnprocessableEntity,
-					"The answer would have more than "+strconv.Itoa(maxValues)+" numbers; ask for fewer metrics, points or parts of the machine.")
+					"The response would hold more than "+strconv.Itoa(maxValues)+" numbers; ask for fewer metrics, points or parts of the machine.")
 			}
 			row := answeredSeries{SelectedSeries: found, metric: one.quantity.Name, unit: one.quantity.Unit, scale: one.quantity.Scale}
 			for _, l := range one.labels {

@@ -50,21 +50,21 @@ func (s *Server) resolve(f seriesFamily, q SeriesQuery, filters map[string][]str
 	switch {
 	case q.Host == "":
 	case q.Host != p.host && s.options.Hosts == nil:
-		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be "+p.host+", the only machine that this agent knows"))
+		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be "+p.host+", the only machine this agent has data for"))
 	case !utf8.ValidString(q.Host):
-		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be the name of a machine in UTF-8"))
+		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be valid UTF-8"))
 	default:
 		p.host = q.Host
 	}
 	selection := query.SeriesQuery{Start: start, End: end, MaxPoints: defaultPoints}
 	switch {
 	case q.Step != "" && q.MaxPoints != 0:
-		mistakes = append(mistakes, mistake("query.step", printable(q.Step), "must not be given together with max_points: one follows from the other"))
+		mistakes = append(mistakes, mistake("query.step", printable(q.Step), "cannot be combined with max_points"))
 	case q.Step != "":
 		step, ok := parseStep(q.Step)
 		switch {
 		case !ok:
-			mistakes = append(mistakes, mistake("query.step", printable(q.Step), "must be a time above 0 such as 30s, 5m or 1h, or seconds such as 15"))
+			mistakes = append(mistakes, mistake("query.step", printable(q.Step), "must be a positive duration such as 30s, 5m or 1h, or seconds such as 15"))
 		case end.Sub(start)/step >= maxPoints:
 			mistakes = append(mistakes, mistake("query.step", printable(q.Step),
 				fmt.Sprintf("must be at least %s for this range: a series may have at most %d points", (end.Sub(start)/maxPoints).Truncate(time.Second)+time.Second, maxPoints)))
@@ -110,7 +110,7 @@ func aggregates(texts []string, mistakes []error) ([]string, []error) {
 	for _, text := range texts {
 		for word := range strings.SplitSeq(text, ",") {
 			if !slices.Contains(seriesAggregates, word) {
-				mistakes = append(mistakes, mistake("query.agg", printable(text), "must be one of avg, min, max, or several of them with commas between"))
+				mistakes = append(mistakes, mistake("query.agg", printable(text), "must be avg, min, max, or several of them separated by commas"))
 				break
 			}
 			list = append(list, word)
@@ -154,7 +154,7 @@ func (f *seriesFamily) checkFilters(filters map[string][]string) (mistakes []err
 	for _, name := range slices.Sorted(maps.Keys(filters)) {
 		for _, value := range filters[name] {
 			if !utf8.ValidString(value) {
-				mistakes = append(mistakes, mistake("query."+name, printable(value), "must be the name of one in UTF-8"))
+				mistakes = append(mistakes, mistake("query."+name, printable(value), "must be valid UTF-8"))
 			}
 		}
 	}

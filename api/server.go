@@ -149,11 +149,11 @@ type Server struct {
 func New(o Options) (*Server, error) {
 	switch {
 	case o.Machine == nil:
-		return nil, errors.New("make the API server: no machine is given")
+		return nil, errors.New("create the API server: Machine is missing")
 	case o.Health == nil:
-		return nil, errors.New("make the API server: nobody tells how the parts fare")
+		return nil, errors.New("create the API server: Health is missing")
 	case o.Logger == nil:
-		return nil, errors.New("make the API server: no logger is given")
+		return nil, errors.New("create the API server: Logger is missing")
 	}
 	if o.Audit == nil {
 		o.Audit = slog.New(slog.DiscardHandler)
@@ -166,7 +166,7 @@ func New(o Options) (*Server, error) {
 	s.current = &newest{machine: o.Machine, encode: s.encodeCurrent}
 
 	document := newDocument()
-	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "/docs lists what there is.", admit: s.admit, rates: newRates(o.RateLimit, s.proxies)}
+	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "see /docs for what exists.", admit: s.admit, rates: newRates(o.RateLimit, s.proxies)}
 	s.api = huma.NewAPI(huma.Config{
 		OpenAPI: document,
 		// "json" is what Huma looks for after the + of problem+json.
@@ -288,9 +288,9 @@ func listenError(option, address string, err error) error {
 	windows := runtime.GOOS == "windows"
 	switch {
 	case number == syscall.EADDRINUSE || windows && number == 10048:
-		return fmt.Errorf("port %s is taken, choose another with --%s: %w (%w)", port, option, ErrPortTaken, err)
+		return fmt.Errorf("port %s is in use, choose another with --%s: %w (%w)", port, option, ErrPortTaken, err)
 	case number == syscall.EACCES || windows && number == 10013:
-		return fmt.Errorf("this user may not use port %s, choose one above 1023 with --%s: %w", port, option, err)
+		return fmt.Errorf("this user may not listen on port %s, choose one above 1023 with --%s: %w", port, option, err)
 	}
 	return fmt.Errorf("cannot listen on %s (--%s): %w", address, option, err)
 }

@@ -21,9 +21,9 @@ import (
 func TestNewSaysWhatIsMissing(t *testing.T) {
 	whole := Options{Machine: ticked(), Health: func() []Part { return nil }, Logger: quiet}
 	for says, break_ := range map[string]func(*Options){
-		"no machine": func(o *Options) { o.Machine = nil },
-		"parts fare": func(o *Options) { o.Health = nil },
-		"logger":     func(o *Options) { o.Logger = nil },
+		"Machine": func(o *Options) { o.Machine = nil },
+		"Health":  func(o *Options) { o.Health = nil },
+		"Logger":  func(o *Options) { o.Logger = nil },
 	} {
 		o := whole
 		break_(&o)
@@ -132,7 +132,7 @@ func TestUnixSocketThatCannotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, says := range map[string]string{
-		file:                                 "no socket",
+		file:                                 "not a socket",
 		filepath.Join(dir, "absent", "sock"): "absent",
 		filepath.Join(dir, strings.Repeat("x", 100), "sock"): "too long",
 	} {

@@ -7,9 +7,9 @@ import (
 
 // Setting is one option of the configuration that is in effect.
 type Setting struct {
-	Path  string `json:"path" doc:"The option's key in the file with those above it." example:"http.listen"`
-	Value any    `json:"value" doc:"Its value. What is secret is <secret>."`
-	Where string `json:"where,omitempty" doc:"The line of the file, the variable or the flag that set it; absent where it is the default." example:"--http.listen"`
+	Path  string `json:"path" doc:"Full path of the option in the configuration file." example:"http.listen"`
+	Value any    `json:"value" doc:"Value of the option; secrets are shown as <secret>."`
+	Where string `json:"where,omitempty" doc:"Where it was set: the line of the file, the environment variable or the flag; absent for defaults." example:"--http.listen"`
 }
 
 // Settings is the answer of /config.
@@ -22,8 +22,8 @@ type settingsOutput struct{ Body Settings }
 func (s *Server) registerSettings() {
 	register(s, Operation{
 		ID: "get-config", Method: http.MethodGet, Path: "/api/v1/config",
-		Summary:     "The configuration that is in effect",
-		Description: "Every option with its value and where it was set. Secrets are masked.",
+		Summary:     "Get the effective configuration",
+		Description: "Every option with its value and its origin. Secrets are masked.",
 		Access:      Access{Role: Admin, Cost: Query},
 		Example: Settings{[]Setting{
 			{Path: "sampling.interval", Value: "1s"},
@@ -33,7 +33,7 @@ func (s *Server) registerSettings() {
 		Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*settingsOutput, error) {
 		if s.options.Settings == nil {
-			return nil, problem(http.StatusServiceUnavailable, "This server has no configuration to tell.")
+			return nil, problem(http.StatusServiceUnavailable, "The configuration is not available on this server.")
 		}
 		return &settingsOutput{Settings{s.options.Settings()}}, nil
 	})

@@ -22,7 +22,7 @@ const maxSocketPath = 103
 // moved to its place.
 func listenUnix(path string) (net.Listener, error) {
 	if len(path)+len("/.sock12345678") > maxSocketPath {
-		return nil, fmt.Errorf("open the Unix socket %s: its path is too long for a socket; choose a shorter one with --data-dir", path)
+		return nil, fmt.Errorf("open the Unix socket %s: the path is too long for a socket; choose a shorter one with --data-dir", path)
 	}
 	if err := removeStale(path); err != nil {
 		return nil, fmt.Errorf("open the Unix socket %s: %w", path, err)
@@ -67,11 +67,11 @@ func removeStale(path string) error {
 		return err
 	}
 	if info.Mode()&fs.ModeSocket == 0 && runtime.GOOS != "windows" {
-		return errors.New("a file that is no socket is in its place; remove it or choose another --data-dir")
+		return errors.New("a file that is not a socket is in its place; remove it or choose another --data-dir")
 	}
 	if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", path); err == nil {
 		_ = c.Close()
-		return errors.New("another agent answers there; stop it or choose another --data-dir")
+		return errors.New("another agent is listening there; stop it or choose another --data-dir")
 	}
 	return os.Remove(path)
 }
@@ -87,6 +87,6 @@ func (s *Server) removeSocket() {
 	}
 	_ = socket.Close() // Closed by its server already, unless that never ran.
 	if err := os.Remove(s.options.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("the Unix socket could not be removed", "path", s.options.Socket, "err", err)
+		s.log.Warn("cannot remove the Unix socket", "path", s.options.Socket, "err", err)
 	}
 }

@@ -26,11 +26,11 @@ type streamOutput struct{ Body func(huma.Context) }
 func (s *Server) registerStream() {
 	register(s, Operation{
 		ID: "stream-current", Method: http.MethodGet, Path: "/api/v1/metrics/stream",
-		Summary: "Every reading as it is taken",
-		Description: "Server-sent events: the newest reading at once, then each one at its tick, under the event name `reading`. " +
-			"The data is the document of `/api/v1/metrics/current`; the id is the number of the tick. " +
-			"A client that reads too slowly misses readings, it does not delay them. " +
-			"Where nothing is read for 15 seconds a comment keeps the connection open.",
+		Summary: "Stream readings as they are taken",
+		Description: "Server-sent events named `reading`: the newest reading immediately, then each new one at its tick. " +
+			"The data is the document of `/api/v1/metrics/current`; the id is the tick number. " +
+			"A client that reads too slowly misses readings; it does not delay them. " +
+			"If there is no reading for 15 seconds, a comment keeps the connection open.",
 		Access:  Access{Role: Viewer, Cost: Stream, Concurrent: maxStreams},
 		Media:   "text/event-stream",
 		Example: exampleEvent,
@@ -77,7 +77,7 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter) {
 		switch {
 		case errors.Is(err, errNoReading):
 		case err != nil:
-			s.log.Error("the newest reading could not be encoded", "err", err)
+			s.log.Error("cannot encode the newest reading", "err", err)
 		case reading.seq != sent:
 			if !write(reading.event) {
 				return

@@ -22,13 +22,13 @@ import (
 
 // TLSConfig is how the API speaks HTTPS.
 type TLSConfig struct {
-	CertFile     string `yaml:"cert_file" help:"File with the certificate of the API and the dashboard in PEM, those of the authorities in between after it; with it they speak HTTPS. It is read again when it changes."`
-	KeyFile      string `yaml:"key_file" help:"File with the key of that certificate in PEM."`
-	SelfSigned   bool   `yaml:"self_signed" help:"Whether the agent makes a certificate of its own at its first start, in the directory tls of data_dir, and renews it; clients trust the file cert.pem there."`
-	ClientAuth   string `yaml:"client_auth" enum:"none|request|require" help:"Whether clients are asked for a certificate: with request they may show one, with require they must. One that tls.client_ca_file did not issue is refused. A certificate gives its owner no role: it opens the connection and replaces no login."`
-	ClientCAFile string `yaml:"client_ca_file" help:"File with the certificates of the authorities that issue the certificates of clients, in PEM. It is read again when it changes."`
-	MinVersion   string `yaml:"min_version" enum:"1.2|1.3" help:"The oldest version of TLS that is spoken."`
-	Redirect     string `yaml:"redirect" help:"Address on which plain HTTP is answered with the way to HTTPS, such as 127.0.0.1:8081; empty for none."`
+	CertFile     string `yaml:"cert_file" help:"PEM file with the certificate of the API and the dashboard, followed by any intermediate certificates; enables HTTPS. Reloaded when it changes."`
+	KeyFile      string `yaml:"key_file" help:"PEM file with the private key of that certificate."`
+	SelfSigned   bool   `yaml:"self_signed" help:"Whether the agent creates its own certificate at the first start, in the directory tls of data_dir, and renews it; clients can trust the file cert.pem there."`
+	ClientAuth   string `yaml:"client_auth" enum:"none|request|require" help:"Whether clients must present a certificate: with request they may, with require they must. A certificate not issued by tls.client_ca_file is rejected. A certificate grants no role: it only opens the connection and does not replace a login."`
+	ClientCAFile string `yaml:"client_ca_file" help:"PEM file with the certificates of the authorities that issue client certificates. Reloaded when it changes."`
+	MinVersion   string `yaml:"min_version" enum:"1.2|1.3" help:"Minimum TLS version."`
+	Redirect     string `yaml:"redirect" help:"Address that redirects plain HTTP to HTTPS, such as 127.0.0.1:8081; empty for none."`
 }
 
 // Encrypted tells whether the API is served by TLS.
@@ -41,19 +41,19 @@ func (c TLSConfig) on() bool { return c.CertFile != "" || c.SelfSigned }
 func (c TLSConfig) validate(wrong func(path string, value any, rule string)) {
 	switch {
 	case c.CertFile != "" && c.KeyFile == "":
-		wrong("tls.cert_file", c.CertFile, "needs its key in tls.key_file")
+		wrong("tls.cert_file", c.CertFile, "requires its key in tls.key_file")
 	case c.CertFile == "" && c.KeyFile != "":
-		wrong("tls.key_file", c.KeyFile, "needs its certificate in tls.cert_file")
+		wrong("tls.key_file", c.KeyFile, "requires its certificate in tls.cert_file")
 	case c.CertFile != "" && c.SelfSigned:
-		wrong("tls.self_signed", c.SelfSigned, "tls.cert_file is set too; only one certificate can be served")
+		wrong("tls.self_signed", c.SelfSigned, "cannot be combined with tls.cert_file")
 	}
 	switch {
 	case c.ClientAuth != "none" && !c.on():
-		wrong("tls.client_auth", c.ClientAuth, "does nothing without TLS; set tls.cert_file and tls.key_file, or tls.self_signed: true")
+		wrong("tls.client_auth", c.ClientAuth, "has no effect without TLS; set tls.cert_file and tls.key_file, or tls.self_signed: true")
 	case c.ClientAuth != "none" && c.ClientCAFile == "":
-		wrong("tls.client_auth", c.ClientAuth, "needs the authorities that issue the certificates in tls.client_ca_file")
+		wrong("tls.client_auth", c.ClientAuth, "requires the issuing authorities in tls.client_ca_file")
 	case c.ClientAuth == "none" && c.ClientCAFile != "":
-		wrong("tls.client_ca_file", c.ClientCAFile, "does nothing while tls.client_auth is none; set that to request or require")
+		wrong("tls.client_ca_file", c.ClientCAFile, "has no effect while tls.client_auth is none; set that to request or require")
 	}
 	usable := true
 	for _, f := range []struct{ option, path string }{{"tls.cert_file", c.CertFile}, {"tls.key_file", c.KeyFile}, {"tls.client_ca_file", c.ClientCAFile}} {
@@ -73,7 +73,7 @@ func (c TLSConfig) validate(wrong func(path string, value any, rule string)) {
 		return
 	}
 	if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
-		wrong("tls.cert_file", c.CertFile, "cannot be used with tls.key_file, "+c.KeyFile+": "+err.Error())
+		wrong("tls.cert_file", c.CertFile, "cannot be used with tls.key_file "+c.KeyFile+": "+err.Error())
 	}
 }
 
@@ -86,7 +86,7 @@ const largestPEM = 1 << 20
 func readable(path string) error {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		return errors.New("it is no plain file")
+		return errors.New("it is not a regular file")
 	}
 	if err == nil && info.Size() > largestPEM {
 		return errors.New("it is larger than 1 MiB")
@@ -108,7 +108,7 @@ func readable(path string) error {
 func holdsCertificates(path string) error {
 	text, err := os.ReadFile(path)
 	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
-		err = errors.New("it must hold certificates in PEM, and there is none in it")
+		err = errors.New("it contains no PEM certificates")
 	}
 	return err
 }
@@ -214,9 +214,9 @@ func (c *certificates) renew() {
 	}
 	if c.renewal == "" {
 		c.since = time.Now()
-		c.log.Warn("the certificate could not be renewed", "err", err)
+		c.log.Warn("cannot renew the certificate", "err", err)
 	}
-	c.renewal = "could not be renewed: " + err.Error()
+	c.renewal = "cannot be renewed: " + err.Error()
 }
 
 // refresh reads the files where they are not those that were read last. Broken
@@ -236,7 +236,7 @@ func (c *certificates) refresh() {
 		if c.broken == "" {
 			c.since = time.Now()
 			if c.served != nil {
-				c.log.Warn("the new certificate cannot be used; the one before it is still served", "err", err)
+				c.log.Warn("cannot use the new certificate; still serving the previous one", "err", err)
 			}
 		}
 		c.broken = err.Error()
@@ -244,7 +244,7 @@ func (c *certificates) refresh() {
 	}
 	c.served, c.broken = made, ""
 	leaf := c.leaf()
-	c.log.Info("certificate", "file", c.config.CertFile, "names", strings.Join(namesOf(leaf), " "), "expires", leaf.NotAfter, "sha256", fingerprint(leaf))
+	c.log.Info("serving certificate", "file", c.config.CertFile, "names", strings.Join(namesOf(leaf), " "), "expires", leaf.NotAfter, "sha256", fingerprint(leaf))
 	c.warn()
 }
 
@@ -266,7 +266,7 @@ func (c *certificates) warn() {
 	}
 	// Windows has no such modes; rights are elsewhere.
 	if info, err := os.Stat(c.config.KeyFile); err == nil && info.Mode()&0o007 != 0 && runtime.GOOS != "windows" {
-		c.log.Warn("every user of this machine can read the key of the certificate; take the right away with chmod o=", "file", c.config.KeyFile, "mode", info.Mode().String())
+		c.log.Warn("the private key is readable by every user of this machine; fix with chmod o=", "file", c.config.KeyFile, "mode", info.Mode().String())
 	}
 }
 
@@ -276,7 +276,7 @@ func expired(leaf *x509.Certificate) string {
 	case now.After(leaf.NotAfter):
 		return "the certificate expired on " + leaf.NotAfter.Format(time.DateOnly)
 	case now.Before(leaf.NotBefore):
-		return "the certificate holds from " + leaf.NotBefore.Format(time.DateOnly) + " on"
+		return "the certificate is not valid before " + leaf.NotBefore.Format(time.DateOnly)
 	}
 	return ""
 }
@@ -290,7 +290,7 @@ func (c *certificates) health() Part {
 	p := Part{Name: "tls", Status: OK}
 	var reasons []string
 	if c.broken != "" {
-		reasons = append(reasons, "the new certificate cannot be used, the one before it is served: "+c.broken)
+		reasons = append(reasons, "cannot use the new certificate, still serving the previous one: "+c.broken)
 	}
 	if c.renewal != "" {
 		reasons = append(reasons, "the certificate "+c.renewal)

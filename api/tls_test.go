@@ -252,7 +252,7 @@ func TestCertificateIsReplaced(t *testing.T) {
 	newCert, newKey := a.issue("second", soon())
 	replace(cert, newCert) // The key does not fit yet.
 	serves("first", Degraded, "does not match")
-	if n := log.count("still served"); n != 1 {
+	if n := log.count("still serving"); n != 1 {
 		t.Errorf("one change is told %d times", n)
 	}
 	replace(key, newKey)
@@ -265,14 +265,14 @@ func TestCertificateIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	serves("second", Degraded, "no such file")
-	if n := log.count("still served"); n != 2 {
+	if n := log.count("still serving"); n != 2 {
 		t.Errorf("two changes are told %d times", n)
 	}
 	newCert, newKey = a.issue("third", soon())
 	replace(key, newKey)
 	replace(cert, newCert)
 	serves("third", OK, "")
-	if n := log.count("msg=certificate"); n != 3 {
+	if n := log.count(`msg="serving certificate"`); n != 3 {
 		t.Errorf("three certificates were told %d times", n)
 	}
 }
@@ -290,7 +290,7 @@ func TestUnwiseFilesAreTold(t *testing.T) {
 	if p := s.Health()[0]; p.Status != Degraded || !strings.Contains(p.Reason, "expired on 20") {
 		t.Errorf("the health is %+v", p)
 	}
-	if log.count("expired on") != 1 || log.count("can read the key") != 1 {
+	if log.count("expired on") != 1 || log.count("is readable by every user") != 1 {
 		t.Errorf("the log is %s", log.text.String())
 	}
 }

@@ -10,30 +10,30 @@ import (
 
 // Token is an API token without its secret.
 type Token struct {
-	ID       string    `json:"id" doc:"Id of the token."`
-	Name     string    `json:"name" doc:"What it is for."`
-	Role     Role      `json:"role" enum:"viewer,admin" doc:"What its bearer may do."`
-	Created  time.Time `json:"created" doc:"When it was made."`
-	Expires  time.Time `json:"expires,omitzero" doc:"When it ends; absent where it does not."`
-	LastUsed time.Time `json:"last_used,omitzero" doc:"When it was last used, to the hour; absent where it never was."`
+	ID       string    `json:"id" doc:"Token ID."`
+	Name     string    `json:"name" doc:"Purpose of the token."`
+	Role     Role      `json:"role" enum:"viewer,admin" doc:"Role granted by the token."`
+	Created  time.Time `json:"created" doc:"When the token was created."`
+	Expires  time.Time `json:"expires,omitzero" doc:"When the token expires; absent if it does not."`
+	LastUsed time.Time `json:"last_used,omitzero" doc:"When it was last used, to the hour; absent if never."`
 }
 
 // Tokens is the answer of /tokens.
 type Tokens struct {
-	Tokens []Token `json:"tokens" nullable:"false" doc:"All API tokens, by name."`
+	Tokens []Token `json:"tokens" nullable:"false" doc:"All API tokens, sorted by name."`
 }
 
 // NewToken is a token that was just made.
 type NewToken struct {
 	Token  Token  `json:"token" doc:"The token."`
-	Secret string `json:"secret" doc:"What its bearer shows. It is told this once and kept as a hash only."`
+	Secret string `json:"secret" doc:"Secret to authenticate with. It is returned only once and stored only as a hash."`
 }
 
 // TokenRequest makes a token.
 type TokenRequest struct {
-	Name             string `json:"name" doc:"What it is for: 1 to 64 letters, digits and . _ - @." example:"grafana"`
-	Role             string `json:"role,omitempty" enum:"viewer,admin" default:"viewer" doc:"What its bearer may do." example:"viewer"`
-	ExpiresInSeconds int64  `json:"expires_in_seconds,omitempty" minimum:"0" maximum:"3153600000" doc:"How long it is taken; 0 or absent is until it is revoked." example:"2592000"`
+	Name             string `json:"name" doc:"Purpose of the token: 1 to 64 letters, digits and . _ - @." example:"grafana"`
+	Role             string `json:"role,omitempty" enum:"viewer,admin" default:"viewer" doc:"Role granted by the token." example:"viewer"`
+	ExpiresInSeconds int64  `json:"expires_in_seconds,omitempty" minimum:"0" maximum:"3153600000" doc:"Lifetime in seconds; 0 or absent means until revoked." example:"2592000"`
 }
 
 type (
@@ -41,7 +41,7 @@ type (
 	newTokenOutput struct{ Body NewToken }
 	tokenInput     struct{ Body TokenRequest }
 	tokenIDInput   struct {
-		ID string `path:"id" maxLength:"64" doc:"Id of the token."`
+		ID string `path:"id" maxLength:"64" doc:"Token ID."`
 	}
 )
 
@@ -52,7 +52,7 @@ func (s *Server) registerTokens() {
 	example := Token{ID: "01JM3ZC8V5T2", Name: "grafana", Role: Viewer, Created: exampleTime, Expires: exampleTime.Add(30 * 24 * time.Hour)}
 	register(s, Operation{
 		ID: "list-tokens", Method: http.MethodGet, Path: path,
-		Summary: "The API tokens", Description: "Every token that programs show in place of a log-in.",
+		Summary: "List API tokens", Description: "Every token that programs use instead of logging in.",
 		Access: access, Example: Tokens{[]Token{example}}, Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*tokensOutput, error) {
 		accounts, err := s.accounts()
@@ -67,14 +67,14 @@ func (s *Server) registerTokens() {
 	})
 	register(s, Operation{
 		ID: "add-token", Method: http.MethodPost, Path: path,
-		Summary: "Make an API token",
-		Description: "The secret is in this answer and never again. A program shows it as `Authorization: Bearer`, or as the password of HTTP basic under any user name: " +
-			"Prometheus and Grafana can do both.",
+		Summary: "Create an API token",
+		Description: "This response is the only one that contains the secret. Programs send it as `Authorization: Bearer`, or as the password of HTTP basic authentication with any user name: " +
+			"Prometheus and Grafana support both.",
 		Access: access, Example: NewToken{example, "sysotel_…"}, Errors: []int{http.StatusConflict, http.StatusServiceUnavailable},
 	}, s.addToken)
 	register(s, Operation{
 		ID: "revoke-token", Method: http.MethodDelete, Path: path + "/{id}",
-		Summary: "Revoke an API token", Description: "The token is not taken any more, at once.",
+		Summary: "Revoke an API token", Description: "The token stops working immediately.",
 		Access: access, Example: Done{true}, Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, s.revokeToken)
 }

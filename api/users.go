@@ -10,30 +10,30 @@ import (
 
 // User is a person who can log in.
 type User struct {
-	ID              string    `json:"id" doc:"Id of the user, which stays."`
-	Name            string    `json:"name" doc:"Name that he logs in with."`
-	Role            Role      `json:"role" enum:"viewer,admin" doc:"What he may do: a viewer sees what is measured, an admin also changes things."`
-	Created         time.Time `json:"created" doc:"When he was made."`
-	PasswordChanged time.Time `json:"password_changed" doc:"When his password was last set."`
-	LastLogin       time.Time `json:"last_login,omitzero" doc:"When he last logged in; absent where he never did."`
+	ID              string    `json:"id" doc:"User ID; never changes."`
+	Name            string    `json:"name" doc:"Login name."`
+	Role            Role      `json:"role" enum:"viewer,admin" doc:"Role: a viewer can see everything that is measured, an admin can also make changes."`
+	Created         time.Time `json:"created" doc:"When the user was created."`
+	PasswordChanged time.Time `json:"password_changed" doc:"When the password was last set."`
+	LastLogin       time.Time `json:"last_login,omitzero" doc:"Time of the last login; absent if there was none."`
 }
 
 // Users is the answer of /users.
 type Users struct {
-	Users []User `json:"users" nullable:"false" doc:"All users, by name."`
+	Users []User `json:"users" nullable:"false" doc:"All users, sorted by name."`
 }
 
 // UserRequest makes a user.
 type UserRequest struct {
-	Name     string `json:"name" doc:"Name that he logs in with: 1 to 64 letters, digits and . _ - @." example:"grace"`
-	Password string `json:"password" doc:"His password, 12 bytes or more." example:"…"`
-	Role     string `json:"role,omitempty" enum:"viewer,admin" default:"viewer" doc:"What he may do." example:"viewer"`
+	Name     string `json:"name" doc:"Login name: 1 to 64 letters, digits and . _ - @." example:"grace"`
+	Password string `json:"password" doc:"Password, at least 12 bytes." example:"…"`
+	Role     string `json:"role,omitempty" enum:"viewer,admin" default:"viewer" doc:"Role of the user." example:"viewer"`
 }
 
 // UserChange changes a user.
 type UserChange struct {
-	Role     string `json:"role,omitempty" enum:"viewer,admin" doc:"Another role; it counts at once, in sessions too." example:"admin"`
-	Password string `json:"password,omitempty" doc:"Another password, 12 bytes or more; all sessions of the user end."`
+	Role     string `json:"role,omitempty" enum:"viewer,admin" doc:"New role. It takes effect immediately, also in open sessions." example:"admin"`
+	Password string `json:"password,omitempty" doc:"New password, at least 12 bytes. It ends all sessions of the user."`
 }
 
 type (
@@ -41,10 +41,10 @@ type (
 	userOutput  struct{ Body User }
 	userInput   struct{ Body UserRequest }
 	userIDInput struct {
-		ID string `path:"id" maxLength:"64" doc:"Id of the user."`
+		ID string `path:"id" maxLength:"64" doc:"User ID."`
 	}
 	userPatchInput struct {
-		ID   string `path:"id" maxLength:"64" doc:"Id of the user."`
+		ID   string `path:"id" maxLength:"64" doc:"User ID."`
 		Body UserChange
 	}
 )
@@ -57,7 +57,7 @@ func (s *Server) registerUsers() {
 	const path = "/api/v1/users"
 	register(s, Operation{
 		ID: "list-users", Method: http.MethodGet, Path: path,
-		Summary: "The users", Description: "Everybody who can log in.",
+		Summary: "List users", Description: "Everyone who can log in.",
 		Access: access, Example: Users{[]User{exampleUser}}, Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*usersOutput, error) {
 		accounts, err := s.accounts()
@@ -72,17 +72,17 @@ func (s *Server) registerUsers() {
 	})
 	register(s, Operation{
 		ID: "add-user", Method: http.MethodPost, Path: path,
-		Summary: "Add a user", Description: "The user can log in at once.",
+		Summary: "Add a user", Description: "The user can log in immediately.",
 		Access: access, Example: exampleUser, Errors: []int{http.StatusConflict, http.StatusServiceUnavailable},
 	}, s.addUser)
 	register(s, Operation{
 		ID: "change-user", Method: http.MethodPatch, Path: path + "/{id}",
-		Summary: "Change a user", Description: "Gives a user another role or another password. The last administrator stays one.",
+		Summary: "Change a user", Description: "Changes the role or the password of a user. The last administrator cannot be demoted.",
 		Access: access, Example: exampleUser, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
 	}, s.changeUser)
 	register(s, Operation{
 		ID: "remove-user", Method: http.MethodDelete, Path: path + "/{id}",
-		Summary: "Remove a user", Description: "Removes a user and ends his sessions. The last administrator cannot be removed.",
+		Summary: "Remove a user", Description: "Removes a user and ends their sessions. The last administrator cannot be removed.",
 		Access: access, Example: Done{true}, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
 	}, s.removeUser)
 }

@@ -101,8 +101,8 @@ func (s *Server) webFile(name string, headers map[string]string) http.HandlerFun
 		}
 		body, err := form()
 		if err != nil {
-			s.log.Error("a file of the web app cannot be read", "file", name, "err", err)
-			writeProblem(w, http.StatusInternalServerError, "The agent could not answer; its log says why.")
+			s.log.Error("cannot read web app file", "file", name, "err", err)
+			writeProblem(w, http.StatusInternalServerError, "Internal error; see the agent log.")
 			return
 		}
 		if compressible && takesGzip(r) {

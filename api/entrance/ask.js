@@ -1,5 +1,5 @@
-// ask sends a document to the agent and returns its answer, or throws what is
-// wrong as a sentence for people.
+// ask sends a JSON document to the agent and returns the response, or throws an
+// Error whose message is for people.
 export async function ask(method, path, body) {
   let response
   try {
@@ -9,22 +9,22 @@ export async function ask(method, path, body) {
       body: body === undefined ? undefined : JSON.stringify(body),
     })
   } catch {
-    throw new Error('The agent does not answer. Is it running?')
+    throw new Error('The agent is not responding. Is it running?')
   }
-  const answer = await response.json().catch(() => ({}))
+  const data = await response.json().catch(() => ({}))
   if (!response.ok) {
     const wait = response.headers.get('Retry-After')
-    const error = new Error((answer.detail || `The agent answered ${response.status}.`) + (wait ? ` Try again in ${wait} s.` : ''))
+    const error = new Error((data.detail || `The agent answered ${response.status}.`) + (wait ? ` Try again in ${wait} s.` : ''))
     error.status = response.status
     throw error
   }
-  return answer
+  return data
 }
 
-// refresh goes on with a session whose access has run out.
+// refresh renews a session whose access token has expired.
 export const refresh = () => ask('POST', '/api/v1/auth/refresh', { cookie: true })
 
-// next is where to go after a log-in: a path of this server, or the dashboard.
+// next returns where to go after the login: a path of this server, or the dashboard.
 export function next() {
   const wanted = new URLSearchParams(location.search).get('next') || ''
   try {
@@ -33,13 +33,13 @@ export function next() {
       return url.pathname + url.search + url.hash
     }
   } catch {
-    // No address at all.
+    // Not a URL.
   }
   return '/'
 }
 
-// submit has a form send what send makes of it, once at a time, and shows what
-// is wrong below its fields.
+// submit makes a form call send, one request at a time, and shows errors below
+// its fields.
 export function submit(form, send) {
   const error = form.querySelector('[role=alert]')
   const button = form.querySelector('button[type=submit]')

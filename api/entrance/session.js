@@ -1,7 +1,7 @@
-// Shows who is logged in, and logs out.
+// Shows the logged-in user and the logout button.
 import { ask, refresh } from './ask.js'
 
-// again asks once more after a refresh where the access has run out.
+// again repeats a request after a refresh if the access token has expired.
 async function again(method, path) {
   try {
     return await ask(method, path)
@@ -20,6 +20,6 @@ again('GET', '/api/v1/auth/me').then((me) => {
 }, () => location.replace('/login?next=' + encodeURIComponent(location.pathname)))
 
 place.querySelector('button').addEventListener('click', async () => {
-  await again('POST', '/api/v1/auth/logout').catch(() => undefined) // Without a session there is none to end.
+  await again('POST', '/api/v1/auth/logout').catch(() => undefined) // Without a session there is nothing to end.
   location.replace('/login')
 })

@@ -1,8 +1,8 @@
-// The page to make the first administrator.
+// The page to create the first administrator.
 import { ask, submit } from './ask.js'
 
 const code = location.hash.slice(1)
-// The code is good once; it need not stay in the browser's history.
+// The code works only once; keep it out of the browser's history.
 history.replaceState(null, '', location.pathname)
 
 const form = document.getElementById('setup')
@@ -14,7 +14,7 @@ if (code !== '') {
 
 submit(form, (fields) => {
   if (fields.get('password') !== fields.get('again')) {
-    throw new Error('The two passwords differ.')
+    throw new Error('The passwords do not match.')
   }
   return ask('POST', '/api/v1/auth/setup', { code, name: fields.get('name'), password: fields.get('password'), cookie: true })
 })

@@ -155,7 +155,7 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if kind == query.Internal {
 		// What went wrong inside is for the log; it may name files.
 		a.config.Log.ErrorContext(r.Context(), "query failed", "path", r.URL.Path, "err", err)
-		text = "The agent could not answer; its log says why."
+		text = "Internal error; see the agent log."
 	}
 	body, err := json.Marshal(struct {
 		Status    string          `json:"status"`

@@ -83,7 +83,7 @@ func TestFaults(t *testing.T) {
 			return true
 		}
 	}
-	f("500", answer(500, "application/problem+json", `{"title":"Internal Server Error","status":500,"detail":"The agent could not answer; its log says why."}`), "its log says why")
+	f("500", answer(500, "application/problem+json", `{"title":"Internal Server Error","status":500,"detail":"Internal error; see the agent log."}`), "agent log")
 	f("429", answer(429, "application/problem+json", `{"detail":"This client sends too many requests."}`, "Retry-After", "1"), "too many requests")
 	f("half an answer", answer(200, "application/json", `{"status":"success","data":{"resultType":"matrix","result":[`), "incomplete response")
 	f("a page of a proxy", answer(502, "text/html", `<h1>Bad <script>alert(1)</script> Gateway</h1>`), "incomplete response")

@@ -28,7 +28,7 @@ describe('ask', () => {
     ['nobody', new TypeError('fetch failed'), { kind: 'offline' }],
     ['half an answer', new Response('{"a":', { status: 200 }), { kind: 'broken' }],
     ['a page of a proxy', new Response('<html>', { status: 502 }), { kind: 'broken', status: 502, detail: '' }],
-    ['500', json(500, { detail: 'The agent could not answer; its log says why.' }), { kind: 'broken', detail: 'The agent could not answer; its log says why.' }],
+    ['500', json(500, { detail: 'Internal error; see the agent log.' }), { kind: 'broken', detail: 'Internal error; see the agent log.' }],
     ['429', json(429, { detail: 'too many' }, { 'Retry-After': '7' }), { kind: 'busy', after: 7, detail: 'too many' }],
     ['503 without a time', json(503, {}), { kind: 'busy', after: 5 }],
     ['403', json(403, { detail: 'no' }), { kind: 'forbidden', detail: 'no' }],

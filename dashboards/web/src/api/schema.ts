@@ -235,7 +235,7 @@ export interface paths {
         put?: never;
         /**
          * Log in
-         * @description Gives a short-lived access token, to be shown as `Authorization: Bearer` with each request, and a refresh token that gives the next two. Programs that run for long take an API token instead, which `sysotel token add` and `/api/v1/tokens` make.
+         * @description Returns a short-lived access token, to be sent as `Authorization: Bearer` with each request, and a refresh token to exchange for the next pair. Long-running programs should use an API token instead, created with `sysotel token add` or `/api/v1/tokens`.
          */
         post: operations["log-in"];
         delete?: never;
@@ -255,7 +255,7 @@ export interface paths {
         put?: never;
         /**
          * Log out
-         * @description Ends the session whose access token is shown: none of its tokens is taken any more. Cookies are taken away.
+         * @description Ends the session of the access token and invalidates all its tokens. Session cookies are cleared.
          */
         post: operations["log-out"];
         delete?: never;
@@ -272,8 +272,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Who the caller is
-         * @description The user or the API token that was shown, with its role; without one, where the caller is.
+         * Get the caller
+         * @description The logged-in user or the API token with its role; without credentials, where the request came from.
          */
         get: operations["get-me"];
         put?: never;
@@ -294,8 +294,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Change one's own password
-         * @description Needs the old one. All sessions of the user end, and the answer is that of a new log-in.
+         * Change your password
+         * @description Requires the current password. All sessions of the user end; the response is that of a new login.
          */
         post: operations["change-password"];
         delete?: never;
@@ -314,8 +314,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Go on with a session
-         * @description Gives new tokens for a refresh token, which is used up by it. One that is used twice was stolen from one of its two users, so the session is ended.
+         * Refresh a session
+         * @description Exchanges a refresh token for new tokens; each refresh token can be used once. If one is used twice it may have been stolen, so the session ends.
          */
         post: operations["refresh"];
         delete?: never;
@@ -334,8 +334,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make the first administrator
-         * @description Takes the code of the set-up link, which the agent prints when it starts where others can reach it and there is no administrator. The code is good for 15 minutes and for one use. The answer is that of a log-in.
+         * Create the first administrator
+         * @description Takes the code of the setup link, which the agent prints at its start if it is reachable from other machines and has no administrator. The code is valid for 15 minutes and for one use. The response is that of a login.
          */
         post: operations["set-up"];
         delete?: never;
@@ -354,8 +354,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Copy the history
-         * @description Writes a consistent copy of the store and the records into a directory of the agent's machine, while both go on. To restore it, start an agent with that directory, or a copy of it, as data_dir.
+         * Back up the history
+         * @description Writes a consistent copy of the store and the records to a directory on the agent's machine while both stay in use. To restore it, start an agent with that directory, or a copy of it, as data_dir.
          */
         post: operations["make-backup"];
         delete?: never;
@@ -372,8 +372,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The configuration that is in effect
-         * @description Every option with its value and where it was set. Secrets are masked.
+         * Get the effective configuration
+         * @description Every option with its value and its origin. Secrets are masked.
          */
         get: operations["get-config"];
         put?: never;
@@ -392,10 +392,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What happened
-         * @description Events of the machine and of the agent, the newest first: starts and stops, reboots with their cause where it can be known, times that were missed, steps of the clock, devices that came and went, processes that were killed for want of memory.
+         * List events
+         * @description Events of the machine and the agent, newest first: starts and stops, reboots with their cause if known, gaps, clock steps, devices added and removed, processes killed by the OOM killer.
          *
-         *     An answer with `next` has more before it: ask again with `cursor`.
+         *     If the response has `next`, there are older events: pass it as `cursor`.
          */
         get: operations["get-events"];
         put?: never;
@@ -414,8 +414,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * How the agent fares
-         * @description Every part of the agent with its status and, where it is not ok, the reason. ok and degraded answer 200, failed answers 503 with the same body.
+         * Get the health of the agent
+         * @description Every component of the agent with its status and, if it is not ok, the reason. The HTTP status is 200 for ok and degraded, and 503 with the same body for failed.
          */
         get: operations["get-health"];
         put?: never;
@@ -434,8 +434,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The machines whose history can be asked for
-         * @description Every machine of which readings are kept where this agent asks: all that push to the same VictoriaMetrics, or this one alone (`store.backend`). Where VictoriaMetrics does not answer it is this one alone, and `warnings` say why.
+         * List the machines with history
+         * @description Every machine this agent has history for: all that push to the same VictoriaMetrics, or only this one, depending on `store.backend`. If VictoriaMetrics does not respond, only this machine is listed and `warnings` give the reason.
          */
         get: operations["get-hosts"];
         put?: never;
@@ -454,10 +454,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The course of the cpu metrics
-         * @description How metrics went over a time: `cpu_usage_total`, `cpu_usage_per_core`, `cpu_count`, `cpu_frequency_current`, `cpu_frequency_min`, `cpu_frequency_max`, `load_average_1`, `load_average_5`, `load_average_15`. `cpu_usage_per_core` and `cpu_frequency_current` are told of each logical processor under the label `core`, all others of the whole machine.
+         * Get cpu metrics over time
+         * @description Returns these metrics over a time range: `cpu_usage_total`, `cpu_usage_per_core`, `cpu_count`, `cpu_frequency_current`, `cpu_frequency_min`, `cpu_frequency_max`, `load_average_1`, `load_average_5`, `load_average_15`. `cpu_usage_per_core` and `cpu_frequency_current` have one series per logical processor, with the label `core`; all others are for the whole machine.
          *
-         *     Points lie on whole multiples of the step. Where nothing was measured they are `null`; nothing is interpolated. `min` and `max` are those of the finest resolution, from every tier. With `Accept: text/csv` the answer is a table with a line for each point.
+         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `Accept: text/csv` the response is a table with one line per point.
          */
         get: operations["get-cpu"];
         put?: never;
@@ -476,8 +476,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The newest reading
-         * @description Everything that was measured at the newest tick. Rates are over that tick; they are `null` until there are two readings. A part that is switched off, failed at this tick or does not exist on this machine keeps its fields, and they are `null`. The answer is made once a tick, however many ask.
+         * Get the newest reading
+         * @description Everything measured at the newest tick. Rates cover that tick and are `null` until there are two readings. A collector that is disabled, failed at this tick or is not supported on this machine keeps its fields, set to `null`. The document is built once per tick, no matter how many clients ask for it.
          */
         get: operations["get-current"];
         put?: never;
@@ -496,10 +496,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The course of the disk metrics
-         * @description How metrics went over a time: `disk_total`, `disk_used`, `disk_free`, `disk_percent`, `disk_read_bytes`, `disk_write_bytes`, `disk_read_count`, `disk_write_count`. Space is told in all and of each file system, under `mountpoint`, `device` and `type`; traffic of all physical disks together and of each disk, under `device`.
+         * Get disk metrics over time
+         * @description Returns these metrics over a time range: `disk_total`, `disk_used`, `disk_free`, `disk_percent`, `disk_read_bytes`, `disk_write_bytes`, `disk_read_count`, `disk_write_count`. Space is given in total and per file system, with the labels `mountpoint`, `device` and `type`; I/O in total of all physical disks and per disk, with the label `device`.
          *
-         *     Points lie on whole multiples of the step. Where nothing was measured they are `null`; nothing is interpolated. `min` and `max` are those of the finest resolution, from every tier. With `Accept: text/csv` the answer is a table with a line for each point.
+         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `Accept: text/csv` the response is a table with one line per point.
          */
         get: operations["get-disk"];
         put?: never;
@@ -518,10 +518,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The course of the memory metrics
-         * @description How metrics went over a time: `memory_total`, `memory_available`, `memory_used`, `memory_percent`, `swap_total`, `swap_used`, `swap_percent`. All are of the whole machine.
+         * Get memory metrics over time
+         * @description Returns these metrics over a time range: `memory_total`, `memory_available`, `memory_used`, `memory_percent`, `swap_total`, `swap_used`, `swap_percent`. All are for the whole machine.
          *
-         *     Points lie on whole multiples of the step. Where nothing was measured they are `null`; nothing is interpolated. `min` and `max` are those of the finest resolution, from every tier. With `Accept: text/csv` the answer is a table with a line for each point.
+         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `Accept: text/csv` the response is a table with one line per point.
          */
         get: operations["get-memory"];
         put?: never;
@@ -540,10 +540,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The course of the network metrics
-         * @description How metrics went over a time: `net_bytes_sent`, `net_bytes_recv`, `net_packets_sent`, `net_packets_recv`, `net_errin`, `net_errout`, `net_dropin`, `net_dropout`. Each is told of all physical interfaces together and of each interface, under `interface`.
+         * Get network metrics over time
+         * @description Returns these metrics over a time range: `net_bytes_sent`, `net_bytes_recv`, `net_packets_sent`, `net_packets_recv`, `net_errin`, `net_errout`, `net_dropin`, `net_dropout`. Each is given in total of all physical interfaces and per interface, with the label `interface`.
          *
-         *     Points lie on whole multiples of the step. Where nothing was measured they are `null`; nothing is interpolated. `min` and `max` are those of the finest resolution, from every tier. With `Accept: text/csv` the answer is a table with a line for each point.
+         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `Accept: text/csv` the response is a table with one line per point.
          */
         get: operations["get-network"];
         put?: never;
@@ -562,10 +562,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The process table, now or at any past moment
-         * @description The processes at the newest tick; with `at`, at a past moment; with `start` and `end`, what they used over a time, ranked by `sort`: processor seconds, mean memory (`memory`), the most memory (`memory_peak`) or bytes read and written (`io`). Both ways of counting processor time are there: `cpu_percent` of the whole machine, and `cpu_percent_core` where 100 is one processor. The rows, `others` and `unattributed` together are all processor time that was used.
+         * Get the process table, now or in the past
+         * @description Returns the processes at the newest tick; with `at`, at a past moment; with `start` and `end`, their usage over a period, ranked by `sort`: CPU seconds (`cpu`), mean memory (`memory`), peak memory (`memory_peak`) or bytes read and written (`io`). CPU usage is given as `cpu_percent` of the whole machine and as `cpu_percent_core`, where 100 is one processor. The rows, `others` and `unattributed` add up to all CPU time used.
          *
-         *     Of the past those processes are told by name that used most of something at the time; all else is in `others`. `period` says how fine the records are and what time they cover.
+         *     For the past, only the top processes of the time are recorded by name; the rest is in `others`. `period` gives the resolution of the records and the time they cover.
          */
         get: operations["get-processes"];
         put?: never;
@@ -584,8 +584,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Every reading as it is taken
-         * @description Server-sent events: the newest reading at once, then each one at its tick, under the event name `reading`. The data is the document of `/api/v1/metrics/current`; the id is the number of the tick. A client that reads too slowly misses readings, it does not delay them. Where nothing is read for 15 seconds a comment keeps the connection open.
+         * Stream readings as they are taken
+         * @description Server-sent events named `reading`: the newest reading immediately, then each new one at its tick. The data is the document of `/api/v1/metrics/current`; the id is the tick number. A client that reads too slowly misses readings; it does not delay them. If there is no reading for 15 seconds, a comment keeps the connection open.
          */
         get: operations["stream-current"];
         put?: never;
@@ -604,14 +604,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The API tokens
-         * @description Every token that programs show in place of a log-in.
+         * List API tokens
+         * @description Every token that programs use instead of logging in.
          */
         get: operations["list-tokens"];
         put?: never;
         /**
-         * Make an API token
-         * @description The secret is in this answer and never again. A program shows it as `Authorization: Bearer`, or as the password of HTTP basic under any user name: Prometheus and Grafana can do both.
+         * Create an API token
+         * @description This response is the only one that contains the secret. Programs send it as `Authorization: Bearer`, or as the password of HTTP basic authentication with any user name: Prometheus and Grafana support both.
          */
         post: operations["add-token"];
         delete?: never;
@@ -632,7 +632,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API token
-         * @description The token is not taken any more, at once.
+         * @description The token stops working immediately.
          */
         delete: operations["revoke-token"];
         options?: never;
@@ -648,14 +648,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The users
-         * @description Everybody who can log in.
+         * List users
+         * @description Everyone who can log in.
          */
         get: operations["list-users"];
         put?: never;
         /**
          * Add a user
-         * @description The user can log in at once.
+         * @description The user can log in immediately.
          */
         post: operations["add-user"];
         delete?: never;
@@ -676,14 +676,14 @@ export interface paths {
         post?: never;
         /**
          * Remove a user
-         * @description Removes a user and ends his sessions. The last administrator cannot be removed.
+         * @description Removes a user and ends their sessions. The last administrator cannot be removed.
          */
         delete: operations["remove-user"];
         options?: never;
         head?: never;
         /**
          * Change a user
-         * @description Gives a user another role or another password. The last administrator stays one.
+         * @description Changes the role or the password of a user. The last administrator cannot be demoted.
          */
         patch: operations["change-user"];
         trace?: never;
@@ -818,25 +818,25 @@ export interface components {
             counts: components["schemas"]["AlertCounts"];
         };
         BackupAnswer: {
-            /** @description Where the copy is. An agent that is started with it as data_dir goes on from there. */
+            /** @description Where the copy is. An agent started with it as data_dir continues from there. */
             directory: string;
             /**
              * Format: double
-             * @description How long it took.
+             * @description Duration of the backup in seconds.
              */
             seconds: number;
         };
         BackupRequest: {
             /**
-             * @description Absolute path of a directory of the agent's machine that is empty or missing.
+             * @description Absolute path of a directory on the agent's machine that is empty or does not exist.
              * @example /var/backups/sysotel
              */
             directory: string;
         };
         CPULimit: {
-            /** @description How many processors it may use; null where nothing limits it. */
+            /** @description Number of processors the agent may use; null if unlimited. */
             cores: number | null;
-            /** @description Share of that limit used in the last tick. */
+            /** @description Share of that limit used during the last tick. */
             usage_percent: number | null;
         };
         Channel: {
@@ -878,61 +878,61 @@ export interface components {
              * @description Number of sockets.
              */
             count: number | null;
-            /** @description The kernel's word for the state. */
+            /** @description State, as the kernel names it. */
             state: string;
         };
         Current: {
-            /** @description What the measuring costs. */
+            /** @description Resource usage of the agent itself. */
             agent: components["schemas"]["CurrentAgent"];
             /**
              * Format: date-time
-             * @description When the machine started.
+             * @description When the machine booted.
              */
             boot_time: string | null;
-            /** @description The processors. */
+            /** @description Processors. */
             cpu: components["schemas"]["CurrentCPU"];
-            /** @description The file systems in all, and the traffic of the physical disks. */
+            /** @description File system totals and physical disk I/O. */
             disk: components["schemas"]["CurrentDisk"];
-            /** @description Name of the machine, as in host.name. */
+            /** @description Host name, the same as the attribute host.name. */
             hostname: string;
-            /** @description Time between two ticks. */
+            /** @description Sampling interval, in seconds. */
             interval_seconds: number | null;
-            /** @description What the agent's own control group may use: the limits of the container it is in. */
+            /** @description Limits of the agent's control group: the container's limits if the agent runs in one. */
             limits: components["schemas"]["CurrentLimits"];
-            /** @description The memory, in bytes. */
+            /** @description Memory, in bytes. */
             memory: components["schemas"]["CurrentMemory"];
-            /** @description The traffic of the physical network interfaces in all. */
+            /** @description Total traffic of the physical network interfaces. */
             network: components["schemas"]["CurrentNetwork"];
-            /** @description Operating system with its version, as its makers call it. */
+            /** @description Operating system name and version, as its vendor writes it. */
             os: string | null;
-            /** @description Pressure stall information: the time in which tasks waited for a resource; null where the kernel does not tell. */
+            /** @description Pressure stall information (PSI): the share of time tasks waited for a resource; null if the kernel does not provide it. */
             pressure: components["schemas"]["Pressure"][] | null;
-            /** @description How many processes there are in each state. */
+            /** @description Number of processes by state. */
             processes: components["schemas"]["CurrentProcesses"];
             /**
-             * @description What the numbers are about: all but those in limits are of the whole host, in a container too.
+             * @description Scope of the numbers: always the whole host, even inside a container. Only limits describes a control group.
              * @enum {string}
              */
             scope: "host";
             /**
              * Format: int64
-             * @description Number of the tick since the agent started.
+             * @description Tick number, counted from the start of the agent.
              */
             tick: number;
             /**
              * Format: date-time
-             * @description Time of the tick at which the machine was read, in UTC.
+             * @description Time of this reading, in UTC.
              */
             timestamp: string;
-            /** @description How long the machine runs, time that it was suspended included. */
+            /** @description Uptime, including time suspended. */
             uptime_seconds: number | null;
         };
         CurrentAgent: {
-            /** @description Processor time that the agent has used since it started. */
+            /** @description CPU seconds the agent has used since it started. */
             cpu_seconds: number | null;
             /**
              * Format: int64
-             * @description Readings that are missing since the agent started, for any cause.
+             * @description Readings missed since the agent started, for any reason.
              */
             gaps: number | null;
             /**
@@ -942,7 +942,7 @@ export interface components {
             memory: number | null;
             /**
              * Format: int64
-             * @description Ticks at which the machine was read.
+             * @description Number of ticks sampled.
              */
             ticks: number | null;
             /** @description Version of the agent. */
@@ -953,23 +953,23 @@ export interface components {
             cores: components["schemas"]["CurrentCore"][] | null;
             /**
              * Format: int64
-             * @description Number of logical processors that are online.
+             * @description Number of online logical processors.
              */
             count: number | null;
-            /** @description Clock rates in MHz. */
+            /** @description Clock frequencies in MHz. */
             frequency: components["schemas"]["Frequency"];
-            /** @description Mean number of threads that ran or waited over 1, 5 and 15 minutes. */
+            /** @description Load average over 1, 5 and 15 minutes. */
             load_average: (number | null)[];
-            /** @description The same for each logical processor, in the order of their numbers. */
+            /** @description The same for each logical processor, in numeric order. */
             per_core: (number | null)[] | null;
             /**
              * Format: int64
              * @description Number of physical cores.
              */
             physical: number | null;
-            /** @description Share of the time of all processors in each state; they add up to 100. */
+            /** @description Share of time in each state, over all processors; the shares add up to 100. */
             states_percent: components["schemas"]["StatesPercent"];
-            /** @description Share of all processors that was busy in the last tick: everything but idle and iowait. */
+            /** @description Busy share of all processors during the last tick: everything except idle and iowait. */
             usage_percent: number | null;
         };
         CurrentConnections: {
@@ -980,14 +980,14 @@ export interface components {
             tcp_in_use: number | null;
             /**
              * Format: int64
-             * @description TCP sockets that no process knows any more.
+             * @description TCP sockets no longer attached to a process.
              */
             tcp_orphans: number | null;
-            /** @description TCP sockets by state, counted every 10 seconds; null where they cannot be counted. */
+            /** @description TCP sockets by state, counted every 10 seconds; null if they cannot be counted. */
             tcp_states: components["schemas"]["ConnectionState"][] | null;
             /**
              * Format: int64
-             * @description TCP sockets that wait for stray packets after their end.
+             * @description TCP sockets in the state TIME_WAIT.
              */
             tcp_time_wait: number | null;
             /**
@@ -997,35 +997,35 @@ export interface components {
             udp_in_use: number | null;
         };
         CurrentCore: {
-            /** @description Its clock rate in MHz. */
+            /** @description Clock frequency in MHz. */
             frequency: number | null;
-            /** @description The kernel's name. */
+            /** @description Kernel name. */
             id: string;
-            /** @description Share of the last tick in which it was busy. */
+            /** @description Busy share of the last tick. */
             usage_percent: number | null;
         };
         CurrentDevice: {
-            /** @description Share of the last tick in which an operation was under way; a disk that serves many at once can take more at 100. */
+            /** @description Share of the last tick with an operation in progress. A disk that serves many operations in parallel can take on more even at 100. */
             busy_percent: number | null;
-            /** @description The name that the device mapper gave it (LVM, LUKS). */
+            /** @description Device mapper name (LVM, LUKS). */
             mapper?: string;
-            /** @description The kernel's name. */
+            /** @description Kernel name. */
             name: string;
-            /** @description Whether it counts in io: what is built of other disks does not. */
+            /** @description Whether it counts toward io: devices built on other disks do not. */
             physical: boolean;
-            /** @description Mean number of operations under way in the last tick. */
+            /** @description Mean number of operations in progress during the last tick. */
             queue: number | null;
-            /** @description Bytes read. */
+            /** @description Bytes read per second. */
             read_bytes_per_sec: number | null;
-            /** @description Operations that read. */
+            /** @description Read operations per second. */
             read_count_per_sec: number | null;
-            /** @description Mean time of a read completed in the last tick, in milliseconds; null where there was none. */
+            /** @description Mean latency of the reads completed during the last tick, in milliseconds; null if there were none. */
             read_latency_ms: number | null;
-            /** @description Bytes written. */
+            /** @description Bytes written per second. */
             write_bytes_per_sec: number | null;
-            /** @description Operations that wrote. */
+            /** @description Write operations per second. */
             write_count_per_sec: number | null;
-            /** @description Mean time of a write completed in the last tick, in milliseconds; null where there was none. */
+            /** @description Mean latency of the writes completed during the last tick, in milliseconds; null if there were none. */
             write_latency_ms: number | null;
         };
         CurrentDisk: {
@@ -1035,12 +1035,12 @@ export interface components {
             filesystems: components["schemas"]["CurrentFilesystem"][] | null;
             /**
              * Format: int64
-             * @description Bytes that users can still write.
+             * @description Bytes available to unprivileged users.
              */
             free: number | null;
-            /** @description Traffic of all physical disks in the last tick. */
+            /** @description I/O of all physical disks during the last tick. */
             io: components["schemas"]["DiskIO"];
-            /** @description used over used and free, as df tells it. */
+            /** @description used / (used + free), as df shows it. */
             percent: number | null;
             /**
              * Format: int64
@@ -1054,44 +1054,44 @@ export interface components {
             used: number | null;
         };
         CurrentFilesystem: {
-            /** @description What is mounted. */
+            /** @description Mounted device or source. */
             device: string;
             /**
              * Format: int64
-             * @description Bytes that users can still write.
+             * @description Bytes available to unprivileged users.
              */
             free: number | null;
             /**
              * Format: int64
-             * @description How many files it can hold; null where it makes room for them as it goes.
+             * @description Number of inodes; null if the file system allocates them on demand.
              */
             inodes: number | null;
             /**
              * Format: int64
-             * @description How many files it holds.
+             * @description Number of inodes in use.
              */
             inodes_used: number | null;
             /** @description rw or ro. */
             mode: string;
-            /** @description Where it is mounted. */
+            /** @description Mount point. */
             mountpoint: string;
-            /** @description used over used and free, as df tells it. */
+            /** @description used / (used + free), as df shows it. */
             percent: number | null;
-            /** @description Why its numbers are not known; absent where they are. */
+            /** @description Why its numbers are missing; absent if they are known. */
             reason?: string;
             /**
              * Format: int64
-             * @description Bytes that only root can still write.
+             * @description Bytes reserved for root.
              */
             reserved: number | null;
-            /** @description Whether the server or program behind it does not answer. */
+            /** @description Whether the server or program behind it is not responding. */
             stuck: boolean;
             /**
              * Format: int64
-             * @description Its size, in bytes.
+             * @description Size in bytes.
              */
             total: number | null;
-            /** @description Type of file system. */
+            /** @description File system type. */
             type: string;
             /**
              * Format: int64
@@ -1100,40 +1100,40 @@ export interface components {
             used: number | null;
         };
         CurrentInterface: {
-            /** @description Bytes received. */
+            /** @description Bytes received per second. */
             bytes_recv_per_sec: number | null;
-            /** @description Bytes sent. */
+            /** @description Bytes sent per second. */
             bytes_sent_per_sec: number | null;
-            /** @description Whether it is in the total. */
+            /** @description Whether it counts toward the total. */
             counted: boolean;
-            /** @description Received packets per second that were dropped. */
+            /** @description Received packets dropped per second. */
             drops_in: number | null;
-            /** @description Packets to send per second that were dropped. */
+            /** @description Outgoing packets dropped per second. */
             drops_out: number | null;
-            /** @description Packets per second that could not be received. */
+            /** @description Receive errors per second. */
             errors_in: number | null;
-            /** @description Packets per second that could not be sent. */
+            /** @description Transmit errors per second. */
             errors_out: number | null;
-            /** @description The kernel's name. */
+            /** @description Kernel name. */
             name: string;
-            /** @description Packets received. */
+            /** @description Packets received per second. */
             packets_recv_per_sec: number | null;
-            /** @description Packets sent. */
+            /** @description Packets sent per second. */
             packets_sent_per_sec: number | null;
-            /** @description Whether there is hardware behind it. */
+            /** @description Whether it is backed by hardware. */
             physical: boolean;
-            /** @description Speed of the link; null where it is not told. */
+            /** @description Link speed; null if unknown. */
             speed_bits_per_sec: number | null;
         };
         CurrentLimits: {
-            /** @description Its processor time. */
+            /** @description CPU time limit. */
             cpu: components["schemas"]["CPULimit"];
-            /** @description Its memory, in bytes. */
+            /** @description Memory limit, in bytes. */
             memory: components["schemas"]["MemoryLimit"];
-            /** @description The control group, empty without one. */
+            /** @description Path of the control group; empty if there is none. */
             path: string;
             /**
-             * @description cgroup where these numbers are of the agent's control group, none where nothing is known to limit it.
+             * @description cgroup: the limits are those of the agent's control group; none: no limit is known.
              * @enum {string}
              */
             scope: "cgroup" | "none";
@@ -1141,7 +1141,7 @@ export interface components {
         CurrentMemory: {
             /**
              * Format: int64
-             * @description What programs can still get without swapping.
+             * @description Memory available to programs without swapping.
              */
             available: number | null;
             /**
@@ -1151,80 +1151,80 @@ export interface components {
             buffers: number | null;
             /**
              * Format: int64
-             * @description Cache of files, slab_reclaimable included (Linux).
+             * @description Page cache, including slab_reclaimable (Linux).
              */
             cached: number | null;
             /**
              * Format: int64
-             * @description Memory that nobody uses for anything.
+             * @description Memory not used for anything.
              */
             free: number | null;
-            /** @description used over total. */
+            /** @description used as a share of total. */
             percent: number | null;
             /**
              * Format: int64
-             * @description The kernel's objects that it can drop (Linux).
+             * @description Kernel objects that can be reclaimed (Linux).
              */
             slab_reclaimable: number | null;
             /**
              * Format: int64
-             * @description The kernel's objects that it cannot drop (Linux).
+             * @description Kernel objects that cannot be reclaimed (Linux).
              */
             slab_unreclaimable: number | null;
             /** @description The swap space of all devices together. */
             swap: components["schemas"]["CurrentSwap"];
             /**
              * Format: int64
-             * @description Memory that the kernel can use.
+             * @description Memory usable by the system.
              */
             total: number | null;
             /**
              * Format: int64
-             * @description total without available.
+             * @description total minus available.
              */
             used: number | null;
         };
         CurrentNetwork: {
-            /** @description Bytes received. */
+            /** @description Bytes received per second. */
             bytes_recv_per_sec: number | null;
-            /** @description Bytes sent. */
+            /** @description Bytes sent per second. */
             bytes_sent_per_sec: number | null;
             /** @description Sockets of the whole machine. */
             connections: components["schemas"]["CurrentConnections"];
-            /** @description Received packets per second that were dropped. */
+            /** @description Received packets dropped per second. */
             drops_in: number | null;
-            /** @description Packets to send per second that were dropped. */
+            /** @description Outgoing packets dropped per second. */
             drops_out: number | null;
-            /** @description Packets per second that could not be received. */
+            /** @description Receive errors per second. */
             errors_in: number | null;
-            /** @description Packets per second that could not be sent. */
+            /** @description Transmit errors per second. */
             errors_out: number | null;
             /** @description Each network interface. */
             interfaces: components["schemas"]["CurrentInterface"][] | null;
-            /** @description Packets received. */
+            /** @description Packets received per second. */
             packets_recv_per_sec: number | null;
-            /** @description Packets sent. */
+            /** @description Packets sent per second. */
             packets_sent_per_sec: number | null;
         };
         CurrentProcesses: {
             /**
              * Format: int64
-             * @description Waiting for a disk, and not to be woken.
+             * @description In uninterruptible sleep, usually waiting for a disk.
              */
             blocked: number | null;
             /**
              * Format: int64
-             * @description Threads of the kernel with nothing to do.
+             * @description Idle kernel threads.
              */
             idle: number | null;
             /**
              * Format: int64
-             * @description Running or ready to run.
+             * @description Running or runnable.
              */
             running: number | null;
             /**
              * Format: int64
-             * @description Waiting for something.
+             * @description Waiting for an event.
              */
             sleeping: number | null;
             /**
@@ -1239,23 +1239,23 @@ export interface components {
             total: number | null;
             /**
              * Format: int64
-             * @description Ended, and nobody asked how.
+             * @description Exited but not yet reaped by their parent.
              */
             zombies: number | null;
         };
         CurrentSwap: {
-            /** @description Each partition and file that is swapped to. */
+            /** @description Each swap partition or file. */
             devices: components["schemas"]["SwapDevice"][] | null;
             /**
              * Format: int64
-             * @description Swap space not in use.
+             * @description Unused swap space.
              */
             free: number | null;
-            /** @description used over total; null without swap. */
+            /** @description used as a share of total; null without swap. */
             percent: number | null;
             /**
              * Format: int64
-             * @description 0 where no swap is configured.
+             * @description Size of the swap space; 0 if none is configured.
              */
             total: number | null;
             /**
@@ -1265,17 +1265,17 @@ export interface components {
             used: number | null;
         };
         DiskIO: {
-            /** @description Bytes read. */
+            /** @description Bytes read per second. */
             read_bytes_per_sec: number | null;
-            /** @description Operations that read. */
+            /** @description Read operations per second. */
             read_count_per_sec: number | null;
-            /** @description Bytes written. */
+            /** @description Bytes written per second. */
             write_bytes_per_sec: number | null;
-            /** @description Operations that wrote. */
+            /** @description Write operations per second. */
             write_count_per_sec: number | null;
         };
         Done: {
-            /** @description Always true: what went wrong is an error. */
+            /** @description Always true; failures are returned as errors. */
             done: boolean;
         };
         Episode: {
@@ -1377,28 +1377,28 @@ export interface components {
             type: string;
         };
         Event: {
-            /** @description Why, where that is known. */
+            /** @description Cause, if known. */
             cause: string;
-            /** @description What else is known, by name. */
+            /** @description Further details by name. */
             detail: {
                 [key: string]: string;
             };
             /**
              * Format: date-time
-             * @description Start of what took time, such as a gap.
+             * @description Start of an event that lasted, such as a gap.
              */
             from: string | null;
             /**
              * Format: int64
-             * @description Number that grows with each event; 0 for one that is still being written.
+             * @description ID that grows with each event; 0 while the event is still being written.
              */
             id: number;
             /**
-             * @description What kind of event it is.
+             * @description Kind of event.
              * @enum {string}
              */
             kind: "start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert";
-            /** @description What it happened to: a device, a process, a rule. Its name can have been chosen by anybody. */
+            /** @description Subject of the event, such as a device, a process or a rule. Untrusted text: the name may have been chosen by anyone. */
             subject: string;
             /**
              * Format: date-time
@@ -1407,66 +1407,66 @@ export interface components {
             time: string;
             /**
              * Format: date-time
-             * @description End of what took time.
+             * @description End of an event that lasted.
              */
             to: string | null;
         };
         Events: {
             /**
              * Format: date-time
-             * @description End of the time asked for; events at that very moment belong to the time after.
+             * @description End of the requested period, exclusive.
              */
             end: string;
-            /** @description What happened, the newest first. */
+            /** @description Events, newest first. */
             events: components["schemas"]["Event"][];
-            /** @description Name of the machine. */
+            /** @description Host name. */
             host: string;
-            /** @description Cursor of the page with the events before these; absent on the last page. */
+            /** @description Cursor for the next, older page; absent on the last page. */
             next?: string;
             /**
              * Format: date-time
-             * @description Start of the time asked for.
+             * @description Start of the requested period.
              */
             start: string;
         };
         Frequency: {
-            /** @description Mean over all processors. */
+            /** @description Mean of all processors. */
             current: number | null;
-            /** @description Most that the hardware allows. */
+            /** @description Maximum the hardware supports. */
             max: number | null;
-            /** @description Least that the hardware allows. */
+            /** @description Minimum the hardware supports. */
             min: number | null;
         };
         Health: {
-            /** @description Every part; absent for callers without the role viewer. */
+            /** @description Every component; absent for callers without the role viewer. */
             parts?: components["schemas"]["Part"][] | null;
             /**
-             * @description The worst status of all parts.
+             * @description Worst status of all components.
              * @example degraded
              * @enum {string}
              */
             status: "ok" | "degraded" | "failed";
         };
         Host: {
-            /** @description Newest share of its processors that was busy; null where it is not known. */
+            /** @description Current CPU usage; null if unknown. */
             cpu_percent: number | null;
-            /** @description Newest share of its file systems in use; null where it is not known. */
+            /** @description Current file system usage; null if unknown. */
             disk_percent: number | null;
-            /** @description Its machine id; empty where it has none. */
+            /** @description Machine ID; empty if it has none. */
             host_id: string;
-            /** @description Its name, as in host.name; what the parameter host of other operations takes. */
+            /** @description Host name, the same as the attribute host.name. Other operations take it as the parameter host. */
             host_name: string;
             /**
              * Format: date-time
-             * @description Time of its newest reading that is known here.
+             * @description Time of its newest known reading.
              */
             last_seen: string;
-            /** @description Newest share of its memory in use; null where it is not known. */
+            /** @description Current memory usage; null if unknown. */
             memory_percent: number | null;
-            /** @description Machine ids of others that push under the same name now: their readings are mixed up until host.name tells them apart. Left out where there are none. */
+            /** @description Machine IDs of other hosts that push under the same name: their readings are mixed up until each has its own host.name. Absent if there are none. */
             other_host_ids?: string[];
             /**
-             * @description late where no reading came for 30 seconds, or for three ticks where those are longer.
+             * @description late if there was no reading for 30 seconds, or for three ticks if that is longer.
              * @enum {string}
              */
             status: "up" | "late";
@@ -1474,21 +1474,21 @@ export interface components {
             version: string;
         };
         HostList: {
-            /** @description The machines by name. */
+            /** @description Machines, sorted by name. */
             hosts: components["schemas"]["Host"][];
-            /** @description Why machines may be missing; left out where none are. */
+            /** @description Why machines may be missing; absent if none are. */
             warnings?: string[];
         };
         LoginRequest: {
-            /** @description Keep the tokens in cookies that no script can read, in place of telling them in the answer. For the pages of this server. */
+            /** @description Store the tokens in HttpOnly cookies instead of returning them. For the pages of this server. */
             cookie?: boolean;
             /**
-             * @description Name of the user.
+             * @description Login name.
              * @example ada
              */
             name: string;
             /**
-             * @description His password.
+             * @description Password.
              * @example …
              */
             password: string;
@@ -1512,85 +1512,85 @@ export interface components {
             value: string;
         };
         Me: {
-            /** @description Id of the user or token. */
+            /** @description ID of the user or token. */
             id?: string;
             /**
-             * @description user after a log-in, token with an API token, socket through the agent's Unix socket, local on the machine itself without a log-in.
+             * @description user: logged in; token: API token; socket: through the agent's Unix socket; local: on the machine itself, without a login.
              * @enum {string}
              */
             kind: "user" | "token" | "socket" | "local";
             /** @description Name of the user or token. */
             name?: string;
             /**
-             * @description What the caller may do. Without a log-in, what writes files, runs commands or hands out rights is not among it.
+             * @description Role of the caller. Without a login it does not cover operations that write files, run commands or grant access.
              * @enum {string}
              */
             role: "viewer" | "admin";
         };
         MemoryLimit: {
-            /** @description used over total. */
+            /** @description used as a share of total. */
             percent: number | null;
             /**
              * Format: int64
-             * @description The limit; null where nothing limits it.
+             * @description The limit; null if unlimited.
              */
             total: number | null;
             /**
              * Format: int64
-             * @description What is used of it, without cache that can be dropped.
+             * @description Memory in use, without reclaimable cache.
              */
             used: number | null;
         };
         NewToken: {
-            /** @description What its bearer shows. It is told this once and kept as a hash only. */
+            /** @description Secret to authenticate with. It is returned only once and stored only as a hash. */
             secret: string;
             /** @description The token. */
             token: components["schemas"]["Token"];
         };
         Part: {
             /**
-             * @description The part: a family of metrics, or a part of the agent.
+             * @description Name of the component: a collector or another part of the agent.
              * @example filesystem
              */
             name: string;
             /**
-             * @description What is wrong, or why there is nothing to measure; absent where all is well.
+             * @description What is wrong, or why there is nothing to measure; absent if all is well.
              * @example did not answer within 500ms
              */
             reason?: string;
             /**
              * Format: date-time
-             * @description Since when it has been so; absent where it has been so from the start.
+             * @description Since when; absent if it has been so from the start.
              * @example 2026-02-02T10:29:41Z
              */
             since?: string;
             /**
-             * @description How the part fares.
+             * @description Status of the component.
              * @example degraded
              * @enum {string}
              */
             status: "ok" | "degraded" | "failed";
         };
         PasswordRequest: {
-            /** @description Keep the tokens of the new session in cookies, as at the log-in. */
+            /** @description Store the tokens of the new session in HttpOnly cookies, as for the login. */
             cookie?: boolean;
             /**
-             * @description The new one, 12 bytes or more.
+             * @description New password, at least 12 bytes.
              * @example …
              */
             new_password: string;
             /**
-             * @description The password until now.
+             * @description Current password.
              * @example …
              */
             old_password: string;
         };
         Pressure: {
-            /** @description Time in which all tasks that had work waited. */
+            /** @description Share of time with all non-idle tasks waiting. */
             full: components["schemas"]["Stall"];
-            /** @description cpu, memory, io or irq. */
+            /** @description Resource: cpu, memory, io or irq. */
             resource: string;
-            /** @description Time in which at least one task waited. */
+            /** @description Share of time with at least one task waiting. */
             some: components["schemas"]["Stall"];
         };
         Preview: {
@@ -1695,11 +1695,11 @@ export interface components {
             to: string;
         };
         ProcessNobodys: {
-            /** @description Share of the whole machine in the last tick, or over the period. It can be a little below 0: the kernel accounts in steps of 10 ms. */
+            /** @description Share of the whole machine during the last tick, or over the period. It can be slightly below 0, because the kernel accounts in steps of 10 ms. */
             cpu_percent: number | null;
             /** @description The same with 100 for one processor. */
             cpu_percent_core: number | null;
-            /** @description Processor time since the agent started; of the past, used in the period. */
+            /** @description CPU seconds since the agent started; for the past, CPU seconds used in the period. */
             cpu_seconds: number | null;
         };
         ProcessOthers: {
@@ -1707,13 +1707,13 @@ export interface components {
             cpu_percent: number | null;
             /** @description The same with 100 for one processor. */
             cpu_percent_core: number | null;
-            /** @description Processor time used in the period. */
+            /** @description CPU seconds used in the period. */
             cpu_seconds?: number;
-            /** @description Shared pages are counted once in every process, so this can pass 100. */
+            /** @description Shared pages are counted in each process, so this can exceed 100. */
             memory_percent: number | null;
             /**
              * Format: int64
-             * @description Shared pages are counted once in every process.
+             * @description Shared pages are counted in each process.
              */
             memory_rss: number | null;
             /**
@@ -1723,61 +1723,61 @@ export interface components {
             num_threads: number;
             /**
              * Format: int64
-             * @description How many they are; of the past, those that the records name. The sums include those that they do not.
+             * @description Number of these processes; for the past, of those recorded by name. The sums also include the others.
              */
             processes: number;
-            /** @description Of those that the agent may see. */
+            /** @description Sum over the processes the agent may read. */
             read_bytes_per_sec: number | null;
-            /** @description Of those that the agent may see. */
+            /** @description Sum over the processes the agent may read. */
             write_bytes_per_sec: number | null;
         };
         ProcessPeriod: {
-            /** @description Time in it for which the agent looked at the processes. Rates and shares are over this time. */
+            /** @description Seconds of the period in which processes were sampled. Rates and shares are relative to this time. */
             covered_seconds: number | null;
             /**
              * Format: int64
-             * @description Records that could not be read; their time is not covered.
+             * @description Number of records that could not be read; their time is not covered.
              */
             damaged_records: number;
             /**
              * Format: date-time
-             * @description End of the records that were used.
+             * @description End of the records used.
              */
             end: string;
-            /** @description What all processors did: the processor time of rows, others and unattributed together. */
+            /** @description CPU seconds used by the whole machine: the sum of rows, others and unattributed. */
             host_cpu_seconds: number | null;
             /**
              * Format: date-time
-             * @description Start of the records that were used; they can reach beyond what was asked for where only coarse ones are left.
+             * @description Start of the records used; earlier than requested if only coarse records are left.
              */
             start: string;
-            /** @description Which tier of the records answered for which part of the time. */
+            /** @description Tier of the records used for each part of the period. */
             tiers: components["schemas"]["SeriesTier"][];
         };
         ProcessRow: {
-            /** @description Its arguments; for administrators only, and only where processes.command_line is on. */
+            /** @description Command line; for administrators only, and only if processes.command_line is on. */
             command_line?: string;
-            /** @description Share of the whole machine in the last tick, or over the period: 100 is all processors. */
+            /** @description Share of the whole machine during the last tick, or over the period; 100 is all processors. */
             cpu_percent: number | null;
             /** @description The same with 100 for one processor, as top shows it. */
             cpu_percent_core: number | null;
-            /** @description Processor time since it started; of the past, used in the period. */
+            /** @description CPU seconds since it started; for the past, CPU seconds used in the period. */
             cpu_seconds: number | null;
-            /** @description Whether it is a thread of the kernel. */
+            /** @description Whether it is a kernel thread. */
             kernel: boolean;
             /**
              * Format: int64
-             * @description The most memory_rss at any tick of the period.
+             * @description Peak of memory_rss in the period.
              */
             memory_peak?: number;
             /** @description memory_rss as a share of the machine's memory. */
             memory_percent: number | null;
             /**
              * Format: int64
-             * @description Resident memory in bytes, pages that it shares with others included; of the past, the mean while it ran.
+             * @description Resident memory in bytes, including pages shared with other processes; for the past, the mean while it ran.
              */
             memory_rss: number | null;
-            /** @description Its name, which whoever runs it can choose. */
+            /** @description Process name, chosen by whoever runs it. */
             name: string;
             /**
              * Format: int64
@@ -1786,54 +1786,54 @@ export interface components {
             num_threads: number;
             /**
              * Format: int64
-             * @description The number of the process that made it, 0 for the system itself; null where that is not known, as of the past.
+             * @description Parent process ID, 0 for the system itself; null if unknown, as for the past.
              */
             parent_pid: number | null;
             /**
              * Format: int64
-             * @description Its number.
+             * @description Process ID.
              */
             pid: number;
-            /** @description The program, under which processes are added up: python3:manage.py. */
+            /** @description Program name used to add processes up, such as python3:manage.py. */
             program: string;
             /**
              * Format: int64
-             * @description Bytes read from disks in the period; null where the agent may not see it.
+             * @description Bytes read from disk in the period; null if the agent may not read them.
              */
             read_bytes?: number;
-            /** @description Bytes read from disks; null where the agent may not see it. */
+            /** @description Bytes read from disk per second; null if the agent may not read them. */
             read_bytes_per_sec: number | null;
-            /** @description Time of the period in which it ran. */
+            /** @description Seconds of the period during which it ran. */
             seen_seconds?: number;
             /**
              * Format: date-time
-             * @description When it started.
+             * @description Start time.
              */
             started: string | null;
-            /** @description running, sleeping, idle, blocked (waits for a disk), stopped, zombie or another state. */
+            /** @description State: running, sleeping, idle, blocked (waiting for a disk), stopped, zombie or another one. */
             status: string;
-            /** @description Its owner; empty where the system does not tell. */
+            /** @description Owner; empty if unknown. */
             user: string;
             /**
              * Format: int64
-             * @description Bytes written to disks in the period; null where the agent may not see it.
+             * @description Bytes written to disk in the period; null if the agent may not read them.
              */
             write_bytes?: number;
-            /** @description Bytes written to disks; null where the agent may not see it. */
+            /** @description Bytes written to disk per second; null if the agent may not read them. */
             write_bytes_per_sec: number | null;
         };
         Processes: {
             /**
              * Format: int64
-             * @description Number of logical processors: cpu_percent times this is cpu_percent_core.
+             * @description Number of logical processors; cpu_percent times this number is cpu_percent_core.
              */
             cpu_count: number;
             /**
              * Format: int64
-             * @description Processes of which the agent may see nothing.
+             * @description Number of processes hidden from the agent.
              */
             hidden: number;
-            /** @description Name of the machine. */
+            /** @description Host name. */
             hostname: string;
             /**
              * Format: int64
@@ -1842,40 +1842,40 @@ export interface components {
             matched: number;
             /**
              * Format: int64
-             * @description The machine's memory in bytes.
+             * @description Memory of the machine, in bytes.
              */
             memory_total: number | null;
-            /** @description The sum of all processes that are not among the rows, so that rows and others are the whole table. */
+            /** @description Sum of all processes without a row, so that rows and others make up the whole table. */
             others: components["schemas"]["ProcessOthers"];
-            /** @description The time that the numbers are of; absent for the present. */
+            /** @description Period the numbers cover; absent for the present. */
             period?: components["schemas"]["ProcessPeriod"];
             /** @description The first processes in that order. */
             processes: components["schemas"]["ProcessRow"][];
-            /** @description What the rows are sorted by. */
+            /** @description Sort order of the rows. */
             sort: string;
             /**
              * Format: date-time
-             * @description Time of the tick at which the processes were looked at, in UTC; of the past, the end of the period.
+             * @description Time of the process table, in UTC; for the past, the end of the period.
              */
             timestamp: string;
             /**
              * Format: int64
-             * @description Number of all processes; of the past, of those that the records name.
+             * @description Number of processes; for the past, of those recorded by name.
              */
             total: number;
-            /** @description Processor time of processes that came and went between two looks. */
+            /** @description CPU time of processes that started and ended between two samples. */
             unattributed: components["schemas"]["ProcessNobodys"];
             /**
              * Format: int64
-             * @description Processes whose reads and writes the agent may not see.
+             * @description Number of processes whose I/O the agent may not read.
              */
             unreadable: number;
         };
         RefreshRequest: {
-            /** @description Take the refresh token from the cookie, and put the new tokens there. */
+            /** @description Read the refresh token from the cookie and store the new tokens in cookies. */
             cookie?: boolean;
             /**
-             * @description What the log-in or the last refresh gave; absent with cookie.
+             * @description Refresh token from the login or the last refresh; absent with cookie.
              * @example …
              */
             refresh_token?: string;
@@ -1945,54 +1945,54 @@ export interface components {
         Series: {
             /**
              * Format: date-time
-             * @description End of the time asked for.
+             * @description End of the requested range.
              */
             end: string;
-            /** @description Name of the machine. */
+            /** @description Host name. */
             host: string;
-            /** @description One for each metric and each part of the machine that has it; without labels is the whole machine. */
+            /** @description One series for each metric and part of the machine; a series without labels is for the whole machine. */
             series: components["schemas"]["SeriesRow"][];
             /**
              * Format: date-time
-             * @description Start of the time asked for.
+             * @description Start of the requested range.
              */
             start: string;
             /**
              * Format: double
-             * @description Seconds between two points. Where only a coarser tier reaches back, the points of that time lie further apart.
+             * @description Seconds between two points. Points are farther apart where only a coarser tier reaches back.
              */
             step: number;
-            /** @description Which tier answered for which part of the time, the oldest part first. */
+            /** @description Tier used for each part of the range, oldest first. */
             tiers: components["schemas"]["SeriesTier"][];
-            /** @description What there is to know of the answer, such as that it is from the local cache since VictoriaMetrics does not answer. Left out where there is nothing. */
+            /** @description Warnings, such as that the data comes from the local cache because VictoriaMetrics does not respond. Absent if there are none. */
             warnings?: string[];
         };
         SeriesRow: {
-            /** @description Mean over each step; null where nothing was measured. */
+            /** @description Mean of each step; null if nothing was measured. */
             avg?: (number | null)[];
-            /** @description Which part of the machine it is of: core, device, mountpoint, type or interface. Whoever plugs in a device chooses its name. */
+            /** @description Part of the machine: core, device, mountpoint, type or interface. Untrusted text: whoever plugs in a device chooses its name. */
             labels: {
                 [key: string]: string;
             };
-            /** @description Greatest value of each step at the finest resolution. */
+            /** @description Maximum of each step at the finest resolution. */
             max?: (number | null)[];
             /** @description Name of the metric. */
             metric: string;
-            /** @description Least value of each step at the finest resolution. */
+            /** @description Minimum of each step at the finest resolution. */
             min?: (number | null)[];
-            /** @description Unix seconds of the points. A point tells of the step that ends there. */
+            /** @description Timestamps of the points in Unix seconds. Each point covers the step that ends there. */
             t: number[];
-            /** @description Its unit; empty where it has none. */
+            /** @description Unit; empty if it has none. */
             unit: string;
         };
         SeriesTier: {
             /**
              * Format: date-time
-             * @description Its first point.
+             * @description Time of its first point.
              */
             from: string;
             /**
-             * @description local cache where VictoriaMetrics was to answer and did not; left out else.
+             * @description local cache if VictoriaMetrics did not respond; otherwise absent.
              * @enum {string}
              */
             source?: "local cache";
@@ -2000,38 +2000,38 @@ export interface components {
             tier: string;
             /**
              * Format: date-time
-             * @description Its last point.
+             * @description Time of its last point.
              */
             to: string;
         };
         Session: {
-            /** @description Shown as Authorization: Bearer with each request; absent with cookie. */
+            /** @description Send it as Authorization: Bearer with each request; absent with cookie. */
             access_token?: string;
             /**
              * Format: date-time
-             * @description Until when it is taken.
+             * @description When the access token expires.
              */
             expires_at: string;
             /**
              * Format: date-time
-             * @description When the session ends, however often it is refreshed.
+             * @description When the session ends, no matter how often it is refreshed.
              */
             refresh_expires_at: string;
-            /** @description Gives new tokens, once; absent with cookie. */
+            /** @description Exchange it once for new tokens; absent with cookie. */
             refresh_token?: string;
-            /** @description Who is logged in. */
+            /** @description The logged-in user. */
             user: components["schemas"]["Me"];
         };
         Setting: {
             /**
-             * @description The option's key in the file with those above it.
+             * @description Full path of the option in the configuration file.
              * @example http.listen
              */
             path: string;
-            /** @description Its value. What is secret is <secret>. */
+            /** @description Value of the option; secrets are shown as <secret>. */
             value: unknown;
             /**
-             * @description The line of the file, the variable or the flag that set it; absent where it is the default.
+             * @description Where it was set: the line of the file, the environment variable or the flag; absent for defaults.
              * @example --http.listen
              */
             where?: string;
@@ -2042,19 +2042,19 @@ export interface components {
         };
         SetupRequest: {
             /**
-             * @description The code of the set-up link, what follows the # in it.
+             * @description Code of the setup link: the part after the #.
              * @example …
              */
             code: string;
-            /** @description Keep the tokens in cookies that no script can read, in place of telling them in the answer. For the pages of this server. */
+            /** @description Store the tokens in HttpOnly cookies instead of returning them. For the pages of this server. */
             cookie?: boolean;
             /**
-             * @description Name of the first administrator: 1 to 64 letters, digits and . _ - @.
+             * @description Login name of the first administrator: 1 to 64 letters, digits and . _ - @.
              * @example ada
              */
             name: string;
             /**
-             * @description His password, 12 bytes or more.
+             * @description Password, at least 12 bytes.
              * @example …
              */
             password: string;
@@ -2114,40 +2114,40 @@ export interface components {
             silences: components["schemas"]["Silence"][];
         };
         Stall: {
-            /** @description The kernel's mean over 10 seconds. */
+            /** @description Kernel average over 10 seconds. */
             avg10: number | null;
-            /** @description The kernel's mean over 300 seconds. */
+            /** @description Kernel average over 300 seconds. */
             avg300: number | null;
-            /** @description The kernel's mean over 60 seconds. */
+            /** @description Kernel average over 60 seconds. */
             avg60: number | null;
-            /** @description In the last tick. */
+            /** @description During the last tick. */
             percent: number | null;
         };
         StatesPercent: {
-            /** @description Nothing to do. */
+            /** @description Idle. */
             idle: number | null;
             /** @description Hardware interrupts. */
             interrupt: number | null;
-            /** @description Nothing to do while a disk was waited for. */
+            /** @description Idle while waiting for disk I/O. */
             iowait: number | null;
-            /** @description Programs of lowered priority. */
+            /** @description User programs with lowered priority. */
             nice: number | null;
             /** @description Software interrupts. */
             softirq: number | null;
-            /** @description Time that the hypervisor gave to other machines. */
+            /** @description Time the hypervisor gave to other virtual machines. */
             steal: number | null;
-            /** @description The kernel. */
+            /** @description Kernel. */
             system: number | null;
-            /** @description Programs. */
+            /** @description User programs. */
             user: number | null;
         };
         SwapDevice: {
             /**
              * Format: int64
-             * @description Bytes not in use.
+             * @description Unused bytes.
              */
             free: number | null;
-            /** @description Its path. */
+            /** @description Path of the device or file. */
             name: string;
             /**
              * Format: int64
@@ -2219,25 +2219,25 @@ export interface components {
         Token: {
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description When the token was created.
              */
             created: string;
             /**
              * Format: date-time
-             * @description When it ends; absent where it does not.
+             * @description When the token expires; absent if it does not.
              */
             expires?: string;
-            /** @description Id of the token. */
+            /** @description Token ID. */
             id: string;
             /**
              * Format: date-time
-             * @description When it was last used, to the hour; absent where it never was.
+             * @description When it was last used, to the hour; absent if never.
              */
             last_used?: string;
-            /** @description What it is for. */
+            /** @description Purpose of the token. */
             name: string;
             /**
-             * @description What its bearer may do.
+             * @description Role granted by the token.
              * @enum {string}
              */
             role: "viewer" | "admin";
@@ -2245,17 +2245,17 @@ export interface components {
         TokenRequest: {
             /**
              * Format: int64
-             * @description How long it is taken; 0 or absent is until it is revoked.
+             * @description Lifetime in seconds; 0 or absent means until revoked.
              * @example 2592000
              */
             expires_in_seconds?: number;
             /**
-             * @description What it is for: 1 to 64 letters, digits and . _ - @.
+             * @description Purpose of the token: 1 to 64 letters, digits and . _ - @.
              * @example grafana
              */
             name: string;
             /**
-             * @description What its bearer may do.
+             * @description Role granted by the token.
              * @default viewer
              * @example viewer
              * @enum {string}
@@ -2263,40 +2263,40 @@ export interface components {
             role: "viewer" | "admin";
         };
         Tokens: {
-            /** @description All API tokens, by name. */
+            /** @description All API tokens, sorted by name. */
             tokens: components["schemas"]["Token"][];
         };
         User: {
             /**
              * Format: date-time
-             * @description When he was made.
+             * @description When the user was created.
              */
             created: string;
-            /** @description Id of the user, which stays. */
+            /** @description User ID; never changes. */
             id: string;
             /**
              * Format: date-time
-             * @description When he last logged in; absent where he never did.
+             * @description Time of the last login; absent if there was none.
              */
             last_login?: string;
-            /** @description Name that he logs in with. */
+            /** @description Login name. */
             name: string;
             /**
              * Format: date-time
-             * @description When his password was last set.
+             * @description When the password was last set.
              */
             password_changed: string;
             /**
-             * @description What he may do: a viewer sees what is measured, an admin also changes things.
+             * @description Role: a viewer can see everything that is measured, an admin can also make changes.
              * @enum {string}
              */
             role: "viewer" | "admin";
         };
         UserChange: {
-            /** @description Another password, 12 bytes or more; all sessions of the user end. */
+            /** @description New password, at least 12 bytes. It ends all sessions of the user. */
             password?: string;
             /**
-             * @description Another role; it counts at once, in sessions too.
+             * @description New role. It takes effect immediately, also in open sessions.
              * @example admin
              * @enum {string}
              */
@@ -2304,17 +2304,17 @@ export interface components {
         };
         UserRequest: {
             /**
-             * @description Name that he logs in with: 1 to 64 letters, digits and . _ - @.
+             * @description Login name: 1 to 64 letters, digits and . _ - @.
              * @example grace
              */
             name: string;
             /**
-             * @description His password, 12 bytes or more.
+             * @description Password, at least 12 bytes.
              * @example …
              */
             password: string;
             /**
-             * @description What he may do.
+             * @description Role of the user.
              * @default viewer
              * @example viewer
              * @enum {string}
@@ -2322,7 +2322,7 @@ export interface components {
             role: "viewer" | "admin";
         };
         Users: {
-            /** @description All users, by name. */
+            /** @description All users, sorted by name. */
             users: components["schemas"]["User"][];
         };
     };
@@ -2350,7 +2350,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2399,7 +2399,7 @@ export interface operations {
                     "application/json": components["schemas"]["Alerts"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2408,7 +2408,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2417,7 +2417,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2426,7 +2426,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2435,7 +2435,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2444,7 +2444,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2464,7 +2464,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2485,7 +2485,7 @@ export interface operations {
                     "application/json": components["schemas"]["Channels"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2494,7 +2494,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2503,7 +2503,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2512,7 +2512,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2521,7 +2521,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2544,7 +2544,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2558,7 +2558,7 @@ export interface operations {
                     "application/json": components["schemas"]["ChannelTest"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2567,7 +2567,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2576,7 +2576,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            /** @description There is no data for that time, or no object with that ID or name. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2585,7 +2585,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2594,7 +2594,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2603,7 +2603,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2612,7 +2612,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2643,7 +2643,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2681,7 +2681,7 @@ export interface operations {
                     "application/json": components["schemas"]["AlertHistory"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2690,7 +2690,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2699,7 +2699,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2708,7 +2708,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2717,7 +2717,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2726,7 +2726,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2750,7 +2750,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2788,7 +2788,7 @@ export interface operations {
                     "application/json": components["schemas"]["Preview"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2797,7 +2797,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2806,7 +2806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2815,7 +2815,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2824,7 +2824,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2833,7 +2833,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2853,7 +2853,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2907,7 +2907,7 @@ export interface operations {
                     "application/json": components["schemas"]["AlertRules"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2916,7 +2916,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2925,7 +2925,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2934,7 +2934,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2943,7 +2943,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2967,7 +2967,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3017,7 +3017,7 @@ export interface operations {
                     "application/json": components["schemas"]["RuleStatus"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3026,7 +3026,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3035,7 +3035,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3044,7 +3044,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3053,7 +3053,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3062,7 +3062,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3071,7 +3071,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3091,7 +3091,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     "Content-Type"?: string;
@@ -3102,7 +3102,7 @@ export interface operations {
                     "application/yaml": string;
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3111,7 +3111,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3120,7 +3120,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3129,7 +3129,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3138,7 +3138,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3165,7 +3165,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3215,7 +3215,7 @@ export interface operations {
                     "application/json": components["schemas"]["RuleStatus"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3224,7 +3224,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3233,7 +3233,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            /** @description There is no data for that time, or no object with that ID or name. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3242,7 +3242,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3251,7 +3251,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3260,7 +3260,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3269,7 +3269,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3278,7 +3278,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3301,7 +3301,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     "Set-Cookie"?: string;
@@ -3316,7 +3316,7 @@ export interface operations {
                     "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3325,7 +3325,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3334,7 +3334,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            /** @description There is no data for that time, or no object with that ID or name. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3343,7 +3343,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3352,7 +3352,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3361,7 +3361,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3370,7 +3370,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3379,7 +3379,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3406,7 +3406,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3456,7 +3456,7 @@ export interface operations {
                     "application/json": components["schemas"]["RuleStatus"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3465,7 +3465,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3474,7 +3474,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            /** @description There is no data for that time, or no object with that ID or name. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3483,7 +3483,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3492,7 +3492,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3501,7 +3501,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3510,7 +3510,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3519,7 +3519,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3539,7 +3539,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3570,7 +3570,7 @@ export interface operations {
                     "application/json": components["schemas"]["Silences"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3579,7 +3579,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3588,7 +3588,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3597,7 +3597,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3606,7 +3606,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3630,7 +3630,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3657,7 +3657,7 @@ export interface operations {
                     "application/json": components["schemas"]["Silence"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3666,7 +3666,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3675,7 +3675,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3684,7 +3684,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3693,7 +3693,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3702,7 +3702,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3725,7 +3725,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     "Set-Cookie"?: string;
@@ -3740,7 +3740,7 @@ export interface operations {
                     "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3749,7 +3749,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3758,7 +3758,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            /** @description There is no data for that time, or no object with that ID or name. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3767,7 +3767,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3776,7 +3776,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3785,7 +3785,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3794,7 +3794,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3818,7 +3818,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     "Set-Cookie"?: string;
@@ -3842,7 +3842,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3851,7 +3851,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3860,7 +3860,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3869,7 +3869,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3878,7 +3878,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3887,7 +3887,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3896,7 +3896,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3916,7 +3916,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     "Set-Cookie"?: string;
@@ -3931,7 +3931,7 @@ export interface operations {
                     "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3940,7 +3940,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3949,7 +3949,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3958,7 +3958,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3967,7 +3967,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3976,7 +3976,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3996,7 +3996,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4013,7 +4013,7 @@ export interface operations {
                     "application/json": components["schemas"]["Me"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4022,7 +4022,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4031,7 +4031,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4040,7 +4040,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4064,7 +4064,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     "Set-Cookie"?: string;
@@ -4088,7 +4088,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4097,7 +4097,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4106,7 +4106,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4115,7 +4115,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4124,7 +4124,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4133,7 +4133,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4142,7 +4142,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4166,7 +4166,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     "Set-Cookie"?: string;
@@ -4190,7 +4190,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4199,7 +4199,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4208,7 +4208,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4217,7 +4217,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4226,7 +4226,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4235,7 +4235,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4244,7 +4244,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4268,7 +4268,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     "Set-Cookie"?: string;
@@ -4292,7 +4292,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4301,7 +4301,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4310,7 +4310,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4319,7 +4319,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4328,7 +4328,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4337,7 +4337,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4346,7 +4346,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4370,7 +4370,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4385,7 +4385,7 @@ export interface operations {
                     "application/json": components["schemas"]["BackupAnswer"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4394,7 +4394,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4403,7 +4403,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4412,7 +4412,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4421,7 +4421,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4430,7 +4430,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4450,7 +4450,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4481,7 +4481,7 @@ export interface operations {
                     "application/json": components["schemas"]["Settings"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4490,7 +4490,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4499,7 +4499,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4508,7 +4508,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4517,7 +4517,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4531,15 +4531,15 @@ export interface operations {
     "get-events": {
         parameters: {
             query?: {
-                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -30d. */
+                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -30d. */
                 start?: string;
-                /** @description End, written like the start. Default now. */
+                /** @description End, in the format of start. Default: now. */
                 end?: string;
-                /** @description Only events of this kind; may be repeated. */
+                /** @description Return only events of this kind; may be repeated. */
                 kind?: ("start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert")[] | null;
-                /** @description The most events of one page. */
+                /** @description Maximum number of events per page. */
                 limit?: number;
-                /** @description What the page before gave as next. Start and end must be given as times, not relative to now, to go on where it ended. */
+                /** @description Value of next from the previous page. To continue where it ended, give start and end as absolute times. */
                 cursor?: string;
             };
             header?: never;
@@ -4548,7 +4548,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4588,7 +4588,7 @@ export interface operations {
                     "application/json": components["schemas"]["Events"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4597,7 +4597,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4606,7 +4606,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4615,7 +4615,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4624,7 +4624,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4633,7 +4633,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4653,7 +4653,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4679,7 +4679,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4688,7 +4688,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4697,7 +4697,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4706,7 +4706,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4726,7 +4726,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4761,7 +4761,7 @@ export interface operations {
                     "application/json": components["schemas"]["HostList"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4770,7 +4770,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4779,7 +4779,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4788,7 +4788,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4802,21 +4802,21 @@ export interface operations {
     "get-cpu": {
         parameters: {
             query?: {
-                /** @description Name of a metric; may be repeated. All metrics of the family where it is left out. */
+                /** @description Name of a metric; may be repeated. Default: all metrics of this endpoint. */
                 metric?: string[] | null;
-                /** @description What is told of each step: avg, min, max, or several with commas between them. Default avg. */
+                /** @description Aggregations to return per step: avg, min, max, or several separated by commas. Default: avg. */
                 agg?: string[] | null;
-                /** @description Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them. */
+                /** @description Host name. Default: this machine. Other machines, listed by /hosts, are available if store.backend is victoriametrics. */
                 host?: string;
-                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h. */
+                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -1h. */
                 start?: string;
-                /** @description End, written like the start. Default now. */
+                /** @description End, in the format of start. Default: now. */
                 end?: string;
-                /** @description Time between two points: 30s, 5m, or seconds. It is made longer where it does not fit the tiers. Default: as long as max_points asks for. */
+                /** @description Time between two points: 30s, 5m, or seconds. Rounded up to fit the tiers. Default: derived from max_points. */
                 step?: string;
-                /** @description The most points of each series; instead of step. Default 500. Fewer points keep the least and the greatest value. */
+                /** @description Maximum number of points per series; cannot be combined with step. Default: 500. Downsampling preserves minimum and maximum values. */
                 max_points?: number;
-                /** @description Only of this logical processor: cpu0 or 0; may be repeated. */
+                /** @description Return only this logical processor: cpu0 or 0; may be repeated. */
                 core?: string[] | null;
             };
             header?: never;
@@ -4825,7 +4825,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4884,7 +4884,7 @@ export interface operations {
                     "text/csv": string;
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4893,7 +4893,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4902,7 +4902,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4911,7 +4911,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4920,7 +4920,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4929,7 +4929,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4949,7 +4949,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5211,7 +5211,7 @@ export interface operations {
                     "application/json": components["schemas"]["Current"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5220,7 +5220,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5229,7 +5229,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5238,7 +5238,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5247,7 +5247,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5261,23 +5261,23 @@ export interface operations {
     "get-disk": {
         parameters: {
             query?: {
-                /** @description Name of a metric; may be repeated. All metrics of the family where it is left out. */
+                /** @description Name of a metric; may be repeated. Default: all metrics of this endpoint. */
                 metric?: string[] | null;
-                /** @description What is told of each step: avg, min, max, or several with commas between them. Default avg. */
+                /** @description Aggregations to return per step: avg, min, max, or several separated by commas. Default: avg. */
                 agg?: string[] | null;
-                /** @description Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them. */
+                /** @description Host name. Default: this machine. Other machines, listed by /hosts, are available if store.backend is victoriametrics. */
                 host?: string;
-                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h. */
+                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -1h. */
                 start?: string;
-                /** @description End, written like the start. Default now. */
+                /** @description End, in the format of start. Default: now. */
                 end?: string;
-                /** @description Time between two points: 30s, 5m, or seconds. It is made longer where it does not fit the tiers. Default: as long as max_points asks for. */
+                /** @description Time between two points: 30s, 5m, or seconds. Rounded up to fit the tiers. Default: derived from max_points. */
                 step?: string;
-                /** @description The most points of each series; instead of step. Default 500. Fewer points keep the least and the greatest value. */
+                /** @description Maximum number of points per series; cannot be combined with step. Default: 500. Downsampling preserves minimum and maximum values. */
                 max_points?: number;
-                /** @description Only of this device: sda, or /dev/sda1 for a file system; may be repeated. */
+                /** @description Return only this device: sda, or /dev/sda1 for a file system; may be repeated. */
                 device?: string[] | null;
-                /** @description Only of the file system that is mounted here; may be repeated. */
+                /** @description Return only the file system mounted here; may be repeated. */
                 mountpoint?: string[] | null;
             };
             header?: never;
@@ -5286,7 +5286,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5349,7 +5349,7 @@ export interface operations {
                     "text/csv": string;
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5358,7 +5358,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5367,7 +5367,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5376,7 +5376,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5385,7 +5385,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5394,7 +5394,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5408,19 +5408,19 @@ export interface operations {
     "get-memory": {
         parameters: {
             query?: {
-                /** @description Name of a metric; may be repeated. All metrics of the family where it is left out. */
+                /** @description Name of a metric; may be repeated. Default: all metrics of this endpoint. */
                 metric?: string[] | null;
-                /** @description What is told of each step: avg, min, max, or several with commas between them. Default avg. */
+                /** @description Aggregations to return per step: avg, min, max, or several separated by commas. Default: avg. */
                 agg?: string[] | null;
-                /** @description Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them. */
+                /** @description Host name. Default: this machine. Other machines, listed by /hosts, are available if store.backend is victoriametrics. */
                 host?: string;
-                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h. */
+                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -1h. */
                 start?: string;
-                /** @description End, written like the start. Default now. */
+                /** @description End, in the format of start. Default: now. */
                 end?: string;
-                /** @description Time between two points: 30s, 5m, or seconds. It is made longer where it does not fit the tiers. Default: as long as max_points asks for. */
+                /** @description Time between two points: 30s, 5m, or seconds. Rounded up to fit the tiers. Default: derived from max_points. */
                 step?: string;
-                /** @description The most points of each series; instead of step. Default 500. Fewer points keep the least and the greatest value. */
+                /** @description Maximum number of points per series; cannot be combined with step. Default: 500. Downsampling preserves minimum and maximum values. */
                 max_points?: number;
             };
             header?: never;
@@ -5429,7 +5429,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5471,7 +5471,7 @@ export interface operations {
                     "text/csv": string;
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5480,7 +5480,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5489,7 +5489,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5498,7 +5498,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5507,7 +5507,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5516,7 +5516,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5530,21 +5530,21 @@ export interface operations {
     "get-network": {
         parameters: {
             query?: {
-                /** @description Name of a metric; may be repeated. All metrics of the family where it is left out. */
+                /** @description Name of a metric; may be repeated. Default: all metrics of this endpoint. */
                 metric?: string[] | null;
-                /** @description What is told of each step: avg, min, max, or several with commas between them. Default avg. */
+                /** @description Aggregations to return per step: avg, min, max, or several separated by commas. Default: avg. */
                 agg?: string[] | null;
-                /** @description Name of the machine; this one where it is left out. Others can be asked for where store.backend is victoriametrics; /hosts lists them. */
+                /** @description Host name. Default: this machine. Other machines, listed by /hosts, are available if store.backend is victoriametrics. */
                 host?: string;
-                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -1h. */
+                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -1h. */
                 start?: string;
-                /** @description End, written like the start. Default now. */
+                /** @description End, in the format of start. Default: now. */
                 end?: string;
-                /** @description Time between two points: 30s, 5m, or seconds. It is made longer where it does not fit the tiers. Default: as long as max_points asks for. */
+                /** @description Time between two points: 30s, 5m, or seconds. Rounded up to fit the tiers. Default: derived from max_points. */
                 step?: string;
-                /** @description The most points of each series; instead of step. Default 500. Fewer points keep the least and the greatest value. */
+                /** @description Maximum number of points per series; cannot be combined with step. Default: 500. Downsampling preserves minimum and maximum values. */
                 max_points?: number;
-                /** @description Only of this interface; may be repeated. */
+                /** @description Return only this interface; may be repeated. */
                 interface?: string[] | null;
             };
             header?: never;
@@ -5553,7 +5553,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5612,7 +5612,7 @@ export interface operations {
                     "text/csv": string;
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5621,7 +5621,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5630,7 +5630,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5639,7 +5639,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5648,7 +5648,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5657,7 +5657,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5671,17 +5671,17 @@ export interface operations {
     "get-processes": {
         parameters: {
             query?: {
-                /** @description How many rows. */
+                /** @description Number of rows. */
                 top?: number;
-                /** @description What the rows are sorted by: numbers from the greatest down, names and PIDs upwards. */
+                /** @description Sort order: numbers descending, names and PIDs ascending. */
                 sort?: "cpu" | "memory" | "io" | "name" | "pid" | "threads" | "started" | "memory_peak";
-                /** @description Part of a name, program or user in upper or lower case, or a whole PID; empty matches all. */
+                /** @description Part of a name, program or user, case-insensitive, or a whole PID; empty matches everything. */
                 q?: string;
-                /** @description A past moment: RFC 3339, Unix seconds, or relative to now such as -15m. The present where it and start are left out. */
+                /** @description Point in time in the past: RFC 3339, Unix seconds, or relative to now such as -15m. Defaults to the present if start is not given either. */
                 at?: string;
-                /** @description Start of a time over which the processes are ranked, written like at. */
+                /** @description Start of a period over which the processes are ranked, in the format of at. */
                 start?: string;
-                /** @description Its end. Default now. */
+                /** @description End of the period. Default: now. */
                 end?: string;
             };
             header?: never;
@@ -5690,7 +5690,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5765,7 +5765,7 @@ export interface operations {
                     "application/json": components["schemas"]["Processes"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5774,7 +5774,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5783,7 +5783,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            /** @description There is no data for that time, or no object with that ID or name. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5792,7 +5792,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5801,7 +5801,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5810,7 +5810,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5819,7 +5819,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5839,7 +5839,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5853,7 +5853,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5862,7 +5862,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5871,7 +5871,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5880,7 +5880,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5889,7 +5889,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5909,7 +5909,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5931,7 +5931,7 @@ export interface operations {
                     "application/json": components["schemas"]["Tokens"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5940,7 +5940,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5949,7 +5949,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5958,7 +5958,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5967,7 +5967,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5991,7 +5991,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6012,7 +6012,7 @@ export interface operations {
                     "application/json": components["schemas"]["NewToken"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6021,7 +6021,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6030,7 +6030,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6039,7 +6039,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6048,7 +6048,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6057,7 +6057,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6066,7 +6066,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6082,14 +6082,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the token. */
+                /** @description Token ID. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     "Set-Cookie"?: string;
@@ -6104,7 +6104,7 @@ export interface operations {
                     "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6113,7 +6113,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6122,7 +6122,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            /** @description There is no data for that time, or no object with that ID or name. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6131,7 +6131,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6140,7 +6140,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6149,7 +6149,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6158,7 +6158,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6178,7 +6178,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6200,7 +6200,7 @@ export interface operations {
                     "application/json": components["schemas"]["Users"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6209,7 +6209,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6218,7 +6218,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6227,7 +6227,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6236,7 +6236,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6260,7 +6260,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6278,7 +6278,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6287,7 +6287,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6296,7 +6296,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6305,7 +6305,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6314,7 +6314,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6323,7 +6323,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6332,7 +6332,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6348,14 +6348,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the user. */
+                /** @description User ID. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     "Set-Cookie"?: string;
@@ -6370,7 +6370,7 @@ export interface operations {
                     "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6379,7 +6379,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6388,7 +6388,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            /** @description There is no data for that time, or no object with that ID or name. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6397,7 +6397,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6406,7 +6406,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6415,7 +6415,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6424,7 +6424,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6433,7 +6433,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6449,7 +6449,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the user. */
+                /** @description User ID. */
                 id: string;
             };
             cookie?: never;
@@ -6460,7 +6460,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer. */
+            /** @description Success. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6478,7 +6478,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description Nobody is logged in, or the token or password is wrong or has expired. WWW-Authenticate says what is taken. */
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6487,7 +6487,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The Host or the Origin of the request is not one that this server answers, or the caller's role is not enough. */
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6496,7 +6496,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description Nothing is kept of that time, or there is nothing of that id. */
+            /** @description There is no data for that time, or no object with that ID or name. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6505,7 +6505,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description It cannot be done as things are; detail says why. */
+            /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6514,7 +6514,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description A parameter or the body is wrong; errors says which one, and what is allowed. */
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6523,7 +6523,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The client asks too often; Retry-After says in how many seconds to ask again. */
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6532,7 +6532,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description The agent failed; its log says why. */
+            /** @description Internal error; see the agent log. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6541,7 +6541,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
-            /** @description There is no answer for now; Retry-After says when to ask again. */
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
             503: {
                 headers: {
                     [name: string]: unknown;
