@@ -15,8 +15,8 @@ import (
 // Config is what an operator can say about what is measured. Its keys stand at
 // the top level of sysotel.yaml.
 type Config struct {
-	Host        HostConfig      `yaml:"host" help:"The machine that is measured."`
-	Conventions Conventions     `yaml:"conventions" enum:"hostmetrics|semconv|both" help:"Names that metrics and attributes go by: those of the Collector's host metrics receiver, those of the OpenTelemetry semantic conventions, or both."`
+	Host        HostConfig      `yaml:"host" help:"The measured machine."`
+	Conventions Conventions     `yaml:"conventions" enum:"hostmetrics|semconv|both" help:"Naming of metrics and attributes: as in the Collector's host metrics receiver, as in the OpenTelemetry semantic conventions, or both."`
 	Collectors  Collectors      `yaml:"instruments" entry:"collector" help:"The collectors, each of which measures one part of the machine."`
 	Processes   ProcessesConfig `yaml:"processes" help:"The process table."`
 	Custom      CustomConfig    `yaml:"custom" help:"Metrics of your own in the Prometheus text format."`
@@ -24,8 +24,8 @@ type Config struct {
 
 // HostConfig names the machine and says where its files are.
 type HostConfig struct {
-	Name string `yaml:"name" help:"Name of this machine in every metric (host.name); empty takes the system's host name."`
-	Root string `yaml:"root" help:"Directory in which the machine's /proc and /sys are found; empty takes /host where a container was given it, else /."`
+	Name string `yaml:"name" help:"Name of this machine in every metric (host.name); empty means the system's host name."`
+	Root string `yaml:"root" help:"Directory that contains the machine's /proc and /sys; empty means /host if it is mounted in a container, else /."`
 }
 
 // Collectors holds the configuration of each family by its name. The keys are
@@ -34,20 +34,20 @@ type Collectors map[string]CollectorConfig
 
 // CollectorConfig is how one family is read.
 type CollectorConfig struct {
-	Enabled  bool          `yaml:"enabled" help:"Whether the family is measured."`
-	Interval time.Duration `yaml:"interval" help:"Time between two readings of the family, a multiple of sampling.interval; 0s is sampling.interval itself."`
-	Timeout  time.Duration `yaml:"timeout" help:"Time after which a reading is given up; the tick then shows a gap."`
-	Retries  int           `yaml:"retries" help:"How often a failed reading is tried again within its tick, 0 to 5."`
-	Include  []string      `yaml:"include" help:"Of disk, filesystem and network: patterns of what to measure, exactly what they match in place of the built-in choice. * is any run of characters, ? is one; device:, mountpoint: or type: before a pattern names what it is compared with. In the file a pattern that begins with * stands in quotes."`
-	Exclude  []string      `yaml:"exclude" help:"Of disk, filesystem and network: patterns of what to leave out; they win over include."`
+	Enabled  bool          `yaml:"enabled" help:"Whether the collector runs."`
+	Interval time.Duration `yaml:"interval" help:"Time between two readings, a multiple of sampling.interval; 0s means sampling.interval."`
+	Timeout  time.Duration `yaml:"timeout" help:"Timeout of a reading; after it the tick has a gap."`
+	Retries  int           `yaml:"retries" help:"Retries of a failed reading within its tick, 0 to 5."`
+	Include  []string      `yaml:"include" help:"For disk, filesystem and network: patterns of what to measure, instead of the built-in choice. * matches any characters, ? matches one; a prefix device:, mountpoint: or type: selects what is matched. In the file, quote a pattern that begins with *."`
+	Exclude  []string      `yaml:"exclude" help:"For disk, filesystem and network: patterns of what to exclude, even if include matches it."`
 }
 
 // ProcessesConfig is how much of the process table is told.
 type ProcessesConfig struct {
-	Top         int      `yaml:"top" help:"How many processes are chosen by CPU, by memory and by I/O each, 1 to 200."`
-	CommandLine bool     `yaml:"command_line" help:"Whether the command lines of the chosen processes are kept, for administrators. Passwords, tokens and keys that can be told are masked first."`
-	Scrub       []string `yaml:"scrub" help:"Patterns of further names of options, variables and headers whose values are masked in command lines, such as *_license; * is any run of characters, ? is one, in upper or lower case."`
-	PID         bool     `yaml:"pid" help:"Whether the chosen processes are also exported one by one, with the attribute process.pid."`
+	Top         int      `yaml:"top" help:"Number of top processes to select by CPU, by memory and by I/O each, 1 to 200."`
+	CommandLine bool     `yaml:"command_line" help:"Whether to keep the command lines of the selected processes, for administrators. Recognizable passwords, tokens and keys are masked first."`
+	Scrub       []string `yaml:"scrub" help:"Patterns of more options, variables and headers whose values are masked in command lines, such as *_license; * matches any characters, ? matches one, ignoring case."`
+	PID         bool     `yaml:"pid" help:"Whether to export the selected processes one by one too, with the attribute process.pid."`
 }
 
 // WithoutSecrets returns the arguments of a command with what can be told to be a
@@ -210,7 +210,7 @@ func (f CollectorConfig) validate(d CollectorDefault, wrong func(path string, va
 
 func validatePatterns(at string, patterns []string, d CollectorDefault, wrong func(path string, value any, rule string)) {
 	if len(patterns) > 0 && len(d.Keys) == 0 {
-		wrong(at, strings.Join(patterns, ", "), "the family "+d.Name+" takes no patterns")
+		wrong(at, strings.Join(patterns, ", "), "the collector "+d.Name+" takes no patterns")
 		return
 	}
 	for i, p := range patterns {
