@@ -44,7 +44,7 @@ func TestAnotherHost(t *testing.T) {
 // history puts five minutes of a machine into a node.
 func history(t *testing.T, node, host string) {
 	t.Helper()
-	var body bytes.Buffer
+	var lines []*line
 	for _, one := range []struct {
 		value  float64
 		labels map[string]string
@@ -54,18 +54,35 @@ func history(t *testing.T, node, host string) {
 		{4, map[string]string{"__name__": "system_cpu_logical_count"}},
 		{3600, map[string]string{"__name__": "system_uptime_seconds"}},
 	} {
-		line := struct {
-			Metric     map[string]string `json:"metric"`
-			Values     []float64         `json:"values"`
-			Timestamps []int64           `json:"timestamps"`
-		}{Metric: one.labels}
-		line.Metric["host_name"] = host
+		l := &line{Metric: one.labels}
 		now := time.Now().Truncate(time.Second)
-		// The page goes on while the test looks.
+		// The page goes on during the test.
 		for at := now.Add(-5 * time.Minute); at.Before(now.Add(2 * time.Minute)); at = at.Add(time.Second) {
-			line.Values, line.Timestamps = append(line.Values, one.value), append(line.Timestamps, at.UnixMilli())
+			l.add(at, one.value)
 		}
-		if err := json.NewEncoder(&body).Encode(line); err != nil {
+		lines = append(lines, l)
+	}
+	load(t, node, host, lines)
+}
+
+// line is a series in VictoriaMetrics' import format.
+type line struct {
+	Metric     map[string]string `json:"metric"`
+	Values     []float64         `json:"values"`
+	Timestamps []int64           `json:"timestamps"`
+}
+
+func (l *line) add(at time.Time, value float64) {
+	l.Values, l.Timestamps = append(l.Values, value), append(l.Timestamps, at.UnixMilli())
+}
+
+// load imports series of a host into a node.
+func load(t *testing.T, node, host string, lines []*line) {
+	t.Helper()
+	var body bytes.Buffer
+	for _, l := range lines {
+		l.Metric["host_name"] = host
+		if err := json.NewEncoder(&body).Encode(l); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -79,6 +96,6 @@ func history(t *testing.T, node, host string) {
 	}
 	_ = response.Body.Close()
 	if response.StatusCode/100 != 2 {
-		t.Fatalf("the node takes no history: %s", response.Status)
+		t.Fatalf("import into the node: %s", response.Status)
 	}
 }
