@@ -9,15 +9,15 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestAccount goes through the pages as the first administrator does.
+// TestAccount follows the first administrator through the pages.
 func TestAccount(t *testing.T) {
 	browser := startBrowser(t)
 	a := startAgent(t, guarded)
-	// What is asked for without a log-in is refused, which the browser tells.
+	// Requests without a login are refused, which the browser logs.
 	b := open(browser, t, a.url, desktop(), "status of 401", "status of 409", "status of 403", "status of 422")
 	const password = "a sentence nobody guesses"
 
-	// The link is printed after the server answers.
+	// The link is printed once the server responds.
 	var code []string
 	await(t, func() error {
 		code = regexp.MustCompile(regexp.QuoteMeta(a.url) + `(/setup#\S+)`).FindStringSubmatch(a.Output())
@@ -40,7 +40,7 @@ func TestAccount(t *testing.T) {
 	b.waitFor(`location.pathname === '/' && document.querySelectorAll('.meter').length >= 7`)
 	b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
 
-	// The link was good once.
+	// The link works once.
 	b.visit(code[1])
 	b.fill("#name", "eve")
 	b.fill("#password", password)
@@ -53,7 +53,7 @@ func TestAccount(t *testing.T) {
 	b.do(click(button("Log out")))
 	b.waitFor(`location.pathname === '/login'`)
 
-	// Without a log-in there is only the page to log in, which knows the way back.
+	// Without a login there is only the login page, which leads back.
 	b.visit("/alerts")
 	b.waitFor(`location.pathname === '/login' && document.activeElement.id === 'name'`)
 	b.accessible(false)
@@ -67,7 +67,7 @@ func TestAccount(t *testing.T) {
 	b.do(click("#login button"))
 	b.waitFor(`location.pathname === '/alerts' && document.querySelector('#tab-rules')`)
 
-	// A token for a program, which is good until it is revoked.
+	// An API token, which works until it is revoked.
 	b.visit("/settings")
 	b.waitFor(`/last login.*No tokens/s.test(document.querySelector('main').innerText)`)
 	b.do(click(button("New token")))
@@ -89,7 +89,7 @@ func TestAccount(t *testing.T) {
 		t.Errorf("with the token that was revoked: %d", got)
 	}
 
-	// Another user, who may look and no more.
+	// Another user, a viewer.
 	b.do(click(button("New user")))
 	b.fill(field("Name"), "bob")
 	b.fill(field("Password"), "short")
@@ -102,7 +102,7 @@ func TestAccount(t *testing.T) {
 	b.waitFor(`[...document.querySelectorAll('.list li')].some((l) => /bob\s+viewer/.test(l.innerText))`)
 	b.photograph("users")
 
-	// The own password, with the one until now.
+	// Changing the password requires the current one.
 	const changed = "another sentence nobody guesses"
 	b.do(click(button("Change password")))
 	b.fill(field("Current password"), "not this one, surely")
@@ -133,7 +133,7 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-// logIn fills in the page to log in.
+// logIn fills in the login page.
 func (b *tab) logIn(name, password string) {
 	b.Helper()
 	b.waitFor(`location.pathname === '/login' && document.querySelector('#name')`)
@@ -142,7 +142,7 @@ func (b *tab) logIn(name, password string) {
 	b.do(click("#login button"))
 }
 
-// status is what the agent answers to a program with a token.
+// status returns the response status of a request with a token.
 func (a *agent) status(token string) int {
 	a.tb.Helper()
 	request, err := http.NewRequestWithContext(a.tb.Context(), http.MethodGet, a.url+"/api/v1/metrics/current", nil)

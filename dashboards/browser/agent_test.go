@@ -16,10 +16,10 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// guarded has the agent ask for a log-in on this machine too.
+// guarded makes the agent require a login on this machine too.
 const guarded = "--auth.mode=always"
 
-// agent is the real program, with a data directory and a port that outlive a restart.
+// agent is the real program, with a data directory and a port that survive a restart.
 type agent struct {
 	*programs.Process
 	tb   testing.TB
@@ -28,8 +28,8 @@ type agent struct {
 	dir  string // Its data.
 }
 
-// startAgent builds the agent with the web app as it was built last, starts it, and
-// waits until it answers.
+// startAgent builds the agent with the latest build of the web app, starts it and
+// waits until it responds.
 func startAgent(tb testing.TB, flags ...string) *agent {
 	tb.Helper()
 	a := newAgent(tb, flags...)
@@ -37,7 +37,7 @@ func startAgent(tb testing.TB, flags ...string) *agent {
 	return a
 }
 
-// newAgent is one that is yet to be started.
+// newAgent builds an agent without starting it.
 func newAgent(tb testing.TB, flags ...string) *agent {
 	tb.Helper()
 	if _, err := os.Stat("../web/dist/index.html"); err != nil {
@@ -62,7 +62,7 @@ func newAgent(tb testing.TB, flags ...string) *agent {
 func (a *agent) start() {
 	a.tb.Helper()
 	cmd := exec.CommandContext(a.tb.Context(), a.args[0], a.args[1:]...)
-	// What is said to the tests is no option of the agent.
+	// Variables for the tests are not options of the agent.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SYSOTEL_") })
 	a.Process = programs.Start(a.tb, cmd)
 	ready := "/api/v1/metrics/current"
@@ -72,7 +72,7 @@ func (a *agent) start() {
 	a.WaitHTTP(a.url+ready, patience)
 }
 
-// stop ends the agent as a service manager does.
+// stop stops the agent as a service manager does.
 func (a *agent) stop() {
 	a.tb.Helper()
 	if err := a.Stop(); err != nil {
@@ -80,7 +80,7 @@ func (a *agent) stop() {
 	}
 }
 
-// get asks the agent itself.
+// get requests a document from the agent.
 func (a *agent) get(path string, to any) {
 	a.tb.Helper()
 	request, err := http.NewRequestWithContext(a.tb.Context(), http.MethodGet, a.url+path, nil)
@@ -97,7 +97,7 @@ func (a *agent) get(path string, to any) {
 	}
 }
 
-// tick is the number and the time of the newest reading.
+// tick returns the number and time of the newest reading.
 func (a *agent) tick() (number int, at time.Time) {
 	a.tb.Helper()
 	var current struct {
@@ -108,7 +108,7 @@ func (a *agent) tick() (number int, at time.Time) {
 	return current.Tick, current.Timestamp
 }
 
-// ticks waits for so many readings of this run.
+// ticks waits for n readings of this run.
 func (a *agent) ticks(n int) {
 	a.tb.Helper()
 	await(a.tb, func() error {

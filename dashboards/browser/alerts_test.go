@@ -16,8 +16,8 @@ import (
 	"sysotel/agent/store"
 )
 
-// TestAlerts makes a rule that fires at once, sees it fire, silences it and lets it
-// be over, all on the pages.
+// TestAlerts creates a rule that fires at once, silences its alert and resolves it, on
+// the pages.
 func TestAlerts(t *testing.T) {
 	browser := startBrowser(t)
 	a := startAgent(t, "--alerting.interval=1s")
@@ -30,7 +30,7 @@ func TestAlerts(t *testing.T) {
 	b.do(chromedp.SendKeys(field("Metric"), "memory_percent"))
 	b.fill(field("For at least"), "")
 	b.fill(field("Threshold"), "0")
-	// An agent this young has no history to hold it against, or one evaluation of it.
+	// A new agent has no history, or one evaluation.
 	b.waitFor(`/^(There is no history|Would have fired once)/.test(document.querySelector('.verdict').innerText)`)
 	b.photograph("editor")
 	b.do(click(button("Save")))
@@ -43,7 +43,7 @@ func TestAlerts(t *testing.T) {
 	b.waitFor(`document.querySelector('.active-alerts')?.innerText.includes('Full') && document.querySelector('.status').innerText.includes('Full')`)
 	b.photograph("overview")
 
-	// It is silenced where it is seen.
+	// Silence the alert from its entry.
 	b.do(click(".active-alerts .alert"), click(button("Silence")))
 	b.fill(field("Reason"), "it is only a test")
 	b.photograph("silence")
@@ -53,13 +53,13 @@ func TestAlerts(t *testing.T) {
 	b.do(click("#tab-state"))
 	b.waitFor(`[...document.querySelectorAll('[aria-label=Now] .chip')].some((c) => c.innerText === 'silenced')`)
 
-	// With another threshold it is over.
+	// Another threshold resolves it.
 	b.do(click("#tab-rules"), click(button("Edit")))
 	b.fill(field("Threshold"), "101")
 	b.do(click(button("Save")), chromedp.WaitVisible(button("New rule")), click("#tab-state"))
 	b.waitFor(`document.querySelector('[aria-label=Now] .list .chip.resolved')?.closest('li').innerText.includes('Full')`)
 
-	// The channel that an agent has from the start.
+	// The default channel.
 	b.do(click("#tab-channels"), click(button("Send test")))
 	b.waitFor(`document.querySelector('[role=status]')?.innerText === 'The receiver accepted the test message.'`)
 	b.photograph("channels")
@@ -72,8 +72,8 @@ func TestAlerts(t *testing.T) {
 	})
 }
 
-// pastSpikes gives the agent twenty hours of history before it is started: a
-// processor use of a fifth, and three times nine tenths of it for ten minutes.
+// pastSpikes writes twenty hours of history before the agent starts: CPU usage of 20 %,
+// with three spikes of 90 % for ten minutes.
 func (a *agent) pastSpikes(host string) {
 	a.tb.Helper()
 	s, err := store.Open(store.Options{Dir: filepath.Join(a.dir, "store"), Tiers: store.Defaults().Tiers})
@@ -102,7 +102,7 @@ func (a *agent) pastSpikes(host string) {
 	}
 }
 
-// number is what stands in a field.
+// number returns the value of a field.
 func (b *tab) number(name string) (value float64) {
 	b.Helper()
 	var text string
@@ -114,8 +114,8 @@ func (b *tab) number(name string) (value float64) {
 	return value
 }
 
-// TestRuleOnItsHistory moves the threshold over a day with three spikes, with the
-// mouse and with the keyboard, and is told how often it would have fired.
+// TestRuleOnItsHistory moves the threshold over a day with three spikes, by mouse and
+// keyboard, and checks how often it would have fired.
 func TestRuleOnItsHistory(t *testing.T) {
 	browser := startBrowser(t)
 	a := newAgent(t, "--host.name=seeded")
@@ -131,7 +131,7 @@ func TestRuleOnItsHistory(t *testing.T) {
 	b.do(chromedp.ScrollIntoView(".trial"))
 	b.photograph("editor")
 
-	// What the line says is the field's value; where it stands is its share of the height.
+	// The line's label is the field's value; its position is a share of the height.
 	var line struct{ X, Top, Bottom, Threshold float64 }
 	b.eval(`(() => { const box = document.querySelector('.trial svg').getBoundingClientRect(), line = document.querySelector('.trial .threshold').getBoundingClientRect(); return { X: box.left + box.width / 2, Top: box.top, Bottom: box.bottom, Threshold: line.top } })()`, &line)
 	if share := (line.Bottom - line.Threshold) / (line.Bottom - line.Top); share < 0.45 || share > 0.56 {
@@ -164,8 +164,8 @@ func TestRuleOnItsHistory(t *testing.T) {
 	b.waitFor(`document.querySelector('[aria-label=Rules] .list')?.innerText.includes('Busy')`)
 }
 
-// TestAlertOfAProcess has a process of the test's own make an alert fire, which is
-// seen on the overview while it burns and is over when it has ended.
+// TestAlertOfAProcess makes a test process trigger an alert, which shows on the overview
+// while it runs and is resolved after it exits.
 func TestAlertOfAProcess(t *testing.T) {
 	browser := startBrowser(t)
 	a := startAgent(t, "--alerting.interval=1s")

@@ -35,15 +35,15 @@ const (
 	leastCharts  = 20
 )
 
-// plan is how long everything is looked at.
+// plan is how long each measurement takes.
 type plan struct {
-	updates int  // Readings that are drawn while the main thread is timed.
-	minutes int  // Simulated ones, over which memory is looked at.
-	year    bool // Whether the pages are opened on a year of data; else on what there is.
+	updates int  // Readings drawn while the main thread is timed.
+	minutes int  // Simulated minutes over which memory is measured.
+	year    bool // Whether pages are opened on a year of data.
 }
 
-// chosen is the plan that the environment asks for: the one whose figures are worth
-// quoting, or the one that shows that the measurement works.
+// chosen returns the plan of the environment: for figures worth quoting, or a quick check
+// of the measurement.
 func chosen() plan {
 	if os.Getenv("SYSOTEL_BENCH") == "1" {
 		return plan{updates: 60, minutes: 30, year: true}
@@ -51,9 +51,8 @@ func chosen() plan {
 	return plan{updates: 4, minutes: 2}
 }
 
-// TestCost measures what the page costs whoever looks at it, and prints the table.
-// There is no graphics processor: the browser draws with the processor that runs
-// the page and the agent.
+// TestCost measures what the page costs the viewer, and prints the table. There is no GPU:
+// the browser draws on the processor that runs the page and the agent.
 func TestCost(t *testing.T) {
 	p := chosen()
 	browser := startBrowser(t)
@@ -78,7 +77,7 @@ func TestCost(t *testing.T) {
 	t.Run("updates", func(t *testing.T) {
 		b := open(browser, t, a.url, desktop())
 		charts := b.manyCharts()
-		b.rest(5 * time.Second) // What is done once is over then.
+		b.rest(5 * time.Second) // One-time work is done by then.
 		before := b.mainThread()
 		b.rest(time.Duration(p.updates) * time.Second)
 		after := b.mainThread()
@@ -109,7 +108,7 @@ func TestCost(t *testing.T) {
 		if p.minutes >= 30 {
 			budget = "level" // A page that was just opened still grows.
 		}
-		const noise = 0.5e6 // From one time to another at the same moment.
+		const noise = 0.5e6 // Between two measurements of the same state.
 		line(fmt.Sprintf("memory over %d minutes, %d charts", p.minutes, charts), strings.Join(words, ", ")+" MB", budget, to <= from+noise)
 	})
 	for _, path := range []string{"/", "/?range=24h", "/?range=30d", "/?range=1y", "/?range=1y&open=cpu,memory,disk,network", "/processes", "/alerts", "/settings", "/hosts"} {
@@ -126,8 +125,8 @@ func TestCost(t *testing.T) {
 	fmt.Printf("\nthe page in %s, a reading a second\n\n%s\n", version(browser, t), table.String())
 }
 
-// manyCharts opens a page with more than a screenful of charts, all of them in
-// sight, and returns how many there are.
+// manyCharts opens a page with more than a screenful of charts, all visible, and returns
+// their number.
 func (b *tab) manyCharts() (n int) {
 	b.Helper()
 	b.visit("/?range=5m&open=network")
@@ -143,13 +142,13 @@ func (b *tab) manyCharts() (n int) {
 	return n
 }
 
-// rest leaves the page to itself.
+// rest leaves the page alone.
 func (b *tab) rest(d time.Duration) {
 	b.Helper()
 	b.do(chromedp.Evaluate(fmt.Sprintf("new Promise((done) => setTimeout(done, %d))", d.Milliseconds()), nil, awaitPromise))
 }
 
-// mainThread has for how many seconds the page's thread worked so far, and at what.
+// mainThread returns the seconds that the page's thread has worked, by kind of work.
 func (b *tab) mainThread() map[string]float64 {
 	b.Helper()
 	found := map[string]float64{}
@@ -163,10 +162,10 @@ func (b *tab) mainThread() map[string]float64 {
 	return found
 }
 
-// heap is how many bytes the page's script holds that it still needs.
+// heap returns the bytes that the page's script retains.
 func (b *tab) heap() (bytes float64) {
 	b.Helper()
-	// What a first collection lets go of, as the answers to questions, a second one frees.
+	// Responses released by a first collection are freed by a second one.
 	b.do(heapprofiler.CollectGarbage())
 	b.rest(300 * time.Millisecond)
 	b.do(heapprofiler.CollectGarbage(), chromedp.ActionFunc(func(ctx context.Context) (err error) {
@@ -179,8 +178,8 @@ func (b *tab) heap() (bytes float64) {
 	return bytes
 }
 
-// timePage opens a page as one who was never there, and returns after how long the
-// first chart was drawn, 0 where there is none, and all that a screen shows.
+// timePage opens a page without a cache, and returns how long the first chart took, 0 for
+// none, and the whole screen.
 func (b *tab) timePage(path string) (first, all time.Duration) {
 	b.Helper()
 	const watch = `(() => {
@@ -191,7 +190,7 @@ func (b *tab) timePage(path string) (first, all time.Duration) {
 			if (!window.firstChart && plots.some((p) => p.dataset.newest)) window.firstChart = performance.now()
 			const waits = !main || main.innerText.length < 20 || [...main.querySelectorAll('.quiet')].some(seen) || plots.some((p) => !p.dataset.from)
 			if (waits) requestAnimationFrame(look)
-			// A frame later it can be seen.
+			// It is visible one frame later.
 			else requestAnimationFrame(() => { window.allDrawn = performance.now() })
 		}
 		look()
@@ -215,17 +214,17 @@ func version(browser context.Context, tb testing.TB) (product string) {
 	return product
 }
 
-// fast stands before an agent and lets the page's time pass faster than ours: the
-// stream has a reading each twentieth of a second, each a second after the one
-// before, and questions about that time are answered with what is measured now.
+// fast is a proxy that accelerates the page's time: the stream has a reading every
+// twentieth of a second, each one second after the last, and queries about that time
+// return current values.
 type fast struct {
 	url   string
 	agent string
 
 	mu     sync.Mutex
-	begin  time.Time     // The time of the first reading, once there was one.
-	passed time.Duration // What the page was told has passed since then.
-	until  time.Duration // How far it may go.
+	begin  time.Time     // The time of the first reading, once there is one.
+	passed time.Duration // The simulated time since then.
+	until  time.Duration // The simulated time allowed.
 }
 
 const fastReading = 50 * time.Millisecond
@@ -240,7 +239,7 @@ func startFast(tb testing.TB, agent string) *fast {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
-			r.Out.Header.Del("Origin") // Which is ours: the agent lets nobody in from another site.
+			r.Out.Header.Del("Origin") // The proxy's own: the agent refuses other origins.
 		},
 	}
 	mux := http.NewServeMux()
@@ -257,7 +256,7 @@ func startFast(tb testing.TB, agent string) *fast {
 	return f
 }
 
-// runTo lets so many minutes pass in all, and waits until the page has drawn them.
+// runTo advances to so many minutes in total, and waits until the page has drawn them.
 func (f *fast) runTo(b *tab, minutes int) {
 	b.Helper()
 	f.mu.Lock()
@@ -267,7 +266,7 @@ func (f *fast) runTo(b *tab, minutes int) {
 	b.drawn("cpu", func(c *chart) bool { return c.Newest >= seconds(end) })
 }
 
-// next is the moment of the next reading, later than real ones by ahead.
+// next returns the time of the next reading, later than real ones by ahead.
 func (f *fast) next(first time.Time) (at time.Time, number int, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -281,7 +280,7 @@ func (f *fast) next(first time.Time) (at time.Time, number int, ok bool) {
 	return f.begin.Add(f.passed), int(f.passed / time.Second), true
 }
 
-// ahead is by how much the page's time is later than ours.
+// ahead returns how far the page's time is ahead.
 func (f *fast) ahead() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -338,7 +337,7 @@ func (f *fast) ask(ctx context.Context, path string, to any) error {
 	return json.NewDecoder(response.Body).Decode(to)
 }
 
-// query asks the agent of its own time and answers in the page's.
+// query translates a query to the agent's time and its response to the page's.
 func (f *fast) query(w http.ResponseWriter, r *http.Request) {
 	ahead := f.ahead().Seconds()
 	if err := r.ParseForm(); err != nil {
@@ -375,5 +374,5 @@ func (f *fast) query(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer) // A page that left asks no more.
+	_ = json.NewEncoder(w).Encode(answer) // The page may have left.
 }

@@ -17,11 +17,11 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// seconds is a time as the page has it.
+// seconds returns a time as the page has it.
 func seconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
 
-// TestDashboard tells one story, in the order in which it happens to a person: one
-// agent and one browser, since starting them is what takes time.
+// TestDashboard is one story in order, with one agent and one browser, since starting them
+// takes time.
 func TestDashboard(t *testing.T) {
 	browser := startBrowser(t)
 	a := startAgent(t)
@@ -31,20 +31,20 @@ func TestDashboard(t *testing.T) {
 		b := open(browser, t, a.url, desktop())
 		_, loaded := a.tick()
 		b.visit("/?range=5m")
-		// What was measured before the page was opened is drawn at once.
+		// History is drawn at once.
 		c := b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
 		if c.First > seconds(loaded)-2 || c.Step != 1 {
 			t.Errorf("the chart begins at %.0f with a step of %.0f; the page was opened at %.0f", c.First, c.Step, seconds(loaded))
 		}
 		b.waitFor(`document.querySelector('.status strong') && document.querySelectorAll('.meter').length >= 7 && document.querySelector('.facts li')`)
-		// The sentence, the meters and four charts stand above the fold.
+		// The status sentence, the meters and four charts are above the fold.
 		var below []string
 		b.eval(`['.status', '.meters', ...['cpu', 'memory', 'disk_io_total', 'network_total'].map((id) => '#panel-' + id)].filter((s) => document.querySelector(s).getBoundingClientRect().bottom > innerHeight)`, &below)
 		if len(below) > 0 {
 			t.Errorf("below the fold of 1440 x 900: %v", below)
 		}
 		b.photograph("dark")
-		// What a chart asks can be asked elsewhere as it stands there.
+		// A chart shows its query, ready to be copied.
 		b.do(click("#panel-cpu .explain button"))
 		b.waitFor(`/^avg_over_time\(sysotel_cpu_usage_ratio\{host_name="[^"$]+"\}\[1s\]\)$/.test(document.querySelector('#panel-cpu .explain code').innerText)`)
 	})
@@ -57,7 +57,7 @@ func TestDashboard(t *testing.T) {
 		if after.From < before.From+2 {
 			t.Errorf("the chart did not slide: from %.0f to %.0f", before.From, after.From)
 		}
-		// What no reading holds is asked for as it goes on.
+		// Values that are not in a reading are polled.
 		b.eval(`document.querySelector('#panel-memory_parts').scrollIntoView()`, nil)
 		parts := b.drawn("memory_parts", func(c *chart) bool { return c.Ink > 0 })
 		b.drawn("memory_parts", func(c *chart) bool { return c.Newest >= parts.Newest+2 })
@@ -78,7 +78,7 @@ func TestDashboard(t *testing.T) {
 		if zoomed.From < from-5 || zoomed.From > from+5 || zoomed.To < to-5 || zoomed.To > to+5 {
 			t.Errorf("from %.0f to %.0f, want about %.0f to %.0f", zoomed.From, zoomed.To, from, to)
 		}
-		// A colleague who gets the link sees the same.
+		// A shared link shows the same.
 		link := b.address()
 		u, err := url.Parse(link)
 		if err != nil {
@@ -95,7 +95,7 @@ func TestDashboard(t *testing.T) {
 		if shared.From != zoomed.From || shared.To != zoomed.To {
 			t.Errorf("the link shows %.0f to %.0f, not %.0f to %.0f", shared.From, shared.To, zoomed.From, zoomed.To)
 		}
-		// A double click takes the zoom back, and follows no moment.
+		// A double click undoes the zoom, and opens no processes.
 		b.do(chromedp.MouseClickXY(c.x(c.From+90), c.middle(), chromedp.ClickCount(2)))
 		b.waitFor(`location.search === '?range=5m' && location.pathname === '/'`)
 	})
@@ -118,19 +118,19 @@ func TestDashboard(t *testing.T) {
 	})
 
 	t.Run("keyboard", func(t *testing.T) {
-		a.ticks(40) // Two points back of an hour there are processes then.
+		a.ticks(40) // Processes exist two points back of an hour.
 		b := open(browser, t, a.url, desktop())
 		b.visit("/?range=5m")
 		b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
-		// The first key leads past the navigation; from the top all else is reached.
+		// The first Tab skips the navigation.
 		b.do(chromedp.KeyEvent(kb.Tab))
 		b.waitFor(`document.activeElement.className === 'skip'`)
 		b.tabTo(`document.activeElement.matches('.segments button[aria-pressed="true"]')`)
 		b.do(chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter))
-		b.waitFor(`location.search === ''`) // One hour, which is the usual.
+		b.waitFor(`location.search === ''`) // One hour, the default.
 		b.tabTo(`document.activeElement.matches('#panel-cpu .plot')`)
 		b.do(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft))
-		// The crosshair stands on all charts.
+		// All charts have the crosshair.
 		b.waitFor(`['cpu', 'memory'].every((id) => document.querySelector('#panel-' + id + ' .legend .when').innerText.includes(':'))`)
 		var outlined bool
 		b.eval(`getComputedStyle(document.activeElement).outlineStyle !== 'none'`, &outlined)
@@ -145,10 +145,10 @@ func TestDashboard(t *testing.T) {
 		b.do(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.Enter))
 		b.waitFor(`location.pathname === '/processes' && location.search.includes('at=')`)
 
-		// A slash leads to the filter, from there to the columns and to what a row tells.
+		// A slash focuses the filter; Tab leads to the columns and the details of a row.
 		b.waitFor(`document.querySelectorAll('.processes tbody tr').length > 3`)
-		// Not KeyEvent: its second event would write the slash, which a keyboard's does not
-		// where the page has taken the first.
+		// Not KeyEvent: its second event would type the slash although the page handled the
+		// first, unlike a keyboard.
 		b.do(input.DispatchKeyEvent(input.KeyRawDown).WithKey("/").WithCode("Slash"),
 			input.DispatchKeyEvent(input.KeyChar).WithKey("/").WithText("/"), input.DispatchKeyEvent(input.KeyUp).WithKey("/").WithCode("Slash"))
 		b.waitFor(`document.activeElement.type === 'search'`)
@@ -161,7 +161,7 @@ func TestDashboard(t *testing.T) {
 		b.do(chromedp.KeyEvent(kb.Enter))
 		b.waitFor(`document.querySelector('.processes .detail dt')`)
 
-		// A rule is made.
+		// Create a rule.
 		b.visit("/")
 		b.waitFor(`document.querySelector('.meter')`)
 		b.tabTo(`document.activeElement.matches('nav a[href^="/alerts"]')`)
@@ -196,7 +196,7 @@ func TestDashboard(t *testing.T) {
 		for _, w := range wrong {
 			t.Error(w)
 		}
-		// A finger has no hover: it moves the crosshair, and then has a button.
+		// A touch moves the crosshair and shows a button.
 		b.tap(c, 0.97)
 		b.waitFor(`document.querySelector('#panel-cpu .tapped')`)
 		b.photograph("light")
@@ -208,7 +208,7 @@ func TestDashboard(t *testing.T) {
 		for _, l := range []struct {
 			name         string
 			look         look
-			contrastOnly bool // All else is the same as in the first look.
+			contrastOnly bool // Everything else equals the first look.
 		}{
 			{"dark", look{width: 1440, height: 900, scheme: "dark", still: true}, false},
 			{"light", look{width: 1440, height: 900, scheme: "light", still: true}, true},
@@ -247,7 +247,7 @@ func TestDashboard(t *testing.T) {
 
 	// From here on the agent is stopped and started.
 	t.Run("stopped and started", func(t *testing.T) {
-		// What fails while the agent is away is no mistake of the page.
+		// Failures while the agent is down are expected.
 		b := open(browser, t, a.url, desktop(), "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
 		b.visit("/?range=5m")
 		b.drawn("cpu", func(c *chart) bool { return c.Ink > 0 })
@@ -263,7 +263,7 @@ func TestDashboard(t *testing.T) {
 		})
 		a.start()
 		_, again := a.tick()
-		// The page goes on by itself, with the gap and its cause.
+		// The page recovers, with the gap and its cause.
 		b.waitFor(`!document.querySelector('.banner')`)
 		c := b.drawn("cpu", func(c *chart) bool { return c.Newest >= seconds(again)+1 })
 		await(b, func() error {
@@ -278,15 +278,14 @@ func TestDashboard(t *testing.T) {
 	})
 }
 
-// startSpike starts a process that burns a processor under a name of its own, and
-// tells when.
+// startSpike starts a process that burns CPU under a name of its own, and returns when.
 func startSpike(t *testing.T, name string) (began float64, spike *programs.Process) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A copy and no link: the program is named by the file that runs.
+	// A copy, not a link: the program is named after its file.
 	program, err := os.ReadFile(self)
 	if err != nil {
 		t.Fatal(err)
@@ -301,7 +300,7 @@ func startSpike(t *testing.T, name string) (began float64, spike *programs.Proce
 	return began, programs.Start(t, cmd)
 }
 
-// awaitSpike waits until the agent has kept what a process did for some seconds.
+// awaitSpike waits until the agent has recorded three CPU seconds of a process.
 func (a *agent) awaitSpike(name string) {
 	a.tb.Helper()
 	await(a.tb, func() error {
@@ -330,7 +329,7 @@ func mustQuery(t *testing.T, address string) url.Values {
 	return u.Query()
 }
 
-// tabTo presses the tabulator until what a script asks for is true.
+// tabTo presses Tab until a script is true.
 func (b *tab) tabTo(script string) {
 	b.Helper()
 	for range 60 {

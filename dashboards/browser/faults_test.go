@@ -12,10 +12,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// fault spoils an answer, and tells whether it has.
+// fault breaks a response, and reports whether it did.
 type fault func(w http.ResponseWriter, r *http.Request) bool
 
-// spoiled is an agent whose answers can be spoiled on the way.
+// spoiled is an agent behind a proxy that can break responses.
 type spoiled struct {
 	*httptest.Server
 	fault atomic.Pointer[fault]
@@ -47,8 +47,8 @@ func (s *spoiled) set(f fault) { s.fault.Store(&f) }
 
 func isQuery(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/query_range") }
 
-// TestFaults: whatever the agent answers, the page stays usable, says what is
-// wrong, and goes on by itself where that can be.
+// TestFaults: whatever the agent responds, the page stays usable, shows the error and
+// recovers if it can.
 func TestFaults(t *testing.T) {
 	browser := startBrowser(t)
 	a := startAgent(t)
@@ -62,7 +62,7 @@ func TestFaults(t *testing.T) {
 			b := open(browser, t, s.URL, desktop(), resource)
 			b.visit("/?range=5m")
 			b.waitFor(`document.querySelector('#panel-cpu .over')?.innerText.includes(` + quoted(says) + `)`)
-			// What does not need the answer is there.
+			// The rest of the page works.
 			b.waitFor(`document.querySelectorAll('.meter').length >= 7 && document.querySelector('.page-footer .lag')`)
 			b.photograph("fault")
 			s.set(func(http.ResponseWriter, *http.Request) bool { return false })
@@ -106,13 +106,12 @@ func TestFaults(t *testing.T) {
 			}
 			return false
 		})
-		// The page to log in knows the way back.
+		// The login page leads back.
 		b.waitFor(`location.pathname === '/login' && new URLSearchParams(location.search).get('next') === '/alerts?range=6h'`)
 		b.do(chromedp.WaitVisible("#password"))
 	})
 
-	// A name of a process, which anybody on the machine can choose, is text and
-	// nothing else.
+	// A process name, which any local user can choose, is only text.
 	t.Run("hostile name", func(t *testing.T) {
 		const name = `<img src=x onerror=document.title='owned'>`
 		startSpike(t, name)

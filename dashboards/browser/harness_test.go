@@ -1,6 +1,5 @@
-// Package browser drives the dashboard as a person does: a real Chromium opens
-// the pages of the real agent, which measures this machine. What is pure is tested
-// in dashboards/web/src, beside the code.
+// Package browser tests the dashboard in a real Chromium with the real agent, which
+// measures this machine. Pure code is tested in dashboards/web/src.
 package browser
 
 import (
@@ -27,10 +26,10 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// patience is how long a test waits for what takes a moment when all is well.
+// patience is the timeout of a wait.
 const patience = time.Minute
 
-// jobVariable has this test program do something else in a process of its own.
+// jobVariable makes this test program do another job in a child process.
 const jobVariable = "SYSOTEL_TEST_BROWSER_JOB"
 
 func TestMain(m *testing.M) {
@@ -40,16 +39,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// burn keeps a processor busy until it is killed, or for a minute: nothing of a
-// test may outlive it for long.
+// burn keeps a processor busy until it is killed, for at most a minute.
 func burn() {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 	}
 	os.Exit(0)
 }
 
-// missing ends a test that cannot run here. Where nobody looks at skipped tests
-// it fails instead.
+// missing skips a test that cannot run here; in CI it fails.
 func missing(tb testing.TB, what string) {
 	tb.Helper()
 	if os.Getenv("CI") != "" {
@@ -70,7 +67,7 @@ func chromium(tb testing.TB) string {
 	return ""
 }
 
-// await calls f until it returns nil, at most for as long as patience allows.
+// await calls f until it returns nil, or fails after patience.
 func await(tb testing.TB, f func() error) {
 	tb.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -91,7 +88,7 @@ func await(tb testing.TB, f func() error) {
 	}
 }
 
-// startBrowser starts Chromium and returns the context in which tabs are opened.
+// startBrowser starts Chromium and returns the context for tabs.
 func startBrowser(tb testing.TB) context.Context {
 	tb.Helper()
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
@@ -111,8 +108,7 @@ func startBrowser(tb testing.TB) context.Context {
 	return browser
 }
 
-// tab is a page that a person has open, with all that it
-// asked for and complained of.
+// tab is an open page, with its foreign requests and logged errors.
 type tab struct {
 	testing.TB
 	ctx  context.Context
@@ -124,7 +120,7 @@ type tab struct {
 	complains []string
 }
 
-// look is how big a person's screen is, and what he chose in his system.
+// look is the user's screen and preferences.
 type look struct {
 	width, height int64
 	phone         bool
@@ -135,7 +131,7 @@ type look struct {
 func desktop() look { return look{width: 1440, height: 900, scheme: "dark"} }
 func phone() look   { return look{width: 390, height: 844, phone: true, scheme: "light"} }
 
-// emulate has the browser be so.
+// emulate applies the screen to the browser.
 func (l look) emulate() chromedp.Action {
 	view := []chromedp.EmulateViewportOption{}
 	if l.phone {
@@ -144,8 +140,8 @@ func (l look) emulate() chromedp.Action {
 	return chromedp.EmulateViewport(l.width, l.height, view...)
 }
 
-// open opens a tab. At its end nothing was asked of another host, and nothing was
-// complained of, except what the test allows.
+// open opens a tab. At the end it fails on requests to other hosts, and on logged errors
+// that are not allowed.
 func open(browser context.Context, t testing.TB, site string, l look, allowed ...string) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser)
@@ -177,7 +173,7 @@ func open(browser context.Context, t testing.TB, site string, l look, allowed ..
 	return b
 }
 
-// hear takes what the browser tells of the tab.
+// hear handles browser events of the tab.
 func (b *tab) hear(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -198,7 +194,7 @@ func (b *tab) hear(event any) {
 			b.complains = append(b.complains, text)
 		}
 	case *log.EventEntryAdded:
-		// That the test reads what is drawn is no mistake of the page.
+		// Reading the canvas in tests logs a warning.
 		if (e.Entry.Level == log.LevelError || e.Entry.Level == log.LevelWarning) && !strings.Contains(e.Entry.Text, "getImageData") {
 			b.complains = append(b.complains, e.Entry.Text+" "+e.Entry.URL)
 		}
@@ -224,7 +220,7 @@ func (b *tab) eval(script string, to any) {
 	b.do(chromedp.Evaluate(script, to))
 }
 
-// text is what a person reads of an element, "" where there is none.
+// text returns the visible text of an element, "" if there is none.
 func (b *tab) text(selector string) (text string) {
 	b.Helper()
 	b.eval(fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector), &text)
@@ -246,19 +242,19 @@ func (b *tab) waitFor(script string) {
 	})
 }
 
-// address is the path and the query of the page.
+// address returns the path and query of the page.
 func (b *tab) address() (address string) {
 	b.Helper()
 	b.eval("location.pathname + location.search", &address)
 	return address
 }
 
-// chart is what a panel's chart says of itself.
+// chart is the state of a panel's chart.
 type chart struct {
 	From, To, Newest, Step   float64
 	Left, Top, Width, Height float64 // The plot, in the window.
 	First                    float64 // Time of the first value.
-	Columns, Ink             int     // Columns of the canvas, and how many of them are drawn in.
+	Columns, Ink             int     // Columns of the canvas, and how many are drawn in.
 }
 
 // chart reads a chart, nil until it is drawn.
@@ -268,7 +264,7 @@ func (b *tab) chart(panel string) (c *chart) {
 		const plot = document.querySelector('#panel-%s .plot'), over = plot?.querySelector('.u-over'), canvas = plot?.querySelector('canvas')
 		if (!over || !plot.dataset.newest) return null
 		const box = over.getBoundingClientRect(), { from, to, newest, step, first } = plot.dataset
-		// Saturated points are lines: all else is grey.
+		// Saturated pixels are lines; the rest is grey.
 		const ratio = canvas.width / canvas.clientWidth, at = canvas.getBoundingClientRect()
 		const w = Math.floor(box.width * ratio), h = Math.floor(box.height * ratio)
 		const { data } = canvas.getContext('2d').getImageData((box.left - at.left) * ratio, (box.top - at.top) * ratio, w, h)
@@ -291,12 +287,12 @@ func (b *tab) drawn(panel string, is func(*chart) bool) (c *chart) {
 	return c
 }
 
-// x is where a moment stands in the window.
+// x returns the window position of a time.
 func (c *chart) x(at float64) float64 { return c.Left + (at-c.From)/(c.To-c.From)*c.Width }
 
 func (c *chart) middle() float64 { return c.Top + c.Height/2 }
 
-// drag draws the mouse from one moment of a chart to another.
+// drag drags the mouse from one time of a chart to another.
 func (b *tab) drag(c *chart, from, to float64) {
 	b.Helper()
 	y := c.middle()
@@ -309,14 +305,13 @@ func (b *tab) drag(c *chart, from, to float64) {
 	)
 }
 
-// photograph keeps a picture of what a person sees of the page, to be looked at, in
-// bin/screenshots or where SYSOTEL_TEST_SCREENSHOTS says.
+// photograph saves a screenshot in bin/screenshots or SYSOTEL_TEST_SCREENSHOTS.
 func (b *tab) photograph(name string) {
 	b.Helper()
 	b.keepPicture(name, page.CaptureScreenshot())
 }
 
-// photographAll keeps a picture of the page as a screen shows it that is tall enough.
+// photographAll saves a screenshot of the whole page.
 func (b *tab) photographAll(name string) {
 	b.Helper()
 	tall := b.look
@@ -349,8 +344,8 @@ func (b *tab) keepPicture(name string, of *page.CaptureScreenshotParams) {
 	}
 }
 
-// accessible has axe-core look at the page, or at its contrast alone, where all else
-// was looked at in other colours.
+// accessible checks the page with axe-core, or only its contrast if the rest was checked
+// in other colors.
 func (b *tab) accessible(contrastOnly bool) {
 	b.Helper()
 	axe, err := os.ReadFile("../web/node_modules/axe-core/axe.min.js")
@@ -369,20 +364,19 @@ func (b *tab) accessible(contrastOnly bool) {
 	}
 }
 
-// awaitPromise has a script's promise be waited for.
+// awaitPromise waits for a script's promise.
 func awaitPromise(p *runtime.EvaluateParams) *runtime.EvaluateParams {
 	return p.WithAwaitPromise(true)
 }
 
-// tap touches a chart at so much of its width.
+// tap touches a chart at a part of its width.
 func (b *tab) tap(c *chart, part float64) {
 	b.Helper()
 	point := []*input.TouchPoint{{X: c.Left + part*c.Width, Y: c.middle()}}
 	b.do(input.DispatchTouchEvent(input.TouchStart, point), input.DispatchTouchEvent(input.TouchEnd, []*input.TouchPoint{}))
 }
 
-// click clicks on what can be seen and has come to rest: a page that is still
-// loading moves things away from under the mouse.
+// click clicks on an element once it is visible and at rest: a loading page moves elements.
 func click(selector string) chromedp.Action {
 	return chromedp.ActionFunc(func(ctx context.Context) error {
 		var at [2]float64
@@ -410,15 +404,15 @@ func click(selector string) chromedp.Action {
 	})
 }
 
-// button finds a button by what is written on it.
+// button finds a button by its text.
 func button(text string) string { return fmt.Sprintf("//main//button[normalize-space()=%q]", text) }
 
-// field finds what is filled in under a name.
+// field finds a form field by its label.
 func field(name string) string {
 	return fmt.Sprintf("//label[span=%q]//*[self::input or self::select or self::textarea]", name)
 }
 
-// fill writes into a field in place of what is in it.
+// fill replaces the value of a field.
 func (b *tab) fill(selector, text string) {
 	b.Helper()
 	b.do(chromedp.Focus(selector), chromedp.Evaluate("document.activeElement.select()", nil))

@@ -10,9 +10,8 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// TestAnotherHost looks at a machine that pushes to the VictoriaMetrics before
-// which the agent stands: it is in the table, has a page of its own, and what only
-// its own agent knows is behind a link to that. Its names are hostile.
+// TestAnotherHost opens a machine that pushes to the agent's VictoriaMetrics: it is in the
+// table, has its own page, and links to its own agent for the rest. Its names are hostile.
 func TestAnotherHost(t *testing.T) {
 	const there = `there"} or <i>`
 	_, node := programs.StartVictoriaMetrics(t, "-retentionPeriod=1d", "-search.latencyOffset=0s")
@@ -33,7 +32,7 @@ func TestAnotherHost(t *testing.T) {
 	b.accessible(false)
 	b.photograph("overview")
 
-	// The link leads to the same page there, where that machine is the agent's own.
+	// The link leads to the same page on that machine's agent.
 	link := `document.querySelector('.facts a')?.href`
 	b.waitFor(link + ` === 'https://there.example/box/'`)
 	b.visit("/processes?host=" + "there%22%7D%20or%20%3Ci%3E" + "&at=2026-02-02T10:30:00Z")
@@ -41,7 +40,7 @@ func TestAnotherHost(t *testing.T) {
 	b.photograph("processes")
 }
 
-// history puts five minutes of a machine into a node.
+// history imports five minutes of a machine into a node.
 func history(t *testing.T, node, host string) {
 	t.Helper()
 	var lines []*line

@@ -251,14 +251,14 @@ func (c *compiler) compile(t *testing.T, boards map[string]string) map[string][]
 		}
 	}
 	output, err := c.run(t.Context(), "node", filepath.Join("node_modules", "typescript", "bin", "tsc"), "--project", ".", "--pretty", "false")
-	said := map[string][]string{}
+	errors := map[string][]string{}
 	for _, m := range regexp.MustCompile(`(?m)^boards/([\w-]+)\.ts(\(.*)$`).FindAllStringSubmatch(output, -1) {
-		said[m[1]] = append(said[m[1]], m[2])
+		errors[m[1]] = append(errors[m[1]], m[2])
 	}
-	if err != nil && len(said) == 0 {
+	if err != nil && len(errors) == 0 {
 		t.Fatalf("tsc: %v\n%s", err, output)
 	}
-	return said
+	return errors
 }
 
 // TestSchema checks the boards against the types of the stack's Grafana version,
@@ -271,15 +271,15 @@ func TestSchema(t *testing.T) {
 		boards[strings.TrimSuffix(name, ".json")] = string(text)
 	}
 	// Both in one run: reading Grafana's types takes most of the time.
-	all, mistakes := maps.Clone(boards), map[string]string{}
+	all, broken := maps.Clone(boards), map[string]string{}
 	f := func(board, old, other string) {
 		t.Helper()
 		text := boards["sysotel-"+board]
 		if !strings.Contains(text, old) {
 			t.Fatalf("board %s has no %s to break", board, old)
 		}
-		name := fmt.Sprintf("broken-%d", len(mistakes))
-		mistakes[name] = other
+		name := fmt.Sprintf("broken-%d", len(broken))
+		broken[name] = other
 		all[name] = strings.Replace(text, old, other, 1)
 	}
 	f("cpu", `"schemaVersion": 42`, `"schemaVersion": "42"`)
@@ -294,15 +294,15 @@ func TestSchema(t *testing.T) {
 	f("overview", `"graphMode": "none"`, `"graphMode": "sparkle"`)
 	f("alerts", `"cellHeight": "sm"`, `"cellHeight": "tiny"`)
 	f("cpu", `"uid": "${datasource}"`, `"uid": "influx"`)
-	said := c.compile(t, all)
+	errors := c.compile(t, all)
 	for name := range boards {
-		if len(said[name]) > 0 {
-			t.Errorf("%s does not match Grafana's types:\n%s", name, strings.Join(said[name], "\n"))
+		if len(errors[name]) > 0 {
+			t.Errorf("%s does not match Grafana's types:\n%s", name, strings.Join(errors[name], "\n"))
 		}
 	}
-	for name, mistake := range mistakes {
-		if len(said[name]) == 0 {
-			t.Errorf("the compiler accepts %s", mistake)
+	for name, text := range broken {
+		if len(errors[name]) == 0 {
+			t.Errorf("the compiler accepts %s", text)
 		}
 	}
 }

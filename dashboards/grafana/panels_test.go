@@ -22,35 +22,34 @@ var (
 	legend     = regexp.MustCompile(`\{\{([^}]*)\}\}`)
 )
 
-// filled are values for the variables of an expression that is only parsed.
+// filled are variables for expressions that are only parsed.
 var filled = Values{Host: "host", Device: ".*", Interface: ".*", Mountpoint: ".*", Window: "1m", RateWindow: "5m"}
 
-// checker looks for mistakes in a list.
+// checker finds errors in a list.
 type checker struct {
 	list *List
-	// metrics are the labels of each metric of ours by its Prometheus name,
-	// roll-ups included.
+	// metrics are the labels of our metrics by Prometheus name, roll-ups included.
 	metrics  map[string][]string
-	mistakes []string
+	problems []string
 }
 
 func (c *checker) complain(format string, args ...any) {
-	c.mistakes = append(c.mistakes, fmt.Sprintf(format, args...))
+	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
-// check finds everything that is wrong with a list.
+// check returns all errors in a list.
 func check(list *List, metrics map[string][]string) []string {
 	c := &checker{list: list, metrics: metrics}
 	for word, value := range list.Palette {
 		if !color.MatchString(value) {
-			c.complain("the colour of %s is %q, not like #0072B2", word, value)
+			c.complain("the color of %s is %q, not like #0072B2", word, value)
 		}
 	}
 	known, placed := map[string]bool{}, map[string]bool{}
 	for i := range list.Panels {
 		p := &list.Panels[i]
 		if known[p.ID] {
-			c.complain("panel %s stands in the list twice", p.ID)
+			c.complain("panel %s is in the list twice", p.ID)
 		}
 		known[p.ID] = true
 		c.panel(p)
@@ -58,7 +57,7 @@ func check(list *List, metrics map[string][]string) []string {
 	boards := map[string]bool{}
 	for _, b := range list.Boards {
 		if boards[b.ID] {
-			c.complain("board %s stands in the list twice", b.ID)
+			c.complain("board %s is in the list twice", b.ID)
 		}
 		boards[b.ID] = true
 		if !identifier.MatchString(b.ID) || b.Title == "" {
@@ -79,8 +78,8 @@ func check(list *List, metrics map[string][]string) []string {
 			c.complain("panel %s is on no board", id)
 		}
 	}
-	slices.Sort(c.mistakes)
-	return c.mistakes
+	slices.Sort(c.problems)
+	return c.problems
 }
 
 func (c *checker) panel(p *Panel) {
@@ -100,7 +99,7 @@ func (c *checker) panel(p *Panel) {
 		c.complain("panel %s has source %q, which is none of %q", p.ID, p.Source, sources)
 	}
 	if n := len(p.Thresholds); n != 0 && (n != 2 || p.Thresholds[0] >= p.Thresholds[1]) {
-		c.complain("panel %s has thresholds %v; they are two, that to warn below that to alarm", p.ID, p.Thresholds)
+		c.complain("panel %s has thresholds %v; want two, warning below critical", p.ID, p.Thresholds)
 	}
 	if len(p.Queries) == 0 {
 		c.complain("panel %s has no query", p.ID)
@@ -123,14 +122,14 @@ func (c *checker) query(p *Panel, q *Query) {
 	}
 	labels := legend.FindAllStringSubmatch(q.Name, -1)
 	if q.Color != "" && (len(labels) > 0 || len(q.Values) > 0) {
-		c.complain("%s has one colour, and more than one series", at)
+		c.complain("%s has one color, but several series", at)
 	}
 	if len(q.Values) > 0 && (len(labels) != 1 || labels[0][0] != q.Name) {
 		c.complain("%s has values, so its name is one label", at)
 	}
 	for _, word := range slices.Concat(q.Values, []string{cmp.Or(q.Color, "busy")}) {
 		if c.list.Palette[word] == "" {
-			c.complain("%s names the colour %q, which the palette lacks", at, word)
+			c.complain("%s uses the color %q, which is not in the palette", at, word)
 		}
 	}
 	for _, expr := range []string{q.Expr, q.Min, q.Max} {
@@ -148,7 +147,7 @@ func (c *checker) query(p *Panel, q *Query) {
 	}
 }
 
-// selected are the metrics that an expression asks for.
+// selected returns the metrics of an expression.
 func (c *checker) selected(expr string) (names []string) {
 	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(Fill(expr, filled))
 	if err != nil {
@@ -164,11 +163,11 @@ func (c *checker) selected(expr string) (names []string) {
 	return names
 }
 
-// expr looks at one expression of a query.
+// expr checks one expression of a query.
 func (c *checker) expr(at string, p *Panel, expr string) {
 	text := Fill(expr, filled)
 	if strings.Contains(text, "$") {
-		c.complain("%s: %s has a variable that is none of ours", at, expr)
+		c.complain("%s: %s has an unknown variable", at, expr)
 	}
 	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(text)
 	if err != nil {
@@ -176,7 +175,7 @@ func (c *checker) expr(at string, p *Panel, expr string) {
 		return
 	}
 	if p.Draw.Newest() && p.Source == Host && strings.Contains(expr, "indow]") {
-		c.complain("%s: %s looks back, and a %s shows the newest value", at, expr, p.Draw)
+		c.complain("%s: %s looks back, but a %s shows the newest value", at, expr, p.Draw)
 	}
 	parser.Inspect(parsed, func(node parser.Node, path []parser.Node) error {
 		matrix, ok := node.(*parser.MatrixSelector)
@@ -208,11 +207,11 @@ func (c *checker) expr(at string, p *Panel, expr string) {
 		}
 		labels, known := c.metrics[metric]
 		if !known {
-			c.complain("%s: nothing of ours is called %s", at, metric)
+			c.complain("%s: unknown metric %s", at, metric)
 			continue
 		}
 		if host != filled.Host {
-			c.complain("%s: %s is asked of all hosts; it needs host_name=\"$host\"", at, metric)
+			c.complain("%s: %s has no host; it needs host_name=\"$host\"", at, metric)
 		}
 		for _, m := range selector {
 			if m.Name != model.MetricNameLabel && m.Name != "host_name" && !slices.Contains(labels, m.Name) {
@@ -222,8 +221,8 @@ func (c *checker) expr(at string, p *Panel, expr string) {
 	}
 }
 
-// measured reads METRICS.md: the labels of each metric of the default
-// conventions by its Prometheus name, and by the names of its roll-ups.
+// measured reads METRICS.md: the labels of each metric of the default conventions by
+// Prometheus name, and by the names of its roll-ups.
 func measured(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile("../../instruments/METRICS.md")
@@ -261,7 +260,7 @@ func measured(t *testing.T) map[string][]string {
 		}
 	}
 	if len(metrics) < 100 {
-		t.Fatalf("METRICS.md gives only %d names: it is not written as this test reads it", len(metrics))
+		t.Fatalf("METRICS.md has only %d names: its format has changed", len(metrics))
 	}
 	return metrics
 }
@@ -271,8 +270,8 @@ func TestPanels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, mistake := range check(list, measured(t)) {
-		t.Error(mistake)
+	for _, problem := range check(list, measured(t)) {
+		t.Error(problem)
 	}
 	used := map[string]bool{}
 	for _, p := range list.Panels {
@@ -290,8 +289,8 @@ func TestPanels(t *testing.T) {
 	}
 }
 
-// TestMistakes: each kind of mistake in a list is found.
-func TestMistakes(t *testing.T) {
+// TestErrors: each kind of error is found.
+func TestErrors(t *testing.T) {
 	metrics := map[string][]string{"cpu_ratio": {"cpu"}, "cpu_max_ratio": {"cpu"}, "cpu_min_ratio": {"cpu"}}
 	good := func() *List {
 		return &List{
@@ -307,7 +306,7 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	if found := check(good(), metrics); len(found) > 0 {
-		t.Fatalf("a good list has mistakes: %q", found)
+		t.Fatalf("a good list has problems: %q", found)
 	}
 	f := func(want string, spoil func(l *List, p *Panel, q *Query)) {
 		t.Helper()
@@ -318,8 +317,8 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	f("not like #0072B2", func(l *List, _ *Panel, _ *Query) { l.Palette["busy"] = "blue" })
-	f("panel cpu stands in the list twice", func(l *List, p *Panel, _ *Query) { l.Panels = append(l.Panels, *p) })
-	f("board one stands in the list twice", func(l *List, _ *Panel, _ *Query) { l.Boards = append(l.Boards, l.Boards[0]) })
+	f("panel cpu is in the list twice", func(l *List, p *Panel, _ *Query) { l.Panels = append(l.Panels, *p) })
+	f("board one is in the list twice", func(l *List, _ *Panel, _ *Query) { l.Boards = append(l.Boards, l.Boards[0]) })
 	f("board \"One\" needs", func(l *List, _ *Panel, _ *Query) { l.Boards[0].ID = "One" })
 	f("has panel gone, which is not in the list", func(l *List, _ *Panel, _ *Query) { l.Boards[0].Panels = []string{"cpu", "gone"} })
 	f("has panel cpu twice", func(l *List, _ *Panel, _ *Query) { l.Boards[0].Panels = []string{"cpu", "cpu"} })
@@ -330,25 +329,25 @@ func TestMistakes(t *testing.T) {
 	f(`has unit "percent"`, func(_ *List, p *Panel, _ *Query) { p.Unit = "percent" })
 	f(`drawn as "pie"`, func(_ *List, p *Panel, _ *Query) { p.Draw = "pie" })
 	f(`has source "graphite"`, func(_ *List, p *Panel, _ *Query) { p.Source = "graphite" })
-	f("that to warn below", func(_ *List, p *Panel, _ *Query) { p.Thresholds = []float64{0.9, 0.8} })
+	f("warning below critical", func(_ *List, p *Panel, _ *Query) { p.Thresholds = []float64{0.9, 0.8} })
 	f("has no query", func(_ *List, p *Panel, _ *Query) { p.Queries = nil })
 	f("without a name", func(_ *List, _ *Panel, q *Query) { q.Name = "" })
 	f("only a mirror has", func(_ *List, _ *Panel, q *Query) { q.Below = true })
 	f("which a stack cannot show", func(_ *List, p *Panel, _ *Query) { p.Draw = Stack })
-	f("more than one series", func(_ *List, _ *Panel, q *Query) { q.Color = "busy" })
+	f("but several series", func(_ *List, _ *Panel, q *Query) { q.Color = "busy" })
 	f("its name is one label", func(_ *List, _ *Panel, q *Query) { q.Name = "of {{cpu}}" })
-	f("which the palette lacks", func(_ *List, _ *Panel, q *Query) { q.Values = []string{"mauve"} })
+	f("not in the palette", func(_ *List, _ *Panel, q *Query) { q.Values = []string{"mauve"} })
 	f("no metric of the query has the label core", func(_ *List, _ *Panel, q *Query) { q.Name = "{{core}}" })
 	f("parse error", func(_ *List, _ *Panel, q *Query) { q.Expr = "avg(" })
 	f("parse error", func(_ *List, _ *Panel, q *Query) { q.Expr = "" })
-	f("variable that is none of ours", func(_ *List, _ *Panel, q *Query) { q.Expr = `cpu_ratio{host_name="$host",cpu="$core"}` })
+	f("unknown variable", func(_ *List, _ *Panel, q *Query) { q.Expr = `cpu_ratio{host_name="$host",cpu="$core"}` })
 	f("shows the newest value", func(_ *List, p *Panel, q *Query) { p.Draw, q.Band, q.Min, q.Max = Stat, false, "", "" })
 	f("the window of rate is", func(_ *List, _ *Panel, q *Query) { q.Expr = `rate(cpu_ratio{host_name="$host"}[$window])` })
 	f("the window of rate is", func(_ *List, _ *Panel, q *Query) {
 		q.Expr = `avg_over_time(cpu_ratio{host_name="$host"}[$rate_window])`
 	})
-	f("nothing of ours is called gpu_ratio", func(_ *List, _ *Panel, q *Query) { q.Max = `gpu_ratio{host_name="$host"}` })
-	f("is asked of all hosts", func(_ *List, _ *Panel, q *Query) { q.Expr = `cpu_ratio` })
+	f("unknown metric gpu_ratio", func(_ *List, _ *Panel, q *Query) { q.Max = `gpu_ratio{host_name="$host"}` })
+	f("has no host", func(_ *List, _ *Panel, q *Query) { q.Expr = `cpu_ratio` })
 	f("has no label core", func(_ *List, _ *Panel, q *Query) { q.Expr = `cpu_ratio{host_name="$host",core="1"}` })
 }
 
