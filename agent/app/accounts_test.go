@@ -19,7 +19,7 @@ import (
 	"sysotel/api"
 )
 
-// A password that must be seen in no log.
+// A password that no log may contain.
 const secretPassword = "brown kettles sing on tuesdays"
 
 // printed is what an agent prints.
@@ -40,8 +40,8 @@ func (p *printed) String() string {
 	return p.text.String()
 }
 
-// guarded starts an agent at which callers must log in. It returns where it
-// answers, what it printed and its log.
+// guarded starts an agent that requires login. It returns its URL, what it printed
+// and its log.
 func guarded(t *testing.T, c config.Config) (base string, out *printed, log *printed) {
 	t.Helper()
 	out, log = &printed{}, &printed{}
@@ -65,7 +65,7 @@ type person struct {
 	base string
 }
 
-// visit is a person without any cookie.
+// visit is a person without cookies.
 func visit(t *testing.T, base string) *person {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -77,7 +77,7 @@ func visit(t *testing.T, base string) *person {
 	return &person{t: t, base: base, http: &http.Client{Jar: jar, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// do sends a document, nil for none, and returns what comes.
+// do sends a document, nil for none, and returns the response.
 func (p *person) do(method, path string, body any) (status int, header http.Header, text string) {
 	p.t.Helper()
 	var content io.Reader
@@ -111,7 +111,7 @@ func (p *person) do(method, path string, body any) (status int, header http.Head
 	return response.StatusCode, response.Header, string(answer)
 }
 
-// want is do with the status that must come.
+// want is do with an expected status.
 func (p *person) want(status int, method, path string, body any) string {
 	p.t.Helper()
 	got, _, text := p.do(method, path, body)
@@ -121,7 +121,7 @@ func (p *person) want(status int, method, path string, body any) string {
 	return text
 }
 
-// TestFromSetupToLogout is the life of an account, as a browser lives it.
+// TestFromSetupToLogout uses an account as a browser does, from setup to logout.
 func TestFromSetupToLogout(t *testing.T) {
 	c := configure(t, "--auth.mode=always")
 	base, out, log := guarded(t, c)
@@ -141,7 +141,7 @@ func TestFromSetupToLogout(t *testing.T) {
 		t.Errorf("health says %s", got)
 	}
 
-	// Set-up, with a mistake first: it must not use the link up.
+	// Setup, first with an invalid password, which must not use up the link.
 	setup := map[string]any{"code": code, "name": "ada", "password": "short", "cookie": true}
 	browser.want(422, "POST", "/api/v1/auth/setup", setup)
 	setup["password"] = secretPassword
@@ -189,12 +189,12 @@ func TestFromSetupToLogout(t *testing.T) {
 		t.Errorf("a scrape with the token gets %s", response.Status)
 	}
 
-	// Log-out: the cookies are gone, and so is what they were good for.
+	// Logout: the cookies are gone and no longer valid.
 	browser.want(200, "POST", "/api/v1/auth/refresh", map[string]any{"cookie": true})
 	browser.want(200, "POST", "/api/v1/auth/logout", nil)
 	browser.want(401, "GET", "/api/v1/auth/me", nil)
 	if status, header, _ := browser.do("GET", "/docs", nil); status != http.StatusSeeOther || header.Get("Location") != "/login?next=%2Fdocs" {
-		t.Errorf("/docs after the log-out: %d %v", status, header)
+		t.Errorf("/docs after the logout: %d %v", status, header)
 	}
 	viewer.want(200, "GET", "/api/v1/auth/me", nil)
 
@@ -219,7 +219,7 @@ func TestFromSetupToLogout(t *testing.T) {
 	}
 }
 
-// TestNoLinkIsPrinted where nobody need log in, and where there is an administrator.
+// TestNoLinkIsPrinted: neither without required login nor with an administrator.
 func TestNoLinkIsPrinted(t *testing.T) {
 	_, out, _ := guarded(t, configure(t))
 	if out.String() != "" {
@@ -227,7 +227,7 @@ func TestNoLinkIsPrinted(t *testing.T) {
 	}
 }
 
-// TestAuditThatCannotBeWritten: the agent goes on, and says so.
+// TestAuditThatCannotBeWritten: the agent goes on and reports it.
 func TestAuditThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
 	a, err := openAudit(filepath.Join(dir, auditDir))
@@ -237,7 +237,7 @@ func TestAuditThatCannotBeWritten(t *testing.T) {
 	if got := a.health(); got.Status != api.OK {
 		t.Errorf("%+v before the first line", got)
 	}
-	// Whoever runs this may be root, who can write everywhere but below a file.
+	// The test may run as root, who can write everywhere except below a file.
 	at := filepath.Join(dir, auditDir)
 	if err := os.Remove(at); err != nil {
 		t.Fatal(err)

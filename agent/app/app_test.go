@@ -20,8 +20,8 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// occupy listens on a TCP port of 127.0.0.1, 0 for any, and accepts what comes
-// without ever answering.
+// occupy listens on a TCP port of 127.0.0.1, 0 for any, and accepts connections
+// without responding.
 func occupy(tb testing.TB, port int) (address string, err error) {
 	tb.Helper()
 	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -32,14 +32,13 @@ func occupy(tb testing.TB, port int) (address string, err error) {
 	return listener.Addr().String(), nil
 }
 
-// refused makes an agent that must not come to be, and checks that nothing of
-// it is left: no goroutine, no lock and no socket.
+// refused checks that New fails and leaves no goroutine, lock or socket.
 func refused(t *testing.T, c config.Config, words ...string) {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	_, err := New(Options{Config: c, Log: slog.New(slog.DiscardHandler)})
 	if err == nil {
-		t.Fatal("the agent was made")
+		t.Fatal("New succeeded")
 	}
 	for _, word := range words {
 		if !strings.Contains(err.Error(), word) {
@@ -100,16 +99,16 @@ func TestSecondAgentIsRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "another sysotel runs on "+c.DataDir) {
 		t.Errorf("New = %v, want that another one runs", err)
 	}
-	// The refusal took nothing from the first.
+	// The first agent is unaffected.
 	if got := current(t, a.socket).Hostname; got == "" {
-		t.Error("the first agent does not answer any more")
+		t.Error("the first agent no longer responds")
 	}
 }
 
-// TestDefaultPortTaken: who has node_exporter on 9100 did not ask for that port.
+// TestDefaultPortTaken: the default port 9100 is optional, as node_exporter uses it.
 func TestDefaultPortTaken(t *testing.T) {
 	if _, err := occupy(t, 9100); err != nil {
-		t.Logf("somebody else has port 9100, which is as good: %v", err)
+		t.Logf("another program has port 9100, which serves the test too: %v", err)
 	}
 	c := configure(t)
 	a := run(t, load(t, "--data-dir="+c.DataDir, "--http.listen=127.0.0.1:0"))
@@ -185,7 +184,8 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// TestFailed: a part that ends by itself is told, so that the program can end.
+// TestFailed: a component that ends by itself is reported, so that the program can
+// exit.
 func TestFailed(t *testing.T) {
 	a, err := New(Options{Config: configure(t), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -206,7 +206,7 @@ func TestFailed(t *testing.T) {
 			t.Errorf("what failed is %v", err)
 		}
 	case <-time.After(patience):
-		t.Error("nobody tells that the page has ended")
+		t.Error("the end of the page is not reported")
 	}
 }
 
@@ -225,22 +225,22 @@ func TestReload(t *testing.T) {
 	a.ticks(2)
 	got := current(t, a.socket)
 	if load := float64(got.CPU.LoadAverage[0]); load == load {
-		t.Errorf("the family load is off and says %g", load)
+		t.Errorf("the collector load is off and reports %g", load)
 	}
 	if total := float64(got.Memory.Total); total != total {
-		t.Error("the family memory is gone")
+		t.Error("the collector memory is gone")
 	}
 	if restart := a.Reload(c); len(restart) > 0 {
 		t.Errorf("back to the first configuration Reload wants a restart for %v", restart)
 	}
 	a.ticks(2)
 	if load := float64(current(t, a.socket).CPU.LoadAverage[0]); load != load {
-		t.Error("the family load does not come back")
+		t.Error("the collector load does not come back")
 	}
 }
 
-// TestStartIsQuick logs how long it takes from nothing to the first reading
-// served; a second is promised. Machines differ, so nothing fails here.
+// TestStartIsQuick logs the time from start to the first served reading, which should
+// be below a second. It cannot fail, as machines differ.
 func TestStartIsQuick(t *testing.T) {
 	begun := time.Now()
 	a := run(t, configure(t))
@@ -252,7 +252,7 @@ func TestStartIsQuick(t *testing.T) {
 	t.Logf("made after %s, first reading served after %s", made, time.Since(begun))
 }
 
-// TestLogFile: a log holds what its level lets through, and no name forges a line.
+// TestLogFile: a log contains what its level allows, and no name forges a line.
 func TestLogFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	a, err := New(Options{Config: configure(t, "--log.file="+path, "--log.format=json", "--log.level=warn")})

@@ -14,9 +14,9 @@ import (
 	"sysotel/dashboards/grafana"
 )
 
-// TestProgramThatCameAndWent has a program burn a processor for some seconds in a
-// window that is much longer. What the panel shows of it is its share of the whole
-// window, against the CPU time that the kernel tells of it.
+// TestProgramThatCameAndWent runs a program that uses a processor for some seconds of
+// a much longer window. The panel shows its share of the whole window, which is
+// compared with its CPU time according to the kernel.
 func TestProgramThatCameAndWent(t *testing.T) {
 	t.Parallel()
 	list, err := grafana.Read("../../dashboards/panels.json")
@@ -27,7 +27,7 @@ func TestProgramThatCameAndWent(t *testing.T) {
 	if i < 0 {
 		t.Fatal("there is no panel of the programs' processor use")
 	}
-	// A name that no other program has: the shell, copied.
+	// A copy of the shell, for a unique program name.
 	shell, err := os.ReadFile("/bin/sh")
 	if err != nil {
 		t.Fatal(err)

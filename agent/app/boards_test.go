@@ -20,8 +20,8 @@ import (
 	"sysotel/dashboards/grafana"
 )
 
-// mayBeEmpty are the panels, or queries of panels, that answer nothing on some
-// machines, and why. Where the agent has an answer, all must have it.
+// mayBeEmpty are the panels, or queries of panels, without a result on some machines,
+// and why. If the agent has a result, all must.
 var mayBeEmpty = map[string]string{
 	"cpu_frequency":                        "a processor that tells no frequency, as in some virtual machines",
 	"pressure":                             "a kernel without pressure stall information",
@@ -39,7 +39,7 @@ var mayBeEmpty = map[string]string{
 // and the ten that use most are others a second later.
 var someDiffer = regexp.MustCompile(`\{\{process_executable_name\}\}|^connections/|^disk_latency/`)
 
-// backend is who answers the boards' queries.
+// backend answers the boards' queries.
 type backend struct {
 	name string
 	*prometheusServer
@@ -76,7 +76,7 @@ func TestBoards(t *testing.T) {
 	}
 	values := grafana.Values{Host: host, Device: ".*", Interface: ".*", Mountpoint: ".*", Window: "10s", RateWindow: "15s"}
 
-	// What has no answer yet is asked again until all have one.
+	// Queries without a result are repeated until all have one.
 	t.Run("queries", func(t *testing.T) {
 		open := boardQueries(t, list, values)
 		poll(t, func() error {
@@ -104,7 +104,7 @@ func TestBoards(t *testing.T) {
 			poll(t, func() error { return compareRest(t, backends, host, name, text) })
 		}
 	})
-	// While what it sends to is still there.
+	// While its destination still runs.
 	if err := a.Stop(); err != nil {
 		t.Errorf("stop the agent: %v", err)
 	}
@@ -117,8 +117,8 @@ type boardQuery struct {
 	prometheus bool
 }
 
-// boardQueries are the queries of the list, and those that Grafana's boards have
-// beside them.
+// boardQueries are the queries of the list and the additional ones of Grafana's
+// boards.
 func boardQueries(t *testing.T, list *grafana.List, values grafana.Values) (all []boardQuery) {
 	t.Helper()
 	ids, known := map[string]string{}, map[string]bool{}
@@ -238,7 +238,7 @@ func compare(backends []backend, id, expr, legend string) error {
 	return nil
 }
 
-// legendOf is the name that a legend gives a series.
+// legendOf returns the legend of a series.
 func legendOf(legend string, labels map[string]string) string {
 	return regexp.MustCompile(`\{\{([^}]*)\}\}`).ReplaceAllStringFunc(legend, func(label string) string {
 		return labels[strings.Trim(label, "{}")]

@@ -24,8 +24,8 @@ import (
 	"sysotel/agent/config"
 )
 
-// children are the jobs that this program does in a process of its own. Each
-// answers a line when it is ready, then one for each line that it reads.
+// children are the jobs that this program does in another process. Each writes a
+// line when it is ready, then one for each line that it reads.
 var children = map[string]func(args []string) error{
 	"agent":  runChildAgent,
 	"burn":   func([]string) error { return answerLines(burn) },
@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// answerLines answers each line of the standard input, until that ends.
+// answerLines writes a line for each line of standard input, until that ends.
 func answerLines(f func(words []string) (any, error)) error {
 	fmt.Println("{}")
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
@@ -84,7 +84,7 @@ func runChildAgent(args []string) error {
 		ended <- answerLines(func([]string) (any, error) {
 			var m runtime.MemStats
 			runtime.GC()
-			runtime.GC() // A pool keeps what it holds over one collection.
+			runtime.GC() // A pool keeps its content over one collection.
 			runtime.ReadMemStats(&m)
 			return map[string]any{"Goroutines": runtime.NumGoroutine(), "Heap": m.HeapAlloc}, nil
 		})
@@ -230,7 +230,7 @@ func send(words []string) (any, error) {
 // protocol takes it, so the kernel drops what carries it.
 const experimental = 0x88B5
 
-// sendFrames sends Ethernet frames of a protocol that nobody knows on an
+// sendFrames sends Ethernet frames of an unknown protocol on an
 // interface to a hardware address: packets a second, seconds.
 func sendFrames(words []string) (any, error) {
 	card, err := net.InterfaceByName(words[0])
@@ -277,8 +277,8 @@ func steadily(words []string, packet []byte, send func([]byte) error) (any, erro
 	return m, nil
 }
 
-// runSink takes UDP packets at an address, so that nobody is told that the port
-// is closed, until the standard input ends.
+// runSink receives UDP packets at an address until standard input ends, so that the
+// port does not count as closed.
 func runSink(args []string) error {
 	connection, err := net.ListenPacket("udp4", args[0])
 	if err != nil {

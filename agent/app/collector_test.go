@@ -24,8 +24,8 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// collector is a real OpenTelemetry Collector that takes OTLP over gRPC and
-// hands everything on to a recorder, as OTLP in JSON.
+// collector is a real OpenTelemetry Collector that receives OTLP over gRPC and
+// forwards everything to a recorder, as OTLP in JSON.
 type collector struct {
 	tb       testing.TB
 	file     string
@@ -77,7 +77,7 @@ type seriesID struct{ service, scope, metric, attributes string }
 // metricID is a metric of one service.
 type metricID struct{ service, metric string }
 
-// described is what a request says of a metric.
+// described is the description of a metric in a request.
 type described struct {
 	kind    string // counter, updowncounter or gauge
 	unit    string
@@ -91,8 +91,8 @@ type described struct {
 	scope  string
 }
 
-// recorder keeps what it receives as OTLP in JSON. It answers at once; await
-// and drain read what came, in the goroutine of the test.
+// recorder keeps what it receives as OTLP in JSON. It responds at once; await and
+// drain read it in the goroutine of the test.
 type recorder struct {
 	tb testing.TB
 
@@ -137,7 +137,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	fmt.Fprint(w, "{}")
 }
 
-// drain reads what has come, and returns a channel that is closed when more comes.
+// drain reads what has arrived, and returns a channel that is closed when more does.
 func (r *recorder) drain() (more <-chan struct{}) {
 	r.tb.Helper()
 	r.mu.Lock()
@@ -289,7 +289,7 @@ func (r *recorder) checkTimes(service string, missed map[time.Time]bool) int {
 		last := slices.MaxFunc(slices.Collect(maps.Keys(seconds)), time.Time.Compare)
 		for at := first; at.Before(last); at = at.Add(time.Second) {
 			if !seconds[at] && !missed[at] {
-				r.tb.Errorf("%s: nothing of family %s arrived for %s, and no gap tells why", service, family, at)
+				r.tb.Errorf("%s: nothing of collector %s arrived for %s, and no gap explains it", service, family, at)
 			}
 		}
 		longest = max(longest, int(last.Sub(first)/time.Second)+1)
@@ -314,8 +314,8 @@ func (r *recorder) checkSteady(service, family string, seconds map[time.Time]boo
 	}
 }
 
-// reference is a metric as the Collector's host metrics receiver or the
-// semantic conventions have it.
+// reference is a metric of the Collector's host metrics receiver or of the semantic
+// conventions.
 type reference struct {
 	Name, Scraper, Type, Instrument, Unit string
 	Monotonic                             bool
@@ -359,7 +359,7 @@ func references(tb testing.TB, name string) map[string]*reference {
 // and what are patterns as in path.Match; checkReference has the words of what.
 type deviation struct{ mode, metric, what, why string }
 
-// deviations are all that there are. One that does not occur is a mistake too.
+// deviations lists all of them. One that does not occur is an error too.
 var deviations = []deviation{
 	{
 		"*", "process.*", "with process.executable.name",
@@ -391,7 +391,7 @@ var deviations = []deviation{
 	},
 }
 
-// explained tells whether a difference is in the table, and marks it as met.
+// explained reports whether a difference is in the table, and marks it as seen.
 func explained(met map[int]bool, mode, metric, what string) bool {
 	for i, d := range deviations {
 		ok := true
@@ -560,7 +560,7 @@ func (r *recorder) checkStarts(mode string, agent, boot time.Time) {
 // machine has it.
 func (r *recorder) checkDefaults(all map[string]*reference) {
 	r.tb.Helper()
-	// Without swap space there is nothing to tell of it.
+	// Without swap space there are no metrics of it.
 	swaps, err := os.ReadFile("/proc/swaps")
 	if err != nil {
 		r.tb.Fatal(err)
@@ -577,8 +577,8 @@ func (r *recorder) checkDefaults(all map[string]*reference) {
 	}
 }
 
-// TestCollectorOutage: a Collector that is gone for a while loses nothing, gets
-// nothing twice, and disturbs nobody else.
+// TestCollectorOutage: while the Collector is away nothing is lost or sent twice, and
+// nothing else is affected.
 func TestCollectorOutage(t *testing.T) {
 	t.Parallel()
 	const service = "outage"

@@ -75,8 +75,7 @@ func TestContainer(t *testing.T) {
 	}
 	checkLimits(t, got)
 
-	// Without the limits and the tree of its own it would say the same: this agent
-	// runs beside it, on the bare host.
+	// An agent on the host itself reports the same.
 	bare := run(t, configure(t))
 	bare.ticks(2)
 	checkHost(t, current(t, bare.socket), own)
@@ -125,7 +124,7 @@ func checkHost(t *testing.T, got *api.Current, own *machine) {
 	}
 }
 
-// checkLimits: what the agent may use itself, and that it is not the host's.
+// checkLimits checks the limits of the agent itself.
 func checkLimits(t *testing.T, got *api.Current) {
 	t.Helper()
 	l := got.Limits

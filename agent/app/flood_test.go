@@ -27,7 +27,7 @@ import (
 	"sysotel/api"
 )
 
-// What the attacker does, all from one address.
+// The attack, all from one address.
 const (
 	attacker         = "127.0.2.1"
 	attackerRequests = 10_000 // A second.
@@ -57,9 +57,9 @@ type crowd struct {
 	decorate func(i int, r *http.Request)
 }
 
-// TestSoakFlood lets a hundred clients ask once a second while somebody else
-// floods the agent. They are served, the agent stays small and misses no
-// second, and the other one is told to come back later.
+// TestSoakFlood runs a hundred clients, one request a second each, while another
+// floods the agent. They are served, the agent stays small and misses no second, and
+// the other gets 429.
 func TestSoakFlood(t *testing.T) {
 	flood(t, crowd{
 		prepare:  func(*http.Client) {},
@@ -68,8 +68,8 @@ func TestSoakFlood(t *testing.T) {
 	})
 }
 
-// TestSoakFloodFromOneAddress is the same where the honest clients share the
-// attacker's address: each has a token, by which it is told from him.
+// TestSoakFloodFromOneAddress is the same with honest clients at the attacker's
+// address, each with its own token.
 func TestSoakFloodFromOneAddress(t *testing.T) {
 	tokens := make([]string, loadClients)
 	flood(t, crowd{
@@ -83,7 +83,7 @@ func TestSoakFloodFromOneAddress(t *testing.T) {
 	})
 }
 
-// newToken has the agent make a token for a viewer.
+// newToken creates a token for a viewer.
 func newToken(t *testing.T, socket *http.Client, name string) string {
 	t.Helper()
 	body := strings.NewReader(fmt.Sprintf(`{"name":%q,"role":"viewer"}`, name))
@@ -150,9 +150,9 @@ func flood(t *testing.T, honest crowd) {
 	for _, q := range questions {
 		q.tell(t, to.Timestamp.Sub(from.Timestamp).Seconds())
 	}
-	enemy.judge(t, length)
+	enemy.check(t, length)
 	log := readJournal(t, path)
-	judgeSampling(t, log, from.Timestamp, to.Timestamp, int(to.Tick-from.Tick), length)
+	checkSampling(t, log, from.Timestamp, to.Timestamp, int(to.Tick-from.Tick), length)
 	if t.Failed() {
 		t.Logf("the agent's log:\n%s", log)
 	}
@@ -205,7 +205,7 @@ func (d decorated) RoundTrip(r *http.Request) (*http.Response, error) {
 	return d.RoundTripper.RoundTrip(r)
 }
 
-// visitEachSecond is what an honest client does until the context ends.
+// visitEachSecond runs an honest client until the context ends.
 func visitEachSecond(ctx context.Context, t *testing.T, i int, client *http.Client, address string, questions []*question) {
 	const every = 5 // Seconds from one question about the past to the next.
 	if !wait(ctx, time.Duration(i)*time.Second/loadClients) {
@@ -232,7 +232,7 @@ func visitEachSecond(ctx context.Context, t *testing.T, i int, client *http.Clie
 	}
 }
 
-// resident is what the kernel says that a child has in memory.
+// resident returns the resident memory of a child, from the kernel.
 func (c *child) resident(t *testing.T) uint64 {
 	t.Helper()
 	n, err := residentBytes(fmt.Sprintf("/proc/%d/smaps_rollup", c.PID()))
@@ -242,9 +242,9 @@ func (c *child) resident(t *testing.T) uint64 {
 	return n
 }
 
-// judgeSampling fails the test where more than a second in a minute is missing,
-// or one of which no gap tells.
-func judgeSampling(t *testing.T, log *journal, from, to time.Time, ticks int, length time.Duration) {
+// checkSampling fails the test if more than a second per minute is missing, or one
+// without a gap event.
+func checkSampling(t *testing.T, log *journal, from, to time.Time, ticks int, length time.Duration) {
 	t.Helper()
 	told := map[time.Time]bool{}
 	within := func(at time.Time) bool { return at.After(from) && !at.After(to) }
@@ -254,7 +254,7 @@ func judgeSampling(t *testing.T, log *journal, from, to time.Time, ticks int, le
 		}
 	}
 	if missing := int(to.Sub(from)/time.Second) - ticks; missing != len(told) {
-		t.Errorf("%d seconds are missing, and the gaps tell of %d", missing, len(told))
+		t.Errorf("%d seconds are missing, but the gaps report %d", missing, len(told))
 	}
 	for _, failed := range log.find(t, map[string]any{"event": "gap", "msg": "family failed"}) {
 		if at := parseTime(t, failed["at"]); within(at) {
@@ -313,8 +313,8 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// again connects for as long as the attack lasts and does its worst on each
-// connection until that is closed.
+// again keeps connecting during the attack and abuses each connection until it is
+// closed.
 func (e *enemy) again(ctx context.Context, every time.Duration, worst func(context.Context, net.Conn) error) {
 	pause := time.NewTicker(every)
 	defer pause.Stop()
@@ -368,7 +368,7 @@ func (e *enemy) send(ctx context.Context, conn net.Conn) error {
 	}
 }
 
-// count sorts an answer.
+// count counts a response by its kind.
 func (e *enemy) count(response *http.Response) {
 	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
 	switch {
@@ -419,14 +419,14 @@ func (e *enemy) follow(ctx context.Context, conn net.Conn) error {
 	return ctx.Err()
 }
 
-// judge fails the test where the attack was none, or met no limit.
-func (e *enemy) judge(t *testing.T, length time.Duration) {
+// check fails the test if there was no attack, or no limit was reached.
+func (e *enemy) check(t *testing.T, length time.Duration) {
 	t.Helper()
 	seconds := length.Seconds()
 	t.Logf("the attacker sent %.0f requests a second: %d served, %d refused; %d streams were opened, %d refused; of %d slow connections %d were cut",
 		float64(e.requests.Load())/seconds, e.served.Load(), e.refused.Load(), e.streams.Load(), e.streamsRefused.Load(), e.slow.Load(), e.cut.Load())
 	if e.unhelpful.Load() > 0 {
-		t.Errorf("%d answers were neither 200 nor 429 with Retry-After", e.unhelpful.Load())
+		t.Errorf("%d responses were neither 200 nor 429 with Retry-After", e.unhelpful.Load())
 	}
 	// What is let through a second, for both kinds, and what is at once.
 	if most := int64(120*(seconds+5) + 300); e.served.Load() > most || e.refused.Load() == 0 {

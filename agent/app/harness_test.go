@@ -29,11 +29,11 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// patience is how long a test waits for what takes a moment when all is well.
+// patience bounds the wait for what normally takes a moment.
 const patience = time.Minute
 
-// configure makes a configuration from the defaults and flags, with a data
-// directory of its own and on free ports where the flags say nothing else.
+// configure returns a configuration from the defaults and flags, with its own data
+// directory and free ports unless the flags set them.
 func configure(tb testing.TB, flags ...string) config.Config {
 	tb.Helper()
 	// A socket's path must be short, and the name of a test can be long.
@@ -127,7 +127,7 @@ func (a *agent) ticks(n int) {
 	}
 }
 
-// get asks the agent through its Unix socket.
+// get requests a path through the agent's Unix socket.
 func get(tb testing.TB, client *http.Client, path string) []byte {
 	tb.Helper()
 	body, err := ask(tb.Context(), client, path)
@@ -150,7 +150,7 @@ func ask(ctx context.Context, client *http.Client, path string) ([]byte, error) 
 	return wholeBody(response)
 }
 
-// wholeBody is the body of a good answer.
+// wholeBody returns the body of a successful response.
 func wholeBody(response *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
@@ -159,7 +159,7 @@ func wholeBody(response *http.Response) ([]byte, error) {
 	return body, err
 }
 
-// current asks for the newest reading.
+// current gets the newest reading.
 func current(tb testing.TB, client *http.Client) *api.Current {
 	tb.Helper()
 	var c api.Current
@@ -205,7 +205,7 @@ func stream(ctx context.Context, tb testing.TB, client *http.Client) <-chan *api
 	return readings
 }
 
-// processes asks for the process table.
+// processes gets the process table.
 func processes(tb testing.TB, client *http.Client, query string) *api.Processes {
 	tb.Helper()
 	var p api.Processes
@@ -213,7 +213,7 @@ func processes(tb testing.TB, client *http.Client, query string) *api.Processes 
 	return &p
 }
 
-// row asks for the row of one process.
+// row gets the row of one process.
 func row(tb testing.TB, client *http.Client, pid int) *api.ProcessRow {
 	tb.Helper()
 	all := processes(tb, client, fmt.Sprintf("top=1000&sort=pid&q=%d", pid)).Processes
@@ -339,7 +339,7 @@ func (j *journal) await(tb testing.TB, fields map[string]any) map[string]any {
 	}
 }
 
-// missed lists the seconds that the journal says were missed.
+// missed lists the seconds that were missed according to the journal.
 func (j *journal) missed(tb testing.TB) map[time.Time]bool {
 	tb.Helper()
 	missed := map[time.Time]bool{}
@@ -361,7 +361,7 @@ func parseTime(tb testing.TB, v any) time.Time {
 	return at
 }
 
-// poll calls f until it returns nil, at most for as long as patience allows.
+// poll calls f until it returns nil, at most for patience.
 func poll(tb testing.TB, f func() error) {
 	tb.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -382,8 +382,8 @@ func poll(tb testing.TB, f func() error) {
 	}
 }
 
-// requireRoot ends a test that needs the rights of root. Where nobody looks at
-// skipped tests it fails instead.
+// requireRoot skips a test that needs root, and fails it in CI, where nobody would
+// notice.
 func requireRoot(tb testing.TB) {
 	tb.Helper()
 	if os.Geteuid() == 0 {
@@ -417,7 +417,7 @@ func undo(tb testing.TB, name string, args ...string) {
 }
 
 // child is this test program in another process, doing one of the jobs in
-// children_test.go. It answers each line that it is given with a line of JSON.
+// children_test.go. It responds to each line with a line of JSON.
 type child struct {
 	*programs.Process
 	tb      testing.TB
@@ -480,7 +480,7 @@ func (c *child) tell(format string, args ...any) {
 	}
 }
 
-// answer waits for the child's next answer.
+// answer waits for the child's next response.
 func (c *child) answer(to any) {
 	c.tb.Helper()
 	select {
@@ -496,10 +496,10 @@ func (c *child) answer(to any) {
 	}
 }
 
-// Addr is where the API answers.
+// Addr is the address of the API.
 func (a *App) Addr() net.Addr { return a.server.Addr() }
 
-// ScrapeAddr is where the Prometheus page is, nil where it has no port of its own.
+// ScrapeAddr is the address of the scrape page, nil if it has no port of its own.
 func (a *App) ScrapeAddr() net.Addr {
 	if a.scrape == nil {
 		return nil

@@ -137,7 +137,7 @@ func recordTiers(tiers []store.TierConfig) []records.Tier {
 	return arranged
 }
 
-// slowest is the longest time between two readings of a family.
+// slowest is the longest time between two readings of a collector.
 func slowest(c config.Config) time.Duration {
 	longest := c.Pipeline.Sampling.Interval
 	for _, f := range c.Instruments.Collectors {

@@ -23,8 +23,7 @@ import (
 	"sysotel/api"
 )
 
-// oldest asks for the first time at which a series has a value in the last
-// hour, by second.
+// oldest returns the first second of the last hour at which a series has a value.
 func oldest(a *agent, series string) (time.Time, error) {
 	query := url.Values{"query": {"min_over_time(timestamp(" + series + ")[1h:1s])"}}
 	body, err := ask(a.tb.Context(), a.socket, "/prometheus/api/v1/query?"+query.Encode())
@@ -51,8 +50,8 @@ func oldest(a *agent, series string) (time.Time, error) {
 	return time.Unix(int64(seconds), 0), nil
 }
 
-// TestRestartKeepsHistory: what one agent measured, the next one tells, by our
-// names and by the seed's.
+// TestRestartKeepsHistory: the next agent serves what the last one measured, under
+// both sets of names.
 func TestRestartKeepsHistory(t *testing.T) {
 	c := configure(t)
 	first := run(t, c)
@@ -82,9 +81,8 @@ func TestRestartKeepsHistory(t *testing.T) {
 	}
 }
 
-// TestStartWithDataIsQuick: whatever is on disk, readings are served while it is
-// opened, and then it is there. The time is told; machines differ, so that no
-// time fails here.
+// TestStartWithDataIsQuick: readings are served while the data on disk is opened. The
+// time is logged; it cannot fail, as machines differ.
 func TestStartWithDataIsQuick(t *testing.T) {
 	c := configure(t)
 	series := make([]*store.Series, 500)
@@ -130,7 +128,7 @@ func TestStartWithDataIsQuick(t *testing.T) {
 	t.Logf("the whole history was there after %s", time.Since(begun))
 }
 
-// TestHistoryInHealth: the store and the records are parts of the agent.
+// TestHistoryInHealth: the store and the records are components of the agent.
 func TestHistoryInHealth(t *testing.T) {
 	a := run(t, configure(t))
 	a.tick()
@@ -186,7 +184,7 @@ func TestDroppedSamplesAreReported(t *testing.T) {
 	})
 }
 
-// TestNothingIsKept: without a store the agent measures, and says why it has no
+// TestNothingIsKept: without a store the agent measures, and explains why it has no
 // history.
 func TestNothingIsKept(t *testing.T) {
 	c := configure(t, "--store.backend=none")
@@ -213,7 +211,7 @@ func TestNothingIsKept(t *testing.T) {
 	}
 }
 
-// TestDirectoryOfANewerVersion: the agent does not touch what it cannot read.
+// TestDirectoryOfANewerVersion: the agent does not change what it cannot read.
 func TestDirectoryOfANewerVersion(t *testing.T) {
 	c := configure(t)
 	dir := filepath.Join(c.DataDir, storeDir)
@@ -226,8 +224,7 @@ func TestDirectoryOfANewerVersion(t *testing.T) {
 	refused(t, c, "data_dir", "newer")
 }
 
-// TestBackupIsWholeOrNothing: a copy that fails half-way leaves nothing that could
-// be taken for one.
+// TestBackupIsWholeOrNothing: a failed backup leaves nothing behind.
 func TestBackupIsWholeOrNothing(t *testing.T) {
 	a, err := New(Options{Config: configure(t), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

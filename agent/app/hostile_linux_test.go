@@ -21,8 +21,8 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// hostileNames are what somebody could call a program to harm whoever looks at
-// the process table; a name holds no slash and no 0 byte.
+// hostileNames are program names that attack those who view the process table; a name
+// contains no slash and no 0 byte.
 var hostileNames = map[string]string{
 	"html":      `<img src=x onerror=alert(1)>`,
 	"sql":       `"; DROP TABLE process_record;--`,
@@ -41,16 +41,16 @@ var hostileNames = map[string]string{
 	"template":  "{{ $labels }} %s%n ${x} `id`",
 }
 
-// harmless tells whether a text holds nothing that steers and is valid; line
-// ends only where the text has them by its form.
+// harmless reports whether a text is valid UTF-8 without control characters, except
+// for the line ends of its format.
 func harmless(text string, lines bool) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
 		return r != '\n' && unicode.IsControl(r) || r == '\n' && !lines || unicode.Is(unicode.Bidi_Control, r)
 	})
 }
 
-// TestHostileNames runs real programs under hostile names and looks for them at
-// every place where the agent tells names.
+// TestHostileNames runs real programs under hostile names and looks for them wherever
+// the agent outputs names.
 func TestHostileNames(t *testing.T) {
 	c := configure(t, "--processes.top=200", "--processes.command-line", "--custom.textfile="+t.TempDir(), "--prometheus.listen=127.0.0.1:0")
 	a := run(t, c)

@@ -8,7 +8,7 @@ import (
 	"sysotel/api"
 )
 
-// TestDoubles: what tells two agents from one that was started again.
+// TestDoubles distinguishes two agents from one that was restarted.
 func TestDoubles(t *testing.T) {
 	zero := time.Date(2026, 2, 2, 10, 30, 0, 0, time.UTC)
 	seen := func(id, started string, after time.Duration) api.Seen {

@@ -41,9 +41,8 @@ func truthWindow() time.Duration {
 	return 20 * time.Second
 }
 
-// TestTruth compares what the agent says with what is known to have happened:
-// children use a known amount of each resource, all in one window, and the test
-// reads the same sources by itself.
+// TestTruth compares the agent's numbers with known ones: children use a known amount
+// of each resource in one window, and the test reads the same sources itself.
 func TestTruth(t *testing.T) {
 	w := &window{length: truthWindow()}
 	root := os.Geteuid() == 0
@@ -328,7 +327,7 @@ func (w *window) checkSent(t *testing.T) {
 	}
 }
 
-// checkStopped: a process that is stopped says so, and runs again after.
+// checkStopped: a stopped process is shown as stopped, and runs again after.
 func (w *window) checkStopped(t *testing.T) {
 	w.memory.Signal(syscall.SIGSTOP)
 	poll(t, func() error { return w.hasStatus(t, "stopped") })
@@ -577,7 +576,7 @@ func overWindow(own func(*machine) float64, shown shown) check {
 	}
 }
 
-// checkShown: /current shows what the reading says, to its three digits.
+// checkShown checks that /current shows the reading, to its three digits.
 func (w *window) checkShown(t *testing.T, q instruments.Quantity, shown shown) {
 	t.Helper()
 	for _, s := range w.samples {

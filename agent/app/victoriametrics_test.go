@@ -80,7 +80,7 @@ func (n *bareNode) post(path string, body io.Reader) {
 	}
 }
 
-// info is the series by which an agent tells who it is, usage its processors'.
+// info is the series that identifies an agent, usage that of its processors.
 func info(host, id string) map[string]string {
 	return map[string]string{"__name__": infoName, "host_name": host, "host_id": id, "version": "1.0"}
 }
@@ -89,7 +89,7 @@ func cpuUsage(host string) map[string]string {
 	return map[string]string{"__name__": "sysotel_cpu_usage_ratio", "host_name": host}
 }
 
-// answer asks an agent and returns the status, the tier header and the body.
+// answer requests a path and returns the status, the tier header and the body.
 func (a *agent) answer(path string) (status int, tier, body string) {
 	a.tb.Helper()
 	request, err := http.NewRequestWithContext(a.tb.Context(), http.MethodGet, "http://localhost"+path, nil)
@@ -108,7 +108,7 @@ func (a *agent) answer(path string) (status int, tier, body string) {
 	return response.StatusCode, response.Header.Get("X-Sysotel-Tier"), string(text)
 }
 
-// waitPart waits until a part of the agent's health is as it should be.
+// waitPart waits until a component of the agent's health has a status.
 func (a *agent) waitPart(name string, status api.Status, words ...string) {
 	a.tb.Helper()
 	var last string

@@ -18,8 +18,8 @@ import (
 	"sysotel/api"
 )
 
-// writeWebConfig writes a web configuration file that asks for TLS and a
-// password; the certificate is one that an agent made.
+// writeWebConfig writes a web configuration file with TLS and a password; the
+// certificate is one that an agent created.
 func writeWebConfig(t *testing.T, path, certificates, user, password string) {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
@@ -33,7 +33,7 @@ func writeWebConfig(t *testing.T, path, certificates, user, password string) {
 	}
 }
 
-// scrapes asks for the page by HTTPS with a password.
+// scrapes requests the page by HTTPS with a password.
 func scrapes(t *testing.T, certificates, address, user, password string) (int, error) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(certificates, "cert.pem"))
@@ -127,7 +127,7 @@ func TestPrometheusScrapesByTLSWithPassword(t *testing.T) {
 			}
 		}
 	}
-	// What is broken or protects nothing lets nobody in, and is told.
+	// A broken file, or one that protects nothing, refuses all scrapes and is reported.
 	health(api.OK, "")
 	if err := os.WriteFile(file, []byte("basic_auth_users: nonsense\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestCertificateIsRefused(t *testing.T) {
 	refused(t, configure(t, "--tls.self-signed", "--tls.redirect="+taken), "--tls.redirect", "is taken")
 }
 
-// TestTLSNeedsRestart: a running agent says so.
+// TestTLSNeedsRestart: a running agent reports that.
 func TestTLSNeedsRestart(t *testing.T) {
 	c := configure(t)
 	a := run(t, c)

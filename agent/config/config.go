@@ -111,12 +111,12 @@ func (c Config) validateTicks(wrong func(path string, value any, rule string)) {
 		wrong("store.tiers[0].resolution", tiers[0].Resolution, fmt.Sprintf("must divide sampling.interval, %s, so that no reading falls between two points", tick))
 	}
 	for _, name := range c.Instruments.Collectors.Names() {
-		family, at := c.Instruments.Collectors[name], "instruments."+name+"."
-		if family.Interval%time.Second == 0 && family.Interval%tick != 0 {
-			wrong(at+"interval", family.Interval, fmt.Sprintf("must be a multiple of sampling.interval, %s", tick))
+		collector, at := c.Instruments.Collectors[name], "instruments."+name+"."
+		if collector.Interval%time.Second == 0 && collector.Interval%tick != 0 {
+			wrong(at+"interval", collector.Interval, fmt.Sprintf("must be a multiple of sampling.interval, %s", tick))
 		}
-		if longest := max(tick, family.Interval); family.Timeout > longest && family.Timeout <= time.Minute {
-			wrong(at+"timeout", family.Timeout, fmt.Sprintf("must be at most the time between two readings, %s", longest))
+		if longest := max(tick, collector.Interval); collector.Timeout > longest && collector.Timeout <= time.Minute {
+			wrong(at+"timeout", collector.Timeout, fmt.Sprintf("must be at most the time between two readings, %s", longest))
 		}
 	}
 }

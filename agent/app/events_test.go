@@ -10,9 +10,9 @@ import (
 	"sysotel/agent/records"
 )
 
-// TestChronicle: an agent keeps the process tables that it sees and tells its start
-// and its stop; the next one on the same directory knows what became of it.
-func TestChronicle(t *testing.T) {
+// TestEventsOfARestart: an agent records process tables, its start and its stop; the
+// next one on the same directory knows how it ended.
+func TestEventsOfARestart(t *testing.T) {
 	c := configure(t)
 	begin := time.Now().Add(-time.Second)
 	first := run(t, c)
@@ -37,7 +37,7 @@ func TestChronicle(t *testing.T) {
 		}
 	}
 	if p.HostCPUSeconds <= 0 || math.Abs(cpu-p.HostCPUSeconds) > 1e-3 {
-		t.Errorf("the parts used %v s, the machine %v s", cpu, p.HostCPUSeconds)
+		t.Errorf("the processes used %v s, the machine %v s", cpu, p.HostCPUSeconds)
 	}
 	if most := p.CPUCovered.Seconds() * float64(p.CPUs); p.HostCPUSeconds > 1.1*most || p.Unattributed < -0.2*most {
 		t.Errorf("the machine used %v s of %v s, of which %v s without a process", p.HostCPUSeconds, most, p.Unattributed)
