@@ -17,15 +17,15 @@ type Notifier interface {
 	Test(ctx context.Context, name string) error
 }
 
-// Channels is the answer of /alerts/channels.
+// Channels is the response of /alerts/channels.
 type Channels struct {
-	Channels []notify.Channel `json:"channels" nullable:"false" doc:"Every channel, in the order of the configuration."`
+	Channels []notify.Channel `json:"channels" nullable:"false" doc:"Channels in the order of the configuration."`
 }
 
 // ChannelTest is the outcome of a test message.
 type ChannelTest struct {
-	Sent  bool   `json:"sent" doc:"Whether the receiver took the message."`
-	Error string `json:"error,omitempty" doc:"Why it did not."`
+	Sent  bool   `json:"sent" doc:"Whether the receiver accepted the message."`
+	Error string `json:"error,omitempty" doc:"Why it was not sent."`
 }
 
 type (
@@ -48,7 +48,7 @@ func (s *Server) registerChannels() {
 	const path = alertPath + "/channels"
 	register(s, Operation{
 		ID: "list-channels", Method: http.MethodGet, Path: path,
-		Summary: "The channels", Description: "Every way to tell people that the configuration has, and how it fares. Addresses and secrets are not told.",
+		Summary: "List notification channels", Description: "Configured notification channels with their status, without addresses and secrets.",
 		Access: Access{Role: Viewer, Cost: Cheap}, Example: Channels{[]notify.Channel{{Name: "mail", Type: "email", LastSuccess: exampleTime}}}, Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*channelsOutput, error) {
 		notifier, err := s.notifier()
@@ -59,7 +59,7 @@ func (s *Server) registerChannels() {
 	})
 	register(s, Operation{
 		ID: "test-channel", Method: http.MethodPost, Path: path + "/{name}/test",
-		Summary: "Try a channel", Description: "Sends a test message now and tells whether the receiver took it. It is not tried again.",
+		Summary: "Test a channel", Description: "Sends a test message now, once, and returns whether the receiver accepted it.",
 		Access: Access{Role: Admin, Cost: Query}, Example: ChannelTest{Sent: true}, Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *channelNameInput) (*channelTestOutput, error) {
 		notifier, err := s.notifier()
@@ -71,7 +71,7 @@ func (s *Server) registerChannels() {
 		defer cancel()
 		err = notifier.Test(ctx, in.Name)
 		if errors.Is(err, notify.ErrUnknownChannel) {
-			return nil, problem(http.StatusNotFound, "There is nothing of that name.")
+			return nil, problem(http.StatusNotFound, "There is no channel of that name.")
 		}
 		s.audit(callerOf(ctx).did("test channel", in.Name))
 		if err != nil {

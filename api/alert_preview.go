@@ -10,11 +10,11 @@ import (
 	"sysotel/agent/alerting"
 )
 
-// PreviewRequest asks how a rule would have fared.
+// PreviewRequest selects a rule and a past time range.
 type PreviewRequest struct {
-	Threshold *alerting.Threshold `json:"threshold,omitempty" doc:"The threshold to try. Instead of expr."`
-	Expr      string              `json:"expr,omitempty" maxLength:"16384" doc:"PromQL of the condition to try, as in a rule file. Instead of threshold." example:"100 * sysotel_cpu_usage_ratio > 80"`
-	For       string              `json:"for,omitempty" maxLength:"32" doc:"How long the condition must hold, with expr." example:"5m"`
+	Threshold *alerting.Threshold `json:"threshold,omitempty" doc:"Threshold to evaluate. Instead of expr."`
+	Expr      string              `json:"expr,omitempty" maxLength:"16384" doc:"PromQL condition, as in a rule file. Instead of threshold." example:"100 * sysotel_cpu_usage_ratio > 80"`
+	For       string              `json:"for,omitempty" maxLength:"32" doc:"How long the condition must hold before it fires. With expr only." example:"5m"`
 	Start     string              `json:"start,omitempty" maxLength:"64" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -7d." example:"-7d"`
 	End       string              `json:"end,omitempty" maxLength:"64" doc:"End, written like the start. Default now."`
 }
@@ -27,8 +27,8 @@ type (
 func (s *Server) registerPreview() {
 	register(s, Operation{
 		ID: "preview-alert", Method: http.MethodPost, Path: alertPath + "/preview",
-		Summary:     "How a rule would have fared",
-		Description: "How often and when a rule would have fired over a past time, evaluated on what is kept. Nothing is changed, and nobody is told.",
+		Summary:     "Preview a rule",
+		Description: "Evaluates a rule on stored history and returns how often and when it would have fired. Changes nothing and sends no notifications.",
 		Access:      Access{Role: Viewer, Cost: Query}, Example: examplePreview(), Errors: []int{http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *previewInput) (*previewOutput, error) {
 		alerts, err := s.alerting()

@@ -8,14 +8,14 @@ import (
 	"sysotel/agent/alerting"
 )
 
-// AlertRules is the answer of /alerts/rules.
+// AlertRules is the response of /alerts/rules.
 type AlertRules struct {
-	Rules []alerting.RuleStatus `json:"rules" nullable:"false" doc:"Every rule, disabled ones among them, by name."`
+	Rules []alerting.RuleStatus `json:"rules" nullable:"false" doc:"All rules by name, including disabled ones."`
 }
 
-// RuleChange changes what can be changed of every rule.
+// RuleChange enables or disables a rule.
 type RuleChange struct {
-	Enabled bool `json:"enabled" doc:"Whether the rule is evaluated. What it found is resolved when it is disabled."`
+	Enabled bool `json:"enabled" doc:"Whether the rule is evaluated. Disabling it resolves its alerts."`
 }
 
 type (
@@ -45,8 +45,8 @@ func (s *Server) registerAlertRules() {
 	refusals := []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable}
 	register(s, Operation{
 		ID: "list-alert-rules", Method: http.MethodGet, Path: path,
-		Summary:     "The alert rules",
-		Description: "Every rule with its source and how it fares: those that sysotel brings, those of the files of `alerting.rules`, and simple thresholds.",
+		Summary:     "List alert rules",
+		Description: "All rules with source and status: built-in rules, rules from the files of `alerting.rules`, and thresholds.",
 		Access:      see, Example: AlertRules{[]alerting.RuleStatus{exampleRule()}}, Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*alertRulesOutput, error) {
 		alerts, err := s.alerting()
@@ -61,8 +61,8 @@ func (s *Server) registerAlertRules() {
 	})
 	register(s, Operation{
 		ID: "export-alert-rules", Method: http.MethodGet, Path: path + "/export",
-		Summary:     "The alert rules as a rule file",
-		Description: "Every rule that is enabled, thresholds among them, as a rule file of Prometheus: `promtool check rules` takes it, and so do Prometheus and vmalert.",
+		Summary:     "Export alert rules",
+		Description: "All enabled rules, including thresholds, as a Prometheus rule file for Prometheus, vmalert and promtool.",
 		Access:      see, Example: "groups: …", Media: "application/yaml", Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*rulesFileOutput, error) {
 		alerts, err := s.alerting()
@@ -74,9 +74,9 @@ func (s *Server) registerAlertRules() {
 	})
 	register(s, Operation{
 		ID: "add-threshold", Method: http.MethodPost, Path: path,
-		Summary: "Make a rule of a threshold",
-		Description: "The rule is evaluated from now on and outlives the agent. It is refused whole where anything is wrong with it.\n\n" +
-			"With `recover` an alert is over only when the value came back that far: it does not come and go with a value that wavers about the threshold.",
+		Summary: "Add a threshold",
+		Description: "Adds a rule, which survives restarts.\n\n" +
+			"With `recover` the alert resolves only at that value, so that it does not flap when the value oscillates around the threshold.",
 		Access: change, Example: exampleRule(), Errors: []int{http.StatusConflict, http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *thresholdInput) (*alertRuleOutput, error) {
 		return s.changeRule(ctx, "add alert rule", in.Body.Name, func(a Alerting) (alerting.RuleStatus, error) { return a.AddThreshold(ctx, in.Body) })
@@ -84,7 +84,7 @@ func (s *Server) registerAlertRules() {
 	register(s, Operation{
 		ID: "change-threshold", Method: http.MethodPut, Path: path + "/{name}",
 		Summary:     "Change a threshold",
-		Description: "Puts another threshold in the place of one that was made here; it may have another name. Rules of the configuration and of files are changed there.",
+		Description: "Replaces a threshold that was added through the API; its name may change. Rules from the configuration and from files cannot be changed here.",
 		Access:      change, Example: exampleRule(), Errors: refusals,
 	}, func(ctx context.Context, in *thresholdChangeInput) (*alertRuleOutput, error) {
 		return s.changeRule(ctx, "change alert rule", in.Name, func(a Alerting) (alerting.RuleStatus, error) {
@@ -93,7 +93,7 @@ func (s *Server) registerAlertRules() {
 	})
 	register(s, Operation{
 		ID: "enable-alert-rule", Method: http.MethodPatch, Path: path + "/{name}",
-		Summary: "Enable or disable a rule", Description: "Any rule can be disabled and enabled again, wherever it comes from. That outlives the agent.",
+		Summary: "Enable or disable a rule", Description: "Works for rules from every source and survives restarts.",
 		Access: change, Example: exampleRule(), Errors: refusals,
 	}, func(ctx context.Context, in *ruleChangeInput) (*alertRuleOutput, error) {
 		action := "disable alert rule"
@@ -106,7 +106,7 @@ func (s *Server) registerAlertRules() {
 	})
 	register(s, Operation{
 		ID: "delete-threshold", Method: http.MethodDelete, Path: path + "/{name}",
-		Summary: "Delete a threshold", Description: "Deletes a threshold that was made here. What it found is resolved.",
+		Summary: "Delete a threshold", Description: "Deletes a threshold that was added through the API and resolves its alerts.",
 		Access: change, Example: Done{true}, Errors: refusals,
 	}, func(ctx context.Context, in *ruleNameInput) (*doneOutput, error) {
 		alerts, err := s.alerting()
@@ -121,7 +121,7 @@ func (s *Server) registerAlertRules() {
 	})
 }
 
-// changeRule does a change and has it in the audit log.
+// changeRule makes a change and writes an audit entry.
 func (s *Server) changeRule(ctx context.Context, action, name string, do func(Alerting) (alerting.RuleStatus, error)) (*alertRuleOutput, error) {
 	alerts, err := s.alerting()
 	if err != nil {

@@ -8,17 +8,17 @@ import (
 	"sysotel/agent/alerting"
 )
 
-// Silences is the answer of /alerts/silences.
+// Silences is the response of /alerts/silences.
 type Silences struct {
-	Silences []alerting.Silence `json:"silences" nullable:"false" doc:"All silences, the newest first."`
+	Silences []alerting.Silence `json:"silences" nullable:"false" doc:"Silences, newest first."`
 }
 
-// SilenceRequest makes a silence.
+// SilenceRequest is a silence to create.
 type SilenceRequest struct {
-	Start    string             `json:"start,omitempty" maxLength:"64" doc:"From when on: RFC 3339 or Unix seconds. Default now." example:"2026-02-02T22:00:00Z"`
-	End      time.Time          `json:"end" doc:"Until when, RFC 3339." example:"2026-02-03T02:00:00Z"`
-	Matchers []alerting.Matcher `json:"matchers" nullable:"false" minItems:"1" maxItems:"32" doc:"What an alert's labels must be; all of them. A silence of everything is refused."`
-	Comment  string             `json:"comment" minLength:"1" maxLength:"1024" doc:"Why, for those who come after." example:"the disks are exchanged"`
+	Start    string             `json:"start,omitempty" maxLength:"64" doc:"Start: RFC 3339 or Unix seconds. Default now." example:"2026-02-02T22:00:00Z"`
+	End      time.Time          `json:"end" doc:"End, RFC 3339." example:"2026-02-03T02:00:00Z"`
+	Matchers []alerting.Matcher `json:"matchers" nullable:"false" minItems:"1" maxItems:"32" doc:"Matchers for the labels of alerts; all must match. They must not match every alert."`
+	Comment  string             `json:"comment" minLength:"1" maxLength:"1024" doc:"Reason for the silence." example:"the disks are exchanged"`
 }
 
 type (
@@ -26,7 +26,7 @@ type (
 	silenceOutput  struct{ Body alerting.Silence }
 	silenceInput   struct{ Body SilenceRequest }
 	silenceIDInput struct {
-		ID string `path:"id" maxLength:"64" doc:"Id of the silence."`
+		ID string `path:"id" maxLength:"64" doc:"ID of the silence."`
 	}
 )
 
@@ -38,7 +38,7 @@ func (s *Server) registerSilences() {
 	}
 	register(s, Operation{
 		ID: "list-silences", Method: http.MethodGet, Path: path,
-		Summary: "The silences", Description: "What keeps alerts from being told, now, later, or in the last 5 days.",
+		Summary: "List silences", Description: "Active and pending silences, and those that expired in the last 5 days.",
 		Access: Access{Role: Viewer, Cost: Cheap}, Example: Silences{[]alerting.Silence{example}}, Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*silencesOutput, error) {
 		alerts, err := s.alerting()
@@ -49,14 +49,14 @@ func (s *Server) registerSilences() {
 	})
 	register(s, Operation{
 		ID: "add-silence", Method: http.MethodPost, Path: path,
-		Summary: "Make a silence",
-		Description: "Alerts that match are not told while it holds; what still fires when it ends is told then. " +
-			"That a firing alert which was told is over is told all the same. Its author is whoever asks.",
+		Summary: "Create a silence",
+		Description: "Suppresses notifications of matching alerts; those that still fire at its end are sent then. " +
+			"Recovery notifications for alerts already sent are still delivered. The author is the caller.",
 		Access: Access{Role: Admin, Cost: Query}, Example: example, Errors: []int{http.StatusServiceUnavailable},
 	}, s.addSilence)
 	register(s, Operation{
 		ID: "end-silence", Method: http.MethodDelete, Path: path + "/{id}",
-		Summary: "End a silence", Description: "The silence ends now, or never begins.",
+		Summary: "End a silence", Description: "Ends an active silence now, or cancels a pending one.",
 		Access: Access{Role: Admin, Cost: Query}, Example: Done{true}, Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *silenceIDInput) (*doneOutput, error) {
 		alerts, err := s.alerting()

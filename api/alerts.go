@@ -13,7 +13,7 @@ import (
 	"sysotel/agent/query"
 )
 
-// Alerting judges the machine by rules. Its errors are those of package alerting.
+// Alerting evaluates alert rules. Its errors are those of package alerting.
 type Alerting interface {
 	Alerts() []alerting.Alert
 	History(ctx context.Context, query alerting.HistoryQuery) ([]alerting.Episode, error)
@@ -29,43 +29,43 @@ type Alerting interface {
 	Preview(ctx context.Context, query alerting.PreviewQuery) (*alerting.Preview, error)
 }
 
-// Alerts is the answer of /alerts.
+// Alerts is the response of /alerts.
 type Alerts struct {
-	At     time.Time        `json:"at" doc:"Time of the answer."`
-	Counts AlertCounts      `json:"counts" doc:"How many there are of each state, also of those that were not asked for."`
-	Alerts []alerting.Alert `json:"alerts" nullable:"false" doc:"The alerts, the gravest state first, then the newest."`
+	At     time.Time        `json:"at" doc:"Time of the response."`
+	Counts AlertCounts      `json:"counts" doc:"Number of alerts in each state, ignoring filters."`
+	Alerts []alerting.Alert `json:"alerts" nullable:"false" doc:"Alerts, most severe state first, then newest first."`
 }
 
 // AlertCounts is how many alerts are in each state.
 type AlertCounts struct {
-	Firing   int `json:"firing" doc:"Those that fire."`
-	NoData   int `json:"no_data" doc:"Those that fired, and of which nothing is measured any more."`
-	Pending  int `json:"pending" doc:"Those that do not fire yet."`
-	Resolved int `json:"resolved" doc:"Those that were over within the last 15 minutes."`
+	Firing   int `json:"firing" doc:"Firing alerts."`
+	NoData   int `json:"no_data" doc:"Alerts that fired and have no data any more."`
+	Pending  int `json:"pending" doc:"Alerts that do not fire yet."`
+	Resolved int `json:"resolved" doc:"Alerts that ended within the last 15 minutes."`
 }
 
-// AlertsQuery is what a caller asks.
+// AlertsQuery has the parameters of /alerts.
 type AlertsQuery struct {
 	State    []string `query:"state,explode" enum:"pending,firing,no_data,resolved" doc:"Only alerts in this state; may be repeated."`
 	Rule     string   `query:"rule" maxLength:"128" doc:"Only alerts of this rule."`
-	Silenced string   `query:"silenced" enum:"true,false" doc:"Only alerts that are silenced, or only those that are not."`
+	Silenced string   `query:"silenced" enum:"true,false" doc:"Only silenced alerts, or only others."`
 }
 
-// AlertHistory is the answer of /alerts/history.
+// AlertHistory is the response of /alerts/history.
 type AlertHistory struct {
-	Start    time.Time          `json:"start" doc:"Start of the time asked for."`
-	End      time.Time          `json:"end" doc:"End of the time asked for."`
-	Episodes []alerting.Episode `json:"episodes" nullable:"false" doc:"What fired within that time, the newest first."`
-	Next     int64              `json:"next,omitempty" doc:"What to ask with as before for the page after; absent on the last page."`
+	Start    time.Time          `json:"start" doc:"Start of the time range."`
+	End      time.Time          `json:"end" doc:"End of the time range."`
+	Episodes []alerting.Episode `json:"episodes" nullable:"false" doc:"Alerts that fired within the time range, newest first."`
+	Next     int64              `json:"next,omitempty" doc:"Value of before for the next page; absent on the last page."`
 }
 
-// AlertHistoryQuery is what a caller asks.
+// AlertHistoryQuery has the parameters of /alerts/history.
 type AlertHistoryQuery struct {
 	Start  string `query:"start" maxLength:"64" example:"-7d" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -30d."`
 	End    string `query:"end" maxLength:"64" doc:"End, written like the start. Default now."`
 	Rule   string `query:"rule" maxLength:"128" doc:"Only alerts of this rule."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most episodes of one page."`
-	Before int64  `query:"before" minimum:"0" doc:"What the page before gave as next."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Maximum number of episodes per page."`
+	Before int64  `query:"before" minimum:"0" doc:"Value of next in the previous page."`
 }
 
 type (
@@ -73,21 +73,21 @@ type (
 	alertHistoryOutput struct{ Body AlertHistory }
 )
 
-// alertPath is where everything about alerts begins.
+// alertPath is the common prefix of paths about alerts.
 const alertPath = "/api/v1/alerts"
 
 func (s *Server) registerAlerts() {
 	register(s, Operation{
 		ID: "list-alerts", Method: http.MethodGet, Path: alertPath,
-		Summary: "The alerts of now",
-		Description: "What the rules find at the moment, pending alerts and those that were just resolved among them.\n\n" +
-			"An alert of which nothing is measured any more is not resolved: it is held as `no_data` until there is a reading again, or the thing itself is gone.",
+		Summary: "List current alerts",
+		Description: "Current alerts, including pending and recently resolved ones.\n\n" +
+			"A firing alert without data is not resolved: it is held as `no_data` until data returns or the monitored object is removed.",
 		Access: Access{Role: Viewer, Cost: Cheap}, Example: exampleAlerts(), Errors: []int{http.StatusServiceUnavailable},
 	}, s.listAlerts)
 	register(s, Operation{
 		ID: "get-alert-history", Method: http.MethodGet, Path: alertPath + "/history",
-		Summary:     "What fired",
-		Description: "Every alert that fired within a time, from its beginning to its end, the newest first. Alerts that were pending only are not in it.",
+		Summary:     "List past alerts",
+		Description: "Every period in which an alert fired within a time range, newest first. Alerts that were only pending are not included.",
 		Access:      Access{Role: Viewer, Cost: Query}, Example: exampleAlertHistory(), Errors: []int{http.StatusServiceUnavailable},
 	}, s.alertHistory)
 	s.registerAlertRules()
@@ -96,7 +96,7 @@ func (s *Server) registerAlerts() {
 	s.registerChannels()
 }
 
-// alerting is what judges the machine.
+// alerting returns the Alerting, or the problem that there is none.
 func (s *Server) alerting() (Alerting, error) {
 	if s.options.Alerting == nil {
 		return nil, notKept("alerts", "keeps no history")
@@ -142,44 +142,44 @@ func (s *Server) alertHistory(ctx context.Context, q *AlertHistoryQuery) (*alert
 	if len(mistakes) > 0 {
 		return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
 	}
-	// One more tells whether there is another page.
+	// One more shows whether there is another page.
 	episodes, err := alerts.History(ctx, alerting.HistoryQuery{Start: start, End: end, Rule: q.Rule, Limit: q.Limit + 1, Before: q.Before})
 	if err != nil {
 		return nil, alertProblem(err)
 	}
-	answer := AlertHistory{Start: start.UTC(), End: end.UTC(), Episodes: episodes}
+	page := AlertHistory{Start: start.UTC(), End: end.UTC(), Episodes: episodes}
 	if len(episodes) > q.Limit {
-		answer.Episodes = episodes[:q.Limit]
-		answer.Next = answer.Episodes[q.Limit-1].ID
+		page.Episodes = episodes[:q.Limit]
+		page.Next = page.Episodes[q.Limit-1].ID
 	}
-	if answer.Episodes == nil {
-		answer.Episodes = []alerting.Episode{}
+	if page.Episodes == nil {
+		page.Episodes = []alerting.Episode{}
 	}
-	return &alertHistoryOutput{answer}, nil
+	return &alertHistoryOutput{page}, nil
 }
 
-// alertProblem turns an error of the alerting into a problem; what went wrong
-// inside stays an error for the log.
+// alertProblem converts an error of package alerting to a problem. Internal errors
+// are returned as they are, for the log.
 func alertProblem(err error) error {
-	var mistakes alerting.Mistakes
+	var invalid alerting.ValidationErrors
 	var query *query.QueryError
 	switch {
-	case errors.As(err, &mistakes):
-		details := make([]error, len(mistakes))
-		for i, m := range mistakes {
+	case errors.As(err, &invalid):
+		details := make([]error, len(invalid))
+		for i, m := range invalid {
 			details[i] = mistake("body."+m.Field, printable(m.Value), printable(m.Rule))
 		}
 		return problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors. Nothing was changed.", details...)
 	case errors.Is(err, alerting.ErrUnknown):
-		return problem(http.StatusNotFound, "There is nothing of that name.")
+		return problem(http.StatusNotFound, "There is no rule or silence of that name.")
 	case errors.Is(err, alerting.ErrExists):
 		return problem(http.StatusConflict, "Another rule has that name. Nothing was changed.")
 	case errors.Is(err, alerting.ErrFixed):
-		return problem(http.StatusConflict, "The rule stands in the configuration or in a file: change it there, or disable it here.")
+		return problem(http.StatusConflict, "The rule comes from the configuration or a file: change it there, or disable it here.")
 	case errors.As(err, &query):
 		return historyProblem(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return huma.ErrorWithHeaders(problem(http.StatusServiceUnavailable, "The agent is stopping, or the answer took too long."), http.Header{"Retry-After": {"5"}})
+		return huma.ErrorWithHeaders(problem(http.StatusServiceUnavailable, "The agent is stopping, or the request took too long."), http.Header{"Retry-After": {"5"}})
 	}
 	return err
 }
@@ -189,8 +189,8 @@ func exampleAlert() alerting.Alert {
 	return alerting.Alert{
 		Fingerprint: "5c1f9a0d7e24b386", Rule: "HighCPUUsage", State: alerting.Firing, Severity: "warning", Host: "server-01",
 		Labels:      map[string]string{"alertname": "HighCPUUsage", "host_name": "server-01", "severity": "warning"},
-		Annotations: map[string]string{"summary": "The processors of server-01 are 92 % busy"},
-		Summary:     "The processors of server-01 are 92 % busy", Value: &value, Threshold: "> 80", Unit: "%",
+		Annotations: map[string]string{"summary": "CPU usage of server-01 is 92 %"},
+		Summary:     "CPU usage of server-01 is 92 %", Value: &value, Threshold: "> 80", Unit: "%",
 		Since: exampleTime.Add(-7 * time.Minute), FiredAt: exampleTime.Add(-2 * time.Minute),
 		Silences: []string{}, Channels: []string{}, Changes: 1,
 		Link: "http://127.0.0.1:8080/?from=2026-02-02T10:18:00Z&to=2026-02-02T10:33:00Z&host=server-01",

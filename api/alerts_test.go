@@ -154,7 +154,7 @@ func TestChangeAlerts(t *testing.T) {
 			{alerting.ErrUnknown, http.StatusNotFound},
 			{alerting.ErrExists, http.StatusConflict},
 			{alerting.ErrFixed, http.StatusConflict},
-			{alerting.Mistakes{{Field: "op", Rule: "must be there"}}, http.StatusUnprocessableEntity},
+			{alerting.ValidationErrors{{Field: "op", Rule: "must be there"}}, http.StatusUnprocessableEntity},
 			{errors.New("the disk is full"), http.StatusInternalServerError},
 		} {
 			err, status := refusal.err, refusal.status

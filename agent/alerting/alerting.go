@@ -1,15 +1,14 @@
-// Package alerting judges the machine by rules. Rules are those of Prometheus,
-// in rule files or made of simple thresholds, and Prometheus' own rules library
-// says which of them hold. What this package adds is what a monitor of one
-// machine needs: that missing data resolves nothing, that a window which is only
-// half filled fires nothing, that the state outlives the agent, silences,
-// reminders, and a history.
+// Package alerting evaluates alert rules. They are Prometheus rules, from rule files
+// or generated from thresholds, evaluated by Prometheus' own rules library. This
+// package adds what a monitor of a single machine needs: missing data resolves no
+// alert, a window that is only partly filled fires none, state survives restarts,
+// and there are silences, reminders and a history.
 //
-// How people are told is no business of it: it hands notices to package notify.
+// Notifications are sent by package notify.
 //
-// Read round.go first: there the rules are evaluated. Then judge.go, which stands
-// between the rules and the store, track.go for the life of an alert, and tell.go
-// for what is told of it.
+// Read evaluation.go first, which evaluates the rules and filters their results,
+// then alert_state.go for the life of an alert, and notification.go for its
+// notifications.
 package alerting
 
 import (
@@ -34,10 +33,10 @@ import (
 	"sysotel/agent/records"
 )
 
-// DurationRule says what a duration of a rule may look like.
+// DurationRule describes valid durations of rules.
 const DurationRule = "must be a duration such as 30s, 5m or 1h30m"
 
-// Querier answers the expressions of rules.
+// Querier evaluates the expressions of rules.
 type Querier interface {
 	Parse(text string) (parser.Expr, error)
 	Present(own query.Own) storage.Queryable
@@ -59,89 +58,87 @@ type Notifier interface {
 
 var _ Notifier = (*notify.Notifier)(nil)
 
-// Host is a machine that pushes to where this agent reads.
+// Host is a machine that pushes to the storage that this agent reads.
 type Host struct {
 	Name     string
 	LastSeen time.Time
 }
 
-// Options are what alerting is opened with.
+// Options are the dependencies of Alerting.
 type Options struct {
 	Config Config
-	// Dir is the directory of its files, made where it is missing.
+	// Dir is the directory for files; it is created if missing.
 	Dir string
 	// Host is the name of this machine.
 	Host    string
 	Querier Querier
-	// Unsteady tells why the present cannot be judged, empty where it can. Nil
-	// for always.
+	// Unsteady returns why rules cannot be evaluated now, "" if they can. Optional.
 	Unsteady func() string
-	// Metrics tells what a name of the REST API stands for.
+	// Metrics returns the metric behind a name of the REST API.
 	Metrics func(name string) (Metric, bool)
-	// Notifier takes the notifications. Nil for none.
+	// Notifier sends notifications. Optional.
 	Notifier Notifier
-	// Processes are the greediest processes of now, by memory or else by CPU. Nil
-	// for none.
+	// Processes returns the current top processes by memory or by CPU. Optional.
 	Processes func(byMemory bool) []notify.Process
-	// Link is the address of the dashboard.
+	// Link returns the base URL of the dashboard. Optional.
 	Link func() string
-	// Events takes what happened. Nil for nobody.
+	// Events records events. Optional.
 	Events func(records.Event) error
-	// Hosts lists the machines that push to where this agent reads; nil where it
-	// knows of itself alone.
+	// Hosts lists the machines that push to the storage that this agent reads. Nil if
+	// it reads its own only.
 	Hosts func(ctx context.Context) ([]Host, error)
 	Log   *slog.Logger
-	// Now is the wall clock, Mono a clock that nobody sets; the system's where nil.
+	// Now is the wall clock, Mono a monotonic clock; default: the system's.
 	Now  func() time.Time
 	Mono func() time.Duration
 }
 
-// Alerting evaluates rules. Its methods may be called by several goroutines.
+// Alerting evaluates rules. It is safe for concurrent use.
 type Alerting struct {
 	options  Options
 	log      *slog.Logger
 	parser   parser.Parser
 	file     *database
 	interval time.Duration
-	path     string // of the file with what was made over the API
+	path     string // of apiRulesFile
 	channels []string
 
-	// turn is held by who evaluates or changes rules.
+	// turn is held while rules are evaluated or changed.
 	turn sync.Mutex
 	// lastAt and lastMono are when the rules were last evaluated; under turn.
 	lastAt   time.Time
 	lastMono time.Duration
-	observed bool // whether lastMono is of this process
-	since    time.Duration
+	observed bool          // whether lastMono is of this process
+	started  time.Duration // on the monotonic clock
 	ticks    int
 
-	// mu protects what follows; who writes holds turn too.
-	mu       sync.RWMutex
-	rules    []*rule
-	byName   map[string][]*rule
-	sleeping []*rule // disabled ones
-	made     madeRules
-	unfit    []string // thresholds of made that do not fit the configuration
-	tracked  map[string]*tracked
-	gone     []*tracked // those that the file need not have any more
-	silences []Silence
-	waiting  []notify.Notice // those that could not be handed over yet
-	status   status
+	// mu protects what follows; writers hold turn too.
+	mu          sync.RWMutex
+	rules       []*rule
+	byName      map[string][]*rule
+	disabled    []*rule
+	fromAPI     apiRules
+	invalid     []string               // thresholds of fromAPI that do not fit the configuration
+	states      map[string]*alertState // by fingerprint
+	removed     []*alertState          // to be deleted from the file
+	silences    []Silence
+	undelivered []notify.Notice
+	status      status
 }
 
-// status is how the evaluation fares.
+// status is the status of the evaluation.
 type status struct {
-	// unsteady is why the rules were not evaluated at the last tick.
+	// unsteady is why the rules were not evaluated last time.
 	unsteady string
-	// broken is why the state could not be written, untold why a notice could not
-	// be handed over.
-	broken, untold error
-	rounds         uint64
-	took           time.Duration
-	at             time.Time
+	// saveErr is why the state could not be saved, deliverErr why a notice could not
+	// be delivered.
+	saveErr, deliverErr error
+	evaluations         uint64
+	took                time.Duration
+	at                  time.Time
 }
 
-// Open reads the rules and the state of an earlier run.
+// Open loads the rules and the state of the previous run.
 func Open(ctx context.Context, o Options) (*Alerting, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -163,15 +160,15 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 		return nil, err
 	}
 	a := &Alerting{
-		options: o, log: o.Log, parser: newParser(), path: filepath.Join(o.Dir, madeFile),
-		tracked: map[string]*tracked{}, since: o.Mono(), interval: o.Config.Interval,
+		options: o, log: o.Log, parser: newParser(), path: filepath.Join(o.Dir, apiRulesFile),
+		states: map[string]*alertState{}, started: o.Mono(), interval: o.Config.Interval,
 	}
 	if o.Notifier != nil {
 		a.channels = o.Notifier.ChannelNames()
 	}
 	var err error
 	if a.file, err = openDatabase(ctx, filepath.Join(o.Dir, stateFile), o.Log); err != nil {
-		return nil, fmt.Errorf("open the state of the alerts: %w", err)
+		return nil, fmt.Errorf("open the alert state: %w", err)
 	}
 	if err := a.restore(ctx); err != nil {
 		return nil, errors.Join(err, a.file.Close())
@@ -179,76 +176,75 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 	return a, nil
 }
 
-// stateFile is the file of the alerts' state.
+// stateFile is the file of the alert state.
 const stateFile = "state.db"
 
-// restore reads what an earlier run left, and the rules.
+// restore loads the state of the previous run, and the rules.
 func (a *Alerting) restore(ctx context.Context) (err error) {
-	if a.made, err = readMade(a.path); err != nil {
+	if a.fromAPI, err = readAPIRules(a.path); err != nil {
 		return err
 	}
-	if a.tracked, a.lastAt, err = a.file.alerts(ctx); err != nil {
-		return fmt.Errorf("read the state of the alerts: %w", err)
+	if a.states, a.lastAt, err = a.file.alerts(ctx); err != nil {
+		return fmt.Errorf("read the alert state: %w", err)
 	}
 	if a.silences, err = a.file.silences(ctx); err != nil {
 		return fmt.Errorf("read the silences: %w", err)
 	}
-	if a.waiting, err = a.file.notices(ctx); err != nil {
-		return fmt.Errorf("read the notices that wait: %w", err)
+	if a.undelivered, err = a.file.notices(ctx); err != nil {
+		return fmt.Errorf("read undelivered notices: %w", err)
 	}
 	now := a.options.Now().Truncate(time.Millisecond)
-	tooOld := now.Sub(a.lastAt) > outageTolerance
+	tooOld := now.Sub(a.lastAt) > maxOutage
 	if tooOld {
-		a.giveUpAll(now)
+		a.resolveStale(now)
 	}
-	active, sleeping, err := a.loadMost()
+	active, disabled, err := a.loadValid()
 	if err != nil {
 		return err
 	}
-	a.install(ctx, active, sleeping)
+	a.install(ctx, active, disabled)
 	if tooOld {
-		a.settle(ctx, now)
+		a.save(ctx, now)
 	}
 	return nil
 }
 
-// loadMost makes the rules at the start. A threshold that was made over the API and
-// does not fit the configuration any more, as when its channel is gone, keeps no
-// agent from starting: it is left out and told of, and stays in its file.
-func (a *Alerting) loadMost() (active, sleeping []*rule, err error) {
-	var unfit []string
+// loadValid loads the rules. A threshold from the API that no longer fits the
+// configuration, for example because its channel was removed, does not keep the
+// agent from starting: it is skipped, reported by Health, and stays in its file.
+func (a *Alerting) loadValid() (active, disabled []*rule, err error) {
+	var invalid []string
 	defer func() {
 		if err == nil {
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			a.unfit = unfit
+			a.invalid = invalid
 		}
 	}()
-	active, sleeping, err = a.load(a.made)
+	active, disabled, err = a.load(a.fromAPI)
 	if err == nil {
-		return active, sleeping, nil
+		return active, disabled, nil
 	}
-	fit := madeRules{Format: madeFormat, Disabled: a.made.Disabled}
-	if active, sleeping, err = a.load(fit); err != nil {
+	fit := apiRules{Format: apiRulesFormat, Disabled: a.fromAPI.Disabled}
+	if active, disabled, err = a.load(fit); err != nil {
 		return nil, nil, err
 	}
-	for _, t := range a.made.Thresholds {
+	for _, t := range a.fromAPI.Thresholds {
 		with := fit
 		with.Thresholds = append(slices.Clone(fit.Thresholds), t)
 		more, asleep, wrong := a.load(with)
 		if wrong != nil {
-			unfit = append(unfit, t.Name)
-			a.log.Error("a threshold made over the API does not fit the configuration and is not evaluated", "rule", t.Name, "err", wrong)
+			invalid = append(invalid, t.Name)
+			a.log.Error("threshold from the API does not fit the configuration and is not evaluated", "rule", t.Name, "err", wrong)
 			continue
 		}
-		fit, active, sleeping = with, more, asleep
+		fit, active, disabled = with, more, asleep
 	}
-	return active, sleeping, nil
+	return active, disabled, nil
 }
 
-// outageTolerance is how old the state of an earlier run may be. An older alert
-// would speak of another time.
-const outageTolerance = 24 * time.Hour
+// maxOutage is the maximum age of the state of the previous run.
+const maxOutage = 24 * time.Hour
 
 // Close closes the files.
 func (a *Alerting) Close() error {
@@ -257,18 +253,18 @@ func (a *Alerting) Close() error {
 	return a.file.Close()
 }
 
-// firstAfter is how long after the start the rules are first evaluated.
-const firstAfter = 5 * time.Second
+// startDelay is the minimum time from the start to the first evaluation, so that it
+// finds readings.
+const startDelay = 5 * time.Second
 
-// Run evaluates the rules until the context ends.
+// Run evaluates the rules until ctx is done.
 func (a *Alerting) Run(ctx context.Context) error {
-	// The first evaluation finds the first readings.
-	least := firstAfter
+	delay := startDelay
 	for {
-		// On whole multiples, so that the steps of several agents are the same.
-		now := a.options.Now().Add(least)
-		wait := now.Truncate(a.interval).Add(a.interval).Sub(now) + least
-		least = 0
+		// At multiples of the interval, so that the agents of several machines agree.
+		now := a.options.Now().Add(delay)
+		wait := now.Truncate(a.interval).Add(a.interval).Sub(now) + delay
+		delay = 0
 		select {
 		case <-ctx.Done():
 			return nil
@@ -302,34 +298,34 @@ func (a *Alerting) failing() string {
 	}
 	late := a.options.Now().Sub(a.status.at)
 	switch {
-	case a.status.broken != nil:
-		return "the state of the alerts is not written: " + a.status.broken.Error()
-	case a.status.untold != nil:
-		return fmt.Sprintf("%d notices wait to be handed to the channels: %s", len(a.waiting), a.status.untold)
+	case a.status.saveErr != nil:
+		return "cannot save the alert state: " + a.status.saveErr.Error()
+	case a.status.deliverErr != nil:
+		return fmt.Sprintf("%d notifications are waiting to be queued: %s", len(a.undelivered), a.status.deliverErr)
 	case a.status.unsteady != "":
 		return "the rules are not evaluated: " + a.status.unsteady
-	case len(a.unfit) > 0:
-		return fmt.Sprintf("thresholds made over the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(a.unfit, ", "))
+	case len(a.invalid) > 0:
+		return fmt.Sprintf("thresholds from the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(a.invalid, ", "))
 	case failing > 0:
-		return fmt.Sprintf("%d of %d rules fail, the first: %s", failing, len(a.rules), first)
-	case a.status.rounds > 0 && late > 5*a.interval:
+		return fmt.Sprintf("%d of %d rules fail, for example %s", failing, len(a.rules), first)
+	case a.status.evaluations > 0 && late > 5*a.interval:
 		return fmt.Sprintf("the rules were last evaluated %s ago", late.Truncate(time.Second))
 	}
 	return ""
 }
 
-// Judging tells why alerts are not judged, nil where they are. A heartbeat that
-// went on then would say that all is well.
-func (a *Alerting) Judging() error {
+// Evaluating returns why rules are not evaluated, nil if they are. The heartbeat
+// stops then.
+func (a *Alerting) Evaluating() error {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	switch {
-	case a.status.rounds == 0:
-		return errors.New("the rules were not evaluated yet")
+	case a.status.evaluations == 0:
+		return errors.New("the rules have not been evaluated yet")
 	case a.status.unsteady != "":
 		return errors.New(a.status.unsteady)
 	case a.options.Now().Sub(a.status.at) > 5*a.interval:
-		return errors.New("the rules are not evaluated any more")
+		return errors.New("the rules are no longer evaluated")
 	}
 	return nil
 }

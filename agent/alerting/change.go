@@ -19,50 +19,57 @@ import (
 	"sysotel/agent/sqlite"
 )
 
-// madeFile is the file of what was made over the API.
-const madeFile = "rules.json"
+// apiRulesFile is the file of the rules from the API.
+const apiRulesFile = "rules.json"
 
-// madeFormat is the format of that file.
-const madeFormat = 1
+// apiRulesFormat is the format of that file.
+const apiRulesFormat = 1
 
-// madeRules is what was made over the API.
-type madeRules struct {
+// apiRules are the changes made through the API.
+type apiRules struct {
 	Format     int         `json:"format"`
 	Thresholds []Threshold `json:"thresholds"`
-	// Disabled are the names of the rules of files that are not evaluated.
+	// Disabled are the names of disabled rules from files and the configuration.
 	Disabled []string `json:"disabled"`
 }
 
-// readMade reads the file.
-func readMade(path string) (madeRules, error) {
-	made := madeRules{Format: madeFormat}
+// readAPIRules reads the file.
+func readAPIRules(path string) (apiRules, error) {
+	stored := apiRules{Format: apiRulesFormat}
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return made, nil
+		return stored, nil
 	}
 	if err != nil {
-		return made, err
+		return stored, err
 	}
-	if err := json.Unmarshal(text, &made); err != nil {
-		return made, fmt.Errorf("%s is damaged; mend it or move it away: %w", path, err)
+	if err := json.Unmarshal(text, &stored); err != nil {
+		return stored, fmt.Errorf("%s is corrupt; repair it or move it away: %w", path, err)
 	}
-	if made.Format > madeFormat {
-		return made, fmt.Errorf("%s: %w (its format is %d, this version knows formats up to %d)", path, sqlite.ErrNewer, made.Format, madeFormat)
+	if stored.Format > apiRulesFormat {
+		return stored, fmt.Errorf("%s: %w (its format is %d, this version knows formats up to %d)", path, sqlite.ErrNewer, stored.Format, apiRulesFormat)
 	}
-	return made, nil
+	return stored, nil
+}
+
+// disables reports whether a rule from elsewhere is disabled. A built-in rule that
+// was renamed stays disabled.
+func (f apiRules) disables(r *rule) bool {
+	former := formerNames[r.Name()]
+	return slices.Contains(f.Disabled, r.Name()) || former != "" && r.source == FromDefaults && slices.Contains(f.Disabled, former)
 }
 
 // write replaces the file.
-func (m madeRules) write(path string) error {
-	text, err := json.MarshalIndent(m, "", "  ")
+func (f apiRules) write(path string) error {
+	text, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return err
 	}
 	return atomicfile.Write(path, append(text, '\n'), 0o600)
 }
 
-// load makes all rules: those that are evaluated and those that sleep.
-func (a *Alerting) load(made madeRules) (active, sleeping []*rule, err error) {
+// load loads all rules.
+func (a *Alerting) load(fromAPI apiRules) (active, disabled []*rule, err error) {
 	c := a.options.Config
 	l := &loader{parser: a.parser, querier: a.options.Querier, channels: a.channels, interval: a.interval, log: a.log}
 	var documents []document
@@ -85,10 +92,10 @@ func (a *Alerting) load(made madeRules) (active, sleeping []*rule, err error) {
 	for _, some := range []struct {
 		source, file string
 		thresholds   []Threshold
-	}{{FromConfig, "alerting.thresholds", c.Thresholds}, {FromAPI, madeFile, made.Thresholds}} {
-		d, mistakes := l.thresholdDocument(some.source, some.file, some.thresholds, a.options.Metrics)
-		if len(mistakes) > 0 {
-			return nil, nil, fmt.Errorf("%s%w", some.file, mistakes)
+	}{{FromConfig, "alerting.thresholds", c.Thresholds}, {FromAPI, apiRulesFile, fromAPI.Thresholds}} {
+		d, errs := l.thresholdDocument(some.source, some.file, some.thresholds, a.options.Metrics)
+		if len(errs) > 0 {
+			return nil, nil, fmt.Errorf("%s%w", some.file, errs)
 		}
 		documents = append(documents, d)
 	}
@@ -100,22 +107,22 @@ func (a *Alerting) load(made madeRules) (active, sleeping []*rule, err error) {
 	for _, r := range all {
 		if r.threshold != nil || named[r.Name()] != nil && named[r.Name()].threshold != nil {
 			if first := named[r.Name()]; first != nil {
-				return nil, nil, fmt.Errorf("%s: rule %s is there twice, first in %s: a threshold needs a name of its own", r.where, r.Name(), first.where)
+				return nil, nil, fmt.Errorf("%s: duplicate rule %s, first defined in %s: names of thresholds must be unique", r.where, r.Name(), first.where)
 			}
 		}
 		named[r.Name()] = r
-		if r.threshold != nil && !r.threshold.Enabled || slices.Contains(made.Disabled, r.Name()) {
-			sleeping = append(sleeping, r)
+		if r.threshold != nil && !r.threshold.Enabled || fromAPI.disables(r) {
+			disabled = append(disabled, r)
 			continue
 		}
 		active = append(active, r)
 	}
-	return active, sleeping, nil
+	return active, disabled, nil
 }
 
-// install puts rules in the place of those that are evaluated. What did not change
-// goes on as it was; who holds turn calls it.
-func (a *Alerting) install(ctx context.Context, active, sleeping []*rule) {
+// install replaces the rules. Rules that did not change keep their state. The caller
+// holds turn.
+func (a *Alerting) install(ctx context.Context, active, disabled []*rule) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, r := range active {
@@ -130,8 +137,8 @@ func (a *Alerting) install(ctx context.Context, active, sleeping []*rule) {
 	for _, r := range active {
 		byName[r.Name()] = append(byName[r.Name()], r)
 	}
-	a.rules, a.sleeping, a.byName = active, sleeping, byName
-	for _, t := range a.tracked {
+	a.rules, a.disabled, a.byName = active, disabled, byName
+	for _, t := range a.states {
 		owned := slices.ContainsFunc(byName[t.Rule], func(r *rule) bool { return r.owns(t) })
 		if !owned {
 			a.end(t, a.options.Now().UTC().Truncate(time.Second), "the rule was changed, disabled or deleted")
@@ -139,7 +146,7 @@ func (a *Alerting) install(ctx context.Context, active, sleeping []*rule) {
 	}
 }
 
-// same is the running rule that a new one is the same as.
+// same returns the running rule that equals r, or nil.
 func (a *Alerting) same(r *rule) *rule {
 	for _, old := range a.byName[r.Name()] {
 		if old.String() == r.String() && old.offset == r.offset {
@@ -149,46 +156,44 @@ func (a *Alerting) same(r *rule) *rule {
 	return nil
 }
 
-// apply makes the rules anew with another file; where that does not work nothing
-// is changed.
-func (a *Alerting) apply(ctx context.Context, made madeRules) error {
-	active, sleeping, err := a.load(made)
+// apply reloads all rules with other rules from the API. On an error nothing changes.
+func (a *Alerting) apply(ctx context.Context, next apiRules) error {
+	active, disabled, err := a.load(next)
 	if err != nil {
-		return Mistakes{{Field: "expr", Rule: err.Error()}}
+		return ValidationErrors{{Field: "expr", Rule: err.Error()}}
 	}
-	if err := made.write(a.path); err != nil {
+	if err := next.write(a.path); err != nil {
 		return fmt.Errorf("write the rules: %w", err)
 	}
-	a.install(ctx, active, sleeping)
+	a.install(ctx, active, disabled)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.made, a.unfit = made, nil
+	a.fromAPI, a.invalid = next, nil
 	return nil
 }
 
-// Reload takes another configuration, but for its interval. Where anything in it is wrong the running
-// rules stay as they were.
+// Reload applies another configuration, except its interval. On an error nothing
+// changes.
 func (a *Alerting) Reload(ctx context.Context, c Config) error {
 	a.turn.Lock()
 	defer a.turn.Unlock()
 	before := a.options.Config
 	a.options.Config = c
-	active, sleeping, err := a.loadMost()
+	active, disabled, err := a.loadValid()
 	if err != nil {
 		a.options.Config = before
 		return err
 	}
-	a.install(ctx, active, sleeping)
+	a.install(ctx, active, disabled)
 	return nil
 }
 
-// Check calls wrong for everything that is wrong with the rules of a configuration,
-// before it is used.
+// Check reports the validation errors of the rules of a configuration.
 func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric, bool), wrong func(path string, value any, rule string)) {
 	a := &Alerting{options: Options{Config: c, Querier: q, Metrics: metrics}, channels: channels, log: discard(), parser: newParser()}
 	l := &loader{parser: a.parser, querier: q, channels: channels, interval: c.Interval, log: a.log}
-	if _, mistakes := l.thresholdDocument(FromConfig, "", c.Thresholds, metrics); len(mistakes) > 0 {
-		for _, m := range mistakes {
+	if _, errs := l.thresholdDocument(FromConfig, "", c.Thresholds, metrics); len(errs) > 0 {
+		for _, m := range errs {
 			var value any
 			if m.Value != "" {
 				value = m.Value
@@ -197,26 +202,26 @@ func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric
 		}
 		return
 	}
-	if _, _, err := a.load(madeRules{}); err != nil {
+	if _, _, err := a.load(apiRules{}); err != nil {
 		for line := range strings.Lines(err.Error()) {
 			wrong("rules", nil, strings.TrimSpace(line))
 		}
 	}
 }
 
-// checkThreshold tells what is wrong with one threshold.
+// checkThreshold validates one threshold.
 func (a *Alerting) checkThreshold(t Threshold) error {
-	c, mistakes := t.check(a.options.Metrics, a.channels)
-	if len(mistakes) > 0 {
-		return mistakes
+	c, errs := t.check(a.options.Metrics, a.channels)
+	if len(errs) > 0 {
+		return errs
 	}
 	if _, err := a.options.Querier.Parse(c.value); err != nil {
-		return Mistakes{{Field: fieldOf(t), Value: shown(t.Metric + t.Expr), Rule: err.Error()}}
+		return ValidationErrors{{Field: fieldOf(t), Value: shown(t.Metric + t.Expr), Rule: err.Error()}}
 	}
 	return nil
 }
 
-// AddThreshold makes a rule of a threshold.
+// AddThreshold adds a rule.
 func (a *Alerting) AddThreshold(ctx context.Context, t Threshold) (RuleStatus, error) {
 	a.turn.Lock()
 	defer a.turn.Unlock()
@@ -226,19 +231,19 @@ func (a *Alerting) AddThreshold(ctx context.Context, t Threshold) (RuleStatus, e
 	if a.find(t.Name) != nil {
 		return RuleStatus{}, ErrExists
 	}
-	made := a.made
-	made.Thresholds = append(slices.Clone(made.Thresholds), t)
-	if err := a.apply(ctx, made); err != nil {
+	next := a.fromAPI
+	next.Thresholds = append(slices.Clone(next.Thresholds), t)
+	if err := a.apply(ctx, next); err != nil {
 		return RuleStatus{}, err
 	}
 	return a.ruleStatus(t.Name)
 }
 
-// ChangeThreshold puts a threshold in the place of another.
+// ChangeThreshold replaces a threshold that was added through the API.
 func (a *Alerting) ChangeThreshold(ctx context.Context, name string, t Threshold) (RuleStatus, error) {
 	a.turn.Lock()
 	defer a.turn.Unlock()
-	i, err := a.madeIndex(name)
+	i, err := a.apiIndex(name)
 	if err != nil {
 		return RuleStatus{}, err
 	}
@@ -248,29 +253,29 @@ func (a *Alerting) ChangeThreshold(ctx context.Context, name string, t Threshold
 	if t.Name != name && a.find(t.Name) != nil {
 		return RuleStatus{}, ErrExists
 	}
-	made := a.made
-	made.Thresholds = slices.Clone(made.Thresholds)
-	made.Thresholds[i] = t
-	if err := a.apply(ctx, made); err != nil {
+	next := a.fromAPI
+	next.Thresholds = slices.Clone(next.Thresholds)
+	next.Thresholds[i] = t
+	if err := a.apply(ctx, next); err != nil {
 		return RuleStatus{}, err
 	}
 	return a.ruleStatus(t.Name)
 }
 
-// RemoveThreshold deletes a threshold that was made over the API.
+// RemoveThreshold deletes a threshold that was added through the API.
 func (a *Alerting) RemoveThreshold(ctx context.Context, name string) error {
 	a.turn.Lock()
 	defer a.turn.Unlock()
-	i, err := a.madeIndex(name)
+	i, err := a.apiIndex(name)
 	if err != nil {
 		return err
 	}
-	made := a.made
-	made.Thresholds = slices.Delete(slices.Clone(made.Thresholds), i, i+1)
-	return a.apply(ctx, made)
+	next := a.fromAPI
+	next.Thresholds = slices.Delete(slices.Clone(next.Thresholds), i, i+1)
+	return a.apply(ctx, next)
 }
 
-// EnableRule has a rule evaluated or not.
+// EnableRule enables or disables a rule.
 func (a *Alerting) EnableRule(ctx context.Context, name string, enabled bool) (RuleStatus, error) {
 	a.turn.Lock()
 	defer a.turn.Unlock()
@@ -278,28 +283,28 @@ func (a *Alerting) EnableRule(ctx context.Context, name string, enabled bool) (R
 	if r == nil {
 		return RuleStatus{}, ErrUnknown
 	}
-	made := a.made
-	if i, err := a.madeIndex(name); err == nil {
-		made.Thresholds = slices.Clone(made.Thresholds)
-		made.Thresholds[i].Enabled = enabled
+	next := a.fromAPI
+	if i, err := a.apiIndex(name); err == nil {
+		next.Thresholds = slices.Clone(next.Thresholds)
+		next.Thresholds[i].Enabled = enabled
 	} else {
 		if enabled && r.threshold != nil && !r.threshold.Enabled {
-			return RuleStatus{}, ErrFixed // The configuration says no.
+			return RuleStatus{}, ErrFixed // Disabled in the configuration.
 		}
-		made.Disabled = slices.DeleteFunc(slices.Clone(made.Disabled), func(n string) bool { return n == name })
+		next.Disabled = slices.DeleteFunc(slices.Clone(next.Disabled), func(n string) bool { return n == name || n == formerNames[name] })
 		if !enabled {
-			made.Disabled = append(made.Disabled, name)
+			next.Disabled = append(next.Disabled, name)
 		}
 	}
-	if err := a.apply(ctx, made); err != nil {
+	if err := a.apply(ctx, next); err != nil {
 		return RuleStatus{}, err
 	}
 	return a.ruleStatus(name)
 }
 
-// find is a rule by its name, evaluated or not; nil where there is none.
+// find returns the rule with a name, enabled or disabled, or nil.
 func (a *Alerting) find(name string) *rule {
-	for _, r := range slices.Concat(a.rules, a.sleeping) {
+	for _, r := range slices.Concat(a.rules, a.disabled) {
 		if r.Name() == name {
 			return r
 		}
@@ -307,9 +312,9 @@ func (a *Alerting) find(name string) *rule {
 	return nil
 }
 
-// madeIndex is where a threshold stands that was made over the API.
-func (a *Alerting) madeIndex(name string) (int, error) {
-	i := slices.IndexFunc(a.made.Thresholds, func(t Threshold) bool { return t.Name == name })
+// apiIndex is the index of a threshold that was added through the API.
+func (a *Alerting) apiIndex(name string) (int, error) {
+	i := slices.IndexFunc(a.fromAPI.Thresholds, func(t Threshold) bool { return t.Name == name })
 	switch {
 	case i >= 0:
 		return i, nil
@@ -319,7 +324,7 @@ func (a *Alerting) madeIndex(name string) (int, error) {
 	return 0, ErrUnknown
 }
 
-// Export is every rule that is evaluated as a rule file of Prometheus.
+// Export returns all enabled rules as a Prometheus rule file.
 func (a *Alerting) Export() ([]byte, error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -331,10 +336,10 @@ func (a *Alerting) Export() ([]byte, error) {
 			file.Groups = append(file.Groups, rulefmt.RuleGroup{Name: name})
 			i = len(file.Groups) - 1
 		}
-		// The library writes a rule as it stands in a file.
+		// String returns the rule as YAML.
 		var one rulefmt.Rule
 		if err := yaml.Unmarshal([]byte(r.String()), &one); err != nil {
-			return nil, fmt.Errorf("write rule %s: %w", r.Name(), err)
+			return nil, fmt.Errorf("export rule %s: %w", r.Name(), err)
 		}
 		file.Groups[i].Rules = append(file.Groups[i].Rules, one)
 	}

@@ -12,24 +12,24 @@ import (
 	"sysotel/agent/sqlite"
 )
 
-// format is the whole file. What is only read back whole is JSON.
+// format is the schema of the file. What is never queried in part is JSON.
 var format = sqlite.Format{CacheKiB: 256, Steps: []string{
 	`CREATE TABLE alert (
 		fingerprint TEXT PRIMARY KEY,
-		body TEXT NOT NULL -- a tracked
+		body TEXT NOT NULL -- an alertState
 	) STRICT;
 	CREATE TABLE episode (
 		id INTEGER PRIMARY KEY AUTOINCREMENT,
 		rule TEXT NOT NULL,
 		fired INTEGER NOT NULL, -- Unix milliseconds
-		ended INTEGER, -- NULL while it is not over
+		ended INTEGER, -- NULL while it is active
 		body TEXT NOT NULL -- an Episode
 	) STRICT;
 	CREATE INDEX episode_fired ON episode (fired);
 	CREATE TABLE notice (
 		number INTEGER PRIMARY KEY AUTOINCREMENT,
 		id TEXT NOT NULL UNIQUE,
-		body TEXT NOT NULL -- a notice that was not handed over yet
+		body TEXT NOT NULL -- a notice that is not delivered yet
 	) STRICT;
 	CREATE TABLE silence (
 		id TEXT PRIMARY KEY,
@@ -37,30 +37,30 @@ var format = sqlite.Format{CacheKiB: 256, Steps: []string{
 	) STRICT;
 	CREATE TABLE evaluation (
 		one INTEGER PRIMARY KEY CHECK (one = 1),
-		time INTEGER NOT NULL -- of the newest one, Unix milliseconds
+		time INTEGER NOT NULL -- of the last one, Unix milliseconds
 	) STRICT;`,
 }}
 
-// database is the open file. One connection does for all.
+// database is the open file. All goroutines share one connection.
 type database struct{ *sql.DB }
 
-// openDatabase opens or makes the file: rules that are evaluated without memory are
-// better than none.
+// openDatabase opens or creates the file. A damaged one is set aside: evaluating
+// rules without past state is better than not evaluating them.
 func openDatabase(ctx context.Context, path string, log *slog.Logger) (*database, error) {
-	db, err := sqlite.Open(ctx, path, "the state of the alerts", format, log)
+	db, err := sqlite.Open(ctx, path, "the alert state", format, log)
 	return &database{db}, err
 }
 
-// save writes what an evaluation changed, and what is to be told of it, in one go.
-func (d *database) save(ctx context.Context, at time.Time, changed, gone []*tracked, notices []notify.Notice) error {
-	// A change is worth its moment even while the agent stops.
+// save stores the changes of an evaluation and its notifications in one transaction.
+func (d *database) save(ctx context.Context, at time.Time, changed, gone []*alertState, notices []notify.Notice) error {
+	// Completed even while the agent stops.
 	ctx = context.WithoutCancel(ctx)
 	return sqlite.Change(ctx, d.DB, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO evaluation (one, time) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET time = excluded.time", at.UnixMilli()); err != nil {
 			return err
 		}
 		for _, t := range changed {
-			if t.begun {
+			if t.isNew {
 				id, err := addEpisode(ctx, tx, t.episode())
 				if err != nil {
 					return err
@@ -99,8 +99,8 @@ func (d *database) save(ctx context.Context, at time.Time, changed, gone []*trac
 	})
 }
 
-// handedOver removes notices that others have on disk now.
-func (d *database) handedOver(ctx context.Context, notices []notify.Notice) error {
+// delivered removes delivered notices.
+func (d *database) delivered(ctx context.Context, notices []notify.Notice) error {
 	ctx = context.WithoutCancel(ctx)
 	return sqlite.Change(ctx, d.DB, func(tx *sql.Tx) error {
 		for _, n := range notices {
@@ -112,11 +112,11 @@ func (d *database) handedOver(ctx context.Context, notices []notify.Notice) erro
 	})
 }
 
-// alerts reads the alerts of an earlier run and the time of its last evaluation.
-func (d *database) alerts(ctx context.Context) (map[string]*tracked, time.Time, error) {
-	all := map[string]*tracked{}
+// alerts reads the alert states and the time of the last evaluation.
+func (d *database) alerts(ctx context.Context) (map[string]*alertState, time.Time, error) {
+	all := map[string]*alertState{}
 	err := d.each(ctx, func(body []byte) error {
-		t := &tracked{}
+		t := &alertState{}
 		if err := json.Unmarshal(body, t); err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func (d *database) alerts(ctx context.Context) (map[string]*tracked, time.Time, 
 	return all, time.UnixMilli(ms).UTC(), nil
 }
 
-// notices reads those that were not handed over, in their order.
+// notices reads the undelivered notices in order.
 func (d *database) notices(ctx context.Context) (all []notify.Notice, err error) {
 	err = d.each(ctx, func(body []byte) error {
 		var n notify.Notice
@@ -162,7 +162,7 @@ func (d *database) silences(ctx context.Context) (all []Silence, err error) {
 	return all, err
 }
 
-// setSilence writes one silence.
+// setSilence stores one silence.
 func (d *database) setSilence(ctx context.Context, s Silence) error {
 	body, err := json.Marshal(s)
 	if err != nil {
@@ -172,7 +172,7 @@ func (d *database) setSilence(ctx context.Context, s Silence) error {
 	return err
 }
 
-// forgetSilences removes silences.
+// forgetSilences deletes silences.
 func (d *database) forgetSilences(ctx context.Context, gone []Silence) error {
 	return sqlite.Change(ctx, d.DB, func(tx *sql.Tx) error {
 		for _, s := range gone {
@@ -184,13 +184,13 @@ func (d *database) forgetSilences(ctx context.Context, gone []Silence) error {
 	})
 }
 
-// each calls visit for the only column of every row.
+// each calls visit with the only column of every row.
 func (d *database) each(ctx context.Context, visit func(body []byte) error, query string, arguments ...any) error {
 	rows, err := d.QueryContext(ctx, query, arguments...)
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // Its error is that of Err, which is looked at.
+	defer rows.Close() //nolint:errcheck // rows.Err reports it.
 	for rows.Next() {
 		var body []byte
 		if err := rows.Scan(&body); err != nil {

@@ -8,14 +8,13 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// TestDefaultRules: Prometheus' own tool takes the rules that are shipped, and
-// they find in it what they should.
+// TestDefaultRules: promtool accepts the built-in rules, and they pass its tests.
 func TestDefaultRules(t *testing.T) {
 	promtool(t, "check", "rules", "sysotel_alerts.yml")
 	promtool(t, "test", "rules", "testdata/sysotel_alerts.test.yml")
 }
 
-// TestExport: what is exported is a rule file, with thresholds as ordinary rules.
+// TestExport: the export is a rule file, with thresholds as ordinary rules.
 func TestExport(t *testing.T) {
 	p := newPlay(t, "groups: []\n")
 	p.config.Defaults = true

@@ -8,17 +8,17 @@ import (
 const (
 	// flapWindow is the time in which changes are counted.
 	flapWindow = 30 * time.Minute
-	// flapBegins is how many changes within it are too many: an alert that fires
-	// the third time was told four times by then.
+	// flapBegins is the number of changes within flapWindow from which on an alert
+	// flaps: when it fires for the third time, after four notifications.
 	flapBegins = 5
-	// calm is the time without a change after which it does not flap any more.
-	calm = 15 * time.Minute
-	// resolvedFor is how long an alert that is over is shown.
+	// stableAfter is the time without a change after which it stops flapping.
+	stableAfter = 15 * time.Minute
+	// resolvedFor is how long a resolved alert is listed.
 	resolvedFor = 15 * time.Minute
 )
 
-// change notes that an alert began or ended to fire.
-func (t *tracked) change(at time.Time) {
+// change records that an alert started or stopped firing.
+func (t *alertState) change(at time.Time) {
 	t.forget(at)
 	t.Changes = append(t.Changes, at)
 	if t.Flapping {
@@ -26,15 +26,15 @@ func (t *tracked) change(at time.Time) {
 	}
 }
 
-// forget drops the changes that are too long ago to count.
-func (t *tracked) forget(at time.Time) {
+// forget drops changes older than flapWindow.
+func (t *alertState) forget(at time.Time) {
 	t.Changes = slices.DeleteFunc(t.Changes, func(c time.Time) bool { return at.Sub(c) > flapWindow })
 }
 
-// flaps tells whether the changes are too many.
-func (t *tracked) flaps() bool { return len(t.Changes) >= flapBegins }
+// flaps reports whether there are too many changes.
+func (t *alertState) flaps() bool { return len(t.Changes) >= flapBegins }
 
-// calmed tells whether a flapping alert has come to rest.
-func (t *tracked) calmed(at time.Time) bool {
-	return len(t.Changes) == 0 || at.Sub(t.Changes[len(t.Changes)-1]) >= calm
+// isStable reports whether a flapping alert has not changed for stableAfter.
+func (t *alertState) isStable(at time.Time) bool {
+	return len(t.Changes) == 0 || at.Sub(t.Changes[len(t.Changes)-1]) >= stableAfter
 }

@@ -10,22 +10,21 @@ import (
 )
 
 const (
-	// historyFor is how long the history goes back, historyMost how many episodes
-	// it has at most.
-	historyFor  = 366 * 24 * time.Hour
-	historyMost = 100_000
-	// purgeEvery is after how many evaluations old things are forgotten: an hour at
-	// the default interval.
+	// historyFor and historyMax bound the age and the number of episodes.
+	historyFor = 366 * 24 * time.Hour
+	historyMax = 100_000
+	// purgeEvery is the number of evaluations between purges: an hour at the default
+	// interval.
 	purgeEvery = 240
 )
 
-// History returns what fired within a time, the newest first.
+// History returns episodes, newest first.
 func (a *Alerting) History(ctx context.Context, q HistoryQuery) (all []Episode, err error) {
 	query := "SELECT body FROM episode WHERE fired < ? AND (ended IS NULL OR ended >= ?)"
 	arguments := []any{q.End.UnixMilli(), q.Start.UnixMilli()}
 	if q.Rule != "" {
-		query += " AND rule = ?"
-		arguments = append(arguments, q.Rule)
+		query += " AND rule IN (?, ?)"
+		arguments = append(arguments, q.Rule, formerNames[q.Rule])
 	}
 	if q.Before > 0 {
 		query += " AND id < ?"
@@ -44,7 +43,7 @@ func (a *Alerting) History(ctx context.Context, q HistoryQuery) (all []Episode, 
 	return all, err
 }
 
-// addEpisode begins a row of the history.
+// addEpisode adds a row to the history.
 func addEpisode(ctx context.Context, tx *sql.Tx, e Episode) (id int64, err error) {
 	result, err := tx.ExecContext(ctx, "INSERT INTO episode (rule, fired, body) VALUES (?, ?, '{}')", e.Rule, e.FiredAt.UnixMilli())
 	if err != nil {
@@ -63,27 +62,27 @@ func writeEpisode(ctx context.Context, tx *sql.Tx, e Episode) error {
 	return err
 }
 
-// purge forgets what is too long ago.
+// purge deletes old episodes and silences.
 func (a *Alerting) purge(ctx context.Context, at time.Time) {
-	_, err := a.file.ExecContext(ctx, "DELETE FROM episode WHERE ended IS NOT NULL AND (ended < ? OR id <= (SELECT max(id) FROM episode) - ?)", at.Add(-historyFor).UnixMilli(), historyMost)
+	_, err := a.file.ExecContext(ctx, "DELETE FROM episode WHERE ended IS NOT NULL AND (ended < ? OR id <= (SELECT max(id) FROM episode) - ?)", at.Add(-historyFor).UnixMilli(), historyMax)
 	if err == nil {
 		err = a.purgeSilences(ctx, at)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil && ctx.Err() == nil {
-		a.wrote(err)
+		a.noteSaved(err)
 	}
 }
 
-// Backup writes a copy of the state, and of what was made over the API, into a
-// directory that is there and empty.
+// Backup writes a copy of the state and of the rules from the API into an existing,
+// empty directory.
 func (a *Alerting) Backup(ctx context.Context, dir string) error {
 	if _, err := a.file.ExecContext(ctx, "VACUUM INTO ?", filepath.Join(dir, stateFile)); err != nil {
-		return fmt.Errorf("copy the state of the alerts: %w", err)
+		return fmt.Errorf("copy the alert state: %w", err)
 	}
 	a.mu.RLock()
-	made := a.made
+	made := a.fromAPI
 	a.mu.RUnlock()
-	return made.write(filepath.Join(dir, madeFile))
+	return made.write(filepath.Join(dir, apiRulesFile))
 }

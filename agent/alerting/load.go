@@ -21,23 +21,22 @@ import (
 	_ "embed"
 )
 
-// defaultRules are the rules that the program brings; the same file is for
-// Prometheus and vmalert.
+// defaultRules are the built-in rules. Prometheus and vmalert can use the file too.
 //
 //go:embed sysotel_alerts.yml
 var defaultRules []byte
 
-// defaultFile is what they are called.
+// defaultFile is their file name.
 const defaultFile = "sysotel_alerts.yml"
 
-// document is a rule file, or what becomes one.
+// document is a rule file, or thresholds converted to one.
 type document struct {
 	source, file string
 	text         []byte
 	thresholds   map[string]*Threshold
 }
 
-// loader makes rules of documents. It refuses all where one is wrong.
+// loader loads rules from documents: all or none.
 type loader struct {
 	parser   parser.Parser
 	querier  Querier
@@ -46,10 +45,10 @@ type loader struct {
 	log      *slog.Logger
 }
 
-// maxRules bounds what is evaluated every few seconds.
+// maxRules bounds the cost of an evaluation.
 const maxRules = 5000
 
-// load makes the rules of all documents.
+// load loads the rules of all documents.
 func (l *loader) load(documents []document) ([]*rule, error) {
 	var all []*rule
 	var wrong []error
@@ -61,7 +60,7 @@ func (l *loader) load(documents []document) ([]*rule, error) {
 			key := r.Name() + r.Labels().String()
 			if r.alerting != nil {
 				if where, twice := seen[key]; twice {
-					wrong = append(wrong, fmt.Errorf("%s: rule %s with the labels %s is there twice, first in %s", r.where, r.Name(), r.Labels(), where))
+					wrong = append(wrong, fmt.Errorf("%s: duplicate rule %s with the labels %s, first defined in %s", r.where, r.Name(), r.Labels(), where))
 					continue
 				}
 				seen[key] = r.where
@@ -70,7 +69,7 @@ func (l *loader) load(documents []document) ([]*rule, error) {
 		}
 	}
 	if len(all) > maxRules {
-		wrong = append(wrong, fmt.Errorf("there are %d rules, at most %d are allowed", len(all), maxRules))
+		wrong = append(wrong, fmt.Errorf("there are %d rules; at most %d are allowed", len(all), maxRules))
 	}
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)
@@ -78,7 +77,7 @@ func (l *loader) load(documents []document) ([]*rule, error) {
 	return all, nil
 }
 
-// document makes the rules of one document.
+// document loads the rules of one document.
 func (l *loader) document(d document) (all []*rule, wrong []error) {
 	groups, errs := rulefmt.Parse(d.text, false, model.UTF8Validation, l.parser, l.log)
 	for _, err := range errs {
@@ -108,7 +107,7 @@ func (l *loader) document(d document) (all []*rule, wrong []error) {
 	return all, wrong
 }
 
-// ruleLines are the lines on which the rules of a file begin.
+// ruleLines are the first lines of the rules in a file.
 func ruleLines(text []byte) (lines []int) {
 	var file struct {
 		Groups []struct {
@@ -116,7 +115,7 @@ func ruleLines(text []byte) (lines []int) {
 		} `yaml:"groups"`
 	}
 	if yaml.Unmarshal(text, &file) != nil {
-		return nil // It was read before; without lines it is as good.
+		return nil // It was parsed before; errors then have no lines.
 	}
 	for _, g := range file.Groups {
 		for _, r := range g.Rules {
@@ -126,12 +125,12 @@ func ruleLines(text []byte) (lines []int) {
 	return lines
 }
 
-// ownTemplate finds templates that define others, which could call themselves.
+// ownTemplate matches templates that define or call others, which could recurse.
 var ownTemplate = regexp.MustCompile(`\{\{-?\s*(?:define|template|block)\b`)
 
-// rule makes one rule.
+// rule creates one rule.
 func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
-	// The querier's limits hold for rules too.
+	// The query limits apply to rules too.
 	expr, err := l.querier.Parse(r.Expr)
 	if err != nil {
 		return nil, err
@@ -151,7 +150,7 @@ func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
 	for _, texts := range []map[string]string{r.Labels, r.Annotations, g.Labels} {
 		for _, key := range slices.Sorted(maps.Keys(texts)) {
 			if ownTemplate.MatchString(texts[key]) {
-				return nil, fmt.Errorf("%s: templates that define or call templates of their own are not taken: they could call themselves without end", key)
+				return nil, fmt.Errorf("%s: templates that define or call other templates are not allowed, because they could recurse endlessly", key)
 			}
 		}
 	}
@@ -170,11 +169,11 @@ func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
 	return made, nil
 }
 
-// readAnnotations reads what the annotations say to this package.
+// readAnnotations reads the annotations that this package interprets.
 func (r *rule) readAnnotations(annotations map[string]string, channels []string) error {
-	var mistakes Mistakes
+	var errs ValidationErrors
 	wrong := func(field string, value any, rule string) {
-		mistakes = append(mistakes, Mistake{Field: field, Value: shown(value), Rule: rule})
+		errs = append(errs, ValidationError{Field: field, Value: shown(value), Rule: rule})
 	}
 	r.remind = duration(annotations[annotationRemind], annotationRemind, time.Minute, wrong)
 	for name := range strings.SplitSeq(annotations[annotationChannels], ",") {
@@ -187,14 +186,14 @@ func (r *rule) readAnnotations(annotations map[string]string, channels []string)
 		r.channels = append(r.channels, name)
 	}
 	r.limits.text, r.limits.unit = annotations[annotationThreshold], annotations[annotationUnit]
-	if len(mistakes) > 0 {
-		return mistakes
+	if len(errs) > 0 {
+		return errs
 	}
 	return nil
 }
 
-// comparison is what an expression holds its value against: "> 0.8" of x > 0.8,
-// empty where that is not plain.
+// comparison returns the threshold in an expression: "> 0.8" for x > 0.8, "" if
+// there is none.
 func comparison(expr parser.Expr) string {
 	for {
 		paren, ok := expr.(*parser.ParenExpr)
@@ -216,42 +215,42 @@ func comparison(expr parser.Expr) string {
 	return ""
 }
 
-// thresholdDocument makes a document of thresholds.
-func (l *loader) thresholdDocument(source, file string, thresholds []Threshold, metrics func(string) (Metric, bool)) (document, Mistakes) {
+// thresholdDocument converts thresholds to a document.
+func (l *loader) thresholdDocument(source, file string, thresholds []Threshold, metrics func(string) (Metric, bool)) (document, ValidationErrors) {
 	d := document{source: source, file: file, thresholds: map[string]*Threshold{}}
 	group := rulefmt.RuleGroup{Name: "thresholds"}
-	var mistakes Mistakes
+	var errs ValidationErrors
 	for i := range thresholds {
 		t := thresholds[i]
 		c, wrong := t.check(metrics, l.channels)
 		if _, twice := d.thresholds[t.Name]; twice {
-			wrong = append(wrong, Mistake{Field: "name", Value: shown(t.Name), Rule: "is there twice; a threshold needs a name of its own"})
+			wrong = append(wrong, ValidationError{Field: "name", Value: shown(t.Name), Rule: "is used twice; names of thresholds must be unique"})
 		}
 		d.thresholds[t.Name] = &t
 		if len(wrong) == 0 {
 			rule := c.rule()
 			if _, err := l.querier.Parse(rule.Expr); err != nil {
-				wrong = append(wrong, Mistake{Field: fieldOf(t), Value: shown(t.Metric + t.Expr), Rule: err.Error()})
+				wrong = append(wrong, ValidationError{Field: fieldOf(t), Value: shown(t.Metric + t.Expr), Rule: err.Error()})
 			}
 			group.Rules = append(group.Rules, rule)
 		}
 		for _, m := range wrong {
 			m.Field = fmt.Sprintf("[%d].%s", i, m.Field)
-			mistakes = append(mistakes, m)
+			errs = append(errs, m)
 		}
 	}
-	if len(mistakes) > 0 || len(group.Rules) == 0 {
-		return d, mistakes
+	if len(errs) > 0 || len(group.Rules) == 0 {
+		return d, errs
 	}
 	text, err := yaml.Marshal(rulefmt.RuleGroups{Groups: []rulefmt.RuleGroup{group}})
 	if err != nil {
-		return d, Mistakes{{Rule: err.Error()}}
+		return d, ValidationErrors{{Rule: err.Error()}}
 	}
 	d.text = text
 	return d, nil
 }
 
-// fieldOf is where a threshold says what is measured.
+// fieldOf is the field with the metric or expression of a threshold.
 func fieldOf(t Threshold) string {
 	if t.Expr != "" {
 		return "expr"
@@ -259,7 +258,7 @@ func fieldOf(t Threshold) string {
 	return "metric"
 }
 
-// maxFile bounds a rule file.
+// maxFile is the maximum size of a rule file.
 const maxFile = 4 << 20
 
 // readFile reads a rule file.
@@ -269,7 +268,7 @@ func readFile(path string) (document, error) {
 		return document{}, err
 	}
 	if info.Size() > maxFile {
-		return document{}, fmt.Errorf("%s has %d bytes, at most %d are allowed", path, info.Size(), maxFile)
+		return document{}, fmt.Errorf("%s has %d bytes; at most %d are allowed", path, info.Size(), maxFile)
 	}
 	text, err := os.ReadFile(path)
 	return document{source: FromFile, file: path, text: text}, err

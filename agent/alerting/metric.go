@@ -11,21 +11,20 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Metric is what a name of the REST API stands for in PromQL.
+// Metric is the PromQL metric behind a name of the REST API.
 type Metric struct {
 	// Name is the metric's name in PromQL.
 	Name string
-	// Labels are what its labels must be where a threshold says nothing of them: a
-	// value, or "*" for any but none.
+	// Labels are the default matchers: a value, or "*" for any value that is not empty.
 	Labels map[string]string
-	// Alias are other names of its labels, those of the REST API.
+	// Alias maps label names of the REST API to those of the metric.
 	Alias map[string]string
-	// Scale brings its values into Unit.
+	// Scale converts its values to Unit.
 	Scale float64
 	Unit  string
 }
 
-// series is PromQL of the metric's series that match, in its unit.
+// series returns PromQL for the matching series, in its unit.
 func (m Metric) series(match map[string]string) (string, error) {
 	want := map[string]string{}
 	for name, value := range m.Labels {
@@ -74,10 +73,10 @@ func (m Metric) series(match map[string]string) (string, error) {
 	return fmt.Sprintf("%g * %s", m.Scale, text), nil
 }
 
-// matcher writes what a label must be: "value", "!value", "~regex" or "!~regex".
+// matcher converts "value", "!value", "~regex" or "!~regex" to a PromQL matcher.
 func matcher(label, value string) (string, error) {
 	if !model.LegacyValidation.IsValidLabelName(label) {
-		return "", fmt.Errorf("%q is no name of a label", label)
+		return "", fmt.Errorf("%q is not a valid label name", label)
 	}
 	not := strings.HasPrefix(value, "!")
 	value = strings.TrimPrefix(value, "!")
@@ -86,7 +85,7 @@ func matcher(label, value string) (string, error) {
 	switch {
 	case isPattern:
 		if _, err := regexp.Compile("^(?:" + pattern + ")$"); err != nil {
-			return "", fmt.Errorf("%q is no regular expression: %w", pattern, err)
+			return "", fmt.Errorf("%q is not a valid regular expression: %w", pattern, err)
 		}
 		op, value = "=~", pattern
 		if not {

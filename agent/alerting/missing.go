@@ -11,44 +11,44 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// hold is an element that is held: it is gone from the result, but series that
-// it was made of ended without a staleness marker. The store marks the end of a
-// series when its family was read again without it; without a marker the family
-// gave nothing, and nobody knows.
+// hold is a result element kept alive: it vanished from the query result, but its
+// input series went missing without a staleness marker. The store writes a marker
+// when a collector reports without the series; without one the collector failed, and
+// the value is unknown.
 type hold struct {
 	since time.Time
-	// missing are the series that gave nothing, by the hash of their labels; nil
-	// where they are not known yet.
+	// missing are the missing series, by the hash of their labels; nil if they are not
+	// known yet.
 	missing map[uint64]struct{}
 }
 
-// giveUpAfter is how long an element is held.
-const giveUpAfter = 24 * time.Hour
+// maxHold is how long an element is held.
+const maxHold = 24 * time.Hour
 
-// hold tells whether an element that is gone is held.
-func (j *judge) hold(ctx context.Context, h uint64, e element, at time.Time) (bool, error) {
-	r := j.rule
+// hold reports whether a vanished element is held.
+func (v *evaluation) hold(ctx context.Context, h uint64, e element, at time.Time) (bool, error) {
+	r := v.rule
 	held := r.holds[h]
 	if held == nil {
 		from := r.evaluated
-		if from.IsZero() || at.Sub(from) > outageTolerance {
+		if from.IsZero() || at.Sub(from) > maxOutage {
 			from = at
 		}
-		missing, err := j.missing(ctx, e.labels, from, at, nil)
+		missing, err := v.missing(ctx, e.labels, from, at, nil)
 		if err != nil || len(missing) == 0 {
 			return false, err
 		}
 		r.holds[h] = &hold{since: at, missing: missing}
 		return true, nil
 	}
-	if at.Sub(held.since) > giveUpAfter {
+	if at.Sub(held.since) > maxHold {
 		return false, nil
 	}
 	from := r.evaluated
-	if held.missing == nil { // It was held before the agent was started anew.
+	if held.missing == nil { // Held since before a restart.
 		from = held.since.Add(-2 * r.interval)
 	}
-	missing, err := j.missing(ctx, e.labels, from, at, held.missing)
+	missing, err := v.missing(ctx, e.labels, from, at, held.missing)
 	if err != nil {
 		return false, err
 	}
@@ -56,18 +56,18 @@ func (j *judge) hold(ctx context.Context, h uint64, e element, at time.Time) (bo
 	return len(missing) > 0, nil
 }
 
-// missing finds the series of an element that had samples before and have none
-// now, without having ended. With known it looks whether those are still missing.
-func (j *judge) missing(ctx context.Context, e labels.Labels, from, at time.Time, known map[uint64]struct{}) (map[uint64]struct{}, error) {
-	back := j.a.options.Querier.LookBack()
+// missing returns the series of an element that had samples before and have none now,
+// without a staleness marker. With known, it returns those that are still missing.
+func (v *evaluation) missing(ctx context.Context, e labels.Labels, from, at time.Time, known map[uint64]struct{}) (map[uint64]struct{}, error) {
+	back := v.a.options.Querier.LookBack()
 	missing := map[uint64]struct{}{}
 	for h := range known {
 		missing[h] = struct{}{}
 	}
-	for _, s := range j.rule.selectors {
+	for _, s := range v.rule.selectors {
 		end := at.Add(-s.offset)
 		start := from.Add(-s.offset - back)
-		err := j.each(ctx, s, start, end, 0, func(series labels.Labels, samples chunkenc.Iterator) error {
+		err := v.each(ctx, s, start, end, 0, func(series labels.Labels, samples chunkenc.Iterator) error {
 			if !agrees(series, e) {
 				return nil
 			}
@@ -93,13 +93,13 @@ func (j *judge) missing(ctx context.Context, e labels.Labels, from, at time.Time
 	return missing, nil
 }
 
-// each calls visit for every series of a selector between two times, both included.
-func (j *judge) each(ctx context.Context, s selector, start, end time.Time, width time.Duration, visit func(labels.Labels, chunkenc.Iterator) error) error {
-	querier, err := j.a.present(ctx).Querier(start.UnixMilli(), end.UnixMilli())
+// each calls visit for every series of a selector from start to end, inclusive.
+func (v *evaluation) each(ctx context.Context, s selector, start, end time.Time, width time.Duration, visit func(labels.Labels, chunkenc.Iterator) error) error {
+	querier, err := v.a.present(ctx).Querier(start.UnixMilli(), end.UnixMilli())
 	if err != nil {
 		return err
 	}
-	defer querier.Close() //nolint:errcheck // It was read; nothing was written.
+	defer querier.Close() //nolint:errcheck // Read only.
 	set := querier.Select(ctx, false, &storage.SelectHints{Start: start.UnixMilli(), End: end.UnixMilli(), Range: width.Milliseconds()}, s.matchers...)
 	var samples chunkenc.Iterator
 	for set.Next() {
@@ -112,8 +112,8 @@ func (j *judge) each(ctx context.Context, s selector, start, end time.Time, widt
 	return set.Err()
 }
 
-// agrees tells whether a series can be one that an element was made of: no label
-// that both have differs.
+// agrees reports whether an element can come from a series: all labels that both have
+// are equal.
 func agrees(series, e labels.Labels) bool {
 	same := true
 	e.Range(func(l labels.Label) {

@@ -13,16 +13,16 @@ import (
 	"sysotel/agent/query"
 )
 
-// The series that the rules themselves keep. They are asked at the present moment
-// only: neither look-back nor staleness is known to them.
+// The series that this package holds itself. They exist at the current time only,
+// without look-back or staleness.
 const (
 	alertsName   = "ALERTS"
 	forStateName = "ALERTS_FOR_STATE"
-	// silentName is for how long each known machine has sent nothing.
+	// silentName is the number of seconds since each known machine last sent data.
 	silentName = "sysotel_host_silent_seconds"
 )
 
-// nameOf is the name that matchers ask for by equality, or "".
+// nameOf is the value that matchers require of a label by equality, or "".
 func nameOf(matchers []*labels.Matcher, label string) string {
 	for _, m := range matchers {
 		if m.Name == label && m.Type == labels.MatchEqual {
@@ -32,7 +32,7 @@ func nameOf(matchers []*labels.Matcher, label string) string {
 	return ""
 }
 
-// isOwn tells whether a selector is answered from here whatever rules there are.
+// isOwn reports whether a selector is resolved here, whatever rules there are.
 func isOwn(matchers []*labels.Matcher) bool {
 	switch nameOf(matchers, model.MetricNameLabel) {
 	case alertsName, forStateName, silentName:
@@ -41,12 +41,12 @@ func isOwn(matchers []*labels.Matcher) bool {
 	return false
 }
 
-// present answers the selectors of rules.
+// present resolves the selectors of rules.
 func (a *Alerting) present(ctx context.Context) storage.Queryable {
 	return a.options.Querier.Present(a.own(ctx))
 }
 
-// own answers the selectors of what the rules keep.
+// own resolves the selectors of series that this package holds.
 func (a *Alerting) own(ctx context.Context) query.Own {
 	return func(at int64, matchers []*labels.Matcher) ([]promql.Sample, bool, error) {
 		name := nameOf(matchers, model.MetricNameLabel)
@@ -59,31 +59,31 @@ func (a *Alerting) own(ctx context.Context) query.Own {
 			samples, err := a.silentHosts(ctx, at, matchers)
 			return samples, true, err
 		}
-		// What a recording rule recorded.
+		// The results of recording rules.
 		var samples []promql.Sample
-		mine := false
+		found := false
 		for _, r := range a.byName[name] {
 			if r.alerting != nil {
 				continue
 			}
-			mine = true
+			found = true
 			for _, sample := range r.recorded {
 				if matches(sample.Metric, matchers) {
 					samples = append(samples, promql.Sample{Metric: sample.Metric, T: at, F: sample.F})
 				}
 			}
 		}
-		return samples, mine, nil
+		return samples, found, nil
 	}
 }
 
-// ownAlerts are the series of the alerts that are pending or firing.
+// ownAlerts are the series of pending and firing alerts.
 func (a *Alerting) ownAlerts(name string, at int64, matchers []*labels.Matcher) (samples []promql.Sample) {
-	asked := a.rules
+	candidates := a.rules
 	if rule := nameOf(matchers, model.AlertNameLabel); rule != "" {
-		asked = a.byName[rule]
+		candidates = a.byName[rule]
 	}
-	for _, r := range asked {
+	for _, r := range candidates {
 		if r.alerting == nil {
 			continue
 		}
@@ -102,10 +102,10 @@ func (a *Alerting) ownAlerts(name string, at int64, matchers []*labels.Matcher) 
 	return samples
 }
 
-// hostsTimeout is how long the other rules wait for the list of machines.
+// hostsTimeout bounds the listing of machines, which delays all rules.
 const hostsTimeout = 3 * time.Second
 
-// silentHosts is how long each known machine has been silent.
+// silentHosts are the series of silentName.
 func (a *Alerting) silentHosts(ctx context.Context, at int64, matchers []*labels.Matcher) (samples []promql.Sample, err error) {
 	if a.options.Hosts == nil {
 		return nil, nil
@@ -125,7 +125,7 @@ func (a *Alerting) silentHosts(ctx context.Context, at int64, matchers []*labels
 	return samples, nil
 }
 
-// matches tells whether labels are what matchers ask for.
+// matches reports whether labels satisfy all matchers.
 func matches(series labels.Labels, matchers []*labels.Matcher) bool {
 	for _, m := range matchers {
 		if !m.Matches(series.Get(m.Name)) {

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// PreviewQuery asks how a rule would have fared. Either Threshold or Expr is set.
+// PreviewQuery selects a rule and a past time. Either Threshold or Expr is set.
 type PreviewQuery struct {
 	Threshold *Threshold
 	Expr      string
@@ -23,50 +23,50 @@ type PreviewQuery struct {
 
 // Preview is how often and when a rule would have fired.
 type Preview struct {
-	Expr    string          `json:"expr" doc:"PromQL that was evaluated."`
-	For     string          `json:"for" doc:"How long the condition had to hold."`
-	Start   time.Time       `json:"start" doc:"Start of the time asked for."`
-	End     time.Time       `json:"end" doc:"End of the time asked for."`
-	Step    float64         `json:"step" doc:"Seconds between two evaluations. Where the time is long it is longer than the 15 s of the running rules; then what was shorter than a step can be missed."`
-	Tiers   []PreviewTier   `json:"tiers" nullable:"false" doc:"Which tier answered for which part of the time. A coarse tier has averages: a short excess shows only in a finer one."`
+	Expr    string          `json:"expr" doc:"PromQL expression that was evaluated."`
+	For     string          `json:"for" doc:"How long the condition had to hold before it fired."`
+	Start   time.Time       `json:"start" doc:"Start of the time range."`
+	End     time.Time       `json:"end" doc:"End of the time range."`
+	Step    float64         `json:"step" doc:"Seconds between two evaluations. For long time ranges it exceeds the 15 s of running rules, and shorter events can be missed."`
+	Tiers   []PreviewTier   `json:"tiers" nullable:"false" doc:"Tier used for each part of the time range. Coarse tiers hold averages, which hide short peaks."`
 	Count   int             `json:"count" doc:"How often it would have fired."`
-	Seconds float64         `json:"seconds" doc:"For how long in all."`
-	Firings []PreviewFiring `json:"firings" nullable:"false" doc:"When, the newest first; at most 1000."`
-	// MeasuredFrom tells "never" from "not known": a young history has no week.
-	MeasuredFrom time.Time `json:"measured_from,omitzero" doc:"The first evaluation that had something to hold against the threshold; absent where none had, and for an expr, which does not tell."`
+	Seconds float64         `json:"seconds" doc:"Total firing time in seconds."`
+	Firings []PreviewFiring `json:"firings" nullable:"false" doc:"Firing periods, newest first; at most 1000."`
+	// MeasuredFrom distinguishes "never fired" from "no data".
+	MeasuredFrom time.Time `json:"measured_from,omitzero" doc:"First evaluation with data; absent if there was none, and for an expr, where it is unknown."`
 }
 
-// PreviewTier is a part of the time that one tier answered for.
+// PreviewTier is a part of the time range that one tier served.
 type PreviewTier struct {
 	Tier string    `json:"tier" doc:"Resolution of the tier."`
-	From time.Time `json:"from" doc:"Its first step."`
-	To   time.Time `json:"to" doc:"Its last step."`
+	From time.Time `json:"from" doc:"First step."`
+	To   time.Time `json:"to" doc:"Last step."`
 }
 
-// PreviewFiring is a time in which the rule would have fired.
+// PreviewFiring is a period in which the rule would have fired.
 type PreviewFiring struct {
-	Labels map[string]string `json:"labels" doc:"What it would have been about."`
+	Labels map[string]string `json:"labels" doc:"Labels of the alert."`
 	Since  time.Time         `json:"since" doc:"When the condition began to hold."`
-	From   time.Time         `json:"from" doc:"When it would have fired."`
-	To     time.Time         `json:"to,omitzero" doc:"When it would have been over; absent where it would still fire at the end."`
-	Value  *float64          `json:"value" doc:"The greatest value in that time, or the least where less is worse."`
+	From   time.Time         `json:"from" doc:"When it would have started firing."`
+	To     time.Time         `json:"to,omitzero" doc:"When it would have ended; absent if it would still fire at the end of the range."`
+	Value  *float64          `json:"value" doc:"Maximum value in that period, or the minimum if lower is worse."`
 }
 
 const (
-	// leastStep is the time between two evaluations of the running rules.
-	leastStep = 15 * time.Second
-	// previewSteps is how many evaluations a preview has at most.
+	// minStep is the default evaluation interval of running rules.
+	minStep = 15 * time.Second
+	// previewSteps is the maximum number of evaluations.
 	previewSteps = 10_000
-	// maxFirings bounds an answer.
+	// maxFirings bounds the result.
 	maxFirings = 1000
 )
 
-// Preview tells how often and when a rule would have fired. The evaluation is
-// that of the running rules, but for what depends on their state: a recovery
-// threshold is followed here, and where nothing was measured a firing alert is held.
+// Preview returns how often and when a rule would have fired. It evaluates like the
+// running rules, except for their state: recovery thresholds are applied here, and a
+// firing alert is held while there is no data.
 func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error) {
 	p := &Preview{Expr: q.Expr, Start: q.Start.UTC(), End: q.End.UTC(), Tiers: []PreviewTier{}, Firings: []PreviewFiring{}}
-	hold, asked := q.For, q.Expr
+	hold, expression := q.For, q.Expr
 	var limit *checked
 	if q.Threshold != nil {
 		if q.Threshold.Name == "" {
@@ -76,19 +76,19 @@ func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error
 			return nil, under("threshold", err)
 		}
 		c, _ := q.Threshold.check(a.options.Metrics, a.channels)
-		limit, hold, asked, p.Expr = &c, c.hold, c.value, c.rule().Expr
+		limit, hold, expression, p.Expr = &c, c.hold, c.value, c.rule().Expr
 	}
-	expr, err := a.options.Querier.Parse(asked)
+	expr, err := a.options.Querier.Parse(expression)
 	if err != nil {
-		return nil, Mistakes{{Field: "expr", Value: shown(asked), Rule: err.Error()}}
+		return nil, ValidationErrors{{Field: "expr", Value: shown(expression), Rule: err.Error()}}
 	}
-	if asksOwn(expr) {
-		return nil, Mistakes{{Field: "expr", Value: shown(asked), Rule: "asks for series that the rules keep, such as ALERTS, which have no past; give the threshold instead"}}
+	if selectsOwn(expr) {
+		return nil, ValidationErrors{{Field: "expr", Value: shown(expression), Rule: "selects series without history, such as ALERTS; pass the threshold instead"}}
 	}
-	step := max(leastStep, q.End.Sub(q.Start)/previewSteps)
-	step = (step + leastStep - 1).Truncate(leastStep)
+	step := max(minStep, q.End.Sub(q.Start)/previewSteps)
+	step = (step + minStep - 1).Truncate(minStep)
 	p.For, p.Step = model.Duration(hold).String(), step.Seconds()
-	answer, err := a.options.Querier.Range(ctx, asked, q.Start.Truncate(step), q.End, step)
+	answer, err := a.options.Querier.Range(ctx, expression, q.Start.Truncate(step), q.End, step)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error
 	}
 	matrix, ok := answer.Value.(promql.Matrix)
 	if !ok {
-		return nil, Mistakes{{Field: "expr", Value: shown(asked), Rule: "must yield an instant vector or a scalar"}}
+		return nil, ValidationErrors{{Field: "expr", Value: shown(expression), Rule: "must return an instant vector or a scalar"}}
 	}
 	for _, series := range matrix {
 		f := follower{preview: p, limit: limit, hold: hold, step: step, labels: series.Metric.DropReserved(func(n string) bool { return n == model.MetricNameLabel }).Map()}
@@ -116,21 +116,21 @@ func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error
 	return p, nil
 }
 
-// under puts the fields of mistakes under another.
+// under prefixes the fields of validation errors.
 func under(field string, err error) error {
-	var mistakes Mistakes
-	if !errors.As(err, &mistakes) {
+	var errs ValidationErrors
+	if !errors.As(err, &errs) {
 		return err
 	}
-	deeper := slices.Clone(mistakes)
+	deeper := slices.Clone(errs)
 	for i := range deeper {
 		deeper[i].Field = field + "." + deeper[i].Field
 	}
 	return deeper
 }
 
-// asksOwn tells whether an expression reads what the rules keep.
-func asksOwn(expr parser.Expr) (found bool) {
+// selectsOwn reports whether an expression selects series that this package holds.
+func selectsOwn(expr parser.Expr) (found bool) {
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		if s, ok := node.(*parser.VectorSelector); ok && isOwn(s.LabelMatchers) {
 			found = true
@@ -140,10 +140,10 @@ func asksOwn(expr parser.Expr) (found bool) {
 	return found
 }
 
-// follower goes along one series as a rule would have.
+// follower evaluates one series as a rule would have.
 type follower struct {
 	preview *Preview
-	limit   *checked // nil where the expression is the condition itself
+	limit   *checked // nil if the expression is the condition itself
 	hold    time.Duration
 	step    time.Duration
 	labels  map[string]string
@@ -154,21 +154,21 @@ type follower struct {
 	greater bool
 }
 
-// follow goes along the points of the series.
+// follow evaluates the points of the series.
 func (f *follower) follow(points []promql.FPoint) {
 	f.greater = f.limit == nil || !strings.HasPrefix(f.limit.Op, "<")
 	for _, p := range points {
 		at := time.UnixMilli(p.T).UTC()
 		if missed := at.Sub(f.last) - f.step; !f.last.IsZero() && missed > 0 {
 			if f.limit == nil {
-				f.over(f.last.Add(f.step)) // No result is what an expression says when it is false.
+				f.end(f.last.Add(f.step)) // No result means that the condition is false.
 			} else if f.firing == nil && !f.since.IsZero() {
-				f.since = f.since.Add(missed) // Nobody knows how it was meanwhile.
+				f.since = f.since.Add(missed) // The state in between is unknown.
 			}
 		}
 		f.last = at
 		if !f.holds(p.F) {
-			f.over(at)
+			f.end(at)
 			continue
 		}
 		if f.since.IsZero() {
@@ -183,7 +183,7 @@ func (f *follower) follow(points []promql.FPoint) {
 		}
 	}
 	if f.limit == nil && !f.last.IsZero() && f.preview.End.Sub(f.last) > f.step {
-		f.over(f.last.Add(f.step))
+		f.end(f.last.Add(f.step))
 	}
 	if f.firing != nil {
 		f.preview.Seconds += f.preview.End.Sub(f.firing.From).Seconds()
@@ -191,7 +191,7 @@ func (f *follower) follow(points []promql.FPoint) {
 	}
 }
 
-// holds tells whether the condition holds for a value.
+// holds reports whether the condition holds for a value.
 func (f *follower) holds(v float64) bool {
 	if f.limit == nil {
 		return true
@@ -215,8 +215,8 @@ func (f *follower) holds(v float64) bool {
 	return v != limit
 }
 
-// over is the end of the condition.
-func (f *follower) over(at time.Time) {
+// end ends the condition.
+func (f *follower) end(at time.Time) {
 	f.since = time.Time{}
 	if f.firing == nil {
 		return

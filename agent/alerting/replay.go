@@ -8,15 +8,15 @@ import (
 	"github.com/prometheus/prometheus/rules"
 )
 
-// replay answers a rule's question with elements that are known. Queries of
-// templates get nothing.
+// replay is a query function that returns the given elements for the rule's
+// expression, and nothing for the queries of its templates.
 func replay(elements []element) rules.QueryFunc {
-	asked := false
+	done := false
 	return func(_ context.Context, _ string, at time.Time) (promql.Vector, error) {
-		if asked {
+		if done {
 			return nil, nil
 		}
-		asked = true
+		done = true
 		vector := make(promql.Vector, 0, len(elements))
 		for _, e := range elements {
 			vector = append(vector, promql.Sample{Metric: e.labels, T: at.UnixMilli(), F: e.value})

@@ -19,8 +19,8 @@ import (
 	"sysotel/agent/store"
 )
 
-// oneValue is a querier to which everything has one value.
-type oneValue struct{ asked []time.Time }
+// oneValue is a querier that returns one value for everything.
+type oneValue struct{ queried []time.Time }
 
 func (*oneValue) Parse(text string) (parser.Expr, error) { return newParser().ParseExpr(text) }
 func (*oneValue) Present(query.Own) storage.Queryable    { return nil }
@@ -30,12 +30,12 @@ func (*oneValue) Range(context.Context, string, time.Time, time.Time, time.Durat
 }
 
 func (o *oneValue) Judge(_ context.Context, _ string, at time.Time, _ storage.Queryable) (promql.Vector, error) {
-	o.asked = append(o.asked, at)
+	o.queried = append(o.queried, at)
 	return promql.Vector{{Metric: labels.FromStrings("host_name", "h"), F: 1}}, nil
 }
 
-// TestRun: rules are evaluated on whole multiples of the interval, the first when
-// there are readings, and no more when the agent stops.
+// TestRun: rules are evaluated at multiples of the interval, first when there are
+// readings, and not after the agent stops.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -52,29 +52,29 @@ func TestRun(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- a.Run(ctx) }()
-		begun := time.Now()
+		start := time.Now()
 		time.Sleep(2*time.Minute + time.Second)
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		first := q.asked[0].Sub(begun.Truncate(time.Minute))
+		first := q.queried[0].Sub(start.Truncate(time.Minute))
 		if first != 30*time.Second {
 			t.Errorf("the first evaluation is at second %s, want 30s: at 15s there may be no reading", first)
 		}
 		// 7 evaluations of the two rules, and 2 of the one that is due each minute.
-		if len(q.asked) != 7*2+2 {
-			t.Errorf("%d questions were asked, want 16", len(q.asked))
+		if len(q.queried) != 7*2+2 {
+			t.Errorf("there were %d queries, want 16", len(q.queried))
 		}
 		if c := a.Health(); c.Status != health.OK {
 			t.Errorf("it is %s: %s", c.Status, c.Reason)
 		}
-		if err := a.Judging(); err != nil {
+		if err := a.Evaluating(); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(10 * time.Minute)
-		if err := a.Judging(); err == nil {
-			t.Error("nobody judges, and nobody says so")
+		if err := a.Evaluating(); err == nil {
+			t.Error("evaluation stopped without an error")
 		}
 		if err := a.Close(); err != nil {
 			t.Error(err)
@@ -82,8 +82,8 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestReloadRefuses: a configuration with anything wrong in it changes nothing.
-func TestReloadRefuses(t *testing.T) {
+// TestReloadRejects: an invalid configuration changes nothing.
+func TestReloadRejects(t *testing.T) {
 	p := newPlay(t, "groups: [{name: g, rules: [{alert: Busy, expr: cpu_usage > 80}]}]\n")
 	p.command("set cpu_usage 90")
 	p.command("pass 1m")
@@ -110,14 +110,14 @@ func TestReloadRefuses(t *testing.T) {
 	}
 	p.command("pass 1m")
 	alerts := p.alerts.Alerts()
-	if len(alerts) != 1 || alerts[0].State != Firing || len(p.told) != 1 {
-		t.Errorf("the running rules did not go on: %+v, %v", alerts, p.told)
+	if len(alerts) != 1 || alerts[0].State != Firing || len(p.sent) != 1 {
+		t.Errorf("the running rules did not go on: %+v, %v", alerts, p.sent)
 	}
 }
 
-// TestUnfitThreshold: a threshold of the API whose channel is gone keeps no agent
-// from starting, and comes to life again with the channel.
-func TestUnfitThreshold(t *testing.T) {
+// TestInvalidThreshold: a threshold from the API whose channel was removed does not
+// keep the agent from starting, and works again when the channel is back.
+func TestInvalidThreshold(t *testing.T) {
 	p := newPlay(t, "groups: []\n")
 	p.command(`threshold {"name": "Good", "metric": "cpu_usage", "op": ">", "threshold": 80}`)
 	p.command(`threshold {"name": "Gone", "metric": "cpu_usage", "op": ">", "threshold": 80, "channels": ["pager"]}`)
@@ -140,5 +140,46 @@ func TestUnfitThreshold(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestRenamedRule: silences, disabled rules and history queries for the former name
+// of a built-in rule apply to the rule.
+func TestRenamedRule(t *testing.T) {
+	for _, one := range []struct {
+		op, value string
+		want      bool
+	}{
+		{"=", "KilledForWantOfMemory", true},
+		{"=", "OOMKill", true},
+		{"=~", "Killed.*|Other", true},
+		{"=", "Other", false},
+		{"!=", "KilledForWantOfMemory", false},
+		{"!~", "Killed.*", false},
+		{"!=", "Other", true},
+	} {
+		s := Silence{Matchers: []Matcher{{Name: "alertname", Op: one.op, Value: one.value}}}
+		if got := s.matches(map[string]string{"alertname": "OOMKill"}); got != one.want {
+			t.Errorf("alertname%s%q matches: %v", one.op, one.value, got)
+		}
+	}
+	p := newPlay(t, "groups: []\n")
+	p.config.Defaults = true
+	p.alerts.fromAPI.Disabled = []string{"KilledForWantOfMemory"}
+	if err := p.alerts.Reload(t.Context(), p.config); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := p.alerts.ruleStatus("OOMKill"); err != nil || s.Enabled {
+		t.Errorf("the rule is enabled: %v, %v", s.Enabled, err)
+	}
+	if s, err := p.alerts.EnableRule(t.Context(), "OOMKill", true); err != nil || !s.Enabled || len(p.alerts.fromAPI.Disabled) > 0 {
+		t.Errorf("the rule is enabled: %v, %v; disabled are %v", s.Enabled, err, p.alerts.fromAPI.Disabled)
+	}
+	if _, err := p.alerts.file.ExecContext(t.Context(), `INSERT INTO episode (rule, fired, body) VALUES ('FamilyFailing', ?, '{"rule": "FamilyFailing"}')`, dawn.UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	all, err := p.alerts.History(t.Context(), HistoryQuery{Start: dawn, End: dawn.Add(time.Hour), Rule: "CollectorFailing", Limit: 10})
+	if err != nil || len(all) != 1 {
+		t.Errorf("the history is %v, %v", all, err)
 	}
 }

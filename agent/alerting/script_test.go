@@ -27,25 +27,25 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files")
 
-// TestGoldenScripts plays every testdata/*.txt: series in, alerts and messages out. A
-// file begins with a rule file; after a line of dashes come commands, and below
-// each, indented, what came of it:
+// TestGoldenScripts runs every testdata/*.txt: series in, alerts and notifications
+// out. A file begins with a rule file; after a line of dashes follow commands with
+// their indented output:
 //
-//	set SERIES VALUE      it is measured each second from now on
-//	stop SERIES           nobody measures it any more
-//	end SERIES            the thing is gone: its family was read without it
-//	pass TIME             time goes by
-//	off TIME              the agent does not run, then it does again
-//	kill                  the agent is killed and started anew at once
-//	sleep TIME            the machine sleeps
-//	step TIME             the clock is set
-//	deaf, hears           notices cannot be handed over, and can again
+//	set SERIES VALUE      has this value each second from now on
+//	stop SERIES           has no more samples, without a staleness marker
+//	end SERIES            ends with a staleness marker
+//	pass TIME             time passes
+//	off TIME              the agent is down, then starts
+//	kill                  the agent is killed and restarted at once
+//	sleep TIME            the machine is suspended
+//	step TIME             the clock is stepped
+//	notifier down, notifier up
 //	silence LABEL=VALUE TIME
-//	threshold JSON        it is made over the API
+//	threshold JSON        added through the API
 //	disable RULE, enable RULE
-//	host NAME, mute NAME  a machine pushes, and does not any more
-//	alerts, history       what the API tells
-//	preview JSON          how a threshold, or an expression, would have fared
+//	host NAME, mute NAME  a machine starts and stops pushing
+//	alerts, history       lists them
+//	preview JSON          of a threshold or an expression
 func TestGoldenScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -65,7 +65,7 @@ func TestGoldenScripts(t *testing.T) {
 			p := newPlay(t, rules)
 			for line := range strings.Lines(script) {
 				if strings.HasPrefix(line, "  ") {
-					continue // What came of it the last time.
+					continue // The previous output.
 				}
 				p.output.WriteString(line)
 				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
@@ -78,13 +78,13 @@ func TestGoldenScripts(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else if got != string(text) {
-				t.Errorf("%s plays otherwise; look at the difference after make golden\n%s", file, got)
+				t.Errorf("the output of %s differs; see the difference after make golden\n%s", file, got)
 			}
 		})
 	}
 }
 
-// play is a machine with a store and rules, and a clock of its own.
+// play is a machine with a store, rules and its own clock.
 type play struct {
 	t      testing.TB
 	dir    string
@@ -100,15 +100,15 @@ type play struct {
 	alerts  *Alerting
 	series  map[string]*measured
 	states  map[string]string
-	deaf    bool
-	told    map[string]bool
+	down    bool            // whether Deliver fails
+	sent    map[string]bool // IDs of notices
 	hosts   map[string]time.Time
 	muted   map[string]bool
 	// channels are the names of the channels.
 	channels []string
 }
 
-// measured is a series that is measured.
+// measured is a series.
 type measured struct {
 	store.Series
 	value   float64
@@ -121,7 +121,7 @@ var dawn = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
 func newPlay(t testing.TB, rules string) *play {
 	t.Helper()
 	p := &play{
-		t: t, dir: t.TempDir(), wall: dawn, boot: time.Hour, series: map[string]*measured{}, states: map[string]string{}, told: map[string]bool{},
+		t: t, dir: t.TempDir(), wall: dawn, boot: time.Hour, series: map[string]*measured{}, states: map[string]string{}, sent: map[string]bool{},
 		hosts: map[string]time.Time{}, muted: map[string]bool{}, channels: []string{"mail", "pager"},
 	}
 	path := filepath.Join(p.dir, "rules.yml")
@@ -187,14 +187,14 @@ func (p *play) ChannelNames() []string { return p.channels }
 
 // Deliver implements Notifier.
 func (p *play) Deliver(_ context.Context, n notify.Notice) error {
-	if p.deaf {
-		return fmt.Errorf("nobody listens")
+	if p.down {
+		return fmt.Errorf("the notifier is down")
 	}
-	if p.told[n.ID] {
+	if p.sent[n.ID] {
 		return nil
 	}
-	p.told[n.ID] = true
-	line := fmt.Sprintf("  %s tell %s: %s", p.clock(), n.State, n.Rule)
+	p.sent[n.ID] = true
+	line := fmt.Sprintf("  %s notify %s: %s", p.clock(), n.State, n.Rule)
 	if n.Value != nil {
 		line += " " + number(*n.Value)
 	}
@@ -222,7 +222,7 @@ func (p *play) Deliver(_ context.Context, n notify.Notice) error {
 
 func (p *play) clock() string { return p.wall.Format(time.TimeOnly) }
 
-// name reads a series as PromQL writes it.
+// name parses a series in PromQL notation.
 func (p *play) name(text string) *measured {
 	p.t.Helper()
 	if m := p.series[text]; m != nil {
@@ -248,7 +248,7 @@ func (p *play) duration(text string) time.Duration {
 	return d
 }
 
-// command plays one line.
+// command runs one line.
 func (p *play) command(line string) {
 	p.t.Helper()
 	verb, rest, _ := strings.Cut(line, " ")
@@ -281,7 +281,7 @@ func (p *play) command(line string) {
 		p.openStore()
 		p.open()
 	case "kill":
-		// Nothing is closed in order; the file of the state is as it was left.
+		// Without a clean shutdown.
 		if err := p.alerts.file.Close(); err != nil {
 			p.t.Fatal(err)
 		}
@@ -292,8 +292,8 @@ func (p *play) command(line string) {
 		p.wall, p.boot = p.wall.Add(d), p.boot+d
 	case "step":
 		p.wall = p.wall.Add(p.duration(rest))
-	case "deaf", "hears":
-		p.deaf = verb == "deaf"
+	case "notifier":
+		p.down = rest == "down"
 	case "silence":
 		matcher, d, _ := strings.Cut(rest, " ")
 		name, value, _ := strings.Cut(matcher, "=")
@@ -326,16 +326,16 @@ func (p *play) command(line string) {
 			if !e.EndedAt.IsZero() {
 				ended = e.EndedAt.Format(time.TimeOnly)
 			}
-			fmt.Fprintf(&p.output, "  %s %s fired %s ended %s told %d %s\n", e.Rule, e.State, e.FiredAt.Format(time.TimeOnly), ended, e.Told, e.Why)
+			fmt.Fprintf(&p.output, "  %s %s fired %s ended %s, %d notifications %s\n", e.Rule, e.State, e.FiredAt.Format(time.TimeOnly), ended, e.Told, e.Why)
 		}
 	case "preview":
 		p.preview(rest)
 	default:
-		p.t.Fatalf("%s is no command", line)
+		p.t.Fatalf("unknown command: %s", line)
 	}
 }
 
-// preview asks how something would have fared since the beginning.
+// preview previews a rule since the beginning.
 func (p *play) preview(text string) {
 	p.t.Helper()
 	var asked struct {
@@ -377,7 +377,7 @@ func (p *play) close() {
 	}
 }
 
-// pass lets time go by: a reading each second, an evaluation each 15 of them.
+// pass lets time pass: a reading each second, an evaluation every 15 seconds.
 func (p *play) pass(d time.Duration, read bool) {
 	p.t.Helper()
 	for range int(d / time.Second) {
@@ -427,7 +427,7 @@ func (p *play) read() {
 	}
 }
 
-// changes prints the alerts whose state is another than at the evaluation before.
+// changes prints the alerts whose state changed since the last evaluation.
 func (p *play) changes() {
 	now := map[string]string{}
 	for _, a := range p.alerts.Alerts() {

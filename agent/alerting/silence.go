@@ -8,37 +8,37 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// Silence keeps alerts from being told for a time. They are evaluated and shown
-// all the same.
+// Silence suppresses the notifications of alerts for a time. They are still evaluated
+// and listed.
 type Silence struct {
-	ID       string    `json:"id" doc:"Id of the silence."`
-	Start    time.Time `json:"start" doc:"From when on it holds."`
-	End      time.Time `json:"end" doc:"Until when it holds."`
-	Matchers []Matcher `json:"matchers" nullable:"false" doc:"What an alert's labels must be; all of them."`
-	Author   string    `json:"author" doc:"Who made it."`
-	Comment  string    `json:"comment" doc:"Why."`
-	Created  time.Time `json:"created" doc:"When it was made."`
-	State    string    `json:"state" enum:"pending,active,expired" doc:"Whether it holds now. Expired ones are forgotten after 5 days."`
+	ID       string    `json:"id" doc:"ID of the silence."`
+	Start    time.Time `json:"start" doc:"Start time."`
+	End      time.Time `json:"end" doc:"End time."`
+	Matchers []Matcher `json:"matchers" nullable:"false" doc:"Matchers for the labels of alerts; all must match."`
+	Author   string    `json:"author" doc:"User who created it."`
+	Comment  string    `json:"comment" doc:"Reason for the silence."`
+	Created  time.Time `json:"created" doc:"When it was created."`
+	State    string    `json:"state" enum:"pending,active,expired" doc:"Whether it is in effect now. Expired silences are deleted after 5 days."`
 }
 
-// Matcher is what a label must be. Of the labels, alertname is the rule and
-// host_name the machine.
+// Matcher matches a label. The label alertname is the name of the rule, host_name that
+// of the machine.
 type Matcher struct {
 	Name  string `json:"name" minLength:"1" maxLength:"255" doc:"Label, such as alertname, host_name or severity." example:"alertname"`
-	Op    string `json:"op,omitempty" enum:"=,!=,=~,!~" default:"=" doc:"How it is held against the value; ~ is a regular expression."`
-	Value string `json:"value" maxLength:"1024" doc:"The value, or the regular expression for all of it." example:"HighCPUUsage"`
+	Op    string `json:"op,omitempty" enum:"=,!=,=~,!~" default:"=" doc:"Operator; those with ~ match a regular expression."`
+	Value string `json:"value" maxLength:"1024" doc:"Value, or regular expression, which must match the whole value." example:"HighCPUUsage"`
 }
 
 const (
-	// expiredFor is how long silences that are over are shown.
+	// expiredFor is how long expired silences are kept.
 	expiredFor = 5 * 24 * time.Hour
-	// longestSilence bounds a silence: what is silenced for longer is a rule to
-	// disable.
-	longestSilence = 366 * 24 * time.Hour
-	maxSilences    = 1000
+	// maxSilence bounds a silence; for longer, disable the rule.
+	maxSilence  = 366 * 24 * time.Hour
+	maxSilences = 1000
 )
 
 // The states of a silence.
@@ -48,7 +48,7 @@ const (
 	silenceExpired = "expired"
 )
 
-// state is what a silence is in at a time.
+// state returns the state at a time.
 func (s *Silence) state(at time.Time) string {
 	switch {
 	case !at.Before(s.End):
@@ -59,27 +59,41 @@ func (s *Silence) state(at time.Time) string {
 	return silenceActive
 }
 
-// matches tells whether a silence is about an alert.
+// matches reports whether the silence applies to an alert with these labels.
 func (s *Silence) matches(alert map[string]string) bool {
 	for _, m := range s.Matchers {
 		compiled, err := m.compile()
-		if err != nil || !compiled.Matches(alert[m.Name]) {
+		if err != nil || !m.matches(compiled, alert) {
 			return false
 		}
 	}
 	return len(s.Matchers) > 0
 }
 
-// compile makes a matcher of Prometheus.
+// matches reports whether m, compiled, matches an alert. The name of a renamed rule
+// matches if the former name does.
+func (m Matcher) matches(compiled *labels.Matcher, alert map[string]string) bool {
+	former := formerNames[alert[model.AlertNameLabel]]
+	switch value := alert[m.Name]; {
+	case m.Name != model.AlertNameLabel || former == "":
+		return compiled.Matches(value)
+	case compiled.Type == labels.MatchEqual || compiled.Type == labels.MatchRegexp:
+		return compiled.Matches(value) || compiled.Matches(former)
+	default:
+		return compiled.Matches(value) && compiled.Matches(former)
+	}
+}
+
+// compile converts m to a Prometheus matcher.
 func (m Matcher) compile() (*labels.Matcher, error) {
 	kind, ok := map[string]labels.MatchType{"": labels.MatchEqual, "=": labels.MatchEqual, "!=": labels.MatchNotEqual, "=~": labels.MatchRegexp, "!~": labels.MatchNotRegexp}[m.Op]
 	if !ok {
-		return nil, fmt.Errorf("%s is none of =, !=, =~, !~", m.Op)
+		return nil, fmt.Errorf("%s is not one of =, !=, =~, !~", m.Op)
 	}
 	return labels.NewMatcher(kind, m.Name, m.Value)
 }
 
-// silencedBy lists the silences that are about an alert at a time.
+// silencedBy lists the active silences that apply to an alert.
 func (a *Alerting) silencedBy(alert map[string]string, at time.Time) []string {
 	ids := []string{}
 	for i := range a.silences {
@@ -91,7 +105,7 @@ func (a *Alerting) silencedBy(alert map[string]string, at time.Time) []string {
 	return ids
 }
 
-// Silences lists the silences, the newest first.
+// Silences lists the silences, newest first.
 func (a *Alerting) Silences() []Silence {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -104,18 +118,18 @@ func (a *Alerting) Silences() []Silence {
 	return all
 }
 
-// AddSilence makes a silence. It gets its id here.
+// AddSilence creates a silence and sets its ID.
 func (a *Alerting) AddSilence(ctx context.Context, s Silence) (Silence, error) {
 	now := a.options.Now().UTC().Truncate(time.Second)
-	var mistakes Mistakes
-	wrong := func(field, value, rule string) { mistakes = append(mistakes, Mistake{field, value, rule}) }
+	var errs ValidationErrors
+	wrong := func(field, value, rule string) { errs = append(errs, ValidationError{field, value, rule}) }
 	if s.Start = s.Start.Truncate(time.Second); s.Start.Before(now) {
 		s.Start = now
 	}
 	switch {
 	case !s.End.After(s.Start):
 		wrong("end", s.End.UTC().Format(time.RFC3339), "must be after now and after the start, "+s.Start.UTC().Format(time.RFC3339))
-	case s.End.Sub(now) > longestSilence:
+	case s.End.Sub(now) > maxSilence:
 		wrong("end", s.End.UTC().Format(time.RFC3339), "must be within a year; disable the rule instead")
 	}
 	all := true
@@ -131,19 +145,19 @@ func (a *Alerting) AddSilence(ctx context.Context, s Silence) (Silence, error) {
 			s.Matchers[i].Op = "="
 		}
 	}
-	if all && len(mistakes) == 0 {
-		wrong("matchers", "", "must name something that an alert has; these are met by every alert")
+	if all && len(errs) == 0 {
+		wrong("matchers", "", "must not match every alert")
 	}
 	if strings.TrimSpace(s.Comment) == "" {
-		wrong("comment", "", "must say why, for those who come after")
+		wrong("comment", "", "must not be empty")
 	}
-	if len(mistakes) > 0 {
-		return Silence{}, mistakes
+	if len(errs) > 0 {
+		return Silence{}, errs
 	}
 	a.turn.Lock()
 	defer a.turn.Unlock()
 	if len(a.silences) >= maxSilences {
-		return Silence{}, Mistakes{{Field: "matchers", Rule: fmt.Sprintf("there are %d silences, and there may be no more; end some", maxSilences)}}
+		return Silence{}, ValidationErrors{{Field: "matchers", Rule: fmt.Sprintf("there are already %d silences, the maximum; end some", maxSilences)}}
 	}
 	s.ID, s.Start, s.End, s.Created = strings.ToLower(rand.Text()[:16]), s.Start.UTC(), s.End.UTC(), now
 	s.State = s.state(now)
@@ -179,7 +193,7 @@ func (a *Alerting) EndSilence(ctx context.Context, id string) error {
 	return nil
 }
 
-// purgeSilences forgets those that were over long ago.
+// purgeSilences deletes silences that expired long ago.
 func (a *Alerting) purgeSilences(ctx context.Context, at time.Time) error {
 	a.mu.Lock()
 	var gone []Silence

@@ -15,16 +15,16 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func newParser() parser.Parser { return parser.NewParser(parser.Options{}) }
 
-// gravity is the order in which states are told.
-var gravity = map[State]int{Firing: 0, NoData: 1, Pending: 2, Resolved: 3, Inactive: 4}
+// stateOrder is the order of states, most severe first.
+var stateOrder = map[State]int{Firing: 0, NoData: 1, Pending: 2, Resolved: 3, Inactive: 4}
 
-// Alerts lists the alerts of now, the gravest state first, then the newest.
+// Alerts lists the current alerts, most severe state first, then newest first.
 func (a *Alerting) Alerts() []Alert {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	now := a.options.Now()
-	all := make([]Alert, 0, len(a.tracked))
-	for _, t := range a.tracked {
+	all := make([]Alert, 0, len(a.states))
+	for _, t := range a.states {
 		if t.State == Resolved && now.Sub(t.EndedAt) > resolvedFor {
 			continue
 		}
@@ -49,12 +49,12 @@ func (a *Alerting) Alerts() []Alert {
 		all = append(all, one)
 	}
 	slices.SortFunc(all, func(a, b Alert) int {
-		return cmp.Or(cmp.Compare(gravity[a.State], gravity[b.State]), b.Since.Compare(a.Since), cmp.Compare(a.Fingerprint, b.Fingerprint))
+		return cmp.Or(cmp.Compare(stateOrder[a.State], stateOrder[b.State]), b.Since.Compare(a.Since), cmp.Compare(a.Fingerprint, b.Fingerprint))
 	})
 	return all
 }
 
-// Rules lists the rules by name, those that are not evaluated among them.
+// Rules lists all rules by name, including disabled ones.
 func (a *Alerting) Rules() []RuleStatus {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -62,14 +62,14 @@ func (a *Alerting) Rules() []RuleStatus {
 	for _, r := range a.rules {
 		all = append(all, a.describe(r, true))
 	}
-	for _, r := range a.sleeping {
+	for _, r := range a.disabled {
 		all = append(all, a.describe(r, false))
 	}
 	slices.SortStableFunc(all, func(a, b RuleStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }
 
-// ruleStatus is one rule by name.
+// ruleStatus returns one rule by name.
 func (a *Alerting) ruleStatus(name string) (RuleStatus, error) {
 	for _, r := range a.Rules() {
 		if r.Name == name {
@@ -79,7 +79,7 @@ func (a *Alerting) ruleStatus(name string) (RuleStatus, error) {
 	return RuleStatus{}, ErrUnknown
 }
 
-// describe tells of a rule and how it fares; who calls it holds mu.
+// describe returns the status of a rule. The caller holds mu.
 func (a *Alerting) describe(r *rule, enabled bool) RuleStatus {
 	s := RuleStatus{
 		Name: r.Name(), Source: r.source, File: r.file, Group: r.group, Enabled: enabled, Expr: r.expr.String(), For: "0s",
@@ -96,32 +96,32 @@ func (a *Alerting) describe(r *rule, enabled bool) RuleStatus {
 	if !enabled {
 		return s
 	}
-	for _, t := range a.tracked {
+	for _, t := range a.states {
 		if t.Rule != r.Name() || t.State == Resolved || !r.owns(t) {
 			continue
 		}
 		s.Alerts++
-		if gravity[t.State] < gravity[s.State] {
+		if stateOrder[t.State] < stateOrder[s.State] {
 			s.State = t.State
 		}
 	}
 	return s
 }
 
-// PrometheusGroup is a group of rules as Prometheus' own API lists them.
+// PrometheusGroup is a group of rules for Prometheus' API.
 type PrometheusGroup struct {
 	Name, File string
 	Interval   float64
 	Rules      []PrometheusRule
 }
 
-// PrometheusRule is a rule with its alerts as the rules library has them.
+// PrometheusRule is a rule with its alerts, as in the rules library.
 type PrometheusRule struct {
 	Rule   rules.Rule
 	Alerts []*rules.Alert
 }
 
-// Groups lists the rules that are evaluated for Prometheus' API.
+// Groups lists the enabled rules for Prometheus' API.
 func (a *Alerting) Groups() (groups []PrometheusGroup) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()

@@ -14,8 +14,7 @@ import (
 	"github.com/prometheus/prometheus/model/rulefmt"
 )
 
-// The annotations that mean something here. They are ordinary annotations, so
-// that every rule of a file can have them.
+// The annotations that this package interprets. Rules in files can have them too.
 const (
 	annotationSummary     = "summary"
 	annotationDescription = "description"
@@ -25,30 +24,30 @@ const (
 	annotationRemind      = "remind"
 )
 
-// severityLabel is the label that says how grave an alert is.
+// severityLabel is the label with the severity of an alert.
 const severityLabel = "severity"
 
-// ops are how a value can be held against a threshold.
+// ops are the comparison operators.
 var ops = []string{">", ">=", "<", "<=", "==", "!="}
 
-// checked is a threshold that makes sense.
+// checked is a valid threshold.
 type checked struct {
 	Threshold
-	// value is PromQL of the value, unit that of it.
+	// value is the PromQL expression of the value, unit its unit.
 	value, unit string
 	hold        time.Duration
 	remind      time.Duration
 }
 
-// check reads a threshold, or says everything that is wrong with it.
-func (t Threshold) check(metrics func(string) (Metric, bool), channels []string) (checked, Mistakes) {
+// check validates a threshold.
+func (t Threshold) check(metrics func(string) (Metric, bool), channels []string) (checked, ValidationErrors) {
 	c := checked{Threshold: t}
-	var mistakes Mistakes
+	var errs ValidationErrors
 	wrong := func(field string, value any, rule string) {
-		mistakes = append(mistakes, Mistake{Field: field, Value: shown(value), Rule: rule})
+		errs = append(errs, ValidationError{Field: field, Value: shown(value), Rule: rule})
 	}
 	if t.Name == "" || len(t.Name) > 128 || strings.ContainsFunc(t.Name, func(r rune) bool { return !unicode.IsPrint(r) || r == '/' || r == unicode.ReplacementChar }) {
-		wrong("name", t.Name, "must be from 1 to 128 printable characters without /")
+		wrong("name", t.Name, "must be 1 to 128 printable characters without /")
 	}
 	c.value, c.unit = t.source(metrics, wrong)
 	if !slices.Contains(ops, t.Op) {
@@ -67,7 +66,7 @@ func (t Threshold) check(metrics func(string) (Metric, bool), channels []string)
 		case strings.HasPrefix(t.Op, "<") && back < t.Threshold:
 			wrong("recover", back, "must be at least the threshold, "+number(t.Threshold))
 		case strings.HasSuffix(t.Op, "=") && len(t.Op) == 2 && t.Op[0] != '>' && t.Op[0] != '<':
-			wrong("recover", back, "goes with >, >=, < and <= only")
+			wrong("recover", back, "is allowed with >, >=, < and <= only")
 		}
 	}
 	c.hold = duration(t.For, "for", 0, wrong)
@@ -83,18 +82,18 @@ func (t Threshold) check(metrics func(string) (Metric, bool), channels []string)
 			wrong(fmt.Sprintf("channels[%d]", i), name, channelRule(channels))
 		}
 	}
-	return c, mistakes
+	return c, errs
 }
 
-// source is PromQL of the value and its unit.
+// source returns the PromQL expression of the value and its unit.
 func (t Threshold) source(metrics func(string) (Metric, bool), wrong func(string, any, string)) (value, unit string) {
 	switch {
 	case (t.Metric == "") == (t.Expr == ""):
-		wrong("metric", t.Metric, "must be there, or expr in its place, and not both")
+		wrong("metric", t.Metric, "is required, or expr instead; not both")
 		return "", ""
 	case t.Expr != "":
 		if len(t.Match) > 0 {
-			wrong("match", "", "goes with metric only; in expr the labels stand in the expression")
+			wrong("match", "", "is allowed with metric only; with expr, put the labels into the expression")
 		}
 		return strings.TrimSpace(t.Expr), ""
 	}
@@ -113,8 +112,8 @@ func (t Threshold) source(metrics func(string) (Metric, bool), wrong func(string
 	return value, metric.Unit
 }
 
-// duration reads a duration of at least some length, 0 where there is none.
-func duration(text, field string, least time.Duration, wrong func(string, any, string)) time.Duration {
+// duration parses a duration with a minimum; 0 if text is empty.
+func duration(text, field string, minimum time.Duration, wrong func(string, any, string)) time.Duration {
 	if text == "" {
 		return 0
 	}
@@ -122,23 +121,23 @@ func duration(text, field string, least time.Duration, wrong func(string, any, s
 	switch {
 	case err != nil:
 		wrong(field, text, DurationRule)
-	case time.Duration(d) < least:
-		wrong(field, text, "must be at least "+model.Duration(least).String())
+	case time.Duration(d) < minimum:
+		wrong(field, text, "must be at least "+model.Duration(minimum).String())
 	}
 	return time.Duration(d)
 }
 
-// channelRule says which channels there are.
+// channelRule is the rule for names of channels.
 func channelRule(channels []string) string {
 	if len(channels) == 0 {
-		return "there are no channels (alerting.channels)"
+		return "no channels are configured (alerting.channels)"
 	}
-	return "is no channel; there are " + strings.Join(channels, ", ")
+	return "must be one of " + strings.Join(channels, ", ")
 }
 
-// rule is the rule of Prometheus that a threshold becomes. With a recovery
-// threshold the alert itself is asked whether it fires: then the value need only
-// be beyond that.
+// rule converts the threshold to a Prometheus rule. With a recovery threshold the
+// expression also selects the firing alert itself, for which only the recovery
+// threshold counts.
 func (c checked) rule() rulefmt.Rule {
 	severity := c.Severity
 	if severity == "" {
@@ -184,12 +183,12 @@ func (c checked) rule() rulefmt.Rule {
 	}
 }
 
-// number writes a number as PromQL reads it.
+// number formats a number for PromQL.
 func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// shown is a value as a mistake can say it back.
+// shown formats a value for a validation error.
 func shown(value any) string {
 	text := strings.ToValidUTF8(fmt.Sprint(value), "?")
 	if runes := []rune(text); len(runes) > 80 {

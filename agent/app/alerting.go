@@ -20,17 +20,17 @@ import (
 	"sysotel/instruments"
 )
 
-// alertingDir is the folder of what the alerts keep, in the data directory.
+// alertingDir is the directory of the alerts, in the data directory.
 const alertingDir = "alerting"
 
-// alerts are the rules and who is told of what they find. Both are absent where
-// no history is kept: there is nothing to judge by.
+// alerts are the rules and the notifier. Both are nil if no history is kept, because
+// there is nothing to evaluate.
 type alerts struct {
 	rules    *alerting.Alerting
 	notifier *notify.Notifier
 }
 
-// openAlerts opens both. The history is open by then.
+// openAlerts opens both. The history must be open.
 func (a *App) openAlerts(o Options, hostName string) error {
 	if a.history.store == nil {
 		return nil
@@ -44,9 +44,9 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		Config: c.Notify, DataDir: dir, Host: hostName, Log: a.log.With("component", "channels"),
 		Alive: func() error {
 			if a.alerts.rules == nil {
-				return errors.New("the rules are not read yet")
+				return errors.New("the rules are not loaded yet")
 			}
-			return a.alerts.rules.Judging()
+			return a.alerts.rules.Evaluating()
 		},
 	})
 	if err != nil {
@@ -60,7 +60,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	rules, err := alerting.Open(context.Background(), alerting.Options{
 		Config: c.Rules, Dir: filepath.Join(dir, alertingDir), Host: hostName,
 		Querier: a.history.querier, Unsteady: a.history.store.Unsteady, Metrics: o.Config.AlertMetric,
-		Notifier: notifier, Processes: a.greediest, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
+		Notifier: notifier, Processes: a.topProcesses, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
 		Log: a.log.With("component", "alerting"),
 	})
 	if err != nil {
@@ -72,25 +72,25 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	return nil
 }
 
-// known remembers when each machine was last seen: to look far back costs more
-// than every few seconds is worth.
+// known caches when each machine was last seen: a query over the whole history is
+// too expensive every few seconds.
 type known struct {
 	hosts *hosts
 
 	mu    sync.Mutex
 	seen  map[string]time.Time
-	whole time.Time // when it was last looked far back
+	whole time.Time // time of the last query over the whole history
 }
 
-// lookBackEvery is how often it is looked far back.
-const lookBackEvery = time.Hour
+// refreshEvery is the interval of queries over the whole history.
+const refreshEvery = time.Hour
 
-// list are the machines that push to where this agent reads. Of two of one name
-// the one that was seen last counts.
+// list returns the machines that push to the storage that this agent reads. Of two
+// with the same name the one seen last counts.
 func (k *known) list(ctx context.Context) ([]alerting.Host, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	far := time.Since(k.whole) > lookBackEvery
+	far := time.Since(k.whole) > refreshEvery
 	look := func(ctx context.Context) ([]api.Seen, error) { return k.hosts.seenBy(ctx, k.hosts.nodes[0], recently) }
 	if far {
 		look = k.hosts.Seen
@@ -99,7 +99,7 @@ func (k *known) list(ctx context.Context) ([]alerting.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if far { // Who is beyond all that is kept is forgotten.
+	if far { // Forgets machines without any stored history.
 		k.seen, k.whole = map[string]time.Time{}, time.Now()
 	}
 	for _, s := range seen {
@@ -114,11 +114,11 @@ func (k *known) list(ctx context.Context) ([]alerting.Host, error) {
 	return all, nil
 }
 
-// toldProcesses is how many processes a message names.
-const toldProcesses = 3
+// notifiedProcesses is the number of processes in a notification.
+const notifiedProcesses = 3
 
-// greediest are the processes that use most now.
-func (a *App) greediest(byMemory bool) (all []notify.Process) {
+// topProcesses returns the processes with the highest current usage.
+func (a *App) topProcesses(byMemory bool) (all []notify.Process) {
 	newest, _ := a.pipeline.Newest("process")
 	table, ok := newest.(*instruments.ProcessTable)
 	if !ok {
@@ -130,7 +130,7 @@ func (a *App) greediest(byMemory bool) (all []notify.Process) {
 			continue
 		}
 		one := notify.Process{Name: p.Name, PID: p.PID, MemoryBytes: float64(p.MemoryRSS)}
-		if !math.IsNaN(p.CPU) { // It is unknown at first sight.
+		if !math.IsNaN(p.CPU) { // Unknown at the first reading.
 			one.CPUPercent = 100 * p.CPU
 		}
 		all = append(all, one)
@@ -141,10 +141,10 @@ func (a *App) greediest(byMemory bool) (all []notify.Process) {
 		}
 		return cmp.Compare(y.CPUPercent, x.CPUPercent)
 	})
-	return all[:min(len(all), toldProcesses)]
+	return all[:min(len(all), notifiedProcesses)]
 }
 
-// dashboard is where people reach the dashboard.
+// dashboard is the URL of the dashboard.
 func (a *App) dashboard() string {
 	if address := a.config.API.HTTP.ExternalURL; address != "" {
 		return address
@@ -152,15 +152,15 @@ func (a *App) dashboard() string {
 	return a.server.URL()
 }
 
-// apiOptions puts the alerts among what the API gets. A nil pointer must not
-// become an interface that is not nil.
+// apiOptions sets the options of the API. A nil pointer must not become a non-nil
+// interface.
 func (w *alerts) apiOptions(o *api.Options) {
 	if w.rules != nil {
 		o.Alerting, o.Notifier = w.rules, w.notifier
 	}
 }
 
-// start begins to judge and to tell.
+// start runs both.
 func (w *alerts) start(run func(name string, f func(context.Context) error)) {
 	if w.rules == nil {
 		return
@@ -169,7 +169,7 @@ func (w *alerts) start(run func(name string, f func(context.Context) error)) {
 	run("alerting", w.rules.Run)
 }
 
-// health are the parts of the alerts.
+// health returns the components of the alerts.
 func (w *alerts) health() []api.Part {
 	if w.rules == nil {
 		return nil
@@ -181,7 +181,7 @@ func (w *alerts) health() []api.Part {
 	return parts
 }
 
-// reload takes other rules. Where they are wrong the running ones stay.
+// reload replaces the rules. On an error the running ones stay.
 func (w *alerts) reload(c config.Config) error {
 	if w.rules == nil {
 		return nil

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ type option struct {
 	// "instruments.<collector>.timeout".
 	general string
 	// help, enum (the accepted words, separated by |) and entry (what an entry of a
-	// map of sections is called) come from the field's tags.
+	// map of sections is called) come from the field's tags. A field that is also
+	// part of the API has doc instead of help.
 	help, enum, entry string
 	section           bool
 	value             reflect.Value
@@ -156,7 +158,7 @@ func (f field) option(v reflect.Value, above option) option {
 	value := v.FieldByIndex(f.Index)
 	return option{
 		path: join(above.path, f.key), general: join(above.general, f.key),
-		help: f.Tag.Get("help"), enum: f.Tag.Get("enum"), entry: f.Tag.Get("entry"),
+		help: cmp.Or(f.Tag.Get("help"), f.Tag.Get("doc")), enum: f.Tag.Get("enum"), entry: f.Tag.Get("entry"),
 		section: value.Kind() == reflect.Struct || isSectionMap(value.Type()), value: value,
 	}
 }

@@ -12,10 +12,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The alerts of now
-         * @description What the rules find at the moment, pending alerts and those that were just resolved among them.
+         * List current alerts
+         * @description Current alerts, including pending and recently resolved ones.
          *
-         *     An alert of which nothing is measured any more is not resolved: it is held as `no_data` until there is a reading again, or the thing itself is gone.
+         *     A firing alert without data is not resolved: it is held as `no_data` until data returns or the monitored object is removed.
          */
         get: operations["list-alerts"];
         put?: never;
@@ -34,8 +34,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The channels
-         * @description Every way to tell people that the configuration has, and how it fares. Addresses and secrets are not told.
+         * List notification channels
+         * @description Configured notification channels with their status, without addresses and secrets.
          */
         get: operations["list-channels"];
         put?: never;
@@ -56,8 +56,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Try a channel
-         * @description Sends a test message now and tells whether the receiver took it. It is not tried again.
+         * Test a channel
+         * @description Sends a test message now, once, and returns whether the receiver accepted it.
          */
         post: operations["test-channel"];
         delete?: never;
@@ -74,8 +74,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What fired
-         * @description Every alert that fired within a time, from its beginning to its end, the newest first. Alerts that were pending only are not in it.
+         * List past alerts
+         * @description Every period in which an alert fired within a time range, newest first. Alerts that were only pending are not included.
          */
         get: operations["get-alert-history"];
         put?: never;
@@ -96,8 +96,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * How a rule would have fared
-         * @description How often and when a rule would have fired over a past time, evaluated on what is kept. Nothing is changed, and nobody is told.
+         * Preview a rule
+         * @description Evaluates a rule on stored history and returns how often and when it would have fired. Changes nothing and sends no notifications.
          */
         post: operations["preview-alert"];
         delete?: never;
@@ -114,16 +114,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The alert rules
-         * @description Every rule with its source and how it fares: those that sysotel brings, those of the files of `alerting.rules`, and simple thresholds.
+         * List alert rules
+         * @description All rules with source and status: built-in rules, rules from the files of `alerting.rules`, and thresholds.
          */
         get: operations["list-alert-rules"];
         put?: never;
         /**
-         * Make a rule of a threshold
-         * @description The rule is evaluated from now on and outlives the agent. It is refused whole where anything is wrong with it.
+         * Add a threshold
+         * @description Adds a rule, which survives restarts.
          *
-         *     With `recover` an alert is over only when the value came back that far: it does not come and go with a value that wavers about the threshold.
+         *     With `recover` the alert resolves only at that value, so that it does not flap when the value oscillates around the threshold.
          */
         post: operations["add-threshold"];
         delete?: never;
@@ -140,8 +140,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The alert rules as a rule file
-         * @description Every rule that is enabled, thresholds among them, as a rule file of Prometheus: `promtool check rules` takes it, and so do Prometheus and vmalert.
+         * Export alert rules
+         * @description All enabled rules, including thresholds, as a Prometheus rule file for Prometheus, vmalert and promtool.
          */
         get: operations["export-alert-rules"];
         put?: never;
@@ -162,20 +162,20 @@ export interface paths {
         get?: never;
         /**
          * Change a threshold
-         * @description Puts another threshold in the place of one that was made here; it may have another name. Rules of the configuration and of files are changed there.
+         * @description Replaces a threshold that was added through the API; its name may change. Rules from the configuration and from files cannot be changed here.
          */
         put: operations["change-threshold"];
         post?: never;
         /**
          * Delete a threshold
-         * @description Deletes a threshold that was made here. What it found is resolved.
+         * @description Deletes a threshold that was added through the API and resolves its alerts.
          */
         delete: operations["delete-threshold"];
         options?: never;
         head?: never;
         /**
          * Enable or disable a rule
-         * @description Any rule can be disabled and enabled again, wherever it comes from. That outlives the agent.
+         * @description Works for rules from every source and survives restarts.
          */
         patch: operations["enable-alert-rule"];
         trace?: never;
@@ -188,14 +188,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The silences
-         * @description What keeps alerts from being told, now, later, or in the last 5 days.
+         * List silences
+         * @description Active and pending silences, and those that expired in the last 5 days.
          */
         get: operations["list-silences"];
         put?: never;
         /**
-         * Make a silence
-         * @description Alerts that match are not told while it holds; what still fires when it ends is told then. That a firing alert which was told is over is told all the same. Its author is whoever asks.
+         * Create a silence
+         * @description Suppresses notifications of matching alerts; those that still fire at its end are sent then. Recovery notifications for alerts already sent are still delivered. The author is the caller.
          */
         post: operations["add-silence"];
         delete?: never;
@@ -216,7 +216,7 @@ export interface paths {
         post?: never;
         /**
          * End a silence
-         * @description The silence ends now, or never begins.
+         * @description Ends an active silence now, or cancels a pending one.
          */
         delete: operations["end-silence"];
         options?: never;
@@ -693,51 +693,51 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         Alert: {
-            /** @description What the rule says about it. */
+            /** @description Annotations set by the rule. */
             annotations: {
                 [key: string]: string;
             };
             /**
              * Format: int64
-             * @description How often it began or ended in the last half hour.
+             * @description How often it started or ended in the last 30 minutes.
              */
             changes: number;
-            /** @description Channels that tell it; none means all. */
+            /** @description Notification channels; none means all. */
             channels: string[];
-            /** @description More of it; may be empty. */
+            /** @description Longer description; may be empty. */
             description: string;
             /**
              * Format: date-time
-             * @description When it was over; absent while it is not.
+             * @description When it ended; absent while it is active.
              */
             ended_at?: string;
-            /** @description What names the alert in all answers and messages: it is the same as long as its labels are. */
+            /** @description Identifies the alert; derived from its labels. */
             fingerprint: string;
             /**
              * Format: date-time
-             * @description When it began to fire; absent while it is pending.
+             * @description When it started firing; absent while pending.
              */
             fired_at?: string;
-            /** @description Whether it comes and goes so often that one message stands for many. */
+            /** @description Whether it changes so often that one notification stands for many. */
             flapping: boolean;
             /** @description Name of the machine. */
             host: string;
-            /** @description What it is about. Their values can have been chosen by anybody. */
+            /** @description Labels that identify the alert. Values are untrusted. */
             labels: {
                 [key: string]: string;
             };
-            /** @description The dashboard at that time. */
+            /** @description URL of the dashboard at that time. */
             link: string;
             /**
              * Format: date-time
-             * @description Since when nothing is measured; absent where something is.
+             * @description Since when there is no data; absent otherwise.
              */
             no_data_since?: string;
-            /** @description The rule that found it. */
+            /** @description Name of the rule. */
             rule: string;
-            /** @description How grave it is, in the rule's word; empty where the rule says nothing. */
+            /** @description Severity set by the rule; may be empty. */
             severity: string;
-            /** @description Ids of the silences that keep it from being told. */
+            /** @description IDs of the silences that suppress its notifications. */
             silences: string[];
             /**
              * Format: date-time
@@ -745,76 +745,76 @@ export interface components {
              */
             since: string;
             /**
-             * @description pending: not for long enough yet; no_data: it fired, and what it is judged by is not measured any more; resolved: over, within the last 15 minutes.
+             * @description pending: the condition holds, but not long enough yet; no_data: it fired and has no data any more; resolved: it ended within the last 15 minutes.
              * @enum {string}
              */
             state: "pending" | "firing" | "no_data" | "resolved";
-            /** @description What is wrong, in a sentence. */
+            /** @description One-sentence summary. */
             summary: string;
-            /** @description What the value is held against, such as > 80; empty where that is not known. */
+            /** @description Threshold with its operator, such as > 80; empty if unknown. */
             threshold: string;
             /** @description Unit of value and threshold; may be empty. */
             unit: string;
             /**
              * Format: double
-             * @description What was measured at the last evaluation; null where it is no number.
+             * @description Value at the last evaluation; null if it is not a number.
              */
             value: number | null;
         };
         AlertCounts: {
             /**
              * Format: int64
-             * @description Those that fire.
+             * @description Firing alerts.
              */
             firing: number;
             /**
              * Format: int64
-             * @description Those that fired, and of which nothing is measured any more.
+             * @description Alerts that fired and have no data any more.
              */
             no_data: number;
             /**
              * Format: int64
-             * @description Those that do not fire yet.
+             * @description Alerts that do not fire yet.
              */
             pending: number;
             /**
              * Format: int64
-             * @description Those that were over within the last 15 minutes.
+             * @description Alerts that ended within the last 15 minutes.
              */
             resolved: number;
         };
         AlertHistory: {
             /**
              * Format: date-time
-             * @description End of the time asked for.
+             * @description End of the time range.
              */
             end: string;
-            /** @description What fired within that time, the newest first. */
+            /** @description Alerts that fired within the time range, newest first. */
             episodes: components["schemas"]["Episode"][];
             /**
              * Format: int64
-             * @description What to ask with as before for the page after; absent on the last page.
+             * @description Value of before for the next page; absent on the last page.
              */
             next?: number;
             /**
              * Format: date-time
-             * @description Start of the time asked for.
+             * @description Start of the time range.
              */
             start: string;
         };
         AlertRules: {
-            /** @description Every rule, disabled ones among them, by name. */
+            /** @description All rules by name, including disabled ones. */
             rules: components["schemas"]["RuleStatus"][];
         };
         Alerts: {
-            /** @description The alerts, the gravest state first, then the newest. */
+            /** @description Alerts, most severe state first, then newest first. */
             alerts: components["schemas"]["Alert"][];
             /**
              * Format: date-time
-             * @description Time of the answer.
+             * @description Time of the response.
              */
             at: string;
-            /** @description How many there are of each state, also of those that were not asked for. */
+            /** @description Number of alerts in each state, ignoring filters. */
             counts: components["schemas"]["AlertCounts"];
         };
         BackupAnswer: {
@@ -863,13 +863,13 @@ export interface components {
             waiting: number;
         };
         ChannelTest: {
-            /** @description Why it did not. */
+            /** @description Why it was not sent. */
             error?: string;
-            /** @description Whether the receiver took the message. */
+            /** @description Whether the receiver accepted the message. */
             sent: boolean;
         };
         Channels: {
-            /** @description Every channel, in the order of the configuration. */
+            /** @description Channels in the order of the configuration. */
             channels: components["schemas"]["Channel"][];
         };
         ConnectionState: {
@@ -1281,30 +1281,30 @@ export interface components {
         Episode: {
             /**
              * Format: date-time
-             * @description When it was over; absent while it is not.
+             * @description When it ended; absent while it is active.
              */
             ended_at?: string;
-            /** @description What names the alert. */
+            /** @description Identifies the alert. */
             fingerprint: string;
             /**
              * Format: date-time
-             * @description When it began to fire.
+             * @description When it started firing.
              */
             fired_at: string;
             /** @description Name of the machine. */
             host: string;
             /**
              * Format: int64
-             * @description Number that grows with each episode.
+             * @description ID; increases with each episode.
              */
             id: number;
-            /** @description What it was about. */
+            /** @description Labels of the alert. */
             labels: {
                 [key: string]: string;
             };
-            /** @description The rule that found it. */
+            /** @description Name of the rule. */
             rule: string;
-            /** @description How grave it was, in the rule's word. */
+            /** @description Severity set by the rule. */
             severity: string;
             /**
              * Format: date-time
@@ -1312,27 +1312,27 @@ export interface components {
              */
             since: string;
             /**
-             * @description resolved where it is over.
+             * @description resolved if it has ended.
              * @enum {string}
              */
             state: "firing" | "no_data" | "resolved";
-            /** @description What was wrong, in a sentence. */
+            /** @description One-sentence summary. */
             summary: string;
-            /** @description What the value was held against. */
+            /** @description Threshold with its operator. */
             threshold: string;
             /**
              * Format: int64
-             * @description How many messages were handed to the channels.
+             * @description Number of notifications.
              */
             told: number;
             /** @description Unit of value and threshold. */
             unit: string;
             /**
              * Format: double
-             * @description What was measured when it began to fire; null where it is no number.
+             * @description Value when it started firing; null if it is not a number.
              */
             value: number | null;
-            /** @description Why it ended where the condition did not: the rule was changed, disabled or deleted. */
+            /** @description Why it ended if the condition still held: the rule was changed, disabled or deleted. */
             why?: string;
         };
         ErrorDetail: {
@@ -1500,13 +1500,13 @@ export interface components {
              */
             name: string;
             /**
-             * @description How it is held against the value; ~ is a regular expression.
+             * @description Operator; those with ~ match a regular expression.
              * @default =
              * @enum {string}
              */
             op: "=" | "!=" | "=~" | "!~";
             /**
-             * @description The value, or the regular expression for all of it.
+             * @description Value, or regular expression, which must match the whole value.
              * @example HighCPUUsage
              */
             value: string;
@@ -1601,45 +1601,45 @@ export interface components {
             count: number;
             /**
              * Format: date-time
-             * @description End of the time asked for.
+             * @description End of the time range.
              */
             end: string;
-            /** @description PromQL that was evaluated. */
+            /** @description PromQL expression that was evaluated. */
             expr: string;
-            /** @description When, the newest first; at most 1000. */
+            /** @description Firing periods, newest first; at most 1000. */
             firings: components["schemas"]["PreviewFiring"][];
-            /** @description How long the condition had to hold. */
+            /** @description How long the condition had to hold before it fired. */
             for: string;
             /**
              * Format: date-time
-             * @description The first evaluation that had something to hold against the threshold; absent where none had, and for an expr, which does not tell.
+             * @description First evaluation with data; absent if there was none, and for an expr, where it is unknown.
              */
             measured_from?: string;
             /**
              * Format: double
-             * @description For how long in all.
+             * @description Total firing time in seconds.
              */
             seconds: number;
             /**
              * Format: date-time
-             * @description Start of the time asked for.
+             * @description Start of the time range.
              */
             start: string;
             /**
              * Format: double
-             * @description Seconds between two evaluations. Where the time is long it is longer than the 15 s of the running rules; then what was shorter than a step can be missed.
+             * @description Seconds between two evaluations. For long time ranges it exceeds the 15 s of running rules, and shorter events can be missed.
              */
             step: number;
-            /** @description Which tier answered for which part of the time. A coarse tier has averages: a short excess shows only in a finer one. */
+            /** @description Tier used for each part of the time range. Coarse tiers hold averages, which hide short peaks. */
             tiers: components["schemas"]["PreviewTier"][];
         };
         PreviewFiring: {
             /**
              * Format: date-time
-             * @description When it would have fired.
+             * @description When it would have started firing.
              */
             from: string;
-            /** @description What it would have been about. */
+            /** @description Labels of the alert. */
             labels: {
                 [key: string]: string;
             };
@@ -1650,12 +1650,12 @@ export interface components {
             since: string;
             /**
              * Format: date-time
-             * @description When it would have been over; absent where it would still fire at the end.
+             * @description When it would have ended; absent if it would still fire at the end of the range.
              */
             to?: string;
             /**
              * Format: double
-             * @description The greatest value in that time, or the least where less is worse.
+             * @description Maximum value in that period, or the minimum if lower is worse.
              */
             value: number | null;
         };
@@ -1663,12 +1663,12 @@ export interface components {
             /** @description End, written like the start. Default now. */
             end?: string;
             /**
-             * @description PromQL of the condition to try, as in a rule file. Instead of threshold.
+             * @description PromQL condition, as in a rule file. Instead of threshold.
              * @example 100 * sysotel_cpu_usage_ratio > 80
              */
             expr?: string;
             /**
-             * @description How long the condition must hold, with expr.
+             * @description How long the condition must hold before it fires. With expr only.
              * @example 5m
              */
             for?: string;
@@ -1677,20 +1677,20 @@ export interface components {
              * @example -7d
              */
             start?: string;
-            /** @description The threshold to try. Instead of expr. */
+            /** @description Threshold to evaluate. Instead of expr. */
             threshold?: components["schemas"]["Threshold"];
         };
         PreviewTier: {
             /**
              * Format: date-time
-             * @description Its first step.
+             * @description First step.
              */
             from: string;
             /** @description Resolution of the tier. */
             tier: string;
             /**
              * Format: date-time
-             * @description Its last step.
+             * @description Last step.
              */
             to: string;
         };
@@ -1881,16 +1881,16 @@ export interface components {
             refresh_token?: string;
         };
         RuleChange: {
-            /** @description Whether the rule is evaluated. What it found is resolved when it is disabled. */
+            /** @description Whether the rule is evaluated. Disabling it resolves its alerts. */
             enabled: boolean;
         };
         RuleStatus: {
             /**
              * Format: int64
-             * @description How many alerts it has now, pending ones among them.
+             * @description Number of active alerts, including pending ones.
              */
             alerts: number;
-            /** @description What it says about its alerts, as templates. */
+            /** @description Annotations of its alerts, as templates. */
             annotations: {
                 [key: string]: string;
             };
@@ -1903,20 +1903,20 @@ export interface components {
              * @description When it was last evaluated; absent before.
              */
             evaluated_at?: string;
-            /** @description PromQL of the condition. */
+            /** @description PromQL expression of the condition. */
             expr: string;
-            /** @description File that it stands in. */
+            /** @description File that contains it. */
             file: string;
-            /** @description How long the condition must hold, such as 5m. */
+            /** @description How long the condition must hold before it fires, such as 5m. */
             for: string;
-            /** @description Its group in the file. */
+            /** @description Group in the file. */
             group: string;
             /**
              * @description unknown before the first evaluation.
              * @enum {string}
              */
             health: "unknown" | "ok" | "err";
-            /** @description Labels that its alerts get. */
+            /** @description Labels added to its alerts. */
             labels: {
                 [key: string]: string;
             };
@@ -1924,22 +1924,22 @@ export interface components {
             name: string;
             /**
              * Format: double
-             * @description How long the last evaluation took.
+             * @description Duration of the last evaluation in seconds.
              */
             seconds: number;
-            /** @description How grave its alerts are; may be empty. */
+            /** @description Severity of its alerts; may be empty. */
             severity: string;
             /**
-             * @description Where it comes from: the rules that sysotel brings, a file of alerting.rules, alerting.thresholds, or this API. Only the last can be changed and deleted here; all can be disabled.
+             * @description Where it comes from: default is a built-in rule, file a file of alerting.rules, config alerting.thresholds, api this API. Only the last can be changed and deleted here; all can be disabled.
              * @enum {string}
              */
             source: "default" | "file" | "config" | "api";
             /**
-             * @description The gravest state of its alerts.
+             * @description Most severe state of its alerts.
              * @enum {string}
              */
             state: "inactive" | "pending" | "firing" | "no_data";
-            /** @description The threshold that the rule was made of; absent for the rules of files. */
+            /** @description Threshold that the rule was generated from; absent for rules from files. */
             threshold?: components["schemas"]["Threshold"];
         };
         Series: {
@@ -2060,57 +2060,57 @@ export interface components {
             password: string;
         };
         Silence: {
-            /** @description Who made it. */
+            /** @description User who created it. */
             author: string;
-            /** @description Why. */
+            /** @description Reason for the silence. */
             comment: string;
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description When it was created.
              */
             created: string;
             /**
              * Format: date-time
-             * @description Until when it holds.
+             * @description End time.
              */
             end: string;
-            /** @description Id of the silence. */
+            /** @description ID of the silence. */
             id: string;
-            /** @description What an alert's labels must be; all of them. */
+            /** @description Matchers for the labels of alerts; all must match. */
             matchers: components["schemas"]["Matcher"][];
             /**
              * Format: date-time
-             * @description From when on it holds.
+             * @description Start time.
              */
             start: string;
             /**
-             * @description Whether it holds now. Expired ones are forgotten after 5 days.
+             * @description Whether it is in effect now. Expired silences are deleted after 5 days.
              * @enum {string}
              */
             state: "pending" | "active" | "expired";
         };
         SilenceRequest: {
             /**
-             * @description Why, for those who come after.
+             * @description Reason for the silence.
              * @example the disks are exchanged
              */
             comment: string;
             /**
              * Format: date-time
-             * @description Until when, RFC 3339.
+             * @description End, RFC 3339.
              * @example 2026-02-03T02:00:00Z
              */
             end: string;
-            /** @description What an alert's labels must be; all of them. A silence of everything is refused. */
+            /** @description Matchers for the labels of alerts; all must match. They must not match every alert. */
             matchers: components["schemas"]["Matcher"][];
             /**
-             * @description From when on: RFC 3339 or Unix seconds. Default now.
+             * @description Start: RFC 3339 or Unix seconds. Default now.
              * @example 2026-02-02T22:00:00Z
              */
             start?: string;
         };
         Silences: {
-            /** @description All silences, the newest first. */
+            /** @description Silences, newest first. */
             silences: components["schemas"]["Silence"][];
         };
         Stall: {
@@ -2156,19 +2156,19 @@ export interface components {
             used: number | null;
         };
         Threshold: {
-            /** @description Names of the channels that tell it; all where it is left out. */
+            /** @description Names of the notification channels. Default: all. */
             channels?: string[] | null;
-            /** @description Whether it is evaluated; it is where this is left out. */
+            /** @description Whether it is evaluated. Default true. */
             enabled?: boolean;
-            /** @description PromQL of the value, without the comparison. Instead of metric. */
+            /** @description PromQL expression of the value, without the comparison. Instead of metric. */
             expr?: string;
             /**
-             * @description How long it must be so before the alert fires, such as 30s, 5m or 1h30m; at once where it is left out.
+             * @description How long the condition must hold before the alert fires, such as 30s, 5m or 1h30m. Default 0s.
              * @example 5m
              */
             for?: string;
             /**
-             * @description Labels that the metric must have, each with its value; ~ before a value makes it a regular expression, ! before it or before the ~ is not. With metric only.
+             * @description Labels that the metric must have, with their values; a value that begins with ~ is a regular expression, ! negates it. With metric only.
              * @example {
              *       "mountpoint": "/data"
              *     }
@@ -2177,41 +2177,41 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description What is measured: a name of the REST API such as cpu_usage_total, in its unit there, or any name that PromQL knows. Instead of expr.
+             * @description Metric: a name of the REST API such as cpu_usage_total, in its unit there, or any PromQL metric name. Instead of expr.
              * @example disk_percent
              */
             metric?: string;
             /**
-             * @description Name of the rule; no other may have it.
+             * @description Name of the rule; must be unique.
              * @example DataDiskFull
              */
             name: string;
             /**
-             * @description How the value is held against the threshold: >, >=, <, <=, == or !=.
+             * @description Comparison of the value with the threshold: >, >=, <, <=, == or !=.
              * @example >
              */
             op: string;
             /**
              * Format: double
-             * @description What the value must come back to for the alert to be over; the threshold itself where it is left out.
+             * @description Value at which the alert resolves. Default: the threshold.
              * @example 80
              */
             recover?: number;
             /**
-             * @description After how long a firing alert is told again, such as 4h; each time after twice as long, up to a day. Never where it is left out.
+             * @description Interval of reminders while the alert fires, such as 4h; doubles each time, up to a day. Default: none.
              * @example 4h
              */
             remind?: string;
             /**
-             * @description How grave it is: info, warning, critical or a word of your own. Default warning.
+             * @description Severity: info, warning, critical, or any custom value. Default warning.
              * @example warning
              */
             severity?: string;
-            /** @description What the message says, a template of Prometheus such as {{ $labels.device }} is full; made of the rest where it is left out. */
+            /** @description Text of the notification, a Prometheus template such as {{ $labels.device }} is full. Default: generated. */
             summary?: string;
             /**
              * Format: double
-             * @description What it is held against.
+             * @description Threshold for the value.
              * @example 85
              */
             threshold: number;
@@ -2341,7 +2341,7 @@ export interface operations {
                 state?: ("pending" | "firing" | "no_data" | "resolved")[] | null;
                 /** @description Only alerts of this rule. */
                 rule?: string;
-                /** @description Only alerts that are silenced, or only those that are not. */
+                /** @description Only silenced alerts, or only others. */
                 silenced?: "true" | "false";
             };
             header?: never;
@@ -2378,9 +2378,9 @@ export interface operations {
                      *             "severity": "warning"
                      *           },
                      *           "annotations": {
-                     *             "summary": "The processors of server-01 are 92 % busy"
+                     *             "summary": "CPU usage of server-01 is 92 %"
                      *           },
-                     *           "summary": "The processors of server-01 are 92 % busy",
+                     *           "summary": "CPU usage of server-01 is 92 %",
                      *           "description": "",
                      *           "value": 91.5,
                      *           "threshold": "> 80",
@@ -2632,9 +2632,9 @@ export interface operations {
                 end?: string;
                 /** @description Only alerts of this rule. */
                 rule?: string;
-                /** @description The most episodes of one page. */
+                /** @description Maximum number of episodes per page. */
                 limit?: number;
-                /** @description What the page before gave as next. */
+                /** @description Value of next in the previous page. */
                 before?: number;
             };
             header?: never;
@@ -2666,7 +2666,7 @@ export interface operations {
                      *             "host_name": "server-01",
                      *             "severity": "warning"
                      *           },
-                     *           "summary": "The processors of server-01 are 92 % busy",
+                     *           "summary": "CPU usage of server-01 is 92 %",
                      *           "since": "2026-02-02T09:23:00Z",
                      *           "fired_at": "2026-02-02T09:28:00Z",
                      *           "ended_at": "2026-02-02T09:48:00Z",
@@ -3718,7 +3718,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the silence. */
+                /** @description ID of the silence. */
                 id: string;
             };
             cookie?: never;

@@ -9,32 +9,29 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/rules"
-
-	"sysotel/agent/query"
 )
 
-// stepped is the difference of the two clocks between two evaluations from which
-// on the wall clock was set, or the machine slept.
-const stepped = 2 * time.Second
+// clockTolerance is the difference between the two clocks from one evaluation to the
+// next above which the wall clock was set or the machine was suspended.
+const clockTolerance = 2 * time.Second
 
-// late is how far a time may lie back and still be a small step of the clock;
-// readings of that time are not taken either.
-const late = time.Minute
+// maxStepBack is how far the clock can be set back so that evaluation pauses until it
+// has caught up. The store rejects the readings of that time too.
+const maxStepBack = time.Minute
 
 // Evaluate evaluates every rule that is due, now.
 func (a *Alerting) Evaluate(ctx context.Context) {
 	a.turn.Lock()
 	defer a.turn.Unlock()
-	begun := time.Now()
+	start := time.Now()
 	at, mono := a.options.Now().UTC().Truncate(time.Second), a.options.Mono()
 	if reason := a.unsteady(at); reason != "" {
-		// Readings wait or are not taken: what the tiers say is of another time. The
-		// alerts keep their state.
-		a.setUnsteady(reason)
-		a.handOver(ctx)
+		// The newest readings are not in the store. Alerts keep their state.
+		a.setPaused(reason)
+		a.deliver(ctx)
 		return
 	}
-	a.setUnsteady("")
+	a.setPaused("")
 	a.shift(at, mono)
 	for _, r := range a.rules {
 		if r.evaluated.IsZero() || at.Sub(r.evaluated) >= r.interval-a.interval/2 {
@@ -43,42 +40,42 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 	}
 	a.lastAt, a.lastMono, a.observed = at, mono, true
 	a.ticks++
-	a.settle(ctx, at)
+	a.save(ctx, at)
 	a.mu.Lock()
-	a.status.rounds++
-	a.status.at, a.status.took = at, time.Since(begun)
+	a.status.evaluations++
+	a.status.at, a.status.took = at, time.Since(start)
 	a.mu.Unlock()
 }
 
-// unsteady tells why the rules cannot be evaluated at a time.
+// unsteady returns why the rules cannot be evaluated now, "" if they can.
 func (a *Alerting) unsteady(at time.Time) string {
 	if a.options.Unsteady != nil {
 		if reason := a.options.Unsteady(); reason != "" {
 			return reason
 		}
 	}
-	if !at.After(a.lastAt) && a.lastAt.Sub(at) <= late {
+	if !at.After(a.lastAt) && a.lastAt.Sub(at) <= maxStepBack {
 		return "the clock was set back"
 	}
 	return ""
 }
 
-func (a *Alerting) setUnsteady(reason string) {
+func (a *Alerting) setPaused(reason string) {
 	a.mu.Lock()
 	changed := a.status.unsteady != reason
 	a.status.unsteady = reason
 	a.mu.Unlock()
 	switch {
 	case changed && reason != "":
-		a.log.Warn("the rules are not evaluated", "reason", reason)
+		a.log.Warn("rule evaluation paused", "reason", reason)
 	case changed:
-		a.log.Info("the rules are evaluated")
+		a.log.Info("rule evaluation resumed")
 	}
 }
 
-// shift moves what is pending over a time in which nobody looked: the agent did
-// not run, the machine slept, or its clock was set. What held before and holds
-// after need not have held in between, and a set clock makes nothing longer.
+// shift excludes a time without evaluations from the duration of pending alerts: the
+// agent was down, the machine was suspended, or its clock was set. A condition that
+// held before and after need not have held in between.
 func (a *Alerting) shift(at time.Time, mono time.Duration) {
 	if a.lastAt.IsZero() {
 		return
@@ -88,7 +85,7 @@ func (a *Alerting) shift(at time.Time, mono time.Duration) {
 	passed := interval
 	if a.observed {
 		passed = min(mono-a.lastMono, interval)
-		if difference := wall - (mono - a.lastMono); difference.Abs() <= stepped && wall <= interval*5/2 {
+		if difference := wall - (mono - a.lastMono); difference.Abs() <= clockTolerance && wall <= interval*5/2 {
 			return
 		}
 	} else if wall <= interval*5/2 && wall > 0 {
@@ -108,21 +105,21 @@ func (a *Alerting) shift(at time.Time, mono time.Duration) {
 			}
 		})
 	}
-	a.log.Info("there was a time in which no rule was evaluated; what is pending waits for as long again", "from", a.lastAt.UTC(), "to", at.UTC())
+	a.log.Info("rules were not evaluated for a while; pending alerts wait that much longer", "from", a.lastAt.UTC(), "to", at.UTC())
 }
 
 // evaluate evaluates one rule.
 func (a *Alerting) evaluate(ctx context.Context, r *rule, at time.Time) {
-	begun := time.Now()
-	j := &judge{a: a, rule: r, at: at}
-	result, err := r.Eval(ctx, r.offset, at, j.query, nil, r.limit)
+	start := time.Now()
+	e := &evaluation{a: a, rule: r, at: at}
+	result, err := r.Eval(ctx, r.offset, at, e.query, nil, r.limit)
 	if ctx.Err() != nil {
-		return // The agent stops: that is no failure of the rule.
+		return // The agent stops; the rule has not failed.
 	}
-	r.SetEvaluationDuration(time.Since(begun))
+	r.SetEvaluationDuration(time.Since(start))
 	r.SetEvaluationTimestamp(at)
 	if before := r.LastError(); err != nil && (before == nil || before.Error() != err.Error()) {
-		a.log.Warn("a rule cannot be evaluated", "rule", r.Name(), "err", err)
+		a.log.Warn("cannot evaluate a rule", "rule", r.Name(), "err", err)
 	}
 	r.SetLastError(err)
 	if err != nil {
@@ -135,45 +132,46 @@ func (a *Alerting) evaluate(ctx context.Context, r *rule, at time.Time) {
 		r.recorded = result
 		return
 	}
-	j.keep()
-	a.track(r, at)
+	e.keep()
+	a.reconcile(r, at)
 }
 
-// judge stands between a rule and the store while the rule is evaluated.
-type judge struct {
+// evaluation is one evaluation of a rule. It filters the query result on its way
+// from the store to the rules library.
+type evaluation struct {
 	a    *Alerting
 	rule *rule
 	at   time.Time
-	// asked tells that the expression itself was asked; what comes after are the
-	// queries of templates.
-	asked bool
-	// believed is the result that the rule got.
-	believed map[uint64]element
+	// queried is set once the expression was queried; later queries are those of
+	// templates.
+	queried bool
+	// accepted is the filtered result.
+	accepted map[uint64]element
 }
 
 // query implements rules.QueryFunc.
-func (j *judge) query(ctx context.Context, text string, at time.Time) (promql.Vector, error) {
-	result, err := j.a.options.Querier.Judge(ctx, text, at, j.a.present(ctx))
-	if err != nil || j.asked || j.rule.alerting == nil {
+func (v *evaluation) query(ctx context.Context, text string, at time.Time) (promql.Vector, error) {
+	result, err := v.a.options.Querier.Judge(ctx, text, at, v.a.present(ctx))
+	if err != nil || v.queried || v.rule.alerting == nil {
 		return result, err
 	}
-	j.asked = true
-	return j.believe(ctx, result, at)
+	v.queried = true
+	return v.filter(ctx, result, at)
 }
 
-// believe takes out of a result what cannot be believed yet, and puts in what
-// is gone only because nobody measured.
-func (j *judge) believe(ctx context.Context, result promql.Vector, at time.Time) (promql.Vector, error) {
-	r := j.rule
-	j.believed = make(map[uint64]element, len(result))
+// filter removes new elements whose windows are not filled yet, and adds elements
+// that vanished only because their input is missing.
+func (v *evaluation) filter(ctx context.Context, result promql.Vector, at time.Time) (promql.Vector, error) {
+	r := v.rule
+	v.accepted = make(map[uint64]element, len(result))
 	kept := result[:0]
 	for _, sample := range result {
 		if sample.H != nil {
-			return nil, errors.New("the expression yields a histogram, a rule needs numbers")
+			return nil, errors.New("the expression returns a histogram; rules need floats")
 		}
 		h := sample.Metric.Hash()
 		if _, before := r.last[h]; !before {
-			filled, err := j.filled(ctx, sample.Metric, at)
+			filled, err := v.filled(ctx, sample.Metric, at)
 			if err != nil {
 				return nil, err
 			}
@@ -181,15 +179,15 @@ func (j *judge) believe(ctx context.Context, result promql.Vector, at time.Time)
 				continue
 			}
 		}
-		j.believed[h] = element{sample.Metric, sample.F}
+		v.accepted[h] = element{sample.Metric, sample.F}
 		delete(r.holds, h)
 		kept = append(kept, sample)
 	}
 	for h, e := range r.last {
-		if _, still := j.believed[h]; still {
+		if _, still := v.accepted[h]; still {
 			continue
 		}
-		held, err := j.hold(ctx, h, e, at)
+		held, err := v.hold(ctx, h, e, at)
 		if err != nil {
 			return nil, err
 		}
@@ -197,17 +195,17 @@ func (j *judge) believe(ctx context.Context, result promql.Vector, at time.Time)
 			delete(r.holds, h)
 			continue
 		}
-		j.believed[h] = e
+		v.accepted[h] = e
 		kept = append(kept, promql.Sample{Metric: e.labels, T: at.UnixMilli(), F: e.value})
 	}
 	return kept, nil
 }
 
-// keep makes what the rule got the result that the next one is held against, and
-// keeps what is held from growing older: that it is still so, nobody knows.
-func (j *judge) keep() {
-	r := j.rule
-	r.last = j.believed
+// keep stores the result for comparison with the next one, and keeps pending alerts
+// that are held from aging.
+func (v *evaluation) keep() {
+	r := v.rule
+	r.last = v.accepted
 	if len(r.holds) == 0 {
 		return
 	}
@@ -224,8 +222,8 @@ func (j *judge) keep() {
 	})
 }
 
-// isOf tells whether an alert was made of an element: it has its labels, but for
-// those that the rule sets.
+// isOf reports whether an alert was created from an element: all labels but those that
+// the rule sets are equal.
 func (r *rule) isOf(alert, e labels.Labels) bool {
 	same := true
 	e.Range(func(l labels.Label) {
@@ -235,5 +233,3 @@ func (r *rule) isOf(alert, e labels.Labels) bool {
 	})
 	return same
 }
-
-var _ query.Own = (*Alerting)(nil).own(context.Background())

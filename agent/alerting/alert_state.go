@@ -12,15 +12,15 @@ import (
 	"sysotel/agent/records"
 )
 
-// tracked is what is known of one alert from its beginning until it has been over
-// for a while. It is kept as JSON, and an alert is made again from it after a
-// restart.
-type tracked struct {
+// alertState is the state of one alert, from the time it is pending until it has been
+// resolved for a while. It is stored as JSON; the rules library's alert is restored
+// from it after a restart.
+type alertState struct {
 	Fingerprint string            `json:"fingerprint"`
 	Rule        string            `json:"rule"`
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
-	// Element and Value are the element of the result that it was made of.
+	// Element and Value are those of the query result that caused it.
 	Element map[string]string `json:"element"`
 	Value   *float64          `json:"value"`
 	State   State             `json:"state"`
@@ -31,40 +31,40 @@ type tracked struct {
 	NoDataSince     time.Time `json:"no_data_since,omitzero"`
 	EndedAt         time.Time `json:"ended_at,omitzero"`
 	Why             string    `json:"why,omitempty"`
-	// What follows is copied from the rule, so that the end can be told when the
-	// rule is gone.
+	// The following are copied from the rule, for the notification of the end when
+	// the rule no longer exists.
 	Channels []string      `json:"channels,omitempty"`
 	Remind   time.Duration `json:"remind,omitempty"`
 	Limit    string        `json:"limit,omitempty"`
 	Unit     string        `json:"unit,omitempty"`
-	// Episode is its row of the history, 0 while it never fired.
+	// Episode is its row in the history, 0 before it fires.
 	Episode int64 `json:"episode,omitempty"`
-	Count   int   `json:"count,omitempty"` // notices of this episode
-	// Told tells that people know that it fires, ToldAt when they last heard of it,
-	// NoDataTold that nothing is measured. Reminders is how often they were reminded.
-	Told       bool      `json:"told,omitempty"`
-	ToldAt     time.Time `json:"told_at,omitzero"`
-	NoDataTold bool      `json:"no_data_told,omitempty"`
-	Reminders  int       `json:"reminders,omitempty"`
-	// Changes are when it last began or ended to fire; Flapping that it does so too
-	// often, Flaps how often since that was told.
+	Count   int   `json:"count,omitempty"` // notifications of this episode
+	// Notified is whether a notification that it fires was sent, NotifiedAt when the
+	// last one was, NoDataNotified whether one about missing data was. Reminders
+	// counts the reminders.
+	Notified       bool      `json:"told,omitempty"`
+	NotifiedAt     time.Time `json:"told_at,omitzero"`
+	NoDataNotified bool      `json:"no_data_told,omitempty"`
+	Reminders      int       `json:"reminders,omitempty"`
+	// Changes are the recent times at which it started or stopped firing. Flapping is
+	// set when they are too many, Flaps counts them since then.
 	Changes  []time.Time `json:"changes,omitempty"`
 	Flapping bool        `json:"flapping,omitempty"`
 	Flaps    int         `json:"flaps,omitempty"`
 	Sequence int         `json:"sequence,omitempty"`
 
-	dirty bool // whether the file has an older one
-	begun bool // whether its row of the history is still to be made
+	dirty bool // whether it must be saved
+	isNew bool // whether its row in the history must be added
 }
 
-// fires tells whether it fires, measured or held.
-func (t *tracked) fires() bool { return t.State == Firing || t.State == NoData }
+// fires reports whether it fires, with or without data.
+func (t *alertState) fires() bool { return t.State == Firing || t.State == NoData }
 
-// severity is how grave it is.
-func (t *tracked) severity() string { return t.Labels[severityLabel] }
+func (t *alertState) severity() string { return t.Labels[severityLabel] }
 
-// track holds what a rule found against what was known.
-func (a *Alerting) track(r *rule, at time.Time) {
+// reconcile updates the stored states of a rule from its active alerts.
+func (a *Alerting) reconcile(r *rule, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	current := map[string]bool{}
@@ -74,23 +74,23 @@ func (a *Alerting) track(r *rule, at time.Time) {
 		}
 		fingerprint := fmt.Sprintf("%016x", alert.Labels.Hash())
 		current[fingerprint] = true
-		t := a.tracked[fingerprint]
+		t := a.states[fingerprint]
 		if t == nil || t.Rule != r.Name() {
-			t = &tracked{Fingerprint: fingerprint, Rule: r.Name(), Labels: alert.Labels.Map(), State: Inactive}
-			a.tracked[fingerprint] = t
+			t = &alertState{Fingerprint: fingerprint, Rule: r.Name(), Labels: alert.Labels.Map(), State: Inactive}
+			a.states[fingerprint] = t
 		}
 		a.update(t, r, alert, at)
 	}
-	for fingerprint, t := range a.tracked {
+	for fingerprint, t := range a.states {
 		if t.Rule == r.Name() && !current[fingerprint] && r.owns(t) {
 			a.end(t, at, "")
 		}
 	}
 }
 
-// owns tells whether a tracked alert is one of this rule; several may have one
-// name, with other labels.
-func (r *rule) owns(t *tracked) bool {
+// owns reports whether t belongs to this rule. Several rules may have the same name
+// and different labels.
+func (r *rule) owns(t *alertState) bool {
 	if r.templated {
 		return true
 	}
@@ -103,8 +103,8 @@ func (r *rule) owns(t *tracked) bool {
 	return same
 }
 
-// update takes over what a rule says of an alert that is pending or fires.
-func (a *Alerting) update(t *tracked, r *rule, alert *rules.Alert, at time.Time) {
+// update updates t from a pending or firing alert of the rules library.
+func (a *Alerting) update(t *alertState, r *rule, alert *rules.Alert, at time.Time) {
 	t.Annotations, t.Channels, t.Remind, t.Limit, t.Unit = alert.Annotations.Map(), r.channels, r.remind, r.limits.text, r.limits.unit
 	if !t.ActiveAt.Equal(alert.ActiveAt) || !t.FiredAt.Equal(alert.FiredAt) || !t.KeepFiringSince.Equal(alert.KeepFiringSince) {
 		t.dirty = true
@@ -124,7 +124,7 @@ func (a *Alerting) update(t *tracked, r *rule, alert *rules.Alert, at time.Time)
 	}
 	switch {
 	case alert.State == rules.StatePending:
-		if t.fires() { // The rule asks for a longer time now.
+		if t.fires() { // The rule has a longer "for" now.
 			a.end(t, at, "the rule was changed")
 			t.EndedAt = time.Time{}
 		}
@@ -138,48 +138,48 @@ func (a *Alerting) update(t *tracked, r *rule, alert *rules.Alert, at time.Time)
 				a.begin(t, at)
 			}
 			t.State, t.NoDataSince, t.dirty = NoData, at, true
-			a.event(t, at, "nothing is measured")
+			a.event(t, at, "no data")
 		}
 	default:
 		if t.State == NoData {
 			t.dirty = true
-			a.event(t, at, "it is measured again and still fires")
+			a.event(t, at, "data is back, still firing")
 		}
 		if !t.fires() {
 			a.begin(t, at)
 		}
-		t.State, t.NoDataSince, t.NoDataTold = Firing, time.Time{}, false
+		t.State, t.NoDataSince, t.NoDataNotified = Firing, time.Time{}, false
 	}
 }
 
-// begin is an alert that begins to fire.
-func (a *Alerting) begin(t *tracked, at time.Time) {
+// begin starts an episode.
+func (a *Alerting) begin(t *alertState, at time.Time) {
 	t.dirty = true
-	t.State, t.Episode, t.Count, t.Reminders, t.NoDataTold, t.begun = Firing, 0, 0, 0, false, true
+	t.State, t.Episode, t.Count, t.Reminders, t.NoDataNotified, t.isNew = Firing, 0, 0, 0, false, true
 	t.change(at)
 	a.event(t, at, "firing")
-	a.log.Warn("an alert fires", "rule", t.Rule, "labels", t.Labels)
+	a.log.Warn("alert firing", "rule", t.Rule, "labels", t.Labels)
 }
 
-// end is an alert whose condition does not hold any more.
-func (a *Alerting) end(t *tracked, at time.Time, why string) {
+// end resolves an alert. why is empty if its condition no longer holds.
+func (a *Alerting) end(t *alertState, at time.Time, why string) {
 	switch {
-	case t.State == Pending && (t.Told || len(t.Changes) > 0): // It fired before, and its changes still count.
+	case t.State == Pending && (t.Notified || len(t.Changes) > 0): // It fired before; its changes still count as flapping.
 		t.State, t.EndedAt, t.dirty = Resolved, at, true
 	case t.State == Pending:
-		delete(a.tracked, t.Fingerprint)
-		a.gone = append(a.gone, t)
+		delete(a.states, t.Fingerprint)
+		a.removed = append(a.removed, t)
 	case t.fires():
 		t.dirty = true
 		t.State, t.EndedAt, t.Why, t.NoDataSince = Resolved, at, why, time.Time{}
 		t.change(at)
 		a.event(t, at, "resolved")
-		a.log.Info("an alert is resolved", "rule", t.Rule, "labels", t.Labels, "why", why)
+		a.log.Info("alert resolved", "rule", t.Rule, "labels", t.Labels, "why", why)
 	}
 }
 
-// event tells what became of an alert to the chronicle. One that flaps would fill it.
-func (a *Alerting) event(t *tracked, at time.Time, cause string) {
+// event records a change of an alert as an event, unless it flaps.
+func (a *Alerting) event(t *alertState, at time.Time, cause string) {
 	if a.options.Events == nil || t.Flapping {
 		return
 	}
@@ -193,59 +193,59 @@ func (a *Alerting) event(t *tracked, at time.Time, cause string) {
 		e.Detail["summary"] = summary
 	}
 	if err := a.options.Events(e); err != nil {
-		a.log.Warn("an alert is not among the events", "err", err)
+		a.log.Warn("cannot record alert event", "err", err)
 	}
 }
 
-// episode is its row of the history.
-func (t *tracked) episode() Episode {
+// episode is the row in the history.
+func (t *alertState) episode() Episode {
 	return Episode{
 		ID: t.Episode, Fingerprint: t.Fingerprint, Rule: t.Rule, State: t.State, Severity: t.severity(), Host: t.Labels["host_name"], Labels: t.Labels,
 		Summary: t.summary(), Since: t.ActiveAt, FiredAt: t.FiredAt, EndedAt: t.EndedAt, Value: t.Value, Threshold: t.Limit, Unit: t.Unit, Told: t.Count, Why: t.Why,
 	}
 }
 
-// summary is what is wrong in a sentence.
-func (t *tracked) summary() string {
+// summary is the summary annotation, or else the name of the rule.
+func (t *alertState) summary() string {
 	if s := t.Annotations[annotationSummary]; s != "" {
 		return s
 	}
 	return t.Rule
 }
 
-// wrote notes whether the state could be written.
-func (a *Alerting) wrote(err error) {
-	if err != nil && a.status.broken == nil {
-		a.log.Error("the state of the alerts is not written", "err", err)
-	} else if err == nil && a.status.broken != nil {
-		a.log.Info("the state of the alerts is written again")
+// noteSaved records whether the state could be saved, and logs changes.
+func (a *Alerting) noteSaved(err error) {
+	if err != nil && a.status.saveErr == nil {
+		a.log.Error("cannot save the alert state; will retry", "err", err)
+	} else if err == nil && a.status.saveErr != nil {
+		a.log.Info("the alert state is saved again")
 	}
-	a.status.broken = err
+	a.status.saveErr = err
 }
 
-// giveUpAll ends the alerts of an earlier run that is too long ago.
-func (a *Alerting) giveUpAll(at time.Time) {
-	for fingerprint, t := range a.tracked {
+// resolveStale resolves the alerts of a run that ended longer than maxOutage ago.
+func (a *Alerting) resolveStale(at time.Time) {
+	for fingerprint, t := range a.states {
 		switch {
 		case t.State == Pending:
-			delete(a.tracked, fingerprint)
-			a.gone = append(a.gone, t)
+			delete(a.states, fingerprint)
+			a.removed = append(a.removed, t)
 		case t.fires():
 			t.State, t.EndedAt, t.dirty = Resolved, at, true
-			t.Why = "the agent did not run for more than " + model.Duration(outageTolerance).String()
+			t.Why = "the agent was down for more than " + model.Duration(maxOutage).String()
 		}
 	}
 }
 
-// rebuild makes a rule's alerts again of what is tracked: the library is given the
-// elements as if it had just evaluated them, and then the times.
+// rebuild restores a rule's alerts from the stored states: it passes the elements to
+// the rules library as a query result, then sets the times.
 func (a *Alerting) rebuild(ctx context.Context, r *rule) {
 	if r.alerting == nil {
 		return
 	}
-	byHash := map[uint64]*tracked{}
+	byHash := map[uint64]*alertState{}
 	var elements []element
-	for _, t := range a.tracked {
+	for _, t := range a.states {
 		if t.Rule != r.Name() || t.State == Resolved || !r.owns(t) {
 			continue
 		}
@@ -260,7 +260,7 @@ func (a *Alerting) rebuild(ctx context.Context, r *rule) {
 		return
 	}
 	if _, err := r.Eval(ctx, 0, a.lastAt, replay(elements), nil, 0); err != nil {
-		a.log.Warn("the alerts of a rule begin anew", "rule", r.Name(), "err", err)
+		a.log.Warn("cannot restore the alerts of a rule; they start over", "rule", r.Name(), "err", err)
 		return
 	}
 	r.alerting.ForEachActiveAlert(func(alert *rules.Alert) {
