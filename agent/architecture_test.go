@@ -454,3 +454,17 @@ func TestReadmeIsShort(t *testing.T) {
 		t.Errorf("README.md has %d words, at most 2,000", n)
 	}
 }
+
+// TestPackageCommentsNameWhatExists: a package comment names files of its own package.
+func TestPackageCommentsNameWhatExists(t *testing.T) {
+	named := regexp.MustCompile(`\b\w+\.go\b`)
+	for dir, files := range sources(t) {
+		for _, file := range files {
+			for _, name := range named.FindAllString(file.Doc.Text(), -1) {
+				if _, err := os.Stat(filepath.Join("..", dir, name)); err != nil {
+					t.Errorf("the package comment of %s names %s, which does not exist", dir, name)
+				}
+			}
+		}
+	}
+}

@@ -42,10 +42,10 @@ func TestEveryFieldIsAnOption(t *testing.T) {
 	var check func(reflect.Type)
 	check = func(structType reflect.Type) {
 		for _, f := range fields(structType) {
-			if f.key == "" || f.Tag.Get("help") == "" {
+			if f.key == "" || f.help() == "" {
 				t.Errorf("%s.%s lacks a yaml or a help tag", structType, f.Name)
 			}
-			if !strings.HasSuffix(f.Tag.Get("help"), ".") {
+			if !strings.HasSuffix(f.help(), ".") {
 				t.Errorf("the help of %s.%s is not a sentence", structType, f.Name)
 			}
 			of := f.Type

@@ -21,8 +21,7 @@ type option struct {
 	// "instruments.<collector>.timeout".
 	general string
 	// help, enum (the accepted words, separated by |) and entry (what an entry of a
-	// map of sections is called) come from the field's tags. A field that is also
-	// part of the API has doc instead of help.
+	// map of sections is called) come from the field's tags.
 	help, enum, entry string
 	section           bool
 	value             reflect.Value
@@ -153,12 +152,15 @@ func fields(t reflect.Type) []field {
 	return all
 }
 
+// help is the help text. A field that is also part of the API has its text in doc.
+func (f field) help() string { return cmp.Or(f.Tag.Get("help"), f.Tag.Get("doc")) }
+
 // option returns the option of the field in the struct v, below above.
 func (f field) option(v reflect.Value, above option) option {
 	value := v.FieldByIndex(f.Index)
 	return option{
 		path: join(above.path, f.key), general: join(above.general, f.key),
-		help: cmp.Or(f.Tag.Get("help"), f.Tag.Get("doc")), enum: f.Tag.Get("enum"), entry: f.Tag.Get("entry"),
+		help: f.help(), enum: f.Tag.Get("enum"), entry: f.Tag.Get("entry"),
 		section: value.Kind() == reflect.Struct || isSectionMap(value.Type()), value: value,
 	}
 }

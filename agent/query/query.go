@@ -1,7 +1,7 @@
 // Package query answers PromQL and questions about series from any Source: the
 // embedded tiers of agent/store, or the nodes of query/victoriametrics. Read
 // source.go first, then query.go, choose.go (which tier), join.go (several
-// tiers in one answer) and series.go.
+// tiers in one answer) and series_select.go.
 package query
 
 import (
