@@ -177,7 +177,7 @@ func (*agent) Metrics() []*Metric {
 }
 
 func (a *agent) Read(context.Context, *Host, Tick) (Reading, error) {
-	return &Agent{a.stats()}, nil
+	return &Agent{AgentStats: a.stats()}, nil
 }
 
 // Report implements Reading.

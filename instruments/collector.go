@@ -6,7 +6,7 @@
 // The package knows the machine and the metric names. It does not know who
 // asks: ticking, exporting and serving live in agent/pipeline and api.
 //
-// Read cpu.go first, it is the shortest complete family; then metric.go for
+// Read load.go first, it is the shortest complete collector; then metric.go for
 // names, and host.go for the door to the machine.
 package instruments
 

@@ -63,7 +63,7 @@ func (c *tcpCounts) add(state byte) {
 func (c *tcpCounts) counts() []ConnectionCount {
 	list := make([]ConnectionCount, len(tcpStates))
 	for i, state := range tcpStates {
-		list[i] = ConnectionCount{state, c[i+1]}
+		list[i] = ConnectionCount{State: state, Count: c[i+1]}
 	}
 	return list
 }

@@ -89,7 +89,10 @@ func (s CPUStates) shares() CPUStates {
 	if t <= 0 {
 		t = unknown
 	}
-	return CPUStates{s.User / t, s.Nice / t, s.System / t, s.Idle / t, s.Wait / t, s.Interrupt / t, s.SoftIRQ / t, s.Steal / t}
+	return CPUStates{
+		User: s.User / t, Nice: s.Nice / t, System: s.System / t, Idle: s.Idle / t,
+		Wait: s.Wait / t, Interrupt: s.Interrupt / t, SoftIRQ: s.SoftIRQ / t, Steal: s.Steal / t,
+	}
 }
 
 // busy is the share of time that was neither idle nor waiting for a disk.

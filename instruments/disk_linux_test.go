@@ -279,7 +279,7 @@ func TestDiskTotalCountsWholeDisksOnce(t *testing.T) {
 			if !slices.Equal(names, c.devices) {
 				t.Errorf("devices are %v, want %v", names, c.devices)
 			}
-			if want := (DiskRates{20 * 512, 200 * 512, 2, 2}); r.Total != want {
+			if want := (DiskRates{ReadBytesPerSecond: 20 * 512, WriteBytesPerSecond: 200 * 512, ReadsPerSecond: 2, WritesPerSecond: 2}); r.Total != want {
 				t.Errorf("total is %+v, want %+v", r.Total, want)
 			}
 		})

@@ -64,7 +64,7 @@ func (s *diskSum) add(r DiskRates, known bool) {
 
 func (s *diskSum) rates() DiskRates {
 	if s.known == 0 {
-		return DiskRates{unknown, unknown, unknown, unknown}
+		return DiskRates{ReadBytesPerSecond: unknown, WriteBytesPerSecond: unknown, ReadsPerSecond: unknown, WritesPerSecond: unknown}
 	}
 	return s.sum
 }

@@ -1,6 +1,15 @@
 package instruments
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"strconv"
+
+	gopsutilload "github.com/shirou/gopsutil/v3/load"
+)
 
 // Load is a reading of the load averages: the mean number of threads that ran,
 // waited for a processor or slept uninterruptibly (mostly for a disk).
@@ -33,12 +42,52 @@ func (*load) Name() string { return "load" }
 
 func (*load) Metrics() []*Metric { return []*Metric{loadOne, loadFive, loadFifteen} }
 
+// Read reads /proc/loadavg. gopsutil reads it too, but where the file is missing
+// it asks sysinfo(2), which describes the machine that the agent runs on and not
+// the one at the host's root. Windows has no load average: gopsutil would make one
+// up from the processor queue in a goroutine that never ends.
 func (l *load) Read(ctx context.Context, h *Host, _ Tick) (Reading, error) {
-	r, err := l.averages(ctx, h)
+	switch runtime.GOOS {
+	case "linux":
+		return l.readFile(h)
+	case "windows":
+		return nil, ErrUnsupported
+	}
+	avg, err := gopsutilload.AvgWithContext(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return &Load{One: avg.Load1, Five: avg.Load5, Fifteen: avg.Load15}, nil
+}
+
+func (l *load) readFile(h *Host) (Reading, error) {
+	if l.file == nil {
+		l.file = h.open("proc/loadavg")
+	}
+	text, err := l.file.read()
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseLoad(text)
+	if err != nil {
+		return nil, fmt.Errorf("parse /proc/loadavg: %w", err)
+	}
 	return &r, nil
+}
+
+// parseLoad reads the three averages of /proc/loadavg, proc_loadavg(5).
+func parseLoad(text []byte) (Load, error) {
+	var r Load
+	for _, to := range []*float64{&r.One, &r.Five, &r.Fifteen} {
+		var word []byte
+		word, text, _ = bytes.Cut(text, []byte{' '})
+		v, err := strconv.ParseFloat(string(word), 64)
+		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
+			return Load{}, fmt.Errorf("%q is not a load average", word)
+		}
+		*to = v
+	}
+	return r, nil
 }
 
 // Report implements Reading.

@@ -107,13 +107,13 @@ func reference[Row any](t *testing.T, name string) []Row {
 	return rows
 }
 
-func everyFamily() []Collector {
+func everyCollector() []Collector {
 	return NewCollectors(Defaults(), func() AgentStats { return AgentStats{} })
 }
 
 func TestFamiliesAreConfigurable(t *testing.T) {
 	var names []string
-	for _, f := range everyFamily() {
+	for _, f := range everyCollector() {
 		names = append(names, f.Name())
 	}
 	configured := Collectors{}.Names()
@@ -130,7 +130,7 @@ func TestFamiliesAreConfigurable(t *testing.T) {
 }
 
 func TestMetricsAreDescribed(t *testing.T) {
-	for _, f := range everyFamily() {
+	for _, f := range everyCollector() {
 		for _, m := range f.Metrics() {
 			name := m.Name + m.Semconv
 			if len(m.Names(Both)) == 0 {
@@ -154,7 +154,7 @@ func TestMetricsAreDescribed(t *testing.T) {
 func TestMetricNames(t *testing.T) {
 	for _, c := range []Conventions{Hostmetrics, Semconv, Both} {
 		owner := map[string]string{}
-		for _, f := range everyFamily() {
+		for _, f := range everyCollector() {
 			for _, m := range f.Metrics() {
 				for _, name := range m.Names(c) {
 					if strings.HasSuffix(name, ".min") || strings.HasSuffix(name, ".max") {
@@ -173,7 +173,7 @@ func TestMetricNames(t *testing.T) {
 // metricsBy lists all metrics by their name under conventions.
 func metricsBy(c Conventions) map[string]*Metric {
 	found := map[string]*Metric{}
-	for _, f := range everyFamily() {
+	for _, f := range everyCollector() {
 		for _, m := range f.Metrics() {
 			for _, name := range m.Names(c) {
 				found[name] = m
@@ -328,7 +328,7 @@ func sameSet(a, b []string) bool {
 func sentValues(t *testing.T) map[*Metric]map[string]map[string]bool {
 	t.Helper()
 	metrics := map[string]*Metric{}
-	for _, f := range everyFamily() {
+	for _, f := range everyCollector() {
 		for _, m := range f.Metrics() {
 			name := m.Name
 			if name == "" {

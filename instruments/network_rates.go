@@ -68,7 +68,12 @@ func (s *interfaceState) plausible(h *Host, bytes float64, now time.Time) bool {
 	return false
 }
 
-var unknownRates = NetworkRates{unknown, unknown, unknown, unknown, unknown, unknown, unknown, unknown}
+var unknownRates = NetworkRates{
+	BytesReceivedPerSecond: unknown, BytesSentPerSecond: unknown,
+	PacketsReceivedPerSecond: unknown, PacketsSentPerSecond: unknown,
+	ErrorsReceivedPerSecond: unknown, ErrorsSentPerSecond: unknown,
+	DroppedReceivedPerSecond: unknown, DroppedSentPerSecond: unknown,
+}
 
 // networkSum adds up the rates of interfaces.
 type networkSum struct {

@@ -68,7 +68,7 @@ func parseSwaps(text []byte) ([]SwapDevice, error) {
 			return nil, fmt.Errorf("line %q: size and use are not numbers of kB", line)
 		}
 		used = min(used, size)
-		devices = append(devices, SwapDevice{unescapeOctal(fields[0]), used * 1024, (size - used) * 1024})
+		devices = append(devices, SwapDevice{Name: unescapeOctal(fields[0]), Used: used * 1024, Free: (size - used) * 1024})
 	}
 	return devices, nil
 }

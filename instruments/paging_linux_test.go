@@ -13,7 +13,7 @@ const swapsText = `Filename				Type		Size		Used		Priority
 
 func TestParseSwaps(t *testing.T) {
 	got, err := parseSwaps([]byte(swapsText))
-	want := []SwapDevice{{"/dev/sda3", 1 << 30, 3 << 30}, {"/swap file (deleted)", 1 << 20, 0}}
+	want := []SwapDevice{{Name: "/dev/sda3", Used: 1 << 30, Free: 3 << 30}, {Name: "/swap file (deleted)", Used: 1 << 20, Free: 0}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}

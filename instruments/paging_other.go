@@ -20,7 +20,7 @@ func (*paging) space(ctx context.Context, _ *Host, _ Tick) (*Paging, error) {
 	// macOS does not list its swap files; the totals stand without them.
 	if devices, err := gopsutilmem.SwapDevicesWithContext(ctx); err == nil {
 		for _, d := range devices {
-			r.Devices = append(r.Devices, SwapDevice{d.Name, d.UsedBytes, d.FreeBytes})
+			r.Devices = append(r.Devices, SwapDevice{Name: d.Name, Used: d.UsedBytes, Free: d.FreeBytes})
 		}
 	}
 	return r, nil

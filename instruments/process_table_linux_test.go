@@ -34,7 +34,7 @@ type processTree struct {
 
 func newProcessTree(t *testing.T, c Config) *processTree {
 	t.Helper()
-	p := &processTree{t: t, root: t.TempDir(), now: time.Now(), tick: Tick{Interval: time.Second}, uptime: 100_000}
+	p := &processTree{t: t, root: memoryDir(t), now: time.Now(), tick: Tick{Interval: time.Second}, uptime: 100_000}
 	p.write("proc/meminfo", "MemTotal:       1000000 kB\nMemFree:  1 kB\n")
 	p.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/false\nbroken\nx:x:y:z\n")
 	p.clock()

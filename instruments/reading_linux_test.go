@@ -14,7 +14,7 @@ import (
 
 // BenchmarkRead is what a family's part of a tick costs on this machine.
 func BenchmarkRead(b *testing.B) {
-	for _, family := range everyFamily() {
+	for _, family := range everyCollector() {
 		b.Run(family.Name(), func(b *testing.B) {
 			h := NewHost("/")
 			b.ReportAllocs()
@@ -32,7 +32,7 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkReport is what it costs to hand a family's reading to OpenTelemetry,
 // whose own part is left out.
 func BenchmarkReport(b *testing.B) {
-	for _, family := range everyFamily() {
+	for _, family := range everyCollector() {
 		b.Run(family.Name(), func(b *testing.B) {
 			h := NewHost("/")
 			var reading Reading
@@ -84,7 +84,7 @@ func BenchmarkMeminfo(b *testing.B) {
 // reports must be declared, have as many values as keys, and be of its kind.
 func TestEveryFamilyReadsThisMachine(t *testing.T) {
 	h := NewHost("/")
-	for _, family := range everyFamily() {
+	for _, family := range everyCollector() {
 		declared := map[*Metric]bool{}
 		for _, m := range family.Metrics() {
 			declared[m] = true
