@@ -47,7 +47,7 @@ soak: bin/sysotel ## run the soak, accuracy and kill tests for ten minutes each
 
 bench: bin/sysotel ## measure the CPU, memory and disk use of the agent, the stack and the page
 	@$(PROGRAMS) otelcol prometheus victoria-metrics >/dev/null
-	go test -run '^$$' -bench . -benchmem ./instruments ./agent/pipeline ./api
+	go test -run '^$$' -bench . -benchmem ./instruments ./agent/sampler ./agent/export ./api
 	SYSOTEL_BENCH=1 go test -count=1 -timeout 60m -p 1 -run Cost -v ./agent/bench ./dashboards/browser
 
 fuzz: ## fuzz each parser for 30 seconds

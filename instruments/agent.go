@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// AgentStats is what the agent knows of itself; the pipeline fills it.
+// AgentStats is what the agent knows of itself; package app fills it.
 type AgentStats struct {
 	// Info identifies this agent: host name comes with every point, so only the rest.
 	// Started is when it began, in the form of RFC 3339 with milliseconds: machines
@@ -161,7 +161,7 @@ var (
 	}
 )
 
-// agent reports the agent's own cost and health; its numbers come from the pipeline.
+// agent reports the agent's own cost and health; its numbers come from package app.
 type agent struct{ stats func() AgentStats }
 
 func newAgent(stats func() AgentStats) Collector { return &agent{stats} }

@@ -4,7 +4,7 @@
 // to OpenTelemetry instruments without touching the machine again.
 //
 // The package knows the machine and the metric names. It does not know who
-// asks: ticking, exporting and serving live in agent/pipeline and api.
+// asks: ticking, exporting and serving live in agent/sampler, agent/export and api.
 //
 // Read load.go first, it is the shortest complete collector; then metric.go for
 // names, and host.go for the door to the machine.

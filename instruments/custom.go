@@ -15,7 +15,7 @@ import (
 )
 
 // Custom is a reading of metrics that are not ours: those of text files and of
-// commands. The pipeline sends Families; Report tells only how the sources fare.
+// commands. Package export sends Families; Report tells only how the sources fare.
 type Custom struct {
 	// Families are the metrics of all sources, one metric family a name, in the order
 	// of their names. Readings share them: they must not be changed.

@@ -119,7 +119,7 @@ const notifiedProcesses = 3
 
 // topProcesses returns the processes with the highest current usage.
 func (a *App) topProcesses(byMemory bool) (all []notify.Process) {
-	newest, _ := a.pipeline.Newest("process")
+	newest, _ := a.readings.sampler.Newest("process")
 	table, ok := newest.(*instruments.ProcessTable)
 	if !ok {
 		return nil

@@ -20,8 +20,6 @@ import (
 	"go.opentelemetry.io/otel"
 
 	"sysotel/agent/config"
-	"sysotel/agent/pipeline"
-	"sysotel/agent/queue"
 	"sysotel/api"
 	"sysotel/dashboards"
 	"sysotel/instruments"
@@ -43,7 +41,7 @@ type App struct {
 	config   config.Config
 	log      *slog.Logger
 	level    *slog.LevelVar
-	pipeline *pipeline.Pipeline
+	readings readings
 	server   *api.Server
 	scrape   *api.Scrape
 	redirect *api.Redirect
@@ -78,10 +76,10 @@ func New(o Options) (_ *App, err error) {
 		if err == nil {
 			return
 		}
-		if a.pipeline != nil {
+		if a.readings.exporter != nil {
 			ended, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			_ = a.pipeline.Shutdown(ended) // It has no readings yet.
+			_ = a.readings.shutdown(ended) // It has no readings yet.
 		}
 		_ = a.close()
 	}()
@@ -114,16 +112,7 @@ func New(o Options) (_ *App, err error) {
 	if err := a.openAccounts(o, host); err != nil {
 		return nil, err
 	}
-	options := pipeline.Options{
-		Config: o.Config.Pipeline, Measured: o.Config.Instruments, Host: host,
-		HostName: name, Version: o.Version, URL: o.Config.API.HTTP.ExternalURL, Log: a.log,
-	}
-	a.history.pipelineOptions(&options)
-	if options.Queue, err = a.openQueue(o.Config); err != nil {
-		return nil, err
-	}
-	a.pipeline, err = pipeline.New(options)
-	if err != nil {
+	if err := a.openReadings(o, host, name); err != nil {
 		return nil, err
 	}
 	if err := a.openAlerts(o, name); err != nil {
@@ -136,34 +125,14 @@ func New(o Options) (_ *App, err error) {
 	return a, nil
 }
 
-// queueFile is the file of unsent requests, in the data directory.
-const queueFile = "queue/otlp.db"
-
-// openQueue opens the queue of the push; nil if nothing is pushed.
-func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
-	push := c.Pipeline.OTLP
-	if push.Endpoint == "" {
-		return nil, nil
-	}
-	q, err := queue.Open(context.Background(), queue.Options{
-		Path: filepath.Join(c.DataDir, queueFile), Lanes: pipeline.Lanes(push, c.Store.Tiers), MaxBytes: int64(push.Queue.MaxBytes), MaxAge: push.Queue.MaxAge,
-		Log: a.log.With("component", "queue"),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("data_dir: %w", err)
-	}
-	a.closers = append(a.closers, q.Close)
-	return q, nil
-}
-
 // listen binds the API, the redirect to it and the scrape page.
 func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	options := api.Options{
 		Config: o.Config.API.HTTP, TLS: o.Config.API.TLS, TLSDir: filepath.Join(o.Config.DataDir, tlsDir),
-		RateLimit: o.Config.API.RateLimit, Machine: a.pipeline, Health: a.health,
-		Hostname: name, OS: host.OSDescription(), Version: o.Version, Interval: o.Config.Pipeline.Sampling.Interval,
+		RateLimit: o.Config.API.RateLimit, Machine: a.readings.sampler, Health: a.health,
+		Hostname: name, OS: host.OSDescription(), Version: o.Version, Interval: o.Config.Sampling.Interval,
 		Socket:      filepath.Join(o.Config.DataDir, SocketName),
-		MetricsPage: a.pipeline.Page, Logger: a.log,
+		MetricsPage: a.readings.exporter.Page, Logger: a.log,
 		Auth: a.accounts.auth, Authenticate: a.accounts.required, Audit: a.accounts.audit.log,
 		Settings: a.settings, Guides: Guides(),
 	}
@@ -191,10 +160,10 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		a.closers = append(a.closers, a.redirect.Close)
 		a.log.Info("redirecting plain HTTP to HTTPS", "address", a.redirect.Addr().String())
 	}
-	if o.Config.Pipeline.Prometheus.Listen == "" {
+	if o.Config.Export.Prometheus.Listen == "" {
 		return nil
 	}
-	a.scrape = api.NewScrape(o.Config.Pipeline.Prometheus.Listen, o.Config.Pipeline.Prometheus.WebConfig, a.pipeline.Page, o.Config.API.RateLimit, a.log)
+	a.scrape = api.NewScrape(o.Config.Export.Prometheus.Listen, o.Config.Export.Prometheus.WebConfig, a.readings.exporter.Page, o.Config.API.RateLimit, a.log)
 	err = a.scrape.Listen()
 	switch {
 	case err == nil:
@@ -203,11 +172,11 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	case o.Config.Where("prometheus.listen") == "" && errors.Is(err, api.ErrPortTaken):
 		// node_exporter listens on 9100 too; nobody chose this port for the agent.
 		a.log.Warn("the scrape page has no port of its own, which is taken; scrape /metrics of the API instead",
-			"err", taken(err, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen"), "page", a.server.URL()+"/metrics")
+			"err", taken(err, o.Config.Export.Prometheus.Listen, "prometheus.listen"), "page", a.server.URL()+"/metrics")
 		a.scrape = nil
 		return nil
 	}
-	return taken(err, o.Config.Pipeline.Prometheus.Listen, "prometheus.listen")
+	return taken(err, o.Config.Export.Prometheus.Listen, "prometheus.listen")
 }
 
 // taken is the error of a port in use: it names the option and, if known, the program
@@ -234,7 +203,7 @@ func (a *App) Start() {
 	a.history.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	a.alerts.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	a.run(ctx, "accounts", a.accounts.auth.Run)
-	a.run(ctx, "pipeline", a.pipeline.Run)
+	a.run(ctx, "sampler", a.readings.run)
 	a.run(ctx, "api", a.server.Run)
 	if a.redirect != nil {
 		a.run(ctx, "redirect to https", a.redirect.Run)
@@ -281,7 +250,7 @@ func (a *App) Stop() error {
 	case <-ctx.Done():
 		err = errors.New("a component did not stop in time")
 	}
-	err = errors.Join(err, a.pipeline.Shutdown(ctx), a.close())
+	err = errors.Join(err, a.readings.shutdown(ctx), a.close())
 	a.log.Info("stopped")
 	return err
 }
@@ -299,8 +268,8 @@ func (a *App) close() error {
 // health returns all components for the API.
 func (a *App) health() []api.Part {
 	var parts []api.Part
-	for _, p := range a.pipeline.Health() {
-		parts = append(parts, api.Part{Name: p.Name, Status: api.Status(p.Status), Reason: p.Reason, Since: p.Since})
+	for _, c := range a.readings.health() {
+		parts = append(parts, api.Part{Name: c.Name, Status: api.Status(c.Status), Reason: c.Reason, Since: c.Since})
 	}
 	parts = append(append(append(parts, a.history.health()...), a.alerts.health()...), a.accounts.health()...)
 	parts = append(parts, a.server.Health()...)
@@ -332,7 +301,7 @@ func (a *App) Reload(c config.Config) (restart []string) {
 	a.level.Set(level(c.Log.Level))
 	measured := a.config.Instruments
 	measured.Collectors, measured.Processes, measured.Custom = c.Instruments.Collectors, c.Instruments.Processes, c.Instruments.Custom
-	a.pipeline.Reconfigure(measured)
+	a.readings.sampler.Configure(measured)
 	if err := a.alerts.reload(c); err != nil {
 		a.log.Error("cannot load the new alert rules; the old ones stay in use", "err", err)
 		c.Alerting = a.config.Alerting

@@ -109,13 +109,13 @@ func unixClient(c config.Config) *http.Client {
 // tick waits until the next tick's readings are complete and returns its time.
 func (a *agent) tick() time.Time {
 	a.tb.Helper()
-	_, _, next := a.pipeline.Tick()
+	_, _, next := a.readings.sampler.Tick()
 	select {
 	case <-next:
 	case <-time.After(patience):
 		a.tb.Fatal("no tick within a minute")
 	}
-	_, at, _ := a.pipeline.Tick()
+	_, at, _ := a.readings.sampler.Tick()
 	return at
 }
 

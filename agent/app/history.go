@@ -14,11 +14,12 @@ import (
 
 	"sysotel/agent/alerting"
 	"sysotel/agent/config"
+	"sysotel/agent/export"
 	"sysotel/agent/health"
-	"sysotel/agent/pipeline"
 	"sysotel/agent/query"
 	"sysotel/agent/query/victoriametrics"
 	"sysotel/agent/records"
+	"sysotel/agent/sampler"
 	"sysotel/agent/store"
 	"sysotel/api"
 	"sysotel/api/promql"
@@ -139,7 +140,7 @@ func recordTiers(tiers []store.TierConfig) []records.Tier {
 
 // slowest is the longest time between two readings of a collector.
 func slowest(c config.Config) time.Duration {
-	longest := c.Pipeline.Sampling.Interval
+	longest := c.Sampling.Interval
 	for _, f := range c.Instruments.Collectors {
 		if f.Enabled {
 			longest = max(longest, f.Interval)
@@ -148,12 +149,22 @@ func slowest(c config.Config) time.Duration {
 	return longest
 }
 
-// pipelineOptions adds the history to the pipeline's options. A nil pointer must not
-// become a non-nil interface.
-func (h *history) pipelineOptions(o *pipeline.Options) {
+// readingOptions adds the history to the sampler's and the exporter's options. A nil
+// pointer must not become a non-nil interface.
+func (h *history) readingOptions(s *sampler.Options, e *export.Options) {
 	if h.store != nil {
-		o.Store, o.Records, o.Tiers = h.store, h.records, h.store
+		s.Records, e.Store, e.Tiers = h.records, h.store, h.store
 	}
+}
+
+// stats are the counters of the store and the records, nil where nothing is kept.
+func (h *history) stats() (*instruments.StoreStats, *instruments.RecordsStats) {
+	if h.store == nil {
+		return nil, nil
+	}
+	s := h.store.Stats()
+	return &instruments.StoreStats{Samples: s.Samples, Series: s.Series, Waiting: s.Waiting, Dropped: s.Dropped},
+		&instruments.RecordsStats{Dropped: h.records.Stats().Dropped}
 }
 
 // apiOptions adds the history to the API's options.
@@ -187,7 +198,7 @@ func metricNames(c instruments.Config) (map[*instruments.Metric]string, map[stri
 	names, metadata := map[*instruments.Metric]string{}, map[string]promql.Metadata{}
 	for _, f := range instruments.NewCollectors(c, nil) {
 		for _, m := range f.Metrics() {
-			translated, err := pipeline.PrometheusNames(m, c.Conventions)
+			translated, err := export.PrometheusNames(m, c.Conventions)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -203,7 +214,7 @@ func metricNames(c instruments.Config) (map[*instruments.Metric]string, map[stri
 			}
 		}
 	}
-	for _, seed := range pipeline.SeedNames() {
+	for _, seed := range export.SeedNames() {
 		kind := "gauge"
 		if strings.HasSuffix(seed[0], "_total") {
 			kind = "counter"

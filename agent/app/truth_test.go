@@ -142,7 +142,7 @@ func (w *window) work(t *testing.T) {
 func (w *window) sample(t *testing.T) sample {
 	s := sample{at: w.agent.tick(), own: readMachine(t), values: map[*instruments.Metric]map[string]float64{}}
 	for _, name := range instruments.Defaults().Collectors.Names() {
-		reading, _ := w.agent.pipeline.Newest(name)
+		reading, _ := w.agent.readings.sampler.Newest(name)
 		if reading == nil {
 			continue
 		}

@@ -69,7 +69,7 @@ func ownLimits(ctx context.Context, c config.Config) []permissions.Limit {
 			limits = append(limits, permissions.Limit{What: fmt.Sprintf("the agent cannot start: log.file cannot be written: %v", err), Remedy: "a log.file in a directory that this user can write, or none, for standard error"})
 		}
 	}
-	for _, listen := range []struct{ option, address string }{{"http.listen", c.API.HTTP.Listen}, {"prometheus.listen", c.Pipeline.Prometheus.Listen}} {
+	for _, listen := range []struct{ option, address string }{{"http.listen", c.API.HTTP.Listen}, {"prometheus.listen", c.Export.Prometheus.Listen}} {
 		if listen.address == "" {
 			continue
 		}

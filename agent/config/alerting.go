@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"sysotel/agent/alerting"
-	"sysotel/agent/pipeline"
+	"sysotel/agent/export"
 	"sysotel/agent/query"
 	"sysotel/instruments"
 )
@@ -34,7 +34,7 @@ func (c Config) AlertMetric(name string) (alerting.Metric, bool) {
 			continue
 		}
 		selection, ok := q.Metric.Select(conventions, q.Values)
-		names, err := pipeline.PrometheusNames(q.Metric, conventions)
+		names, err := export.PrometheusNames(q.Metric, conventions)
 		if !ok || err != nil || len(names) == 0 {
 			return alerting.Metric{}, false
 		}

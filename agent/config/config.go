@@ -16,8 +16,9 @@ import (
 	"time"
 
 	"sysotel/agent/alerting"
+	"sysotel/agent/export"
 	"sysotel/agent/notify"
-	"sysotel/agent/pipeline"
+	"sysotel/agent/sampler"
 	"sysotel/agent/store"
 	"sysotel/api"
 	"sysotel/instruments"
@@ -25,7 +26,8 @@ import (
 
 // Config is everything that can be configured.
 type Config struct {
-	Pipeline    pipeline.Config    `yaml:",inline"`
+	Sampling    sampler.Config     `yaml:"sampling" help:"When the machine is read."`
+	Export      export.Config      `yaml:",inline"`
 	Instruments instruments.Config `yaml:",inline"`
 	API         api.Config         `yaml:",inline"`
 	Store       store.Config       `yaml:"store" help:"The history of this machine."`
@@ -54,7 +56,8 @@ type LogConfig struct {
 // depends on the user, and Load sets it.
 func Defaults() Config {
 	return Config{
-		Pipeline:    pipeline.Defaults(),
+		Sampling:    sampler.Defaults(),
+		Export:      export.Defaults(),
 		Instruments: instruments.Defaults(),
 		API:         api.Defaults(),
 		Store:       store.Defaults(),
@@ -88,13 +91,14 @@ func (c Config) Validate() []ValidationError {
 		}
 		invalid = append(invalid, ValidationError{Path: path, Value: shown, Rule: rule, Where: c.Where(path)})
 	}
-	c.Pipeline.Validate(wrong)
+	c.Sampling.Validate(func(path string, value any, rule string) { wrong("sampling."+path, value, rule) })
+	c.Export.Validate(c.Sampling.Interval, wrong)
 	c.Instruments.Validate(wrong)
 	c.API.Validate(wrong)
 	c.Store.Validate(func(path string, value any, rule string) { wrong("store."+path, value, rule) })
 	c.validateAlerting(wrong)
 	c.validateTicks(wrong)
-	if c.Pipeline.OTLP.Tiered && c.Store.Backend == "none" {
+	if c.Export.OTLP.Tiered && c.Store.Backend == "none" {
 		wrong("otlp.tiered", true, "needs a store that makes the tiers; store.backend is none")
 	}
 	c.validateListeners(wrong)
@@ -103,7 +107,7 @@ func (c Config) Validate() []ValidationError {
 
 // validateTicks checks intervals and timeouts against the sampling interval.
 func (c Config) validateTicks(wrong func(path string, value any, rule string)) {
-	tick := c.Pipeline.Sampling.Interval
+	tick := c.Sampling.Interval
 	if tick < time.Second {
 		return // Already an error, and nothing is a multiple of it.
 	}

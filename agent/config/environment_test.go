@@ -53,21 +53,21 @@ func plain(o option) any {
 
 func TestClientCertificate(t *testing.T) {
 	c := load(t, Options{Env: home("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=c.pem", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY=c.key")})
-	if tls := c.Pipeline.OTLP.TLS; tls.Cert != "c.pem" || tls.Key != "c.key" {
+	if tls := c.Export.OTLP.TLS; tls.Cert != "c.pem" || tls.Key != "c.key" {
 		t.Errorf("got %+v", tls)
 	}
 }
 
 func TestEmptyVariableIsNone(t *testing.T) {
 	c := load(t, Options{Env: home("OTEL_EXPORTER_OTLP_COMPRESSION=", "SYSOTEL_OTLP_COMPRESSION=", "SYSOTEL_WHATEVER=")})
-	if got := c.Pipeline.OTLP.Compression; got != "gzip" {
+	if got := c.Export.OTLP.Compression; got != "gzip" {
 		t.Errorf("got %q", got)
 	}
 }
 
 func TestServiceNameWins(t *testing.T) {
 	c := load(t, Options{Env: home("OTEL_SERVICE_NAME=a", "OTEL_RESOURCE_ATTRIBUTES=service.name=b")})
-	if got := c.Pipeline.Resource.ServiceName; got != "a" {
+	if got := c.Export.Resource.ServiceName; got != "a" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -13,11 +13,11 @@ func TestFlags(t *testing.T) {
 	}})
 	switch {
 	case c.API.HTTP.Listen != "127.0.0.1:1",
-		!c.Pipeline.Prometheus.Insecure, c.Pipeline.Prometheus.NodeExporter,
+		!c.Export.Prometheus.Insecure, c.Export.Prometheus.NodeExporter,
 		!c.Instruments.Processes.CommandLine,
 		len(c.Instruments.Collectors["network"].Exclude) != 0,
 		strings.Join(c.Instruments.Collectors["disk"].Include, "|") != "sd*|nvme*",
-		c.Pipeline.OTLP.Headers["c"] != "d=e",
+		c.Export.OTLP.Headers["c"] != "d=e",
 		c.DataDir != "/srv":
 		t.Errorf("got %+v", c)
 	}

@@ -28,7 +28,7 @@ func (c Config) validateListeners(wrong func(path string, value any, rule string
 // validateScrape checks who can reach the scrape page. It reads the web
 // configuration file: one without TLS and passwords protects nothing.
 func (c Config) validateScrape(wrong func(path string, value any, rule string)) {
-	listen, file := c.Pipeline.Prometheus.Listen, c.Pipeline.Prometheus.WebConfig
+	listen, file := c.Export.Prometheus.Listen, c.Export.Prometheus.WebConfig
 	local, ok := isLocal(listen)
 	protects, good := false, true
 	if file != "" {
@@ -44,7 +44,7 @@ func (c Config) validateScrape(wrong func(path string, value any, rule string)) 
 		wrong("prometheus.listen", listen, "must be HOST:PORT, such as 127.0.0.1:9100, or empty for no scrape page")
 	case sameAddress(listen, c.API.HTTP.Listen):
 		wrong("prometheus.listen", listen, "http.listen is the same address")
-	case local || c.Pipeline.Prometheus.Insecure || protects || !good:
+	case local || c.Export.Prometheus.Insecure || protects || !good:
 	case file != "":
 		wrong("prometheus.web_config", file, "has neither tls_server_config nor basic_auth_users, so "+listen+" is open to the network; add one of them, listen on 127.0.0.1, or set prometheus.insecure: true to allow it")
 	default:
@@ -66,7 +66,7 @@ func (c Config) validateRedirect(wrong func(path string, value any, rule string)
 		wrong("tls.redirect", redirect, "needs HTTPS to redirect to; set tls.cert_file and tls.key_file, or tls.self_signed: true")
 	case sameAddress(redirect, c.API.HTTP.Listen):
 		wrong("tls.redirect", redirect, "http.listen is the same address")
-	case sameAddress(redirect, c.Pipeline.Prometheus.Listen):
+	case sameAddress(redirect, c.Export.Prometheus.Listen):
 		wrong("tls.redirect", redirect, "prometheus.listen is the same address")
 	}
 }

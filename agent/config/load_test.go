@@ -101,7 +101,7 @@ func TestEverythingIsTaken(t *testing.T) {
 	if got := commands[1].Interval.String() + " " + commands[1].Timeout.String(); got != "10s 5s" {
 		t.Errorf("a command's defaults are %s, want 10s 5s", got)
 	}
-	if got := string(c.Pipeline.OTLP.Headers["authorization"]); got != "Bearer topsecret" {
+	if got := string(c.Export.OTLP.Headers["authorization"]); got != "Bearer topsecret" {
 		t.Errorf("the header is %q", got)
 	}
 }
@@ -114,11 +114,11 @@ func TestPrecedence(t *testing.T) {
 	f := func(env, args []string, timeout, where string) {
 		t.Helper()
 		c := load(t, Options{Path: file, Env: home(env...), Args: args})
-		if got := c.Pipeline.OTLP.Timeout.String(); got != timeout || c.Where("otlp.timeout") != where {
+		if got := c.Export.OTLP.Timeout.String(); got != timeout || c.Where("otlp.timeout") != where {
 			t.Errorf("timeout is %s from %q, want %s from %q", got, c.Where("otlp.timeout"), timeout, where)
 		}
-		if c.Pipeline.OTLP.Endpoint != "http://file:1" {
-			t.Errorf("the endpoint of the file is lost: %q", c.Pipeline.OTLP.Endpoint)
+		if c.Export.OTLP.Endpoint != "http://file:1" {
+			t.Errorf("the endpoint of the file is lost: %q", c.Export.OTLP.Endpoint)
 		}
 	}
 	otel := "OTEL_EXPORTER_OTLP_TIMEOUT=2000"

@@ -1,0 +1,168 @@
+package export
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"sysotel/agent/store"
+)
+
+// Config is where the readings go. Its keys stand at the top level of sysotel.yaml.
+type Config struct {
+	Prometheus PrometheusConfig `yaml:"prometheus" help:"The page that Prometheus scrapes."`
+	OTLP       OTLPConfig       `yaml:"otlp" help:"The push over OTLP/gRPC to a collector or another backend."`
+	Resource   ResourceConfig   `yaml:"resource" help:"The OpenTelemetry resource that the metrics belong to."`
+}
+
+// PrometheusConfig is the scrape page.
+type PrometheusConfig struct {
+	Listen       string `yaml:"listen" help:"Address of the scrape page; empty for none."`
+	WebConfig    string `yaml:"web_config" help:"Web configuration file of the Prometheus world for the scrape page: tls_server_config, basic_auth_users and others; empty for neither TLS nor password. It is read again when it changes; only rate_limit, and to turn TLS on or off, takes a restart."`
+	Insecure     bool   `yaml:"insecure" help:"Whether the scrape page may be on an address that others can reach, without TLS and password."`
+	NodeExporter bool   `yaml:"node_exporter" help:"Whether the page also carries the node_ names of the alert rules and dashboards made for them."`
+}
+
+// OTLPConfig is the push.
+type OTLPConfig struct {
+	Endpoint    string            `yaml:"endpoint" help:"Where to push: http://HOST:PORT without TLS, https://HOST:PORT with it; empty for nowhere."`
+	Interval    time.Duration     `yaml:"interval" help:"Time between two requests, a multiple of sampling.interval; 0s is sampling.interval itself. A request holds every reading since the last."`
+	Tiered      bool              `yaml:"tiered" help:"Whether the closed buckets of the coarser tiers of store.tiers are sent too, each tier in requests of its own. The resource is then host.name and tier (1s, 1m, …) and nothing else. Only for a receiver that keeps the tiers apart, such as the bundled Collector: any other would store each value several times."`
+	Temporality string            `yaml:"temporality" enum:"cumulative|delta" help:"Whether sums are sent as totals or as differences."`
+	Headers     map[string]Secret `yaml:"headers" help:"Headers of every request, such as the key of a backend. They are secret."`
+	Compression string            `yaml:"compression" enum:"gzip|none" help:"Compression of the requests."`
+	Timeout     time.Duration     `yaml:"timeout" help:"Time after which a request has failed and is tried again."`
+	Ordered     bool              `yaml:"ordered" help:"Whether requests are sent strictly one after the other, for backends that refuse what is older than what they have. Otherwise what is new is sent beside what waited, at most two seconds late."`
+	Queue       QueueConfig       `yaml:"queue" help:"What waits on disk while the receiver is away."`
+	TLS         TLSConfig         `yaml:"tls" help:"TLS of the push, where the endpoint is https."`
+}
+
+// QueueConfig bounds what waits for the receiver.
+type QueueConfig struct {
+	MaxBytes store.ByteSize `yaml:"max_bytes" help:"Most bytes that may wait, compressed, for all tiers together; the oldest go first. At least 1MiB."`
+	MaxAge   time.Duration  `yaml:"max_age" help:"Time after which a request is not worth sending any more, from 1m to 720h."`
+}
+
+// TLSConfig is the client's side of TLS.
+type TLSConfig struct {
+	CA                 string `yaml:"ca" help:"File with the certificates to trust, in place of the system's."`
+	Cert               string `yaml:"cert" help:"File with the certificate to show to the server."`
+	Key                string `yaml:"key" help:"File with the key of that certificate."`
+	ServerName         string `yaml:"server_name" help:"Name that the server's certificate must carry, where it is not the host of the endpoint."`
+	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" help:"Whether any certificate is accepted; anybody on the way can then read and change what is sent."`
+}
+
+// ResourceConfig is what is known of the machine besides its metrics.
+type ResourceConfig struct {
+	ServiceName string            `yaml:"service_name" help:"The attribute service.name."`
+	Attributes  map[string]string `yaml:"attributes" help:"More attributes, such as deployment.environment.name: production."`
+}
+
+// Defaults is the configuration of which nothing was said.
+func Defaults() Config {
+	return Config{
+		Prometheus: PrometheusConfig{Listen: "127.0.0.1:9100", NodeExporter: true},
+		OTLP:       OTLPConfig{Temporality: "cumulative", Compression: "gzip", Timeout: 10 * time.Second, Queue: QueueConfig{MaxBytes: 512 << 20, MaxAge: 24 * time.Hour}},
+		Resource:   ResourceConfig{ServiceName: "sysotel"},
+	}
+}
+
+// Validate calls wrong for every validation error with the path of the option, its
+// value and the rule that it breaks; tick is sampling.interval. Package config checks
+// the addresses of all listeners.
+func (c Config) Validate(tick time.Duration, wrong func(path string, value any, rule string)) {
+	if tick >= time.Second && tick <= time.Minute && tick%time.Second == 0 && c.OTLP.Interval%tick != 0 {
+		wrong("otlp.interval", c.OTLP.Interval, "must be a multiple of sampling.interval, "+tick.String())
+	}
+	if c.OTLP.Interval < 0 || c.OTLP.Interval > time.Hour {
+		wrong("otlp.interval", c.OTLP.Interval, "must be from 0s to 1h")
+	}
+	c.OTLP.validate(wrong)
+	c.Resource.validate(wrong)
+}
+
+func (c OTLPConfig) validate(wrong func(path string, value any, rule string)) {
+	if c.Endpoint != "" && !isEndpoint(c.Endpoint) {
+		wrong("otlp.endpoint", withoutPassword(c.Endpoint), "must be http://HOST:PORT (without TLS) or https://HOST:PORT (with TLS), such as http://localhost:4317; a password goes into otlp.headers")
+	}
+	if c.Timeout < time.Millisecond || c.Timeout > 10*time.Minute {
+		wrong("otlp.timeout", c.Timeout, "must be from 1ms to 10m")
+	}
+	if c.Tiered && c.Temporality == "delta" {
+		wrong("otlp.temporality", c.Temporality, "must be cumulative where otlp.tiered is true: the tiers hold totals")
+	}
+	if c.Queue.MaxBytes < 1<<20 {
+		wrong("otlp.queue.max_bytes", c.Queue.MaxBytes, "must be at least 1MiB")
+	}
+	if c.Queue.MaxAge < time.Minute || c.Queue.MaxAge > 30*24*time.Hour {
+		wrong("otlp.queue.max_age", c.Queue.MaxAge, "must be from 1m to 720h")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		if !isHeaderName(name) {
+			wrong("otlp.headers."+name, name, "the name of a header is of letters, digits, -, _ and .")
+		}
+		if !isHeaderValue(string(c.Headers[name])) {
+			wrong("otlp.headers."+name, c.Headers[name], "the value of a header is of printable ASCII characters")
+		}
+	}
+	if c.TLS.Cert != "" && c.TLS.Key == "" {
+		wrong("otlp.tls.cert", c.TLS.Cert, "needs its key in otlp.tls.key")
+	}
+	if c.TLS.Key != "" && c.TLS.Cert == "" {
+		wrong("otlp.tls.key", c.TLS.Key, "needs its certificate in otlp.tls.cert")
+	}
+	if c.TLS != (TLSConfig{}) && strings.HasPrefix(c.Endpoint, "http://") {
+		wrong("otlp.endpoint", withoutPassword(c.Endpoint), "must begin with https:// where otlp.tls is set; over http:// it does nothing")
+	}
+}
+
+func (c ResourceConfig) validate(wrong func(path string, value any, rule string)) {
+	if c.ServiceName == "" {
+		wrong("resource.service_name", c.ServiceName, "must not be empty")
+	}
+	// Two places for one attribute would leave open which of them wins.
+	if value, ok := c.Attributes["service.name"]; ok {
+		wrong("resource.attributes.service.name", value, "is set with resource.service_name")
+	}
+	if value, ok := c.Attributes["host.name"]; ok {
+		wrong("resource.attributes.host.name", value, "is set with host.name")
+	}
+	if _, ok := c.Attributes[""]; ok {
+		wrong("resource.attributes", "", "an attribute needs a name")
+	}
+}
+
+// isEndpoint tells whether s says how to reach a server and nothing else.
+func isEndpoint(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.Port() != "" &&
+		u.User == nil && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == ""
+}
+
+// withoutPassword hides what stands before the host in an address.
+func withoutPassword(address string) string {
+	i := strings.LastIndex(address, "@")
+	if i < 0 {
+		return address
+	}
+	scheme, _, ok := strings.Cut(address[:i], "://")
+	if !ok {
+		return secret + address[i:]
+	}
+	return scheme + "://" + secret + address[i:]
+}
+
+// isHeaderName tells whether gRPC takes s for the name of a header.
+func isHeaderName(s string) bool {
+	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
+}
+
+// isHeaderValue tells whether gRPC takes s for the value of a header.
+func isHeaderValue(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// isTLS tells whether an endpoint is reached with TLS.
+func isTLS(endpoint string) bool { return strings.HasPrefix(endpoint, "https://") }

@@ -1,0 +1,182 @@
+package export
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"sysotel/instruments"
+)
+
+// customScope is the instrumentation scope of metrics that are not ours.
+const customScope = "sysotel/custom/metrics"
+
+// customProducer hands metrics from text files and commands to a push, in the names
+// that were written. They bypass the instruments, because they may come and go and
+// may be histograms.
+type customProducer struct{ machine Machine }
+
+var _ sdkmetric.Producer = customProducer{}
+
+// Produce implements sdkmetric.Producer. The points are made anew for each
+// reader, because a push stamps them in place.
+func (p customProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
+	reading, at := p.machine.Newest("custom")
+	custom, ok := reading.(*instruments.Custom)
+	if !ok {
+		return nil, nil
+	}
+	scope := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: customScope}}
+	for _, f := range custom.Families {
+		scope.Metrics = append(scope.Metrics, customMetrics(f, at)...)
+	}
+	// The helper point stands there even alone, so that the destination sees
+	// that the last metric is gone.
+	scope.Metrics = append(scope.Metrics, metricdata.Metrics{
+		Name: instruments.ReadingTimeName, Unit: "s",
+		Data: metricdata.Gauge[float64]{DataPoints: []metricdata.DataPoint[float64]{{Value: float64(at.UnixMilli()) / 1000}}},
+	})
+	return []metricdata.ScopeMetrics{scope}, nil
+}
+
+// customPage puts the custom metrics on the page as they were written, in names
+// and types: by way of OpenTelemetry a summary would lose both.
+type customPage struct {
+	machine  Machine
+	hostName string
+}
+
+var _ prometheus.Gatherer = customPage{}
+
+// Gather implements prometheus.Gatherer. No source has a host_name of its own:
+// the family custom refuses it.
+func (p customPage) Gather() ([]*dto.MetricFamily, error) {
+	reading, _ := p.machine.Newest("custom")
+	custom, ok := reading.(*instruments.Custom)
+	if !ok {
+		return nil, nil
+	}
+	name := "host_name"
+	host := &dto.LabelPair{Name: &name, Value: &p.hostName}
+	var families []*dto.MetricFamily
+	for _, f := range custom.Families {
+		shown := &dto.MetricFamily{Name: f.Name, Help: f.Help, Type: f.Type, Unit: f.Unit}
+		for _, m := range f.Metric {
+			labels := append(slices.Clip(m.Label), host)
+			slices.SortFunc(labels, func(a, b *dto.LabelPair) int { return strings.Compare(a.GetName(), b.GetName()) })
+			shown.Metric = append(shown.Metric, &dto.Metric{
+				Label: labels, Gauge: m.Gauge, Counter: m.Counter, Summary: m.Summary, Untyped: m.Untyped, Histogram: m.Histogram,
+			})
+		}
+		families = append(families, shown)
+	}
+	return families, nil
+}
+
+// customMetrics translates one family of the Prometheus text format. A summary
+// becomes a gauge a quantile and the counters _sum and _count, which every
+// backend can add up.
+func customMetrics(f *dto.MetricFamily, at time.Time) []metricdata.Metrics {
+	one := func(name string, data metricdata.Aggregation) metricdata.Metrics {
+		return metricdata.Metrics{Name: name, Description: f.GetHelp(), Data: data}
+	}
+	counter := func(points []metricdata.DataPoint[float64]) metricdata.Aggregation {
+		return metricdata.Sum[float64]{Temporality: metricdata.CumulativeTemporality, IsMonotonic: true, DataPoints: points}
+	}
+	switch f.GetType() {
+	case dto.MetricType_COUNTER:
+		var points []metricdata.DataPoint[float64]
+		for _, m := range f.Metric {
+			points = append(points, point(m, m.GetCounter().GetValue(), at))
+		}
+		return []metricdata.Metrics{one(f.GetName(), counter(points))}
+	case dto.MetricType_HISTOGRAM:
+		return []metricdata.Metrics{one(f.GetName(), histogram(f, at))}
+	case dto.MetricType_SUMMARY:
+		var quantiles, sums, counts []metricdata.DataPoint[float64]
+		for _, m := range f.Metric {
+			for _, q := range m.GetSummary().GetQuantile() {
+				quantiles = append(quantiles, point(m, q.GetValue(), at, attribute.Float64("quantile", q.GetQuantile())))
+			}
+			sums = append(sums, point(m, m.GetSummary().GetSampleSum(), at))
+			counts = append(counts, point(m, float64(m.GetSummary().GetSampleCount()), at))
+		}
+		return []metricdata.Metrics{
+			one(f.GetName(), metricdata.Gauge[float64]{DataPoints: quantiles}),
+			one(f.GetName()+"_sum", counter(sums)), one(f.GetName()+"_count", counter(counts)),
+		}
+	}
+	var points []metricdata.DataPoint[float64]
+	for _, m := range f.Metric {
+		value := m.GetGauge().GetValue()
+		if m.Gauge == nil {
+			value = m.GetUntyped().GetValue()
+		}
+		points = append(points, point(m, value, at))
+	}
+	return []metricdata.Metrics{one(f.GetName(), metricdata.Gauge[float64]{DataPoints: points})}
+}
+
+// withoutTotal copies metrics with the names that OpenTelemetry has for them: its
+// counters carry no _total, and who turns them into Prometheus' puts it on again.
+func withoutTotal(metrics []metricdata.Metrics) []metricdata.Metrics {
+	metrics = slices.Clone(metrics)
+	for i, m := range metrics {
+		if sum, ok := m.Data.(metricdata.Sum[float64]); ok && sum.IsMonotonic {
+			metrics[i].Name = strings.TrimSuffix(m.Name, "_total")
+		}
+	}
+	return metrics
+}
+
+func point(m *dto.Metric, value float64, at time.Time, more ...attribute.KeyValue) metricdata.DataPoint[float64] {
+	return metricdata.DataPoint[float64]{Attributes: customLabels(m, more...), Time: at, Value: value}
+}
+
+func customLabels(m *dto.Metric, more ...attribute.KeyValue) attribute.Set {
+	kvs := more
+	for _, l := range m.GetLabel() {
+		kvs = append(kvs, attribute.String(l.GetName(), strings.ToValidUTF8(l.GetValue(), "\uFFFD")))
+	}
+	return attribute.NewSet(kvs...)
+}
+
+// histogram translates cumulative buckets into OpenTelemetry's separate ones.
+func histogram(f *dto.MetricFamily, at time.Time) metricdata.Histogram[float64] {
+	h := metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality}
+	for _, m := range f.Metric {
+		dp := metricdata.HistogramDataPoint[float64]{
+			Attributes: customLabels(m), Time: at,
+			Count: m.GetHistogram().GetSampleCount(), Sum: m.GetHistogram().GetSampleSum(),
+		}
+		before := uint64(0)
+		for _, b := range m.GetHistogram().GetBucket() {
+			if math.IsInf(b.GetUpperBound(), 1) {
+				continue
+			}
+			dp.Bounds = append(dp.Bounds, b.GetUpperBound())
+			dp.BucketCounts = append(dp.BucketCounts, b.GetCumulativeCount()-min(before, b.GetCumulativeCount()))
+			before = b.GetCumulativeCount()
+		}
+		dp.BucketCounts = append(dp.BucketCounts, dp.Count-min(before, dp.Count))
+		h.DataPoints = append(h.DataPoints, dp)
+	}
+	return h
+}
+
+// validLabels makes label values valid UTF-8; names of devices are hostile.
+func validLabels(values []string) []string {
+	for i, v := range values {
+		values[i] = strings.ToValidUTF8(v, "\uFFFD")
+	}
+	return values
+}

@@ -1,0 +1,318 @@
+// Package export takes readings to those who want them: one OpenTelemetry callback
+// a collector hands the newest reading to the SDK, and readers take it from there: a
+// pull reader behind the Prometheus page, and a periodic reader, driven by the
+// tick, behind the destinations that each reading is pushed to.
+//
+// It is the only package that knows the OpenTelemetry SDK. Read export.go first,
+// then push.go and stamp.go, then to_store.go, to_otlp.go (with sender.go and
+// to_tiers.go) and to_prometheus.go.
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
+	"go.opentelemetry.io/otel/sdk/resource"
+
+	"sysotel/agent/health"
+	"sysotel/agent/queue"
+	"sysotel/instruments"
+)
+
+// Options are what New needs.
+type Options struct {
+	Config Config
+	// Machine has the readings, of Collectors, whose names follow Conventions.
+	Machine     Machine
+	Collectors  []instruments.Collector
+	Conventions instruments.Conventions
+	Host        *instruments.Host
+	// Started is when the agent started; its own counters count since then.
+	Started time.Time
+	// HostName is host.name, on every series.
+	HostName string
+	Version  string
+	// Store keeps every reading; nil where none are kept.
+	Store Store
+	// Queue is where requests of the push wait; it must be set where otlp.endpoint
+	// is, and have the lanes that Lanes tells.
+	Queue *queue.Queue
+	// Tiers are whose buckets are sent where otlp.tiered is set.
+	Tiers Tiers
+	Log   *slog.Logger
+}
+
+// Machine has the newest readings of a machine; *sampler.Sampler is one.
+type Machine interface {
+	// Interval is the time between two ticks.
+	Interval() time.Duration
+	// Newest returns the newest reading of a collector and the time of its tick, nil
+	// where there is none.
+	Newest(collector string) (instruments.Reading, time.Time)
+	// Tick returns the number and the time of the newest complete tick, and a channel
+	// that is closed when the next one is complete.
+	Tick() (seq uint64, at time.Time, next <-chan struct{})
+	// Taken is when the machine was really read for a collector's reading at a tick,
+	// the zero time where that is not the newest.
+	Taken(collector string, at time.Time) time.Time
+}
+
+// Exporter takes readings to every destination.
+type Exporter struct {
+	// Page is the Prometheus page.
+	Page http.Handler
+
+	options     Options
+	machine     Machine
+	hostID      string
+	instruments map[string]*instruments.Instruments
+	provider    *sdkmetric.MeterProvider
+	page        *page
+	otlp        *otlp
+	tiers       *toTiers
+	pushes      []*push
+}
+
+// schemaURLs are the versions of the conventions that the names come from. The
+// host metrics receiver declares 1.9.0 for the names it sends by default.
+var schemaURLs = map[instruments.Conventions]string{
+	instruments.Hostmetrics: "https://opentelemetry.io/schemas/1.9.0",
+	instruments.Semconv:     "https://opentelemetry.io/schemas/1.44.0",
+}
+
+// New wires the exporter. Nothing is sent before Run.
+func New(o Options) (*Exporter, error) {
+	p := &Exporter{
+		options: o, machine: o.Machine, hostID: o.Host.ID(),
+		instruments: map[string]*instruments.Instruments{},
+	}
+	page, err := newPage(p)
+	if err != nil {
+		return nil, err
+	}
+	p.page, p.Page = page, page.handler
+	options := []sdkmetric.Option{
+		// Without a schema, because the SDK merges OTEL_RESOURCE_ATTRIBUTES into
+		// it and two schemas make it report an error and send none.
+		sdkmetric.WithResource(resource.NewSchemaless(p.resource().Attributes()...)),
+		sdkmetric.WithReader(page.reader),
+		// The SDK's own limit of 2,000 drops series silently; each family has a
+		// bound of its own that is counted and shown.
+		sdkmetric.WithCardinalityLimit(0),
+		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // There are no traces here.
+	}
+	if err := p.openPushes(); err != nil {
+		return nil, err
+	}
+	for i, to := range p.pushes {
+		if i == 0 {
+			to.offer = page.text.offer
+		}
+		options = append(options, sdkmetric.WithReader(to.reader))
+	}
+	p.provider = sdkmetric.NewMeterProvider(options...)
+	for _, f := range o.Collectors {
+		if err := p.register(f); err != nil {
+			return nil, errors.Join(fmt.Errorf("family %s: %w", f.Name(), err), p.provider.Shutdown(context.Background()))
+		}
+	}
+	return p, nil
+}
+
+// openPushes makes the destinations and the pushes that feed them.
+func (p *Exporter) openPushes() error {
+	o := p.options
+	totals := &push{stamp: p.newStamp(false)}
+	if o.Store != nil {
+		store := newToStore(o.Store, totals.stamp, p.machine, o.HostName, o.Log.With("destination", "store"))
+		totals.to = append(totals.to, destination{name: "store", take: store.take})
+	}
+	sent := totals
+	if o.Config.OTLP.Temporality == "delta" {
+		sent = &push{stamp: p.newStamp(true)}
+	}
+	if o.Config.OTLP.Endpoint != "" {
+		if err := p.openOTLP(sent.stamp); err != nil {
+			return err
+		}
+		sent.to = append(sent.to, destination{"otlp", p.otlp.take, p.otlp.exporter.Shutdown})
+	}
+	for _, to := range slices.Compact([]*push{totals, sent}) {
+		if len(to.to) > 0 {
+			to.open(p.machine)
+			p.pushes = append(p.pushes, to)
+		}
+	}
+	return nil
+}
+
+// openOTLP makes the OTLP destination.
+func (p *Exporter) openOTLP(stamp *stamp) error {
+	o := p.options
+	tick := p.machine.Interval()
+	batch := max(o.Config.OTLP.Interval, tick)
+	var err error
+	p.otlp, err = newOTLP(o.Config.OTLP, o.Queue, stamp, p.resource(), int(batch/tick), o.Log.With("destination", "otlp"))
+	if err != nil || !o.Config.OTLP.Tiered {
+		return err
+	}
+	p.tiers, err = newToTiers(p)
+	return err
+}
+
+// newStamp makes the stamp of a push.
+func (p *Exporter) newStamp(delta bool) *stamp {
+	var metrics []*instruments.Metric
+	for _, f := range p.options.Collectors {
+		metrics = append(metrics, f.Metrics()...)
+	}
+	boot := p.options.Host.Boot()
+	if boot.IsZero() {
+		boot = p.options.Started
+	}
+	return newStamp(boot, p.options.Started, metrics, p.options.Conventions, delta)
+}
+
+// register creates a family's instruments and its callback. The callback does
+// no I/O and returns no error, because the SDK drops the whole export, with the
+// other families in it, for one callback's error.
+func (p *Exporter) register(f instruments.Collector) error {
+	c := p.options.Conventions
+	meter := p.provider.Meter(scopePrefix+f.Name(), metric.WithInstrumentationVersion(p.options.Version), metric.WithSchemaURL(schemaURLs[c]))
+	in, err := instruments.NewInstruments(f, meter, c)
+	if err != nil {
+		return err
+	}
+	p.instruments[f.Name()] = in
+	name := f.Name()
+	var mu sync.Mutex // A scrape and a push may collect at once.
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if reading, at := p.machine.Newest(name); reading != nil {
+			in.Report(o, reading, at)
+		}
+		return nil
+	}, in.Observables()...)
+	return err
+}
+
+// resource describes the machine and the agent to OTLP receivers.
+func (p *Exporter) resource() *resource.Resource {
+	o := p.options
+	var kvs []attribute.KeyValue
+	for k, v := range o.Config.Resource.Attributes {
+		kvs = append(kvs, attribute.String(k, v))
+	}
+	for k, v := range map[string]string{
+		"host.name":           o.HostName,
+		"host.id":             p.hostID,
+		"os.type":             o.Host.OSType(),
+		"os.description":      o.Host.OSDescription(),
+		"service.name":        o.Config.Resource.ServiceName,
+		"service.version":     o.Version,
+		"service.instance.id": p.instanceID(),
+	} {
+		if v != "" {
+			kvs = append(kvs, attribute.String(k, v))
+		}
+	}
+	return resource.NewWithAttributes(schemaURLs[o.Conventions], kvs...)
+}
+
+// instanceID tells two agents apart; the machine's id does, one agent runs on each.
+func (p *Exporter) instanceID() string {
+	if p.hostID != "" {
+		return p.hostID
+	}
+	return p.options.HostName
+}
+
+// Run sends what is queued until the context ends.
+func (p *Exporter) Run(ctx context.Context) {
+	if p.otlp == nil {
+		return
+	}
+	var running sync.WaitGroup
+	running.Go(func() { p.otlp.send(ctx) })
+	if p.tiers != nil {
+		running.Go(func() { p.tiers.run(ctx) })
+	}
+	running.Wait()
+}
+
+// collectLimit bounds the collection of one tick. It is far more than a collection
+// takes: a machine so busy that it takes seconds delays the next tick, which the
+// sampler notes as a gap, and that is better than to lose a reading that is there.
+const collectLimit = 30 * time.Second
+
+// Collect collects and exports the readings of a tick, into the queue and no
+// further. The sampler waits for it: a tick that is late and the one after it
+// follow each other at once, and the second would replace the readings of the
+// first before they are collected.
+func (p *Exporter) Collect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, collectLimit)
+	defer cancel()
+	return p.collect(ctx)
+}
+
+func (p *Exporter) collect(ctx context.Context) error {
+	var err error
+	for _, to := range p.pushes {
+		err = errors.Join(err, to.reader.ForceFlush(ctx))
+	}
+	return err
+}
+
+// Flush hands over the last reading and sends what is queued, within the context.
+// It is called after Run has returned.
+func (p *Exporter) Flush(ctx context.Context) error {
+	err := p.collect(ctx)
+	if p.otlp != nil {
+		err = errors.Join(err, p.otlp.flush(ctx))
+	}
+	return err
+}
+
+// Shutdown closes every destination.
+func (p *Exporter) Shutdown(ctx context.Context) error { return p.provider.Shutdown(ctx) }
+
+// Overflow is how many points of a collector were left out because it has too many.
+func (p *Exporter) Overflow(collector string) uint64 {
+	if in := p.instruments[collector]; in != nil {
+		return in.Overflow()
+	}
+	return 0
+}
+
+// Queues returns the counters of the queue of each push destination.
+func (p *Exporter) Queues() []instruments.QueueStats {
+	var stats []instruments.QueueStats
+	if p.otlp != nil {
+		for _, to := range p.otlp.senders {
+			stats = append(stats, to.stats())
+		}
+	}
+	return stats
+}
+
+// Health returns the status of each push destination.
+func (p *Exporter) Health() []health.Component {
+	var components []health.Component
+	if p.otlp != nil {
+		for _, to := range p.otlp.senders {
+			components = append(components, to.health())
+		}
+	}
+	return components
+}

@@ -1,0 +1,249 @@
+package export
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/otlptranslator"
+	"github.com/prometheus/prometheus/model/labels"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"sysotel/agent/store"
+)
+
+// seriesNamer makes the store's series with the names and labels that the page
+// has.
+type seriesNamer struct {
+	metrics  otlptranslator.MetricNamer
+	labels   otlptranslator.LabelNamer
+	hostName string
+}
+
+func newSeriesNamer(hostName string) *seriesNamer {
+	return &seriesNamer{metrics: newNamer(), hostName: hostName}
+}
+
+// metricSeries is one series as the SDK knows it.
+type metricSeries struct {
+	name, unit string
+	counter    bool
+	// verbatim names are Prometheus names already.
+	verbatim bool
+	// kind is what the series is where it comes from, empty where nobody sends it on.
+	kind       store.OriginKind
+	family     string
+	attributes attribute.Set
+	// more are labels beside the attributes.
+	more []labels.Label
+}
+
+// hostLabel is the host's label on every series.
+const hostLabel = "host_name"
+
+// series makes the store's series.
+func (n *seriesNamer) series(m metricSeries) (*store.Series, error) {
+	name, err := m.name, error(nil)
+	if !m.verbatim {
+		var kind otlptranslator.MetricType = otlptranslator.MetricTypeGauge
+		if m.counter {
+			kind = otlptranslator.MetricTypeMonotonicCounter
+		}
+		if name, err = n.metrics.Build(otlptranslator.Metric{Name: m.name, Unit: m.unit, Type: kind}); err != nil {
+			return nil, err
+		}
+	}
+	s := &store.Series{Brief: m.family == "process"}
+	if m.counter {
+		s.Kind = store.Counter
+	}
+	if s.MinName, s.MaxName, err = rollupNames(n.metrics, strings.TrimSuffix(m.name, "_total"), m.unit, m.counter); err != nil {
+		return nil, err
+	}
+	if m.kind != "" {
+		s.Origin = &store.Origin{Name: m.name, Unit: m.unit, Kind: m.kind}
+		if m.verbatim && m.kind == store.OriginCounter {
+			s.Origin.Name = strings.TrimSuffix(m.name, "_total") // As custom.go has it for others than the store.
+		}
+	}
+	if s.Labels, err = n.labelsOf(name, s.Origin, m.attributes, m.more); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// labelsOf translates attributes as the page does: two that become the same
+// label are joined. The name and the host are nobody else's. The origin, where
+// there is one, is told what cannot be seen from the labels.
+func (n *seriesNamer) labelsOf(name string, origin *store.Origin, attributes attribute.Set, more []labels.Label) (labels.Labels, error) {
+	values := map[string][]string{}
+	for it := attributes.Iter(); it.Next(); {
+		kv := it.Attribute()
+		key, err := n.labels.Build(string(kv.Key))
+		if err != nil {
+			return labels.EmptyLabels(), err
+		}
+		values[key] = append(values[key], strings.ToValidUTF8(kv.Value.String(), "\uFFFD"))
+		if a := attributeOf(kv); origin != nil && a != (store.Attribute{Key: key}) {
+			if origin.Attributes == nil {
+				origin.Attributes = map[string]store.Attribute{}
+			}
+			origin.Attributes[key] = a
+		}
+	}
+	b := labels.NewBuilder(labels.EmptyLabels())
+	for key, list := range values {
+		slices.Sort(list)
+		if origin != nil && len(list) > 1 {
+			delete(origin.Attributes, key) // What was two is one for good.
+		}
+		b.Set(key, strings.Join(list, ";"))
+	}
+	for _, l := range more {
+		b.Set(l.Name, l.Value)
+	}
+	return b.Set(hostLabel, n.hostName).Set(model.MetricNameLabel, name).Labels(), nil
+}
+
+// attributeOf tells the name and the type of an attribute.
+func attributeOf(kv attribute.KeyValue) store.Attribute {
+	a := store.Attribute{Key: string(kv.Key)}
+	switch kv.Value.Type() {
+	case attribute.INT64:
+		a.Type = "int"
+	case attribute.FLOAT64:
+		a.Type = "double"
+	case attribute.BOOL:
+		a.Type = "bool"
+	default:
+	}
+	return a
+}
+
+// histogramSeries are the series that Prometheus has for a histogram.
+type histogramSeries struct {
+	bounds []float64
+	// buckets are one more than bounds: the last has no bound.
+	buckets    []*store.Series
+	sum, count *store.Series
+}
+
+func (n *seriesNamer) histogram(name, family string, p *metricdata.HistogramDataPoint[float64]) (*histogramSeries, error) {
+	h := &histogramSeries{bounds: slices.Clone(p.Bounds)}
+	var err error
+	one := func(suffix string, more ...labels.Label) *store.Series {
+		s, failed := n.series(metricSeries{
+			name: name + suffix, counter: true, verbatim: true, kind: store.OriginGauge, family: family, attributes: p.Attributes, more: more,
+		})
+		if failed != nil {
+			err = failed
+		}
+		return s
+	}
+	for _, bound := range append(slices.Clone(p.Bounds), math.Inf(1)) {
+		h.buckets = append(h.buckets, one("_bucket", labels.Label{Name: "le", Value: strconv.FormatFloat(bound, 'g', -1, 64)}))
+	}
+	h.sum, h.count = one("_sum"), one("_count")
+	if err != nil {
+		return &histogramSeries{bounds: h.bounds}, err
+	}
+	return h, nil
+}
+
+// all lists the series.
+func (h *histogramSeries) all() []*store.Series {
+	if h.sum == nil {
+		return nil
+	}
+	return append(slices.Clone(h.buckets), h.sum, h.count)
+}
+
+// add appends a point; Prometheus' buckets count what is in the smaller ones too.
+func (h *histogramSeries) add(told *familyTold, p *metricdata.HistogramDataPoint[float64]) {
+	if h.sum == nil {
+		return
+	}
+	below := uint64(0)
+	for i, s := range h.buckets {
+		if i < len(p.BucketCounts) {
+			below += p.BucketCounts[i]
+		}
+		told.add(s, float64(below))
+	}
+	told.add(h.sum, p.Sum)
+	told.add(h.count, float64(p.Count))
+}
+
+// familyOf is the family that a scope belongs to.
+func familyOf(scope string) string {
+	if scope == customScope {
+		return "custom"
+	}
+	return strings.TrimPrefix(scope, scopePrefix)
+}
+
+// scopePrefix stands before a family's name in the name of its scope.
+const scopePrefix = "sysotel/"
+
+// seedSeries are the series that the store keeps under one of the seed's names,
+// so that queries and rules made for them have a history too.
+type seedSeries struct {
+	seedName
+	series map[string]*keptSeed // By the values of the labels.
+	round  uint64
+}
+
+// keptSeed is one of them.
+type keptSeed struct {
+	*store.Series
+	round uint64
+}
+
+// seed appends the seed's series that are made from a family's reading.
+func (d *toStore) seed(s *seedSeries, told *familyTold) {
+	reading, at := d.machine.Newest(s.family)
+	if reading == nil || !at.Equal(told.at) {
+		return
+	}
+	s.round++
+	var key []byte
+	s.collect(reading, func(v float64, values ...string) {
+		key = key[:0]
+		for _, value := range values {
+			key = append(append(key, value...), 0xff)
+		}
+		kept := s.series[string(key)]
+		if kept == nil {
+			kept = &keptSeed{Series: d.namer.seed(s.seedName, values)}
+			s.series[string(key)] = kept
+		}
+		kept.round = s.round
+		if kept.Series != nil && !math.IsNaN(v) && !math.IsInf(v, 0) {
+			told.add(kept.Series, v)
+		}
+	})
+	for k, kept := range s.series {
+		if kept.round != s.round {
+			delete(s.series, k)
+			told.Ended = append(told.Ended, kept.Series)
+		}
+	}
+}
+
+// seed makes the store's series of one of the seed's names.
+func (n *seriesNamer) seed(s seedName, values []string) *store.Series {
+	var more []labels.Label
+	for i, v := range validLabels(slices.Clone(values)) {
+		more = append(more, labels.Label{Name: s.labels[i], Value: v})
+	}
+	series, err := n.series(metricSeries{
+		name: s.name, counter: s.isCounter(), verbatim: true, family: s.family, more: more,
+	})
+	if err != nil {
+		panic("pipeline: " + s.name + " has no roll-up's name: " + err.Error())
+	}
+	return series
+}

@@ -1,0 +1,396 @@
+package export
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"go.opentelemetry.io/otel/attribute"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/resource"
+
+	"sysotel/instruments"
+)
+
+// pageText writes the page as text. Names, labels and explanations stay what they
+// are from one reading to the next, so they are written once and remembered as
+// text; a scrape fills in the values. Through the exporter's registry the same
+// page costs four times as much.
+type pageText struct {
+	reader sdkmetric.Reader
+	namer  *seriesNamer
+	seeds  []*seedText
+	custom customPage
+	// other answers what is no question for the whole page as text.
+	other http.Handler
+
+	mu        sync.Mutex
+	collected metricdata.ResourceMetrics
+	// filled is the tick whose readings the lines have, asked the one at which the
+	// page was last asked for.
+	filled, asked time.Time
+	series        map[seriesID]*pageLine
+	families      map[string]*pageFamily
+	order         []*pageFamily // By name.
+	round         uint64
+}
+
+// The two text formats, as indexes of what is kept in both.
+const (
+	plainText = iota
+	openMetrics
+	textFormats
+)
+
+// pageFamily is a metric on the page.
+type pageFamily struct {
+	name, help string
+	kind       dto.MetricType
+	head       [textFormats][]byte
+	lines      []*pageLine // By their labels' values.
+}
+
+// pageLine is one series of it: what stands before its value, and the value.
+type pageLine struct {
+	before [textFormats][]byte
+	values []string
+	value  float64
+	round  uint64
+}
+
+// seedText is one of the seed's names and its lines, by the values of their labels.
+type seedText struct {
+	seedName
+	lines map[string]*pageLine
+}
+
+func newPageText(reader sdkmetric.Reader, machine Machine, hostName string, seeds bool, other http.Handler) *pageText {
+	t := &pageText{
+		reader: reader, namer: newSeriesNamer(hostName), custom: customPage{machine, hostName}, other: other,
+		series: map[seriesID]*pageLine{}, families: map[string]*pageFamily{},
+	}
+	if seeds {
+		for _, s := range seedNameTable() {
+			t.seeds = append(t.seeds, &seedText{s, map[string]*pageLine{}})
+		}
+	}
+	return t
+}
+
+// ServeHTTP implements http.Handler.
+func (t *pageText) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	kind := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
+	var format int
+	switch kind.FormatType() {
+	case expfmt.TypeTextPlain:
+		format = plainText
+	case expfmt.TypeOpenMetrics:
+		format = openMetrics
+	default:
+		t.other.ServeHTTP(w, r)
+		return
+	}
+	if r.URL.Query().Has("name[]") {
+		t.other.ServeHTTP(w, r)
+		return
+	}
+	page := pages.Get().(*bytes.Buffer)
+	defer pages.Put(page)
+	page.Reset()
+	if err := t.write(r.Context(), page, format); err != nil {
+		// The handler of the registry answers what it can and says what is wrong.
+		t.other.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", string(kind))
+	_, _ = w.Write(page.Bytes()) // Who has gone away needs no page.
+}
+
+// pages are written before they are sent, so that a slow client holds up nobody.
+var pages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// write writes the page of the newest readings.
+func (t *pageText) write(ctx context.Context, page *bytes.Buffer, format int) error {
+	custom, err := t.custom.Gather()
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.collect(ctx); err != nil {
+		return err
+	}
+	for _, f := range t.order {
+		if len(f.lines) == 0 {
+			continue
+		}
+		page.Write(f.head[format])
+		for _, l := range f.lines {
+			page.Write(l.before[format])
+			page.Write(appendValue(page.AvailableBuffer(), l.value, format))
+			page.WriteByte('\n')
+		}
+	}
+	for _, f := range custom {
+		if err := encodeFamily(page, f, format); err != nil {
+			return err
+		}
+	}
+	if format == openMetrics {
+		_, err = expfmt.FinalizeOpenMetrics(page)
+	}
+	return err
+}
+
+// collect brings every line up to the newest readings, unless they have those. It
+// is called with t.mu held.
+func (t *pageText) collect(ctx context.Context) error {
+	_, tick, _ := t.custom.machine.Tick()
+	t.asked = tick
+	if !tick.IsZero() && t.filled.Equal(tick) {
+		return nil
+	}
+	if err := t.reader.Collect(ctx, &t.collected); err != nil {
+		return err
+	}
+	return t.fill(&t.collected)
+}
+
+// offer shows the page a collection that was made for others. It is taken where the
+// page is asked for about as often, because to collect costs more than to fill.
+func (t *pageText) offer(collected *metricdata.ResourceMetrics) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, tick, _ := t.custom.machine.Tick(); tick.Sub(t.asked) <= t.custom.machine.Interval() {
+		_ = t.fill(collected) // Who asks for the page then collects anew and has the error.
+	}
+}
+
+// fill brings every line up to a collection, and takes away those that are not in
+// it. It is called with t.mu held.
+func (t *pageText) fill(collected *metricdata.ResourceMetrics) error {
+	t.round++
+	t.filled = time.Time{}
+	if err := t.target(collected.Resource); err != nil {
+		return err
+	}
+	var newest time.Time
+	for i := range collected.ScopeMetrics {
+		scope := &collected.ScopeMetrics[i]
+		if scope.Scope.Name == customScope {
+			continue // The page has them as they were written.
+		}
+		for _, m := range scope.Metrics {
+			if m.Name == instruments.ReadingTimeName {
+				if at, ok := timeOf(&m); ok && at.After(newest) {
+					newest = at
+				}
+			}
+			var err error
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				err = pageNumbers(t, &m, data.DataPoints, data.IsMonotonic)
+			case metricdata.Sum[float64]:
+				err = pageNumbers(t, &m, data.DataPoints, data.IsMonotonic)
+			case metricdata.Gauge[int64]:
+				err = pageNumbers(t, &m, data.DataPoints, false)
+			case metricdata.Gauge[float64]:
+				err = pageNumbers(t, &m, data.DataPoints, false)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range t.seeds {
+		if err := t.seed(s); err != nil {
+			return err
+		}
+	}
+	ended := func(l *pageLine) bool { return l.round != t.round }
+	some := false
+	for _, f := range t.order {
+		if slices.ContainsFunc(f.lines, ended) {
+			f.lines, some = slices.DeleteFunc(f.lines, ended), true
+		}
+	}
+	if some {
+		forget(t.series, ended)
+		for _, s := range t.seeds {
+			forget(s.lines, ended)
+		}
+	}
+	t.filled = newest
+	return nil
+}
+
+// forget deletes the lines that have ended.
+func forget[K comparable](lines map[K]*pageLine, ended func(*pageLine) bool) {
+	for id, l := range lines {
+		if ended(l) {
+			delete(lines, id)
+		}
+	}
+}
+
+// pageNumbers brings the lines of one metric up to date.
+func pageNumbers[N int64 | float64](t *pageText, m *metricdata.Metrics, points []metricdata.DataPoint[N], counter bool) error {
+	for i := range points {
+		p := &points[i]
+		id := seriesID{m.Name, p.Attributes.Equivalent()}
+		l := t.series[id]
+		if l == nil {
+			series, err := t.namer.series(metricSeries{name: m.Name, unit: m.Unit, counter: counter, attributes: p.Attributes})
+			if err != nil {
+				return err
+			}
+			if l, err = t.line(series.Labels, m.Description, counter); err != nil {
+				return err
+			}
+			t.series[id] = l
+		}
+		l.value, l.round = float64(p.Value), t.round
+	}
+	return nil
+}
+
+// seed brings the lines of one of the seed's names up to date. Unknown values
+// are left out.
+func (t *pageText) seed(s *seedText) (err error) {
+	reading, _ := t.custom.machine.Newest(s.family)
+	if reading == nil {
+		return nil
+	}
+	var key []byte
+	s.collect(reading, func(v float64, values ...string) {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return
+		}
+		key = key[:0]
+		for _, value := range values {
+			key = append(append(key, value...), 0xff)
+		}
+		l := s.lines[string(key)]
+		if l == nil {
+			series := t.namer.seed(s.seedName, values)
+			made, failed := t.line(series.Labels, s.help, s.isCounter())
+			if failed != nil {
+				err = failed
+				return
+			}
+			l, s.lines[string(key)] = made, made
+		}
+		l.value, l.round = v, t.round
+	})
+	return err
+}
+
+// target is the series that describes the machine, as OpenTelemetry has it.
+func (t *pageText) target(of *resource.Resource) error {
+	id := seriesID{metric: "target_info", attributes: of.Equivalent()}
+	l := t.series[id]
+	if l == nil {
+		var about attribute.Set
+		if of != nil {
+			about = *of.Set()
+		}
+		described, err := t.namer.labelsOf(id.metric, nil, about, nil)
+		if err != nil {
+			return err
+		}
+		if l, err = t.line(described, "Target metadata", false); err != nil {
+			return err
+		}
+		t.series[id] = l
+	}
+	l.value, l.round = 1, t.round
+	return nil
+}
+
+// line makes the line of a series and puts it into its place.
+func (t *pageText) line(of labels.Labels, help string, counter bool) (*pageLine, error) {
+	name := of.Get(model.MetricNameLabel)
+	f := t.families[name]
+	if f == nil {
+		f = &pageFamily{name: name, help: help, kind: dto.MetricType_GAUGE}
+		if counter {
+			f.kind = dto.MetricType_COUNTER
+		}
+	}
+	l := &pageLine{}
+	metric := &dto.Metric{}
+	of.Range(func(label labels.Label) {
+		if label.Name != model.MetricNameLabel {
+			metric.Label = append(metric.Label, &dto.LabelPair{Name: &label.Name, Value: &label.Value})
+			l.values = append(l.values, label.Value)
+		}
+	})
+	zero := 0.0
+	if counter {
+		metric.Counter = &dto.Counter{Value: &zero}
+	} else {
+		metric.Gauge = &dto.Gauge{Value: &zero}
+	}
+	for format := range textFormats {
+		// The library writes it, with the value 0, which is cut off again.
+		var text bytes.Buffer
+		if err := encodeFamily(&text, &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: &f.kind, Metric: []*dto.Metric{metric}}, format); err != nil {
+			return nil, err
+		}
+		whole := bytes.TrimSuffix(text.Bytes(), []byte("\n"))
+		head := bytes.LastIndexByte(whole, '\n') + 1
+		f.head[format] = whole[:head]
+		l.before[format] = bytes.TrimSuffix(whole[head:], appendValue(nil, 0, format))
+	}
+	if t.families[name] == nil {
+		t.families[name] = f
+		at, _ := slices.BinarySearchFunc(t.order, name, func(f *pageFamily, name string) int { return cmp.Compare(f.name, name) })
+		t.order = slices.Insert(t.order, at, f)
+	}
+	at, _ := slices.BinarySearchFunc(f.lines, l, func(a, b *pageLine) int {
+		return cmp.Or(cmp.Compare(len(a.values), len(b.values)), slices.Compare(a.values, b.values))
+	})
+	f.lines = slices.Insert(f.lines, at, l)
+	return l, nil
+}
+
+// encodeFamily writes a metric in one of the text formats.
+func encodeFamily(to *bytes.Buffer, f *dto.MetricFamily, format int) error {
+	var err error
+	if format == openMetrics {
+		_, err = expfmt.MetricFamilyToOpenMetrics(to, f)
+	} else {
+		_, err = expfmt.MetricFamilyToText(to, f)
+	}
+	return err
+}
+
+// appendValue writes a value as the format has it: in OpenMetrics each looks
+// like a float.
+func appendValue(to []byte, v float64, format int) []byte {
+	begin := len(to)
+	switch {
+	case math.IsInf(v, 1):
+		return append(to, "+Inf"...)
+	case math.IsInf(v, -1):
+		return append(to, "-Inf"...)
+	case math.IsNaN(v):
+		return append(to, "NaN"...)
+	}
+	to = strconv.AppendFloat(to, v, 'g', -1, 64)
+	if format == openMetrics && !bytes.ContainsAny(to[begin:], "e.") {
+		to = append(to, ".0"...)
+	}
+	return to
+}

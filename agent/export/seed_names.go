@@ -1,0 +1,130 @@
+package export
+
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sysotel/instruments"
+)
+
+// seedName is one of the seed's names and how it is made from a reading.
+type seedName struct {
+	name, help string
+	kind       prometheus.ValueType
+	labels     []string
+	family     string
+	collect    func(r instruments.Reading, emit func(v float64, labels ...string))
+}
+
+// seedNameTable lists them; HELP and TYPE of the first two are the seed's own words.
+func seedNameTable() []seedName {
+	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
+	return []seedName{
+		{"node_cpu_usage_percent", "CPU usage percentage", gauge, nil, "cpu", func(r instruments.Reading, emit func(float64, ...string)) {
+			emit(100 * r.(*instruments.CPU).Usage)
+		}},
+		{"node_cpu_core_usage_percent", "CPU usage percentage of each core", gauge, []string{"cpu"}, "cpu", func(r instruments.Reading, emit func(float64, ...string)) {
+			for _, c := range r.(*instruments.CPU).Cores {
+				emit(100*c.Usage, c.ID)
+			}
+		}},
+		{"node_load1", "Load average over 1 minute", gauge, nil, "load", func(r instruments.Reading, emit func(float64, ...string)) {
+			emit(r.(*instruments.Load).One)
+		}},
+		{"node_load5", "Load average over 5 minutes", gauge, nil, "load", func(r instruments.Reading, emit func(float64, ...string)) {
+			emit(r.(*instruments.Load).Five)
+		}},
+		{"node_load15", "Load average over 15 minutes", gauge, nil, "load", func(r instruments.Reading, emit func(float64, ...string)) {
+			emit(r.(*instruments.Load).Fifteen)
+		}},
+		{"node_memory_usage_percent", "Memory usage percentage", gauge, nil, "memory", func(r instruments.Reading, emit func(float64, ...string)) {
+			m := r.(*instruments.Memory)
+			emit(100 * float64(m.Used) / float64(m.Total))
+		}},
+		{"node_swap_usage_bytes", "Swap in use in bytes", gauge, nil, "paging", func(r instruments.Reading, emit func(float64, ...string)) {
+			emit(float64(r.(*instruments.Paging).Used))
+		}},
+		{"node_swap_usage_percent", "Swap usage percentage", gauge, nil, "paging", func(r instruments.Reading, emit func(float64, ...string)) {
+			emit(100 * r.(*instruments.Paging).Utilization)
+		}},
+		{"node_disk_usage_percent", "Disk usage percentage of each partition", gauge, []string{"device", "mountpoint", "fstype"}, "filesystem", func(r instruments.Reading, emit func(float64, ...string)) {
+			for _, m := range r.(*instruments.Filesystem).Mounts {
+				emit(100*m.Utilization, m.Device, m.Mountpoint, m.Type)
+			}
+		}},
+		{"node_disk_io_read_bytes_total", "Bytes read from each disk since boot", counter, []string{"device"}, "disk", func(r instruments.Reading, emit func(float64, ...string)) {
+			for _, d := range r.(*instruments.Disk).Devices {
+				emit(float64(d.ReadBytes), d.Name)
+			}
+		}},
+		{"node_disk_io_write_bytes_total", "Bytes written to each disk since boot", counter, []string{"device"}, "disk", func(r instruments.Reading, emit func(float64, ...string)) {
+			for _, d := range r.(*instruments.Disk).Devices {
+				emit(float64(d.WriteBytes), d.Name)
+			}
+		}},
+		{"node_network_receive_bytes_total", "Bytes received on each interface since boot", counter, []string{"device"}, "network", func(r instruments.Reading, emit func(float64, ...string)) {
+			for _, i := range r.(*instruments.Network).Interfaces {
+				emit(float64(i.BytesReceived), i.Name)
+			}
+		}},
+		{"node_network_transmit_bytes_total", "Bytes sent on each interface since boot", counter, []string{"device"}, "network", func(r instruments.Reading, emit func(float64, ...string)) {
+			for _, i := range r.(*instruments.Network).Interfaces {
+				emit(float64(i.BytesSent), i.Name)
+			}
+		}},
+	}
+}
+
+// isCounter tells whether it only grows.
+func (s seedName) isCounter() bool { return s.kind == prometheus.CounterValue }
+
+// SeedNames lists the seed's names with their meaning, for the README.
+func SeedNames() (names [][2]string) {
+	for _, s := range seedNameTable() {
+		names = append(names, [2]string{s.name, s.help})
+	}
+	return names
+}
+
+// seedNames puts the names of the seed's queries and alert rules on the page.
+// They look like node_exporter's but are the seed's own; each is made from the
+// same reading as our names, and OTLP does not carry them.
+type seedNames struct {
+	machine Machine
+	table   []seedName
+	descs   []*prometheus.Desc
+}
+
+func newSeedNames(machine Machine, hostName string) prometheus.Collector {
+	c := &seedNames{machine: machine, table: seedNameTable()}
+	for _, s := range c.table {
+		c.descs = append(c.descs, prometheus.NewDesc(s.name, s.help, s.labels, prometheus.Labels{"host_name": hostName}))
+	}
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *seedNames) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector. Unknown values are left out.
+func (c *seedNames) Collect(out chan<- prometheus.Metric) {
+	for i, s := range c.table {
+		reading, _ := c.machine.Newest(s.family)
+		if reading == nil {
+			continue
+		}
+		s.collect(reading, func(v float64, labels ...string) {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				return
+			}
+			if m, err := prometheus.NewConstMetric(c.descs[i], s.kind, v, validLabels(labels)...); err == nil {
+				out <- m
+			}
+		})
+	}
+}

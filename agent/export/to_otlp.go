@@ -1,0 +1,299 @@
+package export
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/resource"
+	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	"sysotel/agent/queue"
+)
+
+// otlp is the destination that sends over OTLP/gRPC. The SDK's exporter turns a stamped
+// collection into a request; an interceptor on its connection takes the request
+// into the queue instead of sending it; the senders send from the queue over
+// the same connection. So a receiver that is slow or away delays nothing but
+// the queue, and TLS, compression and keep-alive stay the exporter's own.
+type otlp struct {
+	exporter *otlpmetricgrpc.Exporter
+	stamp    *stamp
+	resource *resource.Resource
+	// before is the tick that an earlier process sent last. One that is started
+	// again within it reads it once more.
+	before time.Time
+	// scopes are those of one collection, used again.
+	scopes []metricdata.ScopeMetrics
+	// senders are one for each lane of the queue, that of the readings first.
+	senders []*sender
+	// most is the size up to which neighbours are put into one request.
+	most int
+	// ordered has the requests of a lane sent strictly one after the other.
+	ordered bool
+	headers metadata.MD
+	timeout time.Duration
+	// options of each call: how it is encoded and compressed.
+	options []grpc.CallOption
+	// tiered has the readings of each family counted.
+	tiered bool
+
+	// connected is closed with the first request, which shows how to send.
+	connected chan struct{}
+
+	mu     sync.Mutex
+	conn   *grpc.ClientConn
+	method string
+	// at is the time of the newest reading of the request that is being made.
+	at time.Time
+	// holding is set while requests are held back, see hold.
+	holding bool
+	held    []heldRequest
+	// first is the time of each family's first reading.
+	first map[string]time.Time
+	// caughtUp is the tick that was sent in place of one that is read again.
+	caughtUp time.Time
+}
+
+// newOTLP makes the destination. Nothing is connected before the first request.
+func newOTLP(c OTLPConfig, q *queue.Queue, stamp *stamp, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
+	o := &otlp{stamp: stamp, resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}, connected: make(chan struct{}), first: map[string]time.Time{}}
+	o.add("otlp", q.Lane(""), every, log)
+	o.before = o.readings().lane.Mark()
+	compressor := encoding.Identity
+	if c.Compression == "gzip" {
+		compressor = gzipName
+	}
+	o.options = []grpc.CallOption{grpc.ForceCodecV2(rawRequest{}), grpc.UseCompressor(compressor)}
+	for k, v := range c.Headers {
+		o.headers.Set(k, string(v))
+	}
+	options := []otlpmetricgrpc.Option{
+		otlpmetricgrpc.WithEndpointURL(c.Endpoint),
+		otlpmetricgrpc.WithDialOption(grpc.WithUnaryInterceptor(o.intercept)),
+		otlpmetricgrpc.WithRetry(otlpmetricgrpc.RetryConfig{Enabled: false}),
+		// Headers are attached when a request is sent, so that a queue never
+		// holds a secret; the environment's must not slip in here.
+		otlpmetricgrpc.WithHeaders(map[string]string{}),
+	}
+	if isTLS(c.Endpoint) {
+		config, err := c.TLS.client()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, otlpmetricgrpc.WithTLSCredentials(credentials.NewTLS(config)))
+	} else {
+		// Credentials and not WithInsecure, which OTEL_EXPORTER_OTLP_CERTIFICATE beats.
+		options = append(options, otlpmetricgrpc.WithTLSCredentials(insecure.NewCredentials()))
+	}
+	exporter, err := otlpmetricgrpc.New(context.Background(), options...)
+	if err != nil {
+		return nil, fmt.Errorf("otlp.endpoint: %w", err)
+	}
+	o.exporter = exporter
+	return o, nil
+}
+
+// client builds the TLS configuration of the push.
+func (c TLSConfig) client() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName, InsecureSkipVerify: c.InsecureSkipVerify} //nolint:gosec // It is an option, false unless the operator says otherwise.
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("otlp.tls.ca: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("otlp.tls.ca: %s holds no certificate in PEM form", c.CA)
+		}
+	}
+	if c.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("otlp.tls.cert: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// add adds the sender of a lane.
+func (o *otlp) add(name string, lane *queue.Lane, every int, log *slog.Logger) *sender {
+	s := &sender{to: o, name: name, lane: lane, every: uint64(every), log: log}
+	o.senders = append(o.senders, s)
+	return s
+}
+
+// readings is the sender of the readings themselves.
+func (o *otlp) readings() *sender { return o.senders[0] }
+
+// take turns a collection into a request; it reaches intercept. The resource is the
+// configuration's; the SDK's has the environment mixed in.
+func (o *otlp) take(ctx context.Context, rm *metricdata.ResourceMetrics) error {
+	var newest time.Time
+	o.scopes = o.scopes[:0]
+	for _, scope := range rm.ScopeMetrics {
+		at := o.stamp.taken[scope.Scope.Name]
+		o.sees(familyOf(scope.Scope.Name), at)
+		if at.Equal(o.before) {
+			continue
+		}
+		if at.After(newest) {
+			newest = at
+		}
+		if scope.Scope.Name == customScope {
+			scope.Metrics = withoutTotal(scope.Metrics)
+		}
+		o.scopes = append(o.scopes, scope)
+	}
+	defer func() { clear(o.scopes) }() // The SDK fills the points again.
+	if len(o.scopes) == 0 {
+		return nil
+	}
+	if o.tiered {
+		o.countReadings()
+	}
+	o.mu.Lock()
+	o.at = newest
+	o.mu.Unlock()
+	return o.exporter.Export(ctx, &metricdata.ResourceMetrics{Resource: o.resource, ScopeMetrics: o.scopes})
+}
+
+// sees notes when a family was first read.
+func (o *otlp) sees(family string, at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.first[family].IsZero() {
+		o.first[family] = at
+	}
+}
+
+// firstReading is the time of a family's first reading, zero before it.
+func (o *otlp) firstReading(family string) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.first[family]
+}
+
+// direct marks the context of a request that the sender sends.
+type direct struct{}
+
+// intercept takes the exporter's requests into the queue and lets the sender's pass.
+func (o *otlp) intercept(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	if ctx.Value(direct{}) != nil {
+		return invoke(ctx, method, request, reply, conn, options...)
+	}
+	r, ok := request.(*collectorpb.ExportMetricsServiceRequest)
+	if !ok {
+		return fmt.Errorf("unexpected request %T", request)
+	}
+	markEnded(r)
+	encoded, err := proto.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode otlp request: %w", err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.conn == nil {
+		close(o.connected)
+	}
+	o.conn, o.method = conn, method
+	if o.holding {
+		o.held = append(o.held, heldRequest{o.at, encoded})
+		return nil
+	}
+	o.push(heldRequest{o.at, encoded})
+	return nil
+}
+
+// markEnded turns the points that say that a series has ended into what OTLP
+// has for it: a point without a recorded value.
+func markEnded(r *collectorpb.ExportMetricsServiceRequest) {
+	mark := func(points []*metricspb.NumberDataPoint) {
+		for _, p := range points {
+			if p.StartTimeUnixNano == uint64(vanished.UnixNano()) {
+				p.StartTimeUnixNano, p.Value = 0, nil
+				p.Flags = uint32(metricspb.DataPointFlags_DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK)
+			}
+		}
+	}
+	for _, rm := range r.ResourceMetrics {
+		for _, sm := range rm.ScopeMetrics {
+			for _, m := range sm.Metrics {
+				mark(m.GetGauge().GetDataPoints())
+				mark(m.GetSum().GetDataPoints())
+				for _, p := range m.GetHistogram().GetDataPoints() {
+					if p.StartTimeUnixNano == uint64(vanished.UnixNano()) {
+						p.StartTimeUnixNano, p.Sum = 0, nil
+						p.Flags = uint32(metricspb.DataPointFlags_DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK)
+					}
+				}
+			}
+		}
+	}
+}
+
+// connection is how to reach the receiver, nil before the first request.
+func (o *otlp) connection() (conn *grpc.ClientConn, method string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.conn, o.method
+}
+
+// send sends what is in the queue until the context ends.
+func (o *otlp) send(ctx context.Context) {
+	var lanes sync.WaitGroup
+	for _, s := range o.senders {
+		lanes.Go(func() { s.run(ctx) })
+	}
+	lanes.Wait()
+}
+
+// flush sends what is left, once each, until the context ends. What is left then
+// waits on disk for the next start.
+func (o *otlp) flush(ctx context.Context) error {
+	o.release(time.Time{})
+	var lanes sync.WaitGroup
+	errs := make([]error, len(o.senders))
+	for i, s := range o.senders {
+		lanes.Go(func() { errs[i] = s.flush(ctx) })
+	}
+	lanes.Wait()
+	return errors.Join(errs...)
+}
+
+// rawRequest is the codec of requests that are encoded already.
+type rawRequest struct{}
+
+// Name is the content subtype: the bytes are protobuf.
+func (rawRequest) Name() string { return "proto" }
+
+// Marshal passes the bytes on.
+func (rawRequest) Marshal(v any) (mem.BufferSlice, error) {
+	b, ok := v.([]byte)
+	if !ok {
+		return nil, fmt.Errorf("unexpected request %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+}
+
+// Unmarshal decodes the answer.
+func (rawRequest) Unmarshal(data mem.BufferSlice, v any) error {
+	return proto.Unmarshal(data.Materialize(), v.(proto.Message))
+}

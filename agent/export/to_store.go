@@ -1,0 +1,237 @@
+package export
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"sysotel/agent/store"
+)
+
+// Store takes readings to keep them.
+type Store interface {
+	Append(store.Reading) error
+}
+
+// toStore is the destination that keeps readings on this machine. Each collection
+// becomes one reading whose series are made once, so that a tick looks up and
+// allocates little.
+type toStore struct {
+	stamp   *stamp
+	machine Machine
+	store   Store
+	namer   *seriesNamer
+	log     *slog.Logger
+
+	scopes map[string]map[seriesID]*keptSeries
+	seeds  []*seedSeries
+	// told are the families of one collection; it and its slices are used again.
+	told  []familyTold
+	batch []store.CollectorReading
+}
+
+// keptSeries are the store's series of one series of the SDK: one, or those that
+// a histogram is made of; none where Prometheus has no name for it.
+type keptSeries struct {
+	series    *store.Series
+	counter   bool
+	histogram *histogramSeries
+}
+
+// all lists them.
+func (k *keptSeries) all() []*store.Series {
+	switch {
+	case k.histogram != nil:
+		return k.histogram.all()
+	case k.series != nil:
+		return []*store.Series{k.series}
+	}
+	return nil
+}
+
+// familyTold is what a family told in one collection.
+type familyTold struct {
+	store.CollectorReading
+	at time.Time
+}
+
+func newToStore(s Store, stamp *stamp, machine Machine, hostName string, log *slog.Logger) *toStore {
+	d := &toStore{
+		stamp: stamp, machine: machine, store: s, namer: newSeriesNamer(hostName), log: log,
+		scopes: map[string]map[seriesID]*keptSeries{},
+	}
+	for _, n := range seedNameTable() {
+		d.seeds = append(d.seeds, &seedSeries{seedName: n, series: map[string]*keptSeed{}})
+	}
+	return d
+}
+
+// take keeps a collection.
+func (d *toStore) take(_ context.Context, rm *metricdata.ResourceMetrics) error {
+	d.told = d.told[:0]
+	for i := range rm.ScopeMetrics {
+		scope := &rm.ScopeMetrics[i]
+		name := scope.Scope.Name
+		told := d.family(familyOf(name), d.stamp.taken[name])
+		known := d.scopes[name]
+		if known == nil {
+			known = map[seriesID]*keptSeries{}
+			d.scopes[name] = known
+		}
+		s := scopeSeries{destination: d, known: known, told: told, verbatim: name == customScope}
+		for _, m := range scope.Metrics {
+			s.metric(&m)
+		}
+	}
+	for i := range d.told {
+		for _, s := range d.seeds {
+			if s.family == d.told[i].Collector {
+				d.seed(s, &d.told[i])
+			}
+		}
+	}
+	return d.append()
+}
+
+// append hands the families to the store. They are of one tick, but for those
+// that an earlier collection could not take.
+func (d *toStore) append() error {
+	slices.SortStableFunc(d.told, func(a, b familyTold) int { return a.at.Compare(b.at) })
+	for rest := d.told; len(rest) > 0; {
+		at := rest[0].at
+		d.batch = d.batch[:0]
+		for len(rest) > 0 && rest[0].at.Equal(at) {
+			d.batch = append(d.batch, rest[0].CollectorReading)
+			rest = rest[1:]
+		}
+		if err := d.store.Append(store.Reading{Time: at, Collectors: d.batch}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// family is where the samples of a family at a time go. Two scopes of a family
+// are one reading of it.
+func (d *toStore) family(name string, at time.Time) *familyTold {
+	for i := range d.told {
+		if d.told[i].Collector == name && d.told[i].at.Equal(at) {
+			return &d.told[i]
+		}
+	}
+	if len(d.told) < cap(d.told) {
+		d.told = d.told[:len(d.told)+1]
+	} else {
+		d.told = append(d.told, familyTold{})
+	}
+	f := &d.told[len(d.told)-1]
+	f.Collector, f.at, f.Taken = name, at, d.machine.Taken(name, at)
+	f.Samples, f.Ended = f.Samples[:0], f.Ended[:0]
+	return f
+}
+
+// add adds a sample.
+func (f *familyTold) add(s *store.Series, v float64) {
+	f.Samples = append(f.Samples, store.Sample{Series: s, Value: v})
+}
+
+// scopeSeries turns the metrics of one scope into samples.
+type scopeSeries struct {
+	destination *toStore
+	known       map[seriesID]*keptSeries
+	told        *familyTold
+	verbatim    bool
+}
+
+func (s *scopeSeries) metric(m *metricdata.Metrics) {
+	switch data := m.Data.(type) {
+	case metricdata.Sum[int64]:
+		numbers(s, m, data.DataPoints, sumKind(data.IsMonotonic))
+	case metricdata.Sum[float64]:
+		numbers(s, m, data.DataPoints, sumKind(data.IsMonotonic))
+	case metricdata.Gauge[int64]:
+		numbers(s, m, data.DataPoints, store.OriginGauge)
+	case metricdata.Gauge[float64]:
+		numbers(s, m, data.DataPoints, store.OriginGauge)
+	case metricdata.Histogram[float64]:
+		for i := range data.DataPoints {
+			s.histogram(m, &data.DataPoints[i])
+		}
+	}
+}
+
+// sumKind is what a sum is.
+func sumKind(monotonic bool) store.OriginKind {
+	if monotonic {
+		return store.OriginCounter
+	}
+	return store.OriginSum
+}
+
+// numbers appends the points of a sum or a gauge.
+func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []metricdata.DataPoint[N], kind store.OriginKind) {
+	counter := kind == store.OriginCounter
+	for i := range points {
+		p := &points[i]
+		id := seriesID{m.Name, p.Attributes.Equivalent()}
+		kept := s.known[id]
+		gone := p.StartTime.Equal(vanished)
+		// A custom metric may change its type; it is another series then.
+		if kept != nil && (gone || kept.histogram != nil || kept.counter != counter) {
+			kept = s.end(id, kept)
+		}
+		if gone {
+			continue
+		}
+		if kept == nil {
+			series, err := s.destination.namer.series(metricSeries{
+				name: m.Name, unit: m.Unit, counter: counter, verbatim: s.verbatim, kind: kind, family: s.told.Collector, attributes: p.Attributes,
+			})
+			s.unnamed(m, err)
+			kept = &keptSeries{series: series, counter: counter}
+			s.known[id] = kept
+		}
+		if kept.series != nil {
+			kept.series.Start = p.StartTime
+			s.told.add(kept.series, float64(p.Value))
+		}
+	}
+}
+
+// histogram appends the series of a histogram, which comes from a custom metric.
+func (s *scopeSeries) histogram(m *metricdata.Metrics, p *metricdata.HistogramDataPoint[float64]) {
+	id := seriesID{m.Name, p.Attributes.Equivalent()}
+	kept := s.known[id]
+	gone := p.StartTime.Equal(vanished)
+	// Other bounds are other series.
+	if kept != nil && (gone || kept.histogram == nil || !slices.Equal(kept.histogram.bounds, p.Bounds)) {
+		kept = s.end(id, kept)
+	}
+	if gone {
+		return
+	}
+	if kept == nil {
+		h, err := s.destination.namer.histogram(m.Name, s.told.Collector, p)
+		s.unnamed(m, err)
+		kept = &keptSeries{histogram: h}
+		s.known[id] = kept
+	}
+	kept.histogram.add(s.told, p)
+}
+
+// end forgets a series; it returns what is known of it then.
+func (s *scopeSeries) end(id seriesID, kept *keptSeries) *keptSeries {
+	delete(s.known, id)
+	s.told.Ended = append(s.told.Ended, kept.all()...)
+	return nil
+}
+
+// unnamed tells, once for each series, that one is not kept.
+func (s *scopeSeries) unnamed(m *metricdata.Metrics, err error) {
+	if err != nil {
+		s.destination.log.Warn("a series has no Prometheus name and is not kept", "metric", m.Name, "err", err)
+	}
+}

@@ -1,0 +1,471 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/resource"
+	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
+	"google.golang.org/protobuf/proto"
+
+	"sysotel/agent/store"
+)
+
+// Tiers are the tiers of a store, whose closed buckets are sent on.
+type Tiers interface {
+	Tiers() []*store.Tier
+	Opened() <-chan struct{}
+	Found() time.Time
+	Written() <-chan struct{}
+	ClosedUntil(tier int) (time.Time, bool)
+	Points(ctx context.Context, tier int, after, until time.Time, f func(*store.Point)) error
+}
+
+var _ Tiers = (*store.Store)(nil)
+
+// Lanes are the lanes that the queue needs: that of the readings, and one for
+// each coarser tier where those are sent too.
+func Lanes(c OTLPConfig, tiers []store.TierConfig) []string {
+	lanes := []string{""}
+	if c.Tiered {
+		for _, t := range tiers[1:] {
+			lanes = append(lanes, t.Name())
+		}
+	}
+	return lanes
+}
+
+// toTiers sends the closed buckets of the coarser tiers. It reads them from the
+// store, where they are written before, and remembers in the queue how far it has
+// come, together with each request: so a bucket is sent once, whenever the agent
+// is killed, and one that closed while it was away is sent at the next start.
+type toTiers struct {
+	exporter *Exporter
+	tiers    Tiers
+	to       *otlp
+	maxAge   time.Duration
+	log      *slog.Logger
+	// mark is how far an earlier process has come with the readings themselves.
+	mark time.Time
+	// hold is how long readings are held back at most.
+	hold time.Duration
+}
+
+// newToTiers makes the OTLP destination of a pipeline one of tiers.
+func newToTiers(p *Exporter) (*toTiers, error) {
+	o := p.options
+	if o.Tiers == nil {
+		return nil, errors.New("otlp.tiered: there is no store that makes the tiers")
+	}
+	t := &toTiers{
+		exporter: p, tiers: o.Tiers, to: p.otlp, maxAge: o.Config.OTLP.Queue.MaxAge,
+		log: o.Log.With("destination", "otlp"), mark: p.otlp.readings().lane.Mark(), hold: holdLimit,
+	}
+	for i, tier := range o.Tiers.Tiers() {
+		if i == 0 {
+			t.to.resource = resource.NewWithAttributes(schemaURLs[o.Conventions],
+				attribute.String("host.name", o.HostName), attribute.String("tier", tier.Name()))
+			continue
+		}
+		lane := o.Queue.Lane(tier.Name())
+		if lane.Mark().IsZero() {
+			// The bucket of the first tick is the first; what was kept before is history.
+			first := o.Started.Truncate(p.machine.Interval())
+			lane.Push(o.Started, first.Add(-1).Truncate(tier.Resolution()))
+		}
+		name := "otlp " + tier.Name()
+		t.to.add(name, lane, 1, o.Log.With("destination", name))
+	}
+	t.to.tiered, t.to.holding = true, true
+	return t, nil
+}
+
+// holdLimit is how long readings are held back for the store to open. It takes
+// less than a second, unless something is wrong with it.
+const holdLimit = 10 * time.Second
+
+// run sends buckets until the context ends.
+func (t *toTiers) run(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return // What is held is for Shutdown.
+	case <-t.tiers.Opened():
+		t.to.release(t.catchUp(ctx))
+	case <-time.After(t.hold):
+		t.to.release(time.Time{})
+	}
+	found := t.tiers.Found()
+	for ended := false; ; {
+		for i := range t.to.senders[1:] {
+			t.export(ctx, i+1)
+		}
+		// When a bucket is closed that ends after what was found, the families were
+		// read since.
+		if until, known := t.tiers.ClosedUntil(1); known && until.After(found) && !ended {
+			t.end(ctx, until)
+			ended = true
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.tiers.Written():
+		}
+	}
+}
+
+// heldRequest is a request that is held back until the store is open.
+//
+// A process that is killed may have kept a tick and not pushed it. The next one
+// sends that tick as the store has it: a bucket of a coarser tier is then made of
+// exactly the readings that were sent. Meanwhile what is new waits for the store
+// to tell, because the new process may read the same tick again.
+type heldRequest struct {
+	at      time.Time
+	encoded []byte
+}
+
+// release lets the requests go that were held back, but for those of a tick that
+// was sent otherwise.
+func (o *otlp) release(sent time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.caughtUp = sent
+	for _, held := range o.held {
+		o.push(held)
+	}
+	o.held, o.holding = nil, false
+}
+
+// push puts a request into the queue; o.mu is held.
+func (o *otlp) push(r heldRequest) {
+	if !r.at.Equal(o.caughtUp) {
+		o.readings().lane.Push(time.Now(), r.at, r.encoded)
+	}
+}
+
+// catchUpLimit is the most that a process which is killed leaves behind.
+const catchUpLimit = time.Minute
+
+// follows tells whether this process goes on where an earlier one was, and when
+// that was by the store. Where nothing was pushed for a while it does not.
+func (t *toTiers) follows() (found time.Time, follows bool) {
+	found = t.tiers.Found()
+	return found, !t.mark.IsZero() && !found.IsZero() && found.Sub(t.mark) <= catchUpLimit
+}
+
+// catchUp pushes the ticks that an earlier process kept and did not push. It
+// returns the last of them.
+func (t *toTiers) catchUp(ctx context.Context) time.Time {
+	found, follows := t.follows()
+	if !follows || !found.After(t.mark) {
+		return time.Time{}
+	}
+	bodies, err := t.read(ctx, 0, t.mark, found)
+	if err != nil {
+		t.log.Warn("what an earlier process kept and did not push cannot be read", "err", err)
+		return time.Time{}
+	}
+	t.to.readings().lane.Push(time.Now(), found, bodies...)
+	return found
+}
+
+// end pushes that series ended which an earlier process sent and this one did not
+// find again. The store marks them with the first reading of their family. A
+// bucket that ends at closed is closed: whatever the clock says, it is that late.
+func (t *toTiers) end(ctx context.Context, closed time.Time) {
+	found, follows := t.follows()
+	if !follows {
+		return
+	}
+	now := t.exporter.options.Host.Now()
+	if closed.After(now) {
+		now = closed
+	}
+	first := map[string]time.Time{}
+	var ended []store.Point
+	err := t.tiers.Points(ctx, 0, found, now, func(p *store.Point) {
+		if at, seen := first[p.Collector]; p.Origin.Name == store.ReadingsOrigin().Name && (!seen || p.Time.Before(at)) {
+			first[p.Collector] = p.Time
+		}
+		if p.Ended {
+			ended = append(ended, *p)
+		}
+	})
+	if err != nil {
+		t.log.Warn("which series have ended meanwhile cannot be read", "err", err)
+		return
+	}
+	r := t.newRequest(0)
+	for _, p := range ended {
+		// Where this process read the found tick again, its stamp knew the series
+		// and has told their end.
+		if p.Time.Equal(first[p.Collector]) && !t.to.firstReading(p.Collector).Equal(found) {
+			r.add(&p)
+		}
+	}
+	if r.points == 0 {
+		return
+	}
+	body, err := proto.Marshal(r.message)
+	if err != nil {
+		t.log.Warn("encode otlp request", "err", err)
+		return
+	}
+	t.to.readings().lane.Push(time.Now(), time.Time{}, body)
+}
+
+// bucketsAtOnce is how many buckets of a tier go into one request when many are
+// to be sent.
+const bucketsAtOnce = 10
+
+// farAhead is how much later than the store's newest bucket a mark may be: an
+// earlier process marked it by a wrong clock where it is more.
+const farAhead = 25 * time.Hour
+
+// export pushes the buckets of a tier that closed since it was last asked.
+func (t *toTiers) export(ctx context.Context, tier int) {
+	s, resolution := t.to.senders[tier], t.tiers.Tiers()[tier].Resolution()
+	until, known := t.tiers.ClosedUntil(tier)
+	if !known {
+		return
+	}
+	from := s.lane.Mark()
+	if from.Sub(until) > farAhead {
+		from = until.Add(-resolution)
+	}
+	if oldest := time.Now().Add(-t.maxAge).Truncate(resolution); from.Before(oldest) {
+		from = oldest
+	}
+	for from.Before(until) && ctx.Err() == nil {
+		end := from.Add(bucketsAtOnce * resolution)
+		if end.After(until) {
+			end = until
+		}
+		bodies, err := t.read(ctx, tier, from, end)
+		s.sourced(err)
+		if err != nil {
+			return // It is tried again when the next bucket is written.
+		}
+		s.lane.Push(time.Now(), end, bodies...)
+		from = end
+	}
+}
+
+// sourced notes whether there is something to send.
+func (s *sender) sourced(err error) {
+	s.mu.Lock()
+	before := s.source
+	s.source = err
+	if err != nil && before == nil {
+		s.since = time.Now()
+	}
+	s.mu.Unlock()
+	if err != nil && before == nil && !errors.Is(err, store.ErrOpening) {
+		s.log.Warn("the closed buckets cannot be read; it is tried again", "err", err)
+	}
+}
+
+// mostPoints is how many points go into one request, about 1.5 MB.
+const mostPoints = 10_000
+
+// read makes requests of the points of a tier after a time, until another.
+func (t *toTiers) read(ctx context.Context, tier int, after, until time.Time) (bodies [][]byte, err error) {
+	r := t.newRequest(tier)
+	end := func() {
+		if r.points == 0 || err != nil {
+			return
+		}
+		var body []byte
+		if body, err = proto.Marshal(r.message); err == nil {
+			bodies = append(bodies, body)
+		}
+		r = t.newRequest(tier)
+	}
+	failed := t.tiers.Points(ctx, tier, after, until, func(p *store.Point) {
+		if r.add(p); r.points >= mostPoints {
+			end()
+		}
+	})
+	end()
+	return bodies, errors.Join(failed, err)
+}
+
+// tierRequest is one request with points of a tier.
+type tierRequest struct {
+	message *collectorpb.ExportMetricsServiceRequest
+	points  int
+	// scopes are by family, metrics by family and name.
+	scopes  map[string]*metricspb.ScopeMetrics
+	metrics map[[2]string]*metricspb.Metric
+	schema  string
+	version string
+	names   map[originName]string
+}
+
+// originName is a name that is made of an origin's.
+type originName struct {
+	name    string
+	rate    bool
+	extreme store.Extreme
+}
+
+func (t *toTiers) newRequest(tier int) *tierRequest {
+	o := t.exporter.options
+	schema := schemaURLs[o.Conventions]
+	return &tierRequest{
+		message: &collectorpb.ExportMetricsServiceRequest{ResourceMetrics: []*metricspb.ResourceMetrics{{
+			Resource: &resourcepb.Resource{Attributes: []*commonpb.KeyValue{
+				textAttribute("host.name", o.HostName), textAttribute("tier", t.tiers.Tiers()[tier].Name()),
+			}},
+			SchemaUrl: schema,
+		}}},
+		scopes: map[string]*metricspb.ScopeMetrics{}, metrics: map[[2]string]*metricspb.Metric{}, names: map[originName]string{},
+		schema: schema, version: o.Version,
+	}
+}
+
+// add adds a point.
+func (r *tierRequest) add(p *store.Point) {
+	to := &metricspb.NumberDataPoint{
+		TimeUnixNano: uint64(p.Time.UnixNano()), Value: &metricspb.NumberDataPoint_AsDouble{AsDouble: p.Value},
+		Attributes: originAttributes(p.Origin, p.Labels),
+	}
+	switch {
+	case p.Ended:
+		to.Value, to.Flags = nil, uint32(metricspb.DataPointFlags_DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK)
+	case !p.Start.IsZero():
+		to.StartTimeUnixNano = uint64(p.Start.UnixNano())
+	}
+	switch d := r.metric(p).Data.(type) {
+	case *metricspb.Metric_Gauge:
+		d.Gauge.DataPoints = append(d.Gauge.DataPoints, to)
+	case *metricspb.Metric_Sum:
+		d.Sum.DataPoints = append(d.Sum.DataPoints, to)
+	}
+	r.points++
+}
+
+// metric is where a point goes.
+func (r *tierRequest) metric(p *store.Point) *metricspb.Metric {
+	name, unit := p.Origin.Name, p.Origin.Unit
+	if p.Rollup != nil {
+		name, unit = r.rollupName(name, p.Rollup), rollupUnit(unit, p.Rollup.Rate)
+	}
+	key := [2]string{p.Collector, name}
+	if m := r.metrics[key]; m != nil {
+		return m
+	}
+	m := &metricspb.Metric{Name: name, Unit: unit}
+	switch {
+	case p.Rollup != nil || p.Origin.Kind == store.OriginGauge:
+		m.Data = &metricspb.Metric_Gauge{Gauge: &metricspb.Gauge{}}
+	default:
+		m.Data = &metricspb.Metric_Sum{Sum: &metricspb.Sum{
+			IsMonotonic:            p.Origin.Kind == store.OriginCounter,
+			AggregationTemporality: metricspb.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE,
+		}}
+	}
+	r.metrics[key] = m
+	scope := r.scope(p.Collector)
+	scope.Metrics = append(scope.Metrics, m)
+	return m
+}
+
+// rollupName is the name of the least or the greatest value of what has another.
+func (r *tierRequest) rollupName(name string, rollup *store.Rollup) string {
+	key := originName{name, rollup.Rate, rollup.Extreme}
+	if known, ok := r.names[key]; ok {
+		return known
+	}
+	if rollup.Rate {
+		name += rateSuffix
+	}
+	name += map[store.Extreme]string{store.Min: minSuffix, store.Max: maxSuffix}[rollup.Extreme]
+	r.names[key] = name
+	return name
+}
+
+// scope is where the metrics of a family go: where its readings go.
+func (r *tierRequest) scope(family string) *metricspb.ScopeMetrics {
+	if s := r.scopes[family]; s != nil {
+		return s
+	}
+	s := &metricspb.ScopeMetrics{Scope: &commonpb.InstrumentationScope{Name: scopePrefix + family, Version: r.version}, SchemaUrl: r.schema}
+	if family == familyOf(customScope) {
+		s = &metricspb.ScopeMetrics{Scope: &commonpb.InstrumentationScope{Name: customScope}}
+	}
+	r.scopes[family] = s
+	rm := r.message.ResourceMetrics[0]
+	rm.ScopeMetrics = append(rm.ScopeMetrics, s)
+	return s
+}
+
+// originAttributes makes attributes of labels again. The host is the resource's.
+func originAttributes(origin *store.Origin, l labels.Labels) []*commonpb.KeyValue {
+	var attributes []*commonpb.KeyValue
+	l.Range(func(l labels.Label) {
+		if l.Name == model.MetricNameLabel || l.Name == hostLabel {
+			return
+		}
+		a, ok := origin.Attributes[l.Name]
+		if !ok {
+			attributes = append(attributes, textAttribute(l.Name, l.Value))
+			return
+		}
+		attributes = append(attributes, &commonpb.KeyValue{Key: a.Key, Value: attributeValue(a.Type, l.Value)})
+	})
+	return attributes
+}
+
+func textAttribute(key, value string) *commonpb.KeyValue {
+	return &commonpb.KeyValue{Key: key, Value: attributeValue("", value)}
+}
+
+// attributeValue reads a label's value as the type that it had.
+func attributeValue(kind, text string) *commonpb.AnyValue {
+	switch kind {
+	case "int":
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: n}}
+		}
+	case "double":
+		if n, err := strconv.ParseFloat(text, 64); err == nil {
+			return &commonpb.AnyValue{Value: &commonpb.AnyValue_DoubleValue{DoubleValue: n}}
+		}
+	case "bool":
+		return &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: text == "true"}}
+	}
+	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: strings.ToValidUTF8(text, "\uFFFD")}}
+}
+
+// countReadings adds to what is sent that each family was read once, as the store
+// keeps it: averages of averages weigh by it.
+func (o *otlp) countReadings() {
+	var counted []string
+	for i := range o.scopes {
+		scope := &o.scopes[i]
+		family := familyOf(scope.Scope.Name)
+		if slices.Contains(counted, family) {
+			continue // The family custom has two scopes.
+		}
+		counted = append(counted, family)
+		scope.Metrics = append(slices.Clip(scope.Metrics), metricdata.Metrics{
+			Name: store.ReadingsOrigin().Name, Unit: store.ReadingsOrigin().Unit,
+			Data: metricdata.Gauge[int64]{DataPoints: []metricdata.DataPoint[int64]{{
+				Attributes: attribute.NewSet(attribute.String("family", family)), Time: o.stamp.taken[scope.Scope.Name], Value: 1,
+			}}},
+		})
+	}
+}

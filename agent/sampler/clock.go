@@ -1,0 +1,83 @@
+package sampler
+
+import "time"
+
+// clock is what the sampler needs of time; tests have their own.
+type clock struct {
+	// now is wall time, which can be set.
+	now func() time.Time
+	// awake and asleep are how long the machine has run and been suspended.
+	awake, asleep func() time.Duration
+}
+
+// moment is one look at the clock.
+type moment struct {
+	wall          time.Time
+	awake, asleep time.Duration
+}
+
+func (c clock) look() moment { return moment{c.now().Round(0), c.awake(), c.asleep()} }
+
+// since tells how long the machine slept since another look at the clock, and
+// by how much wall time was set.
+func (m moment) since(before moment) (slept, set time.Duration) {
+	slept = m.asleep - before.asleep
+	return slept, m.wall.Sub(before.wall) - (m.awake - before.awake) - slept
+}
+
+// causes of gaps, as in the event log and in sysotel.agent.gaps.
+const (
+	causeSuspend  = "suspend"
+	causeClock    = "clock_step"
+	causeOverload = "overload"
+	causeTimeout  = "timeout"
+	causeError    = "error"
+)
+
+// gap is a run of ticks that were not read, from the first to the tick that was
+// read in place of the last.
+type gap struct {
+	cause    string
+	from, to time.Time
+	missed   uint64
+}
+
+// judge decides which second a wake-up at now belongs to, given the tick before,
+// and how long the machine slept and by how much the clock was set since. A
+// wake-up is early when the clock has not reached the next tick yet, or was set
+// back into the second of the tick before: each second is read once. A gap names the ticks that were missed and
+// why: the machine slept, the wall clock was set, or the agent did not get to
+// run. A tick that is late by seconds carries the second in which it is read,
+// and the one after it is on the whole interval again.
+func judge(before, now time.Time, slept, set, interval time.Duration) (next time.Time, early bool, g gap) {
+	expected := after(before, interval)
+	stepped := set > 2*time.Second || set < -2*time.Second
+	next = floor(now, time.Second)
+	if next.Equal(before) || !stepped && next.Before(expected) {
+		return expected, true, gap{}
+	}
+	g = gap{from: expected, to: next}
+	if last := floor(next, interval); last.After(expected) {
+		g.missed = uint64(last.Sub(expected) / interval)
+	}
+	switch {
+	case stepped:
+		g.cause = causeClock
+	case g.missed == 0:
+		return next, false, gap{}
+	case slept > interval/2:
+		g.cause = causeSuspend
+	default:
+		g.cause = causeOverload
+	}
+	return next, false, g
+}
+
+// floor is the last whole interval of Unix time at or before t.
+func floor(t time.Time, interval time.Duration) time.Time {
+	n := t.UnixNano()
+	return time.Unix(0, n-n%int64(interval)).UTC()
+}
+
+// after is the first whole interval of Unix time after t.
+func after(t time.Time, interval time.Duration) time.Time { return floor(t, interval).Add(interval) }

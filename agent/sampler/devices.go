@@ -1,0 +1,109 @@
+package sampler
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"sysotel/agent/records"
+	"sysotel/instruments"
+)
+
+// device is a part of the machine that can come and go while it runs.
+type device struct {
+	class, name string
+	// what says which one it is, where the name does not: what is mounted, of
+	// which type.
+	what, kind string
+}
+
+// deviceList is what a class of devices was at its newest reading.
+type deviceList struct {
+	family string
+	// list appends the devices of a reading.
+	list func([]device, instruments.Reading) []device
+	// known is false before there is something to compare with.
+	known       bool
+	before, now []device
+}
+
+func newDeviceLists() []*deviceList {
+	return []*deviceList{
+		{family: "cpu", list: func(to []device, r instruments.Reading) []device {
+			if cpu, ok := r.(*instruments.CPU); ok {
+				for i := range cpu.Cores {
+					to = append(to, device{class: "cpu", name: cpu.Cores[i].ID})
+				}
+			}
+			return to
+		}},
+		{family: "disk", list: func(to []device, r instruments.Reading) []device {
+			if disk, ok := r.(*instruments.Disk); ok {
+				for i := range disk.Devices {
+					to = append(to, device{class: "disk", name: disk.Devices[i].Name, what: disk.Devices[i].Mapper})
+				}
+			}
+			return to
+		}},
+		{family: "network", list: func(to []device, r instruments.Reading) []device {
+			if network, ok := r.(*instruments.Network); ok {
+				for i := range network.Interfaces {
+					to = append(to, device{class: "interface", name: network.Interfaces[i].Name})
+				}
+			}
+			return to
+		}},
+		{family: "filesystem", list: func(to []device, r instruments.Reading) []device {
+			if filesystem, ok := r.(*instruments.Filesystem); ok {
+				for i := range filesystem.Mounts {
+					m := &filesystem.Mounts[i]
+					to = append(to, device{class: "mount", name: m.Mountpoint, what: m.Device, kind: m.Type})
+				}
+			}
+			return to
+		}},
+	}
+}
+
+// maxDeviceEvents bounds the events of one class at one tick: a machine that
+// mounts a thousand things at once must not push all else out of the queue.
+const maxDeviceEvents = 64
+
+// compare tells what came and went since the reading before.
+func (l *deviceList) compare(r instruments.Reading, at time.Time, tell func(records.Event)) {
+	l.now = l.list(l.now[:0], r)
+	if l.known && !slices.Equal(l.before, l.now) {
+		left := maxDeviceEvents
+		told := func(kind records.Kind, of, in []device) {
+			more := 0
+			for _, d := range of {
+				switch {
+				case slices.Contains(in, d):
+				case left == 0:
+					more++
+				default:
+					left--
+					tell(d.event(kind, at))
+				}
+			}
+			if more > 0 {
+				tell(records.Event{Time: at, Kind: kind, Detail: map[string]string{"class": of[0].class, "more": strconv.Itoa(more)}})
+			}
+		}
+		told(records.DeviceRemoved, l.before, l.now)
+		told(records.DeviceAdded, l.now, l.before)
+	}
+	l.known = true
+	l.before, l.now = l.now, l.before
+}
+
+func (d device) event(kind records.Kind, at time.Time) records.Event {
+	detail := map[string]string{"class": d.class}
+	if d.what != "" {
+		detail["device"] = d.what
+	}
+	if d.kind != "" {
+		detail["type"] = d.kind
+	}
+	return records.Event{Time: at, Kind: kind, Subject: d.name, Detail: detail}
+}
