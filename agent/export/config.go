@@ -13,45 +13,45 @@ import (
 // Config is where the readings go. Its keys stand at the top level of sysotel.yaml.
 type Config struct {
 	Prometheus PrometheusConfig `yaml:"prometheus" help:"The page that Prometheus scrapes."`
-	OTLP       OTLPConfig       `yaml:"otlp" help:"The push over OTLP/gRPC to a collector or another backend."`
-	Resource   ResourceConfig   `yaml:"resource" help:"The OpenTelemetry resource that the metrics belong to."`
+	OTLP       OTLPConfig       `yaml:"otlp" help:"Push over OTLP/gRPC to a Collector or another backend."`
+	Resource   ResourceConfig   `yaml:"resource" help:"OpenTelemetry resource of the metrics."`
 }
 
 // PrometheusConfig is the scrape page.
 type PrometheusConfig struct {
 	Listen       string `yaml:"listen" help:"Address of the scrape page; empty for none."`
-	WebConfig    string `yaml:"web_config" help:"Web configuration file of the Prometheus world for the scrape page: tls_server_config, basic_auth_users and others; empty for neither TLS nor password. It is read again when it changes; only rate_limit, and to turn TLS on or off, takes a restart."`
-	Insecure     bool   `yaml:"insecure" help:"Whether the scrape page may be on an address that others can reach, without TLS and password."`
-	NodeExporter bool   `yaml:"node_exporter" help:"Whether the page also carries the node_ names of the alert rules and dashboards made for them."`
+	WebConfig    string `yaml:"web_config" help:"Prometheus web configuration file of the scrape page, with tls_server_config, basic_auth_users and others; empty for neither TLS nor password. Changes apply at once; only rate_limit and turning TLS on or off need a restart."`
+	Insecure     bool   `yaml:"insecure" help:"Whether the scrape page may be open to the network without TLS and password."`
+	NodeExporter bool   `yaml:"node_exporter" help:"Whether the page also has the node_ names, for existing alert rules and dashboards."`
 }
 
 // OTLPConfig is the push.
 type OTLPConfig struct {
-	Endpoint    string            `yaml:"endpoint" help:"Where to push: http://HOST:PORT without TLS, https://HOST:PORT with it; empty for nowhere."`
-	Interval    time.Duration     `yaml:"interval" help:"Time between two requests, a multiple of sampling.interval; 0s is sampling.interval itself. A request holds every reading since the last."`
-	Tiered      bool              `yaml:"tiered" help:"Whether the closed buckets of the coarser tiers of store.tiers are sent too, each tier in requests of its own. The resource is then host.name and tier (1s, 1m, …) and nothing else. Only for a receiver that keeps the tiers apart, such as the bundled Collector: any other would store each value several times."`
-	Temporality string            `yaml:"temporality" enum:"cumulative|delta" help:"Whether sums are sent as totals or as differences."`
-	Headers     map[string]Secret `yaml:"headers" help:"Headers of every request, such as the key of a backend. They are secret."`
+	Endpoint    string            `yaml:"endpoint" help:"Where to push: http://HOST:PORT without TLS, https://HOST:PORT with TLS; empty for no push."`
+	Interval    time.Duration     `yaml:"interval" help:"Time between two requests, a multiple of sampling.interval; 0s means sampling.interval. A request contains every reading since the last."`
+	Tiered      bool              `yaml:"tiered" help:"Whether to send the closed buckets of the coarser tiers of store.tiers too, each tier in its own requests. The resource is then only host.name and tier (1s, 1m, …). Only for a receiver that separates the tiers, such as the bundled Collector: others would store each value several times."`
+	Temporality string            `yaml:"temporality" enum:"cumulative|delta" help:"Whether sums are totals or differences."`
+	Headers     map[string]Secret `yaml:"headers" help:"Headers of every request, such as an API key. They are secret."`
 	Compression string            `yaml:"compression" enum:"gzip|none" help:"Compression of the requests."`
-	Timeout     time.Duration     `yaml:"timeout" help:"Time after which a request has failed and is tried again."`
-	Ordered     bool              `yaml:"ordered" help:"Whether requests are sent strictly one after the other, for backends that refuse what is older than what they have. Otherwise what is new is sent beside what waited, at most two seconds late."`
-	Queue       QueueConfig       `yaml:"queue" help:"What waits on disk while the receiver is away."`
-	TLS         TLSConfig         `yaml:"tls" help:"TLS of the push, where the endpoint is https."`
+	Timeout     time.Duration     `yaml:"timeout" help:"Timeout of a request, which is then retried."`
+	Ordered     bool              `yaml:"ordered" help:"Whether to send requests strictly in order, for backends that refuse older data. Otherwise new readings are sent at most two seconds late while older ones wait."`
+	Queue       QueueConfig       `yaml:"queue" help:"Requests that wait on disk while the receiver is unavailable."`
+	TLS         TLSConfig         `yaml:"tls" help:"TLS of the push, for an https endpoint."`
 }
 
 // QueueConfig bounds what waits for the receiver.
 type QueueConfig struct {
-	MaxBytes store.ByteSize `yaml:"max_bytes" help:"Most bytes that may wait, compressed, for all tiers together; the oldest go first. At least 1MiB."`
-	MaxAge   time.Duration  `yaml:"max_age" help:"Time after which a request is not worth sending any more, from 1m to 720h."`
+	MaxBytes store.ByteSize `yaml:"max_bytes" help:"Maximum size, compressed, of all tiers together; the oldest requests are dropped first. At least 1MiB."`
+	MaxAge   time.Duration  `yaml:"max_age" help:"Age at which a request is dropped, from 1m to 720h."`
 }
 
 // TLSConfig is the client's side of TLS.
 type TLSConfig struct {
-	CA                 string `yaml:"ca" help:"File with the certificates to trust, in place of the system's."`
-	Cert               string `yaml:"cert" help:"File with the certificate to show to the server."`
-	Key                string `yaml:"key" help:"File with the key of that certificate."`
-	ServerName         string `yaml:"server_name" help:"Name that the server's certificate must carry, where it is not the host of the endpoint."`
-	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" help:"Whether any certificate is accepted; anybody on the way can then read and change what is sent."`
+	CA                 string `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
+	Cert               string `yaml:"cert" help:"File with the client certificate."`
+	Key                string `yaml:"key" help:"File with the key of the client certificate."`
+	ServerName         string `yaml:"server_name" help:"Name that the server's certificate must have, if it is not the host of the endpoint."`
+	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" help:"Whether to accept any certificate; then others on the network can read and change what is sent."`
 }
 
 // ResourceConfig is what is known of the machine besides its metrics.

@@ -4,7 +4,7 @@ import "time"
 
 // Config is when the machine is read.
 type Config struct {
-	Interval time.Duration `yaml:"interval" help:"Time between two readings of the machine (the tick), whole seconds from 1s to 60s."`
+	Interval time.Duration `yaml:"interval" help:"Time between two readings (the tick), whole seconds from 1s to 60s."`
 }
 
 // Defaults is the configuration of which nothing was said.
