@@ -188,6 +188,6 @@ func TestPreview(t *testing.T) {
 	f(`{"expr":"up","threshold":{"name":"A","metric":"m","op":">","threshold":1}}`, http.StatusUnprocessableEntity, nil)
 	f(`{"expr":"up","for":"5 minutes"}`, http.StatusUnprocessableEntity, nil)
 	f(`{"expr":"up","start":"yesterday"}`, http.StatusUnprocessableEntity, nil)
-	f(`{"expr":"up"}`, http.StatusUnprocessableEntity, &query.QueryError{Type: query.BadData, Err: errors.New("too many")})
-	f(`{"expr":"up"}`, http.StatusServiceUnavailable, &query.QueryError{Type: query.Timeout, Err: errors.New("too long")})
+	f(`{"expr":"up"}`, http.StatusUnprocessableEntity, &query.Error{Type: query.BadData, Err: errors.New("too many")})
+	f(`{"expr":"up"}`, http.StatusServiceUnavailable, &query.Error{Type: query.Timeout, Err: errors.New("too long")})
 }

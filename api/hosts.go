@@ -104,7 +104,7 @@ func (s *Server) hosts(ctx context.Context, now time.Time) (*HostList, error) {
 			meters, err = s.options.Hosts.Meters(ctx)
 		}
 		if err != nil {
-			var failed *query.QueryError
+			var failed *query.Error
 			if !errors.As(err, &failed) || failed.Type == query.Internal {
 				return nil, err
 			}

@@ -103,7 +103,7 @@ func TestHostOfThisName(t *testing.T) {
 }
 
 func TestHostsWhileNobodyAnswers(t *testing.T) {
-	hosts := &fakeHosts{err: &query.QueryError{Type: query.Unavailable, Err: fmt.Errorf("%w: refused", query.ErrAway)}}
+	hosts := &fakeHosts{err: &query.Error{Type: query.Unavailable, Err: fmt.Errorf("%w: refused", query.ErrDown)}}
 	list := hostsOf(t, newTestServer(t, machineNow(), func(o *Options) { o.Hosts = hosts }))
 	if len(list.Hosts) != 1 || len(list.Warnings) != 1 || !strings.Contains(list.Warnings[0], "does not answer: refused") {
 		t.Errorf("%+v", list)
@@ -132,7 +132,7 @@ func TestSeriesOfAnotherHost(t *testing.T) {
 		t.Errorf("an unknown host is %q", text)
 	}
 	h.answer = func(query.SeriesQuery) (query.SeriesResult, error) {
-		return query.SeriesResult{}, &query.QueryError{Type: query.Unavailable, Err: fmt.Errorf("%w for the tier 1s: refused", query.ErrAway)}
+		return query.SeriesResult{}, &query.Error{Type: query.Unavailable, Err: fmt.Errorf("%w for the tier 1s: refused", query.ErrDown)}
 	}
 	w := ask(s, http.MethodGet, seriesPath+"cpu?host=web", nil)
 	if detail, _ := problemOf(t, w, http.StatusServiceUnavailable); !strings.Contains(detail, "VictoriaMetrics does not answer for the tier 1s: refused") || w.Header().Get("Retry-After") == "" {
@@ -145,7 +145,7 @@ func TestSeriesFromTheLocalCache(t *testing.T) {
 	s := withHistory(t, &fakeHistory{answer: func(query.SeriesQuery) (query.SeriesResult, error) {
 		r, err := twoDisks(query.SeriesQuery{})
 		r.Tiers[0].Cached = true
-		r.Warnings.Add(&query.LocalCache{Tier: "1m", Host: "server-01", Why: errors.New("refused")})
+		r.Warnings.Add(&query.LocalCacheWarning{Tier: "1m", Host: "server-01", Why: errors.New("refused")})
 		return r, err
 	}})
 	w := ask(s, http.MethodGet, seriesPath+"cpu?metric=cpu_usage_total", nil)

@@ -186,7 +186,7 @@ func notKept(what, why string) error {
 // historyProblem turns an error of the store into a problem; what went wrong
 // inside stays an error for the log.
 func historyProblem(err error) error {
-	var failed *query.QueryError
+	var failed *query.Error
 	if !errors.As(err, &failed) {
 		return err
 	}
@@ -199,7 +199,7 @@ func historyProblem(err error) error {
 	case query.Timeout, query.Canceled:
 		return later("The query took too long; ask for less, or try again later.", "5")
 	case query.Unavailable:
-		if errors.Is(failed, query.ErrAway) {
+		if errors.Is(failed, query.ErrDown) {
 			return later("The query cannot be answered now: "+printable(failed.Error())+".", "5")
 		}
 		return later("The history is still being opened; try again in a moment.", "1")

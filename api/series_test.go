@@ -308,7 +308,7 @@ func TestBadSeriesQueries(t *testing.T) {
 func TestFailuresOfTheStore(t *testing.T) {
 	fail := func(kind query.ErrorType) *Server {
 		return withHistory(t, &fakeHistory{answer: func(query.SeriesQuery) (query.SeriesResult, error) {
-			return query.SeriesResult{}, &query.QueryError{Type: kind, Err: errors.New("block /var/lib/x \xff")}
+			return query.SeriesResult{}, &query.Error{Type: kind, Err: errors.New("block /var/lib/x \xff")}
 		}})
 	}
 	for kind, want := range map[query.ErrorType]int{query.BadData: 422, query.Execution: 422, query.Timeout: 503, query.Unavailable: 503, query.Internal: 500} {

@@ -39,8 +39,8 @@ const DurationRule = "must be a duration such as 30s, 5m or 1h30m"
 // Querier evaluates the expressions of rules.
 type Querier interface {
 	Parse(text string) (parser.Expr, error)
-	Present(own query.Own) storage.Queryable
-	Judge(ctx context.Context, text string, at time.Time, present storage.Queryable) (promql.Vector, error)
+	RuleQueryable(own query.OwnSeries) storage.Queryable
+	EvalRule(ctx context.Context, text string, at time.Time, present storage.Queryable) (promql.Vector, error)
 	Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*query.Answer, error)
 	LookBack() time.Duration
 }

@@ -49,8 +49,8 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 
 // unsteady returns why the rules cannot be evaluated now, "" if they can.
 func (a *Alerting) unsteady(at time.Time) string {
-	if a.options.Unsteady != nil {
-		if reason := a.options.Unsteady(); reason != "" {
+	if a.options.Unready != nil {
+		if reason := a.options.Unready(); reason != "" {
 			return reason
 		}
 	}

@@ -43,7 +43,7 @@ func isOwn(matchers []*labels.Matcher) bool {
 
 // present resolves the selectors of rules.
 func (a *Alerting) present(ctx context.Context) storage.Queryable {
-	return a.options.Querier.Present(a.own(ctx))
+	return a.options.Querier.RuleQueryable(a.own(ctx))
 }
 
 // own resolves the selectors of series that this package holds.

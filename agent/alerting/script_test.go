@@ -154,7 +154,7 @@ func (p *play) openStore() {
 	}
 	<-p.store.Opened()
 	sources := query.Sources(p.store.Tiers())
-	p.querier = query.NewQuerier(query.QuerierConfig{
+	p.querier = query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return sources }, Names: p.store.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
 	})
 }
@@ -163,7 +163,7 @@ func (p *play) open() {
 	p.t.Helper()
 	var err error
 	p.alerts, err = Open(p.t.Context(), Options{
-		Config: p.config, Dir: filepath.Join(p.dir, "alerting"), Host: "h", Querier: p.querier, Unsteady: p.store.Unsteady,
+		Config: p.config, Dir: filepath.Join(p.dir, "alerting"), Host: "h", Querier: p.querier, Unready: p.store.Unready,
 		Notifier: p, Link: func() string { return "http://h" },
 		Processes: func(byMemory bool) []notify.Process {
 			return []notify.Process{{Name: "burner", PID: 7, CPUPercent: 99}}

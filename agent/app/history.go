@@ -84,7 +84,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	}
 	a.closers = append(a.closers, series.Close)
 	querier := func(sources []query.Source) *query.Querier {
-		return query.NewQuerier(query.QuerierConfig{
+		return query.NewQuerier(query.Config{
 			Tiers: func() []query.Source { return sources }, Names: series.Rollups(),
 			Interval: slowest(o.Config), Limits: query.DefaultLimits(),
 		})
@@ -301,7 +301,7 @@ func (h *history) nodesHealth() api.Part {
 	part := api.Part{Name: "victoriametrics", Status: api.OK}
 	var reasons []string
 	for _, node := range h.nodes {
-		if err := node.Away(); err != nil {
+		if err := node.Down(); err != nil {
 			part.Status = api.Degraded
 			reasons = append(reasons, fmt.Sprintf("tier %s at %s: %v", node.Name(), node.Address(), err))
 		}

@@ -21,7 +21,7 @@ func (c Config) validateAlerting(wrong func(path string, value any, rule string)
 	}
 	c.Alerting.Notify.Validate(dir, under)
 	// The querier only parses: it has no store.
-	language := query.NewQuerier(query.QuerierConfig{Limits: query.DefaultLimits()})
+	language := query.NewQuerier(query.Config{Limits: query.DefaultLimits()})
 	c.Alerting.Rules.Check(language, c.Alerting.Notify.Names(), c.AlertMetric, under)
 }
 

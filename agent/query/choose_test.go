@@ -105,7 +105,7 @@ func TestRefusesWhatNoTierCanCount(t *testing.T) {
 	f := func(expr, want string) {
 		t.Helper()
 		_, err := q.Range(t.Context(), expr, start, day, 5*time.Minute)
-		var known *QueryError
+		var known *Error
 		if !asQueryError(err, &known) || known.Type != BadData || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one that says %q", expr, err, want)
 		}
@@ -149,7 +149,7 @@ func TestLookBackMakesNoGhostsAndNoHoles(t *testing.T) {
 	f("h", day.Add(-3*time.Hour), 1)
 	f("h", day.Add(-2*time.Hour), 0)
 	// A slow family asks for more patience in every tier.
-	slow := NewQuerier(QuerierConfig{Tiers: func() []Source { return Sources(tiers) }, Interval: 10 * time.Second, Limits: DefaultLimits()})
+	slow := NewQuerier(Config{Tiers: func() []Source { return Sources(tiers) }, Interval: 10 * time.Second, Limits: DefaultLimits()})
 	if got := slow.lookBack(tiers[0]); got != 25*time.Second {
 		t.Errorf("the look-back is %s, want 25s", got)
 	}
@@ -163,7 +163,7 @@ func TestStoreThatIsNotOpenIsUnavailable(t *testing.T) {
 		return nil, store.ErrOpening
 	})})
 	_, err := q.Instant(t.Context(), "g", day)
-	var known *QueryError
+	var known *Error
 	if !asQueryError(err, &known) || known.Type != Unavailable {
 		t.Errorf("error %v, want that the store is not open", err)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// QuerierConfig is what questions are answered from.
-type QuerierConfig struct {
+// Config is what questions are answered from.
+type Config struct {
 	// Tiers returns the tiers, finest first. It is called for each question.
 	Tiers func() []Source
 	// Names is the table of registered metrics; nil where there are no roll-ups.
@@ -29,14 +29,14 @@ type QuerierConfig struct {
 // Querier answers PromQL and series from the tiers: it chooses, for each part of
 // a time range, the tier that answers best.
 type Querier struct {
-	config QuerierConfig
+	config Config
 	parser parser.Parser
 	engine *promql.Engine
 	turns  chan struct{}
 }
 
 // NewQuerier makes a querier.
-func NewQuerier(config QuerierConfig) *Querier {
+func NewQuerier(config Config) *Querier {
 	p := parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
 	return &Querier{
 		config: config,
@@ -101,7 +101,7 @@ func (q *Querier) Parse(text string) (parser.Expr, error) {
 	}
 	expr, err := q.parser.ParseExpr(text)
 	if err != nil {
-		return nil, &QueryError{Type: BadData, Err: err}
+		return nil, &Error{Type: BadData, Err: err}
 	}
 	if err := q.config.Limits.checkExpr(expr); err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (q *Querier) turn(ctx context.Context) (context.Context, func(), error) {
 		return ctx, func() { <-q.turns; cancel() }, nil
 	case <-ctx.Done():
 		cancel()
-		return nil, nil, typed(context.Cause(ctx))
+		return nil, nil, withType(context.Cause(ctx))
 	}
 }
 
@@ -127,7 +127,7 @@ func (q *Querier) answer(ctx context.Context, text string, s steps) (*Answer, er
 		return nil, err
 	}
 	if s.step > 0 && expr.Type() != parser.ValueTypeVector && expr.Type() != parser.ValueTypeScalar {
-		return nil, bad("invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(expr.Type()))
+		return nil, badData("invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(expr.Type()))
 	}
 	ctx, done, err := q.turn(ctx)
 	if err != nil {
@@ -151,7 +151,7 @@ func (q *Querier) answer(ctx context.Context, text string, s steps) (*Answer, er
 	}
 	if err := q.run(ctx, a, patient(segments, s, time.Now()), s); err != nil {
 		a.Close()
-		return nil, typed(err)
+		return nil, withType(err)
 	}
 	markCached(a.Tiers, a.Warnings)
 	return a, nil
@@ -166,7 +166,7 @@ func (q *Querier) options(expr parser.Expr, text string, d demand, s steps) ([]o
 	}
 	sources := q.sources(d.names)
 	if len(sources) == 0 {
-		return nil, &QueryError{Type: Unavailable, Err: store.ErrOpening}
+		return nil, &Error{Type: Unavailable, Err: store.ErrOpening}
 	}
 	options := make([]option, 0, len(sources))
 	for _, source := range sources {
@@ -174,7 +174,7 @@ func (q *Querier) options(expr parser.Expr, text string, d demand, s steps) ([]o
 		if widening(expr, source.Resolution()) {
 			own, err := q.parser.ParseExpr(text)
 			if err != nil {
-				return nil, &QueryError{Type: Internal, Err: err}
+				return nil, &Error{Type: Internal, Err: err}
 			}
 			o.expr = widen(own, source.Resolution())
 			o.text = o.expr.String()
@@ -228,7 +228,7 @@ func (q *Querier) run(ctx context.Context, a *Answer, segments []segment, s step
 			query, err = q.engine.NewRangeQuery(ctx, queryable, opts, o.text, s.at(seg.first), s.at(seg.last), s.step)
 		}
 		if err != nil {
-			return &QueryError{Type: BadData, Err: err}
+			return &Error{Type: BadData, Err: err}
 		}
 		a.queries = append(a.queries, query)
 		result := query.Exec(ctx)

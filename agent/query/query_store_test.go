@@ -38,7 +38,7 @@ func TestQuestionsToTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	q := query.NewQuerier(query.QuerierConfig{
+	q := query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return query.Sources(s.Tiers()) }, Names: s.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
 	})
 	end := noon.Add(20 * time.Minute)

@@ -12,16 +12,16 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// ErrAway is the error of a question to a tier whose program does not answer.
+// ErrDown is the error of a question to a tier whose program does not answer.
 // What it wraps says why, and may be shown to whoever asks.
-var ErrAway = errors.New("VictoriaMetrics does not answer")
+var ErrDown = errors.New("VictoriaMetrics does not answer")
 
 // Remote is a tier that is kept by another program and may not answer.
 type Remote interface {
 	Source
 	// Away is why it does not answer, nil while it does. Its queriers select whole:
 	// a set that has no error before its first series has none after.
-	Away() error
+	Down() error
 	// Latency is how long samples are under way to it.
 	Latency() time.Duration
 }
@@ -53,7 +53,7 @@ func patient(segments []segment, s steps, now time.Time) []segment {
 
 // Cached is a remote tier with the embedded tier of the same resolution in its
 // stead: where the remote one does not answer, what is asked of this host comes
-// from the embedded one, with a LocalCache among the warnings. What is asked of
+// from the embedded one, with a LocalCacheWarning among the warnings. What is asked of
 // other hosts is an error of type Unavailable then.
 type Cached struct {
 	Remote Remote
@@ -64,16 +64,16 @@ type Cached struct {
 
 var _ Source = (*Cached)(nil)
 
-// LocalCache is the warning of an answer that, in part or whole, is not from
+// LocalCacheWarning is the warning of an answer that, in part or whole, is not from
 // where it was to come from.
-type LocalCache struct {
+type LocalCacheWarning struct {
 	Tier string
 	Host string
 	Why  error
 }
 
 // Error implements error.
-func (w *LocalCache) Error() string {
+func (w *LocalCacheWarning) Error() string {
 	return fmt.Sprintf("answered from the local cache of the tier %s, which knows %s alone: %v", w.Tier, w.Host, w.Why)
 }
 
@@ -81,7 +81,7 @@ func (w *LocalCache) Error() string {
 // local cache.
 func markCached(spans []Span, warnings annotations.Annotations) {
 	for _, warning := range warnings {
-		var cached *LocalCache
+		var cached *LocalCacheWarning
 		if !errors.As(warning, &cached) {
 			continue
 		}
@@ -99,11 +99,11 @@ func (c *Cached) Resolution() time.Duration { return c.Remote.Resolution() }
 
 // Oldest implements Source.
 func (c *Cached) Oldest() time.Time {
-	if c.Remote.Away() != nil {
+	if c.Remote.Down() != nil {
 		return c.Local.Oldest()
 	}
 	oldest := c.Remote.Oldest()
-	if c.Remote.Away() != nil { // That was found out just now.
+	if c.Remote.Down() != nil { // That was found out just now.
 		return c.Local.Oldest()
 	}
 	return oldest
@@ -111,7 +111,7 @@ func (c *Cached) Oldest() time.Time {
 
 // Latency is how long samples are under way: none to the embedded tier.
 func (c *Cached) Latency() time.Duration {
-	if c.Remote.Away() != nil {
+	if c.Remote.Down() != nil {
 		return 0
 	}
 	return c.Remote.Latency()
@@ -148,13 +148,13 @@ func (q *cachedQuerier) Close() error {
 // instead is the querier that stands in after an error, with its warning; the
 // error that remains where none does.
 func (q *cachedQuerier) instead(err error, matchers []*labels.Matcher) (storage.Querier, annotations.Annotations, error) {
-	var known *QueryError
+	var known *Error
 	if !errors.As(err, &known) || known.Type != Unavailable {
 		return nil, nil, err
 	}
 	for _, m := range matchers {
 		if m.Name == hostLabel && !m.Matches(q.Host) {
-			return nil, nil, &QueryError{Type: Unavailable, Err: fmt.Errorf("%w; the local cache knows %s alone", known.Err, q.Host)}
+			return nil, nil, &Error{Type: Unavailable, Err: fmt.Errorf("%w; the local cache knows %s alone", known.Err, q.Host)}
 		}
 	}
 	if q.local == nil {
@@ -164,7 +164,7 @@ func (q *cachedQuerier) instead(err error, matchers []*labels.Matcher) (storage.
 		}
 		q.local = local
 	}
-	return q.local, annotations.New().Add(&LocalCache{Tier: q.Name(), Host: q.Host, Why: known.Err}), nil
+	return q.local, annotations.New().Add(&LocalCacheWarning{Tier: q.Name(), Host: q.Host, Why: known.Err}), nil
 }
 
 // Select implements storage.Querier.

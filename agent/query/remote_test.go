@@ -26,7 +26,7 @@ type away struct {
 
 var _ query.Remote = (*away)(nil)
 
-func (a *away) Away() error { return a.err }
+func (a *away) Down() error { return a.err }
 
 func (a *away) Latency() time.Duration { return 10 * time.Second }
 
@@ -76,7 +76,7 @@ func cachedQuerier(t *testing.T) (*away, *query.Querier, time.Time) {
 	kept := hold(1, "here", "there")
 	remote := &away{Source: kept.Tiers()[0], store: kept}
 	source := &query.Cached{Remote: remote, Local: hold(2, "here").Tiers()[0], Host: "here"}
-	return remote, query.NewQuerier(query.QuerierConfig{
+	return remote, query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return []query.Source{source} }, Interval: time.Second, Limits: query.DefaultLimits(),
 	}), at
 }
@@ -104,7 +104,7 @@ func TestLocalCacheStandsIn(t *testing.T) {
 			t.Errorf("%s with %v: from %+v with the warnings %v", expr, err, a.Tiers, a.Warnings)
 		}
 	}
-	gone := &query.QueryError{Type: query.Unavailable, Err: errors.New("it is gone")}
+	gone := &query.Error{Type: query.Unavailable, Err: errors.New("it is gone")}
 	f(nil, `sum(g)`, "2 @", false)
 	f(nil, `g{host_name="there"}`, "1 @", false)
 	f(gone, `g`, "2 @", true)
@@ -113,13 +113,13 @@ func TestLocalCacheStandsIn(t *testing.T) {
 	f(gone, `g{host_name="there"}`, "it is gone; the local cache knows here alone", false)
 	f(gone, `g{host_name="here"} or g{host_name="there"}`, "it is gone; the local cache knows here alone", false)
 	// An error that is the question's own has no other answer elsewhere.
-	f(&query.QueryError{Type: query.Execution, Err: errors.New("too much")}, `g{host_name="here"}`, "too much", false)
+	f(&query.Error{Type: query.Execution, Err: errors.New("too much")}, `g{host_name="here"}`, "too much", false)
 	f(nil, `g{host_name="here"}`, "1 @", false)
 }
 
 func TestLocalCacheInSeriesAndWords(t *testing.T) {
 	remote, q, at := cachedQuerier(t)
-	remote.err = &query.QueryError{Type: query.Unavailable, Err: errors.New("it is gone")}
+	remote.err = &query.Error{Type: query.Unavailable, Err: errors.New("it is gone")}
 	name := labels.MustNewMatcher(labels.MatchEqual, "__name__", "g")
 	r, err := q.Select(t.Context(), query.SeriesQuery{Matchers: []*labels.Matcher{name}, Start: at.Add(-time.Second), End: at, Step: time.Second, Avg: true})
 	if err != nil || len(r.Series) != 1 || len(r.Tiers) != 1 || !r.Tiers[0].Cached || len(r.Warnings) != 1 {

@@ -16,7 +16,7 @@ import (
 const mostSeries = 100_000
 
 // errTooManySeries is the error of a lookup that matches too much.
-var errTooManySeries = &QueryError{Type: Execution, Err: errors.New("more than 100000 series match; take narrower matchers")}
+var errTooManySeries = &Error{Type: Execution, Err: errors.New("more than 100000 series match; take narrower matchers")}
 
 // Matchers parses the selectors of a lookup.
 func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {
@@ -27,10 +27,10 @@ func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {
 		}
 		set, err := q.parser.ParseMetricSelector(selector)
 		if err != nil {
-			return nil, &QueryError{Type: BadData, Err: err}
+			return nil, &Error{Type: BadData, Err: err}
 		}
 		if !slices.ContainsFunc(set, func(m *labels.Matcher) bool { return !m.Matches("") }) {
-			return nil, bad("match[] must contain at least one non-empty matcher")
+			return nil, badData("match[] must contain at least one non-empty matcher")
 		}
 		sets = append(sets, set)
 	}
@@ -139,7 +139,7 @@ func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, en
 // lookup asks every tier that holds a part of the time range.
 func (q *Querier) lookup(ctx context.Context, start, end time.Time, ask func(context.Context, storage.Querier) (annotations.Annotations, error)) (annotations.Annotations, error) {
 	if end.Before(start) {
-		return nil, bad("end timestamp must not be before start time")
+		return nil, badData("end timestamp must not be before start time")
 	}
 	ctx, done, err := q.turn(ctx)
 	if err != nil {
@@ -162,7 +162,7 @@ func (q *Querier) lookup(ctx context.Context, start, end time.Time, ask func(con
 			return err
 		}()
 		if err != nil {
-			return nil, typed(err)
+			return nil, withType(err)
 		}
 	}
 	return warnings, nil

@@ -59,7 +59,7 @@ type SelectedSeries struct {
 func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, error) {
 	name := metricName(query.Matchers)
 	if name == "" {
-		return SeriesResult{}, bad("the matchers must name one metric")
+		return SeriesResult{}, badData("the matchers must name one metric")
 	}
 	ctx, done, err := q.turn(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 	defer done()
 	sources := q.sources([]string{name})
 	if len(sources) == 0 {
-		return SeriesResult{}, &QueryError{Type: Unavailable, Err: store.ErrOpening}
+		return SeriesResult{}, &Error{Type: Unavailable, Err: store.ErrOpening}
 	}
 	grid, err := q.grid(sources, query)
 	if err != nil {
@@ -77,11 +77,11 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 	s := &selecting{q: q, query: query, name: name, grid: grid, found: map[string]*SelectedSeries{}}
 	s.roles()
 	if s.counter && !query.AsRate && (query.Min || query.Max) {
-		return SeriesResult{}, bad("%s is a counter: least and greatest are known of its rate only", name)
+		return SeriesResult{}, badData("%s is a counter: least and greatest are known of its rate only", name)
 	}
 	for i := range grid.parts {
 		if err := s.read(ctx, &grid.parts[i]); err != nil {
-			return SeriesResult{}, typed(err)
+			return SeriesResult{}, withType(err)
 		}
 	}
 	return s.result(), nil
@@ -222,7 +222,7 @@ func (s *selecting) column(l labels.Labels) (*SelectedSeries, error) {
 	limits := s.q.config.Limits
 	points := len(s.grid.times)
 	if len(s.found) >= limits.Series || (len(s.found)+1)*points > limits.Samples {
-		return nil, &QueryError{Type: Execution, Err: errTooMuch}
+		return nil, &Error{Type: Execution, Err: errTooMuch}
 	}
 	added := &SelectedSeries{
 		Labels: labels.NewBuilder(l.Copy()).Set(model.MetricNameLabel, s.name).Labels(),

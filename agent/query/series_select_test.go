@@ -308,7 +308,7 @@ func TestSelectRefusesBadQuestions(t *testing.T) {
 	f := func(query SeriesQuery) {
 		t.Helper()
 		_, err := q.Select(t.Context(), query)
-		var known *QueryError
+		var known *Error
 		if !asQueryError(err, &known) || known.Type != BadData {
 			t.Errorf("%+v: error %v, want %s", query, err, BadData)
 		}

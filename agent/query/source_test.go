@@ -80,7 +80,7 @@ func (fakeNames) Collector(raw string) string { return "fam" }
 
 func querierOn[T Source](tiers ...T) *Querier {
 	sources := Sources(tiers)
-	return NewQuerier(QuerierConfig{
+	return NewQuerier(Config{
 		Tiers: func() []Source { return sources }, Names: fakeNames{}, Interval: time.Second, Limits: DefaultLimits(),
 	})
 }
@@ -151,4 +151,4 @@ func written(v parser.Value) string {
 
 func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(a), math.Abs(b)) }
 
-func asQueryError(err error, known **QueryError) bool { return errors.As(err, known) }
+func asQueryError(err error, known **Error) bool { return errors.As(err, known) }

@@ -76,9 +76,9 @@ func (s *Store) Health() health.Component {
 	return c
 }
 
-// Unsteady tells why the present cannot be judged: the tiers are not open, or
+// Unready tells why the present cannot be judged: the tiers are not open, or
 // take no readings because the clock was set. It is empty where it can.
-func (s *Store) Unsteady() string {
+func (s *Store) Unready() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

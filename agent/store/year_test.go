@@ -40,7 +40,7 @@ func TestSoakYear(t *testing.T) {
 	began = time.Now()
 	s := storetest.OpenStore(t, store.Options{Dir: dir, Tiers: tiers, Labels: own, Now: clock.Now, Boot: clock.Boot})
 	opened := time.Since(began)
-	q := query.NewQuerier(query.QuerierConfig{
+	q := query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return query.Sources(s.Tiers()) }, Names: s.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
 	})
 	year := func() *query.Answer {
@@ -97,7 +97,7 @@ func TestSoakYear(t *testing.T) {
 func whole(t *testing.T, s *store.Store) {
 	t.Helper()
 	for _, tier := range s.Tiers() {
-		q := query.NewQuerier(query.QuerierConfig{
+		q := query.NewQuerier(query.Config{
 			Tiers: func() []query.Source { return []query.Source{tier} }, Interval: time.Second, Limits: query.DefaultLimits(),
 		})
 		span := 10_000 * tier.Resolution()

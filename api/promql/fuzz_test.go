@@ -36,7 +36,7 @@ func FuzzParameters(f *testing.F) {
 	limits.Timeout, limits.Samples, limits.Points = time.Second, 10_000, 1_000
 	storage := promqltest.LoadedStorage(f, script)
 	h := New(Config{
-		Querier: query.NewQuerier(query.QuerierConfig{
+		Querier: query.NewQuerier(query.Config{
 			Tiers: func() []query.Source { return []query.Source{oneTier{storage}} }, Interval: time.Minute, Limits: limits,
 		}),
 		Metadata: func() map[string]Metadata { return map[string]Metadata{"up": {Type: "gauge"}} },

@@ -104,7 +104,7 @@ func New(config Config) http.Handler {
 	a.mux.HandleFunc("GET /api/v1/alerts", a.handle(a.alerts))
 	a.mux.HandleFunc("GET /api/v1/status/buildinfo", a.handle(a.buildInfo))
 	a.mux.HandleFunc("/", a.handle(func(_ http.ResponseWriter, r *http.Request) error {
-		return &query.QueryError{Type: notFound, Err: errors.New("no such path: " + r.URL.Path)}
+		return &query.Error{Type: notFound, Err: errors.New("no such path: " + r.URL.Path)}
 	}))
 	return a.mux
 }
@@ -148,7 +148,7 @@ func (a *api) handle(answer func(http.ResponseWriter, *http.Request) error) http
 // fail writes an error.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	kind := query.Internal
-	if known, ok := errors.AsType[*query.QueryError](err); ok {
+	if known, ok := errors.AsType[*query.Error](err); ok {
 		kind = known.Type
 	}
 	text := err.Error()

@@ -189,13 +189,13 @@ func (f fixed) Instant(context.Context, string, time.Time) (*query.Answer, error
 
 func TestInnerErrorsStayInside(t *testing.T) {
 	var log strings.Builder
-	secret := &query.QueryError{Type: query.Internal, Err: errors.New("read /var/lib/sysotel/x: broken")}
+	secret := &query.Error{Type: query.Internal, Err: errors.New("read /var/lib/sysotel/x: broken")}
 	h := New(Config{Querier: fixed{err: secret}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	code, _, body := ask(t, h, http.MethodGet, "/api/v1/query", url.Values{"query": {"up"}})
 	if code != 500 || strings.Contains(body, "/var") || !strings.Contains(log.String(), "/var/lib/sysotel/x") {
 		t.Errorf("%d %s, log %s", code, body, log.String())
 	}
-	h = New(Config{Querier: fixed{err: &query.QueryError{Type: query.Unavailable, Err: store.ErrOpening}}, Log: slog.New(slog.DiscardHandler)})
+	h = New(Config{Querier: fixed{err: &query.Error{Type: query.Unavailable, Err: store.ErrOpening}}, Log: slog.New(slog.DiscardHandler)})
 	code, header, body := ask(t, h, http.MethodGet, "/api/v1/query", url.Values{"query": {"up"}})
 	if code != 503 || header.Get("Retry-After") == "" || !strings.Contains(body, `"unavailable"`) {
 		t.Errorf("a store that is not open: %d %v %s", code, header, body)
@@ -207,7 +207,7 @@ func TestHeaderNamesTheTiers(t *testing.T) {
 	loaded := promqltest.LoadedStorage(t, script)
 	old := namedTier{"1m", time.Minute, time.UnixMilli(-1 << 40), loaded}
 	fresh := namedTier{"1s", time.Second, time.Unix(30, 0), loaded}
-	h := New(Config{Querier: query.NewQuerier(query.QuerierConfig{
+	h := New(Config{Querier: query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return []query.Source{fresh, old} }, Interval: 10 * time.Second, Limits: query.DefaultLimits(),
 	}), Log: slog.New(slog.DiscardHandler)})
 	f := func(form, want string) {

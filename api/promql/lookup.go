@@ -43,7 +43,7 @@ func (a *api) selection(r *http.Request) (s selection, err error) {
 // series lists the series that match.
 func (a *api) series(w http.ResponseWriter, r *http.Request) error {
 	if len(r.Form["match[]"]) == 0 {
-		return &query.QueryError{Type: query.BadData, Err: errors.New("no match[] parameter provided")}
+		return &query.Error{Type: query.BadData, Err: errors.New("no match[] parameter provided")}
 	}
 	s, err := a.selection(r)
 	if err != nil {
@@ -89,7 +89,7 @@ func (a *api) labelValues(w http.ResponseWriter, r *http.Request) error {
 		name = model.UnescapeName(name, model.ValueEncodingEscaping)
 	}
 	if !model.UTF8Validation.IsValidLabelName(name) {
-		return &query.QueryError{Type: query.BadData, Err: fmt.Errorf("invalid label name: %q", name)}
+		return &query.Error{Type: query.BadData, Err: fmt.Errorf("invalid label name: %q", name)}
 	}
 	s, err := a.selection(r)
 	if err != nil {
@@ -129,7 +129,7 @@ func (a *api) metadata(w http.ResponseWriter, r *http.Request) error {
 		}
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return &query.QueryError{Type: query.BadData, Err: errors.New(name + " must be a number")}
+			return &query.Error{Type: query.BadData, Err: errors.New(name + " must be a number")}
 		}
 		if name == "limit" { // A metric has one row, so the other limit cuts nothing.
 			limit = n

@@ -18,7 +18,7 @@ import (
 
 // badParameter is the error of a parameter, in Prometheus' words.
 func badParameter(name string, err error) error {
-	return &query.QueryError{Type: query.BadData, Err: fmt.Errorf("invalid parameter %q: %w", name, err)}
+	return &query.Error{Type: query.BadData, Err: fmt.Errorf("invalid parameter %q: %w", name, err)}
 }
 
 // badQuery names the parameter where the expression is what is wrong with a

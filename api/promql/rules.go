@@ -71,7 +71,7 @@ type activeAlert struct {
 func (a *api) rules(w http.ResponseWriter, r *http.Request) error {
 	kind := r.Form.Get("type")
 	if kind != "" && kind != "alert" && kind != "record" {
-		return &query.QueryError{Type: query.BadData, Err: errors.New("not supported value " + strconv.Quote(kind))}
+		return &query.Error{Type: query.BadData, Err: errors.New("not supported value " + strconv.Quote(kind))}
 	}
 	bare := r.Form.Get("exclude_alerts") == "true"
 	groups := []ruleGroup{}

@@ -52,7 +52,7 @@ func (oneTier) Oldest() time.Time              { return time.UnixMilli(-1 << 40)
 func (t oneTier) Queryable() storage.Queryable { return t.queryable }
 
 func querierOn(q storage.Queryable) *query.Querier {
-	return query.NewQuerier(query.QuerierConfig{
+	return query.NewQuerier(query.Config{
 		Tiers:    func() []query.Source { return []query.Source{oneTier{q}} },
 		Interval: 2 * time.Minute,
 		Limits:   query.DefaultLimits(),

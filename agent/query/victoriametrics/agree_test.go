@@ -43,7 +43,7 @@ func TestBackendsAgree(t *testing.T) {
 		remote = append(remote, &reaching{node, tier.Oldest()})
 	}
 	querier := func(sources []query.Source) *query.Querier {
-		return query.NewQuerier(query.QuerierConfig{
+		return query.NewQuerier(query.Config{
 			Tiers: func() []query.Source { return sources }, Names: embedded.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
 		})
 	}

@@ -61,7 +61,7 @@ type Node struct {
 	first, looked time.Time
 	// away is why the node does not answer, nil while it does; until is when it is
 	// asked again.
-	away  error
+	down  error
 	until time.Time
 }
 

@@ -53,7 +53,7 @@ func (s *subject) querier(source query.Source) *query.Querier {
 	if s.tier.Resolution > finest {
 		sources = []query.Source{s.empty, source}
 	}
-	return query.NewQuerier(query.QuerierConfig{
+	return query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return sources }, Names: table{}, Interval: s.tier.Resolution, Limits: query.DefaultLimits(),
 	})
 }
@@ -182,7 +182,7 @@ func columns(r query.SeriesResult) found {
 func limits(ctx context.Context, s *subject) error {
 	few := query.DefaultLimits()
 	few.Samples = many * steps / 4
-	q := query.NewQuerier(query.QuerierConfig{
+	q := query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return []query.Source{s.source} }, Names: table{}, Interval: s.tier.Resolution, Limits: few,
 	})
 	from, to := time.UnixMilli(s.at(1)), time.UnixMilli(s.at(steps))
@@ -192,7 +192,7 @@ func limits(ctx context.Context, s *subject) error {
 		if err == nil {
 			return fmt.Errorf("a question for too much is answered without an error, want one of %s", query.Execution)
 		}
-		if known := (*query.QueryError)(nil); !errors.As(err, &known) || known.Type != query.Execution {
+		if known := (*query.Error)(nil); !errors.As(err, &known) || known.Type != query.Execution {
 			return fmt.Errorf("a question for too much wants an error of %s: %w", query.Execution, err)
 		}
 	}

@@ -20,7 +20,7 @@ func TestBadQueriesAreRefused(t *testing.T) {
 	f := func(expr string, start, end time.Time, step time.Duration, want string) {
 		t.Helper()
 		_, err := q.Range(t.Context(), expr, start, end, step)
-		var known *QueryError
+		var known *Error
 		if !asQueryError(err, &known) || known.Type != BadData || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v of %.50q, want a %s that says %q", err, expr, BadData, want)
 		}
@@ -67,7 +67,7 @@ func TestQueriesStayWithinTheirMemory(t *testing.T) {
 	q := querierOn(&fakeTier{name: "1s", resolution: time.Second, oldest: day, queryable: storageOf(t, all...)})
 	limits := DefaultLimits()
 	limits.Samples = 20_000
-	q = NewQuerier(QuerierConfig{Tiers: q.config.Tiers, Interval: time.Second, Limits: limits})
+	q = NewQuerier(Config{Tiers: q.config.Tiers, Interval: time.Second, Limits: limits})
 	bombs := []string{
 		"g", "g * on() group_left() sum(g)", `{__name__=~".+"}`, `label_replace(g, "a", "b", "", "")`,
 		"sum_over_time(g[30m:1s]) * on() group_right() sum_over_time(sum(g)[30m:1s])", "g or g or g or g",
@@ -76,7 +76,7 @@ func TestQueriesStayWithinTheirMemory(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for _, bomb := range bombs {
 		_, err := q.Range(t.Context(), bomb, day, day.Add(2000*time.Second), time.Second)
-		var known *QueryError
+		var known *Error
 		if !asQueryError(err, &known) || known.Type != Execution || !strings.Contains(err.Error(), "too many samples") {
 			t.Errorf("%s: error %v, want too many samples", bomb, err)
 		}
@@ -106,7 +106,7 @@ func TestQueriesWaitForTheirTurn(t *testing.T) {
 		})}
 		limits := DefaultLimits()
 		limits.Concurrency, limits.Timeout = 1, 10*time.Second
-		q := NewQuerier(QuerierConfig{Tiers: func() []Source { return []Source{tier} }, Limits: limits})
+		q := NewQuerier(Config{Tiers: func() []Source { return []Source{tier} }, Limits: limits})
 		outcome := make(chan error, 3)
 		ask := func(ctx context.Context) {
 			_, err := q.Instant(ctx, "g", day)
@@ -121,7 +121,7 @@ func TestQueriesWaitForTheirTurn(t *testing.T) {
 		cancel()
 		f := func(want ErrorType) {
 			t.Helper()
-			var known *QueryError
+			var known *Error
 			if err := <-outcome; !asQueryError(err, &known) || known.Type != want {
 				t.Errorf("error %v, want %s", err, want)
 			}
@@ -142,7 +142,7 @@ func TestErrorsOfTheStorageAreExecutionErrors(t *testing.T) {
 		return brokenQuerier{storage.NoopQuerier(), broken}, nil
 	})})
 	_, err := q.Instant(t.Context(), "g", day)
-	var known *QueryError
+	var known *Error
 	if !asQueryError(err, &known) || known.Type != Execution || !errors.Is(err, broken) {
 		t.Errorf("error %v, want one of execution, as Prometheus has it", err)
 	}

@@ -42,10 +42,10 @@ func DefaultLimits() Limits {
 // checkText refuses what need not even be parsed.
 func (l Limits) checkText(text string) error {
 	if len(text) > l.Length {
-		return bad("the expression has %d bytes, at most %d are allowed", len(text), l.Length)
+		return badData("the expression has %d bytes, at most %d are allowed", len(text), l.Length)
 	}
 	if !utf8.ValidString(text) {
-		return bad("the expression is not valid UTF-8")
+		return badData("the expression is not valid UTF-8")
 	}
 	return nil
 }
@@ -57,12 +57,12 @@ func (l Limits) checkExpr(expr parser.Expr) error {
 	var wrong error
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
 		if len(path) > l.Depth {
-			wrong = bad("the expression is nested more than %d deep", l.Depth)
+			wrong = badData("the expression is nested more than %d deep", l.Depth)
 			return wrong
 		}
 		if sub, ok := node.(*parser.SubqueryExpr); ok {
 			if points := sub.Range / subqueryStep(sub); points > time.Duration(l.Points) {
-				wrong = bad("the subquery [%s:%s] has %d points, at most %d are allowed; take a longer step", sub.Range, subqueryStep(sub), points, l.Points)
+				wrong = badData("the subquery [%s:%s] has %d points, at most %d are allowed; take a longer step", sub.Range, subqueryStep(sub), points, l.Points)
 				return wrong
 			}
 		}
@@ -85,16 +85,16 @@ func subqueryStep(sub *parser.SubqueryExpr) time.Duration {
 // checkRange refuses a range query whose grid makes no sense.
 func (l Limits) checkRange(start, end time.Time, step time.Duration) error {
 	if step < time.Millisecond {
-		return bad("the step must be at least 1ms, it is %s", step)
+		return badData("the step must be at least 1ms, it is %s", step)
 	}
 	if end.Before(start) {
-		return bad("end timestamp must not be before start time")
+		return badData("end timestamp must not be before start time")
 	}
 	if err := checkYears(start, end); err != nil {
 		return err
 	}
 	if end.Sub(start)/step > time.Duration(l.Points) {
-		return bad("exceeded maximum resolution of %s points per timeseries. Try decreasing the query resolution (?step=XX)", thousands(l.Points))
+		return badData("exceeded maximum resolution of %s points per timeseries. Try decreasing the query resolution (?step=XX)", thousands(l.Points))
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func thousands(n int) string {
 func checkYears(times ...time.Time) error {
 	for _, t := range times {
 		if t.Year() < 1 || t.Year() > 9999 {
-			return bad("the time %d is not within the years 1 to 9999", t.Unix())
+			return badData("the time %d is not within the years 1 to 9999", t.Unix())
 		}
 	}
 	return nil

@@ -51,7 +51,7 @@ func newClient(base *url.URL) *http.Client {
 // Whatever fails but for the caller's own sake is of type Unavailable, so that
 // somebody else can be asked.
 func (n *Node) ask(ctx context.Context, path string, form url.Values, read func(io.Reader) error) error {
-	if err := n.resting(); err != nil {
+	if err := n.backoff(); err != nil {
 		return n.unavailable(err)
 	}
 	return n.try(ctx, path, form, read)
@@ -65,10 +65,10 @@ func (n *Node) try(ctx context.Context, path string, form url.Values, read func(
 	limited, cancel := context.WithTimeout(ctx, n.options.Timeout)
 	defer cancel()
 	err := n.request(limited, path, form, read)
-	var known *query.QueryError
+	var known *query.Error
 	switch {
 	case err == nil:
-		n.fared(nil)
+		n.setResult(nil)
 		return nil
 	case errors.As(err, &known):
 		return err
@@ -81,13 +81,13 @@ func (n *Node) try(ctx context.Context, path string, form url.Values, read func(
 	if asked, ok := errors.AsType[*url.Error](err); ok {
 		err = asked.Err // The address stands beside it already.
 	}
-	n.fared(err)
+	n.setResult(err)
 	return n.unavailable(err)
 }
 
 // unavailable is the error of a node that does not answer.
 func (n *Node) unavailable(err error) error {
-	return &query.QueryError{Type: query.Unavailable, Err: fmt.Errorf("%w for the tier %s: %w", query.ErrAway, n.Name(), err)}
+	return &query.Error{Type: query.Unavailable, Err: fmt.Errorf("%w for the tier %s: %w", query.ErrDown, n.Name(), err)}
 }
 
 // request makes one request.
@@ -148,7 +148,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 // errTooMuch is the error of a question whose samples have no room.
-var errTooMuch = &query.QueryError{Type: query.Execution, Err: errors.New("the question needs too many samples; take narrower matchers, a shorter range or a longer step")}
+var errTooMuch = &query.Error{Type: query.Execution, Err: errors.New("the question needs too many samples; take narrower matchers, a shorter range or a longer step")}
 
 // get asks a question of the API that Prometheus has too.
 func get[T any](ctx context.Context, n *Node, path string, form url.Values) (data T, err error) {

@@ -26,33 +26,33 @@ const (
 	longWindow = time.Hour
 	// windowPoints is how many points of a coarser tier a longer range has at least.
 	windowPoints = 60
-	// judgeTimeout bounds one evaluation.
-	judgeTimeout = 10 * time.Second
+	// ruleTimeout bounds one evaluation.
+	ruleTimeout = 10 * time.Second
 )
 
 // Own answers selectors of series that the judge keeps himself, at a time; false
 // where they are not his.
-type Own func(at int64, matchers []*labels.Matcher) ([]promql.Sample, bool, error)
+type OwnSeries func(at int64, matchers []*labels.Matcher) ([]promql.Sample, bool, error)
 
 // Present answers the selectors of alert rules about the present.
-func (q *Querier) Present(own Own) storage.Queryable {
+func (q *Querier) RuleQueryable(own OwnSeries) storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
-		return &presentQuerier{q: q, own: own, mint: mint, maxt: maxt}, nil
+		return &ruleQuerier{q: q, own: own, mint: mint, maxt: maxt}, nil
 	})
 }
 
 // Judge evaluates the expression of a rule at a time.
-func (q *Querier) Judge(ctx context.Context, text string, at time.Time, present storage.Queryable) (promql.Vector, error) {
-	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, present storage.Queryable) (promql.Vector, error) {
+	ctx, cancel := context.WithTimeout(ctx, ruleTimeout)
 	defer cancel()
 	query, err := q.engine.NewInstantQuery(ctx, present, promql.NewPrometheusQueryOpts(false, q.LookBack()), text, at)
 	if err != nil {
-		return nil, &QueryError{Type: BadData, Err: err}
+		return nil, &Error{Type: BadData, Err: err}
 	}
 	defer query.Close()
 	result := query.Exec(ctx)
 	if result.Err != nil {
-		return nil, typed(result.Err)
+		return nil, withType(result.Err)
 	}
 	switch v := result.Value.(type) {
 	case promql.Vector:
@@ -61,7 +61,7 @@ func (q *Querier) Judge(ctx context.Context, text string, at time.Time, present 
 	case promql.Scalar:
 		return promql.Vector{{T: v.T, F: v.V, Metric: labels.EmptyLabels()}}, nil
 	}
-	return nil, bad("the expression yields %s, a rule needs an instant vector or a scalar", parser.DocumentedType(result.Value.Type()))
+	return nil, badData("the expression yields %s, a rule needs an instant vector or a scalar", parser.DocumentedType(result.Value.Type()))
 }
 
 // LookBack is how long a sample of the finest tier stands for its series.
@@ -72,16 +72,16 @@ func (q *Querier) LookBack() time.Duration {
 	return q.config.Interval * 5 / 2
 }
 
-// presentQuerier chooses a tier for each selector.
-type presentQuerier struct {
+// ruleQuerier chooses a tier for each selector.
+type ruleQuerier struct {
 	q          *Querier
-	own        Own
+	own        OwnSeries
 	mint, maxt int64
 	opened     []storage.Querier
 }
 
 // Select implements storage.Querier.
-func (p *presentQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+func (p *ruleQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 	from, to, width := p.mint, p.maxt, time.Duration(0)
 	if hints != nil {
 		from, to, width = hints.Start, hints.End, time.Duration(hints.Range)*time.Millisecond
@@ -92,10 +92,10 @@ func (p *presentQuerier) Select(ctx context.Context, sorted bool, hints *storage
 		case err != nil:
 			return storage.ErrSeriesSet(err)
 		case mine:
-			return newOwnSet(samples)
+			return newOwnSeriesSet(samples)
 		}
 	}
-	source, err := p.q.presentSource(metricName(matchers), width)
+	source, err := p.q.ruleSource(metricName(matchers), width)
 	if err != nil {
 		return storage.ErrSeriesSet(err)
 	}
@@ -107,8 +107,8 @@ func (p *presentQuerier) Select(ctx context.Context, sorted bool, hints *storage
 	return querier.Select(ctx, sorted, hints, matchers...)
 }
 
-// presentSource is the tier that a selector with a range is read from.
-func (q *Querier) presentSource(metric string, width time.Duration) (Source, error) {
+// ruleSource is the tier that a selector with a range is read from.
+func (q *Querier) ruleSource(metric string, width time.Duration) (Source, error) {
 	var names []string
 	if metric != "" {
 		names = []string{metric}
@@ -129,17 +129,17 @@ func (q *Querier) presentSource(metric string, width time.Duration) (Source, err
 }
 
 // LabelValues implements storage.Querier. No rule asks for them.
-func (p *presentQuerier) LabelValues(context.Context, string, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+func (p *ruleQuerier) LabelValues(context.Context, string, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	return nil, nil, nil
 }
 
 // LabelNames implements storage.Querier.
-func (p *presentQuerier) LabelNames(context.Context, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+func (p *ruleQuerier) LabelNames(context.Context, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	return nil, nil, nil
 }
 
 // Close implements storage.Querier.
-func (p *presentQuerier) Close() error {
+func (p *ruleQuerier) Close() error {
 	var errs []error
 	for _, querier := range p.opened {
 		errs = append(errs, querier.Close())
@@ -148,18 +148,18 @@ func (p *presentQuerier) Close() error {
 }
 
 // ownSet is a series of one sample for each of the judge's own.
-type ownSet struct {
+type ownSeriesSet struct {
 	samples []promql.Sample
 	at      int
 }
 
-func newOwnSet(samples []promql.Sample) *ownSet { return &ownSet{samples, -1} }
+func newOwnSeriesSet(samples []promql.Sample) *ownSeriesSet { return &ownSeriesSet{samples, -1} }
 
 // Next implements storage.SeriesSet.
-func (s *ownSet) Next() bool { s.at++; return s.at < len(s.samples) }
+func (s *ownSeriesSet) Next() bool { s.at++; return s.at < len(s.samples) }
 
 // At implements storage.SeriesSet.
-func (s *ownSet) At() storage.Series {
+func (s *ownSeriesSet) At() storage.Series {
 	sample := s.samples[s.at]
 	return &storage.SeriesEntry{
 		Lset: sample.Metric,
@@ -170,7 +170,7 @@ func (s *ownSet) At() storage.Series {
 }
 
 // Err implements storage.SeriesSet.
-func (*ownSet) Err() error { return nil }
+func (*ownSeriesSet) Err() error { return nil }
 
 // Warnings implements storage.SeriesSet.
-func (*ownSet) Warnings() annotations.Annotations { return nil }
+func (*ownSeriesSet) Warnings() annotations.Annotations { return nil }

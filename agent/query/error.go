@@ -28,29 +28,29 @@ const (
 	Unavailable ErrorType = "unavailable"
 )
 
-// QueryError is the error of every question.
-type QueryError struct {
+// Error is the error of every question.
+type Error struct {
 	Type ErrorType
 	Err  error
 }
 
-func (e *QueryError) Error() string { return e.Err.Error() }
+func (e *Error) Error() string { return e.Err.Error() }
 
 // Unwrap is the error without its type.
-func (e *QueryError) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error { return e.Err }
 
 // bad is the error of a question that breaks a rule.
-func bad(format string, args ...any) *QueryError {
-	return &QueryError{Type: BadData, Err: fmt.Errorf(format, args...)}
+func badData(format string, args ...any) *Error {
+	return &Error{Type: BadData, Err: fmt.Errorf(format, args...)}
 }
 
 // typed gives an error of the engine or the storage its type, as Prometheus' API
 // does.
-func typed(err error) error {
+func withType(err error) error {
 	if err == nil {
 		return nil
 	}
-	var known *QueryError
+	var known *Error
 	var canceled promql.ErrQueryCanceled
 	var timeout promql.ErrQueryTimeout
 	var broken promql.ErrStorage
@@ -58,13 +58,13 @@ func typed(err error) error {
 	case errors.As(err, &known):
 		return known
 	case errors.Is(err, store.ErrOpening):
-		return &QueryError{Type: Unavailable, Err: err}
+		return &Error{Type: Unavailable, Err: err}
 	case errors.As(err, &timeout), errors.Is(err, context.DeadlineExceeded):
-		return &QueryError{Type: Timeout, Err: err}
+		return &Error{Type: Timeout, Err: err}
 	case errors.As(err, &canceled), errors.Is(err, context.Canceled):
-		return &QueryError{Type: Canceled, Err: err}
+		return &Error{Type: Canceled, Err: err}
 	case errors.As(err, &broken):
-		return &QueryError{Type: Internal, Err: err}
+		return &Error{Type: Internal, Err: err}
 	}
-	return &QueryError{Type: Execution, Err: err}
+	return &Error{Type: Execution, Err: err}
 }

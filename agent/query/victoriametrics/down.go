@@ -10,28 +10,28 @@ import (
 const rest = 5 * time.Second
 
 // Away is why the node does not answer, nil while it does.
-func (n *Node) Away() error {
+func (n *Node) Down() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.away
+	return n.down
 }
 
-// resting is why the node is not asked at the moment, nil where it is.
-func (n *Node) resting() error {
+// backoff is why the node is not asked at the moment, nil where it is.
+func (n *Node) backoff() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.away != nil && time.Now().Before(n.until) {
-		return n.away
+	if n.down != nil && time.Now().Before(n.until) {
+		return n.down
 	}
 	return nil
 }
 
-// fared notes how the newest request fared.
-func (n *Node) fared(err error) {
+// setResult notes how the newest request setResult.
+func (n *Node) setResult(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	before := n.away
-	n.away = err
+	before := n.down
+	n.down = err
 	switch {
 	case err != nil:
 		n.until = time.Now().Add(rest)

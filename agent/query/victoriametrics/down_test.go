@@ -71,12 +71,12 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 				handler(w, r)
 			})
 			n, err := selectG(t.Context(), node)
-			var failed *query.QueryError
+			var failed *query.Error
 			if n != 0 || !errors.As(err, &failed) || failed.Type != query.Unavailable || !strings.Contains(err.Error(), want) {
 				t.Errorf("%d series, %v; want an error of type %s with %q", n, err, query.Unavailable, want)
 			}
-			if away := node.Away(); away == nil || !strings.Contains(away.Error(), want) {
-				t.Errorf("it is away for %v, want %q", away, want)
+			if down := node.Down(); down == nil || !strings.Contains(down.Error(), want) {
+				t.Errorf("it is away for %v, want %q", down, want)
 			}
 			before := asked.Load()
 			if _, again := selectG(t.Context(), node); again == nil || again.Error() != err.Error() || asked.Load() != before {
@@ -129,8 +129,8 @@ func TestNobodyThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !node.Oldest().IsZero() || node.Away() == nil || !strings.Contains(node.Away().Error(), "refused") {
-		t.Errorf("it reaches back to %s and is away for %v", node.Oldest(), node.Away())
+	if !node.Oldest().IsZero() || node.Down() == nil || !strings.Contains(node.Down().Error(), "refused") {
+		t.Errorf("it reaches back to %s and is away for %v", node.Oldest(), node.Down())
 	}
 	if _, err := selectG(t.Context(), node); err == nil || !strings.Contains(err.Error(), "VictoriaMetrics does not answer for the tier 1m: ") {
 		t.Errorf("it answers %v", err)
@@ -169,8 +169,8 @@ func TestGoodAnswerEndsTheRest(t *testing.T) {
 	}
 	broken.Store(false)
 	node.Check(t.Context())
-	if n, err := selectG(t.Context(), node); n != 1 || err != nil || node.Away() != nil {
-		t.Errorf("%d series, %v, away for %v", n, err, node.Away())
+	if n, err := selectG(t.Context(), node); n != 1 || err != nil || node.Down() != nil {
+		t.Errorf("%d series, %v, away for %v", n, err, node.Down())
 	}
 }
 
@@ -182,8 +182,8 @@ func TestWhoWentAwaySaysNothingOfTheNode(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	if _, err := selectG(ctx, node); !errors.Is(err, context.Canceled) || node.Away() != nil {
-		t.Errorf("%v, and the node is away for %v", err, node.Away())
+	if _, err := selectG(ctx, node); !errors.Is(err, context.Canceled) || node.Down() != nil {
+		t.Errorf("%v, and the node is away for %v", err, node.Down())
 	}
 }
 
@@ -197,8 +197,8 @@ func TestTooMuchIsRefused(t *testing.T) {
 		}
 	})
 	_, err := selectG(t.Context(), node)
-	var failed *query.QueryError
-	if !errors.As(err, &failed) || failed.Type != query.Execution || node.Away() != nil {
-		t.Errorf("%v, and the node is away for %v", err, node.Away())
+	var failed *query.Error
+	if !errors.As(err, &failed) || failed.Type != query.Execution || node.Down() != nil {
+		t.Errorf("%v, and the node is away for %v", err, node.Down())
 	}
 }
