@@ -105,7 +105,7 @@ func TestHostOfThisName(t *testing.T) {
 func TestHostsWhileNobodyAnswers(t *testing.T) {
 	hosts := &fakeHosts{err: &query.Error{Type: query.Unavailable, Err: fmt.Errorf("%w: refused", query.ErrDown)}}
 	list := hostsOf(t, newTestServer(t, machineNow(), func(o *Options) { o.Hosts = hosts }))
-	if len(list.Hosts) != 1 || len(list.Warnings) != 1 || !strings.Contains(list.Warnings[0], "does not answer: refused") {
+	if len(list.Hosts) != 1 || len(list.Warnings) != 1 || !strings.Contains(list.Warnings[0], "does not respond: refused") {
 		t.Errorf("%+v", list)
 	}
 	hosts.err = errors.New("open /etc/secret")
@@ -132,10 +132,10 @@ func TestSeriesOfAnotherHost(t *testing.T) {
 		t.Errorf("an unknown host is %q", text)
 	}
 	h.answer = func(query.SeriesQuery) (query.SeriesResult, error) {
-		return query.SeriesResult{}, &query.Error{Type: query.Unavailable, Err: fmt.Errorf("%w for the tier 1s: refused", query.ErrDown)}
+		return query.SeriesResult{}, &query.Error{Type: query.Unavailable, Err: fmt.Errorf("%w for tier 1s: refused", query.ErrDown)}
 	}
 	w := ask(s, http.MethodGet, seriesPath+"cpu?host=web", nil)
-	if detail, _ := problemOf(t, w, http.StatusServiceUnavailable); !strings.Contains(detail, "VictoriaMetrics does not answer for the tier 1s: refused") || w.Header().Get("Retry-After") == "" {
+	if detail, _ := problemOf(t, w, http.StatusServiceUnavailable); !strings.Contains(detail, "VictoriaMetrics does not respond for tier 1s: refused") || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%q with %v", detail, w.Header())
 	}
 }

@@ -197,12 +197,12 @@ store:
 	}
 	// Of what is older than the local cache, the tier of minutes would answer once
 	// somebody has noticed.
-	f("/api/v1/metrics/cpu?metric=cpu_usage_total&start=-2s&host=there", http.StatusServiceUnavailable, "", "VictoriaMetrics does not answer for the tier 1s", "the local cache knows here alone")
+	f("/api/v1/metrics/cpu?metric=cpu_usage_total&start=-2s&host=there", http.StatusServiceUnavailable, "", "VictoriaMetrics does not respond for tier 1s", "the local cache has data of here only")
 	f(one+`{host_name="here"}`, http.StatusOK, "1s;source=local-cache", `"warnings":["answered from the local cache of the tier 1s`)
-	f(one, http.StatusOK, "1s;source=local-cache", "knows here alone")
+	f(one, http.StatusOK, "1s;source=local-cache", "has data of here only")
 	f("/api/v1/metrics/cpu?metric=cpu_usage_total&start=-10s", http.StatusOK, "1s;source=local-cache", `"source":"local cache"`, `"warnings":["answered from`)
 	f(one+`{host_name="there"}`, http.StatusServiceUnavailable, "", "does not answer")
-	f("/api/v1/hosts", http.StatusOK, "", `"host_name":"here"`, `"warnings":["VictoriaMetrics does not answer`)
+	f("/api/v1/hosts", http.StatusOK, "", `"host_name":"here"`, `"warnings":["VictoriaMetrics does not respond`)
 	a.waitPart("victoriametrics", api.Degraded, "the tier 1s at "+fine.address, "refused")
 	if status, _, body := a.answer("/api/v1/health"); status != http.StatusOK || strings.Contains(body, "the tier 1m at") {
 		t.Errorf("%d %s", status, body)

@@ -186,7 +186,7 @@ func (d demand) refuse(segments []segment, s steps) error {
 		for _, r := range d.strict {
 			smallest := r.points * seg.option.source.Resolution()
 			if r.width < smallest {
-				return badData("%s() over %s cannot be answered from %s to %s: only the tier of %s reaches back that far, and the smallest range allowed there is %s",
+				return badData("%s() over %s is too short from %s to %s: only the %s tier reaches back that far, and the smallest range allowed there is %s",
 					r.function, store.TierName(r.width), s.at(seg.first).UTC().Format(time.RFC3339), s.at(seg.last).UTC().Format(time.RFC3339), seg.option.source.Name(), store.TierName(smallest))
 			}
 		}

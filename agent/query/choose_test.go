@@ -116,7 +116,7 @@ func TestRefusesWhatNoTierCanCount(t *testing.T) {
 	for _, function := range []string{"stddev_over_time", "stdvar_over_time", "changes", "resets"} {
 		f(function+"(g[90s])", "the smallest range allowed there is 2m")
 	}
-	f("sum(1 + count_over_time(g[30s]))", "the tier of 1m")
+	f("sum(1 + count_over_time(g[30s]))", "the 1m tier")
 	if a, err := q.Range(t.Context(), "count_over_time(g[1m])", start, day, 5*time.Minute); err != nil {
 		t.Error(err)
 	} else {

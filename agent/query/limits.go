@@ -62,7 +62,7 @@ func (l Limits) checkExpr(expr parser.Expr) error {
 		}
 		if sub, ok := node.(*parser.SubqueryExpr); ok {
 			if points := sub.Range / subqueryStep(sub); points > time.Duration(l.Points) {
-				wrong = badData("the subquery [%s:%s] has %d points, at most %d are allowed; take a longer step", sub.Range, subqueryStep(sub), points, l.Points)
+				wrong = badData("the subquery [%s:%s] has %d points, at most %d are allowed; use a longer step", sub.Range, subqueryStep(sub), points, l.Points)
 				return wrong
 			}
 		}
@@ -85,7 +85,7 @@ func subqueryStep(sub *parser.SubqueryExpr) time.Duration {
 // checkRange refuses a range query whose grid makes no sense.
 func (l Limits) checkRange(start, end time.Time, step time.Duration) error {
 	if step < time.Millisecond {
-		return badData("the step must be at least 1ms, it is %s", step)
+		return badData("step must be at least 1ms, got %s", step)
 	}
 	if end.Before(start) {
 		return badData("end timestamp must not be before start time")
@@ -112,7 +112,7 @@ func thousands(n int) string {
 func checkYears(times ...time.Time) error {
 	for _, t := range times {
 		if t.Year() < 1 || t.Year() > 9999 {
-			return badData("the time %d is not within the years 1 to 9999", t.Unix())
+			return badData("time %d is outside the years 1 to 9999", t.Unix())
 		}
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 
 // ErrDown is the error of a question to a tier whose program does not answer.
 // What it wraps says why, and may be shown to whoever asks.
-var ErrDown = errors.New("VictoriaMetrics does not answer")
+var ErrDown = errors.New("VictoriaMetrics does not respond")
 
 // Remote is a tier that is kept by another program and may not answer.
 type Remote interface {
@@ -74,7 +74,7 @@ type LocalCacheWarning struct {
 
 // Error implements error.
 func (w *LocalCacheWarning) Error() string {
-	return fmt.Sprintf("answered from the local cache of the tier %s, which knows %s alone: %v", w.Tier, w.Host, w.Why)
+	return fmt.Sprintf("answered from the local cache of tier %s, which has data of %s only: %v", w.Tier, w.Host, w.Why)
 }
 
 // markCached marks the parts of an answer that its warnings say are from the
@@ -154,13 +154,13 @@ func (q *cachedQuerier) instead(err error, matchers []*labels.Matcher) (storage.
 	}
 	for _, m := range matchers {
 		if m.Name == hostLabel && !m.Matches(q.Host) {
-			return nil, nil, &Error{Type: Unavailable, Err: fmt.Errorf("%w; the local cache knows %s alone", known.Err, q.Host)}
+			return nil, nil, &Error{Type: Unavailable, Err: fmt.Errorf("%w; the local cache has data of %s only", known.Err, q.Host)}
 		}
 	}
 	if q.local == nil {
 		local, opening := q.Local.Queryable().Querier(q.mint, q.maxt)
 		if opening != nil {
-			return nil, nil, fmt.Errorf("%w, and nor does the local cache: %w", known.Err, opening)
+			return nil, nil, fmt.Errorf("%w; the local cache is not available either: %w", known.Err, opening)
 		}
 		q.local = local
 	}

@@ -110,8 +110,8 @@ func TestLocalCacheStandsIn(t *testing.T) {
 	f(gone, `g`, "2 @", true)
 	f(gone, `g{host_name="here"}`, "2 @", true)
 	f(gone, `g{host_name=~"here|there"}`, "2 @", true)
-	f(gone, `g{host_name="there"}`, "it is gone; the local cache knows here alone", false)
-	f(gone, `g{host_name="here"} or g{host_name="there"}`, "it is gone; the local cache knows here alone", false)
+	f(gone, `g{host_name="there"}`, "it is gone; the local cache has data of here only", false)
+	f(gone, `g{host_name="here"} or g{host_name="there"}`, "it is gone; the local cache has data of here only", false)
 	// An error that is the question's own has no other answer elsewhere.
 	f(&query.Error{Type: query.Execution, Err: errors.New("too much")}, `g{host_name="here"}`, "too much", false)
 	f(nil, `g{host_name="here"}`, "1 @", false)

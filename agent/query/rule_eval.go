@@ -61,7 +61,7 @@ func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, prese
 	case promql.Scalar:
 		return promql.Vector{{T: v.T, F: v.V, Metric: labels.EmptyLabels()}}, nil
 	}
-	return nil, badData("the expression yields %s, a rule needs an instant vector or a scalar", parser.DocumentedType(result.Value.Type()))
+	return nil, badData("the expression returns a %s, a rule needs an instant vector or a scalar", parser.DocumentedType(result.Value.Type()))
 }
 
 // LookBack is how long a sample of the finest tier stands for its series.

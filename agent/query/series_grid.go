@@ -59,7 +59,7 @@ func (g *grid) reach(step int64) int64 {
 func (q *Querier) grid(sources []Source, query SeriesQuery) (grid, error) {
 	limits := q.config.Limits
 	if query.End.Before(query.Start) {
-		return grid{}, badData("the end must not be before the start")
+		return grid{}, badData("end must not be before start")
 	}
 	if err := checkYears(query.Start, query.End); err != nil {
 		return grid{}, err
@@ -69,13 +69,13 @@ func (q *Querier) grid(sources []Source, query SeriesQuery) (grid, error) {
 	finest := sources[0].Resolution().Milliseconds()
 	switch {
 	case query.Step < 0 || query.Step == 0 && query.MaxPoints <= 0:
-		return grid{}, badData("the step must be positive, or else max_points")
+		return grid{}, badData("step or max_points must be positive")
 	case query.MaxPoints > limits.Points:
-		return grid{}, badData("max_points must be at most %d, it is %d", limits.Points, query.MaxPoints)
+		return grid{}, badData("max_points must be at most %d, got %d", limits.Points, query.MaxPoints)
 	case query.Step > 0:
 		step := fitting(sources, roundUp(max(1, query.Step.Milliseconds()), finest))
 		if (end-start)/step >= int64(limits.Points) {
-			return grid{}, badData("the step of %s makes %d points, at most %d are allowed", query.Step, (end-start)/step+1, limits.Points)
+			return grid{}, badData("step %s yields %d points, at most %d are allowed", query.Step, (end-start)/step+1, limits.Points)
 		}
 		g.layOut(sources, start, end, step)
 	default:

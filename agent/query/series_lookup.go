@@ -16,7 +16,7 @@ import (
 const mostSeries = 100_000
 
 // errTooManySeries is the error of a lookup that matches too much.
-var errTooManySeries = &Error{Type: Execution, Err: errors.New("more than 100000 series match; take narrower matchers")}
+var errTooManySeries = &Error{Type: Execution, Err: errors.New("more than 100000 series match; use narrower matchers")}
 
 // Matchers parses the selectors of a lookup.
 func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {

@@ -59,7 +59,7 @@ type SelectedSeries struct {
 func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, error) {
 	name := metricName(query.Matchers)
 	if name == "" {
-		return SeriesResult{}, badData("the matchers must name one metric")
+		return SeriesResult{}, badData("the matchers must name one metric with =")
 	}
 	ctx, done, err := q.turn(ctx)
 	if err != nil {
@@ -77,7 +77,7 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 	s := &selecting{q: q, query: query, name: name, grid: grid, found: map[string]*SelectedSeries{}}
 	s.roles()
 	if s.counter && !query.AsRate && (query.Min || query.Max) {
-		return SeriesResult{}, badData("%s is a counter: least and greatest are known of its rate only", name)
+		return SeriesResult{}, badData("%s is a counter: min and max exist for its rate only", name)
 	}
 	for i := range grid.parts {
 		if err := s.read(ctx, &grid.parts[i]); err != nil {
@@ -244,7 +244,7 @@ func (s *selecting) column(l labels.Labels) (*SelectedSeries, error) {
 	return added, nil
 }
 
-var errTooMuch = errors.New("too many series or points; take narrower matchers, a shorter range or a longer step")
+var errTooMuch = errors.New("too many series or points; use narrower matchers, a shorter range or a longer step")
 
 // result puts the answer together, sorted by labels.
 func (s *selecting) result() SeriesResult {

@@ -15,14 +15,14 @@ import (
 func (r *Records) recover(ctx context.Context, cause error) (*database, error) {
 	aside := r.path + brokenSuffix + r.now().UTC().Format("20060102T150405.000")
 	if err := os.Rename(r.path, aside); err != nil {
-		return nil, fmt.Errorf("set the damaged records aside: %w", err)
+		return nil, fmt.Errorf("set the damaged records file aside: %w", err)
 	}
 	// The log of changes belongs to the file; its index is made anew.
 	if err := os.Rename(r.path+walSuffix, aside+walSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("set the damaged records aside: %w", err)
+		return nil, fmt.Errorf("set the damaged records file aside: %w", err)
 	}
 	if err := os.Remove(r.path + indexSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove the index of the damaged records: %w", err)
+		return nil, fmt.Errorf("remove the index of the damaged records file: %w", err)
 	}
 	d, err := openDatabase(ctx, r.path)
 	if err != nil {
@@ -33,7 +33,7 @@ func (r *Records) recover(ctx context.Context, cause error) (*database, error) {
 		lost = errors.Join(lost, err)
 	}
 	r.broken.Store(&aside)
-	r.log.Error("the file of the records was damaged, it is set aside and a new one begun", "err", cause, "aside", aside, "saved_rows", saved, "lost", lost)
+	r.log.Error("records file damaged, set aside and replaced", "err", cause, "aside", aside, "saved_rows", saved, "lost", lost)
 	return d, nil
 }
 

@@ -18,7 +18,7 @@ const recordVersion = 1
 // maxRecord bounds what a damaged record can make the decoder allocate.
 const maxRecord = 4 << 20
 
-var errRecord = errors.New("the record is damaged")
+var errRecord = errors.New("record damaged")
 
 // codec writes and reads records: columns of whole numbers beside a table of
 // strings, compressed. It may be used by one goroutine at a time.
@@ -195,10 +195,10 @@ var rowTexts = [...]func(*row) *string{
 // The rows of the record are reused.
 func (c *codec) decode(body []byte, r *record) error {
 	if len(body) == 0 {
-		return fmt.Errorf("%w: it is empty", errRecord)
+		return fmt.Errorf("%w: empty", errRecord)
 	}
 	if body[0] != recordVersion {
-		return fmt.Errorf("%w: its version %d is not known", errRecord, body[0])
+		return fmt.Errorf("%w: unknown version %d", errRecord, body[0])
 	}
 	unpacked, err := c.decoder.DecodeAll(body[1:], c.unpack[:0])
 	if err != nil {
@@ -212,7 +212,7 @@ func (c *codec) decode(body []byte, r *record) error {
 
 	n := in.unsigned()
 	if n > uint64(len(in.rest)) { // Every row takes more bytes than one.
-		return fmt.Errorf("%w: it names %d rows", errRecord, n)
+		return fmt.Errorf("%w: invalid number of rows %d", errRecord, n)
 	}
 	r.rows = slices.Grow(r.rows[:0], int(n))[:n]
 	clear(r.rows)
@@ -264,13 +264,13 @@ func (c *codec) decode(body []byte, r *record) error {
 		for i := range r.rows {
 			p := places.unsigned()
 			if p >= uint64(len(c.table)) {
-				return fmt.Errorf("%w: a text is missing", errRecord)
+				return fmt.Errorf("%w: a string is missing", errRecord)
 			}
 			*text(&r.rows[i]) = c.table[p]
 		}
 	}
 	if in.failed || len(in.rest) > 0 {
-		return fmt.Errorf("%w: its length is wrong", errRecord)
+		return fmt.Errorf("%w: wrong length", errRecord)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ const (
 // AddEvent takes an event; Run writes it. An unknown kind is refused.
 func (r *Records) AddEvent(e Event) error {
 	if !slices.Contains(Kinds(), e.Kind) {
-		return fmt.Errorf("an event of kind %q is not known; allowed are %v", e.Kind, Kinds())
+		return fmt.Errorf("unknown event kind %q; allowed are %v", e.Kind, Kinds())
 	}
 	if e.Time.IsZero() {
 		return errors.New("an event needs a time")
@@ -111,21 +111,21 @@ type EventPage struct {
 const MaxEvents = 1000
 
 // ErrCursor is the error of a cursor that no page gave.
-var ErrCursor = errors.New("the cursor is not one that an earlier answer gave as next")
+var ErrCursor = errors.New("invalid cursor: use the value of next from an earlier response")
 
 // Events returns the events from start (included) to end (not included), newest
 // first; of all kinds where none is named. An empty cursor asks for the first page.
 func (r *Records) Events(ctx context.Context, start, end time.Time, kinds []Kind, limit int, cursor string) (*EventPage, error) {
 	for _, k := range kinds {
 		if !slices.Contains(Kinds(), k) {
-			return nil, fmt.Errorf("an event of kind %q is not known; allowed are %v", k, Kinds())
+			return nil, fmt.Errorf("unknown event kind %q; allowed are %v", k, Kinds())
 		}
 	}
 	if limit <= 0 || limit > MaxEvents {
-		return nil, fmt.Errorf("the limit is %d, it must be from 1 to %d", limit, MaxEvents)
+		return nil, fmt.Errorf("limit must be 1 to %d, got %d", MaxEvents, limit)
 	}
 	if !start.Before(end) {
-		return nil, errors.New("the start must be before the end")
+		return nil, errors.New("start must be before end")
 	}
 	query := "SELECT id, time, kind, cause, subject, since, until, detail FROM event WHERE time >= ? AND time < ?"
 	arguments := []any{start.UnixMilli(), end.UnixMilli()}

@@ -13,7 +13,7 @@ import (
 )
 
 // ErrNoRecord is the error of a question about a time of which nothing is kept.
-var ErrNoRecord = errors.New("there is no process table of that time")
+var ErrNoRecord = errors.New("no process table for that time")
 
 // Order is what processes are ranked by, the greatest first.
 type Order string
@@ -97,7 +97,7 @@ type Processes struct {
 const maxRead = 4096
 
 // ErrTooMuch is the error of a question that would have to read too many records.
-var ErrTooMuch = fmt.Errorf("the range needs more than %d process records, ask for a shorter one", maxRead)
+var ErrTooMuch = fmt.Errorf("the range needs more than %d process records, use a shorter range", maxRead)
 
 // ProcessesAt returns the process table of the finest record that covers a moment.
 func (r *Records) ProcessesAt(ctx context.Context, t time.Time) (*Processes, error) {
@@ -131,10 +131,10 @@ func (r *Records) ProcessesAt(ctx context.Context, t time.Time) (*Processes, err
 // the most complete; the ends from finer ones.
 func (r *Records) ProcessesBetween(ctx context.Context, start, end time.Time, by Order, top int, query string) (*Processes, error) {
 	if !slices.Contains(Orders(), by) {
-		return nil, fmt.Errorf("processes cannot be ranked by %q; allowed are %v", by, Orders())
+		return nil, fmt.Errorf("cannot rank processes by %q; allowed are %v", by, Orders())
 	}
 	if !start.Before(end) {
-		return nil, errors.New("the start must be before the end")
+		return nil, errors.New("start must be before end")
 	}
 	var answer *Processes
 	err := r.ask(ctx, func(q *question) error {

@@ -74,12 +74,12 @@ func (r *Records) Flush(ctx context.Context) error {
 	}
 	if err != nil {
 		if was == nil && ctx.Err() == nil {
-			r.log.Warn("records cannot be written, they wait in memory", "err", err, "disk_full", sqlite.Full(err))
+			r.log.Warn("cannot write records, they wait in memory", "err", err, "disk_full", sqlite.Full(err))
 		}
 		return fmt.Errorf("write records: %w", err)
 	}
 	if was != nil {
-		r.log.Info("records are written again", "waited", len(records)+len(events))
+		r.log.Info("records can be written again", "waited", len(records)+len(events))
 	}
 	// Meanwhile some may have been added at the end, and others given up at the front.
 	done := max(len(records)-r.queue.droppedRecords-droppedRecords, 0)

@@ -57,7 +57,7 @@ func (r *Records) restore(tick int64, boot string) {
 		return nil
 	})
 	if err != nil {
-		r.log.Warn("the open process records of before the start are not gone on with", "err", err)
+		r.log.Warn("cannot resume open process records", "err", err)
 	}
 	r.account.adopt(boot, known)
 }

@@ -136,7 +136,7 @@ func (r *Records) shrink(ctx context.Context, goal int64) error {
 		if err := os.Remove(f); err != nil {
 			return err
 		}
-		r.log.Warn("a damaged file of records is deleted, because space is short", "file", f)
+		r.log.Warn("deleted a damaged records file to free space", "file", f)
 	}
 	return r.withFile(ctx, func(d *database) error {
 		for {

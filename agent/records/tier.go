@@ -38,16 +38,16 @@ func arrange(tiers []Tier) ([]Tier, error) {
 		return nil, errors.New("records need at least one tier")
 	}
 	if len(tiers) >= maxTiers {
-		return nil, fmt.Errorf("records can have %d tiers at most, not %d", maxTiers-1, len(tiers))
+		return nil, fmt.Errorf("records can have at most %d tiers, got %d", maxTiers-1, len(tiers))
 	}
 	for i, t := range tiers {
 		switch {
 		case t.Resolution < time.Second || t.Resolution > 7*day || t.Resolution%time.Second != 0:
-			return nil, fmt.Errorf("tier %s of the records: the resolution must be whole seconds, a week at most", t.Resolution)
+			return nil, fmt.Errorf("records tier %s: the resolution must be whole seconds and at most a week", t.Resolution)
 		case t.Retention < t.Resolution:
-			return nil, fmt.Errorf("tier %s of the records: the retention %s is shorter than one record", t.Resolution, t.Retention)
+			return nil, fmt.Errorf("records tier %s: the retention %s is shorter than one record", t.Resolution, t.Retention)
 		case i > 0 && (t.Resolution <= tiers[i-1].Resolution || t.Resolution%tiers[i-1].Resolution != 0):
-			return nil, fmt.Errorf("tier %s of the records: the resolution must be a multiple of the tier before, %s", t.Resolution, tiers[i-1].Resolution)
+			return nil, fmt.Errorf("records tier %s: the resolution must be a multiple of the previous tier's, %s", t.Resolution, tiers[i-1].Resolution)
 		}
 	}
 	arranged := append([]Tier(nil), tiers...)

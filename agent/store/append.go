@@ -100,9 +100,9 @@ func (s *Store) roomy() bool {
 	if full != s.full {
 		s.full = full
 		if full {
-			s.log.Error("the disk is full: readings wait in memory", "free_bytes", free)
+			s.log.Error("disk full, readings wait in memory until there is space", "free_bytes", free)
 		} else {
-			s.log.Info("the disk has room again", "free_bytes", free, "waiting", s.waiting.len())
+			s.log.Info("disk has space again, writing resumes", "free_bytes", free, "waiting", s.waiting.len())
 		}
 	}
 	return !full
@@ -111,7 +111,7 @@ func (s *Store) roomy() bool {
 // fail opens the tiers anew after a commit failed: what the library holds in
 // memory and in its files may differ then. Buckets are rebuilt as after a start.
 func (s *Store) fail(err error) {
-	s.log.Error("the tiers are opened anew", "err", err)
+	s.log.Error("write to the store failed, reopening it", "err", err)
 	s.reset()
 	s.reason = err.Error()
 	s.work.Go(func() {
@@ -122,7 +122,7 @@ func (s *Store) fail(err error) {
 		}
 		for _, t := range s.tiers {
 			if err := t.close(); err != nil {
-				s.log.Warn("a tier was not closed well", "err", err)
+				s.log.Warn("cannot close a tier cleanly", "err", err)
 			}
 		}
 		s.openTiers()
@@ -141,7 +141,7 @@ func (s *Store) ingest(r Reading) error {
 	t := s.tick(r.Time)
 	if s.newest != unknown && t < s.newest-lateness.Milliseconds() {
 		if s.behind.IsZero() {
-			s.log.Warn("the clock was set back: the tiers take nothing until time catches up", "newest", time.UnixMilli(s.newest).UTC(), "now", r.Time.UTC())
+			s.log.Warn("clock was set back, readings are dropped until it catches up", "newest", time.UnixMilli(s.newest).UTC(), "now", r.Time.UTC())
 		}
 		s.behind = r.Time
 		s.drop(DropClockBehind, r.samples())
@@ -149,7 +149,7 @@ func (s *Store) ingest(r Reading) error {
 	}
 	if !s.behind.IsZero() && t > s.newest {
 		s.behind = time.Time{}
-		s.log.Info("time caught up: the tiers take readings again")
+		s.log.Info("clock caught up, readings are stored again")
 	}
 	for i := range s.upper {
 		if u := &s.upper[i]; u.written == unknown {
@@ -173,7 +173,7 @@ func (s *Store) ingest(r Reading) error {
 	s.newest = max(s.newest, t)
 	if err := s.rollups.save(); err != nil && !s.unsaved {
 		s.unsaved = true
-		s.log.Warn("the table of roll-ups is not saved", "err", err)
+		s.log.Warn("cannot save the table of roll-ups, retrying at the next reading", "err", err)
 	} else if err == nil {
 		s.unsaved = false
 	}

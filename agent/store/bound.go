@@ -40,7 +40,7 @@ func (s *Store) bound(ctx context.Context) error {
 		if n == 0 {
 			continue
 		}
-		s.log.Warn("the oldest blocks are deleted, since the store has too many bytes", "tier", t.name, "bytes", n, "max_bytes", s.options.MaxBytes)
+		s.log.Warn("store.max_bytes exceeded, deleting the oldest blocks", "tier", t.name, "bytes", n, "max_bytes", s.options.MaxBytes)
 		over -= n
 		errs = append(errs, t.compact(ctx))
 	}
@@ -102,7 +102,7 @@ func (s *Store) removeAsides(over int64) (freed int64, err error) {
 		if err := os.RemoveAll(path); err != nil {
 			return freed, err
 		}
-		s.log.Warn("what was set aside is deleted, since the store has too many bytes", "path", path)
+		s.log.Warn("store.max_bytes exceeded, deleted a damaged file that was set aside", "path", path)
 		freed += size
 	}
 	return freed, nil

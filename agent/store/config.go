@@ -55,7 +55,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	}
 	c.validateNodes(wrong)
 	if len(c.Tiers) == 0 || len(c.Tiers) > 8 {
-		wrong("tiers", len(c.Tiers), "must be from 1 to 8 tiers")
+		wrong("tiers", len(c.Tiers), "must be 1 to 8 tiers")
 	}
 	for i, t := range c.Tiers {
 		at := fmt.Sprintf("tiers[%d].", i)
@@ -63,7 +63,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 		case t.Resolution < time.Second || t.Resolution > day || t.Resolution%time.Second != 0 || day%t.Resolution != 0:
 			wrong(at+"resolution", t.Resolution, "must be whole seconds that divide a day, such as 1s, 10s, 1m or 1h")
 		case i > 0 && c.Tiers[i-1].Resolution >= time.Second && (t.Resolution <= c.Tiers[i-1].Resolution || t.Resolution%c.Tiers[i-1].Resolution != 0):
-			wrong(at+"resolution", t.Resolution, "must be a multiple of the tier before, "+c.Tiers[i-1].Resolution.String())
+			wrong(at+"resolution", t.Resolution, "must be a multiple of the previous tier's, "+c.Tiers[i-1].Resolution.String())
 		}
 		switch {
 		case t.Retention < 60*t.Resolution || t.Retention < time.Hour:
@@ -71,7 +71,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 		case t.Retention > 20*365*day:
 			wrong(at+"retention", t.Retention, "must be at most 20 years")
 		case i > 0 && t.Retention <= c.Tiers[i-1].Retention:
-			wrong(at+"retention", t.Retention, "must be longer than that of the tier before, "+c.Tiers[i-1].Retention.String())
+			wrong(at+"retention", t.Retention, "must be longer than the previous tier's, "+c.Tiers[i-1].Retention.String())
 		}
 	}
 }
@@ -91,7 +91,7 @@ func (c Config) validateNodes(wrong func(path string, value any, rule string)) {
 	for _, name := range slices.Sorted(maps.Keys(c.VictoriaMetrics)) {
 		path, address := "victoriametrics."+name, c.VictoriaMetrics[name]
 		if !slices.Contains(names, name) {
-			wrong(path, withoutUser(address), "is of no tier; those of store.tiers are "+strings.Join(names, ", "))
+			wrong(path, withoutUser(address), "is not a tier; store.tiers has "+strings.Join(names, ", "))
 			continue
 		}
 		if !isNode(address) {
@@ -103,7 +103,7 @@ func (c Config) validateNodes(wrong func(path string, value any, rule string)) {
 	}
 	for _, name := range names {
 		if c.VictoriaMetrics[name] == "" {
-			wrong("victoriametrics."+name, "", "is missing: with store.backend victoriametrics each tier needs the URL of its node, and those of store.tiers are "+strings.Join(names, ", "))
+			wrong("victoriametrics."+name, "", "is missing: with store.backend victoriametrics each tier needs the URL of its node; store.tiers has "+strings.Join(names, ", "))
 		}
 	}
 }
@@ -160,7 +160,7 @@ func ParseByteSize(text string) (ByteSize, error) {
 		}
 		return ByteSize(n * float64(unit.size)), nil
 	}
-	return 0, fmt.Errorf("%q is not a size, such as 512MiB or 1GiB", text)
+	return 0, fmt.Errorf("%q is not a size such as 512MiB or 1GiB", text)
 }
 
 // String writes the size in the greatest binary unit that leaves no remainder.

@@ -28,19 +28,19 @@ func checkFormat(dir string) error {
 	text, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
 		if err := writeFormat(path); err != nil {
-			return fmt.Errorf("write the version of the format: %w", err)
+			return fmt.Errorf("write the format version: %w", err)
 		}
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the version of the format: %w", err)
+		return fmt.Errorf("read the format version: %w", err)
 	}
 	version, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || version < 1 {
-		return fmt.Errorf("%s holds %q, which is not a version of the format: restore a backup, or move %s away to begin anew", path, text, dir)
+		return fmt.Errorf("%s holds %q, which is not a format version: restore a backup, or move %s away to start over", path, text, dir)
 	}
 	if version > format {
-		return fmt.Errorf("%s was written by a newer sysotel (format %d, this one knows up to %d): run that version, or point to another directory", dir, version, format)
+		return fmt.Errorf("%s was written by a newer sysotel (format %d, this version supports up to %d): run that version, or use another directory", dir, version, format)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func (s *Store) setAside(set []aside) {
 	for _, a := range set {
 		a.when = s.options.Boot()
 		s.asides = append(s.asides, a)
-		s.log.Error("a corrupt file was set aside", "path", a.path, "err", a.why)
+		s.log.Error("damaged file set aside", "path", a.path, "err", a.why)
 	}
 }
 
@@ -60,7 +60,7 @@ func (s *Store) Health() health.Component {
 	}
 	for _, a := range s.asides {
 		if s.options.Boot()-a.when < asideShown {
-			say("corrupt and set aside: %s (%s)", a.path, a.why)
+			say("damaged and set aside: %s (%s)", a.path, a.why)
 		}
 	}
 	now := s.dropTime()
@@ -85,7 +85,7 @@ func (s *Store) Unready() string {
 	case s.state != open:
 		return s.reason
 	case s.clock.doubting():
-		return "the clock jumped ahead and is not believed yet"
+		return "the clock jumped ahead and is not trusted yet"
 	case !s.behind.IsZero():
 		return "the clock was set back"
 	}

@@ -25,7 +25,7 @@ func TestLibraryLogIsQuietUnlessDebugging(t *testing.T) {
 		}
 		return text.String()
 	}
-	if got := lines(slog.LevelInfo); strings.Count(got, "\n") != 1 || !strings.Contains(got, "the store is open") {
+	if got := lines(slog.LevelInfo); strings.Count(got, "\n") != 1 || !strings.Contains(got, "store open") {
 		t.Errorf("at info the log must have one line, that the store is open:\n%s", got)
 	}
 	if got := lines(slog.LevelDebug); !strings.Contains(got, "WAL replay completed") {

@@ -67,7 +67,7 @@ func (s *Store) Maintain(ctx context.Context) {
 		said = err.Error()
 	}
 	if said != "" && said != s.compacts {
-		s.log.Error("the maintenance of the store failed, it is tried again", "err", err)
+		s.log.Error("store maintenance failed, retrying in a minute", "err", err)
 	}
 	s.compacts = said
 }

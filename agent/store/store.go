@@ -124,7 +124,7 @@ func Open(options Options) (*Store, error) {
 		options.Free = freeBytes
 	}
 	if len(options.Tiers) == 0 {
-		return nil, errors.New("open the store: it has no tiers")
+		return nil, errors.New("open the store: no tiers")
 	}
 	// A full disk is no reason to refuse: it is tried again until there is room.
 	if err := os.MkdirAll(filepath.Join(options.Dir, tiersDir), 0o750); err != nil && !errors.Is(err, syscall.ENOSPC) {
@@ -140,7 +140,7 @@ func Open(options Options) (*Store, error) {
 	}
 	var err error
 	if s.rollups, err = loadRollups(options.Dir); err != nil {
-		s.log.Warn("the table of roll-ups is begun anew", "err", err)
+		s.log.Warn("cannot read the table of roll-ups, starting a new one", "err", err)
 	}
 	for _, c := range options.Tiers {
 		s.tiers = append(s.tiers, newTier(options.Dir, c, s.clock, s.log))
@@ -153,7 +153,7 @@ func Open(options Options) (*Store, error) {
 // reset forgets everything that is rebuilt from the databases.
 func (s *Store) reset() {
 	s.epoch = new(epoch)
-	s.state, s.reason = opening, "the tiers are being opened"
+	s.state, s.reason = opening, "the store is opening"
 	s.byHash, s.live = map[uint64]*seriesState{}, nil
 	s.families, s.restored = map[string]*family{}, map[string][]*seriesState{}
 	s.newest = unknown
@@ -183,7 +183,7 @@ func (s *Store) openTiers() {
 		s.mu.Lock()
 		s.reason = err.Error()
 		s.mu.Unlock()
-		s.log.Error("the store cannot be opened, it is tried again", "err", err)
+		s.log.Error("cannot open the store, retrying", "err", err)
 		select {
 		case <-s.closed:
 			return
@@ -224,7 +224,7 @@ func (s *Store) openOnce() error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.state, s.reason = open, ""
-			s.log.Info("the store is open")
+			s.log.Info("store open")
 			select {
 			case <-s.opened:
 			default:

@@ -20,7 +20,7 @@ import (
 
 // ErrOpening is the error of a question that comes before the tier is open, or
 // while it is opened anew.
-var ErrOpening = errors.New("the store is being opened, ask again in a moment")
+var ErrOpening = errors.New("the store is opening, retry in a moment")
 
 // Tier is one database: every point of one resolution.
 type Tier struct {

@@ -60,7 +60,7 @@ func verifyChunks(path string) (err error) {
 			return nil
 		}
 		if err != nil || length > 1<<20 {
-			return fmt.Errorf("chunk %d: its length does not hold", n)
+			return fmt.Errorf("chunk %d: invalid length", n)
 		}
 		if size := int(length) + chunks.ChunkEncodingSize + crc32.Size; cap(buf) < size {
 			buf = make([]byte, size)
@@ -72,7 +72,7 @@ func verifyChunks(path string) (err error) {
 		}
 		body, sum := buf[:len(buf)-crc32.Size], buf[len(buf)-crc32.Size:]
 		if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(sum) {
-			return fmt.Errorf("chunk %d: its checksum does not hold", n)
+			return fmt.Errorf("chunk %d: checksum mismatch", n)
 		}
 	}
 }

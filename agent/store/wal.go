@@ -50,7 +50,7 @@ func (t *Tier) checkWAL() (set []aside, err error) {
 		torn := i == len(paths)-1 && at >= len(text)-len(text)%walPage-walPage
 		records, _, _ := readSegment(text, true)
 		if torn {
-			t.log.Info("the end of the WAL was cut short by a crash", "segment", filepath.Base(path), "err", wrong)
+			t.log.Info("WAL was truncated by a crash, repaired it", "segment", filepath.Base(path), "err", wrong)
 		} else {
 			a, err := t.copyAside(path, text, wrong)
 			if err != nil {
@@ -59,7 +59,7 @@ func (t *Tier) checkWAL() (set []aside, err error) {
 			set = append(set, a)
 		}
 		if err := t.rewriteSegment(path, records); err != nil {
-			return set, fmt.Errorf("write segment %s anew: %w", path, err)
+			return set, fmt.Errorf("rewrite segment %s: %w", path, err)
 		}
 	}
 	return set, nil

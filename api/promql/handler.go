@@ -63,7 +63,7 @@ type Config struct {
 // TierHeader names the tiers that gave an answer, in the order of time: "1s", or
 // "1m;from=1763000000;to=1763003600, 1s;from=1763003660;to=1763007200" with the
 // first and the last step of each in Unix seconds. What is from the local cache,
-// since VictoriaMetrics does not answer, has ";source=local-cache" behind it; the
+// since VictoriaMetrics does not respond, has ";source=local-cache" behind it; the
 // answer's warnings say why.
 const TierHeader = "X-Sysotel-Tier"
 

@@ -36,12 +36,12 @@ func (n *Node) setResult(err error) {
 	case err != nil:
 		n.until = time.Now().Add(rest)
 		if before == nil {
-			n.options.Log.Warn("VictoriaMetrics does not answer", "err", err)
+			n.options.Log.Warn("VictoriaMetrics does not respond", "err", err)
 		}
 	case before != nil:
-		n.options.Log.Info("VictoriaMetrics answers again")
+		n.options.Log.Info("VictoriaMetrics responds again")
 	}
 }
 
 // errGarbage is an answer that is not one of VictoriaMetrics.
-var errGarbage = errors.New("it answered something that VictoriaMetrics does not say")
+var errGarbage = errors.New("invalid response")

@@ -98,17 +98,17 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 	f("elsewhere", "302 Found", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
 	})
-	f("a page", "does not say", says("<html><body>Welcome</body></html>"))
-	f("a number", "does not say", says("17"))
-	f("an object", "does not say", says(`{"status":"success","data":[]}`))
-	f("cut off", "does not say", says(line[:len(line)-4]))
-	f("cut off after a line", "does not say", says(line+"\n"+line[:20]))
-	f("an error after a line", "does not say", says(line+"\nremoteAddr: cannot read a block\n"))
-	f("less values than times", "does not say", says(strings.Replace(line, "1,null", "null", 1)))
-	f("words for values", "does not say", says(strings.Replace(line, "Infinity", "many", 1)))
-	f("back in time", "order of time", says(fmt.Sprintf(goodLine, now-1000, now-2000, now-3000)))
-	f("silence", "no whole answer within 300ms", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	f("silence after a line", "no whole answer within 300ms", func(w http.ResponseWriter, r *http.Request) {
+	f("a page", "invalid response", says("<html><body>Welcome</body></html>"))
+	f("a number", "invalid response", says("17"))
+	f("an object", "invalid response", says(`{"status":"success","data":[]}`))
+	f("cut off", "invalid response", says(line[:len(line)-4]))
+	f("cut off after a line", "invalid response", says(line+"\n"+line[:20]))
+	f("an error after a line", "invalid response", says(line+"\nremoteAddr: cannot read a block\n"))
+	f("less values than times", "invalid response", says(strings.Replace(line, "1,null", "null", 1)))
+	f("words for values", "invalid response", says(strings.Replace(line, "Infinity", "many", 1)))
+	f("back in time", "out of order", says(fmt.Sprintf(goodLine, now-1000, now-2000, now-3000)))
+	f("silence", "no complete response within 300ms", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	f("silence after a line", "no complete response within 300ms", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, line+"\n")
 		_ = http.NewResponseController(w).Flush() // The test fails if it cannot.
 		<-r.Context().Done()
@@ -132,7 +132,7 @@ func TestNobodyThere(t *testing.T) {
 	if !node.Oldest().IsZero() || node.Down() == nil || !strings.Contains(node.Down().Error(), "refused") {
 		t.Errorf("it reaches back to %s and is away for %v", node.Oldest(), node.Down())
 	}
-	if _, err := selectG(t.Context(), node); err == nil || !strings.Contains(err.Error(), "VictoriaMetrics does not answer for the tier 1m: ") {
+	if _, err := selectG(t.Context(), node); err == nil || !strings.Contains(err.Error(), "VictoriaMetrics does not respond for tier 1m: ") {
 		t.Errorf("it answers %v", err)
 	}
 }

@@ -103,7 +103,7 @@ func readValue(it *jsoniter.Iterator) float64 {
 		case "-Infinity":
 			return math.Inf(-1)
 		default:
-			it.ReportError("read a value", "it is neither a number nor Infinity")
+			it.ReportError("read a value", "neither a number nor Infinity")
 		}
 	default:
 	}
@@ -128,7 +128,7 @@ func (e *export) keep() error {
 			continue
 		}
 		if !s.append(t, e.values[i]) {
-			return fmt.Errorf("%w: samples that are not in the order of time", errGarbage)
+			return fmt.Errorf("%w: samples out of order", errGarbage)
 		}
 	}
 	if *e.room -= s.grown(); *e.room < 0 {

@@ -76,7 +76,7 @@ func (n *Node) try(ctx context.Context, path string, form url.Values, read func(
 		// Who went away, or has no more time, learns nothing of the node.
 		return ctx.Err()
 	case limited.Err() != nil:
-		err = fmt.Errorf("there was no whole answer within %s", n.options.Timeout)
+		err = fmt.Errorf("no complete response within %s", n.options.Timeout)
 	}
 	if asked, ok := errors.AsType[*url.Error](err); ok {
 		err = asked.Err // The address stands beside it already.
@@ -87,7 +87,7 @@ func (n *Node) try(ctx context.Context, path string, form url.Values, read func(
 
 // unavailable is the error of a node that does not answer.
 func (n *Node) unavailable(err error) error {
-	return &query.Error{Type: query.Unavailable, Err: fmt.Errorf("%w for the tier %s: %w", query.ErrDown, n.Name(), err)}
+	return &query.Error{Type: query.Unavailable, Err: fmt.Errorf("%w for tier %s: %w", query.ErrDown, n.Name(), err)}
 }
 
 // request makes one request.
@@ -128,7 +128,7 @@ func refusal(response *http.Response) error {
 		}
 		return r
 	}, string(bytes.ToValidUTF8(text, []byte("?"))))
-	return fmt.Errorf("it answered %s: %s", response.Status, strings.Join(strings.Fields(words), " "))
+	return fmt.Errorf("status %s: %s", response.Status, strings.Join(strings.Fields(words), " "))
 }
 
 // bounded reads at most so many bytes.
@@ -148,7 +148,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 // errTooMuch is the error of a question whose samples have no room.
-var errTooMuch = &query.Error{Type: query.Execution, Err: errors.New("the question needs too many samples; take narrower matchers, a shorter range or a longer step")}
+var errTooMuch = &query.Error{Type: query.Execution, Err: errors.New("the query needs too many samples; use narrower matchers, a shorter range or a longer step")}
 
 // get asks a question of the API that Prometheus has too.
 func get[T any](ctx context.Context, n *Node, path string, form url.Values) (data T, err error) {
@@ -169,7 +169,7 @@ func readAnswer[T any](r io.Reader) (data T, err error) {
 		return data, garbled(err)
 	}
 	if answer.Status != "success" {
-		return data, fmt.Errorf("%w: its status is %q", errGarbage, answer.Status)
+		return data, fmt.Errorf("%w: status %q", errGarbage, answer.Status)
 	}
 	return answer.Data, nil
 }

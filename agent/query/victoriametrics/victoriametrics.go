@@ -71,7 +71,7 @@ var _ query.Remote = (*Node)(nil)
 func New(o Options) (*Node, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil {
-		return nil, fmt.Errorf("the URL of the tier %s: %w", TierName(o.Tier), err)
+		return nil, fmt.Errorf("URL of tier %s: %w", TierName(o.Tier), err)
 	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = defaultMaxBytes
