@@ -162,7 +162,7 @@ func (s *Server) alertHistory(ctx context.Context, q *AlertHistoryQuery) (*alert
 // are returned as they are, for the log.
 func alertProblem(err error) error {
 	var invalid alerting.ValidationErrors
-	var query *query.QueryError
+	var query *query.Error
 	switch {
 	case errors.As(err, &invalid):
 		details := make([]error, len(invalid))

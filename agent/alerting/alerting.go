@@ -73,7 +73,7 @@ type Options struct {
 	Host    string
 	Querier Querier
 	// Unsteady returns why rules cannot be evaluated now, "" if they can. Optional.
-	Unsteady func() string
+	Unready func() string
 	// Metrics returns the metric behind a name of the REST API.
 	Metrics func(name string) (Metric, bool)
 	// Notifier sends notifications. Optional.

@@ -151,7 +151,7 @@ type evaluation struct {
 
 // query implements rules.QueryFunc.
 func (v *evaluation) query(ctx context.Context, text string, at time.Time) (promql.Vector, error) {
-	result, err := v.a.options.Querier.Judge(ctx, text, at, v.a.present(ctx))
+	result, err := v.a.options.Querier.EvalRule(ctx, text, at, v.a.present(ctx))
 	if err != nil || v.queried || v.rule.alerting == nil {
 		return result, err
 	}

@@ -47,7 +47,7 @@ func (a *Alerting) present(ctx context.Context) storage.Queryable {
 }
 
 // own resolves the selectors of series that this package holds.
-func (a *Alerting) own(ctx context.Context) query.Own {
+func (a *Alerting) own(ctx context.Context) query.OwnSeries {
 	return func(at int64, matchers []*labels.Matcher) ([]promql.Sample, bool, error) {
 		name := nameOf(matchers, model.MetricNameLabel)
 		switch name {

@@ -29,7 +29,7 @@ func (*oneValue) Range(context.Context, string, time.Time, time.Time, time.Durat
 	return nil, store.ErrOpening
 }
 
-func (o *oneValue) Judge(_ context.Context, _ string, at time.Time, _ storage.Queryable) (promql.Vector, error) {
+func (o *oneValue) EvalRule(_ context.Context, _ string, at time.Time, _ storage.Queryable) (promql.Vector, error) {
 	o.queried = append(o.queried, at)
 	return promql.Vector{{Metric: labels.FromStrings("host_name", "h"), F: 1}}, nil
 }
