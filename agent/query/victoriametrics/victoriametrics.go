@@ -5,7 +5,7 @@
 // from it as from the embedded tiers; only samples travel, and no expression is
 // left to VictoriaMetrics, whose language differs in the details. It stores and
 // chooses nothing. Read this file first, then querier.go for what is asked,
-// ask.go for how, and export.go for how the answer is read.
+// request.go for how, and export.go for how the answer is read.
 package victoriametrics
 
 import (
