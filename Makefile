@@ -61,6 +61,7 @@ fuzz: ## fuzz each parser for 30 seconds
 # to it. Without Node schema.ts stays as it is, and build.sh says so.
 golden: ## regenerate documents, golden files, boards and TypeScript types
 	go test -vet=off -run '^TestGolden' $$(grep -rl --include='*_test.go' 'flag.Bool("update"' agent api dashboards instruments otel-collector | xargs -n1 dirname | sort -u | sed 's|^|./|') -update
+	go test -vet=off -run '^TestGoldenGuides' ./api -update # Again, from the new METRICS.md.
 	dashboards/web/build.sh types
 
 fmt: ## format the code

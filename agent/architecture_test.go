@@ -134,7 +134,6 @@ var allowed = map[string]map[string]string{
 		"agent/config":                "it wires everything",
 		"api":                         "it wires everything",
 		"dashboards":                  "it wires everything",
-		"otel-collector":              "it serves the guide",
 		"agent/alerting":              "it wires everything",
 		"agent/notify":                "it wires everything",
 		"agent/health":                "it wires everything",
@@ -151,7 +150,6 @@ var allowed = map[string]map[string]string{
 	"agent":                         {"agent/command": "main has the command line only"},
 	"dashboards":                    {},
 	"dashboards/grafana":            {},
-	"otel-collector":                {},
 	"otel-collector/programs":       {},
 	"otel-collector/programs/build": {"otel-collector/programs": "its door for the Makefile"},
 	"otel-collector/programs/stack": {"otel-collector/programs": "it runs what is built there"},
@@ -171,7 +169,6 @@ var onlyIn = []struct{ module, where, why string }{
 	{"modernc.org/sqlite", "agent/sqlite", "files are opened, migrated and set aside in one way"},
 	{"github.com/prometheus/alertmanager", "agent/notify", "how people are told is decided there; everybody else hands it notices"},
 	{"github.com/wneessen/go-mail", "agent/notify", "mail is a channel"},
-	{"github.com/yuin/goldmark", "api", "the guides under /docs are rendered there"},
 	{"os/exec", "instruments/command", "only custom commands start programs; a monitor must not"},
 }
 

@@ -43,7 +43,7 @@ type docsPage struct {
 	Operations                      []docsOperation
 	Problem                         template.HTML
 	Metrics, Login                  bool
-	Guides                          []Guide
+	Guides                          []guide
 }
 
 type docsOperation struct {
@@ -87,7 +87,7 @@ func (s *Server) renderDocs() ([]byte, error) {
 		Introduction: paragraphs(document.Info.Description),
 		Style:        docsStylePath + "?v=" + hex.EncodeToString(sum[:6]),
 		Base:         s.baseURL(), Metrics: s.options.MetricsPage != nil, Login: s.options.Authenticate,
-		Guides: s.options.Guides,
+		Guides: guides,
 	}
 	for _, route := range s.routes.list {
 		op := operationAt(document, route)

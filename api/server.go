@@ -80,8 +80,6 @@ type Options struct {
 	Hosts Hosts
 	// Records answers which processes ran and what happened, nil where none are kept.
 	Records Records
-	// Guides are the pages of documentation under /docs.
-	Guides []Guide
 	// Web is the files of the web app, found at / and below; nil for none, and then
 	// / leads to the documentation.
 	Web fs.FS
