@@ -48,22 +48,22 @@ type Alert struct {
 
 // Episode is one period in which an alert fired.
 type Episode struct {
-	ID          int64             `json:"id" doc:"ID; increases with each episode."`
-	Fingerprint string            `json:"fingerprint" doc:"Identifies the alert."`
-	Rule        string            `json:"rule" doc:"Name of the rule."`
-	State       State             `json:"state" enum:"firing,no_data,resolved" doc:"resolved if it has ended."`
-	Severity    string            `json:"severity" doc:"Severity set by the rule."`
-	Host        string            `json:"host" doc:"Name of the machine."`
-	Labels      map[string]string `json:"labels" doc:"Labels of the alert."`
-	Summary     string            `json:"summary" doc:"One-sentence summary."`
-	Since       time.Time         `json:"since" doc:"When the condition began to hold."`
-	FiredAt     time.Time         `json:"fired_at" doc:"When it started firing."`
-	EndedAt     time.Time         `json:"ended_at,omitzero" doc:"When it ended; absent while it is active."`
-	Value       *float64          `json:"value" doc:"Value when it started firing; null if it is not a number."`
-	Threshold   string            `json:"threshold" doc:"Threshold with its operator."`
-	Unit        string            `json:"unit" doc:"Unit of value and threshold."`
-	Told        int               `json:"told" doc:"Number of notifications."`
-	Why         string            `json:"why,omitempty" doc:"Why it ended if the condition still held: the rule was changed, disabled or deleted."`
+	ID            int64             `json:"id" doc:"ID; increases with each episode."`
+	Fingerprint   string            `json:"fingerprint" doc:"Identifies the alert."`
+	Rule          string            `json:"rule" doc:"Name of the rule."`
+	State         State             `json:"state" enum:"firing,no_data,resolved" doc:"resolved if it has ended."`
+	Severity      string            `json:"severity" doc:"Severity set by the rule."`
+	Host          string            `json:"host" doc:"Name of the machine."`
+	Labels        map[string]string `json:"labels" doc:"Labels of the alert."`
+	Summary       string            `json:"summary" doc:"One-sentence summary."`
+	Since         time.Time         `json:"since" doc:"When the condition began to hold."`
+	FiredAt       time.Time         `json:"fired_at" doc:"When it started firing."`
+	EndedAt       time.Time         `json:"ended_at,omitzero" doc:"When it ended; absent while it is active."`
+	Value         *float64          `json:"value" doc:"Value when it started firing; null if it is not a number."`
+	Threshold     string            `json:"threshold" doc:"Threshold with its operator."`
+	Unit          string            `json:"unit" doc:"Unit of value and threshold."`
+	Notifications int               `json:"told" doc:"Number of notifications."`
+	Why           string            `json:"why,omitempty" doc:"Why it ended if the condition still held: the rule was changed, disabled or deleted."`
 }
 
 // HistoryQuery selects episodes.

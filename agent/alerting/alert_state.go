@@ -201,7 +201,7 @@ func (a *Alerting) event(t *alertState, at time.Time, cause string) {
 func (t *alertState) episode() Episode {
 	return Episode{
 		ID: t.Episode, Fingerprint: t.Fingerprint, Rule: t.Rule, State: t.State, Severity: t.severity(), Host: t.Labels["host_name"], Labels: t.Labels,
-		Summary: t.summary(), Since: t.ActiveAt, FiredAt: t.FiredAt, EndedAt: t.EndedAt, Value: t.Value, Threshold: t.Limit, Unit: t.Unit, Told: t.Count, Why: t.Why,
+		Summary: t.summary(), Since: t.ActiveAt, FiredAt: t.FiredAt, EndedAt: t.EndedAt, Value: t.Value, Threshold: t.Limit, Unit: t.Unit, Notifications: t.Count, Why: t.Why,
 	}
 }
 

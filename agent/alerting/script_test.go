@@ -326,7 +326,7 @@ func (p *play) command(line string) {
 			if !e.EndedAt.IsZero() {
 				ended = e.EndedAt.Format(time.TimeOnly)
 			}
-			fmt.Fprintf(&p.output, "  %s %s fired %s ended %s, %d notifications %s\n", e.Rule, e.State, e.FiredAt.Format(time.TimeOnly), ended, e.Told, e.Why)
+			fmt.Fprintf(&p.output, "  %s %s fired %s ended %s, %d notifications %s\n", e.Rule, e.State, e.FiredAt.Format(time.TimeOnly), ended, e.Notifications, e.Why)
 		}
 	case "preview":
 		p.preview(rest)

@@ -70,7 +70,7 @@ func startAlertmanager(t *testing.T) string {
 	return "http://" + address
 }
 
-// foreignAlert is an alert as the Alertmanager tells it.
+// foreignAlert is an alert of the Alertmanager's API.
 type foreignAlert struct {
 	Labels, Annotations map[string]string
 	StartsAt, EndsAt    time.Time
@@ -78,7 +78,7 @@ type foreignAlert struct {
 	Status              struct{ State string }
 }
 
-// alertsOf asks an Alertmanager for its alerts.
+// alertsOf gets the alerts of an Alertmanager.
 func alertsOf(t *testing.T, address string) (all []foreignAlert) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/api/v2/alerts", nil)
@@ -97,8 +97,8 @@ func alertsOf(t *testing.T, address string) (all []foreignAlert) {
 	return all
 }
 
-// TestAlertmanager: a real one takes our alerts, hostile names included, and their
-// ends, and knows them for the same alert.
+// TestAlertmanager: a real one accepts alerts, hostile names included, and their
+// recoveries, and recognizes the same alert.
 func TestAlertmanager(t *testing.T) {
 	address := startAlertmanager(t)
 	a, err := newAlertmanager(AlertmanagerConfig{URLs: []string{address}}, address)
@@ -135,9 +135,9 @@ func TestAlertmanager(t *testing.T) {
 	}
 }
 
-// TestAlertmanagerIsToldOfEverything: of alerts for other channels too, and again
-// and again while they last, after a restart as well.
-func TestAlertmanagerIsToldOfEverything(t *testing.T) {
+// TestAlertmanagerGetsEverything: alerts for other channels too, repeatedly while
+// they are active, also after a restart.
+func TestAlertmanagerGetsEverything(t *testing.T) {
 	web, dir := startWeb(t), t.TempDir()
 	make1 := func() *Notifier {
 		n := openReal(t, dir, func(c *Config) { c.Alertmanagers.URLs = []string{web.URL + "/prefix/"} })
@@ -160,7 +160,7 @@ func TestAlertmanagerIsToldOfEverything(t *testing.T) {
 	var got []postableAlert
 	web.body(t, &got)
 	if len(got) != 1 || got[0].Labels["alertname"] != "a" || fmt.Sprint(got[0].EndsAt.After(time.Now())) != "true" {
-		t.Errorf("it is told %v", got)
+		t.Errorf("it received %v", got)
 	}
 	if err := n.Close(); err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// inBubble runs a test with a clock of its own.
+// inBubble runs a test with a fake clock.
 func inBubble(t *testing.T, channels string, change func(*Config), test func(t *testing.T, n *Notifier, fakes map[string]*fake)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -25,20 +25,20 @@ func inBubble(t *testing.T, channels string, change func(*Config), test func(t *
 	})
 }
 
-// pass lets time pass and everybody do what is due.
+// pass lets time pass.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-func TestEachChannelTellsOnce(t *testing.T) {
+func TestEachChannelSendsOnce(t *testing.T) {
 	inBubble(t, "a b", nil, func(t *testing.T, n *Notifier, fakes map[string]*fake) {
 		deliver(t, n, firing("cpu"), firing("cpu"))
 		pass(time.Hour)
 		deliver(t, n, firing("cpu"))
 		pass(time.Hour)
-		want(t, "a", fakes["a"].told(), "cpu 1")
-		want(t, "b", fakes["b"].told(), "cpu 1")
+		want(t, "a", fakes["a"].received(), "cpu 1")
+		want(t, "b", fakes["b"].received(), "cpu 1")
 	})
 }
 
@@ -50,8 +50,8 @@ func TestChosenChannels(t *testing.T) {
 		pass(time.Minute)
 		deliver(t, n, gone)
 		pass(time.Minute)
-		want(t, "a", fakes["a"].told(), "gone 1")
-		want(t, "b", fakes["b"].told(), "one 1 | gone 1")
+		want(t, "a", fakes["a"].received(), "gone 1")
+		want(t, "b", fakes["b"].received(), "one 1 | gone 1")
 	})
 }
 
@@ -62,9 +62,9 @@ func TestGroups(t *testing.T) {
 			inBubble(t, "a", nil, func(t *testing.T, n *Notifier, fakes map[string]*fake) {
 				deliver(t, n, all...)
 				pass(9 * time.Second)
-				want(t, "what is told before group_wait", fakes["a"].told(), "")
+				want(t, "what is sent before group_wait", fakes["a"].received(), "")
 				pass(time.Minute)
-				want(t, "what is told", fakes["a"].told(), want1)
+				want(t, "what is sent", fakes["a"].received(), want1)
 			})
 		})
 	}
@@ -76,7 +76,7 @@ func TestGroups(t *testing.T) {
 	f("no alert before its recovery", "cpu 1,disk 1 | cpu 2 | cpu 3", firing("cpu"), resolved("cpu"), again, firing("disk"))
 }
 
-// TestBackOff: the time between tries doubles, up to five minutes, and the message
+// TestBackOff: the pause between attempts doubles up to five minutes; the message
 // stays the same.
 func TestBackOff(t *testing.T) {
 	inBubble(t, "a", nil, func(t *testing.T, n *Notifier, fakes map[string]*fake) {
@@ -85,27 +85,27 @@ func TestBackOff(t *testing.T) {
 		fakes["a"].answer = func(try int) error {
 			tries = append(tries, time.Since(begin).Round(time.Second))
 			if try <= 9 {
-				return errors.New("nobody is there")
+				return errors.New("unreachable")
 			}
 			return nil
 		}
 		deliver(t, n, firing("cpu"))
 		pass(11 * time.Second)
 		deliver(t, n, firing("disk"))
-		want(t, "the health", n.Health().Reason, "channel a: nobody is there")
+		want(t, "the health", n.Health().Reason, "channel a: unreachable")
 		if s := n.Channels()[0]; s.Waiting != 2 || s.LastError == "" || !s.LastSuccess.IsZero() {
 			t.Errorf("the channel is %+v", s)
 		}
 		pass(time.Hour)
-		want(t, "what is told", fakes["a"].told(), "cpu 1 | disk 1")
+		want(t, "what is sent", fakes["a"].received(), "cpu 1 | disk 1")
 		want(t, "the health", n.Health().Reason, "")
 		if len(tries) != 11 {
-			t.Fatalf("there were %d tries: %v", len(tries), tries)
+			t.Fatalf("there were %d attempts: %v", len(tries), tries)
 		}
 		for i := range 9 {
 			least := min(5*time.Second<<i, 5*time.Minute)
 			if pause := tries[i+1] - tries[i]; pause < least-time.Second || pause > least+least/10+time.Second {
-				t.Errorf("the pause after try %d was %s, want %s and a tenth more at most", i+1, pause, least)
+				t.Errorf("the pause after attempt %d was %s, want %s and a tenth more at most", i+1, pause, least)
 			}
 		}
 	})
@@ -122,30 +122,30 @@ func TestRetryAfter(t *testing.T) {
 		begin := time.Now()
 		deliver(t, n, firing("cpu"))
 		pass(time.Hour)
-		want(t, "what is told", fakes["a"].told(), "cpu 1")
+		want(t, "what is sent", fakes["a"].received(), "cpu 1")
 		if late := fakes["a"].at[0].Sub(begin); late < 17*time.Minute || late > 19*time.Minute {
-			t.Errorf("it was told after %s", late)
+			t.Errorf("it was sent after %s", late)
 		}
 	})
 }
 
-// TestSlowChannelHoldsUpNobody: one channel hangs, the other tells.
-func TestSlowChannelHoldsUpNobody(t *testing.T) {
+// TestSlowChannelDelaysNoOther: one channel fails, the other sends.
+func TestSlowChannelDelaysNoOther(t *testing.T) {
 	inBubble(t, "a b", nil, func(t *testing.T, n *Notifier, fakes map[string]*fake) {
-		fakes["a"].answer = func(int) error { return errors.New("nobody is there") }
+		fakes["a"].answer = func(int) error { return errors.New("unreachable") }
 		deliver(t, n, firing("cpu"))
 		pass(time.Minute)
-		want(t, "b", fakes["b"].told(), "cpu 1")
+		want(t, "b", fakes["b"].received(), "cpu 1")
 	})
 }
 
-// TestRefusedForGood: a message that the receiver will not have holds up the next
-// ones for some time only.
-func TestRefusedForGood(t *testing.T) {
+// TestFinalRefusal: a message that the receiver rejects delays the next ones for a
+// limited time only.
+func TestFinalRefusal(t *testing.T) {
 	inBubble(t, "a", nil, func(t *testing.T, n *Notifier, fakes map[string]*fake) {
 		fakes["a"].answer = func(try int) error {
 			if try <= maxRefusals {
-				return &refusal{err: errors.New("what is that?"), final: true}
+				return &refusal{err: errors.New("bad request"), final: true}
 			}
 			return nil
 		}
@@ -153,18 +153,18 @@ func TestRefusedForGood(t *testing.T) {
 		pass(time.Minute)
 		deliver(t, n, firing("disk"))
 		pass(2 * time.Hour)
-		want(t, "what is told", fakes["a"].told(), "disk 1")
+		want(t, "what is sent", fakes["a"].received(), "disk 1")
 		want(t, "what is dropped", n.Channels()[0].Dropped, 1)
 	})
 }
 
-// TestTooOld: what nobody took for a day is not told any more.
+// TestTooOld: a notice that could not be sent for a day is dropped.
 func TestTooOld(t *testing.T) {
 	inBubble(t, "a", nil, func(t *testing.T, n *Notifier, fakes map[string]*fake) {
 		begin := time.Now()
 		fakes["a"].answer = func(int) error {
 			if time.Since(begin) < 25*time.Hour {
-				return errors.New("nobody is there")
+				return errors.New("unreachable")
 			}
 			return nil
 		}
@@ -172,13 +172,13 @@ func TestTooOld(t *testing.T) {
 		pass(12 * time.Hour)
 		deliver(t, n, firing("new"))
 		pass(14 * time.Hour)
-		want(t, "what is told", fakes["a"].told(), "new 1")
+		want(t, "what is sent", fakes["a"].received(), "new 1")
 		want(t, "what is dropped", n.Channels()[0].Dropped, 1)
 	})
 }
 
-// TestRateLimit: two hundred alerts in ten minutes make few messages, in which
-// every one of them is.
+// TestRateLimit: 200 alerts in 40 minutes make few messages, which contain all of
+// them.
 func TestRateLimit(t *testing.T) {
 	inBubble(t, "a", nil, func(t *testing.T, n *Notifier, fakes map[string]*fake) {
 		for i := range 200 {
@@ -187,10 +187,10 @@ func TestRateLimit(t *testing.T) {
 		}
 		pass(time.Hour)
 		f := fakes["a"]
-		told := strings.Count(strings.Join(f.sent, ","), ",") + 1
+		sent := strings.Count(strings.Join(f.sent, ","), ",") + 1
 		// Ten at once, then one a minute for the forty minutes.
-		if told != 200 || len(f.sent) > 55 || len(f.sent) < 45 {
-			t.Errorf("%d alerts were told in %d messages", told, len(f.sent))
+		if sent != 200 || len(f.sent) > 55 || len(f.sent) < 45 {
+			t.Errorf("%d alerts were sent in %d messages", sent, len(f.sent))
 		}
 	})
 }
@@ -209,14 +209,14 @@ func TestMore(t *testing.T) {
 	want(t, "the headline", m.headline(), "30 alerts: 20 FIRING cpu, 10 FIRING disk")
 }
 
-// TestStop: what waits at the end is told after the next start, and once.
+// TestStop: notices that wait at shutdown are sent after the next start, once.
 func TestStop(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		n := open(t, dir, map[string]*fake{"a": f}, nil)
 		stop := start(t, n)
-		deliver(t, n, firing("told"))
+		deliver(t, n, firing("sent"))
 		pass(time.Minute)
 		deliver(t, n, firing("waits"))
 		pass(time.Second)
@@ -224,14 +224,14 @@ func TestStop(t *testing.T) {
 		n = open(t, dir, map[string]*fake{"a": f}, nil)
 		want(t, "what the channel remembers", n.Channels()[0].Sent, 1)
 		stop = start(t, n)
-		deliver(t, n, firing("told"))
+		deliver(t, n, firing("sent"))
 		pass(time.Minute)
 		stop()
-		want(t, "what is told", f.told(), "told 1 | waits 1")
+		want(t, "what is sent", f.received(), "sent 1 | waits 1")
 	})
 }
 
-// TestGoneChannel: what waits for a channel that was taken away is dropped.
+// TestGoneChannel: notices for a removed channel are dropped.
 func TestGoneChannel(t *testing.T) {
 	dir := t.TempDir()
 	n := open(t, dir, map[string]*fake{"a": {}}, nil)
@@ -248,7 +248,7 @@ func TestGoneChannel(t *testing.T) {
 	}
 }
 
-// TestDiskFull: where the disk takes nothing alerts are told all the same, once.
+// TestDiskFull: notices are sent once even if they cannot be written to disk.
 func TestDiskFull(t *testing.T) {
 	inBubble(t, "a", nil, func(t *testing.T, n *Notifier, fakes map[string]*fake) {
 		deliver(t, n, firing("before"))
@@ -267,7 +267,7 @@ func TestDiskFull(t *testing.T) {
 		}
 		deliver(t, n, firing("after"))
 		pass(time.Hour)
-		want(t, "what is told", fakes["a"].told(), "before 1,cpu 1 | after 1")
+		want(t, "what is sent", fakes["a"].received(), "before 1,cpu 1 | after 1")
 		want(t, "the health", n.Health().Reason, "")
 		want(t, "what waits", n.Channels()[0].Waiting, 0)
 	})
@@ -277,9 +277,9 @@ func TestNeedsAnID(t *testing.T) {
 	n := open(t, t.TempDir(), nil, nil)
 	defer func() { _ = n.Close() }()
 	if err := n.Deliver(t.Context(), Notice{}); err == nil {
-		t.Error("a notice without an id is taken")
+		t.Error("a notice without an id is accepted")
 	}
 	if err := n.Test(t.Context(), "x"); !errors.Is(err, ErrUnknownChannel) {
-		t.Errorf("a channel that is not there gives %v", err)
+		t.Errorf("an unknown channel gives %v", err)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"sysotel/agent/secret"
 )
 
-// mistakes lists what Validate says of a configuration.
-func mistakes(t *testing.T, c Config) (all []string) {
+// validationErrors lists the errors that Validate reports.
+func validationErrors(t *testing.T, c Config) (all []string) {
 	t.Helper()
 	c.Validate(t.TempDir(), func(path string, value any, rule string) {
 		all = append(all, fmt.Sprintf("%s: %v: %s", path, value, rule))
@@ -25,13 +25,21 @@ func mistakes(t *testing.T, c Config) (all []string) {
 }
 
 func TestDefaultsAreRight(t *testing.T) {
-	if all := mistakes(t, Defaults()); len(all) > 0 {
+	if all := validationErrors(t, Defaults()); len(all) > 0 {
 		t.Error(all)
 	}
 }
 
-// TestWrongConfig: each mistake is told with its place and what is allowed, and
-// none shows a secret.
+// TestKinds: every section of a channel is a kind of channel.
+func TestKinds(t *testing.T) {
+	for field, value := range reflect.ValueOf(ChannelConfig{}).Fields() {
+		if _, ok := reflect.TypeAssert[channelKind](value); !ok && field.Name != "Name" && field.Name != "MaxPerHour" {
+			t.Errorf("%s does not implement channelKind", field.Name)
+		}
+	}
+}
+
+// TestWrongConfig: each error has the path and what is allowed, and shows no secret.
 func TestWrongConfig(t *testing.T) {
 	notPEM := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(notPEM, []byte("nothing"), 0o600); err != nil {
@@ -41,14 +49,14 @@ func TestWrongConfig(t *testing.T) {
 		t.Helper()
 		c := Defaults()
 		change(&c)
-		all := mistakes(t, c)
+		all := validationErrors(t, c)
 		if len(all) != len(wanted) {
-			t.Errorf("there are the mistakes\n%s\nwant\n%s", strings.Join(all, "\n"), strings.Join(wanted, "\n"))
+			t.Errorf("the errors are\n%s\nwant\n%s", strings.Join(all, "\n"), strings.Join(wanted, "\n"))
 			return
 		}
 		for i := range all {
 			if !strings.HasPrefix(all[i], wanted[i]) || strings.Contains(all[i], "topsecret") {
-				t.Errorf("the mistake is\n%s\nwant\n%s", all[i], wanted[i])
+				t.Errorf("the error is\n%s\nwant\n%s", all[i], wanted[i])
 			}
 		}
 	}

@@ -244,7 +244,7 @@ func TestEmail(t *testing.T) {
 	}
 }
 
-// TestEmailThread: the alert and its recovery stand together in a mailbox.
+// TestEmailThread: an alert and its recovery are in one thread.
 func TestEmailThread(t *testing.T) {
 	server := startMail(t, false)
 	e := newMail(t, server.config())
@@ -258,7 +258,7 @@ func TestEmailThread(t *testing.T) {
 	want(t, "the subject", server.letter(t, 1).header.Get("Subject"), "RECOVERED a on web1: 12 %")
 }
 
-// TestHostileEmail: no name becomes a header, a line or an element.
+// TestHostileEmail: names become no headers, lines or elements.
 func TestHostileEmail(t *testing.T) {
 	server := startMail(t, false)
 	if err := sendBy(t, newMail(t, server.config()), hostileNotice()); err != nil {
@@ -315,7 +315,7 @@ func TestEmailRefusals(t *testing.T) {
 	f("unknown certificate", nil, func(c *EmailConfig) { c.CA = "" }, "", "certificate", false)
 }
 
-// TestEmailHangs: a server that takes the mail and then is silent is given up.
+// TestEmailHangs: a server that stops responding does not block.
 func TestEmailHangs(t *testing.T) {
 	server := startMail(t, false)
 	server.hangs = true
@@ -331,8 +331,7 @@ func TestEmailHangs(t *testing.T) {
 	}
 }
 
-// TestEmailWithoutTLS: a server that offers no TLS gets no mail, unless that is
-// what was asked for.
+// TestEmailWithoutTLS: a server without TLS gets no mail, unless tls is none.
 func TestEmailWithoutTLS(t *testing.T) {
 	f := func(way, answer string) {
 		t.Helper()

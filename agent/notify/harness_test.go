@@ -47,7 +47,7 @@ func hostileNotice() Notice {
 	return n
 }
 
-// fake is a sender that does as it is told.
+// fake is a sender that records what it sends.
 type fake struct {
 	mu     sync.Mutex
 	sent   []string    // what it took
@@ -73,7 +73,7 @@ func (f *fake) send(_ context.Context, m message) error {
 	return nil
 }
 
-func (f *fake) told() string {
+func (f *fake) received() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.sent, " | ")

@@ -33,8 +33,8 @@ func childOptions(dir, url string) Options {
 	return Options{Config: c, DataDir: dir, Host: "h", Log: slog.New(slog.DiscardHandler)}
 }
 
-// runChild is the process that is killed: it takes a notice for every line that it
-// reads, and says when it is safe.
+// runChild is the process that is killed: it delivers a notice for every line that it
+// reads, and confirms it.
 func runChild() {
 	dir := os.Getenv(childDir)
 	if dir == "" {
@@ -56,8 +56,8 @@ func runChild() {
 	os.Exit(1)
 }
 
-// TestKill: a process that is killed between the acknowledgement of one message and
-// the sending of the next sends the first never again and the second once.
+// TestKill: a process killed between the response to one message and the next one
+// does not send the first again and sends the second once.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	var mu sync.Mutex
@@ -146,7 +146,7 @@ func startChild(t *testing.T, dir, url string) (in io.Writer, out *bufio.Scanner
 	}
 }
 
-// say hands the child a notice and waits until it is safe.
+// say passes the child a notice and waits until it is on disk.
 func say(t *testing.T, in io.Writer, out *bufio.Scanner, name string) {
 	t.Helper()
 	if _, err := io.WriteString(in, name+"\n"); err != nil {

@@ -51,8 +51,8 @@ func TestLogFile(t *testing.T) {
 	}
 }
 
-// TestLogFileAfterKill: an agent that was killed in the middle of a write, or after
-// it, writes no line twice and joins none to half a one.
+// TestLogFileAfterKill: after a kill during or after a write no line is written twice
+// or appended to a partial one.
 func TestLogFileAfterKill(t *testing.T) {
 	dir := t.TempDir()
 	l, err := newFile(t, dir, "alerts.log")

@@ -17,7 +17,7 @@ import (
 	"sysotel/agent/secret"
 )
 
-// webServer records what is posted to it and answers as it is told.
+// webServer records requests and sends a configured response.
 type webServer struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -58,7 +58,7 @@ func (s *webServer) body(t *testing.T, into any) {
 	}
 }
 
-// tidyUp closes the connections of a poster, which wait for its next message.
+// tidyUp closes the idle connections of a poster.
 func (p *poster) tidyUp(t *testing.T) { t.Cleanup(p.client.CloseIdleConnections) }
 
 func newChat(t *testing.T, address string) *slack {
@@ -90,7 +90,7 @@ func TestSlack(t *testing.T) {
 		"Processes: stress (pid 4711) 98.1 % CPU, 12 MiB")
 }
 
-// TestHostileSlack: nothing in a name is mark-up, calls people or makes a line.
+// TestHostileSlack: names contain no markup, mentions or line breaks.
 func TestHostileSlack(t *testing.T) {
 	web := startWeb(t)
 	if err := sendBy(t, newChat(t, web.URL), hostileNotice()); err != nil {
@@ -99,7 +99,7 @@ func TestHostileSlack(t *testing.T) {
 	var got slackMessage
 	web.body(t, &got)
 	if got.Markdown || got.LinkNames || got.Parse != "none" || len(got.Attachments[0].MarkdownIn) != 0 {
-		t.Errorf("mark-up is on: %+v", got)
+		t.Errorf("markup is enabled: %+v", got)
 	}
 	a := got.Attachments[0]
 	for _, text := range []string{got.Text, a.Title, a.Fallback, a.Text} {
@@ -130,7 +130,7 @@ func TestSlackMore(t *testing.T) {
 	want(t, "the last", got.Attachments[10].Text, "15 more: 15 FIRING cpu")
 }
 
-func TestAnswers(t *testing.T) {
+func TestResponses(t *testing.T) {
 	f := func(name string, answer func(w http.ResponseWriter, r *http.Request), wantErr string, final bool, after time.Duration) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
@@ -247,6 +247,6 @@ func TestHeartbeat(t *testing.T) {
 	h.note(h.beat(t.Context()))
 	want(t, "the health", h.reason(), "heartbeat: the response was 418 I'm a teapot")
 	dead = errors.New("the clock stands still")
-	h.note(h.beat(t.Context())) // It would wait for ever if it called.
+	h.note(h.beat(t.Context())) // It would block if it called.
 	want(t, "the health", h.reason(), "heartbeat: withheld: alert rules are not evaluated: the clock stands still")
 }

@@ -25,8 +25,8 @@ func newVerbatim(t *testing.T, text string) *receiver {
 // itself, and so its idle connections.
 func (s *webServer) noKeepAlive() { s.Config.SetKeepAlivesEnabled(false) }
 
-// TestReceiverKeys: an incident is closed under the key under which it was opened,
-// also where other alerts came with it.
+// TestReceiverKeys: an incident is closed with the key that opened it, also if other
+// alerts were in the message.
 func TestReceiverKeys(t *testing.T) {
 	web := startWeb(t)
 	web.noKeepAlive()
@@ -51,8 +51,9 @@ func TestReceiverKeys(t *testing.T) {
 	}
 }
 
-// TestReceiverTellsOnce: of two integrations one fails; the other is not told again.
-func TestReceiverTellsOnce(t *testing.T) {
+// TestReceiverSendsOnce: if one of two integrations fails, the other does not send
+// again.
+func TestReceiverSendsOnce(t *testing.T) {
 	good, bad := startWeb(t), startWeb(t)
 	good.noKeepAlive()
 	bad.noKeepAlive()
@@ -77,8 +78,8 @@ func TestReceiverTellsOnce(t *testing.T) {
 	want(t, "what the bad one got", len(bad.bodies), 3)
 }
 
-// TestReceiverCollapses: of many alerts at once ten are told and the others counted;
-// every recovery is told, so that no incident stays open.
+// TestReceiverCollapses: of many alerts ten are sent and the others counted; every
+// recovery is sent, so that no incident stays open.
 func TestReceiverCollapses(t *testing.T) {
 	web := startWeb(t)
 	web.noKeepAlive()
@@ -94,15 +95,15 @@ func TestReceiverCollapses(t *testing.T) {
 	if last := web.bodies[10]; !strings.Contains(last, "5 more: 1 FIRING k, 1 FIRING l, ") {
 		t.Errorf("the last is %s", last)
 	}
-	r.message = "" // Else it would take the message for one that it told.
+	r.message = "" // Otherwise it would skip what it sent already.
 	if err := sendBy(t, r, good...); err != nil {
 		t.Fatal(err)
 	}
 	want(t, "the number of posts", len(web.bodies), 26)
 }
 
-// TestHostileReceiver: the templates of the library do not escape for chats, so
-// that names are made harmless before.
+// TestHostileReceiver: names are defused, because the library's templates do not
+// escape.
 func TestHostileReceiver(t *testing.T) {
 	web := startWeb(t)
 	web.noKeepAlive()
@@ -127,8 +128,7 @@ func TestHostileReceiver(t *testing.T) {
 	}
 }
 
-// TestReceiverHangs: a mail server that says nothing is waited for once, not in more
-// and more goroutines.
+// TestReceiverHangs: a mail server that does not respond does not pile up goroutines.
 func TestReceiverHangs(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
