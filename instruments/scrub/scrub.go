@@ -157,59 +157,86 @@ func (w *scrubbing) word(word string) string {
 		return word
 	}
 	if w.quote != 0 {
-		if strings.HasSuffix(word, string(w.quote)) {
-			word, w.quote = masked+string(w.quote), 0
-			return word
-		}
-		return masked
+		return w.quoted(word)
 	}
 	bare := strings.TrimLeft(word, "\"'`([{$")
 	opening := word[:len(word)-len(bare)]
 	bare = strings.TrimRight(bare, "\"'`)]},;")
 	w.learn(bare)
-	was := w.next
-	switch {
-	case was == heading && isScheme(bare):
-		return word
-	case was == heading:
-		return masked
-	case was == secret && isScheme(bare):
-		return word // Bearer, and the token comes next.
-	case was == secret && !isOption(bare):
-		w.next = open
-		w.openQuote(word)
-		return masked
-	case was == suspicious && looksRandom(bare):
-		w.next = open
-		return masked
+	if shown, done := w.announced(word, bare); done {
+		return shown
 	}
-	w.next = open
-
-	if len(bare) > 1 && bare[0] == '-' && bare[1] != '-' && strings.IndexByte(w.letters, bare[1]) >= 0 {
-		if len(bare) == 2 {
-			w.next = secret
-			return word
-		}
-		w.openQuote(word[len(opening)+2:])
-		return opening + bare[:2] + masked
-	}
-	if joined(bare) && strings.IndexByte(w.letters, bare[len(bare)-1]) >= 0 {
-		w.next = secret
-		return word
-	}
-	if m := assignment.FindStringSubmatch(bare); m != nil && len(m[0]) < len(bare) && w.secrecy(m[1]) == secret {
-		w.openQuote(bare[len(m[0]):])
-		return opening + m[0] + masked
-	}
-	if name, ok := strings.CutSuffix(bare, ":"); ok && w.secrecy(lastName(name)) == secret {
-		w.next = heading
-		return word
+	if shown, done := w.named(word, opening, bare); done {
+		return shown
 	}
 	if strings.EqualFold(bare, "bearer") {
 		w.next = secret
 	} else if strings.HasPrefix(bare, "-") && !strings.ContainsAny(bare, "=:") {
 		w.next = w.secrecy(bare)
 	}
+	return tokens.ReplaceAllString(w.pairs(addresses(word, bare)), masked)
+}
+
+// quoted masks a word inside of quotation marks, up to the closing one.
+func (w *scrubbing) quoted(word string) string {
+	mark := string(w.quote)
+	if !strings.HasSuffix(word, mark) {
+		return masked
+	}
+	w.quote = 0
+	return masked + mark
+}
+
+// announced masks a word that the one before said to be secret; done is false where
+// it did not.
+func (w *scrubbing) announced(word, bare string) (shown string, done bool) {
+	was := w.next
+	switch {
+	case (was == heading || was == secret) && isScheme(bare):
+		return word, true // Bearer, and the token comes next.
+	case was == heading:
+		return masked, true // And so is the rest of the argument.
+	}
+	w.next = open
+	switch {
+	case was == secret && !isOption(bare):
+		w.openQuote(word)
+		return masked, true
+	case was == suspicious && looksRandom(bare):
+		return masked, true
+	}
+	return "", false
+}
+
+// named masks the value of a secret name in a word: -phunter2, TOKEN=abc. Where the
+// name stands alone, as -p and Authorization: do, what follows is the secret. done
+// is false where there is no such name.
+func (w *scrubbing) named(word, opening, bare string) (shown string, done bool) {
+	letter := len(bare) > 1 && bare[0] == '-' && bare[1] != '-' && w.takesSecret(bare[1])
+	if letter && len(bare) > 2 {
+		w.openQuote(word[len(opening)+2:])
+		return opening + bare[:2] + masked, true
+	}
+	if letter || joined(bare) && w.takesSecret(bare[len(bare)-1]) {
+		w.next = secret
+		return word, true
+	}
+	if m := assignment.FindStringSubmatch(bare); m != nil && len(m[0]) < len(bare) && w.secrecy(m[1]) == secret {
+		w.openQuote(bare[len(m[0]):])
+		return opening + m[0] + masked, true
+	}
+	if name, ok := strings.CutSuffix(bare, ":"); ok && w.secrecy(lastName(name)) == secret {
+		w.next = heading
+		return word, true
+	}
+	return "", false
+}
+
+// takesSecret reports whether a short option of the program is followed by a secret.
+func (w *scrubbing) takesSecret(letter byte) bool { return strings.IndexByte(w.letters, letter) >= 0 }
+
+// addresses masks the passwords of URLs and of database drivers' addresses in a word.
+func addresses(word, bare string) string {
 	word = address.ReplaceAllStringFunc(word, func(part string) string {
 		m := address.FindStringSubmatch(part)
 		switch {
@@ -220,11 +247,10 @@ func (w *scrubbing) word(word string) string {
 		}
 		return part
 	})
-	if !strings.HasPrefix(bare, "mailto:") && !strings.Contains(word, "@sha256:") {
-		word = bareAddress.ReplaceAllString(word, "${1}${2}:"+masked+"@${4}")
+	if strings.HasPrefix(bare, "mailto:") || strings.Contains(word, "@sha256:") {
+		return word
 	}
-	word = w.pairs(word)
-	return tokens.ReplaceAllString(word, masked)
+	return bareAddress.ReplaceAllString(word, "${1}${2}:"+masked+"@${4}")
 }
 
 // pairs masks the values of secret names inside of a word, each up to what parts
