@@ -5,13 +5,13 @@ import (
 	"math"
 )
 
-// AgentStats is what the agent knows of itself; package app fills it.
+// AgentStats is what the agent knows about itself; package app fills it.
 type AgentStats struct {
 	// Info identifies this agent: host name comes with every point, so only the rest.
 	// Started is when it began, in the form of RFC 3339 with milliseconds: machines
 	// that were cloned have one id, but their agents did not begin at one moment.
 	HostID, Version, Started string
-	// URL is where people reach its page, "" where nobody told it.
+	// URL is where people reach its page, "" if not configured.
 	URL string
 	// CPUSeconds and ResidentBytes are the process's own cost.
 	CPUSeconds    float64
@@ -19,9 +19,9 @@ type AgentStats struct {
 	// Ticks counts ticks that were read, Gaps those that were missed, by cause.
 	Ticks uint64
 	Gaps  map[string]uint64
-	// Collectors tells how each family fares.
+	// Collectors is the status of each collector.
 	Collectors []CollectorStats
-	// Queues tells how each push destination's queue fares.
+	// Queues is the status of each push destination's queue.
 	Queues []QueueStats
 	// Store and Records are nil where no history is kept.
 	Store   *StoreStats
@@ -41,22 +41,22 @@ type RecordsStats struct {
 	Dropped map[string]uint64
 }
 
-// CollectorStats is how one family fares.
+// CollectorStats is the status of one collector.
 type CollectorStats struct {
 	Name string
 	// Seconds is how long the newest read took, unknown before the first.
 	Seconds float64
-	// OK tells whether the newest read gave a reading.
+	// OK reports whether the newest read gave a reading.
 	OK bool
 	// Failures counts ticks without a reading, Retries second attempts,
-	// Overflow points beyond the family's bound.
+	// Overflow points beyond the collector's bound.
 	Failures, Retries, Overflow uint64
 }
 
-// QueueStats is how a push destination's queue fares.
+// QueueStats is the status of a push destination's queue.
 type QueueStats struct {
 	Destination string
-	// Waiting is the number of requests that are not sent yet.
+	// Waiting is the number of requests not sent yet.
 	Waiting uint64
 	// Sent, Dropped and Rejected count requests sent, requests dropped because
 	// the queue was full, and points the receiver refused.
@@ -82,10 +82,10 @@ var (
 		Keys: []Key{
 			{Name: "host_id", Help: "machine id"},
 			{Name: "version", Help: "version of the agent"},
-			{Name: "started", Help: "when the agent began; two at once under one id are two agents"},
+			{Name: "started", Help: "when the agent began; two values at once under one id are two agents"},
 			{Name: "url", Help: "where people reach its page; missing without http.external_url"},
 		},
-		Help: "Always 1; tells which agent measures.", Source: "/etc/machine-id, the build, the clock and the configuration",
+		Help: "Always 1; its attributes identify the agent.", Source: "/etc/machine-id, the build, the clock and the configuration",
 	}
 	agentCPU = &Metric{
 		Name: "sysotel.agent.cpu.time", Unit: "s", Kind: Counter, Start: SinceAgent,
@@ -103,33 +103,33 @@ var (
 		Name: "sysotel.agent.gaps", Unit: "{tick}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{causeKey},
 		Help: "Ticks that were missed, by cause.", Source: "the sampler",
 	}
-	familyDuration = &Metric{
-		Name: "sysotel.family.read.duration", Unit: "s", Kind: Gauge, Keys: []Key{familyKey},
-		Help: "How long the newest read of a family took.", Source: "the sampler",
+	collectorDuration = &Metric{
+		Name: "sysotel.family.read.duration", Unit: "s", Kind: Gauge, Keys: []Key{collectorKey},
+		Help: "How long the newest read of a collector took.", Source: "the sampler",
 	}
-	familySuccess = &Metric{
-		Name: "sysotel.family.success", Kind: Gauge, Integer: true, Keys: []Key{familyKey},
-		Help: "1 where the newest read of a family gave a reading, 0 where it failed.", Source: "the sampler",
+	collectorSuccess = &Metric{
+		Name: "sysotel.family.success", Kind: Gauge, Integer: true, Keys: []Key{collectorKey},
+		Help: "1 where the newest read of a collector gave a reading, 0 where it failed.", Source: "the sampler",
 	}
-	familyFailures = &Metric{
-		Name: "sysotel.family.failures", Unit: "{tick}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{familyKey},
-		Help: "Ticks at which a family gave no reading.", Source: "the sampler",
+	collectorFailures = &Metric{
+		Name: "sysotel.family.failures", Unit: "{tick}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{collectorKey},
+		Help: "Ticks at which a collector gave no reading.", Source: "the sampler",
 	}
-	familyRetries = &Metric{
-		Name: "sysotel.family.retries", Unit: "{read}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{familyKey},
-		Help: "Reads of a family that were tried again within their tick.", Source: "the sampler",
+	collectorRetries = &Metric{
+		Name: "sysotel.family.retries", Unit: "{read}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{collectorKey},
+		Help: "Reads of a collector that were tried again within their tick.", Source: "the sampler",
 	}
-	familyOverflow = &Metric{
-		Name: "sysotel.family.overflow", Unit: "{point}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{familyKey},
-		Help: "Points left out because a family passed its bound of points.", Source: "the observer",
+	collectorOverflow = &Metric{
+		Name: "sysotel.family.overflow", Unit: "{point}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{collectorKey},
+		Help: "Points left out because a collector passed its bound of points.", Source: "the observer",
 	}
 	queueWaiting = &Metric{
 		Name: "sysotel.queue.requests", Unit: "{request}", Kind: UpDownCounter, Integer: true, Keys: []Key{destinationKey},
-		Help: "Requests that wait to be sent.", Source: "the queue",
+		Help: "Requests waiting to be sent.", Source: "the queue",
 	}
 	queueSent = &Metric{
 		Name: "sysotel.queue.sent", Unit: "{request}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{destinationKey},
-		Help: "Requests that the receiver took.", Source: "the sender",
+		Help: "Requests accepted by the receiver.", Source: "the sender",
 	}
 	queueDropped = &Metric{
 		Name: "sysotel.queue.dropped", Unit: "{request}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{destinationKey},
@@ -137,7 +137,7 @@ var (
 	}
 	queueRejected = &Metric{
 		Name: "sysotel.queue.rejected", Unit: "{point}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{destinationKey},
-		Help: "Points that the receiver refused in a partial success.", Source: "the receiver's answer",
+		Help: "Points that the receiver refused in a partial success.", Source: "the receiver's response",
 	}
 	storeSamples = &Metric{
 		Name: "sysotel.store.samples", Unit: "{sample}", Kind: Counter, Integer: true, Start: SinceAgent,
@@ -170,8 +170,8 @@ func (*agent) Name() string { return "agent" }
 
 func (*agent) Metrics() []*Metric {
 	return []*Metric{
-		agentInfo, agentCPU, agentMemory, agentTicks, agentGaps, familyDuration, familySuccess,
-		familyFailures, familyRetries, familyOverflow, queueWaiting, queueSent, queueDropped, queueRejected,
+		agentInfo, agentCPU, agentMemory, agentTicks, agentGaps, collectorDuration, collectorSuccess,
+		collectorFailures, collectorRetries, collectorOverflow, queueWaiting, queueSent, queueDropped, queueRejected,
 		storeSamples, storeSeries, storeWaiting, storeDropped, recordsDropped,
 	}
 }
@@ -197,12 +197,12 @@ func (a *Agent) Report(o *Observer) {
 			ok = 1
 		}
 		if !math.IsNaN(f.Seconds) {
-			o.Int(familySuccess, ok, f.Name)
+			o.Int(collectorSuccess, ok, f.Name)
 		}
-		o.Float(familyDuration, f.Seconds, f.Name)
-		o.Uint(familyFailures, f.Failures, f.Name)
-		o.Uint(familyRetries, f.Retries, f.Name)
-		o.Uint(familyOverflow, f.Overflow, f.Name)
+		o.Float(collectorDuration, f.Seconds, f.Name)
+		o.Uint(collectorFailures, f.Failures, f.Name)
+		o.Uint(collectorRetries, f.Retries, f.Name)
+		o.Uint(collectorOverflow, f.Overflow, f.Name)
 	}
 	for _, q := range a.Queues {
 		o.Uint(queueWaiting, q.Waiting, q.Destination)

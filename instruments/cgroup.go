@@ -43,7 +43,7 @@ type Cgroup struct {
 var (
 	cgroupCPULimit = &Metric{
 		Name: "sysotel.cgroup.cpu.limit", Unit: "{cpu}", Kind: Gauge,
-		Help: "Number of processors of the agent's own limit (container, unit), not of the host.", Source: "cpu.max, or cpu.cfs_quota_us over cpu.cfs_period_us, the least from the agent's control group up",
+		Help: "Number of processors of the agent's own limit (container, unit), not of the host.", Source: "cpu.max, or cpu.cfs_quota_us over cpu.cfs_period_us, the minimum from the agent's control group up",
 	}
 	cgroupCPUTime = &Metric{
 		Name: "sysotel.cgroup.cpu.time", Unit: "s", Kind: Counter,
@@ -59,7 +59,7 @@ var (
 	}
 	cgroupMemoryLimit = &Metric{
 		Name: "sysotel.cgroup.memory.limit", Unit: "By", Kind: UpDownCounter, Integer: true,
-		Help: "Memory of the agent's own limit (container, unit), not of the host.", Source: "memory.max or memory.limit_in_bytes, the least from the agent's control group up",
+		Help: "Memory of the agent's own limit (container, unit), not of the host.", Source: "memory.max or memory.limit_in_bytes, the minimum from the agent's control group up",
 	}
 	cgroupMemoryUsage = &Metric{
 		Name: "sysotel.cgroup.memory.usage", Unit: "By", Kind: UpDownCounter, Integer: true,
@@ -92,7 +92,7 @@ type cgroupLevel struct {
 	// period is only there for the last.
 	limit, period *file
 	// usage is memory.current, memory.usage_in_bytes or cpuacct.usage; version 2
-	// tells the CPU time in stat.
+	// has the CPU time in stat.
 	usage, stat *file
 }
 
@@ -182,7 +182,7 @@ func (c *cgroup) locate(own *Host) error {
 	return nil
 }
 
-// readCPU fills in what is told of the group with the tightest CPU limit.
+// readCPU fills in the numbers of the group with the tightest CPU limit.
 func (c *cgroup) readCPU(r *Cgroup, seconds float64) error {
 	var tightest *cgroupLevel
 	for _, level := range c.cpu {
@@ -224,7 +224,7 @@ func (c *cgroup) readCPU(r *Cgroup, seconds float64) error {
 	return nil
 }
 
-// readMemory fills in what is told of the group with the tightest memory limit.
+// readMemory fills in the numbers of the group with the tightest memory limit.
 func (c *cgroup) readMemory(r *Cgroup) error {
 	var tightest *cgroupLevel
 	for _, level := range c.memory {

@@ -1,13 +1,13 @@
-// Package instruments is what sysotel measures: each family is one part of the
-// machine (cpu, memory, disk, ...) in one file named like it. A family reads
-// the machine once a tick into an immutable reading; the reading reports itself
-// to OpenTelemetry instruments without touching the machine again.
+// Package instruments measures the machine: each collector reads one part of it
+// (cpu, memory, disk, ...) and is in the file of that name. A collector reads the
+// machine once a tick into an immutable reading; the reading reports itself to
+// OpenTelemetry instruments without touching the machine again.
 //
-// The package knows the machine and the metric names. It does not know who
-// asks: ticking, exporting and serving live in agent/sampler, agent/export and api.
+// The package knows the machine and the metric names. It does not know its
+// callers: agent/sampler ticks, agent/export and api pass readings on.
 //
 // Read load.go first, it is the shortest complete collector; then metric.go for
-// names, and host.go for the door to the machine.
+// names, and host.go for how the machine is accessed.
 package instruments
 
 import (
@@ -21,7 +21,7 @@ import (
 type Collector interface {
 	// Name is the word used in configuration, logs, fixtures and self-metrics: "cpu".
 	Name() string
-	// Metrics lists everything the family can report, in the order of METRICS.md.
+	// Metrics lists everything the collector can report, in the order of METRICS.md.
 	Metrics() []*Metric
 	// Read looks at the machine once. It may be slow and it may fail; on failure
 	// nothing is reported for this tick and a chart shows a gap. It is never
@@ -29,16 +29,16 @@ type Collector interface {
 	Read(context.Context, *Host, Tick) (Reading, error)
 }
 
-// Reading is what one family saw at one tick. It is immutable, so that every
-// reader (scrape, push, REST) tells the same numbers.
+// Reading is what one collector saw at one tick. It is immutable, so that every
+// reader (scrape, push, REST) sees the same numbers.
 type Reading interface {
 	// Report hands the numbers to the observer. It does no I/O and cannot fail:
-	// an error here would cost the whole export of every family.
+	// an error here would cost the export of every collector.
 	Report(*Observer)
 }
 
-// Partial is a reading that lacks something that was asked for: a mount that
-// does not answer, a command that failed. The rest of the reading stands.
+// Partial is a reading that may be incomplete: a mount does not answer, a command
+// failed. The rest of the reading is valid.
 type Partial interface {
 	// Missing lists what is missing and why; empty where the reading is whole.
 	Missing() []Missing
@@ -52,7 +52,7 @@ type Missing struct {
 	Reason string
 }
 
-// Configurable is a family whose own settings (patterns, top N, commands) can
+// Configurable is a collector whose own settings (patterns, top N, commands) can
 // change while it runs. Configure is called between two reads.
 type Configurable interface{ Configure(Config) }
 
@@ -62,7 +62,7 @@ type Tick struct {
 	Time time.Time
 	// Seq counts ticks since the agent started; it never goes back, Time can.
 	Seq uint64
-	// Interval is the nominal distance to the family's previous tick.
+	// Interval is the nominal distance to the collector's previous tick.
 	Interval time.Duration
 }
 
@@ -71,11 +71,11 @@ type Tick struct {
 // nothing is reported and nothing is retried.
 var ErrUnsupported = errors.New("not available on this machine")
 
-// unknown stands for a number that could not be measured: it is reported to
-// nobody and is null in JSON. It is never replaced by 0.
+// unknown stands for a number that could not be measured: it is not
+// reported and is null in JSON. It is never replaced by 0.
 var unknown = math.NaN()
 
-// span measures the time that really passed between two reads of a family.
+// span measures the time that really passed between two reads of a collector.
 type span struct {
 	last time.Time
 	// onBeat is set when the last read was not the first one.
@@ -89,16 +89,16 @@ type span struct {
 // once and the second on the beat: what came in such a splinter of a tick is no
 // rate of a tick, and would be an extreme that nothing else shows.
 func (s *span) next(now time.Time, nominal time.Duration) float64 {
-	last, least := s.last, nominal/5
+	last, minimum := s.last, nominal/5
 	if !s.onBeat {
-		least = nominal * 4 / 5
+		minimum = nominal * 4 / 5
 	}
 	s.last, s.onBeat = now, !last.IsZero()
 	if last.IsZero() {
 		return unknown
 	}
 	passed := now.Sub(last)
-	if passed < least || passed > 5*nominal {
+	if passed < minimum || passed > 5*nominal {
 		return unknown
 	}
 	return passed.Seconds()

@@ -12,7 +12,7 @@ import (
 	"sysotel/instruments/scrub"
 )
 
-// Config is what an operator can say about what is measured. Its keys stand at
+// Config is what an operator can configure about the measuring. Its keys are at
 // the top level of sysotel.yaml.
 type Config struct {
 	Host        HostConfig      `yaml:"host" help:"The measured machine."`
@@ -28,11 +28,11 @@ type HostConfig struct {
 	Root string `yaml:"root" help:"Directory that contains the machine's /proc and /sys; empty means /host if it is mounted in a container, else /."`
 }
 
-// Collectors holds the configuration of each family by its name. The keys are
+// Collectors holds the configuration of each collector by its name. The keys are
 // those of CollectorDefaults.
 type Collectors map[string]CollectorConfig
 
-// CollectorConfig is how one family is read.
+// CollectorConfig is how one collector is read.
 type CollectorConfig struct {
 	Enabled  bool          `yaml:"enabled" help:"Whether the collector runs."`
 	Interval time.Duration `yaml:"interval" help:"Time between two readings, a multiple of sampling.interval; 0s means sampling.interval."`
@@ -42,7 +42,7 @@ type CollectorConfig struct {
 	Exclude  []string      `yaml:"exclude" help:"For disk, filesystem and network: patterns of what to exclude, even if include matches it."`
 }
 
-// ProcessesConfig is how much of the process table is told.
+// ProcessesConfig is how much of the process table is reported.
 type ProcessesConfig struct {
 	Top         int      `yaml:"top" help:"Number of top processes to select by CPU, by memory and by I/O each, 1 to 200."`
 	CommandLine bool     `yaml:"command_line" help:"Whether to keep the command lines of the selected processes, for administrators. Recognizable passwords, tokens and keys are masked first."`
@@ -50,8 +50,8 @@ type ProcessesConfig struct {
 	PID         bool     `yaml:"pid" help:"Whether to export the selected processes one by one too, with the attribute process.pid."`
 }
 
-// WithoutSecrets returns the arguments of a command with what can be told to be a
-// secret masked, as command lines of processes are.
+// WithoutSecrets returns the arguments of a command with recognizable secrets
+// masked, as in the command lines of processes.
 func (c ProcessesConfig) WithoutSecrets(args []string) []string {
 	return scrub.CommandLine(args, c.Scrub)
 }
@@ -62,69 +62,69 @@ type CustomConfig struct {
 	Commands []command.Config `yaml:"commands" help:"Programs that print metrics; they are set in the file only."`
 }
 
-// CollectorDefault is a family's name, how it is read unless said otherwise, and
-// how it is made.
+// CollectorDefault is a collector's name, its default configuration and its
+// constructor.
 type CollectorDefault struct {
 	Name string
-	// Keys are what its patterns can name; a family without keys takes no patterns.
+	// Keys are what its patterns can name; a collector without keys takes no patterns.
 	Keys   []string
 	Config CollectorConfig
 
 	make func(Config, func() AgentStats) Collector
 }
 
-// CollectorDefaults lists the families in the order in which they are read. It is
-// the one list of families: adding one is adding its line here. The file system
-// comes last of the machine's parts, because it is the one that a dead server
-// can hang.
+// CollectorDefaults lists the collectors in the order in which they are read. It is
+// the only list of collectors: a new one is added here. The file system
+// comes last of the machine's parts, because a dead server
+// can hang it.
 func CollectorDefaults() []CollectorDefault {
-	family := func(name string, make func(Config, func() AgentStats) Collector, keys ...string) CollectorDefault {
+	collector := func(name string, make func(Config, func() AgentStats) Collector, keys ...string) CollectorDefault {
 		return CollectorDefault{name, keys, CollectorConfig{Enabled: true, Timeout: 500 * time.Millisecond, Retries: 1}, make}
 	}
-	network := family("network", configured(newNetwork), "device")
+	network := collector("network", configured(newNetwork), "device")
 	// The machine's ends of container networks come and go with every container;
 	// inside, the same traffic is counted again. br- with twelve characters is
-	// how Docker names a bridge; a bridge of one's own has a name of one's own.
+	// how Docker names a bridge; other bridges have other names.
 	network.Config.Exclude = []string{"veth*", "cali*", "lxc*", "br-????????????"}
 	return []CollectorDefault{
-		family("cpu", plain(newCPU)),
-		family("load", plain(newLoad)),
-		family("memory", plain(newMemory)),
-		family("paging", plain(newPaging)),
-		family("pressure", plain(newPressure)),
-		family("disk", configured(newDisk), "device"),
+		collector("cpu", plain(newCPU)),
+		collector("load", plain(newLoad)),
+		collector("memory", plain(newMemory)),
+		collector("paging", plain(newPaging)),
+		collector("pressure", plain(newPressure)),
+		collector("disk", configured(newDisk), "device"),
 		network,
-		family("process", configured(newProcess)),
-		family("processes", plain(newProcesses)),
-		family("system", plain(newSystem)),
-		family("cgroup", plain(newCgroup)),
-		family("filesystem", configured(newFilesystem), "device", "mountpoint", "type"),
-		family("custom", configured(newCustom)),
-		family("agent", func(_ Config, stats func() AgentStats) Collector { return newAgent(stats) }),
+		collector("process", configured(newProcess)),
+		collector("processes", plain(newProcesses)),
+		collector("system", plain(newSystem)),
+		collector("cgroup", plain(newCgroup)),
+		collector("filesystem", configured(newFilesystem), "device", "mountpoint", "type"),
+		collector("custom", configured(newCustom)),
+		collector("agent", func(_ Config, stats func() AgentStats) Collector { return newAgent(stats) }),
 	}
 }
 
-// plain makes a family that has no settings of its own.
+// plain makes a collector that has no settings of its own.
 func plain(make func() Collector) func(Config, func() AgentStats) Collector {
 	return func(Config, func() AgentStats) Collector { return make() }
 }
 
-// configured makes a family from its settings.
+// configured makes a collector from its settings.
 func configured(make func(Config) Collector) func(Config, func() AgentStats) Collector {
 	return func(c Config, _ func() AgentStats) Collector { return make(c) }
 }
 
-// NewCollectors makes every family, in the order in which they are read. stats
-// tells the family agent how the agent fares.
+// NewCollectors makes every collector, in the order in which they are read. stats
+// is what the collector agent reports.
 func NewCollectors(c Config, stats func() AgentStats) []Collector {
-	var families []Collector
+	var collectors []Collector
 	for _, d := range CollectorDefaults() {
-		families = append(families, d.make(c, stats))
+		collectors = append(collectors, d.make(c, stats))
 	}
-	return families
+	return collectors
 }
 
-// Defaults is the configuration of a machine about which nothing was said.
+// Defaults is the default configuration.
 func Defaults() Config {
 	c := Config{
 		Conventions: Hostmetrics,
@@ -137,12 +137,12 @@ func Defaults() Config {
 	return c
 }
 
-// Takes tells whether a family has the given key: only some take patterns.
-func (Collectors) Takes(family, key string) bool {
-	return key != "include" && key != "exclude" || len(patternKeys(family)) > 0
+// Takes reports whether a collector has the given key: only some have patterns.
+func (Collectors) Takes(collector, key string) bool {
+	return key != "include" && key != "exclude" || len(patternKeys(collector)) > 0
 }
 
-// Names lists the families in the order of CollectorDefaults.
+// Names lists the collectors in the order of CollectorDefaults.
 func (Collectors) Names() []string {
 	var names []string
 	for _, d := range CollectorDefaults() {
@@ -151,27 +151,27 @@ func (Collectors) Names() []string {
 	return names
 }
 
-// Filter is what the family's include and exclude patterns say. The
-// configuration has passed Validate; a pattern that it refuses matches nothing.
-func (c Config) Filter(family string) pattern.Filter {
-	f, keys := c.Collectors[family], patternKeys(family)
+// Filter is the collector's include and exclude patterns. An invalid one, which
+// Validate reports, matches nothing.
+func (c Config) Filter(collector string) pattern.Filter {
+	f, keys := c.Collectors[collector], patternKeys(collector)
 	include, _ := pattern.Parse(f.Include, keys...)
 	exclude, _ := pattern.Parse(f.Exclude, keys...)
 	return pattern.Filter{Include: include, Exclude: exclude}
 }
 
-// patternKeys are the keys that patterns of a family can name.
-func patternKeys(family string) []string {
+// patternKeys are the keys that patterns of a collector can name.
+func patternKeys(collector string) []string {
 	for _, d := range CollectorDefaults() {
-		if d.Name == family {
+		if d.Name == collector {
 			return d.Keys
 		}
 	}
 	return nil
 }
 
-// Validate calls wrong for every mistake with the path of the option, its value
-// and the rule that it breaks.
+// Validate calls wrong for every validation error with the path of the option, its
+// value and the rule that it breaks.
 func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	if strings.ContainsFunc(c.Host.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) || len(c.Host.Name) > 255 {
 		wrong("host.name", c.Host.Name, "must be at most 255 characters without line breaks")
@@ -250,7 +250,7 @@ func wholeSeconds(d time.Duration) bool {
 	return d >= time.Second && d <= time.Hour && d%time.Second == 0
 }
 
-// isWord tells whether s can be a name: lower-case letters, digits, - and _.
+// isWord reports whether s can be a name: lower-case letters, digits, - and _.
 func isWord(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }

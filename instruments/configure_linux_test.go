@@ -6,14 +6,14 @@ import "testing"
 // known of a device is not lost with them.
 func TestConfigure(t *testing.T) {
 	for _, c := range []struct {
-		family, exclude string
-		gone, stays     string
+		collector, exclude string
+		gone, stays        string
 	}{
 		{"disk", "sda", "sysotel.disk.io.rate{read,sda}", "sysotel.disk.io.rate{read,}"},
 		{"network", "eth0", "sysotel.network.io.rate{receive,eth0}", "sysotel.network.io.rate{receive,}"},
 		{"filesystem", "/boot", "sysotel.disk.limit{/dev/sda1,/boot,vfat}", "sysotel.disk.limit{/dev/sda2,/,ext4}"},
 	} {
-		t.Run(c.family, func(t *testing.T) {
+		t.Run(c.collector, func(t *testing.T) {
 			b := newBench(t, nil)
 			b.write(machineFiles(machineMounts))
 			b.write(map[string]string{
@@ -27,7 +27,7 @@ func TestConfigure(t *testing.T) {
 			settings := Defaults()
 			var f Collector
 			for _, d := range CollectorDefaults() {
-				if d.Name == c.family {
+				if d.Name == c.collector {
 					f = d.make(settings, nil)
 				}
 			}
@@ -36,9 +36,9 @@ func TestConfigure(t *testing.T) {
 			if _, ok := before[c.gone]; !ok {
 				t.Fatalf("%s is not measured to begin with: %v", c.gone, before)
 			}
-			one := settings.Collectors[c.family]
+			one := settings.Collectors[c.collector]
 			one.Exclude = []string{c.exclude}
-			settings.Collectors[c.family] = one
+			settings.Collectors[c.collector] = one
 			f.(Configurable).Configure(settings)
 			after := reported(b.tick(f))
 			if _, ok := after[c.gone]; ok {

@@ -7,7 +7,7 @@ import (
 
 // Connections are the sockets of the machine's network.
 type Connections struct {
-	// Sockets are the totals that the kernel keeps, nil where it tells none.
+	// Sockets are the totals that the kernel keeps, nil if it has none.
 	Sockets *Sockets
 	// TCP counts TCP sockets by state, in the order of the kernel's states, nil
 	// where they could not be counted.

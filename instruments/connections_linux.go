@@ -9,7 +9,7 @@ import (
 )
 
 // connectionSource counts sockets. gopsutil would read /proc/PID/fd of every
-// process to find the owner of each, which nobody asked for.
+// process to find the owner of each, which is not needed.
 type connectionSource struct {
 	sockstat, sockstat6 networkFile
 	buf                 []byte
@@ -54,7 +54,7 @@ func (f *networkFile) close() {
 	}
 }
 
-// netlinkReaches tells whether a netlink socket of the agent sees the machine's
+// netlinkReaches reports whether a netlink socket of the agent sees the machine's
 // sockets. Below another root that must be proven: it may be a recorded machine.
 func (h *Host) netlinkReaches() bool {
 	return h.ownNetwork && (h.root == "/" || h.link("proc/1/ns/net") != "")
@@ -100,7 +100,7 @@ func hexDigit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// sockets reads the kernel's totals, nil where it tells none.
+// sockets reads the kernel's totals, nil if it has none.
 func (s *connectionSource) sockets(h *Host) *Sockets {
 	text, err := s.sockstat.read(h, "sockstat")
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *connectionSource) sockets(h *Host) *Sockets {
 }
 
 // parseSockstat adds the totals of /proc/net/sockstat or sockstat6 to s:
-// "TCP: inuse 5 orphan 0 tw 1 alloc 7 mem 2". It tells whether there was any.
+// "TCP: inuse 5 orphan 0 tw 1 alloc 7 mem 2". It reports whether there was any.
 func parseSockstat(text []byte, s *Sockets) bool {
 	found := false
 	for len(text) > 0 {

@@ -53,7 +53,7 @@ func (s *connectionSource) netlinkTCP(ctx context.Context) (*tcpCounts, error) {
 	return nil, errors.New("the table changed while it was read, three times")
 }
 
-// dump asks for all TCP sockets and counts the answers. It tells whether the
+// dump asks for all TCP sockets and counts the answers. It reports whether the
 // answer was whole.
 func (s *connectionSource) dump(ctx context.Context, fd int, c *tcpCounts) (whole bool, err error) {
 	s.seq++
@@ -101,7 +101,7 @@ func inetDiagRequest(seq uint32) (b [netlinkHeader + inetDiagAsk]byte) {
 }
 
 // parseInetDiag counts the sockets in one datagram of the kernel's answer to the
-// request seq. done tells that it was the last, whole that nothing was missed.
+// request seq. done means that it was the last, whole that nothing was missed.
 func parseInetDiag(b []byte, seq uint32, c *tcpCounts) (done, whole bool, err error) {
 	order := binary.NativeEndian
 	whole = true

@@ -9,7 +9,7 @@ import (
 	gopsutilnet "github.com/shirou/gopsutil/v3/net"
 )
 
-// connectionSource is what gopsutil tells.
+// connectionSource reads from gopsutil.
 type connectionSource struct{}
 
 // connectionsLimit bounds the list that gopsutil makes to have it counted.

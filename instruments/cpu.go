@@ -127,7 +127,7 @@ var (
 	cpuFrequencyLimit = &Metric{
 		Name: "sysotel.cpu.frequency.limit", Unit: "Hz", Kind: Gauge,
 		Keys: []Key{{Name: "limit", Help: "min or max"}},
-		Help: "Least and greatest frequency the processors can be set to.", Source: "cpufreq/cpuinfo_min_freq and cpuinfo_max_freq in /sys/devices/system/cpu/cpuN",
+		Help: "Minimum and maximum frequency the processors can be set to.", Source: "cpufreq/cpuinfo_min_freq and cpuinfo_max_freq in /sys/devices/system/cpu/cpuN",
 	}
 	cpuUsage = &Metric{
 		Name: "sysotel.cpu.usage", Unit: "1", Kind: Gauge,

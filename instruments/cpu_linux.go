@@ -8,7 +8,7 @@ import (
 
 // cpuTimes reads the time in each state of all processors together and of each.
 // gopsutil would read /proc/stat once for the sum and once for the cores, and
-// other families twice more; here one read a tick serves them all.
+// other collectors twice more; here one read a tick serves them all.
 func (h *Host) cpuTimes(ctx context.Context, t Tick) (CPUStates, []coreTime, error) {
 	s, err := h.procStat(ctx, t)
 	if err != nil {
@@ -17,7 +17,7 @@ func (h *Host) cpuTimes(ctx context.Context, t Tick) (CPUStates, []coreTime, err
 	return s.total, s.cores, nil
 }
 
-// physicalCores counts physical cores, 0 where they are not told.
+// physicalCores counts physical cores, 0 where unknown.
 func (h *Host) physicalCores(ctx context.Context) int {
 	n, err := gopsutilcpu.CountsWithContext(h.gopsutil(ctx), false)
 	if err != nil {

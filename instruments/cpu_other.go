@@ -36,7 +36,7 @@ func states(t gopsutilcpu.TimesStat) CPUStates {
 	}
 }
 
-// physicalCores counts physical cores, 0 where they are not told.
+// physicalCores counts physical cores, 0 where unknown.
 func (h *Host) physicalCores(ctx context.Context) int {
 	n, err := gopsutilcpu.CountsWithContext(ctx, false)
 	if err != nil {

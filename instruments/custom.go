@@ -14,13 +14,13 @@ import (
 	"sysotel/instruments/textfile"
 )
 
-// Custom is a reading of metrics that are not ours: those of text files and of
-// commands. Package export sends Families; Report tells only how the sources fare.
+// Custom is a reading of custom metrics: those of text files and of commands. Package
+// export sends Families; Report reports the status of the sources only.
 type Custom struct {
-	// Families are the metrics of all sources, one metric family a name, in the order
-	// of their names. Readings share them: they must not be changed.
+	// Families are the metrics of all sources, one metric family per name, in the
+	// order of their names. Readings share them: they must not be changed.
 	Families []*dto.MetricFamily
-	// Errors are the mistakes of the sources, which stand until they are mended.
+	// Errors are the errors of the sources, which stay until they are fixed.
 	Errors []exposition.SourceError
 
 	sources []exposition.Source
@@ -61,7 +61,7 @@ func (*custom) Name() string { return "custom" }
 
 func (*custom) Metrics() []*Metric { return []*Metric{customSuccess, customDuration} }
 
-// Configure implements Configurable. Commands that stay as they were go on.
+// Configure implements Configurable. Unchanged commands keep running.
 func (c *custom) Configure(config Config) {
 	before := c.commands
 	c.directories, c.commands, c.merged = nil, nil, nil
@@ -83,8 +83,8 @@ func (c *custom) Configure(config Config) {
 	}
 }
 
-// Close kills the commands that run and waits for their end. The family can be
-// read no more.
+// Close kills the commands that run and waits for their end. The collector can
+// no longer be read.
 func (c *custom) Close() error {
 	c.stop()
 	for _, command := range c.commands {
@@ -93,7 +93,7 @@ func (c *custom) Close() error {
 	return nil
 }
 
-// noSources is ErrUnsupported in words of its own: the machine lacks nothing.
+// noSources is ErrUnsupported with its own text: the machine lacks nothing.
 type noSources struct{}
 
 // Error implements error.
@@ -107,7 +107,7 @@ func (c *custom) Read(_ context.Context, h *Host, t Tick) (Reading, error) {
 		return nil, noSources{}
 	}
 	if c.ctx.Err() != nil {
-		return nil, errors.New("the family is closed")
+		return nil, errors.New("the collector is closed")
 	}
 	changed := c.merged == nil
 	for _, d := range c.directories {
@@ -146,7 +146,7 @@ func (c *Custom) Report(o *Observer) {
 
 var _ Partial = (*Custom)(nil)
 
-// Missing implements Partial: one entry a source, with its first mistake.
+// Missing implements Partial: one entry a source, with its first error.
 func (c *Custom) Missing() []Missing {
 	var missing []Missing
 	for _, e := range c.Errors {

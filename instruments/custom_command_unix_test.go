@@ -91,7 +91,7 @@ func TestCommandNeverOverlapsItself(t *testing.T) {
 	c := shell("slow", "echo x >> "+dir+"/runs; read line < "+fifo+"; echo slow 1")
 	f := newCustomFixture(t, CustomConfig{Commands: []command.Config{c}})
 	f.tick()
-	slow := f.family.commands[0]
+	slow := f.collector.commands[0]
 	// The clock moves on without waiting for the command, as that of the agent does.
 	for i := range 5 {
 		if slow.Refresh(func() time.Time { return f.now.Add(time.Duration(i) * 5 * time.Second) }, time.Second) {
@@ -127,7 +127,7 @@ func TestCloseKillsCommands(t *testing.T) {
 	if _, err := os.ReadFile(fifo); err != nil { // returns once the command has written
 		t.Fatal(err)
 	}
-	if err := f.family.Close(); err != nil {
+	if err := f.collector.Close(); err != nil {
 		t.Fatal(err)
 	}
 	expectDead(t, file)
@@ -141,7 +141,7 @@ func TestConfigureKeepsWhatStays(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	goes.Command = []string{"/bin/sh", "-c", "echo came 1"}
-	f.family.Configure(Config{Custom: CustomConfig{Commands: []command.Config{stays, goes}}})
+	f.collector.Configure(Config{Custom: CustomConfig{Commands: []command.Config{stays, goes}}})
 	if got := contents(f.tick()); got != "stays{} 1" {
 		t.Errorf("after the change got %s", got)
 	}

@@ -13,13 +13,13 @@ import (
 	"sysotel/instruments/exposition"
 )
 
-// customFixture reads a custom family a second at a time.
+// customFixture reads a custom collector a second at a time.
 type customFixture struct {
-	t      *testing.T
-	family *custom
-	host   *Host
-	now    time.Time
-	seq    uint64
+	t         *testing.T
+	collector *custom
+	host      *Host
+	now       time.Time
+	seq       uint64
 }
 
 func newCustomFixture(t *testing.T, c CustomConfig) *customFixture {
@@ -27,24 +27,24 @@ func newCustomFixture(t *testing.T, c CustomConfig) *customFixture {
 	// Commands run beside the ticks and ask the clock too, so it is moved only
 	// while none runs.
 	f.host.Now = func() time.Time { return f.now }
-	f.family = newCustom(Config{Custom: c}).(*custom)
+	f.collector = newCustom(Config{Custom: c}).(*custom)
 	t.Cleanup(func() {
-		if err := f.family.Close(); err != nil {
+		if err := f.collector.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return f
 }
 
-// tick waits for the commands that run, and reads the family a second later.
+// tick waits for the commands that run, and reads the collector a second later.
 func (f *customFixture) tick() *Custom {
 	f.t.Helper()
-	for _, c := range f.family.commands {
+	for _, c := range f.collector.commands {
 		c.Wait()
 	}
 	f.now = f.now.Add(time.Second)
 	f.seq++
-	r, err := f.family.Read(context.Background(), f.host, Tick{Time: f.now, Seq: f.seq, Interval: time.Second})
+	r, err := f.collector.Read(context.Background(), f.host, Tick{Time: f.now, Seq: f.seq, Interval: time.Second})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -169,11 +169,11 @@ func TestMergeSources(t *testing.T) {
 		{"one series in two sources", []string{"a 1\n", "a 2\nb 3\n"}, "a{} 1\nb{} 3\nerror s1: series a{} is also in s0"},
 		{"one series twice in a source", []string{"a 1\na 2\n"}, "a{} 1\nerror s0: series a{} is also in s0"},
 		{"labels in another order", []string{"a{x=\"1\",y=\"2\"} 1\n", "a{y=\"2\",x=\"1\"} 2\n"}, "a{x=\"1\",y=\"2\"} 1\nerror s1: series a{x=\"1\",y=\"2\"} is also in s0"},
-		{"two types", []string{"# TYPE a gauge\na 1\n", "# TYPE a counter\na 2\n"}, "a{} 1\nerror s1: metric a (counter) cannot be told from a (gauge) of s0"},
+		{"two types", []string{"# TYPE a gauge\na 1\n", "# TYPE a counter\na 2\n"}, "a{} 1\nerror s1: metric a (counter) conflicts with a (gauge) of s0"},
 		{"a counter beside a gauge", []string{"# TYPE a gauge\na 1\n", "# TYPE a_total counter\na_total 2\n"}, "a{} 1\na_total{} 2"},
-		{"two types of one page name", []string{"# TYPE a_total gauge\na_total 1\n", "# TYPE a counter\na 2\n"}, "a_total{} 1\nerror s1: metric a (counter) cannot be told from a_total (gauge) of s0"},
-		{"underscores", []string{"a_b 1\n", "a__b 2\n"}, "a_b{} 1\nerror s1: metric a__b (untyped) cannot be told from a_b (untyped) of s0"},
-		{"parts of a histogram", []string{"# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n", "h_count 5\n"}, "h{} 0\nerror s1: metric h_count (untyped) cannot be told from h (histogram) of s0"},
+		{"two types of one page name", []string{"# TYPE a_total gauge\na_total 1\n", "# TYPE a counter\na 2\n"}, "a_total{} 1\nerror s1: metric a (counter) conflicts with a_total (gauge) of s0"},
+		{"underscores", []string{"a_b 1\n", "a__b 2\n"}, "a_b{} 1\nerror s1: metric a__b (untyped) conflicts with a_b (untyped) of s0"},
+		{"parts of a histogram", []string{"# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n", "h_count 5\n"}, "h{} 0\nerror s1: metric h_count (untyped) conflicts with h (histogram) of s0"},
 	} {
 		var sources []exposition.Source
 		for i, text := range c.sources {

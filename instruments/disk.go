@@ -17,7 +17,7 @@ type Disk struct {
 	// pattern included. What is built of other disks is not in it, because its
 	// operations are counted again at those.
 	Total DiskRates
-	// Detailed tells whether the system counts merges, waiting and busy time
+	// Detailed reports whether the system counts merges, waiting and busy time
 	// (Linux does); if not, these fields are 0 or unknown and are not reported.
 	Detailed bool
 }
@@ -33,7 +33,7 @@ type DiskDevice struct {
 	// Name is the kernel's name, "sda"; Mapper is the name that the device
 	// mapper gave a "dm-0", such as "vg-root", else "".
 	Name, Mapper string
-	// Physical tells whether the device counts in the total.
+	// Physical reports whether the device counts in the total.
 	Physical bool
 	// Reads and Writes are completed operations, Merged those that the kernel
 	// joined to others before.
@@ -142,7 +142,7 @@ type disk struct {
 type diskState struct {
 	name, mapper string
 	kind         diskKind
-	// shown tells whether the device is in the reading; one that is not can still
+	// shown reports whether the device is in the reading; one that is not can still
 	// count in the total.
 	shown  bool
 	before diskCounters
@@ -233,7 +233,7 @@ func (d *disk) classify(h *Host, s *diskState) {
 	s.shown = d.filter.Keep(s.kind != diskSkipped, "device", s.name)
 }
 
-// waitsForMedium tells whether a device that was skipped can come to life under
+// waitsForMedium reports whether a device that was skipped can come to life under
 // its name: the kernel lists network block devices before they are connected.
 func waitsForMedium(name string) bool { return isNumbered(name, "nbd") }
 
@@ -248,7 +248,7 @@ func (d *DiskDevice) count(c diskCounters) {
 	}
 }
 
-// isNumbered tells whether name is the prefix and a number: loop0, but not looper.
+// isNumbered reports whether name is the prefix and a number: loop0, but not looper.
 func isNumbered(name, prefix string) bool {
 	number, ok := strings.CutPrefix(name, prefix)
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""

@@ -49,7 +49,7 @@ const sectorSize = 512
 
 // parseDiskstat reads one line of /proc/diskstats, as the kernel's
 // Documentation/admin-guide/iostats.rst describes it. The name is nil for an empty line and
-// for a line with fewer counters, by which kernels before 2.6.25 tell partitions.
+// for a line with fewer counters, which kernels before 2.6.25 have for partitions.
 func parseDiskstat(line []byte) (name []byte, c diskCounters, err error) {
 	_, rest := cutWord(line)
 	_, rest = cutWord(rest)

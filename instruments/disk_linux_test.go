@@ -407,7 +407,7 @@ func BenchmarkDiskGopsutil(b *testing.B) {
 	}
 }
 
-// benchmarkRead reads a family of the real machine over and over.
+// benchmarkRead reads a collector of the real machine over and over.
 func benchmarkRead(b *testing.B, f Collector) {
 	h := NewHost("/")
 	var seq uint64

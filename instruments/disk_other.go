@@ -15,7 +15,7 @@ import (
 // gopsutil calls busy time on macOS is the sum over operations.
 const diskDetails = runtime.GOOS != "darwin" && runtime.GOOS != "windows"
 
-// diskSource is what gopsutil tells: disks on macOS and the BSDs, the drive
+// diskSource reads from gopsutil: disks on macOS and the BSDs, the drive
 // letters of fixed disks on Windows.
 type diskSource struct{}
 

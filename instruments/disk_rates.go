@@ -9,7 +9,7 @@ type diskCounters struct {
 	pending, ioTime, weightedIOTime             uint64
 }
 
-// wentBack tells whether the counters begin anew: the device was replaced by
+// wentBack reports whether the counters begin anew: the device was replaced by
 // another of its name. The times are left out, because the kernel keeps them in
 // 32 bits and they wrap every 50 days without anything being reset.
 func (c diskCounters) wentBack(before diskCounters) bool {

@@ -62,7 +62,7 @@ func (b *bench) remove(name string) {
 	}
 }
 
-// tick moves the clock by a second and reads the family.
+// tick moves the clock by a second and reads the collector.
 func (b *bench) tick(f Collector) Reading {
 	b.t.Helper()
 	r, err := b.try(f)
@@ -78,12 +78,12 @@ func (b *bench) try(f Collector) (Reading, error) {
 	return f.Read(b.t.Context(), b.host, Tick{Time: b.now, Seq: b.seq, Interval: time.Second})
 }
 
-// with is the default configuration with a family's patterns.
-func with(family string, include, exclude []string) Config {
+// with is the default configuration with a collector's patterns.
+func with(collector string, include, exclude []string) Config {
 	c := Defaults()
-	one := c.Collectors[family]
+	one := c.Collectors[collector]
 	one.Include, one.Exclude = include, exclude
-	c.Collectors[family] = one
+	c.Collectors[collector] = one
 	return c
 }
 

@@ -19,7 +19,7 @@ type Filesystem struct {
 
 // FilesystemTotal sums up the file systems of the machine itself: those on its
 // own disks, and whatever is mounted at "/". Files that a server or a program
-// keeps are somebody else's space and would be counted on every machine that
+// keeps are space of other machines and would be counted on every machine that
 // mounts them.
 type FilesystemTotal struct {
 	// Size, Used and Free are in bytes and as in Mount.
@@ -36,10 +36,10 @@ type Mount struct {
 	Device, Block string
 	// Mountpoint is where; Type is the file system's type, Mode is rw or ro.
 	Mountpoint, Type, Mode string
-	// Measured tells whether the numbers are known; if not, Reason says why.
+	// Measured reports whether the numbers are known; if not, Reason says why.
 	Measured bool
 	Reason   string
-	// Watched tells that a server or a program answers for the file system, so
+	// Watched is set where a server or a program answers for the file system, so
 	// that a question can hang; Stuck that it does.
 	Watched, Stuck bool
 	// Size is the whole, Used what is taken, Free what users can still take and
@@ -52,7 +52,7 @@ type Mount struct {
 	// of what users can have.
 	Utilization float64
 
-	// failed tells that the numbers are known at other times. What the agent has
+	// failed is set where the numbers are known at other times. What the agent has
 	// no right to ask is never known, and no total waits for it.
 	failed bool
 }
@@ -114,11 +114,11 @@ type mount struct {
 	mountEntry
 	// label has the words of Mount that are the same at each tick.
 	label Mount
-	// counted tells whether it is in the total; share is the place of its pool in
+	// counted reports whether it is in the total; share is the place of its pool in
 	// the sums, -1 where it has none.
 	counted bool
 	share   int
-	// question waits for its answer or for somebody to take it; fresh tells that
+	// question waits for its answer or to be taken; fresh means that
 	// it was asked in this tick.
 	question *question
 	fresh    bool
@@ -193,14 +193,14 @@ func (f *filesystem) measure(ctx context.Context, h *Host) *Filesystem {
 	return r
 }
 
-// fill takes in what statfs(2) tells.
+// fill takes the result of statfs(2).
 func (m *Mount) fill(c capacity, err error) {
 	switch {
 	case err != nil:
 		m.Reason, m.failed = err.Error(), !errors.Is(err, fs.ErrPermission)
 		return
 	case c.Size == 0:
-		m.Reason = "tells no size"
+		m.Reason = "reports no size"
 		return
 	}
 	m.Measured = true

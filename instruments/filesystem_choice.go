@@ -15,7 +15,7 @@ type mountEntry struct {
 	// point, kind and device are as in Mount, raw.
 	point, kind, device, block string
 	readOnly                   bool
-	// storage tells whether the type keeps files on storage, watched whether a
+	// storage reports whether the type keeps files on storage, watched whether a
 	// question can hang, own whether it is the machine's own space.
 	storage, watched, own bool
 	// pool is shared by file systems that take their space from one place.
@@ -109,7 +109,7 @@ func (e mountEntry) betterThan(o mountEntry) bool {
 	return len(e.point) < len(o.point)
 }
 
-// isPlacedByRuntime tells whether a mount point is a file that container
+// isPlacedByRuntime reports whether a mount point is a file that container
 // runtimes bind into every container from the disk of the machine below.
 func isPlacedByRuntime(point string) bool {
 	switch point {

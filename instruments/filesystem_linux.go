@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountSource is /proc/1/mountinfo. gopsutil leaves out of it what tells two
+// mountSource is /proc/1/mountinfo. gopsutil leaves out of it what distinguishes two
 // mounts of one file system: the device's number and the directory mounted.
 type mountSource struct {
 	first, own *file
@@ -21,7 +21,7 @@ type mountSource struct {
 }
 
 // mountsEvery is how often the text is read although nothing was mounted: a file
-// system that turns read-only after an error tells nobody. (statfs(2) knows, but
+// system that turns read-only after an error reports it nowhere. (statfs(2) knows, but
 // of the agent's own mounts, which a container or a service manager makes
 // read-only for it alone.)
 const mountsEvery = 5 * time.Second
@@ -39,7 +39,7 @@ func (s *mountSource) list(_ context.Context, h *Host) (entries []mountEntry, ch
 	within := ""
 	text, err := s.first.read()
 	if err != nil {
-		// Where /proc hides the first process (hidepid) one's own mounts are as
+		// Where /proc hides the first process (hidepid) the agent's own mounts are as
 		// good, as far as they lie below the root.
 		var ownErr error
 		if text, ownErr = s.own.read(); ownErr != nil {
@@ -59,7 +59,7 @@ func (s *mountSource) list(_ context.Context, h *Host) (entries []mountEntry, ch
 	return s.entries, true, nil
 }
 
-// quiet tells that nothing was mounted or unmounted since the question before.
+// quiet reports that nothing was mounted or unmounted since the question before.
 // The kernel answers that much faster than it prints the text of many mounts.
 // Of a plain file, as a recorded machine has it, poll(2) knows nothing: it can
 // always be written to, and so is never called quiet.
@@ -200,7 +200,7 @@ func (h *Host) describeMounts(entries []mountEntry) []mountEntry {
 }
 
 // rootDevice finds the real name of what the kernel mounted as /dev/root: the
-// name that the device has in /dev, else what the kernel was told at boot.
+// name that the device has in /dev, else the kernel's boot parameter.
 func (h *Host) rootDevice(volume string) string {
 	for line := range strings.Lines(h.readText("sys/dev/block/" + volume + "/uevent")) {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "DEVNAME="); ok {
@@ -232,7 +232,7 @@ func parseFilesystems(text string) map[string]bool {
 func (e *mountEntry) describe(onDevices map[string]bool) {
 	switch kind, program, _ := strings.Cut(e.kind, "."); kind {
 	case "squashfs", "erofs", "iso9660", "udf", "cramfs", "romfs":
-		// Images and discs are always full and nobody can change that.
+		// Images and discs are always full.
 	case "overlay":
 		// It shows other file systems. Only where it is all there is (a
 		// container, a live system) it stands for the disk below.
@@ -260,7 +260,7 @@ func (e *mountEntry) describe(onDevices map[string]bool) {
 	}
 }
 
-// isNoStorage tells of a program behind fuse whether what it shows is stored
+// isNoStorage reports of a program behind fuse whether what it shows is stored
 // elsewhere: documents handed to applications, mounted archives and images, and
 // /proc made up for a container.
 func isNoStorage(program string) bool {

@@ -11,7 +11,7 @@ import (
 	gopsutildisk "github.com/shirou/gopsutil/v3/disk"
 )
 
-// mountSource is what gopsutil tells.
+// mountSource reads from gopsutil.
 type mountSource struct {
 	at      time.Time
 	entries []mountEntry
@@ -26,7 +26,7 @@ func (s *mountSource) list(ctx context.Context, h *Host) (entries []mountEntry, 
 	if !s.at.IsZero() && now.Sub(s.at) < mountsEvery {
 		return s.entries, false, nil
 	}
-	// A drive that cannot be opened is told as an error beside the others.
+	// A drive that cannot be opened is an error beside the others.
 	found, err := gopsutildisk.PartitionsWithContext(ctx, false)
 	if err != nil && len(found) == 0 {
 		return nil, false, err

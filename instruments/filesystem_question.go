@@ -32,7 +32,7 @@ func (m *mount) ask(h *Host) {
 
 // collect takes the answer to the question. It waits for one that was asked in
 // this tick; an older one had its time and is looked at only. As long as there
-// is no answer nobody asks again, so a dead server costs one goroutine.
+// is no answer it is not asked again, so a dead server costs one goroutine.
 func (m *mount) collect(patience context.Context, h *Host, to *Mount) {
 	q := m.question
 	if m.fresh {

@@ -113,12 +113,12 @@ func compare(t *testing.T, path, got string) {
 
 // fixture is a recorded machine at one moment.
 type fixture struct {
-	t        *testing.T
-	tree     string
-	host     *Host
-	families []Collector
-	start    time.Time
-	seq      uint64
+	t          *testing.T
+	tree       string
+	host       *Host
+	collectors []Collector
+	start      time.Time
+	seq        uint64
 
 	mu     sync.Mutex
 	mounts map[string]answer
@@ -135,25 +135,25 @@ type answer struct {
 
 func newFixture(t *testing.T, tree string, c Config) *fixture {
 	f := &fixture{t: t, tree: tree, start: time.Now(), moved: make(chan struct{})}
-	for _, family := range NewCollectors(c, func() AgentStats { return AgentStats{} }) {
+	for _, collector := range NewCollectors(c, func() AgentStats { return AgentStats{} }) {
 		// The agent's own numbers are of the test, not of the machine.
-		if family.Name() != "agent" {
-			f.families = append(f.families, family)
+		if collector.Name() != "agent" {
+			f.collectors = append(f.collectors, collector)
 		}
 	}
 	return f
 }
 
-// only leaves the named families.
+// only leaves the named collectors.
 func (f *fixture) only(names []string) {
-	f.families = slices.DeleteFunc(f.families, func(family Collector) bool { return !slices.Contains(names, family.Name()) })
-	if len(f.families) != len(names) {
-		f.t.Fatalf("%q: not all of these are families", names)
+	f.collectors = slices.DeleteFunc(f.collectors, func(collector Collector) bool { return !slices.Contains(names, collector.Name()) })
+	if len(f.collectors) != len(names) {
+		f.t.Fatalf("%q: not all of these are collectors", names)
 	}
 }
 
 // lay lays the files of a step over those of the step before. The files that
-// stay are written in place, because the families keep them open.
+// stay are written in place, because the collectors keep them open.
 func (f *fixture) lay(step string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -245,7 +245,7 @@ func parseAnswers(t *testing.T, text string) map[string]answer {
 }
 
 // statfs answers for a mount point. One that is not listed fails the test: the
-// family must not ask for what it leaves out.
+// collector must not ask for what it leaves out.
 func (f *fixture) statfs(path string) (capacity, error) {
 	point := "/" + strings.TrimPrefix(strings.TrimPrefix(path, f.host.root), "/")
 	for {
@@ -276,17 +276,17 @@ func (f *fixture) release() {
 	synctest.Wait()
 }
 
-// tick reads all families at the next whole second and returns a line for every
+// tick reads all collectors at the next whole second and returns a line for every
 // number and every failure, sorted.
 func (f *fixture) tick() []string {
 	time.Sleep(time.Until(f.start.Add(time.Duration(f.seq) * time.Second)))
 	f.seq++
 	t := Tick{Time: time.Now(), Seq: f.seq, Interval: time.Second}
 	var lines []string
-	for _, family := range f.families {
-		r, err := family.Read(context.Background(), f.host, t)
+	for _, collector := range f.collectors {
+		r, err := collector.Read(context.Background(), f.host, t)
 		if err != nil {
-			lines = append(lines, fmt.Sprintf("error %s: %s", family.Name(), strings.ReplaceAll(err.Error(), f.tree, "")))
+			lines = append(lines, fmt.Sprintf("error %s: %s", collector.Name(), strings.ReplaceAll(err.Error(), f.tree, "")))
 			continue
 		}
 		Visit(r, func(m *Metric, value float64, values []string) { lines = append(lines, pointText(m, value, values)) })

@@ -43,7 +43,7 @@ func (f *frequencies) read(ctx context.Context, h *Host, cores []coreTime) {
 	}
 }
 
-// of is the current frequency of a core, unknown where it is not told.
+// of is the current frequency of a core, unknown if the system does not report it.
 func (f *frequencies) of(core string) float64 {
 	if v, ok := f.current[core]; ok {
 		return v

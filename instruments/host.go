@@ -12,20 +12,20 @@ import (
 	"github.com/shirou/gopsutil/v3/common"
 )
 
-// Host is the only door to the machine: nothing else in this package opens a
-// file, asks the clock or makes a system call. Tests give it the root of a
+// Host is the only access to the machine: nothing else in this package opens a
+// file, reads the clock or makes a system call. Tests give it the root of a
 // recorded machine instead of "/".
 type Host struct {
 	// root is where the machine's file tree is: "/", or "/host" in a container.
 	root string
-	// own is the file tree of the agent itself, which is another one than the
-	// machine's in a container: its limits are told there.
+	// own is the file tree of the agent itself, which in a container differs from the
+	// machine's: the container's limits are in it.
 	own *Host
 	// Now is the clock, with its monotonic part.
 	Now func() time.Time
 	// statfs stands for statfs(2); the path is below root.
 	statfs func(path string) (capacity, error)
-	// ownNetwork tells whether the agent lives in the machine's network namespace.
+	// ownNetwork reports whether the agent lives in the machine's network namespace.
 	ownNetwork bool
 
 	mu       sync.Mutex
@@ -57,8 +57,8 @@ func DetectRoot() string {
 	return "/"
 }
 
-// Check tells in one sentence what is wrong where the machine cannot be read at
-// all; a part that is missing is its family's matter.
+// Check returns an error if the machine cannot be read at all; a missing part is
+// reported by its collector.
 func (h *Host) Check() error {
 	if !linux {
 		return nil
@@ -87,7 +87,7 @@ func (h *Host) readText(name string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// exists tells whether a path is there.
+// exists reports whether a path is there.
 func (h *Host) exists(name string) bool {
 	_, err := os.Lstat(h.path(name))
 	return err == nil
@@ -113,8 +113,8 @@ func (h *Host) link(name string) string {
 	return to
 }
 
-// sharesNetwork tells whether /proc/self and the machine's first process are in
-// one network namespace; where that cannot be seen (no rights), they are taken to be.
+// sharesNetwork reports whether /proc/self and the machine's first process are in
+// one network namespace; where that is not permitted to be seen, they are taken to be.
 func (h *Host) sharesNetwork() bool {
 	own, err := os.Readlink("/proc/self/ns/net")
 	first := h.link("proc/1/ns/net")
@@ -137,7 +137,7 @@ func (h *Host) gopsutil(ctx context.Context) context.Context {
 	})
 }
 
-// capacity is what statfs(2) tells of a file system, in bytes and inodes.
+// capacity is the result of statfs(2), in bytes and inodes.
 type capacity struct {
 	Size, Free, Available uint64
 	Inodes, InodesFree    uint64

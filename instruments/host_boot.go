@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// BootID tells one boot of the machine from all others; empty where the system
+// BootID identifies one boot of the machine; empty where the system
 // has no such thing (it is Linux').
 func (h *Host) BootID() string {
 	if id := h.readText("proc/sys/kernel/random/boot_id"); len(id) <= 64 {
@@ -26,7 +26,7 @@ type Ending string
 const (
 	// EndingUnknown is one of which no trace is left.
 	EndingUnknown Ending = "unknown"
-	// EndingShutdown is one for which somebody shut the machine down.
+	// EndingShutdown is a regular shutdown or reboot.
 	EndingShutdown Ending = "shutdown"
 	// EndingCrash is one without a shutdown: a crash, a reset or a loss of power.
 	EndingCrash Ending = "crash_or_power_loss"
@@ -34,7 +34,7 @@ const (
 	EndingPanic Ending = "kernel_panic"
 )
 
-// LastEnding tells how the boot before this one ended, and what says so. What is
+// LastEnding returns how the previous boot ended, and the evidence. What is
 // older than a moment, at which the machine still ran, does not count.
 func (h *Host) LastEnding(alive time.Time) (ending Ending, evidence string) {
 	if name := h.panicTrace(alive); name != "" {
@@ -46,7 +46,7 @@ func (h *Host) LastEnding(alive time.Time) (ending Ending, evidence string) {
 	}
 	switch orderly, known := shutDown(text, h.Boot(), runtime.GOARCH); {
 	case !known:
-		return EndingUnknown, "there is no panic message in /sys/fs/pstore, and /var/log/wtmp does not tell of this boot and the one before"
+		return EndingUnknown, "there is no panic message in /sys/fs/pstore, and /var/log/wtmp lacks this boot or the one before"
 	case orderly:
 		return EndingShutdown, "/var/log/wtmp has a shutdown before this boot"
 	default:

@@ -96,7 +96,7 @@ func (h *Host) Asleep() time.Duration {
 	return time.Duration(boot.Nano() - awake.Nano())
 }
 
-// Self tells what the agent's own process costs: getrusage(2) and /proc/self/statm.
+// Self returns what the agent's own process costs: getrusage(2) and /proc/self/statm.
 func (h *Host) Self() OwnCost {
 	var c OwnCost
 	var usage unix.Rusage
@@ -113,5 +113,5 @@ func (h *Host) Self() OwnCost {
 	return c
 }
 
-// linux tells whether the machine's numbers come from /proc.
+// linux reports whether the machine's numbers come from /proc.
 const linux = true

@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// OOMVictim is a process that the kernel killed for want of memory, as its log
-// tells it.
+// OOMVictim is a process killed by the OOM killer, as in the kernel log.
 type OOMVictim struct {
 	PID int
 	// Name is the kernel's name of the process: hostile text.

@@ -34,7 +34,7 @@ func statfs(path string) (capacity, error) {
 // Linux only.
 func (h *Host) Asleep() time.Duration { return 0 }
 
-// Self tells what the agent's own process costs.
+// Self returns what the agent's own process costs.
 func (h *Host) Self() OwnCost {
 	p, err := gopsutilprocess.NewProcess(int32(os.Getpid()))
 	if err != nil {
@@ -50,5 +50,5 @@ func (h *Host) Self() OwnCost {
 	return c
 }
 
-// linux tells whether the machine's numbers come from /proc.
+// linux reports whether the machine's numbers come from /proc.
 const linux = false

@@ -10,7 +10,7 @@ import (
 )
 
 // ID identifies the machine: /etc/machine-id, or what the system has for it;
-// empty where it is not told.
+// empty if unknown.
 func (h *Host) ID() string {
 	if id := h.readText("etc/machine-id"); id != "" {
 		return id
@@ -62,7 +62,7 @@ func (h *Host) OSDescription() string {
 	return ""
 }
 
-// Boot is when the machine started, zero where it is not told.
+// Boot is when the machine started, zero if unknown.
 func (h *Host) Boot() time.Time {
 	if text, err := h.readFile("proc/stat"); err == nil {
 		if s, err := parseStat(text, nil); err == nil && s.boot > 0 {
@@ -79,6 +79,6 @@ func (h *Host) Boot() time.Time {
 type OwnCost struct {
 	// CPUSeconds is user and system time since the agent started.
 	CPUSeconds float64
-	// ResidentBytes is memory in RAM, 0 where it is not told.
+	// ResidentBytes is memory in RAM, 0 if unknown.
 	ResidentBytes uint64
 }

@@ -13,7 +13,7 @@ type Memory struct {
 	Available uint64
 	// Used is Total without Available: the memory that is really in use.
 	Used uint64
-	// Free is memory that nobody uses for anything.
+	// Free is unused memory.
 	Free uint64
 	// Buffers caches raw block devices; Cached caches files and includes
 	// SlabReclaimable. Both are 0 except on Linux.
@@ -21,7 +21,7 @@ type Memory struct {
 	// SlabReclaimable and SlabUnreclaimable are the kernel's own objects. Both
 	// are 0 except on Linux.
 	SlabReclaimable, SlabUnreclaimable uint64
-	// Inactive was not used recently. Linux tells it, but it is part of Cached
+	// Inactive was not used recently. Linux reports it, but it is part of Cached
 	// and Used there and thus no state of its own.
 	Inactive uint64
 	// Utilization is Used over Total, 0 to 1.

@@ -15,10 +15,10 @@ func (h *Host) memory(_ context.Context, t Tick) (Memory, error) {
 		return Memory{}, err
 	}
 	available := m.available
-	if !m.tellsAvailable {
+	if !m.hasAvailable {
 		zones, err := h.readFile("proc/zoneinfo")
 		if err != nil {
-			return Memory{}, fmt.Errorf("estimate the available memory, which this kernel does not tell: %w", err)
+			return Memory{}, fmt.Errorf("estimate the available memory, which this kernel does not report: %w", err)
 		}
 		available = m.estimateAvailable(lowWatermark(zones) * uint64(os.Getpagesize()))
 	}
@@ -29,7 +29,7 @@ func (h *Host) memory(_ context.Context, t Tick) (Memory, error) {
 	}, nil
 }
 
-// meminfoFile is /proc/meminfo as it was when the tick's first family asked for it.
+// meminfoFile is /proc/meminfo as it was when the tick's first collector asked for it.
 type meminfoFile struct {
 	file *file
 	tick uint64
@@ -64,8 +64,8 @@ type meminfo struct {
 	activeFile, inactiveFile           uint64
 	slabReclaimable, slabUnreclaimable uint64
 	swapTotal, swapFree                uint64
-	// tellsAvailable is false for kernels before 3.14.
-	tellsAvailable bool
+	// hasAvailable is false for kernels before 3.14.
+	hasAvailable bool
 }
 
 // parseMeminfo reads the text of /proc/meminfo. A line that some kernels lack
@@ -83,7 +83,7 @@ func parseMeminfo(text []byte) (*meminfo, error) {
 		case "MemFree":
 			to = &m.free
 		case "MemAvailable":
-			to, m.tellsAvailable = &m.available, true
+			to, m.hasAvailable = &m.available, true
 		case "Buffers":
 			to = &m.buffers
 		case "Cached":
@@ -118,14 +118,14 @@ func parseMeminfo(text []byte) (*meminfo, error) {
 	return m, nil
 }
 
-// estimateAvailable computes what newer kernels tell as MemAvailable
+// estimateAvailable computes what newer kernels report as MemAvailable
 // (si_mem_available in mm/show_mem.c): free memory above the low watermark, and
 // of the file cache and the reclaimable slabs what exceeds half of them or the
 // watermark. gopsutil does this in unsigned numbers, which wrap when memory is
 // nearly used up: just when the number matters.
 func (m *meminfo) estimateAvailable(low uint64) uint64 {
 	if m.activeFile+m.inactiveFile == 0 {
-		return m.free + m.cached // Before 2.6.28 the lists of files are not told.
+		return m.free + m.cached // Before 2.6.28 the lists of files are missing.
 	}
 	files := m.activeFile + m.inactiveFile
 	files -= min(files/2, low)

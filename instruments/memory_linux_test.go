@@ -30,7 +30,7 @@ func TestParseMeminfo(t *testing.T) {
 	want := meminfo{
 		total: 16000000 << 10, free: 4000000 << 10, available: 10000000 << 10, buffers: 200000 << 10, cached: 5000000 << 10,
 		inactive: 1000000 << 10, activeFile: 800000 << 10, inactiveFile: 600000 << 10, slabReclaimable: 400000 << 10,
-		slabUnreclaimable: 150000 << 10, swapTotal: 4194304 << 10, swapFree: 3145728 << 10, tellsAvailable: true,
+		slabUnreclaimable: 150000 << 10, swapTotal: 4194304 << 10, swapFree: 3145728 << 10, hasAvailable: true,
 	}
 	if *got != want {
 		t.Errorf("got %+v, want %+v", *got, want)

@@ -76,7 +76,7 @@ var deviations = map[string]string{
 	"semconv process.thread.count attributes":                  "as process.cpu.time",
 }
 
-// deviating tells whether a difference is on purpose, and remembers that it is there.
+// deviating reports whether a difference is on purpose, and remembers that it is there.
 type deviating struct {
 	t    *testing.T
 	seen map[string]bool
@@ -111,7 +111,7 @@ func everyCollector() []Collector {
 	return NewCollectors(Defaults(), func() AgentStats { return AgentStats{} })
 }
 
-func TestFamiliesAreConfigurable(t *testing.T) {
+func TestCollectorsAreConfigurable(t *testing.T) {
 	var names []string
 	for _, f := range everyCollector() {
 		names = append(names, f.Name())
@@ -120,12 +120,12 @@ func TestFamiliesAreConfigurable(t *testing.T) {
 	slices.Sort(configured)
 	sorted := slices.Sorted(slices.Values(names))
 	if !slices.Equal(sorted, configured) {
-		t.Errorf("the families are %v, those that can be configured %v", sorted, configured)
+		t.Errorf("the collectors are %v, those that can be configured %v", sorted, configured)
 	}
 	// The file system can hang, and what a person adds can be slow: they come
 	// after the rest of the machine.
 	if i := slices.Index(names, "filesystem"); i < slices.Index(names, "processes") || i > slices.Index(names, "custom") {
-		t.Errorf("families are read in the order %v; filesystem belongs between the machine and custom", names)
+		t.Errorf("collectors are read in the order %v; filesystem belongs between the machine and custom", names)
 	}
 }
 
@@ -161,7 +161,7 @@ func TestMetricNames(t *testing.T) {
 						t.Errorf("%s ends like the roll-ups of another metric", name)
 					}
 					if other, ok := owner[name]; ok {
-						t.Errorf("conventions %s: %s is in the families %s and %s", c, name, other, f.Name())
+						t.Errorf("conventions %s: %s is in the collectors %s and %s", c, name, other, f.Name())
 					}
 					owner[name] = f.Name()
 				}
@@ -356,7 +356,7 @@ func sentValues(t *testing.T) map[*Metric]map[string]map[string]bool {
 			name, labels, _ := strings.Cut(strings.TrimSuffix(point, "}"), "{")
 			m := metrics[name]
 			if m == nil {
-				t.Fatalf("%s: no family has the metric of line %q", file, line)
+				t.Fatalf("%s: no collector has the metric of line %q", file, line)
 			}
 			if sent[m] == nil {
 				sent[m] = map[string]map[string]bool{}

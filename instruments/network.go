@@ -30,9 +30,9 @@ type NetworkRates struct {
 // Interface is one network interface. Counters count since it came up.
 type Interface struct {
 	Name string
-	// Physical tells whether there is hardware behind it, of a virtual machine too.
+	// Physical reports whether there is hardware behind it, of a virtual machine too.
 	Physical bool
-	// Counted tells whether it is in the total.
+	// Counted reports whether it is in the total.
 	Counted bool
 
 	BytesReceived, BytesSent     uint64
@@ -41,7 +41,7 @@ type Interface struct {
 	DroppedReceived, DroppedSent uint64
 	// NetworkRates are those of this interface.
 	NetworkRates
-	// Speed is that of the link in bit/s, unknown where it is not told.
+	// Speed is that of the link in bit/s, unknown if the system does not report it.
 	Speed float64
 	// Implausible counts the ticks in which more bytes were counted than the link
 	// can carry; their rates are unknown.

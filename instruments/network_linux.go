@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// networkSource is /proc/1/net/dev. /proc/net is a link to one's own process, in
+// networkSource is /proc/1/net/dev. /proc/net is a link to the reading process, in
 // a container with a network of its own the wrong one (prometheus/node_exporter#2007).
-// gopsutil can be told the file, but opens it anew each time, which takes twice as
+// gopsutil can be given the file, but opens it anew each time, which takes twice as
 // long and five allocations for each interface (BenchmarkNetworkGopsutil).
 type networkSource struct{ dev networkFile }
 
@@ -40,7 +40,7 @@ func (s *networkSource) each(_ context.Context, h *Host, visit func(name []byte,
 type networkFile struct{ first, own *file }
 
 // read returns the file as the machine's first process sees it. Where /proc hides
-// that process (hidepid), one's own is as good, but only in the same namespace.
+// that process (hidepid), the agent's own is as good, but only in the same namespace.
 func (f *networkFile) read(h *Host, name string) ([]byte, error) {
 	if f.first == nil {
 		f.first, f.own = h.open("proc/1/net/"+name), h.open("proc/net/"+name)
@@ -121,7 +121,7 @@ func (h *Host) interfaceKind(name string) interfaceKind {
 	return interfaceVirtual
 }
 
-// linkSpeed reads the speed of a link in bit/s from /sys, which tells Mbit/s,
+// linkSpeed reads the speed of a link in bit/s from /sys, which has Mbit/s,
 // and -1 or an error where the driver does not know it.
 func (h *Host) linkSpeed(name string) float64 {
 	n, err := strconv.ParseInt(h.readText("sys/class/net/"+name+"/speed"), 10, 64)

@@ -9,7 +9,7 @@ import (
 	gopsutilnet "github.com/shirou/gopsutil/v3/net"
 )
 
-// networkSource is what gopsutil tells.
+// networkSource reads from gopsutil.
 type networkSource struct{}
 
 // each calls visit for every interface.
@@ -27,7 +27,7 @@ func (networkSource) each(ctx context.Context, _ *Host, visit func(name []byte, 
 	return nil
 }
 
-// interfaceKind guesses by name: neither macOS nor Windows tells what is
+// interfaceKind guesses by name: neither macOS nor Windows reports what is
 // hardware. The tunnels, bridges and radio helpers of macOS carry what its en
 // interfaces carry too.
 func (h *Host) interfaceKind(name string) interfaceKind {

@@ -14,7 +14,7 @@ func (c trafficCounters) wentBack(before trafficCounters) bool {
 	return c.bytes < before.bytes || c.packets < before.packets || c.errors < before.errors || c.dropped < before.dropped
 }
 
-// wentBack tells whether the counters begin anew: the driver was loaded again,
+// wentBack reports whether the counters begin anew: the driver was loaded again,
 // or another interface took the name.
 func (c interfaceCounters) wentBack(before interfaceCounters) bool {
 	return c.receive.wentBack(before.receive) || c.transmit.wentBack(before.transmit)
@@ -26,7 +26,7 @@ const (
 	headroom = 1.2
 	// burst is how many ticks in a row can be implausible. Hardware that hands
 	// over in one piece what it counted alone does so within a tick; what stays
-	// above the link's speed is a speed that is told wrong.
+	// above the link's speed is a wrong speed.
 	burst = 3
 )
 
@@ -49,7 +49,7 @@ func (s *interfaceState) rates(h *Host, c interfaceCounters, known bool, seconds
 	return r
 }
 
-// plausible tells whether the link can carry so many bytes a second. Only
+// plausible reports whether the link can carry so many bytes a second. Only
 // hardware is asked: the speed of tunnels and virtual pairs is made up.
 func (s *interfaceState) plausible(h *Host, bytes float64, now time.Time) bool {
 	above := func() bool { return s.kind == interfacePhysical && bytes*8 > s.speed*headroom }

@@ -14,29 +14,29 @@ import (
 // maxKeys is the largest number of attributes a metric of ours has.
 const maxKeys = 5
 
-// maxSeries bounds the points of one family in one reading: 256 cores by 8
+// maxSeries bounds the points of one collector in one reading: 256 cores by 8
 // states by 2 metrics, twice over. What exceeds it is counted, not sent.
 const maxSeries = 10_000
 
-// readingTime is observed beside each family's points. Push destinations stamp
+// readingTime is observed beside each collector's points. Push destinations stamp
 // the points with it, because the SDK can only stamp with its own clock.
 var readingTime = &Metric{
 	Name: "sysotel.family.reading.time", Unit: "s", Kind: Gauge,
-	Keys:   []Key{familyKey},
-	Help:   "Unix time of the newest reading of a family.",
+	Keys:   []Key{collectorKey},
+	Help:   "Unix time of the newest reading of a collector.",
 	Source: "the tick",
 }
 
-var familyKey = Key{Name: "family", Help: "name of the family, as in the configuration"}
+var collectorKey = Key{Name: "family", Help: "name of the collector, as in the configuration"}
 
 // ReadingTimeName is the name of the helper point that carries a reading's time.
 const ReadingTimeName = "sysotel.family.reading.time"
 
-// Instruments are the OpenTelemetry instruments of one family, and the cache of
+// Instruments are the OpenTelemetry instruments of one collector, and the cache of
 // attribute sets that makes an observation free of allocations.
 // Report calls of one Instruments must not overlap.
 type Instruments struct {
-	family      string
+	collector   string
 	observables map[*Metric][]bound
 	series      map[seriesKey][]observation
 	all         []metric.Observable
@@ -60,11 +60,11 @@ type observation struct {
 	options    []metric.ObserveOption
 }
 
-// NewInstruments creates the family's instruments in the meter under the names
+// NewInstruments creates the collector's instruments in the meter under the names
 // of the conventions.
 func NewInstruments(f Collector, meter metric.Meter, c Conventions) (*Instruments, error) {
 	in := &Instruments{
-		family:      f.Name(),
+		collector:   f.Name(),
 		observables: map[*Metric][]bound{},
 		series:      map[seriesKey][]observation{},
 	}
@@ -87,14 +87,14 @@ func NewInstruments(f Collector, meter metric.Meter, c Conventions) (*Instrument
 // Observables lists the instruments for the registration of a callback.
 func (in *Instruments) Observables() []metric.Observable { return in.all }
 
-// Overflow counts the points that were left out because a family passed its bound.
+// Overflow counts the points that were left out because a collector passed its bound.
 func (in *Instruments) Overflow() uint64 { return in.overflow.Load() }
 
 // Report hands a reading and its time to the SDK.
 func (in *Instruments) Report(o metric.Observer, r Reading, at time.Time) {
 	ob := &in.observer
 	*ob = Observer{in: in, sdk: o}
-	ob.Float(readingTime, float64(at.UnixMilli())/1000, in.family)
+	ob.Float(readingTime, float64(at.UnixMilli())/1000, in.collector)
 	r.Report(ob)
 	if ob.left > 0 && !at.Equal(in.counted) { // Once a reading, however many readers there are.
 		in.counted = at

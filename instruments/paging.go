@@ -11,14 +11,14 @@ type Paging struct {
 	Utilization float64
 	// Devices are the partitions and files that are swapped to.
 	Devices []SwapDevice
-	// Counted tells whether the counters below are known on this system.
+	// Counted reports whether the counters below are known on this system.
 	Counted bool
 	// MajorFaults had to read from a disk, MinorFaults did not.
 	MajorFaults, MinorFaults uint64
 	// SwapIn and SwapOut count pages brought in from swap and written to it.
 	SwapIn, SwapOut uint64
-	// OOMKills counts the processes that the kernel killed for want of memory since
-	// boot, where OOMCounted (Linux since 4.13). Each is told as an event too.
+	// OOMKills counts the processes killed by the OOM killer since boot, where
+	// OOMCounted (Linux since 4.13). Each is an event too.
 	OOMKills   uint64
 	OOMCounted bool
 }
@@ -58,7 +58,7 @@ var (
 	}
 	oomKills = &Metric{
 		Name: "sysotel.oom.kills", Unit: "{process}", Kind: Counter, Integer: true,
-		Help: "Processes that the kernel killed for want of memory.", Source: "/proc/vmstat, oom_kill",
+		Help: "Processes killed by the OOM killer.", Source: "/proc/vmstat, oom_kill",
 	}
 	swapLimit = &Metric{
 		Name: "sysotel.swap.limit", Unit: "By", Kind: UpDownCounter, Integer: true,

@@ -6,7 +6,7 @@ import "context"
 // tasks had to wait for a resource.
 type Pressure struct{ Resources []ResourcePressure }
 
-// ResourcePressure tells how long tasks waited for one resource.
+// ResourcePressure is how long tasks waited for one resource.
 type ResourcePressure struct {
 	// Resource is cpu, memory, io or irq.
 	Resource string
@@ -31,7 +31,7 @@ var (
 
 	pressureTime = &Metric{
 		Name: "sysotel.pressure.time", Unit: "s", Kind: Counter, Keys: []Key{pressureResourceKey, pressureKindKey},
-		Help: "Time in which tasks waited for a resource.", Source: "/proc/pressure/{cpu,memory,io,irq}, total; full of cpu is left out, since the kernel always tells 0 for the whole machine",
+		Help: "Time in which tasks waited for a resource.", Source: "/proc/pressure/{cpu,memory,io,irq}, total; full of cpu is left out, since the kernel always reports 0 for the whole machine",
 	}
 	pressureUtilization = &Metric{
 		Name: "sysotel.pressure.utilization", Unit: "1", Kind: Gauge, Keys: []Key{pressureResourceKey, pressureKindKey},
@@ -70,10 +70,10 @@ func (p *pressure) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	r := &Pressure{Resources: make([]ResourcePressure, 0, len(stalls))}
 	for _, s := range stalls {
 		resource := ResourcePressure{Resource: s.resource}
-		if s.some.told {
+		if s.some.known {
 			resource.Some = p.stall(pressureSeries{s.resource, "some"}, s.some, seconds)
 		}
-		if s.full.told && s.resource != "cpu" {
+		if s.full.known && s.resource != "cpu" {
 			resource.Full = p.stall(pressureSeries{s.resource, "full"}, s.full, seconds)
 		}
 		r.Resources = append(r.Resources, resource)
@@ -106,7 +106,7 @@ type resourceStalls struct {
 type pressureLine struct {
 	avg10, avg60, avg300 float64
 	total                uint64
-	told                 bool
+	known                bool
 }
 
 // Report implements Reading.

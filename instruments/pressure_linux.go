@@ -74,7 +74,7 @@ func parsePressure(text []byte) (resourceStalls, error) {
 			case "avg300":
 				l.avg300, err = parsePercent(value)
 			case "total":
-				if l.total, l.told = parseUint(value); !l.told {
+				if l.total, l.known = parseUint(value); !l.known {
 					err = fmt.Errorf("%q is not a number", value)
 				}
 			}
@@ -84,7 +84,7 @@ func parsePressure(text []byte) (resourceStalls, error) {
 		}
 		*to = l
 	}
-	if !s.some.told && !s.full.told {
+	if !s.some.known && !s.full.known {
 		return resourceStalls{}, errors.New("no line some or full with a total")
 	}
 	return s, nil

@@ -16,7 +16,7 @@ type process struct {
 	*processAccounts
 }
 
-// processAccounts is what the family process adds up and remembers of its last look.
+// processAccounts is what the collector process adds up and remembers of its last look.
 type processAccounts struct {
 	span  span
 	looks uint64

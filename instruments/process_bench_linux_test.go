@@ -25,7 +25,7 @@ func sleepers(b *testing.B, n int) {
 	}
 }
 
-// BenchmarkProcesses is a tick of both families with 50, 250 and 1,000 more
+// BenchmarkProcesses is a tick of both collectors with 50, 250 and 1,000 more
 // processes than the machine has anyway; "bare" only lists /proc and reads the
 // same files, which are open, and is the floor under it.
 func BenchmarkProcesses(b *testing.B) {

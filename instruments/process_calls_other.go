@@ -2,5 +2,5 @@
 
 package instruments
 
-// perProcessCalls tells whether gopsutil asks the system itself for each process.
+// perProcessCalls reports whether gopsutil asks the system itself for each process.
 const perProcessCalls = true

@@ -78,8 +78,8 @@ func executable(comm, first string) string {
 // interpreted is the script, module or class that an interpreter runs, "" where
 // the program is no interpreter or runs text from its command line or input.
 func interpreted(program string, args []string) string {
-	family := strings.TrimRight(program, "0123456789.")
-	switch family {
+	interpreter := strings.TrimRight(program, "0123456789.")
+	switch interpreter {
 	case "python", "pypy":
 		return script(args, options{text: "c", takes: "WX", module: "m"})
 	case "node", "nodejs":

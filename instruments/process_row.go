@@ -13,13 +13,13 @@ import (
 type Process struct {
 	PID, ParentPID int
 	// Name is the kernel's name of the process, whole where the kernel cut it at
-	// 15 bytes. It is chosen by whoever runs the process: hostile text.
+	// 15 bytes. The process chooses it: hostile text.
 	Name string
 	// Program is the name by which processes are added up, such as "nginx",
 	// "python3:manage.py" or, for a kernel thread, "kworker".
 	Program string
 	// User is the owner's name, or the number where the number has no name; it is
-	// empty where the system does not tell.
+	// empty if the system does not report it.
 	User string
 	// Status is running, sleeping, idle, blocked (waits for a disk), stopped,
 	// zombie, or another word of the host metrics receiver.
@@ -33,10 +33,10 @@ type Process struct {
 	// unknown at first sight, except where the process is younger than the tick.
 	CPU float64
 	// CPUSeconds is the user and system time since the process started; unknown
-	// where the system does not tell it.
+	// if the system does not report it.
 	CPUSeconds float64
 	// MemoryRSS and Virtual are resident and virtual memory in bytes, 0 where the
-	// system does not tell.
+	// system does not report it.
 	MemoryRSS, Virtual uint64
 	// Memory is MemoryRSS as a share of the machine's memory, 0 to 1.
 	Memory  float64
@@ -59,7 +59,7 @@ type Process struct {
 // io is the sum of both directions.
 func (p *Process) io() float64 { return p.ReadBytesPerSecond + p.WriteBytesPerSecond }
 
-// ProcessTable is a reading of all processes. It is the reading of the family
+// ProcessTable is a reading of all processes. It is the reading of the collector
 // "process".
 type ProcessTable struct {
 	// All holds every process in the order of PIDs. It must not be changed.
@@ -146,7 +146,7 @@ func addKnown(sum, v float64) float64 {
 // Order is what a process table is sorted by.
 type Order string
 
-// The orders: numbers and the time of the start from the greatest down, names
+// The orders: numbers and the time of the start from the maximum down, names
 // and PIDs upwards. A number that is not known comes last, and equal rows stand
 // in the order of their PIDs.
 const (
@@ -190,7 +190,7 @@ func (o Order) compare(a, b *Process) int {
 	return c
 }
 
-// falling orders numbers from the greatest down; cmp.Compare has NaN as the least.
+// falling orders numbers from the maximum down; cmp.Compare has NaN as the minimum.
 func falling(a, b float64) int { return cmp.Compare(b, a) }
 
 // Top returns the first n rows by an order (all where n is 0 or less) among the
@@ -241,7 +241,7 @@ func (t *ProcessTable) Chosen() (rows []Process, others Totals) {
 	return rows, others
 }
 
-// matches tells whether the query, in lower case, is part of the row.
+// matches reports whether the query, in lower case, is part of the row.
 func (p *Process) matches(query string) bool {
 	if query == "" {
 		return true

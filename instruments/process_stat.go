@@ -58,7 +58,7 @@ func parseProcessStat(text []byte) (processStat, error) {
 	return s, nil
 }
 
-// leadingNumber reads a number up to the next space or the end, and tells how
+// leadingNumber reads a number up to the next space or the end, and returns how
 // many bytes it and the space take. A number below 0 reads as 0: no field that
 // is used has one.
 func leadingNumber(b []byte) (n uint64, used int, ok bool) {

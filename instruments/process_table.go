@@ -8,9 +8,9 @@ import (
 )
 
 // processTable is what is known of the processes from one scan to the next. One
-// scan a tick serves the families process and processes. A scan is cheap and
+// scan a tick serves the collectors process and processes. A scan is cheap and
 // about every process; what costs more (names, owners, I/O) is asked for by the
-// family process, one process at a time.
+// collector process, one process at a time.
 //
 // process_table_linux.go reads /proc; process_table_other.go asks gopsutil.
 type processTable struct {
@@ -49,16 +49,16 @@ type processEntry struct {
 	user, system uint64 // in cpuTicks
 	threads      int
 	rss, virtual uint64
-	// noTimes is true where the system does not tell this agent user and system
+	// noTimes is true where the system does not report to this agent user and system
 	// (processes of other users on macOS and Windows).
 	noTimes bool
 
 	// renamed is set by a scan when comm changed: the process runs another
-	// program now. moved is set when any number changed: it has run. The family
+	// program now. moved is set when any number changed: it has run. The collector
 	// process clears both.
 	renamed, moved bool
 
-	// What follows belongs to the family process.
+	// What follows belongs to the collector process.
 	name, program string
 	owner         string
 	group         *program
@@ -82,7 +82,7 @@ type processIO struct {
 	readRate, writeRate float64
 }
 
-// identity is what the system tells of a process beyond its numbers.
+// identity is what the system reports about a process beyond its numbers.
 type identity struct {
 	arguments []string
 	owner     string

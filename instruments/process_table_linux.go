@@ -27,7 +27,7 @@ const maxProcessFiles = 4096
 // processSystem is what the table holds on to in Linux: open files and buffers.
 type processSystem struct {
 	root string
-	// dir is /proc; kept tells whether files below it may stay open: only in a
+	// dir is /proc; kept reports whether files below it may stay open: only in a
 	// real procfs does an open file belong to one process for good.
 	dir    int
 	opened bool
@@ -177,7 +177,7 @@ func (t *processTable) release(e *processEntry) {
 }
 
 // startClock is the time since boot in the ticks of a process' start time, from
-// /proc/uptime; the greatest number where it cannot be read, so that no process
+// /proc/uptime; the maximum number where it cannot be read, so that no process
 // is taken for a new one.
 func (t *processTable) startClock() uint64 {
 	text, err := t.system.clock.read()
@@ -329,7 +329,7 @@ func (t *processTable) openRead(pid int, name string, keep bool) ([]byte, keptFi
 	}
 	n, err := pread(fd, s.buf)
 	if err == nil && n == 0 && name == "/stat" {
-		err = unix.ESRCH // A file that is being written by whoever made this tree.
+		err = unix.ESRCH // A file of a test's tree that is being written.
 	}
 	if err != nil || !keep || s.open >= s.limit {
 		_ = unix.Close(fd)
@@ -403,7 +403,7 @@ func (t *processTable) readIO(e *processEntry, busy bool) (read, write uint64, e
 	return parseProcessIO(text)
 }
 
-// denied tells whether an error says that the agent has no right to read.
+// denied reports whether an error says that the agent has no right to read.
 func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
 
 // memoryTotal is the memory of the machine in bytes, 0 where it is not known.

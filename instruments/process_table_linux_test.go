@@ -576,7 +576,7 @@ func TestUserNames(t *testing.T) {
 	name(1000, "1000")
 }
 
-func TestTheFamiliesShareOneScan(t *testing.T) {
+func TestTheCollectorsShareOneScan(t *testing.T) {
 	p := newProcessTree(t, Defaults())
 	p.put(fake{pid: 7, state: 'R'}, fake{pid: 8, state: 'Z'}, fake{pid: 9, state: 'I'})
 	p.read()
@@ -590,7 +590,7 @@ func TestTheFamiliesShareOneScan(t *testing.T) {
 		return r.(*Processes)
 	}
 	if c := counts(); c.Total != 3 || c.Count["running"] != 1 {
-		t.Errorf("the second family of the tick saw %+v", c)
+		t.Errorf("the second collector of the tick saw %+v", c)
 	}
 	// Alone it scans for itself, and the other's differences go over all its time.
 	for range 3 {
@@ -617,7 +617,7 @@ func TestTheFamiliesShareOneScan(t *testing.T) {
 	}
 }
 
-// TestCountersOutliveAConfiguration: a reload makes the family anew.
+// TestCountersOutliveAConfiguration: a reload makes the collector anew.
 func TestCountersOutliveAConfiguration(t *testing.T) {
 	p := newProcessTree(t, Defaults())
 	p.put(fake{pid: 7})

@@ -63,7 +63,7 @@ func (t *processTable) scan(ctx context.Context, _ Tick) error {
 	return nil
 }
 
-// refresh asks for a process' numbers; what the system does not tell stays as it was.
+// refresh asks for a process' numbers; what the system does not report stays as it was.
 func (t *processTable) refresh(ctx context.Context, e *processEntry) {
 	g := e.file.process
 	e.moved = true
@@ -110,7 +110,7 @@ func receiverWord(status string) string {
 	return "unknown"
 }
 
-// identify asks for a process' arguments and owner. What is not told is empty.
+// identify asks for a process' arguments and owner. What is not reported is empty.
 func (t *processTable) identify(e *processEntry) identity {
 	var id identity
 	id.arguments, _ = e.file.process.CmdlineSlice()
@@ -118,7 +118,7 @@ func (t *processTable) identify(e *processEntry) identity {
 	return id
 }
 
-// arguments asks for the command line with all secrets in it, none where it is not told.
+// arguments asks for the command line with all secrets in it, none where it is not reported.
 func (t *processTable) arguments(e *processEntry) []string {
 	args, err := e.file.process.CmdlineSlice()
 	if err != nil {
@@ -136,7 +136,7 @@ func (t *processTable) readIO(e *processEntry, _ bool) (read, write uint64, err 
 	return io.ReadBytes, io.WriteBytes, nil
 }
 
-// denied tells whether an error says that the agent has no right to read.
+// denied reports whether an error says that the agent has no right to read.
 func denied(err error) bool { return errors.Is(err, fs.ErrPermission) }
 
 // memoryTotal is the memory of the machine in bytes, 0 where it is not known.

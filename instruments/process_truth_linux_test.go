@@ -15,7 +15,7 @@ import (
 )
 
 // realProcesses reads the machine that the test runs on. Its ticks come when
-// the test wants, so it tells the families that a second passed.
+// the test wants, so it tells the collectors that a second passed.
 type realProcesses struct {
 	t         *testing.T
 	host      *Host

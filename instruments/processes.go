@@ -7,7 +7,7 @@ import (
 )
 
 // Processes is a reading of how many processes there are. It is the reading of
-// the family "processes".
+// the collector "processes".
 type Processes struct {
 	// Count is the number of processes by status, in the words of the host
 	// metrics receiver.

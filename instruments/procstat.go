@@ -119,7 +119,7 @@ func firstNumber(b []byte) uint64 {
 	return n
 }
 
-// procStat returns /proc/stat as it was when the tick's first family asked for it.
+// procStat returns /proc/stat as it was when the tick's first collector asked for it.
 func (h *Host) procStat(_ context.Context, t Tick) (*procStat, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

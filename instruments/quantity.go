@@ -13,9 +13,9 @@ type Quantity struct {
 	// Values select the points, in the order of the metric's keys; "" is a point
 	// without that attribute, "*" any value of it.
 	Values []string
-	// Each tells the same of each device, interface or file system, and EachValues
+	// Each is the same for each device, interface or file system, and EachValues
 	// select its points; of a counter it is the rate. Nil where there are no parts,
-	// or Metric tells of them.
+	// or Metric has them.
 	Each       *Metric
 	EachValues []string
 	// Scale turns the metric's unit into Unit.
@@ -24,7 +24,7 @@ type Quantity struct {
 	Field string
 }
 
-// Quantities lists every metric that the product promises, by family.
+// Quantities lists every metric that the product promises, by collector.
 func Quantities() []Quantity {
 	const percent, mega = 100, 1e-6
 	mounts := []string{"*", "*", "*"}

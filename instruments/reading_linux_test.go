@@ -12,15 +12,15 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 )
 
-// BenchmarkRead is what a family's part of a tick costs on this machine.
+// BenchmarkRead is what a collector's part of a tick costs on this machine.
 func BenchmarkRead(b *testing.B) {
-	for _, family := range everyCollector() {
-		b.Run(family.Name(), func(b *testing.B) {
+	for _, collector := range everyCollector() {
+		b.Run(collector.Name(), func(b *testing.B) {
 			h := NewHost("/")
 			b.ReportAllocs()
 			for seq := uint64(1); b.Loop(); seq++ {
-				// A family that this machine lacks costs its look all the same.
-				_, err := family.Read(b.Context(), h, Tick{Seq: seq, Interval: time.Second})
+				// A collector that this machine lacks costs its look all the same.
+				_, err := collector.Read(b.Context(), h, Tick{Seq: seq, Interval: time.Second})
 				if err != nil && !errors.Is(err, ErrUnsupported) {
 					b.Fatal(err)
 				}
@@ -29,16 +29,16 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// BenchmarkReport is what it costs to hand a family's reading to OpenTelemetry,
+// BenchmarkReport is what it costs to hand a collector's reading to OpenTelemetry,
 // whose own part is left out.
 func BenchmarkReport(b *testing.B) {
-	for _, family := range everyCollector() {
-		b.Run(family.Name(), func(b *testing.B) {
+	for _, collector := range everyCollector() {
+		b.Run(collector.Name(), func(b *testing.B) {
 			h := NewHost("/")
 			var reading Reading
 			for seq := range uint64(2) {
 				var err error
-				reading, err = family.Read(b.Context(), h, Tick{Seq: seq + 1, Interval: time.Second})
+				reading, err = collector.Read(b.Context(), h, Tick{Seq: seq + 1, Interval: time.Second})
 				if errors.Is(err, ErrUnsupported) {
 					b.Skip("this machine lacks it")
 				}
@@ -46,7 +46,7 @@ func BenchmarkReport(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			in, err := NewInstruments(family, noop.NewMeterProvider().Meter(""), Hostmetrics)
+			in, err := NewInstruments(collector, noop.NewMeterProvider().Meter(""), Hostmetrics)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -80,22 +80,22 @@ func BenchmarkMeminfo(b *testing.B) {
 	})
 }
 
-// TestEveryFamilyReadsThisMachine reads the machine the test runs on: what it
+// TestEveryCollectorReadsThisMachine reads the machine the test runs on: what it
 // reports must be declared, have as many values as keys, and be of its kind.
-func TestEveryFamilyReadsThisMachine(t *testing.T) {
+func TestEveryCollectorReadsThisMachine(t *testing.T) {
 	h := NewHost("/")
-	for _, family := range everyCollector() {
+	for _, collector := range everyCollector() {
 		declared := map[*Metric]bool{}
-		for _, m := range family.Metrics() {
+		for _, m := range collector.Metrics() {
 			declared[m] = true
 		}
 		for seq := range uint64(2) {
-			r, err := family.Read(context.Background(), h, Tick{Time: time.Now(), Seq: seq + 1, Interval: time.Second})
-			if errors.Is(err, ErrUnsupported) && strings.Contains("pressure cgroup custom disk", family.Name()) {
+			r, err := collector.Read(context.Background(), h, Tick{Time: time.Now(), Seq: seq + 1, Interval: time.Second})
+			if errors.Is(err, ErrUnsupported) && strings.Contains("pressure cgroup custom disk", collector.Name()) {
 				continue // Not every machine has these.
 			}
 			if err != nil {
-				t.Errorf("%s: %v", family.Name(), err)
+				t.Errorf("%s: %v", collector.Name(), err)
 				continue
 			}
 			seen := map[string]bool{}
@@ -103,7 +103,7 @@ func TestEveryFamilyReadsThisMachine(t *testing.T) {
 				point := fmt.Sprint(m.Name, m.Semconv, values)
 				switch {
 				case !declared[m]:
-					t.Errorf("%s is reported but not among the metrics of %s", point, family.Name())
+					t.Errorf("%s is reported but not among the metrics of %s", point, collector.Name())
 				case len(values) != len(m.Keys):
 					t.Errorf("%s has %d values for %d keys", point, len(values), len(m.Keys))
 				case seen[point]:

@@ -12,7 +12,7 @@ type System struct {
 	// Boot is when it started.
 	Boot time.Time
 	// Created counts processes and threads made since boot, ContextSwitches
-	// switches from one task to another; 0 where the system does not tell.
+	// switches from one task to another; 0 if the system does not count them.
 	Created, ContextSwitches uint64
 }
 

@@ -9,7 +9,7 @@ import (
 	gopsutilhost "github.com/shirou/gopsutil/v3/host"
 )
 
-// running asks the system when it started; its other counts are not told.
+// running asks the system when it started; other counts are not available.
 func (*system) running(ctx context.Context, h *Host, _ Tick) (*System, error) {
 	boot, err := gopsutilhost.BootTimeWithContext(ctx)
 	if err != nil {

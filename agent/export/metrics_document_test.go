@@ -13,8 +13,8 @@ func TestGoldenMetricsDocument(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`# Metrics
 
-Everything sysotel measures, family by family. This file is printed from the
-code (` + "`make golden`" + `); the families are the Go files of this folder.
+Everything sysotel measures, by collector. This file is printed from the
+code (` + "`make golden`" + `); the collectors are the Go files of this folder.
 
 **Names.** With ` + "`conventions: hostmetrics`" + ` (the default) metrics and attributes
 have the names of the OpenTelemetry Collector's host metrics receiver, with

@@ -137,8 +137,8 @@ func run(ctx context.Context, argv []string, limit time.Duration) ([]byte, error
 	return out.text.Bytes(), nil
 }
 
-// isOurs tells whether a variable configures the agent: it may hold a secret
-// that a program of somebody else's has no use for.
+// isOurs reports whether a variable configures the agent: it may hold a secret
+// that other programs must not get.
 func isOurs(variable string) bool {
 	return strings.HasPrefix(variable, "SYSOTEL_") || strings.HasPrefix(variable, "OTEL_")
 }

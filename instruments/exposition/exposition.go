@@ -21,14 +21,14 @@ const (
 	MaxSeries = 10_000
 )
 
-// maxErrors bounds the mistakes that one source is told of at once.
+// maxErrors bounds the errors that are reported for one source at once.
 const maxErrors = 10
 
 // reservedNames begin the names of our own metrics on the scrape page.
 var reservedNames = []string{"system_", "process_", "sysotel_", "node_", "target_info"}
 
-// Parse reads the Prometheus text format. A mistake of format costs
-// all metrics of the source, a metric that we cannot carry only itself.
+// Parse reads the Prometheus text format. A syntax error costs all metrics of the
+// source, an unsupported metric only itself.
 func Parse(text []byte) ([]*dto.MetricFamily, []error) {
 	if len(text) > MaxBytes {
 		return nil, []error{fmt.Errorf("is larger than %d bytes", MaxBytes)}
@@ -63,12 +63,12 @@ func Parse(text []byte) ([]*dto.MetricFamily, []error) {
 		families = append(families, parsed[name])
 	}
 	if more := len(errs) - maxErrors; more > 0 {
-		errs = append(errs[:maxErrors], fmt.Errorf("and %d more mistakes", more))
+		errs = append(errs[:maxErrors], fmt.Errorf("and %d more errors", more))
 	}
 	return families, errs
 }
 
-// check refuses a family that would disturb ours on its way out.
+// check refuses a metric family that would disturb ours on its way out.
 func check(f *dto.MetricFamily) error {
 	name := f.GetName()
 	for _, reserved := range reservedNames {
@@ -81,7 +81,7 @@ func check(f *dto.MetricFamily) error {
 	}
 	for _, m := range f.Metric {
 		if m.TimestampMs != nil {
-			return fmt.Errorf("metric %s: has a time stamp of its own, but all metrics carry the time at which they are read", name)
+			return fmt.Errorf("metric %s: has a timestamp of its own, but all metrics carry the time at which they are read", name)
 		}
 		for _, l := range m.Label {
 			if l.GetName() == "host_name" || strings.HasPrefix(l.GetName(), "__") {

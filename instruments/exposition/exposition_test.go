@@ -37,7 +37,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestExpositionMistakes(t *testing.T) {
+func TestExpositionErrors(t *testing.T) {
 	for _, c := range []struct {
 		name, text, want string
 		kept             int
@@ -49,7 +49,7 @@ func TestExpositionMistakes(t *testing.T) {
 		{"the seed's name", "node_load1 5\n", "names that begin with node_ are", 0},
 		{"the resource", "target_info 1\n", "names that begin with target_info are", 0},
 		{"our label", "a{host_name=\"x\"} 1\nb 2\n", "metric a: the label host_name is the agent's own", 1},
-		{"a time of its own", "a 1 1700000000000\nb 2\n", "metric a: has a time stamp of its own", 1},
+		{"a time of its own", "a 1 1700000000000\nb 2\n", "metric a: has a timestamp of its own", 1},
 		{"histogram of gauges", "# TYPE a gaugehistogram\na_bucket{le=\"+Inf\"} 1\n", "metric a: OpenTelemetry has no histograms of gauges", 0},
 		{"too long", strings.Repeat("#", MaxBytes+1), "is larger than 1048576 bytes", 0},
 	} {
@@ -76,8 +76,8 @@ func TestExpositionBounds(t *testing.T) {
 	for i := range 15 {
 		fmt.Fprintf(&text, "node_%d 1\n", i)
 	}
-	if _, errs := Parse([]byte(text.String())); len(errs) != maxErrors+1 || errs[maxErrors].Error() != "and 5 more mistakes" {
-		t.Errorf("15 mistakes are told as %v", errs)
+	if _, errs := Parse([]byte(text.String())); len(errs) != maxErrors+1 || errs[maxErrors].Error() != "and 5 more errors" {
+		t.Errorf("15 errors are reported as %v", errs)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// SourceError is a mistake of one source of custom metrics.
+// SourceError is an error of one source of custom metrics.
 type SourceError struct {
 	// Source is the name of a command, or the path of a file or a directory.
 	Source string
@@ -19,7 +19,7 @@ type SourceError struct {
 // Error implements error.
 func (e SourceError) Error() string { return e.Source + ": " + e.Err.Error() }
 
-// Unwrap returns the mistake itself.
+// Unwrap returns the error itself.
 func (e SourceError) Unwrap() error { return e.Err }
 
 // Source is what one text file or command gave the last time.
@@ -34,7 +34,7 @@ type Source struct {
 	Seconds float64
 }
 
-// Merge puts the families of all sources together, one per name, in the order of
+// Merge merges the metric families of all sources, one per name, in the order of
 // their names. Where two sources claim one series, or one name with two meanings,
 // the first has it. A source of which something is refused is no longer OK.
 func Merge(sources []Source) (merged []*dto.MetricFamily, failures []SourceError) {
@@ -58,7 +58,7 @@ func Merge(sources []Source) (merged []*dto.MetricFamily, failures []SourceError
 			})
 			if clash >= 0 {
 				other := families[names[clash]]
-				refuse("metric %s (%s) cannot be told from %s (%s) of %s", f.GetName(), typeWord(f), other.GetName(), typeWord(other), from[other.GetName()])
+				refuse("metric %s (%s) conflicts with %s (%s) of %s", f.GetName(), typeWord(f), other.GetName(), typeWord(other), from[other.GetName()])
 				continue
 			}
 			if family == nil {
@@ -87,7 +87,7 @@ func Merge(sources []Source) (merged []*dto.MetricFamily, failures []SourceError
 	return merged, failures
 }
 
-// pageNames lists the names that a family takes: its own, and those on a scrape
+// pageNames lists the names that a metric family takes: its own, and those on a scrape
 // page once it went through OpenTelemetry, where runs of underscores are one and
 // counters end in _total.
 func pageNames(f *dto.MetricFamily) []string {

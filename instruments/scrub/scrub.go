@@ -16,10 +16,10 @@ const masked = "***"
 // scrubber masks the secrets of command lines. It holds the patterns of
 // processes.scrub: names that are secret beside those below.
 //
-// No program tells which of its arguments is a secret, so this goes by names:
+// No program declares which of its arguments are secret, so this goes by names:
 // what stands after --password, TOKEN= or Authorization: is masked, and what
 // looks like a token wherever it stands. It would rather mask too much. A secret
-// that stands alone, by its place only, cannot be told from other words; that is
+// that stands alone, by its place only, cannot be recognized; that is
 // why command lines are off by default.
 type scrubber []string
 
@@ -65,13 +65,13 @@ var (
 	address = regexp.MustCompile(`(://)([^/?#\s@:]*)(:[^/?#\s]*@|:[^\s/?#]*[^\s/?#\d][^\s@]*@|@)`)
 	// bareAddress is that of a database driver: user:password@tcp(host:3306)/name.
 	bareAddress = regexp.MustCompile(`(^|["'=])([\w.+-]+):([^\s@/][^\s@]*)@([\w\[(])`)
-	// tokens are those that tell themselves by how they begin.
+	// tokens are recognized by how they begin.
 	tokens = regexp.MustCompile(`\b(?:gh[oprsu]_|github_pat_|glpat-|xox[abeoprs]-|sk-|sk_live_|rk_live_|sysotel_|hvs\.|dop_v1_|npm_|pypi-|SG\.|AIza|AKIA|ASIA|ya29\.|eyJ[\w-]+\.eyJ)[\w.+/=-]{8,}`)
 	// pem is a key in the text form of certificates.
 	pem = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
 )
 
-// CommandLine returns the arguments of a command with what can be recognised as a
+// CommandLine returns the arguments of a command with what can be recognized as a
 // secret masked. names are patterns of names that are secret beside the known ones.
 func CommandLine(args, names []string) []string { return scrubber(names).line(args) }
 
@@ -368,7 +368,7 @@ func programWord(word string) string {
 	return strings.TrimSuffix(strings.ToLower(word[strings.LastIndexByte(word, '/')+1:]), ".exe")
 }
 
-// isOption tells whether a word is an option and no value: -h, --host. A dash
+// isOption reports whether a word is an option and no value: -h, --host. A dash
 // may begin a password too, but hardly two, or one letter alone.
 func isOption(word string) bool {
 	if len(word) < 2 || word[0] != '-' {
@@ -377,12 +377,12 @@ func isOption(word string) bool {
 	return len(word) == 2 || len(word) > 2 && word[1] == '-'
 }
 
-// joined tells whether a word is short options in one: curl -sSu.
+// joined reports whether a word is short options in one: curl -sSu.
 func joined(word string) bool {
 	return len(word) > 2 && len(word) <= 6 && word[0] == '-' && !strings.ContainsFunc(word[1:], func(r rune) bool { return !unicode.IsLetter(r) })
 }
 
-// isScheme tells whether a word says how a header's credentials are written.
+// isScheme reports whether a word says how a header's credentials are written.
 func isScheme(word string) bool {
 	switch strings.ToLower(strings.TrimRight(word, ":")) {
 	case "bearer", "basic", "digest", "token", "negotiate", "apikey", "aws4-hmac-sha256":
@@ -391,7 +391,7 @@ func isScheme(word string) bool {
 	return false
 }
 
-// looksRandom tells whether a value looks like chance: sixteen letters and
+// looksRandom reports whether a value looks like chance: sixteen letters and
 // digits or more of base64 or hexadecimal, and no path.
 func looksRandom(value string) bool {
 	if len(value) < 16 || value[0] == '/' || value[0] == '.' {
