@@ -88,7 +88,7 @@ var (
 	}
 	networkSockets = &Metric{
 		Name: "sysotel.network.sockets", Unit: "{socket}", Kind: Gauge, Integer: true,
-		Keys: []Key{protocolKey, {Name: "state", Help: "inuse (open), orphan (no process knows it), time_wait or alloc (holds memory); udp has inuse only"}},
+		Keys: []Key{protocolKey, {Name: "state", Help: "inuse (open), orphan (owned by no process), time_wait or alloc (holds memory); udp has inuse only"}},
 		Help: "Sockets of IPv4 and IPv6 as the kernel counts them.", Source: "/proc/1/net/sockstat and sockstat6",
 	}
 )

@@ -31,7 +31,7 @@ var (
 
 	customSuccess = &Metric{
 		Name: "sysotel.custom.success", Kind: Gauge, Integer: true, Keys: []Key{sourceKey},
-		Help: "1 where a source of custom metrics gave all its metrics, 0 where it failed or some were refused.", Source: "custom.textfile and custom.commands",
+		Help: "1 where a source of custom metrics delivered all its metrics, 0 where it failed or some were refused.", Source: "custom.textfile and custom.commands",
 	}
 	customDuration = &Metric{
 		Name: "sysotel.custom.duration", Unit: "s", Kind: Gauge, Keys: []Key{sourceKey},

@@ -89,7 +89,7 @@ var (
 	filesystemStuck = &Metric{
 		Name: "sysotel.filesystem.stuck", Kind: Gauge, Integer: true,
 		Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
-		Help: "1 while a file system that a server or a program answers for does not answer, and so has no other numbers; else 0. Other file systems have no point.", Source: "statfs(2) that did not return within 200 ms",
+		Help: "1 while a file system served over the network or by a program does not respond, so that it has no other numbers; else 0. Other file systems have no point.", Source: "statfs(2) that did not return within 200 ms",
 	}
 	filesystemSize = &Metric{
 		Name: "sysotel.disk.limit", Unit: "By", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
@@ -101,7 +101,7 @@ var (
 	}
 	filesystemFree = &Metric{
 		Name: "sysotel.disk.free", Unit: "By", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
-		Help: "Bytes that users can still take of each file system and (without attributes) of all that are on the machine's own disks.", Source: "statfs(2): bavail",
+		Help: "Bytes that users can still use of each file system and (without attributes) of all that are on the machine's own disks.", Source: "statfs(2): bavail",
 	}
 	filesystemShare = &Metric{
 		Name: "sysotel.disk.utilization", Unit: "1", Kind: Gauge, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},

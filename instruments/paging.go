@@ -34,7 +34,7 @@ type SwapDevice struct {
 var (
 	swapDeviceKey = Key{Name: "device", Semconv: "system.device", Help: "path of the swap partition or file"}
 	swapStateKey  = Key{Name: "state", Semconv: "system.paging.state", Help: "used, free"}
-	faultKey      = Key{Name: "type", Semconv: "system.paging.fault.type", Help: "major: a disk had to be read; minor: not"}
+	faultKey      = Key{Name: "type", Semconv: "system.paging.fault.type", Help: "major: read from a disk; minor: all others"}
 	pagingKey     = Key{
 		Name: "direction", Semconv: "system.paging.direction", Values: map[string]string{"page_in": "in", "page_out": "out"},
 		Help: "page_in, page_out",
@@ -54,7 +54,7 @@ var (
 	}
 	pagingOperations = &Metric{
 		Name: "system.paging.operations", Unit: "{operations}", SemconvUnit: "{operation}", Kind: Counter, Integer: true, Keys: []Key{pagingKey, faultKey},
-		Help: "Pages brought in from swap and written to it.", Source: "/proc/vmstat, pswpin and pswpout as type major, in pages; type minor is not sent: the host metrics receiver fills it with all block I/O (pgpgin, pgpgout), which is no paging",
+		Help: "Pages brought in from swap and written to it.", Source: "/proc/vmstat, pswpin and pswpout as type major, in pages; type minor is not sent: the host metrics receiver fills it with all block I/O (pgpgin, pgpgout), which is not paging",
 	}
 	oomKills = &Metric{
 		Name: "sysotel.oom.kills", Unit: "{process}", Kind: Counter, Integer: true,

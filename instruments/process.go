@@ -48,7 +48,7 @@ var (
 	programKey   = Key{Name: "process.executable.name", Help: "program: executable, or interpreter and script; at most 200, the rest is others"}
 	modeKey      = Key{Name: "state", Semconv: "cpu.mode", Help: "user, system"}
 	directionKey = Key{Name: "direction", Semconv: "disk.io.direction", Help: "read, write"}
-	pidKey       = Key{Name: "process.pid", Help: "process number"}
+	pidKey       = Key{Name: "process.pid", Help: "process ID"}
 
 	processCPUTime = &Metric{
 		Name: "process.cpu.time", Unit: "s", Kind: Counter, Start: SinceAgent, Keys: []Key{programKey, modeKey},

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// System is a reading of how long the machine runs and what its kernel counts.
+// System is a reading of uptime, boot time and kernel counters.
 type System struct {
-	// Uptime is how long the machine runs, in seconds.
+	// Uptime is in seconds, time suspended included.
 	Uptime float64
 	// Boot is when it started.
 	Boot time.Time
@@ -19,7 +19,7 @@ type System struct {
 var (
 	systemUptime = &Metric{
 		Name: "system.uptime", Unit: "s", Kind: Gauge,
-		Help: "How long the machine runs, including time it was suspended.", Source: "/proc/uptime",
+		Help: "Uptime, including time suspended.", Source: "/proc/uptime",
 	}
 	systemBoot = &Metric{
 		Name: "sysotel.boot.time", Unit: "s", Kind: Gauge,
@@ -31,7 +31,7 @@ var (
 	}
 	contextSwitches = &Metric{
 		Name: "sysotel.context_switches", Unit: "{switch}", Kind: Counter, Integer: true,
-		Help: "Switches of a processor from one task to another.", Source: "/proc/stat, ctxt",
+		Help: "Context switches of all processors.", Source: "/proc/stat, ctxt",
 	}
 )
 
