@@ -209,3 +209,6 @@ func exampleAlertHistory() AlertHistory {
 		Value: a.Value, Threshold: a.Threshold, Unit: a.Unit, Notifications: 2,
 	}}}
 }
+
+// Alerts registers the operations of the alert files.
+func (operations) Alerts(s *Server) { s.registerAlerts() }

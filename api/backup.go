@@ -41,7 +41,8 @@ func (*backupInput) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-func (s *Server) registerBackup() {
+// Backup registers the operations of this file.
+func (operations) Backup(s *Server) {
 	register(s, Operation{
 		ID: "make-backup", Method: http.MethodPost, Path: "/api/v1/backup",
 		Summary: "Back up the history",

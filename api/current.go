@@ -239,7 +239,8 @@ type CurrentAgent struct {
 // currentOutput answers with bytes that are ready.
 type currentOutput struct{ Body func(huma.Context) }
 
-func (s *Server) registerCurrent() {
+// Current registers the operations of this file.
+func (operations) Current(s *Server) {
 	register(s, Operation{
 		ID: "get-current", Method: http.MethodGet, Path: "/api/v1/metrics/current",
 		Summary: "Get the newest reading",

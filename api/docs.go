@@ -100,7 +100,8 @@ func (s *Server) renderDocs() ([]byte, error) {
 		}
 		page.Operations = append(page.Operations, described)
 	}
-	example, err := indented(problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.",
+	slices.SortStableFunc(page.Operations, compareOperations)
+	example, err := indented(problem(http.StatusUnprocessableEntity, invalidQuery,
 		mistake("query.top", "0", "must be a whole number from 1 to 1000")))
 	if err != nil {
 		return nil, err
@@ -115,6 +116,21 @@ func (s *Server) renderDocs() ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// compareOperations is the order of the page: the newest reading, which most
+// clients want, then the other metrics, then the rest by path.
+func compareOperations(a, b docsOperation) int {
+	rank := func(o docsOperation) int {
+		switch {
+		case o.Short == "metrics/current":
+			return 0
+		case strings.HasPrefix(o.Short, "metrics/"):
+			return 1
+		}
+		return 2
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Path, b.Path))
 }
 
 // baseURL is where people and the examples find the server. An address that

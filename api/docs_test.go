@@ -48,8 +48,8 @@ func TestServedDocuments(t *testing.T) {
 	}
 }
 
-// operations lists the operations of a document.
-func operations(s *Server) map[Route]*huma.Operation {
+// operationsOf lists the operations of a document.
+func operationsOf(s *Server) map[Route]*huma.Operation {
 	all := map[Route]*huma.Operation{}
 	for _, route := range s.Routes() {
 		if op := operationAt(s.api.OpenAPI(), route); op != nil {
@@ -62,7 +62,7 @@ func operations(s *Server) map[Route]*huma.Operation {
 // The example of every operation is what its schema declares.
 func TestExamplesAreValid(t *testing.T) {
 	s := newTestServer(t, ticked(), nil)
-	for _, op := range operations(s) {
+	for _, op := range operationsOf(s) {
 		content := op.Responses["200"].Content["application/json"]
 		if content == nil {
 			continue
@@ -85,7 +85,7 @@ func TestEverythingIsDescribed(t *testing.T) {
 			}
 		}
 	}
-	for route, op := range operations(s) {
+	for route, op := range operationsOf(s) {
 		for _, p := range op.Parameters {
 			if p.Description == "" {
 				t.Errorf("%s?%s has no description", route.Path, p.Name)

@@ -52,7 +52,7 @@ func (s *Server) writeSetupPage(w http.ResponseWriter, status int) {
 	page, err := s.renderEntrance("setup.html")
 	if err != nil {
 		s.log.Error("cannot render page", "page", setupPath, "err", err)
-		writeProblem(w, http.StatusInternalServerError, "Internal error; see the agent log.")
+		writeProblem(w, http.StatusInternalServerError, internalError)
 		return
 	}
 	h := w.Header()

@@ -55,7 +55,8 @@ type EventsQuery struct {
 
 type eventsOutput struct{ Body *Events }
 
-func (s *Server) registerEvents() {
+// Events registers the operations of this file.
+func (operations) Events(s *Server) {
 	register(s, Operation{
 		ID: "get-events", Method: http.MethodGet, Path: "/api/v1/events",
 		Summary: "List events",
@@ -74,7 +75,7 @@ func (s *Server) registerEvents() {
 			kinds[i] = records.Kind(kind)
 		}
 		if len(mistakes) > 0 {
-			return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
+			return nil, problem(http.StatusUnprocessableEntity, invalidQuery, mistakes...)
 		}
 		page, err := s.options.Records.Events(ctx, start, end, kinds, q.Limit, q.Cursor)
 		if err != nil {
@@ -105,7 +106,7 @@ func moment(t time.Time) *time.Time {
 func recordsProblem(err, wrongCursor error) error {
 	switch {
 	case errors.Is(err, records.ErrCursor):
-		return problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", wrongCursor)
+		return problem(http.StatusUnprocessableEntity, invalidQuery, wrongCursor)
 	case errors.Is(err, records.ErrTooMuch):
 		return problem(http.StatusUnprocessableEntity, "The query cannot be answered: "+err.Error()+".")
 	case errors.Is(err, records.ErrNoRecord):

@@ -39,7 +39,8 @@ type healthOutput struct {
 	Body   Health
 }
 
-func (s *Server) registerHealth() {
+// Health registers the operations of this file.
+func (operations) Health(s *Server) {
 	register(s, Operation{
 		ID: "get-health", Method: http.MethodGet, Path: "/api/v1/health",
 		Summary: "Get the health of the agent",

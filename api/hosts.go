@@ -67,7 +67,8 @@ const SameTime = time.Minute
 
 type hostsOutput struct{ Body *HostList }
 
-func (s *Server) registerHosts() {
+// Hosts registers the operations of this file.
+func (operations) Hosts(s *Server) {
 	register(s, Operation{
 		ID: "get-hosts", Method: http.MethodGet, Path: "/api/v1/hosts",
 		Summary: "List the machines with history",
@@ -202,6 +203,6 @@ func (s *Server) unknownHost(ctx context.Context, name string) error {
 		}
 		known = append(known, h.HostName)
 	}
-	return problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.",
+	return problem(http.StatusUnprocessableEntity, invalidQuery,
 		mistake("query.host", printable(name), "must be one of the machines listed by /api/v1/hosts, such as "+echo(strings.Join(known, ", "))))
 }

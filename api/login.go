@@ -108,7 +108,8 @@ var exampleSession = Session{
 	RefreshToken: "…", RefreshExpiresAt: exampleTime.Add(30 * 24 * time.Hour),
 }
 
-func (s *Server) registerLogin() {
+// Login registers the operations of this file.
+func (operations) Login(s *Server) {
 	errs := []int{http.StatusConflict, http.StatusServiceUnavailable}
 	register(s, Operation{
 		ID: "set-up", Method: http.MethodPost, Path: authPath + "/setup",

@@ -103,7 +103,7 @@ func (s *Server) made(media string, build func() ([]byte, error), headers map[st
 		body, err := once()
 		if err != nil {
 			s.log.Error("cannot render page", "media", media, "err", err)
-			writeProblem(w, http.StatusInternalServerError, "Internal error; see the agent log.")
+			writeProblem(w, http.StatusInternalServerError, internalError)
 			return
 		}
 		h := w.Header()

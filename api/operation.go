@@ -17,31 +17,50 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// Operation describes one operation of the API. It is the one place from which
-// the OpenAPI document, the check of rights and the limits come.
+// operations has a method for each file of operations, such as
+//
+//	func (operations) Version(s *Server) { register(s, Operation{…}, handler) }
+//
+// The method is all it takes to add an operation: addOperations finds it.
+type operations struct{}
+
+// addOperations calls every method of operations, in the order of their names.
+func (s *Server) addOperations() {
+	methods := reflect.ValueOf(operations{})
+	for i := range methods.NumMethod() {
+		add, ok := methods.Method(i).Interface().(func(*Server))
+		if !ok {
+			panic("the method " + methods.Type().Method(i).Name + " of operations must be a func(*Server)")
+		}
+		add(s)
+	}
+}
+
+// Operation describes one operation of the API. The OpenAPI document, the access
+// check and the limits are all derived from it.
 type Operation struct {
 	// ID names the operation in the document and in generated clients.
 	ID string
 	// Method and Path are those of HTTP; Path may have {parameters}.
 	Method, Path string
-	// Summary is one line, Description one paragraph or more of plain text.
+	// Summary is one line, Description one or more paragraphs of plain text.
 	Summary, Description string
-	// Access is what the operation asks of its callers.
+	// Access is the required role and the cost of the operation.
 	Access
-	// Example is an answer. Its type is the answer's schema where the handler
-	// writes ready bytes.
+	// Example is a response. Its type is the schema of the response if the handler
+	// writes encoded bytes.
 	Example any
-	// Media is the answer's media type; empty is application/json.
+	// Media is the media type of the response; empty is application/json.
 	Media string
-	// Also is another media type that callers can ask for with Accept, empty for none.
+	// Also is another media type, which clients can request with Accept; may be empty.
 	Also string
 	// Errors are the error statuses beyond those that every operation has.
 	Errors []int
 }
 
-// register adds an operation to the API. Every operation comes through here or,
-// where it is a page and not an operation, through routes.page: nothing else
-// can reach the mux, because routes asks for an Access.
+// register adds an operation to the API. Every operation goes through register,
+// every other page through routes.page: nothing else can reach the mux, because
+// routes requires an Access.
 func register[I, O any](s *Server, op Operation, handler func(context.Context, *I) (*O, error)) {
 	huma.Register(s.api, s.describe(op), func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
@@ -51,9 +70,9 @@ func register[I, O any](s *Server, op Operation, handler func(context.Context, *
 		if known := huma.StatusError(nil); errors.As(err, &known) {
 			return nil, err
 		}
-		// What went wrong inside is for the log; it may name files and secrets.
+		// Internal errors are only logged: they may contain file names and secrets.
 		s.log.ErrorContext(ctx, "operation failed", "operation", op.ID, "err", err)
-		return nil, problem(http.StatusInternalServerError, "Internal error; see the agent log.")
+		return nil, problem(http.StatusInternalServerError, internalError)
 	})
 }
 
@@ -68,7 +87,7 @@ var meanings = map[int]string{
 	http.StatusConflict:            "The request conflicts with the current state; see detail.",
 	http.StatusTooManyRequests:     "Too many requests; Retry-After gives the seconds to wait.",
 	http.StatusUnprocessableEntity: "A parameter or the body is invalid; errors lists what is wrong and what is allowed.",
-	http.StatusInternalServerError: "Internal error; see the agent log.",
+	http.StatusInternalServerError: internalError,
 	http.StatusServiceUnavailable:  "Temporarily unavailable; Retry-After, if present, gives the seconds to wait.",
 }
 
@@ -139,7 +158,7 @@ func (t *routes) Handle(op *huma.Operation, handler func(huma.Context)) {
 	}
 	t.page(op.Method, op.Path, access, func(w http.ResponseWriter, r *http.Request) {
 		if mistakes := t.mistakes(r.URL.RawQuery, op.Parameters); len(mistakes) > 0 {
-			writeProblem(w, http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
+			writeProblem(w, http.StatusUnprocessableEntity, invalidQuery, mistakes...)
 			return
 		}
 		handler(humago.NewContext(op, r, w))

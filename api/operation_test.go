@@ -1,9 +1,15 @@
 package api
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,6 +50,71 @@ func TestEveryRouteHasAnAccess(t *testing.T) {
 		_, pattern := s.routes.mux.Handler(httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 		if _, ok := listed[pattern]; !ok && pattern != "/" {
 			t.Errorf("%s is answered by %q, which did not come through page", path, pattern)
+		}
+	}
+}
+
+// Every Operation written in this package is registered: its method of the type
+// operationsOf is found, and does register it.
+func TestEveryOperationIsRegistered(t *testing.T) {
+	registered := map[string]bool{}
+	for _, item := range newTestServer(t, ticked(), nil).api.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+			if op != nil {
+				registered[op.OperationID] = true
+			}
+		}
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id := range operationIDs(parsed) {
+			written++
+			if !registered[id] {
+				t.Errorf("%s: the operation %s is not registered; register it in a method of the type operations: func (operations) NAME(s *Server)", file, id)
+			}
+		}
+	}
+	if written < 10 {
+		t.Errorf("%d operations are found in the code", written)
+	}
+}
+
+// operationIDs yields the constant ID of each Operation literal of a file.
+func operationIDs(file *ast.File) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for node := range ast.Preorder(file) {
+			literal, ok := node.(*ast.CompositeLit)
+			if !ok {
+				continue
+			}
+			if name, ok := literal.Type.(*ast.Ident); !ok || name.Name != "Operation" {
+				continue
+			}
+			for _, element := range literal.Elts {
+				pair, ok := element.(*ast.KeyValueExpr)
+				if !ok {
+					continue
+				}
+				key, _ := pair.Key.(*ast.Ident)
+				value, ok := pair.Value.(*ast.BasicLit)
+				if key == nil || key.Name != "ID" || !ok {
+					continue
+				}
+				if id, err := strconv.Unquote(value.Value); err == nil && !yield(id) {
+					return
+				}
+			}
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (s *Server) pastProcesses(ctx context.Context, q *ProcessesQuery) (*Process
 		mistakes = append(mistakes, mistake("query.sort", string(q.Sort), "is available for the past only: give start, or sort by memory"))
 	}
 	if len(mistakes) > 0 {
-		return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
+		return nil, problem(http.StatusUnprocessableEntity, invalidQuery, mistakes...)
 	}
 	seq, tick, _ := s.options.Machine.Tick()
 	newest := q.At != "" && seq > 0 && !at.Before(tick) && q.Sort != byPeakMemory

@@ -13,6 +13,13 @@ import (
 // problemType is the media type of every error answer, RFC 9457.
 const problemType = "application/problem+json"
 
+// The details of problems that many operations have.
+const (
+	internalError = "Internal error; see the agent log."
+	invalidQuery  = "The query has invalid parameters; see errors."
+	invalidBody   = "The body has invalid fields; see errors."
+)
+
 // maxEcho is how much of what a caller sent is said back in a problem.
 const maxEcho = 200
 

@@ -98,7 +98,8 @@ func (processOrder) Schema(huma.Registry) *huma.Schema {
 
 type processesOutput struct{ Body *Processes }
 
-func (s *Server) registerProcesses() {
+// Processes registers the operations of this file.
+func (operations) Processes(s *Server) {
 	register(s, Operation{
 		ID: "get-processes", Method: http.MethodGet, Path: "/api/v1/metrics/processes",
 		Summary: "Get the process table, now or in the past",

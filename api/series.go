@@ -113,7 +113,8 @@ func (f *seriesFamily) quantities() []instruments.Quantity {
 	})
 }
 
-func (s *Server) registerSeries() {
+// Series registers the operations of this file.
+func (operations) Series(s *Server) {
 	addSeries(s, cpuFamily, func(q *struct {
 		SeriesQuery
 		Core []string `query:"core,explode" doc:"Return only this logical processor: cpu0 or 0; may be repeated."`
@@ -163,7 +164,7 @@ func addSeries[I any](s *Server, f seriesFamily, read func(*I) (SeriesQuery, map
 		query, filters := read(in)
 		plan, mistakes := s.resolve(f, query, filters)
 		if len(mistakes) > 0 {
-			return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
+			return nil, problem(http.StatusUnprocessableEntity, invalidQuery, mistakes...)
 		}
 		answer, err := s.selectSeries(ctx, plan)
 		if err != nil {

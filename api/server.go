@@ -172,19 +172,7 @@ func New(o Options) (*Server, error) {
 		DefaultFormat: "application/json",
 		Transformers:  []huma.Transformer{withoutBodies},
 	}, s.routes)
-	s.registerCurrent()
-	s.registerSeries()
-	s.registerProcesses()
-	s.registerEvents()
-	s.registerHosts()
-	s.registerAlerts()
-	s.registerStream()
-	s.registerHealth()
-	s.registerBackup()
-	s.registerLogin()
-	s.registerUsers()
-	s.registerTokens()
-	s.registerSettings()
+	s.addOperations()
 	s.addPages()
 	s.addEntrance()
 	if err := s.addWeb(); err != nil {

@@ -19,7 +19,8 @@ type Settings struct {
 
 type settingsOutput struct{ Body Settings }
 
-func (s *Server) registerSettings() {
+// Settings registers the operations of this file.
+func (operations) Settings(s *Server) {
 	register(s, Operation{
 		ID: "get-config", Method: http.MethodGet, Path: "/api/v1/config",
 		Summary:     "Get the effective configuration",

@@ -58,7 +58,7 @@ func shield(log *slog.Logger, next http.Handler) http.Handler {
 				// Half an answer is out: only a broken connection tells the caller.
 				panic(http.ErrAbortHandler)
 			}
-			writeProblem(answer, http.StatusInternalServerError, "Internal error; see the agent log.")
+			writeProblem(answer, http.StatusInternalServerError, internalError)
 		}()
 		next.ServeHTTP(answer, r)
 	})

@@ -23,7 +23,8 @@ const (
 // streamOutput answers by writing itself.
 type streamOutput struct{ Body func(huma.Context) }
 
-func (s *Server) registerStream() {
+// Stream registers the operations of this file.
+func (operations) Stream(s *Server) {
 	register(s, Operation{
 		ID: "stream-current", Method: http.MethodGet, Path: "/api/v1/metrics/stream",
 		Summary: "Stream readings as they are taken",

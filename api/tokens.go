@@ -45,7 +45,8 @@ type (
 	}
 )
 
-func (s *Server) registerTokens() {
+// Tokens registers the operations of this file.
+func (operations) Tokens(s *Server) {
 	// Who makes tokens hands out rights.
 	access := Access{Role: Admin, Cost: Query, Guarded: true}
 	const path = "/api/v1/tokens"

@@ -51,7 +51,8 @@ type (
 
 var exampleUser = User{ID: "01JM3ZC8V5T1", Name: "grace", Role: Viewer, Created: exampleTime, PasswordChanged: exampleTime}
 
-func (s *Server) registerUsers() {
+// Users registers the operations of this file.
+func (operations) Users(s *Server) {
 	// Who makes users hands out rights.
 	access := Access{Role: Admin, Cost: Query, Guarded: true}
 	const path = "/api/v1/users"

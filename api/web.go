@@ -102,7 +102,7 @@ func (s *Server) webFile(name string, headers map[string]string) http.HandlerFun
 		body, err := form()
 		if err != nil {
 			s.log.Error("cannot read web app file", "file", name, "err", err)
-			writeProblem(w, http.StatusInternalServerError, "Internal error; see the agent log.")
+			writeProblem(w, http.StatusInternalServerError, internalError)
 			return
 		}
 		if compressible && takesGzip(r) {
