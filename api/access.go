@@ -8,71 +8,70 @@ import (
 	"sysotel/agent/auth"
 )
 
-// Role is what a caller may do; each role may do what those before it may.
+// Role is what a caller may do; each role includes those before it.
 type Role = auth.Role
 
-// The roles, from the least to the most.
+// The roles, from the lowest to the highest.
 const (
-	// Public is everybody who reaches the server.
+	// Public is everyone who can reach the server.
 	Public = auth.Public
-	// Viewer may see everything that is measured.
+	// Viewer may see all measurements.
 	Viewer = auth.Viewer
-	// Admin may also see and change what can hold secrets.
+	// Admin may also make changes and see what can contain secrets.
 	Admin = auth.Admin
 )
 
-// Cost says what an operation costs the machine; the rate limit counts by it.
+// Cost is the cost class of an operation, on which the rate limit depends.
 type Cost int
 
-// The costs, from the least to the most.
+// The costs, from the lowest to the highest.
 const (
-	// Cheap answers are ready or nearly so.
+	// Cheap responses are cached or nearly free.
 	Cheap Cost = iota
-	// Query answers are worked out for each request.
+	// Query responses are computed for each request.
 	Query
-	// Stream answers last until the caller goes away.
+	// Stream responses last until the client disconnects.
 	Stream
 )
 
-// String is the cost's word in the OpenAPI document.
+// String is the name of the cost in the OpenAPI document.
 func (c Cost) String() string {
 	return [...]string{"cheap", "query", "stream"}[c]
 }
 
-// Access is what an operation asks of its callers and costs the machine.
+// Access is the access rules and the cost of an operation.
 type Access struct {
 	Role Role
 	Cost Cost
-	// Concurrent bounds how many requests are answered at once, 0 for no bound.
-	// It is for streams, which last; what is over it gets 503.
+	// Concurrent limits the number of concurrent requests, 0 for no limit. Requests
+	// beyond it get 503.
 	Concurrent int
-	// Guarded is set where an operation writes files, runs commands or hands out
-	// rights. Being on the machine is then not enough: it takes a log-in or the
-	// Unix socket. This holds whether the agent runs as root or not, so that there
-	// is one rule to know; every program on the machine can reach loopback, the
-	// least trusted too.
+	// Guarded is set for operations that write files, run commands or grant access.
+	// They require a login or the Unix socket even on this machine, because every
+	// program on it can reach loopback. The rule is the same whether the agent runs
+	// as root or not.
 	Guarded bool
-	// BeforeSetup is set where an answer is given before there is an administrator.
+	// BeforeSetup allows requests before there is an administrator.
 	BeforeSetup bool
 }
 
-// Caller is who sent a request.
+// Caller is the sender of a request.
 type Caller struct {
-	// Role is what the caller may do, from a log-in or from where the connection comes.
+	// Role comes from the login or from the connection.
 	Role Role
-	// Identity is who logged in; it is zero without a log-in.
+	// Identity is the authenticated user or token; zero without authentication.
 	Identity auth.Identity
-	// Local tells of a connection over loopback that needs no log-in and has none.
+	// Local is set for loopback connections that need no login and have none.
 	Local bool
-	// Socket tells of a connection through the Unix socket.
+	// Socket is set for connections through the Unix socket.
 	Socket bool
-	// Address is where the caller is, for the audit log.
+	// Address is the caller's address, for the audit log.
 	Address string
-	// shown is the token that made the Identity, for answers that last.
+	// shown is the token of the Identity, which streams check again.
 	shown credential
 }
 
-// credential is a token that does not print.
+// credential is a token that is never printed.
 type credential string
 
 // String implements fmt.Stringer.
@@ -81,7 +80,7 @@ func (credential) String() string { return "<secret>" }
 // GoString implements fmt.GoStringer.
 func (credential) GoString() string { return "<secret>" }
 
-// roleFor is the caller's role at a way in.
+// roleFor is the caller's role for an operation.
 func (c Caller) roleFor(a Access) Role {
 	if a.Guarded && c.Local {
 		return min(c.Role, Viewer)
@@ -89,12 +88,12 @@ func (c Caller) roleFor(a Access) Role {
 	return c.Role
 }
 
-// seesCommandLines tells whether the caller may see command lines, which hold
-// secrets more often than they should. Who is only on the machine may not: he
-// can read those of his own processes there.
+// seesCommandLines reports whether the caller may see command lines, which often
+// contain secrets. Being on the machine is not enough: users there can read those
+// of their own processes.
 func (c Caller) seesCommandLines() bool { return c.Role >= Admin && !c.Local }
 
-// callerKey is the context's key of the caller.
+// callerKey is the context key of the caller.
 type callerKey struct{}
 
 // withCaller returns a context that carries the caller.
@@ -102,16 +101,16 @@ func withCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// callerOf is who sent the request; without one it is the public.
+// callerOf returns the caller of a request; Public by default.
 func callerOf(ctx context.Context) Caller {
 	c, _ := ctx.Value(callerKey{}).(Caller)
 	return c
 }
 
-// callerOfConn is what a connection tells of its caller. The Unix socket's file
-// mode lets in nobody but the user that the agent runs as. Who can connect over
-// loopback is on this machine already; where others can reach the API too, as
-// through a proxy on the machine, that says nothing and local is false.
+// callerOfConn derives the caller from the connection. The file mode of the Unix
+// socket admits only the agent's user. A loopback connection comes from this
+// machine; if others can reach the API through it, as with a proxy on the machine,
+// local is false and it means nothing.
 func callerOfConn(c net.Conn, local bool) Caller {
 	switch remote := c.RemoteAddr().(type) {
 	case *net.UnixAddr:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sysotel/agent/notify"
+	"sysotel/instruments/sanitize"
 )
 
 // Notifier has the notification channels.
@@ -67,7 +68,7 @@ func (s *Server) registerChannels() {
 			return nil, err
 		}
 		// The response must be sent before its own deadline.
-		ctx, cancel := context.WithTimeout(ctx, answerTime-5*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, responseTime-5*time.Second)
 		defer cancel()
 		err = notifier.Test(ctx, in.Name)
 		if errors.Is(err, notify.ErrUnknownChannel) {
@@ -75,7 +76,7 @@ func (s *Server) registerChannels() {
 		}
 		s.audit(callerOf(ctx).did("test channel", in.Name))
 		if err != nil {
-			return &channelTestOutput{ChannelTest{Error: printable(err.Error())}}, nil
+			return &channelTestOutput{ChannelTest{Error: sanitize.ValidUTF8(err.Error())}}, nil
 		}
 		return &channelTestOutput{ChannelTest{Sent: true}}, nil
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"sysotel/agent/alerting"
+	"sysotel/instruments/sanitize"
 )
 
 // PreviewRequest selects a rule and a past time range.
@@ -35,20 +36,20 @@ func (s *Server) registerPreview() {
 		if err != nil {
 			return nil, err
 		}
-		start, end, mistakes := interval(in.Body.Start, in.Body.End, 7*24*time.Hour, time.Now().Truncate(time.Second))
+		start, end, invalid := timeRange(in.Body.Start, in.Body.End, 7*24*time.Hour, time.Now().Truncate(time.Second))
 		query := alerting.PreviewQuery{Threshold: in.Body.Threshold, Expr: in.Body.Expr, Start: start, End: end}
 		if in.Body.For != "" {
 			hold, err := model.ParseDuration(in.Body.For)
 			if err != nil {
-				mistakes = append(mistakes, mistake("body.for", printable(in.Body.For), alerting.DurationRule))
+				invalid = append(invalid, invalidValue("body.for", sanitize.ValidUTF8(in.Body.For), alerting.DurationRule))
 			}
 			query.For = time.Duration(hold)
 		}
 		if (query.Threshold == nil) == (query.Expr == "") {
-			mistakes = append(mistakes, mistake("body", "", "must have either threshold or expr"))
+			invalid = append(invalid, invalidValue("body", "", "must have either threshold or expr"))
 		}
-		if len(mistakes) > 0 {
-			return nil, problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors.", mistakes...)
+		if len(invalid) > 0 {
+			return nil, problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors.", invalid...)
 		}
 		preview, err := alerts.Preview(ctx, query)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sysotel/agent/alerting"
+	"sysotel/instruments/sanitize"
 )
 
 // Silences is the response of /alerts/silences.
@@ -79,17 +80,17 @@ func (s *Server) addSilence(ctx context.Context, in *silenceInput) (*silenceOutp
 	now := time.Now()
 	start := now
 	if in.Body.Start != "" {
-		at, ok := parseMoment(in.Body.Start, now)
+		at, ok := parseTime(in.Body.Start, now)
 		if !ok {
 			return nil, problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors.",
-				mistake("body.start", printable(in.Body.Start), momentRule))
+				invalidValue("body.start", sanitize.ValidUTF8(in.Body.Start), timeRule))
 		}
 		start = at
 	}
 	caller := callerOf(ctx)
 	author := caller.Identity.Name
 	if author == "" {
-		author = caller.deed().Kind
+		author = caller.auditEntry().Kind
 	}
 	silence, err := alerts.AddSilence(ctx, alerting.Silence{Start: start, End: in.Body.End, Matchers: in.Body.Matchers, Author: author, Comment: in.Body.Comment})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"sysotel/agent/alerting"
 	"sysotel/agent/query"
+	"sysotel/instruments/sanitize"
 )
 
 // Alerting evaluates alert rules. Its errors are those of package alerting.
@@ -138,9 +139,9 @@ func (s *Server) alertHistory(ctx context.Context, q *AlertHistoryQuery) (*alert
 	if err != nil {
 		return nil, err
 	}
-	start, end, mistakes := interval(q.Start, q.End, 30*24*time.Hour, time.Now().Truncate(time.Millisecond))
-	if len(mistakes) > 0 {
-		return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", mistakes...)
+	start, end, invalid := timeRange(q.Start, q.End, 30*24*time.Hour, time.Now().Truncate(time.Millisecond))
+	if len(invalid) > 0 {
+		return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", invalid...)
 	}
 	// One more shows whether there is another page.
 	episodes, err := alerts.History(ctx, alerting.HistoryQuery{Start: start, End: end, Rule: q.Rule, Limit: q.Limit + 1, Before: q.Before})
@@ -167,7 +168,7 @@ func alertProblem(err error) error {
 	case errors.As(err, &invalid):
 		details := make([]error, len(invalid))
 		for i, m := range invalid {
-			details[i] = mistake("body."+m.Field, printable(m.Value), printable(m.Rule))
+			details[i] = invalidValue("body."+m.Field, sanitize.ValidUTF8(m.Value), sanitize.ValidUTF8(m.Rule))
 		}
 		return problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors. Nothing was changed.", details...)
 	case errors.Is(err, alerting.ErrUnknown):

@@ -5,23 +5,22 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"sysotel/agent/auth"
+	"sysotel/instruments/sanitize"
 )
 
-// deed is one line of the audit log: what somebody did or wanted to do.
-type deed struct {
-	// Action is what: "log-in", "add user". Outcome is "done" or "refused".
+// auditEntry is one line of the audit log: what a caller did or tried to do.
+type auditEntry struct {
+	// Action is such as "log-in" or "add user". Outcome is "done" or "refused".
 	Action, Outcome string
-	// Kind and Name say who: a user, a token, the socket or nobody.
+	// Kind and Name identify the caller: a user, a token, the socket or nobody.
 	Kind, Name string
-	// Address is where from, Target what it was done to.
+	// Address is the caller's address, Target what was acted on.
 	Address, Target string
-	// Count is how many such deeds the line stands for.
+	// Count is how many identical entries the line stands for.
 	Count int
 }
 
@@ -32,85 +31,77 @@ const (
 )
 
 // audit writes a line of the audit log. It is the only function that does, so
-// that every name in it, which anybody may have chosen, is made printable here.
-func (s *Server) audit(d deed) {
+// that every untrusted name is sanitized here.
+func (s *Server) audit(e auditEntry) {
 	s.options.Audit.LogAttrs(context.Background(), slog.LevelInfo, "audit",
-		slog.String("action", d.Action), slog.String("outcome", d.Outcome),
-		slog.String("kind", d.Kind), slog.String("name", auditable(d.Name)),
-		slog.String("client", auditable(d.Address)), slog.String("target", auditable(d.Target)), slog.Int("count", max(1, d.Count)))
+		slog.String("action", e.Action), slog.String("outcome", e.Outcome),
+		slog.String("kind", e.Kind), slog.String("name", auditable(e.Name)),
+		slog.String("client", auditable(e.Address)), slog.String("target", auditable(e.Target)), slog.Int("count", max(1, e.Count)))
 }
 
-// did is what the caller did, for the audit log.
-func (c Caller) did(action, target string) deed {
-	d := c.deed()
-	d.Action, d.Outcome, d.Target = action, done, target
-	return d
+// did is the audit entry of something the caller did.
+func (c Caller) did(action, target string) auditEntry {
+	e := c.auditEntry()
+	e.Action, e.Outcome, e.Target = action, done, target
+	return e
 }
 
-// deed begins a line with who and where from.
-func (c Caller) deed() deed {
-	d := deed{Address: c.Address, Kind: string(c.Identity.Kind), Name: c.Identity.Name}
+// auditEntry is an entry with only the caller filled in.
+func (c Caller) auditEntry() auditEntry {
+	e := auditEntry{Address: c.Address, Kind: string(c.Identity.Kind), Name: c.Identity.Name}
 	switch {
 	case c.Socket:
-		d.Kind = "socket"
+		e.Kind = "socket"
 	case c.Local:
-		d.Kind = "local"
+		e.Kind = "local"
 	case c.Identity.Kind == "":
-		d.Kind = "nobody"
+		e.Kind = "nobody"
 	}
-	return d
+	return e
 }
 
-// auditable cuts a name and replaces what could hide or turn a part of the line,
-// such as the signs that change the direction of writing.
-func auditable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(echo(s), "?"))
-}
+// auditable shortens an untrusted name and makes it one printable line.
+func auditable(s string) string { return sanitize.ReplaceUnprintable(echo(s)) }
 
 const (
-	// refusalTime is the time in which refusals of one kind make one line.
+	// refusalTime is the time over which equal refusals are combined into one line.
 	refusalTime = time.Minute
-	// maxRefusals bounds the clients that are told apart in that time; a network of
-	// attackers must take no memory.
+	// maxRefusals bounds the clients distinguished in that time, and so the memory
+	// that attackers can use.
 	maxRefusals = 1000
 )
 
-// refusals counts what was refused, so that who asks a thousand times a second
-// makes a line a minute and no more.
+// refusals combines refused requests, so that a client with a thousand requests a
+// second causes one line a minute.
 type refusals struct {
 	mu   sync.Mutex
 	seen map[refusal]*refusalCount
 }
 
-// refusal is what one line stands for.
+// refusal identifies refusals that share a line.
 type refusal struct{ address, action string }
 
-// refusalCount is the line that was written and how many came after it.
+// refusalCount is the line written first and the number of refusals since.
 type refusalCount struct {
-	first deed
+	first auditEntry
 	at    time.Time
 	more  int
 }
 
-// refuse writes that something was refused: the first time at once, more of the
-// same within a minute in one line at its end.
-func (s *Server) refuse(d deed) {
-	d.Outcome = refused
+// refuse audits a refusal: the first one immediately, equal ones within a minute
+// in one line at its end.
+func (s *Server) refuse(e auditEntry) {
+	e.Outcome = refused
 	now := time.Now()
 	s.refused.mu.Lock()
 	if s.refused.seen == nil {
 		s.refused.seen = map[refusal]*refusalCount{}
 	}
-	key := refusal{d.Address, d.Action}
+	key := refusal{e.Address, e.Action}
 	seen := s.refused.seen[key]
 	if seen == nil && len(s.refused.seen) >= maxRefusals {
-		d.Address, d.Kind, d.Name = "others", "", ""
-		key = refusal{d.Address, d.Action}
+		e.Address, e.Kind, e.Name = "others", "", ""
+		key = refusal{e.Address, e.Action}
 		seen = s.refused.seen[key]
 	}
 	if seen != nil {
@@ -118,15 +109,15 @@ func (s *Server) refuse(d deed) {
 		s.refused.mu.Unlock()
 		return
 	}
-	s.refused.seen[key] = &refusalCount{first: d, at: now}
+	s.refused.seen[key] = &refusalCount{first: e, at: now}
 	s.refused.mu.Unlock()
-	s.audit(d)
+	s.audit(e)
 }
 
-// writeRefusals writes a line for each kind of refusal that came more than once,
-// and forgets those whose minute is over, or all.
+// writeRefusals writes a line for each repeated refusal whose minute is over, or
+// for all of them, and forgets them.
 func (s *Server) writeRefusals(all bool) {
-	var lines []deed
+	var lines []auditEntry
 	now := time.Now()
 	s.refused.mu.Lock()
 	for key, seen := range s.refused.seen {
@@ -140,7 +131,7 @@ func (s *Server) writeRefusals(all bool) {
 			line := seen.first
 			line.Count = seen.more
 			lines = append(lines, line)
-			seen.at, seen.more = now, 0 // The line opens the next minute.
+			seen.at, seen.more = now, 0 // The line starts the next minute.
 		}
 	}
 	s.refused.mu.Unlock()
@@ -149,31 +140,31 @@ func (s *Server) writeRefusals(all bool) {
 	}
 }
 
-// noteRefusals has every answer that refuses somebody in the audit log. What an
-// operation has written itself is left to it.
-func (s *Server) noteRefusals(next http.Handler) http.Handler {
+// auditRefusals audits every response with status 401, 403 or 429, except those
+// that the operation audits itself.
+func (s *Server) auditRefusals(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r)
-		a, ok := w.(*answer)
-		if !ok || a.status != http.StatusUnauthorized && a.status != http.StatusForbidden && a.status != http.StatusTooManyRequests {
+		response, ok := w.(*responseWriter)
+		if !ok || response.status != http.StatusUnauthorized && response.status != http.StatusForbidden && response.status != http.StatusTooManyRequests {
 			return
 		}
-		if a.status == http.StatusUnauthorized && auditsItself(r.URL.Path) {
+		if response.status == http.StatusUnauthorized && auditsItself(r.URL.Path) {
 			return
 		}
-		caller := a.caller
+		caller := response.caller
 		if caller == (Caller{}) {
 			caller = callerOf(r.Context())
 		}
-		d := caller.deed()
-		d.Action, d.Target = "request "+strconv.Itoa(a.status), r.Method+" "+r.URL.Path
-		s.refuse(d)
+		e := caller.auditEntry()
+		e.Action, e.Target = "request "+strconv.Itoa(response.status), r.Method+" "+r.URL.Path
+		s.refuse(e)
 	})
 }
 
-// refuseLogin is refuse for who wanted to be somebody.
+// refuseLogin audits a failed login for a user name.
 func (s *Server) refuseLogin(ctx context.Context, action, name string) {
-	d := callerOf(ctx).deed()
-	d.Action, d.Target, d.Kind, d.Name = action, name, string(auth.KindUser), ""
-	s.refuse(d)
+	e := callerOf(ctx).auditEntry()
+	e.Action, e.Target, e.Kind, e.Name = action, name, string(auth.KindUser), ""
+	s.refuse(e)
 }

@@ -9,13 +9,12 @@ import (
 	"sysotel/agent/auth"
 )
 
-// authenticate finds out who sent a request, before anything looks at it.
+// authenticate identifies the caller before any handler sees the request.
 //
-// Credentials that are shown are checked, and wrong ones are refused: whoever
-// shows them means to be somebody, and an answer to nobody in particular would
-// hide the mistake. Only a browser's cookie that has run out is taken for none,
-// because the browser sends it without being asked to and must still reach the
-// page to log in; what needs a role then refuses it as it refuses nobody.
+// Wrong credentials are rejected: a client that sends credentials expects to be
+// authenticated; answering anonymously would hide the error. Only an expired
+// cookie counts as no credentials, because browsers send it automatically and
+// must still reach the login page.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := callerOf(r.Context())
@@ -25,23 +24,23 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		}
 		before := caller
 		if client := s.proxies.client(r); client != peerOf(r) {
-			// A proxy on this machine brings people who are not on it.
+			// A proxy on this machine forwards clients that are elsewhere.
 			caller = Caller{Address: client.String()}
 		}
-		if caller.Local && s.gate.isForeign(r) {
-			caller.Role = min(caller.Role, Viewer) // A page of http.cors is not the person at the machine.
+		if caller.Local && s.origin.isForeign(r) {
+			caller.Role = min(caller.Role, Viewer) // A page of http.cors is not the user of this machine.
 		}
 		var ok bool
 		switch header := r.Header["Authorization"]; {
 		case len(header) > 0:
-			caller, ok = s.bearer(w, r, caller, header)
+			caller, ok = s.authenticateHeader(w, r, caller, header)
 		case s.options.Authenticate:
-			caller, ok = s.visitor(w, r, caller)
+			caller, ok = s.authenticateCookie(w, r, caller)
 		default:
 			ok = true
 		}
-		if a, is := w.(*answer); is {
-			a.caller = caller
+		if response, ok := w.(*responseWriter); ok {
+			response.caller = caller
 		}
 		if !ok {
 			return
@@ -56,10 +55,10 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 	})
 }
 
-// bearer judges the header Authorization: a token of a log-in or an API token,
-// or one of these as the password of HTTP basic, which Prometheus, Grafana and
-// curl know, under any user name. It has answered itself where ok is false.
-func (s *Server) bearer(w http.ResponseWriter, r *http.Request, caller Caller, header []string) (_ Caller, ok bool) {
+// authenticateHeader checks the Authorization header: the access token of a login
+// or an API token, or one of these as the password of HTTP basic authentication
+// with any user name. It has already responded if ok is false.
+func (s *Server) authenticateHeader(w http.ResponseWriter, r *http.Request, caller Caller, header []string) (_ Caller, ok bool) {
 	token, isBearer := cutScheme(header[0], "Bearer ")
 	if !isBearer {
 		_, token, isBearer = r.BasicAuth()
@@ -78,32 +77,32 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request, caller Caller, h
 	return caller.as(identity, token), true
 }
 
-// visitor judges the cookie of a browser.
-func (s *Server) visitor(w http.ResponseWriter, r *http.Request, caller Caller) (_ Caller, ok bool) {
-	// A page of another origin may call with a token, never with our cookie.
+// authenticateCookie checks the cookie of a browser. It has already responded if ok is false.
+func (s *Server) authenticateCookie(w http.ResponseWriter, r *http.Request, caller Caller) (_ Caller, ok bool) {
+	// A page of another origin may use a token, never our cookie.
 	token := cookie(r, s.accessCookie(r))
-	if token == "" || s.gate.isForeign(r) {
+	if token == "" || s.origin.isForeign(r) {
 		return caller, true
 	}
 	identity, err := s.options.Auth.Verify(token)
 	if err != nil {
 		return caller, true
 	}
-	if isUnsafe(r.Method) && !s.gate.isOwn(r) {
+	if isUnsafe(r.Method) && !s.origin.isOwn(r) {
 		writeProblem(w, http.StatusForbidden, "A request with a cookie that makes changes must come from a page of this server, according to its Origin. Programs: send a token in the Authorization header.")
 		return caller.as(identity, token), false
 	}
 	return caller.as(identity, token), true
 }
 
-// as is the caller after a log-in, which counts for more than where he is.
+// as is the caller with an identity, which replaces the role of its location.
 func (c Caller) as(identity auth.Identity, token string) Caller {
 	return Caller{Role: identity.Role, Identity: identity, Address: c.Address, shown: credential(token)}
 }
 
-// isStill tells whether what a caller showed is still taken. An answer that lasts
-// asks again and again, so that it ends with a log-out, with the token, and with
-// a role that is taken away.
+// isStill reports whether the caller's token is still valid with the same role.
+// Streams check it repeatedly, so that they end on logout, when the token expires
+// and when the role is taken away.
 func (s *Server) isStill(c Caller) bool {
 	if c.shown == "" {
 		return true
@@ -112,7 +111,7 @@ func (s *Server) isStill(c Caller) bool {
 	return err == nil && identity.Role >= c.Role
 }
 
-// cutScheme cuts the scheme of an Authorization header, in any case of letters.
+// cutScheme cuts the scheme off an Authorization header, ignoring case.
 func cutScheme(header, scheme string) (rest string, ok bool) {
 	if len(header) < len(scheme) || !strings.EqualFold(header[:len(scheme)], scheme) {
 		return "", false
@@ -120,12 +119,12 @@ func cutScheme(header, scheme string) (rest string, ok bool) {
 	return strings.TrimSpace(header[len(scheme):]), true
 }
 
-// isUnsafe tells whether a method may change something.
+// isUnsafe reports whether a method may change state.
 func isUnsafe(method string) bool {
 	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 }
 
-// whyDenied says why a token is not taken.
+// whyDenied explains why a token is rejected.
 func whyDenied(err error) string {
 	if errors.Is(err, auth.ErrExpired) {
 		return "The token has expired; log in again or use another API token."
@@ -133,8 +132,8 @@ func whyDenied(err error) string {
 	return "The token is invalid; log in again or use another API token."
 }
 
-// unauthorized answers 401. HTTP basic is not offered to a browser: it would put
-// its own box before the page, and there is a page to log in.
+// unauthorized responds with 401. HTTP basic is not offered to browsers: they would
+// show their own dialog instead of the login page.
 func unauthorized(w http.ResponseWriter, r *http.Request, detail string) {
 	challenge := `Bearer realm="sysotel"`
 	if len(r.Header["Authorization"]) > 0 {
@@ -147,9 +146,9 @@ func unauthorized(w http.ResponseWriter, r *http.Request, detail string) {
 	writeProblem(w, http.StatusUnauthorized, detail)
 }
 
-// admit lets through who may come in by a way with this access, and answers the
-// others itself.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, a Access) bool {
+// authorize reports whether the caller has the required access; if not, it has
+// already responded.
+func (s *Server) authorize(w http.ResponseWriter, r *http.Request, a Access) bool {
 	caller := callerOf(r.Context())
 	if s.awaitsSetup() && !a.BeforeSetup && !caller.Socket && caller.Identity.Kind != auth.KindToken {
 		s.refuseBeforeSetup(w, r)
@@ -173,12 +172,12 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, a Access) bool {
 	return false
 }
 
-// awaitsSetup tells whether there is no administrator where one is needed.
+// awaitsSetup reports whether the first administrator is still missing.
 func (s *Server) awaitsSetup() bool {
 	return s.options.Authenticate && s.options.Auth != nil && s.options.Auth.NeedsSetup()
 }
 
-// refuseBeforeSetup says how the first administrator is made, a browser by the page for it.
+// refuseBeforeSetup explains how to create the first administrator; browsers get the setup page.
 func (s *Server) refuseBeforeSetup(w http.ResponseWriter, r *http.Request) {
 	if isNavigation(r) {
 		s.writeSetupPage(w, http.StatusUnauthorized)
@@ -187,7 +186,7 @@ func (s *Server) refuseBeforeSetup(w http.ResponseWriter, r *http.Request) {
 	unauthorized(w, r, "There is no administrator yet. Open the setup link the agent printed at its start, or run sysotel user add NAME --role admin on the machine. API tokens created with sysotel token add already work.")
 }
 
-// isNavigation tells whether a person opens a page in a browser.
+// isNavigation reports whether a browser is opening a page.
 func isNavigation(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && len(r.Header["Authorization"]) == 0 &&
 		strings.Contains(r.Header.Get("Accept"), "text/html")

@@ -191,7 +191,7 @@ func TestBeforeSetup(t *testing.T) {
 	for _, route := range d.Routes() {
 		w := send(d.Server, remote, route.Method, path.Replace(route.Path), "", nil)
 		way := route.Method + " " + route.Path
-		if allowed := open[way] || strings.HasPrefix(route.Path, entrancePath); allowed != (w.Code != 401) {
+		if allowed := open[way] || strings.HasPrefix(route.Path, loginAssetPath); allowed != (w.Code != 401) {
 			t.Errorf("%s: %d before there is an administrator", way, w.Code)
 		}
 		if w.Code == 401 {
@@ -207,7 +207,7 @@ func TestBeforeSetup(t *testing.T) {
 		t.Errorf("health says %s", w.Body)
 	}
 	page := send(d.Server, remote, "GET", "/", "", http.Header{"Accept": {"text/html"}})
-	if page.Code != 401 || !strings.Contains(page.Body.String(), "Create the first administrator") || page.Header().Get("Content-Security-Policy") != entrancePolicy {
+	if page.Code != 401 || !strings.Contains(page.Body.String(), "Create the first administrator") || page.Header().Get("Content-Security-Policy") != loginPagePolicy {
 		t.Errorf("a browser gets %d %v", page.Code, page.Header())
 	}
 	if w := send(d.Server, remote, "GET", "/api/v1/metrics/current", "", bearer(d.token("probe", Viewer))); w.Code != 200 {

@@ -8,18 +8,20 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"sysotel/instruments/sanitize"
 )
 
-// ErrBackupRefused is in the error of a backup that cannot be made where it was
-// asked for; its text is for the caller.
+// ErrBackupRefused is wrapped by errors about the requested directory; their text
+// is for the caller.
 var ErrBackupRefused = errors.New("no backup can be written there")
 
-// BackupRequest is what a caller asks.
+// BackupRequest is the request of /backup.
 type BackupRequest struct {
 	Directory string `json:"directory" minLength:"1" maxLength:"4096" doc:"Absolute path of a directory on the agent's machine that is empty or does not exist." example:"/var/backups/sysotel"`
 }
 
-// BackupAnswer tells what was made.
+// BackupAnswer is the response of /backup.
 type BackupAnswer struct {
 	Directory string  `json:"directory" doc:"Where the copy is. An agent started with it as data_dir continues from there."`
 	Seconds   float64 `json:"seconds" doc:"Duration of the backup in seconds."`
@@ -27,7 +29,7 @@ type BackupAnswer struct {
 
 type backupOutput struct{ Body BackupAnswer }
 
-// backupInput is the request; its answer may take longer than others.
+// backupInput is the request; it may take longer than others.
 type backupInput struct{ Body BackupRequest }
 
 // backupTime is how long a backup may take.
@@ -36,7 +38,7 @@ const backupTime = 10 * time.Minute
 // Resolve implements huma.Resolver.
 func (*backupInput) Resolve(ctx huma.Context) []error {
 	_, w := humago.Unwrap(ctx)
-	// A connection that knows no deadlines keeps what it has.
+	// Without support for deadlines the connection keeps its own.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(backupTime))
 	return nil
 }
@@ -58,7 +60,7 @@ func (operations) Backup(s *Server) {
 		begun := time.Now()
 		err := s.options.Backup(ctx, in.Body.Directory)
 		if errors.Is(err, ErrBackupRefused) {
-			return nil, problem(http.StatusUnprocessableEntity, "The backup failed: "+printable(err.Error())+".", mistake("body.directory", printable(in.Body.Directory), "must be the absolute path of a writable directory that is empty or does not exist"))
+			return nil, problem(http.StatusUnprocessableEntity, "The backup failed: "+sanitize.ValidUTF8(err.Error())+".", invalidValue("body.directory", sanitize.ValidUTF8(in.Body.Directory), "must be the absolute path of a writable directory that is empty or does not exist"))
 		}
 		if err != nil {
 			return nil, err

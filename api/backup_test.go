@@ -39,9 +39,9 @@ func TestBackup(t *testing.T) {
 	if w := post(Admin, `{"directory":"/good"}`); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"directory":"/good"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	detail, mistakes := problemOf(t, post(Admin, `{"directory":"/full"}`), http.StatusUnprocessableEntity)
-	if !strings.Contains(detail, "/full is not empty") || mistakes["body.directory"] == "" {
-		t.Errorf("%s %v", detail, mistakes)
+	detail, invalid := problemOf(t, post(Admin, `{"directory":"/full"}`), http.StatusUnprocessableEntity)
+	if !strings.Contains(detail, "/full is not empty") || invalid["body.directory"] == "" {
+		t.Errorf("%s %v", detail, invalid)
 	}
 	if detail, _ := problemOf(t, post(Admin, `{"directory":"/breaks"}`), http.StatusInternalServerError); strings.Contains(detail, "secret") {
 		t.Errorf("the problem tells %s", detail)

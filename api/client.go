@@ -9,22 +9,19 @@ import (
 	"strings"
 )
 
-// maxHops is how many proxies a request may have come through. More are no chain
-// that somebody set up, and each costs the time to read its address.
+// maxHops is the maximum number of proxies of a request. Longer chains are not
+// believable, and each hop costs time to parse.
 const maxHops = 16
 
-// proxies are the addresses whose word about a request is believed: whose it is,
-// and whether it came to them by TLS.
-//
-// That word is X-Forwarded-For and X-Forwarded-Proto, which every proxy in use
-// writes. The header Forwarded (RFC 7239) is not read: most proxies do not know
-// it and hand on what the client wrote into it.
+// proxies are the trusted proxies, whose X-Forwarded-For and X-Forwarded-Proto
+// headers are believed. The header Forwarded (RFC 7239) is not used: most proxies
+// do not know it and pass on what the client sent.
 type proxies []netip.Prefix
 
-// loopbackNetworks are where a proxy on the same machine is.
+// loopbackNetworks are the addresses of a proxy on the same machine.
 var loopbackNetworks = []string{"127.0.0.0/8", "::1/128"}
 
-// newProxies takes the addresses from a valid configuration.
+// newProxies returns the proxies of a valid configuration.
 func newProxies(c HTTPConfig) proxies {
 	trusted := c.TrustedProxies
 	if c.BehindProxy && len(trusted) == 0 {
@@ -39,8 +36,8 @@ func newProxies(c HTTPConfig) proxies {
 	return p
 }
 
-// parseNetwork reads an address or a network in CIDR form. The error is the rule
-// that the text breaks.
+// parseNetwork parses an address or a network in CIDR notation. The error is the
+// violated rule.
 func parseNetwork(text string) (netip.Prefix, error) {
 	network, err := netip.ParsePrefix(text)
 	if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
@@ -62,7 +59,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return network, nil
 }
 
-// trust tells whether an address is one of the proxies.
+// trust reports whether an address is one of the proxies.
 func (p proxies) trust(addr netip.Addr) bool {
 	for _, network := range p {
 		if network.Contains(addr) {
@@ -72,11 +69,10 @@ func (p proxies) trust(addr netip.Addr) bool {
 	return false
 }
 
-// client is the address that a request comes from: the other end of its
-// connection or, where that is a trusted proxy, the last address in its chain
-// that is no trusted proxy. What stands before it in the chain was written by
-// the client and may be anything. A chain that makes no sense is not believed
-// at all. The address is not valid where the request came by a Unix socket.
+// client is the address of the client: the peer of the connection or, if that is
+// a trusted proxy, the last address in X-Forwarded-For that is not a trusted
+// proxy. Earlier entries were written by the client and may be forged. A malformed
+// chain is ignored. The address is invalid for Unix sockets.
 func (p proxies) client(r *http.Request) netip.Addr {
 	peer := peerOf(r)
 	if len(p) == 0 || !p.trust(peer) {
@@ -101,7 +97,7 @@ func (p proxies) client(r *http.Request) netip.Addr {
 	return client
 }
 
-// secure tells whether a request came by TLS, to us or to a trusted proxy.
+// secure reports whether a request came by TLS, to us or to a trusted proxy.
 func (p proxies) secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
@@ -110,7 +106,7 @@ func (p proxies) secure(r *http.Request) bool {
 	return len(p) > 0 && len(proto) == 1 && proto[0] == "https" && p.trust(peerOf(r))
 }
 
-// peerOf is the other end of a request's connection, not valid for a Unix socket.
+// peerOf is the peer of a request's connection, invalid for Unix sockets.
 func peerOf(r *http.Request) netip.Addr {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -119,7 +115,7 @@ func peerOf(r *http.Request) netip.Addr {
 	return at.Addr().Unmap().WithZone("")
 }
 
-// cutLast takes the last entry off a list.
+// cutLast cuts the last entry off a list.
 func cutLast(list string) (before, last string) {
 	if i := strings.LastIndexByte(list, ','); i >= 0 {
 		return list[:i], strings.Trim(list[i+1:], " \t")
@@ -127,8 +123,8 @@ func cutLast(list string) (before, last string) {
 	return "", strings.Trim(list, " \t")
 }
 
-// parseForwarded reads an entry of X-Forwarded-For. Some proxies write the port
-// as well, and then an IPv6 address stands in brackets.
+// parseForwarded parses an entry of X-Forwarded-For. Some proxies add the port;
+// IPv6 addresses are in brackets then.
 func parseForwarded(text string) (addr netip.Addr, ok bool) {
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
@@ -142,35 +138,35 @@ func parseForwarded(text string) (addr netip.Addr, ok bool) {
 	return addr, addr.Zone() == "" && !addr.IsUnspecified() && !addr.IsMulticast()
 }
 
-// subscriber is what counts as one client: an IPv4 address, or the /64 of an
-// IPv6 address, in which a single machine may take any address that it likes.
-func subscriber(addr netip.Addr) netip.Addr {
+// clientNetwork is what counts as one client: an IPv4 address, or the /64 of an
+// IPv6 address, in which a single machine can use any address.
+func clientNetwork(addr netip.Addr) netip.Addr {
 	if !addr.Is6() {
 		return addr
 	}
 	network, err := addr.Prefix(64)
-	if err != nil { // It has a zone, which peerOf and parseForwarded do not let through.
+	if err != nil { // It has a zone, which peerOf and parseForwarded remove or reject.
 		return addr
 	}
 	return network.Addr()
 }
 
-// clientKey is whom a request is counted for.
+// clientKey identifies the client that a request is counted for.
 type clientKey struct {
 	addr     netip.Addr
 	identity string
 }
 
-// key is whom a request is counted for. It is not valid, and nothing is
-// counted, where the request came by the Unix socket.
+// key is the client that a request is counted for. Requests through the Unix
+// socket are not counted.
 func (p proxies) key(r *http.Request) (key clientKey, counted bool) {
 	if id := identityOf(r); id != "" {
-		// Who has logged in is counted alone, whoever else shares the address.
+		// Authenticated callers are counted separately from others at their address.
 		return clientKey{identity: id}, true
 	}
-	addr := subscriber(p.client(r))
+	addr := clientNetwork(p.client(r))
 	return clientKey{addr: addr}, addr.IsValid()
 }
 
-// identityOf is who has logged in, "" for nobody.
+// identityOf is the ID of the authenticated caller, "" if there is none.
 func identityOf(r *http.Request) string { return callerOf(r.Context()).Identity.ID }

@@ -9,7 +9,7 @@ import (
 	"sysotel/agent/loopback"
 )
 
-// Config is the API's configuration. Its keys stand at the top level of
+// Config is the configuration of the API. Its keys are at the top level of
 // sysotel.yaml.
 type Config struct {
 	HTTP      HTTPConfig      `yaml:"http" help:"REST API and dashboard."`
@@ -18,25 +18,25 @@ type Config struct {
 	Auth      AuthConfig      `yaml:"auth" help:"Who must log in, and how long a login lasts."`
 }
 
-// AuthConfig is who must log in.
+// AuthConfig configures logins.
 type AuthConfig struct {
-	// The word for yes is not "on": YAML 1.1 reads that as true.
+	// There is no value "on": YAML 1.1 reads it as true.
 	Mode       string        `yaml:"mode" enum:"auto|always" help:"When callers must log in: auto requires it only if the API is reachable from other machines, according to http.listen, http.external_url or http.behind_proxy; always requires it on this machine too."`
 	AccessTTL  time.Duration `yaml:"access_ttl" help:"Lifetime of an access token before it must be refreshed, from 1m to 24h."`
 	SessionTTL time.Duration `yaml:"session_ttl" help:"Maximum lifetime of a login, no matter how often it is refreshed, from 1h to 8760h and not less than auth.access_ttl."`
 }
 
-// HTTPConfig is where the API is found and who may call it.
+// HTTPConfig configures the HTTP server.
 type HTTPConfig struct {
 	Listen      string   `yaml:"listen" help:"Listen address of the API and the dashboard."`
 	ExternalURL string   `yaml:"external_url" help:"URL at which people reach the dashboard if it differs from the listen address; used for links and to check the Host header."`
 	CORS        []string `yaml:"cors" help:"Origins of other web pages that may call the API, such as https://home.example."`
-	// BehindProxy says that the outside world is the business of a proxy.
+	// BehindProxy is set if a reverse proxy handles TLS.
 	BehindProxy    bool     `yaml:"behind_proxy" help:"Whether a reverse proxy in front of the API handles TLS. Its addresses are trusted_proxies; if that is empty, it runs on this machine."`
 	TrustedProxies []string `yaml:"trusted_proxies" help:"Addresses and networks of reverse proxies, such as 10.0.0.5 or 10.0.0.0/24, whose X-Forwarded-For and X-Forwarded-Proto headers are trusted; from any other client they are ignored. The proxy must append to the headers or replace them."`
 }
 
-// RateLimitConfig is how much one client may ask for.
+// RateLimitConfig limits each client.
 type RateLimitConfig struct {
 	Enabled  bool `yaml:"enabled" help:"Whether requests, queries, streams and wrong credentials are limited. Logins are always limited."`
 	Requests Pace `yaml:"requests" help:"Cheap requests, such as the newest reading."`
@@ -45,19 +45,19 @@ type RateLimitConfig struct {
 	Logins   int  `yaml:"logins" help:"Failed logins allowed per address and per user name before each further attempt must wait, first 1s, then doubling up to 15m."`
 }
 
-// Pace is how often something may come.
+// Pace is a rate with bursts.
 type Pace struct {
 	PerSecond int `yaml:"per_second" help:"Average rate per second."`
 	Burst     int `yaml:"burst" help:"Burst size."`
 }
 
-// Defaults is the configuration of which nothing was said.
+// Defaults is the default configuration.
 func Defaults() Config {
 	return Config{
 		HTTP: HTTPConfig{Listen: "127.0.0.1:8080"},
 		TLS:  TLSConfig{ClientAuth: "none", MinVersion: "1.2"},
 		Auth: AuthConfig{Mode: "auto", AccessTTL: 15 * time.Minute, SessionTTL: 30 * 24 * time.Hour},
-		// A dashboard of 20 charts, and a scraper beside it, never meet these.
+		// A dashboard with 20 charts plus a scraper stays below these.
 		RateLimit: RateLimitConfig{
 			Enabled:  true,
 			Requests: Pace{PerSecond: 100, Burst: 200},
@@ -68,9 +68,8 @@ func Defaults() Config {
 	}
 }
 
-// Authenticates tells whether callers must log in. Where an address is given
-// under which people reach the API from elsewhere, a proxy or a tunnel brings
-// them, and all of them come from loopback: it then tells nothing of who they are.
+// Authenticates reports whether callers must log in. An external URL implies a
+// proxy or a tunnel, whose clients all connect from loopback.
 func (c Config) Authenticates() bool {
 	if c.Auth.Mode == "always" || c.HTTP.BehindProxy || !loopback.Address(c.HTTP.Listen) {
 		return true
@@ -79,9 +78,8 @@ func (c Config) Authenticates() bool {
 	return err == nil && u.Host != "" && !loopback.Host(u.Hostname())
 }
 
-// Validate calls wrong for every mistake with the path of the option, its value
-// and the rule that it breaks. Whether an address may be listened on is judged
-// in agent/config, for all listeners alike.
+// Validate calls wrong for every invalid option with its path, its value and the
+// violated rule. Listen addresses are checked in agent/config, for all listeners.
 func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	c.TLS.validate(wrong)
 	if c.HTTP.ExternalURL != "" && !isURL(c.HTTP.ExternalURL) {
@@ -98,8 +96,8 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 		wrong("auth.session_ttl", ttl, "must be from 1h to 8760h, and not less than auth.access_ttl")
 	}
 	for i, origin := range c.HTTP.CORS {
-		// "*" is not an origin here: without a login it would let every page that
-		// somebody on this machine opens read the machine.
+		// "*" is not allowed: without a login, every page opened on this machine could
+		// read everything.
 		if !isURL(origin) || strings.Count(origin, "/") != 2 {
 			if strings.Contains(origin, "@") {
 				origin = "<secret>"
@@ -115,7 +113,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	c.RateLimit.validate(wrong)
 }
 
-// highestPace bounds a pace: more is no limit, for which there is enabled: false.
+// highestPace is the maximum; to remove the limit set enabled: false.
 const highestPace = 1_000_000
 
 func (c RateLimitConfig) validate(wrong func(path string, value any, rule string)) {
@@ -136,7 +134,7 @@ func (c RateLimitConfig) validate(wrong func(path string, value any, rule string
 	}
 }
 
-// isURL tells whether s is the address of a web page without a password.
+// isURL reports whether s is a web URL without a password.
 func isURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&

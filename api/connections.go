@@ -11,23 +11,21 @@ import (
 	"sync/atomic"
 )
 
-// How many connections a server holds, in all and from one client. All of them
-// together are well below the 1,024 files that some systems let a process open
-// beyond its own, and cost some 30 MB at most. Where one client is let have all
-// streams there are still some for it to ask how the agent fares.
+// The maximum number of connections, in total and per client. The total costs at
+// most about 30 MB. A client with the maximum number of streams still has some
+// left for requests.
 const (
 	maxConnections       = 1_024
 	maxClientConnections = maxStreams + 64
 )
 
-// connections bounds how many connections a server holds. At a bound the new
-// one is taken and an old one closed: one that has not sent its first request
-// yet, or waits for the next, from the client with the most. So whoever opens
-// connections and sends nothing, or slowly, closes only his own, and does not
-// lock out others at his address either: they are done in a moment.
+// connections limits the connections of a server. At the limit a new one is
+// accepted and an old one closed: one without a request, from the client with the
+// most connections. So a client that opens connections and sends nothing, or
+// slowly, only closes its own.
 //
-// It listens to the states that net/http tells of each connection: only the whole
-// header of a request ends the waiting.
+// It follows the connection states of net/http: only the complete header of a
+// request ends the waiting.
 type connections struct {
 	total, each int
 	proxies     proxies
@@ -37,15 +35,14 @@ type connections struct {
 	clients map[netip.Addr]*clientConnections
 }
 
-// clientConnections are those of one client, each list with the oldest first:
-// those that wait for a request, those of somebody known that do so, and those
-// with a request.
+// clientConnections are those of one client, each list oldest first: waiting for a
+// request; the same, but authenticated before; and with a request in progress.
 type clientConnections struct{ waiting, known, busy list.List }
 
-// count is how many they are.
+// count is their number.
 func (c *clientConnections) count() int { return c.waiting.Len() + c.known.Len() + c.busy.Len() }
 
-// connection is one that is open.
+// connection is an open connection.
 type connection struct {
 	net.Conn
 	client netip.Addr
@@ -53,11 +50,11 @@ type connection struct {
 	at     *list.Element
 	// streams counts the live streams on it.
 	streams atomic.Int32
-	// known tells that a request with a good token came by it.
+	// known is set after a request with a valid token.
 	known atomic.Bool
 }
 
-// newConnections makes the bounds of a server.
+// newConnections returns the limits of a server.
 func newConnections(p proxies) *connections {
 	return &connections{
 		total: maxConnections, each: maxClientConnections, proxies: p,
@@ -65,8 +62,8 @@ func newConnections(p proxies) *connections {
 	}
 }
 
-// guard makes a server keep the bounds.
-func (c *connections) guard(s *http.Server) {
+// attach makes a server keep the limits.
+func (c *connections) attach(s *http.Server) {
 	s.ConnState = c.changed
 	inner := s.ConnContext
 	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
@@ -77,12 +74,12 @@ func (c *connections) guard(s *http.Server) {
 	}
 }
 
-// connectionKey is the context's key of the connection that a request came by.
+// connectionKey is the context key of a request's connection.
 type connectionKey struct{}
 
-// markStream tells that a live stream begins on the request's connection; end
-// tells that it is over. A connection with a stream is not closed to make room:
-// the limits on streams bound those.
+// markStream marks the begin of a live stream on the request's connection; end
+// marks its end. Connections with a stream are not closed to make room: they have
+// their own limits.
 func markStream(ctx context.Context) (end func()) {
 	opened, _ := ctx.Value(connectionKey{}).(*connection)
 	if opened == nil {
@@ -92,21 +89,21 @@ func markStream(ctx context.Context) (end func()) {
 	return func() { opened.streams.Add(-1) }
 }
 
-// markKnown tells that the request on a connection had a good token.
+// markKnown marks the request's connection as authenticated.
 func markKnown(ctx context.Context) {
 	if opened, _ := ctx.Value(connectionKey{}).(*connection); opened != nil {
 		opened.known.Store(true)
 	}
 }
 
-// changed is the server's hook for the state of a connection.
+// changed is the ConnState hook of the server.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	conn = bare(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	opened := c.open[conn]
 	switch {
-	case opened == nil || state == http.StateNew: // It was closed to make room, or add has taken it.
+	case opened == nil || state == http.StateNew: // It was closed to make room, or add handles it.
 	case state == http.StateClosed || state == http.StateHijacked:
 		c.remove(opened)
 	case state == http.StateActive:
@@ -118,7 +115,7 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// bare is the connection without TLS.
+// bare returns the connection below TLS.
 func bare(conn net.Conn) net.Conn {
 	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		return wrapped.NetConn()
@@ -126,12 +123,12 @@ func bare(conn net.Conn) net.Conn {
 	return conn
 }
 
-// add takes a new connection, at the cost of another where there are enough.
+// add adds a new connection and closes another one at the limit.
 func (c *connections) add(conn net.Conn) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	peer := addressOf(conn)
-	opened := &connection{Conn: conn, client: subscriber(peer)}
+	opened := &connection{Conn: conn, client: clientNetwork(peer)}
 	client := c.clients[opened.client]
 	if client == nil {
 		client = &clientConnections{}
@@ -141,16 +138,16 @@ func (c *connections) add(conn net.Conn) *connection {
 	opened.in = &client.waiting
 	opened.at = opened.in.PushBack(opened)
 	switch {
-	case client.count() > c.each && !c.proxies.trust(peer): // A proxy brings everybody's.
+	case client.count() > c.each && !c.proxies.trust(peer): // A proxy has those of many clients.
 		c.closeOne(client)
 	case len(c.open) > c.total:
-		c.closeOne(c.greediest())
+		c.closeOne(c.top())
 	}
 	return opened
 }
 
-// greediest is the client with the most connections.
-func (c *connections) greediest() (most *clientConnections) {
+// top is the client with the most connections.
+func (c *connections) top() (most *clientConnections) {
 	for _, client := range c.clients {
 		if most == nil || client.count() > most.count() {
 			most = client
@@ -159,12 +156,12 @@ func (c *connections) greediest() (most *clientConnections) {
 	return most
 }
 
-// closeOne closes a connection of a client: the one that waits for the longest;
-// where only the new one waits, the one whose request is the oldest; and where
-// there is none but streams, one of somebody known. A client has at least one.
+// closeOne closes a connection of a client: the one that has waited longest; if
+// only the new one waits, the one with the oldest request; and if there are only
+// streams, an authenticated one. A client has at least one.
 func (c *connections) closeOne(client *clientConnections) {
-	// Bodies that are sent slowly and answers that are read slowly can hold all the
-	// others: rather one of these than the new one.
+	// Slow requests and responses can hold all the others: rather close one of these
+	// than the new one.
 	order := []*list.Element{client.waiting.Front(), client.withoutStream(), client.known.Front(), client.busy.Front()}
 	if client.waiting.Len() <= 1 {
 		order = append(order[1:3], client.waiting.Front(), client.busy.Front())
@@ -173,13 +170,13 @@ func (c *connections) closeOne(client *clientConnections) {
 	victim := valueOf(order[first])
 	c.remove(victim)
 	if tcp, ok := victim.Conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // The kernel forgets at once what was not read yet.
+		_ = tcp.SetLinger(0) // Discard unsent data immediately.
 	}
 	_ = victim.Close()
 }
 
-// withoutStream is the busy connection whose request is the oldest and no stream,
-// nil where there is none.
+// withoutStream is the busy connection with the oldest request that is not a
+// stream; nil if there is none.
 func (c *clientConnections) withoutStream() *list.Element {
 	for at := c.busy.Front(); at != nil; at = at.Next() {
 		if valueOf(at).streams.Load() == 0 {
@@ -189,13 +186,13 @@ func (c *clientConnections) withoutStream() *list.Element {
 	return nil
 }
 
-// valueOf is the connection at a place in a list.
+// valueOf is the connection of a list element.
 func valueOf(at *list.Element) *connection {
 	held, _ := at.Value.(*connection)
 	return held
 }
 
-// move puts a connection at the end of a list.
+// move moves a connection to the end of a list.
 func (c *connections) move(opened *connection, to *list.List) {
 	opened.in.Remove(opened.at)
 	opened.in, opened.at = to, to.PushBack(opened)
@@ -210,7 +207,7 @@ func (c *connections) remove(opened *connection) {
 	}
 }
 
-// addressOf is the other end of a TCP connection, not valid for any other.
+// addressOf is the peer of a TCP connection, invalid for others.
 func addressOf(conn net.Conn) netip.Addr {
 	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {

@@ -19,15 +19,15 @@ func serveBounded(t *testing.T, p proxies) (*connections, string) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", answerOK)
 	mux.HandleFunc("/body", func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
-	everybody := &routes{admit: func(http.ResponseWriter, *http.Request, Access) bool { return true }}
+	everybody := &routes{authorize: func(http.ResponseWriter, *http.Request, Access) bool { return true }}
 	mux.HandleFunc("/stream", everybody.guard(Access{Cost: Stream}, func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}))
-	server := newHTTP(shield(quiet, mux), quiet)
+	server := newHTTP(secure(quiet, mux), quiet)
 	c := newConnections(p)
 	c.total, c.each = 8, 4
-	c.guard(server)
+	c.attach(server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

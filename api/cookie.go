@@ -11,24 +11,24 @@ import (
 	"sysotel/agent/auth"
 )
 
-// authPath is where log-ins are made; the cookie that prolongs one goes nowhere else.
+// authPath is the prefix of the login operations, the only ones that get the refresh cookie.
 const authPath = "/api/v1/auth"
 
-// The cookies of a browser's session. Their prefixes have the browser itself see
-// to it that they are Secure, and the first one that it is this host's own.
+// The session cookies. Because of their prefixes browsers enforce that both are
+// Secure and that the first is set by this host.
 const (
 	accessName  = "__Host-sysotel"
 	refreshName = "__Secure-sysotel-refresh"
 )
 
-// isSecure tells whether the browser reached the server by TLS, at the server or
-// at a proxy before it.
+// isSecure reports whether the browser used TLS, to the server or to a proxy in
+// front of it.
 func (s *Server) isSecure(r *http.Request) bool {
-	return s.proxies.secure(r) || strings.HasPrefix(s.gate.external, "https://")
+	return s.proxies.secure(r) || strings.HasPrefix(s.origin.external, "https://")
 }
 
-// accessCookie and refreshCookie are the cookies' names. Without TLS, which is on
-// loopback only, a browser would not keep them under their prefixes.
+// accessCookie and refreshCookie are the names of the cookies. Without TLS, which
+// is possible on loopback only, browsers reject the prefixes.
 func (s *Server) accessCookie(r *http.Request) string {
 	if s.isSecure(r) {
 		return accessName
@@ -43,7 +43,7 @@ func (s *Server) refreshCookie(r *http.Request) string {
 	return strings.TrimPrefix(refreshName, "__Secure-")
 }
 
-// cookie is the value of a cookie, "" where there is none.
+// cookie is the value of a cookie, "" if there is none.
 func cookie(r *http.Request, name string) string {
 	c, err := r.Cookie(name)
 	if err != nil {
@@ -52,7 +52,7 @@ func cookie(r *http.Request, name string) string {
 	return c.Value
 }
 
-// cookies are a session's, to be set; of a grant that is empty, to be taken away.
+// cookies are the cookies to set for a session; an empty grant clears them.
 func (s *Server) cookies(r *http.Request, g auth.Grant) []http.Cookie {
 	one := func(name, path, value string, until time.Time) http.Cookie {
 		c := http.Cookie{ //nolint:gosec // Without TLS, which is on loopback only, a browser would drop a Secure one.
@@ -70,7 +70,7 @@ func (s *Server) cookies(r *http.Request, g auth.Grant) []http.Cookie {
 	}
 }
 
-// browser is embedded in the input of an operation that deals in cookies.
+// browser is embedded in the input of operations that use cookies.
 type browser struct{ request *http.Request }
 
 // Resolve implements huma.Resolver.
@@ -79,10 +79,10 @@ func (b *browser) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-// fromOwnPage refuses what would set or use cookies for a page of another server,
-// such as logging somebody in as another.
+// fromOwnPage rejects requests from pages of other origins that would set or use
+// cookies, such as login CSRF.
 func (s *Server) fromOwnPage(r *http.Request) error {
-	if s.gate.isOwn(r) {
+	if s.origin.isOwn(r) {
 		return nil
 	}
 	return problem(http.StatusForbidden, "Cookies are only for pages of this server, and the Origin of the request is not one of them. Programs: omit cookie and use the tokens.")

@@ -13,10 +13,19 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sysotel/instruments"
+	"sysotel/instruments/sanitize"
 )
 
-// Current is the answer of /current: one moment of the machine. Its names are
-// the product's own and part of the contract: fields are added, never changed.
+// Current is the response of /current: one reading of the machine. Its names are
+// part of the contract: fields are added, never changed.
+//
+// To show a metric in /current and live in the dashboard:
+//
+//  1. Here: add a field with a doc tag, and fill it in readCurrent or in the read
+//     method of its struct. Give it a value in exampleReadings (example.go).
+//  2. In dashboards/web/src/live.ts: map its PromQL name to the field. Panels with
+//     a name that is missing there are polled instead of updated live.
+//  3. make golden.
 type Current struct {
 	Timestamp       time.Time `json:"timestamp" doc:"Time of this reading, in UTC."`
 	Hostname        string    `json:"hostname" doc:"Host name, the same as the attribute host.name."`
@@ -38,7 +47,7 @@ type Current struct {
 	Agent         CurrentAgent  `json:"agent" doc:"Resource usage of the agent itself."`
 }
 
-// CurrentCPU is the processors' part of Current.
+// CurrentCPU is Current's section on processors.
 type CurrentCPU struct {
 	UsagePercent  number        `json:"usage_percent" doc:"Busy share of all processors during the last tick: everything except idle and iowait."`
 	PerCore       []number      `json:"per_core" doc:"The same for each logical processor, in numeric order."`
@@ -50,14 +59,14 @@ type CurrentCPU struct {
 	Cores         []CurrentCore `json:"cores" doc:"Each logical processor."`
 }
 
-// Frequency is a clock rate with its limits.
+// Frequency is a clock frequency with its limits.
 type Frequency struct {
 	Current number `json:"current" doc:"Mean of all processors."`
 	Min     number `json:"min" doc:"Minimum the hardware supports."`
 	Max     number `json:"max" doc:"Maximum the hardware supports."`
 }
 
-// StatesPercent is the time of processors by state.
+// StatesPercent is CPU time by state.
 type StatesPercent struct {
 	User      number `json:"user" doc:"User programs."`
 	Nice      number `json:"nice" doc:"User programs with lowered priority."`
@@ -76,7 +85,7 @@ type CurrentCore struct {
 	Frequency    number `json:"frequency" doc:"Clock frequency in MHz."`
 }
 
-// CurrentMemory is the memory's part of Current.
+// CurrentMemory is Current's section on memory.
 type CurrentMemory struct {
 	Total             count       `json:"total" doc:"Memory usable by the system."`
 	Available         count       `json:"available" doc:"Memory available to programs without swapping."`
@@ -99,14 +108,14 @@ type CurrentSwap struct {
 	Devices []SwapDevice `json:"devices" doc:"Each swap partition or file."`
 }
 
-// SwapDevice is one partition or file that is swapped to.
+// SwapDevice is a swap partition or file.
 type SwapDevice struct {
 	Name string `json:"name" doc:"Path of the device or file."`
 	Used count  `json:"used" doc:"Bytes in use."`
 	Free count  `json:"free" doc:"Unused bytes."`
 }
 
-// CurrentDisk is the disks' and file systems' part of Current.
+// CurrentDisk is Current's section on disks and file systems.
 type CurrentDisk struct {
 	Total       count               `json:"total" doc:"Size of all local file systems, each counted once."`
 	Used        count               `json:"used" doc:"Bytes in use."`
@@ -117,7 +126,7 @@ type CurrentDisk struct {
 	Filesystems []CurrentFilesystem `json:"filesystems" doc:"Each file system."`
 }
 
-// DiskIO is the traffic of disks.
+// DiskIO is disk I/O, each number per second.
 type DiskIO struct {
 	ReadBytesPerSec  number `json:"read_bytes_per_sec" doc:"Bytes read per second."`
 	WriteBytesPerSec number `json:"write_bytes_per_sec" doc:"Bytes written per second."`
@@ -137,7 +146,7 @@ type CurrentDevice struct {
 	Queue          number `json:"queue" doc:"Mean number of operations in progress during the last tick."`
 }
 
-// CurrentNetwork is the network's part of Current.
+// CurrentNetwork is Current's section on the network.
 type CurrentNetwork struct {
 	NetworkIO
 	Interfaces  []CurrentInterface `json:"interfaces" doc:"Each network interface."`
@@ -180,14 +189,14 @@ type ConnectionState struct {
 	Count count  `json:"count" doc:"Number of sockets."`
 }
 
-// Pressure is how much tasks waited for one resource.
+// Pressure is the pressure stall information of one resource.
 type Pressure struct {
 	Resource string `json:"resource" doc:"Resource: cpu, memory, io or irq."`
 	Some     Stall  `json:"some" doc:"Share of time with at least one task waiting."`
 	Full     Stall  `json:"full" doc:"Share of time with all non-idle tasks waiting."`
 }
 
-// Stall is a share of time in percent.
+// Stall is the share of time tasks waited, in percent.
 type Stall struct {
 	Percent number `json:"percent" doc:"During the last tick."`
 	Avg10   number `json:"avg10" doc:"Kernel average over 10 seconds."`
@@ -206,7 +215,7 @@ type CurrentProcesses struct {
 	Zombies  count `json:"zombies" doc:"Exited but not yet reaped by their parent."`
 }
 
-// CurrentLimits is what the agent's control group may use.
+// CurrentLimits are the limits of the agent's control group.
 type CurrentLimits struct {
 	Scope  string      `json:"scope" enum:"cgroup,none" doc:"cgroup: the limits are those of the agent's control group; none: no limit is known."`
 	Path   string      `json:"path" doc:"Path of the control group; empty if there is none."`
@@ -214,7 +223,7 @@ type CurrentLimits struct {
 	Memory MemoryLimit `json:"memory" doc:"Memory limit, in bytes."`
 }
 
-// CPULimit is a limit of processor time.
+// CPULimit is a limit of CPU time.
 type CPULimit struct {
 	Cores        number `json:"cores" doc:"Number of processors the agent may use; null if unlimited."`
 	UsagePercent number `json:"usage_percent" doc:"Share of that limit used during the last tick."`
@@ -227,7 +236,7 @@ type MemoryLimit struct {
 	Percent number `json:"percent" doc:"used as a share of total."`
 }
 
-// CurrentAgent is the agent itself.
+// CurrentAgent is the agent's own resource usage.
 type CurrentAgent struct {
 	Version    string `json:"version" doc:"Version of the agent."`
 	CPUSeconds number `json:"cpu_seconds" doc:"CPU seconds the agent has used since it started."`
@@ -236,7 +245,7 @@ type CurrentAgent struct {
 	Gaps       count  `json:"gaps" doc:"Readings missed since the agent started, for any reason."`
 }
 
-// currentOutput answers with bytes that are ready.
+// currentOutput writes an encoded document.
 type currentOutput struct{ Body func(huma.Context) }
 
 // Current registers the operations of this file.
@@ -259,19 +268,19 @@ func (operations) Current(s *Server) {
 	})
 }
 
-// jsonType is made once, so that setting it costs no memory.
+// jsonType is allocated once.
 var jsonType = []string{"application/json"}
 
-// write answers with the ready bytes.
+// write writes the document.
 func (e *encoded) write(ctx huma.Context) {
 	_, w := humago.Unwrap(ctx)
 	h := w.Header()
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = e.length
-	_, _ = w.Write(e.body) // Who is gone needs no answer.
+	_, _ = w.Write(e.body) // The client may have disconnected.
 }
 
-// notYet says that there is no reading yet; other errors stay what they are.
+// notYet converts errNoReading to a problem; other errors are returned unchanged.
 func notYet(err error) error {
 	if !errors.Is(err, errNoReading) {
 		return err
@@ -285,7 +294,7 @@ func notYet(err error) error {
 func (s *Server) encodeCurrent(seq uint64, at time.Time) ([]byte, error) {
 	c := readCurrent(s.options.Machine, seq, at)
 	c.Hostname, c.Agent.Version = s.options.Hostname, s.options.Version
-	if system := printable(s.options.OS); system != "" {
+	if system := sanitize.ValidUTF8(s.options.OS); system != "" {
 		c.OS = &system
 	}
 	if s.options.Interval > 0 {
@@ -298,14 +307,14 @@ func (s *Server) encodeCurrent(seq uint64, at time.Time) ([]byte, error) {
 	return b, nil
 }
 
-// readingOf is a family's newest reading, nil where it has none.
-func readingOf[T any](m Machine, family string) *T {
-	r, _ := m.Newest(family)
+// readingOf is the newest reading of a collector, nil if it has none.
+func readingOf[T any](m Machine, collector string) *T {
+	r, _ := m.Newest(collector)
 	t, _ := any(r).(*T)
 	return t
 }
 
-// readCurrent puts the families' newest readings together.
+// readCurrent combines the newest readings of the collectors.
 func readCurrent(m Machine, seq uint64, at time.Time) *Current {
 	c := blank[Current]()
 	c.Timestamp, c.Tick, c.Scope, c.Limits.Scope = at.UTC(), seq, "host", "none"
@@ -349,7 +358,7 @@ func readCurrent(m Machine, seq uint64, at time.Time) *Current {
 	return &c
 }
 
-// onLinux tells whether the kernel counts what other systems do not.
+// onLinux is whether the kernel has the Linux-only counters.
 const onLinux = runtime.GOOS == "linux"
 
 func megahertz(hertz float64) number { return number(hertz / 1e6) }

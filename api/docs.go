@@ -20,7 +20,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// The documentation page is made from the OpenAPI document. It needs neither scripts nor anything from another server.
+// The documentation page is generated from the OpenAPI document. It uses no scripts and nothing from other servers.
 var (
 	//go:embed docs.html
 	docsTemplate string
@@ -31,11 +31,11 @@ var (
 const (
 	docsStylePath = "/docs/style.css"
 	docsPolicy    = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	// docsLoginPolicy is that of the page with the script that shows who is logged in.
+	// docsLoginPolicy also allows the script that shows the logged-in user.
 	docsLoginPolicy = "script-src 'self'; connect-src 'self'; " + docsPolicy
 )
 
-// docsPage is what the template shows.
+// docsPage is the data of the template.
 type docsPage struct {
 	Title, Version, Agent, Hostname string
 	Introduction                    []template.HTML
@@ -48,27 +48,27 @@ type docsPage struct {
 
 type docsOperation struct {
 	ID, Method, Path, Summary string
-	Short                     string // Path without what all have in common.
+	Short                     string // Path without the common prefix.
 	Role, Cost                string
 	Description               []template.HTML
 	Parameters                []docsField
 	Fields                    []docsField
 	Media                     string
 	Curl                      string
-	Try                       string // Address at which a browser shows the answer, empty where it cannot.
+	Try                       string // URL that a browser can open, empty if there is none.
 	Example                   template.HTML
 	Errors                    []docsError
 }
 
-// docsField is a parameter, or a field of an answer with the fields inside of it.
+// docsField is a parameter, or a field of a response with its nested fields.
 type docsField struct {
 	Parent, Name, Type string
 	Help               template.HTML
 	Default            string
 	Fields             []docsField
-	// Inside counts the fields inside, at every depth.
+	// Inside counts the nested fields at every depth.
 	Inside int
-	// Folded tells that the fields inside are shown when asked for.
+	// Folded hides the nested fields until they are opened.
 	Folded bool
 }
 
@@ -77,7 +77,7 @@ type docsError struct {
 	Help         string
 }
 
-// renderDocs makes the page.
+// renderDocs renders the page.
 func (s *Server) renderDocs() ([]byte, error) {
 	document := s.api.OpenAPI()
 	sum := sha256.Sum256(docsStyle)
@@ -102,7 +102,7 @@ func (s *Server) renderDocs() ([]byte, error) {
 	}
 	slices.SortStableFunc(page.Operations, compareOperations)
 	example, err := indented(problem(http.StatusUnprocessableEntity, invalidQuery,
-		mistake("query.top", "0", "must be a whole number from 1 to 1000")))
+		invalidValue("query.top", "0", "must be a whole number from 1 to 1000")))
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +133,8 @@ func compareOperations(a, b docsOperation) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Path, b.Path))
 }
 
-// baseURL is where people and the examples find the server. An address that
-// stands for all addresses is no place to go to; the machine's name is.
+// baseURL is the URL of the server in examples and links. For an unspecified listen
+// address it uses the host name.
 func (s *Server) baseURL() string {
 	if s.options.Config.ExternalURL != "" {
 		return strings.TrimSuffix(s.options.Config.ExternalURL, "/")
@@ -188,7 +188,7 @@ func (s *Server) describeForPeople(op *huma.Operation, route Route) (docsOperati
 	}
 	for media, content := range op.Responses["200"].Content {
 		if content.Example == nil {
-			continue // Another form of the same answer.
+			continue // Another format of the same response.
 		}
 		d.Media = media
 		if text, ok := content.Example.(string); ok {
@@ -217,7 +217,7 @@ func (s *Server) describeForPeople(op *huma.Operation, route Route) (docsOperati
 	return d, nil
 }
 
-// curl is the command that asks for the example.
+// curl is the command of the example.
 func curl(route Route, base string, query url.Values, body string) string {
 	words, address := "curl ", base+route.Path
 	if route.Access.Cost == Stream {
@@ -235,7 +235,7 @@ func curl(route Route, base string, query url.Values, body string) string {
 	return words + address
 }
 
-// bodyExample is a request's body of the examples of its fields, "" where it has none.
+// bodyExample is a request body made of the examples of its fields, "" if there are none.
 func (s *Server) bodyExample(op *huma.Operation) string {
 	if op.RequestBody == nil {
 		return ""
@@ -257,12 +257,12 @@ func (s *Server) bodyExample(op *huma.Operation) string {
 	return string(b)
 }
 
-// fields lists a schema's fields, those of objects and lists inside their parent.
+// fields lists the fields of a schema with their nested fields.
 func (s *Server) fields(schema *huma.Schema, parent string, order map[string]int) []docsField {
 	if schema.Ref != "" {
 		schema = s.routes.registry.SchemaFromRef(schema.Ref)
 	}
-	// As the example has them: the order in which a person would tell them.
+	// In the order of the example.
 	names := slices.SortedFunc(maps.Keys(schema.Properties), func(a, b string) int {
 		return cmp.Or(cmp.Compare(order[parent+a], order[parent+b]), strings.Compare(a, b))
 	})
@@ -283,7 +283,7 @@ func (s *Server) fields(schema *huma.Schema, parent string, order map[string]int
 	return list
 }
 
-// kind is a property's type in words, and the schema of what is inside of it.
+// kind is the type of a property in words, and the schema of its nested fields.
 func (s *Server) kind(p *huma.Schema) (words string, below *huma.Schema, inside string) {
 	if p.Ref != "" {
 		p = s.routes.registry.SchemaFromRef(p.Ref)
@@ -311,7 +311,7 @@ func orNull(p *huma.Schema) string {
 	return ""
 }
 
-// keyOrder numbers the paths of a JSON text ("disk.devices[].name") by their first place.
+// keyOrder numbers the paths of a JSON text, such as disk.devices[].name, by their first occurrence.
 func keyOrder(text string) (map[string]int, error) {
 	order := map[string]int{}
 	decoder := json.NewDecoder(strings.NewReader(text))
@@ -364,16 +364,16 @@ func paragraphs(text string) []template.HTML {
 
 var code = regexp.MustCompile("`([^`]+)`")
 
-// inline is a text with `code` as HTML has it.
+// inline converts a text with `code` to HTML.
 func inline(text string) template.HTML {
 	return template.HTML(code.ReplaceAllString(template.HTMLEscapeString(text), "<code>$1</code>")) //nolint:gosec // Escaped first.
 }
 
-// innermost is a list or an object that has none inside of it, with what stands
-// before it on its line.
+// innermost matches a list or an object without nested ones, with the start of its
+// line.
 var innermost = regexp.MustCompile(`(?m)^( *(?:"[^"]*": )?[\[{])\s+([^\[\]{}]*?)\s+([\]}])`)
 
-// compact puts lists and objects on one line where they fit the page's column.
+// compact puts lists and objects on one line if they fit the column of the page.
 func compact(text string) string {
 	const column = 54
 	return innermost.ReplaceAllStringFunc(text, func(part string) string {
@@ -388,7 +388,7 @@ func compact(text string) string {
 
 var tokens = regexp.MustCompile(`("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*)|\b(true|false|null)\b`)
 
-// colour marks the words of a JSON text for the style sheet.
+// colour marks the tokens of a JSON text for the style sheet.
 func colour(text string) template.HTML {
 	var b strings.Builder
 	end := 0

@@ -9,9 +9,10 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sysotel/agent/records"
+	"sysotel/instruments/sanitize"
 )
 
-// Events is the answer of /events.
+// Events is the response of /events.
 type Events struct {
 	Host   string    `json:"host" doc:"Host name."`
 	Start  time.Time `json:"start" doc:"Start of the requested period."`
@@ -20,7 +21,7 @@ type Events struct {
 	Next   string    `json:"next,omitempty" doc:"Cursor for the next, older page; absent on the last page."`
 }
 
-// Event is something that happened to the machine or the agent.
+// Event is an event of the machine or the agent.
 type Event struct {
 	ID      int64             `json:"id" doc:"ID that grows with each event; 0 while the event is still being written."`
 	Time    time.Time         `json:"time" doc:"When it happened."`
@@ -32,7 +33,7 @@ type Event struct {
 	Detail  map[string]string `json:"detail" doc:"Further details by name."`
 }
 
-// eventKind is a kind of event; its schema lists them all.
+// eventKind is a kind of event.
 type eventKind string
 
 // Schema implements huma.SchemaProvider.
@@ -44,7 +45,7 @@ func (eventKind) Schema(huma.Registry) *huma.Schema {
 	return s
 }
 
-// EventsQuery is what a caller asks.
+// EventsQuery is the query of /events.
 type EventsQuery struct {
 	Start  string      `query:"start" maxLength:"64" example:"-30d" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -30d."`
 	End    string      `query:"end" maxLength:"64" doc:"End, in the format of start. Default: now."`
@@ -69,31 +70,31 @@ func (operations) Events(s *Server) {
 		if s.options.Records == nil {
 			return nil, notKept("events", "keeps no records")
 		}
-		start, end, mistakes := interval(q.Start, q.End, 30*24*time.Hour, time.Now().Truncate(time.Millisecond))
+		start, end, invalid := timeRange(q.Start, q.End, 30*24*time.Hour, time.Now().Truncate(time.Millisecond))
 		kinds := make([]records.Kind, len(q.Kind))
 		for i, kind := range q.Kind {
 			kinds[i] = records.Kind(kind)
 		}
-		if len(mistakes) > 0 {
-			return nil, problem(http.StatusUnprocessableEntity, invalidQuery, mistakes...)
+		if len(invalid) > 0 {
+			return nil, problem(http.StatusUnprocessableEntity, invalidQuery, invalid...)
 		}
 		page, err := s.options.Records.Events(ctx, start, end, kinds, q.Limit, q.Cursor)
 		if err != nil {
-			return nil, recordsProblem(err, mistake("query.cursor", printable(q.Cursor), "must be the value of next from an earlier response"))
+			return nil, recordsProblem(err, invalidValue("query.cursor", sanitize.ValidUTF8(q.Cursor), "must be the value of next from an earlier response"))
 		}
 		answer := &Events{Host: s.options.Hostname, Start: start.UTC(), End: end.UTC(), Next: page.Next, Events: make([]Event, 0, len(page.Events))}
 		for _, e := range page.Events {
 			answer.Events = append(answer.Events, Event{
 				ID: e.ID, Time: e.Time.UTC(), Kind: eventKind(e.Kind), Cause: e.Cause, Subject: e.Subject,
-				From: moment(e.From), To: moment(e.To), Detail: e.Detail,
+				From: utcPointer(e.From), To: utcPointer(e.To), Detail: e.Detail,
 			})
 		}
 		return &eventsOutput{answer}, nil
 	})
 }
 
-// moment is a time in UTC, nil where it is not known.
-func moment(t time.Time) *time.Time {
+// utcPointer is a time in UTC, nil if unknown.
+func utcPointer(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -101,8 +102,8 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// recordsProblem turns an error of the records into a problem; what went wrong
-// inside stays an error for the log.
+// recordsProblem converts an error of package records to a problem; internal
+// errors are returned unchanged.
 func recordsProblem(err, wrongCursor error) error {
 	switch {
 	case errors.Is(err, records.ErrCursor):
@@ -117,13 +118,13 @@ func recordsProblem(err, wrongCursor error) error {
 	return err
 }
 
-// exampleEvents is what the documentation shows.
+// exampleEvents is the example of the documentation.
 func exampleEvents() *Events {
 	from := exampleTime.Add(-3 * time.Minute)
 	return &Events{
 		Host: "server-01", Start: exampleTime.Add(-30 * 24 * time.Hour), End: exampleTime,
 		Events: []Event{
-			{ID: 1205, Time: exampleTime.Add(-time.Minute), Kind: eventKind(records.Reboot), Cause: "kernel update", Subject: "server-01", From: &from, To: moment(exampleTime.Add(-time.Minute)), Detail: map[string]string{}},
+			{ID: 1205, Time: exampleTime.Add(-time.Minute), Kind: eventKind(records.Reboot), Cause: "kernel update", Subject: "server-01", From: &from, To: utcPointer(exampleTime.Add(-time.Minute)), Detail: map[string]string{}},
 			{ID: 1204, Time: exampleTime.Add(-time.Hour), Kind: eventKind(records.DeviceAdded), Subject: "sdb", Detail: map[string]string{"family": "disk"}},
 		},
 	}

@@ -106,9 +106,9 @@ func TestBadEventQueries(t *testing.T) {
 		{"kind=", "query.kind", "not be empty"},
 		{"colour=red", "query.colour", "cursor, end, kind"},
 	} {
-		_, mistakes := problemOf(t, ask(s, http.MethodGet, "/api/v1/events?"+c.query, nil), http.StatusUnprocessableEntity)
-		if !strings.Contains(mistakes[c.location], c.says) {
-			t.Errorf("%s: %v, want %s: …%s…", c.query, mistakes, c.location, c.says)
+		_, invalid := problemOf(t, ask(s, http.MethodGet, "/api/v1/events?"+c.query, nil), http.StatusUnprocessableEntity)
+		if !strings.Contains(invalid[c.location], c.says) {
+			t.Errorf("%s: %v, want %s: …%s…", c.query, invalid, c.location, c.says)
 		}
 	}
 	w := ask(s, http.MethodGet, "/api/v1/events?kind=party", nil)

@@ -6,23 +6,23 @@ import (
 	"sysotel/instruments"
 )
 
-// exampleTime is the moment of the documentation's examples.
+// exampleTime is the time of the examples in the documentation.
 var exampleTime = time.Date(2026, 2, 2, 10, 30, 0, 0, time.UTC)
 
-// exampleMachine is the machine that the documentation shows, server-01 of the
-// product requirements. Its examples come through the same code as real answers.
+// exampleMachine is the machine of the examples in the documentation. They are
+// built by the same code as real responses.
 type exampleMachine struct{}
 
 var _ Machine = exampleMachine{}
 
-// Tick implements Machine; there is one tick, and never another.
+// Tick implements Machine; there is only one tick.
 func (exampleMachine) Tick() (uint64, time.Time, <-chan struct{}) {
 	return 86400, exampleTime, nil
 }
 
 // Newest implements Machine.
-func (exampleMachine) Newest(family string) (instruments.Reading, time.Time) {
-	return exampleReadings()[family], exampleTime
+func (exampleMachine) Newest(collector string) (instruments.Reading, time.Time) {
+	return exampleReadings()[collector], exampleTime
 }
 
 func exampleReadings() map[string]instruments.Reading {

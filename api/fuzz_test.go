@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"sysotel/agent/query"
+	"sysotel/instruments/sanitize"
 )
 
 func FuzzMoment(f *testing.F) {
@@ -21,7 +22,7 @@ func FuzzMoment(f *testing.F) {
 	}
 	now := time.Date(2026, 2, 2, 10, 30, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, text string) {
-		if at, ok := parseMoment(text, now); ok {
+		if at, ok := parseTime(text, now); ok {
 			if strings.HasPrefix(text, "-") && at.After(now) {
 				t.Errorf("%q is %s, after now", text, at)
 			}
@@ -29,8 +30,8 @@ func FuzzMoment(f *testing.F) {
 				t.Errorf("%q is the year %d", text, at.Year())
 			}
 		}
-		from, to, mistakes := interval(text, "now", time.Hour, now)
-		if mistakes == nil && (!from.Before(to) || to.Sub(from) > maxRange) {
+		from, to, invalid := timeRange(text, "now", time.Hour, now)
+		if invalid == nil && (!from.Before(to) || to.Sub(from) > maxRange) {
 			t.Errorf("%q is from %s to %s", text, from, to)
 		}
 		if step, ok := parseStep(text); ok && (step <= 0 || step > maxRange) {
@@ -80,11 +81,11 @@ func FuzzCSV(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, label string) {
-		a := &seriesAnswer{
-			plan: &seriesPlan{family: seriesFamily{name: "disk", labels: []string{"device"}}, aggregates: []string{"avg"}},
-			series: []answeredSeries{{
+		a := &seriesResponse{
+			plan: &seriesPlan{group: seriesGroup{name: "disk", labels: []string{"device"}}, aggregates: []string{"avg"}},
+			series: []resultSeries{{
 				SelectedSeries: query.SelectedSeries{T: []int64{0, 1}, Avg: []float64{1, 2}},
-				metric:         "disk_read_bytes", unit: "bytes/s", scale: 1, names: []string{"device"}, values: []string{printable(label)},
+				metric:         "disk_read_bytes", unit: "bytes/s", scale: 1, names: []string{"device"}, values: []string{sanitize.ValidUTF8(label)},
 			}},
 		}
 		var text strings.Builder
@@ -98,7 +99,7 @@ func FuzzCSV(f *testing.F) {
 		cell := lines[1][3]
 		// A reader of CSV may read \r\n as \n.
 		plain := func(s string) string { return returns.ReplaceAllString(s, "\n") }
-		if got := strings.TrimPrefix(plain(cell), "'"); got != strings.TrimPrefix(plain(printable(label)), "'") {
+		if got := strings.TrimPrefix(plain(cell), "'"); got != strings.TrimPrefix(plain(sanitize.ValidUTF8(label)), "'") {
 			t.Errorf("%q is read as %q", label, cell)
 		}
 		if shown := strings.TrimSpace(cell); shown != "" && strings.ContainsAny(shown[:1], "=+-@|%") {
@@ -113,7 +114,7 @@ func FuzzHost(f *testing.F) {
 	for _, seed := range []string{"localhost:8080", "[::1]:80", "127.0.0.1.", "[::1", "localhost:x@evil", "[localhost]", "127.1", "::1"} {
 		f.Add(seed)
 	}
-	g := newGate(HTTPConfig{Listen: "127.0.0.1:8080", ExternalURL: "https://box.example"})
+	g := newOriginCheck(HTTPConfig{Listen: "127.0.0.1:8080", ExternalURL: "https://box.example"})
 	f.Fuzz(func(t *testing.T, host string) {
 		if !g.knowsHost(host) {
 			return

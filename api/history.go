@@ -9,14 +9,14 @@ import (
 	"sysotel/instruments"
 )
 
-// History answers how series went. Its errors are of type *store.QueryError.
+// History returns series. Its errors are of type *query.Error.
 type History interface {
 	Select(ctx context.Context, query query.SeriesQuery) (query.SeriesResult, error)
 }
 
 var _ History = (*query.Querier)(nil)
 
-// Records answers which processes ran and what happened.
+// Records returns past processes and events.
 type Records interface {
 	ProcessesAt(ctx context.Context, at time.Time) (*records.Processes, error)
 	ProcessesBetween(ctx context.Context, start, end time.Time, by records.Order, top int, query string) (*records.Processes, error)
@@ -25,11 +25,11 @@ type Records interface {
 
 var _ Records = (*records.Records)(nil)
 
-// SeriesNames is how History calls what package instruments measures.
+// SeriesNames maps the metrics of package instruments to the names in History.
 type SeriesNames struct {
-	// Conventions are those of the attributes that became labels.
+	// Conventions are the conventions of the labels.
 	Conventions instruments.Conventions
-	// Metric is the Prometheus name of a metric; empty where the conventions have
+	// Metric returns the Prometheus name of a metric; empty if the conventions have
 	// none.
 	Metric func(*instruments.Metric) string
 }

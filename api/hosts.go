@@ -11,9 +11,10 @@ import (
 
 	"sysotel/agent/query"
 	"sysotel/instruments"
+	"sysotel/instruments/sanitize"
 )
 
-// HostList is the answer of /hosts.
+// HostList is the response of /hosts.
 type HostList struct {
 	Hosts    []Host   `json:"hosts" nullable:"false" doc:"Machines, sorted by name."`
 	Warnings []string `json:"warnings,omitempty" nullable:"false" doc:"Why machines may be missing; absent if none are."`
@@ -34,7 +35,7 @@ type Host struct {
 	OtherIDs []string `json:"other_host_ids,omitempty" nullable:"false" doc:"Machine IDs of other hosts that push under the same name: their readings are mixed up until each has its own host.name. Absent if there are none."`
 }
 
-// hostStatus tells whether a machine's readings come.
+// hostStatus is whether a machine's readings arrive.
 type hostStatus string
 
 const (
@@ -42,27 +43,26 @@ const (
 	hostLate hostStatus = "late"
 )
 
-// Seen is an agent of which readings came, by when it began. Two machines of one
-// name are two, and so is one agent that was started again.
+// Seen is an agent that pushed readings, identified by its start. Two machines with
+// one name are two agents, and so is a restarted agent.
 type Seen struct {
 	HostName, HostID, Version, Started string
 	LastSeen                           time.Time
 }
 
-// Meters are the newest values of a machine, as shares from 0 to 1; NaN where
-// they are not known.
+// Meters are the newest values of a machine, as ratios from 0 to 1; NaN if unknown.
 type Meters struct{ CPU, Memory, Disk float64 }
 
-// Hosts knows which machines push to where the history is.
+// Hosts knows the machines that push to the history.
 type Hosts interface {
-	// Seen lists the agents. Its errors are of type *store.QueryError.
+	// Seen lists the agents. Its errors are of type *query.Error.
 	Seen(ctx context.Context) ([]Seen, error)
-	// Meters are the newest values by host name.
+	// Meters returns the newest values by host name.
 	Meters(ctx context.Context) (map[string]Meters, error)
 }
 
-// SameTime is how close the newest readings of two machines of one name must be
-// for both to be there now: a machine that was replaced keeps its name.
+// SameTime is how close the newest readings of two machines with one name must be
+// for both to be running: a replaced machine keeps its name.
 const SameTime = time.Minute
 
 type hostsOutput struct{ Body *HostList }
@@ -94,7 +94,7 @@ func (operations) Hosts(s *Server) {
 	})
 }
 
-// hosts lists the machines as of a time.
+// hosts lists the machines at a time.
 func (s *Server) hosts(ctx context.Context, now time.Time) (*HostList, error) {
 	list := &HostList{Hosts: []Host{}}
 	var seen []Seen
@@ -109,7 +109,7 @@ func (s *Server) hosts(ctx context.Context, now time.Time) (*HostList, error) {
 			if !errors.As(err, &failed) || failed.Type == query.Internal {
 				return nil, err
 			}
-			list.Warnings = []string{printable(err.Error())}
+			list.Warnings = []string{sanitize.ValidUTF8(err.Error())}
 		}
 	}
 	list.Hosts = group(seen, meters)
@@ -126,12 +126,12 @@ func (s *Server) hosts(ctx context.Context, now time.Time) (*HostList, error) {
 	return list, nil
 }
 
-// lateAfter is how long a machine may be silent: readings of others are a few
-// seconds under way, and more while one of the parts on it restarts.
+// lateAfter is how long a machine may be silent: readings of others take a few
+// seconds to arrive, and longer while a component on the way restarts.
 const lateAfter = 30 * time.Second
 
-// group makes one machine of what was seen under one name; what was seen last
-// is what it is.
+// group combines the agents of one name into a machine with the data of the one
+// seen last.
 func group(seen []Seen, meters map[string]Meters) []Host {
 	slices.SortFunc(seen, func(a, b Seen) int {
 		return cmp.Or(cmp.Compare(a.HostName, b.HostName), b.LastSeen.Compare(a.LastSeen), cmp.Compare(a.HostID, b.HostID))
@@ -139,8 +139,8 @@ func group(seen []Seen, meters map[string]Meters) []Host {
 	hosts := []Host{}
 	for _, one := range seen {
 		n := len(hosts)
-		if n > 0 && hosts[n-1].HostName == printable(one.HostName) {
-			h, id := &hosts[n-1], printable(one.HostID)
+		if n > 0 && hosts[n-1].HostName == sanitize.ValidUTF8(one.HostName) {
+			h, id := &hosts[n-1], sanitize.ValidUTF8(one.HostID)
 			if id != h.HostID && h.LastSeen.Sub(one.LastSeen) < SameTime && !slices.Contains(h.OtherIDs, id) {
 				h.OtherIDs = append(h.OtherIDs, id)
 			}
@@ -151,15 +151,15 @@ func group(seen []Seen, meters map[string]Meters) []Host {
 			m = Meters{unknown, unknown, unknown}
 		}
 		hosts = append(hosts, Host{
-			HostName: printable(one.HostName), HostID: printable(one.HostID), Version: printable(one.Version), LastSeen: one.LastSeen.UTC(),
+			HostName: sanitize.ValidUTF8(one.HostName), HostID: sanitize.ValidUTF8(one.HostID), Version: sanitize.ValidUTF8(one.Version), LastSeen: one.LastSeen.UTC(),
 			CPUPercent: number(m.CPU * 100), MemoryPercent: number(m.Memory * 100), DiskPercent: number(m.Disk * 100),
 		})
 	}
 	return hosts
 }
 
-// addThisHost puts what this agent measures in the place of what has arrived of
-// it elsewhere, which is a little older.
+// addThisHost replaces the data of this machine by its own readings, which are
+// newer than those that were pushed.
 func (s *Server) addThisHost(list *HostList) {
 	seq, at, _ := s.options.Machine.Tick()
 	if seq == 0 {
@@ -167,7 +167,7 @@ func (s *Server) addThisHost(list *HostList) {
 	}
 	c := readCurrent(s.options.Machine, seq, at)
 	host := Host{
-		HostName: printable(s.options.Hostname), Version: s.options.Version, LastSeen: at.UTC(),
+		HostName: sanitize.ValidUTF8(s.options.Hostname), Version: s.options.Version, LastSeen: at.UTC(),
 		CPUPercent: c.CPU.UsagePercent, MemoryPercent: c.Memory.Percent, DiskPercent: c.Disk.Percent,
 	}
 	if reading, _ := s.options.Machine.Newest("agent"); reading != nil {
@@ -189,8 +189,7 @@ func (s *Server) addThisHost(list *HostList) {
 	*known = host
 }
 
-// unknownHost is the problem of a question for a machine of which nothing is
-// kept; nil where there is such a machine.
+// unknownHost returns a problem if there is no machine of that name.
 func (s *Server) unknownHost(ctx context.Context, name string) error {
 	list, err := s.hosts(ctx, time.Now())
 	if err != nil {
@@ -198,11 +197,11 @@ func (s *Server) unknownHost(ctx context.Context, name string) error {
 	}
 	known := make([]string, 0, len(list.Hosts))
 	for _, h := range list.Hosts {
-		if h.HostName == printable(name) {
+		if h.HostName == sanitize.ValidUTF8(name) {
 			return nil
 		}
 		known = append(known, h.HostName)
 	}
 	return problem(http.StatusUnprocessableEntity, invalidQuery,
-		mistake("query.host", printable(name), "must be one of the machines listed by /api/v1/hosts, such as "+echo(strings.Join(known, ", "))))
+		invalidValue("query.host", sanitize.ValidUTF8(name), "must be one of the machines listed by /api/v1/hosts, such as "+echo(strings.Join(known, ", "))))
 }

@@ -127,8 +127,8 @@ func TestSeriesOfAnotherHost(t *testing.T) {
 	if got, want := say(h.asked[0]), `__name__="sysotel.cpu.usage",host_name="web"`; got != want {
 		t.Errorf("it asks for %s, want %s", got, want)
 	}
-	_, mistakes := problemOf(t, ask(s, http.MethodGet, seriesPath+"cpu?host=wbe", nil), http.StatusUnprocessableEntity)
-	if text := mistakes["query.host"]; !strings.Contains(text, "server-01, web") {
+	_, invalid := problemOf(t, ask(s, http.MethodGet, seriesPath+"cpu?host=wbe", nil), http.StatusUnprocessableEntity)
+	if text := invalid["query.host"]; !strings.Contains(text, "server-01, web") {
 		t.Errorf("an unknown host is %q", text)
 	}
 	h.answer = func(query.SeriesQuery) (query.SeriesResult, error) {

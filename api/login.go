@@ -12,10 +12,10 @@ import (
 	"sysotel/agent/auth"
 )
 
-// The schemas of what is secret in a request set no rule: what breaks one would
-// be said back. The rules for passwords are those of agent/auth.
+// The schemas of secrets have no rules, because values that violate them are
+// repeated in the error. The rules for passwords are those of agent/auth.
 
-// SetupRequest makes the first administrator.
+// SetupRequest creates the first administrator.
 type SetupRequest struct {
 	Code     string `json:"code" doc:"Code of the setup link: the part after the #." example:"…"`
 	Name     string `json:"name" doc:"Login name of the first administrator: 1 to 64 letters, digits and . _ - @." example:"ada"`
@@ -23,27 +23,27 @@ type SetupRequest struct {
 	Cookie   bool   `json:"cookie,omitempty" doc:"Store the tokens in HttpOnly cookies instead of returning them. For the pages of this server."`
 }
 
-// LoginRequest begins a session.
+// LoginRequest starts a session.
 type LoginRequest struct {
 	Name     string `json:"name" doc:"Login name." example:"ada"`
 	Password string `json:"password" doc:"Password." example:"…"`
 	Cookie   bool   `json:"cookie,omitempty" doc:"Store the tokens in HttpOnly cookies instead of returning them. For the pages of this server."`
 }
 
-// RefreshRequest goes on with a session.
+// RefreshRequest refreshes a session.
 type RefreshRequest struct {
 	RefreshToken string `json:"refresh_token,omitempty" doc:"Refresh token from the login or the last refresh; absent with cookie." example:"…"`
 	Cookie       bool   `json:"cookie,omitempty" doc:"Read the refresh token from the cookie and store the new tokens in cookies."`
 }
 
-// PasswordRequest gives the caller another password.
+// PasswordRequest changes the caller's password.
 type PasswordRequest struct {
 	OldPassword string `json:"old_password" doc:"Current password." example:"…"`
 	NewPassword string `json:"new_password" doc:"New password, at least 12 bytes." example:"…"`
 	Cookie      bool   `json:"cookie,omitempty" doc:"Store the tokens of the new session in HttpOnly cookies, as for the login."`
 }
 
-// Me is who the caller is.
+// Me is the caller.
 type Me struct {
 	Kind string `json:"kind" enum:"user,token,socket,local" doc:"user: logged in; token: API token; socket: through the agent's Unix socket; local: on the machine itself, without a login."`
 	ID   string `json:"id,omitempty" doc:"ID of the user or token."`
@@ -51,7 +51,7 @@ type Me struct {
 	Role Role   `json:"role" enum:"viewer,admin" doc:"Role of the caller. Without a login it does not cover operations that write files, run commands or grant access."`
 }
 
-// Session is what a log-in gives.
+// Session is the response of a login.
 type Session struct {
 	User             Me        `json:"user" doc:"The logged-in user."`
 	AccessToken      string    `json:"access_token,omitempty" doc:"Send it as Authorization: Bearer with each request; absent with cookie."`
@@ -60,7 +60,7 @@ type Session struct {
 	RefreshExpiresAt time.Time `json:"refresh_expires_at" doc:"When the session ends, no matter how often it is refreshed."`
 }
 
-// Done is the answer where there is nothing to tell.
+// Done is the response of operations without a result.
 type Done struct {
 	Done bool `json:"done" doc:"Always true; failures are returned as errors."`
 }
@@ -95,13 +95,13 @@ type (
 	meOutput struct{ Body Me }
 )
 
-// What begins a session, as the audit log calls it.
+// The actions that start a session, in the audit log.
 const (
 	setUp = "set-up"
 	logIn = "log-in"
 )
 
-// exampleSession is what the document shows of a log-in.
+// exampleSession is the example of a login.
 var exampleSession = Session{
 	User:        Me{Kind: "user", ID: "01JM3ZC8V5T1", Name: "ada", Role: Admin},
 	AccessToken: "eyJ…", ExpiresAt: exampleTime.Add(15 * time.Minute),
@@ -160,8 +160,8 @@ func (operations) Login(s *Server) {
 	}, s.changePassword)
 }
 
-// accounts are the users and tokens. They are there in every agent; only a
-// server that makes its document has none.
+// accounts returns the users and tokens. Every agent has them, except the server
+// that only generates the OpenAPI document.
 func (s *Server) accounts() (*auth.Auth, error) {
 	if s.options.Auth == nil {
 		return nil, problem(http.StatusServiceUnavailable, "This server has no users.")
@@ -169,7 +169,7 @@ func (s *Server) accounts() (*auth.Auth, error) {
 	return s.options.Auth, nil
 }
 
-// begin begins a session and writes down how that went.
+// begin starts a session and audits the outcome.
 func (s *Server) begin(ctx context.Context, action, name string, from browser, inCookies bool, grant func(*auth.Auth) (auth.Grant, error)) (*sessionOutput, error) {
 	accounts, err := s.accounts()
 	if err != nil {
@@ -194,8 +194,8 @@ func (s *Server) begin(ctx context.Context, action, name string, from browser, i
 	return s.session(from.request, granted, inCookies), nil
 }
 
-// attempt lets somebody try a password or a code for a name, unless there were
-// too many attempts. Who comes by the Unix socket is an administrator already.
+// attempt tries a password or a code for a name, unless there were too many
+// attempts. Callers through the Unix socket are not limited.
 func (s *Server) attempt(r *http.Request, name string, try func() (auth.Grant, error)) (auth.Grant, error) {
 	addr := s.proxies.client(r)
 	if s.logins == nil || !addr.IsValid() {
@@ -210,12 +210,12 @@ func (s *Server) attempt(r *http.Request, name string, try func() (auth.Grant, e
 	case err == nil:
 		s.logins.succeeded(addr, name)
 	case !isDenied(err):
-		s.logins.unjudged(addr, name)
+		s.logins.unchecked(addr, name)
 	}
 	return granted, err
 }
 
-// session is a grant as the caller wants it.
+// session is the response with a grant, in cookies if requested.
 func (s *Server) session(r *http.Request, g auth.Grant, inCookies bool) *sessionOutput {
 	out := &sessionOutput{Body: Session{
 		User: meOf(Caller{Identity: g.Identity, Role: g.Identity.Role}), ExpiresAt: g.AccessUntil.UTC(), RefreshExpiresAt: g.RefreshUntil.UTC(),
@@ -305,23 +305,23 @@ func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*sessio
 	return s.session(in.request, granted, in.Body.Cookie), nil
 }
 
-// meOf is who a caller is, as he may see it.
+// meOf is the caller's own view of themselves.
 func meOf(c Caller) Me {
-	return Me{Kind: c.deed().Kind, ID: c.Identity.ID, Name: c.Identity.Name, Role: c.Role}
+	return Me{Kind: c.auditEntry().Kind, ID: c.Identity.ID, Name: c.Identity.Name, Role: c.Role}
 }
 
-// auditsItself tells whether the operation at a path writes down whom it did not let in.
+// auditsItself reports whether the operation at a path audits its own refusals.
 func auditsItself(path string) bool {
 	return path == authPath+"/login" || path == authPath+"/setup" || path == authPath+"/refresh"
 }
 
-// isDenied tells whether an error means that somebody is not who he says.
+// isDenied reports whether an error means wrong or expired credentials.
 func isDenied(err error) bool {
 	return errors.Is(err, auth.ErrDenied) || errors.Is(err, auth.ErrExpired) || errors.Is(err, auth.ErrReused)
 }
 
-// accountProblem is the answer for what agent/auth did not do. Other errors, such
-// as a disk that is full, stay inside.
+// accountProblem converts an error of agent/auth to a problem. Other errors, such
+// as a full disk, are returned unchanged.
 func accountProblem(err error) error {
 	says := func(status int, detail string) error { return problem(status, detail) }
 	switch {
@@ -347,13 +347,13 @@ func accountProblem(err error) error {
 	return err
 }
 
-// challenged adds to a 401 what would be taken. The answer is to a form or a
-// program that has a password, so HTTP basic is not offered.
+// challenged adds WWW-Authenticate to a 401. The client is a form or a program with
+// a password, so HTTP basic is not offered.
 func challenged(err error) error {
 	return huma.ErrorWithHeaders(err, http.Header{"WWW-Authenticate": {`Bearer realm="sysotel"`}})
 }
 
-// sentence begins a text with a capital letter and ends it with a full stop.
+// sentence capitalizes a text and ends it with a full stop.
 func sentence(text string) string {
 	if text == "" {
 		return text

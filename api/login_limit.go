@@ -10,27 +10,27 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// After the attempts that are free, each further one waits for twice as long as
-// the one before. One attempt is forgotten every forgetTime.
+// After the free attempts, the wait doubles with each further one. One attempt is
+// forgotten every forgetTime.
 const (
 	shortestWait = time.Second
 	longestWait  = 15 * time.Minute
 	forgetTime   = 15 * time.Minute
 )
 
-// loginLimiter slows down whoever guesses passwords.
+// loginLimiter slows down password guessing.
 //
-// An address has a few attempts, whatever the names, and then waits; so has a
-// name, from wherever it is tried, so that many addresses guess no faster than
-// one. That alone would let anybody lock a user out by trying his name. So an
-// address from which a user has logged in has attempts of its own for his name,
-// which nobody elsewhere can use up. A user at a new address while his name is
-// attacked needs patience, a session that he still has, or the Unix socket.
+// Attempts are limited per address, whatever the user names, and per user name,
+// from any address, so that many addresses guess no faster than one. By itself
+// that would let anyone lock a user out by trying their name. Therefore an address
+// from which a user has logged in has separate attempts for that name, which
+// others cannot use up. A user at a new address while their name is attacked needs
+// patience, an open session, or the Unix socket.
 //
-// A success gives back its own attempt and no others: somebody with an account
-// of his own would else log in between two guesses at another's.
+// A success returns only its own attempt: otherwise an attacker with an account
+// could log in between guesses at another's password.
 type loginLimiter struct {
-	// free is how many attempts come without a wait.
+	// free is the number of attempts without a wait.
 	free int
 	seed maphash.Seed
 
@@ -40,20 +40,20 @@ type loginLimiter struct {
 	known     *simplelru.LRU[userAt, *attempts]
 }
 
-// userAt is a user's name at an address.
+// userAt is a user name at an address.
 type userAt struct {
 	addr netip.Addr
 	name uint64
 }
 
-// attempts are those that count against a further one.
+// attempts are the failed attempts of one key.
 type attempts struct {
 	count int
 	// last is when the count last changed; next is when the next attempt may come.
 	last, next time.Time
 }
 
-// newLoginLimiter makes a limiter with so many attempts free.
+// newLoginLimiter returns a limiter with the number of free attempts.
 func newLoginLimiter(free int) *loginLimiter {
 	return &loginLimiter{
 		free: free, seed: maphash.MakeSeed(),
@@ -61,7 +61,7 @@ func newLoginLimiter(free int) *loginLimiter {
 	}
 }
 
-// newAttempts makes a table of as many entries as there are clients.
+// newAttempts returns a table of at most maxClients entries.
 func newAttempts[K comparable]() *simplelru.LRU[K, *attempts] {
 	table, err := simplelru.NewLRU[K, *attempts](maxClients, nil)
 	if err != nil { // Only for a size that is not positive.
@@ -70,9 +70,9 @@ func newAttempts[K comparable]() *simplelru.LRU[K, *attempts] {
 	return table
 }
 
-// allow tells whether somebody at an address may try a password for a name, or
-// how long to wait. The attempt counts as a failure until succeeded or unjudged
-// says something else, so that a hundred at the same time are not all let in.
+// allow reports whether an address may try a password for a name now, or how long
+// to wait. The attempt counts as a failure until succeeded or unchecked is called,
+// so that concurrent attempts are limited too.
 func (l *loginLimiter) allow(addr netip.Addr, name string) (retryAfter time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,8 +96,8 @@ func (l *loginLimiter) allow(addr netip.Addr, name string) (retryAfter time.Dura
 	return 0, true
 }
 
-// succeeded says that the password was right: from now on this address has
-// attempts of its own for this name.
+// succeeded records that the password was right: from now on this address has
+// separate attempts for this name.
 func (l *loginLimiter) succeeded(addr netip.Addr, name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -107,9 +107,9 @@ func (l *loginLimiter) succeeded(addr netip.Addr, name string) {
 	l.known.Add(l.at(addr, name), &attempts{last: time.Now()})
 }
 
-// unjudged says that nobody looked at the password, because the request was
-// malformed, say, or the agent was busy: the attempt does not count.
-func (l *loginLimiter) unjudged(addr netip.Addr, name string) {
+// unchecked records that the password was not checked, because the request was
+// malformed or the agent was busy: the attempt does not count.
+func (l *loginLimiter) unchecked(addr netip.Addr, name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range l.counts(addr, name) {
@@ -117,7 +117,7 @@ func (l *loginLimiter) unjudged(addr netip.Addr, name string) {
 	}
 }
 
-// counts are those that an attempt is counted in.
+// counts returns the attempts that an attempt is counted in.
 func (l *loginLimiter) counts(addr netip.Addr, name string) []*attempts {
 	at := l.at(addr, name)
 	if own, known := l.known.Get(at); known {
@@ -126,13 +126,13 @@ func (l *loginLimiter) counts(addr netip.Addr, name string) []*attempts {
 	return []*attempts{entry(l.addresses, at.addr), entry(l.names, at.name)}
 }
 
-// at makes the keys. A name is anything that a stranger sends, so that its hash
-// is kept; nobody without the seed finds two names that share one.
+// at returns the key. Names can be arbitrarily long, so only their hash is kept;
+// without the seed collisions cannot be constructed.
 func (l *loginLimiter) at(addr netip.Addr, name string) userAt {
-	return userAt{subscriber(addr), maphash.String(l.seed, strings.ToLower(name))}
+	return userAt{clientNetwork(addr), maphash.String(l.seed, strings.ToLower(name))}
 }
 
-// entry is what a table has for a key; it is made where there is none.
+// entry returns the entry of a key, which it creates if there is none.
 func entry[K comparable](table *simplelru.LRU[K, *attempts], key K) *attempts {
 	a, ok := table.Get(key)
 	if !ok {
@@ -142,7 +142,7 @@ func entry[K comparable](table *simplelru.LRU[K, *attempts], key K) *attempts {
 	return a
 }
 
-// forget lowers the count by what the time since the last change allows.
+// forget lowers the count according to the time since the last change.
 func (a *attempts) forget(now time.Time) {
 	if gone := int(now.Sub(a.last) / forgetTime); a.count > 0 && gone > 0 {
 		a.count = max(0, a.count-gone)
@@ -150,7 +150,7 @@ func (a *attempts) forget(now time.Time) {
 	}
 }
 
-// giveBack takes one attempt back, and the wait where none is due any more.
+// giveBack takes one attempt back, and the wait if none is due anymore.
 func (a *attempts) giveBack(free int) {
 	a.count = max(0, a.count-1)
 	if a.count < free {

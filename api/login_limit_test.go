@@ -137,7 +137,7 @@ func TestAnAttemptThatNobodyJudged(t *testing.T) {
 		if _, ok := l.allow(abroad, "alice"); !ok {
 			t.Fatalf("attempt %d has to wait, and none was judged", i)
 		}
-		l.unjudged(abroad, "alice")
+		l.unchecked(abroad, "alice")
 	}
 }
 

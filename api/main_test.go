@@ -121,7 +121,7 @@ func askAs(s *Server, caller Role, method, target string, header http.Header) *h
 }
 
 // problemOf decodes a problem and checks that it is one.
-func problemOf(t *testing.T, w *httptest.ResponseRecorder, status int) (detail string, mistakes map[string]string) {
+func problemOf(t *testing.T, w *httptest.ResponseRecorder, status int) (detail string, invalid map[string]string) {
 	t.Helper()
 	if w.Code != status {
 		t.Fatalf("status %d, want %d; body %s", w.Code, status, w.Body)
@@ -140,11 +140,11 @@ func problemOf(t *testing.T, w *httptest.ResponseRecorder, status int) (detail s
 	if p.Status != status || p.Title != http.StatusText(status) || p.Detail == "" {
 		t.Fatalf("problem %+v does not say what is wrong", p)
 	}
-	mistakes = map[string]string{}
+	invalid = map[string]string{}
 	for _, e := range p.Errors {
-		mistakes[e.Location] = e.Message
+		invalid[e.Location] = e.Message
 	}
-	return p.Detail, mistakes
+	return p.Detail, invalid
 }
 
 // run serves on a port of its own until the test ends and returns its address.

@@ -8,24 +8,23 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// number is a measured number in an answer. One that could not be measured is
-// NaN here and null in JSON, which has no NaN; it is never 0. Because a field
-// that nobody filled in is 0, answers start from a blank, see blank.
+// number is a measured number in a response. An unknown one is NaN here and null
+// in JSON, never 0. Because an unset field would be 0, responses start from blank.
 type number float64
 
-// count is a whole number in an answer, bytes for the most part; like number it
-// is NaN where it is unknown. It is exact up to 2^53, 9 PB.
+// count is a whole number in a response, usually bytes; like number it is NaN if
+// unknown. It is exact up to 2^53, 9 PB.
 type count float64
 
-// unknown stands for what could not be measured.
+// unknown is an unknown number.
 var unknown = math.NaN()
 
-// percentOf turns a share (0 to 1) into percent.
+// percentOf converts a ratio (0 to 1) to percent.
 func percentOf(share float64) number { return number(share * 100) }
 
-// MarshalJSON writes at most three digits behind the point, and null where the
-// number is unknown: a thousandth of a percent, or of a byte per second, is
-// below what the kernel's counters resolve.
+// MarshalJSON writes at most three decimals, and null if the number is unknown: a
+// thousandth of a percent, or of a byte per second, is below the resolution of the
+// kernel's counters.
 func (n number) MarshalJSON() ([]byte, error) {
 	const scale = 1000
 	v := float64(n)
@@ -35,7 +34,7 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return appendNumber(v), nil
 }
 
-// MarshalJSON writes the number without a point, and null where it is unknown.
+// MarshalJSON writes the number without decimals, and null if it is unknown.
 func (c count) MarshalJSON() ([]byte, error) { return appendNumber(math.Round(float64(c))), nil }
 
 func appendNumber(v float64) []byte {
@@ -43,12 +42,12 @@ func appendNumber(v float64) []byte {
 		return []byte("null")
 	}
 	if v == 0 {
-		v = 0 // What was rounded up from below is -0.
+		v = 0 // Not -0.
 	}
 	return strconv.AppendFloat(make([]byte, 0, 24), v, 'f', -1, 64)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote: clients decode answers with it.
+// UnmarshalJSON reads what MarshalJSON wrote, for clients.
 func (n *number) UnmarshalJSON(b []byte) error {
 	v, err := parseNumber(b)
 	*n = number(v)
@@ -76,11 +75,11 @@ func (number) Schema(huma.Registry) *huma.Schema {
 
 // Schema implements huma.SchemaProvider.
 func (count) Schema(huma.Registry) *huma.Schema {
-	least := 0.0
-	return &huma.Schema{Type: huma.TypeInteger, Format: "int64", Nullable: true, Minimum: &least}
+	minimum := 0.0
+	return &huma.Schema{Type: huma.TypeInteger, Format: "int64", Nullable: true, Minimum: &minimum}
 }
 
-// blank is a T in which every number is unknown, as long as it is not in a list.
+// blank returns a T in which every number outside of lists is unknown.
 func blank[T any]() T {
 	var v T
 	makeUnknown(reflect.ValueOf(&v).Elem())

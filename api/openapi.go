@@ -13,8 +13,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// apiVersion is the version of the interface, not of the agent: it counts what
-// was added since v1 of the paths, from which nothing is ever taken away.
+// apiVersion is the version of the interface, not of the agent. It grows with
+// additions to v1; nothing is ever removed from it.
 const apiVersion = "1.0.0"
 
 const introduction = "What a machine is doing, second by second: processors, memory, disks, file systems, network and processes.\n\n" +
@@ -28,7 +28,7 @@ const introduction = "What a machine is doing, second by second: processors, mem
 	"It is not part of this document; see the Prometheus documentation.\n\n" +
 	"Errors are RFC 9457 problems (`application/problem+json`): `detail` says what is wrong; `errors` lists each invalid value and what is allowed."
 
-// newDocument is the OpenAPI document before the operations.
+// newDocument returns the OpenAPI document without operations.
 func newDocument() *huma.OpenAPI {
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
@@ -43,7 +43,7 @@ func newDocument() *huma.OpenAPI {
 	}
 }
 
-// OpenAPI is the document of every operation in YAML; no machine is needed.
+// OpenAPI returns the OpenAPI document in YAML. It needs no running agent.
 func OpenAPI() ([]byte, error) {
 	s, err := New(Options{
 		Config: Defaults().HTTP, Machine: exampleMachine{}, Health: func() []Part { return nil },
@@ -55,7 +55,7 @@ func OpenAPI() ([]byte, error) {
 	return s.documentYAML()
 }
 
-// documentJSON is the document for programs.
+// documentJSON returns the document in JSON.
 func (s *Server) documentJSON() ([]byte, error) {
 	b, err := json.Marshal(s.api.OpenAPI())
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *Server) documentJSON() ([]byte, error) {
 	return b, nil
 }
 
-// documentYAML is the document for people.
+// documentYAML returns the document in YAML.
 func (s *Server) documentYAML() ([]byte, error) {
 	b, err := s.api.OpenAPI().YAML()
 	if err != nil {
@@ -83,21 +83,21 @@ func (s *Server) addPages() {
 	if s.options.Authenticate {
 		policy = docsLoginPolicy
 	}
-	s.routes.page(http.MethodGet, "/openapi.json", viewers, s.made("application/json", s.documentJSON, nil))
-	s.routes.page(http.MethodGet, "/openapi.yaml", viewers, s.made("application/yaml", s.documentYAML, nil))
+	s.routes.page(http.MethodGet, "/openapi.json", viewers, s.generated("application/json", s.documentJSON, nil))
+	s.routes.page(http.MethodGet, "/openapi.yaml", viewers, s.generated("application/yaml", s.documentYAML, nil))
 	headers := map[string]string{"Content-Security-Policy": policy}
-	s.routes.page(http.MethodGet, "/docs", viewers, s.made("text/html; charset=utf-8", s.renderDocs, headers))
+	s.routes.page(http.MethodGet, "/docs", viewers, s.generated("text/html; charset=utf-8", s.renderDocs, headers))
 	s.addGuides(headers)
 	// The page asks for the style sheet by its hash, so a browser may keep it.
 	style := func() ([]byte, error) { return docsStyle, nil }
-	s.routes.page(http.MethodGet, docsStylePath, open, s.made("text/css; charset=utf-8", style, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}))
+	s.routes.page(http.MethodGet, docsStylePath, open, s.generated("text/css; charset=utf-8", style, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}))
 	if s.options.MetricsPage != nil {
 		s.routes.page(http.MethodGet, "/metrics", Access{Role: Viewer, Cost: Query}, s.options.MetricsPage.ServeHTTP)
 	}
 }
 
-// made answers with bytes that are made once, when first asked for.
-func (s *Server) made(media string, build func() ([]byte, error), headers map[string]string) http.HandlerFunc {
+// generated serves bytes that are built once, on the first request.
+func (s *Server) generated(media string, build func() ([]byte, error), headers map[string]string) http.HandlerFunc {
 	once := sync.OnceValues(build)
 	return func(w http.ResponseWriter, _ *http.Request) {
 		body, err := once()
@@ -116,7 +116,7 @@ func (s *Server) made(media string, build func() ([]byte, error), headers map[st
 	}
 }
 
-// indented is v as JSON for people, without the escapes that HTML needs.
+// indented returns v as indented JSON without HTML escapes.
 func indented(v any) (string, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -128,7 +128,7 @@ func indented(v any) (string, error) {
 	return strings.TrimRight(b.String(), "\n"), nil
 }
 
-// redirectTo leads on to another page of this server.
+// redirectTo redirects to another page of this server.
 func redirectTo(path string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", path)

@@ -76,10 +76,10 @@ func register[I, O any](s *Server, op Operation, handler func(context.Context, *
 	})
 }
 
-// accessKey is where describe leaves an operation's Access for routes.
+// accessKey is the metadata key by which describe passes an operation's Access to routes.
 const accessKey = "access"
 
-// meanings says what each error status stands for in the document.
+// meanings are the descriptions of the error statuses in the document.
 var meanings = map[int]string{
 	http.StatusUnauthorized:        "Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes.",
 	http.StatusForbidden:           "The Host or Origin of the request is not allowed, or the caller's role is insufficient.",
@@ -91,15 +91,15 @@ var meanings = map[int]string{
 	http.StatusServiceUnavailable:  "Temporarily unavailable; Retry-After, if present, gives the seconds to wait.",
 }
 
-// describe is the operation as Huma's document has it.
+// describe converts an operation for Huma.
 func (s *Server) describe(op Operation) huma.Operation {
 	media := op.Media
 	if media == "" {
 		media = "application/json"
 	}
-	answer := &huma.MediaType{Example: op.Example}
+	response := &huma.MediaType{Example: op.Example}
 	if op.Example != nil {
-		answer.Schema = s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(op.Example), true, op.ID)
+		response.Schema = s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(op.Example), true, op.ID)
 	}
 	described := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary, Description: op.Description,
@@ -108,7 +108,7 @@ func (s *Server) describe(op Operation) huma.Operation {
 		Metadata:   map[string]any{accessKey: op.Access},
 		Extensions: map[string]any{"x-sysotel-role": op.Role.String(), "x-sysotel-cost": op.Cost.String()},
 		Responses: map[string]*huma.Response{
-			"200": {Description: "Success.", Content: map[string]*huma.MediaType{media: answer}},
+			"200": {Description: "Success.", Content: map[string]*huma.MediaType{media: response}},
 		},
 	}
 	if op.Also != "" {
@@ -123,23 +123,24 @@ func (s *Server) describe(op Operation) huma.Operation {
 	return described
 }
 
-// Route is one way into the server.
+// Route is one method and path with its access rules.
 type Route struct {
 	Method, Path string
 	Access       Access
 }
 
-// routes is the only way to the mux. It is Huma's adapter, and the pages of the
-// server that are not operations are added to it by hand.
+// routes is the only access to the mux. It is Huma's adapter; pages that are not
+// operations are added with page.
 type routes struct {
 	mux      *http.ServeMux
 	list     []Route
 	registry huma.Registry
-	// hint tells who is lost where to look.
+	// hint ends the message of status 404.
 	hint string
-	// admit lets through who may come in by a way, and answers the others.
-	admit func(http.ResponseWriter, *http.Request, Access) bool
-	// rates limits what each client asks for; nil does not.
+	// authorize reports whether a request has the required access; if not, it has
+	// already responded.
+	authorize func(http.ResponseWriter, *http.Request, Access) bool
+	// rates limits the requests of each client; nil does not.
 	rates *rates
 }
 
@@ -149,7 +150,7 @@ var _ huma.Adapter = (*routes)(nil)
 func (t *routes) Handle(op *huma.Operation, handler func(huma.Context)) {
 	access, ok := op.Metadata[accessKey].(Access)
 	if !ok {
-		panic(fmt.Sprintf("operation %s %s did not come through register", op.Method, op.Path))
+		panic(fmt.Sprintf("operation %s %s was not added by register", op.Method, op.Path))
 	}
 	for status, response := range op.Responses {
 		if code, _ := strconv.Atoi(status); meanings[code] != "" {
@@ -157,8 +158,8 @@ func (t *routes) Handle(op *huma.Operation, handler func(huma.Context)) {
 		}
 	}
 	t.page(op.Method, op.Path, access, func(w http.ResponseWriter, r *http.Request) {
-		if mistakes := t.mistakes(r.URL.RawQuery, op.Parameters); len(mistakes) > 0 {
-			writeProblem(w, http.StatusUnprocessableEntity, invalidQuery, mistakes...)
+		if invalid := t.checkQuery(r.URL.RawQuery, op.Parameters); len(invalid) > 0 {
+			writeProblem(w, http.StatusUnprocessableEntity, invalidQuery, invalid...)
 			return
 		}
 		handler(humago.NewContext(op, r, w))
@@ -168,17 +169,17 @@ func (t *routes) Handle(op *huma.Operation, handler func(huma.Context)) {
 // ServeHTTP implements huma.Adapter.
 func (t *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.mux.ServeHTTP(w, r) }
 
-// page adds a handler with what it asks of its callers.
+// page adds a handler with its access rules.
 func (t *routes) page(method, path string, access Access, handler http.HandlerFunc) {
 	t.list = append(t.list, Route{method, path, access})
-	t.mux.HandleFunc(method+" "+path, t.rates.through(access.Cost, t.guard(access, handler)))
+	t.mux.HandleFunc(method+" "+path, t.rates.limit(access.Cost, t.guard(access, handler)))
 }
 
-// guard lets through who may come in, within the limits.
+// guard checks the access rules before a handler runs.
 func (t *routes) guard(a Access, next http.HandlerFunc) http.HandlerFunc {
 	var running atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !t.admit(w, r, a) {
+		if !t.authorize(w, r, a) {
 			return
 		}
 		if a.Concurrent > 0 {
@@ -197,15 +198,15 @@ func (t *routes) guard(a Access, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// mistakes lists what is wrong in a query: parameters that are not known, given
-// twice, or outside what their schema allows.
-func (t *routes) mistakes(raw string, known []*huma.Param) []error {
+// checkQuery returns an error for each query parameter that is unknown, repeated,
+// or not what its schema allows.
+func (t *routes) checkQuery(raw string, known []*huma.Param) []error {
 	if raw == "" {
 		return nil
 	}
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return []error{mistake("query", raw, "must be name=value pairs joined by &, with other characters percent-encoded as %XX")}
+		return []error{invalidValue("query", raw, "must be name=value pairs joined by &, with other characters percent-encoded as %XX")}
 	}
 	var found []error
 	for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -213,19 +214,19 @@ func (t *routes) mistakes(raw string, known []*huma.Param) []error {
 		i := slices.IndexFunc(known, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 		switch {
 		case i < 0:
-			found = append(found, mistake("query."+echo(name), values[0], "is not a parameter of this operation; "+listParameters(known)))
+			found = append(found, invalidValue("query."+echo(name), values[0], "is not a parameter of this operation; "+listParameters(known)))
 		case len(values) > 1 && known[i].Schema.Type != huma.TypeArray:
-			found = append(found, mistake("query."+name, strings.Join(values, ", "), "must be given only once"))
+			found = append(found, invalidValue("query."+name, strings.Join(values, ", "), "must be given only once"))
 		case known[i].Schema.Type == huma.TypeArray && slices.Contains(values, ""):
-			found = append(found, mistake("query."+name, "", "must not be empty; "+known[i].Description))
+			found = append(found, invalidValue("query."+name, "", "must not be empty; "+known[i].Description))
 		case !t.valid(known[i].Schema, values[0]):
-			found = append(found, mistake("query."+name, values[0], "must be "+rule(known[i].Schema)))
+			found = append(found, invalidValue("query."+name, values[0], "must be "+rule(known[i].Schema)))
 		}
 	}
 	return found
 }
 
-// listParameters names the parameters that an operation has.
+// listParameters lists the query parameters of an operation.
 func listParameters(known []*huma.Param) string {
 	var names []string
 	for _, p := range known {
@@ -240,7 +241,7 @@ func listParameters(known []*huma.Param) string {
 	return "it has " + strings.Join(names, ", ")
 }
 
-// valid tells whether a parameter's text is what its schema allows.
+// valid reports whether the text of a parameter matches its schema.
 func (t *routes) valid(schema *huma.Schema, text string) bool {
 	var value any = text
 	switch schema.Type {
@@ -270,7 +271,7 @@ func (t *routes) valid(schema *huma.Schema, text string) bool {
 	return len(result.Errors) == 0
 }
 
-// rule says in words what a parameter's schema allows.
+// rule describes what the schema of a parameter allows.
 func rule(s *huma.Schema) string {
 	var words string
 	switch s.Type {
@@ -305,8 +306,8 @@ func rule(s *huma.Schema) string {
 	return words
 }
 
-// lost answers what no route takes: 405 where another method would do, else 404.
-func (t *routes) lost(w http.ResponseWriter, r *http.Request) {
+// notFound responds for unknown routes: 405 if another method exists, else 404.
+func (t *routes) notFound(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
 		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}

@@ -186,14 +186,14 @@ func TestBadQueries(t *testing.T) {
 		{processes + "q=%zz", "query", "%XX"},
 		{processes + "a=1;b=2", "query", "joined by &"},
 	} {
-		_, mistakes := problemOf(t, ask(s, http.MethodGet, c.target, nil), http.StatusUnprocessableEntity)
-		if !strings.Contains(mistakes[c.location], c.says) {
-			t.Errorf("%s: %v, want %s: …%s…", c.target, mistakes, c.location, c.says)
+		_, invalid := problemOf(t, ask(s, http.MethodGet, c.target, nil), http.StatusUnprocessableEntity)
+		if !strings.Contains(invalid[c.location], c.says) {
+			t.Errorf("%s: %v, want %s: …%s…", c.target, invalid, c.location, c.says)
 		}
 	}
-	_, mistakes := problemOf(t, ask(s, http.MethodGet, processes+"top=0&sort=x&z=1", nil), http.StatusUnprocessableEntity)
-	if len(mistakes) != 3 {
-		t.Errorf("%v, want all three mistakes at once", mistakes)
+	_, invalid := problemOf(t, ask(s, http.MethodGet, processes+"top=0&sort=x&z=1", nil), http.StatusUnprocessableEntity)
+	if len(invalid) != 3 {
+		t.Errorf("%v, want all three invalid at once", invalid)
 	}
 	w := ask(s, http.MethodGet, processes+"q="+url.QueryEscape("\x1b[2J<img>\xff"), nil)
 	if w.Code != http.StatusOK {

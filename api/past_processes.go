@@ -14,9 +14,10 @@ import (
 
 	"sysotel/agent/records"
 	"sysotel/instruments"
+	"sysotel/instruments/sanitize"
 )
 
-// ProcessPeriod is the time that a process table of the past tells of.
+// ProcessPeriod is the period of a past process table.
 type ProcessPeriod struct {
 	Start          time.Time    `json:"start" doc:"Start of the records used; earlier than requested if only coarse records are left."`
 	End            time.Time    `json:"end" doc:"End of the records used."`
@@ -26,39 +27,39 @@ type ProcessPeriod struct {
 	DamagedRecords int          `json:"damaged_records" doc:"Number of records that could not be read; their time is not covered."`
 }
 
-// byPeakMemory is an order that only the past has.
+// byPeakMemory is a sort order for the past only.
 const byPeakMemory processOrder = "memory_peak"
 
-// pastProcesses answers a question about a past moment or time; nil where the
-// question is about the present.
+// pastProcesses returns the processes of a past moment or period; nil if the
+// query is for the present.
 func (s *Server) pastProcesses(ctx context.Context, q *ProcessesQuery) (*Processes, error) {
 	now := time.Now()
-	var mistakes []error
+	var invalid []error
 	var at, start, end time.Time
 	switch {
 	case q.At != "" && (q.Start != "" || q.End != ""):
-		mistakes = append(mistakes, mistake("query.at", printable(q.At), "cannot be combined with start and end"))
+		invalid = append(invalid, invalidValue("query.at", sanitize.ValidUTF8(q.At), "cannot be combined with start and end"))
 	case q.At != "":
 		var ok bool
-		if at, ok = parseMoment(q.At, now); !ok {
-			mistakes = append(mistakes, mistake("query.at", printable(q.At), momentRule))
+		if at, ok = parseTime(q.At, now); !ok {
+			invalid = append(invalid, invalidValue("query.at", sanitize.ValidUTF8(q.At), timeRule))
 		} else if at.After(now) {
-			mistakes = append(mistakes, mistake("query.at", printable(q.At), "must not be in the future; the current time is "+now.UTC().Format(time.RFC3339)))
+			invalid = append(invalid, invalidValue("query.at", sanitize.ValidUTF8(q.At), "must not be in the future; the current time is "+now.UTC().Format(time.RFC3339)))
 		}
 	case q.Start != "":
-		start, end, mistakes = interval(q.Start, q.End, 0, now)
+		start, end, invalid = timeRange(q.Start, q.End, 0, now)
 	case q.End != "":
-		mistakes = append(mistakes, mistake("query.end", printable(q.End), "requires start"))
+		invalid = append(invalid, invalidValue("query.end", sanitize.ValidUTF8(q.End), "requires start"))
 	case q.Sort == byPeakMemory:
-		mistakes = append(mistakes, mistake("query.sort", string(q.Sort), "is available for the past only: give start, or sort by memory"))
+		invalid = append(invalid, invalidValue("query.sort", string(q.Sort), "is available for the past only: give start, or sort by memory"))
 	}
-	if len(mistakes) > 0 {
-		return nil, problem(http.StatusUnprocessableEntity, invalidQuery, mistakes...)
+	if len(invalid) > 0 {
+		return nil, problem(http.StatusUnprocessableEntity, invalidQuery, invalid...)
 	}
 	seq, tick, _ := s.options.Machine.Tick()
 	newest := q.At != "" && seq > 0 && !at.Before(tick) && q.Sort != byPeakMemory
 	if q.At == "" && q.Start == "" || newest {
-		return nil, nil //nolint:nilnil // The present is somebody else's.
+		return nil, nil //nolint:nilnil // The caller handles the present.
 	}
 	if s.options.Records == nil {
 		return nil, notKept("past process tables", "keeps no records")
@@ -78,9 +79,9 @@ func (s *Server) pastProcesses(ctx context.Context, q *ProcessesQuery) (*Process
 	return answer, nil
 }
 
-// readPastProcesses answers a question from what the records say of all
-// processes. The choice is made here and not there, since who may not see
-// command lines must not be able to search them either.
+// readPastProcesses selects and sorts the rows of recorded processes. It searches
+// here, not in package records, because callers who may not see command lines
+// must not search them either.
 func readPastProcesses(from *records.Processes, q ProcessesQuery, caller Caller) *Processes {
 	rows := from.Rows
 	if !caller.seesCommandLines() {
@@ -135,19 +136,19 @@ func readPastProcesses(from *records.Processes, q ProcessesQuery, caller Caller)
 	return answer
 }
 
-// past is a table with what its numbers are divided by.
+// past is a recorded table with the divisors of its rates and shares.
 type past struct {
 	*records.Processes
 	processorSeconds, covered float64
 }
 
-// share is processor time as percent of what all processors could have done, or
-// of one where cores is their number.
+// share is CPU time as a percentage of all processors, or of one processor if
+// cores is their number.
 func (p *past) share(seconds, cores float64) number {
 	return percentOf(seconds / p.processorSeconds * cores)
 }
 
-// memoryShare is memory as percent of the machine's.
+// memoryShare is memory as a percentage of the machine's.
 func (p *past) memoryShare(bytes float64) number {
 	if p.MemoryTotal == 0 {
 		return number(unknown)
@@ -167,7 +168,7 @@ func (p *past) row(r *records.ProcessUsage) ProcessRow {
 		MemoryPeak:  &peak, ReadBytes: &read, WriteBytes: &written, SeenSeconds: &seen,
 	}
 	if !r.Started.IsZero() {
-		row.Started = moment(r.Started.Truncate(time.Millisecond))
+		row.Started = utcPointer(r.Started.Truncate(time.Millisecond))
 	}
 	return row
 }
@@ -182,8 +183,8 @@ func (p *past) others(u *records.Usage, processes, threads int) ProcessOthers {
 	}
 }
 
-// add puts a process among those that have no row. Their memory is over the
-// whole time, that of a process over the time for which it ran.
+// add adds a process to those without a row. Their mean memory is over the whole
+// period, that of a process over the time it ran.
 func (p *past) add(sum *records.Usage, u *records.Usage) {
 	known := func(sum *float64, v float64) {
 		switch {
@@ -204,8 +205,8 @@ func (p *past) add(sum *records.Usage, u *records.Usage) {
 	sum.MemoryPeak = max(sum.MemoryPeak, u.MemoryPeak)
 }
 
-// comparePast is negative where a stands before b: numbers from the greatest
-// down, unknown ones last, names and PIDs upwards.
+// comparePast compares two rows: numbers descending with unknown ones last, names
+// and PIDs ascending.
 func (o processOrder) comparePast(a, b *records.ProcessUsage) int {
 	var c int
 	switch instruments.Order(o) {
@@ -228,7 +229,7 @@ func (o processOrder) comparePast(a, b *records.ProcessUsage) int {
 	return cmp.Or(c, cmp.Compare(a.PID, b.PID), a.Started.Compare(b.Started))
 }
 
-// matchesUsage tells whether the query, in lower case, is part of the row.
+// matchesUsage reports whether a row matches the query, which is in lower case.
 func matchesUsage(r *records.ProcessUsage, query string) bool {
 	return query == "" || strconv.Itoa(r.PID) == query || slices.ContainsFunc([]string{r.Name, r.Program, r.User, r.CommandLine}, func(text string) bool {
 		return strings.Contains(strings.ToLower(text), query)

@@ -140,9 +140,9 @@ func TestBadPastQueries(t *testing.T) {
 		{"start=-1h&sort=beauty", "query.sort", "memory_peak"},
 		{"start=-1h&top=1000000", "query.top", "from 1 to 1000"},
 	} {
-		_, mistakes := problemOf(t, ask(s, http.MethodGet, "/api/v1/metrics/processes?"+c.query, nil), http.StatusUnprocessableEntity)
-		if !strings.Contains(mistakes[c.location], c.says) {
-			t.Errorf("%s: %v, want %s: …%s…", c.query, mistakes, c.location, c.says)
+		_, invalid := problemOf(t, ask(s, http.MethodGet, "/api/v1/metrics/processes?"+c.query, nil), http.StatusUnprocessableEntity)
+		if !strings.Contains(invalid[c.location], c.says) {
+			t.Errorf("%s: %v, want %s: …%s…", c.query, invalid, c.location, c.says)
 		}
 	}
 	detail, _ := problemOf(t, ask(newTestServer(t, ticked(), nil), http.MethodGet, "/api/v1/metrics/processes?start=-1h", nil), http.StatusServiceUnavailable)

@@ -10,7 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// problemType is the media type of every error answer, RFC 9457.
+// problemType is the media type of every error response, RFC 9457.
 const problemType = "application/problem+json"
 
 // The details of problems that many operations have.
@@ -20,12 +20,12 @@ const (
 	invalidBody   = "The body has invalid fields; see errors."
 )
 
-// maxEcho is how much of what a caller sent is said back in a problem.
+// maxEcho is the maximum length of a client's value in a problem, in bytes.
 const maxEcho = 200
 
-// mistake is one thing that is wrong in a request: where it stands, what it is
-// and what would be right.
-func mistake(location, value, rule string) error {
+// invalidValue is an invalid value in a request: where it is, the value, and the
+// rule it violates.
+func invalidValue(location, value, rule string) error {
 	detail := &huma.ErrorDetail{Location: location, Message: rule}
 	if value != "" {
 		detail.Value = echo(value)
@@ -33,7 +33,7 @@ func mistake(location, value, rule string) error {
 	return detail
 }
 
-// echo cuts what a caller sent to a length that is safe to say back.
+// echo shortens a client's value for an error message.
 func echo(s string) string {
 	if len(s) <= maxEcho {
 		return s
@@ -41,14 +41,13 @@ func echo(s string) string {
 	return s[:maxEcho] + "…"
 }
 
-// problem is an error answer that an operation's handler returns.
-func problem(status int, detail string, mistakes ...error) huma.StatusError {
-	return huma.NewError(status, detail, mistakes...)
+// problem is an error response for an operation's handler to return.
+func problem(status int, detail string, invalid ...error) huma.StatusError {
+	return huma.NewError(status, detail, invalid...)
 }
 
-// withoutBodies takes out of a problem what stood in the request's body: it may
-// have been a password, in its own place or in a misspelt one. Where it stood and
-// what is allowed remains.
+// withoutBodies removes values of the request body from a problem: they may be
+// passwords, even in unknown fields. Location and rule remain.
 func withoutBodies(_ huma.Context, _ string, v any) (any, error) {
 	model, ok := v.(*huma.ErrorModel)
 	if !ok {
@@ -62,10 +61,9 @@ func withoutBodies(_ huma.Context, _ string, v any) (any, error) {
 	return model, nil
 }
 
-// writeProblem answers with a problem where no operation is at work: in the
-// checks before it, and where there is none.
-func writeProblem(w http.ResponseWriter, status int, detail string, mistakes ...error) {
-	body, err := json.Marshal(problem(status, detail, mistakes...))
+// writeProblem writes a problem outside of operations, such as in middleware.
+func writeProblem(w http.ResponseWriter, status int, detail string, invalid ...error) {
+	body, err := json.Marshal(problem(status, detail, invalid...))
 	if err != nil { // Strings and numbers only: cannot fail.
 		body = fmt.Appendf(nil, `{"status":%d}`, status)
 	}

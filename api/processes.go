@@ -11,7 +11,7 @@ import (
 	"sysotel/instruments"
 )
 
-// Processes is the answer of /processes: the process table at one moment.
+// Processes is the response of /processes: a process table.
 type Processes struct {
 	Timestamp    time.Time      `json:"timestamp" doc:"Time of the process table, in UTC; for the past, the end of the period."`
 	Hostname     string         `json:"hostname" doc:"Host name."`
@@ -53,7 +53,7 @@ type ProcessRow struct {
 	SeenSeconds      *number    `json:"seen_seconds,omitempty" doc:"Seconds of the period during which it ran."`
 }
 
-// ProcessOthers is the sum of the processes that have no row.
+// ProcessOthers is the sum of the processes without a row.
 type ProcessOthers struct {
 	Processes        int     `json:"processes" doc:"Number of these processes; for the past, of those recorded by name. The sums also include the others."`
 	CPUPercent       number  `json:"cpu_percent" doc:"Share of the whole machine."`
@@ -66,14 +66,14 @@ type ProcessOthers struct {
 	CPUSeconds       *number `json:"cpu_seconds,omitempty" doc:"CPU seconds used in the period."`
 }
 
-// ProcessNobodys is processor time that no process of the table used.
+// ProcessNobodys is CPU time not attributed to any process of the table.
 type ProcessNobodys struct {
 	CPUPercent     number `json:"cpu_percent" doc:"Share of the whole machine during the last tick, or over the period. It can be slightly below 0, because the kernel accounts in steps of 10 ms."`
 	CPUPercentCore number `json:"cpu_percent_core" doc:"The same with 100 for one processor."`
 	CPUSeconds     number `json:"cpu_seconds" doc:"CPU seconds since the agent started; for the past, CPU seconds used in the period."`
 }
 
-// ProcessesQuery is what a caller asks.
+// ProcessesQuery is the query of /processes.
 type ProcessesQuery struct {
 	Top   int          `query:"top" minimum:"1" maximum:"1000" default:"20" example:"2" doc:"Number of rows."`
 	Sort  processOrder `query:"sort" default:"cpu" example:"cpu" doc:"Sort order: numbers descending, names and PIDs ascending."`
@@ -83,7 +83,7 @@ type ProcessesQuery struct {
 	End   string       `query:"end" maxLength:"64" doc:"End of the period. Default: now."`
 }
 
-// processOrder is an order of the process table; its schema lists them all.
+// processOrder is a sort order of the process table.
 type processOrder string
 
 // Schema implements huma.SchemaProvider.
@@ -129,7 +129,7 @@ func (operations) Processes(s *Server) {
 	})
 }
 
-// readProcesses answers a question from the process table.
+// readProcesses selects and sorts the rows of a process table.
 func readProcesses(table *instruments.ProcessTable, q ProcessesQuery, caller Caller) *Processes {
 	if !caller.seesCommandLines() {
 		table = withoutCommandLines(table)
@@ -178,9 +178,9 @@ func processRow(p *instruments.Process, cores float64) ProcessRow {
 	return row
 }
 
-// withoutCommandLines is the table as those may see it who are no
-// administrators. A search must not see the command lines either: who can ask
-// whether one holds a certain text can read it letter by letter.
+// withoutCommandLines is the table for callers who are not administrators. The
+// search must not see command lines either: otherwise they could be guessed
+// letter by letter.
 func withoutCommandLines(table *instruments.ProcessTable) *instruments.ProcessTable {
 	if !slices.ContainsFunc(table.All, func(p instruments.Process) bool { return p.CommandLine != "" }) {
 		return table

@@ -6,32 +6,31 @@ import (
 )
 
 const (
-	// prometheusPath is where Grafana and promtool find what they take for a
-	// Prometheus; its own paths follow.
+	// prometheusPath is the prefix of the Prometheus HTTP API.
 	prometheusPath = "/prometheus"
-	// prometheusTime is how long an answer may take: the longest evaluation, and
-	// then as long to send it as any other answer has.
-	prometheusTime = 2 * answerTime
+	// prometheusTime is how long a response may take: the longest evaluation, and
+	// then responseTime to send it.
+	prometheusTime = 2 * responseTime
 )
 
-// addPrometheus mounts the Prometheus HTTP API. It is no operation of the
-// document: its paths, its answers and its errors are those of Prometheus.
+// addPrometheus mounts the Prometheus HTTP API. It is not in the OpenAPI document:
+// its paths, responses and errors are those of Prometheus.
 func (s *Server) addPrometheus() {
-	answer := http.HandlerFunc(noPrometheus)
+	handler := http.HandlerFunc(noPrometheus)
 	if s.options.PromQL != nil {
 		stripped := http.StripPrefix(prometheusPath, s.options.PromQL)
-		answer = func(w http.ResponseWriter, r *http.Request) {
-			// A connection that knows no deadlines keeps what it has.
+		handler = func(w http.ResponseWriter, r *http.Request) {
+			// Without support for deadlines the connection keeps its own.
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(prometheusTime))
 			stripped.ServeHTTP(w, r)
 		}
 	}
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		s.routes.page(method, prometheusPath+"/api/v1/{path...}", Access{Role: Viewer, Cost: Query}, answer)
+		s.routes.page(method, prometheusPath+"/api/v1/{path...}", Access{Role: Viewer, Cost: Query}, handler)
 	}
 }
 
-// noPrometheus answers where there is no history, in Prometheus' form.
+// noPrometheus responds if there is no history, in the format of Prometheus.
 func noPrometheus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusServiceUnavailable)

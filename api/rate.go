@@ -12,33 +12,31 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxClients is how many clients are remembered; the one that was silent for the
-// longest goes first. One that is forgotten begins with a whole burst, as one
-// that comes for the first time does: that costs less than memory without bound.
+// maxClients is how many clients are remembered; the least recently seen is
+// forgotten first and starts over with a full burst.
 const maxClients = 10_000
 
-// Wrong credentials are refused at this pace; beyond it the answer is 429.
+// Limits for wrong credentials; beyond them the status is 429.
 const (
 	failuresPerSecond = 1
 	failuresAtOnce    = 20
 )
 
-// rates counts what each client asks for and refuses what is too much.
+// rates limits the requests of each client.
 type rates struct {
 	config  RateLimitConfig
 	proxies proxies
 
 	mu      sync.Mutex
 	clients *simplelru.LRU[clientKey, *allowance]
-	// streams counts the open streams of a client. It has an entry only while one
-	// is open, so that the bound on all streams bounds it.
+	// streams counts the open streams of each client that has any.
 	streams map[clientKey]int
 }
 
-// allowance is what a client may still ask for.
+// allowance has the limiters of one client.
 type allowance struct{ requests, queries, failures *rate.Limiter }
 
-// newRates makes the limits of a server.
+// newRates returns the limits of a server.
 func newRates(c RateLimitConfig, p proxies) *rates {
 	clients, err := simplelru.NewLRU[clientKey, *allowance](maxClients, nil)
 	if err != nil { // Only for a size that is not positive.
@@ -47,9 +45,9 @@ func newRates(c RateLimitConfig, p proxies) *rates {
 	return &rates{config: c, proxies: p, clients: clients, streams: map[clientKey]int{}}
 }
 
-// through lets a request pass that its client may still make. What the request
-// costs decides what it is counted for.
-func (l *rates) through(cost Cost, next http.HandlerFunc) http.HandlerFunc {
+// limit is middleware that rejects requests beyond the limits. The cost decides
+// which limit applies.
+func (l *rates) limit(cost Cost, next http.HandlerFunc) http.HandlerFunc {
 	if l == nil || !l.config.Enabled {
 		return next
 	}
@@ -73,8 +71,8 @@ func (l *rates) through(cost Cost, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// spend takes a request from what its client has. It returns false where
-// nothing was left, and has answered.
+// spend counts a request. It returns false if the limit is exceeded, and has
+// responded then.
 func (l *rates) spend(w http.ResponseWriter, key clientKey, cost Cost) bool {
 	a, what := l.of(key), "requests"
 	limiter := a.requests
@@ -90,12 +88,12 @@ func (l *rates) spend(w http.ResponseWriter, key clientKey, cost Cost) bool {
 	return false
 }
 
-// failed counts wrong credentials of a request's address. It returns true where
-// there were too many, and has answered; else the caller answers 401. It stands
-// behind the check of the credentials, which costs less than an answer does:
-// before it, whoever guesses would lock out the clients that share his address.
+// failed counts wrong credentials from the request's address. It returns true if
+// there were too many, and has responded then; otherwise the caller responds with
+// 401. It runs after the check of the credentials: before it, an attacker could
+// lock out clients that share the address.
 func (l *rates) failed(w http.ResponseWriter, r *http.Request) bool {
-	addr := subscriber(l.proxies.client(r))
+	addr := clientNetwork(l.proxies.client(r))
 	if !addr.IsValid() || !l.config.Enabled {
 		return false
 	}
@@ -107,7 +105,7 @@ func (l *rates) failed(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// of is what a client may still ask for; a new client has everything.
+// of returns the allowance of a client; a new client has a full one.
 func (l *rates) of(key clientKey) *allowance {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,10 +121,10 @@ func (l *rates) of(key clientKey) *allowance {
 	return a
 }
 
-// streamPause is when to ask again for a stream: nobody knows when one ends.
+// streamPause is the Retry-After for streams, which end at any time.
 const streamPause = 10 * time.Second
 
-// openStream counts one more stream of a client unless it has all that it may.
+// openStream counts one more stream of a client, unless it has reached the limit.
 func (l *rates) openStream(key clientKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,20 +144,19 @@ func (l *rates) closeStream(key clientKey) {
 	}
 }
 
-// untilNext is how long it takes until a limiter lets one more pass.
+// untilNext is the time until a limiter allows one more request.
 func untilNext(limiter *rate.Limiter, now time.Time) time.Duration {
 	missing := 1 - limiter.TokensAt(now)
 	return time.Duration(missing / float64(limiter.Limit()) * float64(time.Second))
 }
 
-// refuseRate answers 429.
+// refuseRate responds with 429.
 func refuseRate(w http.ResponseWriter, wait time.Duration, detail string) {
 	w.Header()["Retry-After"] = []string{seconds(wait)}
 	writeProblem(w, http.StatusTooManyRequests, detail)
 }
 
-// seconds is a time as the header Retry-After has it, in whole seconds: whoever
-// waits for as long as it says is let through.
+// seconds formats a time for the header Retry-After, rounded up to whole seconds.
 func seconds(wait time.Duration) string {
 	return strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))
 }

@@ -43,7 +43,7 @@ func answerOK(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.Statu
 func TestRateIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newRates(smallLimits, nil)
-		cheap, query := l.through(Cheap, answerOK), l.through(Query, answerOK)
+		cheap, query := l.limit(Cheap, answerOK), l.limit(Query, answerOK)
 		pass := func(h http.Handler, peer string) (n int) {
 			for range 100 {
 				if knock(h, peer).Code == http.StatusOK {
@@ -89,7 +89,7 @@ func TestRetryAfterIsRight(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := smallLimits
 			c.Requests = Pace{perSecond, 3 * perSecond}
-			h := newRates(c, nil).through(Cheap, answerOK)
+			h := newRates(c, nil).limit(Cheap, answerOK)
 			for range 50 {
 				var wait time.Duration
 				for wait == 0 {
@@ -126,7 +126,7 @@ func TestStreamsOfOneClient(t *testing.T) {
 	l := newRates(smallLimits, nil)
 	end := make(chan struct{})
 	begun := make(chan struct{}, 10)
-	h := l.through(Stream, func(w http.ResponseWriter, _ *http.Request) {
+	h := l.limit(Stream, func(w http.ResponseWriter, _ *http.Request) {
 		begun <- struct{}{}
 		<-end
 	})
@@ -170,7 +170,7 @@ func TestTooManyWrongCredentials(t *testing.T) {
 		if wait != time.Second {
 			t.Errorf("told to wait for %s", wait)
 		}
-		if w := knock(l.through(Cheap, answerOK), "192.0.2.1:1"); w.Code != http.StatusOK {
+		if w := knock(l.limit(Cheap, answerOK), "192.0.2.1:1"); w.Code != http.StatusOK {
 			t.Errorf("others at the address got %d", w.Code)
 		}
 		if w := knock(refused, "192.0.2.2:1"); w.Code != http.StatusUnauthorized {
@@ -212,7 +212,7 @@ func TestEveryRouteIsLimited(t *testing.T) {
 }
 
 func TestNoLimits(t *testing.T) {
-	h := newRates(RateLimitConfig{}, nil).through(Query, answerOK)
+	h := newRates(RateLimitConfig{}, nil).limit(Query, answerOK)
 	for range 1000 {
 		if w := knock(h, "192.0.2.1:1"); w.Code != http.StatusOK {
 			t.Fatalf("limited although that is turned off: %d", w.Code)
@@ -253,7 +253,7 @@ func BenchmarkRate(b *testing.B) {
 	for name, forwarded := range map[string][]string{"direct": nil, "proxied": {"203.0.113.9, 198.51.100.7"}} {
 		b.Run(name, func(b *testing.B) {
 			p := newProxies(HTTPConfig{BehindProxy: forwarded != nil})
-			h := newRates(c, p).through(Cheap, func(http.ResponseWriter, *http.Request) {})
+			h := newRates(c, p).limit(Cheap, func(http.ResponseWriter, *http.Request) {})
 			r, w := requestFrom("127.0.0.1:40000", forwarded...), httptest.NewRecorder()
 			b.ReportAllocs()
 			for b.Loop() {

@@ -10,42 +10,43 @@ import (
 	"sysotel/agent/loopback"
 )
 
-// Scrape serves the Prometheus page on a port of its own, where every scraper
-// looks for it, beside /metrics of the API.
+// Scrape serves the Prometheus page on its own port, in addition to /metrics of
+// the API.
 type Scrape struct {
-	port
+	extraListener
 	webConfig string
-	// guarded tells that the file asked callers for something at the start.
-	guarded bool
+	// protected is whether the web configuration file required TLS or a password at
+	// the start.
+	protected bool
 }
 
-// NewScrape makes the server of the page; it listens and answers only when told
-// to. On a loopback address it answers only requests that name loopback, so
-// that no web page can read it by DNS rebinding; on another address who may read
-// it is said by the web configuration file, "" for everybody (prometheus.insecure).
-// Each client is limited as on the API.
+// NewScrape returns the server of the page; it starts with Listen and Run. On a
+// loopback address it accepts only requests with a loopback Host, so that no web
+// page can read it by DNS rebinding. On other addresses the web configuration
+// file protects it; "" allows everyone (prometheus.insecure). The rate limits are
+// those of the API.
 func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConfig, log *slog.Logger) *Scrape {
 	pages := &routes{mux: http.NewServeMux(), hint: "the only page here is /metrics.", rates: newRates(limit, nil)}
-	// Who reaches the address may read the page: the address itself is the check.
-	pages.admit = func(http.ResponseWriter, *http.Request, Access) bool { return true }
+	// Everyone who can reach the address may read the page.
+	pages.authorize = func(http.ResponseWriter, *http.Request, Access) bool { return true }
 	pages.page(http.MethodGet, "/metrics", Access{Role: Public, Cost: Query}, page.ServeHTTP)
 	pages.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap}, redirectTo("/metrics"))
-	pages.mux.HandleFunc("/", pages.rates.through(Cheap, pages.lost))
+	pages.mux.HandleFunc("/", pages.rates.limit(Cheap, pages.notFound))
 	var handler http.Handler = pages
 	if loopback.Address(address) {
-		handler = newGate(HTTPConfig{Listen: address}).through(handler)
+		handler = newOriginCheck(HTTPConfig{Listen: address}).middleware(handler)
 	}
 	s := &Scrape{webConfig: webConfig}
 	if webConfig != "" {
-		if s.guarded, _ = CheckWebConfig(webConfig); s.guarded { // Serving tells the error.
-			handler = stayGuarded(webConfig, handler)
+		if s.protected, _ = CheckWebConfig(webConfig); s.protected { // Serving reports the error.
+			handler = requireProtection(webConfig, handler)
 		}
 	}
-	s.port = port{name: "the Prometheus page", option: "prometheus.listen", address: address, http: newHTTP(shield(log, handler), log)}
-	newConnections(nil).guard(s.http)
+	s.extraListener = extraListener{name: "the Prometheus page", option: "prometheus.listen", address: address, http: newHTTP(secure(log, handler), log)}
+	newConnections(nil).attach(s.http)
 	s.serve = s.http.Serve
 	if webConfig != "" {
-		// The ecosystem's own server reads the file again at every connection.
+		// The Prometheus exporter toolkit reads the file again for every connection.
 		s.serve = func(l net.Listener) error {
 			return web.Serve(l, s.http, &web.FlagConfig{WebConfigFile: &webConfig}, log.With("listener", "prometheus page"))
 		}
@@ -53,8 +54,7 @@ func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConf
 	return s
 }
 
-// Health are the page's own parts of /health: what was good when the agent
-// started can have been changed for the worse.
+// Health reports whether the web configuration file is still valid.
 func (s *Scrape) Health() []Part {
 	if s.webConfig == "" {
 		return nil
@@ -64,18 +64,18 @@ func (s *Scrape) Health() []Part {
 	switch {
 	case err != nil:
 		p.Status, p.Reason = Degraded, "scrapes are refused: prometheus.web_config "+err.Error()
-	case !protects && s.guarded:
-		p.Status, p.Reason = Degraded, "scrapes are refused: "+unguarded
+	case !protects && s.protected:
+		p.Status, p.Reason = Degraded, "scrapes are refused: "+unprotected
 	}
 	return []Part{p}
 }
 
-// unguarded says that a file does not protect the page any more.
-const unguarded = "prometheus.web_config no longer has basic_auth_users or tls_server_config; to serve the page without them, restart the agent"
+// unprotected is the reason if the file no longer protects the page.
+const unprotected = "prometheus.web_config no longer has basic_auth_users or tls_server_config; to serve the page without them, restart the agent"
 
-// stayGuarded refuses all callers where a file that was to protect the page has
-// come to protect nothing: a slip in an editor must not open it.
-func stayGuarded(webConfig string, next http.Handler) http.Handler {
+// requireProtection rejects all requests once the web configuration file no longer
+// protects the page: an editing mistake must not open it.
+func requireProtection(webConfig string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if protects, err := CheckWebConfig(webConfig); err != nil || !protects {
 			writeProblem(w, http.StatusServiceUnavailable, "The web configuration file no longer protects this page, so it is not served.")

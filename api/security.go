@@ -2,14 +2,14 @@ package api
 
 import "github.com/danielgtaylor/huma/v2"
 
-// The ways to show who one is, as the OpenAPI document names them.
+// Names of the authentication schemes in the OpenAPI document.
 const (
 	bearerScheme  = "bearer"
 	basicScheme   = "basic"
 	sessionScheme = "session"
 )
 
-// securitySchemes explains them in the document.
+// securitySchemes are the authentication schemes of the document.
 func securitySchemes() map[string]*huma.SecurityScheme {
 	return map[string]*huma.SecurityScheme{
 		bearerScheme:  {Type: "http", Scheme: "bearer", Description: "The access token of a login, or an API token."},
@@ -18,8 +18,8 @@ func securitySchemes() map[string]*huma.SecurityScheme {
 	}
 }
 
-// security is what the document asks of a caller, from the same Access as the
-// check. Each entry is a way in; the empty one needs nothing.
+// security lists the accepted authentication schemes of an operation; the empty
+// entry is anonymous access.
 func security(a Access) []map[string][]string {
 	if a.Role == Public {
 		return []map[string][]string{{}}

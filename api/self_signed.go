@@ -25,24 +25,24 @@ import (
 )
 
 const (
-	// certificateTime is how long the agent's own certificate holds. Browsers take
-	// none that holds for longer than 398 days.
+	// certificateTime is the validity of the agent's own certificate. Browsers accept
+	// at most 398 days.
 	certificateTime = 397 * 24 * time.Hour
-	// renewTime is how long before its end it is renewed.
+	// renewTime is how long before it expires it is renewed.
 	renewTime = 30 * 24 * time.Hour
 	// longestCommonName is ub-common-name of RFC 5280.
 	longestCommonName = 64
 )
 
-// selfSigned makes the certificate of an agent that was given none. It is its own
-// authority, so that a client that has the file can check the agent by it.
+// selfSigned creates the certificate of an agent without one. It is its own
+// authority, so that clients that trust the file can verify the agent.
 type selfSigned struct {
 	certFile, keyFile string
-	// names are what the agent is called, beside the machine's addresses.
+	// names are the host names, in addition to the machine's addresses.
 	names []string
 }
 
-// newSelfSigned takes the names from the options.
+// newSelfSigned uses the names in the options.
 func newSelfSigned(o Options) *selfSigned {
 	s := &selfSigned{
 		certFile: filepath.Join(o.TLSDir, "cert.pem"), keyFile: filepath.Join(o.TLSDir, "key.pem"),
@@ -59,7 +59,7 @@ func newSelfSigned(o Options) *selfSigned {
 	return s
 }
 
-// ensure makes the certificate, or renews it where it ends soon or lacks a name.
+// ensure creates the certificate, or renews it if it expires soon or lacks a name.
 func (s *selfSigned) ensure() error {
 	if err := os.MkdirAll(filepath.Dir(s.certFile), 0o700); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (s *selfSigned) ensure() error {
 		return nil
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return err // Files of another user are not ours to replace.
+		return err // Do not replace files of another user.
 	}
 	key, err := s.key()
 	if err != nil {
@@ -83,9 +83,8 @@ func (s *selfSigned) ensure() error {
 	return write(s.certFile, 0o644, "CERTIFICATE", certificate)
 }
 
-// holds tells whether a certificate has the names of another and time left. What
-// it has besides does no harm. That an IPv6 address is new is no reason to renew:
-// with privacy extensions there is a new one each day.
+// holds reports whether a certificate has all names of want and does not expire
+// soon. New IPv6 addresses do not count: privacy extensions create one every day.
 func holds(have, want *x509.Certificate) bool {
 	has := namesOf(have)
 	return time.Until(have.NotAfter) > renewTime && !time.Now().Before(have.NotBefore) &&
@@ -95,9 +94,9 @@ func holds(have, want *x509.Certificate) bool {
 		})
 }
 
-// key is the key in its file, or a new one where there is none that is good: who
-// has pinned it (curl --pinnedpubkey) need not change anything at a renewal. Who
-// trusts the certificate's file needs the new one.
+// key returns the key in its file, or a new one if there is none: clients that
+// pin the key (curl --pinnedpubkey) keep working after a renewal. Clients that
+// trust the certificate file need the new one.
 func (s *selfSigned) key() (*ecdsa.PrivateKey, error) {
 	if text, err := os.ReadFile(s.keyFile); err == nil {
 		if block, _ := pem.Decode(text); block != nil {
@@ -119,11 +118,11 @@ func (s *selfSigned) key() (*ecdsa.PrivateKey, error) {
 	return key, write(s.keyFile, 0o600, "PRIVATE KEY", bytes)
 }
 
-// template is what the certificate should say now.
+// template is the certificate as it should be now.
 func (s *selfSigned) template() *x509.Certificate {
 	t := &x509.Certificate{
 		Subject:   pkix.Name{CommonName: "sysotel", Organization: []string{"self-signed by sysotel"}},
-		NotBefore: time.Now().Add(-time.Hour).Truncate(time.Second), // Clocks differ.
+		NotBefore: time.Now().Add(-time.Hour).Truncate(time.Second), // Clocks may differ.
 		NotAfter:  time.Now().Add(certificateTime - time.Hour).Truncate(time.Second),
 		KeyUsage:  x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
@@ -138,20 +137,20 @@ func (s *selfSigned) template() *x509.Certificate {
 			}
 			continue
 		}
-		// What is no name in the DNS cannot stand in a certificate.
+		// Invalid DNS names cannot be in a certificate.
 		if ascii, err := dns.ToASCII(name); err == nil && ascii != "" && !slices.Contains(t.DNSNames, ascii) {
 			t.DNSNames = append(t.DNSNames, ascii)
 		}
 	}
 	if len(t.DNSNames) > 1 { // The first is localhost.
-		// Clients look authorities up by this, so that each machine needs one of its own.
+		// Clients look up authorities by subject, so each machine needs its own.
 		name := "sysotel on " + t.DNSNames[1]
 		t.Subject.CommonName = name[:min(len(name), longestCommonName)]
 	}
 	return t
 }
 
-// ownAddresses are the addresses under which other machines reach this one.
+// ownAddresses are the addresses at which other machines reach this one.
 func ownAddresses() []string {
 	all, err := net.InterfaceAddrs()
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 
 	"sysotel/agent/query"
 	"sysotel/instruments"
+	"sysotel/instruments/sanitize"
 )
 
-// Series is the answer of /cpu, /memory, /disk and /network: the course of
-// metrics over a time.
+// Series is the response of /cpu, /memory, /disk and /network: metrics over time.
 type Series struct {
 	Host     string       `json:"host" doc:"Host name."`
 	Start    time.Time    `json:"start" doc:"Start of the requested range."`
@@ -27,7 +27,7 @@ type Series struct {
 	Series   []SeriesRow  `json:"series" nullable:"false" doc:"One series for each metric and part of the machine; a series without labels is for the whole machine."`
 }
 
-// SeriesTier is a part of the time that one tier answered for.
+// SeriesTier is the part of a time range that one tier covers.
 type SeriesTier struct {
 	Tier   string    `json:"tier" doc:"Resolution of the tier."`
 	From   time.Time `json:"from" doc:"Time of its first point."`
@@ -35,7 +35,7 @@ type SeriesTier struct {
 	Source string    `json:"source,omitempty" enum:"local cache" doc:"local cache if VictoriaMetrics did not respond; otherwise absent."`
 }
 
-// SeriesRow is the course of one metric of one part of the machine.
+// SeriesRow is one metric of one part of the machine.
 type SeriesRow struct {
 	Metric string            `json:"metric" doc:"Name of the metric."`
 	Unit   string            `json:"unit" doc:"Unit; empty if it has none."`
@@ -46,8 +46,8 @@ type SeriesRow struct {
 	Max    []number          `json:"max,omitempty" nullable:"false" doc:"Maximum of each step at the finest resolution."`
 }
 
-// SeriesQuery is what a caller asks of every family. The texts are read by
-// resolve, which says more about what is wrong with them than a schema can.
+// SeriesQuery has the parameters common to all series endpoints. They are parsed
+// by resolve, whose errors are more helpful than those of a schema.
 type SeriesQuery struct {
 	Metric    []string `query:"metric,explode" doc:"Name of a metric; may be repeated. Default: all metrics of this endpoint."`
 	Agg       []string `query:"agg,explode" doc:"Aggregations to return per step: avg, min, max, or several separated by commas. Default: avg."`
@@ -58,46 +58,46 @@ type SeriesQuery struct {
 	MaxPoints int      `query:"max_points" minimum:"1" maximum:"11000" example:"3" doc:"Maximum number of points per series; cannot be combined with step. Default: 500. Downsampling preserves minimum and maximum values."`
 }
 
-// Bounds of one answer.
+// Limits of one response.
 const (
 	defaultPoints = 500
 	maxPoints     = 11_000
-	// maxValues is how many numbers an answer may hold, 8 bytes each.
+	// maxValues is the maximum number of values, 8 bytes each.
 	maxValues = 2_000_000
 )
 
-// seriesFamily is one of the paths and what is found there.
-type seriesFamily struct {
+// seriesGroup is one of the paths with its metrics.
+type seriesGroup struct {
 	name     string
 	prefixes []string
-	// labels are those of its series in the order of CSV columns; filters those of
-	// them that can be asked for.
+	// labels are the labels of its series in the order of the CSV columns; filters
+	// are those that can be filtered by.
 	labels, filters []string
 	words           string
 }
 
 var (
-	cpuFamily = seriesFamily{
+	cpuSeries = seriesGroup{
 		"cpu",
 		[]string{"cpu_", "load_"},
 		[]string{"core"},
 		[]string{"core"},
 		"`cpu_usage_per_core` and `cpu_frequency_current` have one series per logical processor, with the label `core`; all others are for the whole machine.",
 	}
-	memoryFamily = seriesFamily{
+	memorySeries = seriesGroup{
 		"memory",
 		[]string{"memory_", "swap_"},
 		nil, nil,
 		"All are for the whole machine.",
 	}
-	diskFamily = seriesFamily{
+	diskSeries = seriesGroup{
 		"disk",
 		[]string{"disk_"},
 		[]string{"device", "mountpoint", "type"},
 		[]string{"device", "mountpoint"},
 		"Space is given in total and per file system, with the labels `mountpoint`, `device` and `type`; I/O in total of all physical disks and per disk, with the label `device`.",
 	}
-	networkFamily = seriesFamily{
+	networkSeries = seriesGroup{
 		"network",
 		[]string{"net_"},
 		[]string{"interface"},
@@ -106,8 +106,8 @@ var (
 	}
 )
 
-// quantities are the family's metrics.
-func (f *seriesFamily) quantities() []instruments.Quantity {
+// quantities are the metrics of the group.
+func (f *seriesGroup) quantities() []instruments.Quantity {
 	return slices.DeleteFunc(instruments.Quantities(), func(q instruments.Quantity) bool {
 		return q.Metric == nil || !slices.ContainsFunc(f.prefixes, func(p string) bool { return strings.HasPrefix(q.Name, p) })
 	})
@@ -115,15 +115,15 @@ func (f *seriesFamily) quantities() []instruments.Quantity {
 
 // Series registers the operations of this file.
 func (operations) Series(s *Server) {
-	addSeries(s, cpuFamily, func(q *struct {
+	addSeries(s, cpuSeries, func(q *struct {
 		SeriesQuery
 		Core []string `query:"core,explode" doc:"Return only this logical processor: cpu0 or 0; may be repeated."`
 	},
 	) (SeriesQuery, map[string][]string) {
 		return q.SeriesQuery, map[string][]string{"core": q.Core}
 	})
-	addSeries(s, memoryFamily, func(q *SeriesQuery) (SeriesQuery, map[string][]string) { return *q, nil })
-	addSeries(s, diskFamily, func(q *struct {
+	addSeries(s, memorySeries, func(q *SeriesQuery) (SeriesQuery, map[string][]string) { return *q, nil })
+	addSeries(s, diskSeries, func(q *struct {
 		SeriesQuery
 		Device     []string `query:"device,explode" doc:"Return only this device: sda, or /dev/sda1 for a file system; may be repeated."`
 		Mountpoint []string `query:"mountpoint,explode" doc:"Return only the file system mounted here; may be repeated."`
@@ -131,7 +131,7 @@ func (operations) Series(s *Server) {
 	) (SeriesQuery, map[string][]string) {
 		return q.SeriesQuery, map[string][]string{"device": q.Device, "mountpoint": q.Mountpoint}
 	})
-	addSeries(s, networkFamily, func(q *struct {
+	addSeries(s, networkSeries, func(q *struct {
 		SeriesQuery
 		Interface []string `query:"interface,explode" doc:"Return only this interface; may be repeated."`
 	},
@@ -140,8 +140,8 @@ func (operations) Series(s *Server) {
 	})
 }
 
-// addSeries registers the operation of one family.
-func addSeries[I any](s *Server, f seriesFamily, read func(*I) (SeriesQuery, map[string][]string)) {
+// addSeries registers the operation of one group.
+func addSeries[I any](s *Server, f seriesGroup, read func(*I) (SeriesQuery, map[string][]string)) {
 	var names []string
 	for _, q := range f.quantities() {
 		names = append(names, "`"+q.Name+"`")
@@ -162,9 +162,9 @@ func addSeries[I any](s *Server, f seriesFamily, read func(*I) (SeriesQuery, map
 			return nil, notKept("series", "keeps no history")
 		}
 		query, filters := read(in)
-		plan, mistakes := s.resolve(f, query, filters)
-		if len(mistakes) > 0 {
-			return nil, problem(http.StatusUnprocessableEntity, invalidQuery, mistakes...)
+		plan, invalid := s.resolve(f, query, filters)
+		if len(invalid) > 0 {
+			return nil, problem(http.StatusUnprocessableEntity, invalidQuery, invalid...)
 		}
 		answer, err := s.selectSeries(ctx, plan)
 		if err != nil {
@@ -179,13 +179,13 @@ func addSeries[I any](s *Server, f seriesFamily, read func(*I) (SeriesQuery, map
 	})
 }
 
-// notKept is the answer where there is nothing that could be asked.
+// notKept is the problem if the agent keeps no history.
 func notKept(what, why string) error {
 	return problem(http.StatusServiceUnavailable, fmt.Sprintf("There are no %s: this agent %s (see store.backend in its configuration).", what, why))
 }
 
-// historyProblem turns an error of the store into a problem; what went wrong
-// inside stays an error for the log.
+// historyProblem converts a query error to a problem; internal errors are returned
+// unchanged.
 func historyProblem(err error) error {
 	var failed *query.Error
 	if !errors.As(err, &failed) {
@@ -196,12 +196,12 @@ func historyProblem(err error) error {
 	}
 	switch failed.Type {
 	case query.BadData, query.Execution:
-		return problem(http.StatusUnprocessableEntity, "The query cannot be answered: "+printable(failed.Error())+".")
+		return problem(http.StatusUnprocessableEntity, "The query cannot be answered: "+sanitize.ValidUTF8(failed.Error())+".")
 	case query.Timeout, query.Canceled:
 		return later("The query took too long; ask for less, or try again later.", "5")
 	case query.Unavailable:
 		if errors.Is(failed, query.ErrDown) {
-			return later("The query cannot be answered now: "+printable(failed.Error())+".", "5")
+			return later("The query cannot be answered now: "+sanitize.ValidUTF8(failed.Error())+".", "5")
 		}
 		return later("The history is still being opened; try again in a moment.", "1")
 	case query.Internal:

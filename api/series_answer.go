@@ -19,25 +19,26 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"sysotel/agent/query"
+	"sysotel/instruments/sanitize"
 )
 
-// localCache is the source of a tier where VictoriaMetrics did not answer.
+// localCache is the source of a tier if VictoriaMetrics did not respond.
 const localCache = "local cache"
 
 // csvMedia is the media type of tables.
 const csvMedia = "text/csv"
 
-// seriesAnswer is what the store said to a plan.
-type seriesAnswer struct {
+// seriesResponse is the store's result for a plan.
+type seriesResponse struct {
 	plan     *seriesPlan
 	step     time.Duration
 	tiers    []query.Span
 	warnings annotations.Annotations
-	series   []answeredSeries
+	series   []resultSeries
 }
 
-// answeredSeries is one series with what it is of.
-type answeredSeries struct {
+// resultSeries is one series with its metric and labels.
+type resultSeries struct {
 	query.SelectedSeries
 	metric, unit string
 	scale        float64
@@ -45,9 +46,9 @@ type answeredSeries struct {
 	names, values []string
 }
 
-// selectSeries asks the store for every part of a plan.
-func (s *Server) selectSeries(ctx context.Context, p *seriesPlan) (*seriesAnswer, error) {
-	a := &seriesAnswer{plan: p}
+// selectSeries queries the store for every part of a plan.
+func (s *Server) selectSeries(ctx context.Context, p *seriesPlan) (*seriesResponse, error) {
+	a := &seriesResponse{plan: p}
 	total := 0
 	for _, one := range p.selections {
 		result, err := s.options.History.Select(ctx, one.query)
@@ -58,16 +59,15 @@ func (s *Server) selectSeries(ctx context.Context, p *seriesPlan) (*seriesAnswer
 		a.join(result.Tiers)
 		a.warnings.Merge(result.Warnings)
 		for _, found := range result.Series {
-			// Numbers of other questions are in memory meanwhile: all together must
-			// stay bounded, not only each.
+			// The limit is for all selections together, which are in memory at once.
 			if total += len(found.T) * len(p.aggregates); total > maxValues {
 				return nil, problem(http.StatusUnprocessableEntity,
 					"The response would hold more than "+strconv.Itoa(maxValues)+" numbers; ask for fewer metrics, points or parts of the machine.")
 			}
-			row := answeredSeries{SelectedSeries: found, metric: one.quantity.Name, unit: one.quantity.Unit, scale: one.quantity.Scale}
+			row := resultSeries{SelectedSeries: found, metric: one.quantity.Name, unit: one.quantity.Unit, scale: one.quantity.Scale}
 			for _, l := range one.labels {
 				if value := found.Labels.Get(l.stored); value != "" {
-					row.names, row.values = append(row.names, l.name), append(row.values, printable(l.prefix+value))
+					row.names, row.values = append(row.names, l.name), append(row.values, sanitize.ValidUTF8(l.prefix+value))
 				}
 			}
 			a.series = append(a.series, row)
@@ -76,9 +76,9 @@ func (s *Server) selectSeries(ctx context.Context, p *seriesPlan) (*seriesAnswer
 	return a, nil
 }
 
-// join adds which tiers answered. Rates need the sample before their step, so
-// theirs may begin a step later than those of other metrics.
-func (a *seriesAnswer) join(spans []query.Span) {
+// join merges the tiers of a result. Rates need the sample before their step, so
+// they may begin a step later than other metrics.
+func (a *seriesResponse) join(spans []query.Span) {
 	for _, span := range spans {
 		i := slices.IndexFunc(a.tiers, func(t query.Span) bool { return t.Tier == span.Tier })
 		if i < 0 {
@@ -96,8 +96,8 @@ func (a *seriesAnswer) join(spans []query.Span) {
 	slices.SortFunc(a.tiers, func(x, y query.Span) int { return x.From.Compare(y.From) })
 }
 
-// write answers in the form that the caller prefers.
-func (a *seriesAnswer) write(ctx huma.Context) {
+// write writes CSV or JSON, as the client prefers.
+func (a *seriesResponse) write(ctx huma.Context) {
 	r, w := humago.Unwrap(ctx)
 	h := w.Header()
 	h.Set("Vary", "Accept")
@@ -115,16 +115,16 @@ func (a *seriesAnswer) write(ctx huma.Context) {
 	buffered := bufio.NewWriterSize(w, 32<<10)
 	if prefersCSV(r.Header.Values("Accept")) {
 		h.Set("Content-Type", csvMedia+"; charset=utf-8; header=present")
-		h.Set("Content-Disposition", `attachment; filename="sysotel-`+a.plan.family.name+`.csv"`)
+		h.Set("Content-Disposition", `attachment; filename="sysotel-`+a.plan.group.name+`.csv"`)
 		a.writeCSV(buffered)
 	} else {
 		h.Set("Content-Type", "application/json")
 		a.writeJSON(buffered)
 	}
-	_ = buffered.Flush() // Who is gone needs no answer.
+	_ = buffered.Flush() // The client may have disconnected.
 }
 
-// prefersCSV tells whether a caller would rather have a table.
+// prefersCSV reports whether the client prefers CSV to JSON.
 func prefersCSV(accept []string) bool {
 	table, object := 0.0, 0.0
 	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
@@ -132,7 +132,7 @@ func prefersCSV(accept []string) bool {
 		quality := 1.0
 		for parameter := range strings.SplitSeq(parameters, ";") {
 			if text, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
-				quality, _ = strconv.ParseFloat(text, 64) // What is no number is no wish.
+				quality, _ = strconv.ParseFloat(text, 64) // An invalid quality counts as 0.
 			}
 		}
 		switch strings.ToLower(strings.TrimSpace(media)) {
@@ -145,12 +145,12 @@ func prefersCSV(accept []string) bool {
 	return table > object
 }
 
-// columns are the aggregates of a series in the order asked for.
-func (s *answeredSeries) column(aggregate string) []float64 {
+// column returns the values of an aggregation, nil if there are none.
+func (s *resultSeries) column(aggregate string) []float64 {
 	return map[string][]float64{"avg": s.Avg, "min": s.Min, "max": s.Max}[aggregate]
 }
 
-// orderedAggregates are those asked for, each once.
+// orderedAggregates are the requested aggregations without duplicates.
 func (p *seriesPlan) orderedAggregates() (list []string) {
 	for _, a := range seriesAggregates {
 		if slices.Contains(p.aggregates, a) {
@@ -162,8 +162,8 @@ func (p *seriesPlan) orderedAggregates() (list []string) {
 
 // writeJSON writes a Series in pieces: as text it is several times larger than
 // the numbers.
-func (a *seriesAnswer) writeJSON(w *bufio.Writer) {
-	head := Series{Host: printable(a.plan.host), Start: a.plan.start.UTC(), End: a.plan.end.UTC(), Step: a.step.Seconds(), Tiers: []SeriesTier{}, Series: []SeriesRow{}}
+func (a *seriesResponse) writeJSON(w *bufio.Writer) {
+	head := Series{Host: sanitize.ValidUTF8(a.plan.host), Start: a.plan.start.UTC(), End: a.plan.end.UTC(), Step: a.step.Seconds(), Tiers: []SeriesTier{}, Series: []SeriesRow{}}
 	for _, t := range a.tiers {
 		tier := SeriesTier{Tier: t.Tier, From: t.From.UTC(), To: t.To.UTC()}
 		if t.Cached {
@@ -172,7 +172,7 @@ func (a *seriesAnswer) writeJSON(w *bufio.Writer) {
 		head.Tiers = append(head.Tiers, tier)
 	}
 	for _, warning := range a.warnings {
-		head.Warnings = append(head.Warnings, printable(warning.Error()))
+		head.Warnings = append(head.Warnings, sanitize.ValidUTF8(warning.Error()))
 	}
 	slices.Sort(head.Warnings)
 	start, err := json.Marshal(head)
@@ -225,15 +225,15 @@ func (a *seriesAnswer) writeJSON(w *bufio.Writer) {
 }
 
 // writeCSV writes a line for each point of each series.
-func (a *seriesAnswer) writeCSV(w *bufio.Writer) {
+func (a *seriesResponse) writeCSV(w *bufio.Writer) {
 	table := csv.NewWriter(w)
 	aggregates := a.plan.orderedAggregates()
-	line := append(append([]string{"time", "metric", "unit"}, a.plan.family.labels...), aggregates...)
+	line := append(append([]string{"time", "metric", "unit"}, a.plan.group.labels...), aggregates...)
 	_ = table.Write(line)
 	for i := range a.series {
 		s := &a.series[i]
 		line[1], line[2] = s.metric, s.unit
-		for j, name := range a.plan.family.labels {
+		for j, name := range a.plan.group.labels {
 			line[3+j] = ""
 			if at := slices.Index(s.names, name); at >= 0 {
 				line[3+j] = harmlessCell(s.values[at])
@@ -246,21 +246,20 @@ func (a *seriesAnswer) writeCSV(w *bufio.Writer) {
 				if column := s.column(aggregate); column != nil {
 					v = column[j] * s.scale
 				}
-				line[3+len(a.plan.family.labels)+k] = string(appendValue(nil, v, ""))
+				line[3+len(a.plan.group.labels)+k] = string(appendValue(nil, v, ""))
 			}
 			if table.Write(line) != nil {
-				return // Nobody is left to read it.
+				return // The client has disconnected.
 			}
 		}
 	}
 	table.Flush()
 }
 
-// harmlessCell is a text that no spreadsheet takes for a formula: whoever names
-// a device could otherwise make the reader's program fetch a page or run a
-// command.
+// harmlessCell escapes text that spreadsheets would treat as a formula: a device
+// name could otherwise make them fetch a page or run a command.
 func harmlessCell(text string) string {
-	// Some look behind spaces, and take the wide forms of the signs for them.
+	// Some ignore leading spaces and accept full-width signs.
 	first, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(text, unicode.IsSpace))
 	if strings.ContainsRune("=+-@|%\uff1d\uff0b\uff0d\uff20", first) || text != "" && strings.ContainsRune("\t\r\n", rune(text[0])) {
 		return "'" + text
@@ -276,9 +275,9 @@ func appendSeconds(b []byte, ms int64) []byte {
 	return strconv.AppendFloat(b, float64(ms)/1000, 'f', -1, 64)
 }
 
-// appendValue writes a number with the twelve digits that a share or a rate can
-// have, and whole ones exactly. An hour's mean can be far below what one tick
-// resolves, so it is not cut behind the point as in /current.
+// appendValue writes a number with twelve significant digits, and whole numbers
+// exactly. The mean of an hour can be far below the resolution of one tick, so
+// decimals are not cut as in /current.
 func appendValue(b []byte, v float64, none string) []byte {
 	const exact = 1 << 53
 	switch {

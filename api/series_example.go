@@ -2,7 +2,7 @@ package api
 
 import "time"
 
-// exampleSeries is what the documentation shows of a family.
+// exampleSeries is the example of an endpoint's documentation.
 func exampleSeries(family string) *Series {
 	first := exampleTime.Truncate(20 * time.Minute)
 	answer := &Series{
@@ -15,15 +15,15 @@ func exampleSeries(family string) *Series {
 	}
 	none := number(unknown)
 	switch family {
-	case cpuFamily.name:
+	case cpuSeries.name:
 		row("cpu_usage_total", "%", map[string]string{}, 41.25, none, 45.2)
 		row("cpu_usage_per_core", "%", map[string]string{"core": "cpu0"}, 40.5, none, 42.1)
-	case memoryFamily.name:
+	case memorySeries.name:
 		row("memory_percent", "%", map[string]string{}, 49.5, none, 50)
-	case diskFamily.name:
+	case diskSeries.name:
 		row("disk_percent", "%", map[string]string{"device": "/dev/sda1", "mountpoint": "/", "type": "ext4"}, 59.5, none, 60)
 		row("disk_read_bytes", "bytes/s", map[string]string{"device": "sda"}, 524288, none, 1048576)
-	case networkFamily.name:
+	case networkSeries.name:
 		row("net_bytes_recv", "bytes/s", map[string]string{}, 1048576, none, 2097152)
 		row("net_bytes_recv", "bytes/s", map[string]string{"interface": "eth0"}, 1048576, none, 2097152)
 	}

@@ -14,74 +14,75 @@ import (
 
 	"sysotel/agent/query"
 	"sysotel/instruments"
+	"sysotel/instruments/sanitize"
 )
 
-// seriesPlan is a question that makes sense, in the store's words.
+// seriesPlan is a valid query in terms of the store.
 type seriesPlan struct {
-	family     seriesFamily
+	group      seriesGroup
 	host       string
 	start, end time.Time
 	aggregates []string
 	selections []seriesSelection
 }
 
-// seriesSelection is the part of a plan that one call of Select answers.
+// seriesSelection is the part of a plan for one call of Select.
 type seriesSelection struct {
 	quantity instruments.Quantity
 	query    query.SeriesQuery
 	labels   []seriesLabel
 }
 
-// seriesLabel is a label of the answer and what the store calls it.
+// seriesLabel is a label of the response and its name in the store.
 type seriesLabel struct {
 	name, stored string
-	// prefix stands before the value in the answer where the store keeps a number.
+	// prefix is added to the value in the response if the store keeps a number.
 	prefix string
 }
 
-// seriesAggregates are what can be told of a step.
+// seriesAggregates are the supported aggregations.
 var seriesAggregates = []string{"avg", "min", "max"}
 
-// resolve turns a question into a plan, or says everything that is wrong with it.
-func (s *Server) resolve(f seriesFamily, q SeriesQuery, filters map[string][]string) (*seriesPlan, []error) {
+// resolve turns a query into a plan, or returns all its errors.
+func (s *Server) resolve(f seriesGroup, q SeriesQuery, filters map[string][]string) (*seriesPlan, []error) {
 	now := time.Now().Truncate(time.Millisecond)
-	start, end, mistakes := interval(q.Start, q.End, time.Hour, now)
-	p := &seriesPlan{family: f, host: s.options.Hostname, start: start, end: end}
+	start, end, invalid := timeRange(q.Start, q.End, time.Hour, now)
+	p := &seriesPlan{group: f, host: s.options.Hostname, start: start, end: end}
 	switch {
 	case q.Host == "":
 	case q.Host != p.host && s.options.Hosts == nil:
-		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be "+p.host+", the only machine this agent has data for"))
+		invalid = append(invalid, invalidValue("query.host", sanitize.ValidUTF8(q.Host), "must be "+p.host+", the only machine this agent has data for"))
 	case !utf8.ValidString(q.Host):
-		mistakes = append(mistakes, mistake("query.host", printable(q.Host), "must be valid UTF-8"))
+		invalid = append(invalid, invalidValue("query.host", sanitize.ValidUTF8(q.Host), "must be valid UTF-8"))
 	default:
 		p.host = q.Host
 	}
 	selection := query.SeriesQuery{Start: start, End: end, MaxPoints: defaultPoints}
 	switch {
 	case q.Step != "" && q.MaxPoints != 0:
-		mistakes = append(mistakes, mistake("query.step", printable(q.Step), "cannot be combined with max_points"))
+		invalid = append(invalid, invalidValue("query.step", sanitize.ValidUTF8(q.Step), "cannot be combined with max_points"))
 	case q.Step != "":
 		step, ok := parseStep(q.Step)
 		switch {
 		case !ok:
-			mistakes = append(mistakes, mistake("query.step", printable(q.Step), "must be a positive duration such as 30s, 5m or 1h, or seconds such as 15"))
+			invalid = append(invalid, invalidValue("query.step", sanitize.ValidUTF8(q.Step), "must be a positive duration such as 30s, 5m or 1h, or seconds such as 15"))
 		case end.Sub(start)/step >= maxPoints:
-			mistakes = append(mistakes, mistake("query.step", printable(q.Step),
+			invalid = append(invalid, invalidValue("query.step", sanitize.ValidUTF8(q.Step),
 				fmt.Sprintf("must be at least %s for this range: a series may have at most %d points", (end.Sub(start)/maxPoints).Truncate(time.Second)+time.Second, maxPoints)))
 		}
 		selection.Step = step
 	case q.MaxPoints != 0:
 		selection.MaxPoints = q.MaxPoints
 	}
-	p.aggregates, mistakes = aggregates(q.Agg, mistakes)
+	p.aggregates, invalid = aggregates(q.Agg, invalid)
 	selection.Avg = slices.Contains(p.aggregates, "avg")
 	selection.Min = slices.Contains(p.aggregates, "min")
 	selection.Max = slices.Contains(p.aggregates, "max")
 
-	quantities, mistakes := f.choose(q.Metric, mistakes)
-	mistakes = append(mistakes, f.checkFilters(filters)...)
-	if len(mistakes) > 0 {
-		return nil, mistakes
+	quantities, invalid := f.choose(q.Metric, invalid)
+	invalid = append(invalid, f.checkFilters(filters)...)
+	if len(invalid) > 0 {
+		return nil, invalid
 	}
 	for _, quantity := range quantities {
 		for _, part := range []struct {
@@ -104,13 +105,13 @@ func (s *Server) resolve(f seriesFamily, q SeriesQuery, filters map[string][]str
 	return p, nil
 }
 
-// aggregates reads what is to be told of each step.
-func aggregates(texts []string, mistakes []error) ([]string, []error) {
+// aggregates parses the aggregations.
+func aggregates(texts []string, invalid []error) ([]string, []error) {
 	var list []string
 	for _, text := range texts {
 		for word := range strings.SplitSeq(text, ",") {
 			if !slices.Contains(seriesAggregates, word) {
-				mistakes = append(mistakes, mistake("query.agg", printable(text), "must be avg, min, max, or several of them separated by commas"))
+				invalid = append(invalid, invalidValue("query.agg", sanitize.ValidUTF8(text), "must be avg, min, max, or several of them separated by commas"))
 				break
 			}
 			list = append(list, word)
@@ -119,14 +120,14 @@ func aggregates(texts []string, mistakes []error) ([]string, []error) {
 	if len(texts) == 0 {
 		list = seriesAggregates[:1]
 	}
-	return list, mistakes
+	return list, invalid
 }
 
-// choose finds the metrics that are asked for, each once.
-func (f *seriesFamily) choose(names []string, mistakes []error) ([]instruments.Quantity, []error) {
+// choose returns the requested metrics without duplicates.
+func (f *seriesGroup) choose(names []string, invalid []error) ([]instruments.Quantity, []error) {
 	all := f.quantities()
 	if len(names) == 0 {
-		return all, mistakes
+		return all, invalid
 	}
 	var chosen []instruments.Quantity
 	for _, text := range names {
@@ -138,7 +139,7 @@ func (f *seriesFamily) choose(names []string, mistakes []error) ([]instruments.Q
 				for _, q := range all {
 					known = append(known, q.Name)
 				}
-				mistakes = append(mistakes, mistake("query.metric", printable(name), "must be one of "+strings.Join(known, ", ")))
+				invalid = append(invalid, invalidValue("query.metric", sanitize.ValidUTF8(name), "must be one of "+strings.Join(known, ", ")))
 				continue
 			}
 			if !slices.ContainsFunc(chosen, named) {
@@ -146,24 +147,24 @@ func (f *seriesFamily) choose(names []string, mistakes []error) ([]instruments.Q
 			}
 		}
 	}
-	return chosen, mistakes
+	return chosen, invalid
 }
 
-// checkFilters refuses values that no label can have.
-func (f *seriesFamily) checkFilters(filters map[string][]string) (mistakes []error) {
+// checkFilters rejects values that no label can have.
+func (f *seriesGroup) checkFilters(filters map[string][]string) (invalid []error) {
 	for _, name := range slices.Sorted(maps.Keys(filters)) {
 		for _, value := range filters[name] {
 			if !utf8.ValidString(value) {
-				mistakes = append(mistakes, mistake("query."+name, printable(value), "must be valid UTF-8"))
+				invalid = append(invalid, invalidValue("query."+name, sanitize.ValidUTF8(value), "must be valid UTF-8"))
 			}
 		}
 	}
-	return mistakes
+	return invalid
 }
 
-// selection is what the store is asked for a metric; false where the metric has
-// no label that is filtered by, or the conventions lack it.
-func (s *Server) selection(f seriesFamily, host string, m *instruments.Metric, values []string, filters map[string][]string) (seriesSelection, bool) {
+// selection is the store query of a metric; false if the metric lacks a filtered
+// label or does not exist in the conventions.
+func (s *Server) selection(f seriesGroup, host string, m *instruments.Metric, values []string, filters map[string][]string) (seriesSelection, bool) {
 	chosen, ok := m.Select(s.options.SeriesNames.Conventions, values)
 	name := s.options.SeriesNames.Metric(m)
 	if !ok || name == "" {
@@ -185,7 +186,7 @@ func (s *Server) selection(f seriesFamily, host string, m *instruments.Metric, v
 		switch {
 		case label.name == "cpu":
 			label.name = "core"
-		case f.name == networkFamily.name:
+		case f.name == networkSeries.name:
 			label.name = "interface"
 		}
 		if key != m.Keys[i].Name {
@@ -209,8 +210,8 @@ func (s *Server) selection(f seriesFamily, host string, m *instruments.Metric, v
 	return one, applied == 0
 }
 
-// ways are the values that the store may have for what a caller calls a part: a
-// core is cpu0 or 0.
+// ways are the possible values in the store for the requested ones: a core is cpu0
+// or 0.
 func (l seriesLabel) ways(wanted []string, number string) []string {
 	if number == "" {
 		return wanted
@@ -238,5 +239,5 @@ func oneOf(name string, values []string) *labels.Matcher {
 	return labels.MustNewMatcher(labels.MatchRegexp, name, strings.Join(quoted, "|"))
 }
 
-// labelName is what an attribute's key becomes as a label.
+// labelName is the label name of an attribute key.
 func labelName(key string) string { return strings.ReplaceAll(key, ".", "_") }

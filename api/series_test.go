@@ -295,9 +295,9 @@ func TestBadSeriesQueries(t *testing.T) {
 		{"memory?interface=eth0", "query.interface", "max_points"},
 		{"cpu?start=" + strings.Repeat("9", 65), "query.start", "at most 64"},
 	} {
-		_, mistakes := problemOf(t, ask(s, http.MethodGet, seriesPath+c.target, nil), http.StatusUnprocessableEntity)
-		if !strings.Contains(mistakes[c.location], c.says) {
-			t.Errorf("%s: %v, want %s: …%s…", c.target, mistakes, c.location, c.says)
+		_, invalid := problemOf(t, ask(s, http.MethodGet, seriesPath+c.target, nil), http.StatusUnprocessableEntity)
+		if !strings.Contains(invalid[c.location], c.says) {
+			t.Errorf("%s: %v, want %s: …%s…", c.target, invalid, c.location, c.says)
 		}
 	}
 	if len(h.asked) > 0 {

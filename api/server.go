@@ -1,15 +1,14 @@
-// Package api is the HTTP door to the agent: the REST operations with their
-// OpenAPI document, the live stream, the documentation page, and the checks that
-// every request passes.
+// Package api is the HTTP server of the agent: the REST operations with their
+// OpenAPI document, the live stream, the documentation pages, and the checks of
+// every request.
 //
-// It asks the machine nothing itself: Machine and the options of New bring the
-// readings and the state of the agent's parts. Names of metrics and how they
-// are measured belong to package instruments; the Prometheus page is a handler
-// from elsewhere that is only mounted here.
+// It does not read the machine itself: Machine and the Options of New provide the
+// readings and the state of the agent's components. Package instruments defines
+// the metrics; the Prometheus page is a handler that is only mounted here.
 //
-// Read operation.go first: every operation comes through register. Then
-// gate.go and shield.go for what every request passes, and current.go for the
-// document that most callers want.
+// Read operation.go first: every operation goes through register. Then
+// origin.go and middleware.go for the checks of every request, and current.go for
+// the document that most clients want.
 package api
 
 import (
@@ -34,108 +33,104 @@ import (
 	"sysotel/instruments"
 )
 
-// Machine is what the API asks about the machine.
+// Machine provides the readings.
 type Machine interface {
-	// Newest returns the newest reading of a family and the time of its tick; nil
-	// where there is none: the family is off, failed, or has not read yet.
-	Newest(family string) (instruments.Reading, time.Time)
+	// Newest returns the newest reading of a collector and the time of its tick; nil
+	// if there is none: the collector is disabled, failed, or has not run yet.
+	Newest(collector string) (instruments.Reading, time.Time)
 	// Tick returns the number and the time of the newest complete tick, and a
 	// channel that is closed when the next one is complete. The number is 0 before
 	// the first.
 	Tick() (seq uint64, at time.Time, next <-chan struct{})
 }
 
-// Options are what a server is made of.
+// Options are the dependencies and the configuration of a Server.
 type Options struct {
-	// Config is the HTTP configuration, already validated.
+	// Config is the validated HTTP configuration.
 	Config HTTPConfig
-	// TLS is how the TCP address speaks HTTPS, already validated, and TLSDir where
-	// the agent's own certificate is kept.
+	// TLS is the validated TLS configuration, TLSDir the directory of the agent's own
+	// certificate.
 	TLS    TLSConfig
 	TLSDir string
-	// RateLimit is how much each client may ask for; nothing is limited where it
-	// is not enabled.
+	// RateLimit limits each client, if enabled.
 	RateLimit RateLimitConfig
-	// Machine is where readings come from.
+	// Machine provides the readings.
 	Machine Machine
 	// Health lists the agent's parts and how they fare, the most important first.
 	Health func() []Part
-	// Hostname and Version are told in the answers.
+	// Hostname and Version appear in responses.
 	Hostname, Version string
-	// OS is the machine's operating system, empty where it is not known.
+	// OS is the operating system; empty if unknown.
 	OS string
-	// Interval is the tick, 0 where it is not known.
+	// Interval is the sampling interval; 0 if unknown.
 	Interval time.Duration
-	// Socket is the path of the Unix socket for the commands of sysotel, empty
-	// for none.
+	// Socket is the path of the Unix socket for the sysotel commands; empty for none.
 	Socket string
-	// MetricsPage is the Prometheus page at /metrics, nil for none.
+	// MetricsPage is the Prometheus page at /metrics; nil for none.
 	MetricsPage http.Handler
-	// History answers how series went, nil where no store is kept; SeriesNames must
-	// be set with it.
+	// History has the series; nil without a store. It requires SeriesNames.
 	History     History
 	SeriesNames SeriesNames
-	// Hosts knows which other machines the history is of, nil where it is of this
-	// one alone.
+	// Hosts lists the other machines in the history; nil if there is only this one.
 	Hosts Hosts
-	// Records answers which processes ran and what happened, nil where none are kept.
+	// Records has past processes and events; nil if none are kept.
 	Records Records
-	// Web is the files of the web app, found at / and below; nil for none, and then
-	// / leads to the documentation.
+	// Web has the files of the web app, served at /. If nil, / redirects to the
+	// documentation.
 	Web fs.FS
-	// PromQL is the Prometheus HTTP API, whose own paths begin with /api/v1/; it is
-	// found under /prometheus. Nil for none.
+	// PromQL is the Prometheus HTTP API with paths below /api/v1/, served below
+	// /prometheus. Nil for none.
 	PromQL http.Handler
 	// Alerting evaluates the alert rules and Notifier has the channels, both nil where
 	// no history is kept.
 	Alerting Alerting
 	Notifier Notifier
-	// Backup copies the history into a directory, nil where none is kept. What the
-	// caller did wrong is ErrBackupRefused.
+	// Backup copies the history to a directory; nil if there is none. Errors of the
+	// caller are ErrBackupRefused.
 	Backup func(ctx context.Context, dir string) error
-	// Auth knows users and tokens. With Authenticate callers must log in; without,
-	// who is on the machine need not, and may where it takes more than that.
+	// Auth has the users and tokens. Authenticate requires a login everywhere;
+	// otherwise callers on this machine need one only for guarded operations.
 	Auth         *auth.Auth
 	Authenticate bool
-	// Settings tells the configuration as it is in effect, nil where there is none
-	// to tell. It holds no secrets.
+	// Settings returns the effective configuration without secrets; may be nil.
 	Settings func() []Setting
-	// Audit takes a line for each log-in, refusal and change, nil for nobody.
+	// Audit logs logins, refusals and changes; may be nil.
 	Audit *slog.Logger
-	// Logger takes what goes wrong.
+	// Logger logs problems.
 	Logger *slog.Logger
 }
 
-// The limits of a connection. A caller has headerTime to send a request's
-// headers and answerTime to take an answer; streams set their own, see stream.go.
+// The limits of a connection. A client has headerTime to send the headers of a
+// request and responseTime to read the response; streams have their own, see
+// stream.go.
 const (
-	headerTime = 5 * time.Second
-	answerTime = 30 * time.Second
-	idleTime   = 120 * time.Second
-	maxHeader  = 16 << 10
-	// stopTime is how long answers in progress may take when the server stops.
+	headerTime   = 5 * time.Second
+	responseTime = 30 * time.Second
+	idleTime     = 120 * time.Second
+	maxHeader    = 16 << 10
+	// stopTime is how long requests in progress may take when the server stops.
 	stopTime = 3 * time.Second
 )
 
-// Server answers HTTP requests about the machine.
+// Server is the HTTP server of the agent.
 type Server struct {
 	options Options
 	log     *slog.Logger
 	api     huma.API
 	routes  *routes
-	current *newest
-	// proxies tell whose a request is and whether it came by TLS.
+	current *currentCache
+	// proxies are trusted to report the client's address and whether it used TLS.
 	proxies proxies
-	gate    *gate
+	origin  *originCheck
 	refused refusals
-	// logins slows down whoever guesses passwords, nil where a test lets it.
+	// logins slows down password guessing; nil in some tests.
 	logins *loginLimiter
 
 	tcp, unix *http.Server
-	// certificates are what tcp shows to its clients, nil where it speaks plain HTTP.
+	// certificates are those of tcp; nil for plain HTTP.
 	certificates *certificates
 
-	closing  chan struct{} // Closed when the server begins to stop; ends the streams.
+	closing  chan struct{} // Closed when the server starts to stop; ends the streams.
 	stopping sync.Once
 
 	mu       sync.Mutex
@@ -143,7 +138,7 @@ type Server struct {
 	socket   net.Listener
 }
 
-// New makes a server; it listens and answers only when told to.
+// New returns a server; it starts with Listen and Run.
 func New(o Options) (*Server, error) {
 	switch {
 	case o.Machine == nil:
@@ -156,71 +151,71 @@ func New(o Options) (*Server, error) {
 	if o.Audit == nil {
 		o.Audit = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o, log: o.Logger, closing: make(chan struct{}), gate: newServerGate(o), proxies: newProxies(o.Config)}
-	// Guessing is slowed down even where requests are not limited.
+	s := &Server{options: o, log: o.Logger, closing: make(chan struct{}), origin: newServerOriginCheck(o), proxies: newProxies(o.Config)}
+	// Password guessing is slowed down even if requests are not limited.
 	if o.RateLimit.Logins > 0 {
 		s.logins = newLoginLimiter(o.RateLimit.Logins)
 	}
-	s.current = &newest{machine: o.Machine, encode: s.encodeCurrent}
+	s.current = &currentCache{machine: o.Machine, encode: s.encodeCurrent}
 
 	document := newDocument()
-	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "see /docs for what exists.", admit: s.admit, rates: newRates(o.RateLimit, s.proxies)}
+	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "see /docs for what exists.", authorize: s.authorize, rates: newRates(o.RateLimit, s.proxies)}
 	s.api = huma.NewAPI(huma.Config{
 		OpenAPI: document,
-		// "json" is what Huma looks for after the + of problem+json.
+		// Huma looks up "json" for the suffix of problem+json.
 		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat},
 		DefaultFormat: "application/json",
 		Transformers:  []huma.Transformer{withoutBodies},
 	}, s.routes)
 	s.addOperations()
 	s.addPages()
-	s.addEntrance()
+	s.addLoginPages()
 	if err := s.addWeb(); err != nil {
 		return nil, err
 	}
 	s.addPrometheus()
-	s.routes.mux.HandleFunc("/", s.routes.rates.through(Cheap, s.routes.guard(Access{Role: Public}, s.routes.lost)))
+	s.routes.mux.HandleFunc("/", s.routes.rates.limit(Cheap, s.routes.guard(Access{Role: Public}, s.routes.notFound)))
 
-	s.tcp = newHTTP(shield(s.log, s.noteRefusals(s.gate.through(s.authenticate(s.routes)))), s.log)
+	s.tcp = newHTTP(secure(s.log, s.auditRefusals(s.origin.middleware(s.authenticate(s.routes)))), s.log)
 	s.tcp.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return withCaller(ctx, callerOfConn(c, !o.Authenticate))
 	}
-	newConnections(s.proxies).guard(s.tcp)
+	newConnections(s.proxies).attach(s.tcp)
 	// No web page reaches a Unix socket: no Host or Origin to check.
-	s.unix = newHTTP(shield(s.log, s.noteRefusals(s.routes)), s.log)
+	s.unix = newHTTP(secure(s.log, s.auditRefusals(s.routes)), s.log)
 	s.unix.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return withCaller(ctx, callerOfConn(c, false))
 	}
-	if err := s.encrypt(); err != nil {
+	if err := s.setUpTLS(); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// jsonFormat is JSON as encoding/json writes it, with <, > and & escaped: names
-// in it are hostile, and a careless page may put them into its HTML.
+// jsonFormat is JSON with <, > and & escaped: names in it are untrusted, and a
+// careless page may insert them into HTML.
 var jsonFormat = huma.Format{
 	Marshal:   func(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) },
 	Unmarshal: json.Unmarshal,
 }
 
-// newHTTP is a net/http server with our limits.
+// newHTTP returns a net/http server with our limits.
 func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTime,
-		WriteTimeout:      answerTime,
+		WriteTimeout:      responseTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(serverLog{log.Handler()}, slog.LevelDebug),
 	}
 }
 
-// serverLog takes what net/http says. Callers can make it say most of it, line
-// after line; that connections cannot be taken is the agent's own trouble.
+// serverLog is the log of net/http. Most lines are caused by clients and are for
+// debugging; failing to accept connections is a problem of the agent.
 type serverLog struct{ slog.Handler }
 
-// Enabled implements slog.Handler; the level is known only from the message.
+// Enabled implements slog.Handler; the level depends on the message.
 func (serverLog) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle implements slog.Handler.
@@ -240,7 +235,7 @@ func (s *Server) Handler() http.Handler { return s.tcp.Handler }
 // Routes lists every way into the server.
 func (s *Server) Routes() []Route { return append([]Route(nil), s.routes.list...) }
 
-// Listen takes the address and the Unix socket. After it, Run or Close must be called.
+// Listen opens the address and the Unix socket. Call Run or Close afterwards.
 func (s *Server) Listen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,16 +256,16 @@ func (s *Server) Listen() error {
 	return nil
 }
 
-// ErrPortTaken is in the error of Listen when another program has the port.
+// ErrPortTaken is wrapped by the error of Listen if another program uses the port.
 var ErrPortTaken = errors.New("the port is taken by another program")
 
-// listenError says what is wrong with an address and how to choose another. The
-// system's own error stays inside.
+// listenError explains why an address cannot be used and how to choose another. It
+// wraps the system's error.
 func listenError(option, address string, err error) error {
 	_, port, _ := net.SplitHostPort(address)
 	var number syscall.Errno
 	errors.As(err, &number)
-	// Windows has numbers of its own: 10048 address in use, 10013 not permitted.
+	// Windows has its own numbers: 10048 address in use, 10013 not permitted.
 	windows := runtime.GOOS == "windows"
 	switch {
 	case number == syscall.EADDRINUSE || windows && number == 10048:
@@ -281,7 +276,7 @@ func listenError(option, address string, err error) error {
 	return fmt.Errorf("cannot listen on %s (--%s): %w", address, option, err)
 }
 
-// Addr is the address that the server listens on, nil before Listen.
+// Addr is the listen address, nil before Listen.
 func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -291,8 +286,8 @@ func (s *Server) Addr() net.Addr {
 	return s.listener.Addr()
 }
 
-// Run answers requests until the context ends, then lets those in progress
-// finish for a moment and ends the streams.
+// Run serves requests until the context ends, then ends the streams and gives the
+// requests in progress a moment to finish.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		return err
@@ -318,8 +313,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// serve waits for the end, or for a server that ended by itself, and writes what
-// was refused meanwhile.
+// serve waits until the context ends or a server fails, and writes the combined
+// refusals meanwhile.
 func (s *Server) serve(ctx context.Context, served <-chan error, serving *int) error {
 	every := time.NewTicker(refusalTime)
 	defer every.Stop()
@@ -337,7 +332,7 @@ func (s *Server) serve(ctx context.Context, served <-chan error, serving *int) e
 	}
 }
 
-// unlessClosed is err, nil where it only says that the server was closed.
+// unlessClosed returns err, or nil if it only says that the server was closed.
 func unlessClosed(err error) error {
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
@@ -345,14 +340,14 @@ func unlessClosed(err error) error {
 	return err
 }
 
-// stop ends the streams, waits for what is in progress and closes the rest.
+// stop ends the streams, waits for requests in progress and closes the rest.
 func (s *Server) stop(ctx context.Context) error {
 	s.stopping.Do(func() { close(s.closing) })
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	var err error
 	for _, server := range []*http.Server{s.tcp, s.unix} {
-		if server.Shutdown(ctx) != nil { // Too slow: their connections are cut.
+		if server.Shutdown(ctx) != nil { // Too slow: close the connections.
 			err = errors.Join(err, server.Close())
 		}
 	}
@@ -360,7 +355,7 @@ func (s *Server) stop(ctx context.Context) error {
 	return unlessClosed(err)
 }
 
-// Close gives the address back where Run was never called.
+// Close releases the address if Run was never called.
 func (s *Server) Close() error {
 	s.stopping.Do(func() { close(s.closing) })
 	s.mu.Lock()

@@ -5,14 +5,14 @@ import (
 	"net/http"
 )
 
-// Setting is one option of the configuration that is in effect.
+// Setting is one option of the effective configuration.
 type Setting struct {
 	Path  string `json:"path" doc:"Full path of the option in the configuration file." example:"http.listen"`
 	Value any    `json:"value" doc:"Value of the option; secrets are shown as <secret>."`
 	Where string `json:"where,omitempty" doc:"Where it was set: the line of the file, the environment variable or the flag; absent for defaults." example:"--http.listen"`
 }
 
-// Settings is the answer of /config.
+// Settings is the response of /config.
 type Settings struct {
 	Options []Setting `json:"options" nullable:"false" doc:"Every option, in the order of the example file."`
 }

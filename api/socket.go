@@ -12,14 +12,13 @@ import (
 	"time"
 )
 
-// maxSocketPath is what a Unix socket's path may be long: sun_path in
-// sys/un.h has 108 bytes on Linux, 104 elsewhere, with a 0 at the end.
+// maxSocketPath is the maximum length of a Unix socket's path: sun_path in
+// sys/un.h has 108 bytes on Linux and 104 elsewhere, including the final 0.
 const maxSocketPath = 103
 
-// listenUnix opens the socket by which the commands of sysotel speak to the
-// running agent. Only the user that the agent runs as may open it: the socket is
-// made in a directory that nobody else can enter, given its mode, and only then
-// moved to its place.
+// listenUnix opens the socket through which the sysotel commands talk to the
+// running agent. Only the agent's user may open it: the socket is created in a
+// private directory, given its mode, and only then moved to its path.
 func listenUnix(path string) (net.Listener, error) {
 	if len(path)+len("/.sock12345678") > maxSocketPath {
 		return nil, fmt.Errorf("open the Unix socket %s: the path is too long for a socket; choose a shorter one with --data-dir", path)
@@ -27,7 +26,7 @@ func listenUnix(path string) (net.Listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, fmt.Errorf("open the Unix socket %s: %w", path, err)
 	}
-	if runtime.GOOS == "windows" { // No file modes there; the directory's rights hold.
+	if runtime.GOOS == "windows" { // No file modes there; the permissions of the directory apply.
 		return listenAt(path, path)
 	}
 	private, err := os.MkdirTemp(filepath.Dir(path), ".s")
@@ -38,13 +37,13 @@ func listenUnix(path string) (net.Listener, error) {
 	return listenAt(filepath.Join(private, "s"), path)
 }
 
-// listenAt opens a socket at one path and moves it to its place.
+// listenAt opens a socket at one path and moves it to another.
 func listenAt(at, path string) (net.Listener, error) {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: at, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("open the Unix socket %s: %w", path, err)
 	}
-	l.SetUnlinkOnClose(false) // It would look for it where it was made.
+	l.SetUnlinkOnClose(false) // It would unlink the original path.
 	if at != path {
 		if err = os.Chmod(at, 0o600); err == nil {
 			err = os.Rename(at, path)
@@ -56,8 +55,8 @@ func listenAt(at, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeStale removes the socket that a killed agent left behind. What answers,
-// and what is no socket, is left alone.
+// removeStale removes the socket of a killed agent. It fails if an agent is
+// listening there or the file is not a socket.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,7 +75,7 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// removeSocket removes the socket's file when the server has stopped.
+// removeSocket removes the socket file after the server has stopped.
 func (s *Server) removeSocket() {
 	s.mu.Lock()
 	socket := s.socket
@@ -85,7 +84,7 @@ func (s *Server) removeSocket() {
 	if socket == nil {
 		return
 	}
-	_ = socket.Close() // Closed by its server already, unless that never ran.
+	_ = socket.Close() // Already closed by its server, unless that never ran.
 	if err := os.Remove(s.options.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Warn("cannot remove the Unix socket", "path", s.options.Socket, "err", err)
 	}

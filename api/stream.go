@@ -13,14 +13,14 @@ import (
 const (
 	// maxStreams is how many live streams are served at once.
 	maxStreams = 256
-	// writeTime is how long one write to a stream may take: a client that does
-	// not read for that long is gone.
+	// writeTime is how long one write to a stream may take before the client is
+	// considered gone.
 	writeTime = 10 * time.Second
-	// heartbeat is the longest silence on a stream; proxies cut what is silent.
+	// heartbeat is the longest silence on a stream; proxies close silent connections.
 	heartbeat = 15 * time.Second
 )
 
-// streamOutput answers by writing itself.
+// streamOutput writes the response itself.
 type streamOutput struct{ Body func(huma.Context) }
 
 // Stream registers the operations of this file.
@@ -41,7 +41,7 @@ func (operations) Stream(s *Server) {
 			r, w := humago.Unwrap(ctx)
 			h := w.Header()
 			h.Set("Content-Type", "text/event-stream")
-			h.Set("X-Accel-Buffering", "no") // nginx would hold events back.
+			h.Set("X-Accel-Buffering", "no") // nginx would buffer events.
 			w.WriteHeader(http.StatusOK)
 			if r.Method != http.MethodHead {
 				s.stream(r.Context(), w)
@@ -50,11 +50,11 @@ func (operations) Stream(s *Server) {
 	})
 }
 
-// exampleEvent stands in the OpenAPI document.
+// exampleEvent is the example in the OpenAPI document.
 const exampleEvent = "id: 1\nevent: reading\ndata: {\"timestamp\":\"2026-02-02T10:30:00Z\",\"hostname\":\"server-01\", …}\n\n"
 
-// stream writes every reading until the client goes away or the server stops.
-// The bytes are shared between all clients.
+// stream writes every reading until the client disconnects or the server stops.
+// The bytes are shared by all clients.
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter) {
 	control := http.NewResponseController(w)
 	write := func(b []byte) bool {
@@ -92,7 +92,7 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter) {
 	}
 }
 
-// await waits for the next tick; it returns false when the stream is over.
+// await waits for the next tick; it returns false at the end of the stream.
 func (s *Server) await(ctx context.Context, next <-chan struct{}, silence *time.Timer, write func([]byte) bool) bool {
 	for {
 		select {

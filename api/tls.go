@@ -20,7 +20,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 )
 
-// TLSConfig is how the API speaks HTTPS.
+// TLSConfig configures HTTPS of the API.
 type TLSConfig struct {
 	CertFile     string `yaml:"cert_file" help:"PEM file with the certificate of the API and the dashboard, followed by any intermediate certificates; enables HTTPS. Reloaded when it changes."`
 	KeyFile      string `yaml:"key_file" help:"PEM file with the private key of that certificate."`
@@ -31,13 +31,13 @@ type TLSConfig struct {
 	Redirect     string `yaml:"redirect" help:"Address that redirects plain HTTP to HTTPS, such as 127.0.0.1:8081; empty for none."`
 }
 
-// Encrypted tells whether the API is served by TLS.
+// Encrypted reports whether the API uses TLS.
 func (c Config) Encrypted() bool { return c.TLS.on() }
 
 func (c TLSConfig) on() bool { return c.CertFile != "" || c.SelfSigned }
 
-// validate checks the options and the files that they name. A certificate that
-// has expired is no mistake: the agent serves it and says so.
+// validate checks the options and the files they name. An expired certificate is
+// valid: the agent serves it with a warning.
 func (c TLSConfig) validate(wrong func(path string, value any, rule string)) {
 	switch {
 	case c.CertFile != "" && c.KeyFile == "":
@@ -77,12 +77,12 @@ func (c TLSConfig) validate(wrong func(path string, value any, rule string)) {
 	}
 }
 
-// largestPEM bounds the files that are read: the bundle of all public
-// authorities is a quarter of it.
+// largestPEM is the maximum size of a file: four times the bundle of all public
+// authorities.
 const largestPEM = 1 << 20
 
-// readable tells why a file cannot be a certificate, a key or a configuration.
-// What is no plain file, such as a pipe, could keep a handshake waiting.
+// readable returns why a file cannot be used. A file that is not regular, such as
+// a pipe, could block a handshake.
 func readable(path string) error {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
@@ -98,13 +98,13 @@ func readable(path string) error {
 		}
 	}
 	if inner := (*fs.PathError)(nil); errors.As(err, &inner) {
-		return inner.Err // Whoever asks knows the path.
+		return inner.Err // The caller knows the path.
 	}
 	return err
 }
 
-// holdsCertificates tells why a file is none of certificates. The library takes
-// one without any, and would then take no client.
+// holdsCertificates returns an error if a file contains no certificates. The
+// library would accept it and then reject every client.
 func holdsCertificates(path string) error {
 	text, err := os.ReadFile(path)
 	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
@@ -113,7 +113,7 @@ func holdsCertificates(path string) error {
 	return err
 }
 
-// load reads the files. The suites of ciphers and the curves are Go's own choice.
+// load reads the files. Cipher suites and curves are Go's defaults.
 func (c TLSConfig) load() (*tls.Config, error) {
 	for _, path := range c.files() {
 		if err := readable(path); err != nil {
@@ -135,13 +135,13 @@ func (c TLSConfig) load() (*tls.Config, error) {
 	}
 	made, err := web.ConfigToTLSConfig(of)
 	if err != nil {
-		// The words before it are about the option names of the web configuration file.
+		// The prefix is about option names of the web configuration file.
 		if inner := errors.Unwrap(err); inner != nil {
 			err = inner
 		}
 		return nil, err
 	}
-	// GetCertificate reads the files at every handshake; here that is done when they change.
+	// GetCertificate would read the files at every handshake, not only on changes.
 	certificate, err := made.GetCertificate(nil)
 	if err != nil {
 		return nil, err
@@ -156,25 +156,25 @@ func (c TLSConfig) files() []string {
 	return slices.DeleteFunc([]string{c.CertFile, c.KeyFile, c.ClientCAFile}, func(path string) bool { return path == "" })
 }
 
-// certificates is what the API shows to its clients: the newest files that were
-// good. Files are looked at again at each handshake and read when they changed.
+// certificates serves the newest valid certificate files. Each handshake checks
+// whether the files have changed and reloads them.
 type certificates struct {
 	config TLSConfig
-	// maker renews the certificate where it is the agent's own, nil elsewhere.
+	// maker renews the agent's own certificate; nil for certificates from files.
 	maker *selfSigned
 	log   *slog.Logger
 
 	mu     sync.Mutex // Protects what follows.
 	seen   []os.FileInfo
 	served *tls.Config
-	// broken is why the newest files are not served, and renewal why the agent's
-	// own certificate could not be renewed; empty where all is well.
+	// broken is why the newest files cannot be served, renewal why the agent's own
+	// certificate cannot be renewed; empty if all is well.
 	broken, renewal string
 	since           time.Time
-	looked          time.Time // When the maker looked last.
+	looked          time.Time // When the maker last checked.
 }
 
-// newCertificates reads the files, or makes them, for the first time.
+// newCertificates loads or creates the files for the first time.
 func newCertificates(o Options) (*certificates, error) {
 	c := &certificates{config: o.TLS, log: o.Logger}
 	if o.TLS.SelfSigned {
@@ -201,7 +201,7 @@ func (c *certificates) forClient(*tls.ClientHelloInfo) (*tls.Config, error) {
 	return c.served, nil
 }
 
-// renew lets the maker look at its certificate once a day.
+// renew has the maker check its certificate once a day.
 func (c *certificates) renew() {
 	if c.maker == nil || time.Since(c.looked) < 24*time.Hour {
 		return
@@ -219,12 +219,12 @@ func (c *certificates) renew() {
 	c.renewal = "cannot be renewed: " + err.Error()
 }
 
-// refresh reads the files where they are not those that were read last. Broken
-// ones leave what is served as it is.
+// refresh reloads the files if they have changed. If they are invalid it keeps
+// serving the previous ones.
 func (c *certificates) refresh() {
 	var now []os.FileInfo
 	for _, path := range c.config.files() {
-		info, _ := os.Stat(path) // Missing is a state like others: reading tells it.
+		info, _ := os.Stat(path) // A missing file is a state too; loading reports it.
 		now = append(now, info)
 	}
 	if slices.EqualFunc(c.seen, now, sameFile) {
@@ -248,7 +248,7 @@ func (c *certificates) refresh() {
 	c.warn()
 }
 
-// sameFile tells whether a file is still the one that was seen.
+// sameFile reports whether a file is unchanged.
 func sameFile(a, b os.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
@@ -256,21 +256,21 @@ func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-// leaf is the certificate that is served.
+// leaf is the served certificate.
 func (c *certificates) leaf() *x509.Certificate { return c.served.Certificates[0].Leaf }
 
-// warn says what is unwise about the files that were just read.
+// warn logs what is unsafe about the files just loaded.
 func (c *certificates) warn() {
 	if reason := expired(c.leaf()); reason != "" {
 		c.log.Warn("clients will refuse the certificate", "reason", reason, "file", c.config.CertFile)
 	}
-	// Windows has no such modes; rights are elsewhere.
+	// Windows has no such modes.
 	if info, err := os.Stat(c.config.KeyFile); err == nil && info.Mode()&0o007 != 0 && runtime.GOOS != "windows" {
 		c.log.Warn("the private key is readable by every user of this machine; fix with chmod o=", "file", c.config.KeyFile, "mode", info.Mode().String())
 	}
 }
 
-// expired says that a certificate does not hold now, "" where it does.
+// expired explains why a certificate is not valid now; empty if it is.
 func expired(leaf *x509.Certificate) string {
 	switch now := time.Now(); {
 	case now.After(leaf.NotAfter):
@@ -281,7 +281,7 @@ func expired(leaf *x509.Certificate) string {
 	return ""
 }
 
-// health is the part of /health.
+// health is the component of /health.
 func (c *certificates) health() Part {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -307,7 +307,7 @@ func (c *certificates) health() Part {
 	return p
 }
 
-// namesOf lists the names and addresses that a certificate is for.
+// namesOf lists the names and addresses of a certificate.
 func namesOf(leaf *x509.Certificate) []string {
 	names := slices.Clone(leaf.DNSNames)
 	for _, address := range leaf.IPAddresses {
@@ -316,14 +316,14 @@ func namesOf(leaf *x509.Certificate) []string {
 	return names
 }
 
-// fingerprint is the SHA-256 of a certificate in the form of openssl and of browsers.
+// fingerprint is the SHA-256 of a certificate as openssl and browsers show it.
 func fingerprint(leaf *x509.Certificate) string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", sha256.Sum256(leaf.Raw)), " ", ":")
 }
 
-// strictly has browsers come by HTTPS only from then on. It is for certificates
-// from files: of a self-signed one a browser would then let nobody past its warning.
-func strictly(next http.Handler) http.Handler {
+// strictTransport sets HSTS. It is for certificates from files: with a self-signed
+// one, browsers would no longer let users past their warning.
+func strictTransport(next http.Handler) http.Handler {
 	oneYear := []string{"max-age=31536000"}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS != nil {
@@ -333,8 +333,8 @@ func strictly(next http.Handler) http.Handler {
 	})
 }
 
-// encrypt makes the server on the TCP address speak TLS where that is configured.
-func (s *Server) encrypt() error {
+// setUpTLS configures TLS of the TCP server.
+func (s *Server) setUpTLS() error {
 	if !s.options.TLS.on() {
 		return nil
 	}
@@ -344,12 +344,12 @@ func (s *Server) encrypt() error {
 	}
 	s.tcp.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.certificates.forClient}
 	if s.options.TLS.CertFile != "" {
-		s.tcp.Handler = strictly(s.tcp.Handler)
+		s.tcp.Handler = strictTransport(s.tcp.Handler)
 	}
 	return nil
 }
 
-// serveTCP answers on the TCP address until the server is closed.
+// serveTCP serves the TCP listener until the server is closed.
 func (s *Server) serveTCP(l net.Listener) error {
 	if s.certificates != nil {
 		return s.tcp.ServeTLS(l, "", "")
@@ -357,7 +357,7 @@ func (s *Server) serveTCP(l net.Listener) error {
 	return s.tcp.Serve(l)
 }
 
-// URL is where the server answers, after Listen.
+// URL is the URL of the server, after Listen.
 func (s *Server) URL() string {
 	if s.certificates != nil {
 		return "https://" + s.Addr().String()
@@ -365,7 +365,7 @@ func (s *Server) URL() string {
 	return "http://" + s.Addr().String()
 }
 
-// Health are the server's own parts of /health.
+// Health are the server's own components of /health.
 func (s *Server) Health() []Part {
 	if s.certificates == nil {
 		return nil

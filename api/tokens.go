@@ -18,18 +18,18 @@ type Token struct {
 	LastUsed time.Time `json:"last_used,omitzero" doc:"When it was last used, to the hour; absent if never."`
 }
 
-// Tokens is the answer of /tokens.
+// Tokens is the response of /tokens.
 type Tokens struct {
 	Tokens []Token `json:"tokens" nullable:"false" doc:"All API tokens, sorted by name."`
 }
 
-// NewToken is a token that was just made.
+// NewToken is a new token with its secret.
 type NewToken struct {
 	Token  Token  `json:"token" doc:"The token."`
 	Secret string `json:"secret" doc:"Secret to authenticate with. It is returned only once and stored only as a hash."`
 }
 
-// TokenRequest makes a token.
+// TokenRequest creates a token.
 type TokenRequest struct {
 	Name             string `json:"name" doc:"Purpose of the token: 1 to 64 letters, digits and . _ - @." example:"grafana"`
 	Role             string `json:"role,omitempty" enum:"viewer,admin" default:"viewer" doc:"Role granted by the token." example:"viewer"`
@@ -47,7 +47,7 @@ type (
 
 // Tokens registers the operations of this file.
 func (operations) Tokens(s *Server) {
-	// Who makes tokens hands out rights.
+	// Creating tokens grants access.
 	access := Access{Role: Admin, Cost: Query, Guarded: true}
 	const path = "/api/v1/tokens"
 	example := Token{ID: "01JM3ZC8V5T2", Name: "grafana", Role: Viewer, Created: exampleTime, Expires: exampleTime.Add(30 * 24 * time.Hour)}
@@ -62,7 +62,7 @@ func (operations) Tokens(s *Server) {
 		}
 		out := &tokensOutput{Tokens{Tokens: []Token{}}}
 		for _, t := range accounts.Tokens() {
-			out.Body.Tokens = append(out.Body.Tokens, tokenAnswer(t))
+			out.Body.Tokens = append(out.Body.Tokens, tokenResponse(t))
 		}
 		return out, nil
 	})
@@ -94,7 +94,7 @@ func (s *Server) addToken(ctx context.Context, in *tokenInput) (*newTokenOutput,
 		return nil, accountProblem(err)
 	}
 	s.audit(callerOf(ctx).did("add token as "+role.String(), t.Name))
-	return &newTokenOutput{NewToken{Token: tokenAnswer(t), Secret: secret}}, nil
+	return &newTokenOutput{NewToken{Token: tokenResponse(t), Secret: secret}}, nil
 }
 
 func (s *Server) revokeToken(ctx context.Context, in *tokenIDInput) (*doneOutput, error) {
@@ -115,6 +115,6 @@ func (s *Server) revokeToken(ctx context.Context, in *tokenIDInput) (*doneOutput
 	return &doneOutput{Body: Done{true}}, nil
 }
 
-func tokenAnswer(t auth.Token) Token {
+func tokenResponse(t auth.Token) Token {
 	return Token{ID: t.ID, Name: t.Name, Role: t.Role, Created: t.Created.UTC(), Expires: inUTC(t.Expires), LastUsed: inUTC(t.LastUsed)}
 }

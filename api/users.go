@@ -8,7 +8,7 @@ import (
 	"sysotel/agent/auth"
 )
 
-// User is a person who can log in.
+// User is a user who can log in.
 type User struct {
 	ID              string    `json:"id" doc:"User ID; never changes."`
 	Name            string    `json:"name" doc:"Login name."`
@@ -18,12 +18,12 @@ type User struct {
 	LastLogin       time.Time `json:"last_login,omitzero" doc:"Time of the last login; absent if there was none."`
 }
 
-// Users is the answer of /users.
+// Users is the response of /users.
 type Users struct {
 	Users []User `json:"users" nullable:"false" doc:"All users, sorted by name."`
 }
 
-// UserRequest makes a user.
+// UserRequest creates a user.
 type UserRequest struct {
 	Name     string `json:"name" doc:"Login name: 1 to 64 letters, digits and . _ - @." example:"grace"`
 	Password string `json:"password" doc:"Password, at least 12 bytes." example:"…"`
@@ -53,7 +53,7 @@ var exampleUser = User{ID: "01JM3ZC8V5T1", Name: "grace", Role: Viewer, Created:
 
 // Users registers the operations of this file.
 func (operations) Users(s *Server) {
-	// Who makes users hands out rights.
+	// Creating users grants access.
 	access := Access{Role: Admin, Cost: Query, Guarded: true}
 	const path = "/api/v1/users"
 	register(s, Operation{
@@ -67,7 +67,7 @@ func (operations) Users(s *Server) {
 		}
 		out := &usersOutput{Users{Users: []User{}}}
 		for _, u := range accounts.Users() {
-			out.Body.Users = append(out.Body.Users, userAnswer(u))
+			out.Body.Users = append(out.Body.Users, userResponse(u))
 		}
 		return out, nil
 	})
@@ -102,7 +102,7 @@ func (s *Server) addUser(ctx context.Context, in *userInput) (*userOutput, error
 		return nil, accountProblem(err)
 	}
 	s.audit(callerOf(ctx).did("add user as "+role.String(), u.Name))
-	return &userOutput{userAnswer(u)}, nil
+	return &userOutput{userResponse(u)}, nil
 }
 
 func (s *Server) changeUser(ctx context.Context, in *userPatchInput) (*userOutput, error) {
@@ -114,7 +114,7 @@ func (s *Server) changeUser(ctx context.Context, in *userPatchInput) (*userOutpu
 	if err != nil {
 		return nil, err
 	}
-	// The password first: it is what can be refused for its form.
+	// The password first, because it can be rejected.
 	if in.Body.Password != "" {
 		if err := accounts.SetPassword(ctx, in.ID, in.Body.Password); err != nil {
 			return nil, accountProblem(err)
@@ -134,7 +134,7 @@ func (s *Server) changeUser(ctx context.Context, in *userPatchInput) (*userOutpu
 	if u, err = s.userOfID(accounts, in.ID); err != nil {
 		return nil, err
 	}
-	return &userOutput{userAnswer(u)}, nil
+	return &userOutput{userResponse(u)}, nil
 }
 
 func (s *Server) removeUser(ctx context.Context, in *userIDInput) (*doneOutput, error) {
@@ -163,14 +163,14 @@ func (s *Server) userOfID(accounts *auth.Auth, id string) (auth.User, error) {
 	return auth.User{}, accountProblem(auth.ErrNotFound)
 }
 
-func userAnswer(u auth.User) User {
+func userResponse(u auth.User) User {
 	return User{
 		ID: u.ID, Name: u.Name, Role: u.Role,
 		Created: u.Created.UTC(), PasswordChanged: u.PasswordChanged.UTC(), LastLogin: inUTC(u.LastLogin),
 	}
 }
 
-// inUTC is a time in UTC, where the zero time stays zero.
+// inUTC is a time in UTC; the zero time stays zero.
 func inUTC(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}

@@ -12,8 +12,7 @@ import (
 	"sync"
 )
 
-// webPages are the addresses of the web app's own pages: the same document, which
-// looks at its address itself.
+// webPages are the paths of the web app's pages. All serve the same document.
 func webPages() []string {
 	return []string{"/{$}", "/processes", "/alerts", "/hosts", "/settings"}
 }
@@ -21,15 +20,15 @@ func webPages() []string {
 const (
 	// webIndex is that document.
 	webIndex = "index.html"
-	// webAssets is the folder whose files have a hash of what is in them in their
-	// names: what has such a name never changes.
+	// webAssets is the folder whose file names contain a hash of the content: they
+	// never change.
 	webAssets = "assets/"
-	// webPolicy lets the web app run its own scripts, ask its own server and nothing else.
+	// webPolicy allows the web app to run its own scripts and call its own server.
 	webPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-// webMedia are the media types of what the web app is made of, by the ending of
-// the name. Others are not served.
+// webMedia returns the media type of a file of the web app by its extension; empty
+// for files that are not served.
 func webMedia(name string) (media string, compressible bool) {
 	switch path.Ext(name) {
 	case ".html":
@@ -48,8 +47,8 @@ func webMedia(name string) (media string, compressible bool) {
 	return "", false
 }
 
-// addWeb adds the web app. Each of its files is a way of its own into the server,
-// so that no path of a request is ever looked up among files.
+// addWeb adds the web app. Each of its files has its own route, so that no path of
+// a request is ever looked up in a file system.
 func (s *Server) addWeb() error {
 	if s.options.Web == nil {
 		s.routes.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap}, redirectTo("/docs"))
@@ -70,7 +69,7 @@ func (s *Server) addWeb() error {
 	if err != nil {
 		return fmt.Errorf("list the files of the web app: %w", err)
 	}
-	// Who has not logged in is led to the log-in, and from there to where he wanted to go.
+	// Users who are not logged in are redirected to the login page and back.
 	index := s.webFile(webIndex, map[string]string{"Cache-Control": "no-cache", "Content-Security-Policy": webPolicy})
 	for _, page := range webPages() {
 		s.routes.page(http.MethodGet, page, Access{Role: Viewer, Cost: Cheap}, index)
@@ -78,8 +77,8 @@ func (s *Server) addWeb() error {
 	return nil
 }
 
-// webFile answers with a file, compressed where the caller takes that. Both forms
-// are made when somebody first asks, and kept.
+// webFile serves a file, compressed if the client accepts gzip. Both forms are
+// built on the first request and kept.
 func (s *Server) webFile(name string, headers map[string]string) http.HandlerFunc {
 	media, compressible := webMedia(name)
 	plain := sync.OnceValues(func() ([]byte, error) { return fs.ReadFile(s.options.Web, name) })
@@ -117,7 +116,7 @@ func (s *Server) webFile(name string, headers map[string]string) http.HandlerFun
 	}
 }
 
-// takesGzip tells whether a caller takes an answer compressed with gzip.
+// takesGzip reports whether the client accepts gzip.
 func takesGzip(r *http.Request) bool {
 	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
 		coding, weight, _ := strings.Cut(strings.TrimSpace(part), ";")

@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v3"
+
+	"sysotel/instruments/sanitize"
 )
 
 // The scrape page is protected by the web configuration file that node_exporter and
@@ -15,17 +17,17 @@ import (
 // its own (tls.*) because that file has no self-signed certificates and no redirect.
 // Both get their TLS from exporter-toolkit.
 
-// CheckWebConfig reads a web configuration file with the certificates that it
-// names, and reports whether it requires TLS or a password. Its error is one line
-// and shows no value of the file.
+// CheckWebConfig reads a web configuration file and the certificates it names, and
+// reports whether it requires TLS or a password. Its error is one line and contains
+// no values of the file.
 func CheckWebConfig(path string) (protects bool, err error) {
 	if err := readable(path); err != nil {
 		return false, errors.New("cannot be read: " + err.Error())
 	}
 	if err := web.Validate(path); err != nil {
-		// In back-quotes YAML shows a part of the value: perhaps of a password.
+		// YAML quotes a part of the value, which may be a password.
 		text := regexp.MustCompile("`[^`]*`").ReplaceAllString(err.Error(), "a value")
-		return false, errors.New("is not a valid web configuration file: " + printable(strings.Join(strings.Fields(text), " ")))
+		return false, errors.New("is not a valid web configuration file: " + sanitize.ValidUTF8(strings.Join(strings.Fields(text), " ")))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -82,7 +82,7 @@ func TestWebIsCompressed(t *testing.T) {
 func TestWebNeedsALogIn(t *testing.T) {
 	d := newDoor(t, func(o *Options) { o.Web = webFiles() })
 	visit := http.Header{"Accept": {"text/html"}}
-	if w := send(d.Server, remote, "GET", "/", "", visit); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "/entrance/setup.js") {
+	if w := send(d.Server, remote, "GET", "/", "", visit); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "/login/setup.js") {
 		t.Errorf("before there is an administrator: %d", w.Code)
 	}
 	session := http.Header{"Cookie": {"sysotel=" + d.user("ada", Admin).Access}, "Accept": {"text/html"}}

@@ -22,6 +22,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
   },
   server: {
-    proxy: Object.fromEntries(['/api', '/prometheus', '/docs', '/login', '/setup', '/entrance'].map((path) => [path, { target: agent, changeOrigin: false }])),
+    proxy: Object.fromEntries(['/api', '/prometheus', '/docs', '/login', '/setup'].map((path) => [path, { target: agent, changeOrigin: false }])),
   },
 })

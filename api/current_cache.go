@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// newest keeps the /current document of the newest tick. It is encoded once a
-// tick, and only when somebody asks, however many ask.
-type newest struct {
+// currentCache caches the /current document of the newest tick. It is encoded at
+// most once per tick, on the first request.
+type currentCache struct {
 	machine Machine
 	encode  func(seq uint64, at time.Time) ([]byte, error)
 
@@ -18,35 +18,35 @@ type newest struct {
 	cached atomic.Pointer[encoded]
 }
 
-// encoded is a document in the forms in which it is sent. Nobody changes it.
+// encoded is a document ready to send. It is immutable.
 type encoded struct {
 	seq uint64
-	// body is the JSON with a line break, length its Content-Length.
+	// body is the JSON with a newline, length its Content-Length.
 	body   []byte
 	length []string
-	// event is the same JSON as an event of the stream.
+	// event is the same JSON as a server-sent event.
 	event []byte
 }
 
-// errNoReading says that no tick is complete yet.
+// errNoReading is returned before the first complete tick.
 var errNoReading = errors.New("no reading is complete yet")
 
 // get returns the document of the newest complete tick.
-func (n *newest) get() (*encoded, error) {
-	seq, _, _ := n.machine.Tick()
+func (c *currentCache) get() (*encoded, error) {
+	seq, _, _ := c.machine.Tick()
 	if seq == 0 {
 		return nil, errNoReading
 	}
-	if e := n.cached.Load(); e != nil && e.seq == seq {
+	if e := c.cached.Load(); e != nil && e.seq == seq {
 		return e, nil
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	seq, at, _ := n.machine.Tick() // A tick may have passed while waiting.
-	if e := n.cached.Load(); e != nil && e.seq == seq {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seq, at, _ := c.machine.Tick() // It may have changed while waiting.
+	if e := c.cached.Load(); e != nil && e.seq == seq {
 		return e, nil
 	}
-	body, err := n.encode(seq, at)
+	body, err := c.encode(seq, at)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +58,6 @@ func (n *newest) get() (*encoded, error) {
 	e.event = append(e.event, "\n\n"...)
 	e.body = append(body, '\n')
 	e.length = []string{strconv.Itoa(len(e.body))}
-	n.cached.Store(e)
+	c.cached.Store(e)
 	return e, nil
 }

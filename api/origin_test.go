@@ -44,9 +44,9 @@ func TestHost(t *testing.T) {
 			t.Errorf("Host %q: %d, want %d", host, w.Code, want)
 		}
 		if want == 403 {
-			detail, mistakes := problemOf(t, w, 403)
-			if !strings.Contains(detail, "http.external_url") || !strings.Contains(mistakes["header.Host"], "sysotel.example") {
-				t.Errorf("Host %q: %q %v does not say what is allowed", host, detail, mistakes)
+			detail, invalid := problemOf(t, w, 403)
+			if !strings.Contains(detail, "http.external_url") || !strings.Contains(invalid["header.Host"], "sysotel.example") {
+				t.Errorf("Host %q: %q %v does not say what is allowed", host, detail, invalid)
 			}
 		}
 	}

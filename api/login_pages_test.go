@@ -15,7 +15,7 @@ func TestEntrance(t *testing.T) {
 	for _, path := range []string{"/login", "/setup"} {
 		w := send(d.Server, remote, "GET", path, "", nil)
 		page := w.Body.String()
-		if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" || w.Header().Get("Content-Security-Policy") != entrancePolicy {
+		if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" || w.Header().Get("Content-Security-Policy") != loginPagePolicy {
 			t.Errorf("%s: %d %v", path, w.Code, w.Header())
 		}
 		for _, bad := range []string{"<script>", "style=", "onclick", "onsubmit", "javascript:", "http://localhost", "ZgotmplZ"} {
@@ -34,12 +34,12 @@ func TestEntrance(t *testing.T) {
 			}
 		}
 	}
-	style := send(d.Server, remote, "GET", "/entrance/entrance.css", "", nil).Body.String()
+	style := send(d.Server, remote, "GET", "/login/login.css", "", nil).Body.String()
 	if !strings.Contains(style, "prefers-color-scheme: dark") || strings.Contains(style, "url(") || strings.Contains(style, "@import") {
 		t.Error("the style has no dark side, or asks for more")
 	}
 	for _, name := range []string{"ask.js", "login.js", "setup.js", "session.js"} {
-		w := send(d.Server, remote, "GET", entrancePath+name, "", nil)
+		w := send(d.Server, remote, "GET", loginAssetPath+name, "", nil)
 		if w.Header().Get("Content-Type") != "text/javascript; charset=utf-8" || strings.Contains(w.Body.String(), "innerHTML") || strings.Contains(w.Body.String(), "://") {
 			t.Errorf("%s: %v", name, w.Header())
 		}
@@ -51,7 +51,7 @@ func TestDocsShowWhoIsLoggedIn(t *testing.T) {
 	d := newDoor(t, nil)
 	session := http.Header{"Cookie": {"sysotel=" + d.user("ada", Admin).Access}}
 	w := send(d.Server, remote, "GET", "/docs", "", session)
-	if w.Code != 200 || !strings.Contains(w.Body.String(), "/entrance/session.js") || !strings.Contains(w.Body.String(), "Log out") {
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "/login/session.js") || !strings.Contains(w.Body.String(), "Log out") {
 		t.Errorf("%d", w.Code)
 	}
 	if policy := w.Header().Get("Content-Security-Policy"); policy != docsLoginPolicy {
@@ -65,8 +65,8 @@ func TestPathTraversal(t *testing.T) {
 	d := newDoor(t, nil)
 	viewer := bearer(d.user("ada", Admin).Access)
 	for _, dots := range []string{"..", "%2e%2e", ".%2e", "%2E.", "..%2f..", "..%5c..", "%252e%252e", "..%00", "....//"} {
-		for _, base := range []string{"/entrance/", "/docs/", "/login/", "/setup/", "/prometheus/api/v1/", "/"} {
-			for _, end := range []string{"/login.go", "/entrance/login.html", "/etc/passwd", "/docs.html"} {
+		for _, base := range []string{"/login/", "/docs/", "/login_pages/", "/setup/", "/prometheus/api/v1/", "/"} {
+			for _, end := range []string{"/login.go", "/login/login.html", "/etc/passwd", "/docs.html"} {
 				target := base + dots + end
 				for range 3 { // A path with dots is cleaned by a redirect first.
 					w := send(d.Server, remote, "GET", target, "", viewer)
@@ -83,7 +83,7 @@ func TestPathTraversal(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/entrance/login.html", "/entrance/setup.html", "/entrance/", "/entrance", "/docs.html", "/docs/"} {
+	for _, path := range []string{"/login/login.html", "/login/setup.html", "/login/", "/login_pages", "/docs.html", "/docs/"} {
 		problemOf(t, send(d.Server, remote, "GET", path, "", viewer), http.StatusNotFound)
 	}
 }

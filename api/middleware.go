@@ -11,14 +11,14 @@ import (
 // maxBody is the largest request body; operations that take one are small forms.
 const maxBody = 1 << 20
 
-// bodyTime is how long a caller may take to send a body, lateTime what is left of
-// it once the answer is there: nobody wants the body then.
+// bodyTime is how long a client may take to send a body; lateTime is what is left
+// of it after the response, when the body is no longer needed.
 const (
 	bodyTime = 10 * time.Second
 	lateTime = time.Second
 )
 
-// The headers of every answer, made once: setting them costs no memory.
+// The headers of every response, allocated once.
 var (
 	contentPolicy  = []string{"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"}
 	noSniff        = []string{"nosniff"}
@@ -28,9 +28,9 @@ var (
 	ownOriginsOnly = []string{"same-origin"}
 )
 
-// shield gives every answer its security headers, bounds bodies, and turns a
-// panic into a problem that tells the caller nothing and the log everything.
-func shield(log *slog.Logger, next http.Handler) http.Handler {
+// secure is the outermost middleware: it sets the security headers, limits request
+// bodies, and recovers from panics, with details only in the log.
+func secure(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h["Content-Security-Policy"] = contentPolicy
@@ -39,9 +39,9 @@ func shield(log *slog.Logger, next http.Handler) http.Handler {
 		h["X-Frame-Options"] = noFrame
 		h["Cache-Control"] = noStore
 		h["Cross-Origin-Resource-Policy"] = ownOriginsOnly
-		answer := &answer{ResponseWriter: w}
+		response := &responseWriter{ResponseWriter: w}
 		if r.ContentLength != 0 {
-			r.Body = http.MaxBytesReader(answer, r.Body, maxBody)
+			r.Body = http.MaxBytesReader(response, r.Body, maxBody)
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 			defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lateTime)) }()
 		}
@@ -54,39 +54,39 @@ func shield(log *slog.Logger, next http.Handler) http.Handler {
 				panic(p)
 			}
 			log.Error("request failed", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			if answer.begun {
-				// Half an answer is out: only a broken connection tells the caller.
+			if response.begun {
+				// The response has begun: only a broken connection can signal the failure.
 				panic(http.ErrAbortHandler)
 			}
-			writeProblem(answer, http.StatusInternalServerError, internalError)
+			writeProblem(response, http.StatusInternalServerError, internalError)
 		}()
-		next.ServeHTTP(answer, r)
+		next.ServeHTTP(response, r)
 	})
 }
 
-// answer knows whether an answer has begun, with which status, and who gets it.
-type answer struct {
+// responseWriter records whether the response has begun, its status and the caller.
+type responseWriter struct {
 	http.ResponseWriter
 	begun  bool
 	status int
 	caller Caller
 }
 
-func (a *answer) WriteHeader(status int) {
-	a.begun, a.status = true, status
-	a.ResponseWriter.WriteHeader(status)
+func (w *responseWriter) WriteHeader(status int) {
+	w.begun, w.status = true, status
+	w.ResponseWriter.WriteHeader(status)
 }
 
-func (a *answer) Write(b []byte) (int, error) {
-	a.begun = true
-	return a.ResponseWriter.Write(b)
+func (w *responseWriter) Write(b []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(b)
 }
 
 // Flush implements http.Flusher for handlers that ask by type.
-func (a *answer) Flush() {
-	a.begun = true
-	_ = http.NewResponseController(a.ResponseWriter).Flush()
+func (w *responseWriter) Flush() {
+	w.begun = true
+	_ = http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 // Unwrap is for http.ResponseController.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
