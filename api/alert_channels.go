@@ -45,7 +45,8 @@ func (s *Server) notifier() (Notifier, error) {
 	return s.options.Notifier, nil
 }
 
-func (s *Server) registerChannels() {
+// AlertChannels registers the operations of this file.
+func (operations) AlertChannels(s *Server) {
 	const path = alertPath + "/channels"
 	register(s, Operation{
 		ID: "list-channels", Method: http.MethodGet, Path: path,

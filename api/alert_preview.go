@@ -16,8 +16,8 @@ type PreviewRequest struct {
 	Threshold *alerting.Threshold `json:"threshold,omitempty" doc:"Threshold to evaluate. Instead of expr."`
 	Expr      string              `json:"expr,omitempty" maxLength:"16384" doc:"PromQL condition, as in a rule file. Instead of threshold." example:"100 * sysotel_cpu_usage_ratio > 80"`
 	For       string              `json:"for,omitempty" maxLength:"32" doc:"How long the condition must hold before it fires. With expr only." example:"5m"`
-	Start     string              `json:"start,omitempty" maxLength:"64" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -7d." example:"-7d"`
-	End       string              `json:"end,omitempty" maxLength:"64" doc:"End, written like the start. Default now."`
+	Start     string              `json:"start,omitempty" maxLength:"64" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -7d." example:"-7d"`
+	End       string              `json:"end,omitempty" maxLength:"64" doc:"End, in the format of start. Default: now."`
 }
 
 type (
@@ -25,7 +25,8 @@ type (
 	previewOutput struct{ Body *alerting.Preview }
 )
 
-func (s *Server) registerPreview() {
+// AlertPreview registers the operations of this file.
+func (operations) AlertPreview(s *Server) {
 	register(s, Operation{
 		ID: "preview-alert", Method: http.MethodPost, Path: alertPath + "/preview",
 		Summary:     "Preview a rule",
@@ -49,7 +50,7 @@ func (s *Server) registerPreview() {
 			invalid = append(invalid, invalidValue("body", "", "must have either threshold or expr"))
 		}
 		if len(invalid) > 0 {
-			return nil, problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors.", invalid...)
+			return nil, problem(http.StatusUnprocessableEntity, invalidBody, invalid...)
 		}
 		preview, err := alerts.Preview(ctx, query)
 		if err != nil {

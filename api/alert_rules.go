@@ -39,7 +39,8 @@ type (
 	}
 )
 
-func (s *Server) registerAlertRules() {
+// AlertRules registers the operations of this file.
+func (operations) AlertRules(s *Server) {
 	see, change := Access{Role: Viewer, Cost: Query}, Access{Role: Admin, Cost: Query}
 	const path = alertPath + "/rules"
 	refusals := []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable}
@@ -48,77 +49,91 @@ func (s *Server) registerAlertRules() {
 		Summary:     "List alert rules",
 		Description: "All rules with source and status: built-in rules, rules from the files of `alerting.rules`, and thresholds.",
 		Access:      see, Example: AlertRules{[]alerting.RuleStatus{exampleRule()}}, Errors: []int{http.StatusServiceUnavailable},
-	}, func(context.Context, *struct{}) (*alertRulesOutput, error) {
-		alerts, err := s.alerting()
-		if err != nil {
-			return nil, err
-		}
-		rules := alerts.Rules()
-		if rules == nil {
-			rules = []alerting.RuleStatus{}
-		}
-		return &alertRulesOutput{AlertRules{rules}}, nil
-	})
+	}, s.listAlertRules)
 	register(s, Operation{
 		ID: "export-alert-rules", Method: http.MethodGet, Path: path + "/export",
 		Summary:     "Export alert rules",
 		Description: "All enabled rules, including thresholds, as a Prometheus rule file for Prometheus, vmalert and promtool.",
 		Access:      see, Example: "groups: …", Media: "application/yaml", Errors: []int{http.StatusServiceUnavailable},
-	}, func(context.Context, *struct{}) (*rulesFileOutput, error) {
-		alerts, err := s.alerting()
-		if err != nil {
-			return nil, err
-		}
-		text, err := alerts.Export()
-		return &rulesFileOutput{"application/yaml", text}, err
-	})
+	}, s.exportAlertRules)
 	register(s, Operation{
 		ID: "add-threshold", Method: http.MethodPost, Path: path,
 		Summary: "Add a threshold",
 		Description: "Adds a rule, which survives restarts.\n\n" +
 			"With `recover` the alert resolves only at that value, so that it does not flap when the value oscillates around the threshold.",
 		Access: change, Example: exampleRule(), Errors: []int{http.StatusConflict, http.StatusServiceUnavailable},
-	}, func(ctx context.Context, in *thresholdInput) (*alertRuleOutput, error) {
-		return s.changeRule(ctx, "add alert rule", in.Body.Name, func(a Alerting) (alerting.RuleStatus, error) { return a.AddThreshold(ctx, in.Body) })
-	})
+	}, s.addThreshold)
 	register(s, Operation{
 		ID: "change-threshold", Method: http.MethodPut, Path: path + "/{name}",
 		Summary:     "Change a threshold",
 		Description: "Replaces a threshold that was added through the API; its name may change. Rules from the configuration and from files cannot be changed here.",
 		Access:      change, Example: exampleRule(), Errors: refusals,
-	}, func(ctx context.Context, in *thresholdChangeInput) (*alertRuleOutput, error) {
-		return s.changeRule(ctx, "change alert rule", in.Name, func(a Alerting) (alerting.RuleStatus, error) {
-			return a.ChangeThreshold(ctx, in.Name, in.Body)
-		})
-	})
+	}, s.changeThreshold)
 	register(s, Operation{
 		ID: "enable-alert-rule", Method: http.MethodPatch, Path: path + "/{name}",
 		Summary: "Enable or disable a rule", Description: "Works for rules from every source and survives restarts.",
 		Access: change, Example: exampleRule(), Errors: refusals,
-	}, func(ctx context.Context, in *ruleChangeInput) (*alertRuleOutput, error) {
-		action := "disable alert rule"
-		if in.Body.Enabled {
-			action = "enable alert rule"
-		}
-		return s.changeRule(ctx, action, in.Name, func(a Alerting) (alerting.RuleStatus, error) {
-			return a.EnableRule(ctx, in.Name, in.Body.Enabled)
-		})
-	})
+	}, s.enableAlertRule)
 	register(s, Operation{
 		ID: "delete-threshold", Method: http.MethodDelete, Path: path + "/{name}",
 		Summary: "Delete a threshold", Description: "Deletes a threshold that was added through the API and resolves its alerts.",
 		Access: change, Example: Done{true}, Errors: refusals,
-	}, func(ctx context.Context, in *ruleNameInput) (*doneOutput, error) {
-		alerts, err := s.alerting()
-		if err != nil {
-			return nil, err
-		}
-		if err := alerts.RemoveThreshold(ctx, in.Name); err != nil {
-			return nil, alertProblem(err)
-		}
-		s.audit(callerOf(ctx).did("delete alert rule", in.Name))
-		return &doneOutput{Body: Done{true}}, nil
+	}, s.deleteThreshold)
+}
+
+func (s *Server) listAlertRules(context.Context, *struct{}) (*alertRulesOutput, error) {
+	alerts, err := s.alerting()
+	if err != nil {
+		return nil, err
+	}
+	rules := alerts.Rules()
+	if rules == nil {
+		rules = []alerting.RuleStatus{}
+	}
+	return &alertRulesOutput{AlertRules{rules}}, nil
+}
+
+func (s *Server) exportAlertRules(context.Context, *struct{}) (*rulesFileOutput, error) {
+	alerts, err := s.alerting()
+	if err != nil {
+		return nil, err
+	}
+	text, err := alerts.Export()
+	return &rulesFileOutput{"application/yaml", text}, err
+}
+
+func (s *Server) addThreshold(ctx context.Context, in *thresholdInput) (*alertRuleOutput, error) {
+	return s.changeRule(ctx, "add alert rule", in.Body.Name, func(a Alerting) (alerting.RuleStatus, error) {
+		return a.AddThreshold(ctx, in.Body)
 	})
+}
+
+func (s *Server) changeThreshold(ctx context.Context, in *thresholdChangeInput) (*alertRuleOutput, error) {
+	return s.changeRule(ctx, "change alert rule", in.Name, func(a Alerting) (alerting.RuleStatus, error) {
+		return a.ChangeThreshold(ctx, in.Name, in.Body)
+	})
+}
+
+func (s *Server) enableAlertRule(ctx context.Context, in *ruleChangeInput) (*alertRuleOutput, error) {
+	action := "disable alert rule"
+	if in.Body.Enabled {
+		action = "enable alert rule"
+	}
+	return s.changeRule(ctx, action, in.Name, func(a Alerting) (alerting.RuleStatus, error) {
+		return a.EnableRule(ctx, in.Name, in.Body.Enabled)
+	})
+}
+
+func (s *Server) deleteThreshold(ctx context.Context, in *ruleNameInput) (*doneOutput, error) {
+	alerts, err := s.alerting()
+	if err != nil {
+		return nil, err
+	}
+	if err := alerts.RemoveThreshold(ctx, in.Name); err != nil {
+		return nil, alertProblem(err)
+	}
+	s.audit(callerOf(ctx).did("delete alert rule", in.Name))
+	return &doneOutput{Body: Done{true}}, nil
 }
 
 // changeRule makes a change and writes an audit entry.

@@ -16,7 +16,7 @@ type Silences struct {
 
 // SilenceRequest is a silence to create.
 type SilenceRequest struct {
-	Start    string             `json:"start,omitempty" maxLength:"64" doc:"Start: RFC 3339 or Unix seconds. Default now." example:"2026-02-02T22:00:00Z"`
+	Start    string             `json:"start,omitempty" maxLength:"64" doc:"Start: RFC 3339 or Unix seconds. Default: now." example:"2026-02-02T22:00:00Z"`
 	End      time.Time          `json:"end" doc:"End, RFC 3339." example:"2026-02-03T02:00:00Z"`
 	Matchers []alerting.Matcher `json:"matchers" nullable:"false" minItems:"1" maxItems:"32" doc:"Matchers for the labels of alerts; all must match. They must not match every alert."`
 	Comment  string             `json:"comment" minLength:"1" maxLength:"1024" doc:"Reason for the silence." example:"the disks are exchanged"`
@@ -31,7 +31,8 @@ type (
 	}
 )
 
-func (s *Server) registerSilences() {
+// AlertSilences registers the operations of this file.
+func (operations) AlertSilences(s *Server) {
 	const path = alertPath + "/silences"
 	example := alerting.Silence{
 		ID: "8f3a5c0e91d2", Start: exampleTime, End: exampleTime.Add(4 * time.Hour), Author: "grace", Comment: "the disks are exchanged", Created: exampleTime, State: "active",
@@ -82,7 +83,7 @@ func (s *Server) addSilence(ctx context.Context, in *silenceInput) (*silenceOutp
 	if in.Body.Start != "" {
 		at, ok := parseTime(in.Body.Start, now)
 		if !ok {
-			return nil, problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors.",
+			return nil, problem(http.StatusUnprocessableEntity, invalidBody,
 				invalidValue("body.start", sanitize.ValidUTF8(in.Body.Start), timeRule))
 		}
 		start = at

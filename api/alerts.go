@@ -62,8 +62,8 @@ type AlertHistory struct {
 
 // AlertHistoryQuery has the parameters of /alerts/history.
 type AlertHistoryQuery struct {
-	Start  string `query:"start" maxLength:"64" example:"-7d" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -30d."`
-	End    string `query:"end" maxLength:"64" doc:"End, written like the start. Default now."`
+	Start  string `query:"start" maxLength:"64" example:"-7d" doc:"Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -30d."`
+	End    string `query:"end" maxLength:"64" doc:"End, in the format of start. Default: now."`
 	Rule   string `query:"rule" maxLength:"128" doc:"Only alerts of this rule."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Maximum number of episodes per page."`
 	Before int64  `query:"before" minimum:"0" doc:"Value of next in the previous page."`
@@ -77,7 +77,8 @@ type (
 // alertPath is the common prefix of paths about alerts.
 const alertPath = "/api/v1/alerts"
 
-func (s *Server) registerAlerts() {
+// Alerts registers the operations of this file.
+func (operations) Alerts(s *Server) {
 	register(s, Operation{
 		ID: "list-alerts", Method: http.MethodGet, Path: alertPath,
 		Summary: "List current alerts",
@@ -91,10 +92,6 @@ func (s *Server) registerAlerts() {
 		Description: "Every period in which an alert fired within a time range, newest first. Alerts that were only pending are not included.",
 		Access:      Access{Role: Viewer, Cost: Query}, Example: exampleAlertHistory(), Errors: []int{http.StatusServiceUnavailable},
 	}, s.alertHistory)
-	s.registerAlertRules()
-	s.registerPreview()
-	s.registerSilences()
-	s.registerChannels()
 }
 
 // alerting returns the Alerting, or the problem that there is none.
@@ -141,7 +138,7 @@ func (s *Server) alertHistory(ctx context.Context, q *AlertHistoryQuery) (*alert
 	}
 	start, end, invalid := timeRange(q.Start, q.End, 30*24*time.Hour, time.Now().Truncate(time.Millisecond))
 	if len(invalid) > 0 {
-		return nil, problem(http.StatusUnprocessableEntity, "The query has invalid parameters; see errors.", invalid...)
+		return nil, problem(http.StatusUnprocessableEntity, invalidQuery, invalid...)
 	}
 	// One more shows whether there is another page.
 	episodes, err := alerts.History(ctx, alerting.HistoryQuery{Start: start, End: end, Rule: q.Rule, Limit: q.Limit + 1, Before: q.Before})
@@ -170,7 +167,7 @@ func alertProblem(err error) error {
 		for i, m := range invalid {
 			details[i] = invalidValue("body."+m.Field, sanitize.ValidUTF8(m.Value), sanitize.ValidUTF8(m.Rule))
 		}
-		return problem(http.StatusUnprocessableEntity, "The body has invalid fields; see errors. Nothing was changed.", details...)
+		return problem(http.StatusUnprocessableEntity, invalidBody+" Nothing was changed.", details...)
 	case errors.Is(err, alerting.ErrUnknown):
 		return problem(http.StatusNotFound, "There is no rule or silence of that name.")
 	case errors.Is(err, alerting.ErrExists):
@@ -210,6 +207,3 @@ func exampleAlertHistory() AlertHistory {
 		Value: a.Value, Threshold: a.Threshold, Unit: a.Unit, Notifications: 2,
 	}}}
 }
-
-// Alerts registers the operations of the alert files.
-func (operations) Alerts(s *Server) { s.registerAlerts() }

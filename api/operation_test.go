@@ -54,8 +54,7 @@ func TestEveryRouteHasAnAccess(t *testing.T) {
 	}
 }
 
-// Every Operation written in this package is registered: its method of the type
-// operationsOf is found, and does register it.
+// Every Operation literal of this package is registered by a method of operations.
 func TestEveryOperationIsRegistered(t *testing.T) {
 	registered := map[string]bool{}
 	for _, item := range newTestServer(t, ticked(), nil).api.OpenAPI().Paths {

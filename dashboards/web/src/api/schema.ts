@@ -1660,7 +1660,7 @@ export interface components {
             value: number | null;
         };
         PreviewRequest: {
-            /** @description End, written like the start. Default now. */
+            /** @description End, in the format of start. Default: now. */
             end?: string;
             /**
              * @description PromQL condition, as in a rule file. Instead of threshold.
@@ -1673,7 +1673,7 @@ export interface components {
              */
             for?: string;
             /**
-             * @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -7d.
+             * @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -7d.
              * @example -7d
              */
             start?: string;
@@ -2104,7 +2104,7 @@ export interface components {
             /** @description Matchers for the labels of alerts; all must match. They must not match every alert. */
             matchers: components["schemas"]["Matcher"][];
             /**
-             * @description Start: RFC 3339 or Unix seconds. Default now.
+             * @description Start: RFC 3339 or Unix seconds. Default: now.
              * @example 2026-02-02T22:00:00Z
              */
             start?: string;
@@ -2626,9 +2626,9 @@ export interface operations {
     "get-alert-history": {
         parameters: {
             query?: {
-                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default -30d. */
+                /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -30d. */
                 start?: string;
-                /** @description End, written like the start. Default now. */
+                /** @description End, in the format of start. Default: now. */
                 end?: string;
                 /** @description Only alerts of this rule. */
                 rule?: string;
