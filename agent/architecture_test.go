@@ -472,3 +472,36 @@ func TestPackageCommentsNameWhatExists(t *testing.T) {
 		}
 	}
 }
+
+// TestTranslatedReadme: a translation has the same sections, code, paths and
+// links as the README; so it cannot fall behind unseen.
+func TestTranslatedReadme(t *testing.T) {
+	shape := func(path string) (found []string) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?ms)^```.*?^```|^(#+) |`[^`\n]+`|\\]\\((?:\\.\\./|\\.github/)?([^)]+)\\)|^\\d+\\. |^\\| ").FindAllStringSubmatch(string(text), -1) {
+			part := m[0]
+			if m[2] != "" {
+				part = m[2]
+			}
+			if !strings.Contains(part, "README") {
+				found = append(found, part)
+			}
+		}
+		slices.Sort(found) // A sentence may be in another order.
+		return found
+	}
+	want, got := shape("../README.md"), shape("../.github/README.ko.md")
+	for _, part := range want {
+		if i := slices.Index(got, part); i >= 0 {
+			got = slices.Delete(got, i, i+1)
+		} else {
+			t.Errorf("README.ko.md lacks %q", part)
+		}
+	}
+	for _, part := range got {
+		t.Errorf("README.ko.md has %q, which README.md lacks", part)
+	}
+}
