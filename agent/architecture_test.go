@@ -50,6 +50,7 @@ var allowed = map[string]map[string]string{
 		"agent/health": "components are defined there",
 		"agent/store":  "one of its destinations; what a reading is to the store stands there",
 		"agent/queue":  "requests of the push wait there",
+		"agent/secret": "headers are secret",
 	},
 	"agent/store": {
 		"agent/atomicfile": "small files are written by it",

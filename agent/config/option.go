@@ -9,7 +9,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"sysotel/agent/export"
 	"sysotel/agent/secret"
 )
 
@@ -184,7 +183,7 @@ func isDuration(t reflect.Type) bool { return t == reflect.TypeFor[time.Duration
 
 // isSecret reports whether values of the type must not be shown.
 func isSecret(t reflect.Type) bool {
-	return t == reflect.TypeFor[export.Secret]() || t == reflect.TypeFor[secret.Text]() || t.Kind() == reflect.Map && isSecret(t.Elem())
+	return t == reflect.TypeFor[secret.Text]() || t.Kind() == reflect.Map && isSecret(t.Elem())
 }
 
 func join(path, key string) string {

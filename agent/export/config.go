@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sysotel/agent/secret"
 	"sysotel/agent/store"
 )
 
@@ -27,16 +28,16 @@ type PrometheusConfig struct {
 
 // OTLPConfig is the push.
 type OTLPConfig struct {
-	Endpoint    string            `yaml:"endpoint" help:"Where to push: http://HOST:PORT without TLS, https://HOST:PORT with TLS; empty for no push."`
-	Interval    time.Duration     `yaml:"interval" help:"Time between two requests, a multiple of sampling.interval; 0s means sampling.interval. A request contains every reading since the last."`
-	Tiered      bool              `yaml:"tiered" help:"Whether to send the closed buckets of the coarser tiers of store.tiers too, each tier in its own requests. The resource is then only host.name and tier (1s, 1m, …). Only for a receiver that separates the tiers, such as the bundled Collector: others would store each value several times."`
-	Temporality string            `yaml:"temporality" enum:"cumulative|delta" help:"Whether sums are totals or differences."`
-	Headers     map[string]Secret `yaml:"headers" help:"Headers of every request, such as an API key. They are secret."`
-	Compression string            `yaml:"compression" enum:"gzip|none" help:"Compression of the requests."`
-	Timeout     time.Duration     `yaml:"timeout" help:"Timeout of a request, which is then retried."`
-	Ordered     bool              `yaml:"ordered" help:"Whether to send requests strictly in order, for backends that refuse older data. Otherwise new readings are sent at most two seconds late while older ones wait."`
-	Queue       QueueConfig       `yaml:"queue" help:"Requests that wait on disk while the receiver is unavailable."`
-	TLS         TLSConfig         `yaml:"tls" help:"TLS of the push, for an https endpoint."`
+	Endpoint    string                 `yaml:"endpoint" help:"Where to push: http://HOST:PORT without TLS, https://HOST:PORT with TLS; empty for no push."`
+	Interval    time.Duration          `yaml:"interval" help:"Time between two requests, a multiple of sampling.interval; 0s means sampling.interval. A request contains every reading since the last."`
+	Tiered      bool                   `yaml:"tiered" help:"Whether to send the closed buckets of the coarser tiers of store.tiers too, each tier in its own requests. The resource is then only host.name and tier (1s, 1m, …). Only for a receiver that separates the tiers, such as the bundled Collector: others would store each value several times."`
+	Temporality string                 `yaml:"temporality" enum:"cumulative|delta" help:"Whether sums are totals or differences."`
+	Headers     map[string]secret.Text `yaml:"headers" help:"Headers of every request, such as an API key. They are secret."`
+	Compression string                 `yaml:"compression" enum:"gzip|none" help:"Compression of the requests."`
+	Timeout     time.Duration          `yaml:"timeout" help:"Timeout of a request, which is then retried."`
+	Ordered     bool                   `yaml:"ordered" help:"Whether to send requests strictly in order, for backends that refuse older data. Otherwise new readings are sent at most two seconds late while older ones wait."`
+	Queue       QueueConfig            `yaml:"queue" help:"Requests that wait on disk while the receiver is unavailable."`
+	TLS         TLSConfig              `yaml:"tls" help:"TLS of the push, for an https endpoint."`
 }
 
 // QueueConfig bounds what waits for the receiver.
@@ -85,7 +86,7 @@ func (c Config) Validate(tick time.Duration, wrong func(path string, value any, 
 
 func (c OTLPConfig) validate(wrong func(path string, value any, rule string)) {
 	if c.Endpoint != "" && !isEndpoint(c.Endpoint) {
-		wrong("otlp.endpoint", withoutPassword(c.Endpoint), "must be http://HOST:PORT (without TLS) or https://HOST:PORT (with TLS), such as http://localhost:4317; a password goes into otlp.headers")
+		wrong("otlp.endpoint", secret.WithoutPassword(c.Endpoint), "must be http://HOST:PORT (without TLS) or https://HOST:PORT (with TLS), such as http://localhost:4317; a password goes into otlp.headers")
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > 10*time.Minute {
 		wrong("otlp.timeout", c.Timeout, "must be from 1ms to 10m")
@@ -114,7 +115,7 @@ func (c OTLPConfig) validate(wrong func(path string, value any, rule string)) {
 		wrong("otlp.tls.key", c.TLS.Key, "needs its certificate in otlp.tls.cert")
 	}
 	if c.TLS != (TLSConfig{}) && strings.HasPrefix(c.Endpoint, "http://") {
-		wrong("otlp.endpoint", withoutPassword(c.Endpoint), "must begin with https:// where otlp.tls is set; over http:// it does nothing")
+		wrong("otlp.endpoint", secret.WithoutPassword(c.Endpoint), "must begin with https:// where otlp.tls is set; over http:// it does nothing")
 	}
 }
 
@@ -139,19 +140,6 @@ func isEndpoint(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.Port() != "" &&
 		u.User == nil && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == ""
-}
-
-// withoutPassword hides what stands before the host in an address.
-func withoutPassword(address string) string {
-	i := strings.LastIndex(address, "@")
-	if i < 0 {
-		return address
-	}
-	scheme, _, ok := strings.Cut(address[:i], "://")
-	if !ok {
-		return secret + address[i:]
-	}
-	return scheme + "://" + secret + address[i:]
 }
 
 // isHeaderName tells whether gRPC takes s for the name of a header.

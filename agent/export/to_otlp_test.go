@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"sysotel/agent/secret"
 	"sysotel/instruments"
 )
 
@@ -27,7 +28,7 @@ func TestHeadersAndCompression(t *testing.T) {
 			r := &receiver{}
 			a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) {
 				c.OTLP.Compression = compression
-				c.OTLP.Headers = map[string]Secret{"X-Api-Key": "topsecret"}
+				c.OTLP.Headers = map[string]secret.Text{"X-Api-Key": "topsecret"}
 			})
 			a.stop() // So that the request stays in the queue to be looked at.
 			a.load(t, 0)
