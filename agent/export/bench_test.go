@@ -58,7 +58,7 @@ func BenchmarkCollect(b *testing.B) {
 		o.Queue = openQueue(b, o.Config, &logbook{})
 	})
 	collectAll(b, a)
-	if a.otlp.readings().lane.Stats().Waiting == 0 {
+	if a.otlp.finest().lane.Stats().Waiting == 0 {
 		b.Fatal("nothing was collected")
 	}
 }

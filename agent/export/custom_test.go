@@ -77,7 +77,7 @@ func TestCustomMetrics(t *testing.T) {
 			equal(t, "sum", p.Sum, 210.5)
 		}
 	}
-	s := testStamp(false)
+	s := testTimestamper(false)
 	// Since when they count is not known, only that it is since they were seen.
 	wantPoints(t, s, rm,
 		"raid_failed_disks ", "1 from - to 12:00:00", "backups_total ", "3 from 12:00:00 to 12:00:00",

@@ -4,7 +4,7 @@
 // tick, behind the destinations that each reading is pushed to.
 //
 // It is the only package that knows the OpenTelemetry SDK. Read export.go first,
-// then push.go and stamp.go, then to_store.go, to_otlp.go (with sender.go and
+// then push.go and timestamper.go, then to_store.go, to_otlp.go (with sender.go and
 // to_tiers.go) and to_prometheus.go.
 package export
 
@@ -132,17 +132,17 @@ func New(o Options) (*Exporter, error) {
 // openPushes makes the destinations and the pushes that feed them.
 func (p *Exporter) openPushes() error {
 	o := p.options
-	totals := &push{stamp: p.newStamp(false)}
+	totals := &push{timestamper: p.newTimestamper(false)}
 	if o.Store != nil {
-		store := newToStore(o.Store, totals.stamp, p.machine, o.HostName, o.Log.With("destination", "store"))
+		store := newToStore(o.Store, p.machine, o.HostName, o.Log.With("destination", "store"))
 		totals.to = append(totals.to, destination{name: "store", take: store.take})
 	}
 	sent := totals
 	if o.Config.OTLP.Temporality == "delta" {
-		sent = &push{stamp: p.newStamp(true)}
+		sent = &push{timestamper: p.newTimestamper(true)}
 	}
 	if o.Config.OTLP.Endpoint != "" {
-		if err := p.openOTLP(sent.stamp); err != nil {
+		if err := p.openOTLP(); err != nil {
 			return err
 		}
 		sent.to = append(sent.to, destination{"otlp", p.otlp.take, p.otlp.exporter.Shutdown})
@@ -157,12 +157,12 @@ func (p *Exporter) openPushes() error {
 }
 
 // openOTLP makes the OTLP destination.
-func (p *Exporter) openOTLP(stamp *stamp) error {
+func (p *Exporter) openOTLP() error {
 	o := p.options
 	tick := p.machine.Interval()
 	batch := max(o.Config.OTLP.Interval, tick)
 	var err error
-	p.otlp, err = newOTLP(o.Config.OTLP, o.Queue, stamp, p.resource(), int(batch/tick), o.Log.With("destination", "otlp"))
+	p.otlp, err = newOTLP(o.Config.OTLP, o.Queue, p.resource(), int(batch/tick), o.Log.With("destination", "otlp"))
 	if err != nil || !o.Config.OTLP.Tiered {
 		return err
 	}
@@ -170,8 +170,8 @@ func (p *Exporter) openOTLP(stamp *stamp) error {
 	return err
 }
 
-// newStamp makes the stamp of a push.
-func (p *Exporter) newStamp(delta bool) *stamp {
+// newTimestamper makes the timestamper of a push.
+func (p *Exporter) newTimestamper(delta bool) *timestamper {
 	var metrics []*instruments.Metric
 	for _, f := range p.options.Collectors {
 		metrics = append(metrics, f.Metrics()...)
@@ -180,7 +180,7 @@ func (p *Exporter) newStamp(delta bool) *stamp {
 	if boot.IsZero() {
 		boot = p.options.Started
 	}
-	return newStamp(boot, p.options.Started, metrics, p.options.Conventions, delta)
+	return newTimestamper(boot, p.options.Started, metrics, p.options.Conventions, delta)
 }
 
 // register creates a family's instruments and its callback. The callback does

@@ -35,7 +35,7 @@ type metricSeries struct {
 	verbatim bool
 	// kind is what the series is where it comes from, empty where nobody sends it on.
 	kind       store.OriginKind
-	family     string
+	collector  string
 	attributes attribute.Set
 	// more are labels beside the attributes.
 	more []labels.Label
@@ -56,7 +56,7 @@ func (n *seriesNamer) series(m metricSeries) (*store.Series, error) {
 			return nil, err
 		}
 	}
-	s := &store.Series{Brief: m.family == "process"}
+	s := &store.Series{Brief: m.collector == "process"}
 	if m.counter {
 		s.Kind = store.Counter
 	}
@@ -123,20 +123,20 @@ func attributeOf(kv attribute.KeyValue) store.Attribute {
 	return a
 }
 
-// histogramSeries are the series that Prometheus has for a histogram.
-type histogramSeries struct {
+// keptHistogram are the series that Prometheus has for a histogram.
+type keptHistogram struct {
 	bounds []float64
 	// buckets are one more than bounds: the last has no bound.
 	buckets    []*store.Series
 	sum, count *store.Series
 }
 
-func (n *seriesNamer) histogram(name, family string, p *metricdata.HistogramDataPoint[float64]) (*histogramSeries, error) {
-	h := &histogramSeries{bounds: slices.Clone(p.Bounds)}
+func (n *seriesNamer) histogram(name, collector string, p *metricdata.HistogramDataPoint[float64]) (*keptHistogram, error) {
+	h := &keptHistogram{bounds: slices.Clone(p.Bounds)}
 	var err error
 	one := func(suffix string, more ...labels.Label) *store.Series {
 		s, failed := n.series(metricSeries{
-			name: name + suffix, counter: true, verbatim: true, kind: store.OriginGauge, family: family, attributes: p.Attributes, more: more,
+			name: name + suffix, counter: true, verbatim: true, kind: store.OriginGauge, collector: collector, attributes: p.Attributes, more: more,
 		})
 		if failed != nil {
 			err = failed
@@ -148,13 +148,13 @@ func (n *seriesNamer) histogram(name, family string, p *metricdata.HistogramData
 	}
 	h.sum, h.count = one("_sum"), one("_count")
 	if err != nil {
-		return &histogramSeries{bounds: h.bounds}, err
+		return &keptHistogram{bounds: h.bounds}, err
 	}
 	return h, nil
 }
 
 // all lists the series.
-func (h *histogramSeries) all() []*store.Series {
+func (h *keptHistogram) all() []*store.Series {
 	if h.sum == nil {
 		return nil
 	}
@@ -162,7 +162,7 @@ func (h *histogramSeries) all() []*store.Series {
 }
 
 // add appends a point; Prometheus' buckets count what is in the smaller ones too.
-func (h *histogramSeries) add(told *familyTold, p *metricdata.HistogramDataPoint[float64]) {
+func (h *keptHistogram) add(to *keptReading, p *metricdata.HistogramDataPoint[float64]) {
 	if h.sum == nil {
 		return
 	}
@@ -171,21 +171,21 @@ func (h *histogramSeries) add(told *familyTold, p *metricdata.HistogramDataPoint
 		if i < len(p.BucketCounts) {
 			below += p.BucketCounts[i]
 		}
-		told.add(s, float64(below))
+		to.add(s, float64(below))
 	}
-	told.add(h.sum, p.Sum)
-	told.add(h.count, float64(p.Count))
+	to.add(h.sum, p.Sum)
+	to.add(h.count, float64(p.Count))
 }
 
-// familyOf is the family that a scope belongs to.
-func familyOf(scope string) string {
+// collectorOf is the collector that a scope belongs to.
+func collectorOf(scope string) string {
 	if scope == customScope {
 		return "custom"
 	}
 	return strings.TrimPrefix(scope, scopePrefix)
 }
 
-// scopePrefix stands before a family's name in the name of its scope.
+// scopePrefix stands before a collector's name in the name of its scope.
 const scopePrefix = "sysotel/"
 
 // seedSeries are the series that the store keeps under one of the seed's names,
@@ -203,9 +203,9 @@ type keptSeed struct {
 }
 
 // seed appends the seed's series that are made from a family's reading.
-func (d *toStore) seed(s *seedSeries, told *familyTold) {
-	reading, at := d.machine.Newest(s.family)
-	if reading == nil || !at.Equal(told.at) {
+func (d *toStore) seed(s *seedSeries, to *keptReading) {
+	reading, at := d.machine.Newest(s.collector)
+	if reading == nil || !at.Equal(to.at) {
 		return
 	}
 	s.round++
@@ -222,13 +222,13 @@ func (d *toStore) seed(s *seedSeries, told *familyTold) {
 		}
 		kept.round = s.round
 		if kept.Series != nil && !math.IsNaN(v) && !math.IsInf(v, 0) {
-			told.add(kept.Series, v)
+			to.add(kept.Series, v)
 		}
 	})
 	for k, kept := range s.series {
 		if kept.round != s.round {
 			delete(s.series, k)
-			told.Ended = append(told.Ended, kept.Series)
+			to.Ended = append(to.Ended, kept.Series)
 		}
 	}
 }
@@ -240,7 +240,7 @@ func (n *seriesNamer) seed(s seedName, values []string) *store.Series {
 		more = append(more, labels.Label{Name: s.labels[i], Value: v})
 	}
 	series, err := n.series(metricSeries{
-		name: s.name, counter: s.isCounter(), verbatim: true, family: s.family, more: more,
+		name: s.name, counter: s.isCounter(), verbatim: true, collector: s.collector, more: more,
 	})
 	if err != nil {
 		panic("pipeline: " + s.name + " has no roll-up's name: " + err.Error())

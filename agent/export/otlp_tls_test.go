@@ -115,11 +115,11 @@ func TestTLS(t *testing.T) {
 				return
 			}
 			within(t, 20*time.Second, "health says "+c.health, func() bool {
-				h := a.otlp.readings().health()
+				h := a.otlp.finest().health()
 				return h.Status == "degraded" && strings.Contains(h.Reason, c.health)
 			})
-			equal(t, "requests that wait", a.otlp.readings().stats().Waiting, 2)
-			equal(t, "requests that were dropped", a.otlp.readings().stats().Dropped, 0)
+			equal(t, "requests that wait", a.otlp.finest().stats().Waiting, 2)
+			equal(t, "requests that were dropped", a.otlp.finest().stats().Dropped, 0)
 			equal(t, "requests that arrived", len(r.taken()), 0)
 			a.log.soon(t, 1, "level=WARN", "the receiver does not take requests")
 		})

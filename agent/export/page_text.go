@@ -268,7 +268,7 @@ func pageNumbers[N int64 | float64](t *pageText, m *metricdata.Metrics, points [
 // seed brings the lines of one of the seed's names up to date. Unknown values
 // are left out.
 func (t *pageText) seed(s *seedText) (err error) {
-	reading, _ := t.custom.machine.Newest(s.family)
+	reading, _ := t.custom.machine.Newest(s.collector)
 	if reading == nil {
 		return nil
 	}

@@ -14,20 +14,19 @@ import (
 // collects: to collect and to stamp a tick costs more than most of them do with
 // it, so all whose points are alike share one.
 type push struct {
-	reader *sdkmetric.PeriodicReader
-	stamp  *stamp
-	to     []destination
+	reader      *sdkmetric.PeriodicReader
+	timestamper *timestamper
+	to          []destination
 	// offer, where set, is shown each collection before it is stamped.
 	offer func(*metricdata.ResourceMetrics)
 }
 
 var _ sdkmetric.Exporter = (*push)(nil)
 
-// destination takes stamped collections. It changes nothing in one, because others
-// take it too, and keeps nothing of it, because the SDK fills it again.
+// destination takes collections.
 type destination struct {
 	name     string
-	take     func(context.Context, *metricdata.ResourceMetrics) error
+	take     func(context.Context, collection) error
 	shutdown func(context.Context) error // Nil where there is nothing to end.
 }
 
@@ -48,13 +47,13 @@ func (p *push) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error
 	if p.offer != nil {
 		p.offer(rm)
 	}
-	p.stamp.apply(rm)
-	if len(rm.ScopeMetrics) == 0 {
+	c := p.timestamper.apply(rm)
+	if len(c) == 0 {
 		return nil
 	}
 	var err error
 	for _, d := range p.to {
-		if failed := d.take(ctx, rm); failed != nil {
+		if failed := d.take(ctx, c); failed != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", d.name, failed))
 		}
 	}
@@ -62,7 +61,7 @@ func (p *push) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error
 }
 
 // Temporality implements sdkmetric.Exporter. The SDK's differences would not be
-// those between two readings; the stamp makes those that are asked for.
+// those between two readings; the timestamper makes those that are asked for.
 func (*push) Temporality(sdkmetric.InstrumentKind) metricdata.Temporality {
 	return metricdata.CumulativeTemporality
 }

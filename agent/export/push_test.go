@@ -51,7 +51,7 @@ func openQueue(t testing.TB, c Config, log *logbook) *queue.Queue {
 func queued(t *testing.T, o *otlp) (requests []*collectorpb.ExportMetricsServiceRequest) {
 	t.Helper()
 	for {
-		waits, err := o.readings().lane.Oldest(0)
+		waits, err := o.finest().lane.Oldest(0)
 		if errors.Is(err, queue.ErrEmpty) {
 			return requests
 		}
@@ -63,7 +63,7 @@ func queued(t *testing.T, o *otlp) (requests []*collectorpb.ExportMetricsService
 			t.Fatal(err)
 		}
 		requests = append(requests, request)
-		o.readings().lane.Done(waits)
+		o.finest().lane.Done(waits)
 	}
 }
 

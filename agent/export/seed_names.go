@@ -13,7 +13,7 @@ type seedName struct {
 	name, help string
 	kind       prometheus.ValueType
 	labels     []string
-	family     string
+	collector  string
 	collect    func(r instruments.Reading, emit func(v float64, labels ...string))
 }
 
@@ -114,7 +114,7 @@ func (c *seedNames) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. Unknown values are left out.
 func (c *seedNames) Collect(out chan<- prometheus.Metric) {
 	for i, s := range c.table {
-		reading, _ := c.machine.Newest(s.family)
+		reading, _ := c.machine.Newest(s.collector)
 		if reading == nil {
 			continue
 		}

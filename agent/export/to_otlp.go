@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/resource"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
-	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -34,13 +33,14 @@ import (
 // the queue, and TLS, compression and keep-alive stay the exporter's own.
 type otlp struct {
 	exporter *otlpmetricgrpc.Exporter
-	stamp    *stamp
 	resource *resource.Resource
 	// before is the tick that an earlier process sent last. One that is started
 	// again within it reads it once more.
 	before time.Time
-	// scopes are those of one collection, used again.
-	scopes []metricdata.ScopeMetrics
+	// readings are those of the request that is being made, scopes their scopes; both
+	// are used again.
+	readings []scopeReading
+	scopes   []metricdata.ScopeMetrics
 	// senders are one for each lane of the queue, that of the readings first.
 	senders []*sender
 	// most is the size up to which neighbours are put into one request.
@@ -60,8 +60,8 @@ type otlp struct {
 	mu     sync.Mutex
 	conn   *grpc.ClientConn
 	method string
-	// at is the time of the newest reading of the request that is being made.
-	at time.Time
+	// newest is the time of the newest reading of the request that is being made.
+	newest time.Time
 	// holding is set while requests are held back, see hold.
 	holding bool
 	held    []heldRequest
@@ -72,10 +72,10 @@ type otlp struct {
 }
 
 // newOTLP makes the destination. Nothing is connected before the first request.
-func newOTLP(c OTLPConfig, q *queue.Queue, stamp *stamp, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
-	o := &otlp{stamp: stamp, resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}, connected: make(chan struct{}), first: map[string]time.Time{}}
+func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
+	o := &otlp{resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}, connected: make(chan struct{}), first: map[string]time.Time{}}
 	o.add("otlp", q.Lane(""), every, log)
-	o.before = o.readings().lane.Mark()
+	o.before = o.finest().lane.Mark()
 	compressor := encoding.Identity
 	if c.Compression == "gzip" {
 		compressor = gzipName
@@ -140,29 +140,31 @@ func (o *otlp) add(name string, lane *queue.Lane, every int, log *slog.Logger) *
 	return s
 }
 
-// readings is the sender of the readings themselves.
-func (o *otlp) readings() *sender { return o.senders[0] }
+// finest is the sender of the readings themselves.
+func (o *otlp) finest() *sender { return o.senders[0] }
 
 // take turns a collection into a request; it reaches intercept. The resource is the
 // configuration's; the SDK's has the environment mixed in.
-func (o *otlp) take(ctx context.Context, rm *metricdata.ResourceMetrics) error {
+func (o *otlp) take(ctx context.Context, c collection) error {
 	var newest time.Time
-	o.scopes = o.scopes[:0]
-	for _, scope := range rm.ScopeMetrics {
-		at := o.stamp.taken[scope.Scope.Name]
-		o.sees(familyOf(scope.Scope.Name), at)
-		if at.Equal(o.before) {
+	o.readings, o.scopes = o.readings[:0], o.scopes[:0]
+	for _, r := range c {
+		o.sees(r.collector, r.at)
+		if r.at.Equal(o.before) {
 			continue
 		}
-		if at.After(newest) {
-			newest = at
+		if r.at.After(newest) {
+			newest = r.at
 		}
-		if scope.Scope.Name == customScope {
-			scope.Metrics = withoutTotal(scope.Metrics)
+		if r.scope.Scope.Name == customScope {
+			r.scope.Metrics = withoutTotal(r.scope.Metrics)
 		}
-		o.scopes = append(o.scopes, scope)
+		o.readings, o.scopes = append(o.readings, r), append(o.scopes, r.scope)
 	}
-	defer func() { clear(o.scopes) }() // The SDK fills the points again.
+	defer func() {
+		clear(o.readings) // The SDK fills the points again.
+		clear(o.scopes)
+	}()
 	if len(o.scopes) == 0 {
 		return nil
 	}
@@ -170,7 +172,7 @@ func (o *otlp) take(ctx context.Context, rm *metricdata.ResourceMetrics) error {
 		o.countReadings()
 	}
 	o.mu.Lock()
-	o.at = newest
+	o.newest = newest
 	o.mu.Unlock()
 	return o.exporter.Export(ctx, &metricdata.ResourceMetrics{Resource: o.resource, ScopeMetrics: o.scopes})
 }
@@ -203,7 +205,7 @@ func (o *otlp) intercept(ctx context.Context, method string, request, reply any,
 	if !ok {
 		return fmt.Errorf("unexpected request %T", request)
 	}
-	markEnded(r)
+	appendEnded(r, o.readings)
 	encoded, err := proto.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode otlp request: %w", err)
@@ -215,38 +217,11 @@ func (o *otlp) intercept(ctx context.Context, method string, request, reply any,
 	}
 	o.conn, o.method = conn, method
 	if o.holding {
-		o.held = append(o.held, heldRequest{o.at, encoded})
+		o.held = append(o.held, heldRequest{o.newest, encoded})
 		return nil
 	}
-	o.push(heldRequest{o.at, encoded})
+	o.push(heldRequest{o.newest, encoded})
 	return nil
-}
-
-// markEnded turns the points that say that a series has ended into what OTLP
-// has for it: a point without a recorded value.
-func markEnded(r *collectorpb.ExportMetricsServiceRequest) {
-	mark := func(points []*metricspb.NumberDataPoint) {
-		for _, p := range points {
-			if p.StartTimeUnixNano == uint64(vanished.UnixNano()) {
-				p.StartTimeUnixNano, p.Value = 0, nil
-				p.Flags = uint32(metricspb.DataPointFlags_DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK)
-			}
-		}
-	}
-	for _, rm := range r.ResourceMetrics {
-		for _, sm := range rm.ScopeMetrics {
-			for _, m := range sm.Metrics {
-				mark(m.GetGauge().GetDataPoints())
-				mark(m.GetSum().GetDataPoints())
-				for _, p := range m.GetHistogram().GetDataPoints() {
-					if p.StartTimeUnixNano == uint64(vanished.UnixNano()) {
-						p.StartTimeUnixNano, p.Sum = 0, nil
-						p.Flags = uint32(metricspb.DataPointFlags_DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK)
-					}
-				}
-			}
-		}
-	}
 }
 
 // connection is how to reach the receiver, nil before the first request.

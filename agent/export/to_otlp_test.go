@@ -32,14 +32,14 @@ func TestHeadersAndCompression(t *testing.T) {
 			})
 			a.stop() // So that the request stays in the queue to be looked at.
 			a.load(t, 0)
-			request, err := a.otlp.readings().lane.Oldest(0)
+			request, err := a.otlp.finest().lane.Oldest(0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if bytes.Contains(request[0].Body, []byte("topsecret")) || !bytes.Contains(request[0].Body, []byte(loadMetric)) {
 				t.Error("the queue holds the secret, or not the metric")
 			}
-			a.otlp.readings().lane.Return(request)
+			a.otlp.finest().lane.Return(request)
 			if err := a.shutdown(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -99,8 +99,8 @@ func TestReceiverThatIsAway(t *testing.T) {
 	}
 	a := pushTo(t, "http://"+address, nil)
 	a.load(t, 0, 1, 2, 3, 4)
-	within(t, 10*time.Second, "health says that the receiver is away", func() bool { return a.otlp.readings().health().Status == "degraded" })
-	if h := a.otlp.readings().health(); !strings.Contains(h.Reason, "connection refused") || !strings.Contains(h.Reason, "5 requests wait") || h.Since.IsZero() {
+	within(t, 10*time.Second, "health says that the receiver is away", func() bool { return a.otlp.finest().health().Status == "degraded" })
+	if h := a.otlp.finest().health(); !strings.Contains(h.Reason, "connection refused") || !strings.Contains(h.Reason, "5 requests wait") || h.Since.IsZero() {
 		t.Errorf("health: %+v", h)
 	}
 	page := scrape(t, a.Exporter)
@@ -112,11 +112,11 @@ func TestReceiverThatIsAway(t *testing.T) {
 	a.load(t, 5)
 	r.wait(t, 6)
 	a.wantLoads(t, r, 0, 1, 2, 3, 4, 5)
-	within(t, 10*time.Second, "all answers are counted", func() bool { return a.otlp.readings().stats().Sent == 6 })
-	equal(t, "health", a.otlp.readings().health().Status, "ok")
+	within(t, 10*time.Second, "all answers are counted", func() bool { return a.otlp.finest().stats().Sent == 6 })
+	equal(t, "health", a.otlp.finest().health().Status, "ok")
 	a.log.soon(t, 1, "level=WARN")
 	a.log.soon(t, 1, "the receiver is back")
-	if s := a.otlp.readings().stats(); s.Sent != 6 || s.Waiting != 0 || s.Dropped != 0 || s.Rejected != 0 {
+	if s := a.otlp.finest().stats(); s.Sent != 6 || s.Waiting != 0 || s.Dropped != 0 || s.Rejected != 0 {
 		t.Errorf("stats: %+v", s)
 	}
 }
@@ -135,12 +135,12 @@ func TestReceiverThatHangs(t *testing.T) {
 	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) { c.OTLP.Timeout = time.Second })
 	a.load(t, 0, 1)
 	within(t, 10*time.Second, "health says that it hangs", func() bool {
-		h := a.otlp.readings().health()
+		h := a.otlp.finest().health()
 		return h.Status == "degraded" && strings.Contains(h.Reason, "deadline exceeded")
 	})
-	equal(t, "requests that wait", a.otlp.readings().stats().Waiting, 2)
+	equal(t, "requests that wait", a.otlp.finest().stats().Waiting, 2)
 	well.Store(true)
-	within(t, 30*time.Second, "both are sent", func() bool { return a.otlp.readings().stats().Sent == 2 })
+	within(t, 30*time.Second, "both are sent", func() bool { return a.otlp.finest().stats().Sent == 2 })
 	a.wantLoads(t, r, 0, 1)
 }
 
@@ -189,16 +189,16 @@ func TestReceiverRefuses(t *testing.T) {
 		a.load(t, i)
 		r.wait(t, 1)
 	}
-	within(t, 10*time.Second, "three are dropped", func() bool { return a.otlp.readings().stats().Dropped == 3 })
-	if h := a.otlp.readings().health(); h.Status != "degraded" || !strings.Contains(h.Reason, "no such metric") {
+	within(t, 10*time.Second, "three are dropped", func() bool { return a.otlp.finest().stats().Dropped == 3 })
+	if h := a.otlp.finest().health(); h.Status != "degraded" || !strings.Contains(h.Reason, "no such metric") {
 		t.Errorf("health: %+v", h)
 	}
 	a.log.soon(t, 1, "level=ERROR", "no such metric")
 	a.load(t, 3)
 	r.wait(t, 1)
 	a.wantLoads(t, r, 3)
-	within(t, 10*time.Second, "one is sent", func() bool { return a.otlp.readings().stats().Sent == 1 })
-	equal(t, "dropped", a.otlp.readings().stats().Dropped, 3)
+	within(t, 10*time.Second, "one is sent", func() bool { return a.otlp.finest().stats().Sent == 1 })
+	equal(t, "dropped", a.otlp.finest().stats().Dropped, 3)
 }
 
 func TestPartialSuccess(t *testing.T) {
@@ -211,9 +211,9 @@ func TestPartialSuccess(t *testing.T) {
 	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), nil)
 	a.load(t, 0, 1, 2)
 	r.wait(t, 3)
-	within(t, 10*time.Second, "three answers are counted", func() bool { return a.otlp.readings().stats().Sent == 3 })
-	equal(t, "rejected", a.otlp.readings().stats().Rejected, 6)
-	equal(t, "dropped", a.otlp.readings().stats().Dropped, 0)
+	within(t, 10*time.Second, "three answers are counted", func() bool { return a.otlp.finest().stats().Sent == 3 })
+	equal(t, "rejected", a.otlp.finest().stats().Rejected, 6)
+	equal(t, "dropped", a.otlp.finest().stats().Dropped, 0)
 	a.log.soon(t, 1, "level=WARN", "too many labels", "points=2")
 	a.log.soon(t, 1, "")
 }
@@ -248,9 +248,9 @@ func userTime(r *receiver) (list []arrival) {
 	return list
 }
 
-// TestVanishedSeriesArrives: a processor that is unplugged ends its series with
+// TestEndedSeriesArrives: a processor that is unplugged ends its series with
 // a point without a value.
-func TestVanishedSeriesArrives(t *testing.T) {
+func TestEndedSeriesArrives(t *testing.T) {
 	t.Parallel()
 	r := &receiver{}
 	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), nil)

@@ -20,7 +20,6 @@ type Store interface {
 // becomes one reading whose series are made once, so that a tick looks up and
 // allocates little.
 type toStore struct {
-	stamp   *stamp
 	machine Machine
 	store   Store
 	namer   *seriesNamer
@@ -28,9 +27,9 @@ type toStore struct {
 
 	scopes map[string]map[seriesID]*keptSeries
 	seeds  []*seedSeries
-	// told are the families of one collection; it and its slices are used again.
-	told  []familyTold
-	batch []store.CollectorReading
+	// readings are those of one collection; it and its slices are used again.
+	readings []keptReading
+	batch    []store.CollectorReading
 }
 
 // keptSeries are the store's series of one series of the SDK: one, or those that
@@ -38,7 +37,7 @@ type toStore struct {
 type keptSeries struct {
 	series    *store.Series
 	counter   bool
-	histogram *histogramSeries
+	histogram *keptHistogram
 }
 
 // all lists them.
@@ -52,15 +51,15 @@ func (k *keptSeries) all() []*store.Series {
 	return nil
 }
 
-// familyTold is what a family told in one collection.
-type familyTold struct {
+// keptReading is a reading of a collector in one collection.
+type keptReading struct {
 	store.CollectorReading
 	at time.Time
 }
 
-func newToStore(s Store, stamp *stamp, machine Machine, hostName string, log *slog.Logger) *toStore {
+func newToStore(s Store, machine Machine, hostName string, log *slog.Logger) *toStore {
 	d := &toStore{
-		stamp: stamp, machine: machine, store: s, namer: newSeriesNamer(hostName), log: log,
+		machine: machine, store: s, namer: newSeriesNamer(hostName), log: log,
 		scopes: map[string]map[seriesID]*keptSeries{},
 	}
 	for _, n := range seedNameTable() {
@@ -70,37 +69,40 @@ func newToStore(s Store, stamp *stamp, machine Machine, hostName string, log *sl
 }
 
 // take keeps a collection.
-func (d *toStore) take(_ context.Context, rm *metricdata.ResourceMetrics) error {
-	d.told = d.told[:0]
-	for i := range rm.ScopeMetrics {
-		scope := &rm.ScopeMetrics[i]
-		name := scope.Scope.Name
-		told := d.family(familyOf(name), d.stamp.taken[name])
+func (d *toStore) take(_ context.Context, c collection) error {
+	d.readings = d.readings[:0]
+	for i := range c {
+		r := &c[i]
+		name := r.scope.Scope.Name
+		to := d.reading(r.collector, r.at)
 		known := d.scopes[name]
 		if known == nil {
 			known = map[seriesID]*keptSeries{}
 			d.scopes[name] = known
 		}
-		s := scopeSeries{destination: d, known: known, told: told, verbatim: name == customScope}
-		for _, m := range scope.Metrics {
+		s := scopeSeries{destination: d, known: known, to: to, verbatim: name == customScope}
+		for _, m := range r.scope.Metrics {
 			s.metric(&m)
 		}
+		for i := range r.ended {
+			s.ended(&r.ended[i])
+		}
 	}
-	for i := range d.told {
+	for i := range d.readings {
 		for _, s := range d.seeds {
-			if s.family == d.told[i].Collector {
-				d.seed(s, &d.told[i])
+			if s.collector == d.readings[i].Collector {
+				d.seed(s, &d.readings[i])
 			}
 		}
 	}
 	return d.append()
 }
 
-// append hands the families to the store. They are of one tick, but for those
+// append hands the readings to the store. They are of one tick, but for those
 // that an earlier collection could not take.
 func (d *toStore) append() error {
-	slices.SortStableFunc(d.told, func(a, b familyTold) int { return a.at.Compare(b.at) })
-	for rest := d.told; len(rest) > 0; {
+	slices.SortStableFunc(d.readings, func(a, b keptReading) int { return a.at.Compare(b.at) })
+	for rest := d.readings; len(rest) > 0; {
 		at := rest[0].at
 		d.batch = d.batch[:0]
 		for len(rest) > 0 && rest[0].at.Equal(at) {
@@ -114,27 +116,27 @@ func (d *toStore) append() error {
 	return nil
 }
 
-// family is where the samples of a family at a time go. Two scopes of a family
-// are one reading of it.
-func (d *toStore) family(name string, at time.Time) *familyTold {
-	for i := range d.told {
-		if d.told[i].Collector == name && d.told[i].at.Equal(at) {
-			return &d.told[i]
+// reading is where the samples of a collector at a time go. Two scopes of a
+// collector are one reading of it.
+func (d *toStore) reading(collector string, at time.Time) *keptReading {
+	for i := range d.readings {
+		if d.readings[i].Collector == collector && d.readings[i].at.Equal(at) {
+			return &d.readings[i]
 		}
 	}
-	if len(d.told) < cap(d.told) {
-		d.told = d.told[:len(d.told)+1]
+	if len(d.readings) < cap(d.readings) {
+		d.readings = d.readings[:len(d.readings)+1]
 	} else {
-		d.told = append(d.told, familyTold{})
+		d.readings = append(d.readings, keptReading{})
 	}
-	f := &d.told[len(d.told)-1]
-	f.Collector, f.at, f.Taken = name, at, d.machine.Taken(name, at)
-	f.Samples, f.Ended = f.Samples[:0], f.Ended[:0]
-	return f
+	r := &d.readings[len(d.readings)-1]
+	r.Collector, r.at, r.Taken = collector, at, d.machine.Taken(collector, at)
+	r.Samples, r.Ended = r.Samples[:0], r.Ended[:0]
+	return r
 }
 
 // add adds a sample.
-func (f *familyTold) add(s *store.Series, v float64) {
+func (f *keptReading) add(s *store.Series, v float64) {
 	f.Samples = append(f.Samples, store.Sample{Series: s, Value: v})
 }
 
@@ -142,7 +144,7 @@ func (f *familyTold) add(s *store.Series, v float64) {
 type scopeSeries struct {
 	destination *toStore
 	known       map[seriesID]*keptSeries
-	told        *familyTold
+	to          *keptReading
 	verbatim    bool
 }
 
@@ -178,17 +180,13 @@ func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []
 		p := &points[i]
 		id := seriesID{m.Name, p.Attributes.Equivalent()}
 		kept := s.known[id]
-		gone := p.StartTime.Equal(vanished)
 		// A custom metric may change its type; it is another series then.
-		if kept != nil && (gone || kept.histogram != nil || kept.counter != counter) {
+		if kept != nil && (kept.histogram != nil || kept.counter != counter) {
 			kept = s.end(id, kept)
-		}
-		if gone {
-			continue
 		}
 		if kept == nil {
 			series, err := s.destination.namer.series(metricSeries{
-				name: m.Name, unit: m.Unit, counter: counter, verbatim: s.verbatim, kind: kind, family: s.told.Collector, attributes: p.Attributes,
+				name: m.Name, unit: m.Unit, counter: counter, verbatim: s.verbatim, kind: kind, collector: s.to.Collector, attributes: p.Attributes,
 			})
 			s.unnamed(m, err)
 			kept = &keptSeries{series: series, counter: counter}
@@ -196,7 +194,7 @@ func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []
 		}
 		if kept.series != nil {
 			kept.series.Start = p.StartTime
-			s.told.add(kept.series, float64(p.Value))
+			s.to.add(kept.series, float64(p.Value))
 		}
 	}
 }
@@ -205,27 +203,31 @@ func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []
 func (s *scopeSeries) histogram(m *metricdata.Metrics, p *metricdata.HistogramDataPoint[float64]) {
 	id := seriesID{m.Name, p.Attributes.Equivalent()}
 	kept := s.known[id]
-	gone := p.StartTime.Equal(vanished)
 	// Other bounds are other series.
-	if kept != nil && (gone || kept.histogram == nil || !slices.Equal(kept.histogram.bounds, p.Bounds)) {
+	if kept != nil && (kept.histogram == nil || !slices.Equal(kept.histogram.bounds, p.Bounds)) {
 		kept = s.end(id, kept)
 	}
-	if gone {
-		return
-	}
 	if kept == nil {
-		h, err := s.destination.namer.histogram(m.Name, s.told.Collector, p)
+		h, err := s.destination.namer.histogram(m.Name, s.to.Collector, p)
 		s.unnamed(m, err)
 		kept = &keptSeries{histogram: h}
 		s.known[id] = kept
 	}
-	kept.histogram.add(s.told, p)
+	kept.histogram.add(s.to, p)
+}
+
+// ended takes the end of a series.
+func (s *scopeSeries) ended(e *endedSeries) {
+	id := seriesID{e.name, e.attributes.Equivalent()}
+	if kept := s.known[id]; kept != nil {
+		s.end(id, kept)
+	}
 }
 
 // end forgets a series; it returns what is known of it then.
 func (s *scopeSeries) end(id seriesID, kept *keptSeries) *keptSeries {
 	delete(s.known, id)
-	s.told.Ended = append(s.told.Ended, kept.all()...)
+	s.to.Ended = append(s.to.Ended, kept.all()...)
 	return nil
 }
 

@@ -71,7 +71,7 @@ func newToTiers(p *Exporter) (*toTiers, error) {
 	}
 	t := &toTiers{
 		exporter: p, tiers: o.Tiers, to: p.otlp, maxAge: o.Config.OTLP.Queue.MaxAge,
-		log: o.Log.With("destination", "otlp"), mark: p.otlp.readings().lane.Mark(), hold: holdLimit,
+		log: o.Log.With("destination", "otlp"), mark: p.otlp.finest().lane.Mark(), hold: holdLimit,
 	}
 	for i, tier := range o.Tiers.Tiers() {
 		if i == 0 {
@@ -151,7 +151,7 @@ func (o *otlp) release(sent time.Time) {
 // push puts a request into the queue; o.mu is held.
 func (o *otlp) push(r heldRequest) {
 	if !r.at.Equal(o.caughtUp) {
-		o.readings().lane.Push(time.Now(), r.at, r.encoded)
+		o.finest().lane.Push(time.Now(), r.at, r.encoded)
 	}
 }
 
@@ -177,7 +177,7 @@ func (t *toTiers) catchUp(ctx context.Context) time.Time {
 		t.log.Warn("what an earlier process kept and did not push cannot be read", "err", err)
 		return time.Time{}
 	}
-	t.to.readings().lane.Push(time.Now(), found, bodies...)
+	t.to.finest().lane.Push(time.Now(), found, bodies...)
 	return found
 }
 
@@ -223,7 +223,7 @@ func (t *toTiers) end(ctx context.Context, closed time.Time) {
 		t.log.Warn("encode otlp request", "err", err)
 		return
 	}
-	t.to.readings().lane.Push(time.Now(), time.Time{}, body)
+	t.to.finest().lane.Push(time.Now(), time.Time{}, body)
 }
 
 // bucketsAtOnce is how many buckets of a tier go into one request when many are
@@ -403,7 +403,7 @@ func (r *tierRequest) scope(family string) *metricspb.ScopeMetrics {
 		return s
 	}
 	s := &metricspb.ScopeMetrics{Scope: &commonpb.InstrumentationScope{Name: scopePrefix + family, Version: r.version}, SchemaUrl: r.schema}
-	if family == familyOf(customScope) {
+	if family == collectorOf(customScope) {
 		s = &metricspb.ScopeMetrics{Scope: &commonpb.InstrumentationScope{Name: customScope}}
 	}
 	r.scopes[family] = s
@@ -450,21 +450,20 @@ func attributeValue(kind, text string) *commonpb.AnyValue {
 	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: strings.ToValidUTF8(text, "\uFFFD")}}
 }
 
-// countReadings adds to what is sent that each family was read once, as the store
+// countReadings adds to what is sent that each collector was read once, as the store
 // keeps it: averages of averages weigh by it.
 func (o *otlp) countReadings() {
 	var counted []string
-	for i := range o.scopes {
-		scope := &o.scopes[i]
-		family := familyOf(scope.Scope.Name)
-		if slices.Contains(counted, family) {
-			continue // The family custom has two scopes.
+	for i := range o.readings {
+		r := &o.readings[i]
+		if slices.Contains(counted, r.collector) {
+			continue // The collector custom has two scopes.
 		}
-		counted = append(counted, family)
-		scope.Metrics = append(slices.Clip(scope.Metrics), metricdata.Metrics{
+		counted = append(counted, r.collector)
+		o.scopes[i].Metrics = append(slices.Clip(o.scopes[i].Metrics), metricdata.Metrics{
 			Name: store.ReadingsOrigin().Name, Unit: store.ReadingsOrigin().Unit,
 			Data: metricdata.Gauge[int64]{DataPoints: []metricdata.DataPoint[int64]{{
-				Attributes: attribute.NewSet(attribute.String("family", family)), Time: o.stamp.taken[scope.Scope.Name], Value: 1,
+				Attributes: attribute.NewSet(attribute.String("family", r.collector)), Time: r.at, Value: 1,
 			}}},
 		})
 	}

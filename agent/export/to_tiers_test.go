@@ -459,14 +459,14 @@ func TestStoreThatDoesNotOpen(t *testing.T) {
 	for s := 1; s <= 3; s++ {
 		a.second(t, s, readingsOf(s))
 	}
-	equal(t, "requests while they are held back", a.otlp.readings().lane.Stats().Pushed, 0)
+	equal(t, "requests while they are held back", a.otlp.finest().lane.Stats().Pushed, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { a.tiers.run(ctx) })
-	within(t, patience, "they are let go", func() bool { return a.otlp.readings().lane.Stats().Pushed == 3 })
+	within(t, patience, "they are let go", func() bool { return a.otlp.finest().lane.Stats().Pushed == 3 })
 	a.second(t, 4, readingsOf(4))
-	equal(t, "requests then", a.otlp.readings().lane.Stats().Pushed, 4)
+	equal(t, "requests then", a.otlp.finest().lane.Stats().Pushed, 4)
 	cancel()
 	running.Wait()
 }

@@ -17,16 +17,16 @@ import (
 var (
 	boot, agentStart = at("06:00:00"), at("11:59:58")
 
-	kernelBytes  = &instruments.Metric{Name: "kernel.bytes", Kind: instruments.Counter, Integer: true}
-	kernelTime   = &instruments.Metric{Name: "kernel.time", Kind: instruments.Counter}
-	agentTicks   = &instruments.Metric{Name: "agent.ticks", Kind: instruments.Counter, Integer: true, Start: instruments.SinceAgent}
-	memoryUsage  = &instruments.Metric{Name: "memory.usage", Kind: instruments.UpDownCounter, Integer: true}
-	temperature  = &instruments.Metric{Name: "temperature", Kind: instruments.Gauge}
-	stampMetrics = []*instruments.Metric{kernelBytes, kernelTime, agentTicks, memoryUsage, temperature}
+	kernelBytes    = &instruments.Metric{Name: "kernel.bytes", Kind: instruments.Counter, Integer: true}
+	kernelTime     = &instruments.Metric{Name: "kernel.time", Kind: instruments.Counter}
+	agentTicks     = &instruments.Metric{Name: "agent.ticks", Kind: instruments.Counter, Integer: true, Start: instruments.SinceAgent}
+	memoryUsage    = &instruments.Metric{Name: "memory.usage", Kind: instruments.UpDownCounter, Integer: true}
+	temperature    = &instruments.Metric{Name: "temperature", Kind: instruments.Gauge}
+	stampedMetrics = []*instruments.Metric{kernelBytes, kernelTime, agentTicks, memoryUsage, temperature}
 )
 
-func testStamp(delta bool) *stamp {
-	return newStamp(boot, agentStart, stampMetrics, instruments.Hostmetrics, delta)
+func testTimestamper(delta bool) *timestamper {
+	return newTimestamper(boot, agentStart, stampedMetrics, instruments.Hostmetrics, delta)
 }
 
 // collected is what the SDK collects: points with its own times, and the
@@ -65,7 +65,7 @@ func gauge(m *instruments.Metric, v values[float64]) metricdata.Metrics {
 
 // written writes a collection in a form that a test can compare: metric and
 // device to value, start and time, with the temporality of sums.
-func written(rm *metricdata.ResourceMetrics) map[string]string {
+func written(c collection) map[string]string {
 	out := map[string]string{}
 	put := func(name string, attributes attribute.Set, temporality string, value any, start, at time.Time) {
 		device, _ := attributes.Value("device")
@@ -73,19 +73,19 @@ func written(rm *metricdata.ResourceMetrics) map[string]string {
 		if _, twice := out[key]; twice {
 			key += " AGAIN"
 		}
-		from := "-"
-		switch {
-		case start.Equal(vanished):
+		if value == nil {
 			out[key] = "gone at " + at.UTC().Format("15:04:05")
 			return
-		case !start.IsZero():
+		}
+		from := "-"
+		if !start.IsZero() {
 			from = start.UTC().Format("15:04:05")
 		}
 		out[key] = fmt.Sprintf("%s%v from %s to %s", temporality, value, from, at.UTC().Format("15:04:05"))
 	}
 	short := map[metricdata.Temporality]string{metricdata.CumulativeTemporality: "", metricdata.DeltaTemporality: "+"}
-	for _, s := range rm.ScopeMetrics {
-		for _, m := range s.Metrics {
+	for _, r := range c {
+		for _, m := range r.scope.Metrics {
 			switch d := m.Data.(type) {
 			case metricdata.Sum[int64]:
 				for _, p := range d.DataPoints {
@@ -105,15 +105,17 @@ func written(rm *metricdata.ResourceMetrics) map[string]string {
 				}
 			}
 		}
+		for _, e := range r.ended {
+			put(e.name, e.attributes, "", nil, time.Time{}, r.at)
+		}
 	}
 	return out
 }
 
 // wantPoints stamps and compares: "metric device" and what is written of it, in turns.
-func wantPoints(t *testing.T, s *stamp, rm *metricdata.ResourceMetrics, want ...string) {
+func wantPoints(t *testing.T, s *timestamper, rm *metricdata.ResourceMetrics, want ...string) {
 	t.Helper()
-	s.apply(rm)
-	got := written(rm)
+	got := written(s.apply(rm))
 	for i := 0; i < len(want); i += 2 {
 		if got[want[i]] != want[i+1] {
 			t.Errorf("%s: %q, want %q", want[i], got[want[i]], want[i+1])
@@ -131,7 +133,7 @@ type (
 )
 
 func TestEachReadingOnce(t *testing.T) {
-	s := testStamp(false)
+	s := testTimestamper(false)
 	reading := func(clock string, n int64) metricdata.ScopeMetrics {
 		return scope("f", at(clock), counter(kernelBytes, ints{"sda": n}), gauge(temperature, floats{"sda": 40}))
 	}
@@ -153,7 +155,7 @@ func TestEachReadingOnce(t *testing.T) {
 }
 
 func TestStartTimes(t *testing.T) {
-	s := testStamp(false)
+	s := testTimestamper(false)
 	all := func(clock string, n int64) *metricdata.ResourceMetrics {
 		return collected(scope("f", at(clock), counter(kernelBytes, ints{"sda": n}), counter(kernelTime, floats{"cpu0": float64(n)}),
 			counter(agentTicks, ints{"": n}), counter(memoryUsage, ints{"used": n})))
@@ -171,7 +173,7 @@ func TestStartTimes(t *testing.T) {
 }
 
 func TestDelta(t *testing.T) {
-	s := testStamp(true)
+	s := testTimestamper(true)
 	all := func(clock string, n int64) *metricdata.ResourceMetrics {
 		return collected(scope("f", at(clock), counter(kernelBytes, ints{"sda": n}), counter(kernelTime, floats{"cpu0": float64(n) / 2}),
 			counter(memoryUsage, ints{"used": n}), gauge(temperature, floats{"sda": 40})))
@@ -200,16 +202,16 @@ func TestDelta(t *testing.T) {
 
 // TestDeltaOfLargeNumbers: float64 cannot tell these apart.
 func TestDeltaOfLargeNumbers(t *testing.T) {
-	s := testStamp(true)
+	s := testTimestamper(true)
 	wantPoints(t, s, collected(scope("f", at("12:00:00"), counter(kernelBytes, ints{"sda": math.MaxInt64 - 3}))))
 	wantPoints(t, s, collected(scope("f", at("12:00:01"), counter(kernelBytes, ints{"sda": math.MaxInt64 - 2}))),
 		"kernel.bytes sda", "+1 from 12:00:00 to 12:00:01")
 }
 
-func TestVanishedSeries(t *testing.T) {
+func TestEndedSeries(t *testing.T) {
 	for _, delta := range []bool{false, true} {
 		t.Run(fmt.Sprintf("delta=%v", delta), func(t *testing.T) {
-			s := testStamp(delta)
+			s := testTimestamper(delta)
 			cumulative := func(points ...string) []string {
 				if delta {
 					return nil
@@ -247,14 +249,14 @@ func TestVanishedSeries(t *testing.T) {
 
 // TestStampLeavesNoSharedSlices: the SDK may fill a collection again, and two
 // metrics on one slice would then overwrite each other.
-func TestStampLeavesNoSharedSlices(t *testing.T) {
-	s := testStamp(true)
+func TestTimestamperLeavesNoSharedSlices(t *testing.T) {
+	s := testTimestamper(true)
 	rm := collected(
 		scope("old", at("12:00:00"), counter(kernelTime, floats{"cpu0": 1})),
 		scope("f", at("12:00:00"), counter(kernelBytes, ints{"sda": 1}), gauge(temperature, floats{"sda": 1}), gauge(temperature, floats{"sdb": 2})),
 		scope("g", at("12:00:00"), gauge(temperature, floats{"sdc": 3})),
 	)
-	s.taken["old"] = at("12:00:00")
+	s.scopes["old"] = &scopeState{newest: at("12:00:00")}
 	s.apply(rm)
 	seen := map[*metricdata.DataPoint[float64]]bool{}
 	for _, scope := range rm.ScopeMetrics[:cap(rm.ScopeMetrics)] {
@@ -276,7 +278,7 @@ func TestStampLeavesNoSharedSlices(t *testing.T) {
 func TestDeltasAddUp(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		s := testStamp(true)
+		s := testTimestamper(true)
 		type state struct {
 			value, told int64
 			known       bool
@@ -303,15 +305,12 @@ func TestDeltasAddUp(t *testing.T) {
 				v[name] = d.value
 			}
 			rm := collected(scope("f", now, counter(kernelBytes, v)))
-			s.apply(rm)
 			got := map[string]metricdata.DataPoint[int64]{}
-			for _, scope := range rm.ScopeMetrics {
-				for _, m := range scope.Metrics {
+			for _, r := range s.apply(rm) {
+				for _, m := range r.scope.Metrics {
 					for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
-						if !p.StartTime.Equal(vanished) {
-							device, _ := p.Attributes.Value("device")
-							got[device.AsString()] = p
-						}
+						device, _ := p.Attributes.Value("device")
+						got[device.AsString()] = p
 					}
 				}
 			}
