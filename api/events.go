@@ -78,7 +78,7 @@ func (operations) Events(s *Server) {
 		if len(invalid) > 0 {
 			return nil, problem(http.StatusUnprocessableEntity, invalidQuery, invalid...)
 		}
-		page, err := s.options.Records.Events(ctx, start, end, kinds, q.Limit, q.Cursor)
+		page, err := s.options.Records.Events(ctx, records.EventQuery{Start: start, End: end, Kinds: kinds, Limit: q.Limit, Cursor: q.Cursor})
 		if err != nil {
 			return nil, recordsProblem(err, invalidValue("query.cursor", sanitize.ValidUTF8(q.Cursor), "must be the value of next from an earlier response"))
 		}

@@ -125,11 +125,11 @@ func (r brokenRecords) ProcessesAt(context.Context, time.Time) (*records.Process
 	return nil, r.err
 }
 
-func (r brokenRecords) ProcessesBetween(context.Context, time.Time, time.Time, records.Order, int, string) (*records.Processes, error) {
+func (r brokenRecords) ProcessesBetween(context.Context, records.ProcessQuery) (*records.Processes, error) {
 	return nil, r.err
 }
 
-func (r brokenRecords) Events(context.Context, time.Time, time.Time, []records.Kind, int, string) (*records.EventPage, error) {
+func (r brokenRecords) Events(context.Context, records.EventQuery) (*records.EventPage, error) {
 	return nil, r.err
 }
 

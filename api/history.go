@@ -19,8 +19,8 @@ var _ History = (*query.Querier)(nil)
 // Records returns past processes and events.
 type Records interface {
 	ProcessesAt(ctx context.Context, at time.Time) (*records.Processes, error)
-	ProcessesBetween(ctx context.Context, start, end time.Time, by records.Order, top int, query string) (*records.Processes, error)
-	Events(ctx context.Context, start, end time.Time, kinds []records.Kind, limit int, cursor string) (*records.EventPage, error)
+	ProcessesBetween(context.Context, records.ProcessQuery) (*records.Processes, error)
+	Events(context.Context, records.EventQuery) (*records.EventPage, error)
 }
 
 var _ Records = (*records.Records)(nil)

@@ -69,7 +69,7 @@ func (s *Server) pastProcesses(ctx context.Context, q *ProcessesQuery) (*Process
 	if q.At != "" {
 		found, err = s.options.Records.ProcessesAt(ctx, at)
 	} else {
-		found, err = s.options.Records.ProcessesBetween(ctx, start, end, records.ByCPU, 0, "")
+		found, err = s.options.Records.ProcessesBetween(ctx, records.ProcessQuery{Start: start, End: end, Order: records.ByCPU})
 	}
 	if err != nil {
 		return nil, recordsProblem(err, nil)

@@ -41,7 +41,7 @@ type Querier interface {
 	Parse(text string) (parser.Expr, error)
 	RuleQueryable(own query.OwnSeries) storage.Queryable
 	EvalRule(ctx context.Context, text string, at time.Time, present storage.Queryable) (promql.Vector, error)
-	Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*query.Answer, error)
+	Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*query.Result, error)
 	LookBack() time.Duration
 }
 

@@ -21,7 +21,7 @@ func TestEventsOfARestart(t *testing.T) {
 		first.tick()
 	}
 	kept := first.history.records
-	p, err := kept.ProcessesBetween(t.Context(), begin, time.Now().Add(time.Minute), records.ByCPU, 0, "")
+	p, err := kept.ProcessesBetween(t.Context(), records.ProcessQuery{Start: begin, End: time.Now().Add(time.Minute), Order: records.ByCPU})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestEventsOfARestart(t *testing.T) {
 
 	second := run(t, c)
 	second.tick()
-	page, err := second.history.records.Events(t.Context(), begin, time.Now().Add(time.Minute), []records.Kind{records.Start, records.Stop, records.Reboot, records.Gap}, 100, "")
+	page, err := second.history.records.Events(t.Context(), records.EventQuery{Start: begin, End: time.Now().Add(time.Minute), Kinds: []records.Kind{records.Start, records.Stop, records.Reboot, records.Gap}, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

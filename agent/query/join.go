@@ -72,7 +72,7 @@ func (c *cursors) Pop() any {
 
 // pin replaces @ start() and @ end() by the times of the whole query: a segment
 // starts and ends elsewhere. It tells whether there were any.
-func pin(expr parser.Expr, start, end time.Time) bool {
+func pinAtModifiers(expr parser.Expr, start, end time.Time) bool {
 	found := false
 	stamp := func(which *parser.ItemType, at **int64) {
 		if *which != parser.START && *which != parser.END {

@@ -32,7 +32,7 @@ type Querier struct {
 	config Config
 	parser parser.Parser
 	engine *promql.Engine
-	turns  chan struct{}
+	slots  chan struct{}
 }
 
 // NewQuerier makes a querier.
@@ -53,12 +53,12 @@ func NewQuerier(config Config) *Querier {
 			EnableDelayedNameRemoval: true,
 			Parser:                   p,
 		}),
-		turns: make(chan struct{}, config.Limits.Concurrency),
+		slots: make(chan struct{}, config.Limits.Concurrency),
 	}
 }
 
 // Answer is what a question yields. Close it when its value was read.
-type Answer struct {
+type Result struct {
 	Value    parser.Value
 	Warnings annotations.Annotations
 	// Tiers say which tier gave which steps, in the order of time. It is empty for
@@ -69,7 +69,7 @@ type Answer struct {
 }
 
 // Close gives the memory of the value back.
-func (a *Answer) Close() {
+func (a *Result) Close() {
 	for _, q := range a.queries {
 		q.Close()
 	}
@@ -77,21 +77,21 @@ func (a *Answer) Close() {
 }
 
 // Instant evaluates an expression at one time.
-func (q *Querier) Instant(ctx context.Context, text string, at time.Time) (*Answer, error) {
+func (q *Querier) Instant(ctx context.Context, text string, at time.Time) (*Result, error) {
 	if err := checkYears(at); err != nil {
 		return nil, err
 	}
-	return q.answer(ctx, text, steps{start: at.Truncate(time.Millisecond), count: 1})
+	return q.evaluate(ctx, text, steps{start: at.Truncate(time.Millisecond), count: 1})
 }
 
 // Range evaluates an expression at start and then at each step up to end.
-func (q *Querier) Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*Answer, error) {
+func (q *Querier) Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*Result, error) {
 	if err := q.config.Limits.checkRange(start, end, step); err != nil {
 		return nil, err
 	}
 	// The engine counts in milliseconds; so the segments meet exactly.
 	start, step = start.Truncate(time.Millisecond), step.Truncate(time.Millisecond)
-	return q.answer(ctx, text, steps{start: start, step: step, count: int(end.Sub(start)/step) + 1})
+	return q.evaluate(ctx, text, steps{start: start, step: step, count: int(end.Sub(start)/step) + 1})
 }
 
 // Parse checks an expression as Instant and Range do, and returns it.
@@ -110,18 +110,18 @@ func (q *Querier) Parse(text string) (parser.Expr, error) {
 }
 
 // turn waits until the question may be answered and bounds its time.
-func (q *Querier) turn(ctx context.Context) (context.Context, func(), error) {
+func (q *Querier) acquire(ctx context.Context) (context.Context, func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, q.config.Limits.Timeout)
 	select {
-	case q.turns <- struct{}{}:
-		return ctx, func() { <-q.turns; cancel() }, nil
+	case q.slots <- struct{}{}:
+		return ctx, func() { <-q.slots; cancel() }, nil
 	case <-ctx.Done():
 		cancel()
 		return nil, nil, withType(context.Cause(ctx))
 	}
 }
 
-func (q *Querier) answer(ctx context.Context, text string, s steps) (*Answer, error) {
+func (q *Querier) evaluate(ctx context.Context, text string, s steps) (*Result, error) {
 	expr, err := q.Parse(text)
 	if err != nil {
 		return nil, err
@@ -129,27 +129,27 @@ func (q *Querier) answer(ctx context.Context, text string, s steps) (*Answer, er
 	if s.step > 0 && expr.Type() != parser.ValueTypeVector && expr.Type() != parser.ValueTypeScalar {
 		return nil, badData("invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(expr.Type()))
 	}
-	ctx, done, err := q.turn(ctx)
+	ctx, done, err := q.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	d := demandOf(expr, s.step)
-	options, err := q.options(expr, text, d, s)
+	d := requirementsOf(expr, s.step)
+	candidates, err := q.candidates(expr, text, d, s)
 	if err != nil {
 		return nil, err
 	}
-	segments := choose(options, d, s)
-	if err := d.refuse(segments, s); err != nil {
+	segments := choose(candidates, d, s)
+	if err := d.checkRanges(segments, s); err != nil {
 		return nil, err
 	}
-	a := &Answer{}
+	a := &Result{}
 	if d.selectors {
 		for _, seg := range segments {
-			a.Tiers = append(a.Tiers, Span{Tier: seg.option.source.Name(), From: s.at(seg.first), To: s.at(seg.last)})
+			a.Tiers = append(a.Tiers, Span{Tier: seg.candidate.source.Name(), From: s.at(seg.first), To: s.at(seg.last)})
 		}
 	}
-	if err := q.run(ctx, a, patient(segments, s, time.Now()), s); err != nil {
+	if err := q.run(ctx, a, extendLookback(segments, s, time.Now()), s); err != nil {
 		a.Close()
 		return nil, withType(err)
 	}
@@ -159,19 +159,19 @@ func (q *Querier) answer(ctx context.Context, text string, s steps) (*Answer, er
 
 // options are the tiers that may answer, each with the expression as it is asked
 // of it.
-func (q *Querier) options(expr parser.Expr, text string, d demand, s steps) ([]option, error) {
+func (q *Querier) candidates(expr parser.Expr, text string, d requirements, s steps) ([]candidate, error) {
 	end := s.at(s.count - 1)
-	if pin(expr, s.start, end) {
+	if pinAtModifiers(expr, s.start, end) {
 		text = expr.String()
 	}
 	sources := q.sources(d.names)
 	if len(sources) == 0 {
 		return nil, &Error{Type: Unavailable, Err: store.ErrOpening}
 	}
-	options := make([]option, 0, len(sources))
+	candidates := make([]candidate, 0, len(sources))
 	for _, source := range sources {
-		o := option{source: source, oldest: source.Oldest(), lookBack: q.lookBack(source), text: text, expr: expr}
-		if widening(expr, source.Resolution()) {
+		o := candidate{source: source, oldest: source.Oldest(), lookBack: q.lookBack(source), text: text, expr: expr}
+		if needsWidening(expr, source.Resolution()) {
 			own, err := q.parser.ParseExpr(text)
 			if err != nil {
 				return nil, &Error{Type: Internal, Err: err}
@@ -180,9 +180,9 @@ func (q *Querier) options(expr parser.Expr, text string, d demand, s steps) ([]o
 			o.text = o.expr.String()
 		}
 		o.covers = o.firstCovered(s)
-		options = append(options, o)
+		candidates = append(candidates, o)
 	}
-	return options, nil
+	return candidates, nil
 }
 
 // sources are the tiers that keep all the metrics named.
@@ -213,11 +213,11 @@ func (q *Querier) lookBack(source Source) time.Duration {
 }
 
 // run asks the engine for each segment and joins what it says.
-func (q *Querier) run(ctx context.Context, a *Answer, segments []segment, s steps) error {
+func (q *Querier) run(ctx context.Context, a *Result, segments []segment, s steps) error {
 	var parts []promql.Matrix
 	samples := 0
 	for _, seg := range segments {
-		o := seg.option
+		o := seg.candidate
 		opts := promql.NewPrometheusQueryOpts(false, o.lookBack)
 		queryable := q.queryable(o.source)
 		var query promql.Query

@@ -103,7 +103,7 @@ func BenchmarkCharts(b *testing.B) {
 			}
 		}
 		run("gauge", promql("g"))
-		run("greatest", promql(fmt.Sprintf("max_over_time(g_max[%s])", store.TierName(step))))
+		run("max", promql(fmt.Sprintf("max_over_time(g_max[%s])", store.TierName(step))))
 		run("rate", promql(fmt.Sprintf("rate(c_total[%s])", store.TierName(2*step))))
 		run("series", func() error {
 			_, err := q.Select(b.Context(), SeriesQuery{Matchers: matchers("g"), Start: start, End: day, MaxPoints: 500, Avg: true, Min: true, Max: true})

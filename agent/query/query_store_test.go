@@ -45,8 +45,8 @@ func TestQuestionsToTheStore(t *testing.T) {
 	// PromQL: the same question at a step for each tier.
 	for step, tier := range map[time.Duration]string{time.Second: "1s", time.Minute: "1m", 5 * time.Minute: "5m"} {
 		for _, ask := range []struct {
-			expr            string
-			least, greatest float64
+			expr             string
+			minimum, maximum float64
 		}{
 			{"max_over_time(load_max[%s])", 1, 1000},
 			{"min_over_time(load_min[%s])", 1, map[string]float64{"1s": 1000, "1m": 1, "5m": 1}[tier]},
@@ -58,14 +58,14 @@ func TestQuestionsToTheStore(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", expr, err)
 			}
-			least, greatest := math.Inf(1), math.Inf(-1)
+			minimum, maximum := math.Inf(1), math.Inf(-1)
 			for _, series := range a.Value.(promql.Matrix) {
 				for _, p := range series.Floats {
-					least, greatest = min(least, p.F), max(greatest, p.F)
+					minimum, maximum = min(minimum, p.F), max(maximum, p.F)
 				}
 			}
-			if least != ask.least || greatest != ask.greatest || len(a.Tiers) != 1 || a.Tiers[0].Tier != tier {
-				t.Errorf("%s by %s: %v to %v from %v, want %v to %v from %s", expr, step, least, greatest, a.Tiers, ask.least, ask.greatest, tier)
+			if minimum != ask.minimum || maximum != ask.maximum || len(a.Tiers) != 1 || a.Tiers[0].Tier != tier {
+				t.Errorf("%s by %s: %v to %v from %v, want %v to %v from %s", expr, step, minimum, maximum, a.Tiers, ask.minimum, ask.maximum, tier)
 			}
 			a.Close()
 		}

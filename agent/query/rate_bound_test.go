@@ -22,11 +22,11 @@ import (
 func TestRatesAgreeWithinOneResolutionStep(t *testing.T) {
 	c := samples{named("c_total"), map[int64]float64{}}
 	exact := map[int64]float64{}
-	total, least, greatest := 1e12, math.Inf(1), math.Inf(-1)
+	total, minimum, maximum := 1e12, math.Inf(1), math.Inf(-1)
 	for k := range int64(4 * 3600) {
 		at := day.UnixMilli() + 1000*k
 		rate := 1000 + 900*math.Sin(float64(k)/300) + 90*math.Sin(float64(k)/7)
-		least, greatest = min(least, rate), max(greatest, rate)
+		minimum, maximum = min(minimum, rate), max(maximum, rate)
 		total += rate
 		c.at[at], exact[at] = total, total
 	}
@@ -56,7 +56,7 @@ func TestRatesAgreeWithinOneResolutionStep(t *testing.T) {
 						increase *= window.Seconds()
 					}
 					want := exact[p.T] - exact[p.T-window.Milliseconds()]
-					if bound := tier.resolution.Seconds() * (greatest - least) * (1 + 1e-9); math.Abs(increase-want) > bound {
+					if bound := tier.resolution.Seconds() * (maximum - minimum) * (1 + 1e-9); math.Abs(increase-want) > bound {
 						t.Errorf("%s over %s on %s at %d: %v, want %v within %v", function, window, tier.name, p.T, increase, want, bound)
 					}
 					checked++

@@ -26,13 +26,13 @@ type Remote interface {
 	Latency() time.Duration
 }
 
-// patient gives the steps of the last moment, of which samples are still under
+// extendLookback gives the steps of the last moment, of which samples are still under
 // way to a remote tier, a longer look-back: otherwise nothing would be known of
 // now. All other steps are as from an embedded tier.
-func patient(segments []segment, s steps, now time.Time) []segment {
+func extendLookback(segments []segment, s steps, now time.Time) []segment {
 	var split []segment
 	for _, seg := range segments {
-		remote, ok := seg.option.source.(interface{ Latency() time.Duration })
+		remote, ok := seg.candidate.source.(interface{ Latency() time.Duration })
 		if !ok {
 			split = append(split, seg)
 			continue
@@ -40,10 +40,10 @@ func patient(segments []segment, s steps, now time.Time) []segment {
 		arrived := now.Add(-remote.Latency())
 		first := seg.first + sort.Search(seg.last-seg.first+1, func(i int) bool { return s.at(seg.first + i).After(arrived) })
 		if first > seg.first {
-			split = append(split, segment{seg.option, seg.first, first - 1})
+			split = append(split, segment{seg.candidate, seg.first, first - 1})
 		}
 		if first <= seg.last {
-			late := *seg.option
+			late := *seg.candidate
 			late.lookBack += remote.Latency()
 			split = append(split, segment{&late, first, seg.last})
 		}

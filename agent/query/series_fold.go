@@ -63,7 +63,10 @@ func (l *timeline) in(p *part) int {
 
 func (l *timeline) err() error { return l.samples.Err() }
 
-// put writes a value where its column was asked for.
+// columns are a part's values of one series, nil where not requested.
+type columns struct{ avg, min, max []float64 }
+
+// put writes a value unless its column is nil.
 func put(column []float64, i int, v float64) {
 	if column != nil {
 		column[i] = v
@@ -73,7 +76,7 @@ func put(column []float64, i int, v float64) {
 // foldValues makes averages, least and greatest of a gauge. Averages weigh by
 // the readings behind them; where those of a point are not all known they weigh
 // the same.
-func foldValues(l *timeline, p *part, w *weights, avg, least, greatest []float64) {
+func foldValues(l *timeline, p *part, w *weights, out columns) {
 	point := -1
 	var sum, weighted, weight, count, low, high float64
 	known := true
@@ -86,9 +89,9 @@ func foldValues(l *timeline, p *part, w *weights, avg, least, greatest []float64
 			mean = weighted / weight
 		}
 		// Rounding must not take the mean out of what it is the mean of.
-		put(avg, point, min(max(mean, low), high))
-		put(least, point, low)
-		put(greatest, point, high)
+		put(out.avg, point, min(max(mean, low), high))
+		put(out.min, point, low)
+		put(out.max, point, high)
 	}
 	for l.next() {
 		if at := l.in(p); at != point || count == 0 {
@@ -121,7 +124,7 @@ func foldLast(l *timeline, p *part, last []float64) {
 }
 
 // foldExtreme takes the least of a roll-up, or else the greatest.
-func foldExtreme(l *timeline, p *part, column []float64, least bool) {
+func foldExtreme(l *timeline, p *part, column []float64, minimum bool) {
 	if column == nil {
 		return
 	}
@@ -130,7 +133,7 @@ func foldExtreme(l *timeline, p *part, column []float64, least bool) {
 		if at < 0 || at >= p.count {
 			continue
 		}
-		if known := column[at]; math.IsNaN(known) || l.v != known && (l.v < known) == least {
+		if known := column[at]; math.IsNaN(known) || l.v != known && (l.v < known) == minimum {
 			column[at] = l.v
 		}
 	}
@@ -140,7 +143,7 @@ func foldExtreme(l *timeline, p *part, column []float64, least bool) {
 // every tier has those, so all agree to the last bit. A counter that went back
 // gives no difference there; a step whose start is not known has no rate. Least
 // and greatest are those between two samples, in the finest tier.
-func foldRates(l *timeline, p *part, patience int64, avg, least, greatest []float64) {
+func foldRates(l *timeline, p *part, patience int64, out columns) {
 	point, known := -1, false
 	var lastT int64
 	var lastV float64
@@ -154,10 +157,10 @@ func foldRates(l *timeline, p *part, patience int64, avg, least, greatest []floa
 		}
 		elapsed := p.first + int64(point)*p.step - base
 		if hasBase && elapsed <= max(p.step, patience) {
-			put(avg, point, (rise+lastV-runStart)/(float64(elapsed)/1000))
+			put(out.avg, point, (rise+lastV-runStart)/(float64(elapsed)/1000))
 		}
-		put(least, point, low)
-		put(greatest, point, high)
+		put(out.min, point, low)
+		put(out.max, point, high)
 	}
 	for l.next() {
 		if l.ended {

@@ -121,15 +121,15 @@ func coarsest(sources []Source, step int64) int64 {
 // without overlap, and without a hole where a part with a longer step meets one
 // with a shorter.
 func (g *grid) layOut(sources []Source, start, end, step int64) {
-	options := make([]option, len(sources))
+	candidates := make([]candidate, len(sources))
 	covers := make([]int64, len(sources))
 	edges := []int64{start}
 	for i, s := range sources {
 		own := roundUp(step, s.Resolution().Milliseconds())
-		options[i] = option{source: s, oldest: s.Oldest()}
+		candidates[i] = candidate{source: s, oldest: s.Oldest()}
 		covers[i] = end + 1
-		if !options[i].oldest.IsZero() {
-			covers[i] = options[i].oldest.UnixMilli() - 1 + own + g.reach(own)
+		if !candidates[i].oldest.IsZero() {
+			covers[i] = candidates[i].oldest.UnixMilli() - 1 + own + g.reach(own)
 		}
 		if covers[i] > start && covers[i] <= end {
 			edges = append(edges, covers[i])
@@ -144,13 +144,13 @@ func (g *grid) layOut(sources []Source, start, end, step int64) {
 		if to < from {
 			continue
 		}
-		for j := range options {
-			options[j].covers = 0
+		for j := range candidates {
+			candidates[j].covers = 0
 			if covers[j] > from {
-				options[j].covers = 1
+				candidates[j].covers = 1
 			}
 		}
-		chosen := best(options, time.Duration(step)*time.Millisecond, 0).source
+		chosen := best(candidates, time.Duration(step)*time.Millisecond, 0).source
 		g.extend(part{source: chosen, finest: chosen == sources[0], step: roundUp(step, chosen.Resolution().Milliseconds())}, from, to, end)
 	}
 	for i := range g.parts {

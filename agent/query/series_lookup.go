@@ -13,7 +13,7 @@ import (
 )
 
 // mostSeries is how many series a lookup may find: some 40 MB of labels.
-const mostSeries = 100_000
+const maxSeries = 100_000
 
 // errTooManySeries is the error of a lookup that matches too much.
 var errTooManySeries = &Error{Type: Execution, Err: errors.New("more than 100000 series match; use narrower matchers")}
@@ -54,7 +54,7 @@ func (q *Querier) Series(ctx context.Context, sets [][]*labels.Matcher, start, e
 				if _, known := found[string(key)]; !known {
 					found[string(key)] = l.Copy()
 				}
-				if len(found) > mostSeries {
+				if len(found) > maxSeries {
 					return nil, errTooManySeries
 				}
 				if err := ctx.Err(); err != nil {
@@ -141,7 +141,7 @@ func (q *Querier) lookup(ctx context.Context, start, end time.Time, ask func(con
 	if end.Before(start) {
 		return nil, badData("end timestamp must not be before start time")
 	}
-	ctx, done, err := q.turn(ctx)
+	ctx, done, err := q.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}

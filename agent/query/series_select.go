@@ -61,7 +61,7 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 	if name == "" {
 		return SeriesResult{}, badData("the matchers must name one metric with =")
 	}
-	ctx, done, err := q.turn(ctx)
+	ctx, done, err := q.acquire(ctx)
 	if err != nil {
 		return SeriesResult{}, err
 	}
@@ -74,7 +74,7 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 	if err != nil {
 		return SeriesResult{}, err
 	}
-	s := &selecting{q: q, query: query, name: name, grid: grid, found: map[string]*SelectedSeries{}}
+	s := &selection{q: q, query: query, name: name, grid: grid, found: map[string]*SelectedSeries{}}
 	s.roles()
 	if s.counter && !query.AsRate && (query.Min || query.Max) {
 		return SeriesResult{}, badData("%s is a counter: min and max exist for its rate only", name)
@@ -88,13 +88,13 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 }
 
 // selecting is one Select under way.
-type selecting struct {
-	q               *Querier
-	query           SeriesQuery
-	name            string
-	least, greatest string // names of the roll-ups
-	counter         bool
-	grid            grid
+type selection struct {
+	q                *Querier
+	query            SeriesQuery
+	name             string
+	minName, maxName string // names of the roll-ups
+	counter          bool
+	grid             grid
 
 	mu       sync.Mutex
 	found    map[string]*SelectedSeries
@@ -103,19 +103,19 @@ type selecting struct {
 }
 
 // roles looks the names of the roll-ups up.
-func (s *selecting) roles() {
+func (s *selection) roles() {
 	if s.q.config.Names == nil {
 		return
 	}
 	var kind store.Kind
-	s.least, s.greatest, kind, _ = s.q.config.Names.Names(s.name)
+	s.minName, s.maxName, kind, _ = s.q.config.Names.Names(s.name)
 	s.counter = kind == store.Counter
 }
 
 // read fills one part of the points from its tier. What a coarser tier has under
 // three names, averages and extremes, is read by as many goroutines: nearly all of
 // the time goes into the decoding of samples, and they write into columns of their own.
-func (s *selecting) read(ctx context.Context, p *part) error {
+func (s *selection) read(ctx context.Context, p *part) error {
 	if p.count == 0 {
 		return nil
 	}
@@ -124,20 +124,20 @@ func (s *selecting) read(ctx context.Context, p *part) error {
 		group.Go(func() error { return s.readRaw(ctx, p) })
 	}
 	for _, extreme := range []struct {
-		name  string
-		asked bool
-		least bool
-	}{{s.least, s.query.Min, true}, {s.greatest, s.query.Max, false}} {
-		if p.finest || !extreme.asked || extreme.name == "" {
+		name      string
+		requested bool
+		minimum   bool
+	}{{s.minName, s.query.Min, true}, {s.maxName, s.query.Max, false}} {
+		if p.finest || !extreme.requested || extreme.name == "" {
 			continue
 		}
 		group.Go(func() error {
 			return s.each(ctx, p, extreme.name, func(_ labels.Labels, c *SelectedSeries, it *timeline) {
 				column := c.Max
-				if extreme.least {
+				if extreme.minimum {
 					column = c.Min
 				}
-				foldExtreme(it, p, p.cut(column), extreme.least)
+				foldExtreme(it, p, p.cut(column), extreme.minimum)
 			})
 		})
 	}
@@ -146,29 +146,29 @@ func (s *selecting) read(ctx context.Context, p *part) error {
 
 // readRaw fills in what the series tell under the metric's own name: everything
 // in the finest tier, averages in the others.
-func (s *selecting) readRaw(ctx context.Context, p *part) error {
+func (s *selection) readRaw(ctx context.Context, p *part) error {
 	weights, err := s.weights(ctx, p)
 	if err != nil {
 		return err
 	}
 	return s.each(ctx, p, s.name, func(l labels.Labels, c *SelectedSeries, it *timeline) {
-		avg, least, greatest := p.cut(c.Avg), p.cut(c.Min), p.cut(c.Max)
-		if !p.finest {
-			least, greatest = nil, nil // They are in the roll-ups.
+		out := columns{avg: p.cut(c.Avg)}
+		if p.finest { // Else the roll-ups have them.
+			out.min, out.max = p.cut(c.Min), p.cut(c.Max)
 		}
 		switch {
 		case s.query.AsRate:
-			foldRates(it, p, s.grid.patience, avg, least, greatest)
+			foldRates(it, p, s.grid.patience, out)
 		case s.counter:
-			foldLast(it, p, avg)
+			foldLast(it, p, out.avg)
 		default:
-			foldValues(it, p, weights[l.Get(hostLabel)], avg, least, greatest)
+			foldValues(it, p, weights[l.Get(hostLabel)], out)
 		}
 	})
 }
 
 // each calls f with every series that matches under the given name.
-func (s *selecting) each(ctx context.Context, p *part, name string, f func(labels.Labels, *SelectedSeries, *timeline)) error {
+func (s *selection) each(ctx context.Context, p *part, name string, f func(labels.Labels, *SelectedSeries, *timeline)) error {
 	from, to := s.reach(p)
 	querier, err := p.source.Queryable().Querier(from+1, to)
 	if err != nil {
@@ -206,13 +206,13 @@ func (s *selecting) each(ctx context.Context, p *part, name string, f func(label
 }
 
 // reach is the time of the samples that a part is made of, the first not included.
-func (s *selecting) reach(p *part) (from, to int64) {
+func (s *selection) reach(p *part) (from, to int64) {
 	return p.first - p.step - s.grid.reach(p.step), p.last()
 }
 
 // column finds the answer's series for the labels of a raw series or a roll-up,
 // which differ in their names only.
-func (s *selecting) column(l labels.Labels) (*SelectedSeries, error) {
+func (s *selection) column(l labels.Labels) (*SelectedSeries, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.key = l.BytesWithoutLabels(s.key, model.MetricNameLabel)
@@ -247,7 +247,7 @@ func (s *selecting) column(l labels.Labels) (*SelectedSeries, error) {
 var errTooMuch = errors.New("too many series or points; use narrower matchers, a shorter range or a longer step")
 
 // result puts the answer together, sorted by labels.
-func (s *selecting) result() SeriesResult {
+func (s *selection) result() SeriesResult {
 	r := SeriesResult{Step: time.Duration(s.grid.parts[len(s.grid.parts)-1].step) * time.Millisecond}
 	for _, p := range s.grid.parts {
 		if p.count > 0 {

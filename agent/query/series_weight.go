@@ -39,7 +39,7 @@ func (w *weights) at(t int64) (float64, bool) {
 // weights reads the counts of readings of the metric's family, by host. Only
 // where a step holds several points of a coarser tier is there anything to
 // weigh.
-func (s *selecting) weights(ctx context.Context, p *part) (map[string]*weights, error) {
+func (s *selection) weights(ctx context.Context, p *part) (map[string]*weights, error) {
 	resolution := p.source.Resolution().Milliseconds()
 	names := s.q.config.Names
 	if p.finest || names == nil || s.query.AsRate || s.counter || !s.query.Avg || p.step <= resolution {

@@ -39,7 +39,7 @@ type Names interface {
 	Lookup(name string) (store.Rollup, bool)
 	// Names returns the names of the least and the greatest of a metric and its
 	// kind; false for a metric that was never registered.
-	Names(raw string) (least, greatest string, kind store.Kind, ok bool)
+	Names(raw string) (minName, maxName string, kind store.Kind, ok bool)
 	// Brief tells whether a metric is kept in the two finest tiers only.
 	Brief(raw string) bool
 	// Collector is the family that measures a metric, empty where it is not known.

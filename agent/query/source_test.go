@@ -65,7 +65,7 @@ func (fakeNames) Lookup(name string) (store.Rollup, bool) {
 	return store.Rollup{}, false
 }
 
-func (fakeNames) Names(raw string) (least, greatest string, kind store.Kind, ok bool) {
+func (fakeNames) Names(raw string) (minName, maxName string, kind store.Kind, ok bool) {
 	switch raw {
 	case "g", "tricky_max":
 		return raw + "_min", raw + "_max", store.Gauge, true

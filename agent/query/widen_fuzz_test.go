@@ -28,7 +28,7 @@ func FuzzWiden(f *testing.F) {
 		}
 		resolution := time.Duration(1+uint64(seconds)%86400) * time.Second
 		wide := widen(expr, resolution)
-		if widening(wide, resolution) {
+		if needsWidening(wide, resolution) {
 			t.Errorf("%q is not wide enough after widening: %s", text, wide)
 		}
 		if _, err := p.ParseExpr(wide.String()); err != nil {

@@ -53,7 +53,7 @@ func year(t testing.TB, r *Records) time.Time {
 }
 
 // TestYear: a year of records is of a bounded size, opens at once, and any
-// question reads a bounded number of records.
+// tableQuery reads a bounded number of records.
 func TestYear(t *testing.T) {
 	dir := t.TempDir()
 	r, err := Open(Options{Dir: dir})
@@ -82,7 +82,7 @@ func TestYear(t *testing.T) {
 			var times []time.Duration
 			for range 5 {
 				begin := time.Now()
-				p, err := r.ProcessesBetween(t.Context(), end.Add(-back-shift), end.Add(-shift), ByCPU, 20, "")
+				p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: end.Add(-back - shift), End: end.Add(-shift), Order: ByCPU, Top: 20})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -120,7 +120,7 @@ func TestMemory(t *testing.T) {
 	}
 	flush(t, r)
 	hour := resident(t)
-	p, err := r.ProcessesBetween(t.Context(), epoch, epoch.Add(time.Hour), ByCPU, 20, "")
+	p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(time.Hour), Order: ByCPU, Top: 20})
 	if err != nil || p.Covered != time.Hour {
 		t.Fatalf("%v, %v", p, err)
 	}

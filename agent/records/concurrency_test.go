@@ -24,15 +24,18 @@ func TestEverythingAtOnce(t *testing.T) {
 	var running sync.WaitGroup
 	for name, f := range map[string]func(i int) error{
 		"between": func(int) error {
-			_, err := r.ProcessesBetween(t.Context(), epoch, epoch.Add(time.Hour), ByIO, 10, "")
+			_, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(time.Hour), Order: ByIO, Top: 10})
 			return err
 		},
 		"at": func(i int) error {
 			_, err := r.ProcessesAt(t.Context(), epoch.Add(time.Duration(i)*time.Second))
 			return err
 		},
-		"event":  func(i int) error { return r.AddEvent(Event{Time: epoch.Add(time.Duration(i)), Kind: Start}) },
-		"events": func(int) error { _, err := r.Events(t.Context(), epoch, epoch.Add(day), nil, 10, ""); return err },
+		"event": func(i int) error { return r.AddEvent(Event{Time: epoch.Add(time.Duration(i)), Kind: Start}) },
+		"events": func(int) error {
+			_, err := r.Events(t.Context(), EventQuery{Start: epoch, End: epoch.Add(day), Limit: 10})
+			return err
+		},
 		"retain": func(int) error { return r.Retain(t.Context(), epoch.Add(20*time.Minute)) },
 		"health": func(int) error { r.Health(); r.Bytes(); return nil },
 		"backup": func(i int) error { return r.Backup(t.Context(), filepath.Join(copies, strconv.Itoa(i))) },
@@ -80,7 +83,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		t.Errorf("a question after the end: %v", err)
 	}
 	r = open(t, dir)
-	p, err := r.ProcessesBetween(t.Context(), epoch, epoch.Add(time.Hour), ByCPU, 0, "")
+	p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(time.Hour), Order: ByCPU})
 	if err != nil || p.Covered != 20*time.Minute || p.HostCPUSeconds != 1212 {
 		t.Errorf("%+v, %v", p, err)
 	}

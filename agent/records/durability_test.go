@@ -118,7 +118,7 @@ func TestKilled(t *testing.T) {
 		}
 	}
 	// From the first second to the last everything is there but the open records.
-	p, err := r.ProcessesBetween(t.Context(), epoch, time.UnixMilli(r.newest), ByCPU, 0, "")
+	p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: time.UnixMilli(r.newest), Order: ByCPU})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,11 +203,11 @@ func TestDamagedFileNeverRefusesTheStart(t *testing.T) {
 		if err := r.AddEvent(Event{Time: epoch.Add(4000 * time.Second), Kind: Start}); err != nil {
 			t.Fatal(err)
 		}
-		p, err := r.ProcessesBetween(t.Context(), epoch.Add(4000*time.Second), epoch.Add(4100*time.Second), ByCPU, 0, "")
+		p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch.Add(4000 * time.Second), End: epoch.Add(4100 * time.Second), Order: ByCPU})
 		if err != nil || p.Covered != 100*time.Second {
 			t.Errorf("%s: after the damage: %+v, %v", name, p, err)
 		}
-		p, err = r.ProcessesBetween(t.Context(), epoch, epoch.Add(time.Hour), ByCPU, 0, "")
+		p, err = r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(time.Hour), Order: ByCPU})
 		switch {
 		case err == nil && p.Covered > time.Hour, err == nil && p.Damaged == 0 && p.Rows[0].CPUSeconds != p.Covered.Seconds()/10:
 			t.Errorf("%s: wrong numbers: %s, %+v", name, p.Covered, p.Rows)
@@ -216,7 +216,7 @@ func TestDamagedFileNeverRefusesTheStart(t *testing.T) {
 		case err != nil && !errors.Is(err, ErrNoRecord):
 			t.Errorf("%s: %v", name, err)
 		}
-		events, err := r.Events(t.Context(), epoch, epoch.Add(2*time.Hour), nil, MaxEvents, "")
+		events, err := r.Events(t.Context(), EventQuery{Start: epoch, End: epoch.Add(2 * time.Hour), Limit: MaxEvents})
 		if err != nil || len(events.Events) == 0 {
 			t.Errorf("%s: events %v, %v", name, events, err)
 		}
@@ -317,7 +317,7 @@ func TestDamagedLogIsHarmless(t *testing.T) {
 			r := open(t, copied)
 			r.inspect(t.Context())
 			r.AddProcesses(steady(epoch.Unix() + 700))
-			if p, err := r.ProcessesBetween(t.Context(), epoch, epoch.Add(700*time.Second), ByCPU, 0, ""); err != nil || p.Damaged > 0 {
+			if p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(700 * time.Second), Order: ByCPU}); err != nil || p.Damaged > 0 {
 				t.Errorf("cut at %d (flipped %v): %v, %v", cut, flip, p, err)
 			}
 		}

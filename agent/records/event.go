@@ -113,38 +113,49 @@ const MaxEvents = 1000
 // ErrCursor is the error of a cursor that no page gave.
 var ErrCursor = errors.New("invalid cursor: use the value of next from an earlier response")
 
-// Events returns the events from start (included) to end (not included), newest
-// first; of all kinds where none is named. An empty cursor asks for the first page.
-func (r *Records) Events(ctx context.Context, start, end time.Time, kinds []Kind, limit int, cursor string) (*EventPage, error) {
-	for _, k := range kinds {
+// EventQuery selects events.
+type EventQuery struct {
+	// Start is included, End is not.
+	Start, End time.Time
+	// Kinds are the kinds to return; none means all.
+	Kinds []Kind
+	// Limit is the length of a page, 1 to MaxEvents.
+	Limit int
+	// Cursor is Next of an earlier page; empty for the first page.
+	Cursor string
+}
+
+// Events returns a page of events, newest first.
+func (r *Records) Events(ctx context.Context, q EventQuery) (*EventPage, error) {
+	for _, k := range q.Kinds {
 		if !slices.Contains(Kinds(), k) {
 			return nil, fmt.Errorf("unknown event kind %q; allowed are %v", k, Kinds())
 		}
 	}
-	if limit <= 0 || limit > MaxEvents {
-		return nil, fmt.Errorf("limit must be 1 to %d, got %d", MaxEvents, limit)
+	if q.Limit <= 0 || q.Limit > MaxEvents {
+		return nil, fmt.Errorf("limit must be 1 to %d, got %d", MaxEvents, q.Limit)
 	}
-	if !start.Before(end) {
+	if !q.Start.Before(q.End) {
 		return nil, errors.New("start must be before end")
 	}
 	query := "SELECT id, time, kind, cause, subject, since, until, detail FROM event WHERE time >= ? AND time < ?"
-	arguments := []any{start.UnixMilli(), end.UnixMilli()}
-	if cursor != "" {
-		before, id, err := parseCursor(cursor)
+	arguments := []any{q.Start.UnixMilli(), q.End.UnixMilli()}
+	if q.Cursor != "" {
+		before, id, err := parseCursor(q.Cursor)
 		if err != nil {
 			return nil, err
 		}
 		query += " AND (time, id) < (?, ?)"
 		arguments = append(arguments, before, id)
 	}
-	if len(kinds) > 0 {
-		query += " AND kind IN (?" + strings.Repeat(", ?", len(kinds)-1) + ")" //nolint:gosec // Question marks only; the kinds are arguments.
-		for _, k := range kinds {
+	if len(q.Kinds) > 0 {
+		query += " AND kind IN (?" + strings.Repeat(", ?", len(q.Kinds)-1) + ")" //nolint:gosec // Question marks only; the kinds are arguments.
+		for _, k := range q.Kinds {
 			arguments = append(arguments, string(k))
 		}
 	}
 	query += " ORDER BY time DESC, id DESC LIMIT ?"
-	arguments = append(arguments, limit+1)
+	arguments = append(arguments, q.Limit+1)
 
 	// What waits is written first, or, where that cannot be, put in front.
 	var waiting []Event
@@ -176,14 +187,14 @@ func (r *Records) Events(ctx context.Context, start, end time.Time, kinds []Kind
 	if err != nil {
 		return nil, err
 	}
-	if len(page.Events) > limit {
-		page.Events = page.Events[:limit]
-		last := page.Events[limit-1]
+	if len(page.Events) > q.Limit {
+		page.Events = page.Events[:q.Limit]
+		last := page.Events[q.Limit-1]
 		page.Next = fmt.Sprintf("%d.%d", last.Time.UnixMilli(), last.ID)
 	}
-	if cursor == "" {
+	if q.Cursor == "" {
 		for _, e := range waiting { // A page may be longer by these.
-			if !e.Time.Before(start) && e.Time.Before(end) && (len(kinds) == 0 || slices.Contains(kinds, e.Kind)) {
+			if !e.Time.Before(q.Start) && e.Time.Before(q.End) && (len(q.Kinds) == 0 || slices.Contains(q.Kinds, e.Kind)) {
 				page.Events = slices.Insert(page.Events, 0, e)
 			}
 		}

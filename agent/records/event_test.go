@@ -26,7 +26,7 @@ func TestEvents(t *testing.T) {
 	cursor, pages := "", 0
 	last := epoch.Add(time.Hour)
 	for {
-		page, err := r.Events(t.Context(), epoch, epoch.Add(time.Minute), nil, 10, cursor)
+		page, err := r.Events(t.Context(), EventQuery{Start: epoch, End: epoch.Add(time.Minute), Limit: 10, Cursor: cursor})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestEvents(t *testing.T) {
 	if len(seen) != 95 || pages != 10 {
 		t.Errorf("%d events on %d pages", len(seen), pages)
 	}
-	page, err := r.Events(t.Context(), epoch.Add(5*time.Second), epoch.Add(20*time.Second), []Kind{OOMKill, Reboot}, MaxEvents, "")
+	page, err := r.Events(t.Context(), EventQuery{Start: epoch.Add(5 * time.Second), End: epoch.Add(20 * time.Second), Kinds: []Kind{OOMKill, Reboot}, Limit: MaxEvents})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,28 +69,52 @@ func TestBadQuestions(t *testing.T) {
 	r := open(t, t.TempDir())
 	hour := epoch.Add(time.Hour)
 	for name, f := range map[string]func() error{
-		"kind":        func() error { return r.AddEvent(Event{Time: epoch, Kind: "'; DROP TABLE event; --"}) },
-		"no time":     func() error { return r.AddEvent(Event{Kind: Start}) },
-		"asked kind":  func() error { _, err := r.Events(t.Context(), epoch, hour, []Kind{"?"}, 1, ""); return err },
-		"limit 0":     func() error { _, err := r.Events(t.Context(), epoch, hour, nil, 0, ""); return err },
-		"limit -1":    func() error { _, err := r.Events(t.Context(), epoch, hour, nil, -1, ""); return err },
-		"limit large": func() error { _, err := r.Events(t.Context(), epoch, hour, nil, 1e6, ""); return err },
-		"cursor":      func() error { _, err := r.Events(t.Context(), epoch, hour, nil, 1, "1.x"); return err },
-		"backwards":   func() error { _, err := r.Events(t.Context(), hour, epoch, nil, 1, ""); return err },
-		"order":       func() error { _, err := r.ProcessesBetween(t.Context(), epoch, hour, "1; DROP", 1, ""); return err },
-		"end first":   func() error { _, err := r.ProcessesBetween(t.Context(), hour, epoch, ByCPU, 1, ""); return err },
+		"kind":    func() error { return r.AddEvent(Event{Time: epoch, Kind: "'; DROP TABLE event; --"}) },
+		"no time": func() error { return r.AddEvent(Event{Kind: Start}) },
+		"asked kind": func() error {
+			_, err := r.Events(t.Context(), EventQuery{Start: epoch, End: hour, Kinds: []Kind{"?"}, Limit: 1})
+			return err
+		},
+		"limit 0": func() error { _, err := r.Events(t.Context(), EventQuery{Start: epoch, End: hour}); return err },
+		"limit -1": func() error {
+			_, err := r.Events(t.Context(), EventQuery{Start: epoch, End: hour, Limit: -1})
+			return err
+		},
+		"limit large": func() error {
+			_, err := r.Events(t.Context(), EventQuery{Start: epoch, End: hour, Limit: 1e6})
+			return err
+		},
+		"cursor": func() error {
+			_, err := r.Events(t.Context(), EventQuery{Start: epoch, End: hour, Limit: 1, Cursor: "1.x"})
+			return err
+		},
+		"backwards": func() error {
+			_, err := r.Events(t.Context(), EventQuery{Start: hour, End: epoch, Limit: 1})
+			return err
+		},
+		"order": func() error {
+			_, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: hour, Order: "1; DROP", Top: 1})
+			return err
+		},
+		"end first": func() error {
+			_, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: hour, End: epoch, Order: ByCPU, Top: 1})
+			return err
+		},
 	} {
 		if f() == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 	for name, f := range map[string]func() error{
-		"nothing at":      func() error { _, err := r.ProcessesAt(t.Context(), epoch); return err },
-		"nothing between": func() error { _, err := r.ProcessesBetween(t.Context(), epoch, hour, ByCPU, 1, ""); return err },
-		"far":             func() error { _, err := r.ProcessesAt(t.Context(), time.Unix(1<<60, 0)); return err },
-		"before 1970":     func() error { _, err := r.ProcessesAt(t.Context(), time.Unix(-1e9, 0)); return err },
+		"nothing at": func() error { _, err := r.ProcessesAt(t.Context(), epoch); return err },
+		"nothing between": func() error {
+			_, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: hour, Order: ByCPU, Top: 1})
+			return err
+		},
+		"far":         func() error { _, err := r.ProcessesAt(t.Context(), time.Unix(1<<60, 0)); return err },
+		"before 1970": func() error { _, err := r.ProcessesAt(t.Context(), time.Unix(-1e9, 0)); return err },
 		"all of time": func() error {
-			_, err := r.ProcessesBetween(t.Context(), time.Time{}, time.Unix(1<<40, 0), ByCPU, 1, "")
+			_, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: time.Time{}, End: time.Unix(1<<40, 0), Order: ByCPU, Top: 1})
 			return err
 		},
 	} {
@@ -120,7 +144,7 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 	flush(t, r)
-	p, err := r.ProcessesBetween(t.Context(), epoch, epoch.Add(2*time.Minute), ByCPU, 0, "")
+	p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(2 * time.Minute), Order: ByCPU})
 	if err != nil || len(p.Rows) != len(names) {
 		t.Fatalf("%v, %v", p, err)
 	}
@@ -136,11 +160,11 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 	for _, query := range names {
-		if _, err := r.ProcessesBetween(t.Context(), epoch, epoch.Add(2*time.Minute), ByCPU, 0, query); err != nil {
+		if _, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(2 * time.Minute), Order: ByCPU, Match: query}); err != nil {
 			t.Errorf("asked for %.40q: %v", query, err)
 		}
 	}
-	page, err := r.Events(t.Context(), epoch, epoch.Add(time.Second), nil, 100, "")
+	page, err := r.Events(t.Context(), EventQuery{Start: epoch, End: epoch.Add(time.Second), Limit: 100})
 	if err != nil || len(page.Events) != len(names) {
 		t.Fatalf("%v, %v", page, err)
 	}
@@ -175,7 +199,7 @@ func TestCommandLineStays(t *testing.T) {
 		}
 		r.AddProcesses(reading)
 	}
-	p, err := r.ProcessesBetween(t.Context(), epoch, epoch.Add(10*time.Second), ByCPU, 0, "--OPTION")
+	p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(10 * time.Second), Order: ByCPU, Match: "--OPTION"})
 	if err != nil || p.Matched != 1 || p.Rows[0].PID != 4 || p.Rows[0].CommandLine != "program --option" {
 		t.Errorf("%+v, %v", p, err)
 	}

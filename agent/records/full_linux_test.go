@@ -89,11 +89,11 @@ func fullAndFree(t *testing.T, dir string, fill, free func(*Records)) {
 		t.Errorf("health says %+v", h)
 	}
 	whole := func(when string) {
-		p, err := r.ProcessesBetween(t.Context(), epoch, time.Unix(s, 0), ByCPU, 0, "")
+		p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: time.Unix(s, 0), Order: ByCPU})
 		if err != nil || p.Covered != time.Duration(s-epoch.Unix())*time.Second {
 			t.Fatalf("%s: %v, %v", when, p, err)
 		}
-		events, err := r.Events(t.Context(), epoch, time.Unix(s+1, 0), nil, 10, "")
+		events, err := r.Events(t.Context(), EventQuery{Start: epoch, End: time.Unix(s+1, 0), Limit: 10})
 		if err != nil || len(events.Events) != 1 || events.Events[0].Subject != "victim" {
 			t.Errorf("%s: events %v, %v", when, events, err)
 		}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// ErrNoRecord is the error of a question about a time of which nothing is kept.
+// ErrNoRecord is the error of a tableQuery about a time of which nothing is kept.
 var ErrNoRecord = errors.New("no process table for that time")
 
 // Order is what processes are ranked by, the greatest first.
@@ -93,17 +93,17 @@ type Processes struct {
 	Damaged int
 }
 
-// maxRead bounds the records that one question reads.
+// maxRead bounds the records that one tableQuery reads.
 const maxRead = 4096
 
-// ErrTooMuch is the error of a question that would have to read too many records.
+// ErrTooMuch is the error of a tableQuery that would have to read too many records.
 var ErrTooMuch = fmt.Errorf("the range needs more than %d process records, use a shorter range", maxRead)
 
 // ProcessesAt returns the process table of the finest record that covers a moment.
 func (r *Records) ProcessesAt(ctx context.Context, t time.Time) (*Processes, error) {
 	at := t.UnixMilli()
-	var answer *Processes
-	err := r.ask(ctx, func(q *question) error {
+	var p *Processes
+	err := r.runQuery(ctx, func(q *tableQuery) error {
 		for _, tier := range q.tiers {
 			s, err := q.first(ctx, tier.key(at), tier.key(maxTime)+1)
 			if err != nil {
@@ -116,43 +116,52 @@ func (r *Records) ProcessesAt(ctx context.Context, t time.Time) (*Processes, err
 				continue // A coarser one may be whole.
 			}
 			q.span(tier, s.since, s.last)
-			answer = q.answer(ByCPU, 0, "")
+			p = q.result(ProcessQuery{Order: ByCPU})
 			return nil
 		}
 		return ErrNoRecord
 	})
-	return answer, err
+	return p, err
 }
 
-// ProcessesBetween returns what processes used between two moments: the first top
-// (all where it is 0) by an order among those that match the query, which is part
-// of a name, program, user or command line in upper or lower case, or a PID.
-// Whole buckets are answered from the coarsest tier that fits in, as its sums are
-// the most complete; the ends from finer ones.
-func (r *Records) ProcessesBetween(ctx context.Context, start, end time.Time, by Order, top int, query string) (*Processes, error) {
-	if !slices.Contains(Orders(), by) {
-		return nil, fmt.Errorf("cannot rank processes by %q; allowed are %v", by, Orders())
+// ProcessQuery selects processes over a time range.
+type ProcessQuery struct {
+	Start, End time.Time
+	Order      Order
+	// Top is how many rows to return; 0 means all.
+	Top int
+	// Match is a PID, or part of a name, program, user or command line, ignoring
+	// case; empty matches all.
+	Match string
+}
+
+// ProcessesBetween returns what processes used in a time range. Whole buckets are
+// read from the coarsest tier that fits, because its sums are the most complete;
+// the ends from finer tiers.
+func (r *Records) ProcessesBetween(ctx context.Context, pq ProcessQuery) (*Processes, error) {
+	if !slices.Contains(Orders(), pq.Order) {
+		return nil, fmt.Errorf("cannot rank processes by %q; allowed are %v", pq.Order, Orders())
 	}
-	if !start.Before(end) {
+	if !pq.Start.Before(pq.End) {
 		return nil, errors.New("start must be before end")
 	}
-	var answer *Processes
-	err := r.ask(ctx, func(q *question) error {
-		from, to := max(start.UnixMilli(), 0), min(end.UnixMilli(), maxTime)
+	var p *Processes
+	err := r.runQuery(ctx, func(q *tableQuery) error {
+		from, to := max(pq.Start.UnixMilli(), 0), min(pq.End.UnixMilli(), maxTime)
 		if _, err := q.cover(ctx, len(q.tiers)-1, from, to); err != nil {
 			return err
 		}
 		if len(q.spans) == 0 {
 			return ErrNoRecord
 		}
-		answer = q.answer(by, top, query)
+		p = q.result(pq)
 		return nil
 	})
-	return answer, err
+	return p, err
 }
 
-// answer makes the answer of what was read.
-func (q *question) answer(by Order, top int, query string) *Processes {
+// result returns the process table of what was read.
+func (q *tableQuery) result(pq ProcessQuery) *Processes {
 	p := &Processes{
 		Covered: milliseconds(q.covered), CPUCovered: milliseconds(q.cpuCovered), CPUs: q.cpus, MemoryTotal: q.memoryTotal << 10,
 		HostCPUSeconds: math.NaN(), Unattributed: math.NaN(), Vanished: math.NaN(), Damaged: q.damaged,
@@ -166,11 +175,11 @@ func (q *question) answer(by Order, top int, query string) *Processes {
 	}
 	attributed := q.others.cpu
 	matching := make([]*row, 0, len(q.found))
-	query = strings.ToLower(strings.TrimSpace(query))
+	match := strings.ToLower(strings.TrimSpace(pq.Match))
 	others := q.others
 	for _, found := range q.found {
 		attributed += found.cpu
-		if found.matches(query) {
+		if found.matches(match) {
 			matching = append(matching, &found.row)
 		} else {
 			others.add(&found.sums)
@@ -178,10 +187,10 @@ func (q *question) answer(by Order, top int, query string) *Processes {
 	}
 	p.Matched = len(matching)
 	slices.SortFunc(matching, func(a, b *row) int {
-		return cmp.Or(cmp.Compare(by.value(&b.sums), by.value(&a.sums)), cmp.Compare(a.pid, b.pid), cmp.Compare(a.start, b.start), cmp.Compare(a.boot, b.boot))
+		return cmp.Or(cmp.Compare(pq.Order.value(&b.sums), pq.Order.value(&a.sums)), cmp.Compare(a.pid, b.pid), cmp.Compare(a.start, b.start), cmp.Compare(a.boot, b.boot))
 	})
 	for i, m := range matching {
-		if top > 0 && i >= top {
+		if pq.Top > 0 && i >= pq.Top {
 			others.add(&m.sums)
 			continue
 		}

@@ -49,11 +49,11 @@ type Records struct {
 	wake           chan struct{}
 
 	// mu protects what follows: the open buckets and the queue.
-	mu       sync.Mutex
-	account  *account
-	codec    *codec
-	queue    queue
-	restored bool
+	mu         sync.Mutex
+	aggregator *aggregator
+	codec      *codec
+	queue      queue
+	restored   bool
 	// newest is the last tick that is in the records, in Unix milliseconds.
 	newest int64
 	// behind is true while ticks are not later than the newest one.
@@ -78,7 +78,7 @@ type Records struct {
 	readers readers
 }
 
-// ErrClosed is the error of a question after Close.
+// ErrClosed is the error of a tableQuery after Close.
 var ErrClosed = errors.New("the records are closed")
 
 // Open opens or makes the file. A damaged one is set aside, what can be read of it
@@ -87,7 +87,7 @@ func Open(o Options) (*Records, error) {
 	if len(o.Tiers) == 0 {
 		o.Tiers = DefaultTiers()
 	}
-	tiers, err := arrange(o.Tiers)
+	tiers, err := validateTiers(o.Tiers)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func Open(o Options) (*Records, error) {
 	if r.codec, err = newCodec(); err != nil {
 		return nil, err
 	}
-	r.account = newAccount(tiers, o.Top, r.enqueue)
+	r.aggregator = newAggregator(tiers, o.Top, r.enqueue)
 	ctx := context.Background()
 	if r.file, err = openDatabase(ctx, r.path); err == nil {
 		if r.newest, err = r.file.newest(ctx); err != nil {
@@ -161,7 +161,7 @@ func (d *database) newest(ctx context.Context) (int64, error) {
 func (r *Records) AddProcesses(reading ProcessReading) {
 	tick, interval := reading.Time.UnixMilli(), reading.Interval.Milliseconds()
 	r.mu.Lock()
-	if r.account == nil || tick <= r.newest || tick > maxTime || interval <= 0 {
+	if r.aggregator == nil || tick <= r.newest || tick > maxTime || interval <= 0 {
 		r.drops.Add(DropLate, 1, r.now())
 		r.behind = tick <= r.newest
 		r.mu.Unlock()
@@ -173,8 +173,8 @@ func (r *Records) AddProcesses(reading ProcessReading) {
 		r.restore(tick, reading.BootID)
 		r.restored = true
 	}
-	r.account.advance(tick)
-	r.account.add(&reading)
+	r.aggregator.advance(tick)
+	r.aggregator.add(&reading)
 	r.newest = tick
 	r.mu.Unlock()
 }
@@ -225,15 +225,15 @@ func (r *Records) withFile(ctx context.Context, f func(*database) error) error {
 // file. What it could not write is lost, and told.
 func (r *Records) Close() error {
 	r.mu.Lock()
-	if r.account == nil {
+	if r.aggregator == nil {
 		r.mu.Unlock()
 		return nil
 	}
-	if r.account.buckets[0].open {
+	if r.aggregator.buckets[0].open {
 		// The coarser ones are made anew from the finer at the next start.
-		r.enqueue(r.account.record(0))
+		r.enqueue(r.aggregator.record(0))
 	}
-	r.account = nil
+	r.aggregator = nil
 	r.mu.Unlock()
 	err := r.Flush(context.Background())
 	r.fileMu.Lock()
@@ -257,4 +257,15 @@ func (r *Records) Bytes() int64 {
 		}
 	}
 	return sum
+}
+
+// Newest is the newest tick in the records, the zero time if there is none. After
+// Open it is the last sign of life of the previous agent.
+func (r *Records) Newest() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.newest == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(r.newest)
 }

@@ -24,7 +24,7 @@ func (r *Records) restore(tick int64, boot string) {
 			if i == 0 {
 				// Closing writes the open record; it goes on after a quick restart.
 				if err := r.restoreFrom(ctx, d, tier.key(open), tier.key(open)+1, func(rec *record) {
-					r.account.restore(0, rec, known)
+					r.aggregator.restore(0, rec, known)
 				}); err != nil {
 					return err
 				}
@@ -39,19 +39,19 @@ func (r *Records) restore(tick int64, boot string) {
 			if err != nil {
 				return err
 			}
-			b := &r.account.buckets[i]
+			b := &r.aggregator.buckets[i]
 			if err := r.restoreFrom(ctx, d, finer.key(keyUntil(last))+1, finer.key(finer.bucketEnd(tick)), func(rec *record) {
 				if b.open && b.until != tier.bucketEnd(rec.until) {
-					r.enqueue(r.account.record(i))
-					r.account.clear(i)
+					r.enqueue(r.aggregator.record(i))
+					r.aggregator.clear(i)
 				}
-				r.account.restore(i, rec, known)
+				r.aggregator.restore(i, rec, known)
 			}); err != nil {
 				return err
 			}
 			if b.open && b.until != open {
-				r.enqueue(r.account.record(i))
-				r.account.clear(i)
+				r.enqueue(r.aggregator.record(i))
+				r.aggregator.clear(i)
 			}
 		}
 		return nil
@@ -59,7 +59,7 @@ func (r *Records) restore(tick int64, boot string) {
 	if err != nil {
 		r.log.Warn("cannot resume open process records", "err", err)
 	}
-	r.account.adopt(boot, known)
+	r.aggregator.adopt(boot, known)
 }
 
 // restoreFrom calls take with the records of a range of keys, those included that

@@ -53,7 +53,7 @@ func (r *Records) retain(ctx context.Context, believed time.Time) error {
 		if _, err := d.delete(ctx, "DELETE FROM event WHERE id IN (SELECT id FROM event ORDER BY time DESC, id DESC LIMIT -1 OFFSET ?)", maxEvents); err != nil {
 			return err
 		}
-		return d.giveBack(ctx)
+		return d.vacuum(ctx)
 	})
 }
 
@@ -87,8 +87,8 @@ func (d *database) delete(ctx context.Context, statement string, arguments ...an
 	return result.RowsAffected()
 }
 
-// giveBack returns free pages to the file system, and empties the log.
-func (d *database) giveBack(ctx context.Context) error {
+// vacuum returns free pages to the file system, and empties the log.
+func (d *database) vacuum(ctx context.Context) error {
 	var free int64
 	if err := d.writer.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (r *Records) shrink(ctx context.Context, goal int64) error {
 	}
 	return r.withFile(ctx, func(d *database) error {
 		for {
-			if err := d.giveBack(ctx); err != nil {
+			if err := d.vacuum(ctx); err != nil {
 				return err
 			}
 			missing := r.Bytes() - goal

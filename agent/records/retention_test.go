@@ -35,7 +35,7 @@ func busy(t testing.TB) record {
 	t.Helper()
 	m := newMachine(3, 250)
 	var kept record
-	a := newAccount(DefaultTiers()[:1], 20, func(r *record) { kept = *r })
+	a := newAggregator(DefaultTiers()[:1], 20, func(r *record) { kept = *r })
 	for range 11 {
 		reading := m.tick()
 		a.advance(reading.Time.UnixMilli())
@@ -79,7 +79,7 @@ func TestRetention(t *testing.T) {
 			t.Errorf("tier %s: %d records from %s, want from %s", tier.Resolution, len(records), oldest.UTC(), want)
 		}
 	}
-	page, err := r.Events(t.Context(), epoch, epoch.Add(day), nil, 100, "")
+	page, err := r.Events(t.Context(), EventQuery{Start: epoch, End: epoch.Add(day), Limit: 100})
 	if err != nil || len(page.Events) != 5 {
 		t.Errorf("%d events are left, want 5: %v", len(page.Events), err)
 	}
@@ -203,7 +203,7 @@ func TestBackup(t *testing.T) {
 			t.Errorf("copy %d: %+v", i, h)
 		}
 		c.AddProcesses(steady(epoch.Unix() + 100_000))
-		p, err := c.ProcessesBetween(t.Context(), epoch, epoch.Add(2990*time.Second), ByCPU, 0, "")
+		p, err := c.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(2990 * time.Second), Order: ByCPU})
 		if err != nil || p.Covered != 2990*time.Second || math.Abs(p.Rows[0].CPUSeconds-299) > 1e-9 {
 			t.Errorf("copy %d: %+v, %v", i, p, err)
 		}
@@ -230,7 +230,7 @@ func TestOldRangesAreAnsweredFromWhatIsLeft(t *testing.T) {
 		"a whole hour":        {at(3, 0), at(4, 0), at(3, 0), at(4, 0), 1},
 		"nothing at its ends": {at(-10, 0), at(100, 0), at(0, 0), at(48, 0), 1},
 	} {
-		p, err := r.ProcessesBetween(t.Context(), c.from, c.to, ByCPU, 5, "")
+		p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: c.from, End: c.to, Order: ByCPU, Top: 5})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

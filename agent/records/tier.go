@@ -31,9 +31,9 @@ func DefaultTiers() []Tier {
 // maxTiers bounds what every process in memory has to carry.
 const maxTiers = 10
 
-// arrange checks the tiers and adds one of whole days where the coarsest holds
-// more records than a question may read: a year of hours is 8,760.
-func arrange(tiers []Tier) ([]Tier, error) {
+// validateTiers checks the tiers and adds one of whole days where the coarsest holds
+// more records than a tableQuery may read: a year of hours is 8,760.
+func validateTiers(tiers []Tier) ([]Tier, error) {
 	if len(tiers) == 0 {
 		return nil, errors.New("records need at least one tier")
 	}

@@ -167,7 +167,7 @@ func (c *chronicle) begin(ctx context.Context, now time.Time) {
 // the agent has never run here. The order of events is that of their numbers: the
 // clock may have been set back.
 func (c *chronicle) lastRun(ctx context.Context) (last, start *records.Event, err error) {
-	page, err := c.records.Events(ctx, time.Unix(0, 0), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), []records.Kind{records.Start, records.Stop}, 100, "")
+	page, err := c.records.Events(ctx, records.EventQuery{Start: time.Unix(0, 0), End: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), Kinds: []records.Kind{records.Start, records.Stop}, Limit: 100})
 	if err != nil {
 		return nil, nil, err
 	}

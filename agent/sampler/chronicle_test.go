@@ -46,12 +46,12 @@ func (n *notebook) AddEvent(e records.Event) error {
 	return nil
 }
 
-func (n *notebook) Events(_ context.Context, start, end time.Time, kinds []records.Kind, _ int, _ string) (*records.EventPage, error) {
+func (n *notebook) Events(_ context.Context, q records.EventQuery) (*records.EventPage, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	page := &records.EventPage{}
 	for _, e := range n.events {
-		if slices.Contains(kinds, e.Kind) && !e.Time.Before(start) && e.Time.Before(end) {
+		if slices.Contains(q.Kinds, e.Kind) && !e.Time.Before(q.Start) && e.Time.Before(q.End) {
 			page.Events = append(page.Events, e)
 		}
 	}

@@ -14,7 +14,7 @@ type Records interface {
 	AddProcesses(records.ProcessReading)
 	AddEvent(records.Event) error
 	// Events and Newest tell what an earlier run of the agent left behind.
-	Events(ctx context.Context, start, end time.Time, kinds []records.Kind, limit int, cursor string) (*records.EventPage, error)
+	Events(context.Context, records.EventQuery) (*records.EventPage, error)
 	Newest() time.Time
 }
 

@@ -133,7 +133,7 @@ func TestRecordsAgreeWithTheReadings(t *testing.T) {
 		}
 		d.tick(tableOf(elapsed, 0.25, 0.75), begin.Add(time.Duration(i)*time.Second))
 	}
-	p, err := kept.ProcessesBetween(t.Context(), begin, begin.Add(time.Minute), records.ByCPU, 0, "")
+	p, err := kept.ProcessesBetween(t.Context(), records.ProcessQuery{Start: begin, End: begin.Add(time.Minute), Order: records.ByCPU})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,16 +14,16 @@ import (
 var ErrClosed = errors.New("the store is closed")
 
 const (
-	// leastFree is where the store stops writing: what the library still writes
+	// minFree is where the store stops writing: what the library still writes
 	// by itself must fit in.
-	leastFree = 8 << 20
+	minFree = 8 << 20
 	// resumeFree is where it goes on.
 	resumeFree = 16 << 20
 )
 
 // lateness is how much older than the newest a reading may be; what is older
 // shows that the clock was set back.
-const lateness = time.Minute
+const maxLateness = time.Minute
 
 // readingsName is the name of the store's own series: how many readings of each
 // family a bucket holds. Averages of averages weigh by it.
@@ -38,11 +38,11 @@ func (s *Store) Append(r Reading) error {
 	if s.state == shut {
 		return ErrClosed
 	}
-	offset, believed := s.clock.believe(r.Time)
+	offset, believed := s.clock.check(r.Time)
 	if believed {
 		s.dropFuture(offset)
 	}
-	if !believed || s.state != open || s.waiting.len() > 0 || !s.roomy() {
+	if !believed || s.state != open || s.waiting.len() > 0 || !s.hasSpace() {
 		s.wait(r, offset)
 		s.drain()
 		return nil
@@ -73,12 +73,12 @@ func (s *Store) dropFuture(offset time.Duration) {
 
 // drain appends the readings that wait, as far as that is possible.
 func (s *Store) drain() {
-	if s.state != open || s.waiting.len() == 0 || !s.roomy() {
+	if s.state != open || s.waiting.len() == 0 || !s.hasSpace() {
 		return
 	}
 	for s.waiting.len() > 0 {
 		r := s.waiting.readings[0]
-		if !s.clock.plausible(r.offset) {
+		if !s.clock.trusted(r.offset) {
 			return
 		}
 		if err := s.ingest(r.Reading); err != nil {
@@ -91,12 +91,12 @@ func (s *Store) drain() {
 
 // roomy tells whether the disk has room, with some slack between stopping and
 // going on.
-func (s *Store) roomy() bool {
+func (s *Store) hasSpace() bool {
 	free, err := s.options.Free(s.options.Dir)
 	if err != nil {
 		return true // Writing will tell.
 	}
-	full := free < leastFree || s.full && free < resumeFree
+	full := free < minFree || s.full && free < resumeFree
 	if full != s.full {
 		s.full = full
 		if full {
@@ -139,16 +139,16 @@ func (s *Store) tick(t time.Time) int64 {
 // buckets. After an error the store must be opened anew.
 func (s *Store) ingest(r Reading) error {
 	t := s.tick(r.Time)
-	if s.newest != unknown && t < s.newest-lateness.Milliseconds() {
-		if s.behind.IsZero() {
+	if s.newest != unknown && t < s.newest-maxLateness.Milliseconds() {
+		if s.clockBehind.IsZero() {
 			s.log.Warn("clock was set back, readings are dropped until it catches up", "newest", time.UnixMilli(s.newest).UTC(), "now", r.Time.UTC())
 		}
-		s.behind = r.Time
+		s.clockBehind = r.Time
 		s.drop(DropClockBehind, r.samples())
 		return nil
 	}
-	if !s.behind.IsZero() && t > s.newest {
-		s.behind = time.Time{}
+	if !s.clockBehind.IsZero() && t > s.newest {
+		s.clockBehind = time.Time{}
 		s.log.Info("clock caught up, readings are stored again")
 	}
 	for i := range s.upper {
@@ -164,7 +164,7 @@ func (s *Store) ingest(r Reading) error {
 		return err
 	}
 	for i := range r.Collectors {
-		s.ingestFamily(w, t, &r.Collectors[i])
+		s.ingestCollector(w, t, &r.Collectors[i])
 	}
 	s.drop(DropRejected, w.refused)
 	if err := w.commit(); err != nil {
@@ -180,13 +180,13 @@ func (s *Store) ingest(r Reading) error {
 	return nil
 }
 
-// ingestFamily appends what one family told.
-func (s *Store) ingestFamily(w *writer, t int64, r *CollectorReading) {
-	f := s.families[r.Collector]
+// ingestCollector appends what one family told.
+func (s *Store) ingestCollector(w *writer, t int64, r *CollectorReading) {
+	f := s.collectors[r.Collector]
 	first := f == nil
 	if first {
-		f = &family{last: unknown, readings: s.readingsSeries(r.Collector)}
-		s.families[r.Collector] = f
+		f = &collector{last: unknown, readings: s.readingsSeries(r.Collector)}
+		s.collectors[r.Collector] = f
 		if st := s.lookup(f.readings.Labels); st != nil {
 			f.last = st.lastT
 		}
@@ -226,11 +226,11 @@ func (s *Store) ingestFamily(w *writer, t int64, r *CollectorReading) {
 
 // ingestSample appends one sample. What is not a number is not known and leaves
 // a gap.
-func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Series, v float64, family string) {
+func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Series, v float64, collector string) {
 	if math.IsNaN(v) {
 		return
 	}
-	st := s.stateOf(series, family)
+	st := s.stateOf(series, collector)
 	if st.lastT != unknown && st.lastT >= t {
 		s.drop(DropRejected, 1)
 		return
@@ -245,20 +245,20 @@ func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Se
 		st.start, st.before = start.UnixMilli(), st.start
 	}
 	s.fold(st, t, v, taken)
-	s.revive(st)
+	s.activate(st)
 }
 
 // end marks the end of a series at a tick.
 func (s *Store) end(w *writer, st *seriesState, t int64) {
 	st.ref = w.append(st.ref, st.labels, t, math.Float64frombits(value.StaleNaN))
 	s.foldEnd(st, t)
-	s.revive(st)
+	s.activate(st)
 }
 
 // readingsSeries is the store's own series of a family.
-func (s *Store) readingsSeries(family string) Series {
+func (s *Store) readingsSeries(collector string) Series {
 	return Series{
-		Labels: labels.NewBuilder(s.options.Labels).Set(model.MetricNameLabel, readingsName).Set("family", family).Labels(),
-		Kind:   tally,
+		Labels: labels.NewBuilder(s.options.Labels).Set(model.MetricNameLabel, readingsName).Set("family", collector).Labels(),
+		Kind:   readingCount,
 	}
 }

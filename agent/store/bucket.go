@@ -15,12 +15,12 @@ type bucket struct {
 	// ended is set where the series ended after what the bucket holds.
 	ended bool
 	// rates counts the differences of a counter that least and greatest are of.
-	rates           int32
-	sum             float64 // of a gauge
-	last            float64 // of a counter
-	least, greatest float64
+	rates    int32
+	sum      float64 // of a gauge
+	last     float64 // of a counter
+	min, max float64
 	// turns are the points around the resets of a counter, at their true times.
-	turns []point
+	resets []point
 }
 
 type point struct {
@@ -49,7 +49,7 @@ func BucketEnd(t, interval int64) int64 {
 func (u *upperState) at(end, interval int64) *bucket {
 	b := &u.open[(end/interval)&1]
 	if b.end != end {
-		*b = bucket{end: end, turns: b.turns[:0]}
+		*b = bucket{end: end, resets: b.resets[:0]}
 	}
 	return b
 }
@@ -65,8 +65,8 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 		end := BucketEnd(t, tier.interval)
 		if end <= tier.written {
 			if s.rebuilding {
-				st.upper[i].shown, st.upper[i].extremes, st.upper[i].ended = true, st.kind != tally, false
-			} else if st.kind != tally {
+				st.upper[i].shown, st.upper[i].extremes, st.upper[i].ended = true, st.kind != readingCount, false
+			} else if st.kind != readingCount {
 				s.drop(DropLateRollup, 1)
 			}
 			continue
@@ -80,10 +80,10 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 			// The first value of all is a turn like a reset: what was before it
 			// is not known, and what comes after must count from it.
 			if reset && st.lastT > end-tier.interval {
-				b.turn(st.lastT, st.lastV)
+				b.addReset(st.lastT, st.lastV)
 			}
 			if reset || first {
-				b.turn(t, v)
+				b.addReset(t, v)
 			}
 			if hasRate {
 				b.extreme(rate, b.rates == 0)
@@ -118,18 +118,18 @@ func (s *Store) foldEnd(st *seriesState, t int64) {
 }
 
 func (b *bucket) extreme(v float64, first bool) {
-	if first || v < b.least {
-		b.least = v
+	if first || v < b.min {
+		b.min = v
 	}
-	if first || v > b.greatest {
-		b.greatest = v
+	if first || v > b.max {
+		b.max = v
 	}
 }
 
 // turn remembers a point around a reset; two resets in a row share one.
-func (b *bucket) turn(t int64, v float64) {
-	if n := len(b.turns); n == 0 || b.turns[n-1].t < t {
-		b.turns = append(b.turns, point{t, v})
+func (b *bucket) addReset(t int64, v float64) {
+	if n := len(b.resets); n == 0 || b.resets[n-1].t < t {
+		b.resets = append(b.resets, point{t, v})
 	}
 }
 
@@ -178,7 +178,7 @@ func (s *Store) closeBuckets(now int64) error {
 		u.written = last
 		s.written()
 	}
-	s.bury()
+	s.removeEnded()
 	return nil
 }
 
@@ -205,9 +205,9 @@ func (s *Store) writeBucket(i int, end int64) error {
 			us.shown, us.extremes, us.ended = false, false, false
 		}
 		if b.end == end {
-			*b = bucket{turns: b.turns[:0]}
-			if cap(b.turns) > 64 {
-				b.turns = nil
+			*b = bucket{resets: b.resets[:0]}
+			if cap(b.resets) > 64 {
+				b.resets = nil
 			}
 		}
 	}
@@ -222,11 +222,11 @@ func (s *Store) writeBucket(i int, end int64) error {
 // write appends the roll-up of a bucket.
 func (st *seriesState) write(w *writer, us *upperState, b *bucket) {
 	switch st.kind {
-	case tally:
+	case readingCount:
 		us.refs[0] = w.append(us.refs[0], st.labels, b.end, b.sum)
 		return
 	case Counter:
-		for _, p := range b.turns {
+		for _, p := range b.resets {
 			if p.t < b.end {
 				us.refs[0] = w.append(us.refs[0], st.labels, p.t, p.v)
 			}
@@ -235,29 +235,29 @@ func (st *seriesState) write(w *writer, us *upperState, b *bucket) {
 		if b.rates == 0 {
 			return
 		}
-		b.least, b.greatest = round(b.least), round(b.greatest)
+		b.min, b.max = round(b.min), round(b.max)
 	default:
-		average := b.least
-		if b.least != b.greatest {
-			average = min(max(round(b.sum/float64(b.count)), b.least), b.greatest)
+		average := b.min
+		if b.min != b.max {
+			average = min(max(round(b.sum/float64(b.count)), b.min), b.max)
 		}
 		us.refs[0] = w.append(us.refs[0], st.labels, b.end, average)
 	}
-	least, greatest := st.extremes()
+	minLabels, maxLabels := st.extremes()
 	us.extremes = true
-	if !least.IsEmpty() {
-		us.refs[1] = w.append(us.refs[1], least, b.end, b.least)
+	if !minLabels.IsEmpty() {
+		us.refs[1] = w.append(us.refs[1], minLabels, b.end, b.min)
 	}
-	if !greatest.IsEmpty() {
-		us.refs[2] = w.append(us.refs[2], greatest, b.end, b.greatest)
+	if !maxLabels.IsEmpty() {
+		us.refs[2] = w.append(us.refs[2], maxLabels, b.end, b.max)
 	}
 }
 
 // writeStale marks the end of a series, so that no question sees it longer.
 func (st *seriesState) writeStale(w *writer, us *upperState, end int64) {
 	stale := math.Float64frombits(value.StaleNaN)
-	least, greatest := st.extremes()
-	for i, l := range []labels.Labels{st.labels, least, greatest} {
+	minLabels, maxLabels := st.extremes()
+	for i, l := range []labels.Labels{st.labels, minLabels, maxLabels} {
 		if (i == 0 || us.extremes) && !l.IsEmpty() {
 			us.refs[i] = w.append(us.refs[i], l, end, stale)
 		}

@@ -35,7 +35,7 @@ func (p *plain) rollUp(interval, now int64) map[string][]point {
 	if len(p.samples) == 0 {
 		return out
 	}
-	name, least, greatest := p.series.Labels, rename(p.series.Labels, p.series.MinName), rename(p.series.Labels, p.series.MaxName)
+	name, minLabels, maxLabels := p.series.Labels, rename(p.series.Labels, p.series.MinName), rename(p.series.Labels, p.series.MaxName)
 	shown, extremes := false, false
 	for end := BucketEnd(p.samples[0].t, interval); end <= now-2000; end += interval {
 		var in []int
@@ -55,8 +55,8 @@ func (p *plain) rollUp(interval, now int64) map[string][]point {
 				stale := math.Float64frombits(value.StaleNaN)
 				add(name, end, stale)
 				if extremes {
-					add(least, end, stale)
-					add(greatest, end, stale)
+					add(minLabels, end, stale)
+					add(maxLabels, end, stale)
 				}
 				shown, extremes = false, false
 			}
@@ -69,8 +69,8 @@ func (p *plain) rollUp(interval, now int64) map[string][]point {
 				lo, hi, sum = min(lo, p.samples[i].v), max(hi, p.samples[i].v), sum+p.samples[i].v
 			}
 			add(name, end, sum/float64(len(in)))
-			add(least, end, lo)
-			add(greatest, end, hi)
+			add(minLabels, end, lo)
+			add(maxLabels, end, hi)
 			extremes = true
 			continue
 		}
@@ -93,8 +93,8 @@ func (p *plain) rollUp(interval, now int64) map[string][]point {
 		}
 		add(name, end, p.samples[in[len(in)-1]].v)
 		if len(rates) > 0 {
-			add(least, end, slices.Min(rates))
-			add(greatest, end, slices.Max(rates))
+			add(minLabels, end, slices.Min(rates))
+			add(maxLabels, end, slices.Max(rates))
 			extremes = true
 		}
 	}

@@ -47,7 +47,7 @@ func newClock(now func() time.Time, boot func() time.Duration) *clock {
 
 // believe tells how far a time that the wall clock tells now is ahead of the boot
 // clock, and whether it is to be believed.
-func (c *clock) believe(wall time.Time) (offset time.Duration, ok bool) {
+func (c *clock) check(wall time.Time) (offset time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	boot := c.boot()
@@ -120,8 +120,8 @@ func (c *clock) retention() time.Time {
 	return time.Unix(0, int64(min(boot+c.settled, time.Duration(present.UnixNano()))))
 }
 
-// plausible tells whether a clock that was so far ahead is believed by now.
-func (c *clock) plausible(offset time.Duration) bool {
+// trusted tells whether a clock that was so far ahead is believed by now.
+func (c *clock) trusted(offset time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return offset <= c.offset+jump

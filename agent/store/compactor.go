@@ -49,7 +49,7 @@ func (c *compactor) Plan(dir string) ([]string, error) {
 	c.tier.mu.Lock()
 	db := c.tier.db
 	c.tier.mu.Unlock()
-	if db == nil || c.asked || !c.tier.outdated(db) {
+	if db == nil || c.asked || !c.tier.hasDeletableBlocks(db) {
 		c.asked = false
 		return nil, nil
 	}

@@ -43,15 +43,15 @@ func Defaults() Config {
 }
 
 // smallest is what the WAL of a busy machine needs with room for some blocks.
-const smallest ByteSize = 64 << 20
+const minMaxBytes ByteSize = 64 << 20
 
 // Validate calls wrong for every mistake with the path of the option, its value
 // and the rule that it breaks. That the ticks fit into the finest tier is judged
 // where sampling.interval is known.
 func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	const day = 24 * time.Hour
-	if c.MaxBytes < smallest {
-		wrong("max_bytes", c.MaxBytes, "must be at least "+smallest.String())
+	if c.MaxBytes < minMaxBytes {
+		wrong("max_bytes", c.MaxBytes, "must be at least "+minMaxBytes.String())
 	}
 	c.validateNodes(wrong)
 	if len(c.Tiers) == 0 || len(c.Tiers) > 8 {

@@ -115,8 +115,8 @@ func counter(name, instance string) *Series {
 }
 
 // reading is one family's reading, taken when its tick says.
-func reading(at time.Time, family string, samples ...Sample) Reading {
-	return Reading{Time: at, Collectors: []CollectorReading{{Collector: family, Taken: at, Samples: samples}}}
+func reading(at time.Time, collector string, samples ...Sample) Reading {
+	return Reading{Time: at, Collectors: []CollectorReading{{Collector: collector, Taken: at, Samples: samples}}}
 }
 
 func (s *Store) mustAppend(t testing.TB, r Reading) {

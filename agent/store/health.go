@@ -14,8 +14,8 @@ type aside struct {
 	when      time.Duration // by the boot clock
 }
 
-// asideShown is how long Health speaks of it.
-const asideShown = 24 * time.Hour
+// asideReported is how long Health speaks of it.
+const asideReported = 24 * time.Hour
 
 // setAside reports what was moved out of the way.
 func (s *Store) setAside(set []aside) {
@@ -51,15 +51,15 @@ func (s *Store) Health() health.Component {
 	} else if s.clock.doubting() {
 		say("the clock jumped ahead and is not trusted yet: %d readings wait in memory", s.waiting.len())
 	}
-	if !s.behind.IsZero() {
+	if !s.clockBehind.IsZero() {
 		say("the clock was set back to %s: readings are dropped until %s",
-			s.behind.UTC().Format(time.RFC3339), time.UnixMilli(s.newest).UTC().Format(time.RFC3339))
+			s.clockBehind.UTC().Format(time.RFC3339), time.UnixMilli(s.newest).UTC().Format(time.RFC3339))
 	}
-	if s.compacts != "" {
-		say("%s", s.compacts)
+	if s.maintenanceErr != "" {
+		say("%s", s.maintenanceErr)
 	}
 	for _, a := range s.asides {
-		if s.options.Boot()-a.when < asideShown {
+		if s.options.Boot()-a.when < asideReported {
 			say("damaged and set aside: %s (%s)", a.path, a.why)
 		}
 	}
@@ -86,7 +86,7 @@ func (s *Store) Unready() string {
 		return s.reason
 	case s.clock.doubting():
 		return "the clock jumped ahead and is not trusted yet"
-	case !s.behind.IsZero():
+	case !s.clockBehind.IsZero():
 		return "the clock was set back"
 	}
 	return ""

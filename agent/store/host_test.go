@@ -80,10 +80,10 @@ func (h *host) read(at time.Time) Reading {
 	h.reading.Time = at
 	each := (len(h.series) + 9) / 10
 	for f := range h.reading.Collectors {
-		family := &h.reading.Collectors[f]
-		family.Collector, family.Taken, family.Samples = "family"+strconv.Itoa(f), at, family.Samples[:0]
+		collector := &h.reading.Collectors[f]
+		collector.Collector, collector.Taken, collector.Samples = "family"+strconv.Itoa(f), at, collector.Samples[:0]
 		for i := f * each; i < min(len(h.series), (f+1)*each); i++ {
-			family.Samples = append(family.Samples, Sample{h.series[i], h.next[i]()})
+			collector.Samples = append(collector.Samples, Sample{h.series[i], h.next[i]()})
 		}
 	}
 	return h.reading

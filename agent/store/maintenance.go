@@ -8,7 +8,7 @@ import (
 )
 
 // Run keeps the store in order until ctx is done: it closes buckets whose time is
-// over though no reading comes, and once a minute compacts, deletes what is
+// over though no reading comes, and once a minute maintenanceErr, deletes what is
 // beyond the retention and keeps to the most bytes.
 func (s *Store) Run(ctx context.Context) error {
 	second := time.NewTicker(time.Second)
@@ -38,7 +38,7 @@ func (s *Store) closeByTime() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drain()
-	if s.state != open || s.waiting.len() > 0 || !s.roomy() || s.clock.doubting() {
+	if s.state != open || s.waiting.len() > 0 || !s.hasSpace() || s.clock.doubting() {
 		return
 	}
 	if err := s.closeBuckets(s.clock.believed().UnixMilli()); err != nil {
@@ -55,7 +55,7 @@ func (s *Store) Maintain(ctx context.Context) {
 	for _, t := range s.tiers {
 		errs = append(errs, s.maintainTier(ctx, t))
 	}
-	errs = append(errs, s.bound(ctx))
+	errs = append(errs, s.enforceMaxBytes(ctx))
 	err := errors.Join(errs...)
 	if ctx.Err() != nil {
 		return
@@ -66,13 +66,13 @@ func (s *Store) Maintain(ctx context.Context) {
 	if err != nil {
 		said = err.Error()
 	}
-	if said != "" && said != s.compacts {
+	if said != "" && said != s.maintenanceErr {
 		s.log.Error("store maintenance failed, retrying in a minute", "err", err)
 	}
-	s.compacts = said
+	s.maintenanceErr = said
 }
 
-// maintainTier maps full chunks to disk, compacts and deletes. It leaves the tier
+// maintainTier maps full chunks to disk, maintenanceErr and deletes. It leaves the tier
 // alone where the disk has no room, since the library panics where a chunk
 // cannot be written.
 func (s *Store) maintainTier(ctx context.Context, t *Tier) (err error) {

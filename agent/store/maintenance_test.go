@@ -68,7 +68,7 @@ func TestVerifyAgain(t *testing.T) {
 	m.pass(verifyAfter)
 	s.tiers[0].config.Retention *= 100
 	s.Maintain(t.Context())
-	if asides, err := s.findAsides(); err != nil || len(asides) != 1 {
+	if asides, err := s.setAsideFiles(); err != nil || len(asides) != 1 {
 		t.Errorf("set aside are %v (%v), want the block", asides, err)
 	}
 	countSamples(t, s)

@@ -115,15 +115,15 @@ func (s *Store) restoredState(l labels.Labels) *seriesState {
 	name := l.Get(model.MetricNameLabel)
 	m, ok := s.rollups.metric(name)
 	if name == readingsName {
-		m, ok = metric{Kind: tally, Collector: l.Get("family")}, true
+		m, ok = metric{Kind: readingCount, Collector: l.Get("family")}, true
 	}
 	if !ok {
 		return nil
 	}
 	st := s.newState(l.Copy())
-	st.kind, st.minName, st.maxName, st.brief, st.family = m.Kind, m.Min, m.Max, m.Brief, m.Collector
+	st.kind, st.minName, st.maxName, st.brief, st.collector = m.Kind, m.Min, m.Max, m.Brief, m.Collector
 	s.sizeUpper(st)
-	s.revive(st)
+	s.activate(st)
 	return st
 }
 
@@ -131,9 +131,9 @@ func (s *Store) restoredState(l labels.Labels) *seriesState {
 // are marked.
 func (s *Store) restore(newest int64) {
 	for _, st := range s.live {
-		if !st.ended && st.kind != tally && st.lastT >= newest-RateGap.Milliseconds() {
-			s.restored[st.family] = append(s.restored[st.family], st)
+		if !st.ended && st.kind != readingCount && st.lastT >= newest-RateGap.Milliseconds() {
+			s.restored[st.collector] = append(s.restored[st.collector], st)
 		}
 	}
-	s.bury()
+	s.removeEnded()
 }

@@ -143,7 +143,7 @@ func (r *Rollups) Lookup(name string) (Rollup, bool) {
 
 // Names returns the names of the least and the greatest of a raw series' name,
 // and its kind; false where nothing was registered under it.
-func (r *Rollups) Names(raw string) (least, greatest string, kind Kind, ok bool) {
+func (r *Rollups) Names(raw string) (minName, maxName string, kind Kind, ok bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	m, ok := r.metrics[raw]

@@ -16,10 +16,10 @@ type seriesState struct {
 	kind   Kind
 	// least and greatest are the labels of the roll-ups' extremes; empty until
 	// the first bucket is written, or where there are none.
-	least, greatest  labels.Labels
-	minName, maxName string
-	brief            bool
-	family           string
+	minLabels, maxLabels labels.Labels
+	minName, maxName     string
+	brief                bool
+	collector            string
 	// epoch is that of the store when the state was made; the states of an older
 	// one, or of another store, are void.
 	epoch *epoch
@@ -66,10 +66,10 @@ type upperState struct {
 }
 
 // tally is the kind of the store's own count of readings: its roll-up is the sum.
-const tally Kind = 255
+const readingCount Kind = 255
 
 // state returns the state of a series, and makes it where the series is new.
-func (s *Store) stateOf(series *Series, family string) *seriesState {
+func (s *Store) stateOf(series *Series, collector string) *seriesState {
 	if st := series.state; st != nil && st.epoch == s.epoch {
 		return st
 	}
@@ -79,14 +79,14 @@ func (s *Store) stateOf(series *Series, family string) *seriesState {
 	}
 	// The labels of whoever appends replace those of the database, so that both
 	// are not kept.
-	st.labels, st.kind, st.brief, st.family = series.Labels, series.Kind, series.Brief, family
+	st.labels, st.kind, st.brief, st.collector = series.Labels, series.Kind, series.Brief, collector
 	st.minName, st.maxName = series.MinName, series.MaxName
-	st.least, st.greatest = labels.EmptyLabels(), labels.EmptyLabels()
+	st.minLabels, st.maxLabels = labels.EmptyLabels(), labels.EmptyLabels()
 	s.sizeUpper(st)
 	series.state = st
-	if series.Kind != tally {
+	if series.Kind != readingCount {
 		s.rollups.register(series.Labels.Get(model.MetricNameLabel), metric{
-			Kind: series.Kind, Min: series.MinName, Max: series.MaxName, Brief: series.Brief, Collector: family, Origin: series.Origin,
+			Kind: series.Kind, Min: series.MinName, Max: series.MaxName, Brief: series.Brief, Collector: collector, Origin: series.Origin,
 		})
 	}
 	return st
@@ -124,7 +124,7 @@ func (s *Store) sizeUpper(st *seriesState) {
 }
 
 // revive puts a state among those that buckets are written for.
-func (s *Store) revive(st *seriesState) {
+func (s *Store) activate(st *seriesState) {
 	if !st.live {
 		st.live = true
 		s.live = append(s.live, st)
@@ -132,7 +132,7 @@ func (s *Store) revive(st *seriesState) {
 }
 
 // bury forgets the ended series of which every bucket is written.
-func (s *Store) bury() {
+func (s *Store) removeEnded() {
 	kept := s.live[:0]
 	for _, st := range s.live {
 		if st.ended && st.finished() {
@@ -177,14 +177,14 @@ func (s *Store) forget(st *seriesState) {
 }
 
 // extremes returns the labels of the roll-ups' least and greatest.
-func (st *seriesState) extremes() (least, greatest labels.Labels) {
-	if st.least.IsEmpty() && st.minName != "" {
-		st.least = rename(st.labels, st.minName)
+func (st *seriesState) extremes() (minLabels, maxLabels labels.Labels) {
+	if st.minLabels.IsEmpty() && st.minName != "" {
+		st.minLabels = rename(st.labels, st.minName)
 	}
-	if st.greatest.IsEmpty() && st.maxName != "" {
-		st.greatest = rename(st.labels, st.maxName)
+	if st.maxLabels.IsEmpty() && st.maxName != "" {
+		st.maxLabels = rename(st.labels, st.maxName)
 	}
-	return st.least, st.greatest
+	return st.minLabels, st.maxLabels
 }
 
 func rename(l labels.Labels, name string) labels.Labels {

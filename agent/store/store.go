@@ -72,20 +72,20 @@ type Store struct {
 	// families are those of which a reading came since the store was opened;
 	// restored are the series that were there before, by family, until the
 	// first reading of it tells which came back.
-	families map[string]*family
-	restored map[string][]*seriesState
-	newest   int64     // the newest tick that was appended
-	found    int64     // the newest tick when the store was open for the first time
-	behind   time.Time // the newest reading, while it is older than newest
-	full     bool
-	unsaved  bool
+	collectors  map[string]*collector
+	restored    map[string][]*seriesState
+	newest      int64     // the newest tick that was appended
+	found       int64     // the newest tick when the store was open for the first time
+	clockBehind time.Time // the newest reading, while it is older than newest
+	full        bool
+	unsaved     bool
 	// rebuilding is set while samples are folded that were appended before.
-	rebuilding bool
-	waiting    queue
-	asides     []aside
-	samples    uint64 // appended
-	drops      *health.Drops
-	compacts   string // why the last maintenance failed, empty if it did not
+	rebuilding     bool
+	waiting        queue
+	asides         []aside
+	samples        uint64 // appended
+	drops          *health.Drops
+	maintenanceErr string // why the last maintenance failed, empty if it did not
 }
 
 type state uint8
@@ -100,7 +100,7 @@ const (
 type epoch struct{ _ byte }
 
 // family is what is known of a family.
-type family struct {
+type collector struct {
 	last     int64 // its newest tick
 	readings Series
 }
@@ -155,7 +155,7 @@ func (s *Store) reset() {
 	s.epoch = new(epoch)
 	s.state, s.reason = opening, "the store is opening"
 	s.byHash, s.live = map[uint64]*seriesState{}, nil
-	s.families, s.restored = map[string]*family{}, map[string][]*seriesState{}
+	s.collectors, s.restored = map[string]*collector{}, map[string][]*seriesState{}
 	s.newest = unknown
 	s.upper = nil
 	for _, t := range s.tiers[1:] {

@@ -48,9 +48,9 @@ func TestWaitingIsBounded(t *testing.T) {
 	}
 	defer s.Close()
 	k := &ticker{m: m, s: s, g: gauge("g", "0")}
-	k.run(t, mostWaiting+100)
-	if stats := s.Stats(); stats.Waiting != mostWaiting || stats.Dropped[DropQueueFull] != 100 {
-		t.Errorf("%+v, want %d waiting and 100 dropped", stats, mostWaiting)
+	k.run(t, maxWaiting+100)
+	if stats := s.Stats(); stats.Waiting != maxWaiting || stats.Dropped[DropQueueFull] != 100 {
+		t.Errorf("%+v, want %d waiting and 100 dropped", stats, maxWaiting)
 	}
 	k.health(t, health.Degraded, "dropped 100 samples in the last 2m (100 queue_full)")
 }
@@ -206,9 +206,9 @@ func TestRateByTheTimeThatPassed(t *testing.T) {
 		s.mustAppend(t, r)
 	}
 	minutes := points(t, s.tiers[1])
-	least, greatest := minutes[rename(c.Labels, "c_rate_min").String()], minutes[rename(c.Labels, "c_rate_max").String()]
-	if len(least) != 1 || least[0].v != 62.5 || len(greatest) != 1 || greatest[0].v != 250 {
-		t.Errorf("least %v, greatest %v; want 62.5 and 250", least, greatest)
+	minimum, maximum := minutes[rename(c.Labels, "c_rate_min").String()], minutes[rename(c.Labels, "c_rate_max").String()]
+	if len(minimum) != 1 || minimum[0].v != 62.5 || len(maximum) != 1 || maximum[0].v != 250 {
+		t.Errorf("minimum %v, maximum %v; want 62.5 and 250", minimum, maximum)
 	}
 }
 
@@ -226,9 +226,9 @@ func TestFirstReadingOffTheBeat(t *testing.T) {
 		}
 		s.mustAppend(t, r)
 	}
-	greatest := points(t, s.tiers[1])[rename(c.Labels, "c_rate_max").String()]
-	if len(greatest) != 1 || greatest[0].v != 100 {
-		t.Errorf("greatest %v, want 100", greatest)
+	maximum := points(t, s.tiers[1])[rename(c.Labels, "c_rate_max").String()]
+	if len(maximum) != 1 || maximum[0].v != 100 {
+		t.Errorf("maximum %v, want 100", maximum)
 	}
 }
 
@@ -266,8 +266,8 @@ func TestRollups(t *testing.T) {
 		if _, ok := s.Rollups().Lookup("g_rate_min"); ok {
 			t.Error("a name that was not registered is found")
 		}
-		if least, greatest, kind, ok := s.Rollups().Names("c_total"); least != "c_rate_min" || greatest != "c_rate_max" || kind != Counter || !ok {
-			t.Errorf("names %q, %q, %v, %v", least, greatest, kind, ok)
+		if minimum, maximum, kind, ok := s.Rollups().Names("c_total"); minimum != "c_rate_min" || maximum != "c_rate_max" || kind != Counter || !ok {
+			t.Errorf("names %q, %q, %v, %v", minimum, maximum, kind, ok)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -424,7 +424,7 @@ func TestAsideNames(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if found, _ := k.s.findAsides(); len(found) != 2 {
+	if found, _ := k.s.setAsideFiles(); len(found) != 2 {
 		t.Errorf("set aside are %v, want two", found)
 	}
 }

@@ -35,7 +35,7 @@ type Tier struct {
 	first, newest atomic.Int64
 	// condemned tells the database which blocks to delete besides those beyond
 	// the retention.
-	condemned sync.Map
+	deletable sync.Map
 	// verified are the blocks that were read whole, and when by the boot clock.
 	verified sync.Map
 
@@ -270,16 +270,16 @@ func (t *Tier) blocksToDelete(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
 	gone := map[ulid.ULID]struct{}{}
 	for _, b := range blocks {
 		id := b.Meta().ULID
-		_, condemned := t.condemned.Load(id)
-		if condemned || b.Meta().Compaction.Deletable || b.MaxTime() <= oldest {
+		_, deletable := t.deletable.Load(id)
+		if deletable || b.Meta().Compaction.Deletable || b.MaxTime() <= oldest {
 			gone[id] = struct{}{}
 		}
 	}
 	return gone
 }
 
-// outdated tells whether a block is waiting to be deleted.
-func (t *Tier) outdated(db *tsdb.DB) bool { return len(t.blocksToDelete(db.Blocks())) > 0 }
+// hasDeletableBlocks tells whether a block is waiting to be deleted.
+func (t *Tier) hasDeletableBlocks(db *tsdb.DB) bool { return len(t.blocksToDelete(db.Blocks())) > 0 }
 
 // compact writes full ranges of the head into blocks, merges blocks, and deletes
 // those that blocksToDelete names.

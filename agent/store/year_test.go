@@ -43,7 +43,7 @@ func TestSoakYear(t *testing.T) {
 	q := query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return query.Sources(s.Tiers()) }, Names: s.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
 	})
-	year := func() *query.Answer {
+	year := func() *query.Result {
 		t.Helper()
 		a, err := q.Range(t.Context(), "max_over_time(load0_max[18h])", end.AddDate(0, 0, -days), end, 18*time.Hour)
 		if err != nil {

@@ -27,8 +27,8 @@ import (
 
 // Querier answers questions. Its errors are of type *store.QueryError.
 type Querier interface {
-	Instant(ctx context.Context, expr string, at time.Time) (*query.Answer, error)
-	Range(ctx context.Context, expr string, start, end time.Time, step time.Duration) (*query.Answer, error)
+	Instant(ctx context.Context, expr string, at time.Time) (*query.Result, error)
+	Range(ctx context.Context, expr string, start, end time.Time, step time.Duration) (*query.Result, error)
 	Parse(expr string) (parser.Expr, error)
 	Matchers(selectors []string) ([][]*labels.Matcher, error)
 	Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error)
@@ -235,7 +235,7 @@ func (a *api) queryRange(w http.ResponseWriter, r *http.Request) error {
 }
 
 // write sends the answer of a query.
-func (a *api) write(w http.ResponseWriter, r *http.Request, answer *query.Answer, limit int) error {
+func (a *api) write(w http.ResponseWriter, r *http.Request, answer *query.Result, limit int) error {
 	value, cut := truncate(answer.Value, limit)
 	if cut {
 		answer.Warnings.Add(errTruncated)

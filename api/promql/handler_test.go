@@ -185,7 +185,7 @@ type fixed struct {
 	err error
 }
 
-func (f fixed) Instant(context.Context, string, time.Time) (*query.Answer, error) { return nil, f.err }
+func (f fixed) Instant(context.Context, string, time.Time) (*query.Result, error) { return nil, f.err }
 
 func TestInnerErrorsStayInside(t *testing.T) {
 	var log strings.Builder

@@ -145,8 +145,8 @@ func filled(t *testing.T, end time.Time) *store.Store {
 		}
 	})
 	<-s.Opened()
-	named := func(kind store.Kind, name, least, greatest, i string) *store.Series {
-		return &store.Series{Labels: labels.FromStrings("__name__", name, "host_name", "h", "i", i), Kind: kind, MinName: least, MaxName: greatest}
+	named := func(kind store.Kind, name, minimum, maximum, i string) *store.Series {
+		return &store.Series{Labels: labels.FromStrings("__name__", name, "host_name", "h", "i", i), Kind: kind, MinName: minimum, MaxName: maximum}
 	}
 	a, b := named(store.Gauge, "g", "g_min", "g_max", "a"), named(store.Gauge, "g", "g_min", "g_max", "b")
 	io := named(store.Counter, "io_total", "io_rate_min", "io_rate_max", "a")

@@ -31,7 +31,7 @@ func (table) Lookup(name string) (store.Rollup, bool) {
 }
 
 // Names implements store.Names.
-func (table) Names(raw string) (least, greatest string, kind store.Kind, ok bool) {
+func (table) Names(raw string) (minName, maxName string, kind store.Kind, ok bool) {
 	switch raw {
 	case "g":
 		return "g_min", "g_max", store.Gauge, true

@@ -41,7 +41,7 @@ func (s *subject) make() []Series {
 		{1e-250, -1e-250, 1.0 / 3 * 1e-250},
 		{1 << 53, 1e15 + 0.5, -1},
 	}
-	least, greatest := named("g_min", "i", "a"), named("g_max", "i", "a")
+	minimum, maximum := named("g_min", "i", "a"), named("g_max", "i", "a")
 	io, slowest, fastest := named("io_total", "i", "a"), named("io_rate_min", "i", "a"), named("io_rate_max", "i", "a")
 	alike := make([]*Series, many)
 	for k := range alike {
@@ -53,8 +53,8 @@ func (s *subject) make() []Series {
 		add := func(one *Series, v float64) { one.Samples = append(one.Samples, Sample{at, v}) }
 		v := float64(k*k%997) / 4
 		add(a, v)
-		add(least, v-1)
-		add(greatest, v+1)
+		add(minimum, v-1)
+		add(maximum, v+1)
 		for n, one := range odd {
 			add(one, odds[n][k%len(odds[n])])
 		}
@@ -82,7 +82,7 @@ func (s *subject) make() []Series {
 		all = append(all, *one)
 	}
 	if s.tier.Resolution > finest { // Every second is its own least and greatest.
-		for _, one := range []*Series{least, greatest, slowest, fastest} {
+		for _, one := range []*Series{minimum, maximum, slowest, fastest} {
 			all = append(all, *one)
 		}
 	}

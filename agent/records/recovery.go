@@ -52,15 +52,12 @@ func salvage(ctx context.Context, path string, to *database) (saved int, lost er
 		{"SELECT id, since, last, body FROM process_record", "INSERT OR IGNORE INTO process_record (id, since, last, body) VALUES (?, ?, ?, ?)", 4},
 		{"SELECT id, time, kind, cause, subject, since, until, detail FROM event", "INSERT OR IGNORE INTO event (id, time, kind, cause, subject, since, until, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", 8},
 	} {
-		n, last, err := salvageRows(ctx, from, to, table.read+" WHERE id > ? ORDER BY id", table.write, int64(math.MinInt64), table.columns)
-		saved += n
-		if err == nil {
-			continue
+		t := newSalvager(from, to, table.read, table.write, table.columns)
+		err := t.copyRows(ctx, " WHERE id > ? ORDER BY id")
+		if err != nil {
+			lost = errors.Join(lost, err, t.copyRows(ctx, " WHERE id > ? ORDER BY id DESC"))
 		}
-		lost = errors.Join(lost, err)
-		n, _, err = salvageRows(ctx, from, to, table.read+" WHERE id > ? ORDER BY id DESC", table.write, last, table.columns)
-		saved += n
-		lost = errors.Join(lost, err)
+		saved += t.saved
 	}
 	return saved, lost
 }
@@ -68,51 +65,66 @@ func salvage(ctx context.Context, path string, to *database) (saved int, lost er
 // salvageBatch rows are copied in one transaction.
 const salvageBatch = 500
 
-func salvageRows(ctx context.Context, from *sql.DB, to *database, read, write string, after int64, columns int) (saved int, last int64, err error) {
-	last = after
-	rows, err := from.QueryContext(ctx, read, after)
-	if err != nil {
-		return 0, last, err
-	}
-	defer rows.Close() //nolint:errcheck // Its error is that of Err, which is looked at.
-	values, targets := make([]any, columns), make([]any, columns)
-	for i := range values {
-		targets[i] = &values[i]
-	}
-	for more := true; more; {
-		n, id, err := copyBatch(ctx, rows, to, write, values, targets)
-		saved += n
-		if n > 0 {
-			last = id
-		}
-		if err != nil {
-			return saved, last, err
-		}
-		more = n == salvageBatch
-	}
-	return saved, last, rows.Err()
+// salvager copies the rows of one table from a damaged file.
+type salvager struct {
+	from            *sql.DB
+	to              *database
+	read, write     string
+	values, targets []any
+	saved           int
+	// last is the id of the last row that was copied.
+	last int64
 }
 
-func copyBatch(ctx context.Context, rows *sql.Rows, to *database, write string, values, targets []any) (n int, last int64, err error) {
-	tx, err := to.writer.BeginTx(ctx, nil)
+func newSalvager(from *sql.DB, to *database, read, write string, columns int) *salvager {
+	s := &salvager{from: from, to: to, read: read, write: write, last: math.MinInt64, values: make([]any, columns), targets: make([]any, columns)}
+	for i := range s.values {
+		s.targets[i] = &s.values[i]
+	}
+	return s
+}
+
+// copyRows copies the rows after last, in an order, until one cannot be read.
+func (s *salvager) copyRows(ctx context.Context, order string) error {
+	rows, err := s.from.QueryContext(ctx, s.read+order, s.last)
 	if err != nil {
-		return 0, 0, err
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // Its error is that of Err, which is checked.
+	for {
+		n, err := s.copyBatch(ctx, rows)
+		if err != nil {
+			return err
+		}
+		if n < salvageBatch {
+			return rows.Err()
+		}
+	}
+}
+
+func (s *salvager) copyBatch(ctx context.Context, rows *sql.Rows) (n int, err error) {
+	tx, err := s.to.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, err
 	}
 	defer tx.Rollback() //nolint:errcheck // After Commit there is nothing to roll back.
+	last := s.last
 	for n < salvageBatch && rows.Next() {
-		if err := rows.Scan(targets...); err != nil {
-			break // Rows.Err tells why; a single row cannot fail otherwise.
+		if err := rows.Scan(s.targets...); err != nil {
+			break // Rows.Err has the reason; a single row cannot fail otherwise.
 		}
-		if _, err := tx.ExecContext(ctx, write, values...); err != nil {
-			continue // A damaged row that the new file's schema does not take.
+		if _, err := tx.ExecContext(ctx, s.write, s.values...); err != nil {
+			continue // A damaged row that does not fit the schema of the new file.
 		}
-		last, _ = values[0].(int64)
+		last, _ = s.values[0].(int64)
 		n++
 	}
 	if err := tx.Commit(); err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	return n, last, nil
+	s.last = last
+	s.saved += n
+	return n, nil
 }
 
 // replace exchanges the open file after damage was found in it.

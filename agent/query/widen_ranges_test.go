@@ -10,7 +10,7 @@ func TestWidensOnlyWhatMeansTheSame(t *testing.T) {
 	f := func(resolution time.Duration, text, want string) {
 		t.Helper()
 		expr := parse(t, text)
-		changed := widening(expr, resolution)
+		changed := needsWidening(expr, resolution)
 		if changed != (text != want) {
 			t.Errorf("%s at %s: is changed %v", text, resolution, changed)
 		}

@@ -8,12 +8,12 @@ import (
 // account adds up ticks into one open bucket a tier. Every tick goes into the
 // finest; when a bucket closes, all of it (not only the rows that were chosen for
 // its record) goes into the next coarser one.
-type account struct {
+type aggregator struct {
 	tiers   []Tier
 	top     int
 	live    map[liveKey]*process
 	boot    string
-	look    uint64
+	scan    uint64
 	buckets []bucket
 	// newest is the newest tick.
 	newest int64
@@ -34,7 +34,7 @@ type liveKey struct {
 type process struct {
 	row
 	// look is the last look at which it was there.
-	look uint64
+	scan uint64
 	// readBefore and writeBefore are its counters at the last look that knew them.
 	readBefore, writeBefore uint64
 	counted                 bool
@@ -56,12 +56,12 @@ type bucket struct {
 // after that, so that it is done seldom.
 const maxMembers = 4096
 
-func newAccount(tiers []Tier, top int, emit func(*record)) *account {
-	return &account{tiers: tiers, top: top, live: map[liveKey]*process{}, buckets: make([]bucket, len(tiers)), emit: emit}
+func newAggregator(tiers []Tier, top int, emit func(*record)) *aggregator {
+	return &aggregator{tiers: tiers, top: top, live: map[liveKey]*process{}, buckets: make([]bucket, len(tiers)), emit: emit}
 }
 
 // advance closes the buckets that end before a tick.
-func (a *account) advance(tick int64) {
+func (a *aggregator) advance(tick int64) {
 	for i := range a.buckets {
 		if b := &a.buckets[i]; b.open && b.until != a.tiers[i].bucketEnd(tick) {
 			a.close(i)
@@ -70,12 +70,12 @@ func (a *account) advance(tick int64) {
 }
 
 // add takes a tick, which must be later than all before.
-func (a *account) add(r *ProcessReading) {
+func (a *aggregator) add(r *ProcessReading) {
 	if r.BootID != a.boot {
 		clear(a.live)
 		a.boot = r.BootID
 	}
-	a.look++
+	a.scan++
 	tick, interval := r.Time.UnixMilli(), r.Interval.Milliseconds()
 	if tick-interval > a.newest && math.IsNaN(r.HostCPUSeconds) {
 		// After a break nobody looked at: what was read and written in it is not of
@@ -91,7 +91,7 @@ func (a *account) add(r *ProcessReading) {
 	var attributed int64
 	var known bool
 	for i := range r.Rows {
-		used, ok := a.account(&r.Rows[i], r, interval)
+		used, ok := a.addProcess(&r.Rows[i], r, interval)
 		attributed += used
 		known = known || ok
 	}
@@ -106,14 +106,14 @@ func (a *account) add(r *ProcessReading) {
 	}
 	b.add(&f)
 	for key, p := range a.live {
-		if p.look != a.look {
+		if p.scan != a.scan {
 			delete(a.live, key)
 		}
 	}
 }
 
-// account adds one process' tick to its sums, and returns its CPU time.
-func (a *account) account(r *ProcessRow, reading *ProcessReading, interval int64) (cpu int64, known bool) {
+// addProcess adds one process' tick to its sums, and returns its CPU time.
+func (a *aggregator) addProcess(r *ProcessRow, reading *ProcessReading, interval int64) (cpu int64, known bool) {
 	key := liveKey{r.PID, r.Start}
 	p := a.live[key]
 	first := p == nil
@@ -121,7 +121,7 @@ func (a *account) account(r *ProcessRow, reading *ProcessReading, interval int64
 		p = &process{row: row{identity: identity{a.boot, r.PID, r.Start}}, open: make([]sums, len(a.tiers))}
 		a.live[key] = p
 	}
-	p.look = a.look
+	p.scan = a.scan
 	p.describe(r)
 	s := sums{seen: interval, peak: r.RSS >> 10}
 	s.memory = s.peak * uint64(interval)
@@ -179,7 +179,7 @@ func (b *bucket) enter(until, since, last int64) {
 
 // close writes the record of a tier's open bucket, and moves what is in it to the
 // next tier.
-func (a *account) close(i int) {
+func (a *aggregator) close(i int) {
 	b := &a.buckets[i]
 	a.emit(a.record(i))
 	if i+1 < len(a.buckets) {
@@ -203,7 +203,7 @@ func (a *account) close(i int) {
 }
 
 // clear empties a bucket.
-func (a *account) clear(i int) {
+func (a *aggregator) clear(i int) {
 	b := &a.buckets[i]
 	for _, p := range b.members {
 		p.open[i] = sums{}
@@ -223,13 +223,13 @@ var ranks = [...]func(*sums) uint64{
 
 // choose moves the members that are among the first n by any rank to the front
 // and returns how many they are. Those that used nothing are not chosen for it.
-func (a *account) choose(i, n int) int {
+func (a *aggregator) choose(i, n int) int {
 	members := a.buckets[i].members
 	front := 0
 	for _, rank := range ranks {
 		// Those in front are chosen already but take a place in this rank as well.
 		a.order = append(a.order[:0], members...)
-		top := mostOf(a.order, n, func(p *process) uint64 { return rank(&p.open[i]) })
+		top := topN(a.order, n, func(p *process) uint64 { return rank(&p.open[i]) })
 		for _, p := range top {
 			if at := slices.Index(members[front:], p); at >= 0 {
 				members[front], members[front+at] = members[front+at], members[front]
@@ -241,9 +241,9 @@ func (a *account) choose(i, n int) int {
 	return front
 }
 
-// mostOf returns the n with the greatest values, without those of value 0; equal
+// topN returns the n with the greatest values, without those of value 0; equal
 // values in the order of PIDs. It changes the order of all.
-func mostOf(all []*process, n int, value func(*process) uint64) []*process {
+func topN(all []*process, n int, value func(*process) uint64) []*process {
 	top := all[:0]
 	least := uint64(0)
 	for _, p := range all {
@@ -286,7 +286,7 @@ func (p *process) compare(q *process) int {
 }
 
 // record makes the record of a tier's open bucket.
-func (a *account) record(i int) *record {
+func (a *aggregator) record(i int) *record {
 	b := &a.buckets[i]
 	n := a.choose(i, a.top)
 	a.out = record{resolution: a.tiers[i].seconds(), until: b.until, since: b.since, last: b.last, frame: b.frame, rows: a.out.rows[:0]}
@@ -302,7 +302,7 @@ func (a *account) record(i int) *record {
 }
 
 // trim makes those members of a bucket a part of its others that used least.
-func (a *account) trim(i int) {
+func (a *aggregator) trim(i int) {
 	b := &a.buckets[i]
 	n := a.choose(i, maxMembers/4/len(ranks))
 	for _, p := range b.members[n:] {
@@ -315,7 +315,7 @@ func (a *account) trim(i int) {
 
 // restore takes a record that was written before the start into a tier's open
 // bucket; known finds the processes that records before it named.
-func (a *account) restore(i int, r *record, known map[identity]*process) {
+func (a *aggregator) restore(i int, r *record, known map[identity]*process) {
 	b := &a.buckets[i]
 	b.enter(a.tiers[i].bucketEnd(r.until), r.since, r.last)
 	b.add(&r.frame)
@@ -337,7 +337,7 @@ func (a *account) restore(i int, r *record, known map[identity]*process) {
 }
 
 // adopt makes processes of restored records those of the present boot.
-func (a *account) adopt(boot string, known map[identity]*process) {
+func (a *aggregator) adopt(boot string, known map[identity]*process) {
 	a.boot = boot
 	for id, p := range known {
 		if id.boot == boot {

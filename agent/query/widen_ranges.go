@@ -6,9 +6,9 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// shortness is what becomes of a function over a range that is too short for a
+// rangeRule is what becomes of a function over a range that is too short for a
 // tier.
-type shortness struct {
+type rangeRule struct {
 	// points is how many points of a tier the range must hold.
 	points time.Duration
 	// widen lets the function have a longer range: its answer means the same.
@@ -20,18 +20,18 @@ type shortness struct {
 // short tells what becomes of a function over too short a range. Those that are
 // not widened count or add the points themselves, or weigh each: over another
 // range, or from averages, they would tell something else.
-func short(function string) shortness {
+func rangeRuleOf(function string) rangeRule {
 	switch function {
 	case "rate", "irate", "deriv":
-		return shortness{points: 2, widen: true}
+		return rangeRule{points: 2, widen: true}
 	case "increase", "delta":
-		return shortness{points: 2, widen: true, scale: true}
+		return rangeRule{points: 2, widen: true, scale: true}
 	case "avg_over_time", "min_over_time", "max_over_time", "last_over_time":
-		return shortness{points: 1, widen: true}
+		return rangeRule{points: 1, widen: true}
 	case "changes", "resets", "stddev_over_time", "stdvar_over_time", "mad_over_time", "idelta", "predict_linear", "double_exponential_smoothing":
-		return shortness{points: 2}
+		return rangeRule{points: 2}
 	}
-	return shortness{points: 1}
+	return rangeRule{points: 1}
 }
 
 // ranged returns the range selector that a call reads, nil where there is none.
@@ -53,11 +53,11 @@ func ranged(call *parser.Call) *parser.MatrixSelector {
 }
 
 // widening tells whether an expression has to be changed for a tier.
-func widening(expr parser.Expr, resolution time.Duration) bool {
+func needsWidening(expr parser.Expr, resolution time.Duration) bool {
 	found := false
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		if call, ok := node.(*parser.Call); ok {
-			rule := short(call.Func.Name)
+			rule := rangeRuleOf(call.Func.Name)
 			if selector := ranged(call); selector != nil && rule.widen && selector.Range < rule.points*resolution {
 				found = true
 			}
@@ -91,7 +91,7 @@ func widen(expr parser.Expr, resolution time.Duration) parser.Expr {
 }
 
 func widenCall(call *parser.Call, resolution time.Duration) parser.Expr {
-	rule := short(call.Func.Name)
+	rule := rangeRuleOf(call.Func.Name)
 	selector := ranged(call)
 	if selector == nil {
 		for i, arg := range call.Args {

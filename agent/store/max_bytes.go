@@ -16,7 +16,7 @@ import (
 
 // bound keeps to the most bytes: what was set aside goes first, then the oldest
 // blocks of the finest tier, then those of the next one.
-func (s *Store) bound(ctx context.Context) error {
+func (s *Store) enforceMaxBytes(ctx context.Context) error {
 	if s.options.MaxBytes <= 0 {
 		return nil
 	}
@@ -27,7 +27,7 @@ func (s *Store) bound(ctx context.Context) error {
 	if over <= 0 {
 		return nil
 	}
-	freed, err := s.removeAsides(over)
+	freed, err := s.deleteSetAside(over)
 	if over -= freed; over <= 0 {
 		return err
 	}
@@ -36,7 +36,7 @@ func (s *Store) bound(ctx context.Context) error {
 		if over <= 0 {
 			break
 		}
-		n := t.condemn(over)
+		n := t.markDeletable(over)
 		if n == 0 {
 			continue
 		}
@@ -51,9 +51,9 @@ func (s *Store) bound(ctx context.Context) error {
 // and long ago until the store is open.
 func (s *Store) RetentionTime() time.Time { return s.clock.retention() }
 
-// condemn marks the oldest blocks for deletion until they make up as many bytes,
+// markDeletable marks the oldest blocks for deletion until they make up as many bytes,
 // and returns how many they do. A block that is in use goes at the end of that.
-func (t *Tier) condemn(over int64) (freed int64) {
+func (t *Tier) markDeletable(over int64) (freed int64) {
 	db, err := t.acquire()
 	if err != nil {
 		return 0
@@ -64,7 +64,7 @@ func (t *Tier) condemn(over int64) (freed int64) {
 		if freed >= over {
 			break
 		}
-		t.condemned.Store(b.Meta().ULID, true)
+		t.deletable.Store(b.Meta().ULID, true)
 		freed += b.Size()
 	}
 	return freed
@@ -87,10 +87,10 @@ func sizeOf(dir string) (size int64) {
 	return size
 }
 
-// removeAsides deletes what was set aside, oldest first, until that frees as many
+// deleteSetAside deletes what was set aside, oldest first, until that frees as many
 // bytes.
-func (s *Store) removeAsides(over int64) (freed int64, err error) {
-	found, err := s.findAsides()
+func (s *Store) deleteSetAside(over int64) (freed int64, err error) {
+	found, err := s.setAsideFiles()
 	if err != nil {
 		return 0, err
 	}
@@ -108,8 +108,8 @@ func (s *Store) removeAsides(over int64) (freed int64, err error) {
 	return freed, nil
 }
 
-// findAsides lists what was set aside, oldest first.
-func (s *Store) findAsides() ([]string, error) {
+// setAsideFiles lists what was set aside, oldest first.
+func (s *Store) setAsideFiles() ([]string, error) {
 	var found []string
 	for _, pattern := range []string{"*", filepath.Join("*", "*")} {
 		paths, err := filepath.Glob(filepath.Join(s.options.Dir, tiersDir, pattern+brokenSuffix+"*"))

@@ -12,12 +12,12 @@ import (
 )
 
 // demand is what an expression asks of a tier.
-type demand struct {
+type requirements struct {
 	// fineness is the coarsest resolution that does: the step, the smallest range
 	// in the query and the steps of its subqueries. Zero asks for the finest tier.
-	fineness time.Duration
+	maxResolution time.Duration
 	// strict are the ranges that cannot be widened.
-	strict []strictRange
+	fixedRanges []fixedRange
 	// names are the metrics that the selectors name.
 	names []string
 	// selectors is unset for an expression that reads nothing.
@@ -25,20 +25,20 @@ type demand struct {
 }
 
 // strictRange is a range over which a function must find enough points.
-type strictRange struct {
+type fixedRange struct {
 	function string
 	width    time.Duration
 	points   time.Duration
 }
 
-// demandOf reads what an expression asks of a tier. The step of an instant query
+// requirementsOf reads what an expression asks of a tier. The step of an instant query
 // is zero; an expression whose answer is a range of raw samples asks for the
 // finest tier, since no average stands for them.
-func demandOf(expr parser.Expr, step time.Duration) demand {
-	d := demand{fineness: step}
+func requirementsOf(expr parser.Expr, step time.Duration) requirements {
+	d := requirements{maxResolution: step}
 	finer := func(limit time.Duration) {
-		if d.fineness == 0 || limit < d.fineness {
-			d.fineness = limit
+		if d.maxResolution == 0 || limit < d.maxResolution {
+			d.maxResolution = limit
 		}
 	}
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
@@ -53,16 +53,16 @@ func demandOf(expr parser.Expr, step time.Duration) demand {
 				d.names = append(d.names, name)
 			}
 		case *parser.Call:
-			rule := short(n.Func.Name)
+			rule := rangeRuleOf(n.Func.Name)
 			if selector := ranged(n); selector != nil && !rule.widen {
-				d.strict = append(d.strict, strictRange{n.Func.Name, selector.Range, rule.points})
+				d.fixedRanges = append(d.fixedRanges, fixedRange{n.Func.Name, selector.Range, rule.points})
 				finer(selector.Range / rule.points)
 			}
 		}
 		return nil
 	})
 	if expr.Type() == parser.ValueTypeMatrix {
-		d.fineness = 0
+		d.maxResolution = 0
 	}
 	return d
 }
@@ -78,7 +78,7 @@ func metricName(matchers []*labels.Matcher) string {
 }
 
 // option is a tier with what it would take to answer from it.
-type option struct {
+type candidate struct {
 	source   Source
 	oldest   time.Time
 	lookBack time.Duration
@@ -100,7 +100,7 @@ type steps struct {
 func (s steps) at(i int) time.Time { return s.start.Add(time.Duration(i) * s.step) }
 
 // firstCovered is the first step whose oldest sample the tier can hold.
-func (o *option) firstCovered(s steps) int {
+func (o *candidate) firstCovered(s steps) int {
 	if o.oldest.IsZero() {
 		return s.count
 	}
@@ -114,17 +114,17 @@ func (o *option) firstCovered(s steps) int {
 
 // segment is a run of steps that one tier answers.
 type segment struct {
-	option      *option
+	candidate   *candidate
 	first, last int // both included
 }
 
 // choose cuts the steps into segments: for each step the coarsest tier that is
 // fine enough and covers all it needs; if none is that fine, the finest that
 // covers; if none covers, the tier that reaches back furthest.
-func choose(options []option, d demand, s steps) []segment {
+func choose(candidates []candidate, d requirements, s steps) []segment {
 	edges := []int{0}
-	for i := range options {
-		if c := options[i].covers; c > 0 && c < s.count {
+	for i := range candidates {
+		if c := candidates[i].covers; c > 0 && c < s.count {
 			edges = append(edges, c)
 		}
 	}
@@ -138,8 +138,8 @@ func choose(options []option, d demand, s steps) []segment {
 		if last < first {
 			continue
 		}
-		chosen := best(options, d.fineness, first)
-		if n := len(segments); n > 0 && segments[n-1].option == chosen {
+		chosen := best(candidates, d.maxResolution, first)
+		if n := len(segments); n > 0 && segments[n-1].candidate == chosen {
 			segments[n-1].last = last
 			continue
 		}
@@ -149,17 +149,17 @@ func choose(options []option, d demand, s steps) []segment {
 }
 
 // best chooses the tier for a step; options are sorted, finest first.
-func best(options []option, fineness time.Duration, step int) *option {
-	var finest, coarsest *option
-	for i := range options {
-		o := &options[i]
+func best(candidates []candidate, maxResolution time.Duration, step int) *candidate {
+	var finest, coarsest *candidate
+	for i := range candidates {
+		o := &candidates[i]
 		if o.covers > step {
 			continue
 		}
 		if finest == nil {
 			finest = o
 		}
-		if o.source.Resolution() <= fineness {
+		if o.source.Resolution() <= maxResolution {
 			coarsest = o
 		}
 	}
@@ -169,9 +169,9 @@ func best(options []option, fineness time.Duration, step int) *option {
 	case finest != nil:
 		return finest
 	}
-	furthest := &options[0]
-	for i := range options {
-		o := &options[i]
+	furthest := &candidates[0]
+	for i := range candidates {
+		o := &candidates[i]
 		if !o.oldest.IsZero() && (furthest.oldest.IsZero() || o.oldest.Before(furthest.oldest)) {
 			furthest = o
 		}
@@ -181,13 +181,13 @@ func best(options []option, fineness time.Duration, step int) *option {
 
 // refuse is the error of a segment whose tier is too coarse for a range that
 // cannot be widened; it names the smallest range allowed there.
-func (d demand) refuse(segments []segment, s steps) error {
+func (d requirements) checkRanges(segments []segment, s steps) error {
 	for _, seg := range segments {
-		for _, r := range d.strict {
-			smallest := r.points * seg.option.source.Resolution()
+		for _, r := range d.fixedRanges {
+			smallest := r.points * seg.candidate.source.Resolution()
 			if r.width < smallest {
 				return badData("%s() over %s is too short from %s to %s: only the %s tier reaches back that far, and the smallest range allowed there is %s",
-					r.function, store.TierName(r.width), s.at(seg.first).UTC().Format(time.RFC3339), s.at(seg.last).UTC().Format(time.RFC3339), seg.option.source.Name(), store.TierName(smallest))
+					r.function, store.TierName(r.width), s.at(seg.first).UTC().Format(time.RFC3339), s.at(seg.last).UTC().Format(time.RFC3339), seg.candidate.source.Name(), store.TierName(smallest))
 			}
 		}
 	}

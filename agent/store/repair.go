@@ -32,7 +32,7 @@ func (t *Tier) openChecked() (set []aside, err error) {
 		return set, fmt.Errorf("check the WAL of tier %s: %w", t.name, err)
 	}
 	for _, victims := range [][]string{{"wal", "chunks_head"}, {"."}, nil} {
-		if err = t.open(); err == nil || ofMachine(err) {
+		if err = t.open(); err == nil || isSystemError(err) {
 			break
 		}
 		for _, victim := range victims {
@@ -50,9 +50,9 @@ func (t *Tier) openChecked() (set []aside, err error) {
 	return set, err
 }
 
-// ofMachine tells whether an error is of the machine and not of the file: it may
+// isSystemError tells whether an error is of the machine and not of the file: it may
 // go away, and nothing is to be set aside for it.
-func ofMachine(err error) bool {
+func isSystemError(err error) bool {
 	for _, e := range []error{
 		syscall.ENOSPC, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EDQUOT,
 	} {
@@ -115,7 +115,7 @@ func (t *Tier) checkBlocks() (set []aside, err error) {
 			}
 			continue
 		}
-		if ofMachine(err) {
+		if isSystemError(err) {
 			return set, err
 		}
 		a, err := t.moveAside(dir, err)
@@ -150,7 +150,7 @@ func (t *Tier) verify() (set []aside, err error) {
 			t.verified.Store(id, t.clock.boot())
 			continue
 		}
-		if ofMachine(wrong) || errors.Is(wrong, fs.ErrNotExist) {
+		if isSystemError(wrong) || errors.Is(wrong, fs.ErrNotExist) {
 			return set, wrong
 		}
 		// The block is in use: a link of it is set aside, the block is deleted by
@@ -160,7 +160,7 @@ func (t *Tier) verify() (set []aside, err error) {
 			return set, fmt.Errorf("set %s aside: %w", b.Dir(), err)
 		}
 		t.verified.Store(id, t.clock.boot())
-		t.condemned.Store(id, true)
+		t.deletable.Store(id, true)
 		set = append(set, aside{path: to, why: wrong.Error()})
 	}
 	return set, nil

@@ -23,8 +23,8 @@ func (p *readers) put(c *codec) {
 	p.pool.Put(c)
 }
 
-// question is one question about processes: what was read so far.
-type question struct {
+// tableQuery is one tableQuery about processes: what was read so far.
+type tableQuery struct {
 	*codec
 	file  *database
 	tiers []Tier
@@ -40,27 +40,27 @@ type question struct {
 	spans   []Span
 }
 
-// ask prepares a question, and asks again where the file had to be replaced.
-func (r *Records) ask(ctx context.Context, f func(*question) error) error {
+// ask prepares a tableQuery, and asks again where the file had to be replaced.
+func (r *Records) runQuery(ctx context.Context, f func(*tableQuery) error) error {
 	c, err := r.readers.get()
 	if err != nil {
 		return err
 	}
 	defer r.readers.put(c)
 	r.mu.Lock()
-	if r.account == nil {
+	if r.aggregator == nil {
 		r.mu.Unlock()
 		return ErrClosed
 	}
 	waiting := slices.Clone(r.queue.records)
-	if b := &r.account.buckets[0]; b.open {
-		rec := r.account.record(0)
+	if b := &r.aggregator.buckets[0]; b.open {
+		rec := r.aggregator.record(0)
 		waiting = append(waiting, stored{key: r.tiers[0].key(b.until), since: rec.since, last: rec.last, body: r.codec.encode(rec)})
 	}
 	r.mu.Unlock()
 	damagedRecords := 0
 	err = r.withFile(ctx, func(d *database) error {
-		q := &question{codec: c, file: d, tiers: r.tiers, waiting: waiting, found: map[identity]*merged{}}
+		q := &tableQuery{codec: c, file: d, tiers: r.tiers, waiting: waiting, found: map[identity]*merged{}}
 		err := f(q)
 		damagedRecords = q.damaged
 		return err
@@ -74,7 +74,7 @@ func (r *Records) ask(ctx context.Context, f func(*question) error) error {
 }
 
 // each calls f with the records of a range of keys, in no particular order.
-func (q *question) each(ctx context.Context, from, to int64, f func(*stored) error) error {
+func (q *tableQuery) each(ctx context.Context, from, to int64, f func(*stored) error) error {
 	newer := map[int64]bool{}
 	for i := range q.waiting {
 		if s := &q.waiting[i]; s.key >= from && s.key < to {
@@ -115,7 +115,7 @@ type merged struct {
 var errEnough = errors.New("enough")
 
 // first returns the first record of a range of keys, nil for none.
-func (q *question) first(ctx context.Context, from, to int64) (*stored, error) {
+func (q *tableQuery) first(ctx context.Context, from, to int64) (*stored, error) {
 	var found *stored
 	keep := func(s *stored) {
 		if found == nil || s.key <= found.key {
@@ -135,7 +135,7 @@ func (q *question) first(ctx context.Context, from, to int64) (*stored, error) {
 
 // cover reads what covers (from, to] from the tiers up to i, and tells whether it
 // found anything.
-func (q *question) cover(ctx context.Context, i int, from, to int64) (found bool, err error) {
+func (q *tableQuery) cover(ctx context.Context, i int, from, to int64) (found bool, err error) {
 	if from >= to {
 		return false, nil
 	}
@@ -192,7 +192,7 @@ func (q *question) cover(ctx context.Context, i int, from, to int64) (found bool
 
 // widen reads the records of a tier that reach beyond the ends of (from, to],
 // where no finer ones are left.
-func (q *question) widen(ctx context.Context, tier Tier, from, to int64) (found bool, err error) {
+func (q *tableQuery) widen(ctx context.Context, tier Tier, from, to int64) (found bool, err error) {
 	size := tier.Resolution.Milliseconds()
 	ends := []int64{tier.bucketEnd(from + 1), tier.bucketEnd(to)}
 	for _, end := range slices.Compact(ends) {
@@ -213,7 +213,7 @@ func (q *question) widen(ctx context.Context, tier Tier, from, to int64) (found 
 }
 
 // merge adds a record to the answer.
-func (q *question) merge(s *stored) error {
+func (q *tableQuery) merge(s *stored) error {
 	q.rec.since, q.rec.last = s.since, s.last
 	if err := q.decode(s.body, &q.rec); err != nil {
 		q.damaged++
@@ -241,6 +241,6 @@ func (q *question) merge(s *stored) error {
 }
 
 // span notes that a time was answered from a tier.
-func (q *question) span(tier Tier, since, last int64) {
+func (q *tableQuery) span(tier Tier, since, last int64) {
 	q.spans = append(q.spans, Span{Resolution: tier.Resolution, From: time.UnixMilli(since), To: time.UnixMilli(last)})
 }

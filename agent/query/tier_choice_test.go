@@ -19,7 +19,7 @@ func TestChoosesCoarsestTierThatIsFineEnoughAndCovers(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return day.Add(-d) }
 	f := func(expr string, start, end time.Time, step time.Duration, want string) {
 		t.Helper()
-		var a *Answer
+		var a *Result
 		var err error
 		if step == 0 {
 			a, err = q.Instant(t.Context(), expr, end)

@@ -242,7 +242,7 @@ func compareRecord(t *testing.T, rec *record, f frame, all map[identity]sums, to
 }
 
 // TestSumsAgreeWithTheHost: rows, others and unattributed are what all processors
-// did, for any question.
+// did, for any tableQuery.
 func TestSumsAgreeWithTheHost(t *testing.T) {
 	r := open(t, t.TempDir())
 	m := newMachine(4, 100)
@@ -254,7 +254,7 @@ func TestSumsAgreeWithTheHost(t *testing.T) {
 	for _, c := range []struct{ from, to int }{{0, 1000}, {0, 60}, {300, 900}, {5, 995}, {900, 1000}} {
 		for _, by := range Orders() {
 			for _, query := range []string{"", "worker-1"} {
-				p, err := r.ProcessesBetween(t.Context(), epoch.Add(time.Duration(c.from)*time.Second), epoch.Add(time.Duration(c.to)*time.Second), by, 7, query)
+				p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch.Add(time.Duration(c.from) * time.Second), End: epoch.Add(time.Duration(c.to) * time.Second), Order: by, Top: 7, Match: query})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -338,7 +338,7 @@ func TestPIDUsedAgainIsTwoIdentities(t *testing.T) {
 		reading.Rows = []ProcessRow{p}
 		r.AddProcesses(reading)
 	}
-	p, err := r.ProcessesBetween(t.Context(), epoch, epoch.Add(30*time.Second), ByCPU, 0, "")
+	p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(30 * time.Second), Order: ByCPU})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +367,7 @@ func TestLateTicksAreLeftOut(t *testing.T) {
 	for s := 1800; s <= 3660; s++ { // Half an hour back, and then on.
 		r.AddProcesses(at(s))
 	}
-	p, err := r.ProcessesBetween(t.Context(), epoch, epoch.Add(2*time.Hour), ByCPU, 1, "")
+	p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(2 * time.Hour), Order: ByCPU, Top: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +385,7 @@ func TestLateTicksAreLeftOut(t *testing.T) {
 	if err := r.Retain(t.Context(), epoch.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if p, err = r.ProcessesBetween(t.Context(), epoch, epoch.Add(2*time.Hour), ByCPU, 1, ""); err != nil || p.Covered != 3660*time.Second {
+	if p, err = r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(2 * time.Hour), Order: ByCPU, Top: 1}); err != nil || p.Covered != 3660*time.Second {
 		t.Errorf("after a step of a year: %v, %v", p, err)
 	}
 	if h := r.Health(); h.Status != "ok" {

@@ -18,16 +18,16 @@ type waitingReading struct {
 	offset time.Duration
 }
 
-// mostWaiting is as long as a clock is doubted at one reading a second, with
+// maxWaiting is as long as a clock is doubted at one reading a second, with
 // half as much again for what else may happen in that time. A reading of 800
 // samples takes 13 kB.
-const mostWaiting = 900
+const maxWaiting = 900
 
 // wait queues a copy of a reading, since the caller reuses it. If the queue is
 // full, the oldest reading is dropped.
 func (s *Store) wait(r Reading, offset time.Duration) {
 	q := &s.waiting
-	if len(q.readings) >= mostWaiting {
+	if len(q.readings) >= maxWaiting {
 		s.drop(DropQueueFull, q.readings[0].samples())
 		q.pop()
 	}

@@ -54,14 +54,14 @@ func countSamples(t *testing.T, s *Store) (samples []int) {
 }
 
 // some returns the files that match a pattern, at least so many, in order.
-func some(t *testing.T, least int, pattern string) []string {
+func some(t *testing.T, atLeast int, pattern string) []string {
 	t.Helper()
 	found, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(found) < least {
-		t.Fatalf("%d files match %s, want %d", len(found), pattern, least)
+	if len(found) < atLeast {
+		t.Fatalf("%d files match %s, want %d", len(found), pattern, atLeast)
 	}
 	slices.Sort(found)
 	return found
@@ -185,7 +185,7 @@ func TestDamage(t *testing.T) {
 			if reported := got.Status == health.Degraded && strings.Contains(got.Reason, brokenSuffix); reported == c.silent {
 				t.Errorf("health is %s: %s", got.Status, got.Reason)
 			}
-			asides, err := s.findAsides()
+			asides, err := s.setAsideFiles()
 			if err != nil || len(asides) > 0 == c.silent {
 				t.Errorf("set aside is %v (%v)", asides, err)
 			}

@@ -35,7 +35,7 @@ func TestBreakIsNotOfTheTickAfter(t *testing.T) {
 			add(at, 6000, c.host)
 			add(at.Add(time.Second), 6100, 1)
 			add(at.Add(time.Minute), 6100, 1) // It closes the record before.
-			p, err := r.ProcessesBetween(t.Context(), epoch, at.Add(30*time.Second), ByIO, 0, "")
+			p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: at.Add(30 * time.Second), Order: ByIO})
 			if err != nil {
 				t.Fatal(err)
 			}
