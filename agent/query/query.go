@@ -1,7 +1,8 @@
-// Package query answers PromQL and questions about series from any Source: the
-// embedded tiers of agent/store, or the nodes of query/victoriametrics. Read
-// source.go first, then query.go, choose.go (which tier), join.go (several
-// tiers in one answer) and series_select.go.
+// Package query evaluates PromQL, and series queries of the REST API, over any
+// Source: the tiers of agent/store, or the nodes of agent/query/victoriametrics.
+// Read source.go first, then query.go (PromQL), tier_choice.go (which tier answers
+// which steps), join.go (several tiers in one result), series_select.go (the REST
+// API) and rule_eval.go (alert rules).
 package query
 
 import (

@@ -1,10 +1,10 @@
-// Package records keeps what is not a time series in one SQLite file: the process
-// table of past moments, in tiers, and events. SQLite is the pure Go one.
+// Package records keeps what is not a time series in one SQLite file: process
+// tables of the past, in tiers, and events. The present process table and the
+// series of programs are kept elsewhere.
 //
-// The present process table is not its business, nor are series of programs. It
-// holds no goroutine of its own: AddProcesses and AddEvent only put what is to be
-// written into a queue, and Run writes it. Read account.go first: there ticks
-// become records.
+// It starts no goroutine: AddProcesses and AddEvent queue what Run writes. Read
+// aggregate.go first, where ticks become records, then codec.go (how a record is
+// stored) and query.go.
 package records
 
 import (

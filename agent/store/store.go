@@ -1,8 +1,9 @@
-// Package store keeps the readings: every one in the finest tier, averages with
-// the least and the greatest value in the others, each tier a database of the
-// Prometheus TSDB library. What a reading is stands in reading.go, how buckets are
-// made in bucket.go. Queries on the tiers are evaluated in agent/query; process
-// tables and events are kept in agent/records.
+// Package store keeps the history of series in tiers on disk, each a database of
+// Prometheus' TSDB library: the finest keeps every reading, the others averages
+// with minimum and maximum. Read reading.go first (what is appended), then
+// append.go and bucket.go (rolling up), rebuild.go (after a start) and
+// maintenance.go (compaction, retention). agent/query evaluates queries on the
+// tiers; agent/records keeps process tables and events.
 package store
 
 import (

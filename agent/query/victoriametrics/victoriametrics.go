@@ -1,11 +1,10 @@
-// Package victoriametrics answers selectors from VictoriaMetrics: each tier of
-// the history is one node, which the agents of many hosts push to.
+// Package victoriametrics reads series from VictoriaMetrics: each tier of the
+// history is one node, to which the agents of many hosts push.
 //
-// A Node is a store.Source, so that the same engine answers the same questions
-// from it as from the embedded tiers; only samples travel, and no expression is
-// left to VictoriaMetrics, whose language differs in the details. It stores and
-// chooses nothing. Read this file first, then querier.go for what is asked,
-// request.go for how, and export.go for how the answer is read.
+// A Node is a query.Source. Only samples are fetched; the same engine evaluates
+// expressions as for the embedded tiers, because the query language of
+// VictoriaMetrics differs in details. Read this file first, then querier.go (what
+// is requested), request.go (how) and export.go (how the response is read).
 package victoriametrics
 
 import (

@@ -1,10 +1,9 @@
-// Package storetest holds every tier of the history against the same rules,
-// whatever it is kept in: the embedded tiers, and any other storage.Queryable
-// that is to stand behind store.Source. Run is the door; the rules stand in
-// rules.go and questions.go. It also makes history for tests: Recording is what
-// a machine really told, and Year a data directory as it is after a year.
+// Package storetest is a conformance suite for query.Source: the embedded tiers and
+// any other storage must pass it. Run is the entry point; the rules are in rules.go
+// and questions.go. It also makes history for tests: Recording is ten minutes of a
+// real machine, Year a data directory as it is after a year.
 //
-// It is for tests only and nothing of it is in the program.
+// Only tests import it.
 package storetest
 
 import (
