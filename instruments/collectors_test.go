@@ -92,7 +92,7 @@ func TestEveryMetricHasAFixture(t *testing.T) {
 				}
 			}
 			if sent[m] == nil {
-				t.Errorf("%s: no machine of testdata/hosts has %s: add what it is read from to a step, and run the test with -update", c.Name(), name)
+				t.Errorf("%s: no machine of testdata/hosts has %s: add the file it is read from to a step, then run make golden", c.Name(), name)
 			}
 		}
 	}
