@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sysotel/agent/health"
 	"sysotel/instruments"
 )
 
@@ -79,7 +80,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func newTestServer(t testing.TB, m Machine, change func(*Options)) *Server {
 	t.Helper()
 	o := Options{
-		Config: HTTPConfig{Listen: "127.0.0.1:0"}, Machine: m, Health: func() []Part { return nil },
+		Config: HTTPConfig{Listen: "127.0.0.1:0"}, Machine: m, Health: func() []health.Component { return nil },
 		Hostname: "server-01", Version: "1.2.3", Interval: time.Second, Logger: quiet,
 		MetricsPage: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"sysotel/agent/health"
 )
 
 // apiVersion is the version of the interface, not of the agent. It grows with
@@ -46,7 +48,7 @@ func newDocument() *huma.OpenAPI {
 // OpenAPI returns the OpenAPI document in YAML. It needs no running agent.
 func OpenAPI() ([]byte, error) {
 	s, err := New(Options{
-		Config: Defaults().HTTP, Machine: exampleMachine{}, Health: func() []Part { return nil },
+		Config: Defaults().HTTP, Machine: exampleMachine{}, Health: func() []health.Component { return nil },
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"sysotel/agent/health"
 	"sysotel/agent/loopback"
 )
 
@@ -55,19 +56,19 @@ func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConf
 }
 
 // Health reports whether the web configuration file is still valid.
-func (s *Scrape) Health() []Part {
+func (s *Scrape) Health() []health.Component {
 	if s.webConfig == "" {
 		return nil
 	}
-	p := Part{Name: "prometheus page", Status: OK}
+	p := health.Component{Name: "prometheus page", Status: health.OK}
 	protects, err := CheckWebConfig(s.webConfig)
 	switch {
 	case err != nil:
-		p.Status, p.Reason = Degraded, "scrapes are refused: prometheus.web_config "+err.Error()
+		p.Status, p.Reason = health.Degraded, "scrapes are refused: prometheus.web_config "+err.Error()
 	case !protects && s.protected:
-		p.Status, p.Reason = Degraded, "scrapes are refused: "+unprotected
+		p.Status, p.Reason = health.Degraded, "scrapes are refused: "+unprotected
 	}
-	return []Part{p}
+	return []health.Component{p}
 }
 
 // unprotected is the reason if the file no longer protects the page.

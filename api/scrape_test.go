@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sysotel/agent/health"
 )
 
 func TestScrape(t *testing.T) {
@@ -101,7 +103,7 @@ func TestScrapeStaysGuarded(t *testing.T) {
 		})
 		return s, s.Addr().String() + "/metrics"
 	}
-	f := func(s *Scrape, url string, want int, status Status) {
+	f := func(s *Scrape, url string, want int, status health.Status) {
 		t.Helper()
 		if got, body := get(t, streamClient(t), url); got != want {
 			t.Errorf("%s is answered %d %s, want %d", url, got, body, want)
@@ -112,20 +114,20 @@ func TestScrapeStaysGuarded(t *testing.T) {
 	}
 	write(users)
 	s, url := serve()
-	f(s, "http://"+url, 401, OK)
-	f(s, "http://me:wrong@"+url, 401, OK)
-	f(s, "http://me:topsecret@"+url, 200, OK)
+	f(s, "http://"+url, 401, health.OK)
+	f(s, "http://me:wrong@"+url, 401, health.OK)
+	f(s, "http://me:topsecret@"+url, 200, health.OK)
 	write("rate_limit: {}\n")
-	f(s, "http://me:topsecret@"+url, 503, Degraded)
+	f(s, "http://me:topsecret@"+url, 503, health.Degraded)
 	write("nonsense")
-	f(s, "http://me:topsecret@"+url, 500, Degraded)
+	f(s, "http://me:topsecret@"+url, 500, health.Degraded)
 	write(users)
-	f(s, "http://me:topsecret@"+url, 200, OK)
+	f(s, "http://me:topsecret@"+url, 200, health.OK)
 
 	// One that never was to protect anything is as it always was.
 	write("http_server_config: {headers: {X-Frame-Options: sameorigin}}")
 	s, url = serve()
-	f(s, "http://"+url, 200, OK)
+	f(s, "http://"+url, 200, health.OK)
 }
 
 func TestServerLog(t *testing.T) {

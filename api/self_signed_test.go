@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sysotel/agent/health"
 )
 
 // selfSignedOptions are those of a server with a certificate of its own.
@@ -151,7 +153,7 @@ func TestSelfSignedIsRenewedWhileItRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(24 * time.Hour)
-		if p := c.health(); p.Status != Degraded || !strings.Contains(p.Reason, "cannot be renewed") {
+		if p := c.health(); p.Status != health.Degraded || !strings.Contains(p.Reason, "cannot be renewed") {
 			t.Errorf("the health is %+v", p)
 		}
 	})

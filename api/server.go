@@ -30,6 +30,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sysotel/agent/auth"
+	"sysotel/agent/health"
 	"sysotel/instruments"
 )
 
@@ -57,7 +58,7 @@ type Options struct {
 	// Machine provides the readings.
 	Machine Machine
 	// Health lists the agent's parts and how they fare, the most important first.
-	Health func() []Part
+	Health func() []health.Component
 	// Hostname and Version appear in responses.
 	Hostname, Version string
 	// OS is the operating system; empty if unknown.

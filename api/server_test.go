@@ -16,10 +16,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sysotel/agent/health"
 )
 
 func TestNewSaysWhatIsMissing(t *testing.T) {
-	whole := Options{Machine: ticked(), Health: func() []Part { return nil }, Logger: quiet}
+	whole := Options{Machine: ticked(), Health: func() []health.Component { return nil }, Logger: quiet}
 	for says, break_ := range map[string]func(*Options){
 		"Machine": func(o *Options) { o.Machine = nil },
 		"Health":  func(o *Options) { o.Health = nil },

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"sysotel/agent/health"
 )
 
 // TLSConfig configures HTTPS of the API.
@@ -282,12 +284,12 @@ func expired(leaf *x509.Certificate) string {
 }
 
 // health is the component of /health.
-func (c *certificates) health() Part {
+func (c *certificates) health() health.Component {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.renew()
 	c.refresh()
-	p := Part{Name: "tls", Status: OK}
+	p := health.Component{Name: "tls", Status: health.OK}
 	var reasons []string
 	if c.broken != "" {
 		reasons = append(reasons, "cannot use the new certificate, still serving the previous one: "+c.broken)
@@ -302,7 +304,7 @@ func (c *certificates) health() Part {
 		reasons = append(reasons, reason)
 	}
 	if len(reasons) > 0 {
-		p.Status, p.Reason = Degraded, strings.Join(reasons, "; ")
+		p.Status, p.Reason = health.Degraded, strings.Join(reasons, "; ")
 	}
 	return p
 }
@@ -366,9 +368,9 @@ func (s *Server) URL() string {
 }
 
 // Health are the server's own components of /health.
-func (s *Server) Health() []Part {
+func (s *Server) Health() []health.Component {
 	if s.certificates == nil {
 		return nil
 	}
-	return []Part{s.certificates.health()}
+	return []health.Component{s.certificates.health()}
 }

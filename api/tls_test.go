@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sysotel/agent/health"
 )
 
 // authority issues certificates for a test.
@@ -231,14 +233,14 @@ func TestCertificateIsReplaced(t *testing.T) {
 	var log logged
 	s, url := serveTLS(t, TLSConfig{CertFile: cert, KeyFile: key}, func(o *Options) { o.Logger = textLogger(&log) })
 	client := trusting(t, a.file, nil)
-	serves := func(want string, status Status, reason string) {
+	serves := func(want string, status health.Status, reason string) {
 		t.Helper()
 		for range 3 {
 			if got := shown(t, client, url).TLS.PeerCertificates[0].Subject.CommonName; got != want {
 				t.Errorf("the certificate is %s, want %s", got, want)
 			}
 		}
-		if p := s.Health()[0]; p.Status != status || !strings.Contains(p.Reason, reason) || (status == OK) != p.Since.IsZero() {
+		if p := s.Health()[0]; p.Status != status || !strings.Contains(p.Reason, reason) || (status == health.OK) != p.Since.IsZero() {
 			t.Errorf("the health is %+v, want %s for %q", p, status, reason)
 		}
 	}
@@ -248,30 +250,30 @@ func TestCertificateIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	serves("first", OK, "")
+	serves("first", health.OK, "")
 	newCert, newKey := a.issue("second", soon())
 	replace(cert, newCert) // The key does not fit yet.
-	serves("first", Degraded, "does not match")
+	serves("first", health.Degraded, "does not match")
 	if n := log.count("still serving"); n != 1 {
 		t.Errorf("one change is told %d times", n)
 	}
 	replace(key, newKey)
-	serves("second", OK, "")
+	serves("second", health.OK, "")
 	if err := os.WriteFile(cert, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	serves("second", Degraded, "PEM")
+	serves("second", health.Degraded, "PEM")
 	if err := os.Remove(cert); err != nil {
 		t.Fatal(err)
 	}
-	serves("second", Degraded, "no such file")
+	serves("second", health.Degraded, "no such file")
 	if n := log.count("still serving"); n != 2 {
 		t.Errorf("two changes are told %d times", n)
 	}
 	newCert, newKey = a.issue("third", soon())
 	replace(key, newKey)
 	replace(cert, newCert)
-	serves("third", OK, "")
+	serves("third", health.OK, "")
 	if n := log.count(`msg="serving certificate"`); n != 3 {
 		t.Errorf("three certificates were told %d times", n)
 	}
@@ -287,7 +289,7 @@ func TestUnwiseFilesAreTold(t *testing.T) {
 	s := newTestServer(t, ticked(), func(o *Options) {
 		o.TLS, o.Logger = TLSConfig{CertFile: cert, KeyFile: key}, textLogger(&log)
 	})
-	if p := s.Health()[0]; p.Status != Degraded || !strings.Contains(p.Reason, "expired on 20") {
+	if p := s.Health()[0]; p.Status != health.Degraded || !strings.Contains(p.Reason, "expired on 20") {
 		t.Errorf("the health is %+v", p)
 	}
 	if log.count("expired on") != 1 || log.count("is readable by every user") != 1 {
@@ -362,7 +364,7 @@ func TestClientCertificateIsNoRole(t *testing.T) {
 
 func TestNewSaysWhatIsWrongWithFiles(t *testing.T) {
 	_, err := New(Options{
-		Machine: ticked(), Health: func() []Part { return nil }, Logger: quiet,
+		Machine: ticked(), Health: func() []health.Component { return nil }, Logger: quiet,
 		TLS: TLSConfig{CertFile: "absent.pem", KeyFile: "absent.key"},
 	})
 	if err == nil || !strings.Contains(err.Error(), "absent.pem cannot be used: no such file") {

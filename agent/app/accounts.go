@@ -13,7 +13,7 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"sysotel/agent/auth"
-	"sysotel/api"
+	"sysotel/agent/health"
 	"sysotel/instruments"
 )
 
@@ -72,12 +72,12 @@ func (a *App) printSetupLink() {
 }
 
 // health returns the components of the accounts.
-func (c *accounts) health() []api.Part {
-	users := api.Part{Name: "accounts", Status: api.OK}
+func (c *accounts) health() []health.Component {
+	users := health.Component{Name: "accounts", Status: health.OK}
 	if c.required && c.auth.NeedsSetup() {
 		users.Reason = "there is no administrator yet"
 	}
-	return []api.Part{users, c.audit.health()}
+	return []health.Component{users, c.audit.health()}
 }
 
 // auditLog writes one JSON line for each change and refusal. It sits between slog,
@@ -123,13 +123,13 @@ func (a *auditLog) Write(line []byte) (int, error) {
 }
 
 // health reports whether the last line could be written.
-func (a *auditLog) health() api.Part {
+func (a *auditLog) health() health.Component {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err == nil {
-		return api.Part{Name: "audit", Status: api.OK}
+		return health.Component{Name: "audit", Status: health.OK}
 	}
-	return api.Part{Name: "audit", Status: api.Degraded, Reason: "cannot write the audit log: " + a.err.Error(), Since: a.failed}
+	return health.Component{Name: "audit", Status: health.Degraded, Reason: "cannot write the audit log: " + a.err.Error(), Since: a.failed}
 }
 
 // backupAccounts copies the users, tokens and keys into a directory. Files change

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"sysotel/agent/config"
+	"sysotel/agent/health"
 	"sysotel/api"
 )
 
@@ -234,7 +235,7 @@ func TestAuditThatCannotBeWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := a.health(); got.Status != api.OK {
+	if got := a.health(); got.Status != health.OK {
 		t.Errorf("%+v before the first line", got)
 	}
 	// The test may run as root, who can write everywhere except below a file.
@@ -246,14 +247,14 @@ func TestAuditThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.log.Info("audit")
-	if got := a.health(); got.Status != api.Degraded || !strings.Contains(got.Reason, at) || got.Since.IsZero() {
+	if got := a.health(); got.Status != health.Degraded || !strings.Contains(got.Reason, at) || got.Since.IsZero() {
 		t.Errorf("%+v", got)
 	}
 	if err := os.Remove(at); err != nil {
 		t.Fatal(err)
 	}
 	a.log.Info("audit")
-	if got := a.health(); got.Status != api.OK {
+	if got := a.health(); got.Status != health.OK {
 		t.Errorf("%+v after it can be written again", got)
 	}
 	if err := a.file.Close(); err != nil {

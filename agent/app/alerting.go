@@ -170,15 +170,11 @@ func (w *alerts) start(run func(name string, f func(context.Context) error)) {
 }
 
 // health returns the components of the alerts.
-func (w *alerts) health() []api.Part {
+func (w *alerts) health() []health.Component {
 	if w.rules == nil {
 		return nil
 	}
-	var parts []api.Part
-	for _, c := range []health.Component{w.rules.Health(), w.notifier.Health()} {
-		parts = append(parts, api.Part{Name: c.Name, Status: api.Status(c.Status), Reason: c.Reason})
-	}
-	return parts
+	return []health.Component{w.rules.Health(), w.notifier.Health()}
 }
 
 // reload replaces the rules. On an error the running ones stay.

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel"
 
 	"sysotel/agent/config"
+	"sysotel/agent/health"
 	"sysotel/api"
 	"sysotel/dashboards"
 	"sysotel/instruments"
@@ -266,13 +267,8 @@ func (a *App) close() error {
 }
 
 // health returns all components for the API.
-func (a *App) health() []api.Part {
-	var parts []api.Part
-	for _, c := range a.readings.health() {
-		parts = append(parts, api.Part{Name: c.Name, Status: api.Status(c.Status), Reason: c.Reason, Since: c.Since})
-	}
-	parts = append(append(append(parts, a.history.health()...), a.alerts.health()...), a.accounts.health()...)
-	parts = append(parts, a.server.Health()...)
+func (a *App) health() []health.Component {
+	parts := slices.Concat(a.readings.health(), a.history.health(), a.alerts.health(), a.accounts.health(), a.server.Health())
 	if a.scrape != nil {
 		parts = append(parts, a.scrape.Health()...)
 	}

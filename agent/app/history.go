@@ -281,14 +281,11 @@ func (h *history) retain(ctx context.Context) error {
 }
 
 // health returns the components of the history.
-func (h *history) health() []api.Part {
+func (h *history) health() []health.Component {
 	if h.store == nil {
 		return nil
 	}
-	var parts []api.Part
-	for _, c := range []health.Component{h.store.Health(), h.records.Health()} {
-		parts = append(parts, api.Part{Name: c.Name, Status: api.Status(c.Status), Reason: c.Reason})
-	}
+	parts := []health.Component{h.store.Health(), h.records.Health()}
 	if len(h.nodes) > 0 {
 		parts = append(parts, h.nodesHealth(), h.hosts.health())
 	}
@@ -297,12 +294,12 @@ func (h *history) health() []api.Part {
 
 // nodesHealth is the status of VictoriaMetrics, at worst degraded: the local cache
 // replaces a tier that does not respond.
-func (h *history) nodesHealth() api.Part {
-	part := api.Part{Name: "victoriametrics", Status: api.OK}
+func (h *history) nodesHealth() health.Component {
+	part := health.Component{Name: "victoriametrics", Status: health.OK}
 	var reasons []string
 	for _, node := range h.nodes {
 		if err := node.Down(); err != nil {
-			part.Status = api.Degraded
+			part.Status = health.Degraded
 			reasons = append(reasons, fmt.Sprintf("tier %s at %s: %v", node.Name(), node.Address(), err))
 		}
 	}

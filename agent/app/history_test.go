@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"sysotel/agent/health"
 	"sysotel/agent/records"
 	"sysotel/agent/store"
 	"sysotel/api"
@@ -133,12 +134,12 @@ func TestHistoryInHealth(t *testing.T) {
 	a := run(t, configure(t))
 	a.tick()
 	poll(t, func() error {
-		var health api.Health
-		decode(t, get(t, a.socket, "/api/v1/health"), &health)
+		var answer api.Health
+		decode(t, get(t, a.socket, "/api/v1/health"), &answer)
 		for _, name := range []string{"store", "records"} {
-			i := slices.IndexFunc(health.Parts, func(p api.Part) bool { return p.Name == name })
-			if i < 0 || health.Parts[i].Status != api.OK {
-				return fmt.Errorf("%s: %+v", name, health.Parts)
+			i := slices.IndexFunc(answer.Parts, func(p health.Component) bool { return p.Name == name })
+			if i < 0 || answer.Parts[i].Status != health.OK {
+				return fmt.Errorf("%s: %+v", name, answer.Parts)
 			}
 		}
 		return nil
@@ -174,11 +175,11 @@ func TestDroppedSamplesAreReported(t *testing.T) {
 				return fmt.Errorf("%v samples are counted as %s, want %v", got, reason, want)
 			}
 		}
-		var health api.Health
-		decode(t, get(t, a.socket, "/api/v1/health"), &health)
-		i := slices.IndexFunc(health.Parts, func(p api.Part) bool { return p.Name == "store" })
-		if i < 0 || !strings.Contains(health.Parts[i].Reason, "1 late") || !strings.Contains(health.Parts[i].Reason, store.DropQueueFull) {
-			return fmt.Errorf("health says %+v", health.Parts)
+		var answer api.Health
+		decode(t, get(t, a.socket, "/api/v1/health"), &answer)
+		i := slices.IndexFunc(answer.Parts, func(p health.Component) bool { return p.Name == "store" })
+		if i < 0 || !strings.Contains(answer.Parts[i].Reason, "1 late") || !strings.Contains(answer.Parts[i].Reason, store.DropQueueFull) {
+			return fmt.Errorf("health says %+v", answer.Parts)
 		}
 		return nil
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/prometheus/promql"
 
+	"sysotel/agent/health"
 	"sysotel/agent/query"
 	"sysotel/agent/query/victoriametrics"
 	"sysotel/api"
@@ -188,10 +189,10 @@ func findDoubles(seen []api.Seen, before map[agentKey]time.Time) map[string]doub
 }
 
 // health is degraded while several agents share a name.
-func (h *hosts) health() api.Part {
+func (h *hosts) health() health.Component {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	part := api.Part{Name: "hosts", Status: api.OK}
+	part := health.Component{Name: "hosts", Status: health.OK}
 	var reasons []string
 	for _, name := range slices.Sorted(maps.Keys(h.doubles)) {
 		d := h.doubles[name]
@@ -203,7 +204,7 @@ func (h *hosts) health() api.Part {
 		}
 	}
 	if len(reasons) > 0 {
-		part.Status, part.Reason = api.Degraded, strings.Join(reasons, "; ")
+		part.Status, part.Reason = health.Degraded, strings.Join(reasons, "; ")
 	}
 	return part
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"sysotel/agent/health"
 	"sysotel/api"
 )
 
@@ -115,7 +116,7 @@ func TestTwoMachinesOfOneName(t *testing.T) {
 	first, second := machine("id-1", "twin"), machine("id-2", "twin")
 	cloned := machine("id-1", "twin")
 	for _, a := range []*agent{first, second} {
-		a.waitPart("hosts", api.Degraded, `"twin", their ids are id-1 and id-2`)
+		a.waitPart("hosts", health.Degraded, `"twin", their ids are id-1 and id-2`)
 		if n := strings.Count(a.journal.String(), "several machines push under one name"); n != 1 {
 			t.Errorf("the log names it %d times, want once", n)
 		}
@@ -127,7 +128,7 @@ func TestTwoMachinesOfOneName(t *testing.T) {
 	}
 	// That a machine was cloned is known once both agents have gone on for a while.
 	for _, a := range []*agent{first, cloned} {
-		a.waitPart("hosts", api.Degraded, "one machine id, begun at ", " of id-1; run one agent on a machine")
+		a.waitPart("hosts", health.Degraded, "one machine id, begun at ", " of id-1; run one agent on a machine")
 	}
 	for _, a := range []*agent{first, second, cloned} {
 		if err := a.Stop(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"sysotel/agent/health"
 	"sysotel/api"
 	"sysotel/otel-collector/programs"
 )
@@ -109,14 +110,14 @@ func (a *agent) answer(path string) (status int, tier, body string) {
 }
 
 // waitPart waits until a component of the agent's health has a status.
-func (a *agent) waitPart(name string, status api.Status, words ...string) {
+func (a *agent) waitPart(name string, status health.Status, words ...string) {
 	a.tb.Helper()
 	var last string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); a.tick() {
-		var health api.Health
-		decode(a.tb, get(a.tb, a.socket, "/api/v1/health"), &health)
+		var answer api.Health
+		decode(a.tb, get(a.tb, a.socket, "/api/v1/health"), &answer)
 	parts:
-		for _, p := range health.Parts {
+		for _, p := range answer.Parts {
 			if last = fmt.Sprintf("%+v", p); p.Name != name || p.Status != status {
 				continue
 			}
@@ -176,7 +177,7 @@ store:
 	f(one+`{host_name="there"}`, http.StatusOK, "1s", `"0.25"`)
 	f("/prometheus/api/v1/label/host_name/values", http.StatusOK, "", `["gone","here","there"]`)
 	f("/api/v1/hosts", http.StatusOK, "", `"host_name":"gone"`, `"host_id":"id-1","version":"1.0"`, `"cpu_percent":25`)
-	a.waitPart("victoriametrics", api.OK)
+	a.waitPart("victoriametrics", health.OK)
 
 	// Another machine takes this one's name.
 	fine.write(time.Second, info("there", "id-4"))
@@ -186,7 +187,7 @@ store:
 		a.history.hosts.compare(seen)
 		a.history.hosts.compare(seen)
 	}
-	a.waitPart("hosts", api.Degraded, `"there", their ids are id-1 and id-4`)
+	a.waitPart("hosts", health.Degraded, `"there", their ids are id-1 and id-4`)
 	if n := strings.Count(a.journal.String(), "several machines push under one name"); n != 1 {
 		t.Errorf("the log names it %d times, want once", n)
 	}
@@ -203,12 +204,12 @@ store:
 	f("/api/v1/metrics/cpu?metric=cpu_usage_total&start=-10s", http.StatusOK, "1s;source=local-cache", `"source":"local cache"`, `"warnings":["answered from`)
 	f(one+`{host_name="there"}`, http.StatusServiceUnavailable, "", "does not answer")
 	f("/api/v1/hosts", http.StatusOK, "", `"host_name":"here"`, `"warnings":["VictoriaMetrics does not respond`)
-	a.waitPart("victoriametrics", api.Degraded, "the tier 1s at "+fine.address, "refused")
+	a.waitPart("victoriametrics", health.Degraded, "the tier 1s at "+fine.address, "refused")
 	if status, _, body := a.answer("/api/v1/health"); status != http.StatusOK || strings.Contains(body, "the tier 1m at") {
 		t.Errorf("%d %s", status, body)
 	}
 
 	fine.start()
-	a.waitPart("victoriametrics", api.OK)
+	a.waitPart("victoriametrics", health.OK)
 	f(series+"&host=there", http.StatusOK, "1s", "[25,25,25,25")
 }

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"sysotel/api"
+	"sysotel/agent/health"
 )
 
 // writeWebConfig writes a web configuration file with TLS and a password; the
@@ -119,7 +119,7 @@ func TestPrometheusScrapesByTLSWithPassword(t *testing.T) {
 	}
 	up("1")
 
-	health := func(status api.Status, reason string) {
+	check := func(status health.Status, reason string) {
 		t.Helper()
 		for _, part := range a.health() {
 			if part.Name == "prometheus page" && (part.Status != status || !strings.Contains(part.Reason, reason)) {
@@ -128,21 +128,21 @@ func TestPrometheusScrapesByTLSWithPassword(t *testing.T) {
 		}
 	}
 	// A broken file, or one that protects nothing, refuses all scrapes and is reported.
-	health(api.OK, "")
+	check(health.OK, "")
 	if err := os.WriteFile(file, []byte("basic_auth_users: nonsense\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := scrapes(t, certificates, address, "prometheus", "new"); err == nil {
 		t.Errorf("a broken file is answered %d", got)
 	}
-	health(api.Degraded, "scrapes are refused")
+	check(health.Degraded, "scrapes are refused")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := scrapes(t, certificates, address, "prometheus", "new"); err == nil {
 		t.Errorf("an empty file is answered %d", got)
 	}
-	health(api.Degraded, "scrapes are refused")
+	check(health.Degraded, "scrapes are refused")
 }
 
 // TestCertificateIsRefused: files that went bad between the check and the start.

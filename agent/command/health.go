@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"sysotel/agent/health"
 	"sysotel/api"
 )
 
@@ -18,14 +19,14 @@ func healthCommand() command {
 
 // runHealth prints the status of the running agent and of what is not OK.
 func runHealth(c Call) int {
-	var health api.Health
-	status, err := c.get("/api/v1/health", &health)
+	var response api.Health
+	status, err := c.get("/api/v1/health", &response)
 	if err != nil {
 		return c.fail(err)
 	}
-	fmt.Fprintln(c.Out, health.Status)
-	for _, p := range health.Parts {
-		if p.Status != api.OK {
+	fmt.Fprintln(c.Out, response.Status)
+	for _, p := range response.Parts {
+		if p.Status != health.OK {
 			fmt.Fprintf(c.Out, "%s is %s: %q\n", p.Name, p.Status, p.Reason)
 		}
 	}

@@ -872,6 +872,30 @@ export interface components {
             /** @description Channels in the order of the configuration. */
             channels: components["schemas"]["Channel"][];
         };
+        Component: {
+            /**
+             * @description The component: a collector, or a part of the agent.
+             * @example filesystem
+             */
+            name: string;
+            /**
+             * @description What is wrong, or why there is nothing to measure; absent if all is well.
+             * @example did not answer within 500ms
+             */
+            reason?: string;
+            /**
+             * Format: date-time
+             * @description When the status began; absent if it has been so since the start.
+             * @example 2026-02-02T10:29:41Z
+             */
+            since?: string;
+            /**
+             * @description Status of the component.
+             * @example degraded
+             * @enum {string}
+             */
+            status: "ok" | "degraded" | "failed";
+        };
         ConnectionState: {
             /**
              * Format: int64
@@ -1439,7 +1463,7 @@ export interface components {
         };
         Health: {
             /** @description Every component; absent for callers without the role viewer. */
-            parts?: components["schemas"]["Part"][] | null;
+            parts?: components["schemas"]["Component"][] | null;
             /**
              * @description Worst status of all components.
              * @example degraded
@@ -1546,30 +1570,6 @@ export interface components {
             secret: string;
             /** @description The token. */
             token: components["schemas"]["Token"];
-        };
-        Part: {
-            /**
-             * @description Name of the component: a collector or another part of the agent.
-             * @example filesystem
-             */
-            name: string;
-            /**
-             * @description What is wrong, or why there is nothing to measure; absent if all is well.
-             * @example did not answer within 500ms
-             */
-            reason?: string;
-            /**
-             * Format: date-time
-             * @description Since when; absent if it has been so from the start.
-             * @example 2026-02-02T10:29:41Z
-             */
-            since?: string;
-            /**
-             * @description Status of the component.
-             * @example degraded
-             * @enum {string}
-             */
-            status: "ok" | "degraded" | "failed";
         };
         PasswordRequest: {
             /** @description Store the tokens of the new session in HttpOnly cookies, as for the login. */
