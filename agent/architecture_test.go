@@ -46,11 +46,12 @@ var allowed = map[string]map[string]string{
 		"agent/records": "the process tables and events that it hands over are defined there",
 	},
 	"agent/export": {
-		"instruments":  "it takes readings from there to the SDK",
-		"agent/health": "components are defined there",
-		"agent/store":  "one of its destinations; what a reading is to the store stands there",
-		"agent/queue":  "requests of the push wait there",
-		"agent/secret": "headers are secret",
+		"instruments":     "it takes readings from there to the SDK",
+		"agent/clienttls": "the receiver may have a private certificate authority",
+		"agent/health":    "components are defined there",
+		"agent/store":     "one of its destinations; what a reading is to the store stands there",
+		"agent/queue":     "requests of the push wait there",
+		"agent/secret":    "headers are secret",
 	},
 	"agent/store": {
 		"agent/atomicfile": "small files are written by it",
@@ -64,6 +65,7 @@ var allowed = map[string]map[string]string{
 	},
 	// Leaves that do one thing.
 	"agent/atomicfile": {},
+	"agent/clienttls":  {},
 	"agent/health":     {},
 	"agent/loopback":   {},
 	"agent/secret":     {},
@@ -89,10 +91,12 @@ var allowed = map[string]map[string]string{
 	},
 	"agent/queue": {"agent/sqlite": "it keeps a file"},
 	"agent/notify": {
-		"agent/health":   "its health has its type from there",
-		"agent/loopback": "a password in plain text stays on this machine",
-		"agent/secret":   "passwords and URLs of channels are secrets",
-		"agent/sqlite":   "it keeps a file",
+		"agent/clienttls":      "mail servers and webhooks may have private certificate authorities",
+		"agent/health":         "its health has its type from there",
+		"agent/loopback":       "a password in plain text stays on this machine",
+		"agent/secret":         "passwords and URLs of channels are secrets",
+		"agent/sqlite":         "it keeps a file",
+		"instruments/sanitize": "what notices quote is hostile",
 	},
 	"api/promql": {
 		"agent/alerting": "rules and their alerts are listed as it knows them",

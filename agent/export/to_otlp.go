@@ -3,11 +3,9 @@ package export
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -23,6 +21,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
+	"sysotel/agent/clienttls"
 	"sysotel/agent/queue"
 )
 
@@ -112,17 +111,11 @@ func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log
 
 // client builds the TLS configuration of the push.
 func (c TLSConfig) client() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName, InsecureSkipVerify: c.InsecureSkipVerify} //nolint:gosec // It is an option, false unless the operator says otherwise.
-	if c.CA != "" {
-		pem, err := os.ReadFile(c.CA)
-		if err != nil {
-			return nil, fmt.Errorf("otlp.tls.ca: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("otlp.tls.ca: %s holds no certificate in PEM form", c.CA)
-		}
+	config, err := clienttls.Config(c.CA, c.ServerName)
+	if err != nil {
+		return nil, fmt.Errorf("otlp.tls.ca: %s: %w", c.CA, err)
 	}
+	config.InsecureSkipVerify = c.InsecureSkipVerify //nolint:gosec // An option, off by default.
 	if c.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
 		if err != nil {

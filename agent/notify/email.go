@@ -14,6 +14,7 @@ import (
 
 	gomail "github.com/wneessen/go-mail"
 
+	"sysotel/agent/clienttls"
 	"sysotel/agent/secret"
 )
 
@@ -131,7 +132,7 @@ func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	trust, err := tlsConfig(e.config.CA, host)
+	trust, err := clienttls.Config(e.config.CA, host)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sysotel/agent/clienttls"
 )
 
 // poster sends HTTP requests.
@@ -19,7 +21,7 @@ type poster struct{ client *http.Client }
 
 // newPoster trusts the certificates in the file ca, or the system's if ca is empty.
 func newPoster(ca string) (*poster, error) {
-	config, err := tlsConfig(ca, "")
+	config, err := clienttls.Config(ca, "")
 	if err != nil {
 		return nil, err
 	}

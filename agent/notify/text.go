@@ -9,7 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
+
+	"sysotel/instruments/sanitize"
 )
 
 // maxText bounds a name or a sentence in a message. File names reach 255 bytes.
@@ -17,21 +18,7 @@ const maxText = 500
 
 // clean turns untrusted text into one line of printable characters: no line breaks
 // that forge a line, no bidirectional overrides, no terminal control.
-func clean(s string) string {
-	runes := []rune(strings.ToValidUTF8(s, "\uFFFD"))
-	if len(runes) > maxText {
-		runes = append(runes[:maxText], '…')
-	}
-	for i, r := range runes {
-		switch {
-		case unicode.IsSpace(r):
-			runes[i] = ' '
-		case !unicode.IsPrint(r):
-			runes[i] = '\uFFFD'
-		}
-	}
-	return strings.TrimSpace(string(runes))
-}
+func clean(s string) string { return sanitize.OneLine(s, maxText) }
 
 // zeroWidth is a zero-width space: it breaks up what would be markup or a mention.
 const zeroWidth = "\u200b"

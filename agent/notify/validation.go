@@ -1,13 +1,9 @@
 package notify
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"net/url"
-	"os"
 
+	"sysotel/agent/clienttls"
 	"sysotel/agent/secret"
 )
 
@@ -36,7 +32,7 @@ func checkURL(s secret.Text, path string, report reportFunc) *url.URL {
 
 // checkCA reports a file without certificates.
 func checkCA(file, path string, report reportFunc) {
-	if _, err := tlsConfig(file, ""); err != nil {
+	if _, err := clienttls.Config(file, ""); err != nil {
 		report(path, file, err.Error())
 	}
 }
@@ -47,21 +43,4 @@ func checkLogin(username string, password secret.Text, report reportFunc) {
 		report("username", username, "is required with a password")
 	}
 	checkSecret(password, "password", report)
-}
-
-// tlsConfig trusts the certificates in the file ca, or the system's if ca is empty.
-func tlsConfig(ca, server string) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: server}
-	if ca == "" {
-		return config, nil
-	}
-	content, err := os.ReadFile(ca)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the certificates: %w", err)
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(content) {
-		return nil, errors.New("the file contains no certificate in PEM format")
-	}
-	return config, nil
 }
