@@ -9,26 +9,25 @@ import (
 	"github.com/prometheus/prometheus/promql"
 )
 
-// ErrorType says whose fault a failed question is, in Prometheus' words.
+// ErrorType classifies an error in the terms of Prometheus' API.
 type ErrorType string
 
 const (
-	// BadData is a question that nobody could answer.
+	// BadData: the query is invalid.
 	BadData ErrorType = "bad_data"
-	// Execution is a question that failed on the way, such as one that needs too
-	// many samples.
+	// Execution: the query failed, for example because it needs too many samples.
 	Execution ErrorType = "execution"
-	// Timeout is a question that took too long.
+	// Timeout: the query took too long.
 	Timeout ErrorType = "timeout"
-	// Canceled is a question whose asker went away.
+	// Canceled: the client disconnected.
 	Canceled ErrorType = "canceled"
-	// Internal is a failure of the storage.
+	// Internal: the storage failed.
 	Internal ErrorType = "internal"
-	// Unavailable is a store that is not open yet.
+	// Unavailable: the store is not open yet, or a node is down.
 	Unavailable ErrorType = "unavailable"
 )
 
-// Error is the error of every question.
+// Error is the error of every query.
 type Error struct {
 	Type ErrorType
 	Err  error
@@ -36,15 +35,15 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Err.Error() }
 
-// Unwrap is the error without its type.
+// Unwrap returns the error without its type.
 func (e *Error) Unwrap() error { return e.Err }
 
-// bad is the error of a question that breaks a rule.
+// badData returns an error of type BadData.
 func badData(format string, args ...any) *Error {
 	return &Error{Type: BadData, Err: fmt.Errorf(format, args...)}
 }
 
-// typed gives an error of the engine or the storage its type, as Prometheus' API
+// withType gives an error of the engine or the storage its type, as Prometheus' API
 // does.
 func withType(err error) error {
 	if err == nil {

@@ -9,10 +9,10 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// join puts the answers of segments, given in the order of time, together: one
-// series for each set of labels, sorted. Each answer is sorted by labels already
-// and the segments share no step, so it is a merge. The points are copied, since
-// the engine takes those of an answer back when its query is closed.
+// join merges the results of segments, given in order of time, into one series per
+// set of labels, sorted. Each result is sorted by labels and no step is in two
+// segments. Points are copied, because the engine reuses them when a query is
+// closed.
 func join(parts []promql.Matrix) promql.Matrix {
 	h := make(cursors, 0, len(parts))
 	total := 0
@@ -45,13 +45,13 @@ func join(parts []promql.Matrix) promql.Matrix {
 	return joined
 }
 
-// cursor is what is left of one part.
+// cursor is the rest of one part.
 type cursor struct {
 	part int
 	rest promql.Matrix
 }
 
-// cursors is a heap: least labels first, and of equal ones the earliest part.
+// cursors is a heap by labels, then by part.
 type cursors []cursor
 
 func (c cursors) Len() int { return len(c) }
@@ -70,8 +70,8 @@ func (c *cursors) Pop() any {
 	return last
 }
 
-// pin replaces @ start() and @ end() by the times of the whole query: a segment
-// starts and ends elsewhere. It tells whether there were any.
+// pinAtModifiers replaces @ start() and @ end() by the times of the whole query,
+// because a segment starts and ends elsewhere. It reports whether there were any.
 func pinAtModifiers(expr parser.Expr, start, end time.Time) bool {
 	found := false
 	stamp := func(which *parser.ItemType, at **int64) {

@@ -8,25 +8,25 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// Limits hold one question within bounds, however it is meant.
+// Limits bound the cost of one query.
 type Limits struct {
-	// Points is how many points a series of an answer, or a subquery, may have.
+	// Points is the maximum number of points per series, and per subquery.
 	Points int
-	// Samples is how many samples a question may hold in memory, 16 bytes each.
+	// Samples is the maximum number of samples in memory, 16 bytes each.
 	Samples int
-	// Series is how many series a REST answer may have.
+	// Series is the maximum number of series in a REST response.
 	Series int
-	// Timeout is how long a question may take, its wait for a turn included.
+	// Timeout includes the wait for a free slot.
 	Timeout time.Duration
-	// Concurrency is how many questions are answered at once; others wait.
+	// Concurrency is the number of queries evaluated at once; others wait.
 	Concurrency int
-	// Length is how many bytes an expression may have, Depth how deeply it may be
-	// nested.
+	// Length is the maximum size of an expression in bytes, Depth its maximum
+	// nesting.
 	Length, Depth int
 }
 
-// DefaultLimits are generous for people and charts: the longest answer is that
-// of Prometheus, and four questions at once hold at most 128 MiB of samples.
+// DefaultLimits are generous for users and charts: as many points as Prometheus,
+// and at most 128 MiB of samples for four queries at once.
 func DefaultLimits() Limits {
 	return Limits{
 		Points:      11_000,
@@ -39,7 +39,7 @@ func DefaultLimits() Limits {
 	}
 }
 
-// checkText refuses what need not even be parsed.
+// checkText checks what can be checked without parsing.
 func (l Limits) checkText(text string) error {
 	if len(text) > l.Length {
 		return badData("the expression has %d bytes, at most %d are allowed", len(text), l.Length)
@@ -50,9 +50,8 @@ func (l Limits) checkText(text string) error {
 	return nil
 }
 
-// checkExpr refuses what would take memory or time without bound: the engine
-// counts samples, but neither deep nesting nor the windows of a subquery, which
-// it does not even interrupt.
+// checkExpr bounds nesting and the windows of subqueries: the engine counts samples
+// only and does not even interrupt those.
 func (l Limits) checkExpr(expr parser.Expr) error {
 	var wrong error
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
@@ -71,8 +70,8 @@ func (l Limits) checkExpr(expr parser.Expr) error {
 	return wrong
 }
 
-// defaultSubqueryStep is Prometheus' default evaluation interval, which [1h:]
-// stands for.
+// defaultSubqueryStep is Prometheus' default evaluation interval, for subqueries
+// like [1h:].
 const defaultSubqueryStep = time.Minute
 
 func subqueryStep(sub *parser.SubqueryExpr) time.Duration {
@@ -82,7 +81,7 @@ func subqueryStep(sub *parser.SubqueryExpr) time.Duration {
 	return defaultSubqueryStep
 }
 
-// checkRange refuses a range query whose grid makes no sense.
+// checkRange checks the grid of a range query.
 func (l Limits) checkRange(start, end time.Time, step time.Duration) error {
 	if step < time.Millisecond {
 		return badData("step must be at least 1ms, got %s", step)
@@ -99,7 +98,7 @@ func (l Limits) checkRange(start, end time.Time, step time.Duration) error {
 	return nil
 }
 
-// thousands writes a number as Prometheus does in its messages.
+// thousands formats a number as Prometheus' messages do.
 func thousands(n int) string {
 	if n < 1000 {
 		return fmt.Sprint(n)
@@ -107,8 +106,7 @@ func thousands(n int) string {
 	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
-// checkYears refuses times that are not even dates; sums of others do not
-// overflow.
+// checkYears checks that times are dates, whose sums cannot overflow.
 func checkYears(times ...time.Time) error {
 	for _, t := range times {
 		if t.Year() < 1 || t.Year() > 9999 {

@@ -15,20 +15,20 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// Config is what questions are answered from.
+// Config configures a Querier.
 type Config struct {
-	// Tiers returns the tiers, finest first. It is called for each question.
+	// Tiers returns the tiers, finest first. It is called once per query.
 	Tiers func() []Source
 	// Names is the table of registered metrics; nil where there are no roll-ups.
 	Names Names
-	// Interval is the time between two readings of the slowest family.
+	// Interval is the longest interval between two readings of a collector.
 	Interval time.Duration
-	// Limits bound one question.
+	// Limits apply to each query.
 	Limits Limits
 }
 
-// Querier answers PromQL and series from the tiers: it chooses, for each part of
-// a time range, the tier that answers best.
+// Querier evaluates PromQL and series queries: it chooses the best tier for each
+// part of a time range.
 type Querier struct {
 	config Config
 	parser parser.Parser
@@ -36,7 +36,7 @@ type Querier struct {
 	slots  chan struct{}
 }
 
-// NewQuerier makes a querier.
+// NewQuerier returns a Querier.
 func NewQuerier(config Config) *Querier {
 	p := parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
 	return &Querier{
@@ -45,12 +45,12 @@ func NewQuerier(config Config) *Querier {
 		engine: promql.NewEngine(promql.EngineOpts{
 			MaxSamples:               config.Limits.Samples,
 			Timeout:                  config.Limits.Timeout,
-			LookbackDelta:            5 * time.Minute, // Every question brings its own.
+			LookbackDelta:            5 * time.Minute, // Every query sets its own.
 			NoStepSubqueryIntervalFn: func(int64) int64 { return defaultSubqueryStep.Milliseconds() },
 			EnableAtModifier:         true,
 			EnableNegativeOffset:     true,
-			// A name is dropped at the end only, so that questions over several
-			// metrics do not fail half-way on equal labels.
+			// Names are dropped at the end, so that queries over several metrics do
+			// not fail on equal labels in between.
 			EnableDelayedNameRemoval: true,
 			Parser:                   p,
 		}),
@@ -58,18 +58,18 @@ func NewQuerier(config Config) *Querier {
 	}
 }
 
-// Answer is what a question yields. Close it when its value was read.
+// Result is the result of a query. Close it after reading its value.
 type Result struct {
 	Value    parser.Value
 	Warnings annotations.Annotations
-	// Tiers say which tier gave which steps, in the order of time. It is empty for
-	// an expression that reads no series.
+	// Tiers are the tiers used, in order of time; empty for an expression that
+	// reads no series.
 	Tiers []Span
 
 	queries []promql.Query
 }
 
-// Close gives the memory of the value back.
+// Close returns the memory of the value to the engine.
 func (a *Result) Close() {
 	for _, q := range a.queries {
 		q.Close()
@@ -90,12 +90,12 @@ func (q *Querier) Range(ctx context.Context, text string, start, end time.Time, 
 	if err := q.config.Limits.checkRange(start, end, step); err != nil {
 		return nil, err
 	}
-	// The engine counts in milliseconds; so the segments meet exactly.
+	// The engine works in milliseconds, so the segments meet exactly.
 	start, step = start.Truncate(time.Millisecond), step.Truncate(time.Millisecond)
 	return q.evaluate(ctx, text, steps{start: start, step: step, count: int(end.Sub(start)/step) + 1})
 }
 
-// Parse checks an expression as Instant and Range do, and returns it.
+// Parse checks and parses an expression like Instant and Range do.
 func (q *Querier) Parse(text string) (parser.Expr, error) {
 	if err := q.config.Limits.checkText(text); err != nil {
 		return nil, err
@@ -110,7 +110,8 @@ func (q *Querier) Parse(text string) (parser.Expr, error) {
 	return expr, nil
 }
 
-// turn waits until the question may be answered and bounds its time.
+// acquire waits for a free slot and sets the query's deadline; the returned
+// function releases both.
 func (q *Querier) acquire(ctx context.Context) (context.Context, func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, q.config.Limits.Timeout)
 	select {
@@ -158,8 +159,8 @@ func (q *Querier) evaluate(ctx context.Context, text string, s steps) (*Result, 
 	return a, nil
 }
 
-// options are the tiers that may answer, each with the expression as it is asked
-// of it.
+// candidates are the tiers that can evaluate the query, each with the expression
+// adapted to it.
 func (q *Querier) candidates(expr parser.Expr, text string, d requirements, s steps) ([]candidate, error) {
 	end := s.at(s.count - 1)
 	if pinAtModifiers(expr, s.start, end) {
@@ -186,7 +187,7 @@ func (q *Querier) candidates(expr parser.Expr, text string, d requirements, s st
 	return candidates, nil
 }
 
-// sources are the tiers that keep all the metrics named.
+// sources returns the tiers that keep all the named metrics.
 func (q *Querier) sources(metrics []string) []Source {
 	sources := q.config.Tiers()
 	if q.config.Names == nil || len(sources) <= briefTiers {
@@ -203,17 +204,16 @@ func (q *Querier) sources(metrics []string) []Source {
 	return sources
 }
 
-// briefTiers is how many tiers keep brief series.
+// briefTiers is the number of tiers that keep brief series.
 const briefTiers = 2
 
-// lookBack is how long a sample stands for its series: two and a half times what
-// lies between two samples, so that one may be lost. It makes neither ghosts at
-// 1 s nor holes at 1 h.
+// lookBack is how long a sample is valid: two and a half intervals, so that one may
+// be lost. It neither extends ended series at 1 s nor makes holes at 1 h.
 func (q *Querier) lookBack(source Source) time.Duration {
 	return max(source.Resolution(), q.config.Interval) * 5 / 2
 }
 
-// run asks the engine for each segment and joins what it says.
+// run evaluates each segment and joins the results.
 func (q *Querier) run(ctx context.Context, a *Result, segments []segment, s steps) error {
 	var parts []promql.Matrix
 	samples := 0

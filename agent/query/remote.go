@@ -12,23 +12,22 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// ErrDown is the error of a question to a tier whose program does not answer.
-// What it wraps says why, and may be shown to whoever asks.
+// ErrDown: the server of a tier does not respond. The wrapped reason may be shown
+// to clients.
 var ErrDown = errors.New("VictoriaMetrics does not respond")
 
-// Remote is a tier that is kept by another program and may not answer.
+// Remote is a tier kept by another program, which may be down.
 type Remote interface {
 	Source
-	// Away is why it does not answer, nil while it does. Its queriers select whole:
-	// a set that has no error before its first series has none after.
+	// Down is why it does not respond, nil while it does. Its queriers select
+	// completely: a set without an error before its first series has none later.
 	Down() error
-	// Latency is how long samples are under way to it.
+	// Latency is how long samples take to arrive there.
 	Latency() time.Duration
 }
 
-// extendLookback gives the steps of the last moment, of which samples are still under
-// way to a remote tier, a longer look-back: otherwise nothing would be known of
-// now. All other steps are as from an embedded tier.
+// extendLookback gives the latest steps of a remote tier, for which samples have
+// not arrived yet, a longer look-back; otherwise there would be no data for now.
 func extendLookback(segments []segment, s steps, now time.Time) []segment {
 	var split []segment
 	for _, seg := range segments {
@@ -51,10 +50,10 @@ func extendLookback(segments []segment, s steps, now time.Time) []segment {
 	return split
 }
 
-// Cached is a remote tier with the embedded tier of the same resolution in its
-// stead: where the remote one does not answer, what is asked of this host comes
-// from the embedded one, with a LocalCacheWarning among the warnings. What is asked of
-// other hosts is an error of type Unavailable then.
+// Cached is a remote tier with the embedded tier of the same resolution as
+// fallback: while the remote one is down, data of this host comes from the embedded
+// one with a LocalCacheWarning; data of other hosts is an error of type
+// Unavailable.
 type Cached struct {
 	Remote Remote
 	Local  Source
@@ -64,8 +63,8 @@ type Cached struct {
 
 var _ Source = (*Cached)(nil)
 
-// LocalCacheWarning is the warning of an answer that, in part or whole, is not from
-// where it was to come from.
+// LocalCacheWarning is the warning of a result that comes, in part or whole, from
+// the local cache.
 type LocalCacheWarning struct {
 	Tier string
 	Host string
@@ -77,8 +76,8 @@ func (w *LocalCacheWarning) Error() string {
 	return fmt.Sprintf("answered from the local cache of tier %s, which has data of %s only: %v", w.Tier, w.Host, w.Why)
 }
 
-// markCached marks the parts of an answer that its warnings say are from the
-// local cache.
+// markCached marks the parts of a result that come from the local cache, according
+// to its warnings.
 func markCached(spans []Span, warnings annotations.Annotations) {
 	for _, warning := range warnings {
 		var cached *LocalCacheWarning
@@ -103,13 +102,13 @@ func (c *Cached) Oldest() time.Time {
 		return c.Local.Oldest()
 	}
 	oldest := c.Remote.Oldest()
-	if c.Remote.Down() != nil { // That was found out just now.
+	if c.Remote.Down() != nil { // It went down in between.
 		return c.Local.Oldest()
 	}
 	return oldest
 }
 
-// Latency is how long samples are under way: none to the embedded tier.
+// Latency implements Remote; the embedded tier has none.
 func (c *Cached) Latency() time.Duration {
 	if c.Remote.Down() != nil {
 		return 0
@@ -128,7 +127,7 @@ func (c *Cached) Queryable() storage.Queryable {
 	})
 }
 
-// cachedQuerier answers one question.
+// cachedQuerier serves one query.
 type cachedQuerier struct {
 	*Cached
 	remote     storage.Querier
@@ -145,8 +144,8 @@ func (q *cachedQuerier) Close() error {
 	return errors.Join(q.remote.Close(), q.local.Close())
 }
 
-// instead is the querier that stands in after an error, with its warning; the
-// error that remains where none does.
+// instead returns the querier to fall back to after an error, with a warning; or
+// the error if there is none.
 func (q *cachedQuerier) instead(err error, matchers []*labels.Matcher) (storage.Querier, annotations.Annotations, error) {
 	var known *Error
 	if !errors.As(err, &known) || known.Type != Unavailable {
@@ -195,7 +194,7 @@ func (q *cachedQuerier) LabelValues(ctx context.Context, name string, hints *sto
 	})
 }
 
-// words asks the remote tier and then, where it must, the local one.
+// words queries the remote tier and, if it is down, the local one.
 func (q *cachedQuerier) words(matchers []*labels.Matcher, ask func(storage.Querier) ([]string, annotations.Annotations, error)) ([]string, annotations.Annotations, error) {
 	words, warnings, err := ask(q.remote)
 	if err == nil {
@@ -209,7 +208,7 @@ func (q *cachedQuerier) words(matchers []*labels.Matcher, ask func(storage.Queri
 	return words, warning.Merge(warnings), err
 }
 
-// warnedSet is a set with more warnings.
+// warnedSet is a set with additional warnings.
 type warnedSet struct {
 	storage.SeriesSet
 	warnings annotations.Annotations

@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// queryable is what the engine asks for a tier. The finest tier keeps no
-// roll-ups, so there their names are answered from the raw series.
+// queryable returns a tier as the engine reads it. The finest tier keeps no roll-
+// ups: their names are resolved from the raw series.
 func (q *Querier) queryable(source Source) storage.Queryable {
 	inner := source.Queryable()
 	tiers := q.config.Tiers()
@@ -32,12 +32,12 @@ func (q *Querier) queryable(source Source) storage.Queryable {
 	})
 }
 
-// rollupQuerier answers an equality matcher on the name of a roll-up with the
-// samples of the raw series, or with their differences per second.
+// rollupQuerier resolves the name of a roll-up to the samples of the raw series, or
+// to their rates.
 type rollupQuerier struct {
 	storage.Querier
 	names Names
-	// mint and maxt are the range that was asked for.
+	// mint and maxt are the requested range.
 	mint, maxt int64
 }
 
@@ -75,7 +75,7 @@ func (q *rollupQuerier) Select(ctx context.Context, sorted bool, hints *storage.
 	return q.Querier.Select(ctx, sorted, &own, matchers...)
 }
 
-// rollupSet gives the series of a set another name.
+// rollupSet renames the series of a set.
 type rollupSet struct {
 	storage.SeriesSet
 	name string
@@ -101,9 +101,8 @@ type rollupSeries struct {
 // Labels implements storage.Series.
 func (s *rollupSeries) Labels() labels.Labels { return s.labels }
 
-// Iterator implements storage.Series. Differences are taken at once and not one
-// by one: an engine looks at one series of a selector at a time, and the finest
-// tier is short.
+// Iterator implements storage.Series. Rates are computed at once: an engine reads
+// one series of a selector at a time, and the finest tier is short.
 func (s *rollupSeries) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
 	raw := s.raw.Iterator(reuse)
 	if !s.rate {
@@ -116,7 +115,7 @@ func (s *rollupSeries) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
 	return storage.NewListSeriesIterator(rates)
 }
 
-// errIterator has no samples, for the reason that reading them failed.
+// errIterator has no samples, because reading them failed.
 type errIterator struct {
 	chunkenc.Iterator
 	err error
@@ -125,11 +124,10 @@ type errIterator struct {
 // Err implements chunkenc.Iterator.
 func (i errIterator) Err() error { return i.err }
 
-// differences appends the difference per second between each sample of a counter
-// and the one before. A counter that went back, and one that was silent for too
-// long, has none. Staleness markers are kept.
+// differences appends the rate per second between consecutive samples of a counter,
+// except over a reset or a pause longer than RateGap. Staleness markers are kept.
 func differences(rates rateList, samples chunkenc.Iterator) rateList {
-	known := false // lastT and lastV are those of a sample.
+	known := false // lastT and lastV are set.
 	var lastT int64
 	var lastV float64
 	for {
@@ -151,7 +149,7 @@ func differences(rates rateList, samples chunkenc.Iterator) rateList {
 	}
 }
 
-// rateList is a list of rates as an iterator takes it.
+// rateList implements storage.Samples.
 type rateList []rateSample
 
 // Get implements storage.Samples.

@@ -14,34 +14,33 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// Alert rules ask otherwise than people do. They ask the same every few seconds,
-// always about the present, and what they hear must be as fresh as it can be: a
-// tier whose newest bucket is still open would tell of minutes ago. So each
-// selector goes to the finest tier, but for a range that is so long that reading
-// every second of it would cost more than it tells. And they do not wait behind
-// the questions of people.
+// Rule queries differ from user queries: they repeat every few seconds, always
+// evaluate at the present, and need the freshest data, which a tier with an open
+// bucket lacks by minutes. So each selector reads the finest tier, unless its range
+// is too long to be read at that resolution, and rules do not wait for slots.
 
 const (
-	// longWindow is the longest range that is read second by second.
+	// longWindow is the longest range read from the finest tier.
 	longWindow = time.Hour
-	// windowPoints is how many points of a coarser tier a longer range has at least.
+	// windowPoints is the minimum number of points in a longer range.
 	windowPoints = 60
 	// ruleTimeout bounds one evaluation.
 	ruleTimeout = 10 * time.Second
 )
 
-// Own answers selectors of series that the judge keeps himself, at a time; false
-// where they are not his.
+// OwnSeries resolves selectors for series that the rule engine holds itself, at a
+// time in milliseconds; ok is false for all others.
 type OwnSeries func(at int64, matchers []*labels.Matcher) ([]promql.Sample, bool, error)
 
-// Present answers the selectors of alert rules about the present.
+// RuleQueryable resolves the selectors of rules: own series from own, all others
+// from the tiers.
 func (q *Querier) RuleQueryable(own OwnSeries) storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
 		return &ruleQuerier{q: q, own: own, mint: mint, maxt: maxt}, nil
 	})
 }
 
-// Judge evaluates the expression of a rule at a time.
+// EvalRule evaluates the expression of a rule at a time.
 func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, present storage.Queryable) (promql.Vector, error) {
 	ctx, cancel := context.WithTimeout(ctx, ruleTimeout)
 	defer cancel()
@@ -56,7 +55,7 @@ func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, prese
 	}
 	switch v := result.Value.(type) {
 	case promql.Vector:
-		// The engine takes the vector back when the query is closed.
+		// The engine reuses the vector when the query is closed.
 		return append(promql.Vector(nil), v...), nil
 	case promql.Scalar:
 		return promql.Vector{{T: v.T, F: v.V, Metric: labels.EmptyLabels()}}, nil
@@ -64,7 +63,7 @@ func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, prese
 	return nil, badData("the expression returns a %s, a rule needs an instant vector or a scalar", parser.DocumentedType(result.Value.Type()))
 }
 
-// LookBack is how long a sample of the finest tier stands for its series.
+// LookBack is how long a sample of the finest tier is valid.
 func (q *Querier) LookBack() time.Duration {
 	if sources := q.config.Tiers(); len(sources) > 0 {
 		return q.lookBack(sources[0])
@@ -107,7 +106,7 @@ func (p *ruleQuerier) Select(ctx context.Context, sorted bool, hints *storage.Se
 	return querier.Select(ctx, sorted, hints, matchers...)
 }
 
-// ruleSource is the tier that a selector with a range is read from.
+// ruleSource returns the tier for a selector with a range.
 func (q *Querier) ruleSource(metric string, width time.Duration) (Source, error) {
 	var names []string
 	if metric != "" {
@@ -128,7 +127,7 @@ func (q *Querier) ruleSource(metric string, width time.Duration) (Source, error)
 	return chosen, nil
 }
 
-// LabelValues implements storage.Querier. No rule asks for them.
+// LabelValues implements storage.Querier; rules do not use it.
 func (p *ruleQuerier) LabelValues(context.Context, string, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	return nil, nil, nil
 }
@@ -147,7 +146,8 @@ func (p *ruleQuerier) Close() error {
 	return errors.Join(errs...)
 }
 
-// ownSet is a series of one sample for each of the judge's own.
+// ownSeriesSet has one series with one sample for each of the rule engine's own
+// samples.
 type ownSeriesSet struct {
 	samples []promql.Sample
 	at      int

@@ -9,18 +9,17 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// timeline walks over the samples of one series after another.
+// timeline iterates over the samples of one series after another.
 type timeline struct {
 	samples chunkenc.Iterator
 	from    int64 // not included
 	to      int64
 	t       int64
 	v       float64
-	// ended is set when a staleness marker lies before the sample: the series was
-	// gone in between.
+	// ended is set if a staleness marker precedes the sample.
 	ended bool
-	// until is the end of the step that the point tells of, kept since most
-	// samples lie in the same step as the one before.
+	// until is the end of the step of point, cached because most samples fall into
+	// the same step as the previous one.
 	until int64
 	point int
 }
@@ -29,7 +28,7 @@ func (l *timeline) reset(series storage.Series, from, to int64) {
 	*l = timeline{samples: series.Iterator(l.samples), from: from, to: to, until: math.MinInt64}
 }
 
-// next goes to the next sample that says something.
+// next advances to the next sample in range that is a number.
 func (l *timeline) next() bool {
 	l.ended = false
 	for {
@@ -48,12 +47,12 @@ func (l *timeline) next() bool {
 			case value.IsStaleNaN(l.v):
 				l.ended = true
 			}
-		default: // A histogram is no single value.
+		default: // Histograms have no single value.
 		}
 	}
 }
 
-// in is the index of the part's point that tells of the sample.
+// in returns the index of the part's point for the current sample.
 func (l *timeline) in(p *part) int {
 	if l.t > l.until {
 		l.until, l.point = store.BucketEnd(l.t, p.step), p.at(l.t)
@@ -73,9 +72,8 @@ func put(column []float64, i int, v float64) {
 	}
 }
 
-// foldValues makes averages, least and greatest of a gauge. Averages weigh by
-// the readings behind them; where those of a point are not all known they weigh
-// the same.
+// foldValues computes averages, minima and maxima of a gauge. Averages are weighted
+// by the number of readings, or equally if that is not known for all of a point.
 func foldValues(l *timeline, p *part, w *weights, out columns) {
 	point := -1
 	var sum, weighted, weight, count, low, high float64
@@ -88,7 +86,7 @@ func foldValues(l *timeline, p *part, w *weights, out columns) {
 		if known && weight > 0 {
 			mean = weighted / weight
 		}
-		// Rounding must not take the mean out of what it is the mean of.
+		// Rounding must not move the mean out of its range.
 		put(out.avg, point, min(max(mean, low), high))
 		put(out.min, point, low)
 		put(out.max, point, high)
@@ -123,7 +121,7 @@ func foldLast(l *timeline, p *part, last []float64) {
 	}
 }
 
-// foldExtreme takes the least of a roll-up, or else the greatest.
+// foldExtreme takes the minimum, or else the maximum, of a roll-up.
 func foldExtreme(l *timeline, p *part, column []float64, minimum bool) {
 	if column == nil {
 		return
@@ -139,15 +137,15 @@ func foldExtreme(l *timeline, p *part, column []float64, minimum bool) {
 	}
 }
 
-// foldRates makes the rate of a counter from its value at the ends of the steps:
-// every tier has those, so all agree to the last bit. A counter that went back
-// gives no difference there; a step whose start is not known has no rate. Least
-// and greatest are those between two samples, in the finest tier.
+// foldRates computes the rate of a counter from its values at the ends of the
+// steps: every tier has those, so all tiers agree to the last bit. A step whose
+// start value is unknown has no rate; resets are accounted for. Minima and maxima
+// are of the rates between two samples of the finest tier.
 func foldRates(l *timeline, p *part, patience int64, out columns) {
 	point, known := -1, false
 	var lastT int64
 	var lastV float64
-	var base int64 // The step's end at which the counter was known before this step.
+	var base int64 // The end of the step in which the counter was last known.
 	var runStart, rise float64
 	hasBase := false
 	low, high := math.NaN(), math.NaN()
@@ -171,8 +169,8 @@ func foldRates(l *timeline, p *part, patience int64, out columns) {
 				end()
 				low, high = math.NaN(), math.NaN()
 			}
-			// After a staleness marker the counter is another one: what the step holds
-			// of the one before is left out.
+			// After a staleness marker it is another counter; the step ignores what
+			// precedes it.
 			point, hasBase, rise, runStart = at, known, 0, l.v
 			if known {
 				base, runStart = store.BucketEnd(lastT, p.step), lastV

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// grid is where the points of an answer lie: on whole multiples of the step in
-// Unix time, as the buckets of the tiers do, in parts of one tier each.
+// grid has the points of a result: at whole multiples of the step in Unix time,
+// like the buckets of the tiers, in parts of one tier each.
 type grid struct {
 	parts []part
 	times []int64
 	rate  bool
-	// patience is how far back the sample before a step may lie, where that is
-	// further than a step: the slowest family does not answer each second.
+	// patience is how far back the sample before a step may be if that is longer
+	// than a step: slow collectors do not read every second.
 	patience int64
 }
 
@@ -29,7 +29,7 @@ type part struct {
 
 func (p *part) last() int64 { return p.first + int64(p.count-1)*p.step }
 
-// at is the index of the point that tells of a time, in range or not.
+// at returns the index of the point for a time, in range or not.
 func (p *part) at(t int64) int {
 	end := store.BucketEnd(t, p.step)
 	if end < p.first {
@@ -38,7 +38,7 @@ func (p *part) at(t int64) int {
 	return int((end - p.first) / p.step)
 }
 
-// cut is the part's share of a column; nil stays nil.
+// cut returns the part's slice of a column; nil stays nil.
 func (p *part) cut(column []float64) []float64 {
 	if column == nil {
 		return nil
@@ -46,8 +46,8 @@ func (p *part) cut(column []float64) []float64 {
 	return column[p.offset : p.offset+p.count]
 }
 
-// reach is how far before its step a point needs samples: a rate needs the one
-// before.
+// reach is how far before its step a point needs samples; a rate needs the previous
+// one.
 func (g *grid) reach(step int64) int64 {
 	if !g.rate {
 		return 0
@@ -55,7 +55,7 @@ func (g *grid) reach(step int64) int64 {
 	return max(step, g.patience)
 }
 
-// grid lays the points of a query out.
+// grid computes the points of a query.
 func (q *Querier) grid(sources []Source, query SeriesQuery) (grid, error) {
 	limits := q.config.Limits
 	if query.End.Before(query.Start) {
@@ -80,7 +80,7 @@ func (q *Querier) grid(sources []Source, query SeriesQuery) (grid, error) {
 		g.layOut(sources, start, end, step)
 	default:
 		step := fitting(sources, roundUp(max(1, (end-start)/int64(query.MaxPoints)), finest))
-		// A range can hold one point more than steps, if it starts on one.
+		// A range that starts on a step has one more point.
 		for end/step-(start+step-1)/step >= int64(query.MaxPoints) {
 			step = fitting(sources, step+finest)
 		}
@@ -89,9 +89,9 @@ func (q *Querier) grid(sources []Source, query SeriesQuery) (grid, error) {
 	return g, nil
 }
 
-// fitting is the next step that fits all tiers: whole buckets of the finer ones
-// make a step, and whole steps make a bucket of the coarser ones. So rates are
-// exact in every tier, and parts of two tiers meet without overlap or hole.
+// fitting returns the next step that fits all tiers: a multiple of the finer
+// resolutions and a divisor of the coarser ones. So rates are exact in every tier,
+// and parts of two tiers meet without overlap or gap.
 func fitting(sources []Source, step int64) int64 {
 	for n := step; ; n = roundUp(n+1, coarsest(sources, n)) {
 		fits := true
@@ -99,14 +99,14 @@ func fitting(sources []Source, step int64) int64 {
 			r := s.Resolution().Milliseconds()
 			fits = fits && (n%r == 0 || r%n == 0)
 		}
-		// Resolutions divide each other; where they do not, nothing may fit.
+		// Resolutions divide each other; if they do not, no step may fit.
 		if fits || n > 2*max(step, sources[len(sources)-1].Resolution().Milliseconds()) {
 			return n
 		}
 	}
 }
 
-// coarsest is the coarsest resolution that is fine enough for a step.
+// coarsest returns the coarsest resolution that is fine enough for a step.
 func coarsest(sources []Source, step int64) int64 {
 	r := sources[0].Resolution().Milliseconds()
 	for _, s := range sources {
@@ -117,9 +117,8 @@ func coarsest(sources []Source, step int64) int64 {
 	return r
 }
 
-// layOut chooses the tier of each part as choose does, and sets the points:
-// without overlap, and without a hole where a part with a longer step meets one
-// with a shorter.
+// layOut chooses the tier of each part like choose does, and sets the points
+// without overlap or gap where parts with different steps meet.
 func (g *grid) layOut(sources []Source, start, end, step int64) {
 	candidates := make([]candidate, len(sources))
 	covers := make([]int64, len(sources))
@@ -162,7 +161,7 @@ func (g *grid) layOut(sources []Source, start, end, step int64) {
 	}
 }
 
-// extend adds a part with the points from..to.
+// extend adds a part with the points in [from, to].
 func (g *grid) extend(p part, from, to, end int64) {
 	p.first = roundUp(from, p.step)
 	if n := len(g.parts); n > 0 {

@@ -12,10 +12,10 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// mostSeries is how many series a lookup may find: some 40 MB of labels.
+// maxSeries is the maximum number of series of a lookup, about 40 MB of labels.
 const maxSeries = 100_000
 
-// errTooManySeries is the error of a lookup that matches too much.
+// errTooManySeries is returned if a lookup matches too many series.
 var errTooManySeries = &Error{Type: Execution, Err: errors.New("more than 100000 series match; use narrower matchers")}
 
 // Matchers parses the selectors of a lookup.
@@ -38,8 +38,7 @@ func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {
 }
 
 // Series returns the labels of the series that match one of the sets and have
-// samples in the time range, in any tier, sorted. It is at most limit of them,
-// or all where limit is 0.
+// samples in the time range, in any tier, sorted. A limit of 0 means all.
 func (q *Querier) Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error) {
 	found := map[string]labels.Labels{}
 	var key []byte
@@ -82,16 +81,14 @@ func (q *Querier) Series(ctx context.Context, sets [][]*labels.Matcher, start, e
 // errTruncated is Prometheus' warning for an answer cut at its limit.
 var errTruncated = errors.New("results truncated due to limit")
 
-// LabelNames returns the names of labels, sorted; without sets those of all
-// series.
+// LabelNames returns label names, sorted; without sets, of all series.
 func (q *Querier) LabelNames(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error) {
 	return q.words(ctx, sets, start, end, limit, func(ctx context.Context, querier storage.Querier, hints *storage.LabelHints, set []*labels.Matcher) ([]string, annotations.Annotations, error) {
 		return querier.LabelNames(ctx, hints, set...)
 	})
 }
 
-// LabelValues returns the values of a label, sorted; without sets those of all
-// series.
+// LabelValues returns the values of a label, sorted; without sets, of all series.
 func (q *Querier) LabelValues(ctx context.Context, name string, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error) {
 	return q.words(ctx, sets, start, end, limit, func(ctx context.Context, querier storage.Querier, hints *storage.LabelHints, set []*labels.Matcher) ([]string, annotations.Annotations, error) {
 		return querier.LabelValues(ctx, name, hints, set...)
@@ -105,7 +102,7 @@ func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, en
 	if len(sets) == 0 {
 		sets = [][]*labels.Matcher{nil}
 	}
-	// Each tier would cut its own list before it is sorted, so the limit is ours.
+	// Each tier would truncate before sorting, so the limit is applied here.
 	hints := &storage.LabelHints{}
 	found := map[string]struct{}{}
 	warnings, err := q.lookup(ctx, start, end, func(ctx context.Context, querier storage.Querier) (annotations.Annotations, error) {
@@ -117,7 +114,7 @@ func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, en
 			}
 			warnings.Merge(more)
 			for _, word := range words {
-				// The words of a block lie in memory that goes with the querier.
+				// Strings of a block are in memory that is freed with the querier.
 				if _, known := found[word]; !known {
 					found[string([]byte(word))] = struct{}{}
 				}
@@ -136,7 +133,7 @@ func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, en
 	return words, warnings, nil
 }
 
-// lookup asks every tier that holds a part of the time range.
+// lookup calls ask for every tier that holds part of the time range.
 func (q *Querier) lookup(ctx context.Context, start, end time.Time, ask func(context.Context, storage.Querier) (annotations.Annotations, error)) (annotations.Annotations, error) {
 	if end.Before(start) {
 		return nil, badData("end timestamp must not be before start time")

@@ -16,25 +16,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// SeriesQuery asks for the course of series over time.
+// SeriesQuery selects series over a time range.
 type SeriesQuery struct {
-	// Matchers select the series; one is an equality matcher on the name of a
-	// measured metric, not of a roll-up.
+	// Matchers select the series; one must be an equality matcher on the name of a
+	// metric that is no roll-up.
 	Matchers   []*labels.Matcher
 	Start, End time.Time
-	// Step is the time between two points; where it is zero it is chosen so that
-	// there are at most MaxPoints.
+	// Step is the time between two points; if zero, it is chosen so that there are
+	// at most MaxPoints.
 	Step      time.Duration
 	MaxPoints int
-	// Avg, Min and Max say what is wanted of each point.
+	// Avg, Min and Max are the aggregations to return per step.
 	Avg, Min, Max bool
-	// AsRate asks for the difference per second of a counter.
+	// AsRate returns a counter's rate per second.
 	AsRate bool
 }
 
-// SeriesResult is the course of series. A point at t tells of (t−step, t].
+// SeriesResult is the result of a SeriesQuery. A point at t covers (t−step, t].
 type SeriesResult struct {
-	// Step is that of the newest part; older parts have longer ones where only a
+	// Step is that of the newest part; older parts have longer steps if only a
 	// coarser tier reaches back.
 	Step     time.Duration
 	Tiers    []Span
@@ -42,20 +42,19 @@ type SeriesResult struct {
 	Warnings annotations.Annotations
 }
 
-// SelectedSeries is the course of one series. Min or Max is nil where it was not
-// asked for.
+// SelectedSeries has the points of one series. Min or Max is nil if not requested.
 type SelectedSeries struct {
 	Labels labels.Labels
-	// T are the points in milliseconds. It is shared by all series of a result.
+	// T are the points' times in milliseconds, shared by all series of a result.
 	T []int64
-	// Avg, Min and Max are NaN where there was nothing to tell.
+	// Avg, Min and Max are NaN where there is no data.
 	Avg, Min, Max []float64
 }
 
-// Select answers a question of the REST API. Rates are exact differences of the
-// counter at the ends of the steps, so they are the same from every tier;
-// averages of averages weigh by the readings that made them; no least or
-// greatest value is lost; and a gap stays a gap.
+// Select evaluates a query of the REST API. Rates are exact differences of the
+// counter at the ends of the steps, the same from every tier; averages of averages
+// are weighted by their readings; minima and maxima are never lost; and a gap stays
+// a gap.
 func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, error) {
 	name := metricName(query.Matchers)
 	if name == "" {
@@ -87,7 +86,7 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 	return s.result(), nil
 }
 
-// selecting is one Select under way.
+// selection is one Select in progress.
 type selection struct {
 	q                *Querier
 	query            SeriesQuery
@@ -102,7 +101,7 @@ type selection struct {
 	key      []byte
 }
 
-// roles looks the names of the roll-ups up.
+// roles looks up the names of the roll-ups.
 func (s *selection) roles() {
 	if s.q.config.Names == nil {
 		return
@@ -112,9 +111,10 @@ func (s *selection) roles() {
 	s.counter = kind == store.Counter
 }
 
-// read fills one part of the points from its tier. What a coarser tier has under
-// three names, averages and extremes, is read by as many goroutines: nearly all of
-// the time goes into the decoding of samples, and they write into columns of their own.
+// read fills one part of the points from its tier. In a coarser tier averages,
+// minima and maxima have three names, which are read by as many goroutines:
+// decoding samples takes nearly all of the time, and each writes columns of its
+// own.
 func (s *selection) read(ctx context.Context, p *part) error {
 	if p.count == 0 {
 		return nil
@@ -144,8 +144,8 @@ func (s *selection) read(ctx context.Context, p *part) error {
 	return group.Wait()
 }
 
-// readRaw fills in what the series tell under the metric's own name: everything
-// in the finest tier, averages in the others.
+// readRaw fills in what is stored under the metric's own name: everything in the
+// finest tier, averages in the others.
 func (s *selection) readRaw(ctx context.Context, p *part) error {
 	weights, err := s.weights(ctx, p)
 	if err != nil {
@@ -205,12 +205,12 @@ func (s *selection) each(ctx context.Context, p *part, name string, f func(label
 	return set.Err()
 }
 
-// reach is the time of the samples that a part is made of, the first not included.
+// reach is the time range of the samples that a part needs, the first excluded.
 func (s *selection) reach(p *part) (from, to int64) {
 	return p.first - p.step - s.grid.reach(p.step), p.last()
 }
 
-// column finds the answer's series for the labels of a raw series or a roll-up,
+// column returns the result's series for the labels of a raw series or a roll-up,
 // which differ in their names only.
 func (s *selection) column(l labels.Labels) (*SelectedSeries, error) {
 	s.mu.Lock()
@@ -246,7 +246,7 @@ func (s *selection) column(l labels.Labels) (*SelectedSeries, error) {
 
 var errTooMuch = errors.New("too many series or points; use narrower matchers, a shorter range or a longer step")
 
-// result puts the answer together, sorted by labels.
+// result assembles the result, sorted by labels.
 func (s *selection) result() SeriesResult {
 	r := SeriesResult{Step: time.Duration(s.grid.parts[len(s.grid.parts)-1].step) * time.Millisecond}
 	for _, p := range s.grid.parts {

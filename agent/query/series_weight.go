@@ -11,20 +11,20 @@ import (
 
 var _ Names = (*store.Rollups)(nil)
 
-// The series that count the readings in a bucket, as questions name them.
+// The series with the number of readings per bucket.
 const (
 	countsName  = "sysotel_family_readings"
 	familyLabel = "family"
 	hostLabel   = "host_name"
 )
 
-// weights are how many readings stand behind each point of a tier.
+// weights are the numbers of readings behind the points of a tier.
 type weights struct {
 	from, resolution int64
 	readings         []float64 // 0 is unknown
 }
 
-// at tells the readings behind the point at t. No weights know nothing.
+// at returns the number of readings behind the point at t, false if unknown.
 func (w *weights) at(t int64) (float64, bool) {
 	if w == nil {
 		return 0, false
@@ -36,9 +36,8 @@ func (w *weights) at(t int64) (float64, bool) {
 	return w.readings[i], true
 }
 
-// weights reads the counts of readings of the metric's family, by host. Only
-// where a step holds several points of a coarser tier is there anything to
-// weigh.
+// weights reads the number of readings of the metric's collector, by host. They are
+// needed only if a step holds several points of a coarser tier.
 func (s *selection) weights(ctx context.Context, p *part) (map[string]*weights, error) {
 	resolution := p.source.Resolution().Milliseconds()
 	names := s.q.config.Names
@@ -61,7 +60,7 @@ func (s *selection) weights(ctx context.Context, p *part) (map[string]*weights, 
 		labels.MustNewMatcher(labels.MatchEqual, familyLabel, family),
 	}
 	for _, m := range s.query.Matchers {
-		if m.Name == hostLabel { // Other hosts' counts weigh nothing here.
+		if m.Name == hostLabel { // Other hosts' counts are not needed.
 			matchers = append(matchers, m)
 		}
 	}

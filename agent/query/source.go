@@ -7,23 +7,23 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
-// Source is one tier as questions see it: the embedded tiers are sources, and
-// any other storage that answers selectors can be one.
+// Source is one tier as queries see it. The embedded tiers are sources, and so can
+// be any other storage that resolves selectors.
 type Source interface {
-	// Name is short and says the resolution, such as 1s or 5m.
+	// Name is the resolution, such as 1s or 5m.
 	Name() string
 	// Resolution is the time between two points.
 	Resolution() time.Duration
-	// Oldest is the time from which on the tier answers, the zero time where it
-	// holds nothing.
+	// Oldest is the time from which the tier has data, the zero time if it is
+	// empty.
 	Oldest() time.Time
-	// Queryable answers selectors. It may be called by many goroutines at once.
+	// Queryable resolves selectors. It must be safe for concurrent use.
 	Queryable() storage.Queryable
 }
 
 var _ Source = (*store.Tier)(nil)
 
-// Sources turns a list of tiers, finest first, into sources.
+// Sources converts a list of tiers, finest first.
 func Sources[T Source](tiers []T) []Source {
 	sources := make([]Source, len(tiers))
 	for i, tier := range tiers {
@@ -32,25 +32,25 @@ func Sources[T Source](tiers []T) []Source {
 	return sources
 }
 
-// Names is the table of registered metrics. Names of roll-ups are looked up in
-// it and never made by cutting or adding a suffix.
+// Names is the table of registered metrics. Names of roll-ups are looked up in it,
+// never built from or cut to a suffix.
 type Names interface {
-	// Lookup tells what the name of a roll-up stands for; false where it is none.
+	// Lookup returns what a roll-up's name stands for; false if it is no roll-up.
 	Lookup(name string) (store.Rollup, bool)
-	// Names returns the names of the least and the greatest of a metric and its
-	// kind; false for a metric that was never registered.
+	// Names returns the names of a metric's minimum and maximum, and its kind;
+	// false if it was never registered.
 	Names(raw string) (minName, maxName string, kind store.Kind, ok bool)
-	// Brief tells whether a metric is kept in the two finest tiers only.
+	// Brief reports whether a metric is kept in the two finest tiers only.
 	Brief(raw string) bool
-	// Collector is the family that measures a metric, empty where it is not known.
+	// Collector is the collector of a metric, empty if unknown.
 	Collector(raw string) string
 }
 
-// Span is a part of an answer and the tier that gave it.
+// Span is a part of a result and its tier.
 type Span struct {
 	Tier string
-	// From and To are the first and the last step of the part.
+	// From and To are its first and last step.
 	From, To time.Time
-	// Cached is set where the part is from the local cache, in whole or in part.
+	// Cached is set if the part comes from the local cache, in whole or in part.
 	Cached bool
 }

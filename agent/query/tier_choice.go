@@ -11,29 +11,29 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// demand is what an expression asks of a tier.
+// requirements are what an expression needs from a tier.
 type requirements struct {
-	// fineness is the coarsest resolution that does: the step, the smallest range
-	// in the query and the steps of its subqueries. Zero asks for the finest tier.
+	// maxResolution is the coarsest resolution that suffices: the minimum of the
+	// step, the ranges and the steps of subqueries. Zero means the finest tier.
 	maxResolution time.Duration
-	// strict are the ranges that cannot be widened.
+	// fixedRanges cannot be widened.
 	fixedRanges []fixedRange
-	// names are the metrics that the selectors name.
+	// names are the metrics selected by name.
 	names []string
-	// selectors is unset for an expression that reads nothing.
+	// selectors is false for an expression that reads no series.
 	selectors bool
 }
 
-// strictRange is a range over which a function must find enough points.
+// fixedRange is a range in which a function needs enough points.
 type fixedRange struct {
 	function string
 	width    time.Duration
 	points   time.Duration
 }
 
-// requirementsOf reads what an expression asks of a tier. The step of an instant query
-// is zero; an expression whose answer is a range of raw samples asks for the
-// finest tier, since no average stands for them.
+// requirementsOf returns what an expression needs from a tier. The step of an
+// instant query is zero. An expression that returns a range of raw samples needs
+// the finest tier, because no average can replace them.
 func requirementsOf(expr parser.Expr, step time.Duration) requirements {
 	d := requirements{maxResolution: step}
 	finer := func(limit time.Duration) {
@@ -67,7 +67,7 @@ func requirementsOf(expr parser.Expr, step time.Duration) requirements {
 	return d
 }
 
-// metricName returns the name that matchers ask for by equality, or "".
+// metricName returns the name in an equality matcher, or "".
 func metricName(matchers []*labels.Matcher) string {
 	for _, m := range matchers {
 		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
@@ -77,7 +77,7 @@ func metricName(matchers []*labels.Matcher) string {
 	return ""
 }
 
-// option is a tier with what it would take to answer from it.
+// candidate is a tier with what it takes to evaluate the query on it.
 type candidate struct {
 	source   Source
 	oldest   time.Time
@@ -85,8 +85,8 @@ type candidate struct {
 	// text is the expression with its ranges widened for the tier.
 	text string
 	expr parser.Expr
-	// covers is the first step from which on the tier holds all that a step needs,
-	// steps.count for never.
+	// covers is the first step for which the tier holds all samples, steps.count if
+	// there is none.
 	covers int
 }
 
@@ -112,15 +112,15 @@ func (o *candidate) firstCovered(s steps) int {
 	})
 }
 
-// segment is a run of steps that one tier answers.
+// segment is a run of steps evaluated on one tier.
 type segment struct {
 	candidate   *candidate
 	first, last int // both included
 }
 
-// choose cuts the steps into segments: for each step the coarsest tier that is
-// fine enough and covers all it needs; if none is that fine, the finest that
-// covers; if none covers, the tier that reaches back furthest.
+// choose splits the steps into segments: for each step the coarsest tier that is
+// fine enough and covers it; else the finest that covers it; else the tier that
+// reaches back furthest.
 func choose(candidates []candidate, d requirements, s steps) []segment {
 	edges := []int{0}
 	for i := range candidates {
@@ -148,7 +148,7 @@ func choose(candidates []candidate, d requirements, s steps) []segment {
 	return segments
 }
 
-// best chooses the tier for a step; options are sorted, finest first.
+// best returns the tier for a step; candidates are sorted, finest first.
 func best(candidates []candidate, maxResolution time.Duration, step int) *candidate {
 	var finest, coarsest *candidate
 	for i := range candidates {
@@ -179,8 +179,8 @@ func best(candidates []candidate, maxResolution time.Duration, step int) *candid
 	return furthest
 }
 
-// refuse is the error of a segment whose tier is too coarse for a range that
-// cannot be widened; it names the smallest range allowed there.
+// checkRanges returns an error if the tier of a segment is too coarse for a range
+// that cannot be widened, with the smallest range allowed there.
 func (d requirements) checkRanges(segments []segment, s steps) error {
 	for _, seg := range segments {
 		for _, r := range d.fixedRanges {

@@ -6,20 +6,19 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// rangeRule is what becomes of a function over a range that is too short for a
-// tier.
+// rangeRule is how a function handles a range that is too short for a tier.
 type rangeRule struct {
-	// points is how many points of a tier the range must hold.
+	// points is the number of points that the range must hold.
 	points time.Duration
-	// widen lets the function have a longer range: its answer means the same.
+	// widen: the range may be widened, the result means the same.
 	widen bool
-	// scale brings the answer over the longer range back to the range asked for.
+	// scale: the result is scaled back to the original range.
 	scale bool
 }
 
-// short tells what becomes of a function over too short a range. Those that are
-// not widened count or add the points themselves, or weigh each: over another
-// range, or from averages, they would tell something else.
+// rangeRuleOf returns the rule of a function. Functions that are not widened count,
+// add or weigh the points: over another range, or from averages, the result would
+// differ.
 func rangeRuleOf(function string) rangeRule {
 	switch function {
 	case "rate", "irate", "deriv":
@@ -34,8 +33,8 @@ func rangeRuleOf(function string) rangeRule {
 	return rangeRule{points: 1}
 }
 
-// ranged returns the range selector that a call reads, nil where there is none.
-// A subquery is none: it makes its own points.
+// ranged returns the range selector that a call reads, nil if there is none. A
+// subquery is none, because it makes its own points.
 func ranged(call *parser.Call) *parser.MatrixSelector {
 	for _, arg := range call.Args {
 		for {
@@ -52,7 +51,7 @@ func ranged(call *parser.Call) *parser.MatrixSelector {
 	return nil
 }
 
-// widening tells whether an expression has to be changed for a tier.
+// needsWidening reports whether an expression has to be changed for a tier.
 func needsWidening(expr parser.Expr, resolution time.Duration) bool {
 	found := false
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
@@ -67,8 +66,8 @@ func needsWidening(expr parser.Expr, resolution time.Duration) bool {
 	return found
 }
 
-// widen changes the ranges that are too short for a tier, in place, and returns
-// the expression that stands for the one given.
+// widen widens, in place, the ranges that are too short for a tier, and returns the
+// expression to evaluate.
 func widen(expr parser.Expr, resolution time.Duration) parser.Expr {
 	switch e := expr.(type) {
 	case *parser.AggregateExpr:

@@ -7,8 +7,7 @@ import (
 	"syscall"
 )
 
-// allocated is what a file takes of the disk; the library makes some longer than
-// they are filled.
+// allocated returns the size of a file on disk; the library preallocates some.
 func allocated(info fs.FileInfo) int64 {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return min(info.Size(), s.Blocks*512)

@@ -2,5 +2,5 @@ package store
 
 import "io/fs"
 
-// allocated is what a file takes of the disk.
+// allocated returns the size of a file.
 func allocated(info fs.FileInfo) int64 { return info.Size() }

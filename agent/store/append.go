@@ -14,35 +14,35 @@ import (
 var ErrClosed = errors.New("the store is closed")
 
 const (
-	// minFree is where the store stops writing: what the library still writes
-	// by itself must fit in.
+	// minFree is the free space at which the store stops writing, with room for
+	// what the library still writes by itself.
 	minFree = 8 << 20
-	// resumeFree is where it goes on.
+	// resumeFree is the free space at which it resumes.
 	resumeFree = 16 << 20
 )
 
-// lateness is how much older than the newest a reading may be; what is older
-// shows that the clock was set back.
+// maxLateness is how much older than the newest a reading may be; anything older
+// means that the clock was set back.
 const maxLateness = time.Minute
 
-// readingsName is the name of the store's own series: how many readings of each
-// family a bucket holds. Averages of averages weigh by it.
+// readingsName is the store's own series: the number of readings of each collector
+// in a bucket, by which averages of averages are weighted.
 const readingsName = "sysotel_family_readings"
 
-// Append takes one reading. It keeps nothing of r but the series, so that the
-// slices may be used again. A reading that cannot be written yet waits in memory;
-// the only error is ErrClosed.
+// Append adds one reading. It keeps only the series of r, so that its slices may be
+// reused. A reading that cannot be written yet waits in memory; the only error is
+// ErrClosed.
 func (s *Store) Append(r Reading) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == shut {
 		return ErrClosed
 	}
-	offset, believed := s.clock.check(r.Time)
-	if believed {
+	offset, trusted := s.clock.check(r.Time)
+	if trusted {
 		s.dropFuture(offset)
 	}
-	if !believed || s.state != open || s.waiting.len() > 0 || !s.hasSpace() {
+	if !trusted || s.state != open || s.waiting.len() > 0 || !s.hasSpace() {
 		s.wait(r, offset)
 		s.drain()
 		return nil
@@ -54,8 +54,8 @@ func (s *Store) Append(r Reading) error {
 	return nil
 }
 
-// dropFuture forgets readings that wait because the clock was doubted, when it
-// was set back before it was believed.
+// dropFuture drops the readings of a clock that jumped ahead and was set back
+// before it was trusted.
 func (s *Store) dropFuture(offset time.Duration) {
 	kept := s.waiting.readings[:0]
 	for _, r := range s.waiting.readings {
@@ -71,7 +71,7 @@ func (s *Store) dropFuture(offset time.Duration) {
 	s.waiting.readings = kept
 }
 
-// drain appends the readings that wait, as far as that is possible.
+// drain appends the waiting readings as far as possible.
 func (s *Store) drain() {
 	if s.state != open || s.waiting.len() == 0 || !s.hasSpace() {
 		return
@@ -89,12 +89,11 @@ func (s *Store) drain() {
 	}
 }
 
-// roomy tells whether the disk has room, with some slack between stopping and
-// going on.
+// hasSpace reports whether the disk has space, with hysteresis.
 func (s *Store) hasSpace() bool {
 	free, err := s.options.Free(s.options.Dir)
 	if err != nil {
-		return true // Writing will tell.
+		return true // Writing will show it.
 	}
 	full := free < minFree || s.full && free < resumeFree
 	if full != s.full {
@@ -108,8 +107,8 @@ func (s *Store) hasSpace() bool {
 	return !full
 }
 
-// fail opens the tiers anew after a commit failed: what the library holds in
-// memory and in its files may differ then. Buckets are rebuilt as after a start.
+// fail reopens the tiers after a failed commit: memory and files of the library may
+// differ then. Buckets are rebuilt as after a start.
 func (s *Store) fail(err error) {
 	s.log.Error("write to the store failed, reopening it", "err", err)
 	s.reset()
@@ -129,14 +128,14 @@ func (s *Store) fail(err error) {
 	})
 }
 
-// tick is the stamp of a time in the finest tier.
+// tick returns the timestamp of a time in the finest tier.
 func (s *Store) tick(t time.Time) int64 {
 	ms := t.UnixMilli()
 	return ms - ms%s.tiers[0].config.Resolution.Milliseconds()
 }
 
-// ingest appends a reading to the finest tier and folds it into the open
-// buckets. After an error the store must be opened anew.
+// ingest appends a reading to the finest tier and adds it to the open buckets.
+// After an error the store must be reopened.
 func (s *Store) ingest(r Reading) error {
 	t := s.tick(r.Time)
 	if s.newest != unknown && t < s.newest-maxLateness.Milliseconds() {
@@ -180,7 +179,7 @@ func (s *Store) ingest(r Reading) error {
 	return nil
 }
 
-// ingestCollector appends what one family told.
+// ingestCollector appends the reading of one collector.
 func (s *Store) ingestCollector(w *writer, t int64, r *CollectorReading) {
 	f := s.collectors[r.Collector]
 	first := f == nil
@@ -197,9 +196,9 @@ func (s *Store) ingestCollector(w *writer, t int64, r *CollectorReading) {
 	}
 	f.last = t
 	taken := noTaken
-	// The first reading after a start is made at once and the next on the beat. What
-	// came in such a splinter of a tick is no rate of a tick: it would be an extreme
-	// that the finest tier does not show.
+	// The first reading after a start is made at once and the next on the tick. A
+	// rate over that fraction of a tick would be an extreme that the finest tier
+	// does not show.
 	if !first && !r.Taken.IsZero() {
 		taken = r.Taken.Sub(s.base)
 	}
@@ -224,8 +223,7 @@ func (s *Store) ingestCollector(w *writer, t int64, r *CollectorReading) {
 	}
 }
 
-// ingestSample appends one sample. What is not a number is not known and leaves
-// a gap.
+// ingestSample appends one sample. NaN means unknown and leaves a gap.
 func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Series, v float64, collector string) {
 	if math.IsNaN(v) {
 		return
@@ -248,14 +246,14 @@ func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Se
 	s.activate(st)
 }
 
-// end marks the end of a series at a tick.
+// end writes the staleness marker of a series at a tick.
 func (s *Store) end(w *writer, st *seriesState, t int64) {
 	st.ref = w.append(st.ref, st.labels, t, math.Float64frombits(value.StaleNaN))
 	s.foldEnd(st, t)
 	s.activate(st)
 }
 
-// readingsSeries is the store's own series of a family.
+// readingsSeries returns the store's own series of a collector.
 func (s *Store) readingsSeries(collector string) Series {
 	return Series{
 		Labels: labels.NewBuilder(s.options.Labels).Set(model.MetricNameLabel, readingsName).Set("family", collector).Labels(),

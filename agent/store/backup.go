@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// Backup writes a copy of the store into dir, which must be empty or missing. A
-// store that is opened there goes on from it. Appending goes on meanwhile; what
-// comes after the call may or may not be in the copy.
+// Backup writes a copy of the store, which can be opened, into dir, which must be
+// empty or missing. Appending continues; readings appended meanwhile may be missing
+// in the copy.
 func (s *Store) Backup(ctx context.Context, dir string) error {
 	s.maintenance.Lock()
 	defer s.maintenance.Unlock()
@@ -20,8 +20,8 @@ func (s *Store) Backup(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, tiersDir), 0o750); err != nil {
 		return fmt.Errorf("back up the store: %w", err)
 	}
-	// The coarsest first: what is appended meanwhile is then in the finest, from
-	// which the open buckets are rebuilt, and not the other way round.
+	// Coarsest first: readings appended meanwhile are then in the finest tier, from
+	// which the open buckets are rebuilt.
 	for _, t := range slices.Backward(s.tiers) {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("back up the store: %w", err)
@@ -39,7 +39,7 @@ func (s *Store) Backup(ctx context.Context, dir string) error {
 	return nil
 }
 
-// backup links the blocks and writes the head as one more.
+// backup copies the blocks and writes the head as another block.
 func (t *Tier) backup(dir string) error {
 	db, err := t.acquire()
 	if err != nil {

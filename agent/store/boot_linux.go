@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootClock tells the time since boot, suspend included. Nobody sets that clock.
+// bootClock returns the time since boot, including suspend. That clock cannot be
+// set.
 func bootClock() func() time.Duration {
 	start := time.Now()
 	return func() time.Duration {

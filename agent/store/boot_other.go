@@ -4,8 +4,8 @@ package store
 
 import "time"
 
-// bootClock tells the time since the start by the monotonic clock, which nobody
-// sets.
+// bootClock returns the time since the start by the monotonic clock, which cannot
+// be set.
 func bootClock() func() time.Duration {
 	start := time.Now()
 	return func() time.Duration { return time.Since(start) }

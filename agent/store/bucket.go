@@ -8,18 +8,18 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 )
 
-// bucket is what a series told in (end−I, end], stamped end.
+// bucket has the samples of a series in (end−I, end]; end is its timestamp.
 type bucket struct {
 	end   int64
 	count int32
-	// ended is set where the series ended after what the bucket holds.
+	// ended is set if the series ended after the bucket's samples.
 	ended bool
-	// rates counts the differences of a counter that least and greatest are of.
+	// rates is the number of rates that min and max of a counter are of.
 	rates    int32
 	sum      float64 // of a gauge
 	last     float64 // of a counter
 	min, max float64
-	// turns are the points around the resets of a counter, at their true times.
+	// resets are the samples around the resets of a counter, at their true times.
 	resets []point
 }
 
@@ -28,14 +28,14 @@ type point struct {
 	v float64
 }
 
-// grace is how long after its end a bucket waits for late readings.
+// grace is how long after its end a bucket accepts late readings.
 const grace = 2 * time.Second
 
-// rateGap is the longest time over which a difference of a counter is taken for
-// a rate; over more it says nothing of an extreme.
+// RateGap is the longest time between two samples of a counter that gives a rate;
+// over more it says nothing about extremes.
 const RateGap = 5 * time.Minute
 
-// bucketEnd is the stamp of the bucket that holds t: buckets are open below.
+// BucketEnd returns the timestamp of the bucket that contains t.
 func BucketEnd(t, interval int64) int64 {
 	end := t - t%interval
 	if end < t {
@@ -44,8 +44,7 @@ func BucketEnd(t, interval int64) int64 {
 	return end
 }
 
-// at returns the bucket that ends at end. A bucket of the same place that was
-// written is made anew.
+// at returns the bucket that ends at end, reusing the place of an old one.
 func (u *upperState) at(end, interval int64) *bucket {
 	b := &u.open[(end/interval)&1]
 	if b.end != end {
@@ -54,8 +53,8 @@ func (u *upperState) at(end, interval int64) *bucket {
 	return b
 }
 
-// fold adds a sample to the open buckets of a series. A bucket that is written
-// already is left as it is; those samples are counted as dropped, once a tier.
+// fold adds a sample to the open buckets of a series. If a bucket was already
+// written, the sample is counted as dropped, once a tier.
 func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 	rate, hasRate := st.rate(t, v, taken)
 	first := st.lastT == unknown
@@ -77,8 +76,8 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 		switch st.kind {
 		case Counter:
 			b.last = v
-			// The first value of all is a turn like a reset: what was before it
-			// is not known, and what comes after must count from it.
+			// The first value is like a reset: what came before is unknown, and
+			// what follows must count from it.
 			if reset && st.lastT > end-tier.interval {
 				b.addReset(st.lastT, st.lastV)
 			}
@@ -97,8 +96,8 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 	st.lastT, st.lastV, st.lastTaken, st.ended = t, v, taken, false
 }
 
-// foldEnd notes in the open buckets that a series ended at a tick. The tiers show
-// it in the first bucket that then has nothing of the series.
+// foldEnd marks in the open buckets that a series ended at a tick. The tiers show
+// it in the first bucket without a sample of the series.
 func (s *Store) foldEnd(st *seriesState, t int64) {
 	st.ended = true
 	for i := range st.upper {
@@ -108,8 +107,8 @@ func (s *Store) foldEnd(st *seriesState, t int64) {
 			u.at(end, tier.interval).ended = true
 			continue
 		}
-		// The bucket is written, as in a rebuild: the marker is too, unless it
-		// falls into a later bucket.
+		// The bucket was written, as in a rebuild, and so was the marker, unless it
+		// belongs to a later bucket.
 		if last := BucketEnd(st.lastT, tier.interval); last < end || end < tier.written {
 			u.shown, u.extremes = false, false
 		}
@@ -126,16 +125,15 @@ func (b *bucket) extreme(v float64, first bool) {
 	}
 }
 
-// turn remembers a point around a reset; two resets in a row share one.
+// addReset adds a point around a reset; two consecutive resets share one.
 func (b *bucket) addReset(t int64, v float64) {
 	if n := len(b.resets); n == 0 || b.resets[n-1].t < t {
 		b.resets = append(b.resets, point{t, v})
 	}
 }
 
-// rate is the difference per second between the last sample and this one, by
-// the time that really passed; false after a reset, after an end, or where
-// nothing came before.
+// rate returns the rate per second since the last sample, by the time between the
+// reads; false after a reset, an end or a gap.
 func (st *seriesState) rate(t int64, v float64, taken time.Duration) (float64, bool) {
 	if st.kind != Counter || st.lastT == unknown || st.ended || v < st.lastV || t-st.lastT > RateGap.Milliseconds() {
 		return 0, false
@@ -150,12 +148,11 @@ func (st *seriesState) rate(t int64, v float64, taken time.Duration) (float64, b
 	return (v - st.lastV) / passed.Seconds(), true
 }
 
-// upperTier is the open end of an upper tier.
+// upperTier is a coarser tier with its open end.
 type upperTier struct {
 	*Tier
 	interval int64
-	// written is the stamp of the newest bucket that was written, or that
-	// nothing may be written to any more.
+	// written is the timestamp of the newest bucket that was written or skipped.
 	written int64
 }
 
@@ -168,8 +165,8 @@ func (s *Store) closeBuckets(now int64) error {
 		if u.written == unknown || last <= u.written {
 			continue
 		}
-		// Two buckets can be open and a marker may follow them; what lies between
-		// that and the present is empty.
+		// At most two buckets are open and a marker may follow them; after that all
+		// are empty until the present.
 		for n, end := 0, u.written+u.interval; end <= last && n < 3; n, end = n+1, end+u.interval {
 			if err := s.writeBucket(i, end); err != nil {
 				return err
@@ -182,8 +179,8 @@ func (s *Store) closeBuckets(now int64) error {
 	return nil
 }
 
-// writeBucket writes one bucket of all series into its tier, in one commit, so
-// that a crash leaves all of it or nothing.
+// writeBucket writes one bucket of all series to its tier, in one commit, so that a
+// crash leaves all of it or nothing.
 func (s *Store) writeBucket(i int, end int64) error {
 	u := &s.upper[i]
 	w, err := u.writer()
@@ -253,7 +250,7 @@ func (st *seriesState) write(w *writer, us *upperState, b *bucket) {
 	}
 }
 
-// writeStale marks the end of a series, so that no question sees it longer.
+// writeStale writes the staleness markers of a series.
 func (st *seriesState) writeStale(w *writer, us *upperState, end int64) {
 	stale := math.Float64frombits(value.StaleNaN)
 	minLabels, maxLabels := st.extremes()
@@ -264,9 +261,9 @@ func (st *seriesState) writeStale(w *writer, us *upperState, end int64) {
 	}
 }
 
-// round keeps 21 bits of the mantissa, which is better than one in a million: an
-// average or a rate has no more true digits than its parts, and the rest does
-// not compress. Values that were measured are never rounded.
+// round keeps 21 bits of the mantissa, better than one in a million: averages and
+// rates have no more significant digits than their inputs, and the rest does not
+// compress. Measured values are never rounded.
 func round(v float64) float64 {
 	const dropped = 52 - 21
 	if math.IsNaN(v) || math.IsInf(v, 0) {

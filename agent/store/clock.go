@@ -6,34 +6,34 @@ import (
 )
 
 const (
-	// jump is how far the wall clock may run ahead of the machine's own before it
-	// is doubted; a longer step is rarely the work of a time server.
+	// jump is how far the wall clock may run ahead of the boot clock before it is
+	// distrusted; larger steps are rarely made by time synchronization.
 	jump = 5 * time.Minute
-	// doubt is how long a clock must stand by a jump to be believed.
+	// doubt is how long a clock must stay ahead to be trusted.
 	doubt = 10 * time.Minute
-	// settle is how long it must do so for data to be deleted by it.
+	// settle is how long it must stay ahead for data to be deleted by it.
 	settle = 24 * time.Hour
 )
 
-// clock tells which times are believed. It holds the wall clock against one that
-// nobody sets and that goes on in suspend: a machine that slept for an hour is
-// an hour further on both, one whose clock was set is so on one.
+// clock decides which times to trust. It compares the wall clock with the boot
+// clock, which cannot be set and runs during suspend: after an hour of sleep both
+// are an hour ahead; after the wall clock was set, only one is.
 type clock struct {
 	now  func() time.Time
 	boot func() time.Duration
 
 	mu sync.Mutex
-	// offset is the greatest difference of the two clocks that was believed. It
-	// is kept through a step back: when time catches up, it is right again.
+	// offset is the largest trusted difference of the two clocks. A step back does
+	// not change it: it is right again once time catches up.
 	offset time.Duration
-	// ahead is the difference that is not believed yet, since is when it was
-	// first seen; doubted tells whether there is one.
+	// ahead is the difference that is not trusted yet, if doubted is set; since is
+	// when it was first seen.
 	doubted      bool
 	ahead, since time.Duration
 	// opened is when the store was opened, by the boot clock.
 	opened time.Duration
-	// settled is the difference that retention goes by, once anchored; next is a
-	// greater one and nextSince when it was first seen, while settling.
+	// settled is the difference used for retention, once anchored; next is a larger
+	// one, first seen at nextSince, while settling.
 	anchored, settling       bool
 	settled, next, nextSince time.Duration
 }
@@ -45,8 +45,8 @@ func newClock(now func() time.Time, boot func() time.Duration) *clock {
 	return c
 }
 
-// believe tells how far a time that the wall clock tells now is ahead of the boot
-// clock, and whether it is to be believed.
+// check returns how far the wall clock is ahead of the boot clock, and whether it
+// is trusted.
 func (c *clock) check(wall time.Time) (offset time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -67,14 +67,14 @@ func (c *clock) check(wall time.Time) (offset time.Duration, ok bool) {
 	return offset, true
 }
 
-// believed is the present time: of the wall clock where it is believed.
-func (c *clock) believed() time.Time {
+// trustedTime returns the present time, by the wall clock if it is trusted.
+func (c *clock) trustedTime() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.present()
 }
 
-// present is believed for those who hold the lock.
+// present is trustedTime with c.mu held.
 func (c *clock) present() time.Time {
 	wall := c.now()
 	if most := time.Unix(0, int64(c.boot()+c.offset)); wall.Sub(most) > jump {
@@ -83,8 +83,8 @@ func (c *clock) present() time.Time {
 	return wall
 }
 
-// anchor tells the newest time that the store held when it was opened, from
-// which retention goes on.
+// anchor sets the newest time in the store when it was opened, from which retention
+// continues.
 func (c *clock) anchor(newest time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,10 +97,9 @@ func (c *clock) anchor(newest time.Time) {
 	}
 }
 
-// retention is the time from which retention counts back. A jump ahead counts
-// only when the clock stood by it for a day, a start after a pause among them:
-// what was deleted for a wrong clock does not come back when it is set right,
-// and a day longer costs little.
+// retention returns the time from which retention counts back. A jump ahead, such
+// as a start after a pause, counts only after a day: data deleted because of a
+// wrong clock is lost, and keeping it for another day costs little.
 func (c *clock) retention() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,14 +119,14 @@ func (c *clock) retention() time.Time {
 	return time.Unix(0, int64(min(boot+c.settled, time.Duration(present.UnixNano()))))
 }
 
-// trusted tells whether a clock that was so far ahead is believed by now.
+// trusted reports whether a clock that was so far ahead is trusted by now.
 func (c *clock) trusted(offset time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return offset <= c.offset+jump
 }
 
-// doubting tells whether readings wait for the clock.
+// doubting reports whether the clock is ahead and not trusted yet.
 func (c *clock) doubting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -78,7 +78,7 @@ func TestClockStepBack(t *testing.T) {
 	mustRise(t, points(t, k.s.tiers[1])[k.g.Labels.String()])
 }
 
-// TestClockStepForward: a jump ahead of the boot clock is believed after ten
+// TestClockStepForward: a jump ahead of the boot clock is trustedTime after ten
 // minutes; until then readings wait in memory, then they are appended.
 func TestClockStepForward(t *testing.T) {
 	for _, step := range []time.Duration{6 * time.Minute, time.Hour, 365 * 24 * time.Hour} {
@@ -132,7 +132,7 @@ func TestClockWrongForAWhile(t *testing.T) {
 	k.health(t, health.OK, "")
 }
 
-// TestClockSmallStep: a step of less than five minutes is believed at once.
+// TestClockSmallStep: a step of less than five minutes is trustedTime at once.
 func TestClockSmallStep(t *testing.T) {
 	k := newTicker(t)
 	k.run(t, 10)
@@ -144,7 +144,7 @@ func TestClockSmallStep(t *testing.T) {
 }
 
 // TestClockSuspend: a machine that slept for an hour is an hour further on the
-// boot clock too, so its clock is believed at once.
+// boot clock too, so its clock is trustedTime at once.
 func TestClockSuspend(t *testing.T) {
 	k := newTicker(t)
 	k.run(t, 100)

@@ -9,23 +9,23 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// compactor is the library's compactor with one more plan: to delete. The
-// library asks BlocksToDelete only after it has written a block, which in the
-// coarse tiers is every few weeks; a plan that merges nothing makes it ask now.
+// compactor is the library's compactor with one more plan: deletion. The library
+// calls BlocksToDelete only after writing a block, which in the coarse tiers is
+// every few weeks; a plan that merges nothing triggers it now.
 type compactor struct {
 	tsdb.Compactor
 	tier *Tier
-	// asked is set when a deletion was planned and the library has not asked
-	// again; without it a block that cannot be deleted would be planned for ever.
+	// asked is set if a deletion was planned and the library has not asked again;
+	// without it a block that cannot be deleted would be planned forever.
 	asked bool
 }
 
 // deletion is the plan that merges nothing.
 const deletion = "deletion"
 
-// newCompactor makes the compactor of a tier. The library's type of the function
-// is only there for R to be found, which is of a module that is kept elsewhere;
-// no metrics of the compactor are registered.
+// newCompactor makes the compactor of a tier. The type parameter R is inferred from
+// the library's function type, because its package cannot be imported; no metrics
+// are registered.
 func newCompactor[R any](t *Tier, _ func(context.Context, R, *slog.Logger, []int64, chunkenc.Pool, *tsdb.Options) (tsdb.Compactor, error)) func(context.Context, R, *slog.Logger, []int64, chunkenc.Pool, *tsdb.Options) (tsdb.Compactor, error) {
 	return func(ctx context.Context, _ R, log *slog.Logger, ranges []int64, pool chunkenc.Pool, o *tsdb.Options) (tsdb.Compactor, error) {
 		leveled, err := tsdb.NewLeveledCompactorWithOptions(ctx, nil, log, ranges, pool, tsdb.LeveledCompactorOptions{
@@ -40,7 +40,7 @@ func newCompactor[R any](t *Tier, _ func(context.Context, R, *slog.Logger, []int
 	}
 }
 
-// Plan returns the library's plan, or that of a deletion where it has none.
+// Plan returns the library's plan, or a deletion if it has none.
 func (c *compactor) Plan(dir string) ([]string, error) {
 	plan, err := c.Compactor.Plan(dir)
 	if err != nil || len(plan) > 0 {
@@ -57,8 +57,8 @@ func (c *compactor) Plan(dir string) ([]string, error) {
 	return []string{deletion}, nil
 }
 
-// Compact merges blocks; in a deletion it leaves all to the library, which now
-// asks BlocksToDelete.
+// Compact merges blocks; for a deletion it does nothing, and the library calls
+// BlocksToDelete.
 func (c *compactor) Compact(dest string, dirs []string, open []*tsdb.Block) ([]ulid.ULID, error) {
 	if len(dirs) == 1 && dirs[0] == deletion {
 		return nil, nil

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// Config is how long readings are kept. Its keys stand under store in
-// sysotel.yaml.
+// Config has the keys under store in sysotel.yaml.
 type Config struct {
 	Backend string `yaml:"backend" enum:"embedded|victoriametrics|none" help:"Backend of the history: embedded keeps this machine's readings in the data directory; victoriametrics queries the nodes below, to which many machines push, and uses the data directory as a cache for this machine while they do not respond; none keeps no history."`
 	// VictoriaMetrics are URLs by the names of the tiers.
@@ -27,7 +26,7 @@ type TierConfig struct {
 	Retention  time.Duration `yaml:"retention" help:"How long points are kept; longer than in the tier before."`
 }
 
-// Defaults is the configuration of which nothing was said.
+// Defaults returns the default configuration.
 func Defaults() Config {
 	const day = 24 * time.Hour
 	return Config{
@@ -42,12 +41,12 @@ func Defaults() Config {
 	}
 }
 
-// smallest is what the WAL of a busy machine needs with room for some blocks.
+// minMaxBytes is what the WAL of a busy machine needs, with space for some blocks.
 const minMaxBytes ByteSize = 64 << 20
 
-// Validate calls wrong for every mistake with the path of the option, its value
-// and the rule that it breaks. That the ticks fit into the finest tier is judged
-// where sampling.interval is known.
+// Validate calls wrong for every validation error with the path of the option, its
+// value and the rule. That the ticks fit into the finest tier is checked where
+// sampling.interval is known.
 func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	const day = 24 * time.Hour
 	if c.MaxBytes < minMaxBytes {
@@ -82,7 +81,7 @@ const (
 	VictoriaMetrics = "victoriametrics"
 )
 
-// validateNodes checks that each tier has its node.
+// validateNodes checks that each tier has a node.
 func (c Config) validateNodes(wrong func(path string, value any, rule string)) {
 	var names []string
 	for _, t := range c.Tiers {
@@ -108,13 +107,13 @@ func (c Config) validateNodes(wrong func(path string, value any, rule string)) {
 	}
 }
 
-// isNode tells whether s is the URL of a node.
+// isNode reports whether s is the URL of a node.
 func isNode(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
 
-// withoutUser hides what stands before the host of a URL: it may be a password.
+// withoutUser hides everything before the host of a URL: it may be a password.
 func withoutUser(address string) string {
 	if i := strings.LastIndex(address, "@"); i >= 0 {
 		return "<secret>" + address[i:]
@@ -125,7 +124,7 @@ func withoutUser(address string) string {
 // ByteSize is a number of bytes, written like 512MiB.
 type ByteSize int64
 
-// units of a ByteSize, the greatest first. The decimal ones are read only.
+// units of a ByteSize, largest first. Decimal ones are only parsed.
 func units() []struct {
 	name string
 	size int64
@@ -146,7 +145,7 @@ func units() []struct {
 	}
 }
 
-// ParseByteSize reads a number with a unit: B, KiB, MiB, GiB, TiB, or kB, MB, GB,
+// ParseByteSize parses a number with a unit: B, KiB, MiB, GiB, TiB, or kB, MB, GB,
 // TB for powers of ten.
 func ParseByteSize(text string) (ByteSize, error) {
 	for _, unit := range units() {
@@ -163,7 +162,7 @@ func ParseByteSize(text string) (ByteSize, error) {
 	return 0, fmt.Errorf("%q is not a size such as 512MiB or 1GiB", text)
 }
 
-// String writes the size in the greatest binary unit that leaves no remainder.
+// String formats the size in the largest binary unit without a remainder.
 func (b ByteSize) String() string {
 	for _, unit := range units()[:4] {
 		if b != 0 && int64(b)%unit.size == 0 {
@@ -173,11 +172,11 @@ func (b ByteSize) String() string {
 	return strconv.FormatInt(int64(b), 10) + "B"
 }
 
-// UnmarshalText reads a size as ParseByteSize does.
+// UnmarshalText implements encoding.TextUnmarshaler by ParseByteSize.
 func (b *ByteSize) UnmarshalText(text []byte) (err error) {
 	*b, err = ParseByteSize(string(text))
 	return err
 }
 
-// MarshalText writes a size as String does.
+// MarshalText implements encoding.TextMarshaler by String.
 func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil }

@@ -10,10 +10,9 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 )
 
-// snapshot copies the blocks of a database and writes its head as one more. The
-// library links the blocks, which works on one file system only and leaves one
-// copy of each byte on the disk; so its snapshot is made beside the database and
-// then copied.
+// snapshot copies the blocks of a database and writes its head as another block.
+// The library's snapshot links blocks, which needs one file system and leaves one
+// copy of the data; so it is made beside the database and then copied.
 func snapshot(db *tsdb.DB, to string) (err error) {
 	beside := db.Dir() + ".backup"
 	if err := os.RemoveAll(beside); err != nil {

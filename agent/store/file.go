@@ -10,19 +10,19 @@ import (
 	"sysotel/agent/atomicfile"
 )
 
-// Names below the store's directory. What is set aside keeps its name with
-// brokenSuffix and the Unix time behind it.
+// Names in the store's directory. Damaged files that were set aside keep their
+// name, followed by brokenSuffix and the Unix time.
 const (
 	formatFile   = "format"
 	tiersDir     = "tiers"
 	brokenSuffix = ".broken-"
 )
 
-// format is the version of what lies on disk.
+// format is the version of the on-disk format.
 const format = 1
 
-// checkFormat refuses a directory that a newer version wrote, and marks a new
-// one with this version.
+// checkFormat rejects a directory written by a newer version, and writes the
+// version to a new one.
 func checkFormat(dir string) error {
 	path := filepath.Join(dir, formatFile)
 	text, err := os.ReadFile(path)

@@ -8,7 +8,7 @@ import (
 	"sysotel/agent/health"
 )
 
-// aside is something corrupt that was moved out of the way.
+// aside is a damaged file that was set aside.
 type aside struct {
 	path, why string
 	when      time.Duration // by the boot clock
@@ -17,7 +17,7 @@ type aside struct {
 // asideReported is how long Health speaks of it.
 const asideReported = 24 * time.Hour
 
-// setAside reports what was moved out of the way.
+// setAside logs and records files that were set aside.
 func (s *Store) setAside(set []aside) {
 	if len(set) == 0 {
 		return
@@ -76,8 +76,8 @@ func (s *Store) Health() health.Component {
 	return c
 }
 
-// Unready tells why the present cannot be judged: the tiers are not open, or
-// take no readings because the clock was set. It is empty where it can.
+// Unready returns why the store has no current data: it is not open, or readings
+// wait or are dropped because the clock was set. It is empty otherwise.
 func (s *Store) Unready() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

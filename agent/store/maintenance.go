@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Run keeps the store in order until ctx is done: it closes buckets whose time is
-// over though no reading comes, and once a minute maintenanceErr, deletes what is
-// beyond the retention and keeps to the most bytes.
+// Run maintains the store until ctx is done: it closes buckets even if no reading
+// comes, and once a minute compacts, deletes what is beyond the retention and
+// enforces MaxBytes.
 func (s *Store) Run(ctx context.Context) error {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -33,7 +33,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// closeByTime appends what waits, and writes the buckets that are over.
+// closeByTime appends waiting readings, and writes the buckets that are over.
 func (s *Store) closeByTime() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,13 +41,13 @@ func (s *Store) closeByTime() {
 	if s.state != open || s.waiting.len() > 0 || !s.hasSpace() || s.clock.doubting() {
 		return
 	}
-	if err := s.closeBuckets(s.clock.believed().UnixMilli()); err != nil {
+	if err := s.closeBuckets(s.clock.trustedTime().UnixMilli()); err != nil {
 		s.fail(err)
 	}
 }
 
-// Maintain is one round of what Run does once a minute. Whoever makes history
-// faster than it happens calls it in between.
+// Maintain does once what Run does every minute. Callers that append history faster
+// than real time call it in between.
 func (s *Store) Maintain(ctx context.Context) {
 	s.maintenance.Lock()
 	defer s.maintenance.Unlock()
@@ -72,9 +72,8 @@ func (s *Store) Maintain(ctx context.Context) {
 	s.maintenanceErr = said
 }
 
-// maintainTier maps full chunks to disk, maintenanceErr and deletes. It leaves the tier
-// alone where the disk has no room, since the library panics where a chunk
-// cannot be written.
+// maintainTier maps full chunks to disk, compacts and deletes. It does nothing on a
+// full disk, because the library panics if it cannot write a chunk.
 func (s *Store) maintainTier(ctx context.Context, t *Tier) (err error) {
 	if free, err := s.options.Free(s.options.Dir); err == nil && free < resumeFree {
 		return nil
@@ -86,7 +85,7 @@ func (s *Store) maintainTier(ctx context.Context, t *Tier) (err error) {
 			defer s.mu.Unlock()
 			if s.state == open {
 				s.fail(err)
-				err = nil // It is the reason of the state now, until that is over.
+				err = nil // It is the reason of the state until the store is open again.
 			}
 		}
 	}()

@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 )
 
-// bound keeps to the most bytes: what was set aside goes first, then the oldest
-// blocks of the finest tier, then those of the next one.
+// enforceMaxBytes deletes damaged files first, then the oldest blocks of the finest
+// tier, then those of the next.
 func (s *Store) enforceMaxBytes(ctx context.Context) error {
 	if s.options.MaxBytes <= 0 {
 		return nil
@@ -47,12 +47,12 @@ func (s *Store) enforceMaxBytes(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// RetentionTime is the time from which retention counts back: the believed time,
-// and long ago until the store is open.
+// RetentionTime is the trusted time from which retention counts back, the Unix
+// epoch until the store is open.
 func (s *Store) RetentionTime() time.Time { return s.clock.retention() }
 
-// markDeletable marks the oldest blocks for deletion until they make up as many bytes,
-// and returns how many they do. A block that is in use goes at the end of that.
+// markDeletable marks the oldest blocks for deletion until they add up to over
+// bytes, and returns their size. A block in use is deleted after that use.
 func (t *Tier) markDeletable(over int64) (freed int64) {
 	db, err := t.acquire()
 	if err != nil {
@@ -70,10 +70,10 @@ func (t *Tier) markDeletable(over int64) (freed int64) {
 	return freed
 }
 
-// Size is how many bytes the store takes on disk.
+// Size returns the size of the store on disk in bytes.
 func (s *Store) Size() int64 { return sizeOf(s.options.Dir) }
 
-// sizeOf adds the files below a folder; what vanishes meanwhile counts nothing.
+// sizeOf adds up the files below a folder; files that vanish count nothing.
 func sizeOf(dir string) (size int64) {
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
@@ -87,8 +87,8 @@ func sizeOf(dir string) (size int64) {
 	return size
 }
 
-// deleteSetAside deletes what was set aside, oldest first, until that frees as many
-// bytes.
+// deleteSetAside deletes damaged files that were set aside, oldest first, until
+// over bytes are free.
 func (s *Store) deleteSetAside(over int64) (freed int64, err error) {
 	found, err := s.setAsideFiles()
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *Store) deleteSetAside(over int64) (freed int64, err error) {
 	return freed, nil
 }
 
-// setAsideFiles lists what was set aside, oldest first.
+// setAsideFiles lists the damaged files that were set aside, oldest first.
 func (s *Store) setAsideFiles() ([]string, error) {
 	var found []string
 	for _, pattern := range []string{"*", filepath.Join("*", "*")} {

@@ -12,34 +12,34 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// Point is one point of a tier for those who send it on.
+// Point is one point of a tier, for export.
 type Point struct {
-	// Collector is who told it.
+	// Collector is its collector.
 	Collector string
-	// Origin is what its series comes from; Rollup, where it is not nil, which
-	// extreme of that it is.
+	// Origin is the metric before it was renamed for Prometheus. Rollup is set if
+	// the point is a minimum or maximum.
 	Origin *Origin
 	Rollup *Rollup
-	// Start is since when a counter counts, the zero time where that is not known.
+	// Start is when the counter started, the zero time if unknown.
 	Start time.Time
-	// Labels are those of the series, with its name.
+	// Labels include the name.
 	Labels labels.Labels
 	Time   time.Time
 	Value  float64
-	// Ended is set where the series has no value any more.
+	// Ended is set for a staleness marker.
 	Ended bool
 }
 
-// ReadingsOrigin is what the store's own series is called, that counts readings.
+// ReadingsOrigin is the origin of the store's own series.
 func ReadingsOrigin() Origin {
 	return Origin{Name: "sysotel.family.readings", Unit: "{reading}", Kind: OriginGauge}
 }
 
 // Written is signalled after buckets were written, and after the store was opened.
-// It is for one who listens.
+// It has one receiver.
 func (s *Store) Written() <-chan struct{} { return s.wrote }
 
-// written tells who listens.
+// written signals Written.
 func (s *Store) written() {
 	select {
 	case s.wrote <- struct{}{}:
@@ -47,8 +47,8 @@ func (s *Store) written() {
 	}
 }
 
-// Found is the newest tick that the store held when it was opened for the first
-// time, the zero time for none. It is known when Opened is closed.
+// Found is the newest tick in the store when it was first opened, the zero time if
+// there was none. It is known once Opened is closed.
 func (s *Store) Found() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,9 +58,8 @@ func (s *Store) Found() time.Time {
 	return time.UnixMilli(s.found)
 }
 
-// ClosedUntil is the end of the newest bucket of a tier (its place among Tiers,
-// from 1) that is written or will have nothing in it; false where that is not
-// known.
+// ClosedUntil is the end of the newest bucket that is final in a tier (its index in
+// Tiers, from 1); false if unknown.
 func (s *Store) ClosedUntil(tier int) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,9 +69,8 @@ func (s *Store) ClosedUntil(tier int) (time.Time, bool) {
 	return time.UnixMilli(s.upper[tier-1].written), true
 }
 
-// Points calls f with the points of a tier after a time, until another, of all
-// series that have an origin. The points of a series come in order. What f is
-// given is used again.
+// Points calls f with the points of a tier in (after, until], of all series with an
+// origin. The points of a series come in order. The Point is reused.
 func (s *Store) Points(ctx context.Context, tier int, after, until time.Time, f func(*Point)) (err error) {
 	q, err := s.tiers[tier].Querier(after.UnixMilli()+1, until.UnixMilli())
 	if err != nil {
@@ -109,7 +107,7 @@ func (s *Store) Points(ctx context.Context, tier int, after, until time.Time, f 
 	return set.Err()
 }
 
-// describe tells what a series is; false where nobody sends it on.
+// describe sets the metric of a series; false if it is not exported.
 func (s *Store) describe(p *Point, l labels.Labels, starts *counterStarts) bool {
 	name := l.Get(model.MetricNameLabel)
 	*p = Point{Labels: l}
@@ -139,15 +137,15 @@ func (s *Store) describe(p *Point, l labels.Labels, starts *counterStarts) bool 
 	return true
 }
 
-// counterStarts tells since when a counter counts at each of its points.
+// counterStarts has the start time of a counter for each of its points.
 type counterStarts struct {
 	known         bool
 	start, before int64
 	points        []point
 }
 
-// of is the start at a point. After a reset between two points that is the time of
-// the one before.
+// of returns the start for a point. After a reset that is the time of the previous
+// point.
 func (c *counterStarts) of(i int) time.Time {
 	for j := i; j > 0; j-- {
 		if c.points[j].v < c.points[j-1].v {

@@ -5,22 +5,21 @@ import (
 	"time"
 )
 
-// queue holds readings that cannot be appended yet, oldest first: while the
-// tiers are opened, while the clock is doubted, while the disk is full.
+// queue has the readings that cannot be appended yet, oldest first: while the tiers
+// are opened, the clock is not trusted or the disk is full.
 type queue struct {
 	readings []waitingReading
 }
 
-// waitingReading is a reading and how far the wall clock was ahead of the boot
+// waitingReading is a reading, and how far the wall clock was ahead of the boot
 // clock when it came.
 type waitingReading struct {
 	Reading
 	offset time.Duration
 }
 
-// maxWaiting is as long as a clock is doubted at one reading a second, with
-// half as much again for what else may happen in that time. A reading of 800
-// samples takes 13 kB.
+// maxWaiting covers the time for which a clock is doubted at one reading a second,
+// and half as much again. A reading of 800 samples takes 13 kB.
 const maxWaiting = 900
 
 // wait queues a copy of a reading, since the caller reuses it. If the queue is
@@ -44,7 +43,7 @@ func (q *queue) pop() {
 
 func (q *queue) len() int { return len(q.readings) }
 
-// clone copies all that a reading holds but the series.
+// clone copies everything but the series.
 func (r Reading) clone() Reading {
 	r.Collectors = slices.Clone(r.Collectors)
 	for i := range r.Collectors {

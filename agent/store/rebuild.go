@@ -12,9 +12,9 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// rebuild makes the state of the store from what the databases hold: it folds the
-// samples of the finest tier that belong to buckets which were not written. It
-// runs while the state is opening, when nobody else touches what it makes.
+// rebuild restores the state of the store from the databases: it folds the samples
+// of the finest tier that belong to buckets not written yet. It runs while the
+// state is opening and has exclusive access.
 func (s *Store) rebuild() error {
 	raw := s.tiers[0]
 	newest, first := raw.newest.Load(), raw.first.Load()
@@ -28,8 +28,8 @@ func (s *Store) rebuild() error {
 		return nil
 	}
 	s.newest = newest
-	// One more bucket than is open shows which series are to be marked as ended,
-	// and a while before it where counters stood.
+	// One bucket more than is open shows which series ended, and some time before
+	// it the values of counters.
 	start := newest
 	for i := range s.upper {
 		u := &s.upper[i]
@@ -42,8 +42,8 @@ func (s *Store) rebuild() error {
 	s.rebuilding = true
 	defer func() { s.rebuilding = false }()
 	for start <= newest {
-		// A window ends with the next bucket that can be written, since a series
-		// has room for two.
+		// A window ends with the next bucket that can be written, because a series
+		// has only two open ones.
 		end := newest
 		for i := range s.upper {
 			u := &s.upper[i]
@@ -106,8 +106,8 @@ func (s *Store) rebuildWindow(start, end int64) (err error) {
 	return set.Err()
 }
 
-// restoredState is the state of a series that was found on disk; nil where it is
-// not known how it is rolled up.
+// restoredState returns the state of a series found on disk; nil if its kind is
+// unknown.
 func (s *Store) restoredState(l labels.Labels) *seriesState {
 	if st := s.lookup(l); st != nil {
 		return st
@@ -127,8 +127,8 @@ func (s *Store) restoredState(l labels.Labels) *seriesState {
 	return st
 }
 
-// restore notes which series were alive, so that those which do not come back
-// are marked.
+// restore remembers which series were active, so that those which do not return get
+// a staleness marker.
 func (s *Store) restore(newest int64) {
 	for _, st := range s.live {
 		if !st.ended && st.kind != readingCount && st.lastT >= newest-RateGap.Milliseconds() {

@@ -13,10 +13,9 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 )
 
-// openChecked opens the database of the tier. What is corrupt is repaired or set
-// aside first; where it can still not be opened, more and more is set aside, so
-// that the agent never has to stay without a store. Only what concerns the whole
-// machine is an error, such as a full disk.
+// openChecked opens the database of the tier. Damaged files are repaired or set
+// aside first; if it still cannot be opened, more is set aside, so that the agent
+// always has a store. Only system errors, such as a full disk, are returned.
 func (t *Tier) openChecked() (set []aside, err error) {
 	if err := os.MkdirAll(t.dir, 0o750); err != nil {
 		return nil, fmt.Errorf("open tier %s: %w", t.name, err)
@@ -50,8 +49,8 @@ func (t *Tier) openChecked() (set []aside, err error) {
 	return set, err
 }
 
-// isSystemError tells whether an error is of the machine and not of the file: it may
-// go away, and nothing is to be set aside for it.
+// isSystemError reports whether an error is the machine's and not the file's: it
+// may go away, and nothing is set aside for it.
 func isSystemError(err error) bool {
 	for _, e := range []error{
 		syscall.ENOSPC, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EDQUOT,
@@ -63,7 +62,7 @@ func isSystemError(err error) bool {
 	return false
 }
 
-// moveAside renames what is corrupt.
+// moveAside renames a damaged file.
 func (t *Tier) moveAside(path string, why error) (aside, error) {
 	to := t.asideName(path)
 	if err := os.Rename(path, to); err != nil {
@@ -72,7 +71,7 @@ func (t *Tier) moveAside(path string, why error) (aside, error) {
 	return aside{path: to, why: why.Error()}, nil
 }
 
-// asideName is a free name to set path aside under.
+// asideName returns a free name for setting path aside.
 func (t *Tier) asideName(path string) string {
 	stamp := t.clock.now().Unix()
 	for {
@@ -100,8 +99,8 @@ func (t *Tier) blockDirs() ([]string, error) {
 }
 
 // checkBlocks sets aside the blocks that cannot be opened, for which the library
-// would refuse to open all. That each chunk is right is verified later, since it
-// reads everything.
+// would refuse to open any. Chunks are verified later, because that reads
+// everything.
 func (t *Tier) checkBlocks() (set []aside, err error) {
 	dirs, err := t.blockDirs()
 	if err != nil {
@@ -127,13 +126,12 @@ func (t *Tier) checkBlocks() (set []aside, err error) {
 	return set, nil
 }
 
-// verifyAfter is how long a block counts as verified: files go bad while they
-// lie.
+// verifyAfter is how long a block counts as verified, because files can go bad
+// later.
 const verifyAfter = 24 * time.Hour
 
-// verify reads all chunks and the index of the blocks that were not verified for
-// a day, and sets aside those that do not hold. It is for maintenance, which runs
-// beside questions and appends.
+// verify reads all chunks and the index of the blocks that were not verified for a
+// day, and sets damaged ones aside. Queries and appends continue meanwhile.
 func (t *Tier) verify() (set []aside, err error) {
 	db, err := t.acquire()
 	if err != nil {
@@ -153,8 +151,8 @@ func (t *Tier) verify() (set []aside, err error) {
 		if isSystemError(wrong) || errors.Is(wrong, fs.ErrNotExist) {
 			return set, wrong
 		}
-		// The block is in use: a link of it is set aside, the block is deleted by
-		// the library.
+		// The block is in use: links to its files are set aside, and the library
+		// deletes the block.
 		to := t.asideName(b.Dir())
 		if err := b.Snapshot(to); err != nil {
 			return set, fmt.Errorf("set %s aside: %w", b.Dir(), err)

@@ -13,28 +13,27 @@ import (
 	"sysotel/agent/atomicfile"
 )
 
-// Extreme is which roll-up a name stands for.
+// Extreme is a minimum or a maximum.
 type Extreme uint8
 
 const (
-	// Min is the least value, Max the greatest, of what a bucket holds.
+	// Min is the minimum of a bucket.
 	Min Extreme = iota
-	// Max is the greatest.
+	// Max is the maximum of a bucket.
 	Max
 )
 
-// Rollup is what the name of a roll-up's least or greatest stands for.
+// Rollup is what the name of a minimum or maximum stands for.
 type Rollup struct {
 	// Raw is the Prometheus name of the series that is rolled up.
 	Raw string
-	// Extreme tells least from greatest.
+	// Extreme is Min or Max.
 	Extreme Extreme
-	// Rate is set where the extreme is that of a counter's difference per second
-	// and not of the value itself.
+	// Rate is set if it is of a counter's rate per second and not of the value.
 	Rate bool
 }
 
-// metric is what is known of all series of one Prometheus name.
+// metric describes all series of one Prometheus name.
 type metric struct {
 	Kind      Kind   `json:"kind"`
 	Min       string `json:"min"`
@@ -45,8 +44,8 @@ type metric struct {
 	Origin *Origin `json:"origin,omitempty"`
 }
 
-// join is what is known after another series of the name was seen. Series of one
-// name may differ in which attributes they have.
+// join merges the descriptions of two series of one name, which may differ in their
+// attributes.
 func (m metric) join(old metric) metric {
 	if m.Origin == nil || old.Origin == nil {
 		return m
@@ -71,9 +70,9 @@ func (o *Origin) equal(other *Origin) bool {
 	return o.Name == other.Name && o.Unit == other.Unit && o.Kind == other.Kind && maps.Equal(o.Attributes, other.Attributes)
 }
 
-// Rollups is the table of registered metrics: of a roll-up's name it tells the
-// raw series. It is kept on disk, since after a start the raw series of the
-// finest tier are rolled up before whoever appends has named them again.
+// Rollups is the table of registered metrics, by which a roll-up's name is resolved
+// to the raw series. It is kept on disk, because after a start buckets are rebuilt
+// before the first reading.
 type Rollups struct {
 	mu      sync.RWMutex
 	file    string
@@ -85,8 +84,8 @@ type Rollups struct {
 // rollupsFile is the name of the table below the store's directory.
 const rollupsFile = "metrics.json"
 
-// loadRollups reads the table. A table that cannot be read is empty: it fills
-// again with the first readings.
+// loadRollups reads the table. If that fails the table is empty and fills with the
+// first readings.
 func loadRollups(dir string) (*Rollups, error) {
 	r := &Rollups{file: filepath.Join(dir, rollupsFile), metrics: map[string]metric{}, names: map[string]Rollup{}}
 	text, err := os.ReadFile(r.file)
@@ -106,8 +105,8 @@ func loadRollups(dir string) (*Rollups, error) {
 	return r, nil
 }
 
-// index names the roll-ups of a metric. A metric without names is not rolled up
-// to extremes.
+// index adds the names of a metric's roll-ups. A metric without names has no
+// minimum and maximum.
 func (r *Rollups) index(name string, m metric) {
 	if m.Min != "" {
 		r.names[m.Min] = Rollup{Raw: name, Extreme: Min, Rate: m.Kind == Counter}
@@ -117,7 +116,7 @@ func (r *Rollups) index(name string, m metric) {
 	}
 }
 
-// register remembers the metric of a series that is seen for the first time.
+// register adds the metric of a new series.
 func (r *Rollups) register(name string, m metric) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,7 +132,7 @@ func (r *Rollups) register(name string, m metric) {
 	r.changed = true
 }
 
-// Lookup tells what the name of a roll-up stands for; false where it is none.
+// Lookup returns what a roll-up's name stands for; false if it is no roll-up.
 func (r *Rollups) Lookup(name string) (Rollup, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -141,8 +140,8 @@ func (r *Rollups) Lookup(name string) (Rollup, bool) {
 	return found, ok
 }
 
-// Names returns the names of the least and the greatest of a raw series' name,
-// and its kind; false where nothing was registered under it.
+// Names returns the names of a metric's minimum and maximum, and its kind; false if
+// it was never registered.
 func (r *Rollups) Names(raw string) (minName, maxName string, kind Kind, ok bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -150,22 +149,21 @@ func (r *Rollups) Names(raw string) (minName, maxName string, kind Kind, ok bool
 	return m.Min, m.Max, m.Kind, ok
 }
 
-// Brief tells whether the series of a raw name are kept in the two finest tiers
-// only.
+// Brief reports whether a metric is kept in the two finest tiers only.
 func (r *Rollups) Brief(raw string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.metrics[raw].Brief
 }
 
-// All returns the table of roll-up names, a copy.
+// All returns a copy of the table of roll-up names.
 func (r *Rollups) All() map[string]Rollup {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return maps.Clone(r.names)
 }
 
-// metric returns what is known of a raw name.
+// metric returns the description of a raw name.
 func (r *Rollups) metric(raw string) (metric, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -173,7 +171,7 @@ func (r *Rollups) metric(raw string) (metric, bool) {
 	return m, ok
 }
 
-// save writes the table where it changed.
+// save writes the table if it changed.
 func (r *Rollups) save() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -202,7 +200,7 @@ func (r *Rollups) copyTo(dir string) error {
 	return atomicfile.Write(filepath.Join(dir, rollupsFile), text, 0o600)
 }
 
-// Collector is the family that measures a metric, empty where it is not known.
+// Collector returns the collector of a metric, empty if unknown.
 func (r *Rollups) Collector(raw string) string {
 	m, _ := r.metric(raw)
 	return m.Collector

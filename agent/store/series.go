@@ -9,19 +9,19 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
-// seriesState is what the store knows of a series: where it is in the databases,
-// its last sample and its open buckets. All is protected by Store.mu.
+// seriesState is the state of a series: its references in the databases, its last
+// sample and its open buckets. Store.mu protects it.
 type seriesState struct {
 	labels labels.Labels
 	kind   Kind
-	// least and greatest are the labels of the roll-ups' extremes; empty until
-	// the first bucket is written, or where there are none.
+	// minLabels and maxLabels are the labels of the roll-ups; empty until the first
+	// bucket is written, or if there are none.
 	minLabels, maxLabels labels.Labels
 	minName, maxName     string
 	brief                bool
 	collector            string
-	// epoch is that of the store when the state was made; the states of an older
-	// one, or of another store, are void.
+	// epoch is the store's epoch when the state was made; states of an older one,
+	// or of another store, are invalid.
 	epoch *epoch
 	// next is the next state with the same hash of labels.
 	next *seriesState
@@ -29,14 +29,14 @@ type seriesState struct {
 	ref storage.SeriesRef
 
 	// lastT is the tick of the last sample in milliseconds, lastV its value;
-	// unknown where no sample was seen.
+	// unknown before the first.
 	lastT int64
 	lastV float64
-	// lastTaken is when it was read by the monotonic clock, since the store's
-	// base; noTaken where only the tick is known.
+	// lastTaken is when it was read by the monotonic clock, since the store's base;
+	// noTaken if unknown.
 	lastTaken time.Duration
-	// start is since when a counter counts, before the same until its last reset, in
-	// Unix milliseconds; 0 where it is not known.
+	// start is when the counter started, before the same until its last reset, in
+	// Unix milliseconds; 0 if unknown.
 	start, before int64
 	// ended is set when the series ended at lastT, until it comes back.
 	ended bool
@@ -54,21 +54,21 @@ const (
 // upperState is a series in one of the upper tiers.
 type upperState struct {
 	refs [3]storage.SeriesRef
-	// shown is set while the newest point of the tier is no staleness marker.
+	// shown is set while the newest point in the tier is not a staleness marker.
 	shown bool
-	// extremes is set where the least and the greatest are shown too.
+	// extremes is set if minimum and maximum are shown too.
 	extremes bool
-	// ended is set where the series ended in the newest bucket it is shown in.
+	// ended is set if the series ended in the newest bucket it is shown in.
 	ended bool
-	// open are two buckets, since one stays open for a while when the next has
-	// begun. A bucket is at the parity of its number.
+	// open are two buckets, because one stays open for the grace time after the
+	// next has begun. The index is the parity of the bucket's number.
 	open [2]bucket
 }
 
-// tally is the kind of the store's own count of readings: its roll-up is the sum.
+// readingCount is the kind of the store's own series: its roll-up is the sum.
 const readingCount Kind = 255
 
-// state returns the state of a series, and makes it where the series is new.
+// stateOf returns the state of a series, and creates it for a new one.
 func (s *Store) stateOf(series *Series, collector string) *seriesState {
 	if st := series.state; st != nil && st.epoch == s.epoch {
 		return st
@@ -77,8 +77,8 @@ func (s *Store) stateOf(series *Series, collector string) *seriesState {
 	if st == nil {
 		st = s.newState(series.Labels)
 	}
-	// The labels of whoever appends replace those of the database, so that both
-	// are not kept.
+	// The caller's labels replace those of the database, so that only one copy is
+	// kept.
 	st.labels, st.kind, st.brief, st.collector = series.Labels, series.Kind, series.Brief, collector
 	st.minName, st.maxName = series.MinName, series.MaxName
 	st.minLabels, st.maxLabels = labels.EmptyLabels(), labels.EmptyLabels()
@@ -92,7 +92,7 @@ func (s *Store) stateOf(series *Series, collector string) *seriesState {
 	return st
 }
 
-// lookup finds the state of labels, nil for none.
+// lookup finds the state for labels, nil if there is none.
 func (s *Store) lookup(l labels.Labels) *seriesState {
 	for st := s.byHash[l.Hash()]; st != nil; st = st.next {
 		if labels.Equal(st.labels, l) {
@@ -102,7 +102,7 @@ func (s *Store) lookup(l labels.Labels) *seriesState {
 	return nil
 }
 
-// newState makes the state of a series of which nothing is known.
+// newState creates an empty state.
 func (s *Store) newState(l labels.Labels) *seriesState {
 	h := l.Hash()
 	st := &seriesState{labels: l, epoch: s.epoch, lastT: unknown, lastTaken: noTaken, next: s.byHash[h]}
@@ -110,8 +110,8 @@ func (s *Store) newState(l labels.Labels) *seriesState {
 	return st
 }
 
-// sizeUpper gives a state as many upper tiers as its series has: brief series
-// are kept in the two finest tiers only.
+// sizeUpper sets the number of upper tiers: brief series are in the two finest
+// tiers only.
 func (s *Store) sizeUpper(st *seriesState) {
 	n := len(s.tiers) - 1
 	if st.brief {
@@ -123,7 +123,7 @@ func (s *Store) sizeUpper(st *seriesState) {
 	st.upper = st.upper[:n]
 }
 
-// revive puts a state among those that buckets are written for.
+// activate adds a state to those that buckets are written for.
 func (s *Store) activate(st *seriesState) {
 	if !st.live {
 		st.live = true
@@ -131,7 +131,7 @@ func (s *Store) activate(st *seriesState) {
 	}
 }
 
-// bury forgets the ended series of which every bucket is written.
+// removeEnded removes ended series whose buckets are all written.
 func (s *Store) removeEnded() {
 	kept := s.live[:0]
 	for _, st := range s.live {
@@ -145,7 +145,7 @@ func (s *Store) removeEnded() {
 	s.live = kept
 }
 
-// finished tells whether nothing is left to write of an ended series.
+// finished reports whether nothing is left to write of an ended series.
 func (st *seriesState) finished() bool {
 	for i := range st.upper {
 		u := &st.upper[i]
@@ -156,7 +156,7 @@ func (st *seriesState) finished() bool {
 	return true
 }
 
-// forget removes a state. Its series may come back and gets a new one.
+// forget removes a state. If the series comes back it gets a new one.
 func (s *Store) forget(st *seriesState) {
 	st.live, st.epoch = false, nil
 	h := st.labels.Hash()
@@ -176,7 +176,7 @@ func (s *Store) forget(st *seriesState) {
 	}
 }
 
-// extremes returns the labels of the roll-ups' least and greatest.
+// extremes returns the labels of the minimum and the maximum.
 func (st *seriesState) extremes() (minLabels, maxLabels labels.Labels) {
 	if st.minLabels.IsEmpty() && st.minName != "" {
 		st.minLabels = rename(st.labels, st.minName)

@@ -21,33 +21,33 @@ import (
 	"sysotel/agent/health"
 )
 
-// Options is what a store is opened with.
+// Options configure a store.
 type Options struct {
-	// Dir is the store's own directory. Whoever opens it makes sure that nobody
-	// else does.
+	// Dir is the store's own directory. The caller makes sure that no other process
+	// opens it.
 	Dir string
 	// Tiers are the tiers, finest first.
 	Tiers []TierConfig
-	// MaxBytes is the most that Dir, and what Others counts, may hold; 0 for any.
+	// MaxBytes is the maximum size of Dir plus Others; 0 means no limit.
 	MaxBytes int64
-	// Others returns the bytes of what counts against MaxBytes but is kept by
-	// others; nil for none.
+	// Others returns the size of other data that counts against MaxBytes; may be
+	// nil.
 	Others func() int64
-	// Labels are put on the store's own series; host_name belongs there.
+	// Labels are added to the store's own series, such as host_name.
 	Labels labels.Labels
-	// Log takes one line for each change of state; nil for none.
+	// Log gets one line for each change of state; may be nil.
 	Log *slog.Logger
 	// Now is the wall clock, time.Now where nil.
 	Now func() time.Time
-	// Boot is the time since boot by a clock that nobody sets and that goes on
-	// in suspend; the system's where nil.
+	// Boot is the time since boot, including suspend, by a clock that cannot be
+	// set; the system's if nil.
 	Boot func() time.Duration
-	// Free is how many bytes may be written to the file system of a directory;
-	// the system's answer where nil.
+	// Free returns the free space of a directory's file system; the system's if
+	// nil.
 	Free func(dir string) (int64, error)
 }
 
-// Store is the tiers of one host.
+// Store has the tiers of one host.
 type Store struct {
 	options Options
 	log     *slog.Logger
@@ -70,9 +70,9 @@ type Store struct {
 	upper  []upperTier
 	byHash map[uint64]*seriesState
 	live   []*seriesState
-	// families are those of which a reading came since the store was opened;
-	// restored are the series that were there before, by family, until the
-	// first reading of it tells which came back.
+	// collectors have sent a reading since the store was opened; restored are the
+	// series from before, by collector, until its first reading shows which are
+	// back.
 	collectors  map[string]*collector
 	restored    map[string][]*seriesState
 	newest      int64     // the newest tick that was appended
@@ -80,7 +80,7 @@ type Store struct {
 	clockBehind time.Time // the newest reading, while it is older than newest
 	full        bool
 	unsaved     bool
-	// rebuilding is set while samples are folded that were appended before.
+	// rebuilding is set while samples from before the start are folded.
 	rebuilding     bool
 	waiting        queue
 	asides         []aside
@@ -97,20 +97,20 @@ const (
 	shut
 )
 
-// epoch is the time from one opening of the tiers to the next.
+// epoch identifies one opening of the tiers.
 type epoch struct{ _ byte }
 
-// family is what is known of a family.
+// collector is the state of a collector.
 type collector struct {
 	last     int64 // its newest tick
 	readings Series
 }
 
-// Open opens the store in options.Dir, which is made where it does not exist. It
-// returns at once: the databases are opened in the background, appends wait in
-// memory until then, questions are answered with ErrOpening. It fails only where
-// a newer version of the agent wrote the directory, or where the directory can
-// not be used at all; what is corrupt is repaired or set aside.
+// Open opens the store in options.Dir, and creates it if missing. It returns at
+// once: databases are opened in the background, meanwhile appends wait in memory
+// and queries return ErrOpening. It fails only if a newer version wrote the
+// directory, or if it cannot be used at all; damaged files are repaired or set
+// aside.
 func Open(options Options) (*Store, error) {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
@@ -127,7 +127,7 @@ func Open(options Options) (*Store, error) {
 	if len(options.Tiers) == 0 {
 		return nil, errors.New("open the store: no tiers")
 	}
-	// A full disk is no reason to refuse: it is tried again until there is room.
+	// A full disk is not an error: opening is retried until there is space.
 	if err := os.MkdirAll(filepath.Join(options.Dir, tiersDir), 0o750); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
@@ -151,7 +151,7 @@ func Open(options Options) (*Store, error) {
 	return s, nil
 }
 
-// reset forgets everything that is rebuilt from the databases.
+// reset clears everything that is rebuilt from the databases.
 func (s *Store) reset() {
 	s.epoch = new(epoch)
 	s.state, s.reason = opening, "the store is opening"
@@ -167,14 +167,14 @@ func (s *Store) reset() {
 // Tiers returns the tiers, finest first.
 func (s *Store) Tiers() []*Tier { return s.tiers }
 
-// Rollups returns the table of the names of roll-ups.
+// Rollups returns the table of roll-up names.
 func (s *Store) Rollups() *Rollups { return s.rollups }
 
-// Opened is closed when the tiers are open and the readings that waited are in.
+// Opened is closed once the tiers are open and waiting readings are appended.
 func (s *Store) Opened() <-chan struct{} { return s.opened }
 
-// openTiers opens the databases, rebuilds the open buckets and takes the readings
-// that waited. While the disk is full or cannot be written it tries again.
+// openTiers opens the databases, rebuilds the open buckets and appends waiting
+// readings. It retries while the disk is full or not writable.
 func (s *Store) openTiers() {
 	for {
 		err := s.openOnce()
@@ -198,7 +198,7 @@ func (s *Store) openTiers() {
 	}
 }
 
-// openOnce opens the tiers side by side.
+// openOnce opens the tiers in parallel.
 func (s *Store) openOnce() error {
 	if free, err := s.options.Free(s.options.Dir); err == nil && free < resumeFree {
 		return fmt.Errorf("the disk is full: %s free", ByteSize(free))
@@ -242,8 +242,8 @@ func (s *Store) openOnce() error {
 	return err
 }
 
-// Close writes nothing more and closes the databases. Open buckets are rebuilt
-// when the store is opened again.
+// Close stops writing and closes the databases. Open buckets are rebuilt when the
+// store is opened again.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	select {

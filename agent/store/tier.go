@@ -18,8 +18,8 @@ import (
 	"github.com/prometheus/prometheus/util/compression"
 )
 
-// ErrOpening is the error of a question that comes before the tier is open, or
-// while it is opened anew.
+// ErrOpening is returned by queries before the tier is open, or while it is
+// reopened.
 var ErrOpening = errors.New("the store is opening, retry in a moment")
 
 // Tier is one database: every point of one resolution.
@@ -30,13 +30,12 @@ type Tier struct {
 	log    *slog.Logger
 	clock  *clock
 
-	// first is the time of the oldest sample in milliseconds, math.MaxInt64 for
-	// none; newest that of the newest, math.MinInt64 for none.
+	// first and newest are the times of the oldest and newest sample in
+	// milliseconds; math.MaxInt64 and math.MinInt64 if there are none.
 	first, newest atomic.Int64
-	// condemned tells the database which blocks to delete besides those beyond
-	// the retention.
+	// deletable are blocks to delete besides those beyond the retention.
 	deletable sync.Map
-	// verified are the blocks that were read whole, and when by the boot clock.
+	// verified are the blocks that were verified, and when by the boot clock.
 	verified sync.Map
 
 	mu      sync.Mutex
@@ -56,10 +55,10 @@ func newTier(dir string, config TierConfig, clock *clock, log *slog.Logger) *Tie
 	return t
 }
 
-// Name is the resolution in words, as Tier.Name has it.
+// Name returns the resolution as Tier.Name does.
 func (c TierConfig) Name() string { return TierName(c.Resolution) }
 
-// TierName writes a resolution without zeros: 1s, 5m, 1h30m.
+// TierName formats a resolution without zeros: 1s, 5m, 1h30m.
 func TierName(d time.Duration) string {
 	name := d.String()
 	if strings.HasSuffix(name, "m0s") {
@@ -71,7 +70,7 @@ func TierName(d time.Duration) string {
 	return name
 }
 
-// Name is the resolution in words, such as 1s or 5m.
+// Name returns the resolution, such as 1s or 5m.
 func (t *Tier) Name() string { return t.name }
 
 // Resolution is the time between two points.
@@ -80,9 +79,8 @@ func (t *Tier) Resolution() time.Duration { return t.config.Resolution }
 // Retention is how long points are kept.
 func (t *Tier) Retention() time.Duration { return t.config.Retention }
 
-// Oldest is the time before which the tier answers nothing: what is beyond the
-// retention may still lie on disk, in part. It is the zero time where the tier
-// holds nothing.
+// Oldest returns the time from which the tier has data within its retention, the
+// zero time if it is empty.
 func (t *Tier) Oldest() time.Time {
 	first := t.first.Load()
 	if first == math.MaxInt64 {
@@ -100,11 +98,11 @@ func (t *Tier) Newest() time.Time {
 	return time.UnixMilli(newest)
 }
 
-// Queryable answers selectors on the tier.
+// Queryable resolves selectors on the tier.
 func (t *Tier) Queryable() storage.Queryable { return t }
 
-// Querier answers selectors on a time range; before the tier is open it is
-// ErrOpening. The tier is not closed before the querier is.
+// Querier resolves selectors in a time range; before the tier is open the error is
+// ErrOpening.
 func (t *Tier) Querier(mint, maxt int64) (storage.Querier, error) {
 	db, err := t.acquire()
 	if err != nil {
@@ -118,7 +116,7 @@ func (t *Tier) Querier(mint, maxt int64) (storage.Querier, error) {
 	return &querier{Querier: q, tier: t}, nil
 }
 
-// querier tells its tier when it is closed.
+// querier releases its tier when it is closed.
 type querier struct {
 	storage.Querier
 	tier *Tier
@@ -171,10 +169,9 @@ const never = 100 * 365 * 24 * time.Hour
 // less than two.
 const walSegment = 1 << 20
 
-// databaseOptions are what the library is told. Its goroutine does nothing:
-// compaction, retention and the mapping of chunks are driven by Maintain, which
-// looks at the free space first, because the library panics where a chunk cannot
-// be written.
+// databaseOptions configure the library. Its goroutine is idle: Maintain drives
+// compaction, retention and the mapping of chunks, because it checks free space
+// first and the library panics if it cannot write a chunk.
 func (t *Tier) databaseOptions() *tsdb.Options {
 	o := tsdb.DefaultOptions()
 	o.MinBlockDuration = t.config.BlockRange().Milliseconds()
@@ -197,15 +194,15 @@ func (t *Tier) databaseOptions() *tsdb.Options {
 	return o
 }
 
-// samplesPerChunk is six times the library's default: an entry of the index and a
-// full first sample, 35 bytes together, are shared by more samples. A block of a
-// coarser tier has a series in one chunk then, and a question for a few points
-// unpacks 360 in vain, which takes microseconds. The library ends a chunk at
-// 1,024 bytes whatever stands here.
+// samplesPerChunk is six times the library's default, so that more samples share an
+// index entry and a full first sample, 35 bytes together. A block of a coarser tier
+// has a series in one chunk then, and a query for a few points decodes 360 too
+// many, which takes microseconds. The library ends a chunk at 1,024 bytes in any
+// case.
 const samplesPerChunk = 720
 
-// open opens the database, which replays its WAL. What is corrupt is repaired or
-// set aside before.
+// open opens the database, which replays its WAL. Damage is repaired or set aside
+// before.
 func (t *Tier) open() error {
 	db, err := tsdb.Open(t.dir, newLibraryLog(t.log), nil, t.databaseOptions(), nil)
 	if err != nil {
@@ -219,7 +216,7 @@ func (t *Tier) open() error {
 	return nil
 }
 
-// measure looks up which times the tier holds.
+// measure sets the times of the oldest and newest sample.
 func (t *Tier) measure() {
 	db, err := t.acquire()
 	if err != nil {
@@ -249,7 +246,7 @@ func (t *Tier) close() (err error) {
 	if db == nil {
 		return nil
 	}
-	// Closing maps the chunks of the head, for which the disk may be too full.
+	// Closing maps the chunks of the head, which fails on a full disk.
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("close tier %s: %v", t.name, p)
@@ -261,10 +258,9 @@ func (t *Tier) close() (err error) {
 	return nil
 }
 
-// blocksToDelete is the library's question which blocks may go: those beyond the
-// retention by the believed time, those it has merged into others, and those
-// condemned. The library's own answer counts from the newest block, so that one
-// wrong clock would delete all history.
+// blocksToDelete returns the blocks beyond the retention by the trusted time, those
+// merged into others, and deletable ones. The library's default counts from the
+// newest block, so that one wrong clock would delete all history.
 func (t *Tier) blocksToDelete(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
 	oldest := t.clock.retention().Add(-t.config.Retention).UnixMilli()
 	gone := map[ulid.ULID]struct{}{}
@@ -278,7 +274,7 @@ func (t *Tier) blocksToDelete(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
 	return gone
 }
 
-// hasDeletableBlocks tells whether a block is waiting to be deleted.
+// hasDeletableBlocks reports whether a block is to be deleted.
 func (t *Tier) hasDeletableBlocks(db *tsdb.DB) bool { return len(t.blocksToDelete(db.Blocks())) > 0 }
 
 // compact writes full ranges of the head into blocks, merges blocks, and deletes
@@ -286,7 +282,7 @@ func (t *Tier) hasDeletableBlocks(db *tsdb.DB) bool { return len(t.blocksToDelet
 func (t *Tier) compact(ctx context.Context) error {
 	db, err := t.acquire()
 	if err != nil {
-		return nil // It is being opened; the next round comes in a minute.
+		return nil // It is being reopened; the next run is in a minute.
 	}
 	defer t.release()
 	defer t.measure()

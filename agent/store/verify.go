@@ -16,9 +16,9 @@ import (
 	"github.com/prometheus/prometheus/tsdb/index"
 )
 
-// verifyBlock reads a block whole and tells what does not hold in it. Chunks are
-// read through a small buffer and not through the block's mapping, so that they
-// do not stay in memory.
+// verifyBlock reads a whole block and returns the first damage. Chunks are read
+// through a small buffer and not through the block's mapping, so that they do not
+// stay in memory.
 func verifyBlock(dir string) error {
 	files, err := os.ReadDir(filepath.Join(dir, "chunks"))
 	if err != nil {
@@ -36,8 +36,8 @@ func verifyBlock(dir string) error {
 	return nil
 }
 
-// verifyChunks checks the sum of each chunk of a segment file. A chunk is its
-// length as a varint, a byte for the encoding, the samples, and the sum of both.
+// verifyChunks checks the checksums of a segment file. A chunk is its length as a
+// varint, a byte for the encoding, the samples, and a checksum.
 func verifyChunks(path string) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -77,8 +77,7 @@ func verifyChunks(path string) (err error) {
 	}
 }
 
-// verifyIndex walks all series and all postings, the sums of which the library
-// checks.
+// verifyIndex reads all series and postings, whose checksums the library verifies.
 func verifyIndex(path string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -13,14 +13,13 @@ import (
 	"github.com/prometheus/prometheus/util/compression"
 )
 
-// walPage is the library's page: after a corrupt one reading goes on with the
+// walPage is the library's page size: after a corrupt page reading resumes with the
 // next.
 const walPage = 32 << 10
 
-// checkWAL reads the WAL and writes the segments anew that do not hold, without
-// what is corrupt in them. The library would delete everything behind the first
-// corrupt place, and refuse a corrupt checkpoint. The segments as they were are
-// set aside; one that was merely cut short by a crash is not.
+// checkWAL reads the WAL and rewrites damaged segments without the damaged records.
+// The library would delete everything after the first damage, and refuse a damaged
+// checkpoint. The original segments are set aside, except one truncated by a crash.
 func (t *Tier) checkWAL() (set []aside, err error) {
 	var paths []string
 	for _, pattern := range []string{"checkpoint.*/*", "*"} {
@@ -65,8 +64,8 @@ func (t *Tier) checkWAL() (set []aside, err error) {
 	return set, nil
 }
 
-// readSegment reads the records of a segment, and tells the first mistake and
-// where it is. With keep it returns the records, and those behind a mistake too.
+// readSegment returns the first damage of a segment and its offset. With keep it
+// also returns the records, including those after damage.
 func readSegment(text []byte, keep bool) (records [][]byte, at int, wrong error) {
 	for start := 0; start < len(text); {
 		r := wlog.NewReader(bytes.NewReader(text[start:]))
@@ -86,8 +85,8 @@ func readSegment(text []byte, keep bool) (records [][]byte, at int, wrong error)
 		if !keep {
 			break
 		}
-		// The reader stands behind what it could not use: at the begin of a page,
-		// which is then tried, or in one, which is left out.
+		// The reader is after the damage: at the start of a page, which is read
+		// next, or inside one, which is skipped.
 		if offset > start && offset%walPage == 0 {
 			start = offset
 		} else {
@@ -97,7 +96,7 @@ func readSegment(text []byte, keep bool) (records [][]byte, at int, wrong error)
 	return records, at, wrong
 }
 
-// copyAside writes a copy of a corrupt segment beside the WAL.
+// copyAside writes a copy of a damaged segment beside the WAL.
 func (t *Tier) copyAside(path string, text []byte, why error) (aside, error) {
 	to := t.asideName(filepath.Join(t.dir, "wal-"+filepath.Base(path)))
 	if err := os.WriteFile(to, text, 0o600); err != nil {
@@ -106,7 +105,7 @@ func (t *Tier) copyAside(path string, text []byte, why error) (aside, error) {
 	return aside{path: to, why: why.Error()}, nil
 }
 
-// rewriteSegment puts a segment with the given records in the place of another.
+// rewriteSegment replaces a segment by one with the given records.
 func (t *Tier) rewriteSegment(path string, records [][]byte) error {
 	dir := filepath.Join(t.dir, "wal.repair")
 	if err := os.RemoveAll(dir); err != nil {

@@ -13,7 +13,8 @@ import (
 type writer struct {
 	tier *Tier
 	app  storage.Appender
-	// refused counts the samples that the database did not take, for their time.
+	// refused is the number of samples that the database rejected because of their
+	// time.
 	refused uint64
 	newest  int64
 	oldest  int64
@@ -29,8 +30,7 @@ func (t *Tier) writer() (*writer, error) {
 	return &writer{tier: t, app: db.Appender(context.Background()), newest: unknown, oldest: 1<<63 - 1}, nil
 }
 
-// append adds a sample and returns the reference under which the series is found
-// quicker the next time.
+// append adds a sample and returns the reference that speeds up the next append.
 func (w *writer) append(ref storage.SeriesRef, l labels.Labels, t int64, v float64) storage.SeriesRef {
 	if w.err != nil {
 		return ref
@@ -49,12 +49,12 @@ func (w *writer) append(ref storage.SeriesRef, l labels.Labels, t int64, v float
 	return ref
 }
 
-// commit writes what was appended. After an error nothing of it is in the
-// database, but its file may hold a part: the store is to be opened anew.
+// commit writes what was appended. After an error the database has none of it, but
+// its file may have a part: the store must be reopened.
 func (w *writer) commit() error {
 	defer w.tier.release()
 	if w.err != nil {
-		_ = w.app.Rollback() // The first error says more.
+		_ = w.app.Rollback() // The first error is the cause.
 		return fmt.Errorf("append to tier %s: %w", w.tier.name, w.err)
 	}
 	if err := w.app.Commit(); err != nil {
