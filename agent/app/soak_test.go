@@ -160,7 +160,7 @@ func TestSoak(t *testing.T) {
 				t.Errorf("%s: second %d arrived %d times", family, at, n)
 			case n == 0:
 				missing++
-				failed := log.find(t, map[string]any{"event": "gap", "family": family})
+				failed := log.find(t, map[string]any{"event": "gap", "collector": family})
 				if !gaps[time.Unix(at, 0).UTC()] && len(failed) == 0 {
 					t.Errorf("%s: second %d is missing, and no gap tells why", family, at)
 				}

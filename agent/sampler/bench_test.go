@@ -8,8 +8,8 @@ import (
 	"sysotel/instruments"
 )
 
-// BenchmarkTick reads every collector of the machine that it runs on once, with
-// nobody who collects.
+// BenchmarkTick reads every collector once on the machine that it runs on, without
+// exporting anything.
 func BenchmarkTick(b *testing.B) {
 	c := instruments.Defaults()
 	stats := func() instruments.AgentStats { return instruments.AgentStats{} }
@@ -17,7 +17,7 @@ func BenchmarkTick(b *testing.B) {
 		Host: instruments.NewHost("/"), Collectors: instruments.NewCollectors(c, stats), Measured: c, Interval: time.Second, Log: (&logbook{}).logger(),
 	})
 	ctx, cancel := context.WithCancel(b.Context())
-	run := &lane{work: make(chan instruments.Tick), done: make(chan struct{}, 1), sampler: s}
+	run := &worker{work: make(chan instruments.Tick), done: make(chan struct{}, 1), sampler: s}
 	go run.loop(ctx)
 	tick := instruments.Tick{Time: time.Now().Truncate(time.Second), Interval: time.Second}
 	step := func() {

@@ -2,30 +2,30 @@ package sampler
 
 import "time"
 
-// clock is what the sampler needs of time; tests have their own.
+// clock is the sampler's source of time; tests have their own.
 type clock struct {
 	// now is wall time, which can be set.
 	now func() time.Time
-	// awake and asleep are how long the machine has run and been suspended.
+	// awake and asleep are how long the machine has been running and suspended.
 	awake, asleep func() time.Duration
 }
 
-// moment is one look at the clock.
+// moment is one reading of the clock.
 type moment struct {
 	wall          time.Time
 	awake, asleep time.Duration
 }
 
-func (c clock) look() moment { return moment{c.now().Round(0), c.awake(), c.asleep()} }
+func (c clock) read() moment { return moment{c.now().Round(0), c.awake(), c.asleep()} }
 
-// since tells how long the machine slept since another look at the clock, and
-// by how much wall time was set.
+// since returns how long the machine was suspended since an earlier moment, and by how
+// much the wall clock was set.
 func (m moment) since(before moment) (slept, set time.Duration) {
 	slept = m.asleep - before.asleep
 	return slept, m.wall.Sub(before.wall) - (m.awake - before.awake) - slept
 }
 
-// causes of gaps, as in the event log and in sysotel.agent.gaps.
+// Causes of gaps, as in events and in sysotel.agent.gaps.
 const (
 	causeSuspend  = "suspend"
 	causeClock    = "clock_step"
@@ -34,22 +34,22 @@ const (
 	causeError    = "error"
 )
 
-// gap is a run of ticks that were not read, from the first to the tick that was
-// read in place of the last.
+// gap is a run of missed ticks, from the first to the tick that was read in place of
+// the last.
 type gap struct {
 	cause    string
 	from, to time.Time
 	missed   uint64
 }
 
-// judge decides which second a wake-up at now belongs to, given the tick before,
-// and how long the machine slept and by how much the clock was set since. A
-// wake-up is early when the clock has not reached the next tick yet, or was set
-// back into the second of the tick before: each second is read once. A gap names the ticks that were missed and
-// why: the machine slept, the wall clock was set, or the agent did not get to
-// run. A tick that is late by seconds carries the second in which it is read,
-// and the one after it is on the whole interval again.
-func judge(before, now time.Time, slept, set, interval time.Duration) (next time.Time, early bool, g gap) {
+// nextTick returns the second that a wake-up at now belongs to, given the previous
+// tick, and how long the machine slept and by how much the clock was set since then.
+// A wake-up is early if the clock has not reached the next tick yet, or was set back
+// into the second of the previous tick: each second is read once. The gap has the
+// missed ticks and their cause: a suspend, a clock step, or an agent that did not get
+// to run. A tick that is seconds late belongs to the second in which it is read; the
+// one after it is on the whole interval again.
+func nextTick(before, now time.Time, slept, set, interval time.Duration) (next time.Time, early bool, g gap) {
 	expected := after(before, interval)
 	stepped := set > 2*time.Second || set < -2*time.Second
 	next = floor(now, time.Second)

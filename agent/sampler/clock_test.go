@@ -56,7 +56,7 @@ func TestJudge(t *testing.T) {
 		{"a minute, an hour forward", "12:00:00", "13:01:00", 0, time.Hour, time.Minute, "13:01:00", false, causeClock, 60},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			next, early, g := judge(at(c.before), at(c.now), c.slept, c.set, c.between)
+			next, early, g := nextTick(at(c.before), at(c.now), c.slept, c.set, c.between)
 			if !next.Equal(at(c.next)) || early != c.early {
 				t.Errorf("next %s, early %v, want %s, %v", next.Format("15:04:05"), early, c.next, c.early)
 			}

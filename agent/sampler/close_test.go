@@ -14,7 +14,7 @@ func (h *grasping) Close() error { h.closed++; return nil }
 // TestCloseClosesCollectors: a command that runs must not outlive the agent.
 func TestCloseClosesCollectors(t *testing.T) {
 	s, h := testSampler(t, 1, &logbook{}, nil), &grasping{fake: fake{name: "held"}}
-	s.families = append(s.families, &family{Collector: h})
+	s.collectors = append(s.collectors, &collector{Collector: h})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"sysotel/instruments"
 )
 
-// with is the configuration with one family changed.
+// with is the configuration with one collector changed.
 func with(c instruments.Config, name string, change func(*instruments.CollectorConfig)) instruments.Config {
 	c.Collectors = maps.Clone(c.Collectors)
 	f := c.Collectors[name]
@@ -56,9 +56,9 @@ func TestConfigure(t *testing.T) {
 	})
 }
 
-// TestConfigureAHungFamily: switched off it costs nothing any more, and what
+// TestConfigureAHungCollector: switched off it costs nothing any more, and what
 // concerns its own reading waits until it is back.
-func TestConfigureAHungFamily(t *testing.T) {
+func TestConfigureAHungCollector(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logbook
 		release := make(chan struct{})
@@ -72,11 +72,11 @@ func TestConfigureAHungFamily(t *testing.T) {
 		c := settings(dead)
 		start(t, s)
 		pass(2500 * time.Millisecond)
-		failures := fares(s, "dead").failures
+		failures := stateOf(s, "dead").failures
 
 		s.Configure(with(c, "dead", func(f *instruments.CollectorConfig) { f.Enabled = false }))
 		pass(3 * time.Second)
-		equal(t, "failures since it is off", fares(s, "dead").failures, failures)
+		equal(t, "failures since it is off", stateOf(s, "dead").failures, failures)
 		s.Configure(with(c, "dead", func(f *instruments.CollectorConfig) { f.Interval = 2 * time.Second }))
 		pass(3 * time.Second)
 		equal(t, "reads while it hangs", len(dead.seen()), 1)

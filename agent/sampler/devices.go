@@ -9,27 +9,26 @@ import (
 	"sysotel/instruments"
 )
 
-// device is a part of the machine that can come and go while it runs.
+// device is a part of the machine that can be added and removed while it runs.
 type device struct {
 	class, name string
-	// what says which one it is, where the name does not: what is mounted, of
-	// which type.
+	// what and kind identify it further: the device that is mounted, and its type.
 	what, kind string
 }
 
-// deviceList is what a class of devices was at its newest reading.
+// deviceList has the devices of one class at the newest reading.
 type deviceList struct {
-	family string
+	collector string
 	// list appends the devices of a reading.
 	list func([]device, instruments.Reading) []device
-	// known is false before there is something to compare with.
+	// known is false until there is a list to compare with.
 	known       bool
 	before, now []device
 }
 
 func newDeviceLists() []*deviceList {
 	return []*deviceList{
-		{family: "cpu", list: func(to []device, r instruments.Reading) []device {
+		{collector: "cpu", list: func(to []device, r instruments.Reading) []device {
 			if cpu, ok := r.(*instruments.CPU); ok {
 				for i := range cpu.Cores {
 					to = append(to, device{class: "cpu", name: cpu.Cores[i].ID})
@@ -37,7 +36,7 @@ func newDeviceLists() []*deviceList {
 			}
 			return to
 		}},
-		{family: "disk", list: func(to []device, r instruments.Reading) []device {
+		{collector: "disk", list: func(to []device, r instruments.Reading) []device {
 			if disk, ok := r.(*instruments.Disk); ok {
 				for i := range disk.Devices {
 					to = append(to, device{class: "disk", name: disk.Devices[i].Name, what: disk.Devices[i].Mapper})
@@ -45,7 +44,7 @@ func newDeviceLists() []*deviceList {
 			}
 			return to
 		}},
-		{family: "network", list: func(to []device, r instruments.Reading) []device {
+		{collector: "network", list: func(to []device, r instruments.Reading) []device {
 			if network, ok := r.(*instruments.Network); ok {
 				for i := range network.Interfaces {
 					to = append(to, device{class: "interface", name: network.Interfaces[i].Name})
@@ -53,7 +52,7 @@ func newDeviceLists() []*deviceList {
 			}
 			return to
 		}},
-		{family: "filesystem", list: func(to []device, r instruments.Reading) []device {
+		{collector: "filesystem", list: func(to []device, r instruments.Reading) []device {
 			if filesystem, ok := r.(*instruments.Filesystem); ok {
 				for i := range filesystem.Mounts {
 					m := &filesystem.Mounts[i]
@@ -65,16 +64,17 @@ func newDeviceLists() []*deviceList {
 	}
 }
 
-// maxDeviceEvents bounds the events of one class at one tick: a machine that
-// mounts a thousand things at once must not push all else out of the queue.
+// maxDeviceEvents bounds the events of one class at one tick: a thousand mounts at
+// once must not push other events out of the queue.
 const maxDeviceEvents = 64
 
-// compare tells what came and went since the reading before.
-func (l *deviceList) compare(r instruments.Reading, at time.Time, tell func(records.Event)) {
+// compare emits an event for each device that was added or removed since the previous
+// reading.
+func (l *deviceList) compare(r instruments.Reading, at time.Time, emit func(records.Event)) {
 	l.now = l.list(l.now[:0], r)
 	if l.known && !slices.Equal(l.before, l.now) {
 		left := maxDeviceEvents
-		told := func(kind records.Kind, of, in []device) {
+		changes := func(kind records.Kind, of, in []device) {
 			more := 0
 			for _, d := range of {
 				switch {
@@ -83,15 +83,15 @@ func (l *deviceList) compare(r instruments.Reading, at time.Time, tell func(reco
 					more++
 				default:
 					left--
-					tell(d.event(kind, at))
+					emit(d.event(kind, at))
 				}
 			}
 			if more > 0 {
-				tell(records.Event{Time: at, Kind: kind, Detail: map[string]string{"class": of[0].class, "more": strconv.Itoa(more)}})
+				emit(records.Event{Time: at, Kind: kind, Detail: map[string]string{"class": of[0].class, "more": strconv.Itoa(more)}})
 			}
 		}
-		told(records.DeviceRemoved, l.before, l.now)
-		told(records.DeviceAdded, l.now, l.before)
+		changes(records.DeviceRemoved, l.before, l.now)
+		changes(records.DeviceAdded, l.now, l.before)
 	}
 	l.known = true
 	l.before, l.now = l.now, l.before

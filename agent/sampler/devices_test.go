@@ -52,9 +52,9 @@ func TestHotPlug(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log logbook
-				var families []*fake
+				var collectors []*fake
 				for _, name := range []string{"cpu", "disk", "network", "filesystem"} {
-					families = append(families, &fake{name: name, read: func(_ context.Context, tick instruments.Tick) (instruments.Reading, error) {
+					collectors = append(collectors, &fake{name: name, read: func(_ context.Context, tick instruments.Tick) (instruments.Reading, error) {
 						switch {
 						case tick.Seq < 3 || tick.Seq > 5:
 							return whole[name], nil
@@ -64,7 +64,7 @@ func TestHotPlug(t *testing.T) {
 						return c.now[name], nil
 					}})
 				}
-				s, n := chronicled(t, &log, families...)
+				s, n := recorded(t, &log, collectors...)
 				got := func() (lines []string) {
 					for _, e := range n.of(records.DeviceAdded, records.DeviceRemoved) {
 						lines = append(lines, string(e.Kind)+" "+e.Detail["class"]+" "+e.Subject)
@@ -94,7 +94,7 @@ func TestNewSettingsAreNoHotPlug(t *testing.T) {
 			}
 			return parts(nil, nil, []string{"lo", "eth0"}, nil)["network"], nil
 		}
-		s, n := chronicled(t, &log, f)
+		s, n := recorded(t, &log, f)
 		start(t, s)
 		pass(2500 * time.Millisecond)
 		s.Configure(settings(f))
@@ -112,9 +112,9 @@ func TestMountEvent(t *testing.T) {
 		return &instruments.Filesystem{Mounts: []instruments.Mount{{Mountpoint: "/mnt", Device: device, Type: "nfs4"}}}
 	}
 	var events []records.Event
-	tell := func(e records.Event) { events = append(events, e) }
-	list.compare(mount("nas:/a"), at("12:00:00"), tell)
-	list.compare(mount("nas:/b"), at("12:00:01"), tell)
+	emit := func(e records.Event) { events = append(events, e) }
+	list.compare(mount("nas:/a"), at("12:00:00"), emit)
+	list.compare(mount("nas:/b"), at("12:00:01"), emit)
 	if len(events) != 2 {
 		t.Fatalf("events %+v", events)
 	}
@@ -131,13 +131,13 @@ func TestMountEvent(t *testing.T) {
 func TestDeviceStorm(t *testing.T) {
 	list := newDeviceLists()[3]
 	var events []records.Event
-	tell := func(e records.Event) { events = append(events, e) }
+	emit := func(e records.Event) { events = append(events, e) }
 	var many []string
 	for i := range 1000 {
 		many = append(many, "/mnt/"+strconv.Itoa(i))
 	}
-	list.compare(parts(nil, nil, nil, nil)["filesystem"], at("12:00:00"), tell)
-	list.compare(parts(nil, nil, nil, many)["filesystem"], at("12:00:01"), tell)
+	list.compare(parts(nil, nil, nil, nil)["filesystem"], at("12:00:00"), emit)
+	list.compare(parts(nil, nil, nil, many)["filesystem"], at("12:00:01"), emit)
 	equal(t, "events", len(events), maxDeviceEvents+1)
 	equal(t, "more", events[maxDeviceEvents].Detail["more"], strconv.Itoa(1000-maxDeviceEvents))
 }
@@ -146,10 +146,10 @@ func TestDeviceStorm(t *testing.T) {
 func TestSameDevicesCostNoMemory(t *testing.T) {
 	list := newDeviceLists()[3]
 	r := parts(nil, nil, nil, []string{"/", "/home"})["filesystem"]
-	tell := func(e records.Event) { t.Errorf("event %+v", e) }
-	list.compare(r, at("12:00:00"), tell)
-	list.compare(r, at("12:00:01"), tell)
-	if n := testing.AllocsPerRun(100, func() { list.compare(r, at("12:00:02"), tell) }); n > 0 {
+	emit := func(e records.Event) { t.Errorf("event %+v", e) }
+	list.compare(r, at("12:00:00"), emit)
+	list.compare(r, at("12:00:01"), emit)
+	if n := testing.AllocsPerRun(100, func() { list.compare(r, at("12:00:02"), emit) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

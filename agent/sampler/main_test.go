@@ -38,7 +38,7 @@ func eat() {
 	runtime.KeepAlive(eaten)
 }
 
-// fake is a family whose reads are a function of the test.
+// fake is a collector whose reads are a function of the test.
 type fake struct {
 	name    string
 	metrics []*instruments.Metric
@@ -75,7 +75,7 @@ func (f *fake) Configure(c instruments.Config) {
 	f.configured = append(f.configured, c)
 }
 
-// seen are the times of the ticks at which the family was read.
+// seen are the times of the ticks at which the collector was read.
 func (f *fake) seen() (times []time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,11 +96,11 @@ type number float64
 
 func (number) Report(*instruments.Observer) {}
 
-// settings are those of fake families, all alike.
-func settings(families ...instruments.Collector) instruments.Config {
+// settings are those of fake collectors, all alike.
+func settings(collectors ...instruments.Collector) instruments.Config {
 	c := instruments.Defaults()
 	c.Collectors = instruments.Collectors{}
-	for _, f := range families {
+	for _, f := range collectors {
 		c.Collectors[f.Name()] = instruments.CollectorConfig{Enabled: true, Timeout: 500 * time.Millisecond, Retries: 1}
 	}
 	return c

@@ -9,27 +9,26 @@ import (
 	"sysotel/instruments"
 )
 
-// kernelLog tells of kills; it is *instruments.KernelLog but for tests.
+// kernelLog returns OOM kills; it is *instruments.KernelLog except in tests.
 type kernelLog interface {
 	OOMVictims() ([]instruments.OOMVictim, error)
 	Close() error
 }
 
-// oomWatch finds processes that the kernel killed for want of memory. The kernel's
-// counter says that it happened; its log, where the agent may read it, says to whom.
+// oomWatch finds processes that the OOM killer killed. The kernel's counter says that
+// it happened; the kernel log, if the agent may read it, says to which process.
 type oomWatch struct {
 	log    *slog.Logger
-	kernel kernelLog // nil where it cannot be read
+	kernel kernelLog // nil if it cannot be read
 
-	// counted is the kernel's counter at the newest reading, known whether there
-	// was one.
+	// counted is the kernel's counter at the newest reading, if known is true.
 	counted uint64
 	known   bool
-	// kills are those that were counted and have no victim yet; victims are those
-	// in the log that were not counted yet: the two are not read at one moment.
+	// kills were counted and have no victim yet; victims are in the log and were not
+	// counted yet: the two are not read at the same moment.
 	kills   []oomKill
 	victims []oomVictim
-	// largest are the largest processes of the newest readings, the newest first.
+	// largest has the largest processes of the last two tables, the newest first.
 	largest [2]largest
 }
 
@@ -45,8 +44,8 @@ type oomVictim struct {
 	waited int
 }
 
-// oomPatience is the number of readings for which a kill waits for its line in the
-// log, and a line for its kill.
+// oomPatience is the number of readings for which a kill waits for its log line, and
+// a log line for its kill.
 const oomPatience = 2
 
 // maxOOMKills bounds the events of one reading.
@@ -59,8 +58,8 @@ type largest [5]struct {
 	rss  uint64
 }
 
-// look finds the largest processes of a table.
-func (l *largest) look(t *instruments.ProcessTable) {
+// find finds the largest processes of a table.
+func (l *largest) find(t *instruments.ProcessTable) {
 	*l = largest{}
 	for i := range t.All {
 		p := &t.All[i]
@@ -85,27 +84,27 @@ func (l *largest) has(pid int) bool {
 	return false
 }
 
-// table takes the process table of a tick; it is called after look.
+// table takes the process table of a tick; it is called after check.
 func (w *oomWatch) table(t *instruments.ProcessTable) {
 	w.largest[1] = w.largest[0]
-	w.largest[0].look(t)
+	w.largest[0].find(t)
 }
 
-// look takes the kernel's counter at a tick.
-func (w *oomWatch) look(r *instruments.Paging, at time.Time, tell func(records.Event)) {
+// check takes the kernel's counter at a tick and emits an event for each kill.
+func (w *oomWatch) check(r *instruments.Paging, at time.Time, emit func(records.Event)) {
 	if !r.OOMCounted {
 		return
 	}
 	before, known := w.counted, w.known
 	w.counted, w.known = r.OOMKills, true
 	if !known || r.OOMKills < before {
-		// What the log tells by now was counted before.
+		// What is in the log by now was counted before.
 		w.read()
 		w.victims, w.kills = nil, nil
 		return
 	}
 	if r.OOMKills == before && len(w.kills) == 0 {
-		w.age() // The log is not even looked at.
+		w.age() // Without reading the log.
 		return
 	}
 	killed := r.OOMKills - before
@@ -113,16 +112,16 @@ func (w *oomWatch) look(r *instruments.Paging, at time.Time, tell func(records.E
 		w.kills = append(w.kills, oomKill{at: at, largest: w.largest})
 	}
 	if killed > maxOOMKills {
-		w.log.Warn("more processes were killed for want of memory than there are events", "killed", killed, "events", maxOOMKills)
+		w.log.Warn("more OOM kills in one tick than are recorded as events", "killed", killed, "events", maxOOMKills)
 	}
 	w.read()
 	n := min(len(w.kills), len(w.victims))
 	for i := range n {
-		tell(w.kills[i].event(&w.victims[i].OOMVictim))
+		emit(w.kills[i].event(&w.victims[i].OOMVictim))
 	}
 	w.kills, w.victims = w.kills[n:], w.victims[n:]
 	for len(w.kills) > 0 && (w.kernel == nil || w.kills[0].waited >= oomPatience) {
-		tell(w.kills[0].event(nil))
+		emit(w.kills[0].event(nil))
 		w.kills = w.kills[1:]
 	}
 	for i := range w.kills {
@@ -131,7 +130,7 @@ func (w *oomWatch) look(r *instruments.Paging, at time.Time, tell func(records.E
 	w.age()
 }
 
-// age gives up victims of which the kernel counted nothing.
+// age drops victims that the kernel did not count in time.
 func (w *oomWatch) age() {
 	for i := range w.victims {
 		w.victims[i].waited++
@@ -141,7 +140,7 @@ func (w *oomWatch) age() {
 	}
 }
 
-// read takes what is new in the kernel's log.
+// read reads what is new in the kernel log.
 func (w *oomWatch) read() {
 	if w.kernel == nil {
 		return
@@ -151,7 +150,7 @@ func (w *oomWatch) read() {
 		w.victims = append(w.victims, oomVictim{OOMVictim: v})
 	}
 	if err != nil {
-		w.log.Warn("the kernel's log cannot be read any more; kills have no names", "err", err)
+		w.log.Warn("cannot read the kernel log any more; OOM kill events will not name the process", "err", err)
 		w.close()
 	}
 }
@@ -163,7 +162,7 @@ func (w *oomWatch) close() {
 	}
 }
 
-// event makes the event of a kill; the victim is nil where it is not known.
+// event returns the event of a kill; the victim is nil if unknown.
 func (k *oomKill) event(v *instruments.OOMVictim) records.Event {
 	e := records.Event{Time: k.at, Kind: records.OOMKill, Cause: "unknown", Detail: map[string]string{}}
 	before := &k.largest[0]

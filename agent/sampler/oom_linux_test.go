@@ -50,7 +50,7 @@ func TestRealOOMKill(t *testing.T) {
 	if err != nil {
 		t.Skipf("the kernel's log can be read by root only: %v", err)
 	}
-	_ = kernel.Close() // The chronicle opens its own.
+	_ = kernel.Close() // The event recorder opens its own.
 	group := limitedGroup(t)
 	if group == "" {
 		if os.Geteuid() != 0 && os.Getenv("CI") != "" {
@@ -134,7 +134,7 @@ func TestRealOOMKill(t *testing.T) {
 	}
 	for i := range 5 {
 		if e.Detail["largest_"+strconv.Itoa(i+1)+"_name"] == "" {
-			t.Errorf("the largest processes before it are not told: %v", e.Detail)
+			t.Errorf("the largest processes before it are not changes: %v", e.Detail)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestOOMEvents(t *testing.T) {
 			var got []string
 			for i, tick := range c.ticks {
 				kernel.waiting = append(kernel.waiting, tick.log...)
-				w.look(&instruments.Paging{OOMCounted: true, OOMKills: tick.counter}, at("12:00:00").Add(time.Duration(i)*time.Second), func(e records.Event) {
+				w.check(&instruments.Paging{OOMCounted: true, OOMKills: tick.counter}, at("12:00:00").Add(time.Duration(i)*time.Second), func(e records.Event) {
 					equal(t, "kind", e.Kind, records.OOMKill)
 					got = append(got, strconv.Itoa(i)+" "+e.Cause+" "+e.Subject)
 				})
@@ -92,7 +92,7 @@ func TestOOMEventHasTheLargest(t *testing.T) {
 	w := oomWatch{log: log.logger(), kernel: kernel}
 	var events []records.Event
 	look := func(counter uint64) {
-		w.look(&instruments.Paging{OOMCounted: true, OOMKills: counter}, at("12:00:00"), func(e records.Event) { events = append(events, e) })
+		w.check(&instruments.Paging{OOMCounted: true, OOMKills: counter}, at("12:00:00"), func(e records.Event) { events = append(events, e) })
 	}
 	look(0)
 	w.table(table(10, 70, 30, 40, 900, 60, 20, 5))
@@ -120,15 +120,15 @@ func TestOOMEventHasTheLargest(t *testing.T) {
 	equal(t, "the second one's largest", events[1].Detail["largest_1_rss_bytes"], "80")
 }
 
-// TestOOMWithoutTheLog: a kill is told at once, without a name; and a log that
-// breaks is told once.
+// TestOOMWithoutTheLog: a kill is recorded at once, without a name; a log that
+// breaks is reported once.
 func TestOOMWithoutTheLog(t *testing.T) {
 	var log logbook
 	kernel := &fakeKernel{err: errors.New("broken")}
 	for _, w := range []*oomWatch{{log: log.logger()}, {log: log.logger(), kernel: kernel}} {
 		n := 0
 		for i := range 4 {
-			w.look(&instruments.Paging{OOMCounted: true, OOMKills: uint64(i)}, at("12:00:00"), func(e records.Event) {
+			w.check(&instruments.Paging{OOMCounted: true, OOMKills: uint64(i)}, at("12:00:00"), func(e records.Event) {
 				n++
 				equal(t, "cause", e.Cause, "unknown")
 				equal(t, "subject", e.Subject, "")
@@ -141,13 +141,12 @@ func TestOOMWithoutTheLog(t *testing.T) {
 	log.want(t, 1, "broken")
 }
 
-// TestOOMCounterMissing: a kernel that does not count tells nothing, and nothing is
-// made up.
+// TestOOMCounterMissing: a kernel that does not count gives no events.
 func TestOOMCounterMissing(t *testing.T) {
 	kernel := &fakeKernel{waiting: []instruments.OOMVictim{{PID: 1}}}
 	w := oomWatch{kernel: kernel}
 	for range 3 {
-		w.look(&instruments.Paging{}, at("12:00:00"), func(e records.Event) { t.Errorf("event %+v", e) })
+		w.check(&instruments.Paging{}, at("12:00:00"), func(e records.Event) { t.Errorf("event %+v", e) })
 	}
 	equal(t, "reads", kernel.reads, 0)
 }
@@ -158,7 +157,7 @@ func TestOOMStorm(t *testing.T) {
 	w := oomWatch{log: log.logger()}
 	n := 0
 	for _, counter := range []uint64{0, 1000, 1000} {
-		w.look(&instruments.Paging{OOMCounted: true, OOMKills: counter}, at("12:00:00"), func(records.Event) { n++ })
+		w.check(&instruments.Paging{OOMCounted: true, OOMKills: counter}, at("12:00:00"), func(records.Event) { n++ })
 	}
 	equal(t, "events", n, maxOOMKills)
 	log.want(t, 1, "killed=1000")

@@ -35,12 +35,12 @@ func TestPartialReading(t *testing.T) {
 		if r, _ := s.Newest("filesystem"); r == nil {
 			t.Error("what it has is not there")
 		}
-		log.want(t, 1, "a part of a family is missing", "family=filesystem", "subject=/mnt/nas", "does not answer")
+		log.want(t, 1, "part of a reading is missing", "collector=filesystem", "subject=/mnt/nas", "does not answer")
 		if part := s.Health()[1]; part.Status != "degraded" || part.Reason != "/mnt/nas: does not answer" {
 			t.Errorf("health: %+v", part)
 		}
 		pass(4 * time.Second)
-		log.want(t, 1, "a part of a family is back", "subject=/mnt/nas")
+		log.want(t, 1, "part of a reading is back", "subject=/mnt/nas")
 		log.want(t, 2, "")
 		if part := s.Health()[1]; part.Status != "ok" || part.Reason != "" {
 			t.Errorf("health: %+v", part)

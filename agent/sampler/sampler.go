@@ -1,9 +1,8 @@
-// Package sampler reads every collector of the machine once a tick, keeps the
-// newest reading of each for those who export or show it, and hands the process
-// tables and events to the process history.
+// Package sampler reads every collector once a tick, keeps the newest reading of each
+// for the exporter and the API, and records process tables and events.
 //
-// It knows neither the OpenTelemetry SDK nor any destination. Read sampler.go
-// first, with clock.go and lane.go, then chronicle.go.
+// It knows neither the OpenTelemetry SDK nor any destination. Read sampler.go first,
+// with clock.go and worker.go, then event_recorder.go.
 package sampler
 
 import (
@@ -21,20 +20,19 @@ import (
 	"sysotel/instruments"
 )
 
-// Sampler reads every family at every tick. Ticks fall on whole seconds of the
+// Sampler reads every collector at every tick. Ticks fall on whole seconds of the
 // wall clock; nothing else in the agent reads the machine.
 //
-// The families are read one after the other by one goroutine, the lane. When a
-// family outlasts its time limit, the lane is left to it and a fresh one takes
-// over the others, so that a hung family holds exactly one goroutine and costs
-// its own numbers only.
+// One goroutine, the worker, reads the collectors one after the other. If a collector
+// exceeds its timeout, its worker is abandoned and a new one takes over the others:
+// a hung collector holds exactly one goroutine and loses only its own numbers.
 type Sampler struct {
-	host     *instruments.Host
-	interval time.Duration
-	log      *slog.Logger
-	clock    clock
-	families []*family
-	byName   map[string]*family
+	host       *instruments.Host
+	interval   time.Duration
+	log        *slog.Logger
+	clock      clock
+	collectors []*collector
+	byName     map[string]*collector
 
 	started time.Time
 
@@ -42,12 +40,12 @@ type Sampler struct {
 	// nil for nothing. An error counts as a gap. It must be set before Run.
 	AfterTick func(context.Context) error
 
-	// chronicle, where set, keeps the process tables and what happens.
-	chronicle *chronicle
+	// events records process tables and events; nil for neither.
+	events *eventRecorder
 	// began is set while the start was recorded and the stop was not.
 	began atomic.Bool
 
-	// settings replaces the families' settings at the next tick.
+	// settings replaces the collectors' settings at the next tick.
 	settings atomic.Pointer[instruments.Config]
 
 	mu     sync.Mutex
@@ -58,28 +56,28 @@ type Sampler struct {
 	gaps   map[string]uint64
 }
 
-// family is one family with its settings and how it fares.
-type family struct {
+// collector is a collector with its settings and its state.
+type collector struct {
 	instruments.Collector
 	settings instruments.CollectorConfig
-	// pending are settings that the family itself is still to be given.
+	// pending are settings that the collector itself has yet to be given.
 	pending *instruments.Config
-	// due is the time of the newest tick at which the family was to be read.
+	// due is the newest tick at which the collector was due.
 	due    time.Time
 	newest atomic.Pointer[snapshot]
-	// next becomes the newest when the tick is complete, so that whoever looks
-	// sees the readings of one tick side by side.
+	// next becomes the newest when the tick is complete, so that callers see the
+	// readings of one tick together.
 	next *snapshot
-	// hung is true while a read that outlasted its limit has not returned.
+	// hung is true while a read that exceeded its timeout has not returned.
 	hung atomic.Bool
-	// enabled repeats the setting for those who ask while a tick runs.
+	// enabled repeats the setting, to be read during a tick.
 	enabled atomic.Bool
 
 	mu      sync.Mutex
 	seconds float64
 	ok      bool
 	lastErr string
-	// cause is why it failed when it last did.
+	// cause is that of the last failure.
 	cause    string
 	since    time.Time
 	failures uint64
@@ -92,7 +90,7 @@ type family struct {
 type snapshot struct {
 	reading instruments.Reading
 	at      time.Time
-	// taken is when the machine was really read, by the monotonic clock: the time
+	// taken is when the machine was really read, with the monotonic clock: the time
 	// between two readings is not exactly that between their ticks.
 	taken time.Time
 }
@@ -105,7 +103,7 @@ type Options struct {
 	Measured instruments.Config
 	// Interval is the time between two ticks.
 	Interval time.Duration
-	// Records keep process tables and events; nil where none are kept.
+	// Records keep process tables and events; nil for neither.
 	Records Records
 	// HostName and Version are written into the events of the agent itself.
 	HostName, Version string
@@ -118,64 +116,64 @@ func New(o Options) *Sampler {
 	s := &Sampler{
 		host: host, interval: o.Interval, log: o.Log, started: made,
 		clock:  clock{now: host.Now, awake: func() time.Duration { return host.Now().Sub(made) }, asleep: host.Asleep},
-		byName: map[string]*family{},
+		byName: map[string]*collector{},
 		ticked: make(chan struct{}),
 		gaps:   map[string]uint64{causeSuspend: 0, causeClock: 0, causeOverload: 0, causeTimeout: 0, causeError: 0},
 	}
 	for _, f := range o.Collectors {
-		state := &family{Collector: f, settings: o.Measured.Collectors[f.Name()], seconds: math.NaN(), ok: true}
+		state := &collector{Collector: f, settings: o.Measured.Collectors[f.Name()], seconds: math.NaN(), ok: true}
 		state.enabled.Store(state.settings.Enabled)
-		s.families = append(s.families, state)
+		s.collectors = append(s.collectors, state)
 		s.byName[f.Name()] = state
 	}
 	if o.Records != nil {
-		s.chronicle = newChronicle(o)
+		s.events = newEventRecorder(o)
 	}
 	return s
 }
 
 // Run ticks until the context ends.
 func (s *Sampler) Run(ctx context.Context) error {
-	if s.chronicle == nil {
+	if s.events == nil {
 		return s.tick(ctx)
 	}
-	s.chronicle.open()
-	defer s.chronicle.oom.close()
+	s.events.open()
+	defer s.events.oom.close()
 	s.began.Store(true)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var beginning sync.WaitGroup
-	// It asks the records for the run before, which the first reading need not wait for.
-	beginning.Go(func() { s.chronicle.begin(background, s.host.Now()) })
+	// It looks up the previous run, which the first reading need not wait for.
+	beginning.Go(func() { s.events.start(background, s.host.Now()) })
 	err := s.tick(ctx)
 	stop()
 	beginning.Wait()
 	return err
 }
 
-// Close ends what the collectors hold, such as commands that run, and records the
-// stop. It is called after Run has returned.
+// Close closes the collectors that are io.Closers, such as those that run commands,
+// and records the stop. It must be called after Run has returned.
 func (s *Sampler) Close() error {
 	var err error
-	for _, f := range s.families {
+	for _, f := range s.collectors {
 		if closer, ok := f.Collector.(io.Closer); ok {
 			err = errors.Join(err, closer.Close())
 		}
 	}
 	if s.began.Swap(false) {
-		s.chronicle.end(s.host.Now())
+		s.events.stop(s.host.Now())
 	}
 	return err
 }
 
 // tick ticks until the context ends.
 func (s *Sampler) tick(ctx context.Context) error {
-	run := &lane{work: make(chan instruments.Tick), done: make(chan struct{}, 1), sampler: s}
+	run := &worker{work: make(chan instruments.Tick), done: make(chan struct{}, 1), sampler: s}
 	go run.loop(ctx)
 	defer func() { close(run.work) }()
 
-	last := s.clock.look()
-	// The first reading is taken at once, so that the agent has numbers within
-	// the first second; it carries the second that has just begun.
+	last := s.clock.read()
+	// The first tick is taken at once, so that there are readings within the first
+	// second; its time is the second that has just begun.
 	tick := instruments.Tick{Time: floor(last.wall, time.Second), Seq: 1, Interval: s.interval}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -186,13 +184,13 @@ func (s *Sampler) tick(ctx context.Context) error {
 			return nil
 		}
 		s.publish(tick)
-		if s.chronicle != nil {
-			s.chronicle.see(s, tick)
+		if s.events != nil {
+			s.events.afterTick(s, tick)
 		}
 		if s.AfterTick != nil {
 			if err := s.AfterTick(ctx); err != nil && ctx.Err() == nil {
 				s.gap(gap{cause: causeOverload, from: tick.Time, missed: 1})
-				s.log.Error("collect", "err", err)
+				s.log.Error("cannot export readings", "err", err)
 			}
 		}
 
@@ -206,15 +204,15 @@ func (s *Sampler) tick(ctx context.Context) error {
 				return nil
 			case <-timer.C:
 			}
-			now := s.clock.look()
+			now := s.clock.read()
 			slept, set := now.since(last)
 			var early bool
-			next, early, event = judge(tick.Time, now.wall, slept, set, s.interval)
+			next, early, event = nextTick(tick.Time, now.wall, slept, set, s.interval)
 			if early {
 				continue
 			}
-			if s.chronicle != nil {
-				s.chronicle.moved(last, now, slept, set, event)
+			if s.events != nil {
+				s.events.clockMoved(last, now, slept, set, event)
 			}
 			last = now
 			break
@@ -230,8 +228,8 @@ func (s *Sampler) gap(g gap) {
 	s.mu.Lock()
 	s.gaps[g.cause] += g.missed
 	s.mu.Unlock()
-	if s.chronicle != nil && g.cause != causeClock && g.cause != causeSuspend {
-		s.chronicle.gap(g) // The others are told by what happened to the clock.
+	if s.events != nil && g.cause != causeClock && g.cause != causeSuspend {
+		s.events.gap(g) // clockMoved records the others.
 	}
 	if g.cause == causeClock {
 		s.log.Warn("the wall clock was set", "event", "clock_step", "from", g.from, "to", g.to)
@@ -242,10 +240,11 @@ func (s *Sampler) gap(g gap) {
 	}
 }
 
-// publish shows the tick's readings, all at once, and tells those who wait.
+// publish makes the tick's readings the newest, all at once, and wakes up those who
+// wait for it.
 func (s *Sampler) publish(t instruments.Tick) {
-	for _, f := range s.families {
-		f.newest.Store(f.next)
+	for _, c := range s.collectors {
+		c.newest.Store(c.next)
 	}
 	s.mu.Lock()
 	s.seq, s.at, s.ended = t.Seq, t.Time, s.clock.awake()
@@ -262,22 +261,22 @@ func (s *Sampler) Tick() (seq uint64, at time.Time, next <-chan struct{}) {
 	return s.seq, s.at, s.ticked
 }
 
-// idle is how long ago the newest tick was complete. A step of the wall clock
-// and a suspend do not count: they must not look like a sampler that hangs.
+// idle is how long ago the newest tick was complete. A step of the wall clock and a
+// suspend do not count: they must not look like a hung sampler.
 func (s *Sampler) idle() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.clock.awake() - s.ended
 }
 
-// Newest returns the newest reading of a family and its time, nil where there
-// is none: the family is off, failed at its last tick, or has not read yet.
+// Newest returns the newest reading of a collector and its time; nil if there is none:
+// the collector is disabled, failed at its last tick, or has not been read yet.
 func (s *Sampler) Newest(name string) (instruments.Reading, time.Time) {
-	f := s.byName[name]
-	if f == nil {
+	c := s.byName[name]
+	if c == nil {
 		return nil, time.Time{}
 	}
-	if n := f.newest.Load(); n != nil {
+	if n := c.newest.Load(); n != nil {
 		return n.reading, n.at
 	}
 	return nil, time.Time{}
@@ -286,171 +285,171 @@ func (s *Sampler) Newest(name string) (instruments.Reading, time.Time) {
 // Interval is the time between two ticks.
 func (s *Sampler) Interval() time.Duration { return s.interval }
 
-// Taken is when the machine was read for a collector's newest reading, the zero time
-// where that is not the one of the given tick.
+// Taken returns when the machine was really read for a collector's newest reading; the
+// zero time if that is not the one of the given tick.
 func (s *Sampler) Taken(name string, at time.Time) time.Time {
-	if f := s.byName[name]; f != nil {
-		if n := f.newest.Load(); n != nil && n.at.Equal(at) {
+	if c := s.byName[name]; c != nil {
+		if n := c.newest.Load(); n != nil && n.at.Equal(at) {
 			return n.taken
 		}
 	}
 	return time.Time{}
 }
 
-// Configure gives the families new settings from the next tick on.
+// Configure gives the collectors new settings from the next tick on.
 func (s *Sampler) Configure(c instruments.Config) { s.settings.Store(&c) }
 
-// grace is how much longer than its limit a family may take before the lane is
-// left to it: one that keeps to its limit needs a moment to come back.
+// grace is how long after its timeout a collector may return before its worker is
+// abandoned: one that observes its context needs a moment to do so.
 const grace = 50 * time.Millisecond
 
-// readAll has the lane read every family and returns the lane for the next
-// tick: another one where a family outlasted its limit.
-func (s *Sampler) readAll(ctx context.Context, l *lane, t instruments.Tick) *lane {
+// readAll has the worker read every collector and returns the worker for the next
+// tick: a new one if a collector exceeded its timeout.
+func (s *Sampler) readAll(ctx context.Context, w *worker, t instruments.Tick) *worker {
 	s.configure()
-	l.work <- t
+	w.work <- t
 	timer := time.NewTimer(s.shortestLimit())
 	defer timer.Stop()
 	for {
 		select {
-		case <-l.done:
-			return l
+		case <-w.done:
+			return w
 		case <-ctx.Done():
-			return l // It ends when the read that it is at returns.
+			return w // It ends when its current read returns.
 		case <-timer.C:
 		}
-		l.mu.Lock()
-		f, left := l.current, time.Duration(0)
-		if f != nil {
-			left = f.settings.Timeout + grace - (s.clock.awake() - l.started)
+		w.mu.Lock()
+		c, left := w.current, time.Duration(0)
+		if c != nil {
+			left = c.settings.Timeout + grace - (s.clock.awake() - w.started)
 		}
-		if f == nil || left > 0 {
-			l.mu.Unlock()
+		if c == nil || left > 0 {
+			w.mu.Unlock()
 			timer.Reset(max(left, 10*time.Millisecond))
 			continue
 		}
-		l.abandoned = true
-		f.hung.Store(true)
-		from := l.from
-		l.mu.Unlock()
-		close(l.work)
-		s.failed(f, t, causeTimeout, fmt.Errorf("did not answer within %s", f.settings.Timeout))
-		l = &lane{sampler: s, work: make(chan instruments.Tick), done: make(chan struct{}, 1), from: from}
-		go l.loop(ctx)
-		l.work <- t
+		w.abandoned = true
+		c.hung.Store(true)
+		from := w.from
+		w.mu.Unlock()
+		close(w.work)
+		s.failed(c, t, causeTimeout, fmt.Errorf("did not answer within %s", c.settings.Timeout))
+		w = &worker{sampler: s, work: make(chan instruments.Tick), done: make(chan struct{}, 1), from: from}
+		go w.loop(ctx)
+		w.work <- t
 		timer.Reset(s.shortestLimit())
 	}
 }
 
 func (s *Sampler) shortestLimit() time.Duration {
 	limit := time.Hour
-	for _, f := range s.families {
-		limit = min(limit, f.settings.Timeout)
+	for _, c := range s.collectors {
+		limit = min(limit, c.settings.Timeout)
 	}
 	return limit + grace
 }
 
-// configure applies new settings between two ticks. A family that hangs is
-// switched off at once too, but is given its own settings when it has come back.
+// configure applies new settings between two ticks. A hung collector can be disabled
+// at once, but is given its own settings only when it has returned.
 func (s *Sampler) configure() {
-	c := s.settings.Swap(nil)
-	if c != nil && s.chronicle != nil {
-		s.chronicle.configured()
+	changed := s.settings.Swap(nil)
+	if changed != nil && s.events != nil {
+		s.events.configured()
 	}
-	for _, f := range s.families {
-		if c != nil {
-			f.settings, f.pending = c.Collectors[f.Name()], c
-			f.enabled.Store(f.settings.Enabled)
+	for _, c := range s.collectors {
+		if changed != nil {
+			c.settings, c.pending = changed.Collectors[c.Name()], changed
+			c.enabled.Store(c.settings.Enabled)
 		}
-		if f.pending == nil || f.hung.Load() {
+		if c.pending == nil || c.hung.Load() {
 			continue
 		}
-		if r, ok := f.Collector.(instruments.Configurable); ok {
-			r.Configure(*f.pending)
+		if r, ok := c.Collector.(instruments.Configurable); ok {
+			r.Configure(*c.pending)
 		}
-		f.pending = nil
+		c.pending = nil
 	}
 }
 
-// finished takes the result of one family's read.
-func (s *Sampler) finished(f *family, t instruments.Tick, r instruments.Reading, retries uint64, err error, took time.Duration) {
-	f.mu.Lock()
-	f.seconds = took.Seconds()
-	f.retries += retries
-	f.mu.Unlock()
+// finished takes the result of one read.
+func (s *Sampler) finished(c *collector, t instruments.Tick, r instruments.Reading, retries uint64, err error, took time.Duration) {
+	c.mu.Lock()
+	c.seconds = took.Seconds()
+	c.retries += retries
+	c.mu.Unlock()
 	switch {
 	case errors.Is(err, instruments.ErrUnsupported):
-		f.next = nil
-		s.became(f, t, true, "", "err", err)
+		c.next = nil
+		s.transition(c, t, true, "", "err", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		s.failed(f, t, causeTimeout, err)
+		s.failed(c, t, causeTimeout, err)
 	case err != nil:
-		s.failed(f, t, causeError, err)
+		s.failed(c, t, causeError, err)
 	default:
-		f.next = &snapshot{reading: r, at: t.Time, taken: s.host.Now().Add(-took)}
-		s.became(f, t, true, "")
+		c.next = &snapshot{reading: r, at: t.Time, taken: s.host.Now().Add(-took)}
+		s.transition(c, t, true, "")
 		if partial, ok := r.(instruments.Partial); ok {
-			s.lacks(f, partial.Missing())
+			s.missing(c, partial.Missing())
 		}
 	}
 }
 
-// lacks logs what a reading begins to lack and what is there again.
-func (s *Sampler) lacks(f *family, now []instruments.Missing) {
-	f.mu.Lock()
-	before := f.missing
-	f.missing = now
-	f.mu.Unlock()
+// missing logs what a reading begins to lack and what is there again.
+func (s *Sampler) missing(c *collector, now []instruments.Missing) {
+	c.mu.Lock()
+	before := c.missing
+	c.missing = now
+	c.mu.Unlock()
 	for _, m := range now {
 		if !slices.ContainsFunc(before, func(o instruments.Missing) bool { return o.Subject == m.Subject }) {
-			s.log.Warn("a part of a family is missing", "family", f.Name(), "subject", m.Subject, "reason", m.Reason)
+			s.log.Warn("part of a reading is missing", "collector", c.Name(), "subject", m.Subject, "reason", m.Reason)
 		}
 	}
 	for _, o := range before {
 		if !slices.ContainsFunc(now, func(m instruments.Missing) bool { return o.Subject == m.Subject }) {
-			s.log.Info("a part of a family is back", "family", f.Name(), "subject", o.Subject)
+			s.log.Info("part of a reading is back", "collector", c.Name(), "subject", o.Subject)
 		}
 	}
 }
 
-// failed leaves the family out of this tick.
-func (s *Sampler) failed(f *family, t instruments.Tick, cause string, err error) {
-	f.next = nil
+// failed leaves the collector out of this tick.
+func (s *Sampler) failed(c *collector, t instruments.Tick, cause string, err error) {
+	c.next = nil
 	s.mu.Lock()
 	s.gaps[cause]++
 	s.mu.Unlock()
-	f.mu.Lock()
-	f.failures++
-	f.mu.Unlock()
-	s.became(f, t, false, cause, "err", err)
+	c.mu.Lock()
+	c.failures++
+	c.mu.Unlock()
+	s.transition(c, t, false, cause, "err", err)
 }
 
-// became logs a change of state, not each failure.
-func (s *Sampler) became(f *family, t instruments.Tick, ok bool, cause string, args ...any) {
-	f.mu.Lock()
-	before, since := f.ok, f.since
-	f.ok = ok
+// transition notes the state and logs changes of it, not each failure.
+func (s *Sampler) transition(c *collector, t instruments.Tick, ok bool, cause string, args ...any) {
+	c.mu.Lock()
+	before, since := c.ok, c.since
+	c.ok = ok
 	if before != ok {
-		f.since = t.Time
+		c.since = t.Time
 	}
-	f.lastErr = ""
+	c.lastErr = ""
 	if len(args) == 2 {
-		f.lastErr = fmt.Sprint(args[1])
+		c.lastErr = fmt.Sprint(args[1])
 	}
-	reason := f.lastErr
-	f.mu.Unlock()
+	reason := c.lastErr
+	c.mu.Unlock()
 	if before == ok {
 		return
 	}
-	if s.chronicle != nil {
+	if s.events != nil {
 		if !ok {
-			f.cause = cause
+			c.cause = cause
 		}
-		s.chronicle.family(f.Name(), ok, f.cause, reason, since, t.Time)
+		s.events.collector(c.Name(), ok, c.cause, reason, since, t.Time)
 	}
 	if ok {
-		s.log.Info("family is back", "family", f.Name(), "at", t.Time)
+		s.log.Info("collector recovered", "collector", c.Name(), "at", t.Time)
 		return
 	}
-	s.log.Warn("family failed", append([]any{"event", "gap", "family", f.Name(), "cause", cause, "at", t.Time}, args...)...)
+	s.log.Warn("collector failed", append([]any{"event", "gap", "collector", c.Name(), "cause", cause, "at", t.Time}, args...)...)
 }

@@ -14,11 +14,11 @@ import (
 	"sysotel/instruments"
 )
 
-// testSampler is a sampler over fake families, to be used inside a bubble.
-func testSampler(t *testing.T, interval time.Duration, log *logbook, change func(instruments.Config), families ...*fake) *Sampler {
+// testSampler is a sampler over fake collectors, to be used inside a bubble.
+func testSampler(t *testing.T, interval time.Duration, log *logbook, change func(instruments.Config), collectors ...*fake) *Sampler {
 	t.Helper()
 	var list []instruments.Collector
-	for _, f := range families {
+	for _, f := range collectors {
 		list = append(list, f)
 	}
 	c := settings(list...)
@@ -53,14 +53,14 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// account is how a family fares.
+// account is the state of a collector.
 type account struct {
 	failures, retries uint64
 	ok                bool
 }
 
-// fares tells how a family fares.
-func fares(s *Sampler, name string) (now account) {
+// stateOf returns the state of a collector.
+func stateOf(s *Sampler, name string) (now account) {
 	f := s.byName[name]
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -151,20 +151,20 @@ func TestTicksFallOnWholeSeconds(t *testing.T) {
 		equal(t, "seq", seq, 26)
 		equal(t, "time", at, zero.Add(25*time.Second).UTC())
 		reading, at := s.Newest("slow")
-		equal(t, "the slow family's reading", reading, instruments.Reading(number(21)))
+		equal(t, "the slow collector's reading", reading, instruments.Reading(number(21)))
 		equal(t, "its time", at, zero.Add(20*time.Second).UTC())
 		log.want(t, 0, "level=WARN")
 	})
 }
 
-// lanes counts the goroutines that read families, those that hang included.
-func lanes() int {
+// workers counts the goroutines that read collectors, abandoned ones included.
+func workers() int {
 	text := make([]byte, 1<<20)
-	return strings.Count(string(text[:runtime.Stack(text, true)]), "(*lane).loop(")
+	return strings.Count(string(text[:runtime.Stack(text, true)]), "(*worker).loop(")
 }
 
-// TestHungFamily is a dead NFS mount: it costs its own numbers and one goroutine.
-func TestHungFamily(t *testing.T) {
+// TestHungCollector is a dead NFS mount: it costs its own numbers and one goroutine.
+func TestHungCollector(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		zero := time.Now()
 		var log logbook
@@ -173,7 +173,7 @@ func TestHungFamily(t *testing.T) {
 		before, dead, behind := &fake{name: "before"}, &fake{name: "dead"}, &fake{name: "behind"}
 		dead.read = func(_ context.Context, tick instruments.Tick) (instruments.Reading, error) {
 			if inside.Add(1) != 1 {
-				t.Error("the family is read twice at once")
+				t.Error("the collector is read twice at once")
 			}
 			defer inside.Add(-1)
 			if tick.Seq == 4 {
@@ -184,15 +184,15 @@ func TestHungFamily(t *testing.T) {
 		s := testSampler(t, time.Second, &log, nil, before, dead, behind)
 		start(t, s)
 		pass(2700 * time.Millisecond)
-		equal(t, "lanes", lanes(), 1)
+		equal(t, "workers", workers(), 1)
 		if r, _ := s.Newest("dead"); r == nil {
 			t.Error("it gave no reading while it was well")
 		}
 		for range 30 {
 			pass(time.Second)
-			equal(t, "lanes", lanes(), 2)
+			equal(t, "workers", workers(), 2)
 			if r, _ := s.Newest("dead"); r != nil {
-				t.Error("a family that hangs has a reading")
+				t.Error("a hung collector has a reading")
 			}
 			_, at := s.Newest("behind")
 			equal(t, "the others' newest", at, time.Now().Truncate(time.Second).UTC())
@@ -200,8 +200,8 @@ func TestHungFamily(t *testing.T) {
 		equalInts(t, "before", secondsOf(before.seen(), zero), upTo(32)...)
 		equalInts(t, "behind", secondsOf(behind.seen(), zero), upTo(32)...)
 		equalInts(t, "dead", secondsOf(dead.seen(), zero), 0, 1, 2, 3)
-		log.want(t, 1, "event=gap", "family=dead", "cause=timeout", "did not answer within 500ms")
-		equal(t, "failures", fares(s, "dead").failures, 30)
+		log.want(t, 1, "event=gap", "collector=dead", "cause=timeout", "did not answer within 500ms")
+		equal(t, "failures", stateOf(s, "dead").failures, 30)
 		equal(t, "gaps", gaps(s, causeTimeout), 30)
 
 		close(release)
@@ -209,15 +209,15 @@ func TestHungFamily(t *testing.T) {
 		if _, at := s.Newest("dead"); !at.Equal(time.Now().Truncate(time.Second)) {
 			t.Errorf("it is back, but its newest reading is of %s", at)
 		}
-		equal(t, "lanes", lanes(), 1)
-		log.want(t, 1, "family is back", "family=dead")
-		log.want(t, 2, "family=dead")
+		equal(t, "workers", workers(), 1)
+		log.want(t, 1, "collector recovered", "collector=dead")
+		log.want(t, 2, "collector=dead")
 		log.want(t, 0, "overload")
 	})
 }
 
-// TestEveryFamilyHangs: each holds its goroutine, and the ticks go on.
-func TestEveryFamilyHangs(t *testing.T) {
+// TestEveryCollectorHangs: each holds its goroutine, and the ticks go on.
+func TestEveryCollectorHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logbook
 		release := make(chan struct{})
@@ -243,8 +243,8 @@ func TestEveryFamilyHangs(t *testing.T) {
 	})
 }
 
-// TestStopWhileAFamilyHangs: the agent's end does not wait for a dead server.
-func TestStopWhileAFamilyHangs(t *testing.T) {
+// TestStopWhileACollectorHangs: the agent's end does not wait for a dead server.
+func TestStopWhileACollectorHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logbook
 		release := make(chan struct{})
@@ -265,8 +265,8 @@ func TestStopWhileAFamilyHangs(t *testing.T) {
 	})
 }
 
-// TestSlowFamilyThatKeepsItsLimit has no lane left to it: it is only late.
-func TestSlowFamilyThatKeepsItsLimit(t *testing.T) {
+// TestSlowCollectorThatKeepsItsTimeout: its worker is not abandoned, it is only late.
+func TestSlowCollectorThatKeepsItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logbook
 		slow := &fake{name: "slow", read: func(ctx context.Context, _ instruments.Tick) (instruments.Reading, error) {
@@ -279,7 +279,7 @@ func TestSlowFamilyThatKeepsItsLimit(t *testing.T) {
 		equal(t, "gaps by timeout", gaps(s, causeTimeout), 5)
 		equal(t, "gaps by error", gaps(s, causeError), 0)
 		equal(t, "reads", len(slow.seen()), 5)
-		equal(t, "retries", fares(s, "slow").retries, 0)
+		equal(t, "retries", stateOf(s, "slow").retries, 0)
 		log.want(t, 1, "event=gap", "cause=timeout")
 	})
 }
@@ -300,8 +300,8 @@ func TestRetry(t *testing.T) {
 		if r, _ := s.Newest("f"); r != number(3) {
 			t.Errorf("the newest reading is %v", r)
 		}
-		equal(t, "retries", fares(s, "f").retries, 3)
-		equal(t, "failures", fares(s, "f").failures, 0)
+		equal(t, "retries", stateOf(s, "f").retries, 3)
+		equal(t, "failures", stateOf(s, "f").failures, 0)
 		log.want(t, 0, "")
 	})
 }
@@ -333,17 +333,17 @@ func TestFailure(t *testing.T) {
 					if r, _ := s.Newest("bad"); r != nil {
 						t.Errorf("failed, and the newest reading is %v", r)
 					}
-					equal(t, "failures", fares(s, "bad").failures, uint64(i+1))
+					equal(t, "failures", stateOf(s, "bad").failures, uint64(i+1))
 				}
-				equal(t, "retries", fares(s, "bad").retries, 4)
+				equal(t, "retries", stateOf(s, "bad").retries, 4)
 				equal(t, "gaps", gaps(s, causeError), 4)
-				log.want(t, 1, "event=gap", "family=bad", "cause=error", c.says)
+				log.want(t, 1, "event=gap", "collector=bad", "cause=error", c.says)
 				log.want(t, 1, "")
 				pass(3 * time.Second)
 				if r, _ := s.Newest("bad"); r == nil {
 					t.Error("it is back without a reading")
 				}
-				log.want(t, 1, "family is back", "family=bad")
+				log.want(t, 1, "collector recovered", "collector=bad")
 				log.want(t, 2, "")
 				equal(t, "the other's reads", len(good.seen()), 9)
 			})
@@ -364,8 +364,8 @@ func TestUnsupportedIsNoFailure(t *testing.T) {
 			t.Errorf("reading %v", r)
 		}
 		equal(t, "reads", len(f.seen()), 4)
-		equal(t, "failures", fares(s, "f").failures, 0)
-		equal(t, "ok", fares(s, "f").ok, true)
+		equal(t, "failures", stateOf(s, "f").failures, 0)
+		equal(t, "ok", stateOf(s, "f").ok, true)
 		log.want(t, 0, "")
 	})
 }

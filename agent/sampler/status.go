@@ -14,7 +14,7 @@ type Stats struct {
 	Ticks uint64
 	// Gaps are the ticks and reads that were missed, by cause.
 	Gaps map[string]uint64
-	// Collectors are those that are enabled; their Overflow is not counted here.
+	// Collectors are the enabled ones; their Overflow is not counted here.
 	Collectors []instruments.CollectorStats
 }
 
@@ -23,15 +23,15 @@ func (s *Sampler) Stats() Stats {
 	s.mu.Lock()
 	stats := Stats{Ticks: s.seq, Gaps: maps.Clone(s.gaps)}
 	s.mu.Unlock()
-	for _, f := range s.families {
-		if !f.enabled.Load() {
+	for _, c := range s.collectors {
+		if !c.enabled.Load() {
 			continue
 		}
-		f.mu.Lock()
+		c.mu.Lock()
 		stats.Collectors = append(stats.Collectors, instruments.CollectorStats{
-			Name: f.Name(), Seconds: f.seconds, OK: f.ok, Failures: f.failures, Retries: f.retries,
+			Name: c.Name(), Seconds: c.seconds, OK: c.ok, Failures: c.failures, Retries: c.retries,
 		})
-		f.mu.Unlock()
+		c.mu.Unlock()
 	}
 	return stats
 }
@@ -50,23 +50,23 @@ func (s *Sampler) Health() []health.Component {
 		own.Reason = "the first tick is being read"
 	}
 	components := []health.Component{own}
-	for _, f := range s.families {
-		if !f.enabled.Load() {
+	for _, c := range s.collectors {
+		if !c.enabled.Load() {
 			continue
 		}
-		f.mu.Lock()
-		c := health.Component{Name: "family " + f.Name(), Status: health.OK, Reason: f.lastErr, Since: f.since}
+		c.mu.Lock()
+		h := health.Component{Name: "family " + c.Name(), Status: health.OK, Reason: c.lastErr, Since: c.since}
 		switch {
-		case !f.ok:
-			c.Status = health.Degraded
-		case len(f.missing) > 0:
-			c.Status, c.Reason = health.Degraded, fmt.Sprintf("%s: %s", f.missing[0].Subject, f.missing[0].Reason)
-			if more := len(f.missing) - 1; more > 0 {
-				c.Reason += fmt.Sprintf(" (and %d more)", more)
+		case !c.ok:
+			h.Status = health.Degraded
+		case len(c.missing) > 0:
+			h.Status, h.Reason = health.Degraded, fmt.Sprintf("%s: %s", c.missing[0].Subject, c.missing[0].Reason)
+			if more := len(c.missing) - 1; more > 0 {
+				h.Reason += fmt.Sprintf(" (and %d more)", more)
 			}
 		}
-		f.mu.Unlock()
-		components = append(components, c)
+		c.mu.Unlock()
+		components = append(components, h)
 	}
 	return components
 }

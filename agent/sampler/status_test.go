@@ -47,7 +47,7 @@ func TestHealthOfTheSampler(t *testing.T) {
 	})
 }
 
-func TestHealthAndStatsOfAFamily(t *testing.T) {
+func TestHealthAndStatsOfACollector(t *testing.T) {
 	s := testSampler(t, time.Second, &logbook{}, nil, &fake{name: "load"}, &fake{name: "cpu"})
 	tick := instruments.Tick{Time: at("12:00:00"), Seq: 1}
 	load := s.byName["load"]
@@ -64,7 +64,7 @@ func TestHealthAndStatsOfAFamily(t *testing.T) {
 	equal(t, "gaps", stats.Gaps[causeError], 1)
 	equal(t, "collectors", len(stats.Collectors), 1)
 	for _, f := range stats.Collectors {
-		equal(t, "a family that is off is told of", f.Name == "cpu", false)
+		equal(t, "a disabled collector is listed", f.Name == "cpu", false)
 		if f.Name == "load" {
 			equal(t, "seconds", f.Seconds, 0.003)
 			equal(t, "ok", f.OK, false)

@@ -88,11 +88,11 @@ func (n *notebook) one(t *testing.T, kind records.Kind) records.Event {
 	return n.events[0]
 }
 
-// chronicled is a sampler whose chronicle writes into a notebook.
-func chronicled(t *testing.T, log *logbook, families ...*fake) (*Sampler, *notebook) {
+// recorded is a sampler that records events in a notebook.
+func recorded(t *testing.T, log *logbook, collectors ...*fake) (*Sampler, *notebook) {
 	t.Helper()
-	s, n := testSampler(t, time.Second, log, nil, families...), &notebook{}
-	s.chronicle = newChronicle(Options{Interval: time.Second, Host: s.host, HostName: "host-1", Version: "1.2.3", Records: n, Log: log.logger()})
+	s, n := testSampler(t, time.Second, log, nil, collectors...), &notebook{}
+	s.events = newEventRecorder(Options{Interval: time.Second, Host: s.host, HostName: "host-1", Version: "1.2.3", Records: n, Log: log.logger()})
 	return s, n
 }
 
@@ -117,7 +117,7 @@ func TestClockEvents(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				zero := time.Now()
 				var log logbook
-				s, n := chronicled(t, &log, &fake{name: "f"})
+				s, n := recorded(t, &log, &fake{name: "f"})
 				clock := steer(s)
 				start(t, s)
 				pass(2500 * time.Millisecond)
@@ -151,7 +151,7 @@ func TestClockEvents(t *testing.T) {
 func TestSuspendWhileTheClockIsSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logbook
-		s, n := chronicled(t, &log, &fake{name: "f"})
+		s, n := recorded(t, &log, &fake{name: "f"})
 		clock := steer(s)
 		start(t, s)
 		pass(2500 * time.Millisecond)
@@ -172,7 +172,7 @@ func TestOverloadEvent(t *testing.T) {
 		f.read = func(_ context.Context, tick instruments.Tick) (instruments.Reading, error) {
 			return number(tick.Seq), nil
 		}
-		s, n := chronicled(t, &log, f)
+		s, n := recorded(t, &log, f)
 		s.AfterTick = func(context.Context) error {
 			if _, at, _ := s.Tick(); at.Equal(zero.Add(2 * time.Second)) {
 				time.Sleep(3500 * time.Millisecond)
@@ -189,9 +189,9 @@ func TestOverloadEvent(t *testing.T) {
 	})
 }
 
-// TestFamilyGapEvents: one event when a family fails, one when it is back, however
+// TestCollectorGapEvents: one event when a collector fails, one when it recovers, however
 // many ticks lie between.
-func TestFamilyGapEvents(t *testing.T) {
+func TestCollectorGapEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		zero := time.Now().UTC()
 		var log logbook
@@ -201,7 +201,7 @@ func TestFamilyGapEvents(t *testing.T) {
 			}
 			return number(tick.Seq), nil
 		}}
-		s, n := chronicled(t, &log, bad, &fake{name: "good"})
+		s, n := recorded(t, &log, bad, &fake{name: "good"})
 		start(t, s)
 		pass(4500 * time.Millisecond)
 		e := n.one(t, records.Gap)
@@ -273,9 +273,9 @@ func TestStartAndReboot(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var log logbook
 			n := &notebook{events: c.before, newest: c.newest}
-			chronicle := newChronicle(Options{Interval: time.Second, Host: bootedHost(t, c.id, boot), HostName: "host-1", Version: "1.2.3", Records: n, Log: log.logger()})
+			recorder := newEventRecorder(Options{Interval: time.Second, Host: bootedHost(t, c.id, boot), HostName: "host-1", Version: "1.2.3", Records: n, Log: log.logger()})
 			now := at("14:00:00")
-			chronicle.begin(t.Context(), now)
+			recorder.start(t.Context(), now)
 			var reboots int
 			for _, e := range n.of(records.Reboot) {
 				reboots++
@@ -303,11 +303,11 @@ func TestStartAndReboot(t *testing.T) {
 	}
 }
 
-// TestStartWithoutAPast: where the records cannot be read a start is told all the same.
+// TestStartWithoutAPast: a start is recorded even if the records cannot be read.
 func TestStartWithoutAPast(t *testing.T) {
 	var log logbook
 	n := &notebook{broken: errors.New("the disk is gone")}
-	newChronicle(Options{Interval: time.Second, Host: emptyHost(t), Records: n, Log: log.logger()}).begin(t.Context(), at("14:00:00"))
+	newEventRecorder(Options{Interval: time.Second, Host: emptyHost(t), Records: n, Log: log.logger()}).start(t.Context(), at("14:00:00"))
 	equal(t, "previous", n.one(t, records.Start).Detail["previous"], "unknown")
 	log.want(t, 1, "the disk is gone")
 }

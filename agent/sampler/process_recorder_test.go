@@ -32,7 +32,7 @@ func near(t *testing.T, what string, got, want float64) {
 
 func TestProcessTableToRecords(t *testing.T) {
 	n := &notebook{}
-	d := toRecords{records: n, interval: time.Second, boot: "boot"}
+	d := processRecorder{records: n, interval: time.Second, boot: "boot"}
 	unknown := math.NaN()
 	type step struct {
 		at             string
@@ -51,7 +51,7 @@ func TestProcessTableToRecords(t *testing.T) {
 		{"12:01:09", 2.2, 1, 2200 * time.Millisecond, 4.4},         // A look that was given up came in between.
 	}
 	for i, s := range steps {
-		d.tick(tableOf(s.elapsed, s.share, s.elapsed*1.5), at(s.at))
+		d.addTable(tableOf(s.elapsed, s.share, s.elapsed*1.5), at(s.at))
 		if len(n.readings) != i+1 {
 			t.Fatalf("%d readings", len(n.readings))
 		}
@@ -84,15 +84,15 @@ func (*forgetful) AddProcesses(records.ProcessReading) {}
 // TestProcessTableCostsNoMemory: 250 processes each second must not feed the collector.
 func TestProcessTableCostsNoMemory(t *testing.T) {
 	table := &instruments.ProcessTable{All: make([]instruments.Process, 250), Logical: 2, Elapsed: 1}
-	d := toRecords{records: &forgetful{}, interval: time.Second}
+	d := processRecorder{records: &forgetful{}, interval: time.Second}
 	now := at("12:00:00")
-	if n := testing.AllocsPerRun(100, func() { now = now.Add(time.Second); d.tick(table, now) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { now = now.Add(time.Second); d.addTable(table, now) }); n > 0 {
 		t.Errorf("%v allocations a tick", n)
 	}
 }
 
-// TestMissingTable: a tick whose table failed, and one at which the family is not
-// due, tell the records nothing.
+// TestMissingTable: a tick whose table failed, and one at which the collector is not
+// due, add nothing to the records.
 func TestMissingTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		zero := time.Now().UTC()
@@ -104,8 +104,8 @@ func TestMissingTable(t *testing.T) {
 			return tableOf(1, 0.5, 1), nil
 		}}
 		slow := &fake{name: "filesystem"}
-		s, n := chronicled(t, &log, f, slow)
-		s.chronicle.boot = "b"
+		s, n := recorded(t, &log, f, slow)
+		s.events.boot = "b"
 		start(t, s)
 		pass(4500 * time.Millisecond)
 		var times []time.Time
@@ -117,21 +117,21 @@ func TestMissingTable(t *testing.T) {
 	})
 }
 
-// TestRecordsAgreeWithTheReadings: what went in is what the records answer.
+// TestRecordsAgreeWithTheReadings: the records return what was added.
 func TestRecordsAgreeWithTheReadings(t *testing.T) {
 	kept, err := records.Open(records.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer kept.Close()
-	d := toRecords{records: kept, interval: time.Second, boot: "boot"}
+	d := processRecorder{records: kept, interval: time.Second, boot: "boot"}
 	begin := at("12:00:00")
 	for i := range 61 {
 		elapsed := 1.0
 		if i == 0 {
 			elapsed = math.NaN()
 		}
-		d.tick(tableOf(elapsed, 0.25, 0.75), begin.Add(time.Duration(i)*time.Second))
+		d.addTable(tableOf(elapsed, 0.25, 0.75), begin.Add(time.Duration(i)*time.Second))
 	}
 	p, err := kept.ProcessesBetween(t.Context(), records.ProcessQuery{Start: begin, End: begin.Add(time.Minute), Order: records.ByCPU})
 	if err != nil {
@@ -152,7 +152,7 @@ func TestRecordsAgreeWithTheReadings(t *testing.T) {
 
 // BenchmarkChronicle is what a tick of 250 processes on which nothing happens costs
 // beyond the records themselves.
-func BenchmarkChronicle(b *testing.B) {
+func BenchmarkEventRecorder(b *testing.B) {
 	var log logbook
 	s := New(Options{Host: emptyHost(b), Interval: time.Second, Records: &forgetful{}, Log: log.logger()})
 	readings := parts([]string{"cpu0", "cpu1"}, []string{"sda", "sdb"}, []string{"lo", "eth0"}, []string{"/", "/home", "/boot"})
@@ -162,12 +162,12 @@ func BenchmarkChronicle(b *testing.B) {
 	}
 	readings["process"], readings["paging"] = table, &instruments.Paging{OOMCounted: true}
 	for name, r := range readings {
-		f := &family{Collector: &fake{name: name}}
+		f := &collector{Collector: &fake{name: name}}
 		f.newest.Store(&snapshot{reading: r, at: at("12:00:00")})
 		s.byName[name] = f
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.chronicle.see(s, instruments.Tick{Time: at("12:00:00")})
+		s.events.afterTick(s, instruments.Tick{Time: at("12:00:00")})
 	}
 }
