@@ -413,7 +413,7 @@ func TestTopLevel(t *testing.T) {
 		t.Fatalf("list the files: %v", err)
 	}
 	fixed := []string{
-		"agent", "instruments", "api", "otel-collector", "dashboards",
+		"agent", "instruments", "api", "otel-collector", "dashboards", "findings",
 		"go.mod", "go.sum", "Makefile", "README.md", "docker-compose.yml", "LICENSE",
 	}
 	for path := range strings.Lines(string(listed)) {
