@@ -75,10 +75,9 @@ func (s *Server) documentYAML() ([]byte, error) {
 	return b, nil
 }
 
-// addPages adds what is no operation: the document, the page that explains it,
-// and the Prometheus page. The texts are
-// made when somebody first asks: most agents are never asked, and making them
-// would cost each of them megabytes at its start.
+// addPages adds the pages that are not operations: the OpenAPI document, its
+// documentation page, the guides and the Prometheus page. Most of them are built on
+// the first request, which saves memory in agents that never serve them.
 func (s *Server) addPages() {
 	open, viewers := Access{Role: Public, Cost: Cheap}, Access{Role: Viewer, Cost: Cheap}
 	policy := docsPolicy
@@ -90,7 +89,7 @@ func (s *Server) addPages() {
 	headers := map[string]string{"Content-Security-Policy": policy}
 	s.routes.page(http.MethodGet, "/docs", viewers, s.generated("text/html; charset=utf-8", s.renderDocs, headers))
 	s.addGuides(headers)
-	// The page asks for the style sheet by its hash, so a browser may keep it.
+	// Pages link to the style sheet by its hash, so browsers may cache it.
 	style := func() ([]byte, error) { return docsStyle, nil }
 	s.routes.page(http.MethodGet, docsStylePath, open, s.generated("text/css; charset=utf-8", style, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}))
 	if s.options.MetricsPage != nil {

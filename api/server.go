@@ -57,7 +57,7 @@ type Options struct {
 	RateLimit RateLimitConfig
 	// Machine provides the readings.
 	Machine Machine
-	// Health lists the agent's parts and how they fare, the most important first.
+	// Health returns the status of all components, the most important first.
 	Health func() []health.Component
 	// Hostname and Version appear in responses.
 	Hostname, Version string
@@ -158,9 +158,23 @@ func New(o Options) (*Server, error) {
 		s.logins = newLoginLimiter(o.RateLimit.Logins)
 	}
 	s.current = &currentCache{machine: o.Machine, encode: s.encodeCurrent}
+	if err := s.addRoutes(); err != nil {
+		return nil, err
+	}
+	s.addServers()
+	if err := s.setUpTLS(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
 
+// addRoutes creates the routes and adds all operations and pages.
+func (s *Server) addRoutes() error {
 	document := newDocument()
-	s.routes = &routes{mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "see /docs for what exists.", authorize: s.authorize, rates: newRates(o.RateLimit, s.proxies)}
+	s.routes = &routes{
+		mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "see /docs for what exists.",
+		authorize: s.authorize, rates: newRates(s.options.RateLimit, s.proxies),
+	}
 	s.api = huma.NewAPI(huma.Config{
 		OpenAPI: document,
 		// Huma looks up "json" for the suffix of problem+json.
@@ -172,25 +186,26 @@ func New(o Options) (*Server, error) {
 	s.addPages()
 	s.addLoginPages()
 	if err := s.addWeb(); err != nil {
-		return nil, err
+		return err
 	}
 	s.addPrometheus()
 	s.routes.mux.HandleFunc("/", s.routes.rates.limit(Cheap, s.routes.guard(Access{Role: Public}, s.routes.notFound)))
+	return nil
+}
 
+// addServers creates the servers of the TCP address and the Unix socket with their
+// middleware.
+func (s *Server) addServers() {
 	s.tcp = newHTTP(secure(s.log, s.auditRefusals(s.origin.middleware(s.authenticate(s.routes)))), s.log)
 	s.tcp.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return withCaller(ctx, callerOfConn(c, !o.Authenticate))
+		return withCaller(ctx, callerOfConn(c, !s.options.Authenticate))
 	}
 	newConnections(s.proxies).attach(s.tcp)
-	// No web page reaches a Unix socket: no Host or Origin to check.
+	// Web pages cannot reach a Unix socket: there is no Host or Origin to check.
 	s.unix = newHTTP(secure(s.log, s.auditRefusals(s.routes)), s.log)
 	s.unix.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return withCaller(ctx, callerOfConn(c, false))
 	}
-	if err := s.setUpTLS(); err != nil {
-		return nil, err
-	}
-	return s, nil
 }
 
 // jsonFormat is JSON with <, > and & escaped: names in it are untrusted, and a
@@ -230,10 +245,10 @@ func (l serverLog) Handle(ctx context.Context, r slog.Record) error {
 	return l.Handler.Handle(ctx, r)
 }
 
-// Handler is what answers on the TCP address, for tests and benchmarks without one.
+// Handler is the handler of the TCP address, for tests and benchmarks.
 func (s *Server) Handler() http.Handler { return s.tcp.Handler }
 
-// Routes lists every way into the server.
+// Routes lists every route.
 func (s *Server) Routes() []Route { return append([]Route(nil), s.routes.list...) }
 
 // Listen opens the address and the Unix socket. Call Run or Close afterwards.

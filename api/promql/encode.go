@@ -15,21 +15,21 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// encoder writes one successful answer as Prometheus does, in pieces: a long
-// answer is never held in memory as text.
+// encoder writes a successful response in pieces, so that a long one is never
+// held in memory as text.
 type encoder struct {
 	out io.Writer
 	buf []byte
-	err error // of out; the rest of the answer is dropped
+	err error // of out; the rest of the response is dropped
 }
 
-// pieceSize is when a piece is written; the buffer has room for the longest
-// label beyond it.
+// pieceSize is the size at which a piece is written; the buffer has room for the
+// longest label beyond it.
 const pieceSize = 32 << 10
 
 var encoders = sync.Pool{New: func() any { return &encoder{buf: make([]byte, 0, pieceSize+4<<10)} }}
 
-// newEncoder starts an answer.
+// newEncoder starts a response.
 func newEncoder(w http.ResponseWriter) *encoder {
 	e := encoders.Get().(*encoder)
 	*e = encoder{out: w, buf: e.buf[:0]}
@@ -38,7 +38,7 @@ func newEncoder(w http.ResponseWriter) *encoder {
 	return e
 }
 
-// free gives the buffer back.
+// free returns the buffer to the pool.
 func (e *encoder) free() {
 	e.out = nil
 	if cap(e.buf) <= 4*pieceSize {
@@ -46,7 +46,7 @@ func (e *encoder) free() {
 	}
 }
 
-// end finishes the answer. The query gives warnings their positions.
+// end finishes the response. The query is for the positions in warnings.
 func (e *encoder) end(notes annotations.Annotations, query string) {
 	warnings, infos := notes.AsStrings(query, 10, 10)
 	if len(warnings) > 0 {
@@ -89,8 +89,8 @@ func (e *encoder) words(words []string) {
 	e.raw(`]`)
 }
 
-// text writes a string. Bytes that are not UTF-8 become U+FFFD, so that the
-// answer is JSON whatever a device is called.
+// text writes a string. Invalid UTF-8 becomes U+FFFD, so that the response is
+// valid JSON whatever a device is called.
 func (e *encoder) text(s string) {
 	const hex = "0123456789abcdef"
 	b := append(e.buf, '"')
@@ -135,7 +135,7 @@ func (e *encoder) labels(l labels.Labels) {
 	e.raw(`}`)
 }
 
-// value writes the data of a query.
+// value writes the result of a query.
 func (e *encoder) value(value parser.Value) {
 	e.raw(`{"resultType":"`)
 	e.raw(string(value.Type()))
@@ -217,7 +217,7 @@ func (e *encoder) point(t int64, v float64) {
 	e.raw(`]`)
 }
 
-// time writes milliseconds as seconds, without going through a float.
+// time writes milliseconds as seconds, without converting to a float.
 func (e *encoder) time(t int64) {
 	b := e.buf
 	if t < 0 {
@@ -230,7 +230,7 @@ func (e *encoder) time(t int64) {
 	e.buf = b
 }
 
-// float writes a number as a string, since JSON has neither NaN nor Inf.
+// float writes a number as a string, because JSON has neither NaN nor Inf.
 func (e *encoder) float(v float64) {
 	format := byte('f')
 	if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
@@ -241,8 +241,8 @@ func (e *encoder) float(v float64) {
 	e.buf = append(b, '"')
 }
 
-// histogram writes a native histogram; the tiers keep none, but other sources
-// may. A bucket starts with which of its bounds it includes.
+// histogram writes a native histogram. The tiers have none, but other sources may.
+// The first number of a bucket says which of its bounds are inclusive.
 func (e *encoder) histogram(h *histogram.FloatHistogram) {
 	e.raw(`{"count":`)
 	e.float(h.Count)

@@ -1,10 +1,9 @@
-// Package promql is the Prometheus HTTP API over the tiers, so that Grafana,
-// promtool and everything else that asks a Prometheus can ask the agent.
+// Package promql is the Prometheus HTTP API over the tiers, for Grafana, promtool
+// and other Prometheus clients.
 //
-// Its answers are those of Prometheus to the letter, errors included; what it
-// adds is the header X-Sysotel-Tier. It stores and evaluates nothing: questions
-// go to a Querier. Read handler.go first for the table of paths, then encode.go
-// for the answers.
+// Responses and errors are identical to those of Prometheus, plus the header
+// X-Sysotel-Tier. The package stores and evaluates nothing: a Querier does. Read
+// handler.go first for the paths, then encode.go for the responses.
 package promql
 
 import (
@@ -25,7 +24,7 @@ import (
 	"sysotel/agent/query"
 )
 
-// Querier answers questions. Its errors are of type *store.QueryError.
+// Querier evaluates queries. Its errors are of type *query.Error.
 type Querier interface {
 	Instant(ctx context.Context, expr string, at time.Time) (*query.Result, error)
 	Range(ctx context.Context, expr string, start, end time.Time, step time.Duration) (*query.Result, error)
@@ -38,37 +37,37 @@ type Querier interface {
 
 var _ Querier = (*query.Querier)(nil)
 
-// Metadata says what a metric is.
+// Metadata describes a metric.
 type Metadata struct {
 	Type string `json:"type"`
 	Help string `json:"help"`
 	Unit string `json:"unit"`
 }
 
-// Config is what the API is made of.
+// Config has the dependencies of the API.
 type Config struct {
 	Querier Querier
-	// Metadata returns what is known of the metrics by their Prometheus names; nil
-	// knows nothing. The caller does not change the map.
+	// Metadata returns the known metrics by Prometheus name; may be nil. The map must
+	// not be changed.
 	Metadata func() map[string]Metadata
-	// Rules returns the rules that are evaluated; nil has none.
+	// Rules returns the evaluated rules; may be nil.
 	Rules func() []alerting.PrometheusGroup
-	// Version is that of the agent; it stands in the build information.
+	// Version is the version of the agent, for the build information.
 	Version string
-	// Now is the clock, time.Now where it is nil.
+	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log *slog.Logger
 }
 
-// TierHeader names the tiers that gave an answer, in the order of time: "1s", or
+// TierHeader lists the tiers of a result in order of time: "1s", or
 // "1m;from=1763000000;to=1763003600, 1s;from=1763003660;to=1763007200" with the
-// first and the last step of each in Unix seconds. What is from the local cache,
-// since VictoriaMetrics does not respond, has ";source=local-cache" behind it; the
-// answer's warnings say why.
+// first and the last step of each in Unix seconds. Tiers read from the local cache
+// because VictoriaMetrics does not respond end in ";source=local-cache"; the
+// warnings say why.
 const TierHeader = "X-Sysotel-Tier"
 
-// mostBody is how much of a form is read: an expression has far less.
-const mostBody = 1 << 20
+// maxBody is the maximum size of a form; expressions are far smaller.
+const maxBody = 1 << 20
 
 // api is the handler.
 type api struct {
@@ -89,9 +88,9 @@ func New(config Config) http.Handler {
 		config.Rules = func() []alerting.PrometheusGroup { return nil }
 	}
 	a := &api{config: config, mux: http.NewServeMux()}
-	form := func(path string, answer func(http.ResponseWriter, *http.Request) error) {
-		a.mux.HandleFunc("GET "+path, a.handle(answer))
-		a.mux.HandleFunc("POST "+path, a.handle(answer))
+	form := func(path string, handler func(http.ResponseWriter, *http.Request) error) {
+		a.mux.HandleFunc("GET "+path, a.handle(handler))
+		a.mux.HandleFunc("POST "+path, a.handle(handler))
 	}
 	form("/api/v1/query", a.query)
 	form("/api/v1/query_range", a.queryRange)
@@ -109,10 +108,10 @@ func New(config Config) http.Handler {
 	return a.mux
 }
 
-// notFound is Prometheus' word for a path or a thing that is not there.
+// notFound is Prometheus' error type for unknown paths and objects.
 const notFound query.ErrorType = "not_found"
 
-// status is the HTTP status of each type of error, as Prometheus has it.
+// status is the HTTP status of an error type, as in Prometheus.
 func status(kind query.ErrorType) int {
 	switch kind {
 	case query.BadData:
@@ -120,7 +119,7 @@ func status(kind query.ErrorType) int {
 	case query.Execution:
 		return http.StatusUnprocessableEntity
 	case query.Canceled:
-		return 499 // The client went away and reads no status.
+		return 499 // The client has disconnected.
 	case query.Timeout, query.Unavailable:
 		return http.StatusServiceUnavailable
 	case notFound:
@@ -129,15 +128,15 @@ func status(kind query.ErrorType) int {
 	return http.StatusInternalServerError
 }
 
-// handle reads the form and writes the error of an answer.
-func (a *api) handle(answer func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+// handle parses the form and writes the handler's error.
+func (a *api) handle(handler func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		err := r.ParseForm()
 		if err != nil {
 			err = badParameter("form", err)
 		} else {
-			err = answer(w, r)
+			err = handler(w, r)
 		}
 		if err != nil {
 			a.fail(w, r, err)
@@ -145,7 +144,7 @@ func (a *api) handle(answer func(http.ResponseWriter, *http.Request) error) http
 	}
 }
 
-// fail writes an error.
+// fail writes an error response.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	kind := query.Internal
 	if known, ok := errors.AsType[*query.Error](err); ok {
@@ -153,7 +152,7 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	text := err.Error()
 	if kind == query.Internal {
-		// What went wrong inside is for the log; it may name files.
+		// Internal errors are only logged: they may contain file names.
 		a.config.Log.ErrorContext(r.Context(), "query failed", "path", r.URL.Path, "err", err)
 		text = "Internal error; see the agent log."
 	}
@@ -171,10 +170,10 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", "1")
 	}
 	w.WriteHeader(status(kind))
-	_, _ = w.Write(body) // Nobody is left to tell when the client went away.
+	_, _ = w.Write(body) // The client may have disconnected.
 }
 
-// query answers an instant query.
+// query handles an instant query.
 func (a *api) query(w http.ResponseWriter, r *http.Request) error {
 	limit, err := limitOf(r)
 	if err != nil {
@@ -184,20 +183,20 @@ func (a *api) query(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel, err := patience(r)
+	ctx, cancel, err := requestContext(r)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	answer, err := a.config.Querier.Instant(ctx, r.FormValue("query"), at)
+	result, err := a.config.Querier.Instant(ctx, r.FormValue("query"), at)
 	if err != nil {
 		return badQuery(err)
 	}
-	defer answer.Close()
-	return a.write(w, r, answer, limit)
+	defer result.Close()
+	return a.write(w, r, result, limit)
 }
 
-// queryRange answers a range query.
+// queryRange handles a range query.
 func (a *api) queryRange(w http.ResponseWriter, r *http.Request) error {
 	limit, err := limitOf(r)
 	if err != nil {
@@ -221,36 +220,36 @@ func (a *api) queryRange(w http.ResponseWriter, r *http.Request) error {
 	if step <= 0 {
 		return badParameter("step", errors.New("zero or negative query resolution step widths are not accepted. Try a positive integer"))
 	}
-	ctx, cancel, err := patience(r)
+	ctx, cancel, err := requestContext(r)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	answer, err := a.config.Querier.Range(ctx, r.FormValue("query"), start, end, step)
+	result, err := a.config.Querier.Range(ctx, r.FormValue("query"), start, end, step)
 	if err != nil {
 		return badQuery(err)
 	}
-	defer answer.Close()
-	return a.write(w, r, answer, limit)
+	defer result.Close()
+	return a.write(w, r, result, limit)
 }
 
-// write sends the answer of a query.
-func (a *api) write(w http.ResponseWriter, r *http.Request, answer *query.Result, limit int) error {
-	value, cut := truncate(answer.Value, limit)
+// write writes the result of a query.
+func (a *api) write(w http.ResponseWriter, r *http.Request, result *query.Result, limit int) error {
+	value, cut := truncate(result.Value, limit)
 	if cut {
-		answer.Warnings.Add(errTruncated)
+		result.Warnings.Add(errTruncated)
 	}
-	if len(answer.Tiers) > 0 {
-		w.Header().Set(TierHeader, tierHeader(answer.Tiers))
+	if len(result.Tiers) > 0 {
+		w.Header().Set(TierHeader, tierHeader(result.Tiers))
 	}
 	e := newEncoder(w)
 	defer e.free()
 	e.value(value)
-	e.end(answer.Warnings, r.FormValue("query"))
+	e.end(result.Warnings, r.FormValue("query"))
 	return nil
 }
 
-// tierHeader writes the spans of an answer.
+// tierHeader formats the spans of a result.
 func tierHeader(spans []query.Span) string {
 	if len(spans) == 1 {
 		return spans[0].Tier + source(spans[0])
@@ -270,7 +269,7 @@ func tierHeader(spans []query.Span) string {
 	return b.String()
 }
 
-// source is what the header adds where VictoriaMetrics did not answer.
+// source is the suffix of a tier if VictoriaMetrics did not respond.
 func source(span query.Span) string {
 	if span.Cached {
 		return ";source=local-cache"
@@ -278,7 +277,7 @@ func source(span query.Span) string {
 	return ""
 }
 
-// seconds writes a time as Unix seconds.
+// seconds formats a time as Unix seconds.
 func seconds(t time.Time) string {
 	return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', -1, 64)
 }

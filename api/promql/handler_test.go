@@ -173,7 +173,7 @@ func TestErrorsAreThoseOfPrometheus(t *testing.T) {
 	f("metadata", "limit=x", 400, bad, "limit must be a number")
 	f("format_query", "query=sum(", 400, bad, "parse error")
 	f("nothing", "", 404, "not_found", "/api/v1/nothing")
-	long := url.Values{"query": {strings.Repeat("x", mostBody)}}
+	long := url.Values{"query": {strings.Repeat("x", maxBody)}}
 	if code, _, body := ask(t, h, http.MethodPost, "/api/v1/query", long); code != 400 || !strings.Contains(body, "too large") {
 		t.Errorf("a huge form: %d %.200s", code, body)
 	}

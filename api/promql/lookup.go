@@ -17,7 +17,7 @@ import (
 	"sysotel/agent/query"
 )
 
-// selection is what series, labels and label values have in common.
+// selection has the parameters of series, labels and label values.
 type selection struct {
 	sets       [][]*labels.Matcher
 	start, end time.Time
@@ -40,7 +40,7 @@ func (a *api) selection(r *http.Request) (s selection, err error) {
 	return s, nil
 }
 
-// series lists the series that match.
+// series lists the matching series.
 func (a *api) series(w http.ResponseWriter, r *http.Request) error {
 	if len(r.Form["match[]"]) == 0 {
 		return &query.Error{Type: query.BadData, Err: errors.New("no match[] parameter provided")}
@@ -65,7 +65,7 @@ func (a *api) series(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// labelNames lists the names of labels.
+// labelNames lists the label names.
 func (a *api) labelNames(w http.ResponseWriter, r *http.Request) error {
 	s, err := a.selection(r)
 	if err != nil {
@@ -106,7 +106,7 @@ func (a *api) labelValues(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// formatQuery writes an expression neatly.
+// formatQuery formats an expression.
 func (a *api) formatQuery(w http.ResponseWriter, r *http.Request) error {
 	expr, err := a.config.Querier.Parse(r.FormValue("query"))
 	if err != nil {
@@ -119,7 +119,7 @@ func (a *api) formatQuery(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// metadata tells type, unit and help of metrics.
+// metadata lists type, unit and help of metrics.
 func (a *api) metadata(w http.ResponseWriter, r *http.Request) error {
 	limit := -1
 	for _, name := range []string{"limit", "limit_per_metric"} {
@@ -131,7 +131,7 @@ func (a *api) metadata(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return &query.Error{Type: query.BadData, Err: errors.New(name + " must be a number")}
 		}
-		if name == "limit" { // A metric has one row, so the other limit cuts nothing.
+		if name == "limit" { // A metric has one row, so limit_per_metric has no effect.
 			limit = n
 		}
 	}
@@ -166,12 +166,11 @@ func (a *api) metadata(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// prometheusVersion is the Prometheus whose API and PromQL this is: clients
-// decide by it what they may ask.
+// prometheusVersion is the Prometheus version whose API and PromQL are implemented:
+// clients choose features by it.
 const prometheusVersion = "3.15.0"
 
-// buildInfo tells which Prometheus this speaks like; the revision is the agent's
-// version.
+// buildInfo returns the Prometheus version; the revision is the agent's version.
 func (a *api) buildInfo(w http.ResponseWriter, _ *http.Request) error {
 	e := newEncoder(w)
 	defer e.free()

@@ -16,13 +16,12 @@ import (
 	"sysotel/agent/query"
 )
 
-// badParameter is the error of a parameter, in Prometheus' words.
+// badParameter is the error of a parameter, worded like Prometheus.
 func badParameter(name string, err error) error {
 	return &query.Error{Type: query.BadData, Err: fmt.Errorf("invalid parameter %q: %w", name, err)}
 }
 
-// badQuery names the parameter where the expression is what is wrong with a
-// question.
+// badQuery adds the parameter name if the expression is invalid.
 func badQuery(err error) error {
 	if _, ok := errors.AsType[parser.ParseErrors](err); ok {
 		return badParameter("query", err)
@@ -32,7 +31,7 @@ func badQuery(err error) error {
 
 var errTruncated = errors.New("results truncated due to limit")
 
-// truncate cuts an answer at its limit; 0 is none.
+// truncate cuts a result at the limit; 0 is no limit.
 func truncate(value parser.Value, limit int) (parser.Value, bool) {
 	if limit == 0 {
 		return value, false
@@ -50,7 +49,7 @@ func truncate(value parser.Value, limit int) (parser.Value, bool) {
 	return value, false
 }
 
-// limitOf reads the limit of an answer; 0 is none.
+// limitOf parses the limit of a result; 0 is no limit.
 func limitOf(r *http.Request) (int, error) {
 	text := r.FormValue("limit")
 	if text == "" {
@@ -66,11 +65,11 @@ func limitOf(r *http.Request) (int, error) {
 	return limit, nil
 }
 
-// patience is the context of a request with the time that its asker gives it. A
-// look-back of the asker's is refused: here it belongs to the tier.
-func patience(r *http.Request) (context.Context, context.CancelFunc, error) {
+// requestContext is the context of a request with the timeout that the client
+// chose. A look-back is rejected: it depends on the tier.
+func requestContext(r *http.Request) (context.Context, context.CancelFunc, error) {
 	if r.FormValue("lookback_delta") != "" {
-		return nil, nil, badParameter("lookback_delta", errors.New("the look-back is that of the tier that answers and cannot be chosen"))
+		return nil, nil, badParameter("lookback_delta", errors.New("the look-back depends on the tier and cannot be chosen"))
 	}
 	text := r.FormValue("timeout")
 	if text == "" {
@@ -84,13 +83,13 @@ func patience(r *http.Request) (context.Context, context.CancelFunc, error) {
 	return ctx, cancel, nil
 }
 
-// The ends of time, where a lookup names none: milliseconds still hold them.
+// The default range of lookups: the extremes that fit into milliseconds.
 var (
 	minTime = time.Unix(math.MinInt64/1000+62135596801, 0).UTC()
 	maxTime = time.Unix(math.MaxInt64/1000-62135596801, 999999999).UTC()
 )
 
-// timeOf reads a time that may be left out.
+// timeOf parses an optional time.
 func timeOf(r *http.Request, name string, otherwise time.Time) (time.Time, error) {
 	text := r.FormValue(name)
 	if text == "" {
@@ -103,7 +102,7 @@ func timeOf(r *http.Request, name string, otherwise time.Time) (time.Time, error
 	return t, nil
 }
 
-// parseTime reads Unix seconds or RFC 3339.
+// parseTime parses Unix seconds or RFC 3339.
 func parseTime(text string) (time.Time, error) {
 	if t, err := strconv.ParseFloat(text, 64); err == nil && math.Abs(t) <= float64(maxTime.Unix()) {
 		whole, fraction := math.Modf(t)
@@ -113,7 +112,7 @@ func parseTime(text string) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
 		return t, nil
 	}
-	switch text { // Clients send these years, which time.Parse does not read.
+	switch text { // Clients send these, which time.Parse rejects.
 	case minTime.Format(time.RFC3339Nano):
 		return minTime, nil
 	case maxTime.Format(time.RFC3339Nano):
@@ -122,11 +121,11 @@ func parseTime(text string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("cannot parse %q to a valid timestamp", text)
 }
 
-// parseDuration reads seconds or Prometheus' durations, such as 5m.
+// parseDuration parses seconds or a Prometheus duration such as 5m.
 func parseDuration(text string) (time.Duration, error) {
 	if d, err := strconv.ParseFloat(text, 64); err == nil {
 		ns := d * float64(time.Second)
-		// Written so that NaN is refused too.
+		// Negated, so that NaN is rejected too.
 		if !(ns < float64(math.MaxInt64) && ns > float64(math.MinInt64)) {
 			return 0, fmt.Errorf("cannot parse %q to a valid duration. It overflows int64", text)
 		}

@@ -26,15 +26,15 @@ type ruleGroup struct {
 	LastEvaluation time.Time `json:"lastEvaluation"`
 }
 
-// evaluated is what is told of every rule.
-type evaluated struct {
+// evaluation is the last evaluation of a rule.
+type evaluation struct {
 	Health         rules.RuleHealth `json:"health"`
 	LastError      string           `json:"lastError,omitempty"`
 	EvaluationTime float64          `json:"evaluationTime"`
 	LastEvaluation time.Time        `json:"lastEvaluation"`
 }
 
-// alertingRule is a rule that finds alerts.
+// alertingRule is an alerting rule.
 type alertingRule struct {
 	State         string        `json:"state"`
 	Name          string        `json:"name"`
@@ -44,20 +44,20 @@ type alertingRule struct {
 	Labels        labels.Labels `json:"labels"`
 	Annotations   labels.Labels `json:"annotations"`
 	Alerts        []activeAlert `json:"alerts"`
-	evaluated
+	evaluation
 	Type string `json:"type"`
 }
 
-// recordingRule is a rule that keeps what it evaluates.
+// recordingRule is a recording rule.
 type recordingRule struct {
 	Name   string        `json:"name"`
 	Query  string        `json:"query"`
 	Labels labels.Labels `json:"labels"`
-	evaluated
+	evaluation
 	Type string `json:"type"`
 }
 
-// activeAlert is an alert that is pending or fires.
+// activeAlert is a pending or firing alert.
 type activeAlert struct {
 	Labels          labels.Labels `json:"labels"`
 	Annotations     labels.Labels `json:"annotations"`
@@ -67,7 +67,7 @@ type activeAlert struct {
 	Value           string        `json:"value"`
 }
 
-// rules lists the rules that are evaluated, with their alerts.
+// rules lists the evaluated rules with their alerts.
 func (a *api) rules(w http.ResponseWriter, r *http.Request) error {
 	kind := r.Form.Get("type")
 	if kind != "" && kind != "alert" && kind != "record" {
@@ -79,19 +79,19 @@ func (a *api) rules(w http.ResponseWriter, r *http.Request) error {
 		if !among(r.Form["file[]"], g.File) || !among(r.Form["rule_group[]"], g.Name) {
 			continue
 		}
-		told := ruleGroup{Name: g.Name, File: g.File, Rules: []any{}, Interval: g.Interval}
+		listed := ruleGroup{Name: g.Name, File: g.File, Rules: []any{}, Interval: g.Interval}
 		for _, one := range g.Rules {
 			if !among(r.Form["rule_name[]"], one.Rule.Name()) {
 				continue
 			}
-			told.EvaluationTime += one.Rule.GetEvaluationDuration().Seconds()
-			told.LastEvaluation = one.Rule.GetEvaluationTimestamp()
+			listed.EvaluationTime += one.Rule.GetEvaluationDuration().Seconds()
+			listed.LastEvaluation = one.Rule.GetEvaluationTimestamp()
 			if rule := describeRule(one, kind, bare); rule != nil {
-				told.Rules = append(told.Rules, rule)
+				listed.Rules = append(listed.Rules, rule)
 			}
 		}
-		if len(told.Rules) > 0 {
-			groups = append(groups, told)
+		if len(listed.Rules) > 0 {
+			groups = append(groups, listed)
 		}
 	}
 	return succeed(w, struct {
@@ -99,9 +99,9 @@ func (a *api) rules(w http.ResponseWriter, r *http.Request) error {
 	}{groups})
 }
 
-// describeRule tells of one rule, nil where its kind was not asked for.
+// describeRule returns a rule, nil if its kind was not requested.
 func describeRule(one alerting.PrometheusRule, kind string, bare bool) any {
-	state := evaluated{Health: one.Rule.Health(), EvaluationTime: one.Rule.GetEvaluationDuration().Seconds(), LastEvaluation: one.Rule.GetEvaluationTimestamp()}
+	state := evaluation{Health: one.Rule.Health(), EvaluationTime: one.Rule.GetEvaluationDuration().Seconds(), LastEvaluation: one.Rule.GetEvaluationTimestamp()}
 	if err := one.Rule.LastError(); err != nil {
 		state.LastError = err.Error()
 	}
@@ -110,24 +110,24 @@ func describeRule(one alerting.PrometheusRule, kind string, bare bool) any {
 		if kind == "record" {
 			return nil
 		}
-		told := alertingRule{
+		listed := alertingRule{
 			State: rule.State().String(), Name: rule.Name(), Query: rule.Query().String(), Duration: rule.HoldDuration().Seconds(), KeepFiringFor: rule.KeepFiringFor().Seconds(),
-			Labels: rule.Labels(), Annotations: rule.Annotations(), Alerts: []activeAlert{}, evaluated: state, Type: "alerting",
+			Labels: rule.Labels(), Annotations: rule.Annotations(), Alerts: []activeAlert{}, evaluation: state, Type: "alerting",
 		}
 		if !bare {
-			told.Alerts = activeAlerts(one.Alerts)
+			listed.Alerts = activeAlerts(one.Alerts)
 		}
-		return told
+		return listed
 	default:
 		if kind == "alert" {
 			return nil
 		}
-		return recordingRule{Name: rule.Name(), Query: rule.Query().String(), Labels: rule.Labels(), evaluated: state, Type: "recording"}
+		return recordingRule{Name: rule.Name(), Query: rule.Query().String(), Labels: rule.Labels(), evaluation: state, Type: "recording"}
 	}
 }
 
 func activeAlerts(found []*rules.Alert) []activeAlert {
-	told := []activeAlert{}
+	listed := []activeAlert{}
 	for _, alert := range found {
 		one := activeAlert{
 			Labels: alert.Labels, Annotations: alert.Annotations, State: alert.State.String(), ActiveAt: alert.ActiveAt.UTC(),
@@ -136,13 +136,13 @@ func activeAlerts(found []*rules.Alert) []activeAlert {
 		if !alert.KeepFiringSince.IsZero() {
 			one.KeepFiringSince = &alert.KeepFiringSince
 		}
-		told = append(told, one)
+		listed = append(listed, one)
 	}
-	slices.SortFunc(told, func(a, b activeAlert) int { return labels.Compare(a.Labels, b.Labels) })
-	return told
+	slices.SortFunc(listed, func(a, b activeAlert) int { return labels.Compare(a.Labels, b.Labels) })
+	return listed
 }
 
-// alerts lists the alerts that are pending or fire.
+// alerts lists the pending and firing alerts.
 func (a *api) alerts(w http.ResponseWriter, _ *http.Request) error {
 	all := []activeAlert{}
 	for _, g := range a.config.Rules() {
@@ -155,10 +155,10 @@ func (a *api) alerts(w http.ResponseWriter, _ *http.Request) error {
 	}{all})
 }
 
-// among tells whether a name is one of those asked for; none asks for all.
+// among reports whether a name is requested; an empty list requests all.
 func among(asked []string, name string) bool { return len(asked) == 0 || slices.Contains(asked, name) }
 
-// succeed writes an answer that is short.
+// succeed writes a short response.
 func succeed(w http.ResponseWriter, data any) error {
 	body, err := json.Marshal(struct {
 		Status string `json:"status"`
@@ -168,6 +168,6 @@ func succeed(w http.ResponseWriter, data any) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // The client may be gone.
+	_, _ = w.Write(body) // The client may have disconnected.
 	return nil
 }

@@ -163,6 +163,23 @@ func (p *seriesPlan) orderedAggregates() (list []string) {
 // writeJSON writes a Series in pieces: as text it is several times larger than
 // the numbers.
 func (a *seriesResponse) writeJSON(w *bufio.Writer) {
+	start, err := json.Marshal(a.head())
+	if err != nil { // Times within the years 1 to 9999 and strings always marshal.
+		return
+	}
+	_, _ = w.Write(start[:len(start)-len("]}")])
+	aggregates := a.plan.orderedAggregates()
+	for i := range a.series {
+		if i > 0 {
+			_ = w.WriteByte(',')
+		}
+		a.series[i].writeJSON(w, aggregates)
+	}
+	_, _ = w.WriteString("]}\n")
+}
+
+// head is the response without its series.
+func (a *seriesResponse) head() Series {
 	head := Series{Host: sanitize.ValidUTF8(a.plan.host), Start: a.plan.start.UTC(), End: a.plan.end.UTC(), Step: a.step.Seconds(), Tiers: []SeriesTier{}, Series: []SeriesRow{}}
 	for _, t := range a.tiers {
 		tier := SeriesTier{Tier: t.Tier, From: t.From.UTC(), To: t.To.UTC()}
@@ -175,53 +192,46 @@ func (a *seriesResponse) writeJSON(w *bufio.Writer) {
 		head.Warnings = append(head.Warnings, sanitize.ValidUTF8(warning.Error()))
 	}
 	slices.Sort(head.Warnings)
-	start, err := json.Marshal(head)
-	if err != nil { // Times within the years 1 to 9999 and strings always marshal.
+	return head
+}
+
+// writeJSON writes a SeriesRow with the aggregations in order.
+func (s *resultSeries) writeJSON(w *bufio.Writer, aggregates []string) {
+	labels := make(map[string]string, len(s.names))
+	for i, name := range s.names {
+		labels[name] = s.values[i]
+	}
+	row, err := json.Marshal(SeriesRow{Metric: s.metric, Unit: s.unit, Labels: labels, T: []float64{}})
+	if err != nil { // Strings always marshal.
 		return
 	}
-	_, _ = w.Write(start[:len(start)-len("]}")])
+	_, _ = w.Write(row[:len(row)-len("]}")])
 	var number []byte
-	for i := range a.series {
-		s := &a.series[i]
-		labels := make(map[string]string, len(s.names))
-		for j, name := range s.names {
-			labels[name] = s.values[j]
-		}
-		row, err := json.Marshal(SeriesRow{Metric: s.metric, Unit: s.unit, Labels: labels, T: []float64{}})
-		if err != nil {
-			return
-		}
+	for i, t := range s.T {
 		if i > 0 {
 			_ = w.WriteByte(',')
 		}
-		_, _ = w.Write(row[:len(row)-len("]}")])
-		for j, t := range s.T {
-			if j > 0 {
+		number = appendSeconds(number[:0], t)
+		_, _ = w.Write(number)
+	}
+	_ = w.WriteByte(']')
+	for _, aggregate := range aggregates {
+		_, _ = w.WriteString(`,"` + aggregate + `":[`)
+		column := s.column(aggregate)
+		for i := range s.T {
+			if i > 0 {
 				_ = w.WriteByte(',')
 			}
-			number = appendSeconds(number[:0], t)
+			v := unknown
+			if column != nil {
+				v = column[i] * s.scale
+			}
+			number = appendValue(number[:0], v, "null")
 			_, _ = w.Write(number)
 		}
 		_ = w.WriteByte(']')
-		for _, aggregate := range a.plan.orderedAggregates() {
-			_, _ = w.WriteString(`,"` + aggregate + `":[`)
-			column := s.column(aggregate)
-			for j := range s.T {
-				if j > 0 {
-					_ = w.WriteByte(',')
-				}
-				v := unknown
-				if column != nil {
-					v = column[j] * s.scale
-				}
-				number = appendValue(number[:0], v, "null")
-				_, _ = w.Write(number)
-			}
-			_ = w.WriteByte(']')
-		}
-		_ = w.WriteByte('}')
 	}
-	_, _ = w.WriteString("]}\n")
+	_ = w.WriteByte('}')
 }
 
 // writeCSV writes a line for each point of each series.
