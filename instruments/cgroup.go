@@ -10,9 +10,8 @@ import (
 	"strings"
 )
 
-// Cgroup is a reading of the limits under which the agent itself runs: those of
-// a container, of an LXC guest or of a systemd unit. Everything else in this
-// package is of the whole machine; this alone is of the agent's own share.
+// Cgroup is a reading of the limits of the agent itself: those of its container, LXC
+// guest or systemd unit. All other collectors measure the whole machine.
 type Cgroup struct {
 	// Path is the agent's own control group, as in /proc/self/cgroup.
 	Path string

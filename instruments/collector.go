@@ -85,9 +85,8 @@ type span struct {
 // next returns the seconds since the previous read by the monotonic clock. The
 // result is unknown at the first read, and after a distance that is far from
 // the nominal one (a burst of late ticks, a long gap): a rate over it would be
-// stamped with a second in which it did not happen. The first read is made at
-// once and the second on the beat: what came in such a splinter of a tick is no
-// rate of a tick, and would be an extreme that nothing else shows.
+// attributed to the wrong second. The first read is made at once and the second on
+// the beat: the rate over such a fraction of a tick would be a false extreme.
 func (s *span) next(now time.Time, nominal time.Duration) float64 {
 	last, minimum := s.last, nominal/5
 	if !s.onBeat {

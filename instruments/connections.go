@@ -24,9 +24,9 @@ type ConnectionCount struct {
 
 // Sockets are the kernel's totals of sockets.
 type Sockets struct {
-	// TCPInUse counts open TCP sockets of IPv4 and IPv6, TCPOrphans those of which
-	// no process knows any more, TCPTimeWait those that wait for stray packets
-	// after their end, TCPAllocated all that hold memory.
+	// TCPInUse counts open TCP sockets of IPv4 and IPv6, TCPOrphans those owned by
+	// no process, TCPTimeWait closed ones that still wait for stray packets,
+	// TCPAllocated all that hold memory.
 	TCPInUse, TCPOrphans, TCPTimeWait, TCPAllocated uint64
 	// UDPInUse counts UDP sockets of IPv4 and IPv6.
 	UDPInUse uint64
@@ -39,8 +39,8 @@ var tcpStates = [...]string{
 	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING",
 }
 
-// synReceived and newSynReceived are one state to everybody but the kernel,
-// which has the second for requests that have no whole socket yet.
+// synReceived and newSynReceived are one state outside of the kernel, which
+// uses the second for requests without a full socket.
 const (
 	synReceived    = 3
 	newSynReceived = 12
@@ -49,7 +49,7 @@ const (
 // tcpCounts counts TCP sockets by the kernel's number of their state.
 type tcpCounts [newSynReceived + 1]uint64
 
-// add counts a socket; a state that the kernel does not have today is left out.
+// add counts a socket; an unknown state is left out.
 func (c *tcpCounts) add(state byte) {
 	if state == newSynReceived {
 		state = synReceived
@@ -59,7 +59,7 @@ func (c *tcpCounts) add(state byte) {
 	}
 }
 
-// counts lists every state: a state without sockets is a true 0.
+// counts lists every state: a state without sockets is 0.
 func (c *tcpCounts) counts() []ConnectionCount {
 	list := make([]ConnectionCount, len(tcpStates))
 	for i, state := range tcpStates {
@@ -105,7 +105,7 @@ type connections struct {
 }
 
 // read counts sockets, those by state only when the newest count is old. What
-// cannot be counted is left out and costs the interfaces nothing.
+// cannot be counted is left out; the interfaces are reported all the same.
 func (c *connections) read(ctx context.Context, h *Host, now time.Time) Connections {
 	if c.at.IsZero() || now.Sub(c.at) >= connectionsEvery {
 		c.at = now

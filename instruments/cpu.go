@@ -56,8 +56,8 @@ func (s CPUStates) total() float64 {
 }
 
 // since returns what passed since before. Each field is clamped: the kernel's
-// iowait and idle can go back by a little (proc_stat(5)), and no state can have
-// lasted for less than no time.
+// iowait and idle can go back by a little (proc_stat(5)), and no duration can
+// be negative.
 func (s CPUStates) since(before CPUStates) CPUStates {
 	return CPUStates{
 		User: max(s.User-before.User, 0), Nice: max(s.Nice-before.Nice, 0),
@@ -67,9 +67,9 @@ func (s CPUStates) since(before CPUStates) CPUStates {
 	}
 }
 
-// atLeast raises each field to the value it had before, so that what the
-// kernel takes back for an instant never makes a counter fall. A processor that
-// fell by seconds was reset (suspend, migration): then its new values stand.
+// atLeast raises each field to the value it had before, so that a
+// counter does not fall when the kernel corrects a value. A processor that fell by
+// seconds was reset (suspend, migration): then the new values are used.
 func (s CPUStates) atLeast(before CPUStates) CPUStates {
 	const reset = 3
 	if s.total() < before.total()-reset {
@@ -179,7 +179,7 @@ func (c *cpu) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	}
 	c.total = total
 
-	// State is kept by the processor's name: an unplugged one leaves a hole in
+	// State is kept by the processor's name: an unplugged one leaves a gap in
 	// the numbers, and one that appears has no difference yet.
 	seen := make(map[string]CPUStates, len(cores))
 	r.Cores = make([]Core, 0, len(cores))

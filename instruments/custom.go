@@ -99,7 +99,7 @@ type noSources struct{}
 // Error implements error.
 func (noSources) Error() string { return "neither custom.textfile nor custom.commands names a source" }
 
-// Is has errors.Is take it for ErrUnsupported.
+// Is makes errors.Is report it as ErrUnsupported.
 func (noSources) Is(target error) bool { return target == ErrUnsupported }
 
 func (c *custom) Read(_ context.Context, h *Host, t Tick) (Reading, error) {
@@ -146,7 +146,7 @@ func (c *Custom) Report(o *Observer) {
 
 var _ Partial = (*Custom)(nil)
 
-// Missing implements Partial: one entry a source, with its first error.
+// Missing implements Partial: one entry per source, with its first error.
 func (c *Custom) Missing() []Missing {
 	var missing []Missing
 	for _, e := range c.Errors {

@@ -10,12 +10,12 @@ import (
 
 // Disk is a reading of the block devices.
 type Disk struct {
-	// Devices are whole disks and what is built of them (device mapper, RAID);
-	// partitions, images and devices in memory only where a pattern includes them.
+	// Devices are whole disks and devices built on them (device mapper, RAID);
+	// partitions, images and memory devices only if a pattern includes them.
 	Devices []DiskDevice
-	// Total is the sum over the physical disks, those that Devices leaves out by
-	// pattern included. What is built of other disks is not in it, because its
-	// operations are counted again at those.
+	// Total is the sum over the physical disks, including those that a
+	// pattern leaves out of Devices. Devices built on other disks are not in it,
+	// because their operations are counted again on those.
 	Total DiskRates
 	// Detailed reports whether the system counts merges, waiting and busy time
 	// (Linux does); if not, these fields are 0 or unknown and are not reported.
@@ -48,7 +48,7 @@ type DiskDevice struct {
 	// DiskRates are those of this device.
 	DiskRates
 	// Busy is the share of the last tick in which an operation was under way,
-	// 0 to 1. A disk that serves many at once can take more at 1.
+	// 0 to 1. A disk that serves many at once may not be saturated at 1.
 	Busy float64
 	// ReadLatency and WriteLatency are the mean time of an operation that was
 	// completed in the last tick, unknown where there was none.
@@ -118,10 +118,10 @@ type diskKind uint8
 const (
 	// diskSkipped are partitions, devices in memory, images and empty drives.
 	diskSkipped diskKind = iota
-	// diskStacked are built of other devices.
+	// diskStacked are built on other devices.
 	diskStacked
-	// diskVirtual stand on no other device of this machine and on no hardware
-	// of it: a network block device.
+	// diskVirtual are built neither on another device nor on hardware of this
+	// machine: a network block device.
 	diskVirtual
 	// diskPhysical are whole disks.
 	diskPhysical
@@ -177,7 +177,7 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	seconds, begun := unknown, false
 	err := d.source.each(ctx, h, func(name []byte, c diskCounters) {
 		if !begun {
-			// Only now is it sure that there are new counters to compare.
+			// Only now are there new counters to compare.
 			d.scans++
 			seconds, begun = d.span.next(h.Now(), t.Interval), true
 		}
@@ -218,7 +218,7 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		}
 	}
 	d.shown = len(r.Devices)
-	// A machine without a disk of its own may live on a network block device.
+	// A machine without disks of its own may run on a network block device.
 	r.Total = physical.rates()
 	if physical.devices == 0 {
 		r.Total = virtual.rates()
@@ -226,14 +226,13 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	return r, nil
 }
 
-// classify looks up what a device is: once, because its name does not change
-// what it is as long as it is there.
+// classify looks up once what a device is: it does not change while the name exists.
 func (d *disk) classify(h *Host, s *diskState) {
 	s.kind, s.mapper = h.diskKind(s.name)
 	s.shown = d.filter.Keep(s.kind != diskSkipped, "device", s.name)
 }
 
-// waitsForMedium reports whether a device that was skipped can come to life under
+// waitsForMedium reports whether a device that was skipped can come up under
 // its name: the kernel lists network block devices before they are connected.
 func waitsForMedium(name string) bool { return isNumbered(name, "nbd") }
 

@@ -39,21 +39,21 @@ type Mount struct {
 	// Measured reports whether the numbers are known; if not, Reason says why.
 	Measured bool
 	Reason   string
-	// Watched is set where a server or a program answers for the file system, so
-	// that a question can hang; Stuck that it does.
+	// Watched is set where a server or a program serves the file system, so that
+	// statfs(2) can hang; Stuck where it does.
 	Watched, Stuck bool
-	// Size is the whole, Used what is taken, Free what users can still take and
-	// Reserved what only root can, in bytes. Used, Free and Reserved add up to Size.
+	// In bytes: Size is the whole, Used is taken, Free is available to users and
+	// Reserved to root only. Used, Free and Reserved add up to Size.
 	Size, Used, Free, Reserved uint64
 	// Inodes, InodesUsed and InodesFree count files; Inodes is 0 where the file
-	// system makes room for them as it goes.
+	// system allocates them on demand.
 	Inodes, InodesUsed, InodesFree uint64
 	// Utilization is Used over Used and Free, 0 to 1, as df prints it: the share
 	// of what users can have.
 	Utilization float64
 
-	// failed is set where the numbers are known at other times. What the agent has
-	// no right to ask is never known, and no total waits for it.
+	// failed is set where the numbers are known at other times. What the agent is
+	// not permitted to ask is never known, and no total waits for it.
 	failed bool
 }
 
@@ -109,7 +109,7 @@ var (
 	}
 )
 
-// mount is a chosen mount and the question that is under way.
+// mount is a chosen mount and its pending question.
 type mount struct {
 	mountEntry
 	// label has the words of Mount that are the same at each tick.
@@ -210,13 +210,13 @@ func (m *Mount) fill(c capacity, err error) {
 	m.Utilization = share(m.Used, m.Free)
 }
 
-// share is what df calls Use%: used over used and free, because what is reserved
-// for root is not there for anybody else (giampaolo/psutil#829).
+// share is df's Use%: used over used and free, because what is reserved
+// for root is not available to users (giampaolo/psutil#829).
 func share(used, free uint64) float64 { return ratio(float64(used), float64(used)+float64(free)) }
 
-// total sums up what is counted, nil where that is nothing and where one of them
-// failed in this tick: a sum without it would show a dip that was none.
-// What file systems of one pool have free is the same space and is counted once.
+// total sums up what is counted, nil if there are none or one of them failed in
+// this tick: a sum without it would show a false dip. The free space of the file
+// systems of one pool is the same space and is counted once.
 func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
 	clear(f.pools)
 	var t FilesystemTotal

@@ -22,8 +22,8 @@ type mountEntry struct {
 	pool string
 }
 
-// choose takes the entries that are to be measured. A mount that was there
-// before keeps its question, so that a hung one is never asked a second time.
+// choose selects the entries to measure. A known mount
+// keeps its question, so that a hung one is never asked a second time.
 func (f *filesystem) choose(entries []mountEntry) {
 	type place struct{ id, volume, point string }
 	before := make(map[place]*mount, len(f.mounts))
@@ -82,7 +82,7 @@ func chooseMounts(entries []mountEntry, filter pattern.Filter) (chosen []mountEn
 		}
 		// Patterns that include stand in place of the built-in choice, so they
 		// choose among all mounts; those that exclude only take away of what was
-		// chosen, lest another mount of the same file system comes up instead.
+		// chosen, so that another mount of the same file system does not appear instead.
 		keep := e.storage && (bare || !isPlacedByRuntime(e.point))
 		if len(filter.Include) > 0 {
 			keep = filter.Keep(keep, "device", e.device, "mountpoint", e.point, "type", e.kind)

@@ -60,9 +60,9 @@ func (s *mountSource) list(_ context.Context, h *Host) (entries []mountEntry, ch
 }
 
 // quiet reports that nothing was mounted or unmounted since the question before.
-// The kernel answers that much faster than it prints the text of many mounts.
-// Of a plain file, as a recorded machine has it, poll(2) knows nothing: it can
-// always be written to, and so is never called quiet.
+// The kernel answers that much faster than it prints many mounts.
+// A plain file, as of a recorded machine, can always be written to and is never
+// quiet.
 func (s *mountSource) quiet() bool {
 	if s.first.fd < 0 {
 		return false
@@ -188,7 +188,7 @@ func (h *Host) describeMounts(entries []mountEntry) []mountEntry {
 			e.device = h.rootDevice(e.volume)
 		}
 	}
-	// The way to a mount below one that hangs hangs too.
+	// The path to a mount below one that hangs, hangs too.
 	for i := range entries {
 		for _, above := range entries {
 			if above.watched && above.point != "/" && strings.HasPrefix(entries[i].point, above.point+"/") {
@@ -245,7 +245,7 @@ func (e *mountEntry) describe(onDevices map[string]bool) {
 	case "fuse":
 		e.storage, e.watched = !isNoStorage(program), true
 	case "fuseblk":
-		// A program (ntfs-3g) answers, but for a disk of the machine.
+		// Served by a program (ntfs-3g), but from a disk of the machine.
 		e.storage, e.own, e.watched = true, true, true
 	case "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "ceph", "glusterfs", "afs", "coda", "lustre",
 		"beegfs", "beegfs_nodev", "gpfs", "orangefs", "pvfs2", "panfs", "wekafs", "davfs",

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// question is one statfs(2) that is asked by a goroutine of its own.
+// question is one statfs(2) call in a goroutine of its own.
 type question struct {
 	answered chan struct{}
 	// What follows may be read once answered is closed.
@@ -17,7 +17,7 @@ type question struct {
 // watch is how long a tick waits for all watched file systems together.
 const watch = 200 * time.Millisecond
 
-// ask begins a question in a goroutine of its own: statfs(2) cannot be called off.
+// ask starts a question in a goroutine of its own: statfs(2) cannot be canceled.
 func (m *mount) ask(h *Host) {
 	q := &question{answered: make(chan struct{})}
 	m.question = q
@@ -31,8 +31,8 @@ func (m *mount) ask(h *Host) {
 }
 
 // collect takes the answer to the question. It waits for one that was asked in
-// this tick; an older one had its time and is looked at only. As long as there
-// is no answer it is not asked again, so a dead server costs one goroutine.
+// this tick, not for older ones. While there is no answer it is not asked again, so
+// that a dead server costs one goroutine.
 func (m *mount) collect(patience context.Context, h *Host, to *Mount) {
 	q := m.question
 	if m.fresh {
@@ -46,9 +46,8 @@ func (m *mount) collect(patience context.Context, h *Host, to *Mount) {
 		to.fill(q.answer, q.err)
 		m.question = nil
 		if q.took >= watch {
-			// A server far away is always too late for the watch. It is asked a
-			// tick ahead, so that it has numbers (of the tick before) and is not
-			// called stuck.
+			// A distant server always answers too late. It is asked a tick ahead, so
+			// that it has numbers (of the previous tick) and is not stuck.
 			m.ask(h)
 		}
 	default:

@@ -24,7 +24,7 @@ type Ending string
 
 // The endings.
 const (
-	// EndingUnknown is one of which no trace is left.
+	// EndingUnknown is one that left no trace.
 	EndingUnknown Ending = "unknown"
 	// EndingShutdown is a regular shutdown or reboot.
 	EndingShutdown Ending = "shutdown"
@@ -34,8 +34,8 @@ const (
 	EndingPanic Ending = "kernel_panic"
 )
 
-// LastEnding returns how the previous boot ended, and the evidence. What is
-// older than a moment, at which the machine still ran, does not count.
+// LastEnding returns how the previous boot ended, and the evidence. Evidence
+// from before the given time, at which the machine still ran, does not count.
 func (h *Host) LastEnding(alive time.Time) (ending Ending, evidence string) {
 	if name := h.panicTrace(alive); name != "" {
 		return EndingPanic, "the kernel's message in /" + name
@@ -54,8 +54,7 @@ func (h *Host) LastEnding(alive time.Time) (ending Ending, evidence string) {
 	}
 }
 
-// panicTrace is the name of a message of the kernel's panic that was written
-// after a moment: in the machine's persistent store, or where systemd moved it.
+// panicTrace is the name of a kernel panic message written after the given time: in the machine's persistent store, or where systemd moved it.
 func (h *Host) panicTrace(after time.Time) string {
 	for _, dir := range [...]string{"sys/fs/pstore", "var/lib/systemd/pstore"} {
 		for _, pattern := range [...]string{"dmesg-*", "*/dmesg*", "*/*/dmesg*"} {

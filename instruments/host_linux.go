@@ -66,7 +66,7 @@ func (f *file) close() {
 }
 
 // statfs asks the file system mounted at path for its size. It can hang for as
-// long as a network server is away.
+// long as a network server does not respond.
 func statfs(path string) (capacity, error) {
 	var s unix.Statfs_t
 	for {

@@ -10,9 +10,9 @@ type OOMVictim struct {
 	PID int
 	// Name is the kernel's name of the process: hostile text.
 	Name string
-	// Cause is OOMMachine or OOMCgroup; empty where the log does not say it.
+	// Cause is OOMMachine or OOMCgroup; empty if the log lacks it.
 	Cause string
-	// Resident is what it held of memory, in bytes, where ResidentKnown.
+	// Resident is its resident memory in bytes, where ResidentKnown.
 	Resident      uint64
 	ResidentKnown bool
 }
@@ -96,7 +96,7 @@ func unescapeKernelText(text string) string {
 
 // kernelMessage returns the text of a record of /dev/kmsg, "6,339,5140900,-;text"
 // with lines of a dictionary after it. A record that a program wrote, not the
-// kernel, is none: anybody with the right to write there could claim a kill.
+// kernel, is none: a program permitted to write there could forge a kill.
 func kernelMessage(record string) (text string, ok bool) {
 	head, text, ok := strings.Cut(record, ";")
 	if !ok {

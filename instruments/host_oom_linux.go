@@ -32,7 +32,7 @@ func (h *Host) OpenKernelLog() (*KernelLog, error) {
 // is read must not hold up the tick.
 const maxKernelRecords = 4096
 
-// OOMVictims reads what was written since the call before and returns the kills in it.
+// OOMVictims returns the kills logged since the previous call.
 func (l *KernelLog) OOMVictims() (victims []OOMVictim, err error) {
 	for range maxKernelRecords {
 		n, err := unix.Read(l.fd, l.buf)

@@ -7,11 +7,11 @@ import (
 
 // Memory is a reading of the machine's memory, in bytes.
 type Memory struct {
-	// Total is what the kernel can use of the memory that is built in.
+	// Total is the memory that the kernel can use.
 	Total uint64
 	// Available is an estimate of what programs can still get without swapping.
 	Available uint64
-	// Used is Total without Available: the memory that is really in use.
+	// Used is Total minus Available.
 	Used uint64
 	// Free is unused memory.
 	Free uint64
@@ -22,7 +22,7 @@ type Memory struct {
 	// are 0 except on Linux.
 	SlabReclaimable, SlabUnreclaimable uint64
 	// Inactive was not used recently. Linux reports it, but it is part of Cached
-	// and Used there and thus no state of its own.
+	// and Used there and not a state of its own.
 	Inactive uint64
 	// Utilization is Used over Total, 0 to 1.
 	Utilization float64
@@ -75,7 +75,7 @@ func (memory) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	// /proc/meminfo is not read atomically and some machines lend memory out.
+	// /proc/meminfo is not read atomically and some virtual machines return memory to the host.
 	r.Available = min(r.Available, r.Total)
 	r.Used = r.Total - r.Available
 	r.Utilization = ratio(float64(r.Used), float64(r.Total))

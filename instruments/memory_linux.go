@@ -69,7 +69,7 @@ type meminfo struct {
 }
 
 // parseMeminfo reads the text of /proc/meminfo. A line that some kernels lack
-// leaves its field 0; without the total nothing can be said.
+// leaves its field 0; without the total it is an error.
 func parseMeminfo(text []byte) (*meminfo, error) {
 	m := &meminfo{}
 	for len(text) > 0 {

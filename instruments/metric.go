@@ -28,7 +28,7 @@ func (k Kind) String() string {
 	return [...]string{"counter", "updowncounter", "gauge"}[k]
 }
 
-// Start says since when a counter counts.
+// Start is since when a counter counts.
 type Start uint8
 
 // The moments from which counters count.

@@ -13,7 +13,7 @@ type Network struct {
 	Interfaces []Interface
 	// Total is the sum over the physical interfaces, those that Interfaces leaves
 	// out by pattern included. In a container, which has none, it is the sum over
-	// those that lead outside.
+	// those that lead outside of it.
 	Total NetworkRates
 	// Connections are counted each tick (sockets) and every 10 s (states).
 	Connections
@@ -30,7 +30,7 @@ type NetworkRates struct {
 // Interface is one network interface. Counters count since it came up.
 type Interface struct {
 	Name string
-	// Physical reports whether there is hardware behind it, of a virtual machine too.
+	// Physical reports whether it has hardware, also a virtual machine's.
 	Physical bool
 	// Counted reports whether it is in the total.
 	Counted bool
@@ -96,7 +96,7 @@ var (
 	}
 )
 
-// interfaceKind says how an interface is connected to the world.
+// interfaceKind is how an interface is connected to the network.
 type interfaceKind uint8
 
 const (

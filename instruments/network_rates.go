@@ -24,9 +24,9 @@ const (
 	// headroom is how far above the link's speed a tick may lie, because counters
 	// are not read at whole seconds.
 	headroom = 1.2
-	// burst is how many ticks in a row can be implausible. Hardware that hands
-	// over in one piece what it counted alone does so within a tick; what stays
-	// above the link's speed is a wrong speed.
+	// burst is how many ticks in a row can be implausible. Hardware that reports its
+	// own counts in bursts does so within a tick; rates that stay above the link's
+	// speed mean that the speed is wrong.
 	burst = 3
 )
 
@@ -83,7 +83,7 @@ type networkSum struct {
 
 // add takes one interface into the sum. One that just appeared has no rate and
 // is left out; one that was reset makes the sum unknown: a sum without it would
-// show a dip that never was.
+// show a false dip.
 func (s *networkSum) add(r NetworkRates, known bool) {
 	s.interfaces++
 	if !known {

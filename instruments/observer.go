@@ -96,7 +96,7 @@ func (in *Instruments) Report(o metric.Observer, r Reading, at time.Time) {
 	*ob = Observer{in: in, sdk: o}
 	ob.Float(readingTime, float64(at.UnixMilli())/1000, in.collector)
 	r.Report(ob)
-	if ob.left > 0 && !at.Equal(in.counted) { // Once a reading, however many readers there are.
+	if ob.left > 0 && !at.Equal(in.counted) { // Once per reading, however many readers there are.
 		in.counted = at
 		in.overflow.Add(uint64(ob.left))
 	}
@@ -184,7 +184,7 @@ func (in *Instruments) bind(m *Metric, values []string) []observation {
 }
 
 // Attributes returns the attribute set that a point of the metric carries under
-// the conventions' first name; tests and the seed's names use it.
+// the conventions' first name; tests and the historical names use it.
 func (m *Metric) Attributes(c Conventions, values ...string) attribute.Set {
 	padded := make([]string, len(m.Keys))
 	copy(padded, values)

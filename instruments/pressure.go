@@ -81,7 +81,7 @@ func (p *pressure) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	return r, nil
 }
 
-// stall puts a line beside the same line of the reading before.
+// stall compares a line with the same line of the previous reading.
 func (p *pressure) stall(of pressureSeries, line pressureLine, seconds float64) *Stall {
 	s := &Stall{
 		Time: float64(line.total) / 1e6, Utilization: unknown,

@@ -11,8 +11,7 @@ const (
 	// read once; those that do something are read at every look.
 	ioTurn = 10
 	// nameTurn is the number of looks within which the name and owner of every
-	// process that has run are read again: it can change both without a sign of
-	// that in /proc/PID/stat.
+	// process that has run are read again: both can change without a trace in /proc/PID/stat.
 	nameTurn = 64
 	// memoryTurn is the number of looks after which the machine's memory is
 	// read again: it changes where memory is plugged in.
@@ -186,7 +185,7 @@ func (p *process) row(table *processTable, e *processEntry, row *Process) {
 	}
 	if p.commandLine && e.chosen {
 		if !e.commandKnown {
-			// Secrets go before anything keeps, exports or shows the line.
+			// Secrets are masked before the line is kept, exported or shown.
 			e.commandLine, e.commandKnown = joinArguments(scrub.CommandLine(table.arguments(e), p.scrub)), true
 		}
 		row.CommandLine = e.commandLine

@@ -20,7 +20,7 @@ const (
 	programLinger = 300
 )
 
-// otherPrograms is the name of what is left.
+// otherPrograms is the name of the rest.
 const otherPrograms = "others"
 
 // program adds up the processes of one name.
@@ -101,8 +101,8 @@ func (p *programs) begin() {
 }
 
 // end gives names, adds the differences to the counters and forgets programs
-// that are gone. ticks and memory are what one look's CPU time and the memory of
-// the machine are in, to weigh the one against the other.
+// that are gone. ticks and memory are the whole CPU time and memory of
+// the machine, to weigh one against the other.
 func (p *programs) end(ticks, memory float64) {
 	p.retire()
 	p.name(ticks, memory)

@@ -81,11 +81,11 @@ type ProcessTable struct {
 	// Busy is the CPU time in seconds that all processors used in it, neither idle
 	// nor waiting for a disk.
 	Elapsed, Busy float64
-	// Denied counts the processes whose I/O the agent may not read. On Linux it
+	// Denied counts the processes whose I/O the agent may not read. On Linux that
 	// needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (or root) for processes of other
 	// users.
 	Denied int
-	// Hidden counts the processes of which nothing could be read (hidepid).
+	// Hidden counts the processes that could not be read at all (hidepid).
 	Hidden int
 
 	pids bool
@@ -101,8 +101,8 @@ type Program struct {
 	Memory float64
 	// User and System are shares of all processors in the last tick.
 	User, System float64
-	// UserSeconds, SystemSeconds, ReadBytes and WriteBytes were used since the
-	// agent started, by processes that have ended too. They never fall.
+	// UserSeconds, SystemSeconds, ReadBytes and WriteBytes count since the agent
+	// started and include ended processes. They never fall.
 	UserSeconds, SystemSeconds float64
 	ReadBytes, WriteBytes      uint64
 	// IOKnown is false where the I/O of none of the processes could be read.

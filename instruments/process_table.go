@@ -26,7 +26,7 @@ type processTable struct {
 	at      time.Time
 	clock   uint64
 	// entries are the processes in the order of their PIDs, hidden counts those
-	// of which nothing could be read.
+	// that could not be read at all.
 	entries []*processEntry
 	hidden  int
 

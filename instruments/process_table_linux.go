@@ -266,7 +266,7 @@ func (t *processTable) refresh(e *processEntry, pid int, boot int64) (*processEn
 		}
 		return nil, err
 	}
-	// Most processes sleep, and then not a letter of their text changes.
+	// Most processes sleep, and then their text does not change.
 	if e != nil && bytes.Equal(text, e.file.text) {
 		return e, nil
 	}
@@ -403,7 +403,7 @@ func (t *processTable) readIO(e *processEntry, busy bool) (read, write uint64, e
 	return parseProcessIO(text)
 }
 
-// denied reports whether an error says that the agent has no right to read.
+// denied reports whether an error means that the agent lacks the permission.
 func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
 
 // memoryTotal is the memory of the machine in bytes, 0 where it is not known.

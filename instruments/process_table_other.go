@@ -136,7 +136,7 @@ func (t *processTable) readIO(e *processEntry, _ bool) (read, write uint64, err 
 	return io.ReadBytes, io.WriteBytes, nil
 }
 
-// denied reports whether an error says that the agent has no right to read.
+// denied reports whether an error means that the agent lacks the permission.
 func denied(err error) bool { return errors.Is(err, fs.ErrPermission) }
 
 // memoryTotal is the memory of the machine in bytes, 0 where it is not known.

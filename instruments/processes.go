@@ -35,7 +35,7 @@ func (processes) Name() string { return "processes" }
 func (processes) Metrics() []*Metric { return []*Metric{processCount} }
 
 func (processes) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
-	// That there is none in one of the usual states is known too.
+	// The usual states are reported as 0 too.
 	r := &Processes{Count: map[string]int{"running": 0, "sleeping": 0, "blocked": 0, "zombies": 0, "stopped": 0}}
 	err := h.processes(ctx, t, func(table *processTable) error {
 		for _, e := range table.entries {

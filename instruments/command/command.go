@@ -44,7 +44,7 @@ type Command struct {
 	source  exposition.Source
 }
 
-// New is a command that did not run yet. The end of ctx kills it.
+// New returns a command that has not run yet. The end of ctx kills it.
 func New(ctx context.Context, c Config) *Command {
 	ctx, cancel := context.WithCancel(ctx)
 	return &Command{

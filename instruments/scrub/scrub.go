@@ -18,13 +18,13 @@ const masked = "***"
 //
 // No program declares which of its arguments are secret, so this goes by names:
 // what stands after --password, TOKEN= or Authorization: is masked, and what
-// looks like a token wherever it stands. It would rather mask too much. A secret
+// looks like a token wherever it stands. It errs on the side of masking too much. A secret
 // that stands alone, by its place only, cannot be recognized; that is
 // why command lines are off by default.
 type scrubber []string
 
-// secretEnds are what a name ends in whose value is a secret, in whole words:
-// max_tokens is none, api-key and dbPassword are.
+// secretEnds are the ends of names whose value is a secret, in whole words: api-key
+// and dbPassword are, max_tokens is not.
 var secretEnds = []string{
 	"password", "passwords", "passwd", "passphrase", "passcode", "pass", "pwd", "secret", "secrets", "token",
 	"apikey", "accesskey", "secretkey", "privatekey", "encryptionkey", "masterkey", "sharedkey", "accountkey", "authkey",
@@ -35,7 +35,7 @@ var secretEnds = []string{
 // it looks like chance.
 var doubtful = []string{"key", "auth", "pin", "sig", "signature", "session", "sas", "salt", "license", "hash", "id", "data", "code"}
 
-// harmless are last words that make a name one of something about a secret.
+// harmless are last words of names that only refer to a secret.
 var harmless = []string{"file", "path", "dir", "directory", "url", "uri", "endpoint", "type", "ttl", "expiry", "lifetime", "length", "mode", "method", "name", "policy", "through"}
 
 // shortOptions are the letters of programs that are followed by a secret, joined
@@ -50,7 +50,7 @@ var shortOptions = map[string]string{
 	"ipmitool": "P", "snmpget": "cAX", "snmpwalk": "cAX", "snmpbulkwalk": "cAX", "xfreerdp": "p", "wpa_passphrase": "p", "mosquitto_pub": "P", "mosquitto_sub": "P", "kcat": "X",
 }
 
-// manyWords are the programs of whose subcommands one takes -p for a password.
+// manyWords are the programs with the subcommand that takes -p for a password.
 var manyWords = map[string]string{"docker": "login", "podman": "login", "oc": "login", "az": "login", "helm": "login", "buildah": "login", "skopeo": "login"}
 
 var (
@@ -84,7 +84,7 @@ func (s scrubber) line(args []string) []string {
 	return clean
 }
 
-// scrubbing is how far a line was read.
+// scrubbing is the state of reading a line.
 type scrubbing struct {
 	scrubber
 	// letters are the short options of the program that was named last; logsIn is
@@ -253,7 +253,7 @@ func addresses(word, bare string) string {
 	return bareAddress.ReplaceAllString(word, "${1}${2}:"+masked+"@${4}")
 }
 
-// pairs masks the values of secret names inside of a word, each up to what parts
+// pairs masks the values of secret names inside of a word, each up to what separates
 // it from the next.
 func (s scrubber) pairs(word string) string {
 	var b strings.Builder
@@ -279,7 +279,7 @@ func (s scrubber) pairs(word string) string {
 	}
 }
 
-// learn looks whether a word, secret or not, names a program.
+// learn notes whether a word, secret or not, names a program.
 func (w *scrubbing) learn(word string) {
 	program := programWord(word)
 	if letters, known := shortOptions[program]; known {

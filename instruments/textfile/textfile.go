@@ -15,7 +15,7 @@ import (
 )
 
 // Directory is a directory whose *.prom files hold metrics. A program
-// writes such a file beside it and renames it, so that no half of one is read.
+// writes such a file beside it and renames it, so that no partial file is read.
 type Directory struct {
 	path  string
 	state exposition.Source // of the listing itself
@@ -93,7 +93,7 @@ func (f foundFile) read(now func() time.Time) file {
 }
 
 // list returns the *.prom files of a directory in the order of their names.
-// The path is the agent's own: it stands in the configuration.
+// The path is from the configuration.
 func list(dir string) ([]foundFile, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
