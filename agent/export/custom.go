@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"sysotel/instruments"
+	"sysotel/instruments/sanitize"
 )
 
 // customScope is the instrumentation scope of metrics that are not ours.
@@ -145,7 +146,7 @@ func point(m *dto.Metric, value float64, at time.Time, more ...attribute.KeyValu
 func customLabels(m *dto.Metric, more ...attribute.KeyValue) attribute.Set {
 	kvs := more
 	for _, l := range m.GetLabel() {
-		kvs = append(kvs, attribute.String(l.GetName(), strings.ToValidUTF8(l.GetValue(), "\uFFFD")))
+		kvs = append(kvs, attribute.String(l.GetName(), sanitize.ValidUTF8(l.GetValue())))
 	}
 	return attribute.NewSet(kvs...)
 }
@@ -176,7 +177,7 @@ func histogram(f *dto.MetricFamily, at time.Time) metricdata.Histogram[float64] 
 // validLabels makes label values valid UTF-8; names of devices are hostile.
 func validLabels(values []string) []string {
 	for i, v := range values {
-		values[i] = strings.ToValidUTF8(v, "\uFFFD")
+		values[i] = sanitize.ValidUTF8(v)
 	}
 	return values
 }

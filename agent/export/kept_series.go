@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"sysotel/agent/store"
+	"sysotel/instruments/sanitize"
 )
 
 // seriesNamer makes the store's series with the names and labels that the page
@@ -86,7 +87,7 @@ func (n *seriesNamer) labelsOf(name string, origin *store.Origin, attributes att
 		if err != nil {
 			return labels.EmptyLabels(), err
 		}
-		values[key] = append(values[key], strings.ToValidUTF8(kv.Value.String(), "\uFFFD"))
+		values[key] = append(values[key], sanitize.ValidUTF8(kv.Value.String()))
 		if a := attributeOf(kv); origin != nil && a != (store.Attribute{Key: key}) {
 			if origin.Attributes == nil {
 				origin.Attributes = map[string]store.Attribute{}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -21,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"sysotel/agent/store"
+	"sysotel/instruments/sanitize"
 )
 
 // Tiers are the tiers of a store, whose closed buckets are sent on.
@@ -447,7 +447,7 @@ func attributeValue(kind, text string) *commonpb.AnyValue {
 	case "bool":
 		return &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: text == "true"}}
 	}
-	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: strings.ToValidUTF8(text, "\uFFFD")}}
+	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: sanitize.ValidUTF8(text)}}
 }
 
 // countReadings adds to what is sent that each collector was read once, as the store
