@@ -300,7 +300,7 @@ func TestConnectionsOfAnotherRoot(t *testing.T) {
 	f := newNetwork(Defaults())
 	want := map[string]float64{
 		"system.network.connections{tcp,LISTEN}": 2, "system.network.connections{tcp,ESTABLISHED}": 1, "system.network.connections{tcp,TIME_WAIT}": 1,
-		// All states are told: none in a state is a true 0.
+		// All states are reported, 0 where there are no sockets.
 		"system.network.connections{tcp,CLOSING}": 0, "system.network.connections{tcp,SYN_RECV}": 0, "system.network.connections{tcp,CLOSE}": 0,
 		"sysotel.network.sockets{tcp,inuse}": 27, "sysotel.network.sockets{tcp,orphan}": 1,
 		"sysotel.network.sockets{tcp,time_wait}": 2, "sysotel.network.sockets{tcp,alloc}": 9, "sysotel.network.sockets{udp,inuse}": 34,

@@ -93,7 +93,7 @@ func TestDiskRates(t *testing.T) {
 		"system.disk.merged{sda,read}": 1, "system.disk.merged{sda,write}": 2,
 		"system.disk.operation_time{sda,read}": 0.05, "system.disk.operation_time{sda,write}": 0.4,
 		"system.disk.io_time{sda}": 5, "system.disk.weighted_io_time{sda}": 9, "system.disk.pending_operations{sda}": 3,
-		// The first reading has no rates (TRAPS 1): not 0, but no point.
+		// The first reading has no rates: not 0, but no point.
 		"sysotel.disk.io.rate{read,sda}": unknown, "sysotel.disk.busy{sda}": unknown,
 		"sysotel.disk.latency{sda,read}": unknown, "sysotel.disk.queue.length{sda}": unknown,
 	})
@@ -126,7 +126,7 @@ func TestDiskRates(t *testing.T) {
 	wantPoints(t, r, total(1024, 0, 1, 0))
 
 	// Another disk takes the name: its counters go back, and neither its rate nor
-	// the total is known (TRAPS 18).
+	// the total is known.
 	b.write(diskstats("8 0 sda 120 1 1200 100 200 2 2000 400 0 5250 9500", "8 16 sdb 1 0 8 0 9 0 9 9 0 9 9"))
 	r = b.tick(f)
 	wantPoints(t, r, map[string]float64{

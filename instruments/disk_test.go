@@ -20,7 +20,7 @@ type bench struct {
 
 // newBench makes the files below an empty root: "dir/" is a directory, and a
 // content "-> x" makes a symbolic link. Whatever asks a file system for its size
-// without being told to fails the test.
+// without permission fails the test.
 func newBench(t *testing.T, files map[string]string) *bench {
 	b := &bench{t: t, now: time.Unix(1_700_000_000, 0)}
 	root := t.TempDir()

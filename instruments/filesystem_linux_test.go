@@ -44,7 +44,7 @@ func TestParseMountinfo(t *testing.T) {
 			want: mountEntry{id: "27", volume: "8:1", root: "/", point: "/x", kind: "ext4", device: "/dev/sda1", readOnly: true},
 		},
 		{
-			what: "turned read-only after an error (TRAPS 21)", line: "27 1 8:1 / /x rw - ext4 /dev/sda1 rw,errors=remount-ro,emergency_ro",
+			what: "turned read-only after an error", line: "27 1 8:1 / /x rw - ext4 /dev/sda1 rw,errors=remount-ro,emergency_ro",
 			want: mountEntry{id: "27", volume: "8:1", root: "/", point: "/x", kind: "ext4", device: "/dev/sda1", readOnly: true},
 		},
 		{
@@ -289,7 +289,7 @@ func TestFilesystemErrors(t *testing.T) {
 	b.tick(f)
 }
 
-// Where /proc hides the first process one's own mounts are read; in a container
+// Where /proc hides the first process the agent's own mounts are read; in a container
 // those of the machine lie below the root.
 func TestOwnMountsInAContainer(t *testing.T) {
 	b := newBench(t, nil)
@@ -353,7 +353,7 @@ func TestMountIsSeenAtOnce(t *testing.T) {
 		if s.quiet() {
 			t.Error("a mount was not noticed")
 		}
-		// That question took the news away, as poll(2) tells each change once.
+		// That question took the change away: poll(2) reports each one once.
 		begin = begin.Add(mountsEvery)
 		entries := look("mounted", true, before+1)
 		if last := entries[len(entries)-1]; last.point != dir || last.device != "sysotel-test" {

@@ -42,7 +42,7 @@ func TestChooseMounts(t *testing.T) {
 		{what: "an ordinary machine", entries: []mountEntry{
 			entry("0:21", "/proc", ofKind("proc", false)), entry("8:2", "/"), entry("8:1", "/boot/efi"), entry("0:30", "/run", ofKind("tmpfs", false)),
 		}, want: []string{"/", "/boot/efi"}},
-		{what: "bind mounts of a part (TRAPS 14)", entries: []mountEntry{
+		{what: "bind mounts of a part", entries: []mountEntry{
 			entry("8:1", "/a", bind("/home")), entry("8:1", "/mnt/data"), entry("8:1", "/b", bind("/srv")),
 		}, want: []string{"/mnt/data"}},
 		{what: "a bind mount of the whole", entries: []mountEntry{entry("8:1", "/mnt/data"), entry("8:1", "/d")}, want: []string{"/d"}},
@@ -115,7 +115,7 @@ func TestMountNumbers(t *testing.T) {
 	if m.Inodes != 50 || m.InodesUsed != 30 || m.InodesFree != 20 {
 		t.Errorf("got %+v", m)
 	}
-	// Quotas and some network servers tell more that is available than is free.
+	// Quotas and some network servers report more available than free.
 	m = Mount{}
 	m.fill(capacity{Size: 1000, Free: 300, Available: 400}, nil)
 	if m.Reserved != 0 || m.Used != 700 {
@@ -212,8 +212,8 @@ func TestFilesystemTotal(t *testing.T) {
 	}
 }
 
-// TestHungServer is a dead NFS server (TRAPS 17): it costs one goroutine however
-// long it is dead, nobody else's numbers, and comes back by itself.
+// TestHungServer is a dead NFS server: it costs one goroutine however
+// long it is dead, other numbers stay, and it comes back by itself.
 func TestHungServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked, pending atomic.Int64
@@ -274,7 +274,7 @@ func TestHungServer(t *testing.T) {
 }
 
 // A server far away answers every time, but later than the watch lasts: it has
-// numbers, and nobody waits for them.
+// numbers, and no tick waits for them.
 func TestSlowServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked, delay atomic.Int64

@@ -59,7 +59,7 @@ func TestShutDown(t *testing.T) {
 		}
 	}
 	if _, known := shutDown(wtmpRecord("amd64", bootTime, "reboot", boot), time.Time{}, "amd64"); known {
-		t.Error("the boot's time is not known, and yet the file tells of it")
+		t.Error("the boot's time is not known, and yet the file has it")
 	}
 }
 

@@ -39,7 +39,7 @@ type referenceKey struct {
 // A line that nothing needs any more fails the test.
 var deviations = map[string]string{
 	// The host metrics receiver.
-	"hostmetrics process.cpu.time attributes":                    "processes are told apart by program on the point; the receiver has one resource for each process, which neither the Prometheus page nor one SDK can have",
+	"hostmetrics process.cpu.time attributes":                    "processes are distinguished by program on the point; the receiver has one resource for each process, which neither the Prometheus page nor one SDK can have",
 	"hostmetrics process.cpu.utilization attributes":             "as process.cpu.time",
 	"hostmetrics process.disk.io attributes":                     "as process.cpu.time",
 	"hostmetrics process.memory.usage attributes":                "as process.cpu.time",
@@ -49,7 +49,7 @@ var deviations = map[string]string{
 	"hostmetrics process.cpu.time never state=wait":              "the kernel counts it only with delay accounting, which is off; 0 would be a lie",
 	"hostmetrics process.cpu.utilization never state=wait":       "as process.cpu.time",
 	"hostmetrics system.paging.operations never type=minor":      "the receiver fills it with all block I/O, which is no paging",
-	"hostmetrics system.paging.usage never state=cached":         "Linux does not tell it for a device",
+	"hostmetrics system.paging.usage never state=cached":         "Linux does not report it per device",
 	"hostmetrics system.paging.utilization never state=cached":   "as system.paging.usage",
 	"hostmetrics system.memory.usage never state=inactive":       "the receiver sends it on other systems only: on Linux inactive memory is part of used and cached",
 	"hostmetrics system.memory.utilization never state=inactive": "as system.memory.usage",
@@ -64,10 +64,10 @@ var deviations = map[string]string{
 	"semconv system.cpu.time value cpu.mode=softirq":           "the enumeration is open and lacks it; without it the modes would not add up to the time that passed",
 	"semconv system.cpu.utilization value cpu.mode=softirq":    "as system.cpu.time",
 	"semconv system.filesystem.utilization attributes":         "the state is left out, as the receiver does: public dashboards read one share of each file system",
-	"semconv system.network.connection.count attributes":       "the kernel tells no interface of a socket",
+	"semconv system.network.connection.count attributes":       "the kernel reports no interface of a socket",
 	"semconv system.process.count value process.state=blocked": "the enumeration is open and lacks it; the states must add up to all processes",
 	"semconv system.process.count value process.state=idle":    "as blocked",
-	"semconv process.cpu.time attributes":                      "processes are told apart by program on the point",
+	"semconv process.cpu.time attributes":                      "processes are distinguished by program on the point",
 	"semconv process.cpu.utilization attributes":               "as process.cpu.time",
 	"semconv process.disk.io attributes":                       "as process.cpu.time",
 	"semconv process.memory.usage attributes":                  "as process.cpu.time",

@@ -121,7 +121,7 @@ func TestNetworkRates(t *testing.T) {
 		"sysotel.network.packets.rate{receive,}": 10, "sysotel.network.packets.rate{transmit,}": 40,
 		"sysotel.network.errors.rate{receive,}": 1, "sysotel.network.errors.rate{transmit,}": 4,
 		"sysotel.network.dropped.rate{receive,}": 2, "sysotel.network.dropped.rate{transmit,}": 8,
-		// The loopback is told and not in the total.
+		// The loopback is reported but not in the total.
 		"sysotel.network.io.rate{receive,lo}": 4000,
 	})
 	wantPoints(t, r, totals(1000, 4000))
@@ -133,7 +133,7 @@ func TestNetworkRates(t *testing.T) {
 	wantPoints(t, r, totals(1000, 0))
 
 	// It is reset: the total is not known either, since a total without it would
-	// be too small (TRAPS 24).
+	// be too small.
 	b.write(netDev("lo 9000 9000", "eth0 13000 24000", "eth1 1000 1000"))
 	r = b.tick(f)
 	wantPoints(t, r, map[string]float64{
@@ -177,7 +177,7 @@ func TestInterfaceKinds(t *testing.T) {
 	for name, want := range map[string]interfaceKind{
 		"lo": interfaceLoopback, "other-lo": interfaceLoopback,
 		"eth0": interfacePhysical, "wlan0": interfacePhysical,
-		// Of a bond the slaves count and it does not (TRAPS 23); of a cloud's pair
+		// Of a bond the slaves count and it does not; of a cloud's pair
 		// it is the other way round, because the master is hardware too.
 		"slave0": interfacePhysical, "bond0": interfaceVirtual, "vf0": interfaceInner,
 		"lan1": interfaceInner, "br0": interfaceInner, "vpn": interfaceInner, "eth0.7": interfaceInner, "wg0": interfaceInner,
@@ -281,7 +281,7 @@ func TestInterfaceIsLookedUpOnceAMinute(t *testing.T) {
 }
 
 // Hardware that hands over in one piece what it counted makes rates no link can
-// carry (TRAPS 24).
+// carry.
 func TestImplausibleRates(t *testing.T) {
 	b := newBench(t, map[string]string{
 		"sys/class/net/eth0/device/": "", "sys/class/net/eth0/speed": "8\n", // 1,000,000 bytes/s
@@ -308,7 +308,7 @@ func TestImplausibleRates(t *testing.T) {
 	wantPoints(t, r, totals(unknown, unknown))
 	wantPoints(t, step(1000), map[string]float64{"sysotel.network.io.rate{receive,eth0}": 1000, "sysotel.network.implausible{eth0}": 1})
 
-	// What stays above the speed is real; it is the speed that is told wrong.
+	// What stays above the speed is real; the speed is wrong.
 	for i := range 5 {
 		want, count := unknown, float64(2+i)
 		if i >= burst {
@@ -324,7 +324,7 @@ func TestImplausibleRates(t *testing.T) {
 }
 
 // In a container /proc/net is the container's network; only the first process's
-// is the machine's (TRAPS 26).
+// is the machine's.
 func TestNetworkOfTheFirstProcess(t *testing.T) {
 	own := netDev("wrong0 1 1")["proc/1/net/dev"]
 	b := newBench(t, map[string]string{"proc/net/dev": own})

@@ -17,7 +17,7 @@ import (
 // childVariable makes the test program a child of a test. See TestChild.
 const childVariable = "SYSOTEL_TEST_CHILD"
 
-// child is a process that does what a test tells it and says when it is done.
+// child is a process that does what a test orders and reports when it is done.
 type child struct {
 	t      *testing.T
 	cmd    *exec.Cmd

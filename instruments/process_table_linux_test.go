@@ -28,7 +28,7 @@ type processTree struct {
 	uptime, user int
 	process      Collector
 	processes    Collector
-	// nobody has the tree read without the right of root to read every file.
+	// nobody reads the tree without the capability to read every file.
 	nobody bool
 }
 
@@ -56,7 +56,7 @@ func (p *processTree) write(name, text string) {
 	}
 }
 
-// clock writes the files that tell the time.
+// clock writes the files with the time.
 func (p *processTree) clock() {
 	p.t.Helper()
 	p.write("proc/uptime", fmt.Sprintf("%d.%02d 5.00\n", p.uptime/100, p.uptime%100))
@@ -368,7 +368,7 @@ func TestHiddenProcessesAreCounted(t *testing.T) {
 	}
 }
 
-// asNobody takes from the test's thread the right to read every file, which
+// asNobody takes from the test's thread the capability to read every file, which
 // root has, until the returned function is called. On Linux each thread has a
 // user of its own for files.
 func asNobody(t *testing.T) (restore func()) {

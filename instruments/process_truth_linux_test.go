@@ -15,7 +15,7 @@ import (
 )
 
 // realProcesses reads the machine that the test runs on. Its ticks come when
-// the test wants, so it tells the collectors that a second passed.
+// the test wants, so it makes the collectors see a second pass.
 type realProcesses struct {
 	t         *testing.T
 	host      *Host
@@ -44,7 +44,7 @@ func (r *realProcesses) read() *ProcessTable {
 	return reading.(*ProcessTable)
 }
 
-// counts tells how many of these PIDs are in the table.
+// counts returns how many of these PIDs are in the table.
 func counts(table *ProcessTable, pid int) int {
 	n := 0
 	for i := range table.All {
@@ -56,7 +56,7 @@ func counts(table *ProcessTable, pid int) int {
 }
 
 // within checks a number against the truth to 1 %, or to the smallest step in
-// which it is told.
+// which it is reported.
 func within(t *testing.T, what string, got, truth, step float64) {
 	t.Helper()
 	if math.Abs(got-truth) > max(math.Abs(truth)/100, step) {
@@ -64,7 +64,7 @@ func within(t *testing.T, what string, got, truth, step float64) {
 	}
 }
 
-// TestTruthOfProcessCPU compares with what the kernel tells the child itself.
+// TestTruthOfProcessCPU compares with what the kernel reports to the child itself.
 func TestTruthOfProcessCPU(t *testing.T) {
 	m := newRealProcesses(t)
 	c := startChild(t)
