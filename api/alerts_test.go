@@ -16,7 +16,7 @@ import (
 	"sysotel/agent/query"
 )
 
-// fakeAlerting answers with the documentation's examples, or with an error.
+// fakeAlerting returns the examples of the documentation, or with an error.
 type fakeAlerting struct {
 	err     error
 	did     []string
@@ -161,7 +161,7 @@ func TestChangeAlerts(t *testing.T) {
 			fake.err = err
 			w := send(s, Caller{Role: Admin}, one.method, alertPath+one.path, one.body, nil)
 			if strings.Contains(one.path, "/test") && status != http.StatusNotFound {
-				status = http.StatusOK // The outcome is the answer.
+				status = http.StatusOK // The outcome is the response.
 			}
 			if w.Code != status {
 				t.Errorf("%s %s with %v is answered %d, want %d", one.method, one.path, err, w.Code, status)

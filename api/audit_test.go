@@ -11,7 +11,7 @@ import (
 )
 
 // lines decodes the audit log.
-func (d *door) lines() []map[string]any {
+func (d *authServer) lines() []map[string]any {
 	d.t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -26,10 +26,10 @@ func (d *door) lines() []map[string]any {
 	return all
 }
 
-// TestAudit: a day at the door, and what is written of it. No secret that was
-// used is in any log or answer.
+// TestAudit: requests of all kinds and the audit log they cause. No secret is in any
+// log or response.
 func TestAudit(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	code, _, err := d.auth.NewSetupCode()
 	if err != nil {
 		t.Fatal(err)
@@ -87,11 +87,11 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreSummarised: who knocks without end makes a line a minute, and a
-// network of them no more memory.
+// TestRefusalsAreSummarised: endless requests cause one line a minute, and those of
+// many addresses use bounded memory.
 func TestRefusalsAreSummarised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDoor(t, nil)
+		d := newAuthServer(t, nil)
 		knock := func(from string, times int) {
 			for range times {
 				send(d.Server, Caller{Address: from}, "GET", "/api/v1/config", "", bearer("x"))

@@ -15,11 +15,11 @@ import (
 	"sysotel/agent/auth"
 )
 
-// The password of every user of these tests; none must be seen anywhere.
+// The password of every user in these tests; it must not appear anywhere.
 const testPassword = "brown kettles sing on tuesdays"
 
-// door is a server at which callers must log in.
-type door struct {
+// authServer is a server that requires a login.
+type authServer struct {
 	*Server
 	t     *testing.T
 	auth  *auth.Auth
@@ -28,7 +28,7 @@ type door struct {
 	mu    *sync.Mutex
 }
 
-// locked is a buffer that several goroutines write.
+// locked is a buffer for several goroutines.
 type locked struct {
 	mu *sync.Mutex
 	b  *bytes.Buffer
@@ -40,10 +40,10 @@ func (l locked) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// newDoor makes a server with accounts of its own; change may be nil.
-func newDoor(t *testing.T, change func(*Options)) *door {
+// newAuthServer returns a server with its own accounts; change may be nil.
+func newAuthServer(t *testing.T, change func(*Options)) *authServer {
 	t.Helper()
-	d := &door{t: t, log: new(bytes.Buffer), audit: new(bytes.Buffer), mu: new(sync.Mutex)}
+	d := &authServer{t: t, log: new(bytes.Buffer), audit: new(bytes.Buffer), mu: new(sync.Mutex)}
 	var err error
 	d.auth, err = auth.Open(auth.Options{
 		Dir: t.TempDir(), Issuer: "sysotel/test", AccessTTL: 15 * time.Minute, SessionTTL: time.Hour,
@@ -69,8 +69,8 @@ func newDoor(t *testing.T, change func(*Options)) *door {
 	return d
 }
 
-// user makes a user and returns the tokens of a log-in.
-func (d *door) user(name string, role Role) auth.Grant {
+// user creates a user and returns the tokens of a login.
+func (d *authServer) user(name string, role Role) auth.Grant {
 	d.t.Helper()
 	if _, err := d.auth.AddUser(d.t.Context(), name, testPassword, role); err != nil {
 		d.t.Fatal(err)
@@ -82,8 +82,8 @@ func (d *door) user(name string, role Role) auth.Grant {
 	return g
 }
 
-// token makes an API token.
-func (d *door) token(name string, role Role) string {
+// token creates an API token.
+func (d *authServer) token(name string, role Role) string {
 	d.t.Helper()
 	secret, _, err := d.auth.NewToken(name, role, 0)
 	if err != nil {
@@ -128,11 +128,11 @@ func basic(user, password string) http.Header {
 	return r.Header
 }
 
-// TestRouteWalk: on every way into the server, everybody gets what its Access
-// says and nothing else.
+// TestRouteWalk: every route grants each caller what its Access says and nothing
+// else.
 func TestRouteWalk(t *testing.T) {
-	d := newDoor(t, func(o *Options) { o.PromQL = http.NotFoundHandler() })
-	off := newDoor(t, func(o *Options) { o.Authenticate, o.PromQL = false, http.NotFoundHandler() })
+	d := newAuthServer(t, func(o *Options) { o.PromQL = http.NotFoundHandler() })
+	off := newAuthServer(t, func(o *Options) { o.Authenticate, o.PromQL = false, http.NotFoundHandler() })
 	admin, viewer := d.user("ada", Admin), d.user("grace", Viewer)
 	local := Caller{Role: Admin, Local: true, Address: "127.0.0.1"}
 	callers := []struct {
@@ -140,7 +140,7 @@ func TestRouteWalk(t *testing.T) {
 		server *Server
 		caller Caller
 		header http.Header
-		// role is what the caller has at an operation that is guarded or not.
+		// role and guarded are the roles for unguarded and guarded operations.
 		role, guarded Role
 		refused       int
 	}{
@@ -161,7 +161,7 @@ func TestRouteWalk(t *testing.T) {
 	for _, c := range callers {
 		for _, route := range c.server.Routes() {
 			if route.Path == authPath+"/logout" && strings.HasPrefix(c.name, "a") {
-				continue // It would be the last thing that the session does; see TestLogOut.
+				continue // It would end the session; see TestLogOut.
 			}
 			role := c.role
 			if route.Access.Guarded {
@@ -180,9 +180,9 @@ func TestRouteWalk(t *testing.T) {
 	}
 }
 
-// TestBeforeSetup: without an administrator nothing is told but how to make one.
+// TestBeforeSetup: without an administrator every response only explains how to create one.
 func TestBeforeSetup(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	if _, err := d.auth.AddUser(t.Context(), "grace", testPassword, Viewer); err != nil {
 		t.Fatal(err)
 	}
@@ -218,10 +218,10 @@ func TestBeforeSetup(t *testing.T) {
 	}
 }
 
-// TestWrongCredentials: whoever shows some is not taken for nobody, on open
-// ways too, and is told no more than that they are wrong.
+// TestWrongCredentials: wrong credentials are rejected on public routes too, without
+// details.
 func TestWrongCredentials(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	admin := d.user("ada", Admin)
 	secret := d.token("probe", Viewer)
 	for _, header := range []http.Header{
@@ -243,7 +243,7 @@ func TestWrongCredentials(t *testing.T) {
 			}
 		}
 	}
-	// HTTP basic is not offered to a browser, which would put its own box up.
+	// HTTP basic is not offered to browsers, which would show their own dialog.
 	w := send(d.Server, remote, "GET", "/metrics", "", http.Header{"Sec-Fetch-Mode": {"cors"}})
 	if got := w.Header().Values("WWW-Authenticate"); len(got) != 1 || strings.Contains(got[0], "Basic") {
 		t.Errorf("a browser is offered %v", got)
@@ -255,8 +255,8 @@ func TestWrongCredentials(t *testing.T) {
 	}
 }
 
-// TestCommandLinesTakeALogIn: being on the machine is not enough to see them.
-func TestCommandLinesTakeALogIn(t *testing.T) {
+// TestCommandLinesRequireALogin: being on the machine is not enough to see them.
+func TestCommandLinesRequireALogin(t *testing.T) {
 	for _, c := range []struct {
 		caller Caller
 		want   bool
@@ -273,11 +273,11 @@ func TestCommandLinesTakeALogIn(t *testing.T) {
 	}
 }
 
-// TestForeignPages: a page of http.cors may call with a token, never with a
-// cookie, and is not the person at the machine.
+// TestForeignPages: a page of http.cors may use a token, never a cookie, and is
+// not the user of the machine.
 func TestForeignPages(t *testing.T) {
 	cors := func(o *Options) { o.Config.CORS = []string{"https://home.example"} }
-	d := newDoor(t, cors)
+	d := newAuthServer(t, cors)
 	g := d.user("ada", Admin)
 	foreign := func(h http.Header) http.Header {
 		h.Set("Origin", "https://home.example")
@@ -294,7 +294,7 @@ func TestForeignPages(t *testing.T) {
 	if w := send(d.Server, remote, "POST", "/api/v1/tokens", `{"name":"x"}`, foreign(bearer(g.Access))); w.Code != 200 {
 		t.Errorf("with a token: %d %s", w.Code, w.Body)
 	}
-	off := newDoor(t, func(o *Options) { cors(o); o.Authenticate = false })
+	off := newAuthServer(t, func(o *Options) { cors(o); o.Authenticate = false })
 	local := Caller{Role: Admin, Local: true}
 	if w := send(off.Server, local, "GET", "/api/v1/config", "", nil); w.Code != 200 {
 		t.Errorf("the person at the machine gets %d", w.Code)
@@ -304,9 +304,9 @@ func TestForeignPages(t *testing.T) {
 	}
 }
 
-// TestForgedCookies: a cookie changes something only for a page of ours.
+// TestForgedCookies: requests with a cookie may make changes only from our pages.
 func TestForgedCookies(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	g := d.user("ada", Admin)
 	for _, c := range []struct {
 		header http.Header
@@ -325,7 +325,7 @@ func TestForgedCookies(t *testing.T) {
 	} {
 		c.header["Cookie"] = []string{"sysotel=" + g.Access}
 		w := send(d.Server, remote, "POST", "/api/v1/tokens", `{"name":"one"}`, c.header)
-		if w.Code == 409 { // An earlier case has taken the name: this one came through too.
+		if w.Code == 409 { // An earlier case has used the name: this one was accepted too.
 			w.Code = 200
 		}
 		if w.Code != c.want {
@@ -335,8 +335,7 @@ func TestForgedCookies(t *testing.T) {
 	if n := len(d.auth.Tokens()); n != 1 {
 		t.Errorf("%d tokens were made, want the one of our own page", n)
 	}
-	// A log-in that sets cookies is for our own pages too: nobody is to be logged in
-	// as somebody else.
+	// A login that sets cookies must come from our own pages too (login CSRF).
 	body := `{"name":"ada","password":"` + testPassword + `","cookie":true}`
 	if w := send(d.Server, remote, "POST", authPath+"/login", body, nil); w.Code != 403 || len(w.Header().Values("Set-Cookie")) > 0 {
 		t.Errorf("a log-in without an Origin: %d %v", w.Code, w.Header())
@@ -345,7 +344,7 @@ func TestForgedCookies(t *testing.T) {
 
 // TestHostsWithAuthentication: an address cannot be rebound, a name can.
 func TestHostsWithAuthentication(t *testing.T) {
-	d := newDoor(t, func(o *Options) { o.Hostname = "box.example" })
+	d := newAuthServer(t, func(o *Options) { o.Hostname = "box.example" })
 	token := bearer(d.token("probe", Viewer))
 	for host, want := range map[string]int{
 		"10.0.0.1:8080": 200, "[2001:db8::1]:8080": 200, "box.example": 200, "BOX.example:8080": 200, "localhost": 200,
@@ -362,10 +361,10 @@ func TestHostsWithAuthentication(t *testing.T) {
 	}
 }
 
-// TestAStreamEndsWithItsSession: what is open must not outlive the right to it.
+// TestAStreamEndsWithItsSession: a stream must not outlive its session.
 func TestAStreamEndsWithItsSession(t *testing.T) {
 	machine := ticked()
-	d := newDoor(t, func(o *Options) { o.Machine = machine })
+	d := newAuthServer(t, func(o *Options) { o.Machine = machine })
 	g := d.user("ada", Admin)
 	client := streamClient(t)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, run(t, d.Server)+"/api/v1/metrics/stream", nil)

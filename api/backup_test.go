@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestBackup: the administrator alone makes one, and is told what is wrong.
+// TestBackup: only administrators can make one, and errors say what is wrong.
 func TestBackup(t *testing.T) {
 	var asked []string
 	s := newTestServer(t, ticked(), func(o *Options) {

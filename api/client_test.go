@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// requestFrom is a request over a connection from an address, with the lines
-// that X-Forwarded-For has.
+// requestFrom is a request from an address with the lines of X-Forwarded-For.
 func requestFrom(peer string, forwarded ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = peer
@@ -28,7 +27,7 @@ func TestWhoseARequestIs(t *testing.T) {
 			t.Errorf("from %s with %q: %s, want %s", peer, forwarded, got, want)
 		}
 	}
-	// Whoever is no proxy says nothing about himself.
+	// The headers of clients that are not proxies are ignored.
 	f("192.0.2.1", "192.0.2.1:40000")
 	f("192.0.2.1", "192.0.2.1:40000", "198.51.100.7")
 	f("10.0.0.6", "10.0.0.6:40000", "198.51.100.7")
@@ -37,7 +36,7 @@ func TestWhoseARequestIs(t *testing.T) {
 	f("192.0.2.1", "[::ffff:192.0.2.1]:40000")
 	f("fe80::1", "[fe80::1%eth0]:40000")
 
-	// What the client wrote stands to the left of what the proxies wrote.
+	// Entries of the client precede those of the proxies.
 	f("198.51.100.7", "10.0.0.5:40000", "198.51.100.7")
 	f("198.51.100.7", "[::ffff:10.0.0.5]:40000", "198.51.100.7")
 	f("198.51.100.7", "10.0.0.5:40000", "127.0.0.1, 203.0.113.9, 198.51.100.7")
@@ -49,11 +48,11 @@ func TestWhoseARequestIs(t *testing.T) {
 	f("198.51.100.7", "10.0.0.5:40000", "198.51.100.7:1024")
 	f("198.51.100.7", "10.0.0.5:40000", "::ffff:198.51.100.7")
 
-	// A request of the proxy's own, and a chain in which there is nobody else.
+	// A request of the proxy itself, and a chain of proxies only.
 	f("10.0.0.5", "10.0.0.5:40000")
 	f("10.1.2.3", "10.0.0.5:40000", "10.1.2.3, 10.0.0.5")
 
-	// A chain that makes no sense is not believed.
+	// A malformed chain is ignored.
 	for _, garbage := range []string{
 		"", " ", ",", "198.51.100.7,", "unknown", "_hidden", "198.51.100", "198.51.100.7 198.51.100.8", "198.51.100.7;", "0x7f.1",
 		"for=198.51.100.7", "fe80::1%eth0", "0.0.0.0", "224.0.0.1", "[2001:db8::7]", "198.51.100.7:99999", "203.0.113.9, ?", "203.0.113.9, unknown, 10.1.0.1",
@@ -80,7 +79,7 @@ func TestWhatIsOneClient(t *testing.T) {
 }
 
 func TestSecure(t *testing.T) {
-	p := newProxies(HTTPConfig{BehindProxy: true}) // On this machine, where nothing else is said.
+	p := newProxies(HTTPConfig{BehindProxy: true}) // On this machine by default.
 	f := func(want bool, peer string, proto ...string) {
 		t.Helper()
 		r := requestFrom(peer)
@@ -103,7 +102,7 @@ func TestSecure(t *testing.T) {
 	}
 }
 
-// A page of ours that came by TLS to a proxy has an origin with https.
+// Our pages have an https origin if the proxy was reached by TLS.
 func TestOriginBehindAProxy(t *testing.T) {
 	s := newTestServer(t, ticked(), func(o *Options) { o.Config.BehindProxy = true })
 	for peer, want := range map[string]int{"127.0.0.1:1": 200, "192.0.2.1:1": 403} {
@@ -119,9 +118,8 @@ func TestOriginBehindAProxy(t *testing.T) {
 	}
 }
 
-// FuzzForwardedFor feeds anything as X-Forwarded-For: what comes out is the
-// proxy's own address or one that stands in the header, and never a proxy's
-// where a stranger stands behind it.
+// FuzzForwardedFor: for any X-Forwarded-For the client is the proxy's own address or
+// one from the header, and never a proxy's if a client precedes it.
 func FuzzForwardedFor(f *testing.F) {
 	for _, seed := range []string{"198.51.100.7", "127.0.0.1, [2001:db8::7]:443", "unknown,,10.0.0.5", "::ffff:1.2.3.4", "fe80::1%x", strings.Repeat("10.0.0.5,", 40)} {
 		f.Add(seed)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// serveBounded serves with few connections until the test ends: 8 in all, 4 from
-// one client. Streams last until the client goes, bodies are read to their end.
+// serveBounded serves with few connections until the test ends: 8 in total, 4 per
+// client. Streams last until the client disconnects, bodies are read to their end.
 func serveBounded(t *testing.T, p proxies) (*connections, string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -43,7 +43,7 @@ func serveBounded(t *testing.T, p proxies) (*connections, string) {
 	return c, listener.Addr().String()
 }
 
-// visitor is one connection from an address of its own: on Linux the whole of
+// visitor is a connection from its own address: on Linux the whole of
 // 127.0.0.0/8 is this machine.
 type visitor struct {
 	net.Conn
@@ -72,13 +72,13 @@ func dialFrom(t *testing.T, from, to string) (net.Conn, error) {
 
 // say sends half a request or a whole one.
 func (v *visitor) say(text string) *visitor {
-	_, _ = io.WriteString(v.Conn, text) // It may have been closed: that is what tests look for.
+	_, _ = io.WriteString(v.Conn, text) // It may have been closed, which the tests check.
 	return v
 }
 
 const request = " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-// answered reads the head of an answer that must come.
+// answered reads the head of the response, which must come.
 func (v *visitor) answered() *visitor {
 	v.t.Helper()
 	response, err := http.ReadResponse(v.read, nil)
@@ -91,7 +91,7 @@ func (v *visitor) answered() *visitor {
 	return v
 }
 
-// closed waits until the connection is closed by the other end.
+// closed waits until the server closes the connection.
 func (v *visitor) closed() {
 	v.t.Helper()
 	if _, err := io.Copy(io.Discard, v.read); err != nil && strings.Contains(err.Error(), "timeout") {
@@ -99,7 +99,7 @@ func (v *visitor) closed() {
 	}
 }
 
-// await waits until the bounds know of so many connections in a state.
+// await waits for a number of connections in a state.
 func (c *connections) await(t *testing.T, busy, waiting int) {
 	t.Helper()
 	deadline := time.NewTimer(20 * time.Second)
@@ -123,8 +123,8 @@ func (c *connections) await(t *testing.T, busy, waiting int) {
 	}
 }
 
-// Connections that send nothing, or a header byte by byte, are closed from the
-// oldest on, and whoever comes after them is served: also from their address.
+// Connections that send nothing, or a header byte by byte, are closed oldest first,
+// and later ones are served, even from the same address.
 func TestSlowloris(t *testing.T) {
 	c, address := serveBounded(t, nil)
 	var slow []*visitor
@@ -139,7 +139,7 @@ func TestSlowloris(t *testing.T) {
 	c.await(t, 0, 4)
 }
 
-// At the bound of all, the client with the most pays.
+// At the total limit the client with the most connections loses one.
 func TestTheGreediestPays(t *testing.T) {
 	c, address := serveBounded(t, nil)
 	var honest []*visitor
@@ -156,8 +156,8 @@ func TestTheGreediestPays(t *testing.T) {
 	}
 }
 
-// Streams are not closed to make room; what holds a connection in other ways is,
-// the oldest first, and where there are only streams the new one is.
+// Streams are not closed to make room; other busy connections are, oldest first. If
+// there are only streams, the new connection is closed.
 func TestStreamsStay(t *testing.T) {
 	c, address := serveBounded(t, nil)
 	stream := visit(t, "127.0.2.1", address).say("GET /stream" + request).answered()
@@ -172,7 +172,7 @@ func TestStreamsStay(t *testing.T) {
 		visit(t, "127.0.2.1", address).say("GET /stream" + request).answered()
 	}
 	c.await(t, 4, 0)
-	if refused, err := dialFrom(t, "127.0.2.1", address); err == nil { // The refusal may come before the connection is whole.
+	if refused, err := dialFrom(t, "127.0.2.1", address); err == nil { // It may be closed before the connection is established.
 		(&visitor{refused, t, bufio.NewReader(refused)}).closed()
 	}
 	_ = stream.Close()
@@ -180,7 +180,7 @@ func TestStreamsStay(t *testing.T) {
 	visit(t, "127.0.2.1", address).say("GET /stream" + request).answered()
 }
 
-// A trusted proxy brings the connections of everybody: only the bound of all holds.
+// A trusted proxy has connections of many clients: only the total limit applies.
 func TestAProxyHasAll(t *testing.T) {
 	c, address := serveBounded(t, newProxies(HTTPConfig{TrustedProxies: []string{"127.0.3.1"}}))
 	for i := range 12 {
@@ -189,7 +189,7 @@ func TestAProxyHasAll(t *testing.T) {
 	}
 }
 
-// A body that nobody asked for holds its connection for a moment only.
+// An unused request body holds its connection only briefly.
 func TestALateBodyIsNotAwaited(t *testing.T) {
 	_, address := serveBounded(t, nil)
 	began := time.Now()
@@ -199,7 +199,7 @@ func TestALateBodyIsNotAwaited(t *testing.T) {
 	}
 }
 
-// What was closed before the server saw its end is forgotten as well.
+// Connections closed early are forgotten too.
 func TestConnectionsAreForgotten(t *testing.T) {
 	c, address := serveBounded(t, nil)
 	for range 50 {

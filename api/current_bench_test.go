@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// BenchmarkCurrent asks a real server for /current over 100 connections that
-// stay open; the requests/s include the cost of the client, which shares the
-// processors. The client is as small as can be, so that it does not hide the server.
+// BenchmarkCurrent requests /current from a real server over 100 persistent
+// connections. The requests/s include the client, which shares the processors and
+// is therefore minimal.
 func BenchmarkCurrent(b *testing.B) {
 	const connections = 100
 	s := newTestServer(b, ticked(), nil)
@@ -72,7 +72,7 @@ func BenchmarkCurrent(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
 }
 
-// BenchmarkCurrentHandler is the server's own part of a request, without the network.
+// BenchmarkCurrentHandler is a request without the network.
 func BenchmarkCurrentHandler(b *testing.B) {
 	h := newTestServer(b, ticked(), nil).Handler()
 	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/api/v1/metrics/current", nil)
@@ -89,7 +89,7 @@ func BenchmarkCurrentHandler(b *testing.B) {
 	}
 }
 
-// BenchmarkCurrentEncode is what a tick costs when somebody asks for it.
+// BenchmarkCurrentEncode is the cost of encoding a tick.
 func BenchmarkCurrentEncode(b *testing.B) {
 	s := newTestServer(b, ticked(), nil)
 	b.ReportAllocs()
@@ -100,7 +100,7 @@ func BenchmarkCurrentEncode(b *testing.B) {
 	}
 }
 
-// BenchmarkNew is what the server adds to the agent's start.
+// BenchmarkNew is the cost of the server at the start of the agent.
 func BenchmarkNew(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -108,7 +108,7 @@ func BenchmarkNew(b *testing.B) {
 	}
 }
 
-// discard is a connection that forgets what is written.
+// discard is a connection that discards what is written.
 type discard struct {
 	header http.Header
 	status int

@@ -39,7 +39,7 @@ const required = `{
   }
 }`
 
-// getCurrent asks for /current and decodes it, checking it against its schema.
+// getCurrent requests /current, validates it against its schema and decodes it.
 func getCurrent(t *testing.T, s *Server) map[string]any {
 	t.Helper()
 	w := ask(s, http.MethodGet, "/api/v1/metrics/current", nil)
@@ -49,15 +49,15 @@ func getCurrent(t *testing.T, s *Server) map[string]any {
 	return validated(t, s, "/api/v1/metrics/current", w.Body.Bytes())
 }
 
-// validated decodes an answer and checks it with Huma's validator against the
-// schema that the document declares for it.
+// validated decodes a response and validates it against the schema in the
+// document.
 func validated(t *testing.T, s *Server, path string, body []byte) map[string]any {
 	t.Helper()
 	item := s.api.OpenAPI().Paths[path]
 	return validatedAs(t, s, cmp.Or(item.Get, item.Post), body)
 }
 
-// validatedAs is validated for the answer of any operation.
+// validatedAs is validated for any operation.
 func validatedAs(t *testing.T, s *Server, op *huma.Operation, body []byte) map[string]any {
 	t.Helper()
 	path := op.Path
@@ -100,8 +100,8 @@ func TestCurrentIsWhatIsRequired(t *testing.T) {
 	compare("", want, got)
 }
 
-// A machine of which nothing is known: every key is there, and no number but
-// those that number and space the ticks is told.
+// Without readings every key is present, and the only numbers are those of the tick
+// and the interval.
 func TestCurrentOfAnUnknownMachine(t *testing.T) {
 	m := newFakeMachine(nil)
 	m.tick()
@@ -110,7 +110,7 @@ func TestCurrentOfAnUnknownMachine(t *testing.T) {
 	found := map[string]float64{}
 	numbersOf(unknownMachine, "", found)
 	if want := map[string]float64{"tick": 1, "interval_seconds": 1}; !reflect.DeepEqual(found, want) {
-		t.Errorf("numbers that nobody measured: %v, want only %v", found, want)
+		t.Errorf("numbers that were not measured: %v, want only %v", found, want)
 	}
 	keys := func(v map[string]any) []string {
 		order, err := keyOrder(mustIndent(t, v))
@@ -140,7 +140,7 @@ func mustIndent(t *testing.T, v any) string {
 	return text
 }
 
-// At the first reading there is no rate: families say unknown, and it is null.
+// The first reading has no rates: they are unknown, so null.
 func TestCurrentBeforeTwoReadings(t *testing.T) {
 	none := math.NaN()
 	rates := instruments.DiskRates{ReadBytesPerSecond: none, WriteBytesPerSecond: none, ReadsPerSecond: none, WritesPerSecond: none}
@@ -166,7 +166,7 @@ func TestCurrentBeforeTwoReadings(t *testing.T) {
 	numbersOf(getCurrent(t, newTestServer(t, m, nil)), "", found)
 	want := map[string]float64{
 		"tick": 1, "interval_seconds": 1, "cpu.count": 1,
-		// The frequency's fields of this fixture are 0, which is what was measured.
+		// The frequencies of this fixture are 0, as measured.
 		"cpu.frequency.current": 0, "cpu.frequency.min": 0, "cpu.frequency.max": 0,
 	}
 	if !reflect.DeepEqual(found, want) {
@@ -188,8 +188,8 @@ func TestCurrentBeforeTheFirstTick(t *testing.T) {
 	}
 }
 
-// However many ask, a tick is encoded once; the next one is not answered from
-// the one before.
+// A tick is encoded once, however many requests there are; the next tick is encoded
+// anew.
 func TestCurrentIsEncodedOnceATick(t *testing.T) {
 	m := ticked()
 	s := newTestServer(t, m, nil)

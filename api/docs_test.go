@@ -21,7 +21,7 @@ func TestGoldenOpenAPI(t *testing.T) {
 	golden(t, "openapi.yaml", document)
 }
 
-// The served documents are the golden one, in JSON and in YAML.
+// The served documents equal the golden file, in JSON and in YAML.
 func TestServedDocuments(t *testing.T) {
 	s := newTestServer(t, ticked(), nil)
 	want, err := OpenAPI()
@@ -59,7 +59,7 @@ func operationsOf(s *Server) map[Route]*huma.Operation {
 	return all
 }
 
-// The example of every operation is what its schema declares.
+// The example of every operation matches its schema.
 func TestExamplesAreValid(t *testing.T) {
 	s := newTestServer(t, ticked(), nil)
 	for _, op := range operationsOf(s) {
@@ -75,7 +75,7 @@ func TestExamplesAreValid(t *testing.T) {
 	}
 }
 
-// Every field of every answer and every parameter has words of its own.
+// Every field of every response and every parameter has a description.
 func TestEverythingIsDescribed(t *testing.T) {
 	s := newTestServer(t, ticked(), nil)
 	for name, schema := range s.routes.registry.Map() {
@@ -110,7 +110,7 @@ func TestDocs(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	// Nothing comes from another server, and nothing runs.
+	// The page loads nothing from other servers and runs no scripts.
 	for _, part := range regexp.MustCompile(`(?:src|href|action)="[^"]*"`).FindAllString(page, -1) {
 		if !regexp.MustCompile(`^href="(#[a-z-]+|/[a-z0-9./?=_&;-]*|data:image/svg\+xml,[^"]*)"$`).MatchString(part) && !strings.HasPrefix(part, `href="/docs/style.css?v=`) {
 			t.Errorf("the page asks for %s", part)
@@ -129,7 +129,7 @@ func TestDocs(t *testing.T) {
 	if text := css.Body.String(); !strings.Contains(text, "prefers-color-scheme: dark") || strings.Contains(text, "@import") || strings.Contains(text, "url(") {
 		t.Error("the style has no dark side, or asks for more")
 	}
-	// Every place that the page links to on itself is there.
+	// All internal links lead somewhere.
 	for _, link := range regexp.MustCompile(`href="#([a-z-]+)"`).FindAllStringSubmatch(page, -1) {
 		if !strings.Contains(page, `id="`+link[1]+`"`) {
 			t.Errorf("#%s leads nowhere", link[1])
@@ -149,8 +149,8 @@ func TestDocsWithoutAPrometheusPage(t *testing.T) {
 	problemOf(t, ask(s, http.MethodGet, "/metrics", nil), http.StatusNotFound)
 }
 
-// TestOddPathsAndMethods: pages are in memory and no path leads to a file; what
-// is no page is a problem, whatever its form and method.
+// TestOddPathsAndMethods: pages are in memory and no path leads to a file; anything
+// else is a problem, whatever the path and method.
 func TestOddPathsAndMethods(t *testing.T) {
 	s := newTestServer(t, ticked(), nil)
 	for _, path := range []string{
@@ -168,7 +168,7 @@ func TestOddPathsAndMethods(t *testing.T) {
 			w := httptest.NewRecorder()
 			s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Caller{Role: Viewer})))
 			switch {
-			case w.Code >= 300 && w.Code < 400: // The mux leads to the clean path, here and not elsewhere.
+			case w.Code >= 300 && w.Code < 400: // The mux redirects to the clean path on this server.
 				if to := w.Header().Get("Location"); !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n") {
 					t.Errorf("%s %s leads to %q", method, path, to)
 				}
@@ -176,7 +176,7 @@ func TestOddPathsAndMethods(t *testing.T) {
 				t.Errorf("%s %s gives %d: %.100s", method, path, w.Code, w.Body)
 			}
 			if strings.Contains(w.Body.String(), "root:") {
-				t.Errorf("%s %s tells a file", method, path)
+				t.Errorf("%s %s returns a file", method, path)
 			}
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"sysotel/agent/records"
 )
 
-// openRecords are real records with a clock that stands at the example's time.
+// openRecords are real records with a clock stopped at the example's time.
 func openRecords(t *testing.T) *records.Records {
 	t.Helper()
 	r, err := records.Open(records.Options{Dir: t.TempDir(), Now: func() time.Time { return exampleTime }})
@@ -118,7 +118,7 @@ func TestBadEventQueries(t *testing.T) {
 	}
 }
 
-// brokenRecords fail at everything.
+// brokenRecords always fail.
 type brokenRecords struct{ err error }
 
 func (r brokenRecords) ProcessesAt(context.Context, time.Time) (*records.Processes, error) {

@@ -40,8 +40,8 @@ func FuzzMoment(f *testing.F) {
 	})
 }
 
-// FuzzQuery asks every operation that takes parameters. Whatever they are, the
-// answer is an answer or a problem that is valid JSON, never a failure.
+// FuzzQuery calls every operation with parameters. Whatever they are, the response
+// is valid or a problem in valid JSON, never an internal error.
 func FuzzQuery(f *testing.F) {
 	f.Add("disk", "metric=disk_read_bytes&agg=avg,min&start=-1h&step=30s&device=sda", "application/json")
 	f.Add("cpu", "core=cpu0&core=%ff&max_points=1&host=x%00", "text/csv;q=1, */*;q=NaN")
@@ -73,8 +73,8 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// FuzzCSV writes a table with a hostile label: what is read back is the same
-// text, as one cell that no spreadsheet calculates.
+// FuzzCSV writes a table with a hostile label: it is read back as the same text in
+// one cell that spreadsheets do not evaluate.
 func FuzzCSV(f *testing.F) {
 	returns := regexp.MustCompile("\r+\n")
 	for _, seed := range []string{"sda", "=cmd|' /C calc'!A0", " =1+1", "\uff1d1+1", "a\r\nb,\"c", "\t@SUM(1)", "\xff", "'", "\u202e=1", "\r\r\n"} {
@@ -97,7 +97,7 @@ func FuzzCSV(f *testing.F) {
 			t.Fatalf("%q made %d lines of %q: %v", label, len(lines), text.String(), err)
 		}
 		cell := lines[1][3]
-		// A reader of CSV may read \r\n as \n.
+		// CSV readers may read \r\n as \n.
 		plain := func(s string) string { return returns.ReplaceAllString(s, "\n") }
 		if got := strings.TrimPrefix(plain(cell), "'"); got != strings.TrimPrefix(plain(sanitize.ValidUTF8(label)), "'") {
 			t.Errorf("%q is read as %q", label, cell)
@@ -108,8 +108,8 @@ func FuzzCSV(f *testing.F) {
 	})
 }
 
-// FuzzHost: what the gate lets through are names of this machine only, whoever
-// reads the header: a browser would not take them for another host.
+// FuzzHost: the origin check accepts only names of this machine, which browsers do
+// not resolve to another host.
 func FuzzHost(f *testing.F) {
 	for _, seed := range []string{"localhost:8080", "[::1]:80", "127.0.0.1.", "[::1", "localhost:x@evil", "[localhost]", "127.1", "::1"} {
 		f.Add(seed)

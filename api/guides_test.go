@@ -71,7 +71,7 @@ func (t forPages) Transform(document *ast.Document, source text.Reader, _ parser
 	}
 }
 
-// pageOf is where a link of a guide leads on its page, empty for nowhere.
+// pageOf is the target of a guide's link on its page, empty if there is none.
 func pageOf(link string) string {
 	for _, g := range guides {
 		if path.Base(link) == path.Base(g.File) {

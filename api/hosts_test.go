@@ -14,7 +14,7 @@ import (
 	"sysotel/instruments"
 )
 
-// fakeHosts knows what the test says.
+// fakeHosts returns what the test sets.
 type fakeHosts struct {
 	seen   []Seen
 	meters map[string]Meters
@@ -38,7 +38,7 @@ func hostsOf(t *testing.T, s *Server) HostList {
 	return list
 }
 
-// machineNow is a machine that has just been read.
+// machineNow is a machine with a current reading.
 func machineNow() *fakeMachine {
 	m := ticked()
 	m.at = time.Now()
@@ -69,8 +69,8 @@ func TestHostsThatPush(t *testing.T) {
 		seen: []Seen{
 			{"web", "id-3", "1.0", "", now.Add(-2 * time.Second)},
 			{"web", "id-3", "0.9", "", now.Add(-20 * time.Second)}, // Before it was upgraded.
-			{"web", "id-4", "1.0", "", now.Add(-3 * time.Second)},  // Another of the same name.
-			{"web", "id-5", "1.0", "", now.Add(-time.Hour)},        // One that was replaced.
+			{"web", "id-4", "1.0", "", now.Add(-3 * time.Second)},  // Another machine with the same name.
+			{"web", "id-5", "1.0", "", now.Add(-time.Hour)},        // A replaced machine.
 			{"server-01", "id-1", "1.2.3", "", now.Add(-4 * time.Second)},
 			{"db\xff", "id-6", "1.0", "", now.Add(-time.Hour)},
 		},
@@ -140,7 +140,7 @@ func TestSeriesOfAnotherHost(t *testing.T) {
 	}
 }
 
-// TestSeriesFromTheLocalCache: the answer says where it is from.
+// TestSeriesFromTheLocalCache: the response says where it is from.
 func TestSeriesFromTheLocalCache(t *testing.T) {
 	s := withHistory(t, &fakeHistory{answer: func(query.SeriesQuery) (query.SeriesResult, error) {
 		r, err := twoDisks(query.SeriesQuery{})

@@ -18,7 +18,7 @@ var (
 	abroad = netip.MustParseAddr("198.51.100.7")
 )
 
-// guess tries as often as it is let in for so long, and returns how often that was.
+// guess tries as often as allowed for a time, and returns the number of attempts.
 func guess(l *loginLimiter, addr netip.Addr, name string, long time.Duration) (n int) {
 	for end := time.Now().Add(long); time.Now().Before(end); {
 		wait, ok := l.allow(addr, name)
@@ -58,8 +58,8 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	})
 }
 
-// While somebody guesses a name from everywhere, its owner logs in from where he
-// was before, and everybody else logs in as ever.
+// While a name is attacked from many addresses, its owner can log in from a known
+// address, and all others as usual.
 func TestAnAttackLocksNobodyOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoginLimiter(5)
@@ -92,7 +92,7 @@ func TestAnAttackLocksNobodyOut(t *testing.T) {
 	})
 }
 
-// Somebody with an account of his own does not use it to guess at another's.
+// An attacker with an account cannot use it to guess another's password.
 func TestASuccessHelpsNoGuesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoginLimiter(5)
@@ -135,16 +135,16 @@ func TestAnAttemptThatNobodyJudged(t *testing.T) {
 	l := newLoginLimiter(5)
 	for i := range 100 {
 		if _, ok := l.allow(abroad, "alice"); !ok {
-			t.Fatalf("attempt %d has to wait, and none was judged", i)
+			t.Fatalf("attempt %d has to wait, and none was checked", i)
 		}
 		l.unchecked(abroad, "alice")
 	}
 }
 
-// TestGuessingOverHTTP: who guesses is told to wait, whatever the name, while
-// somebody at another address logs in.
+// TestGuessingOverHTTP: an attacker has to wait, whatever the name, while another
+// address can log in.
 func TestGuessingOverHTTP(t *testing.T) {
-	d := newDoor(t, func(o *Options) { o.RateLimit.Logins = 3 })
+	d := newAuthServer(t, func(o *Options) { o.RateLimit.Logins = 3 })
 	d.user("ada", Admin)
 	try := func(address, password string) *httptest.ResponseRecorder {
 		body, err := json.Marshal(LoginRequest{Name: "ada", Password: password})

@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// TestEntrance: the pages ask for nothing from elsewhere and hold no script of
-// their own, as their policy demands.
-func TestEntrance(t *testing.T) {
-	d := newDoor(t, func(o *Options) { o.Hostname = `<script>alert("x")</script>` })
+// TestLoginPages: the pages load nothing from other servers and have no inline
+// scripts, as their policy demands.
+func TestLoginPages(t *testing.T) {
+	d := newAuthServer(t, func(o *Options) { o.Hostname = `<script>alert("x")</script>` })
 	d.user("ada", Admin)
 	for _, path := range []string{"/login", "/setup"} {
 		w := send(d.Server, remote, "GET", path, "", nil)
@@ -46,9 +46,9 @@ func TestEntrance(t *testing.T) {
 	}
 }
 
-// TestDocsShowWhoIsLoggedIn: the page has its script where there is a log-in, and none elsewhere.
+// TestDocsShowWhoIsLoggedIn: the page has a script only if logins are required.
 func TestDocsShowWhoIsLoggedIn(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	session := http.Header{"Cookie": {"sysotel=" + d.user("ada", Admin).Access}}
 	w := send(d.Server, remote, "GET", "/docs", "", session)
 	if w.Code != 200 || !strings.Contains(w.Body.String(), "/login/session.js") || !strings.Contains(w.Body.String(), "Log out") {
@@ -59,16 +59,15 @@ func TestDocsShowWhoIsLoggedIn(t *testing.T) {
 	}
 }
 
-// TestPathTraversal: no path of a request is looked up among files, however it is
-// written.
+// TestPathTraversal: no path of a request is looked up in a file system.
 func TestPathTraversal(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	viewer := bearer(d.user("ada", Admin).Access)
 	for _, dots := range []string{"..", "%2e%2e", ".%2e", "%2E.", "..%2f..", "..%5c..", "%252e%252e", "..%00", "....//"} {
 		for _, base := range []string{"/login/", "/docs/", "/login_pages/", "/setup/", "/prometheus/api/v1/", "/"} {
 			for _, end := range []string{"/login.go", "/login/login.html", "/etc/passwd", "/docs.html"} {
 				target := base + dots + end
-				for range 3 { // A path with dots is cleaned by a redirect first.
+				for range 3 { // A path with dots is redirected to the clean path first.
 					w := send(d.Server, remote, "GET", target, "", viewer)
 					if w.Code != http.StatusMovedPermanently && w.Code != http.StatusTemporaryRedirect && w.Code != http.StatusPermanentRedirect {
 						if w.Code < 400 {

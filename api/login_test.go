@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// ownPage is what a browser says of a page of ours.
+// ownPage has the headers that browsers send for our pages.
 var ownPage = http.Header{"Origin": {"http://localhost:8080"}}
 
-// sessionOf decodes the answer of a log-in.
+// sessionOf decodes the response of a login.
 func sessionOf(t *testing.T, w *httptest.ResponseRecorder) Session {
 	t.Helper()
 	var s Session
@@ -27,7 +27,7 @@ func sessionOf(t *testing.T, w *httptest.ResponseRecorder) Session {
 }
 
 func TestSetupOverHTTP(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	const path = authPath + "/setup"
 	body := func(code, password string) string {
 		b, _ := json.Marshal(SetupRequest{Code: code, Name: "ada", Password: password})
@@ -58,7 +58,7 @@ func TestSetupOverHTTP(t *testing.T) {
 }
 
 func TestLogIn(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	d.user("ada", Admin)
 	login := func(name, password string) *httptest.ResponseRecorder {
 		b, _ := json.Marshal(LoginRequest{Name: name, Password: password})
@@ -74,7 +74,7 @@ func TestLogIn(t *testing.T) {
 	}
 	s := sessionOf(t, login("ADA", testPassword))
 	if w := login("ada", testPassword); len(w.Header().Values("Set-Cookie")) > 0 {
-		t.Errorf("cookies that nobody asked for: %v", w.Header())
+		t.Errorf("unexpected cookies: %v", w.Header())
 	}
 	var me Me
 	w := send(d.Server, remote, "GET", authPath+"/me", "", bearer(s.AccessToken))
@@ -83,9 +83,9 @@ func TestLogIn(t *testing.T) {
 	}
 }
 
-// TestRefreshOverHTTP: a refresh token is good once, and used twice it ends the session.
+// TestRefreshOverHTTP: a refresh token can be used once; a second use ends the session.
 func TestRefreshOverHTTP(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	g := d.user("ada", Admin)
 	refresh := func(token string) *httptest.ResponseRecorder {
 		b, _ := json.Marshal(RefreshRequest{RefreshToken: token})
@@ -107,7 +107,7 @@ func TestRefreshOverHTTP(t *testing.T) {
 }
 
 func TestLogOut(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	g, other := d.user("ada", Admin), d.user("grace", Viewer)
 	if w := send(d.Server, remote, "POST", authPath+"/logout", "", bearer(g.Access)); w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
@@ -121,8 +121,8 @@ func TestLogOut(t *testing.T) {
 	problemOf(t, send(d.Server, remote, "POST", authPath+"/logout", "", bearer(d.token("probe", Viewer))), 409)
 }
 
-// TestCookies: attributes, names with TLS and without, and that the tokens are in
-// the cookies alone.
+// TestCookies: attributes, names with and without TLS, and tokens only in the
+// cookies.
 func TestCookies(t *testing.T) {
 	for _, c := range []struct {
 		name            string
@@ -137,7 +137,7 @@ func TestCookies(t *testing.T) {
 		{"behind a proxy", "https://sysotel.example", false, "https://sysotel.example", "__Host-sysotel", "__Secure-sysotel-refresh", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := newDoor(t, func(o *Options) { o.Config.ExternalURL = c.external })
+			d := newAuthServer(t, func(o *Options) { o.Config.ExternalURL = c.external })
 			if _, err := d.auth.AddUser(t.Context(), "ada", testPassword, Admin); err != nil {
 				t.Fatal(err)
 			}
@@ -158,7 +158,7 @@ func TestCookies(t *testing.T) {
 					t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 				}
 				if strings.Contains(w.Body.String(), "_token") {
-					t.Errorf("%s tells the tokens: %s", path, w.Body)
+					t.Errorf("%s returns the tokens: %s", path, w.Body)
 				}
 				return w.Result()
 			}
@@ -191,9 +191,9 @@ func TestCookies(t *testing.T) {
 	}
 }
 
-// TestStaleCookie: a browser whose cookie has run out still reaches the page to log in.
+// TestStaleCookie: a browser with an expired cookie still reaches the login page.
 func TestStaleCookie(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	d.user("ada", Admin)
 	stale := http.Header{"Cookie": {"sysotel=stale"}, "Accept": {"text/html"}}
 	if w := send(d.Server, remote, "GET", "/login", "", stale); w.Code != 200 {
@@ -209,7 +209,7 @@ func TestStaleCookie(t *testing.T) {
 }
 
 func TestOwnPassword(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	g := d.user("ada", Viewer)
 	d.user("root", Admin)
 	const path = authPath + "/password"

@@ -27,7 +27,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeMachine is a machine whose ticks the test makes.
+// fakeMachine is a machine whose ticks the test controls.
 type fakeMachine struct {
 	mu       sync.Mutex
 	seq      uint64
@@ -76,7 +76,7 @@ func (m *fakeMachine) timesEncoded() int {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// newTestServer makes a server that has not ticked yet; change may be nil.
+// newTestServer returns a server; change may be nil.
 func newTestServer(t testing.TB, m Machine, change func(*Options)) *Server {
 	t.Helper()
 	o := Options{
@@ -101,7 +101,7 @@ func ticked() *fakeMachine {
 	return m
 }
 
-// ask sends a request as it would come over loopback.
+// ask sends a request as if over loopback.
 func ask(s *Server, method, target string, header http.Header) *httptest.ResponseRecorder {
 	return askAs(s, Viewer, method, target, header)
 }
@@ -148,7 +148,7 @@ func problemOf(t *testing.T, w *httptest.ResponseRecorder, status int) (detail s
 	return p.Detail, invalid
 }
 
-// run serves on a port of its own until the test ends and returns its address.
+// run serves on its own port until the test ends and returns its address.
 func run(t testing.TB, s *Server) string {
 	t.Helper()
 	if err := s.Listen(); err != nil {
@@ -210,7 +210,7 @@ func unixClient(t *testing.T, path string) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// textLogger writes what is logged.
+// textLogger logs to a writer.
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 // streamOnly and failing are handlers of operations that tests add.

@@ -16,8 +16,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Every way into the server came through register or page: the document has no
-// operation and the mux no pattern beyond the list that those keep.
+// Every route was added by register or page: the document has no other operations
+// and the mux no other patterns.
 func TestEveryRouteHasAnAccess(t *testing.T) {
 	s := newTestServer(t, ticked(), nil)
 	listed := map[string]Route{}
@@ -33,7 +33,7 @@ func TestEveryRouteHasAnAccess(t *testing.T) {
 			operations++
 			route, ok := listed[method+" "+path]
 			if !ok {
-				t.Errorf("%s %s is in the document and did not come through register", method, path)
+				t.Errorf("%s %s is in the document and was not added by register", method, path)
 			}
 			if op.Extensions["x-sysotel-role"] != route.Access.Role.String() || op.Extensions["x-sysotel-cost"] != route.Access.Cost.String() || len(op.Security) == 0 {
 				t.Errorf("%s %s: the document says %v and the check %v", method, path, op.Extensions, route.Access)
@@ -49,7 +49,7 @@ func TestEveryRouteHasAnAccess(t *testing.T) {
 	for _, path := range []string{"/", "/docs", "/docs/style.css", "/openapi.json", "/openapi.yaml", "/metrics", "/api/v1/metrics/current", "/api/v1/metrics/processes", "/api/v1/metrics/stream", "/api/v1/health", "/debug/pprof/", "/schemas/Current.json"} {
 		_, pattern := s.routes.mux.Handler(httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 		if _, ok := listed[pattern]; !ok && pattern != "/" {
-			t.Errorf("%s is answered by %q, which did not come through page", path, pattern)
+			t.Errorf("%s is answered by %q, which was not added by page", path, pattern)
 		}
 	}
 }
@@ -205,7 +205,7 @@ func TestLost(t *testing.T) {
 	for _, path := range []string{"/api", "/api/v1/", "/api/v2/metrics/current", "/api/v1/metrics/current/", "/favicon.ico", "/docs/../secret", "/openapi-3.0.json", "/schemas/Current.json", "/%2e%2e/etc/passwd"} {
 		w := ask(s, http.MethodGet, path, nil)
 		if w.Code == http.StatusMovedPermanently || w.Code == http.StatusTemporaryRedirect {
-			w = ask(s, http.MethodGet, w.Header().Get("Location"), nil) // A path with dots is cleaned first.
+			w = ask(s, http.MethodGet, w.Header().Get("Location"), nil) // A path with dots is redirected first.
 		}
 		if detail, _ := problemOf(t, w, http.StatusNotFound); !strings.Contains(detail, "/docs") {
 			t.Errorf("%s: %q does not say where to look", path, detail)
@@ -231,7 +231,7 @@ func TestInnerErrorsStayInside(t *testing.T) {
 		w := ask(s, http.MethodGet, path, nil)
 		problemOf(t, w, http.StatusInternalServerError)
 		if strings.Contains(w.Body.String(), "secret") {
-			t.Errorf("%s tells what went wrong inside: %s", path, w.Body)
+			t.Errorf("%s exposes an internal error: %s", path, w.Body)
 		}
 	}
 	if strings.Count(logged.String(), "open /etc/secret") != 2 {

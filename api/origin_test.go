@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// A page whose name was made to resolve to 127.0.0.1 (DNS rebinding) sends its
-// own name in Host.
+// A page that uses DNS rebinding sends its own name in Host.
 func TestHost(t *testing.T) {
 	s := newTestServer(t, ticked(), func(o *Options) {
 		o.Config.Listen = "127.0.0.2:8080"
@@ -90,7 +89,7 @@ func TestOrigin(t *testing.T) {
 			t.Errorf("Origin %q: Access-Control-Allow-Origin %q", c.origin, got)
 		}
 		if w.Header().Get("Vary") != "Origin" {
-			t.Errorf("Origin %q: a cache is not told that answers differ", c.origin)
+			t.Errorf("Origin %q: Vary does not have Origin", c.origin)
 		}
 		if c.want == 403 {
 			if detail, _ := problemOf(t, w, 403); !strings.Contains(detail, "http.cors") {

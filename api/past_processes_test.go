@@ -12,12 +12,11 @@ import (
 	"sysotel/agent/records"
 )
 
-// minute is when the recorded ticks begin.
+// minute is the time of the first recorded tick.
 var minute = exampleTime.Add(-time.Hour)
 
-// recorded are records of 60 seconds of three processes on four processors, of
-// which the first is idle, the second busy and the third writes. Half a second
-// of processor time a tick is of nobody.
+// recorded has 60 seconds of three processes on four processors: the first is idle,
+// the second busy and the third writes. Half a CPU second per tick is unattributed.
 func recorded(t *testing.T) *records.Records {
 	t.Helper()
 	r := openRecords(t)
@@ -41,7 +40,7 @@ func TestProcessesOfAPastTimeAddUp(t *testing.T) {
 	for _, query := range []string{"", "&top=1", "&q=copy", "&q=nobody", "&top=1&q=www&sort=io"} {
 		p, _ := askProcesses(t, s, Viewer, between+query)
 		sum, share, memory := float64(p.Unattributed.CPUSeconds), float64(p.Unattributed.CPUPercent), float64(p.Others.MemoryRSS)
-		if p.Others.CPUSeconds != nil { // Null where there are no others.
+		if p.Others.CPUSeconds != nil { // Absent if there are no others.
 			sum, share = sum+float64(*p.Others.CPUSeconds), share+float64(p.Others.CPUPercent)
 		}
 		for _, row := range p.Processes {
@@ -104,13 +103,13 @@ func TestProcessesAtAPastMoment(t *testing.T) {
 	if !strings.Contains(detail, "expired") {
 		t.Errorf("%q does not say why", detail)
 	}
-	// The newest tick is not in the past: the table is the present one.
+	// The newest tick is not in the past.
 	if p, _ := askProcesses(t, s, Viewer, "at=now"); p.Period != nil || p.Processes[0].Name != "postgres" || p.Processes[0].ParentPID == nil || *p.Processes[0].ParentPID != 1 {
 		t.Errorf("now is %+v", p)
 	}
 }
 
-// Nobody but an administrator sees past command lines or finds out what they hold.
+// Only administrators see past command lines or can search them.
 func TestPastCommandLinesAreForAdministrators(t *testing.T) {
 	s := withRecords(t, recorded(t))
 	for _, when := range []string{fmt.Sprintf("at=%d", minute.Unix()+12), fmt.Sprintf("start=%d&end=%d", minute.Unix(), minute.Unix()+60)} {

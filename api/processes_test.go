@@ -88,7 +88,7 @@ func tickedWith(family string, r instruments.Reading) *fakeMachine {
 	return m
 }
 
-// Whoever runs a process chooses its name.
+// Process names are untrusted.
 func TestHostileNames(t *testing.T) {
 	names := []string{
 		`<img src=x onerror=alert(1)>`, "line\nbreak\r\nSet-Cookie: a=b", "\x1b[2J\x1b]0;title\x07", "invalid \xff\xfe\xc0 utf-8", "nul\x00",
@@ -111,7 +111,7 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 	for what, b := range map[string][]byte{"processes": body, "current": current} {
-		b = b[:len(b)-1] // The line break at the end is ours.
+		b = b[:len(b)-1] // The final newline is ours.
 		if !utf8.Valid(b) {
 			t.Errorf("%s: not UTF-8", what)
 		}
@@ -128,8 +128,7 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// Command lines hold secrets. They are for administrators, and nobody else can
-// find out what they hold by searching.
+// Command lines contain secrets. Only administrators see them or can search them.
 func TestCommandLinesAreForAdministrators(t *testing.T) {
 	s := newTestServer(t, tickedWith("process", &instruments.ProcessTable{Logical: 1, All: []instruments.Process{
 		{PID: 1, Name: "backup", CommandLine: "backup --password=hunter2"}, {PID: 2, Name: "quiet"},

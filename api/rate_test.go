@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// smallLimits are those of most tests.
+// smallLimits are the limits of most tests.
 var smallLimits = RateLimitConfig{Enabled: true, Requests: Pace{10, 20}, Queries: Pace{2, 4}, Streams: 2, Logins: 5}
 
-// knock sends a request through a limit and returns the answer.
+// knock sends a request through a limit and returns the response.
 func knock(h http.Handler, peer string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, requestFrom(peer))
 	return w
 }
 
-// retryAfter is the header of an answer, 0 where there is none.
+// retryAfter is the header of a response, 0 if there is none.
 func retryAfter(t *testing.T, w *httptest.ResponseRecorder) time.Duration {
 	t.Helper()
 	if w.Code != http.StatusTooManyRequests {
@@ -82,8 +82,7 @@ func TestRateIsLimited(t *testing.T) {
 	})
 }
 
-// Who waits for as long as Retry-After says is let through, and who comes a
-// second earlier is not.
+// A client that waits for Retry-After is admitted; one second earlier it is not.
 func TestRetryAfterIsRight(t *testing.T) {
 	for _, perSecond := range []int{1, 2, 3, 7, 20, 100} {
 		synctest.Test(t, func(t *testing.T) {
@@ -137,7 +136,7 @@ func TestStreamsOfOneClient(t *testing.T) {
 		<-begun
 	}
 	if got := retryAfter(t, knock(h, "192.0.2.1:2")); got != streamPause {
-		t.Errorf("one stream too many is told to come back in %s", got)
+		t.Errorf("one stream too many gets Retry-After %s", got)
 	}
 	go open("192.0.2.2:1")
 	<-begun
@@ -152,7 +151,7 @@ func TestStreamsOfOneClient(t *testing.T) {
 	}
 }
 
-// Wrong credentials of an address are counted apart from what it may ask for.
+// Wrong credentials are counted separately from requests.
 func TestTooManyWrongCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newRates(smallLimits, nil)
@@ -183,8 +182,7 @@ func TestTooManyWrongCredentials(t *testing.T) {
 	})
 }
 
-// The limit that a route has follows from what it costs where it is registered,
-// and every route has one.
+// Every route has a limit, which follows from its cost.
 func TestEveryRouteIsLimited(t *testing.T) {
 	s := newTestServer(t, ticked(), func(o *Options) {
 		o.RateLimit = smallLimits
@@ -194,7 +192,7 @@ func TestEveryRouteIsLimited(t *testing.T) {
 	for i, route := range routes {
 		passed := 0
 		for range 10 {
-			// Streams would last: their context has ended already.
+			// The context has ended, so that streams end too.
 			ctx, cancel := context.WithCancel(withCaller(t.Context(), Caller{}))
 			cancel()
 			r := requestFrom(fmt.Sprintf("192.0.2.%d:1", i)).WithContext(ctx)
@@ -220,7 +218,7 @@ func TestNoLimits(t *testing.T) {
 	}
 }
 
-// Whoever has many addresses does not make the agent's memory grow.
+// Many addresses do not grow the agent's memory.
 func TestManyClients(t *testing.T) {
 	l, logins := newRates(smallLimits, nil), newLoginLimiter(5)
 	for i := range 100_000 {
@@ -246,10 +244,10 @@ func TestManyClients(t *testing.T) {
 	runtime.KeepAlive(logins)
 }
 
-// BenchmarkRate is what the limit costs a request.
+// BenchmarkRate is the cost of the limit per request.
 func BenchmarkRate(b *testing.B) {
 	c := smallLimits
-	c.Requests = Pace{1_000_000_000, 1_000_000_000} // None is refused.
+	c.Requests = Pace{1_000_000_000, 1_000_000_000} // None is rejected.
 	for name, forwarded := range map[string][]string{"direct": nil, "proxied": {"203.0.113.9, 198.51.100.7"}} {
 		b.Run(name, func(b *testing.B) {
 			p := newProxies(HTTPConfig{BehindProxy: forwarded != nil})

@@ -25,7 +25,7 @@ func TestScrape(t *testing.T) {
 		{"localhost:9100", "evil.example:9100", "/metrics", 403},
 		{"[::1]:9100", "evil.example:9100", "/metrics", 403},
 		{"127.0.0.1:9100", "localhost:9100", "/docs", 404},
-		// Off loopback a scraper knows the machine by any name, and is nobody's viewer.
+		// Off loopback scrapers may use any name of the machine.
 		{":9100", "box.lan:9100", "/metrics", 200},
 		{"0.0.0.0:9100", "box.lan:9100", "/metrics", 200},
 		{"192.0.2.7:9100", "192.0.2.7:9100", "/metrics", 200},
@@ -73,9 +73,9 @@ func TestScrapeRuns(t *testing.T) {
 	}
 }
 
-// TestScrapeStaysGuarded: a web configuration file that loses its users does not
+// TestScrapeStaysProtected: a web configuration file that loses its users does not
 // open the page.
-func TestScrapeStaysGuarded(t *testing.T) {
+func TestScrapeStaysProtected(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "web.yml")
 	write := func(text string) {
 		t.Helper()
@@ -124,7 +124,7 @@ func TestScrapeStaysGuarded(t *testing.T) {
 	write(users)
 	f(s, "http://me:topsecret@"+url, 200, health.OK)
 
-	// One that never was to protect anything is as it always was.
+	// A file that never protected the page changes nothing.
 	write("http_server_config: {headers: {X-Frame-Options: sameorigin}}")
 	s, url = serve()
 	f(s, "http://"+url, 200, health.OK)
@@ -139,6 +139,6 @@ func TestServerLog(t *testing.T) {
 	}
 	l.Print("http: Accept error: accept tcp: too many open files; retrying in 5ms")
 	if !strings.Contains(logged.String(), "level=WARN") || !strings.Contains(logged.String(), "too many open files") {
-		t.Errorf("that no connection can be taken is not told: %q", logged.String())
+		t.Errorf("the log lacks that connections cannot be accepted: %q", logged.String())
 	}
 }

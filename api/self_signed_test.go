@@ -14,7 +14,7 @@ import (
 	"sysotel/agent/health"
 )
 
-// selfSignedOptions are those of a server with a certificate of its own.
+// selfSignedOptions are the options of a server with its own certificate.
 func selfSignedOptions(dir string) func(*Options) {
 	return func(o *Options) {
 		o.TLSDir, o.Hostname = dir, "Server-01"
@@ -26,7 +26,7 @@ func TestSelfSigned(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tls")
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	var first []byte
-	// The second start finds what the first has made.
+	// The second start finds the files of the first.
 	for range 2 {
 		s, url := serveTLS(t, TLSConfig{SelfSigned: true}, selfSignedOptions(dir))
 		_, port, _ := net.SplitHostPort(s.Addr().String())
@@ -70,8 +70,8 @@ func TestSelfSigned(t *testing.T) {
 	}
 }
 
-// TestSelfSignedIsRenewed: before its end, for a new name, and where a file is
-// damaged or gone; the key stays as long as it is good.
+// TestSelfSignedIsRenewed: before it expires, for a new name, and if a file is
+// damaged or missing; a valid key is kept.
 func TestSelfSignedIsRenewed(t *testing.T) {
 	dir := t.TempDir()
 	maker := newSelfSigned(Options{TLSDir: dir, Hostname: "one"})
@@ -145,7 +145,7 @@ func TestSelfSignedIsRenewedWhileItRuns(t *testing.T) {
 				t.Errorf("on day %d the certificate of %s is served", day, leaf.NotBefore)
 			}
 		}
-		// Where it cannot be renewed, that is told.
+		// Health says if it cannot be renewed.
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}

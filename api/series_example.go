@@ -2,8 +2,8 @@ package api
 
 import "time"
 
-// exampleSeries is the example of an endpoint's documentation.
-func exampleSeries(family string) *Series {
+// exampleSeries is the example of a group's documentation.
+func exampleSeries(group string) *Series {
 	first := exampleTime.Truncate(20 * time.Minute)
 	answer := &Series{
 		Host: "server-01", Start: exampleTime.Add(-time.Hour), End: exampleTime, Step: 1200,
@@ -14,7 +14,7 @@ func exampleSeries(family string) *Series {
 		answer.Series = append(answer.Series, SeriesRow{Metric: metric, Unit: unit, Labels: labels, T: at, Avg: avg})
 	}
 	none := number(unknown)
-	switch family {
+	switch group {
 	case cpuSeries.name:
 		row("cpu_usage_total", "%", map[string]string{}, 41.25, none, 45.2)
 		row("cpu_usage_per_core", "%", map[string]string{"core": "cpu0"}, 40.5, none, 42.1)

@@ -20,7 +20,7 @@ import (
 	"sysotel/instruments"
 )
 
-// fakeHistory answers every question with one series for each set of labels.
+// fakeHistory returns one series for each set of labels.
 type fakeHistory struct {
 	asked  []query.SeriesQuery
 	answer func(query.SeriesQuery) (query.SeriesResult, error)
@@ -34,7 +34,7 @@ func (h *fakeHistory) Select(_ context.Context, q query.SeriesQuery) (query.Seri
 	return h.answer(q)
 }
 
-// say is the selector of a question.
+// say formats the selector of a query.
 func say(q query.SeriesQuery) string {
 	var words []string
 	for _, m := range q.Matchers {
@@ -43,7 +43,7 @@ func say(q query.SeriesQuery) string {
 	return strings.Join(words, ",")
 }
 
-// testNames calls metrics by their OpenTelemetry names.
+// testNames uses the OpenTelemetry names.
 func testNames(c instruments.Conventions) SeriesNames {
 	return SeriesNames{Conventions: c, Metric: func(m *instruments.Metric) string {
 		if names := m.Names(c); len(names) > 0 {
@@ -154,7 +154,7 @@ func TestSeriesTimesAndSteps(t *testing.T) {
 	}
 }
 
-// twoDisks answers with two devices, of which one has a hostile name, over two tiers.
+// twoDisks returns two devices, one with a hostile name, from two tiers.
 func twoDisks(query.SeriesQuery) (query.SeriesResult, error) {
 	at := []int64{1_770_000_000_000, 1_770_000_060_000, 1_770_000_060_500}
 	row := func(device string, scale float64) query.SelectedSeries {
@@ -250,7 +250,8 @@ func TestAcceptChoosesTheForm(t *testing.T) {
 	}
 }
 
-// Every mistake is a problem that says what is allowed, and the store is not asked.
+// Every invalid parameter is a problem that says what is allowed; the store is not
+// queried.
 func TestBadSeriesQueries(t *testing.T) {
 	h := &fakeHistory{}
 	s := withHistory(t, h)
@@ -318,7 +319,7 @@ func TestFailuresOfTheStore(t *testing.T) {
 			t.Errorf("%s: Retry-After %q", kind, w.Header().Get("Retry-After"))
 		}
 		if want >= 500 && strings.Contains(w.Body.String(), "/var") {
-			t.Errorf("%s tells what went wrong inside: %s", kind, w.Body)
+			t.Errorf("%s exposes an internal error: %s", kind, w.Body)
 		}
 	}
 	detail, _ := problemOf(t, ask(newTestServer(t, ticked(), nil), http.MethodGet, seriesPath+"cpu", nil), http.StatusServiceUnavailable)
@@ -327,7 +328,7 @@ func TestFailuresOfTheStore(t *testing.T) {
 	}
 }
 
-// All metrics of an answer together are bounded, not only each.
+// The limit is for all metrics of a response together.
 func TestTooMuchIsRefused(t *testing.T) {
 	row := query.SelectedSeries{T: make([]int64, maxPoints), Avg: make([]float64, maxPoints)}
 	s := withHistory(t, &fakeHistory{answer: func(query.SeriesQuery) (query.SeriesResult, error) {

@@ -83,7 +83,7 @@ func TestUnixSocketIsForAdministrators(t *testing.T) {
 		t.Fatal(err)
 	}
 	stale.SetUnlinkOnClose(false)
-	_ = stale.Close() // What a killed agent leaves behind.
+	_ = stale.Close() // As a killed agent leaves it.
 
 	s := newTestServer(t, ticked(), func(o *Options) { o.Socket = path })
 	s.routes.page(http.MethodGet, "/admins", Access{Role: Admin, Guarded: true}, func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, callerOf(r.Context()).Role) })
@@ -116,7 +116,7 @@ func TestUnixSocketIsForAdministrators(t *testing.T) {
 	}
 }
 
-// shortDir is a directory whose path leaves room for a socket's name.
+// shortDir is a directory with a path short enough for a socket.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "api") //nolint:usetesting // The path of t.TempDir is too long for a socket on macOS.
@@ -178,7 +178,7 @@ func TestCloseWithoutRun(t *testing.T) {
 	_ = again.Close()
 }
 
-// A request in progress is answered although the server stops.
+// A request in progress completes although the server stops.
 func TestStopLetsRequestsFinish(t *testing.T) {
 	s := newTestServer(t, ticked(), nil)
 	begun, finish := make(chan struct{}), make(chan struct{})
@@ -210,7 +210,7 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 	}
 }
 
-// Requests as only a program sends them that means harm.
+// Malicious requests.
 func TestForgedRequests(t *testing.T) {
 	address := strings.TrimPrefix(run(t, newTestServer(t, ticked(), nil)), "http://")
 	for name, c := range map[string]struct{ request, status string }{

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// openStream begins a stream; its body ends with the test.
+// openStream opens a stream, which ends with the test.
 func openStream(t *testing.T, client *http.Client, address string) *bufio.Reader {
 	t.Helper()
 	response, err := client.Get(address + "/api/v1/metrics/stream")
@@ -62,8 +62,8 @@ func streamClient(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// 100 clients each get the newest reading at once and then every tick, the same
-// bytes as /current has, encoded once.
+// 100 clients get the newest reading immediately and then every tick: the bytes of
+// /current, encoded once.
 func TestEveryClientGetsEveryTick(t *testing.T) {
 	const clients, ticks = 100, 20
 	m := ticked()
@@ -119,7 +119,7 @@ func TestTooManyStreams(t *testing.T) {
 	if _, _, err := nextEvent(first); err != nil {
 		t.Errorf("the first stream suffered: %v", err)
 	}
-	// One that ends makes room for another.
+	// A stream that ends makes room for another.
 	_ = response.Body.Close()
 	go func() {
 		defer close(ended)
@@ -169,7 +169,7 @@ func TestStreamsEndAtOnceWhenTheServerStops(t *testing.T) {
 	}
 }
 
-// recorder is a connection that keeps what is written and its deadline.
+// recorder is a connection that records writes and the deadline.
 type recorder struct {
 	*httptest.ResponseRecorder
 	mu       sync.Mutex
@@ -200,8 +200,8 @@ func (r *recorder) written() string {
 	return r.text.String()
 }
 
-// A stream of a machine that never ticks says every 15 s that it is there, and
-// every write has 10 s; a client to which a write fails is dropped.
+// A stream without ticks sends a comment every 15 s. Every write may take 10 s; if it
+// fails the stream ends.
 func TestStreamHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeMachine(exampleReadings())

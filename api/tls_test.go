@@ -30,7 +30,7 @@ type authority struct {
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	// file holds the authority's own certificate.
+	// file has the authority's own certificate.
 	file string
 }
 
@@ -47,8 +47,8 @@ func newAuthority(t testing.TB) *authority {
 	return a
 }
 
-// sign makes a key and its certificate, signed by the authority or, where that
-// has no key yet, by itself.
+// sign creates a key and its certificate, signed by the authority or, if that has no
+// key yet, by itself.
 func (a *authority) sign(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -96,10 +96,10 @@ func (a *authority) issue(name string, ends time.Time) (certFile, keyFile string
 	return certFile, keyFile
 }
 
-// soon is when a test's certificates end.
+// soon is when the certificates of tests expire.
 func soon() time.Time { return time.Now().Add(time.Hour) }
 
-// trusting makes a client that trusts the certificates in a file.
+// trusting returns a client that trusts the certificates in a file.
 func trusting(t testing.TB, file string, change func(*tls.Config)) *http.Client {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -111,13 +111,13 @@ func trusting(t testing.TB, file string, change func(*tls.Config)) *http.Client 
 	if change != nil {
 		change(c)
 	}
-	// Each request has a connection of its own, and so a handshake.
+	// Each request has its own connection, and so a handshake.
 	transport := &http.Transport{TLSClientConfig: c, ForceAttemptHTTP2: true, DisableKeepAlives: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// shown asks for the health and returns the answer, its body read.
+// shown requests the health and returns the response with its body read.
 func shown(t testing.TB, client *http.Client, url string) *http.Response {
 	t.Helper()
 	response, err := client.Get(url)
@@ -131,7 +131,7 @@ func shown(t testing.TB, client *http.Client, url string) *http.Response {
 	return response
 }
 
-// logged is a log that a test reads while it is written.
+// logged is a log that a test reads concurrently.
 type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -149,7 +149,7 @@ func (l *logged) count(words string) int {
 	return strings.Count(l.text.String(), words)
 }
 
-// serveTLS runs a server with the given options of TLS.
+// serveTLS runs a server with TLS options.
 func serveTLS(t testing.TB, c TLSConfig, change func(*Options)) (*Server, string) {
 	t.Helper()
 	s := newTestServer(t, ticked(), func(o *Options) {
@@ -208,7 +208,7 @@ func TestPlainRequestIsToldSo(t *testing.T) {
 	}
 }
 
-// TestStreamOverHTTP2: what sets deadlines of its own works there too.
+// TestStreamOverHTTP2: handlers that set deadlines work there too.
 func TestStreamOverHTTP2(t *testing.T) {
 	a := newAuthority(t)
 	cert, key := a.issue("server", soon())
@@ -252,10 +252,10 @@ func TestCertificateIsReplaced(t *testing.T) {
 	}
 	serves("first", health.OK, "")
 	newCert, newKey := a.issue("second", soon())
-	replace(cert, newCert) // The key does not fit yet.
+	replace(cert, newCert) // The key does not match yet.
 	serves("first", health.Degraded, "does not match")
 	if n := log.count("still serving"); n != 1 {
-		t.Errorf("one change is told %d times", n)
+		t.Errorf("one change is logged %d times", n)
 	}
 	replace(key, newKey)
 	serves("second", health.OK, "")
@@ -268,18 +268,18 @@ func TestCertificateIsReplaced(t *testing.T) {
 	}
 	serves("second", health.Degraded, "no such file")
 	if n := log.count("still serving"); n != 2 {
-		t.Errorf("two changes are told %d times", n)
+		t.Errorf("two changes are logged %d times", n)
 	}
 	newCert, newKey = a.issue("third", soon())
 	replace(key, newKey)
 	replace(cert, newCert)
 	serves("third", health.OK, "")
 	if n := log.count(`msg="serving certificate"`); n != 3 {
-		t.Errorf("three certificates were told %d times", n)
+		t.Errorf("three certificates are logged %d times", n)
 	}
 }
 
-func TestUnwiseFilesAreTold(t *testing.T) {
+func TestUnsafeFilesAreLogged(t *testing.T) {
 	a := newAuthority(t)
 	cert, key := a.issue("old", time.Now().Add(-48*time.Hour))
 	if err := os.Chmod(key, 0o644); err != nil {
@@ -309,7 +309,7 @@ func TestClientCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A client asks the server which authorities it knows; a bad one does not.
+		// Clients ask the server for its authorities; malicious ones do not.
 		return func(c *tls.Config) {
 			c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 		}
@@ -343,7 +343,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
-// TestClientCertificateIsNoRole: who has one is still who connects.
+// TestClientCertificateIsNoRole: a client certificate grants no role.
 func TestClientCertificateIsNoRole(t *testing.T) {
 	a := newAuthority(t)
 	cert, key := a.issue("server", soon())

@@ -9,7 +9,7 @@ import (
 )
 
 func TestUsersOverHTTP(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	admin := bearer(d.user("ada", Admin).Access)
 	ask := func(method, path, body string) *httptest.ResponseRecorder {
 		return send(d.Server, remote, method, "/api/v1/users"+path, body, admin)
@@ -49,8 +49,8 @@ func TestUsersOverHTTP(t *testing.T) {
 	}
 }
 
-// login logs a user in and returns his access token.
-func (d *door) login(name string) string {
+// login logs a user in and returns their access token.
+func (d *authServer) login(name string) string {
 	d.t.Helper()
 	g, err := d.auth.Login(d.t.Context(), name, testPassword)
 	if err != nil {
@@ -60,7 +60,7 @@ func (d *door) login(name string) string {
 }
 
 func TestTokensOverHTTP(t *testing.T) {
-	d := newDoor(t, nil)
+	d := newAuthServer(t, nil)
 	admin := bearer(d.user("ada", Admin).Access)
 	w := send(d.Server, remote, "POST", "/api/v1/tokens", `{"name":"grafana","expires_in_seconds":3600}`, admin)
 	var made NewToken
@@ -85,10 +85,10 @@ func TestTokensOverHTTP(t *testing.T) {
 	problemOf(t, send(d.Server, remote, "GET", "/metrics", "", bearer(made.Secret)), 401)
 }
 
-// TestBodiesAreNotSaidBack: a password in a misspelt field, or in a body that is
-// no JSON, is in no answer.
-func TestBodiesAreNotSaidBack(t *testing.T) {
-	d := newDoor(t, nil)
+// TestBodiesAreNotEchoed: a password in a misspelt field, or in a body that is not
+// JSON, is in no response.
+func TestBodiesAreNotEchoed(t *testing.T) {
+	d := newAuthServer(t, nil)
 	d.user("ada", Admin)
 	for _, body := range []string{
 		`{"name":"ada","pasword":"` + testPassword + `"}`,

@@ -77,10 +77,10 @@ func TestWebIsCompressed(t *testing.T) {
 	f("br;q=1.0, gzip;q=0.8", true)
 }
 
-// TestWebNeedsALogIn: the pages lead to the log-in and from there back; what they
-// are made of holds no secrets.
-func TestWebNeedsALogIn(t *testing.T) {
-	d := newDoor(t, func(o *Options) { o.Web = webFiles() })
+// TestWebRequiresALogin: the pages redirect to the login page and back; their assets
+// are public.
+func TestWebRequiresALogin(t *testing.T) {
+	d := newAuthServer(t, func(o *Options) { o.Web = webFiles() })
 	visit := http.Header{"Accept": {"text/html"}}
 	if w := send(d.Server, remote, "GET", "/", "", visit); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "/login/setup.js") {
 		t.Errorf("before there is an administrator: %d", w.Code)

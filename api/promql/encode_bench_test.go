@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/prometheus/promql"
 )
 
-// BenchmarkEncodeChart writes what a chart asks for: 20 series of 500 points.
+// BenchmarkEncodeChart writes the data of a chart: 20 series of 500 points.
 func BenchmarkEncodeChart(b *testing.B) {
 	var m promql.Matrix
 	for i := range 20 {

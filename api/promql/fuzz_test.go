@@ -13,8 +13,8 @@ import (
 	"sysotel/agent/query"
 )
 
-// FuzzParameters asks every path with any parameters. Whatever they are, the
-// answer is Prometheus' envelope and no failure of the agent's.
+// FuzzParameters requests every path with any parameters. Whatever they are, the
+// response has Prometheus' envelope and is no internal error.
 func FuzzParameters(f *testing.F) {
 	for _, seed := range []struct{ path, form string }{
 		{"query", "query=up&time=1&timeout=1s&limit=1"},
@@ -48,7 +48,7 @@ func FuzzParameters(f *testing.F) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if w.Code >= http.StatusMultipleChoices && w.Code < http.StatusBadRequest {
-			return // The path was not clean: the mux leads to the clean one.
+			return // The mux redirects to the clean path.
 		}
 		if w.Code == http.StatusInternalServerError || !json.Valid(w.Body.Bytes()) {
 			t.Fatalf("%s?%s gave %d %q", path, form, w.Code, w.Body)

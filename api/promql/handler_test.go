@@ -46,8 +46,8 @@ func ask(t *testing.T, h http.Handler, method, path string, form url.Values) (in
 	return w.Code, w.Header(), w.Body.String()
 }
 
-// TestAnswersAreThoseOfPrometheus compares answers to the letter.
-func TestAnswersAreThoseOfPrometheus(t *testing.T) {
+// TestResponsesAreThoseOfPrometheus compares responses to the letter.
+func TestResponsesAreThoseOfPrometheus(t *testing.T) {
 	h := New(Config{
 		Querier: querierOn(promqltest.LoadedStorage(t, script)),
 		Metadata: func() map[string]Metadata {
@@ -179,7 +179,7 @@ func TestErrorsAreThoseOfPrometheus(t *testing.T) {
 	}
 }
 
-// fixed answers everything with one error.
+// fixed always returns one error.
 type fixed struct {
 	Querier
 	err error
@@ -235,7 +235,7 @@ func (t namedTier) Resolution() time.Duration    { return t.resolution }
 func (t namedTier) Oldest() time.Time            { return t.oldest }
 func (t namedTier) Queryable() storage.Queryable { return t.queryable }
 
-// TestHostileLabelsAreJSON: whatever a label holds, the answer is JSON.
+// TestHostileLabelsAreJSON: whatever a label contains, the response is JSON.
 func TestHostileLabelsAreJSON(t *testing.T) {
 	w := httptest.NewRecorder()
 	e := newEncoder(w)
@@ -246,9 +246,9 @@ func TestHostileLabelsAreJSON(t *testing.T) {
 	}
 }
 
-// TestLongAnswersAreStreamed: they go out in pieces, and a client that went away
-// does no harm.
-func TestLongAnswersAreStreamed(t *testing.T) {
+// TestLongResponsesAreStreamed: they are written in pieces, and a client that
+// disconnects does no harm.
+func TestLongResponsesAreStreamed(t *testing.T) {
 	h := handlerOn(promqltest.LoadedStorage(t, script))
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/query_range?query=vector(time())&start=0&end=10000&step=1", nil)
 	w := &pieces{}

@@ -11,8 +11,8 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// TestPromtoolQueries asks with the real promtool, below a prefix as the agent
-// mounts it.
+// TestPromtoolQueries queries with the real promtool, below a prefix as in the
+// agent.
 func TestPromtoolQueries(t *testing.T) {
 	h := handlerOn(promqltest.LoadedStorage(t, script))
 	server := httptest.NewServer(http.StripPrefix("/prometheus", h))

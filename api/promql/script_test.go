@@ -31,7 +31,7 @@ import (
 	"sysotel/agent/query"
 )
 
-// leftOut are the scripts that are not run, each with the reason.
+// leftOut are the skipped scripts with their reasons.
 var leftOut = map[string]string{
 	"native_histograms.test":   "native histograms: JSON has their buckets, but not the schema that the script compares",
 	"duration_expression.test": "experimental syntax: arithmetic in durations, off in Prometheus by default and here",
@@ -42,8 +42,8 @@ var leftOut = map[string]string{
 }
 
 // oneTier is the storage of a script as the only tier. A resolution of 1 ms is
-// never too coarse, and families read every 2 minutes give the look-back of
-// 5 minutes that the scripts count with.
+// never too coarse, and collectors that read every 2 minutes give the look-back of
+// 5 minutes that the scripts expect.
 type oneTier struct{ queryable storage.Queryable }
 
 func (oneTier) Name() string                   { return "script" }
@@ -133,7 +133,7 @@ func withoutHistograms(script string) (rest string, kept, dropped int) {
 	return strings.Join(out, ""), kept, dropped
 }
 
-// httpEngine asks the API instead of an engine.
+// httpEngine queries the API instead of an engine.
 type httpEngine struct{}
 
 func (e *httpEngine) NewInstantQuery(_ context.Context, q storage.Queryable, _ promql.QueryOpts, expr string, at time.Time) (promql.Query, error) {
@@ -170,7 +170,7 @@ func (q *httpQuery) Exec(ctx context.Context) *promql.Result {
 	return decode(w.Body.Bytes())
 }
 
-// note is a warning or an info that came as text.
+// note is a warning or an info as text.
 type note struct {
 	text string
 	kind error
@@ -179,7 +179,7 @@ type note struct {
 func (n note) Error() string { return n.text }
 func (n note) Unwrap() error { return n.kind }
 
-// response is an answer of the API.
+// response is a response of the API.
 type response struct {
 	Status, ErrorType, Error string
 	Data                     struct {
@@ -220,7 +220,7 @@ func (p pair) float() float64 {
 	return v
 }
 
-// decode turns an answer of the API into what an engine would have returned.
+// decode converts a response of the API to an engine's result.
 func decode(body []byte) *promql.Result {
 	var r response
 	if err := json.Unmarshal(body, &r); err != nil {
