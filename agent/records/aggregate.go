@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// account adds up ticks into one open bucket a tier. Every tick goes into the
-// finest; when a bucket closes, all of it (not only the rows that were chosen for
-// its record) goes into the next coarser one.
+// aggregator adds up ticks in one open bucket per tier. Every tick goes into the
+// finest; when a bucket closes, all of it (not only the rows of its record) goes
+// into the next coarser one.
 type aggregator struct {
 	tiers   []Tier
 	top     int
@@ -15,31 +15,30 @@ type aggregator struct {
 	boot    string
 	scan    uint64
 	buckets []bucket
-	// newest is the newest tick.
+	// newest is the newest tick in milliseconds.
 	newest int64
-	// emit takes a record that is complete. Its rows are good until the next one.
+	// emit receives a complete record, whose rows are valid until the next one.
 	emit  func(*record)
 	out   record
 	order []*process
 }
 
-// liveKey is the identity of a process within the present boot.
+// liveKey identifies a process within the present boot.
 type liveKey struct {
 	pid   int
 	start uint64
 }
 
-// process is what is known of one process for as long as it runs or is part of an
-// open bucket.
+// process is the state of a process while it runs or is part of an open bucket.
 type process struct {
 	row
-	// look is the last look at which it was there.
+	// scan is the last scan that found it.
 	scan uint64
-	// readBefore and writeBefore are its counters at the last look that knew them.
+	// readBefore and writeBefore are its counters at the last scan that knew them.
 	readBefore, writeBefore uint64
 	counted                 bool
-	// open are its sums in each tier's open bucket; it is a member of those in
-	// which it was seen.
+	// open are its sums in each tier's open bucket; seen is 0 where it is no
+	// member.
 	open []sums
 }
 
@@ -51,9 +50,9 @@ type bucket struct {
 	members []*process
 }
 
-// maxMembers bounds the processes of a coarse bucket: a fork storm makes hundreds
-// a second. Those that used least become part of others; a quarter of them stays
-// after that, so that it is done seldom.
+// maxMembers bounds the processes of a coarse bucket, because a fork storm makes
+// hundreds a second. The least active become part of others; a quarter stays, so
+// that this is rare.
 const maxMembers = 4096
 
 func newAggregator(tiers []Tier, top int, emit func(*record)) *aggregator {
@@ -69,7 +68,7 @@ func (a *aggregator) advance(tick int64) {
 	}
 }
 
-// add takes a tick, which must be later than all before.
+// add adds a tick, which must be later than all before.
 func (a *aggregator) add(r *ProcessReading) {
 	if r.BootID != a.boot {
 		clear(a.live)
@@ -78,8 +77,8 @@ func (a *aggregator) add(r *ProcessReading) {
 	a.scan++
 	tick, interval := r.Time.UnixMilli(), r.Interval.Milliseconds()
 	if tick-interval > a.newest && math.IsNaN(r.HostCPUSeconds) {
-		// After a break nobody looked at: what was read and written in it is not of
-		// this tick.
+		// After a gap: what was read and written during it does not belong to this
+		// tick.
 		for _, p := range a.live {
 			p.counted = false
 		}
@@ -98,7 +97,7 @@ func (a *aggregator) add(r *ProcessReading) {
 	f.vanished, _ = microseconds(r.Unattributed)
 	host, ok := microseconds(r.HostCPUSeconds)
 	if !ok && known {
-		// Without the machine's own account the sum of its parts stands for it.
+		// Without the total of the machine, the sum of its parts is used.
 		host, ok = attributed+f.vanished, true
 	}
 	if ok {
@@ -112,7 +111,7 @@ func (a *aggregator) add(r *ProcessReading) {
 	}
 }
 
-// addProcess adds one process' tick to its sums, and returns its CPU time.
+// addProcess adds one tick of a process to its sums, and returns its CPU time.
 func (a *aggregator) addProcess(r *ProcessRow, reading *ProcessReading, interval int64) (cpu int64, known bool) {
 	key := liveKey{r.PID, r.Start}
 	p := a.live[key]
@@ -127,7 +126,7 @@ func (a *aggregator) addProcess(r *ProcessRow, reading *ProcessReading, interval
 	s.memory = s.peak * uint64(interval)
 	s.cpu, s.cpuKnown = microseconds(r.CPUSeconds)
 	if r.IOKnown {
-		// All that a process did which is younger than the tick, it did in the tick.
+		// A process younger than the tick did everything within it.
 		young := first && !r.Started.IsZero() && !r.Started.Before(reading.Time.Add(-reading.Interval))
 		if young {
 			p.readBefore, p.writeBefore, p.counted = 0, 0, true
@@ -144,7 +143,7 @@ func (a *aggregator) addProcess(r *ProcessRow, reading *ProcessReading, interval
 	return s.cpu, s.cpuKnown
 }
 
-// describe takes over what is not a number.
+// describe copies the texts and states.
 func (p *process) describe(r *ProcessRow) {
 	for _, t := range [...]struct {
 		kept *string
@@ -157,8 +156,7 @@ func (p *process) describe(r *ProcessRow) {
 			*t.kept = plain(t.now, t.most)
 		}
 	}
-	// The arguments are known only of the chosen: they are not forgotten when the
-	// process is not chosen any more.
+	// The command line is known for the chosen rows only and kept after that.
 	if r.CommandLine != "" && p.commandLine != r.CommandLine {
 		p.commandLine = plain(r.CommandLine, maxCommandLine)
 	}
@@ -168,7 +166,7 @@ func (p *process) describe(r *ProcessRow) {
 	}
 }
 
-// enter makes a bucket hold a span of time.
+// enter extends a bucket by a time span.
 func (b *bucket) enter(until, since, last int64) {
 	if !b.open {
 		*b = bucket{open: true, until: until, since: since, last: last, members: b.members[:0]}
@@ -177,8 +175,8 @@ func (b *bucket) enter(until, since, last int64) {
 	b.since, b.last = min(b.since, since), max(b.last, last)
 }
 
-// close writes the record of a tier's open bucket, and moves what is in it to the
-// next tier.
+// close emits the record of a tier's open bucket, and adds the bucket to the next
+// tier.
 func (a *aggregator) close(i int) {
 	b := &a.buckets[i]
 	a.emit(a.record(i))
@@ -212,8 +210,8 @@ func (a *aggregator) clear(i int) {
 	*b = bucket{members: b.members[:0]}
 }
 
-// ranks are what rows are chosen by: CPU time, memory over time, the most memory
-// and I/O, each over the time of the record, so that one second's spike shows.
+// ranks are the criteria for rows: CPU time, memory over time, peak memory and I/O,
+// over the time of the record, so that a spike of one second shows.
 var ranks = [...]func(*sums) uint64{
 	func(s *sums) uint64 { return uint64(max(s.cpu, 0)) },
 	func(s *sums) uint64 { return s.memory },
@@ -221,13 +219,13 @@ var ranks = [...]func(*sums) uint64{
 	func(s *sums) uint64 { return s.moved() },
 }
 
-// choose moves the members that are among the first n by any rank to the front
-// and returns how many they are. Those that used nothing are not chosen for it.
+// choose moves the members that are among the first n by any rank to the front and
+// returns their number. Members with a value of 0 are not chosen.
 func (a *aggregator) choose(i, n int) int {
 	members := a.buckets[i].members
 	front := 0
 	for _, rank := range ranks {
-		// Those in front are chosen already but take a place in this rank as well.
+		// Chosen members take a place in this rank as well.
 		a.order = append(a.order[:0], members...)
 		top := topN(a.order, n, func(p *process) uint64 { return rank(&p.open[i]) })
 		for _, p := range top {
@@ -241,8 +239,8 @@ func (a *aggregator) choose(i, n int) int {
 	return front
 }
 
-// topN returns the n with the greatest values, without those of value 0; equal
-// values in the order of PIDs. It changes the order of all.
+// topN returns the n members with the highest values, without those of value 0,
+// ties by PID. It reorders all.
 func topN(all []*process, n int, value func(*process) uint64) []*process {
 	top := all[:0]
 	least := uint64(0)
@@ -285,7 +283,7 @@ func (p *process) compare(q *process) int {
 	return 0
 }
 
-// record makes the record of a tier's open bucket.
+// record returns the record of a tier's open bucket.
 func (a *aggregator) record(i int) *record {
 	b := &a.buckets[i]
 	n := a.choose(i, a.top)
@@ -301,7 +299,7 @@ func (a *aggregator) record(i int) *record {
 	return &a.out
 }
 
-// trim makes those members of a bucket a part of its others that used least.
+// trim moves the least active members of a bucket to its others.
 func (a *aggregator) trim(i int) {
 	b := &a.buckets[i]
 	n := a.choose(i, maxMembers/4/len(ranks))
@@ -313,8 +311,8 @@ func (a *aggregator) trim(i int) {
 	b.members = b.members[:n]
 }
 
-// restore takes a record that was written before the start into a tier's open
-// bucket; known finds the processes that records before it named.
+// restore adds a record from before the start to a tier's open bucket; known are
+// the processes of earlier records.
 func (a *aggregator) restore(i int, r *record, known map[identity]*process) {
 	b := &a.buckets[i]
 	b.enter(a.tiers[i].bucketEnd(r.until), r.since, r.last)
@@ -336,7 +334,8 @@ func (a *aggregator) restore(i int, r *record, known map[identity]*process) {
 	}
 }
 
-// adopt makes processes of restored records those of the present boot.
+// adopt makes the processes of restored records live, if they are of the present
+// boot.
 func (a *aggregator) adopt(boot string, known map[identity]*process) {
 	a.boot = boot
 	for id, p := range known {

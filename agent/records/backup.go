@@ -7,12 +7,11 @@ import (
 	"os"
 )
 
-// FileName is the name of the file in its directory; a backup that is to be opened
-// must have it.
+// FileName is the name of the file in its directory, and of a backup to be opened.
 const FileName = fileName
 
-// Backup writes a consistent copy to a file that must not exist; the records go on
-// meanwhile. The copy can be opened like the original.
+// Backup writes a consistent copy, which can be opened, to a file that must not
+// exist. Writing continues meanwhile.
 func (r *Records) Backup(ctx context.Context, path string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("back up the records: %s exists already", path)
@@ -21,8 +20,8 @@ func (r *Records) Backup(ctx context.Context, path string) error {
 		return fmt.Errorf("back up the records: %w", err)
 	}
 	err := r.withFile(ctx, func(*database) error {
-		// On a connection of its own, so that writing goes on meanwhile; one that
-		// only reads would not do it.
+		// On its own connection, so that writing continues; a read-only one cannot
+		// do it.
 		c, err := format.Connect(r.path)
 		if err != nil {
 			return err
@@ -31,7 +30,7 @@ func (r *Records) Backup(ctx context.Context, path string) error {
 		return errors.Join(err, c.Close())
 	})
 	if err != nil {
-		// Half a copy must not be taken for one.
+		// Do not leave an incomplete copy.
 		if gone := os.Remove(path); gone != nil && !errors.Is(gone, os.ErrNotExist) {
 			err = errors.Join(err, gone)
 		}

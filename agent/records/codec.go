@@ -10,18 +10,17 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// recordVersion is the first byte of every record. A record that was once written
-// must always be readable: a new layout gets a new number, and the decoder of the
-// old one stays.
+// recordVersion is the first byte of every record. Every version must stay
+// readable: a new layout gets a new number and its own decoder.
 const recordVersion = 1
 
-// maxRecord bounds what a damaged record can make the decoder allocate.
+// maxRecord bounds the memory for decoding a damaged record.
 const maxRecord = 4 << 20
 
 var errRecord = errors.New("record damaged")
 
-// codec writes and reads records: columns of whole numbers beside a table of
-// strings, compressed. It may be used by one goroutine at a time.
+// codec encodes and decodes records: columns of integers and a table of strings,
+// compressed. It is not safe for concurrent use.
 type codec struct {
 	encoder *zstd.Encoder
 	decoder *zstd.Decoder
@@ -47,7 +46,7 @@ func newCodec() (*codec, error) {
 	return c, nil
 }
 
-// newDecoder makes a codec that only decodes.
+// newDecoder returns a codec that only decodes.
 func newDecoder() (*codec, error) {
 	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxRecord))
 	if err != nil {
@@ -61,7 +60,7 @@ func (c *codec) close() {
 	c.decoder.Close()
 }
 
-// index is the place of a text in the table of strings.
+// index returns the index of a string in the table.
 func (c *codec) index(text string) uint64 {
 	i, ok := c.strings[text]
 	if !ok {
@@ -92,8 +91,8 @@ func flags(kernel bool, s *sums) uint64 {
 	return f
 }
 
-// encode returns the record as it is stored. Resolution, end, since and last are
-// not in it: they are columns of their own.
+// encode returns the body of a record. Resolution, end, since and last are columns
+// of the database.
 func (c *codec) encode(r *record) []byte {
 	clear(c.strings)
 	c.table = c.table[:0]
@@ -136,7 +135,7 @@ func (c *codec) encode(r *record) []byte {
 		s(int64(r.rows[i].start - start))
 		start = r.rows[i].start
 	}
-	// Each text of a row is a column.
+	// Each string of a row is a column.
 	for _, text := range rowTexts {
 		for i := range r.rows {
 			u(c.index(*text(&r.rows[i])))
@@ -161,7 +160,7 @@ func (c *codec) encode(r *record) []byte {
 		u(r.rows[i].peak)
 	}
 	for i := range r.rows {
-		// Memory that does not change makes a zero.
+		// Constant memory encodes as zero.
 		u(r.rows[i].peak*uint64(r.rows[i].seen) - r.rows[i].memory)
 	}
 	for i := range r.rows {
@@ -181,7 +180,7 @@ func (c *codec) encode(r *record) []byte {
 	return c.encoder.EncodeAll(b, []byte{recordVersion})
 }
 
-// rowTexts are the texts of a row in the order of their columns.
+// rowTexts are the strings of a row in the order of their columns.
 var rowTexts = [...]func(*row) *string{
 	func(r *row) *string { return &r.boot },
 	func(r *row) *string { return &r.name },
@@ -191,8 +190,8 @@ var rowTexts = [...]func(*row) *string{
 	func(r *row) *string { return &r.commandLine },
 }
 
-// decode fills a record, whose since must be set, from what encode returned.
-// The rows of the record are reused.
+// decode fills a record, whose since must be set, from its body. The rows of the
+// record are reused.
 func (c *codec) decode(body []byte, r *record) error {
 	if len(body) == 0 {
 		return fmt.Errorf("%w: empty", errRecord)
@@ -226,7 +225,7 @@ func (c *codec) decode(body []byte, r *record) error {
 		start += uint64(in.signed())
 		r.rows[i].start = start
 	}
-	texts := in.rest // The table of strings comes last: the places are read again then.
+	texts := in.rest // The table of strings comes last; the indexes are read again then.
 	for range len(rowTexts) * len(r.rows) {
 		in.unsigned()
 	}
@@ -275,7 +274,7 @@ func (c *codec) decode(body []byte, r *record) error {
 	return nil
 }
 
-// readTable reads the table of strings. Its strings share one piece of memory.
+// readTable reads the table of strings, which share one allocation.
 func (c *codec) readTable(in *cursor) {
 	c.table = c.table[:0]
 	n := in.unsigned()
@@ -301,7 +300,7 @@ func (c *codec) readTable(in *cursor) {
 	in.failed = in.failed || all != ""
 }
 
-// cursor reads numbers one after the other.
+// cursor reads integers.
 type cursor struct {
 	rest   []byte
 	failed bool

@@ -8,7 +8,7 @@ import (
 	"sysotel/agent/sqlite"
 )
 
-// The names of the files.
+// File names.
 const (
 	fileName     = "records.db"
 	walSuffix    = "-wal"
@@ -16,7 +16,8 @@ const (
 	brokenSuffix = sqlite.BrokenSuffix
 )
 
-// format is the whole file. Retain and Shrink give room back to the file system.
+// format is the format of the file. Retain and Shrink return free pages to the file
+// system.
 var format = sqlite.Format{CacheKiB: 512, ByHand: true, Steps: []string{
 	`CREATE TABLE process_record (
 		id INTEGER PRIMARY KEY, -- resolution in seconds << 40 | end of the bucket in Unix seconds
@@ -42,7 +43,7 @@ type database struct {
 	writer, reader *sql.DB
 }
 
-// openDatabase opens or makes the file and brings its schema up to date.
+// openDatabase opens or creates the file and migrates its schema.
 func openDatabase(ctx context.Context, path string) (*database, error) {
 	writer, err := format.Connect(path)
 	if err != nil {
@@ -62,7 +63,7 @@ func openDatabase(ctx context.Context, path string) (*database, error) {
 	return d, nil
 }
 
-// probe reads one row of each table, so that the worst damage shows at once.
+// probe reads one row of each table, to detect severe damage at once.
 func (d *database) probe(ctx context.Context) error {
 	var id, since, last int64
 	var body []byte

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Kind is what kind of event something is.
+// Kind is the kind of an event.
 type Kind string
 
 // The kinds of events.
@@ -35,17 +35,17 @@ func Kinds() []Kind {
 	return []Kind{Start, Stop, Reboot, Suspend, ClockStep, Gap, DeviceAdded, DeviceRemoved, OOMKill, Alert}
 }
 
-// Event is something that happened. Its texts are hostile.
+// Event is something that happened. Its strings are untrusted.
 type Event struct {
-	// ID grows with each event that is kept; it is 0 until the event is written.
+	// ID increases with each event; 0 until it is written.
 	ID   int64
 	Time time.Time
 	Kind Kind
-	// Cause is why, Subject what it happened to: a device, a process, a rule.
+	// Cause is why it happened, Subject what to: a device, a process, a rule.
 	Cause, Subject string
-	// From and To are the span of what took time, such as a gap; else zero.
+	// From and To are the time span of a gap or similar; zero for others.
 	From, To time.Time
-	// Detail is what else is known.
+	// Detail has further attributes.
 	Detail map[string]string
 }
 
@@ -55,7 +55,7 @@ const (
 	maxDetail  = 1024
 )
 
-// AddEvent takes an event; Run writes it. An unknown kind is refused.
+// AddEvent queues an event, which Run writes. An unknown kind is an error.
 func (r *Records) AddEvent(e Event) error {
 	if !slices.Contains(Kinds(), e.Kind) {
 		return fmt.Errorf("unknown event kind %q; allowed are %v", e.Kind, Kinds())
@@ -100,17 +100,17 @@ func nullable(t time.Time) sql.NullInt64 {
 	return sql.NullInt64{Int64: t.UnixMilli(), Valid: !t.IsZero()}
 }
 
-// EventPage is a part of the events, newest first.
+// EventPage is a page of events, newest first.
 type EventPage struct {
 	Events []Event
-	// Next is the cursor of the page after; empty where there is none.
+	// Next is the cursor of the next page; empty on the last.
 	Next string
 }
 
-// MaxEvents is the greatest number of events in a page.
+// MaxEvents is the maximum length of a page.
 const MaxEvents = 1000
 
-// ErrCursor is the error of a cursor that no page gave.
+// ErrCursor is returned for an invalid cursor.
 var ErrCursor = errors.New("invalid cursor: use the value of next from an earlier response")
 
 // EventQuery selects events.
@@ -157,7 +157,7 @@ func (r *Records) Events(ctx context.Context, q EventQuery) (*EventPage, error) 
 	query += " ORDER BY time DESC, id DESC LIMIT ?"
 	arguments = append(arguments, q.Limit+1)
 
-	// What waits is written first, or, where that cannot be, put in front.
+	// Write queued events first or, if that fails, put them in front.
 	var waiting []Event
 	if err := r.Flush(ctx); err != nil {
 		if errors.Is(err, ErrClosed) {
@@ -193,7 +193,7 @@ func (r *Records) Events(ctx context.Context, q EventQuery) (*EventPage, error) 
 		page.Next = fmt.Sprintf("%d.%d", last.Time.UnixMilli(), last.ID)
 	}
 	if q.Cursor == "" {
-		for _, e := range waiting { // A page may be longer by these.
+		for _, e := range waiting { // These may exceed the limit.
 			if !e.Time.Before(q.Start) && e.Time.Before(q.End) && (len(q.Kinds) == 0 || slices.Contains(q.Kinds, e.Kind)) {
 				page.Events = slices.Insert(page.Events, 0, e)
 			}
@@ -229,7 +229,7 @@ func scanEvent(rows *sql.Rows) (Event, error) {
 		e.To = time.UnixMilli(to.Int64)
 	}
 	if err := json.Unmarshal([]byte(detail), &e.Detail); err != nil {
-		// One damaged row must not hide all others.
+		// One damaged row must not hide the others.
 		e.Detail = map[string]string{"damaged": "the details cannot be read"}
 	}
 	return e, nil

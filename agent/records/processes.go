@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// ErrNoRecord is the error of a tableQuery about a time of which nothing is kept.
+// ErrNoRecord is returned for a time without records.
 var ErrNoRecord = errors.New("no process table for that time")
 
-// Order is what processes are ranked by, the greatest first.
+// Order is the ranking of processes, highest first.
 type Order string
 
-// The orders: CPU seconds, mean memory while a process ran, the most memory it
-// had at a tick, and bytes read and written.
+// The orders: CPU seconds, mean memory while the process ran, peak memory at a
+// tick, and bytes read and written.
 const (
 	ByCPU        Order = "cpu"
 	ByMemory     Order = "memory"
@@ -30,21 +30,21 @@ const (
 // Orders lists the orders.
 func Orders() []Order { return []Order{ByCPU, ByMemory, ByPeakMemory, ByIO} }
 
-// Usage is what one process, or several together, used over the time asked for.
+// Usage is what one process, or several together, used in a time range.
 type Usage struct {
-	// CPUSeconds is user and system time; NaN where it was never known.
+	// CPUSeconds is user and system time; NaN if never known.
 	CPUSeconds float64
-	// Seen is the time for which it was seen; of several, it is added up.
+	// Seen is the time for which it was seen; for several, the sum.
 	Seen time.Duration
-	// MemoryMean is the mean of resident bytes while a process was seen (of
-	// several: what they held together, over the time that was recorded),
-	// MemoryPeak the most that one process held at a tick.
+	// MemoryMean is the mean resident memory in bytes while a process was seen (for
+	// several: their sum over the recorded time), MemoryPeak the maximum of one
+	// process at a tick.
 	MemoryMean, MemoryPeak float64
-	// ReadBytes and WriteBytes are NaN where they were never known.
+	// ReadBytes and WriteBytes are NaN if never known.
 	ReadBytes, WriteBytes float64
 }
 
-// ProcessUsage is what one process used. Its texts are hostile.
+// ProcessUsage is what one process used. Its strings are untrusted.
 type ProcessUsage struct {
 	PID                         int
 	Start                       uint64
@@ -57,49 +57,48 @@ type ProcessUsage struct {
 	Usage
 }
 
-// Span is a time that was answered from records of one resolution.
+// Span is a time span and the resolution of the records used for it.
 type Span struct {
 	Resolution time.Duration
 	From, To   time.Time
 }
 
-// Processes is the process table over a time.
+// Processes is the process table over a time range.
 type Processes struct {
-	// Start and End are the span of the records that were used; it can be wider
-	// than what was asked for where only coarse records are left.
+	// Start and End are the span of the records used; it can be wider than
+	// requested if only coarse records are left.
 	Start, End time.Time
-	// Spans tell which tier answered for which time, without the times of which
-	// nothing is kept.
+	// Spans are the resolutions used, without times that have no records.
 	Spans []Span
-	// Covered is the time in it that was really looked at, CPUCovered the part of
-	// it with known CPU time, by which CPU seconds are to be divided.
+	// Covered is the time with process tables, CPUCovered the part of it with known
+	// CPU time, by which CPU seconds are to be divided.
 	Covered, CPUCovered time.Duration
 	CPUs                int
 	MemoryTotal         uint64
-	// HostCPUSeconds is what all processors did: the rows', the others' and the
-	// unattributed CPU time together. NaN where it is not known.
+	// HostCPUSeconds is the CPU time of all processors: of the rows, the others and
+	// unattributed. NaN if unknown.
 	HostCPUSeconds float64
-	// Unattributed is CPU time that no process accounts for: that of processes
-	// which came and went between two looks (Vanished), and interrupts. It can be
-	// a little below 0, since the kernel accounts in steps of 10 ms.
+	// Unattributed is CPU time of no known process: of processes that came and went
+	// between two scans (Vanished), and interrupts. It can be slightly negative,
+	// because the kernel accounts in steps of 10 ms.
 	Unattributed, Vanished float64
-	// Rows are the processes in the order asked for, Matched how many there are
-	// before the limit.
+	// Rows are the processes in the requested order, Matched is their number before
+	// the limit.
 	Rows    []ProcessUsage
 	Matched int
-	// Others is everything that is not among the rows.
+	// Others is the sum of everything not in the rows.
 	Others Usage
-	// Damaged counts records that could not be read; their time is not covered.
+	// Damaged is the number of unreadable records; their time is not covered.
 	Damaged int
 }
 
-// maxRead bounds the records that one tableQuery reads.
+// maxRead is the maximum number of records per query.
 const maxRead = 4096
 
-// ErrTooMuch is the error of a tableQuery that would have to read too many records.
+// ErrTooMuch is returned for a query that needs more records.
 var ErrTooMuch = fmt.Errorf("the range needs more than %d process records, use a shorter range", maxRead)
 
-// ProcessesAt returns the process table of the finest record that covers a moment.
+// ProcessesAt returns the process table of the finest record that covers a time.
 func (r *Records) ProcessesAt(ctx context.Context, t time.Time) (*Processes, error) {
 	at := t.UnixMilli()
 	var p *Processes
@@ -113,7 +112,7 @@ func (r *Records) ProcessesAt(ctx context.Context, t time.Time) (*Processes, err
 				continue
 			}
 			if err := q.merge(s); err != nil {
-				continue // A coarser one may be whole.
+				continue // A coarser one may be readable.
 			}
 			q.span(tier, s.since, s.last)
 			p = q.result(ProcessQuery{Order: ByCPU})
@@ -204,7 +203,7 @@ func (q *tableQuery) result(pq ProcessQuery) *Processes {
 	return p
 }
 
-// joined puts spans in order and joins neighbours of one tier.
+// joined sorts spans and joins adjacent ones of one tier.
 func joined(spans []Span) []Span {
 	slices.SortFunc(spans, func(a, b Span) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
 	var all []Span
@@ -220,7 +219,7 @@ func joined(spans []Span) []Span {
 	return all
 }
 
-// value is what an order compares.
+// value returns the value that an order compares.
 func (o Order) value(s *sums) float64 {
 	switch o {
 	case ByMemory:
@@ -257,7 +256,7 @@ func (r *row) usage() ProcessUsage {
 	return p
 }
 
-// usage turns sums over a time into what users read.
+// usage converts sums over a time in milliseconds.
 func (s *sums) usage(over int64) Usage {
 	u := Usage{CPUSeconds: math.NaN(), Seen: milliseconds(s.seen), MemoryPeak: float64(s.peak) * 1024, ReadBytes: math.NaN(), WriteBytes: math.NaN()}
 	if over > 0 {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// readers lends codecs.
+// readers is a pool of codecs.
 type readers struct{ pool sync.Pool }
 
 func (p *readers) get() (*codec, error) {
@@ -23,13 +23,12 @@ func (p *readers) put(c *codec) {
 	p.pool.Put(c)
 }
 
-// tableQuery is one tableQuery about processes: what was read so far.
+// tableQuery is one query for processes in progress.
 type tableQuery struct {
 	*codec
 	file  *database
 	tiers []Tier
-	// waiting are the records that are not in the file yet, the open finest one
-	// among them.
+	// waiting are the records not in the file yet, including the open finest one.
 	waiting []stored
 	rec     record
 	read    int
@@ -40,7 +39,7 @@ type tableQuery struct {
 	spans   []Span
 }
 
-// ask prepares a tableQuery, and asks again where the file had to be replaced.
+// runQuery prepares a query, and repeats it if the file had to be replaced.
 func (r *Records) runQuery(ctx context.Context, f func(*tableQuery) error) error {
 	c, err := r.readers.get()
 	if err != nil {
@@ -73,7 +72,7 @@ func (r *Records) runQuery(ctx context.Context, f func(*tableQuery) error) error
 	return err
 }
 
-// each calls f with the records of a range of keys, in no particular order.
+// each calls f with the records in a range of keys, in no particular order.
 func (q *tableQuery) each(ctx context.Context, from, to int64, f func(*stored) error) error {
 	newer := map[int64]bool{}
 	for i := range q.waiting {
@@ -105,16 +104,16 @@ func (q *tableQuery) each(ctx context.Context, from, to int64, f func(*stored) e
 	return ctx.Err()
 }
 
-// merged is a process that was read, and the end of the newest record with it.
+// merged is a process of several records, and the end of the newest one.
 type merged struct {
 	row
 	last int64
 }
 
-// errEnough ends a walk over records.
+// errEnough stops an iteration over records.
 var errEnough = errors.New("enough")
 
-// first returns the first record of a range of keys, nil for none.
+// first returns the first record in a range of keys, nil if there is none.
 func (q *tableQuery) first(ctx context.Context, from, to int64) (*stored, error) {
 	var found *stored
 	keep := func(s *stored) {
@@ -133,8 +132,8 @@ func (q *tableQuery) first(ctx context.Context, from, to int64) (*stored, error)
 	return found, nil
 }
 
-// cover reads what covers (from, to] from the tiers up to i, and tells whether it
-// found anything.
+// cover reads records that cover (from, to] from the tiers up to i, and reports
+// whether it found any.
 func (q *tableQuery) cover(ctx context.Context, i int, from, to int64) (found bool, err error) {
 	if from >= to {
 		return false, nil
@@ -142,10 +141,10 @@ func (q *tableQuery) cover(ctx context.Context, i int, from, to int64) (found bo
 	tier := q.tiers[i]
 	size := tier.Resolution.Milliseconds()
 	first, last := from, to
-	if i > 0 { // The finest tier takes every record that overlaps.
+	if i > 0 { // The finest tier includes records that overlap the ends.
 		first, last = tier.bucketEnd(from), to/size*size
 	}
-	// at is the moment up to which everything is answered.
+	// at is the time up to which everything is read.
 	at := from
 	fill := func(until int64) error {
 		if i == 0 || at >= until {
@@ -168,7 +167,7 @@ func (q *tableQuery) cover(ctx context.Context, i int, from, to int64) (found bo
 				return nil
 			}
 			if q.merge(s) != nil {
-				return nil // It is counted; a finer tier answers for its time.
+				return nil // It is counted as damaged; a finer tier covers its time.
 			}
 			until := keyUntil(s.key)
 			q.span(tier, s.since, s.last)
@@ -190,14 +189,14 @@ func (q *tableQuery) cover(ctx context.Context, i int, from, to int64) (found bo
 	return found, fill(to)
 }
 
-// widen reads the records of a tier that reach beyond the ends of (from, to],
-// where no finer ones are left.
+// widen reads the records of a tier that extend beyond the ends of (from, to], if
+// no finer ones are left.
 func (q *tableQuery) widen(ctx context.Context, tier Tier, from, to int64) (found bool, err error) {
 	size := tier.Resolution.Milliseconds()
 	ends := []int64{tier.bucketEnd(from + 1), tier.bucketEnd(to)}
 	for _, end := range slices.Compact(ends) {
 		if end-size >= from && end <= to {
-			continue // It lies inside: it was looked for already.
+			continue // It lies inside and was read already.
 		}
 		s, err := q.first(ctx, tier.key(end), tier.key(end)+1)
 		if err != nil {
@@ -212,7 +211,7 @@ func (q *tableQuery) widen(ctx context.Context, tier Tier, from, to int64) (foun
 	return found, nil
 }
 
-// merge adds a record to the answer.
+// merge adds a record to the result.
 func (q *tableQuery) merge(s *stored) error {
 	q.rec.since, q.rec.last = s.since, s.last
 	if err := q.decode(s.body, &q.rec); err != nil {
@@ -228,7 +227,7 @@ func (q *tableQuery) merge(s *stored) error {
 			continue
 		}
 		before, command := to.sums, to.commandLine
-		if s.last > to.last { // What it is called now is what the newest record says.
+		if s.last > to.last { // The newest record has the current names.
 			*to = merged{row: *from, last: s.last}
 			if to.commandLine == "" {
 				to.commandLine = command
@@ -240,7 +239,7 @@ func (q *tableQuery) merge(s *stored) error {
 	return nil
 }
 
-// span notes that a time was answered from a tier.
+// span records that a time span was read from a tier.
 func (q *tableQuery) span(tier Tier, since, last int64) {
 	q.spans = append(q.spans, Span{Resolution: tier.Resolution, From: time.UnixMilli(since), To: time.UnixMilli(last)})
 }

@@ -9,28 +9,28 @@ import (
 	"sysotel/agent/sqlite"
 )
 
-// queue is what is to be written. When the disk is full it waits here.
+// queue has what is to be written, or cannot be while the disk is full.
 type queue struct {
 	records []stored
 	events  []Event
 	bytes   int
-	// droppedRecords and droppedEvents went from the front, since it was full.
+	// droppedRecords and droppedEvents were removed from the front of a full queue.
 	droppedRecords, droppedEvents int
 }
 
-// stored is a record as it stands in the file.
+// stored is an encoded record.
 type stored struct {
 	key, since, last int64
 	body             []byte
 }
 
-// The queue holds some hours of records; then the oldest go.
+// The queue holds some hours of records; when full, the oldest are dropped.
 const (
 	maxQueueBytes  = 4 << 20
 	maxQueueEvents = 1000
 )
 
-// enqueue takes a complete record. The caller holds mu.
+// enqueue adds a complete record. The caller holds mu.
 func (r *Records) enqueue(rec *record) {
 	q := &r.queue
 	s := stored{key: rec.resolution<<keyShift | rec.until/1000, since: rec.since, last: rec.last, body: r.codec.encode(rec)}
@@ -54,7 +54,7 @@ func (r *Records) signal() {
 	}
 }
 
-// Flush writes what is complete. What cannot be written stays in the queue.
+// Flush writes what is queued. On an error it stays in the queue.
 func (r *Records) Flush(ctx context.Context) error {
 	r.writeMu.Lock()
 	defer r.writeMu.Unlock()
@@ -81,7 +81,8 @@ func (r *Records) Flush(ctx context.Context) error {
 	if was != nil {
 		r.log.Info("records can be written again", "waited", len(records)+len(events))
 	}
-	// Meanwhile some may have been added at the end, and others given up at the front.
+	// Meanwhile some may have been added at the end, and others dropped at the
+	// front.
 	done := max(len(records)-r.queue.droppedRecords-droppedRecords, 0)
 	for _, s := range r.queue.records[:done] {
 		r.queue.bytes -= len(s.body)
@@ -92,7 +93,7 @@ func (r *Records) Flush(ctx context.Context) error {
 	return nil
 }
 
-// writeLimit bounds one write: a disk that hangs must not hold up for ever.
+// writeLimit bounds one write, in case the disk hangs.
 const writeLimit = time.Minute
 
 func (d *database) write(ctx context.Context, records []stored, events []Event) error {

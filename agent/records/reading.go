@@ -4,46 +4,46 @@ import "time"
 
 // ProcessReading is the process table at one tick.
 type ProcessReading struct {
-	// Time is the tick, Interval the time that really passed since the tick before.
+	// Time is the tick, Interval the time since the previous tick.
 	Time     time.Time
 	Interval time.Duration
-	// BootID tells boots apart: a PID and a start mean something within one only.
+	// BootID identifies the boot: PID and start are unique within one only.
 	BootID string
 	// CPUs is the number of processors, MemoryTotal the machine's memory in bytes
-	// (0 where it is not known).
+	// (0 if unknown).
 	CPUs        int
 	MemoryTotal uint64
-	// HostCPUSeconds is what all processors did in this tick, in seconds; NaN
-	// where it is not known.
+	// HostCPUSeconds is the CPU time of all processors in this tick; NaN if
+	// unknown.
 	HostCPUSeconds float64
 	// Unattributed is the CPU time in this tick of processes that came and went
-	// between two looks, in seconds; NaN where it is not known.
+	// between two scans; NaN if unknown.
 	Unattributed float64
-	// Rows are all processes. They are not kept.
+	// Rows are all processes. They are not retained.
 	Rows []ProcessRow
 }
 
 // ProcessRow is one process at one tick.
 type ProcessRow struct {
 	PID int
-	// Start is when the process started in the clock of its boot; with PID and
-	// boot id it is the identity.
+	// Start is the start time by the clock of the boot; with PID and boot ID it
+	// identifies the process.
 	Start uint64
-	// The texts are hostile: they are cut and made valid UTF-8.
+	// The strings are untrusted: they are truncated and made valid UTF-8.
 	Name, Program, User, Status string
-	// Kernel is true for a thread of the kernel.
+	// Kernel is true for kernel threads.
 	Kernel bool
-	// CommandLine is empty where command lines are not enabled.
+	// CommandLine is empty unless command lines are enabled.
 	CommandLine string
 	Threads     int
-	// CPUSeconds were used in this tick; NaN where that is not known.
+	// CPUSeconds were used in this tick; NaN if unknown.
 	CPUSeconds float64
 	// RSS is the resident memory in bytes.
 	RSS uint64
-	// ReadBytes and WriteBytes count since the process started, where IOKnown:
-	// they are not read at every tick, so only their differences say what is new.
+	// ReadBytes and WriteBytes count since the process started, if IOKnown. They
+	// are not read at every tick.
 	ReadBytes, WriteBytes uint64
 	IOKnown               bool
-	// Started is the time of the start, the zero time where it is not known.
+	// Started is the start time, the zero time if unknown.
 	Started time.Time
 }

@@ -7,16 +7,16 @@ import (
 	"sysotel/instruments/sanitize"
 )
 
-// sums is what one process used. Everything is a whole number, so that it makes
-// no difference in which order ticks and records are added up.
+// sums is what one process used. Everything is an integer, so that sums do not
+// depend on the order.
 type sums struct {
-	// cpu is in microseconds; cpuKnown is false where it was never known.
+	// cpu is in microseconds; cpuKnown is false if it was never known.
 	cpu               int64
 	cpuKnown, ioKnown bool
-	// seen is the time for which the process was seen, in milliseconds; it is
-	// never 0 in sums that are part of a record.
+	// seen is the time for which the process was seen, in milliseconds; never 0 in
+	// the sums of a record.
 	seen int64
-	// memory is resident KiB times milliseconds, peak the most KiB.
+	// memory is resident KiB times milliseconds, peak the maximum in KiB.
 	memory, peak uint64
 	read, write  uint64
 }
@@ -35,7 +35,7 @@ func (s *sums) add(o *sums) {
 // moved is the I/O in both directions.
 func (s *sums) moved() uint64 { return s.read + s.write }
 
-// identity tells processes apart, also where a PID is used again.
+// identity identifies a process, even if its PID is reused.
 type identity struct {
 	boot  string
 	pid   int
@@ -48,33 +48,33 @@ type row struct {
 	name, program, user, status, commandLine string
 	kernel                                   bool
 	threads                                  int
-	started                                  int64 // Unix milliseconds, 0 where not known.
+	started                                  int64 // Unix milliseconds, 0 if unknown
 	sums
 }
 
-// record is the process table over one bucket's time. Times are Unix
-// milliseconds, durations milliseconds, CPU time microseconds, memory KiB.
+// record is the process table of one bucket. Times are Unix milliseconds, durations
+// milliseconds, CPU time microseconds, memory KiB.
 type record struct {
 	resolution int64 // in seconds
 	until      int64 // the end of the bucket
-	// since and last are the span of the ticks that are in it.
+	// since and last are the span of its ticks.
 	since, last int64
 	frame
 	rows []row
 }
 
-// frame is what a record knows of the machine, and of the processes that have no
-// row of their own.
+// frame has the values of a record that belong to the machine, and the sums of
+// processes without a row.
 type frame struct {
-	// covered is the time of all ticks, cpuCovered of those whose CPU is known.
+	// covered is the time of all ticks, cpuCovered of those with known CPU time.
 	covered, cpuCovered int64
 	cpus                int
 	memoryTotal         uint64
-	// host is what all processors did; vanished is the part of it of processes
-	// that came and went between two looks.
+	// host is the CPU time of all processors; vanished the part of it of processes
+	// that came and went between two scans.
 	host, vanished int64
-	// others adds up all processes without a row; its seen is process-milliseconds
-	// and its peak the greatest of them.
+	// others are the sums of processes without a row; seen is in process-
+	// milliseconds and peak is the maximum of one process.
 	others sums
 }
 
@@ -90,7 +90,7 @@ func (f *frame) add(o *frame) {
 	f.others.add(&o.others)
 }
 
-// microseconds rounds seconds; ok is false where they are not known or nonsense.
+// microseconds converts seconds; ok is false if they are unknown or invalid.
 func microseconds(seconds float64) (us int64, ok bool) {
 	if math.IsNaN(seconds) || seconds < 0 || seconds > 1e9 {
 		return 0, false
@@ -98,19 +98,19 @@ func microseconds(seconds float64) (us int64, ok bool) {
 	return int64(math.Round(seconds * 1e6)), true
 }
 
-// The longest texts that are kept, in bytes.
+// Maximum lengths of strings in bytes.
 const (
 	maxText        = 256
 	maxCommandLine = 4096
 )
 
-// plain cuts a text and makes it valid UTF-8.
+// plain truncates a string and makes it valid UTF-8.
 func plain(text string, most int) string {
 	return sanitize.ValidUTF8(sanitize.Truncate(text, most))
 }
 
-// seconds turns microseconds into seconds.
+// seconds converts microseconds to seconds.
 func seconds(us int64) float64 { return float64(us) / 1e6 }
 
-// milliseconds turns milliseconds into a duration.
+// milliseconds converts milliseconds to a duration.
 func milliseconds(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }

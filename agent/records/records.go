@@ -23,23 +23,23 @@ import (
 	"sysotel/agent/sqlite"
 )
 
-// Options say where and how records are kept.
+// Options configure Records.
 type Options struct {
-	// Dir is the directory of the file, made where it is missing.
+	// Dir is the directory of the file, created if missing.
 	Dir string
 	// Tiers of process records, finest first; none means DefaultTiers.
 	Tiers []Tier
-	// Top is the number of rows that a record has by each of CPU, memory, peak
-	// memory and I/O; 0 means 20.
+	// Top is the number of rows in a record by each of CPU, memory, peak memory and
+	// I/O; 0 means 20.
 	Top int
 	// EventRetention is how long events are kept; 0 means a year.
 	EventRetention time.Duration
 	Log            *slog.Logger
-	// Now is the clock, time.Now where it is nil.
+	// Now is the clock, time.Now if nil.
 	Now func() time.Time
 }
 
-// Records is the open file. Its methods may be called by several goroutines.
+// Records is the open file. It is safe for concurrent use.
 type Records struct {
 	path           string
 	tiers          []Tier
@@ -54,35 +54,35 @@ type Records struct {
 	codec      *codec
 	queue      queue
 	restored   bool
-	// newest is the last tick that is in the records, in Unix milliseconds.
+	// newest is the newest tick in the records, in Unix milliseconds.
 	newest int64
-	// behind is true while ticks are not later than the newest one.
+	// behind is true while ticks are not later than newest.
 	behind bool
 	drops  *health.Drops
 	// failing is why the newest write failed, unreadable counts damaged records.
 	failing    error
 	unreadable int
 
-	// writeMu is held by who writes: it keeps the queue's order.
+	// writeMu is held while writing, to keep the order of the queue.
 	writeMu sync.Mutex
 
-	// fileMu protects file, which is replaced when it is damaged, and closed.
+	// fileMu protects file, which is replaced when damaged, and closed.
 	fileMu   sync.RWMutex
 	file     *database
 	closed   bool
 	replaced time.Time
 
-	// broken is the file that was set aside.
+	// broken is the damaged file that was set aside.
 	broken atomic.Pointer[string]
-	// readers are codecs to decode with.
+	// readers are codecs for decoding.
 	readers readers
 }
 
-// ErrClosed is the error of a tableQuery after Close.
+// ErrClosed is returned after Close.
 var ErrClosed = errors.New("the records are closed")
 
-// Open opens or makes the file. A damaged one is set aside, what can be read of it
-// is taken over; one that a newer version wrote is refused with sqlite.ErrNewer.
+// Open opens or creates the file. A damaged one is set aside and its readable rows
+// are copied; one written by a newer version is refused with sqlite.ErrNewer.
 func Open(o Options) (*Records, error) {
 	if len(o.Tiers) == 0 {
 		o.Tiers = DefaultTiers()
@@ -136,8 +136,8 @@ func Open(o Options) (*Records, error) {
 	return r, nil
 }
 
-// newest is the last tick of all records, 0 for none. Each tier's newest record is
-// found by its key; the tiers that the file holds are found the same way.
+// newest returns the newest tick of all records, 0 if there are none. Tiers, and
+// the newest record of each, are found by key.
 func (d *database) newest(ctx context.Context) (int64, error) {
 	newest, below := int64(0), int64(1)<<62
 	for {
@@ -154,10 +154,10 @@ func (d *database) newest(ctx context.Context) (int64, error) {
 	}
 }
 
-// AddProcesses takes the process table at a tick. It costs no I/O, except for the
-// first one after Open, which goes on with the buckets that were open before.
-// A tick that is not later than the last one is left out and counted: after the
-// clock was set back records go on when time has caught up.
+// AddProcesses adds the process table of a tick. It does no I/O, except for the
+// first one after Open, which restores the open buckets. A tick that is not later
+// than the previous one is dropped and counted: after the clock was set back,
+// recording resumes once it has caught up.
 func (r *Records) AddProcesses(reading ProcessReading) {
 	tick, interval := reading.Time.UnixMilli(), reading.Interval.Milliseconds()
 	r.mu.Lock()
@@ -169,7 +169,7 @@ func (r *Records) AddProcesses(reading ProcessReading) {
 	}
 	r.behind = false
 	if !r.restored {
-		// Nobody else adds or asks while the buckets are read.
+		// mu keeps out other calls while buckets are read.
 		r.restore(tick, reading.BootID)
 		r.restored = true
 	}
@@ -179,7 +179,7 @@ func (r *Records) AddProcesses(reading ProcessReading) {
 	r.mu.Unlock()
 }
 
-// Run writes what was added until ctx ends, and looks once for damage in the file.
+// Run writes what is queued until ctx ends, and checks the file for damage once.
 func (r *Records) Run(ctx context.Context) error {
 	r.inspect(ctx)
 	retry := time.NewTicker(5 * time.Second)
@@ -191,17 +191,17 @@ func (r *Records) Run(ctx context.Context) error {
 		case <-r.wake:
 		case <-retry.C:
 		}
-		_ = r.Flush(ctx) // It logs changes of state and tells Health; the next round tries again.
+		_ = r.Flush(ctx) // It logs and reports failures; the next pass retries.
 	}
 }
 
-// inspect looks for damage in the file's structure.
+// inspect checks the structure of the file.
 func (r *Records) inspect(ctx context.Context) {
-	_ = r.withFile(ctx, func(d *database) error { return sqlite.Check(ctx, d.reader) }) // Damage is dealt with there.
+	_ = r.withFile(ctx, func(d *database) error { return sqlite.Check(ctx, d.reader) }) // withFile handles damage.
 }
 
-// withFile calls f with the open file. Where f finds it damaged, the file is
-// replaced and f called once more.
+// withFile calls f with the open file. If f finds it damaged, the file is replaced
+// and f is called once more.
 func (r *Records) withFile(ctx context.Context, f func(*database) error) error {
 	for again := false; ; again = true {
 		r.fileMu.RLock()
@@ -221,8 +221,8 @@ func (r *Records) withFile(ctx context.Context, f func(*database) error) error {
 	}
 }
 
-// Close writes what was added, the open finest record included, and closes the
-// file. What it could not write is lost, and told.
+// Close writes what is queued, including the open finest record, and closes the
+// file.
 func (r *Records) Close() error {
 	r.mu.Lock()
 	if r.aggregator == nil {
@@ -230,7 +230,7 @@ func (r *Records) Close() error {
 		return nil
 	}
 	if r.aggregator.buckets[0].open {
-		// The coarser ones are made anew from the finer at the next start.
+		// The coarser ones are restored from the finer at the next start.
 		r.enqueue(r.aggregator.record(0))
 	}
 	r.aggregator = nil
@@ -243,8 +243,7 @@ func (r *Records) Close() error {
 	return errors.Join(err, r.file.close())
 }
 
-// Bytes is the size of the file on disk with all that belongs to it; those that
-// were set aside count as well.
+// Bytes returns the size on disk of the file, its companions and files set aside.
 func (r *Records) Bytes() int64 {
 	files, err := matching(r.path)
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// recover sets a damaged file aside, opens a new one and takes over what can
-// still be read.
+// recover sets a damaged file aside, opens a new one and copies what is still
+// readable.
 func (r *Records) recover(ctx context.Context, cause error) (*database, error) {
 	aside := r.path + brokenSuffix + r.now().UTC().Format("20060102T150405.000")
 	if err := os.Rename(r.path, aside); err != nil {
 		return nil, fmt.Errorf("set the damaged records file aside: %w", err)
 	}
-	// The log of changes belongs to the file; its index is made anew.
+	// The WAL belongs to the file; its index is rebuilt.
 	if err := os.Rename(r.path+walSuffix, aside+walSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("set the damaged records file aside: %w", err)
 	}
@@ -37,8 +37,8 @@ func (r *Records) recover(ctx context.Context, cause error) (*database, error) {
 	return d, nil
 }
 
-// salvage copies the rows that can be read from a damaged file. Where reading from
-// the front stops at the damage, it reads from the back down to it.
+// salvage copies the readable rows of a damaged file. If reading from the front
+// stops at the damage, it continues from the back.
 func salvage(ctx context.Context, path string, to *database) (saved int, lost error) {
 	from, err := format.Connect(path)
 	if err != nil {
@@ -127,12 +127,12 @@ func (s *salvager) copyBatch(ctx context.Context, rows *sql.Rows) (n int, err er
 	return n, nil
 }
 
-// replace exchanges the open file after damage was found in it.
+// replace replaces the open file after damage was found.
 func (r *Records) replace(ctx context.Context, found *database, cause error) error {
 	r.fileMu.Lock()
 	defer r.fileMu.Unlock()
 	if r.file != found || r.closed {
-		return nil // Somebody else was faster.
+		return nil // Another goroutine was faster.
 	}
 	if now := r.now(); r.replaced.IsZero() || now.Sub(r.replaced).Abs() >= replaceEvery {
 		r.replaced = now
@@ -142,7 +142,7 @@ func (r *Records) replace(ctx context.Context, found *database, cause error) err
 	closed := r.file.close()
 	d, err := r.recover(ctx, errors.Join(cause, closed))
 	if err != nil {
-		// The old file, if it is still there, answers what it can.
+		// The old file, if still there, serves what is readable.
 		again, openErr := openDatabase(ctx, r.path)
 		if openErr == nil {
 			r.file = again
@@ -153,6 +153,6 @@ func (r *Records) replace(ctx context.Context, found *database, cause error) err
 	return nil
 }
 
-// replaceEvery bounds how often a file is replaced: a disk that damages all that
-// is written to it must not be filled with broken files.
+// replaceEvery bounds how often a file is replaced: a failing disk must not fill
+// with damaged files.
 const replaceEvery = time.Hour

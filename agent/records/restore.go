@@ -8,12 +8,12 @@ import (
 	"slices"
 )
 
-// restore goes on where the agent ended: the open bucket of each coarser tier, and
-// those that closed while nobody looked, are made anew from the records of the
-// finer tier. The caller holds mu.
+// restore restores the open bucket of each coarser tier, and those that closed
+// while the agent was down, from the records of the finer tier. The caller holds
+// mu.
 //
-// A record made so differs from one that was added up at a stretch in one thing:
-// processes without a row in the finer records are part of its others.
+// A restored record differs from an original in one way: processes without a row in
+// the finer records are part of its others.
 func (r *Records) restore(tick int64, boot string) {
 	ctx := context.Background()
 	known := map[identity]*process{}
@@ -22,7 +22,7 @@ func (r *Records) restore(tick int64, boot string) {
 		for i, tier := range r.tiers {
 			open := tier.bucketEnd(tick)
 			if i == 0 {
-				// Closing writes the open record; it goes on after a quick restart.
+				// Close writes the open record; it continues after a quick restart.
 				if err := r.restoreFrom(ctx, d, tier.key(open), tier.key(open)+1, func(rec *record) {
 					r.aggregator.restore(0, rec, known)
 				}); err != nil {
@@ -62,8 +62,8 @@ func (r *Records) restore(tick int64, boot string) {
 	r.aggregator.adopt(boot, known)
 }
 
-// restoreFrom calls take with the records of a range of keys, those included that
-// still wait to be written, in the order of keys.
+// restoreFrom calls take with the records in a range of keys, including queued
+// ones, in the order of keys.
 func (r *Records) restoreFrom(ctx context.Context, d *database, from, to int64, take func(*record)) error {
 	seen := int64(-1)
 	read := func(s *stored) {
@@ -87,8 +87,8 @@ func (r *Records) restoreFrom(ctx context.Context, d *database, from, to int64, 
 	return nil
 }
 
-// each calls f with the records whose keys are from (included) to (not included).
-// What f is given is good until it returns.
+// each calls f with the records with keys in [from, to). The record is valid until
+// f returns.
 func (d *database) each(ctx context.Context, from, to int64, f func(*stored) error) error {
 	rows, err := d.reader.QueryContext(ctx, "SELECT id, since, last, body FROM process_record WHERE id >= ? AND id < ? ORDER BY id", from, to)
 	if err != nil {

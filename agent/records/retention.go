@@ -9,14 +9,15 @@ import (
 	"time"
 )
 
-// maxEvents bounds the events that are kept; the oldest go first.
+// maxEvents is the maximum number of events; the oldest are deleted first.
 const maxEvents = 200_000
 
-// deleteBatch is how many rows one transaction deletes: others can write between.
+// deleteBatch is the number of rows deleted per transaction, so that writers get
+// their turn.
 const deleteBatch = 2000
 
-// Retain deletes what is older than its retention, counted from the time that is
-// believed: with the wall clock a year ahead it must be called with another.
+// Retain deletes what is older than its retention, counted from a time that the
+// caller trusts, as the wall clock may be wrong.
 func (r *Records) Retain(ctx context.Context, believed time.Time) error {
 	if err := r.retain(ctx, believed); err != nil {
 		return fmt.Errorf("delete old records: %w", err)
@@ -32,7 +33,7 @@ func (r *Records) retain(ctx context.Context, believed time.Time) error {
 			return err
 		}
 		for _, resolution := range held {
-			// A tier that is not configured any more is kept as long as the longest.
+			// A tier that is no longer configured is kept as long as the longest.
 			tier := Tier{Resolution: time.Duration(resolution) * time.Second, Retention: longest}
 			for _, t := range r.tiers {
 				if t.Resolution == tier.Resolution {
@@ -57,7 +58,8 @@ func (r *Records) retain(ctx context.Context, believed time.Time) error {
 	})
 }
 
-// resolutions are those of the tiers that the file holds, in seconds, rising.
+// resolutions returns the resolutions of the tiers in the file, in seconds,
+// ascending.
 func (d *database) resolutions(ctx context.Context) ([]int64, error) {
 	var all []int64
 	rows, err := d.reader.QueryContext(ctx, `WITH RECURSIVE held (id) AS (
@@ -87,13 +89,13 @@ func (d *database) delete(ctx context.Context, statement string, arguments ...an
 	return result.RowsAffected()
 }
 
-// vacuum returns free pages to the file system, and empties the log.
+// vacuum returns free pages to the file system, and truncates the WAL.
 func (d *database) vacuum(ctx context.Context) error {
 	var free int64
 	if err := d.writer.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
 		return err
 	}
-	// Some free pages stay: the next records need them at once.
+	// Some free pages stay for the next records.
 	if free > 256 {
 		rows, err := d.writer.QueryContext(ctx, "PRAGMA incremental_vacuum")
 		if err != nil {
@@ -112,9 +114,9 @@ func (d *database) vacuum(ctx context.Context) error {
 	return d.writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &done)
 }
 
-// Shrink makes the files smaller by so many bytes, or as near to it as it can, and
-// returns by how many. Files that were set aside go first, then the oldest records
-// of the finest tier, and so on up; events stay.
+// Shrink reduces the size on disk by about bytes, and returns by how much. Damaged
+// files that were set aside are deleted first, then the oldest records of the
+// finest tier, then of the next; events stay.
 func (r *Records) Shrink(ctx context.Context, bytes int64) (int64, error) {
 	before := r.Bytes()
 	goal := before - bytes
@@ -148,7 +150,7 @@ func (r *Records) shrink(ctx context.Context, goal int64) error {
 				return nil
 			}
 			var finest, last, length int64
-			// The oldest records of the finest tier, until they make up what is missing.
+			// The oldest records of the finest tier, up to what is missing.
 			err := d.reader.QueryRowContext(ctx, `WITH oldest (id, bytes) AS (
 				SELECT id, length(body) + 30 FROM process_record ORDER BY id LIMIT ?
 			), added (id, total, bytes) AS (
@@ -158,7 +160,7 @@ func (r *Records) shrink(ctx context.Context, goal int64) error {
 				return err
 			}
 			if length == 0 {
-				return nil // Nothing is left that may go.
+				return nil // Nothing is left to delete.
 			}
 			if _, err := d.delete(ctx, "DELETE FROM process_record WHERE id >= ? AND id <= ?", finest, last); err != nil {
 				return err
@@ -167,12 +169,12 @@ func (r *Records) shrink(ctx context.Context, goal int64) error {
 	})
 }
 
-// asideFiles are the damaged files that were set aside, oldest first.
+// asideFiles returns the damaged files that were set aside, oldest first.
 func (r *Records) asideFiles() ([]string, error) {
 	return matching(r.path + brokenSuffix)
 }
 
-// matching are the files whose path begins so, in the order of names.
+// matching returns the files whose path has a prefix, by name.
 func matching(prefix string) ([]string, error) {
 	dir, begin := filepath.Dir(prefix), filepath.Base(prefix)
 	entries, err := os.ReadDir(dir)

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Tier is how finely and for how long process records are kept.
+// Tier is a resolution and a retention of process records.
 type Tier struct {
 	// Resolution is the time that one record covers: whole seconds, a multiple of
-	// the tier before.
+	// the previous tier's.
 	Resolution time.Duration
 	// Retention is how long a record is kept.
 	Retention time.Duration
@@ -17,8 +17,7 @@ type Tier struct {
 
 const day = 24 * time.Hour
 
-// DefaultTiers are the tiers of which nothing was said: like those of the store,
-// but 5 s where the store has 1 s.
+// DefaultTiers are like those of the store, but with 5 s instead of 1 s.
 func DefaultTiers() []Tier {
 	return []Tier{
 		{Resolution: 5 * time.Second, Retention: day},
@@ -28,11 +27,11 @@ func DefaultTiers() []Tier {
 	}
 }
 
-// maxTiers bounds what every process in memory has to carry.
+// maxTiers bounds the memory per process.
 const maxTiers = 10
 
-// validateTiers checks the tiers and adds one of whole days where the coarsest holds
-// more records than a tableQuery may read: a year of hours is 8,760.
+// validateTiers checks the tiers and adds one of whole days if the coarsest holds
+// more records than a query may read: a year of hours is 8,760.
 func validateTiers(tiers []Tier) ([]Tier, error) {
 	if len(tiers) == 0 {
 		return nil, errors.New("records need at least one tier")
@@ -57,32 +56,32 @@ func validateTiers(tiers []Tier) ([]Tier, error) {
 	return arranged, nil
 }
 
-// seconds is the resolution as it stands in keys.
+// seconds returns the resolution as used in keys.
 func (t Tier) seconds() int64 { return int64(t.Resolution / time.Second) }
 
-// bucketEnd is the end of the bucket that holds a moment, both in milliseconds:
-// bucket (T-I, T] is stamped T, a multiple of I in Unix time.
+// bucketEnd returns the end of the bucket that contains a time, both in
+// milliseconds: bucket (T-I, T] has the timestamp T, a multiple of I in Unix time.
 func (t Tier) bucketEnd(ms int64) int64 {
 	size := t.Resolution.Milliseconds()
 	return (ms + size - 1) / size * size
 }
 
-// A record's key is its resolution and the end of its bucket, both in seconds, in
-// one number: the records of a tier lie side by side in the file in the order of
-// time, so that deleting the oldest sets whole pages free.
+// A record's key combines its resolution and the end of its bucket, both in
+// seconds: the records of a tier are adjacent in the file in order of time, so that
+// deleting the oldest frees whole pages.
 const keyShift = 40
 
-// maxTime is the last moment that has a key, in milliseconds: the year 34,000.
+// maxTime is the last time that has a key, in milliseconds: the year 34,000.
 const maxTime = 1000 * (1<<keyShift - 1)
 
-// key is the key of the record whose bucket ends at until, in milliseconds.
+// key returns the key of the record whose bucket ends at until, in milliseconds.
 func (t Tier) key(until int64) int64 {
 	s := (min(max(until, 0), maxTime) + 999) / 1000
 	return t.seconds()<<keyShift | min(s, 1<<keyShift-1)
 }
 
-// keyUntil is the end of a record's bucket in milliseconds.
+// keyUntil returns the end of a record's bucket in milliseconds.
 func keyUntil(key int64) int64 { return key & (1<<keyShift - 1) * 1000 }
 
-// keyResolution is the resolution of a record's tier in seconds.
+// keyResolution returns the resolution of a record's tier in seconds.
 func keyResolution(key int64) int64 { return key >> keyShift }

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// rest is how long a node that failed is not asked: questions are answered by
-// whoever stands in for it, and each would else wait.
+// rest is how long a failed node is not requested: the local cache serves queries,
+// which would otherwise wait.
 const rest = 5 * time.Second
 
-// Away is why the node does not answer, nil while it does.
+// Down returns why the node does not respond, nil while it does.
 func (n *Node) Down() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.down
 }
 
-// backoff is why the node is not asked at the moment, nil where it is.
+// backoff returns why the node is not requested at present, nil if it is.
 func (n *Node) backoff() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -26,7 +26,7 @@ func (n *Node) backoff() error {
 	return nil
 }
 
-// setResult notes how the newest request setResult.
+// setResult records the outcome of the newest request.
 func (n *Node) setResult(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -43,5 +43,5 @@ func (n *Node) setResult(err error) {
 	}
 }
 
-// errGarbage is an answer that is not one of VictoriaMetrics.
-var errGarbage = errors.New("invalid response")
+// errInvalidResponse is returned for a response that is not VictoriaMetrics'.
+var errInvalidResponse = errors.New("invalid response")

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// rowsPerLine is how many samples of a series the node puts on one line, so
-	// that a line is of some hundred kilobytes.
+	// rowsPerLine is the number of samples of a series per line, so that a line has
+	// some hundred kilobytes.
 	rowsPerLine = 8192
-	// readBuffer is how much of the answer is read at once.
+	// readBuffer is the size of the read buffer.
 	readBuffer = 64 << 10
 )
 
@@ -47,7 +47,7 @@ func (e *export) read(r io.Reader) error {
 	}
 	switch {
 	case it.Error == nil:
-		return errGarbage
+		return errInvalidResponse
 	case !errors.Is(it.Error, io.EOF):
 		return it.Error
 	}
@@ -78,19 +78,19 @@ func (e *export) line(it *jsoniter.Iterator) error {
 		return it.Error == nil || errors.Is(it.Error, io.EOF)
 	})
 	if it.Error != nil && !errors.Is(it.Error, io.EOF) {
-		return garbled(it.Error)
+		return invalidResponse(it.Error)
 	}
 	if len(e.metric) == 0 || len(e.values) != len(e.times) {
-		return errGarbage
+		return errInvalidResponse
 	}
 	return e.keep()
 }
 
-// garbled is the error of an answer that is cut off or is none.
-func garbled(err error) error { return fmt.Errorf("%w: %w", errGarbage, err) }
+// invalidResponse wraps an error of a truncated or invalid response.
+func invalidResponse(err error) error { return fmt.Errorf("%w: %w", errInvalidResponse, err) }
 
-// readValue reads a number; null is the end of a series, since no other number
-// that is none can be kept there.
+// readValue reads a number; null is the end of a series, the only NaN that can be
+// stored.
 func readValue(it *jsoniter.Iterator) float64 {
 	switch it.WhatIsNext() {
 	case jsoniter.NilValue:
@@ -128,7 +128,7 @@ func (e *export) keep() error {
 			continue
 		}
 		if !s.append(t, e.values[i]) {
-			return fmt.Errorf("%w: samples out of order", errGarbage)
+			return fmt.Errorf("%w: samples out of order", errInvalidResponse)
 		}
 	}
 	if *e.room -= s.grown(); *e.room < 0 {

@@ -15,9 +15,9 @@ type Sighting struct {
 	At     time.Time
 }
 
-// LastSeen tells when there was the last sample of each series of a metric,
-// within so long before now. It is the only question that is asked in the
-// language of VictoriaMetrics, since no samples need to travel for it.
+// LastSeen returns the time of the newest sample of each series of a metric, within
+// a time before now. It is the only query in VictoriaMetrics' language, because it
+// needs no samples to be fetched.
 func (n *Node) LastSeen(ctx context.Context, metric string, within time.Duration) ([]Sighting, error) {
 	answer, err := get[struct {
 		Result []struct {
@@ -34,11 +34,11 @@ func (n *Node) LastSeen(ctx context.Context, metric string, within time.Duration
 	for _, one := range answer.Result {
 		var text string
 		if err := json.Unmarshal(one.Value[1], &text); err != nil {
-			return nil, n.unavailable(garbled(err))
+			return nil, n.unavailable(invalidResponse(err))
 		}
 		seconds, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return nil, n.unavailable(garbled(err))
+			return nil, n.unavailable(invalidResponse(err))
 		}
 		seen = append(seen, Sighting{one.Metric, time.UnixMilli(int64(seconds * 1000))})
 	}

@@ -9,20 +9,19 @@ import (
 )
 
 const (
-	// lookEvery is how often it is looked how far a node reaches back, emptyEvery
-	// where it holds nothing yet.
+	// lookEvery is how often the oldest sample is looked up, emptyEvery while the
+	// node is empty.
 	lookEvery  = time.Hour
 	emptyEvery = 5 * time.Second
-	// lookTimeout is how long a question may wait for that.
+	// lookTimeout is how long a query may wait for that.
 	lookTimeout = 3 * time.Second
-	// span is how many days are looked through at once: for more, the node does not
-	// look at the days.
+	// span is the number of days searched at once: for more, the node ignores its
+	// index by day.
 	span = 30
 )
 
-// Oldest implements store.Source. It is the first moment of the first day of
-// which the node holds something, or that of its retention. The node is asked
-// once and then now and then.
+// Oldest implements query.Source. It is the start of the first day with data, or
+// that of the retention.
 func (n *Node) Oldest() time.Time {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
@@ -38,18 +37,18 @@ func (n *Node) Oldest() time.Time {
 	return n.first
 }
 
-// look finds out how far the node reaches back, where that is due.
+// look refreshes the time of the oldest sample if that is due.
 func (n *Node) look(ctx context.Context) {
 	if !n.due() {
 		return
 	}
 	if !n.looking.TryLock() {
-		return // Somebody looks, and who knows nothing yet gets nothing yet.
+		return // Another goroutine does; meanwhile the old value is valid.
 	}
 	defer n.looking.Unlock()
 	first, err := n.firstDay(ctx)
 	if err != nil {
-		return // It is noted already, and what was known before still holds.
+		return // It is recorded already, and the old value remains valid.
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -66,8 +65,7 @@ func (n *Node) due() bool {
 	return time.Since(n.looked) >= every
 }
 
-// firstDay searches the first day of which there are series; the zero time for
-// none.
+// firstDay finds the first day with series; the zero time if there is none.
 func (n *Node) firstDay(ctx context.Context) (time.Time, error) {
 	today := time.Now().UTC().Truncate(day)
 	from := today.Add(-n.options.Tier.Retention).Truncate(day)
@@ -92,7 +90,7 @@ func (n *Node) firstDay(ctx context.Context) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-// holds tells whether there are series of the days from one to before another.
+// holds reports whether there are series on the days in [from, to).
 func (n *Node) holds(ctx context.Context, from, to time.Time) (bool, error) {
 	found, err := get[[]map[string]string](ctx, n, "/api/v1/series", url.Values{
 		"match[]": {`{__name__!=""}`}, "limit": {"1"},

@@ -12,12 +12,12 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// querier answers the selectors of one question.
+// querier resolves the selectors of one query.
 type querier struct {
 	node       *Node
 	mint, maxt int64
-	// room is how many bytes the question may still keep. The selectors of a
-	// question are answered one after the other.
+	// room is how many bytes the query may still keep. Its selectors are resolved
+	// one after the other.
 	room int
 }
 
@@ -26,8 +26,8 @@ var _ storage.Querier = (*querier)(nil)
 // Close implements storage.Querier.
 func (*querier) Close() error { return nil }
 
-// Select reads every sample before it returns, so that a set without an error is
-// whole.
+// Select reads all samples before it returns, so that a set without an error is
+// complete.
 func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 	mint, maxt := q.mint, q.maxt
 	if hints != nil {
@@ -52,11 +52,11 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	return newSet(e.order)
 }
 
-// form is what is sent for matchers; false where the range holds no time at
-// which the node could have something.
+// form returns the parameters for matchers; false if the range has no time for
+// which the node can have data.
 func (q *querier) form(mint, maxt int64, matchers []*labels.Matcher) (form url.Values, rest []*labels.Matcher, ok bool) {
 	now := time.Now()
-	// The node knows neither times before 1970 nor those far ahead.
+	// The node rejects times before 1970 and far in the future.
 	mint = max(mint, now.Add(-q.node.options.Tier.Retention-day).UnixMilli())
 	maxt = min(maxt, now.Add(2*day).UnixMilli())
 	if mint > maxt {
@@ -71,13 +71,13 @@ func (q *querier) form(mint, maxt int64, matchers []*labels.Matcher) (form url.V
 
 const day = 24 * time.Hour
 
-// mostSeries is how many series a lookup may find.
-const mostSeries = 100_000
+// maxSeries is the maximum number of series of a lookup.
+const maxSeries = 100_000
 
-// labels asks for the labels of series. The node knows by days when a series was
-// there, so that some may have had their samples just outside the range.
+// labels fetches the labels of series. The node indexes series by day, so that some
+// may have samples just outside the range only.
 func (q *querier) labels(ctx context.Context, form url.Values, rest []*labels.Matcher) ([]*series, error) {
-	form.Set("limit", strconv.Itoa(mostSeries+1))
+	form.Set("limit", strconv.Itoa(maxSeries+1))
 	found, err := get[[]map[string]string](ctx, q.node, "/api/v1/series", form)
 	if err != nil {
 		return nil, err
@@ -109,8 +109,8 @@ func (q *querier) LabelValues(ctx context.Context, name string, _ *storage.Label
 	return words, nil, err
 }
 
-// words asks for names or values; where the node cannot apply all matchers, they
-// are taken from the labels of series.
+// words fetches names or values; if the node cannot apply all matchers, they are
+// taken from the labels of series.
 func (q *querier) words(ctx context.Context, path string, matchers []*labels.Matcher, take func(l labels.Labels, add func(string))) ([]string, error) {
 	form, rest, ok := q.form(q.mint, q.maxt, matchers)
 	if !ok {

@@ -20,17 +20,17 @@ import (
 
 const (
 	dialTimeout = 2 * time.Second
-	// headerTimeout is how long the node may think before it begins to answer.
+	// headerTimeout is how long the node may take to start a response.
 	headerTimeout = 5 * time.Second
-	// mostAnswer is how many bytes of an answer are read, uncompressed: ten times
-	// what the samples of one question take in memory, since they are text.
-	mostAnswer = 1 << 30
-	// idleConnections is how many connections are kept: one for each selector of
-	// the questions that are answered at once.
+	// maxResponse is the maximum size of an uncompressed response: ten times the
+	// memory of a query's samples, because they are text.
+	maxResponse = 1 << 30
+	// idleConnections is the number of connections kept: one for each selector of
+	// concurrent queries.
 	idleConnections = 16
 )
 
-// newClient makes a client for one node.
+// newClient returns a client for one node.
 func newClient(base *url.URL) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -39,17 +39,17 @@ func newClient(base *url.URL) *http.Client {
 			ResponseHeaderTimeout: headerTimeout,
 			MaxIdleConnsPerHost:   idleConnections,
 			IdleConnTimeout:       time.Minute,
-			// On this machine compression takes longer than the way.
+			// On loopback compression takes longer than the transfer.
 			DisableCompression: loopback.Host(base.Hostname()),
 		},
-		// Where else a redirection leads to is not what was configured.
+		// A redirect leads to a host that was not configured.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// ask sends one request and reads its answer, unless the node has just failed.
-// Whatever fails but for the caller's own sake is of type Unavailable, so that
-// somebody else can be asked.
+// ask sends one request and reads its response, unless the node has just failed.
+// Any failure that is not the caller's is of type Unavailable, so that the cache
+// can be used.
 func (n *Node) ask(ctx context.Context, path string, form url.Values, read func(io.Reader) error) error {
 	if err := n.backoff(); err != nil {
 		return n.unavailable(err)
@@ -57,7 +57,7 @@ func (n *Node) ask(ctx context.Context, path string, form url.Values, read func(
 	return n.try(ctx, path, form, read)
 }
 
-// try is ask, also where the node has just failed.
+// try is ask without backoff.
 func (n *Node) try(ctx context.Context, path string, form url.Values, read func(io.Reader) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -73,19 +73,19 @@ func (n *Node) try(ctx context.Context, path string, form url.Values, read func(
 	case errors.As(err, &known):
 		return err
 	case ctx.Err() != nil:
-		// Who went away, or has no more time, learns nothing of the node.
+		// A canceled or expired request says nothing about the node.
 		return ctx.Err()
 	case limited.Err() != nil:
 		err = fmt.Errorf("no complete response within %s", n.options.Timeout)
 	}
 	if asked, ok := errors.AsType[*url.Error](err); ok {
-		err = asked.Err // The address stands beside it already.
+		err = asked.Err // The log has the address already.
 	}
 	n.setResult(err)
 	return n.unavailable(err)
 }
 
-// unavailable is the error of a node that does not answer.
+// unavailable wraps an error of a node that does not respond.
 func (n *Node) unavailable(err error) error {
 	return &query.Error{Type: query.Unavailable, Err: fmt.Errorf("%w for tier %s: %w", query.ErrDown, n.Name(), err)}
 }
@@ -103,25 +103,24 @@ func (n *Node) request(ctx context.Context, path string, form url.Values, read f
 	}
 	defer func() { _ = response.Body.Close() }() // It was only read.
 	if response.StatusCode != http.StatusOK {
-		return refusal(response)
+		return statusError(response)
 	}
-	body := &bounded{r: response.Body, left: mostAnswer}
+	body := &limitedReader{r: response.Body, left: maxResponse}
 	if err := read(body); err != nil {
 		return err
 	}
-	// What is left is at most the end of the answer; read, the connection can be
-	// used again.
+	// Read to the end, so that the connection can be reused.
 	_, err = io.Copy(io.Discard, body)
 	return err
 }
 
-// mostWords is how much of a refusal is shown.
-const mostWords = 200
+// maxErrorText is how much of an error response is shown.
+const maxErrorText = 200
 
-// refusal is the error of an answer that is no success, with the beginning of
-// what it says.
-func refusal(response *http.Response) error {
-	text, _ := io.ReadAll(io.LimitReader(response.Body, mostWords)) // What cannot be read is not shown.
+// statusError returns the error of an unsuccessful response, with the beginning of
+// its body.
+func statusError(response *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorText)) // Best effort.
 	words := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
@@ -131,14 +130,14 @@ func refusal(response *http.Response) error {
 	return fmt.Errorf("status %s: %s", response.Status, strings.Join(strings.Fields(words), " "))
 }
 
-// bounded reads at most so many bytes.
-type bounded struct {
+// limitedReader reads up to a limit and then fails.
+type limitedReader struct {
 	r    io.Reader
 	left int
 }
 
 // Read implements io.Reader.
-func (b *bounded) Read(p []byte) (int, error) {
+func (b *limitedReader) Read(p []byte) (int, error) {
 	if b.left <= 0 {
 		return 0, errTooMuch
 	}
@@ -147,29 +146,29 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return k, err
 }
 
-// errTooMuch is the error of a question whose samples have no room.
+// errTooMuch is returned for a query that needs too many samples.
 var errTooMuch = &query.Error{Type: query.Execution, Err: errors.New("the query needs too many samples; use narrower matchers, a shorter range or a longer step")}
 
-// get asks a question of the API that Prometheus has too.
+// get requests an endpoint that Prometheus' API has too.
 func get[T any](ctx context.Context, n *Node, path string, form url.Values) (data T, err error) {
 	err = n.ask(ctx, path, form, func(r io.Reader) error {
-		data, err = readAnswer[T](r)
+		data, err = readResponse[T](r)
 		return err
 	})
 	return data, err
 }
 
-// readAnswer reads an answer in the form that Prometheus gave its API.
-func readAnswer[T any](r io.Reader) (data T, err error) {
+// readResponse reads a response in the format of Prometheus' API.
+func readResponse[T any](r io.Reader) (data T, err error) {
 	var answer struct {
 		Status string `json:"status"`
 		Data   T      `json:"data"`
 	}
 	if err := json.NewDecoder(r).Decode(&answer); err != nil {
-		return data, garbled(err)
+		return data, invalidResponse(err)
 	}
 	if answer.Status != "success" {
-		return data, fmt.Errorf("%w: status %q", errGarbage, answer.Status)
+		return data, fmt.Errorf("%w: status %q", errInvalidResponse, answer.Status)
 	}
 	return answer.Data, nil
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// selector writes matchers for VictoriaMetrics. What it might understand in
-// another way is left out and returned: those the caller applies himself, so that
-// too much is read at worst and never too little.
+// selector formats matchers for VictoriaMetrics. Matchers that it might interpret
+// differently are returned for the caller to apply, so that at worst too much is
+// read and never too little.
 func selector(matchers []*labels.Matcher) (text string, rest []*labels.Matcher) {
 	var parts []string
 	for _, m := range matchers {
@@ -29,15 +29,15 @@ func selector(matchers []*labels.Matcher) (text string, rest []*labels.Matcher) 
 	return "{" + strings.Join(parts, ",") + "}", rest
 }
 
-// filter writes one matcher; false where it cannot be left to VictoriaMetrics.
+// filter formats one matcher; false if VictoriaMetrics cannot apply it.
 func filter(m *labels.Matcher) (string, bool) {
 	if !model.LegacyValidation.IsValidLabelName(m.Name) {
-		return "", false // It would have to be quoted, in its way.
+		return "", false // It would have to be quoted.
 	}
 	if m.Type == labels.MatchEqual || m.Type == labels.MatchNotEqual {
 		return m.Name + m.Type.String() + strconv.Quote(m.Value), true
 	}
-	// A list of words means the same everywhere.
+	// A list of values means the same everywhere.
 	if words := m.SetMatches(); len(words) > 0 && !slices.Contains(words, "") {
 		quoted := make([]string, len(words))
 		for i, word := range words {
@@ -45,15 +45,15 @@ func filter(m *labels.Matcher) (string, bool) {
 		}
 		return m.Name + m.Type.String() + strconv.Quote(strings.Join(quoted, "|")), true
 	}
-	// In other patterns a dot matches the end of a line for Prometheus and not for
-	// VictoriaMetrics; in the name of a metric there is none.
+	// In other patterns a dot matches a line break in Prometheus and not in
+	// VictoriaMetrics; metric names have none.
 	if m.Name == model.MetricNameLabel {
 		return m.Name + m.Type.String() + strconv.Quote(m.Value), true
 	}
 	return "", false
 }
 
-// matches tells whether labels have what matchers ask for.
+// matches reports whether labels match all matchers.
 func matches(l labels.Labels, matchers []*labels.Matcher) bool {
 	for _, m := range matchers {
 		if !m.Matches(l.Get(m.Name)) {

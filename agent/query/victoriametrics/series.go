@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// series is what was read of one series. Its samples are kept compressed: a
-// question may need many more than it holds at one moment.
+// series has the samples of one series, compressed, because a query may need many
+// more than it holds at one time.
 type series struct {
 	labels   labels.Labels
 	chunks   []*chunkenc.XORChunk
@@ -22,12 +22,11 @@ type series struct {
 
 var _ storage.Series = (*series)(nil)
 
-// chunkSamples is how many samples a chunk holds; its own bound is 65,535.
+// chunkSamples is the number of samples per chunk; its limit is 65,535.
 const chunkSamples = 4096
 
-// append adds a sample and tells whether it came in order. A sample that is
-// there already is left out: a node without deduplication has it twice when it
-// was sent twice.
+// append adds a sample and reports whether it came in order. Duplicates are
+// ignored: a node without deduplication has samples twice that were sent twice.
 func (s *series) append(t int64, v float64) bool {
 	if len(s.chunks) > 0 && t <= s.newest {
 		return t == s.newest
@@ -35,7 +34,7 @@ func (s *series) append(t int64, v float64) bool {
 	if len(s.chunks) == 0 || s.chunks[len(s.chunks)-1].NumSamples() >= chunkSamples {
 		chunk := chunkenc.NewXORChunk()
 		appender, err := chunk.Appender()
-		if err != nil { // A new chunk can be read.
+		if err != nil { // A new chunk is valid.
 			return false
 		}
 		s.chunks, s.appender = append(s.chunks, chunk), appender
@@ -45,11 +44,11 @@ func (s *series) append(t int64, v float64) bool {
 	return true
 }
 
-// seriesBytes is about what a series takes besides its labels and samples.
+// seriesBytes is the approximate size of a series without labels and samples.
 const seriesBytes = 256
 
-// grown is by about how much the memory of the series has grown since it was
-// asked the last time.
+// grown returns by about how much the memory of the series has grown since the last
+// call.
 func (s *series) grown() int {
 	total := seriesBytes + int(s.labels.ByteSize())
 	for _, c := range s.chunks {
@@ -78,7 +77,7 @@ func (s *series) Iterator(it chunkenc.Iterator) chunkenc.Iterator {
 	return storage.ChainSampleIteratorFromIterators(it, all)
 }
 
-// set is a list of series as the engine takes it.
+// set implements storage.SeriesSet.
 type set struct {
 	all []*series
 	at  int

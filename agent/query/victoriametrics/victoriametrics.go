@@ -24,24 +24,23 @@ import (
 	"sysotel/agent/store"
 )
 
-// Options are what a Node needs.
+// Options configure a Node.
 type Options struct {
-	// URL is where the node answers, without a path of the API.
+	// URL is the address of the node, without the path of the API.
 	URL string
-	// Tier is what the node keeps.
+	// Tier is the tier that the node keeps.
 	Tier store.TierConfig
-	// MaxBytes is how much memory the samples of one question may take; 0 is the
-	// default.
+	// MaxBytes is the memory for the samples of one query; 0 means the default.
 	MaxBytes int
-	// Timeout is how long one request may take; 0 is the default.
+	// Timeout is the timeout of one request; 0 means the default.
 	Timeout time.Duration
 	Log     *slog.Logger
 }
 
 const (
-	// defaultMaxBytes holds some 30 million samples of a common machine.
+	// defaultMaxBytes holds about 30 million samples of an ordinary machine.
 	defaultMaxBytes = 64 << 20
-	// defaultTimeout leaves half of a question's time to whoever stands in.
+	// defaultTimeout leaves half of a query's time to the local cache.
 	defaultTimeout = 15 * time.Second
 )
 
@@ -51,22 +50,22 @@ type Node struct {
 	base    *url.URL
 	client  *http.Client
 
-	// looking lets one at a time look how far the node reaches back.
+	// looking is held while the oldest sample is looked up.
 	looking sync.Mutex
 
 	mu sync.Mutex
-	// first is the time of the oldest sample, looked when that was found out; both
-	// are protected by mu, as what follows is.
+	// first is the time of the oldest sample, looked when it was looked up; mu
+	// protects these and the following.
 	first, looked time.Time
-	// away is why the node does not answer, nil while it does; until is when it is
-	// asked again.
+	// down is why the node does not respond, nil while it does; until is when it is
+	// requested again.
 	down  error
 	until time.Time
 }
 
 var _ query.Remote = (*Node)(nil)
 
-// New makes a node; it asks nothing yet.
+// New returns a node; it makes no request.
 func New(o Options) (*Node, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil {
@@ -87,43 +86,42 @@ func New(o Options) (*Node, error) {
 
 func TierName(tier store.TierConfig) string { return model.Duration(tier.Resolution).String() }
 
-// Name implements store.Source.
+// Name implements query.Source.
 func (n *Node) Name() string { return TierName(n.options.Tier) }
 
-// Resolution implements store.Source.
+// Resolution implements query.Source.
 func (n *Node) Resolution() time.Duration { return n.options.Tier.Resolution }
 
 // Retention is how long the node keeps samples.
 func (n *Node) Retention() time.Duration { return n.options.Tier.Retention }
 
-// latency is how long samples are under way at most while all is well: a second
-// in the agent, one in the Collector's queue, and two until the node shows them.
+// latency is how long samples take to arrive if all is well: a second in the agent,
+// one in the Collector's queue, and two until the node shows them, with a margin.
 const latency = 10 * time.Second
 
-// Latency implements store.Remote.
+// Latency implements query.Remote.
 func (*Node) Latency() time.Duration { return latency }
 
-// Address is where the node answers.
+// Address is the host and port of the node.
 func (n *Node) Address() string { return n.base.Host }
 
-// Queryable implements store.Source.
+// Queryable implements query.Source.
 func (n *Node) Queryable() storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
 		return &querier{node: n, mint: mint, maxt: maxt, room: n.options.MaxBytes}, nil
 	})
 }
 
-// Close gives the connections back.
+// Close closes idle connections.
 func (n *Node) Close() error {
 	n.client.CloseIdleConnections()
 	return nil
 }
 
-// checkEvery is how often Run asks whether the node answers.
+// checkEvery is the interval of Run.
 const checkEvery = 5 * time.Second
 
-// Run asks from time to time whether the node answers, so that its health is
-// known also while nobody asks for anything else.
+// Run checks the node regularly, so that its health is known without queries.
 func (n *Node) Run(ctx context.Context) error {
 	every := time.NewTicker(checkEvery)
 	defer every.Stop()
@@ -137,10 +135,10 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 }
 
-// Check asks whether the node answers.
+// Check requests whether the node responds.
 func (n *Node) Check(ctx context.Context) {
 	err := n.try(ctx, "/api/v1/query", url.Values{"query": {"1"}}, func(r io.Reader) error {
-		_, err := readAnswer[any](r)
+		_, err := readResponse[any](r)
 		return err
 	})
 	if err == nil {
