@@ -38,14 +38,13 @@ func Complete(tb testing.TB, s *store.Store) {
 	}
 }
 
-// Clock is a clock that a test sets: the wall clock of a store and the one that
-// counts since boot.
+// Clock is a settable clock: the wall clock of a store and its time since boot.
 type Clock struct {
 	mu   sync.Mutex
 	wall time.Time
 }
 
-// NewClock makes a clock that shows a time.
+// NewClock returns a clock that shows a time.
 func NewClock(wall time.Time) *Clock { return &Clock{wall: wall} }
 
 // Now is the wall clock.
@@ -55,10 +54,10 @@ func (c *Clock) Now() time.Time {
 	return c.wall
 }
 
-// Boot is the time since a boot at the beginning of Unix time.
+// Boot is the time since the Unix epoch.
 func (c *Clock) Boot() time.Duration { return time.Duration(c.Now().UnixNano()) }
 
-// Set lets time go by until the wall clock shows a time.
+// Set advances both clocks to a time.
 func (c *Clock) Set(wall time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,14 +11,14 @@ import (
 	"sysotel/agent/store"
 )
 
-// Machine makes the readings of a machine that goes on as regularly as a clock,
-// under the names by which the agent keeps them.
+// Machine makes regular readings of a machine, under the agent's metric names.
 type Machine struct {
 	host   string
 	family store.CollectorReading
 }
 
-// NewMachine has the use of so many cores, and the time of the first two.
+// NewMachine returns a machine with the usage of some cores, and the CPU time of
+// the first two.
 func NewMachine(host string, cores int) *Machine {
 	m := &Machine{host: host, family: store.CollectorReading{Collector: "cpu"}}
 	m.Gauge("sysotel_cpu_usage", "ratio")
@@ -34,8 +34,8 @@ func NewMachine(host string, cores int) *Machine {
 	return m
 }
 
-// MachineYear makes the store's directory as it is after a year, with what each
-// chart of a dashboard shows: up to twenty series.
+// MachineYear makes the store's directory as it is after a year, with up to twenty
+// series for each chart of a dashboard.
 func MachineYear(tb testing.TB, dir, host string) {
 	tb.Helper()
 	m := NewMachine(host, 20)
@@ -72,7 +72,7 @@ func (m *Machine) add(one *store.Series, name string, pairs []string) {
 	m.family.Samples = append(m.family.Samples, store.Sample{Series: one})
 }
 
-// Read makes the reading of a time, in place of the one before.
+// Read returns the reading at a time; it reuses the previous one.
 func (m *Machine) Read(at time.Time) store.Reading {
 	for i := range m.family.Samples {
 		one := &m.family.Samples[i]

@@ -16,11 +16,11 @@ import (
 	"sysotel/agent/query"
 )
 
-// found are samples by the text of their labels.
+// found has samples by the text of their labels.
 type found map[string][]Sample
 
-// read asks a tier for the samples from mint to maxt, both included. A series
-// of which there are none may be there or not.
+// read reads the samples in [mint, maxt] of a tier. A series without samples may be
+// missing.
 func read(ctx context.Context, source query.Source, mint, maxt int64, matchers ...*labels.Matcher) (f found, err error) {
 	querier, err := source.Queryable().Querier(mint, maxt)
 	if err != nil {
@@ -54,7 +54,7 @@ func read(ctx context.Context, source query.Source, mint, maxt int64, matchers .
 	return f, set.Err()
 }
 
-// want is what read must find.
+// want returns what read must find.
 func (s *subject) want(mint, maxt int64, matchers ...*labels.Matcher) found {
 	f := found{}
 	for _, one := range s.series {
@@ -70,7 +70,7 @@ func (s *subject) want(mint, maxt int64, matchers ...*labels.Matcher) found {
 	return f
 }
 
-// check reads and compares.
+// check compares read with want.
 func (s *subject) check(ctx context.Context, mint, maxt int64, matchers ...*labels.Matcher) error {
 	got, err := read(ctx, s.source, mint, maxt, matchers...)
 	if err == nil {
@@ -86,7 +86,7 @@ func (s *subject) stepOf(t int64) int64 {
 	return (t - s.base.UnixMilli()) / s.tier.Resolution.Milliseconds()
 }
 
-// compare tells the first difference.
+// compare returns the first difference.
 func compare(got, want found) error {
 	if g, w := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(g, w) {
 		return fmt.Errorf("%d series %.300v, want %d %.300v", len(g), g, len(w), w)
@@ -104,8 +104,8 @@ func compare(got, want found) error {
 	return nil
 }
 
-// same allows for the last digits, since not every storage keeps numbers as they
-// are; but what is marked as the end, or is without bound, must be so.
+// same ignores the last digits, because not every storage keeps them; staleness
+// markers and infinities must be exact.
 func same(a, b float64) bool {
 	switch {
 	case value.IsStaleNaN(a) || value.IsStaleNaN(b):
@@ -122,5 +122,5 @@ func equal(name, text string) *labels.Matcher {
 	return labels.MustNewMatcher(labels.MatchEqual, name, text)
 }
 
-// marked is a matcher of all series of ours.
+// marked matches all series of the suite.
 func marked() *labels.Matcher { return equal(Mark, "yes") }

@@ -21,10 +21,10 @@ import (
 //go:embed testdata/readings.csv.gz
 var readings []byte
 
-// Recording is what a machine with two busy cores told in ten minutes, a line a
-// second: the text of /proc/stat, meminfo, diskstats, net/dev, loadavg and a part
-// of vmstat. Counters are written as differences, gauges where they changed. It
-// goes on for ever: after ten minutes it begins anew, counters going on.
+// Recording is ten minutes of a machine with two busy cores, a line a second:
+// /proc/stat, meminfo, diskstats, net/dev, loadavg and part of vmstat. Counters are
+// stored as differences, gauges where they changed. It repeats after ten minutes,
+// with counters continuing.
 type Recording struct {
 	Series []*store.Series
 
@@ -34,7 +34,7 @@ type Recording struct {
 	out   store.Reading
 }
 
-// NewRecording reads the recording, with as many series of each as copies says.
+// NewRecording reads the recording, with several copies of each series.
 func NewRecording(tb testing.TB, copies int) *Recording {
 	tb.Helper()
 	unzipped, err := gzip.NewReader(bytes.NewReader(readings))
@@ -72,7 +72,7 @@ func recorded(counter bool, name, instance string) *store.Series {
 	return one
 }
 
-// Read makes the next reading, in place of the one before.
+// Read returns the next reading; it reuses the previous one.
 func (r *Recording) Read(tb testing.TB, at time.Time) store.Reading {
 	tb.Helper()
 	cells := r.lines[r.at%len(r.lines)]
@@ -89,7 +89,7 @@ func (r *Recording) Read(tb testing.TB, at time.Time) store.Reading {
 			r.value[i] = v
 		case r.at > 0 && r.at%len(r.lines) == 0: // The first line has the totals.
 		default:
-			// As a division of whole numbers gives it, without the errors of a sum.
+			// As a division of integers gives it, without the errors of a sum.
 			r.value[i] = math.Round((r.value[i]+v)*1e6) / 1e6
 		}
 	}

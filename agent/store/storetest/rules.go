@@ -22,7 +22,7 @@ func identity(_ context.Context, s *subject) error {
 		return fmt.Errorf("the resolution is %s, want %s", s.source.Resolution(), s.tier.Resolution)
 	}
 	if oldest, first := s.source.Oldest(), time.UnixMilli(s.at(1)); oldest.IsZero() || oldest.After(first) {
-		return fmt.Errorf("it answers from %s, but its first sample is of %s", oldest, first)
+		return fmt.Errorf("the oldest sample is at %s, want %s", oldest, first)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func ends(ctx context.Context, s *subject) error {
 	return fmt.Errorf("where the series ended there is %v, want a staleness marker", got)
 }
 
-func words(ctx context.Context, s *subject) error {
+func labelNames(ctx context.Context, s *subject) error {
 	querier, err := s.source.Queryable().Querier(s.at(0), s.at(steps+1))
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func words(ctx context.Context, s *subject) error {
 		}
 		got, _, err := querier.LabelNames(ctx, nil, matchers...)
 		if err == nil {
-			err = sameWords("names of labels", got, names)
+			err = sameStrings("label names", got, names)
 		}
 		if err != nil {
 			return fmt.Errorf("%v: %w", matchers, err)
@@ -135,7 +135,7 @@ func words(ctx context.Context, s *subject) error {
 		for _, name := range []string{model.MetricNameLabel, "i", "n", "kind", "nothing"} {
 			got, _, err := querier.LabelValues(ctx, name, nil, matchers...)
 			if err == nil {
-				err = sameWords("values of "+name, got, seen[name])
+				err = sameStrings("values of "+name, got, seen[name])
 			}
 			if err != nil {
 				return fmt.Errorf("%v: %w", matchers, err)
@@ -145,8 +145,8 @@ func words(ctx context.Context, s *subject) error {
 	return nil
 }
 
-// sameWords compares sorted words with words that may be there more than once.
-func sameWords(what string, got, want []string) error {
+// sameStrings compares sorted strings with a list that may have duplicates.
+func sameStrings(what string, got, want []string) error {
 	want = slices.Compact(slices.Sorted(slices.Values(want)))
 	if !slices.Equal(got, want) {
 		return fmt.Errorf("the %s are %q, want %q", what, got, want)
@@ -185,35 +185,35 @@ func cancellation(ctx context.Context, s *subject) error {
 	if err == nil {
 		err = compare(got, s.want(s.at(0), s.at(steps), marked()))
 		if err != nil {
-			return fmt.Errorf("who went away was told a part without an error: %w", err)
+			return fmt.Errorf("a canceled query returned a part without an error: %w", err)
 		}
 		return nil
 	}
 	if !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("who went away gets the error %w, want %w", err, context.Canceled)
+		return fmt.Errorf("a canceled query returned %w, want %w", err, context.Canceled)
 	}
 	return nil
 }
 
 func emptiness(ctx context.Context, s *subject) error {
 	if oldest := s.empty.Oldest(); !oldest.IsZero() {
-		return fmt.Errorf("a tier without samples says that it answers from %s", oldest)
+		return fmt.Errorf("the oldest sample of an empty tier is at %s", oldest)
 	}
 	got, err := read(ctx, s.empty, s.at(0), s.at(steps), marked())
 	if err == nil && len(got) > 0 {
-		err = fmt.Errorf("a tier without samples has %v", got)
+		err = fmt.Errorf("an empty tier has %v", got)
 	}
 	return err
 }
 
-func away(ctx context.Context, s *subject) error {
+func down(ctx context.Context, s *subject) error {
 	s.stop()
 	got, err := read(ctx, s.source, s.at(0), s.at(steps), marked())
 	if err == nil {
-		return fmt.Errorf("a tier that is away answers %d series and no error", len(got))
+		return fmt.Errorf("a tier that is down returned %d series and no error", len(got))
 	}
 	if _, err = s.querier(s.source).Instant(ctx, "g", time.UnixMilli(s.at(steps))); err == nil {
-		return errors.New("a question to a tier that is away is answered without an error")
+		return errors.New("a query on a tier that is down has no error")
 	}
 	return nil
 }

@@ -11,29 +11,29 @@ import (
 )
 
 const (
-	// steps is how many points the tier holds of a series: enough for a database
-	// to have made blocks of the oldest.
+	// steps is the number of points per series: enough for a database to have made
+	// blocks of the oldest.
 	steps = 1200
-	// many is the number of series that are alike.
+	// many is the number of similar series.
 	many = 40
 
-	gapFrom, gapTo = 400, 500 // In the gap there is nothing of series b.
+	gapFrom, gapTo = 400, 500 // Series b has no samples in the gap.
 	endAt, backAt  = 600, 800 // Series c ends and comes back.
-	resetAt        = 700      // The counter begins anew.
+	resetAt        = 700      // The counter is reset.
 )
 
-// hostile is a value of a label that breaks whoever does not escape it.
+// hostile is a label value that breaks code without escaping.
 const hostile = "a\"b\\c\nd{e=\"f\"} $1 ü\U0001F980 '; --"
 
-// make makes the series: gauges with a gap, an end and odd values, a counter
-// with a reset, and the least and greatest beside them.
+// make makes the series: gauges with a gap, an end and odd values, a counter with a
+// reset, and their minima and maxima.
 func (s *subject) make() []Series {
 	named := func(name string, pairs ...string) *Series {
 		return &Series{Labels: labels.FromStrings(append([]string{model.MetricNameLabel, name, Mark, "yes", "host_name", "h"}, pairs...)...)}
 	}
 	a, b, c := named("g", "i", "a"), named("g", "i", "b", "kind", "gap"), named("g", "i", "c", "kind", "end")
-	// What one series has is of one order of magnitude, as what is measured is: a
-	// storage may share an exponent among the samples of a series.
+	// A series' values are of one order of magnitude, as measurements are: a
+	// storage may share an exponent among them.
 	odd := []*Series{named("g_odd", "i", hostile), named("g_odd", "i", "great"), named("g_odd", "i", "tiny"), named("g_odd", "i", "whole")}
 	odds := [][]float64{
 		{0, math.Copysign(0, -1), math.Pi, -1.0 / 3, 0.1, 1e3 + 1e-9, math.Inf(1), math.Inf(-1)},
@@ -81,7 +81,7 @@ func (s *subject) make() []Series {
 	for _, one := range slices.Concat([]*Series{a, b, c, io}, odd, alike) {
 		all = append(all, *one)
 	}
-	if s.tier.Resolution > finest { // Every second is its own least and greatest.
+	if s.tier.Resolution > finest { // Each second is its own minimum and maximum.
 		for _, one := range []*Series{minimum, maximum, slowest, fastest} {
 			all = append(all, *one)
 		}

@@ -18,46 +18,46 @@ import (
 	"sysotel/agent/store"
 )
 
-// wrong is a tier that can be made to break a rule.
-type wrong struct {
-	*plain
+// faulty is a tier that can break a rule.
+type faulty struct {
+	*reference
 	stopped atomic.Bool
 	name    string
 	coarse  time.Duration
 	oldest  time.Time
-	// early and late move the ends of the range that is really read.
+	// early and late move the ends of the range that is read.
 	early, late int64
 	// selecting replaces Select.
 	selecting func(ctx context.Context, q storage.Querier, sorted bool, hints *storage.SelectHints, matchers []*labels.Matcher) storage.SeriesSet
-	// keep changes the samples that are kept of a series.
+	// keep changes the samples of a series.
 	keep func(l labels.Labels, samples []Sample) []Sample
-	// words changes names and values of labels.
-	words func([]string) []string
-	// deaf goes on when it is stopped.
+	// labelNames changes the label names.
+	labelNames func([]string) []string
+	// deaf: it returns nothing instead of an error after stop.
 	deaf bool
-	// met, where set, is closed when a second one asks while the first does; the
-	// second gets nothing.
+	// met, if set, is closed when a second query comes during the first; the second
+	// returns nothing.
 	met   chan struct{}
 	asked atomic.Int32
 }
 
-func (w *wrong) Name() string {
+func (w *faulty) Name() string {
 	if w.name != "" {
 		return w.name
 	}
-	return w.plain.Name()
+	return w.reference.Name()
 }
 
-func (w *wrong) Resolution() time.Duration { return w.plain.Resolution() + w.coarse }
+func (w *faulty) Resolution() time.Duration { return w.reference.Resolution() + w.coarse }
 
-func (w *wrong) Oldest() time.Time {
+func (w *faulty) Oldest() time.Time {
 	if !w.oldest.IsZero() {
 		return w.oldest
 	}
-	return w.plain.Oldest()
+	return w.reference.Oldest()
 }
 
-func (w *wrong) Queryable() storage.Queryable {
+func (w *faulty) Queryable() storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
 		if w.stopped.Load() {
 			if w.deaf {
@@ -66,16 +66,16 @@ func (w *wrong) Queryable() storage.Queryable {
 			return nil, store.ErrOpening
 		}
 		q, err := w.queryable.Querier(mint+w.early, maxt+w.late)
-		return &wrongQuerier{q, w}, err
+		return &faultyQuerier{q, w}, err
 	})
 }
 
-type wrongQuerier struct {
+type faultyQuerier struct {
 	storage.Querier
-	w *wrong
+	w *faulty
 }
 
-func (q *wrongQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+func (q *faultyQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 	if hints != nil {
 		moved := *hints
 		moved.Start, moved.End = moved.Start+q.w.early, moved.End+q.w.late
@@ -96,41 +96,41 @@ func (q *wrongQuerier) Select(ctx context.Context, sorted bool, hints *storage.S
 	return q.Querier.Select(ctx, sorted, hints, matchers...)
 }
 
-func (q *wrongQuerier) LabelNames(ctx context.Context, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+func (q *faultyQuerier) LabelNames(ctx context.Context, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	names, warnings, err := q.Querier.LabelNames(ctx, hints, matchers...)
-	if q.w.words != nil {
-		names = q.w.words(names)
+	if q.w.labelNames != nil {
+		names = q.w.labelNames(names)
 	}
 	return names, warnings, err
 }
 
-// openWrong makes tiers of the plain kind, with a mistake.
-func openWrong(mistake func(w *wrong)) Open {
+// openFaulty makes reference tiers with a fault.
+func openFaulty(fault func(w *faulty)) Open {
 	return func(tb testing.TB, tier store.TierConfig, series []Series) (query.Source, func()) {
-		w := &wrong{plain: &plain{tier: tier}}
-		mistake(w)
+		w := &faulty{reference: &reference{tier: tier}}
+		fault(w)
 		if w.keep != nil {
 			series = slices.Clone(series)
 			for i := range series {
 				series[i].Samples = w.keep(series[i].Labels, series[i].Samples)
 			}
 		}
-		w.plain = newPlain(tb, tier, series)
+		w.reference = newReference(tb, tier, series)
 		return w, func() { w.stopped.Store(true) }
 	}
 }
 
-// TestRightTierPasses: the rules can be kept.
-func TestRightTierPasses(t *testing.T) {
-	Run(t, openWrong(func(*wrong) {}))
+// TestReferencePasses: a tier without a fault passes.
+func TestReferencePasses(t *testing.T) {
+	Run(t, openFaulty(func(*faulty) {}))
 }
 
-// TestEachRuleFindsItsMistake: a tier with one mistake fails the rule that speaks
-// of it, so that no rule is an idle one.
-func TestEachRuleFindsItsMistake(t *testing.T) {
-	type mistakes map[string]func(w *wrong)
-	each := func(f func(l labels.Labels, s Sample) (Sample, bool)) func(*wrong) {
-		return func(w *wrong) {
+// TestEachRuleFindsItsFault: a tier with one fault fails the rule about it, so that
+// no rule is idle.
+func TestEachRuleFindsItsFault(t *testing.T) {
+	type faults map[string]func(w *faulty)
+	each := func(f func(l labels.Labels, s Sample) (Sample, bool)) func(*faulty) {
+		return func(w *faulty) {
 			w.keep = func(l labels.Labels, samples []Sample) (kept []Sample) {
 				for _, s := range samples {
 					if s, ok := f(l, s); ok {
@@ -141,14 +141,14 @@ func TestEachRuleFindsItsMistake(t *testing.T) {
 			}
 		}
 	}
-	broken := map[string]mistakes{
-		"it tells its name, its resolution and how far it reaches back": {
-			"name":       func(w *wrong) { w.name = "fine" },
-			"resolution": func(w *wrong) { w.coarse = time.Second },
-			"oldest":     func(w *wrong) { w.oldest = time.Now() },
+	broken := map[string]faults{
+		"name, resolution and oldest sample are right": {
+			"name":       func(w *faulty) { w.name = "fine" },
+			"resolution": func(w *faulty) { w.coarse = time.Second },
+			"oldest":     func(w *faulty) { w.oldest = time.Now() },
 		},
-		"selectors find what they match and nothing else": {
-			"patterns for a part": func(w *wrong) {
+		"selectors return exactly what they match": {
+			"patterns for a part": func(w *faulty) {
 				w.selecting = func(ctx context.Context, q storage.Querier, sorted bool, hints *storage.SelectHints, matchers []*labels.Matcher) storage.SeriesSet {
 					matchers = slices.Clone(matchers)
 					for i, m := range matchers {
@@ -159,41 +159,43 @@ func TestEachRuleFindsItsMistake(t *testing.T) {
 					return q.Select(ctx, sorted, hints, matchers...)
 				}
 			},
-			"no absent labels": func(w *wrong) {
+			"no absent labels": func(w *faulty) {
 				w.selecting = func(ctx context.Context, q storage.Querier, sorted bool, hints *storage.SelectHints, matchers []*labels.Matcher) storage.SeriesSet {
 					return q.Select(ctx, sorted, hints, slices.DeleteFunc(slices.Clone(matchers), func(m *labels.Matcher) bool { return m.Value == "" })...)
 				}
 			},
 		},
-		"a range holds both its ends and nothing beyond": {
-			"first left out": func(w *wrong) { w.early = 1 },
-			"last left out":  func(w *wrong) { w.late = -1 },
-			"too much":       func(w *wrong) { w.late = w.tier.Resolution.Milliseconds() },
+		"a range includes both ends and nothing beyond": {
+			"first left out": func(w *faulty) { w.early = 1 },
+			"last left out":  func(w *faulty) { w.late = -1 },
+			"too much":       func(w *faulty) { w.late = w.tier.Resolution.Milliseconds() },
 		},
-		"values are kept": {
+		"values are preserved": {
 			"halves": each(func(_ labels.Labels, s Sample) (Sample, bool) { s.V = float64(float32(s.V)); return s, true }),
 		},
 		"a gap stays a gap": {
-			"zeros": func(w *wrong) { w.keep = w.withZeros },
+			"zeros": func(w *faulty) { w.keep = w.withZeros },
 		},
-		"the end of a series is marked": {
+		"the end of a series has a staleness marker": {
 			"no markers": each(func(_ labels.Labels, s Sample) (Sample, bool) { return s, !value.IsStaleNaN(s.V) }),
 			"zero":       each(func(_ labels.Labels, s Sample) (Sample, bool) { return Sample{s.T, max(s.V, -1e308)}, true }),
 		},
-		"labels are told": {
-			"unsorted": func(w *wrong) {
-				w.words = func(words []string) []string { slices.Reverse(words); return words }
+		"label names and values are complete": {
+			"unsorted": func(w *faulty) {
+				w.labelNames = func(labelNames []string) []string { slices.Reverse(labelNames); return labelNames }
 			},
-			"one less": func(w *wrong) { w.words = func(words []string) []string { return words[:max(len(words)-1, 0)] } },
+			"one less": func(w *faulty) {
+				w.labelNames = func(labelNames []string) []string { return labelNames[:max(len(labelNames)-1, 0)] }
+			},
 		},
-		"any time may be asked for": {
-			"overflow": func(w *wrong) { w.late = 1 << 62 },
+		"any time is a valid range": {
+			"overflow": func(w *faulty) { w.late = 1 << 62 },
 		},
-		"many may ask at once": {
-			"one at a time": func(w *wrong) { w.met = make(chan struct{}) },
+		"concurrent queries work": {
+			"one at a time": func(w *faulty) { w.met = make(chan struct{}) },
 		},
-		"who went away gets all or an error, never a part": {
-			"a part": func(w *wrong) {
+		"a canceled query returns everything or an error": {
+			"a part": func(w *faulty) {
 				w.selecting = func(ctx context.Context, q storage.Querier, sorted bool, hints *storage.SelectHints, matchers []*labels.Matcher) storage.SeriesSet {
 					if ctx.Err() != nil {
 						return storage.EmptySeriesSet()
@@ -201,7 +203,7 @@ func TestEachRuleFindsItsMistake(t *testing.T) {
 					return q.Select(ctx, sorted, hints, matchers...)
 				}
 			},
-			"another error": func(w *wrong) {
+			"another error": func(w *faulty) {
 				w.selecting = func(ctx context.Context, q storage.Querier, sorted bool, hints *storage.SelectHints, matchers []*labels.Matcher) storage.SeriesSet {
 					if ctx.Err() != nil {
 						return storage.ErrSeriesSet(errors.New("something"))
@@ -210,40 +212,40 @@ func TestEachRuleFindsItsMistake(t *testing.T) {
 				}
 			},
 		},
-		"nothing is held by a tier that is empty": {
-			"always old": func(w *wrong) { w.oldest = time.Unix(1, 0) },
+		"an empty tier has no samples": {
+			"always old": func(w *faulty) { w.oldest = time.Unix(1, 0) },
 		},
-		"the least and the greatest have their names": {
+		"minimum and maximum have names": {
 			"none": each(func(l labels.Labels, s Sample) (Sample, bool) {
 				name := l.Get(model.MetricNameLabel)
 				return s, name != "g_max" && (name != "g" || l.Get("i") != "a")
 			}),
 		},
-		"questions in PromQL are answered as from plain samples": {
+		"PromQL returns the same as for the reference": {
 			"moved": each(func(_ labels.Labels, s Sample) (Sample, bool) { s.T--; return s, true }),
 		},
-		"courses of series are those of plain samples": {
+		"series queries return the same as for the reference": {
 			"every other": each(func(l labels.Labels, s Sample) (Sample, bool) {
 				return s, l.Get(model.MetricNameLabel) != "io_total" || s.T%2000 == 0 && s.T%600_000 != 0
 			}),
 		},
-		"a question keeps to its limits": {
+		"limits are enforced": {
 			"nothing to count": each(func(_ labels.Labels, s Sample) (Sample, bool) { return s, false }),
 		},
-		"a tier that is away says so": {
-			"empty": func(w *wrong) { w.deaf = true },
+		"a tier that is down returns errors": {
+			"empty": func(w *faulty) { w.deaf = true },
 		},
 	}
 	for _, rule := range Rules() {
 		if len(broken[rule.Name]) == 0 {
-			t.Errorf("nothing shows that the rule %q can be broken", rule.Name)
+			t.Errorf("no fault breaks the rule %q", rule.Name)
 		}
-		for name, mistake := range broken[rule.Name] {
+		for name, fault := range broken[rule.Name] {
 			for _, resolution := range []time.Duration{finest, 5 * time.Minute} {
-				s := newSubject(t, openWrong(mistake), resolution)
+				s := newSubject(t, openFaulty(fault), resolution)
 				err := rule.check(t.Context(), s)
 				if err == nil {
-					t.Errorf("the mistake %q is not found by %q at %s", name, rule.Name, resolution)
+					t.Errorf("the fault %q passes the rule %q at %s", name, rule.Name, resolution)
 					continue
 				}
 				t.Logf("%s, %s: %.200s", rule.Name, name, err)
@@ -253,7 +255,7 @@ func TestEachRuleFindsItsMistake(t *testing.T) {
 }
 
 // withZeros fills the gaps of a series.
-func (w *wrong) withZeros(_ labels.Labels, samples []Sample) (filled []Sample) {
+func (w *faulty) withZeros(_ labels.Labels, samples []Sample) (filled []Sample) {
 	step := w.tier.Resolution.Milliseconds()
 	for _, s := range samples {
 		for n := len(filled); n > 0 && filled[n-1].T+step < s.T; n++ {

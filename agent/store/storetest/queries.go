@@ -16,12 +16,12 @@ import (
 	"sysotel/agent/store"
 )
 
-// table names the roll-ups of the series.
+// table implements query.Names.
 type table struct{}
 
 var _ query.Names = table{}
 
-// Lookup implements store.Names.
+// Lookup implements query.Names.
 func (table) Lookup(name string) (store.Rollup, bool) {
 	r, ok := map[string]store.Rollup{
 		"g_min": {Raw: "g", Extreme: store.Min}, "g_max": {Raw: "g", Extreme: store.Max},
@@ -30,7 +30,7 @@ func (table) Lookup(name string) (store.Rollup, bool) {
 	return r, ok
 }
 
-// Names implements store.Names.
+// Names implements query.Names.
 func (table) Names(raw string) (minName, maxName string, kind store.Kind, ok bool) {
 	switch raw {
 	case "g":
@@ -41,13 +41,13 @@ func (table) Names(raw string) (minName, maxName string, kind store.Kind, ok boo
 	return "", "", store.Gauge, false
 }
 
-// Brief implements store.Names.
+// Brief implements query.Names.
 func (table) Brief(string) bool { return false }
 
-// Collector implements store.Names.
+// Collector implements query.Names.
 func (table) Collector(string) string { return "" }
 
-// querier asks one tier: the finest, or one behind a finest that is empty.
+// querier returns a Querier of one tier: the finest, or one after an empty finest.
 func (s *subject) querier(source query.Source) *query.Querier {
 	sources := []query.Source{source}
 	if s.tier.Resolution > finest {
@@ -58,29 +58,29 @@ func (s *subject) querier(source query.Source) *query.Querier {
 	})
 }
 
-// agree asks the tier and the plain one the same.
+// agree compares the results of the tier and the reference.
 func (s *subject) agree(ctx context.Context, text string, from, to, step int) error {
-	var told [2]found
-	for i, source := range []query.Source{s.source, s.plain} {
+	var results [2]found
+	for i, source := range []query.Source{s.source, s.reference} {
 		a, err := s.querier(source).Range(ctx, text, time.UnixMilli(s.at(from)), time.UnixMilli(s.at(to)), time.Duration(step)*s.tier.Resolution)
 		if err != nil {
 			return fmt.Errorf("%s: %w", text, err)
 		}
-		told[i] = matrix(a.Value)
+		results[i] = matrix(a.Value)
 		if len(a.Tiers) > 0 && (len(a.Tiers) != 1 || a.Tiers[0].Tier != s.source.Name()) {
-			err = fmt.Errorf("%s is answered from %v", text, a.Tiers)
+			err = fmt.Errorf("%s was evaluated on %v", text, a.Tiers)
 		}
 		if a.Close(); err != nil {
 			return err
 		}
 	}
-	if err := compare(told[0], told[1]); err != nil {
+	if err := compare(results[0], results[1]); err != nil {
 		return fmt.Errorf("%s by %d steps: %w", text, step, err)
 	}
 	return nil
 }
 
-// matrix copies an answer, whose memory goes back when it is closed.
+// matrix copies a result, whose memory is reused once it is closed.
 func matrix(v parser.Value) found {
 	f := found{}
 	m, _ := v.(promql.Matrix)
@@ -92,7 +92,7 @@ func matrix(v parser.Value) found {
 	return f
 }
 
-func extremes(ctx context.Context, s *subject) error {
+func minMax(ctx context.Context, s *subject) error {
 	for _, text := range []string{
 		"g_max", `g_min{i="a"}`, "io_rate_max", "io_rate_min",
 		"max_over_time(g_max[W])", "min_over_time(g_min[W])", "max_over_time(io_rate_max[W])", "avg_over_time(io_rate_min[W])",
@@ -104,19 +104,19 @@ func extremes(ctx context.Context, s *subject) error {
 			}
 		}
 	}
-	// An answer that is empty from both would agree.
+	// Two empty results would agree.
 	a, err := s.querier(s.source).Instant(ctx, s.windows(`max_over_time(g_max{i="a"}[W])`), time.UnixMilli(s.at(steps)))
 	if err != nil {
 		return err
 	}
 	defer a.Close()
 	if v, ok := a.Value.(promql.Vector); !ok || len(v) != 1 {
-		return fmt.Errorf("the greatest of g is %v, want one series", a.Value)
+		return fmt.Errorf("the maximum of g is %v, want one series", a.Value)
 	}
 	return nil
 }
 
-// windows puts ranges of five steps in the place of W.
+// windows replaces W by a range of five steps.
 func (s *subject) windows(text string) string {
 	return strings.ReplaceAll(text, "[W", "["+model.Duration(5*s.tier.Resolution).String())
 }
@@ -139,34 +139,34 @@ func expressions(ctx context.Context, s *subject) error {
 	return nil
 }
 
-func courses(ctx context.Context, s *subject) error {
+func seriesQueries(ctx context.Context, s *subject) error {
 	for _, name := range []string{"g", "io_total", "alike"} {
 		for _, step := range []int{1, 4, 12} {
-			ask := query.SeriesQuery{
+			sq := query.SeriesQuery{
 				Matchers: []*labels.Matcher{equal(model.MetricNameLabel, name), marked()},
 				Start:    time.UnixMilli(s.at(10)), End: time.UnixMilli(s.at(steps)), Step: time.Duration(step) * s.tier.Resolution,
 				Avg: true, Min: name != "alike", Max: name != "alike", AsRate: name == "io_total",
 			}
-			var told [2]found
-			for i, source := range []query.Source{s.source, s.plain} {
-				r, err := s.querier(source).Select(ctx, ask)
+			var results [2]found
+			for i, source := range []query.Source{s.source, s.reference} {
+				r, err := s.querier(source).Select(ctx, sq)
 				if err != nil {
 					return fmt.Errorf("%s: %w", name, err)
 				}
 				if len(r.Series) == 0 || len(r.Tiers) != 1 || r.Tiers[0].Tier != s.source.Name() {
 					return fmt.Errorf("%s: %d series from %v", name, len(r.Series), r.Tiers)
 				}
-				told[i] = columns(r)
+				results[i] = columns(r)
 			}
-			if err := compare(told[0], told[1]); err != nil {
-				return fmt.Errorf("the course of %s by %d steps: %w", name, step, err)
+			if err := compare(results[0], results[1]); err != nil {
+				return fmt.Errorf("%s by %d steps: %w", name, step, err)
 			}
 		}
 	}
 	return nil
 }
 
-// columns are the courses as samples, each column a series of its own.
+// columns returns the values of series, each column as a series of its own.
 func columns(r query.SeriesResult) found {
 	f := found{}
 	for _, one := range r.Series {
@@ -190,15 +190,15 @@ func limits(ctx context.Context, s *subject) error {
 	_, selected := q.Select(ctx, query.SeriesQuery{Matchers: []*labels.Matcher{equal(model.MetricNameLabel, "alike")}, Start: from, End: to, Step: s.tier.Resolution, Avg: true})
 	for _, err := range []error{ranged, selected} {
 		if err == nil {
-			return fmt.Errorf("a question for too much is answered without an error, want one of %s", query.Execution)
+			return fmt.Errorf("a query beyond the limits has no error, want %s", query.Execution)
 		}
 		if known := (*query.Error)(nil); !errors.As(err, &known) || known.Type != query.Execution {
-			return fmt.Errorf("a question for too much wants an error of %s: %w", query.Execution, err)
+			return fmt.Errorf("a query beyond the limits must fail with %s: %w", query.Execution, err)
 		}
 	}
 	found, _, err := q.Series(ctx, [][]*labels.Matcher{{equal(model.MetricNameLabel, "alike")}}, from, to, 7)
 	if err == nil && len(found) != 7 {
-		err = fmt.Errorf("of at most 7 series there are %d", len(found))
+		err = fmt.Errorf("%d series, want 7", len(found))
 	}
 	return err
 }

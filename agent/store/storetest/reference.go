@@ -12,34 +12,34 @@ import (
 	"sysotel/agent/store"
 )
 
-// finest is the resolution of a tier that holds every reading.
+// finest is the resolution of the finest tier.
 const finest = time.Second
 
-// plain is a tier in the storage that Prometheus tests itself with.
-type plain struct {
+// reference is a tier in the storage that Prometheus uses in its own tests.
+type reference struct {
 	tier      store.TierConfig
 	oldest    time.Time
 	queryable storage.Queryable
 }
 
-var _ query.Source = (*plain)(nil)
+var _ query.Source = (*reference)(nil)
 
-// Name implements store.Source.
-func (p *plain) Name() string { return model.Duration(p.tier.Resolution).String() }
+// Name implements query.Source.
+func (p *reference) Name() string { return model.Duration(p.tier.Resolution).String() }
 
-// Resolution implements store.Source.
-func (p *plain) Resolution() time.Duration { return p.tier.Resolution }
+// Resolution implements query.Source.
+func (p *reference) Resolution() time.Duration { return p.tier.Resolution }
 
-// Oldest implements store.Source.
-func (p *plain) Oldest() time.Time { return p.oldest }
+// Oldest implements query.Source.
+func (p *reference) Oldest() time.Time { return p.oldest }
 
-// Queryable implements store.Source.
-func (p *plain) Queryable() storage.Queryable { return p.queryable }
+// Queryable implements query.Source.
+func (p *reference) Queryable() storage.Queryable { return p.queryable }
 
-func newPlain(tb testing.TB, tier store.TierConfig, series []Series) *plain {
+func newReference(tb testing.TB, tier store.TierConfig, series []Series) *reference {
 	tb.Helper()
 	kept := teststorage.New(tb)
-	p := &plain{tier: tier, queryable: kept}
+	p := &reference{tier: tier, queryable: kept}
 	appender := kept.Appender(tb.Context())
 	for _, one := range series {
 		var ref storage.SeriesRef
