@@ -82,14 +82,14 @@ func (operations) Events(s *Server) {
 		if err != nil {
 			return nil, recordsProblem(err, invalidValue("query.cursor", sanitize.ValidUTF8(q.Cursor), "must be the value of next from an earlier response"))
 		}
-		answer := &Events{Host: s.options.Hostname, Start: start.UTC(), End: end.UTC(), Next: page.Next, Events: make([]Event, 0, len(page.Events))}
+		response := &Events{Host: s.options.Hostname, Start: start.UTC(), End: end.UTC(), Next: page.Next, Events: make([]Event, 0, len(page.Events))}
 		for _, e := range page.Events {
-			answer.Events = append(answer.Events, Event{
+			response.Events = append(response.Events, Event{
 				ID: e.ID, Time: e.Time.UTC(), Kind: eventKind(e.Kind), Cause: e.Cause, Subject: e.Subject,
 				From: utcPointer(e.From), To: utcPointer(e.To), Detail: e.Detail,
 			})
 		}
-		return &eventsOutput{answer}, nil
+		return &eventsOutput{response}, nil
 	})
 }
 

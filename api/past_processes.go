@@ -74,9 +74,9 @@ func (s *Server) pastProcesses(ctx context.Context, q *ProcessesQuery) (*Process
 	if err != nil {
 		return nil, recordsProblem(err, nil)
 	}
-	answer := readPastProcesses(found, *q, callerOf(ctx))
-	answer.Hostname = s.options.Hostname
-	return answer, nil
+	response := readPastProcesses(found, *q, callerOf(ctx))
+	response.Hostname = s.options.Hostname
+	return response, nil
 }
 
 // readPastProcesses selects and sorts the rows of recorded processes. It searches
@@ -109,7 +109,7 @@ func readPastProcesses(from *records.Processes, q ProcessesQuery, caller Caller)
 		}
 	}
 	slices.SortFunc(matching, q.Sort.comparePast)
-	answer := &Processes{
+	response := &Processes{
 		Timestamp: from.End.UTC(), CPUCount: from.CPUs, MemoryTotal: count(unknown), Total: len(rows), Matched: len(matching), Sort: string(q.Sort),
 		Unattributed: ProcessNobodys{p.share(from.Unattributed, 1), p.share(from.Unattributed, float64(from.CPUs)), number(from.Unattributed)},
 		Period: &ProcessPeriod{
@@ -118,22 +118,22 @@ func readPastProcesses(from *records.Processes, q ProcessesQuery, caller Caller)
 		},
 	}
 	if from.MemoryTotal > 0 {
-		answer.MemoryTotal = count(from.MemoryTotal)
+		response.MemoryTotal = count(from.MemoryTotal)
 	}
 	for _, span := range from.Spans {
-		answer.Period.Tiers = append(answer.Period.Tiers, SeriesTier{Tier: model.Duration(span.Resolution).String(), From: span.From.UTC(), To: span.To.UTC()})
+		response.Period.Tiers = append(response.Period.Tiers, SeriesTier{Tier: model.Duration(span.Resolution).String(), From: span.From.UTC(), To: span.To.UTC()})
 	}
 	shown := min(q.Top, len(matching))
-	answer.Processes = make([]ProcessRow, 0, shown)
+	response.Processes = make([]ProcessRow, 0, shown)
 	for i, r := range matching {
 		if i < shown {
-			answer.Processes = append(answer.Processes, p.row(r))
+			response.Processes = append(response.Processes, p.row(r))
 		} else {
 			leaveOut(r)
 		}
 	}
-	answer.Others = p.others(&others, len(rows)-shown, threads)
-	return answer
+	response.Others = p.others(&others, len(rows)-shown, threads)
+	return response
 }
 
 // past is a recorded table with the divisors of its rates and shares.

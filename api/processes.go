@@ -123,9 +123,9 @@ func (operations) Processes(s *Server) {
 				problem(http.StatusServiceUnavailable, "There is no process table: the collector process is disabled or its newest reading failed; see /api/v1/health."),
 				http.Header{"Retry-After": {"5"}})
 		}
-		answer := readProcesses(table, *q, callerOf(ctx))
-		answer.Timestamp, answer.Hostname = at.UTC(), s.options.Hostname
-		return &processesOutput{answer}, nil
+		response := readProcesses(table, *q, callerOf(ctx))
+		response.Timestamp, response.Hostname = at.UTC(), s.options.Hostname
+		return &processesOutput{response}, nil
 	})
 }
 
@@ -136,7 +136,7 @@ func readProcesses(table *instruments.ProcessTable, q ProcessesQuery, caller Cal
 	}
 	rows, others, matched := table.Top(q.Top, instruments.Order(q.Sort), q.Q)
 	cores := float64(table.Logical)
-	answer := &Processes{
+	response := &Processes{
 		CPUCount: table.Logical, MemoryTotal: count(unknown),
 		Total: len(table.All), Matched: matched, Sort: string(q.Sort),
 		Processes:    make([]ProcessRow, 0, len(rows)),
@@ -145,19 +145,19 @@ func readProcesses(table *instruments.ProcessTable, q ProcessesQuery, caller Cal
 		Unreadable:   table.Denied, Hidden: table.Hidden,
 	}
 	if table.MemoryTotal > 0 {
-		answer.MemoryTotal = count(table.MemoryTotal)
+		response.MemoryTotal = count(table.MemoryTotal)
 	}
 	for i := range rows {
-		answer.Processes = append(answer.Processes, processRow(&rows[i], cores))
+		response.Processes = append(response.Processes, processRow(&rows[i], cores))
 	}
 	if others.Processes > 0 {
-		answer.Others = ProcessOthers{
+		response.Others = ProcessOthers{
 			Processes: others.Processes, CPUPercent: percentOf(others.CPU), CPUPercentCore: percentOf(others.CPU * cores),
 			MemoryPercent: percentOf(others.Memory), MemoryRSS: count(others.MemoryRSS), NumThreads: others.Threads,
 			ReadBytesPerSec: number(others.ReadBytesPerSecond), WriteBytesPerSec: number(others.WriteBytesPerSecond),
 		}
 	}
-	return answer
+	return response
 }
 
 func processRow(p *instruments.Process, cores float64) ProcessRow {

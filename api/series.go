@@ -166,16 +166,16 @@ func addSeries[I any](s *Server, f seriesGroup, read func(*I) (SeriesQuery, map[
 		if len(invalid) > 0 {
 			return nil, problem(http.StatusUnprocessableEntity, invalidQuery, invalid...)
 		}
-		answer, err := s.selectSeries(ctx, plan)
+		response, err := s.selectSeries(ctx, plan)
 		if err != nil {
 			return nil, historyProblem(err)
 		}
-		if len(answer.series) == 0 && plan.host != s.options.Hostname {
+		if len(response.series) == 0 && plan.host != s.options.Hostname {
 			if err := s.unknownHost(ctx, plan.host); err != nil {
 				return nil, err
 			}
 		}
-		return &streamOutput{answer.write}, nil
+		return &streamOutput{response.write}, nil
 	})
 }
 

@@ -5,13 +5,13 @@ import "time"
 // exampleSeries is the example of a group's documentation.
 func exampleSeries(group string) *Series {
 	first := exampleTime.Truncate(20 * time.Minute)
-	answer := &Series{
+	response := &Series{
 		Host: "server-01", Start: exampleTime.Add(-time.Hour), End: exampleTime, Step: 1200,
 		Tiers: []SeriesTier{{Tier: "5m", From: first.Add(-40 * time.Minute), To: first}},
 	}
 	at := []float64{float64(first.Add(-40 * time.Minute).Unix()), float64(first.Add(-20 * time.Minute).Unix()), float64(first.Unix())}
 	row := func(metric, unit string, labels map[string]string, avg ...number) {
-		answer.Series = append(answer.Series, SeriesRow{Metric: metric, Unit: unit, Labels: labels, T: at, Avg: avg})
+		response.Series = append(response.Series, SeriesRow{Metric: metric, Unit: unit, Labels: labels, T: at, Avg: avg})
 	}
 	none := number(unknown)
 	switch group {
@@ -27,5 +27,5 @@ func exampleSeries(group string) *Series {
 		row("net_bytes_recv", "bytes/s", map[string]string{}, 1048576, none, 2097152)
 		row("net_bytes_recv", "bytes/s", map[string]string{"interface": "eth0"}, 1048576, none, 2097152)
 	}
-	return answer
+	return response
 }

@@ -156,7 +156,9 @@ func (a *api) alerts(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // among reports whether a name is requested; an empty list requests all.
-func among(asked []string, name string) bool { return len(asked) == 0 || slices.Contains(asked, name) }
+func among(requested []string, name string) bool {
+	return len(requested) == 0 || slices.Contains(requested, name)
+}
 
 // succeed writes a short response.
 func succeed(w http.ResponseWriter, data any) error {
