@@ -17,7 +17,7 @@ import (
 	"sysotel/instruments"
 )
 
-// The folders of users and tokens, and of what they did, in the data directory.
+// The directories of accounts and of the audit log, in the data directory.
 const (
 	authDir   = "auth"
 	auditDir  = "log"

@@ -21,28 +21,28 @@ import (
 	"sysotel/api"
 )
 
-// burning is the program that is to blame.
+// burning is the name of the program that uses the processors.
 const burning = "alertburn"
 
-// told counts the messages about an alert that a channel got, and whether each
-// alert names the program that is to blame.
-type told struct{ firing, resolved, blaming int }
+// delivered counts the messages of a channel; named are those of a firing alert that
+// name the program.
+type delivered struct{ firing, resolved, named int }
 
 // add counts a message.
-func (n *told) add(text string) {
+func (n *delivered) add(text string) {
 	n.firing += strings.Count(text, "FIRING ProcessorsBusy")
 	n.resolved += strings.Count(text, "RECOVERED ProcessorsBusy")
 	if strings.Contains(text, "FIRING ProcessorsBusy") && strings.Contains(text, burning+" (pid ") {
-		n.blaming++
+		n.named++
 	}
 }
 
-// inbox is a mail server and a chat that count what they get.
+// inbox is a mail server and a chat that count messages.
 type inbox struct {
 	mail, chat string // their addresses
 	mu         sync.Mutex
-	mails      told
-	posts      told
+	mails      delivered
+	posts      delivered
 }
 
 // openInbox starts both.
@@ -55,11 +55,11 @@ func openInbox(t *testing.T) *inbox {
 	}
 	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return mailbox{in}, nil }))
 	server.Domain = "localhost"
-	go func() { _ = server.Serve(l) }() // It ends with an error that says so.
+	go func() { _ = server.Serve(l) }() // Serve always returns an error.
 	t.Cleanup(func() { _ = server.Close() })
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		// The headline stands in the text, in the title and in the fallback.
+		// The headline is in the text, the title and the fallback; count it once.
 		text, rest, _ := strings.Cut(string(body), `"attachments"`)
 		in.mu.Lock()
 		defer in.mu.Unlock()
@@ -87,7 +87,7 @@ func (b mailbox) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	// Of the subject, the text and the page only the first names nothing else.
+	// Count the subject only: the text and the HTML part repeat it.
 	head, rest, _ := strings.Cut(string(text), "\r\n\r\n")
 	if strings.Contains(strings.ReplaceAll(rest, "=\r\n", ""), burning+" (pid ") {
 		head += burning + " (pid "
@@ -99,8 +99,8 @@ func (b mailbox) Data(r io.Reader) error {
 }
 
 // lines counts the lines of the log channel.
-func lines(path string) (n told) {
-	text, _ := os.ReadFile(path) // There is none before the first alert.
+func lines(path string) (n delivered) {
+	text, _ := os.ReadFile(path) // The file is created by the first alert.
 	for line := range strings.Lines(string(text)) {
 		_, message, _ := strings.Cut(line, `"message":`)
 		n.add(strings.ReplaceAll(message, `"name":"`+burning+`","pid":`, burning+" (pid "))
@@ -108,9 +108,8 @@ func lines(path string) (n told) {
 	return n
 }
 
-// alertConfig writes the configuration: three channels and the rule, which looks at
-// the processors only while our program burns them, so that a busy machine is none
-// of its business.
+// alertConfig writes a configuration with three channels and one rule. The rule has a
+// result only while our program runs, so that a busy machine does not fire it.
 func alertConfig(t *testing.T, in *inbox) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sysotel.yaml")
@@ -136,19 +135,19 @@ alerting:
 	return path
 }
 
-// TestAlertsEndToEnd: a process burns the processors, and three channels name it,
-// once each; the agent is killed with -9; the process stops, and each channel tells
-// that, once.
+// TestAlertsEndToEnd: a process uses all processors, and three channels name it once
+// each. The agent is killed with SIGKILL and started again; the process stops, and
+// each channel reports the recovery once.
 func TestAlertsEndToEnd(t *testing.T) {
 	in, c := openInbox(t), configure(t)
 	flags := append(sameFlags(c), "--config="+alertConfig(t, in))
 	log := filepath.Join(c.DataDir, "log", "alerts.log")
-	await := func(want told) {
+	await := func(want delivered) {
 		t.Helper()
 		poll(t, func() error {
 			in.mu.Lock()
 			defer in.mu.Unlock()
-			for name, got := range map[string]told{"mail": in.mails, "chat": in.posts, "file": lines(log)} {
+			for name, got := range map[string]delivered{"mail": in.mails, "chat": in.posts, "file": lines(log)} {
 				if got != want {
 					return fmt.Errorf("%s got %+v, want %+v", name, got, want)
 				}
@@ -161,29 +160,29 @@ func TestAlertsEndToEnd(t *testing.T) {
 	killed := spawn(t, "agent", "alertagent", nil, flags...)
 	awaitTick(t, client, 2)
 	fire := spawn(t, "blaze", burning, nil)
-	fire.tell("burn")
+	fire.send("burn")
 	fire.answer(nil)
-	await(told{firing: 1, blaming: 1})
-	// What the receivers took must be noted before the end comes.
-	poll(t, func() error { return allTold(t, client) })
+	await(delivered{firing: 1, named: 1})
+	// The agent must have recorded the deliveries before it is killed.
+	poll(t, func() error { return allDelivered(t, client) })
 	killed.Kill()
 
 	spawn(t, "agent", "alertagent", nil, flags...)
 	now := awaitTick(t, client, 5)
-	fire.tell("stop")
+	fire.send("stop")
 	fire.answer(nil)
-	await(told{firing: 1, resolved: 1, blaming: 1})
+	await(delivered{firing: 1, resolved: 1, named: 1})
 	awaitTick(t, client, now.Tick+10)
-	await(told{firing: 1, resolved: 1, blaming: 1})
+	await(delivered{firing: 1, resolved: 1, named: 1})
 }
 
-// allTold tells which channel still has something to tell.
-func allTold(t *testing.T, client *http.Client) error {
+// allDelivered returns an error that names a channel with undelivered notifications.
+func allDelivered(t *testing.T, client *http.Client) error {
 	t.Helper()
 	var answer api.Channels
 	decode(t, get(t, client, "/api/v1/alerts/channels"), &answer)
 	if len(answer.Channels) != 3 {
-		return fmt.Errorf("there are the channels %v", answer.Channels)
+		return fmt.Errorf("the channels are %v", answer.Channels)
 	}
 	for _, c := range answer.Channels {
 		if c.Waiting > 0 || c.LastError != "" {
@@ -193,8 +192,8 @@ func allTold(t *testing.T, client *http.Client) error {
 	return nil
 }
 
-// blaze keeps every processor busy from "burn" to "stop", with so many threads that
-// it gets the most of a machine that has other things to do.
+// blaze keeps every processor busy from "burn" to "stop". It has many threads, to get
+// most of a busy machine.
 func blaze() func(words []string) (any, error) {
 	runtime.GOMAXPROCS(8 * runtime.NumCPU())
 	stop := make(chan struct{})
@@ -219,6 +218,6 @@ func blaze() func(words []string) (any, error) {
 			close(stop)
 			return nil, nil
 		}
-		return nil, errors.New("burn or stop")
+		return nil, errors.New("want burn or stop")
 	}
 }

@@ -171,7 +171,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		a.closers = append(a.closers, a.scrape.Close)
 		return nil
 	case o.Config.Where("prometheus.listen") == "" && errors.Is(err, api.ErrPortTaken):
-		// node_exporter listens on 9100 too; nobody chose this port for the agent.
+		// node_exporter listens on 9100 too; here the port is only the default.
 		a.log.Warn("the scrape page has no port of its own, which is taken; scrape /metrics of the API instead",
 			"err", taken(err, o.Config.Export.Prometheus.Listen, "prometheus.listen"), "page", a.server.URL()+"/metrics")
 		a.scrape = nil

@@ -114,7 +114,7 @@ func TestDefaultPortTaken(t *testing.T) {
 	a := run(t, load(t, "--data-dir="+c.DataDir, "--http.listen=127.0.0.1:0"))
 	warning := a.journal.await(t, map[string]any{"level": "WARN"})
 	if text := fmt.Sprint(warning); !strings.Contains(text, "9100 is taken") || !strings.Contains(text, a.Addr().String()+"/metrics") {
-		t.Errorf("the agent warns: %s", text)
+		t.Errorf("the warning is %s", text)
 	}
 	if a.ScrapeAddr() != nil {
 		t.Errorf("the page is on %s", a.ScrapeAddr())

@@ -14,10 +14,10 @@ import (
 	"sysotel/dashboards/grafana"
 )
 
-// TestProgramThatCameAndWent runs a program that uses a processor for some seconds of
-// a much longer window. The panel shows its share of the whole window, which is
-// compared with its CPU time according to the kernel.
-func TestProgramThatCameAndWent(t *testing.T) {
+// TestShortLivedProgram runs a program that uses a processor for a few seconds of a
+// much longer window, and compares the panel's share of the whole window with the
+// program's CPU time according to the kernel.
+func TestShortLivedProgram(t *testing.T) {
 	t.Parallel()
 	list, err := grafana.Read("../../dashboards/panels.json")
 	if err != nil {
@@ -25,14 +25,14 @@ func TestProgramThatCameAndWent(t *testing.T) {
 	}
 	i := slices.IndexFunc(list.Panels, func(p grafana.Panel) bool { return p.ID == "process_cpu" })
 	if i < 0 {
-		t.Fatal("there is no panel of the programs' processor use")
+		t.Fatal("there is no panel process_cpu")
 	}
 	// A copy of the shell, for a unique program name.
 	shell, err := os.ReadFile("/bin/sh")
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "cameandwent")
+	program := filepath.Join(t.TempDir(), "shortlived")
 	if err := os.WriteFile(program, shell, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestProgramThatCameAndWent(t *testing.T) {
 	if output, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
-	burnt := (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+	used := (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	a.ticks(2)
 
 	const window = 60
@@ -58,17 +58,17 @@ func TestProgramThatCameAndWent(t *testing.T) {
 	}
 	shown := math.NaN()
 	for _, one := range samples {
-		if one.Metric["process_executable_name"] == "cameandwent" {
+		if one.Metric["process_executable_name"] == "shortlived" {
 			if shown, err = strconv.ParseFloat(one.Value[1].(string), 64); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	// What it used before it was first seen, and after it was last seen, is in no
-	// difference of two readings: a second each at most.
+	// Usage before the first and after the last reading of the program is missing, at
+	// most a second each.
 	seconds := shown * window * float64(runtime.NumCPU())
-	if burnt < 3 || !(seconds < burnt*1.1 && seconds > burnt*0.9-2) {
-		t.Errorf("the panel shows %.2f s of %.2f s that it burnt", seconds, burnt)
+	if used < 3 || !(seconds < used*1.1 && seconds > used*0.9-2) {
+		t.Errorf("the panel shows %.2f s of CPU time, the kernel counted %.2f s", seconds, used)
 	}
-	t.Logf("the panel shows %.2f s of %.2f s that it burnt", seconds, burnt)
+	t.Logf("the panel shows %.2f s of CPU time, the kernel counted %.2f s", seconds, used)
 }

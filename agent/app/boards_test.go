@@ -20,23 +20,22 @@ import (
 	"sysotel/dashboards/grafana"
 )
 
-// mayBeEmpty are the panels, or queries of panels, without a result on some machines,
-// and why. If the agent has a result, all must.
+// mayBeEmpty has the panels and queries that are empty on some machines, with the
+// reason. If the agent has a result, the other backends must have one too.
 var mayBeEmpty = map[string]string{
-	"cpu_frequency":                        "a processor that tells no frequency, as in some virtual machines",
-	"pressure":                             "a kernel without pressure stall information",
-	"pressure_cpu":                         "a kernel without pressure stall information",
-	"pressure_memory":                      "a kernel without pressure stall information",
-	"pressure_io":                          "a kernel without pressure stall information",
+	"cpu_frequency":                        "the processor reports no frequency, as in some virtual machines",
+	"pressure":                             "the kernel has no pressure stall information",
+	"pressure_cpu":                         "the kernel has no pressure stall information",
+	"pressure_memory":                      "the kernel has no pressure stall information",
+	"pressure_io":                          "the kernel has no pressure stall information",
 	"cgroup_cpu":                           "the agent has no CPU limit of its own",
 	"cgroup_memory":                        "the agent has no memory limit of its own",
-	"disk_latency":                         "a disk that nobody uses",
-	"inodes":                               "file systems without a fixed number of inodes",
-	"collector_points/{{exporter}} failed": "a Collector that has not lost anything yet has no such counter",
+	"disk_latency":                         "the disk is idle",
+	"inodes":                               "the file systems have no fixed number of inodes",
+	"collector_points/{{exporter}} failed": "the Collector creates the counter with the first loss",
 }
 
-// someDiffer are the panels whose series come and go: programs begin and end,
-// and the ten that use most are others a second later.
+// someDiffer matches panels whose series come and go, such as the top ten programs.
 var someDiffer = regexp.MustCompile(`\{\{process_executable_name\}\}|^connections/|^disk_latency/`)
 
 // backend answers the boards' queries.
@@ -45,10 +44,9 @@ type backend struct {
 	*prometheusServer
 }
 
-// TestBoards asks every query of every panel of the agent, of a real Prometheus
-// that scrapes it, of a real VictoriaMetrics that it pushes to through a real
-// Collector, and of an agent that answers from that. All must have an answer,
-// with the same series by the names that the legend gives them.
+// TestBoards runs every query of every panel on the agent, on a real Prometheus that
+// scrapes it, on a real VictoriaMetrics behind a real Collector, and on an agent that
+// queries VictoriaMetrics. All must return the same series, by their legends.
 func TestBoards(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, "1s", "1m", "5m", "1h")
@@ -95,7 +93,7 @@ func TestBoards(t *testing.T) {
 			return errors.Join(wrong...)
 		})
 	})
-	t.Run("variables and marks", func(t *testing.T) {
+	t.Run("variables and annotations", func(t *testing.T) {
 		boards, err := grafana.Boards(list)
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +102,7 @@ func TestBoards(t *testing.T) {
 			poll(t, func() error { return compareRest(t, backends, host, name, text) })
 		}
 	})
-	// While its destination still runs.
+	// Stop it before its receiver stops.
 	if err := a.Stop(); err != nil {
 		t.Errorf("stop the agent: %v", err)
 	}
@@ -113,12 +111,12 @@ func TestBoards(t *testing.T) {
 // boardQuery is one query of a panel.
 type boardQuery struct {
 	id, legend, expr string
-	// prometheus is set where only Prometheus knows.
+	// prometheus is set if only Prometheus has the data.
 	prometheus bool
 }
 
-// boardQueries are the queries of the list and the additional ones of Grafana's
-// boards.
+// boardQueries returns the queries of the panel list and those that only Grafana's
+// boards have.
 func boardQueries(t *testing.T, list *grafana.List, values grafana.Values) (all []boardQuery) {
 	t.Helper()
 	ids, known := map[string]string{}, map[string]bool{}
@@ -163,8 +161,8 @@ func boardQueries(t *testing.T, list *grafana.List, values grafana.Values) (all 
 	return all
 }
 
-// boardsConfig has Prometheus scrape everything that the boards are about, and
-// keep one alert firing and one pending.
+// boardsConfig has Prometheus scrape everything that the boards show, with one alert
+// firing and one pending.
 func boardsConfig(t *testing.T, a *agent, s *stack) string {
 	t.Helper()
 	rules := filepath.Join(t.TempDir(), "rules.yml")
@@ -199,17 +197,17 @@ scrape_configs:
 `, rules, a.ScrapeAddr().String(), port, nodes.String())
 }
 
-// compare asks an expression of several backends. A query that may be empty is
-// fine where the first has nothing.
+// compare evaluates an expression on several backends. A query that may be empty is
+// skipped if the first backend has no result.
 func compare(backends []backend, id, expr, legend string) error {
 	var first []string
 	for i, b := range backends {
 		samples, warnings, err := b.query(expr)
 		if err != nil {
-			return fmt.Errorf("%s: %s asked for %s: %w", id, b.name, expr, err)
+			return fmt.Errorf("%s: %s: query %s: %w", id, b.name, expr, err)
 		}
 		if len(warnings) > 0 {
-			return fmt.Errorf("%s: %s answers %s with the warnings %q", id, b.name, expr, warnings)
+			return fmt.Errorf("%s: %s returns warnings for %s: %q", id, b.name, expr, warnings)
 		}
 		var series []string
 		for _, s := range samples {
@@ -224,15 +222,15 @@ func compare(backends []backend, id, expr, legend string) error {
 		case i == 0 && len(series) == 0 && (mayBeEmpty[panel] != "" || mayBeEmpty[id] != ""):
 			return nil
 		case len(series) == 0:
-			return fmt.Errorf("%s: %s has nothing for %s", id, b.name, expr)
+			return fmt.Errorf("%s: %s has no result for %s", id, b.name, expr)
 		case i == 0:
 			first = series
 		case someDiffer.MatchString(id):
 			if !slices.ContainsFunc(series, func(name string) bool { return slices.Contains(first, name) }) {
-				return fmt.Errorf("%s: %s has %q for %s, and nothing of what %s has: %q", id, b.name, series, expr, backends[0].name, first)
+				return fmt.Errorf("%s: %s has %q for %s, none of the series of %s: %q", id, b.name, series, expr, backends[0].name, first)
 			}
 		case !slices.Equal(series, first):
-			return fmt.Errorf("%s: %s has %q for %s, and %s has %q", id, b.name, series, expr, backends[0].name, first)
+			return fmt.Errorf("%s: %s has %q for %s, %s has %q", id, b.name, series, expr, backends[0].name, first)
 		}
 	}
 	return nil
@@ -245,8 +243,8 @@ func legendOf(legend string, labels map[string]string) string {
 	})
 }
 
-// compareRest asks for what a board asks beside its panels: the values of its
-// variables, and the marks on its charts.
+// compareRest compares what a board queries besides its panels: the values of its
+// variables and its annotations.
 func compareRest(t *testing.T, backends []backend, host, name string, text []byte) error {
 	t.Helper()
 	var board struct {
@@ -264,7 +262,7 @@ func compareRest(t *testing.T, backends []backend, host, name string, text []byt
 		}
 	}
 	decode(t, text, &board)
-	// Grafana asks for the values within the range that the board shows.
+	// Grafana queries values within the board's time range.
 	within := fmt.Sprintf("&start=%d&end=%d", time.Now().Add(-time.Hour).Unix(), time.Now().Unix())
 	for _, v := range board.Templating.List {
 		if v.Type != "query" {
@@ -274,21 +272,21 @@ func compareRest(t *testing.T, backends []backend, host, name string, text []byt
 		decode(t, v.Query, &query)
 		m := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`).FindStringSubmatch(query.Query)
 		if m == nil {
-			t.Fatalf("%s asks for %s, which this test does not understand", name, query.Query)
+			t.Fatalf("%s queries %s, which this test does not understand", name, query.Query)
 		}
 		selector := strings.ReplaceAll(m[1], "$host", host)
 		var first []string
 		for i, b := range backends {
 			var answer struct{ Data []string }
 			if err := b.get("/api/v1/label/"+m[2]+"/values?match[]="+url.QueryEscape(selector)+within, &answer); err != nil {
-				return fmt.Errorf("%s: %s asked for %s: %w", name, b.name, query.Query, err)
+				return fmt.Errorf("%s: %s: query %s: %w", name, b.name, query.Query, err)
 			}
 			if i == 0 {
 				first = answer.Data
 			}
-			// A disk that was gone before the first scrape is known to some alone.
+			// Only some backends know a disk that was removed before the first scrape.
 			if !slices.ContainsFunc(answer.Data, func(value string) bool { return slices.Contains(first, value) }) {
-				return fmt.Errorf("%s: %s has the values %q for %s, and %s has %q", name, b.name, answer.Data, query.Query, backends[0].name, first)
+				return fmt.Errorf("%s: %s has the values %q for %s, %s has %q", name, b.name, answer.Data, query.Query, backends[0].name, first)
 			}
 		}
 	}

@@ -24,8 +24,8 @@ import (
 	"sysotel/agent/config"
 )
 
-// children are the jobs that this program does in another process. Each writes a
-// line when it is ready, then one for each line that it reads.
+// children are the jobs of this program in another process. Each writes a line when
+// it is ready, then one for each line of its input.
 var children = map[string]func(args []string) error{
 	"agent":  runChildAgent,
 	"burn":   func([]string) error { return answerLines(burn) },
@@ -65,8 +65,8 @@ func answerLines(f func(words []string) (any, error)) error {
 	return nil
 }
 
-// runChildAgent is a whole agent with the flags of the command line, until the
-// standard input ends. It answers each line with what it takes of the machine.
+// runChildAgent runs an agent with the flags of the command line until standard input
+// ends. It answers each line with its number of goroutines and its heap.
 func runChildAgent(args []string) error {
 	c, invalid := config.Load(config.Options{Args: args})
 	if len(invalid) > 0 {
@@ -84,7 +84,7 @@ func runChildAgent(args []string) error {
 		ended <- answerLines(func([]string) (any, error) {
 			var m runtime.MemStats
 			runtime.GC()
-			runtime.GC() // A pool keeps its content over one collection.
+			runtime.GC() // A sync.Pool survives one collection.
 			runtime.ReadMemStats(&m)
 			return map[string]any{"Goroutines": runtime.NumGoroutine(), "Heap": m.HeapAlloc}, nil
 		})
@@ -97,7 +97,7 @@ func runChildAgent(args []string) error {
 	return errors.Join(err, a.Stop())
 }
 
-// usage is the CPU time of this process by its own account.
+// usage returns the CPU time of this process, from getrusage(2).
 func usage() float64 {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
@@ -106,8 +106,8 @@ func usage() float64 {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
-// burn uses a processor until it has used the given CPU seconds or the given
-// wall seconds have passed, and answers its CPU time since the start.
+// burn uses a processor for the given CPU seconds, at most for the given seconds. It
+// answers its CPU time since the start.
 func burn(words []string) (any, error) {
 	cpu, wall, err := twoNumbers(words)
 	if err != nil {
@@ -122,11 +122,11 @@ func burn(words []string) (any, error) {
 	return usage(), nil
 }
 
-// touched keeps the memory that touch has mapped.
+// touched references the memory that touch has mapped.
 var touched [][]byte
 
-// touch maps memory of the given bytes, touches every page of it and answers the
-// resident bytes of the process as the kernel counts them page by page.
+// touch maps the given number of bytes and touches every page. It answers the resident
+// bytes of the process, from smaps_rollup.
 func touch(words []string) (any, error) {
 	size, err := strconv.Atoi(words[0])
 	if err != nil {
@@ -143,7 +143,7 @@ func touch(words []string) (any, error) {
 	return residentBytes("/proc/self/smaps_rollup")
 }
 
-// residentBytes is the line Rss of smaps_rollup.
+// residentBytes returns the line Rss of smaps_rollup.
 func residentBytes(path string) (uint64, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -158,12 +158,12 @@ func residentBytes(path string) (uint64, error) {
 	return 0, fmt.Errorf("%s has no line Rss", path)
 }
 
-// moved is how much a child moved in each direction.
+// moved counts what a child read, wrote or sent.
 type moved struct{ Read, Written, Packets, Bytes uint64 }
 
-// write writes a file past the page cache at a steady pace until it has the
-// given mebibytes or the given seconds have passed, and reads it back the same
-// way. What it answers is on the device then.
+// write writes a file of the given mebibytes past the page cache at a steady pace, at
+// most for the given seconds, and reads it back the same way. When it answers, the
+// data is on the device.
 func write(words []string) (any, error) {
 	path := words[0]
 	mebibytes, seconds, err := twoNumbers(words[1:])
@@ -175,7 +175,7 @@ func write(words []string) (any, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	// O_DIRECT wants memory that begins at a block; mappings begin at pages.
+	// O_DIRECT needs aligned memory; a mapping begins at a page.
 	buffer, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return nil, err
@@ -208,8 +208,8 @@ func write(words []string) (any, error) {
 	return m, nil
 }
 
-// send sends UDP packets to an address: size of the payload, packets a second,
-// seconds. It answers what it sent, without any header.
+// send sends UDP packets to an address. Its arguments are the address, the size of the
+// payload, packets per second and seconds. It answers what it sent, without headers.
 func send(words []string) (any, error) {
 	connection, err := net.Dial("udp4", words[0])
 	if err != nil {
@@ -226,12 +226,12 @@ func send(words []string) (any, error) {
 	})
 }
 
-// experimental is an EtherType that is free for experiments (IEEE 802.1): no
-// protocol takes it, so the kernel drops what carries it.
+// experimental is an EtherType for experiments (IEEE 802.1). No protocol handles it, so
+// the kernel drops its frames.
 const experimental = 0x88B5
 
-// sendFrames sends Ethernet frames of an unknown protocol on an
-// interface to a hardware address: packets a second, seconds.
+// sendFrames sends Ethernet frames of an unknown protocol. Its arguments are the
+// interface, the hardware address, packets per second and seconds.
 func sendFrames(words []string) (any, error) {
 	card, err := net.InterfaceByName(words[0])
 	if err != nil {
@@ -255,13 +255,13 @@ func sendFrames(words []string) (any, error) {
 	return steadily(words[2:], frame, func(b []byte) error { return unix.Sendto(fd, b, 0, &address) })
 }
 
-// steadily sends the same packet at a pace: packets a second, seconds.
+// steadily sends the same packet repeatedly. words are packets per second and seconds.
 func steadily(words []string, packet []byte, send func([]byte) error) (any, error) {
 	perSecond, seconds, err := twoNumbers(words)
 	if err != nil {
 		return nil, err
 	}
-	const burst = 20 // A timer for each packet would cost more than the packet.
+	const burst = 20 // A timer per packet would cost more than the packet.
 	pace := time.NewTicker(time.Duration(burst / perSecond * float64(time.Second)))
 	defer pace.Stop()
 	var m moved
@@ -278,7 +278,7 @@ func steadily(words []string, packet []byte, send func([]byte) error) (any, erro
 }
 
 // runSink receives UDP packets at an address until standard input ends, so that the
-// port does not count as closed.
+// port is open.
 func runSink(args []string) error {
 	connection, err := net.ListenPacket("udp4", args[0])
 	if err != nil {

@@ -34,9 +34,9 @@ type collector struct {
 	process  *programs.Process
 }
 
-// newCollector configures a Collector; start starts it, as often as needed.
-// Without a queue of its own it answers only once the recorder has answered, so
-// that a request that was accepted is a request that arrived.
+// newCollector configures a Collector, which start can start repeatedly. It has no
+// queue and responds only after the recorder has, so that every accepted request has
+// arrived.
 func newCollector(tb testing.TB, r *recorder) *collector {
 	tb.Helper()
 	server := httptest.NewServer(r)
@@ -97,14 +97,14 @@ type recorder struct {
 	tb testing.TB
 
 	mu      sync.Mutex
-	bodies  [][]byte // those that are not read yet
+	bodies  [][]byte // not read yet
 	changed chan struct{}
 
-	// What follows belongs to the goroutine of the test.
+	// The rest belongs to the goroutine of the test.
 	resources map[string]map[string]string // attributes of each service's resource
 	schemas   map[string]map[string]bool   // schema URLs of each service's scopes
 	metrics   map[metricID]*described
-	// arrivals counts, for each series, how often each time arrived.
+	// arrivals counts the points of each series at each time.
 	arrivals map[seriesID]map[time.Time]int
 	values   map[seriesID]map[time.Time]float64
 	newest   map[string]time.Time // by service
@@ -122,7 +122,7 @@ func newRecorder(tb testing.TB) *recorder {
 func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	body, err := io.ReadAll(request.Body)
 	if err != nil {
-		return // The Collector was killed in the middle of a request.
+		return // The Collector was killed during the request.
 	}
 	if request.URL.Path != "/v1/metrics" {
 		http.NotFound(w, request)
@@ -162,7 +162,7 @@ func (r *recorder) take(message *collectorpb.ExportMetricsServiceRequest) {
 		}
 		service := attributes["service.name"]
 		if tier := attributes["tier"]; tier != "" {
-			service = tier // Of a tiered destination the resource has no more.
+			service = tier // The resource of a tiered destination has no service name.
 		}
 		r.resources[service] = attributes
 		if r.schemas[service] == nil {
@@ -222,7 +222,7 @@ func (r *recorder) takeMetric(service, scope string, m *metricspb.Metric) {
 			r.newest[service] = at
 		}
 		if p.GetFlags()&uint32(metricspb.DataPointFlags_DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK) != 0 {
-			continue // The series has ended: there is no value and no start.
+			continue // The series has ended: the point has no value and no start time.
 		}
 		_, d.integer = p.GetValue().(*metricspb.NumberDataPoint_AsInt)
 		r.values[series][at] = p.GetAsDouble()
@@ -235,7 +235,7 @@ func (r *recorder) takeMetric(service, scope string, m *metricspb.Metric) {
 	}
 }
 
-// text is a value of an attribute as it can be compared.
+// text returns an attribute value as text, for comparison.
 func text(v *commonpb.AnyValue) string {
 	if n, ok := v.GetValue().(*commonpb.AnyValue_IntValue); ok {
 		return fmt.Sprint(n.IntValue)
@@ -243,7 +243,7 @@ func text(v *commonpb.AnyValue) string {
 	return v.GetStringValue()
 }
 
-// await waits until a service's point of a time or a later one has arrived.
+// await waits until a service's point of that time or later has arrived.
 func (r *recorder) await(service string, at time.Time) {
 	r.tb.Helper()
 	deadline := time.After(patience)
@@ -255,61 +255,61 @@ func (r *recorder) await(service string, at time.Time) {
 		select {
 		case <-more:
 		case <-deadline:
-			r.tb.Fatalf("%s: nothing arrived after %s, waiting for %s", service, r.newest[service], at)
+			r.tb.Fatalf("%s: no point after %s arrived, want one of %s", service, r.newest[service], at)
 		}
 	}
 }
 
-// checkTimes: every point is of a whole second, every series has each second at
-// most once, and every family has each second but those that the journal says
-// were missed. It returns the seconds from the first to the last.
+// checkTimes: every point is at a whole second, no series has a second twice, and
+// every collector has each second that the agent did not log as missed. It returns the
+// number of seconds from the first to the last.
 func (r *recorder) checkTimes(service string, missed map[time.Time]bool) int {
 	r.tb.Helper()
-	families := map[string]map[time.Time]bool{}
+	collectors := map[string]map[time.Time]bool{}
 	for series, arrivals := range r.arrivals {
 		if series.service != service {
 			continue
 		}
-		if families[series.scope] == nil {
-			families[series.scope] = map[time.Time]bool{}
+		if collectors[series.scope] == nil {
+			collectors[series.scope] = map[time.Time]bool{}
 		}
 		for at, n := range arrivals {
 			if at.Nanosecond() != 0 {
-				r.tb.Errorf("%v has a point at %s, which is no whole second", series, at)
+				r.tb.Errorf("%v has a point at %s, not at a whole second", series, at)
 			}
 			if n != 1 {
 				r.tb.Errorf("%v: the point of %s arrived %d times", series, at, n)
 			}
-			families[series.scope][at] = true
+			collectors[series.scope][at] = true
 		}
 	}
 	longest := 0
-	for family, seconds := range families {
+	for scope, seconds := range collectors {
 		first := slices.MinFunc(slices.Collect(maps.Keys(seconds)), time.Time.Compare)
 		last := slices.MaxFunc(slices.Collect(maps.Keys(seconds)), time.Time.Compare)
 		for at := first; at.Before(last); at = at.Add(time.Second) {
 			if !seconds[at] && !missed[at] {
-				r.tb.Errorf("%s: nothing of collector %s arrived for %s, and no gap explains it", service, family, at)
+				r.tb.Errorf("%s: no point of %s arrived for %s, and no gap explains it", service, scope, at)
 			}
 		}
 		longest = max(longest, int(last.Sub(first)/time.Second)+1)
 		// These have the same series at every tick.
-		if slices.Contains([]string{"sysotel/cpu", "sysotel/memory", "sysotel/load", "sysotel/paging"}, family) {
-			r.checkSteady(service, family, seconds)
+		if slices.Contains([]string{"sysotel/cpu", "sysotel/memory", "sysotel/load", "sysotel/paging"}, scope) {
+			r.checkSteady(service, scope, seconds)
 		}
 	}
 	return longest
 }
 
-// checkSteady: a counter of the family has a point for every second of the family.
-func (r *recorder) checkSteady(service, family string, seconds map[time.Time]bool) {
+// checkSteady: every counter of a collector has a point at each of its seconds.
+func (r *recorder) checkSteady(service, scope string, seconds map[time.Time]bool) {
 	r.tb.Helper()
 	for series, arrivals := range r.arrivals {
-		if series.service != service || series.scope != family || r.metrics[metricID{service, series.metric}].kind == "gauge" {
+		if series.service != service || series.scope != scope || r.metrics[metricID{service, series.metric}].kind == "gauge" {
 			continue
 		}
 		if len(arrivals) != len(seconds) {
-			r.tb.Errorf("%v has %d points in %d seconds of its family", series, len(arrivals), len(seconds))
+			r.tb.Errorf("%v has %d points in %d seconds of its collector", series, len(arrivals), len(seconds))
 		}
 	}
 }
@@ -327,7 +327,7 @@ type reference struct {
 	}
 }
 
-// kind is the instrument in the words of described.
+// kind returns the instrument in the terms of described.
 func (r *reference) kind() string {
 	switch {
 	case r.Instrument != "":
@@ -355,27 +355,27 @@ func references(tb testing.TB, name string) map[string]*reference {
 	return byName
 }
 
-// deviation is where what arrives differs from a reference, and why. mode, metric
-// and what are patterns as in path.Match; checkReference has the words of what.
+// deviation is an intended difference from a reference, and its reason. mode, metric
+// and what are patterns as in path.Match; what is a text of checkReference.
 type deviation struct{ mode, metric, what, why string }
 
-// deviations lists all of them. One that does not occur is an error too.
+// deviations lists all of them. One that does not occur is an error.
 var deviations = []deviation{
 	{
 		"*", "process.*", "with process.executable.name",
-		"the receiver has a resource for each process; an SDK has one resource, so what is told of programs stands on the point",
+		"the receiver has a resource for each process; an SDK has one resource, so the program is an attribute of the point",
 	},
 	{
 		"semconv", "system.cpu.load_average.*", "name",
-		"the semantic conventions have no load average; the receiver's name is the only one there is",
+		"the semantic conventions have no load average; only the receiver has a name for it",
 	},
 	{
 		"semconv", "system.cpu.*", "cpu.mode=softirq",
-		"the list of modes is open and lacks the kernel's soft interrupts; without them the modes would not add up to the whole",
+		"the list of modes is open and lacks soft interrupts; without them the modes would not add up to 100 %",
 	},
 	{
 		"semconv", "system.cpu.frequency", "value type",
-		"/proc/cpuinfo tells fractions of a megahertz; the receiver sends a double too",
+		"/proc/cpuinfo has fractions of a megahertz; the receiver sends a double too",
 	},
 	{
 		"semconv", "system.network.connection.count", "without network.interface.name",
@@ -383,15 +383,15 @@ var deviations = []deviation{
 	},
 	{
 		"semconv", "system.filesystem.utilization", "without system.filesystem.state",
-		"used/(used+free) is one number, as df and the receiver have it; a share for each state would be another metric",
+		"used/(used+free) is one number, as in df and the receiver; a share for each state would be another metric",
 	},
 	{
 		"semconv", "system.process.count", "process.state=*",
-		"the list of states is open and lacks those of Linux in which a process waits for a disk or a kernel thread rests",
+		"the list of states is open and lacks Linux' disk sleep and idle",
 	},
 }
 
-// explained reports whether a difference is in the table, and marks it as seen.
+// explained reports whether a difference is in the table, and marks the entry as met.
 func explained(met map[int]bool, mode, metric, what string) bool {
 	for i, d := range deviations {
 		ok := true
@@ -407,9 +407,8 @@ func explained(met map[int]bool, mode, metric, what string) bool {
 	return false
 }
 
-// TestCollectorReceives sends the readings of two agents, one for each
-// convention, through a real Collector, and compares what comes out with the
-// references.
+// TestCollectorReceives sends the readings of two agents, one for each set of
+// conventions, through a real Collector and compares its output with the references.
 func TestCollectorReceives(t *testing.T) {
 	t.Parallel()
 	r := newRecorder(t)
@@ -442,7 +441,7 @@ func TestCollectorReceives(t *testing.T) {
 	r.checkDefaults(references(t, "hostmetrics"))
 	for i, d := range deviations {
 		if !met[i] {
-			t.Errorf("the table of deviations has %+v, which does not occur", d)
+			t.Errorf("the deviation %+v does not occur", d)
 		}
 	}
 }
@@ -458,7 +457,7 @@ func (r *recorder) checkResource(service string, a *agent) {
 	want := map[string]string{"host.name": name, "os.type": runtime.GOOS, "service.name": service, "service.version": "test"}
 	for key, value := range want {
 		if got[key] != value {
-			r.tb.Errorf("%s: the resource has %s = %q, it is %q", service, key, got[key], value)
+			r.tb.Errorf("%s: the resource has %s = %q, want %q", service, key, got[key], value)
 		}
 	}
 	for _, key := range []string{"os.description", "service.instance.id"} {
@@ -469,7 +468,7 @@ func (r *recorder) checkResource(service string, a *agent) {
 	version := map[string]string{"hostmetrics": "1.9.0", "semconv": "1.44.0"}[service]
 	delete(r.schemas[service], "") // The scope of custom metrics has none.
 	if want := "https://opentelemetry.io/schemas/" + version; len(r.schemas[service]) != 1 || !r.schemas[service][want] {
-		r.tb.Errorf("%s: the schemas are %v, want %s alone", service, r.schemas[service], want)
+		r.tb.Errorf("%s: the schemas are %v, want only %s", service, r.schemas[service], want)
 	}
 }
 
@@ -482,7 +481,7 @@ func (r *recorder) checkReference(mode string, all map[string]*reference, met ma
 		}
 		differs := func(what string, got, want any) {
 			if !explained(met, mode, id.metric, what) {
-				r.tb.Errorf("%s %s %s: got %v, the reference has %v; the table of deviations gives no reason", mode, id.metric, what, got, want)
+				r.tb.Errorf("%s %s %s: got %v, the reference has %v; no deviation explains it", mode, id.metric, what, got, want)
 			}
 		}
 		want := all[id.metric]
@@ -522,8 +521,8 @@ func (r *recorder) checkReference(mode string, all map[string]*reference, met ma
 	}
 }
 
-// checkStarts: kernel counters count since boot, the agent's own since its start,
-// and gauges have no start.
+// checkStarts: kernel counters start at boot, the agent's own at its start; gauges
+// have no start time.
 func (r *recorder) checkStarts(mode string, agent, boot time.Time) {
 	r.tb.Helper()
 	for id, got := range r.metrics {
@@ -556,11 +555,11 @@ func (r *recorder) checkStarts(mode string, agent, boot time.Time) {
 	}
 }
 
-// checkDefaults: what the receiver sends by default arrives here too, where the
-// machine has it.
+// checkDefaults: the agent sends every metric that the receiver sends by default and
+// that the machine has.
 func (r *recorder) checkDefaults(all map[string]*reference) {
 	r.tb.Helper()
-	// Without swap space there are no metrics of it.
+	// Without swap space there are no swap metrics.
 	swaps, err := os.ReadFile("/proc/swaps")
 	if err != nil {
 		r.tb.Fatal(err)
@@ -568,7 +567,7 @@ func (r *recorder) checkDefaults(all map[string]*reference) {
 	swap := strings.Count(string(swaps), "\n") > 1
 	for name, want := range all {
 		if !want.EnabledByDefault || want.Scraper == "nfs" {
-			continue // The counters of NFS are those of a server or client few have, and out of scope.
+			continue // NFS is out of scope.
 		}
 		there := r.metrics[metricID{"hostmetrics", name}] != nil
 		if expected := name != "system.paging.usage" || swap; there != expected {
@@ -577,8 +576,8 @@ func (r *recorder) checkDefaults(all map[string]*reference) {
 	}
 }
 
-// TestCollectorOutage: while the Collector is away nothing is lost or sent twice, and
-// nothing else is affected.
+// TestCollectorOutage: during an outage of the Collector no point is lost or sent
+// twice, and the API and the scrape page go on.
 func TestCollectorOutage(t *testing.T) {
 	t.Parallel()
 	const service = "outage"
@@ -590,22 +589,22 @@ func TestCollectorOutage(t *testing.T) {
 	a.tick()
 	r.await(service, a.tick())
 
-	// Between two ticks nothing is under way: a Collector that dies with an answer
-	// on its lips is asked again, as OTLP has it.
+	// Kill it between two ticks, when no request is in progress: OTLP repeats a request
+	// whose response was lost.
 	<-time.After(300 * time.Millisecond)
 	c.process.Kill()
 	for range 6 {
 		at := a.tick()
 		if got := current(t, a.socket).Timestamp; got.Before(at) {
-			t.Errorf("/current shows %s at %s", got, at)
+			t.Errorf("/current has a reading of %s, want %s", got, at)
 		}
 		if seconds, ok := scrape(t, a.socket).sum("sysotel_family_reading_time_seconds", "family", "cpu"); !ok || seconds < float64(at.Unix()) {
-			t.Errorf("the page shows the readings of %g at %d", seconds, at.Unix())
+			t.Errorf("the scrape page has readings of %g, want %d", seconds, at.Unix())
 		}
 	}
 	a.journal.await(t, map[string]any{"msg": "the receiver does not take requests; they wait in the queue"})
 	if waiting, _ := scrape(t, a.socket).sum("sysotel_queue_requests"); waiting < 3 {
-		t.Errorf("%g requests wait", waiting)
+		t.Errorf("%g requests are queued, want at least 3", waiting)
 	}
 
 	c.start()
@@ -617,6 +616,6 @@ func TestCollectorOutage(t *testing.T) {
 	}
 	r.drain()
 	if seconds := r.checkTimes(service, a.journal.missed(t)); seconds < int(last.Sub(first)/time.Second)+1 {
-		t.Errorf("%d seconds arrived, from %s to %s", seconds, first, last)
+		t.Errorf("%d seconds arrived, want all from %s to %s", seconds, first, last)
 	}
 }

@@ -17,9 +17,9 @@ import (
 	"sysotel/api"
 )
 
-// container makes a container without a container runtime: a file tree, a
-// network, a host name and process numbers of its own, control groups with
-// limits, and the host's files at /host. It then becomes the program.
+// container makes a container without a container runtime: its own root, network, host
+// name and PIDs, control groups with limits, and the host's files at /host. It then
+// executes the program.
 const container = `
 set -e
 root=$1; groups=$2; program=$(readlink -f "$3"); shift 3
@@ -41,8 +41,8 @@ const (
 	groupCPUs   = 1.5
 )
 
-// TestContainer runs an agent in a container with a limit: its numbers are those
-// of the host, and what it may use itself stands apart.
+// TestContainer runs an agent in a container with limits: it reports the host's
+// numbers, and its own limits separately.
 func TestContainer(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
@@ -66,12 +66,12 @@ func TestContainer(t *testing.T) {
 	for device, bytes := range interfaceBytes(t) {
 		seen, ok := page.sum("system_network_io_bytes_total", "device", device, "direction", "receive")
 		if !ok || seen > bytes || seen < 0.9*bytes-1<<20 {
-			t.Errorf("the agent saw %g bytes received on %s, the host counts %g", seen, device, bytes)
+			t.Errorf("the agent reports %g bytes received on %s, the host has %g", seen, device, bytes)
 		}
 	}
 	table := processes(t, client, fmt.Sprintf("top=1000&q=%d", os.Getpid()))
 	if !slices.ContainsFunc(table.Processes, func(p api.ProcessRow) bool { return p.PID == os.Getpid() }) {
-		t.Errorf("the agent does not see this test, process %d of the host", os.Getpid())
+		t.Errorf("the agent does not list this test, process %d of the host", os.Getpid())
 	}
 	checkLimits(t, got)
 
@@ -81,30 +81,30 @@ func TestContainer(t *testing.T) {
 	checkHost(t, current(t, bare.socket), own)
 }
 
-// checkHost compares a document with the host.
+// checkHost compares /current with the host.
 func checkHost(t *testing.T, got *api.Current, own *machine) {
 	t.Helper()
 	if got.Scope != "host" {
 		t.Errorf("the scope of the numbers is %q", got.Scope)
 	}
 	if name, err := os.ReadFile("/etc/hostname"); err == nil && got.Hostname != strings.TrimSpace(string(name)) {
-		t.Errorf("the machine is called %q, the agent says %q", name, got.Hostname)
+		t.Errorf("the host name is %q, the agent reports %q", name, got.Hostname)
 	}
 	if want := bootTime(t); got.BootTime == nil || !got.BootTime.Equal(want) {
-		t.Errorf("the machine started at %s, the agent says %v", want, got.BootTime)
+		t.Errorf("the machine booted at %s, the agent reports %v", want, got.BootTime)
 	}
 	equal(t, float64(got.CPU.Count), float64(len(own.cpu)-1))
 	equal(t, float64(got.Memory.Total), own.memory["MemTotal"])
 	equal(t, float64(got.Memory.Swap.Total), own.memory["SwapTotal"])
 	if used := float64(got.Memory.Used); math.Abs(used-own.memoryUsed()) > 0.3*own.memoryUsed() {
-		t.Errorf("%g bytes of memory are used, the agent says %g", own.memoryUsed(), used)
+		t.Errorf("%g bytes of memory are used, the agent reports %g", own.memoryUsed(), used)
 	}
 	if math.Abs(float64(got.UptimeSeconds)-own.uptime) > 5 {
-		t.Errorf("the machine runs for %g s, the agent says %g", own.uptime, float64(got.UptimeSeconds))
+		t.Errorf("the uptime is %g s, the agent reports %g", own.uptime, float64(got.UptimeSeconds))
 	}
 	root := mounted(t, got, "/")
 	if want := mountSource(t, "/"); root.Device != want {
-		t.Errorf("%s is mounted at /, the agent says %s", want, root.Device)
+		t.Errorf("%s is mounted at /, the agent reports %s", want, root.Device)
 	}
 	var names []string
 	for _, i := range got.Network.Interfaces {
@@ -112,7 +112,7 @@ func checkHost(t *testing.T, got *api.Current, own *machine) {
 	}
 	for name := range interfaceBytes(t) {
 		if !slices.Contains(names, name) {
-			t.Errorf("the host has the interface %s, the agent knows %v", name, names)
+			t.Errorf("the host has the interface %s, the agent reports %v", name, names)
 		}
 	}
 	directories, err := filepath.Glob("/proc/[0-9]*")
@@ -120,7 +120,7 @@ func checkHost(t *testing.T, got *api.Current, own *machine) {
 		t.Fatal(err)
 	}
 	if n, total := float64(len(directories)), float64(got.Processes.Total); math.Abs(n-total) > 0.2*n+10 {
-		t.Errorf("the host has %g processes, the agent says %g", n, total)
+		t.Errorf("the host has %g processes, the agent reports %g", n, total)
 	}
 }
 
@@ -129,7 +129,7 @@ func checkLimits(t *testing.T, got *api.Current) {
 	t.Helper()
 	l := got.Limits
 	if l.Scope != "cgroup" || !strings.Contains(l.Path, groupName()) {
-		t.Errorf("the limits are of the scope %q and the group %q", l.Scope, l.Path)
+		t.Errorf("the limits have the scope %q and the group %q", l.Scope, l.Path)
 	}
 	equal(t, float64(l.Memory.Total), groupMemory)
 	equal(t, float64(l.CPU.Cores), groupCPUs)
@@ -142,8 +142,8 @@ func checkLimits(t *testing.T, got *api.Current) {
 	}
 }
 
-// interfaceBytes is what each interface of the host received, but for those that
-// come and go with containers.
+// interfaceBytes returns the bytes that each interface of the host has received,
+// without the interfaces of containers.
 func interfaceBytes(t *testing.T) map[string]float64 {
 	t.Helper()
 	received := map[string]float64{}
@@ -156,7 +156,7 @@ func interfaceBytes(t *testing.T) map[string]float64 {
 	return received
 }
 
-// mountSource is what is mounted at a directory, the newest where there are several.
+// mountSource returns what is mounted at a directory, the last mount if several.
 func mountSource(t *testing.T, dir string) (source string) {
 	t.Helper()
 	for line := range strings.Lines(slurp(t, "/proc/1/mounts")) {
@@ -167,11 +167,11 @@ func mountSource(t *testing.T, dir string) (source string) {
 	return source
 }
 
-// groupName is that of the test's own control groups.
+// groupName returns the name of the test's control groups.
 func groupName() string { return fmt.Sprintf("sysotel-test-%d", os.Getpid()) }
 
-// limitedGroups makes control groups with a limit of memory and CPU time, of
-// version 2 where the machine has its controllers there, else of version 1.
+// limitedGroups makes control groups with limits of memory and CPU time: version 2 if
+// the machine has it, else version 1.
 func limitedGroups(t *testing.T) (groups []string) {
 	t.Helper()
 	const top = "/sys/fs/cgroup"
@@ -203,8 +203,8 @@ func limitedGroups(t *testing.T) (groups []string) {
 	return groups
 }
 
-// removeGroup removes a control group, which is busy until the kernel has
-// cleared away the processes that were in it.
+// removeGroup removes a control group, which is busy until the kernel has reaped its
+// processes.
 func removeGroup(t *testing.T, dir string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -217,7 +217,7 @@ func removeGroup(t *testing.T, dir string) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Errorf("the control group is left: %v", err)
+			t.Errorf("cannot remove the control group: %v", err)
 			return
 		case <-ticker.C:
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // TestEventsOfARestart: an agent records process tables, its start and its stop; the
-// next one on the same directory knows how it ended.
+// next one on the same directory records how the first one ended.
 func TestEventsOfARestart(t *testing.T) {
 	c := configure(t)
 	begin := time.Now().Add(-time.Second)
@@ -40,7 +40,7 @@ func TestEventsOfARestart(t *testing.T) {
 		t.Errorf("the processes used %v s, the machine %v s", cpu, p.HostCPUSeconds)
 	}
 	if most := p.CPUCovered.Seconds() * float64(p.CPUs); p.HostCPUSeconds > 1.1*most || p.Unattributed < -0.2*most {
-		t.Errorf("the machine used %v s of %v s, of which %v s without a process", p.HostCPUSeconds, most, p.Unattributed)
+		t.Errorf("the machine used %v s of %v s, %v s of it without a process", p.HostCPUSeconds, most, p.Unattributed)
 	}
 	if err := first.Stop(); err != nil {
 		t.Fatal(err)
@@ -62,6 +62,6 @@ func TestEventsOfARestart(t *testing.T) {
 		t.Fatalf("events %v, want %v (newest first)", kinds, want)
 	}
 	if previous := page.Events[0].Detail["previous"]; page.Events[0].Kind == records.Start && previous != "stopped" {
-		t.Errorf("the second start says that the run before is %q", previous)
+		t.Errorf("the second start has previous=%q, want stopped", previous)
 	}
 }

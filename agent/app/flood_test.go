@@ -30,13 +30,13 @@ import (
 // The attack, all from one address.
 const (
 	attacker         = "127.0.2.1"
-	attackerRequests = 10_000 // A second.
-	attackerSenders  = 50     // Connections that they come by.
+	attackerRequests = 10_000 // Per second.
+	attackerSenders  = 50     // Their connections.
 	attackerSlow     = 500    // Connections that send a header byte by byte.
 	attackerStreams  = 1_000
 )
 
-// floodGrowth is how much memory the agent may take more than before.
+// floodGrowth is how much the agent's memory may grow, in bytes.
 const floodGrowth = 100_000_000
 
 // floodLength is how long the attack lasts.
@@ -49,17 +49,17 @@ func floodLength() time.Duration {
 
 // crowd are the honest clients of an attacked agent.
 type crowd struct {
-	// prepare is done before they come, with a client of the agent's socket.
+	// prepare runs before the clients start, with a client of the agent's socket.
 	prepare func(socket *http.Client)
-	// address is where a client asks from.
+	// address is the source address of a client.
 	address func(i int) string
-	// decorate is done to each request of a client, such as to give it a token.
+	// decorate changes each request of a client, such as to add a token.
 	decorate func(i int, r *http.Request)
 }
 
-// TestSoakFlood runs a hundred clients, one request a second each, while another
-// floods the agent. They are served, the agent stays small and misses no second, and
-// the other gets 429.
+// TestSoakFlood runs a hundred clients with one request per second each, while another
+// one floods the agent. The hundred are served, the flood gets 429, and the agent
+// stays small and misses no second.
 func TestSoakFlood(t *testing.T) {
 	flood(t, crowd{
 		prepare:  func(*http.Client) {},
@@ -113,7 +113,7 @@ func flood(t *testing.T, honest crowd) {
 	a := spawn(t, "agent", "floodagent", nil, append(sameFlags(c), "--host.name=loaded", "--log.file="+path, "--log.format=json")...)
 	socket := unixClient(c)
 	awaitTick(t, socket, 2)
-	address := fmt.Sprint(readJournal(t, path).find(t, map[string]any{"msg": "sysotel"})[0]["api"])
+	address := fmt.Sprint(readJournal(t, path).await(t, map[string]any{"msg": "sysotel started"})["api"])
 	poll(t, func() error { // The store may still be opening.
 		_, err := ask(t.Context(), socket, floodQuestions()[1].path)
 		return err
@@ -148,7 +148,7 @@ func flood(t *testing.T, honest crowd) {
 		t.Errorf("the agent grew from %d to %d MB", before/1e6, peak/1e6)
 	}
 	for _, q := range questions {
-		q.tell(t, to.Timestamp.Sub(from.Timestamp).Seconds())
+		q.log(t, to.Timestamp.Sub(from.Timestamp).Seconds())
 	}
 	enemy.check(t, length)
 	log := readJournal(t, path)
@@ -158,15 +158,15 @@ func flood(t *testing.T, honest crowd) {
 	}
 }
 
-// floodQuestions are what an honest client asks: the first each second, the
-// others in turn every few.
+// floodQuestions are the requests of an honest client: the first one each second, the
+// others in turn every few seconds.
 func floodQuestions() []*question {
 	now := time.Now().Unix()
 	return []*question{
-		{name: "current", path: "/api/v1/metrics/current", least: 10},
-		{name: "an hour of CPU", path: "/api/v1/metrics/cpu?start=-1h&metric=cpu_usage_total", least: 400},
+		{name: "current", path: "/api/v1/metrics/current", minValues: 10},
+		{name: "an hour of CPU", path: "/api/v1/metrics/cpu?start=-1h&metric=cpu_usage_total", minValues: 400},
 		{name: "query_range", path: fmt.Sprintf("/prometheus/api/v1/query_range?query=%s&start=%d&end=%d&step=60",
-			url.QueryEscape(`sum by (state) (rate(system_cpu_time_seconds_total[1m]))`), now-int64(loadHistory/time.Second), now), least: 400},
+			url.QueryEscape(`sum by (state) (rate(system_cpu_time_seconds_total[1m]))`), now-int64(loadHistory/time.Second), now), minValues: 400},
 	}
 }
 
@@ -178,8 +178,8 @@ func (c crowd) client(t *testing.T, i int) *http.Client {
 	return &http.Client{Timeout: patience / 2, Transport: decorated{transport, func(r *http.Request) { c.decorate(i, r) }}}
 }
 
-// dialFrom connects from an address. The port is chosen when it is known where to,
-// so that the kernel does not search for one that nobody has at all.
+// dialFrom returns a dialer with a source address. The kernel chooses the port at
+// connect, so that a port in use for another destination can be shared.
 func dialFrom(address string) *net.Dialer {
 	return &net.Dialer{
 		LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)},
@@ -207,7 +207,7 @@ func (d decorated) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // visitEachSecond runs an honest client until the context ends.
 func visitEachSecond(ctx context.Context, t *testing.T, i int, client *http.Client, address string, questions []*question) {
-	const every = 5 // Seconds from one question about the past to the next.
+	const every = 5 // Seconds between requests for history.
 	if !wait(ctx, time.Duration(i)*time.Second/loadClients) {
 		return
 	}
@@ -246,32 +246,35 @@ func (c *child) resident(t *testing.T) uint64 {
 // without a gap event.
 func checkSampling(t *testing.T, log *journal, from, to time.Time, ticks int, length time.Duration) {
 	t.Helper()
-	told := map[time.Time]bool{}
+	reported := map[time.Time]bool{}
 	within := func(at time.Time) bool { return at.After(from) && !at.After(to) }
 	for at := range log.missed(t) {
 		if within(at) {
-			told[at.UTC()] = true
+			reported[at.UTC()] = true
 		}
 	}
-	if missing := int(to.Sub(from)/time.Second) - ticks; missing != len(told) {
-		t.Errorf("%d seconds are missing, but the gaps report %d", missing, len(told))
+	if missing := int(to.Sub(from)/time.Second) - ticks; missing != len(reported) {
+		t.Errorf("%d seconds are missing, but the gaps report %d", missing, len(reported))
 	}
-	for _, failed := range log.find(t, map[string]any{"event": "gap", "msg": "family failed"}) {
-		if at := parseTime(t, failed["at"]); within(at) {
-			told[at.UTC()] = true
+	for _, gap := range log.find(t, map[string]any{"event": "gap"}) {
+		if gap["at"] == nil {
+			continue // Missed ticks, counted above.
+		}
+		if at := parseTime(t, gap["at"]); within(at) { // A collector failed.
+			reported[at.UTC()] = true
 		}
 	}
-	if allowed := max(1, int(length/time.Minute)); len(told) > allowed {
-		t.Errorf("in %s under attack %d seconds were missed, at most %d may be: %v", length, len(told), allowed, told)
+	if allowed := max(1, int(length/time.Minute)); len(reported) > allowed {
+		t.Errorf("in %s under attack %d seconds were missed, want at most %d: %v", length, len(reported), allowed, reported)
 	}
-	t.Logf("%d seconds were missed", len(told))
+	t.Logf("%d seconds were missed", len(reported))
 }
 
 // enemy floods an agent.
 type enemy struct {
 	address string
 
-	requests, served, refused, unhelpful atomic.Int64 // Requests by how they were answered.
+	requests, served, refused, unhelpful atomic.Int64 // Requests, in all and by response.
 	streams, streamsRefused              atomic.Int64
 	slow, cut                            atomic.Int64 // Slow connections that were opened, and closed by the agent.
 }
@@ -281,7 +284,7 @@ func (e *enemy) attack(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, kind := range []struct {
 		connections int
-		every       time.Duration // From one connection to the next of the same kind and number.
+		every       time.Duration // Between a connection and its successor.
 		worst       func(context.Context, net.Conn) error
 	}{
 		{attackerSenders, 10 * time.Millisecond, e.send},
@@ -289,7 +292,7 @@ func (e *enemy) attack(ctx context.Context) {
 		{attackerStreams, time.Second, e.follow},
 	} {
 		for i := range kind.connections {
-			// Not all at the same moment, so that the senders keep theirs in between.
+			// Spread over the interval.
 			later := kind.every * time.Duration(i) / time.Duration(kind.connections)
 			all.Go(func() {
 				if wait(ctx, later) {
@@ -301,7 +304,7 @@ func (e *enemy) attack(ctx context.Context) {
 	all.Wait()
 }
 
-// wait waits, and returns false where the context ends before.
+// wait returns false if the context ends first.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -335,7 +338,7 @@ func (e *enemy) again(ctx context.Context, every time.Duration, worst func(conte
 	}
 }
 
-// send sends cheap requests and queries as fast as its share allows.
+// send sends cheap requests and queries at its share of attackerRequests.
 func (e *enemy) send(ctx context.Context, conn net.Conn) error {
 	const atOnce = 4
 	questions := floodQuestions()
@@ -419,20 +422,20 @@ func (e *enemy) follow(ctx context.Context, conn net.Conn) error {
 	return ctx.Err()
 }
 
-// check fails the test if there was no attack, or no limit was reached.
+// check fails the test if the attack did not reach every limit.
 func (e *enemy) check(t *testing.T, length time.Duration) {
 	t.Helper()
 	seconds := length.Seconds()
-	t.Logf("the attacker sent %.0f requests a second: %d served, %d refused; %d streams were opened, %d refused; of %d slow connections %d were cut",
-		float64(e.requests.Load())/seconds, e.served.Load(), e.refused.Load(), e.streams.Load(), e.streamsRefused.Load(), e.slow.Load(), e.cut.Load())
+	t.Logf("the attacker sent %.0f requests per second: %d served, %d refused; %d streams opened, %d refused; %d of %d slow connections cut",
+		float64(e.requests.Load())/seconds, e.served.Load(), e.refused.Load(), e.streams.Load(), e.streamsRefused.Load(), e.cut.Load(), e.slow.Load())
 	if e.unhelpful.Load() > 0 {
 		t.Errorf("%d responses were neither 200 nor 429 with Retry-After", e.unhelpful.Load())
 	}
-	// What is let through a second, for both kinds, and what is at once.
+	// The rate limits of both kinds of requests, and their bursts.
 	if most := int64(120*(seconds+5) + 300); e.served.Load() > most || e.refused.Load() == 0 {
-		t.Errorf("%d requests of the attacker were served, at most %d may be; %d were refused", e.served.Load(), most, e.refused.Load())
+		t.Errorf("%d requests of the attacker were served, want at most %d; %d were refused", e.served.Load(), most, e.refused.Load())
 	}
 	if e.streamsRefused.Load() == 0 || e.cut.Load() == 0 {
-		t.Errorf("%d streams were refused and %d slow connections cut; both must be some", e.streamsRefused.Load(), e.cut.Load())
+		t.Errorf("%d streams were refused and %d slow connections cut, want some of both", e.streamsRefused.Load(), e.cut.Load())
 	}
 }

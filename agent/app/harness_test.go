@@ -51,7 +51,7 @@ func configure(tb testing.TB, flags ...string) config.Config {
 	return load(tb, flags...)
 }
 
-// load makes a configuration of flags alone.
+// load returns a configuration from flags only.
 func load(tb testing.TB, flags ...string) config.Config {
 	tb.Helper()
 	c, invalid := config.Load(config.Options{Args: flags})
@@ -61,7 +61,7 @@ func load(tb testing.TB, flags ...string) config.Config {
 	return c
 }
 
-// agent is an App that runs for a test, with all that it logs.
+// agent is an App that runs for a test, with its log.
 type agent struct {
 	*App
 	tb      testing.TB
@@ -87,7 +87,7 @@ func run(tb testing.TB, c config.Config) *agent {
 		a.socket.CloseIdleConnections()
 		select {
 		case err := <-a.Failed():
-			tb.Errorf("a part of the agent ended by itself: %v", err)
+			tb.Errorf("a component of the agent ended by itself: %v", err)
 		default:
 		}
 		if tb.Failed() {
@@ -97,7 +97,7 @@ func run(tb testing.TB, c config.Config) *agent {
 	return a
 }
 
-// unixClient speaks to the agent of a configuration through its Unix socket.
+// unixClient returns a client for the agent's Unix socket.
 func unixClient(c config.Config) *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -167,7 +167,7 @@ func current(tb testing.TB, client *http.Client) *api.Current {
 	return &c
 }
 
-// stream reads along with the agent's readings until the context ends.
+// stream follows the agent's live stream until the context ends.
 func stream(ctx context.Context, tb testing.TB, client *http.Client) <-chan *api.Current {
 	tb.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/api/v1/metrics/stream", nil)
@@ -231,22 +231,22 @@ func decode(tb testing.TB, text []byte, to any) {
 	}
 }
 
-// page is a Prometheus page in parts.
+// page is a parsed scrape page.
 type page map[string]*dto.MetricFamily
 
-// scrape reads the Prometheus page.
+// scrape gets the scrape page.
 func scrape(tb testing.TB, client *http.Client) page {
 	tb.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(get(tb, client, "/metrics")))
 	if err != nil {
-		tb.Fatalf("parse the Prometheus page: %v", err)
+		tb.Fatalf("parse the scrape page: %v", err)
 	}
 	return families
 }
 
-// sum adds up the series of a metric that carry all the labels, which are given
-// in pairs, and tells whether there is any.
+// sum adds up the series of a metric that have all the labels, given in pairs, and
+// reports whether there is any.
 func (p page) sum(name string, labels ...string) (total float64, found bool) {
 	for _, m := range p[name].GetMetric() {
 		if hasLabels(m, labels) {
@@ -277,7 +277,7 @@ type journal struct {
 	changed chan struct{}
 }
 
-// readJournal takes a log file of an agent in a process of its own.
+// readJournal reads the log file of an agent in another process.
 func readJournal(tb testing.TB, path string) *journal {
 	tb.Helper()
 	text, err := os.ReadFile(path)
@@ -297,14 +297,14 @@ func (j *journal) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// String is the whole journal.
+// String returns the whole journal.
 func (j *journal) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return strings.Join(j.lines, "")
 }
 
-// find returns the records of which all the given fields have the given values.
+// find returns the records with these fields.
 func (j *journal) find(tb testing.TB, fields map[string]any) (found []map[string]any) {
 	tb.Helper()
 	j.mu.Lock()
@@ -320,7 +320,7 @@ func (j *journal) find(tb testing.TB, fields map[string]any) (found []map[string
 	return found
 }
 
-// await waits until a record with the fields is there.
+// await waits for a record with these fields.
 func (j *journal) await(tb testing.TB, fields map[string]any) map[string]any {
 	tb.Helper()
 	deadline := time.After(patience)
@@ -339,7 +339,7 @@ func (j *journal) await(tb testing.TB, fields map[string]any) map[string]any {
 	}
 }
 
-// missed lists the seconds that were missed according to the journal.
+// missed returns the seconds that the agent logged as missed.
 func (j *journal) missed(tb testing.TB) map[time.Time]bool {
 	tb.Helper()
 	missed := map[time.Time]bool{}
@@ -361,7 +361,7 @@ func parseTime(tb testing.TB, v any) time.Time {
 	return at
 }
 
-// poll calls f until it returns nil, at most for patience.
+// poll calls f until it returns nil, for at most patience.
 func poll(tb testing.TB, f func() error) {
 	tb.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -375,15 +375,15 @@ func poll(tb testing.TB, f func() error) {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			tb.Fatalf("still wrong after %s: %v", patience, err)
+			tb.Fatalf("after %s: %v", patience, err)
 		case <-tb.Context().Done():
 			tb.Fatal(err)
 		}
 	}
 }
 
-// requireRoot skips a test that needs root, and fails it in CI, where nobody would
-// notice.
+// requireRoot skips a test that needs root, and fails it in CI, where a skip would go
+// unnoticed.
 func requireRoot(tb testing.TB) {
 	tb.Helper()
 	if os.Geteuid() == 0 {
@@ -392,7 +392,7 @@ func requireRoot(tb testing.TB) {
 	if os.Getenv("CI") != "" {
 		tb.Fatal("this test needs root (network namespaces, loop devices, mounts), and CI must run it")
 	}
-	tb.Skip("needs root: it makes network namespaces, loop devices and mounts of its own")
+	tb.Skip("needs root: it makes network namespaces, loop devices and mounts")
 }
 
 // command runs a program to its end and returns what it printed.
@@ -417,7 +417,7 @@ func undo(tb testing.TB, name string, args ...string) {
 }
 
 // child is this test program in another process, doing one of the jobs in
-// children_test.go. It responds to each line with a line of JSON.
+// children_test.go. It answers each line with a line of JSON.
 type child struct {
 	*programs.Process
 	tb      testing.TB
@@ -438,9 +438,8 @@ func self(tb testing.TB) string {
 	return path
 }
 
-// spawn starts a child for a job. wrap is the command line that the child's own
-// is appended to, such as ip netns exec NAME; none runs it as it is. name is the
-// child's name in the process table.
+// spawn starts a child for a job. wrap is a command line to run it with, such as ip
+// netns exec NAME, nil for none. name is the child's name in the process table.
 func spawn(tb testing.TB, job, name string, wrap []string, args ...string) *child {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), name)
@@ -472,15 +471,15 @@ func spawn(tb testing.TB, job, name string, wrap []string, args ...string) *chil
 	return c
 }
 
-// tell gives the child something to do.
-func (c *child) tell(format string, args ...any) {
+// send writes a line to the child's input.
+func (c *child) send(format string, args ...any) {
 	c.tb.Helper()
 	if _, err := fmt.Fprintf(c.input, format+"\n", args...); err != nil {
-		c.tb.Fatalf("tell the child: %v", err)
+		c.tb.Fatalf("write to the child: %v", err)
 	}
 }
 
-// answer waits for the child's next response.
+// answer waits for the child's next answer.
 func (c *child) answer(to any) {
 	c.tb.Helper()
 	select {
@@ -492,14 +491,14 @@ func (c *child) answer(to any) {
 			decode(c.tb, []byte(line), to)
 		}
 	case <-time.After(2 * patience):
-		c.tb.Fatal("the child does not answer")
+		c.tb.Fatal("no answer from the child")
 	}
 }
 
 // Addr is the address of the API.
 func (a *App) Addr() net.Addr { return a.server.Addr() }
 
-// ScrapeAddr is the address of the scrape page, nil if it has no port of its own.
+// ScrapeAddr is the address of the scrape page, nil if it has no listener.
 func (a *App) ScrapeAddr() net.Addr {
 	if a.scrape == nil {
 		return nil

@@ -101,11 +101,11 @@ func TestStartWithDataIsQuick(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
 	const kept = 20 * time.Minute
 	for at := now.Add(-kept); at.Before(now); at = at.Add(time.Second) {
-		family := store.CollectorReading{Collector: "past"}
+		reading := store.CollectorReading{Collector: "past"}
 		for i, one := range series {
-			family.Samples = append(family.Samples, store.Sample{Series: one, Value: float64(i) + float64(at.Unix()%60)})
+			reading.Samples = append(reading.Samples, store.Sample{Series: one, Value: float64(i) + float64(at.Unix()%60)})
 		}
-		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{family}}); err != nil {
+		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{reading}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -163,9 +163,9 @@ func TestDroppedSamplesAreReported(t *testing.T) {
 	}
 	now := time.Now().Truncate(time.Second)
 	add(now)
-	add(now) // It is late.
+	add(now) // Late: not newer than the one before.
 	const waiting, excess = 900, 3
-	for i := range waiting + excess { // Of a clock that nobody trusts.
+	for i := range waiting + excess { // From a clock that is not yet trusted.
 		add(now.Add(time.Hour + time.Duration(i)*time.Second))
 	}
 	poll(t, func() error {
@@ -207,7 +207,7 @@ func TestNothingIsKept(t *testing.T) {
 		}
 		_, _ = wholeBody(response)
 		if response.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("%s answers %s", path, response.Status)
+			t.Errorf("%s: %s, want 503", path, response.Status)
 		}
 	}
 }
@@ -266,7 +266,7 @@ func TestRecordTiers(t *testing.T) {
 	}
 	f(records.DefaultTiers(), store.Defaults().Tiers...)
 	f([]records.Tier{{Resolution: 6 * time.Second, Retention: day}}, tier(2*time.Second, day))
-	// 5, 6 s do not divide 8 s, so that the first tier would be like the second.
+	// Neither 5 s nor 6 s divides 8 s, so the first tier would equal the second.
 	f([]records.Tier{{Resolution: 8 * time.Second, Retention: 2 * day}}, tier(time.Second, day), tier(8*time.Second, 2*day))
 	f([]records.Tier{{Resolution: 10 * time.Second, Retention: day}, {Resolution: time.Minute, Retention: 2 * day}}, tier(10*time.Second, day), tier(time.Minute, 2*day))
 }

@@ -11,9 +11,10 @@ import (
 	"sysotel/api"
 )
 
-// TestHostDown runs an agent before a real node, into which another machine wrote
-// until 50 seconds ago: its alert fires when that is a minute, and is over when the
-// machine writes again. A third machine, which goes on, is never told.
+// TestHostDown runs an agent with a real node of VictoriaMetrics, to which another
+// machine wrote until 50 seconds ago. HostDown fires after a minute of silence and
+// resolves when the machine writes again. It never fires for a third machine, which
+// keeps writing.
 func TestHostDown(t *testing.T) {
 	node := newBareNode(t)
 	file := filepath.Join(t.TempDir(), "sysotel.yaml")
@@ -44,17 +45,17 @@ store:
 				switch host := alert.Labels["host_name"]; {
 				case alert.Rule != "HostDown":
 				case host == "there":
-					t.Fatalf("it tells of a machine that goes on: %+v", alert)
+					t.Fatalf("an alert on a machine that is up: %+v", alert)
 				case host == "gone" && alert.State == state:
 					return time.Now()
 				}
 			}
 		}
-		t.Fatalf("HostDown of the machine that is silent is not %s within %s: %+v", state, patience, answer)
+		t.Fatalf("HostDown is not %s within %s: %+v", state, patience, answer)
 		return time.Time{}
 	}
 	if after := await(alerting.Firing).Sub(silent); after < time.Minute {
-		t.Errorf("it fires after %s of silence, before the minute is over", after)
+		t.Errorf("it fires after %s of silence, want a minute", after)
 	}
 	node.write(time.Second, info("gone", "id-1"))
 	await(alerting.Resolved)

@@ -21,15 +21,15 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// hostileNames are program names that attack those who view the process table; a name
-// contains no slash and no 0 byte.
+// hostileNames are program names that attack viewers of the process table. A name
+// cannot contain a slash or a 0 byte.
 var hostileNames = map[string]string{
 	"html":      `<img src=x onerror=alert(1)>`,
 	"sql":       `"; DROP TABLE process_record;--`,
 	"lines":     "x\r\ntime=2026 level=ERROR msg=forged\n",
 	"screen":    "x\x1b[2J\x1b]52;c;aGk=\x07",
 	"c1":        "x\u009b2Jy",
-	"no text":   "x\xff\xfe\xc3(",
+	"not utf-8": "x\xff\xfe\xc3(",
 	"formula":   `=cmd|' C calc'!A0`,
 	"plus":      "+1+1",
 	"minus":     "-1",
@@ -60,25 +60,25 @@ func TestHostileNames(t *testing.T) {
 		children[what] = spawn(t, "burn", name, nil)
 	}
 	for _, child := range children {
-		child.tell("0.05 10")
+		child.send("0.05 10")
 	}
 	for _, child := range children {
 		child.answer(nil)
 	}
 	a.ticks(2)
 
-	// The table of the present, in JSON.
+	// The current process table, in JSON.
 	present := map[string]*api.ProcessRow{}
 	for what, child := range children {
 		row := row(t, a.socket, child.PID())
 		present[what] = row
 		for _, text := range []string{row.Name, row.Program, row.CommandLine} {
 			if !harmless(text, false) {
-				t.Errorf("%s: %q is told", what, text)
+				t.Errorf("%s: the table has %q", what, text)
 			}
 		}
 		if what == "html" && row.Name != hostileNames[what] || what == "sql" && row.Name != hostileNames[what] {
-			t.Errorf("the name %q is told as %q: what is text must stay", hostileNames[what], row.Name)
+			t.Errorf("the name %q became %q, but it is printable", hostileNames[what], row.Name)
 		}
 		found := processes(t, a.socket, "top=1000&q="+url.QueryEscape(row.Name)).Processes
 		if !slices.ContainsFunc(found, func(p api.ProcessRow) bool { return p.PID == row.PID }) {
@@ -88,69 +88,69 @@ func TestHostileNames(t *testing.T) {
 	for _, path := range []string{"/api/v1/metrics/processes?top=1000", "/api/v1/metrics/current", "/api/v1/events", "/api/v1/health"} {
 		body := string(get(t, a.socket, path))
 		if !harmless(body, true) || strings.Contains(body, "<") || !json.Valid([]byte(body)) {
-			t.Errorf("%s could harm: %.300q", path, body)
+			t.Errorf("%s is not harmless: %.300q", path, body)
 		}
 	}
 
-	// The table of the past, from SQLite, to the letter.
+	// The process history, from SQLite, has the same names.
 	poll(t, func() error {
 		past := processes(t, a.socket, "top=1000&start=-1m").Processes
 		for what, now := range present {
 			i := slices.IndexFunc(past, func(p api.ProcessRow) bool { return p.PID == now.PID })
 			if i < 0 {
-				return fmt.Errorf("%s: the past does not know it", what)
+				return fmt.Errorf("%s: it is not in the history", what)
 			}
 			if past[i].Name != now.Name || past[i].Program != now.Program || past[i].CommandLine != now.CommandLine {
-				return fmt.Errorf("%s: %q is %q in the past", what, now.Name, past[i].Name)
+				return fmt.Errorf("%s: %q is %q in the history", what, now.Name, past[i].Name)
 			}
 		}
 		return nil
 	})
 
-	// The page for Prometheus, which a real promtool reads, and PromQL.
+	// The scrape page, which a real promtool reads, and PromQL.
 	page := get(t, a.socket, "/metrics")
 	if !harmless(string(page), true) {
-		t.Error("the Prometheus page could harm")
+		t.Error("the scrape page is not harmless")
 	}
 	promtool := programs.Command(t, "promtool", "check", "metrics")
 	promtool.Stdin = bytes.NewReader(page)
 	if output, err := promtool.CombinedOutput(); err != nil {
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != 3 { // 3: it read all, and has an opinion on names.
+		if !errors.As(err, &exit) || exit.ExitCode() != 3 { // 3: valid, with remarks on names.
 			t.Errorf("promtool cannot read the page: %v\n%s", err, output)
 		}
 	}
-	families := scrape(t, a.socket)
+	metrics := scrape(t, a.socket)
 	for what, now := range present {
-		if _, found := families.sum("process_threads", "process_executable_name", now.Program); !found {
+		if _, found := metrics.sum("process_threads", "process_executable_name", now.Program); !found {
 			t.Errorf("%s: the page has no program %q", what, now.Program)
 		}
 		poll(t, func() error {
-			// PromQL takes the character for what is no text written as \ufffd only.
+			// PromQL accepts U+FFFD only as the escape \ufffd.
 			query := url.Values{"query": {"process_threads{process_executable_name=" + strconv.QuoteToASCII(now.Program) + "}"}}
 			body, err := ask(t.Context(), a.socket, "/prometheus/api/v1/query?"+query.Encode())
 			if err == nil && (!bytes.Contains(body, []byte(`"process_executable_name"`)) || !harmless(string(body), true)) {
-				err = fmt.Errorf("%s: PromQL answers %s", what, body)
+				err = fmt.Errorf("%s: PromQL returns %s", what, body)
 			}
 			return err
 		})
 	}
 
-	// A live stream's events end at empty lines; no name can end one.
+	// The live stream: an empty line in a name must not end an event.
 	ctx, first := t.Context(), (*api.Current)(nil)
 	select {
 	case first = <-stream(ctx, t, a.socket):
 	case <-time.After(patience):
 	}
 	if first == nil {
-		t.Error("the stream sends nothing that can be read")
+		t.Error("the stream sends no valid reading")
 	}
-	// Every line of the journal is one JSON object; find fails where one is not.
+	// find fails if a line of the journal is not one JSON object.
 	a.journal.find(t, map[string]any{"msg": "none"})
 }
 
-// TestHostileTextInTheLog has the agent complain of files with hostile names and
-// content, in both forms of the log.
+// TestHostileTextInTheLog has the agent log errors about files with hostile names and
+// content, in both formats.
 func TestHostileTextInTheLog(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestHostileTextInTheLog(t *testing.T) {
 			poll(t, func() error {
 				text, err := os.ReadFile(file)
 				if err == nil && bytes.Count(text, []byte(".prom")) < 4 {
-					err = fmt.Errorf("not all files are complained of:\n%s", text)
+					err = fmt.Errorf("the log does not mention all files:\n%s", text)
 				}
 				return err
 			})
@@ -189,7 +189,7 @@ func TestHostileTextInTheLog(t *testing.T) {
 				}
 			}
 			if !json.Valid(body) || !harmless(string(body), true) {
-				t.Errorf("health could harm: %q", body)
+				t.Errorf("health is not harmless: %q", body)
 			}
 			info, err := os.Stat(file)
 			if err != nil || info.Mode().Perm() != 0o600 {

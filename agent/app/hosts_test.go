@@ -18,9 +18,9 @@ func TestDoubles(t *testing.T) {
 		before, now []api.Seen
 		want        map[string]double
 	}{
-		"one":           {[]api.Seen{seen("a", "1", 0)}, []api.Seen{seen("a", "1", 30*time.Second)}, map[string]double{}},
-		"started again": {[]api.Seen{seen("a", "1", 0)}, []api.Seen{seen("a", "1", 20*time.Second), seen("a", "2", 30*time.Second)}, map[string]double{}},
-		"again a look later": {
+		"one":       {[]api.Seen{seen("a", "1", 0)}, []api.Seen{seen("a", "1", 30*time.Second)}, map[string]double{}},
+		"restarted": {[]api.Seen{seen("a", "1", 0)}, []api.Seen{seen("a", "1", 20*time.Second), seen("a", "2", 30*time.Second)}, map[string]double{}},
+		"restarted before the last comparison": {
 			[]api.Seen{seen("a", "1", 20*time.Second), seen("a", "2", 30*time.Second)},
 			[]api.Seen{seen("a", "1", 20*time.Second), seen("a", "2", time.Minute)},
 			map[string]double{},
@@ -31,7 +31,7 @@ func TestDoubles(t *testing.T) {
 			map[string]double{"h": {starts: "1 and 2 of a"}},
 		},
 		"two machines": {nil, []api.Seen{seen("b", "1", 0), seen("a", "2", 10*time.Second)}, map[string]double{"h": {ids: "a and b"}}},
-		"another one since": {
+		"replaced": {
 			[]api.Seen{seen("a", "1", 0)}, []api.Seen{seen("a", "1", 0), seen("b", "2", 2*time.Minute)}, map[string]double{},
 		},
 		"machines and clones": {

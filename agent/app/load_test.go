@@ -28,13 +28,13 @@ import (
 )
 
 const (
-	// loadClients is how many ask at once, and how many streams are open beside.
+	// loadClients is the number of concurrent clients, and of open streams.
 	loadClients = 100
-	// loadHistory is how far back the history goes that they ask for.
+	// loadHistory is the length of the history.
 	loadHistory = time.Hour
 )
 
-// loadLength is how long the clients ask and how long the streams are open.
+// loadLength is how long the clients send requests and the streams are open.
 func loadLength() (clients, streams time.Duration) {
 	if os.Getenv("SYSOTEL_TEST_SOAK") != "" {
 		return 30 * time.Second, 60 * time.Second
@@ -42,9 +42,9 @@ func loadLength() (clients, streams time.Duration) {
 	return 8 * time.Second, 10 * time.Second
 }
 
-// TestSoakLoad lets a hundred clients ask for the newest reading and for an hour
-// of series, as fast as they are answered, beside a hundred live streams. All
-// get what they ask for, and the agent misses no second meanwhile.
+// TestSoakLoad has a hundred clients request the newest reading and an hour of series
+// in a loop, beside a hundred live streams. All are served, and the agent misses no
+// second.
 func TestSoakLoad(t *testing.T) {
 	asking, streaming := loadLength()
 	c := configure(t, "--host.name=loaded", "--rate-limit.enabled=false")
@@ -52,7 +52,7 @@ func TestSoakLoad(t *testing.T) {
 	journal := filepath.Join(c.DataDir, "load.log")
 	spawn(t, "agent", "loadagent", nil, append(sameFlags(c), "--host.name=loaded", "--rate-limit.enabled=false", "--log.file="+journal, "--log.format=json")...)
 	first := awaitTick(t, unixClient(c), 2)
-	address := fmt.Sprint(readJournal(t, journal).find(t, map[string]any{"msg": "sysotel"})[0]["api"])
+	address := fmt.Sprint(readJournal(t, journal).await(t, map[string]any{"msg": "sysotel started"})["api"])
 
 	ctx, cancel := context.WithTimeout(t.Context(), streaming+patience)
 	defer cancel()
@@ -74,15 +74,15 @@ func TestSoakLoad(t *testing.T) {
 
 	log := readJournal(t, journal)
 	for _, gap := range log.find(t, map[string]any{"event": "gap"}) {
-		t.Errorf("under load there was a gap: %v", gap)
+		t.Errorf("a gap under load: %v", gap)
 	}
 	if t.Failed() {
 		t.Logf("the agent's log:\n%s", log)
 	}
 }
 
-// past gives a data directory an hour of time and use of two cores at one reading
-// a second, as the agent would have written it.
+// past fills a data directory with an hour of CPU readings of two cores, one per
+// second, as the agent would have written it.
 func past(tb testing.TB, c config.Config) {
 	tb.Helper()
 	s, err := store.Open(store.Options{Dir: filepath.Join(c.DataDir, storeDir), Tiers: c.Store.Tiers})
@@ -126,8 +126,8 @@ func past(tb testing.TB, c config.Config) {
 	}
 }
 
-// followStream reads a live stream and fails where a second is missing, comes
-// twice or tells nothing of the CPU.
+// followStream reads a live stream and returns an error if a second is missing, comes
+// twice or has no CPU reading.
 func followStream(ctx context.Context, client *http.Client, address string, from, to int64) error {
 	response, err := request(ctx, client, address+"/api/v1/metrics/stream")
 	if err != nil {
@@ -154,11 +154,11 @@ func followStream(ctx context.Context, client *http.Client, address string, from
 		at := reading.Timestamp.Unix()
 		switch {
 		case want == 0 && at > from:
-			return fmt.Errorf("the stream was opened only at second %d, %d s late", at, at-from)
+			return fmt.Errorf("the stream began at second %d, %d s late", at, at-from)
 		case want != 0 && at != want:
 			return fmt.Errorf("second %d came after %d", at, want-1)
 		case len(reading.CPU) == 0 || string(reading.CPU) == "null":
-			return fmt.Errorf("second %d tells nothing of the CPU", at)
+			return fmt.Errorf("second %d has no CPU reading", at)
 		case at >= to:
 			return nil
 		}
@@ -167,25 +167,25 @@ func followStream(ctx context.Context, client *http.Client, address string, from
 	return fmt.Errorf("the stream ended early: %w", errors.Join(lines.Err(), io.ErrUnexpectedEOF))
 }
 
-// question is what the clients ask for.
+// question is a request of the clients.
 type question struct {
 	name, path string
-	least      int // How many values an answer that tells of the whole hour has at least.
+	minValues  int // The minimum number of values in a response for the whole hour.
 
 	mu   sync.Mutex
 	took []time.Duration
 }
 
-// askAll lets the clients ask in turn for all there is, and prints how long the
-// answers took. No figure fails the test: it depends on the machine.
+// askAll has the clients send all requests in turn, and logs the response times. They
+// do not fail the test, as machines differ.
 func askAll(ctx context.Context, t *testing.T, client *http.Client, address string, length time.Duration) {
 	t.Helper()
 	now := time.Now().Unix()
 	questions := []*question{
-		{name: "current", path: "/api/v1/metrics/current", least: 10},
-		{name: "an hour of CPU", path: "/api/v1/metrics/cpu?start=-1h&metric=cpu_usage_total&metric=cpu_usage_per_core", least: 1_500},
+		{name: "current", path: "/api/v1/metrics/current", minValues: 10},
+		{name: "an hour of CPU", path: "/api/v1/metrics/cpu?start=-1h&metric=cpu_usage_total&metric=cpu_usage_per_core", minValues: 1_500},
 		{name: "query_range", path: fmt.Sprintf("/prometheus/api/v1/query_range?query=%s&start=%d&end=%d&step=15",
-			url.QueryEscape(`sum by (state) (rate(system_cpu_time_seconds_total[1m]))`), now-int64(loadHistory/time.Second), now), least: 1_500},
+			url.QueryEscape(`sum by (state) (rate(system_cpu_time_seconds_total[1m]))`), now-int64(loadHistory/time.Second), now), minValues: 1_500},
 	}
 	for _, q := range questions { // The store may still be opening.
 		poll(t, func() error { return q.ask(ctx, client, address) })
@@ -206,11 +206,11 @@ func askAll(ctx context.Context, t *testing.T, client *http.Client, address stri
 	clients.Wait()
 	elapsed := time.Since(began).Seconds()
 	for _, q := range questions {
-		q.tell(t, elapsed)
+		q.log(t, elapsed)
 	}
 }
 
-// ask asks once and judges the answer.
+// ask sends the request once and checks the response.
 func (q *question) ask(ctx context.Context, client *http.Client, address string) error {
 	began := time.Now()
 	response, err := request(ctx, client, address+q.path)
@@ -222,9 +222,9 @@ func (q *question) ask(ctx context.Context, client *http.Client, address string)
 	if err != nil {
 		return err
 	}
-	// Of cores that the history does not know, only the present has values.
-	if values := bytes.Count(body, []byte(",")) - bytes.Count(body, []byte("null")); values < q.least || !bytes.HasSuffix(bytes.TrimSpace(body), []byte("}")) {
-		return fmt.Errorf("%s answered only some %d values: %.300s", q.path, values, body)
+	// Cores without history have values only since the start of the agent.
+	if values := bytes.Count(body, []byte(",")) - bytes.Count(body, []byte("null")); values < q.minValues || !bytes.HasSuffix(bytes.TrimSpace(body), []byte("}")) {
+		return fmt.Errorf("%s returned about %d values: %.300s", q.path, values, body)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -232,13 +232,13 @@ func (q *question) ask(ctx context.Context, client *http.Client, address string)
 	return nil
 }
 
-// tell prints the figures.
-func (q *question) tell(t *testing.T, elapsed float64) {
+// log logs the response times.
+func (q *question) log(t *testing.T, elapsed float64) {
 	t.Helper()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.took) == 0 {
-		t.Errorf("%s: nothing was answered", q.name)
+		t.Errorf("%s: no response", q.name)
 		return
 	}
 	slices.Sort(q.took)
@@ -247,7 +247,7 @@ func (q *question) tell(t *testing.T, elapsed float64) {
 		sum += d
 	}
 	n := len(q.took)
-	t.Logf("%-15s %6d answers, %6.0f a second, mean %s, p50 %s, p99 %s", q.name, n, float64(n)/elapsed,
+	t.Logf("%-15s %6d responses, %6.0f per second, mean %s, p50 %s, p99 %s", q.name, n, float64(n)/elapsed,
 		(sum / time.Duration(n)).Round(time.Microsecond), q.took[n/2].Round(time.Microsecond), q.took[n*99/100].Round(time.Microsecond))
 }
 

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// machine is what this test reads of the machine by itself, with readers that
-// share nothing with the agent's.
+// machine is a reading of the machine by the test's own readers, which share no code
+// with the agent's.
 type machine struct {
 	at      time.Time
 	cpu     map[string]cpuTicks // by the names of /proc/stat: cpu, cpu0, ...
@@ -29,17 +29,17 @@ type machine struct {
 
 type cpuTicks struct{ busy, all float64 }
 
-// disks are the sums over all disks that have hardware.
+// disks are the sums over all hardware disks.
 type disks struct{ reads, readBytes, writes, writeBytes float64 }
 
-// network are the sums over all interfaces that have hardware, in the order of
-// the columns of /proc/net/dev.
+// network are the sums over all hardware interfaces, in the order of the columns of
+// /proc/net/dev.
 type network struct {
 	receivedBytes, receivedPackets, receivedErrors, receivedDropped float64
 	sentBytes, sentPackets, sentErrors, sentDropped                 float64
 }
 
-// space is that of all file systems on block devices, each counted once.
+// space is the sum over all file systems on block devices, each counted once.
 type space struct{ total, used, free float64 }
 
 func readMachine(tb testing.TB) *machine {
@@ -126,8 +126,8 @@ func (m *machine) readSpace(tb testing.TB) {
 	}
 }
 
-// frequency is the mean over all processors in MHz; it is read at the end only,
-// because the kernel interrupts each of them for it.
+// frequency returns the mean over all processors in MHz. Call it at the end only: the
+// kernel interrupts each processor for it.
 func frequency(tb testing.TB) float64 {
 	tb.Helper()
 	var sum, n float64
@@ -140,7 +140,7 @@ func frequency(tb testing.TB) float64 {
 	return sum / n
 }
 
-// frequencyLimit reads a limit in MHz, NaN where the machine does not tell it.
+// frequencyLimit reads a limit in MHz, NaN if the machine does not report it.
 func frequencyLimit(tb testing.TB, which string) float64 {
 	tb.Helper()
 	files, err := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_" + which + "_freq")
@@ -157,7 +157,7 @@ func frequencyLimit(tb testing.TB, which string) float64 {
 	return limit
 }
 
-// bootTime is the line btime of /proc/stat.
+// bootTime returns the line btime of /proc/stat.
 func bootTime(tb testing.TB) time.Time {
 	tb.Helper()
 	for line := range strings.Lines(slurp(tb, "/proc/stat")) {
@@ -181,7 +181,7 @@ func processStatus(tb testing.TB, pid int, name string) string {
 	return ""
 }
 
-// hasHardware tells whether a device of /sys stands for hardware.
+// hasHardware reports whether a device of /sys is hardware.
 func hasHardware(dir string) bool {
 	_, err := os.Stat(dir + "/device")
 	return err == nil

@@ -23,7 +23,7 @@ type prometheusServer struct {
 	process *programs.Process
 }
 
-// newPrometheus starts it; more are lines of the scrape configuration.
+// newPrometheus starts one; more are additional lines of its scrape configuration.
 func newPrometheus(tb testing.TB, target string, more ...string) *prometheusServer {
 	tb.Helper()
 	return startPrometheus(tb, fmt.Sprintf(`
@@ -35,8 +35,8 @@ scrape_configs:
 `, target, strings.Join(more, "\n    ")))
 }
 
-// startPrometheus starts one with a whole configuration, in which <self> stands
-// for its own address.
+// startPrometheus starts one with a complete configuration, in which <self> is its own
+// address.
 func startPrometheus(tb testing.TB, text string) *prometheusServer {
 	tb.Helper()
 	folder := tb.TempDir()
@@ -53,13 +53,13 @@ func startPrometheus(tb testing.TB, text string) *prometheusServer {
 	return p
 }
 
-// sampleOf is one sample of a query's answer.
+// sampleOf is one sample of a query result.
 type sampleOf struct {
 	Metric map[string]string
 	Value  [2]any
 }
 
-// query asks for the value of an expression now, with the warnings of the answer.
+// query evaluates an expression now, and returns the warnings too.
 func (p *prometheusServer) query(expression string) (samples []sampleOf, warnings []string, err error) {
 	var answer struct {
 		Data     struct{ Result []sampleOf }
@@ -88,7 +88,7 @@ func (p *prometheusServer) get(path string, to any) error {
 	return json.Unmarshal(body, to)
 }
 
-// seedQueries are what the product's first users were told to ask.
+// seedQueries are the queries of the first version's documentation.
 var seedQueries = []string{
 	"node_cpu_usage_percent",
 	"node_memory_usage_percent",
@@ -96,8 +96,8 @@ var seedQueries = []string{
 	"rate(node_network_receive_bytes_total[1m]) * 8 / 1000000",
 }
 
-// TestPrometheusScrapes has a real Prometheus scrape the page, and asks it for
-// what people will ask it.
+// TestPrometheusScrapes has a real Prometheus scrape the page, and queries it as users
+// do.
 func TestPrometheusScrapes(t *testing.T) {
 	t.Parallel()
 	a := run(t, configure(t))
@@ -106,7 +106,7 @@ func TestPrometheusScrapes(t *testing.T) {
 		poll(t, func() error {
 			samples, warnings, err := p.query(expression)
 			if err == nil && (len(samples) == 0 || len(warnings) > 0) {
-				err = fmt.Errorf("%s gives %d samples and the warnings %q", expression, len(samples), warnings)
+				err = fmt.Errorf("%s returns %d samples and the warnings %q", expression, len(samples), warnings)
 			}
 			return err
 		})
@@ -119,20 +119,20 @@ func TestPrometheusScrapes(t *testing.T) {
 		t.Helper()
 		samples, warnings, err := p.query(expression)
 		if err != nil || len(samples) != 1 || len(warnings) > 0 || samples[0].Value[1] != want {
-			t.Errorf("%s gives %v, %q, %v; want one sample of %s", expression, samples, warnings, err, want)
+			t.Errorf("%s returns %v, %q, %v; want one sample of %s", expression, samples, warnings, err, want)
 		}
 	}
 	expect("up", "1")
 	expect("scrape_samples_scraped - scrape_samples_post_metric_relabeling", "0")
 	expect(fmt.Sprintf("target_info{host_name=%q,service_name=%q}", name, "sysotel"), "1")
 	expect(fmt.Sprintf("sysotel_agent_info{host_name=%q,version=%q}", name, "test"), "1")
-	// Each of our series says which machine it is of.
+	// Each of our series has the label host_name.
 	expect(fmt.Sprintf(`count({__name__=~".+",__name__!~"up|scrape_.*",host_name!=%q}) or vector(0)`, name), "0")
 
 	for metric, labels := range promisedSeries() {
 		samples, _, err := p.query(metric)
 		if err != nil || len(samples) == 0 {
-			t.Errorf("%s gives %d samples, %v", metric, len(samples), err)
+			t.Errorf("%s returns %d samples, %v", metric, len(samples), err)
 			continue
 		}
 		for _, label := range labels {
@@ -144,8 +144,8 @@ func TestPrometheusScrapes(t *testing.T) {
 	p.checkLog()
 }
 
-// promisedSeries are the product's metrics by their names on the page, with the
-// labels that tell their series apart.
+// promisedSeries are the documented metrics by their names on the page, with the labels
+// that distinguish their series.
 func promisedSeries() map[string][]string {
 	return map[string][]string{
 		"sysotel_cpu_usage_ratio": nil, "sysotel_cpu_core_usage_ratio": {"cpu"}, "system_cpu_logical_count": nil,
@@ -164,8 +164,8 @@ func promisedSeries() map[string][]string {
 	}
 }
 
-// checkLog: Prometheus had nothing to complain about in what it scraped, such as
-// duplicate samples or times that went back.
+// checkLog: Prometheus logged no scrape errors, such as duplicate or out-of-order
+// samples.
 func (p *prometheusServer) checkLog() {
 	p.tb.Helper()
 	var targets struct {
@@ -178,7 +178,7 @@ func (p *prometheusServer) checkLog() {
 	}
 	for _, target := range targets.Data.ActiveTargets {
 		if target.Health != "up" || target.LastError != "" {
-			p.tb.Errorf("Prometheus says of its target: %+v", target)
+			p.tb.Errorf("the target is %+v", target)
 		}
 	}
 	lines := slices.Collect(strings.Lines(p.process.Output()))

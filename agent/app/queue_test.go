@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// TestKilledWhileTheReceiverIsAway: what was read while nobody took it is sent
-// after kill -9 and a new start, each second once and with its own time.
-func TestKilledWhileTheReceiverIsAway(t *testing.T) {
-	free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.2:0") // Nobody else takes a port there.
+// TestKilledDuringOutage: what an agent read while the receiver was down is sent by
+// the next agent after SIGKILL, each second once and with its own time.
+func TestKilledDuringOutage(t *testing.T) {
+	free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.2:0") // No other test uses this address.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,19 +27,19 @@ func TestKilledWhileTheReceiverIsAway(t *testing.T) {
 	killed.Kill()
 	<-killed.Exited()
 
-	// The next one may read the same second once more.
+	// The next agent may read the same second again.
 	r := receiverAt(t, address)
 	spawn(t, "agent", "queueagent", nil, flags...)
 	now := awaitTick(t, unixClient(c), 3)
 	r.await(t, "sysotel/cpu", now.Timestamp.Unix())
-	for _, family := range []string{"cpu", "memory", "process"} {
+	for _, collector := range []string{"cpu", "memory", "process"} {
 		for at := first.Timestamp; !at.After(last.Timestamp.Add(-time.Second)); at = at.Add(time.Second) {
-			r.await(t, "sysotel/"+family, at.Unix())
+			r.await(t, "sysotel/"+collector, at.Unix())
 		}
 		r.mu.Lock()
-		for at, n := range r.seconds["sysotel/"+family] {
+		for at, n := range r.seconds["sysotel/"+collector] {
 			if n != 1 {
-				t.Errorf("%s: second %d arrived %d times", family, at, n)
+				t.Errorf("%s: second %d arrived %d times", collector, at, n)
 			}
 		}
 		r.mu.Unlock()

@@ -18,8 +18,8 @@ import (
 	"sysotel/agent/store/storetest"
 )
 
-// remember gives a data directory so much history of so many series, as an agent
-// would have left it that kept it for longer.
+// remember fills a data directory with history of the given length, as an agent with a
+// longer retention would have left it.
 func remember(tb testing.TB, c config.Config, tiers []store.TierConfig, length time.Duration, series int) {
 	tb.Helper()
 	s, err := store.Open(store.Options{Dir: filepath.Join(c.DataDir, storeDir), Tiers: tiers})
@@ -27,9 +27,9 @@ func remember(tb testing.TB, c config.Config, tiers []store.TierConfig, length t
 		tb.Fatal(err)
 	}
 	<-s.Opened()
-	family := store.CollectorReading{Collector: "past"}
+	reading := store.CollectorReading{Collector: "past"}
 	for i := range series {
-		family.Samples = append(family.Samples, store.Sample{Series: &store.Series{
+		reading.Samples = append(reading.Samples, store.Sample{Series: &store.Series{
 			Labels:  labels.FromStrings(model.MetricNameLabel, "past_value", "i", strconv.Itoa(i)),
 			MinName: "past_value_min", MaxName: "past_value_max",
 		}})
@@ -37,10 +37,10 @@ func remember(tb testing.TB, c config.Config, tiers []store.TierConfig, length t
 	random := rand.New(rand.NewPCG(1, 1))
 	now := time.Now().Truncate(time.Second)
 	for at := now.Add(-length); at.Before(now); at = at.Add(time.Second) {
-		for i := range family.Samples {
-			family.Samples[i].Value = random.Float64() // Which does not compress.
+		for i := range reading.Samples {
+			reading.Samples[i].Value = random.Float64() // Does not compress.
 		}
-		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{family}}); err != nil {
+		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{reading}}); err != nil {
 			tb.Fatal(err)
 		}
 		if at.Unix()%1800 == 0 {
@@ -53,8 +53,8 @@ func remember(tb testing.TB, c config.Config, tiers []store.TierConfig, length t
 	}
 }
 
-// TestRetentionOfARunningAgent: an agent whose finest tier is to hold an hour
-// deletes what is older, and only that.
+// TestRetentionOfARunningAgent: an agent whose finest tier keeps an hour deletes only
+// what is older.
 func TestRetentionOfARunningAgent(t *testing.T) {
 	c := configure(t)
 	const hour = time.Hour
@@ -64,31 +64,31 @@ func TestRetentionOfARunningAgent(t *testing.T) {
 	limit := time.Now().Add(-hour).UnixMilli()
 	outdated := func(b storetest.Block) bool { return b.MaxTime <= limit }
 	if blocks := storetest.Blocks(t, dir, "1s"); !slices.ContainsFunc(blocks, outdated) {
-		t.Fatalf("nothing is there to be deleted: %v", blocks)
+		t.Fatalf("no block is outdated: %v", blocks)
 	}
 	a := run(t, c)
 	a.tick()
 	poll(t, func() error {
 		if blocks := storetest.Blocks(t, dir, "1s"); slices.ContainsFunc(blocks, outdated) {
-			return fmt.Errorf("after an hour these are left: %v", blocks)
+			return fmt.Errorf("an outdated block is left: %v", blocks)
 		}
 		return nil
 	})
-	// The minutes of that time are still there, and so are the newer seconds.
+	// The coarser tier still covers that time, and newer seconds are kept.
 	for ago, tier := range map[time.Duration]string{2 * hour: "1m", 50 * time.Minute: "1s"} {
 		poll(t, func() error {
 			at := time.Now().Add(-ago).Unix()
 			body, err := ask(t.Context(), a.socket, fmt.Sprintf("/prometheus/api/v1/query?query=past_value&time=%d", at))
 			if err == nil && strings.Count(string(body), `"i":`) != 5 {
-				err = fmt.Errorf("%s ago, in the tier of %s, there is %s", ago, tier, body)
+				err = fmt.Errorf("%s ago, in tier %s: %s", ago, tier, body)
 			}
 			return err
 		})
 	}
 }
 
-// TestMaxBytesOfARunningAgent: an agent that may keep less than it finds deletes
-// the oldest of the finest tier until it fits, and goes on.
+// TestMaxBytesOfARunningAgent: an agent with too much history deletes the oldest blocks
+// of the finest tier until it fits, and goes on recording.
 func TestMaxBytesOfARunningAgent(t *testing.T) {
 	c := configure(t)
 	remember(t, c, store.Defaults().Tiers, 11*time.Hour, 200)
@@ -102,7 +102,7 @@ func TestMaxBytesOfARunningAgent(t *testing.T) {
 	a.tick()
 	poll(t, func() error {
 		if n := storetest.Size(t, c.DataDir); n > int64(c.Store.MaxBytes) {
-			return fmt.Errorf("the data directory has %d bytes, at most %d are allowed", n, c.Store.MaxBytes)
+			return fmt.Errorf("the data directory has %d bytes, want at most %d", n, c.Store.MaxBytes)
 		}
 		return nil
 	})

@@ -29,12 +29,12 @@ func soakLength(tb testing.TB) time.Duration {
 	}
 	length, err := time.ParseDuration(text)
 	if err != nil || length < time.Minute {
-		tb.Fatalf("SYSOTEL_TEST_SOAK is %q, it must be a duration of at least a minute such as 10m", text)
+		tb.Fatalf("SYSOTEL_TEST_SOAK is %q, want a duration of at least a minute such as 10m", text)
 	}
 	return length
 }
 
-// receiver takes OTLP over gRPC and counts the seconds of each family.
+// receiver receives OTLP over gRPC and counts the seconds of each collector.
 type receiver struct {
 	collectorpb.UnimplementedMetricsServiceServer
 	address string
@@ -89,7 +89,7 @@ func (r *receiver) Export(_ context.Context, request *collectorpb.ExportMetricsS
 	return &collectorpb.ExportMetricsServiceResponse{}, nil
 }
 
-// timesOf are the Unix times of a scope's points.
+// timesOf returns the Unix times of a scope's points.
 func timesOf(scope *metricspb.ScopeMetrics) map[int64]bool {
 	times := map[int64]bool{}
 	for _, m := range scope.GetMetrics() {
@@ -100,13 +100,13 @@ func timesOf(scope *metricspb.ScopeMetrics) map[int64]bool {
 	return times
 }
 
-// await waits until a second of a family has arrived.
-func (r *receiver) await(tb testing.TB, family string, at int64) {
+// await waits until a second of a scope has arrived.
+func (r *receiver) await(tb testing.TB, scope string, at int64) {
 	tb.Helper()
 	deadline := time.After(patience)
 	for {
 		r.mu.Lock()
-		arrived, changed := r.seconds[family][at], r.changed
+		arrived, changed := r.seconds[scope][at], r.changed
 		r.mu.Unlock()
 		if arrived > 0 {
 			return
@@ -114,19 +114,19 @@ func (r *receiver) await(tb testing.TB, family string, at int64) {
 		select {
 		case <-changed:
 		case <-deadline:
-			tb.Fatalf("second %d of %s did not arrive", at, family)
+			tb.Fatalf("second %d of %s did not arrive", at, scope)
 		}
 	}
 }
 
-// size is what an agent takes of the machine.
+// size is an agent's resource use.
 type size struct {
 	Goroutines, Threads int
-	// Heap is live memory after a collection.
+	// Heap is live memory after a garbage collection.
 	Heap, Resident uint64
 }
 
-// TestSoak lets an agent sample and push each second while every processor is
+// TestSoak runs an agent that samples and pushes each second while every processor is
 // busy, and counts what arrives.
 func TestSoak(t *testing.T) {
 	length := soakLength(t)
@@ -136,10 +136,10 @@ func TestSoak(t *testing.T) {
 	a := spawn(t, "agent", "soakagent", nil, append(sameFlags(c), "--otlp.endpoint=http://"+r.address, "--log.file="+journal, "--log.format=json")...)
 	client := unixClient(c)
 	for i := range len(readMachine(t).cpu) - 1 {
-		spawn(t, "burn", fmt.Sprintf("soakburner%d", i), nil).tell("%g %g", 2*length.Seconds(), length.Seconds()+5)
+		spawn(t, "burn", fmt.Sprintf("soakburner%d", i), nil).send("%g %g", 2*length.Seconds(), length.Seconds()+5)
 	}
-	first := awaitTick(t, client, 5) // The first requests find the connection.
-	// Early enough to compare with, late enough for every buffer to have its size.
+	first := awaitTick(t, client, 5) // By then it is connected.
+	// By then every buffer has its final size.
 	early := awaitTick(t, client, first.Tick+uint64(length.Seconds()/3))
 	before := a.size(t, client)
 	last := awaitTick(t, client, first.Tick+uint64(length.Seconds()))
@@ -149,34 +149,34 @@ func TestSoak(t *testing.T) {
 	r.await(t, "sysotel/cpu", last.Timestamp.Unix())
 	log := readJournal(t, journal)
 	gaps := log.missed(t)
-	for _, family := range []string{
+	for _, collector := range []string{
 		"cpu", "load", "memory", "paging", "disk", "network", "system", "process", "processes", "filesystem", "agent",
 	} {
 		missing := 0
 		r.mu.Lock()
 		for at := first.Timestamp.Unix(); at <= last.Timestamp.Unix(); at++ {
-			switch n := r.seconds["sysotel/"+family][at]; {
+			switch n := r.seconds["sysotel/"+collector][at]; {
 			case n > 1:
-				t.Errorf("%s: second %d arrived %d times", family, at, n)
+				t.Errorf("%s: second %d arrived %d times", collector, at, n)
 			case n == 0:
 				missing++
-				failed := log.find(t, map[string]any{"event": "gap", "collector": family})
+				failed := log.find(t, map[string]any{"event": "gap", "collector": collector})
 				if !gaps[time.Unix(at, 0).UTC()] && len(failed) == 0 {
-					t.Errorf("%s: second %d is missing, and no gap tells why", family, at)
+					t.Errorf("%s: second %d is missing, and no gap explains it", collector, at)
 				}
 			}
 		}
 		r.mu.Unlock()
 		if missing > 0 {
-			t.Logf("%s: %d seconds of %s are missing, each with its gap", family, missing, length)
+			t.Logf("%s: %d seconds of %s are missing, each with its gap", collector, missing, length)
 		}
 		if allowed := max(1, int(length/(10*time.Minute))); missing > allowed {
-			t.Errorf("%s: %d seconds of %s are missing, at most %d may be", family, missing, length, allowed)
+			t.Errorf("%s: %d seconds of %s are missing, want at most %d", collector, missing, length, allowed)
 		}
 	}
 	counted, _ := scrape(t, client).sum("sysotel_agent_gaps_total", "cause", "overload")
 	if events := len(gaps); events > int(counted) {
-		t.Errorf("the log tells of %d missed ticks, the counter of %g", events, counted)
+		t.Errorf("the log has %d missed ticks, the counter %g", events, counted)
 	}
 	t.Logf("%d ticks were missed in %s, each with its event", len(gaps), length)
 	after.compare(t, before, int(last.Tick-early.Tick))
@@ -185,7 +185,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// awaitTick reads the agent's stream until the tick of that number or a later one.
+// awaitTick reads the agent's live stream until that tick or a later one.
 func awaitTick(tb testing.TB, client *http.Client, number uint64) *api.Current {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), patience+time.Duration(number)*time.Second)
@@ -199,15 +199,15 @@ func awaitTick(tb testing.TB, client *http.Client, number uint64) *api.Current {
 	return nil
 }
 
-// size asks the child agent and the kernel what it takes, at a few ticks, and
-// returns the least of each: buffers of what is under way come and go.
+// size measures the child agent at a few ticks and returns the minimum of each value:
+// requests in progress need memory for a moment.
 func (c *child) size(tb testing.TB, client *http.Client) size {
 	tb.Helper()
-	var least size
+	var lowest size
 	for i := range uint64(5) {
 		awaitTick(tb, client, current(tb, client).Tick+1)
 		var s size
-		c.tell("size")
+		c.send("size")
 		c.answer(&s)
 		resident, err := residentBytes(fmt.Sprintf("/proc/%d/smaps_rollup", c.PID()))
 		if err != nil {
@@ -215,26 +215,26 @@ func (c *child) size(tb testing.TB, client *http.Client) size {
 		}
 		s.Resident, s.Threads = resident, int(numberOf(tb, processStatus(tb, c.PID(), "Threads")))
 		if i == 0 {
-			least = s
+			lowest = s
 		}
-		least = size{
-			Goroutines: min(least.Goroutines, s.Goroutines), Threads: min(least.Threads, s.Threads),
-			Heap: min(least.Heap, s.Heap), Resident: min(least.Resident, s.Resident),
+		lowest = size{
+			Goroutines: min(lowest.Goroutines, s.Goroutines), Threads: min(lowest.Threads, s.Threads),
+			Heap: min(lowest.Heap, s.Heap), Resident: min(lowest.Resident, s.Resident),
 		}
 	}
-	return least
+	return lowest
 }
 
-// compare fails the test where the agent grew. Goroutines of requests in
-// progress come and go, and the heap's size is that of the moment: a leak of one
-// a second or of a kilobyte a tick is far more.
+// compare fails the test if the agent has grown. Its limits are above what requests in
+// progress need, and far below a leak of one goroutine per second or a kilobyte per
+// tick.
 func (s size) compare(tb testing.TB, before size, ticks int) {
 	tb.Helper()
 	if s.Goroutines > before.Goroutines+4 {
 		tb.Errorf("%d goroutines became %d", before.Goroutines, s.Goroutines)
 	}
-	// The first bucket of each coarser tier makes its series there, about 1 MiB at
-	// the first whole minute, five minutes and hour; that is no leak.
+	// The first bucket of each coarser tier creates its series, about 1 MiB each; that
+	// is no leak.
 	if grown := int64(s.Heap) - int64(before.Heap); grown > 4<<20+int64(ticks)<<10 {
 		tb.Errorf("the heap grew from %d to %d bytes in %d ticks", before.Heap, s.Heap, ticks)
 	}

@@ -14,13 +14,13 @@ import (
 	"sysotel/api"
 )
 
-// TestThreeHosts: three agents, each on a network of its own and under a name of
-// its own, push to one Collector. The nodes then hold three hosts, each with the
-// numbers of its own agent, and any agent that asks the nodes lists all three.
+// TestThreeHosts: three agents with their own networks and host names push to one
+// Collector. The nodes then have three hosts, each with the numbers of its agent, and
+// an agent that queries the nodes lists all three.
 func TestThreeHosts(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
-	// A bridge between the networks, with the Collector at this end.
+	// A bridge between the networks; the Collector is on this side.
 	const here = "10.78.0.1"
 	bridge := fmt.Sprintf("so%d", os.Getpid())
 	command(t, "ip", "link", "add", bridge, "type", "bridge")
@@ -52,7 +52,7 @@ func TestThreeHosts(t *testing.T) {
 		machines = append(machines, m)
 	}
 
-	// Somebody who only looks.
+	// An agent that does not push.
 	viewer := run(t, configure(t, "--host.name=viewer", "--store.backend=victoriametrics", "--store.victoriametrics="+s.urls()))
 	poll(t, func() error {
 		var list api.HostList
@@ -82,7 +82,7 @@ func TestThreeHosts(t *testing.T) {
 				own[series] = times
 			}
 			if strings.Contains(series, fmt.Sprintf("device=%q", m.device)) != strings.Contains(series, fmt.Sprintf("host_name=%q", m.name)) && strings.Contains(series, `device="net`) {
-				t.Errorf("a device of one machine is told of another: %s", series)
+				t.Errorf("a device with the name of another machine: %s", series)
 			}
 		}
 		n.checkOnce(own, kept, nil)
@@ -92,8 +92,8 @@ func TestThreeHosts(t *testing.T) {
 	}
 }
 
-// TestTwoMachinesOfOneName: two agents, each on a machine with an id of its own, push
-// under one name. Both say so, once in the log, and in /health.
+// TestTwoMachinesOfOneName: two machines with different ids push under one name. Both
+// agents report it, once in the log and in /health.
 func TestTwoMachinesOfOneName(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, "1s", "1m", "5m", "1h")
@@ -116,9 +116,9 @@ func TestTwoMachinesOfOneName(t *testing.T) {
 	first, second := machine("id-1", "twin"), machine("id-2", "twin")
 	cloned := machine("id-1", "twin")
 	for _, a := range []*agent{first, second} {
-		a.waitPart("hosts", health.Degraded, `"twin", their ids are id-1 and id-2`)
+		a.waitComponent("hosts", health.Degraded, `"twin", with the ids id-1 and id-2`)
 		if n := strings.Count(a.journal.String(), "several machines push under one name"); n != 1 {
-			t.Errorf("the log names it %d times, want once", n)
+			t.Errorf("the log reports it %d times, want once", n)
 		}
 		var list api.HostList
 		decode(t, get(t, a.socket, "/api/v1/hosts"), &list)
@@ -126,9 +126,9 @@ func TestTwoMachinesOfOneName(t *testing.T) {
 			t.Errorf("the hosts are %+v", list.Hosts)
 		}
 	}
-	// That a machine was cloned is known once both agents have gone on for a while.
+	// A clone is detected after both agents have run for a while.
 	for _, a := range []*agent{first, cloned} {
-		a.waitPart("hosts", health.Degraded, "one machine id, begun at ", " of id-1; run one agent on a machine")
+		a.waitComponent("hosts", health.Degraded, "one machine id, started at ", " of id-1; run only one agent per machine")
 	}
 	for _, a := range []*agent{first, second, cloned} {
 		if err := a.Stop(); err != nil {

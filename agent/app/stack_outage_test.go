@@ -17,20 +17,17 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
-
-	"sysotel/api"
 )
 
-// TestSoakStack sends an agent's readings through the Collector into a node for
-// each tier, while each of the three is away for a time: the node of the finest
-// tier is stopped, the Collector is killed meanwhile, the agent is killed later.
-// In the end every tier has every sample once.
+// TestSoakStack sends an agent's readings through the Collector to a node for each
+// tier. The node of the finest tier is stopped for a while, during which the Collector
+// is killed; later the agent is killed. In the end every tier has every sample once.
 func TestSoakStack(t *testing.T) {
 	t.Parallel()
 	length := soakLength(t)
 	resolutions := []time.Duration{time.Second, 10 * time.Second, time.Minute, 5 * time.Minute}
 	if length < 10*time.Minute {
-		// Whole buckets of each tier are to be seen in a minute and a half.
+		// Each tier has whole buckets within a minute and a half.
 		length = max(length, 90*time.Second)
 		resolutions = []time.Duration{time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second}
 	}
@@ -70,10 +67,9 @@ func TestSoakStack(t *testing.T) {
 	if err := agent.Stop(); err != nil {
 		t.Errorf("the agent ended with %v", err)
 	}
-	t.Logf("the agent ran from %s, was killed at %s, and ran again from %s", stamp(first), killed.Format(time.TimeOnly), stamp(back))
+	t.Logf("the agent ran from %s, was killed at %s, and ran again from %s", clock(first.Timestamp), clock(killed), clock(back.Timestamp))
 
-	// At kill -9 the store may lose its last unwritten second, which the Collector
-	// has, and the other way round.
+	// The kill may lose the last second in the store or on the way to the Collector.
 	torn := map[int64]bool{}
 	for at := killed.Unix() - 1; at <= killed.Unix(); at++ {
 		torn[1000*at] = true
@@ -95,14 +91,14 @@ func TestSoakStack(t *testing.T) {
 	}
 }
 
-func stamp(c *api.Current) string { return c.Timestamp.Format(time.TimeOnly) }
+func clock(t time.Time) string { return t.Format(time.TimeOnly) }
 
 // tierWord is the name of a tier.
 func tierWord(d time.Duration) string {
 	return strings.NewReplacer("m0s", "m", "h0m0s", "h").Replace(d.String())
 }
 
-// tieredConfig is a file that has the agent keep these tiers and send all of them.
+// tieredConfig writes a configuration with these tiers, all of which are sent.
 func tieredConfig(tb testing.TB, resolutions []time.Duration) string {
 	tb.Helper()
 	text := "otlp:\n  tiered: true\nstore:\n  tiers:\n"
@@ -116,15 +112,15 @@ func tieredConfig(tb testing.TB, resolutions []time.Duration) string {
 	return path
 }
 
-// betweenTicks waits until a time at which nothing of a tick is under way: after
-// it was sent and long before the next.
+// betweenTicks waits until no request is in progress: after a tick was sent and well
+// before the next.
 func betweenTicks(at time.Time) {
 	at = at.Truncate(time.Second).Add(700 * time.Millisecond)
 	<-time.After(time.Until(at))
 }
 
-// awaitSamples waits until the node has all samples but the torn ones, and returns
-// what it has. Where some do not come the test fails and goes on.
+// awaitSamples waits until the node has all samples except the torn ones, and returns
+// what it has. If some do not arrive the test fails and goes on.
 func (n *node) awaitSamples(want samples, torn map[int64]bool) samples {
 	n.tb.Helper()
 	ticker := time.NewTicker(2 * time.Second)
@@ -139,13 +135,13 @@ func (n *node) awaitSamples(want samples, torn map[int64]bool) samples {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			n.tb.Errorf("%s: %d samples of the agent's did not arrive:\n%s", n.tier, len(missing), strings.Join(missing[:min(len(missing), 20)], "\n"))
+			n.tb.Errorf("%s: %d samples of the agent did not arrive:\n%s", n.tier, len(missing), strings.Join(missing[:min(len(missing), 20)], "\n"))
 			return got
 		}
 	}
 }
 
-// checkOnce: no sample came twice, and none that the agent does not have.
+// checkOnce: no sample arrived twice, and the agent has all of them.
 func (n *node) checkOnce(got, want samples, torn map[int64]bool) {
 	n.tb.Helper()
 	points, twice, strange := 0, 0, 0
@@ -154,12 +150,12 @@ func (n *node) checkOnce(got, want samples, torn map[int64]bool) {
 			points++
 			if len(values) != 1 {
 				if twice++; twice < 10 {
-					n.tb.Errorf("%s: %s has %d samples of %d", n.tier, series, len(values), at)
+					n.tb.Errorf("%s: %s has %d samples at %d", n.tier, series, len(values), at)
 				}
 			}
 			if want[series][at] == nil && !torn[at] {
 				if strange++; strange < 10 {
-					n.tb.Errorf("%s: %s has a sample of %d that the agent does not have", n.tier, series, at)
+					n.tb.Errorf("%s: %s has a sample at %d that the agent does not have", n.tier, series, at)
 				}
 			}
 		}
@@ -167,8 +163,8 @@ func (n *node) checkOnce(got, want samples, torn map[int64]bool) {
 	n.tb.Logf("%s: %d samples of %d series, %d more than once, %d that the agent does not have", n.tier, points, len(got), twice, strange)
 }
 
-// tierOnDisk is what the agent's own store holds of a tier, read from its files
-// while no agent runs. The seed's names are left out: OTLP does not carry them.
+// tierOnDisk returns a tier of the agent's own store, read from its files while no agent
+// runs, without the node_ series, which are not sent by OTLP.
 func tierOnDisk(tb testing.TB, dataDir, tier string) samples {
 	tb.Helper()
 	db, err := tsdb.OpenDBReadOnly(filepath.Join(dataDir, storeDir, "tiers", tier), tb.TempDir(), nil)
@@ -205,14 +201,14 @@ func tierOnDisk(tb testing.TB, dataDir, tier string) samples {
 }
 
 const (
-	// decimals is how near a node keeps a value: it stores decimal numbers of
-	// fewer digits than a float64 has.
+	// decimals is the precision of a node, which stores decimal numbers with fewer
+	// digits than a float64.
 	decimals = 1e-9
-	// rounded is how near a tier keeps an average: to the digits of a float32.
+	// rounded is the precision of averages in a tier, that of a float32.
 	rounded = 1e-6
 )
 
-// lacking lists the samples of want that got has not, or has with another value.
+// lacking lists the samples of want that got lacks or has with another value.
 func lacking(got, want samples, torn map[int64]bool) (missing []string) {
 	for _, series := range slices.Sorted(maps.Keys(want)) {
 		for _, at := range slices.Sorted(maps.Keys(want[series])) {
@@ -231,8 +227,8 @@ func equalWithin(a, b, tolerance float64) bool {
 	return a == b || math.Abs(a-b) <= tolerance*max(math.Abs(a), math.Abs(b), 1e-6)
 }
 
-// checkSeconds: every second from the first to the last is there, but for those
-// that the log says were missed and those in which no agent ran.
+// checkSeconds: every second from the first to the last is there, except those that the
+// agent logged as missed and those in which no agent ran.
 func checkSeconds(tb testing.TB, log *journal, finest samples, first int64) {
 	tb.Helper()
 	seconds := map[int64]bool{}
@@ -251,29 +247,29 @@ func checkSeconds(tb testing.TB, log *journal, finest samples, first int64) {
 			absent++
 		}
 	}
-	// The agent that was killed says nothing of the seconds until the next one reads.
+	// No agent logs the seconds between the kill and the next reading.
 	if absent > 3 {
-		tb.Errorf("%d seconds between %d and %d are missing, and no gap tells why", absent, first, last)
+		tb.Errorf("%d seconds between %d and %d are missing, and no gap explains them", absent, first, last)
 	}
 	tb.Logf("%d seconds from the first to the last, %d missing while the agent started again", last-first+1, absent)
 }
 
-// checkBuckets: each bucket of a coarser tier is what the finest tier's samples in
-// (end−resolution, end] make, as DESIGN has it.
+// checkBuckets: each bucket of a coarser tier is the roll-up of the finest tier's samples
+// in (end−resolution, end].
 func checkBuckets(tb testing.TB, tier string, finest, coarse samples, resolution time.Duration, torn map[int64]bool) {
 	tb.Helper()
 	width := resolution.Milliseconds()
 	checked := 0
 	for series, times := range finest {
 		if coarse[series] == nil {
-			continue // Programs are not kept in the coarsest tiers.
+			continue // The coarsest tiers have no programs.
 		}
-		least, greatest := extremesOf(coarse, series)
+		minimum, maximum := extremesOf(coarse, series)
 		counter := strings.Contains(strings.SplitN(series[strings.Index(series, "__name__"):], ",", 2)[0], `_total"`)
 		for end, got := range coarse[series] {
 			if end%width != 0 {
 				if want := times[end]; !counter || len(want) == 0 || want[0] != got[0] {
-					tb.Errorf("%s: %s has %v at %d, which is no bucket's end, and the seconds have %v", tier, series, got, end, want)
+					tb.Errorf("%s: %s has %v at %d, which is not the end of a bucket; the seconds have %v", tier, series, got, end, want)
 				}
 				continue
 			}
@@ -298,28 +294,28 @@ func checkBuckets(tb testing.TB, tier string, finest, coarse samples, resolution
 			case counter:
 				want = last
 			case strings.Contains(series, `"sysotel_family_readings"`):
-				want = sum // It counts.
+				want = sum // It is a count.
 			}
 			if !equalWithin(got[0], want, rounded) {
-				tb.Errorf("%s: %s is %v at %d, the seconds make %v", tier, series, got[0], end, want)
+				tb.Errorf("%s: %s is %v at %d, the seconds give %v", tier, series, got[0], end, want)
 			}
-			if counter || least == nil {
+			if counter || minimum == nil {
 				continue
 			}
-			if l, g := least[end], greatest[end]; len(l) != 1 || len(g) != 1 || !equalWithin(l[0], low, rounded) || !equalWithin(g[0], high, rounded) {
-				tb.Errorf("%s: %s has the extremes %v and %v at %d, the seconds make %v and %v", tier, series, l, g, end, low, high)
+			if lo, hi := minimum[end], maximum[end]; len(lo) != 1 || len(hi) != 1 || !equalWithin(lo[0], low, rounded) || !equalWithin(hi[0], high, rounded) {
+				tb.Errorf("%s: %s has the minimum %v and maximum %v at %d, the seconds give %v and %v", tier, series, lo, hi, end, low, high)
 			}
 		}
 	}
 	if checked == 0 {
 		tb.Errorf("%s: no bucket could be checked", tier)
 	}
-	tb.Logf("%s: %d buckets equal what the seconds make", tier, checked)
+	tb.Logf("%s: %d buckets match their seconds", tier, checked)
 }
 
-// extremesOf finds the series of the least and the greatest: the name with min or
-// max among its words, before the unit.
-func extremesOf(all samples, series string) (least, greatest map[int64][]float64) {
+// extremesOf returns the series of the minimum and maximum, whose names have min or max
+// inserted before the unit.
+func extremesOf(all samples, series string) (minimum, maximum map[int64][]float64) {
 	const label = `__name__="`
 	begin := strings.Index(series, label) + len(label)
 	name := series[begin : begin+strings.IndexByte(series[begin:], '"')]

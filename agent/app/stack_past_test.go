@@ -23,13 +23,12 @@ import (
 	"sysotel/agent/queue"
 )
 
-// outageLength is how long nothing was sent in TestSixHourOutage.
+// outageLength is the length of the outage in TestSixHourOutage.
 const outageLength = 6 * time.Hour
 
-// TestSixHourOutage starts an agent whose queue holds six hours of requests, as
-// after a receiver was away for so long: every second, and the buckets of each
-// coarser tier. It sends them all, each tier arrives whole and once, and the tiers
-// agree.
+// TestSixHourOutage starts an agent whose queue holds six hours of requests, as after an
+// outage of the receiver: every second, and the buckets of each coarser tier. All
+// arrive once, and the tiers agree.
 func TestSixHourOutage(t *testing.T) {
 	t.Parallel()
 	c := configure(t)
@@ -56,10 +55,10 @@ func TestSixHourOutage(t *testing.T) {
 		var first float64
 		for i, n := range s.nodes {
 			v := n.value(query, end)
-			// What a node answers of now is not put together from what it answered before.
+			// A node must not assemble a result for now from its cache.
 			now := shownNow()
 			if got, direct := n.value(query, now), n.value(query, now, "nocache=1"); got != direct && !(math.IsNaN(got) && math.IsNaN(direct)) {
-				t.Errorf("%s now is %g in tier %s, and %g without its cache", query, got, n.tier, direct)
+				t.Errorf("%s is %g now in tier %s, but %g without its cache", query, got, n.tier, direct)
 			}
 			if i == 0 {
 				first = v
@@ -70,23 +69,21 @@ func TestSixHourOutage(t *testing.T) {
 		}
 		t.Logf("%s = %g", query, first)
 	}
-	// Asked at any time, a counter has grown since the last sample before the window,
-	// as coarse as that is.
+	// An increase counts from the last sample before the window, in each resolution.
 	for i, width := range []time.Duration{time.Second, time.Minute, 5 * time.Minute, time.Hour} {
 		now := shownNow()
 		since := now.Add(-3 * time.Hour).Truncate(width)
 		if got, grown := s.nodes[i].value("increase(past_steady_total[3h])", now), 2*end.Sub(since).Seconds(); got != grown {
-			t.Errorf("at %s the counter of the tier %s has grown by %g, want %g", now, s.nodes[i].tier, got, grown)
+			t.Errorf("at %s the increase in tier %s is %g, want %g", now, s.nodes[i].tier, got, grown)
 		}
 	}
 }
 
-// shownNow is a moment that is over for a node: it shows nothing newer than two
-// seconds.
+// shownNow is the newest time that a node shows: it hides the last two seconds.
 func shownNow() time.Time { return time.Now().Add(-4 * time.Second).Truncate(time.Second) }
 
-// value asks the node for the one value of an expression at a time, NaN where there
-// is none.
+// value evaluates an expression with one result on the node at a time, NaN for no
+// result.
 func (n *node) value(expression string, at time.Time, parameters ...string) float64 {
 	n.tb.Helper()
 	var answer struct {
@@ -100,15 +97,15 @@ func (n *node) value(expression string, at time.Time, parameters ...string) floa
 		return math.NaN()
 	}
 	if len(answer.Data.Result) > 1 {
-		n.tb.Fatalf("%s: %s gives %d results", n.tier, expression, len(answer.Data.Result))
+		n.tb.Fatalf("%s: %s returns %d results", n.tier, expression, len(answer.Data.Result))
 	}
 	var text string
 	decode(n.tb, answer.Data.Result[0].Value[1], &text)
 	return numberOf(n.tb, text)
 }
 
-// fillQueue writes the queue of an agent that could send nothing for the time of
-// the outage, and returns what each tier is to hold in the end.
+// fillQueue writes the queue of an agent that sent nothing during the outage, and
+// returns what each tier must have in the end.
 func fillQueue(tb testing.TB, path string, end time.Time) []samples {
 	tb.Helper()
 	tiers := []struct {
@@ -157,8 +154,8 @@ type outagePoint struct {
 	value          float64
 }
 
-// outage is what was read in the outage, second by second: a gauge with rare
-// spikes, a counter that never starts again, and one that does.
+// outage has the readings of each second of the outage: a gauge with rare spikes, a
+// counter without resets, and one with resets.
 type outage struct {
 	begin                 time.Time
 	level, steady, resets []float64
@@ -186,8 +183,8 @@ func outageUntil(end time.Time) outage {
 	return p
 }
 
-// bucket is what a tier holds of (end−width, end]: of the finest one the second
-// itself.
+// bucket returns a tier's points of (end−width, end]; in the finest tier that is one
+// second.
 func (p outage) bucket(end time.Time, width time.Duration) (points []outagePoint) {
 	last := int(end.Sub(p.begin)/time.Second) - 1
 	first := last - int(width/time.Second) + 1
@@ -211,7 +208,7 @@ func (p outage) bucket(end time.Time, width time.Duration) (points []outagePoint
 			at: p.begin.Add(time.Duration(i+1) * time.Second), value: p.resets[i],
 		})
 	}
-	// The points around a reset stand at their own times.
+	// Points around a reset keep their own times.
 	for i := max(first, 1); width > time.Second && i <= last; i++ {
 		if p.resets[i] < p.resets[i-1] {
 			if i-1 >= first {
@@ -226,7 +223,7 @@ func (p outage) bucket(end time.Time, width time.Duration) (points []outagePoint
 	return points
 }
 
-// requestOf is a request as the agent makes it for a destination with tiers.
+// requestOf returns a request as the agent makes it for a tiered destination.
 func requestOf(tb testing.TB, tier string, points []outagePoint) []byte {
 	tb.Helper()
 	attribute := func(key, value string) *commonpb.KeyValue {

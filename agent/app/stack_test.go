@@ -18,8 +18,8 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// stack is the real Collector with the configuration that users get, and a real
-// VictoriaMetrics node for each tier, on ports of their own.
+// stack is a real Collector with the shipped configuration, and a real VictoriaMetrics
+// node for each tier, on free ports.
 type stack struct {
 	tb     testing.TB
 	folder string
@@ -41,14 +41,14 @@ type node struct {
 	process  *programs.Process
 }
 
-// newStack starts a stack for four tiers, finest first. The nodes do not remove
-// copies, so that a test sees each sample as often as it came.
+// newStack starts a stack for four tiers, finest first. The nodes do not deduplicate, so
+// that a test sees every sample that arrived.
 func newStack(tb testing.TB, tiers ...string) *stack {
 	tb.Helper()
 	return newStackAt(tb, "127.0.0.1", tiers...)
 }
 
-// newStackAt starts a stack that takes OTLP at another address of this machine.
+// newStackAt starts a stack that receives OTLP at another address of this machine.
 func newStackAt(tb testing.TB, ip string, tiers ...string) *stack {
 	tb.Helper()
 	s := &stack{
@@ -70,7 +70,7 @@ func newStackAt(tb testing.TB, ip string, tiers ...string) *stack {
 	s.config = filepath.Join(s.folder, "collector.yaml")
 	text := collectorConfig(tb)
 	for i, slot := range []string{"1s", "1m", "5m", "1h"} {
-		// The words are changed one after the other, so none may become another's.
+		// Marked with <>, so that a later replacement does not change it again.
 		text = strings.ReplaceAll(text, `== "`+slot+`"`, `== "<`+tiers[i]+`>"`)
 	}
 	text = strings.NewReplacer(`"<`, `"`, `>"`, `"`).Replace(text)
@@ -81,7 +81,7 @@ func newStackAt(tb testing.TB, ip string, tiers ...string) *stack {
 	return s
 }
 
-// urls are the addresses of the nodes as store.victoriametrics takes them.
+// urls returns the value of store.victoriametrics.
 func (s *stack) urls() string {
 	var words []string
 	for _, n := range s.nodes {
@@ -90,7 +90,7 @@ func (s *stack) urls() string {
 	return strings.Join(words, ",")
 }
 
-// collectorConfig is the Collector's configuration that users get.
+// collectorConfig returns the shipped configuration of the Collector.
 func collectorConfig(tb testing.TB) string {
 	tb.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "otel-collector", "collector.yaml"))
@@ -108,8 +108,8 @@ func (s *stack) startCollector() {
 	s.collector.WaitHTTP("http://"+s.health, patience)
 }
 
-// newNode prepares a node with what users get for a tier; start starts it, as
-// often as needed.
+// newNode configures a node with the shipped settings of a tier; start can start it
+// repeatedly.
 func newNode(tb testing.TB, tier, dir string, env ...string) *node {
 	tb.Helper()
 	folder := filepath.Join("..", "..", "otel-collector", "victoriametrics")
@@ -133,7 +133,7 @@ func (n *node) start() {
 	n.process.WaitHTTP(n.url+"/health", patience)
 }
 
-// stop ends the node as its service manager would.
+// stop ends the node as a service manager would.
 func (n *node) stop() {
 	n.tb.Helper()
 	if err := n.process.Stop(); err != nil {
@@ -141,7 +141,7 @@ func (n *node) stop() {
 	}
 }
 
-// get asks the node.
+// get requests a path of the node.
 func (n *node) get(path string) []byte {
 	n.tb.Helper()
 	request, err := http.NewRequestWithContext(n.tb.Context(), http.MethodGet, n.url+path, nil)
@@ -160,12 +160,11 @@ func (n *node) get(path string) []byte {
 	return body
 }
 
-// samples are the values of each series by their times in milliseconds. Where a
-// time came more than once there is more than one.
+// samples has the values of each series by time in milliseconds; several values if a
+// sample arrived several times.
 type samples map[string]map[int64][]float64
 
-// export is all that the node holds of the series that match, without markers of
-// ends.
+// export returns all samples of the matching series, without staleness markers.
 func (n *node) export(match string) samples {
 	n.tb.Helper()
 	n.get("/internal/force_flush")
@@ -194,7 +193,7 @@ func (n *node) export(match string) samples {
 	return all
 }
 
-// seriesName writes labels in the order of their names.
+// seriesName returns the labels as text, sorted by name.
 func seriesName(labels map[string]string) string {
 	var words []string
 	for _, name := range slices.Sorted(maps.Keys(labels)) {

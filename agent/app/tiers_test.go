@@ -18,7 +18,7 @@ import (
 	"sysotel/agent/store"
 )
 
-// quickTiers are tiers of which a test sees many buckets.
+// quickTiers are tiers with many buckets within a test.
 const quickTiers = `
 store:
   tiers:
@@ -28,9 +28,9 @@ store:
 otlp: {tiered: true}
 `
 
-// TestTiersThroughCollector: what a tiered destination gets through a real
-// Collector is what the agent keeps, tier by tier and point by point, though the
-// agent is killed with -9 again and again. Nothing comes twice.
+// TestTiersThroughCollector: a tiered destination behind a real Collector gets every
+// point that the agent keeps in each tier, once, although the agent is killed with
+// SIGKILL repeatedly.
 func TestTiersThroughCollector(t *testing.T) {
 	t.Parallel()
 	r := newRecorder(t)
@@ -47,8 +47,8 @@ func TestTiersThroughCollector(t *testing.T) {
 	a := spawn(t, "agent", "tiersagent", nil, flags...)
 	for ; kills < 3 || time.Now().Before(deadline); kills++ {
 		awaitTick(t, unixClient(c), 2+uint64(rand.IntN(7)))
-		// A Collector that answers a dead agent is asked again by the next one, as
-		// OTLP has it: between two ticks nothing is under way.
+		// Kill it between two ticks, when no request is in progress: OTLP repeats a
+		// request whose response was lost.
 		<-time.After(300*time.Millisecond + rand.N(500*time.Millisecond))
 		a.Kill()
 		<-a.Exited()
@@ -79,7 +79,7 @@ func TestTiersThroughCollector(t *testing.T) {
 			for at, v := range values {
 				points++
 				if got, ok := r.values[series][at]; !ok || got != v {
-					t.Errorf("%v at %s is %g (%t), the agent keeps %g", series, at, got, ok, v)
+					t.Errorf("%v at %s is %g (arrived: %t), the agent keeps %g", series, at, got, ok, v)
 				}
 			}
 		}
@@ -89,10 +89,10 @@ func TestTiersThroughCollector(t *testing.T) {
 					break
 				}
 				if n != 1 {
-					t.Errorf("%v: the point of %s came %d times", series, at, n)
+					t.Errorf("%v: the point of %s arrived %d times", series, at, n)
 				}
 				if _, ok := kept[series][at]; !ok && r.hasValue(series, at) {
-					t.Errorf("%v at %s came, the agent does not keep it", series, at)
+					t.Errorf("%v at %s arrived, but the agent does not keep it", series, at)
 				}
 			}
 		}
@@ -103,13 +103,14 @@ func TestTiersThroughCollector(t *testing.T) {
 	}
 }
 
-// hasValue tells whether a point that arrived has a value, and does not end its series.
+// hasValue reports whether a point arrived with a value; one that ends its series has
+// none.
 func (r *recorder) hasValue(series seriesID, at time.Time) bool {
 	_, ok := r.values[series][at]
 	return ok
 }
 
-// programs are the series of programs that arrived.
+// programs returns the series of programs that arrived.
 func (r *recorder) programs(service string) (found []seriesID) {
 	for series := range r.arrivals {
 		if series.service == service && series.scope == "sysotel/process" && strings.HasPrefix(series.metric, "process.") {
@@ -119,8 +120,7 @@ func (r *recorder) programs(service string) (found []seriesID) {
 	return found
 }
 
-// keptPoints are the points of a tier up to a time, under the names that they
-// arrive with.
+// keptPoints returns the points of a tier up to a time, under their OTLP names.
 func keptPoints(t *testing.T, s *store.Store, tier int, until time.Time) map[seriesID]map[time.Time]float64 {
 	t.Helper()
 	kept := map[seriesID]map[time.Time]float64{}

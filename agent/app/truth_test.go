@@ -21,8 +21,8 @@ import (
 	"sysotel/instruments"
 )
 
-// What the children do in the window. The disk's noise of its own (journal,
-// inodes) is some hundred kilobytes, so that it is far below a hundredth.
+// What the children do in the window. The file system's own writes (journal, inodes)
+// are some hundred kilobytes, far below a hundredth.
 const (
 	touchedBytes = 256 << 20
 	writtenMiB   = 400
@@ -33,7 +33,7 @@ const (
 	hundredth    = 0.01
 )
 
-// truthWindow is how long the children work; make soak takes longer.
+// truthWindow is how long the children work.
 func truthWindow() time.Duration {
 	if os.Getenv("SYSOTEL_TEST_SOAK") != "" {
 		return time.Minute
@@ -42,7 +42,7 @@ func truthWindow() time.Duration {
 }
 
 // TestTruth compares the agent's numbers with known ones: children use a known amount
-// of each resource in one window, and the test reads the same sources itself.
+// of each resource, and the test reads the same sources itself.
 func TestTruth(t *testing.T) {
 	w := &window{length: truthWindow()}
 	root := os.Geteuid() == 0
@@ -55,9 +55,9 @@ func TestTruth(t *testing.T) {
 	w.agent = run(t, configure(t, flags...))
 	w.burner = spawn(t, "burn", unique("burner"), nil)
 	w.memory = spawn(t, "touch", unique("memory"), nil)
-	w.memory.tell("0") // Everything that the first answer needs is in memory then.
+	w.memory.send("0") // Loads what an answer needs into memory.
 	w.memory.answer(nil)
-	w.burner.tell("0 0")
+	w.burner.send("0 0")
 	w.burner.answer(&w.burnedBefore)
 	w.agent.ticks(3)
 	w.work(t)
@@ -70,12 +70,11 @@ func TestTruth(t *testing.T) {
 	t.Run("state of a process", w.checkStopped)
 }
 
-// unique is a name for a program that another run of this test on the same
-// machine does not use; a process' name has 15 bytes.
+// unique returns a program name that no other run of this test uses. Process names have
+// at most 15 bytes.
 func unique(name string) string { return fmt.Sprintf("%s%d", name, os.Getpid()) }
 
-// window is the time in which everything happens, with what is known before and
-// after it.
+// window is the time in which the children work, with readings before and after it.
 type window struct {
 	length  time.Duration
 	agent   *agent
@@ -84,15 +83,15 @@ type window struct {
 	disk    *scratch
 	link    *link
 	samples []sample
-	// before and after hold what the agent said when nothing happened.
+	// before and after are what the agent reported when the children were idle.
 	before, after state
-	// What the children say they did.
+	// What the children counted.
 	burnedBefore, burned float64
 	resident             uint64
 	written              moved
 }
 
-// state is what the agent says of the children at a quiet moment.
+// state is what the agent reports while the children are idle.
 type state struct {
 	burner, memory *api.ProcessRow
 	page           page
@@ -107,7 +106,7 @@ func (w *window) state(tb testing.TB) state {
 	}
 }
 
-// sample is one tick as the agent and as the test saw it.
+// sample is one tick, as read by the agent and by the test.
 type sample struct {
 	own     *machine
 	values  map[*instruments.Metric]map[string]float64
@@ -116,12 +115,12 @@ type sample struct {
 	at      time.Time
 }
 
-// work has the children work and samples every tick meanwhile.
+// work has the children work, and samples every tick.
 func (w *window) work(t *testing.T) {
 	w.before = w.state(t)
 	seconds := w.length.Seconds()
-	w.burner.tell("%g %g", 0.75*seconds, 0.75*seconds)
-	w.memory.tell("%d", touchedBytes)
+	w.burner.send("%g %g", 0.75*seconds, 0.75*seconds)
+	w.memory.send("%d", touchedBytes)
 	if w.disk != nil {
 		w.disk.begin(seconds)
 		w.link.begin(t, seconds)
@@ -164,18 +163,18 @@ func (w *window) sample(t *testing.T) sample {
 	return s
 }
 
-// calm is how late the test may look after a tick for its clock to stand for
-// the agent's.
+// calm is how long after a tick the test may read for both readings to count as
+// simultaneous.
 const calm = 20 * time.Millisecond
 
-// integrate adds up a rate over the ticks of all samples. The test does not know
-// when in the tick the agent looked, so that on a busy machine, where ticks last
-// longer or shorter than the test sees, the sum is uncertain by the slack.
-// So it is by what passed in a tick that the test was too late to see.
+// integrate adds up a rate over the ticks of all samples. The test does not know when
+// in a tick the agent read, so on a busy machine the sum is uncertain by the slack: for
+// ticks that were longer or shorter than a second, and for those that the test read
+// late.
 func (w *window) integrate(rate func(sample) float64) (sum, slack float64) {
-	most := 0.0
+	highest := 0.0
 	for _, s := range w.samples {
-		most = max(most, rate(s))
+		highest = max(highest, rate(s))
 	}
 	late := func(i int) float64 {
 		if i < 0 {
@@ -190,7 +189,7 @@ func (w *window) integrate(rate func(sample) float64) (sum, slack float64) {
 		seconds := 1.0 // The children began in the first sample's tick.
 		if i > 0 {
 			seconds = s.own.at.Sub(w.samples[i-1].own.at).Seconds()
-			slack += most * (s.at.Sub(w.samples[i-1].at).Seconds() - 1)
+			slack += highest * (s.at.Sub(w.samples[i-1].at).Seconds() - 1)
 		}
 		v := rate(s)
 		sum += v * seconds
@@ -199,16 +198,16 @@ func (w *window) integrate(rate func(sample) float64) (sum, slack float64) {
 	return sum, slack
 }
 
-// near fails the test where two numbers differ by more than a hundredth.
+// near fails the test if two numbers differ by more than a hundredth.
 func near(t *testing.T, what string, got, want float64) {
 	t.Helper()
-	t.Logf("%s: %.6g, true is %.6g (%+.3f %%)", what, got, want, 100*(got-want)/want)
+	t.Logf("%s: %.6g, want %.6g (%+.3f %%)", what, got, want, 100*(got-want)/want)
 	if !(math.Abs(got-want) <= hundredth*math.Abs(want)) {
-		t.Errorf("%s is %g, but true is %g", what, got, want)
+		t.Errorf("%s is %g, want %g", what, got, want)
 	}
 }
 
-// checkBurned: the burner's own account against its row and its program.
+// checkBurned compares the burner's own CPU time with its row and its program.
 func (w *window) checkBurned(t *testing.T) {
 	burned := w.burned - w.burnedBefore
 	if burned < w.length.Seconds()/10 {
@@ -217,12 +216,12 @@ func (w *window) checkBurned(t *testing.T) {
 	near(t, "cpu_seconds of the row", float64(w.after.burner.CPUSeconds)-float64(w.before.burner.CPUSeconds), burned)
 	program := w.after.burner.Program
 	if program != unique("burner") {
-		t.Errorf("the burner's program is called %q", program)
+		t.Errorf("the burner's program is %q", program)
 	}
 	near(t, "process.cpu.time of the program", w.grown(t, "process_cpu_time_seconds_total", "process_executable_name", program), burned)
 }
 
-// grown is by how much a counter of the Prometheus page grew in the window.
+// grown returns the increase of a counter on the scrape page.
 func (w *window) grown(t *testing.T, name string, labels ...string) float64 {
 	t.Helper()
 	before, _ := w.before.page.sum(name, labels...)
@@ -233,7 +232,7 @@ func (w *window) grown(t *testing.T, name string, labels ...string) float64 {
 	return after - before
 }
 
-// checkTouched: the memory that the child touched against its row.
+// checkTouched compares the memory that the child touched with its row.
 func (w *window) checkTouched(t *testing.T) {
 	near(t, "growth of memory_rss", float64(w.after.memory.MemoryRSS)-float64(w.before.memory.MemoryRSS), touchedBytes)
 	near(t, "memory_rss", float64(w.after.memory.MemoryRSS), float64(w.resident))
@@ -246,13 +245,13 @@ func (w *window) checkTouched(t *testing.T) {
 	near(t, "process.memory.usage of the program", usage, float64(now))
 }
 
-// checkWritten: what the writer wrote and read against the counters of the loop
+// checkWritten compares what the writer wrote and read with the counters of the loop
 // device and the space of its file system.
 func (w *window) checkWritten(t *testing.T) {
 	requireRoot(t)
 	written, read := float64(w.written.Written), float64(w.written.Read)
 	if written < writtenMiB/4<<20 {
-		t.Fatalf("the writer wrote only %g bytes, too little beside the file system's own", written)
+		t.Fatalf("the writer wrote only %g bytes, too little to compare", written)
 	}
 	near(t, "system.disk.io written", w.grown(t, "system_disk_io_bytes_total", "device", w.disk.device, "direction", "write"), written)
 	near(t, "system.disk.io read", w.grown(t, "system_disk_io_bytes_total", "device", w.disk.device, "direction", "read"), read)
@@ -263,7 +262,7 @@ func (w *window) checkWritten(t *testing.T) {
 	rates, slack := w.integrate(func(s sample) float64 { return s.named("sysotel.disk.io.rate", "write|"+w.disk.device) })
 	t.Logf("write_bytes_per_sec adds up to %.6g", rates)
 	if !(math.Abs(rates-written) <= hundredth*written+slack) {
-		t.Errorf("write_bytes_per_sec adds up to %g, but true is %g", rates, written)
+		t.Errorf("write_bytes_per_sec adds up to %g, want %g", rates, written)
 	}
 
 	before, after := mounted(t, w.before.current, w.disk.dir), mounted(t, w.after.current, w.disk.dir)
@@ -273,11 +272,11 @@ func (w *window) checkWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if used := float64(s.Blocks-s.Bfree) * float64(s.Frsize); float64(after.Used) != used {
-		t.Errorf("the file system has %g bytes used, statfs says %g", float64(after.Used), used)
+		t.Errorf("the file system has %g bytes used, want %g as from statfs", float64(after.Used), used)
 	}
 }
 
-// mounted is the file system of a document that is mounted at a directory.
+// mounted returns the file system mounted at a directory.
 func mounted(t *testing.T, c *api.Current, dir string) api.CurrentFilesystem {
 	t.Helper()
 	for _, f := range c.Disk.Filesystems {
@@ -289,8 +288,8 @@ func mounted(t *testing.T, c *api.Current, dir string) api.CurrentFilesystem {
 	return api.CurrentFilesystem{}
 }
 
-// checkSent: what the senders counted against the counters and the rates of the
-// agent that lives in a network namespace.
+// checkSent compares what the senders counted with the counters and rates of the agent
+// in the network namespace.
 func (w *window) checkSent(t *testing.T) {
 	requireRoot(t)
 	l := w.link
@@ -315,19 +314,19 @@ func (w *window) checkSent(t *testing.T) {
 		near(t, name+" "+q.direction, after-before, q.true)
 		sum := 0.0
 		for i, c := range l.readings[1:] {
-			// A tick lasts a second, but for one that was missed before it.
+			// More than a second if a tick was missed.
 			sum += q.rate(c.Network.NetworkIO) * c.Timestamp.Sub(l.readings[i].Timestamp).Seconds()
 		}
 		near(t, "sum of the rate of "+q.metric+" "+q.direction, sum, q.true)
 	}
 	for _, i := range l.readings[len(l.readings)-1].Network.Interfaces {
 		if i.Name != linkDevice && i.Name != "lo" {
-			t.Errorf("the agent in the namespace sees %s, which is not there", i.Name)
+			t.Errorf("the agent in the namespace reports %s, which is not there", i.Name)
 		}
 	}
 }
 
-// checkStopped: a stopped process is shown as stopped, and runs again after.
+// checkStopped: a stopped process has the status stopped, then sleeping again.
 func (w *window) checkStopped(t *testing.T) {
 	w.memory.Signal(syscall.SIGSTOP)
 	poll(t, func() error { return w.hasStatus(t, "stopped") })
@@ -337,13 +336,13 @@ func (w *window) checkStopped(t *testing.T) {
 
 func (w *window) hasStatus(t *testing.T, status string) error {
 	if got := row(t, w.agent.socket, w.memory.PID()).Status; got != status {
-		return fmt.Errorf("the status is %s, it should be %s", got, status)
+		return fmt.Errorf("the status is %s, want %s", got, status)
 	}
 	return nil
 }
 
-// checkQuantities holds every metric that the product promises against a reader
-// of the test's own. testdata/checked.txt says in words how; instruments/METRICS.md prints it.
+// checkQuantities compares every documented metric with the test's own reading.
+// testdata/checked.txt says how, for instruments/METRICS.md.
 func (w *window) checkQuantities(t *testing.T) {
 	described := map[string]bool{}
 	for line := range strings.Lines(slurp(t, "testdata/checked.txt")) {
@@ -357,7 +356,7 @@ func (w *window) checkQuantities(t *testing.T) {
 	for _, q := range instruments.Quantities() {
 		check := checks[q.Name]
 		if check == nil || !described[q.Name] {
-			t.Errorf("%s has no check, or testdata/checked.txt does not say how it is checked", q.Name)
+			t.Errorf("%s has no check or no line in testdata/checked.txt", q.Name)
 			continue
 		}
 		delete(checks, q.Name)
@@ -365,14 +364,14 @@ func (w *window) checkQuantities(t *testing.T) {
 		t.Run(q.Name, func(t *testing.T) { check(t, w, q) })
 	}
 	if len(checks)+len(described) > 0 {
-		t.Errorf("these are checked but not promised: %v %v", slices.Collect(maps.Keys(checks)), described)
+		t.Errorf("checked, but not documented: %v %v", slices.Collect(maps.Keys(checks)), described)
 	}
 }
 
-// check holds one quantity against the truth.
+// check compares one quantity with its true value.
 type check func(t *testing.T, w *window, q instruments.Quantity)
 
-// shown is where the document of /current shows a quantity.
+// shown returns a quantity from /current.
 type shown func(c *api.Current) float64
 
 func truths() map[string]check {
@@ -423,9 +422,9 @@ func truths() map[string]check {
 		"process_cpu_percent": func(t *testing.T, w *window, _ instruments.Quantity) {
 			seconds, slack := w.integrate(func(s sample) float64 { return s.burner * float64(len(s.own.cpu)-1) })
 			burned := w.burned - w.burnedBefore
-			t.Logf("process_cpu_percent adds up to %g s, true are %g", seconds, burned)
+			t.Logf("process_cpu_percent adds up to %g s, want %g", seconds, burned)
 			if math.Abs(seconds-burned) > hundredth*burned+slack {
-				t.Errorf("process_cpu_percent adds up to %g s of one processor, true are %g", seconds, burned)
+				t.Errorf("process_cpu_percent adds up to %g s of one processor, want %g", seconds, burned)
 			}
 		},
 		"process_memory_percent": func(t *testing.T, w *window, _ instruments.Quantity) {
@@ -444,14 +443,14 @@ func truths() map[string]check {
 func equal[T comparable](t *testing.T, got, want T) {
 	t.Helper()
 	if got != want {
-		t.Errorf("the agent says %v, it is %v", got, want)
+		t.Errorf("the agent reports %v, want %v", got, want)
 	}
 }
 
 func (m *machine) memoryUsed() float64 { return m.memory["MemTotal"] - m.memory["MemAvailable"] }
 func (m *machine) swapUsed() float64   { return m.memory["SwapTotal"] - m.memory["SwapFree"] }
 
-// value is what the agent said of a quantity, NaN where it said nothing.
+// value returns the agent's value of a quantity, NaN for none.
 func (s sample) value(q instruments.Quantity) float64 {
 	v, ok := s.values[q.Metric][strings.Join(q.Values, "|")]
 	if !ok {
@@ -460,12 +459,12 @@ func (s sample) value(q instruments.Quantity) float64 {
 	return v * q.Scale
 }
 
-// alike tells whether two numbers are equal within a hundredth, or both absent.
+// alike reports whether two numbers are equal within a hundredth, or both NaN.
 func alike(a, b float64) bool {
 	return math.IsNaN(a) && math.IsNaN(b) || math.Abs(a-b) <= hundredth*math.Abs(b)
 }
 
-// named is what the agent said of one series of a metric, NaN where it said nothing.
+// named returns the agent's value of one series of a metric, NaN for none.
 func (s sample) named(metric, values string) float64 {
 	for m, series := range s.values {
 		if v, ok := series[values]; ok && m.Name == metric {
@@ -475,15 +474,15 @@ func (s sample) named(metric, values string) float64 {
 	return math.NaN()
 }
 
-// atEachTick compares a quantity at every tick. A number that moves can move between
-// the agent's look and the test's, so one tick in ten may differ.
+// atEachTick compares a quantity at every tick. It can change between the agent's
+// reading and the test's, so one tick in ten may differ.
 func atEachTick(own func(*machine) float64, shown shown) check {
 	return func(t *testing.T, w *window, q instruments.Quantity) {
 		wrong := 0
 		for _, s := range w.samples {
 			if got, want := s.value(q), own(s.own); !alike(got, want) {
 				wrong++
-				t.Logf("at %s the agent says %g, it was %g", s.at.Format(time.TimeOnly), got, want)
+				t.Logf("at %s the agent reports %g, want %g", s.at.Format(time.TimeOnly), got, want)
 			}
 		}
 		if wrong > len(w.samples)/10 {
@@ -493,8 +492,8 @@ func atEachTick(own func(*machine) float64, shown shown) check {
 	}
 }
 
-// share compares the mean of a share of CPU time with the ticks that the test
-// counted from the first sample to the last.
+// share compares the mean of a share of CPU time with the kernel's ticks from the first
+// sample to the last.
 func share(line string, shown shown) check {
 	return func(t *testing.T, w *window, q instruments.Quantity) {
 		w.compareShare(t, line, func(s sample) float64 { return s.value(q) })
@@ -516,7 +515,7 @@ func (w *window) compareShare(t *testing.T, line string, value func(sample) floa
 func checkCores(t *testing.T, w *window, q instruments.Quantity) {
 	cores := w.samples[0].values[q.Metric]
 	if len(cores) != len(w.samples[0].own.cpu)-1 {
-		t.Errorf("the agent knows the cores %v, /proc/stat lists %d", cores, len(w.samples[0].own.cpu)-1)
+		t.Errorf("the agent reports the cores %v, /proc/stat has %d", cores, len(w.samples[0].own.cpu)-1)
 	}
 	for core := range cores {
 		w.compareShare(t, core, func(s sample) float64 { return s.values[q.Metric][core] * q.Scale })
@@ -535,67 +534,67 @@ func checkFrequency(t *testing.T, w *window, q instruments.Quantity) {
 	}
 	mean := sum / float64(len(last.values[q.Metric]))
 	near2(t, float64(last.current.CPU.Frequency.Current), mean)
-	// A processor that changes its speed does so between two looks too; a known
-	// range is all that can be said then.
+	// A processor that changes its frequency does so between two readings too, so only
+	// its range can be checked.
 	low, high := frequencyLimit(t, "min"), frequencyLimit(t, "max")
 	if math.IsNaN(low) || math.IsNaN(high) {
 		near(t, "frequency", mean, frequency(t))
 	} else if mean < low || mean > high*1.01 {
-		t.Errorf("the frequency is %g MHz, the processors can have %g to %g", mean, low, high)
+		t.Errorf("the frequency is %g MHz, want one from %g to %g", mean, low, high)
 	}
 }
 
 func checkFrequencyLimit(which string, shown shown) check {
 	return func(t *testing.T, w *window, q instruments.Quantity) {
 		if got, want := w.samples[0].value(q), frequencyLimit(t, which); !alike(got, want) {
-			t.Errorf("the agent says %g, it is %g", got, want)
+			t.Errorf("the agent reports %g, want %g", got, want)
 		}
 		w.checkShown(t, q, shown)
 	}
 }
 
-// overWindow compares the sum of a rate over all ticks with the counter that the test
-// read. Between the agent's look and the test's the counter can go on, so the
-// truth lies between what the test read at the tick before and what it read after.
+// overWindow compares the sum of a rate over all ticks with the increase of the counter
+// that the test reads. The counter can change between the agent's reading and the
+// test's.
 func overWindow(own func(*machine) float64, shown shown) check {
 	return func(t *testing.T, w *window, q instruments.Quantity) {
-		first, last, most := w.samples[0].own, w.samples[len(w.samples)-1].own, 0.0
+		first, last, busiest := w.samples[0].own, w.samples[len(w.samples)-1].own, 0.0
 		for i, s := range w.samples[1:] {
-			most = max(most, own(s.own)-own(w.samples[i].own))
+			busiest = max(busiest, own(s.own)-own(w.samples[i].own))
 		}
 		sum, slack := w.integrate(func(s sample) float64 { return s.value(q) })
-		sum -= w.samples[0].value(q) // What came before the test first looked.
+		sum -= w.samples[0].value(q) // It came before the test's first reading.
 		want := own(last) - own(first)
 		t.Logf("the rates add up to %g, the counter grew by %g", sum, want)
-		// What comes in the few milliseconds between the two looks at either end is
-		// at most a tenth of the busiest tick.
-		if !(math.Abs(sum-want) <= hundredth*want+0.2*most+slack) {
+		// Allow for the milliseconds between the two readings, at both ends: a tenth of
+		// the busiest tick each.
+		if !(math.Abs(sum-want) <= hundredth*want+0.2*busiest+slack) {
 			t.Errorf("the rates add up to %g, the counter grew by %g", sum, want)
 		}
 		w.checkShown(t, q, shown)
 	}
 }
 
-// checkShown checks that /current shows the reading, to its three digits.
+// checkShown checks that /current has the reading, to three digits.
 func (w *window) checkShown(t *testing.T, q instruments.Quantity, shown shown) {
 	t.Helper()
 	for _, s := range w.samples {
 		if !s.current.Timestamp.Equal(s.at) {
-			continue // The next tick came before the question.
+			continue // /current had the next tick already.
 		}
 		near2(t, shown(s.current), s.value(q))
 	}
 }
 
-// near2 compares a number as it was written with three digits.
+// near2 compares a number of /current, which has three digits.
 func near2(t *testing.T, got, want float64) {
 	t.Helper()
 	if math.IsNaN(got) != math.IsNaN(want) || math.Abs(got-want) > 0.001+1e-9*math.Abs(want) {
-		t.Errorf("/current shows %g, the reading is %g", got, want)
+		t.Errorf("/current has %g, want %g", got, want)
 	}
 }
 
-// scratch is an ext4 file system on a loop device of the test's own.
+// scratch is an ext4 file system on a loop device.
 type scratch struct {
 	device, dir string
 	writer      *child
@@ -607,26 +606,26 @@ func newScratch(t *testing.T) *scratch {
 	command(t, "truncate", "--size", fmt.Sprint((writtenMiB+200)<<20), image)
 	device := command(t, "losetup", "--find", "--show", image)
 	undo(t, "losetup", "--detach", device)
-	// Without these options the kernel goes on writing tables for a while.
+	// Without these options the kernel writes tables in the background.
 	command(t, "mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", device)
 	command(t, "mount", device, dir)
 	undo(t, "umount", dir)
 	s := &scratch{device: filepath.Base(device), dir: dir, writer: spawn(t, "write", unique("writer"), nil)}
-	// The file system cannot be unmounted before its writer has ended.
+	// The file system can be unmounted only after its writer has ended.
 	t.Cleanup(s.writer.Kill)
 	return s
 }
 
 func (s *scratch) begin(seconds float64) {
-	s.writer.tell("%s %d %g", filepath.Join(s.dir, "file"), writtenMiB, 0.6*seconds)
+	s.writer.send("%s %d %g", filepath.Join(s.dir, "file"), writtenMiB, 0.6*seconds)
 }
 
-// linkDevice is the end of the link at which the agent listens.
+// linkDevice is the name of the link's device at both ends.
 const linkDevice = "truth0"
 
-// link is two network namespaces with a cable between them. At one end lives an
-// agent that sees nothing else: it has a PID namespace too, whose first process
-// has this network.
+// link is two network namespaces with a cable between them. At one end runs an agent
+// that sees nothing else: it has its own PID namespace too, whose first process is in
+// this network.
 type link struct {
 	client                         *http.Client
 	in, out, oversized, strangers  *child
@@ -650,7 +649,7 @@ func newLink(t *testing.T) *link {
 		command(t, "ip", "-n", name, "link", "set", "lo", "up")
 		command(t, "ip", "-n", name, "link", "set", linkDevice, "up")
 	}
-	// What is larger than the other end takes is dropped at this one.
+	// This end drops packets that are larger than the MTU of the other.
 	command(t, "ip", "-n", there, "link", "set", linkDevice, "mtu", fmt.Sprint(peerMTU))
 
 	within := func(name string) []string { return []string{"ip", "netns", "exec", name} }
@@ -667,12 +666,12 @@ func newLink(t *testing.T) *link {
 	}
 }
 
-// sameFlags are the flags by which a child comes to the configuration.
+// sameFlags returns the flags that give a child this configuration.
 func sameFlags(c config.Config) []string {
 	return []string{"--data-dir=" + c.DataDir, "--http.listen=127.0.0.1:0", "--prometheus.listen=127.0.0.1:0"}
 }
 
-// begin has the senders send and reads along with the agent's stream.
+// begin starts the senders and follows the agent's live stream.
 func (l *link) begin(t *testing.T, seconds float64) {
 	t.Helper()
 	l.before = scrape(t, l.client)
@@ -686,19 +685,19 @@ func (l *link) begin(t *testing.T, seconds float64) {
 		}
 	}()
 	length := 0.75 * seconds
-	l.in.tell("10.77.0.1:7 %d 2000 %g", payload, length)
-	l.out.tell("10.77.0.2:7 %d 1000 %g", payload, length)
-	l.oversized.tell("10.77.0.2:7 %d 200 %g", tooLarge, length)
-	l.strangers.tell("%s %s 200 %g", linkDevice, hardwareAddress(t), length)
+	l.in.send("10.77.0.1:7 %d 2000 %g", payload, length)
+	l.out.send("10.77.0.2:7 %d 1000 %g", payload, length)
+	l.oversized.send("10.77.0.2:7 %d 200 %g", tooLarge, length)
+	l.strangers.send("%s %s 200 %g", linkDevice, hardwareAddress(t), length)
 }
 
-// hardwareAddress is that of the end of the link at which the agent listens.
+// hardwareAddress returns the address of the agent's end of the link.
 func hardwareAddress(t *testing.T) string {
 	t.Helper()
 	return command(t, "ip", "netns", "exec", fmt.Sprintf("sysotel-%d-here", os.Getpid()), "cat", "/sys/class/net/"+linkDevice+"/address")
 }
 
-// end waits for the senders and for the readings that hold all that they sent.
+// end waits for the senders and for readings with all that they sent.
 func (l *link) end() {
 	l.in.answer(&l.received)
 	l.out.answer(&l.sent)

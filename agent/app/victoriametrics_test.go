@@ -36,14 +36,14 @@ func (n *bareNode) start() {
 	n.process, _ = programs.StartVictoriaMetricsAt(n.tb, n.address, n.dir, "-retentionPeriod=7d")
 }
 
-// write puts the newest five minutes of some series into the node, one sample
-// every so long, each with the value 0.25.
+// write writes the last five minutes of some series to the node, with the value 0.25 at
+// the given interval.
 func (n *bareNode) write(every time.Duration, series ...map[string]string) {
 	n.tb.Helper()
 	n.writeUntil(time.Now(), every, series...)
 }
 
-// writeUntil puts five minutes there that ended some time ago.
+// writeUntil writes five minutes that end at a time.
 func (n *bareNode) writeUntil(end time.Time, every time.Duration, series ...map[string]string) {
 	n.tb.Helper()
 	var body bytes.Buffer
@@ -81,7 +81,7 @@ func (n *bareNode) post(path string, body io.Reader) {
 	}
 }
 
-// info is the series that identifies an agent, usage that of its processors.
+// info is the series that identifies an agent.
 func info(host, id string) map[string]string {
 	return map[string]string{"__name__": infoName, "host_name": host, "host_id": id, "version": "1.0"}
 }
@@ -109,8 +109,8 @@ func (a *agent) answer(path string) (status int, tier, body string) {
 	return response.StatusCode, response.Header.Get("X-Sysotel-Tier"), string(text)
 }
 
-// waitPart waits until a component of the agent's health has a status.
-func (a *agent) waitPart(name string, status health.Status, words ...string) {
+// waitComponent waits until a component has a status and a reason with these words.
+func (a *agent) waitComponent(name string, status health.Status, words ...string) {
 	a.tb.Helper()
 	var last string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); a.tick() {
@@ -132,9 +132,9 @@ func (a *agent) waitPart(name string, status health.Status, words ...string) {
 	a.tb.Fatalf("%s is not %s with %q within %s; it is %s", name, status, words, patience, last)
 }
 
-// TestVictoriaMetricsAnswers runs an agent before two real nodes, which know
-// another host, go away and come back.
-func TestVictoriaMetricsAnswers(t *testing.T) {
+// TestQueriesVictoriaMetrics runs an agent with two real nodes, which have data of other
+// hosts too and are stopped and restarted.
+func TestQueriesVictoriaMetrics(t *testing.T) {
 	fine, coarse := newBareNode(t), newBareNode(t)
 	file := filepath.Join(t.TempDir(), "sysotel.yaml")
 	text := fmt.Sprintf(`
@@ -150,13 +150,13 @@ store:
 	fine.write(time.Second, info("there", "id-1"), cpuUsage("there"), info("here", "id-2"), cpuUsage("here"))
 	coarse.write(time.Minute, info("gone", "id-3"), info("there", "id-1"), cpuUsage("there"))
 	a := run(t, configure(t, "--config="+file))
-	a.ticks(4) // As many as a question about now looks back.
+	a.ticks(4) // A query at now looks back that far.
 
 	f := func(path string, wantStatus int, wantTier string, words ...string) {
 		t.Helper()
 		status, tier, body := a.answer(path)
-		// Where a minute has ended within the range and before the first second that
-		// is there, the tier of minutes answers for it too.
+		// If a minute ends within the range and before the first second, tier 1m
+		// serves a part too.
 		if status != wantStatus || strings.TrimPrefix(tier, "1m, ") != wantTier {
 			t.Errorf("%s: %d from %q, want %d from %q: %.600s", path, status, tier, wantStatus, wantTier, body)
 		}
@@ -171,13 +171,13 @@ store:
 		one    = "/prometheus/api/v1/query?query=sysotel_cpu_usage_ratio"
 	)
 	f(series+"&host=there", http.StatusOK, "1s", `"host":"there"`, "[25,25,25,25")
-	f(series+"&host=here", http.StatusOK, "1s", `"host":"here"`, "[25,25,25,25") // Written by the test and not by this agent.
-	f(series+"&step=1m&host=nobody", http.StatusUnprocessableEntity, "", "query.step")
-	f(series+"&host=nobody", http.StatusUnprocessableEntity, "", "here, there")
+	f(series+"&host=here", http.StatusOK, "1s", `"host":"here"`, "[25,25,25,25") // Written by the test, not by this agent.
+	f(series+"&step=1m&host=unknown", http.StatusUnprocessableEntity, "", "query.step")
+	f(series+"&host=unknown", http.StatusUnprocessableEntity, "", "here, there")
 	f(one+`{host_name="there"}`, http.StatusOK, "1s", `"0.25"`)
 	f("/prometheus/api/v1/label/host_name/values", http.StatusOK, "", `["gone","here","there"]`)
 	f("/api/v1/hosts", http.StatusOK, "", `"host_name":"gone"`, `"host_id":"id-1","version":"1.0"`, `"cpu_percent":25`)
-	a.waitPart("victoriametrics", health.OK)
+	a.waitComponent("victoriametrics", health.OK)
 
 	// Another machine takes this one's name.
 	fine.write(time.Second, info("there", "id-4"))
@@ -187,29 +187,28 @@ store:
 		a.history.hosts.compare(seen)
 		a.history.hosts.compare(seen)
 	}
-	a.waitPart("hosts", health.Degraded, `"there", their ids are id-1 and id-4`)
+	a.waitComponent("hosts", health.Degraded, `"there", with the ids id-1 and id-4`)
 	if n := strings.Count(a.journal.String(), "several machines push under one name"); n != 1 {
-		t.Errorf("the log names it %d times, want once", n)
+		t.Errorf("the log reports it %d times, want once", n)
 	}
 	f("/api/v1/hosts", http.StatusOK, "", `"other_host_ids":["id-`)
 
 	if err := fine.process.Stop(); err != nil {
 		t.Errorf("the node ended with %v", err)
 	}
-	// Of what is older than the local cache, the tier of minutes would answer once
-	// somebody has noticed.
+	// The local cache has no data of other hosts, and tier 1m has none of this range.
 	f("/api/v1/metrics/cpu?metric=cpu_usage_total&start=-2s&host=there", http.StatusServiceUnavailable, "", "VictoriaMetrics does not respond for tier 1s", "the local cache has data of here only")
-	f(one+`{host_name="here"}`, http.StatusOK, "1s;source=local-cache", `"warnings":["answered from the local cache of the tier 1s`)
+	f(one+`{host_name="here"}`, http.StatusOK, "1s;source=local-cache", `"warnings":["answered from the local cache of tier 1s`)
 	f(one, http.StatusOK, "1s;source=local-cache", "has data of here only")
 	f("/api/v1/metrics/cpu?metric=cpu_usage_total&start=-10s", http.StatusOK, "1s;source=local-cache", `"source":"local cache"`, `"warnings":["answered from`)
-	f(one+`{host_name="there"}`, http.StatusServiceUnavailable, "", "does not answer")
+	f(one+`{host_name="there"}`, http.StatusServiceUnavailable, "", "does not respond")
 	f("/api/v1/hosts", http.StatusOK, "", `"host_name":"here"`, `"warnings":["VictoriaMetrics does not respond`)
-	a.waitPart("victoriametrics", health.Degraded, "the tier 1s at "+fine.address, "refused")
-	if status, _, body := a.answer("/api/v1/health"); status != http.StatusOK || strings.Contains(body, "the tier 1m at") {
+	a.waitComponent("victoriametrics", health.Degraded, "tier 1s at "+fine.address, "refused")
+	if status, _, body := a.answer("/api/v1/health"); status != http.StatusOK || strings.Contains(body, "tier 1m at") {
 		t.Errorf("%d %s", status, body)
 	}
 
 	fine.start()
-	a.waitPart("victoriametrics", health.OK)
+	a.waitComponent("victoriametrics", health.OK)
 	f(series+"&host=there", http.StatusOK, "1s", "[25,25,25,25")
 }

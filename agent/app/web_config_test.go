@@ -27,7 +27,7 @@ func writeWebConfig(t *testing.T, path, certificates, user, password string) {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf("tls_server_config: {cert_file: %[1]s/cert.pem, key_file: %[1]s/key.pem}\nbasic_auth_users: {%[2]s: %[3]q}\n", certificates, user, hash)
-	// As an editor and a configuration manager do it.
+	// Replace the file, as editors and configuration managers do.
 	if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path)); err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +60,11 @@ func scrapes(t *testing.T, certificates, address, user, password string) (int, e
 	return response.StatusCode, err
 }
 
-// TestPrometheusScrapesByTLSWithPassword has a real Prometheus scrape a page that
-// the ecosystem's web configuration file guards, at an address that others reach.
+// TestPrometheusScrapesByTLSWithPassword has a real Prometheus scrape a page that a web
+// configuration file protects, at an address open to the network.
 func TestPrometheusScrapesByTLSWithPassword(t *testing.T) {
 	t.Parallel()
-	// An agent of its own makes the certificate, as a user's would.
+	// Another agent makes the certificate.
 	maker := configure(t, "--tls.self-signed")
 	run(t, maker)
 	certificates := filepath.Join(maker.DataDir, tlsDir)
@@ -78,12 +78,12 @@ func TestPrometheusScrapesByTLSWithPassword(t *testing.T) {
 	expect := func(user, password string, want int) {
 		t.Helper()
 		if got, err := scrapes(t, certificates, address, user, password); got != want {
-			t.Errorf("%s with %s is answered %d, %v, want %d", user, password, got, err, want)
+			t.Errorf("%s with %s gets %d, %v, want %d", user, password, got, err, want)
 		}
 	}
 	expect("", "", 401)
 	expect("prometheus", "wrong", 401)
-	expect("nobody", "old", 401)
+	expect("unknown", "old", 401)
 	expect("prometheus", "old", 200)
 
 	passwordFile := filepath.Join(t.TempDir(), "password")
@@ -127,25 +127,26 @@ func TestPrometheusScrapesByTLSWithPassword(t *testing.T) {
 			}
 		}
 	}
-	// A broken file, or one that protects nothing, refuses all scrapes and is reported.
+	// With a broken file, or one without protection, all scrapes are refused.
 	check(health.OK, "")
 	if err := os.WriteFile(file, []byte("basic_auth_users: nonsense\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := scrapes(t, certificates, address, "prometheus", "new"); err == nil {
-		t.Errorf("a broken file is answered %d", got)
+		t.Errorf("with a broken file the status is %d", got)
 	}
 	check(health.Degraded, "scrapes are refused")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := scrapes(t, certificates, address, "prometheus", "new"); err == nil {
-		t.Errorf("an empty file is answered %d", got)
+		t.Errorf("with an empty file the status is %d", got)
 	}
 	check(health.Degraded, "scrapes are refused")
 }
 
-// TestCertificateIsRefused: files that went bad between the check and the start.
+// TestCertificateIsRefused: files that became invalid after the configuration was
+// checked.
 func TestCertificateIsRefused(t *testing.T) {
 	c := configure(t)
 	c.API.TLS.CertFile, c.API.TLS.KeyFile = "absent.pem", "absent.key"
@@ -162,7 +163,7 @@ func TestCertificateIsRefused(t *testing.T) {
 	refused(t, configure(t, "--tls.self-signed", "--tls.redirect="+taken), "--tls.redirect", "is taken")
 }
 
-// TestTLSNeedsRestart: a running agent reports that.
+// TestTLSNeedsRestart: Reload reports changed TLS options.
 func TestTLSNeedsRestart(t *testing.T) {
 	c := configure(t)
 	a := run(t, c)
