@@ -104,6 +104,7 @@ var allowed = map[string]map[string]string{
 		"agent/query":    "queries are evaluated there, and errors have their types from there",
 	},
 	"api": {
+		"agent/health":         "the type of a component's health is there",
 		"agent/atomicfile":     "it writes its own certificate",
 		"agent/loopback":       "what only this machine reaches needs no login",
 		"agent/alerting":       "alerts, rules and silences have their types from there",
@@ -146,6 +147,7 @@ var allowed = map[string]map[string]string{
 		"agent/health":                "it wires everything",
 	},
 	"agent/command": {
+		"agent/health":            "health prints components",
 		"agent/app":               "run starts the agent",
 		"agent/atomicfile":        "token add writes a file",
 		"agent/config":            "every command reads the configuration",
