@@ -602,13 +602,13 @@ func TestCollectorOutage(t *testing.T) {
 			t.Errorf("the scrape page has readings of %g, want %d", seconds, at.Unix())
 		}
 	}
-	a.journal.await(t, map[string]any{"msg": "the receiver does not take requests; they wait in the queue"})
+	a.journal.await(t, map[string]any{"msg": "cannot send to the receiver; requests wait in the queue"})
 	if waiting, _ := scrape(t, a.socket).sum("sysotel_queue_requests"); waiting < 3 {
 		t.Errorf("%g requests are queued, want at least 3", waiting)
 	}
 
 	c.start()
-	a.journal.await(t, map[string]any{"msg": "the receiver is back"})
+	a.journal.await(t, map[string]any{"msg": "the receiver accepts requests again"})
 	last := a.tick()
 	r.await(service, last)
 	if err := a.Stop(); err != nil {

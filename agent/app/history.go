@@ -214,12 +214,12 @@ func metricNames(c instruments.Config) (map[*instruments.Metric]string, map[stri
 			}
 		}
 	}
-	for _, seed := range export.SeedNames() {
+	for _, legacy := range export.LegacyNames() {
 		kind := "gauge"
-		if strings.HasSuffix(seed[0], "_total") {
+		if strings.HasSuffix(legacy[0], "_total") {
 			kind = "counter"
 		}
-		metadata[seed[0]] = promql.Metadata{Type: kind, Help: seed[1]}
+		metadata[legacy[0]] = promql.Metadata{Type: kind, Help: legacy[1]}
 	}
 	return names, metadata, nil
 }

@@ -113,7 +113,7 @@ func fillQueue(tb testing.TB, path string, end time.Time) []samples {
 		width time.Duration
 	}{{"1s", time.Second}, {"1m", time.Minute}, {"5m", 5 * time.Minute}, {"1h", time.Hour}}
 	q, err := queue.Open(context.Background(), queue.Options{
-		Path: path, Lanes: []string{"", "1m", "5m", "1h"}, MaxBytes: 512 << 20, MaxAge: 24 * time.Hour, Log: slog.New(slog.DiscardHandler),
+		Path: path, Partitions: []string{"", "1m", "5m", "1h"}, MaxBytes: 512 << 20, MaxAge: 24 * time.Hour, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -122,7 +122,7 @@ func fillQueue(tb testing.TB, path string, end time.Time) []samples {
 	want := make([]samples, len(tiers))
 	for i, tier := range tiers {
 		want[i] = samples{}
-		lane := q.Lane(map[bool]string{true: "", false: tier.name}[i == 0])
+		partition := q.Partition(map[bool]string{true: "", false: tier.name}[i == 0])
 		var bodies [][]byte
 		for at := end.Add(-outageLength + tier.width); !at.After(end); at = at.Add(tier.width) {
 			points := missed.bucket(at, tier.width)
@@ -135,7 +135,7 @@ func fillQueue(tb testing.TB, path string, end time.Time) []samples {
 				want[i][series][p.at.UnixMilli()] = []float64{p.value}
 			}
 			if len(bodies) == 500 || !at.Add(tier.width).Before(end.Add(time.Nanosecond)) {
-				lane.Push(at, time.Time{}, bodies...)
+				partition.Push(at, time.Time{}, bodies...)
 				bodies = nil
 			}
 		}

@@ -34,7 +34,7 @@ func measured(b *testing.B, change func(*Options)) *agent {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = a.Exporter.Shutdown(b.Context()) }) // It ended with its context: there is nobody to send to.
+	b.Cleanup(func() { _ = a.Exporter.Shutdown(b.Context()) }) // Its context is over: it only closes.
 	tick := instruments.Tick{Time: time.Now().Truncate(time.Second), Interval: time.Second}
 	for range 2 {
 		tick.Seq++
@@ -50,7 +50,7 @@ func measured(b *testing.B, change func(*Options)) *agent {
 	return a
 }
 
-// BenchmarkCollect takes one tick's readings through the SDK, the stamp and the
+// BenchmarkCollect takes one tick's readings through the SDK, the timestamper and the
 // encoder into the queue; the reading of the machine is not counted.
 func BenchmarkCollect(b *testing.B) {
 	a := measured(b, func(o *Options) {
@@ -58,12 +58,12 @@ func BenchmarkCollect(b *testing.B) {
 		o.Queue = openQueue(b, o.Config, &logbook{})
 	})
 	collectAll(b, a)
-	if a.otlp.finest().lane.Stats().Waiting == 0 {
+	if a.otlp.finest().partition.Stats().Waiting == 0 {
 		b.Fatal("nothing was collected")
 	}
 }
 
-// BenchmarkKeep takes one tick's readings through the SDK, the stamp and the
+// BenchmarkKeep takes one tick's readings through the SDK, the timestamper and the
 // names into a store on disk; the reading of the machine is not counted.
 func BenchmarkKeep(b *testing.B) {
 	s, err := store.Open(store.Options{Dir: b.TempDir(), Tiers: store.Defaults().Tiers})

@@ -54,7 +54,7 @@ func observe(t *testing.T, p *sdkmetric.MeterProvider, name string, fails func()
 }
 
 // TestOneCallbackErrorDropsTheExport documents why a reading cannot fail when
-// it reports: the SDK's periodic reader exports nothing at all, of no family,
+// it reports: the SDK's periodic reader exports nothing at all, of no collector,
 // when one callback returns an error. Should this test fail one day, the SDK
 // has changed, and Exporter.register may be thought over.
 func TestOneCallbackErrorDropsTheExport(t *testing.T) {

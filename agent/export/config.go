@@ -135,22 +135,22 @@ func (c ResourceConfig) validate(wrong func(path string, value any, rule string)
 	}
 }
 
-// isEndpoint tells whether s says how to reach a server and nothing else.
+// isEndpoint reports whether s is the address of a server and nothing else.
 func isEndpoint(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.Port() != "" &&
 		u.User == nil && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == ""
 }
 
-// isHeaderName tells whether gRPC takes s for the name of a header.
+// isHeaderName reports whether gRPC accepts s as the name of a header.
 func isHeaderName(s string) bool {
 	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
 }
 
-// isHeaderValue tells whether gRPC takes s for the value of a header.
+// isHeaderValue reports whether gRPC accepts s as the value of a header.
 func isHeaderValue(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// isTLS tells whether an endpoint is reached with TLS.
+// isTLS reports whether an endpoint uses TLS.
 func isTLS(endpoint string) bool { return strings.HasPrefix(endpoint, "https://") }

@@ -21,15 +21,15 @@ import (
 // customScope is the instrumentation scope of metrics that are not ours.
 const customScope = "sysotel/custom/metrics"
 
-// customProducer hands metrics from text files and commands to a push, in the names
-// that were written. They bypass the instruments, because they may come and go and
-// may be histograms.
+// customProducer passes metrics from text files and commands to a push, by their original
+// names. They bypass the instruments, because they may change at any time and may be
+// histograms.
 type customProducer struct{ machine Machine }
 
 var _ sdkmetric.Producer = customProducer{}
 
-// Produce implements sdkmetric.Producer. The points are made anew for each
-// reader, because a push stamps them in place.
+// Produce implements sdkmetric.Producer. Each reader gets points of its own, because a
+// push timestamps them in place.
 func (p customProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	reading, at := p.machine.Newest("custom")
 	custom, ok := reading.(*instruments.Custom)
@@ -40,8 +40,8 @@ func (p customProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, err
 	for _, f := range custom.Families {
 		scope.Metrics = append(scope.Metrics, customMetrics(f, at)...)
 	}
-	// The helper point stands there even alone, so that the destination sees
-	// that the last metric is gone.
+	// The helper point is there even on its own, so that the end of the last metric is
+	// noticed.
 	scope.Metrics = append(scope.Metrics, metricdata.Metrics{
 		Name: instruments.ReadingTimeName, Unit: "s",
 		Data: metricdata.Gauge[float64]{DataPoints: []metricdata.DataPoint[float64]{{Value: float64(at.UnixMilli()) / 1000}}},
@@ -49,8 +49,8 @@ func (p customProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, err
 	return []metricdata.ScopeMetrics{scope}, nil
 }
 
-// customPage puts the custom metrics on the page as they were written, in names
-// and types: by way of OpenTelemetry a summary would lose both.
+// customPage puts the custom metrics on the page with their original names and types: in
+// OpenTelemetry a summary would lose both.
 type customPage struct {
 	machine  Machine
 	hostName string
@@ -58,8 +58,8 @@ type customPage struct {
 
 var _ prometheus.Gatherer = customPage{}
 
-// Gather implements prometheus.Gatherer. No source has a host_name of its own:
-// the family custom refuses it.
+// Gather implements prometheus.Gatherer. No source has a host_name of its own: the
+// collector custom rejects it.
 func (p customPage) Gather() ([]*dto.MetricFamily, error) {
 	reading, _ := p.machine.Newest("custom")
 	custom, ok := reading.(*instruments.Custom)
@@ -83,9 +83,8 @@ func (p customPage) Gather() ([]*dto.MetricFamily, error) {
 	return families, nil
 }
 
-// customMetrics translates one family of the Prometheus text format. A summary
-// becomes a gauge a quantile and the counters _sum and _count, which every
-// backend can add up.
+// customMetrics translates one metric family of the Prometheus text format. A summary
+// becomes a gauge with one point per quantile and the counters _sum and _count.
 func customMetrics(f *dto.MetricFamily, at time.Time) []metricdata.Metrics {
 	one := func(name string, data metricdata.Aggregation) metricdata.Metrics {
 		return metricdata.Metrics{Name: name, Description: f.GetHelp(), Data: data}
@@ -127,8 +126,8 @@ func customMetrics(f *dto.MetricFamily, at time.Time) []metricdata.Metrics {
 	return []metricdata.Metrics{one(f.GetName(), metricdata.Gauge[float64]{DataPoints: points})}
 }
 
-// withoutTotal copies metrics with the names that OpenTelemetry has for them: its
-// counters carry no _total, and who turns them into Prometheus' puts it on again.
+// withoutTotal copies metrics with OpenTelemetry's names: its counters have no _total,
+// which is added again in the translation to Prometheus.
 func withoutTotal(metrics []metricdata.Metrics) []metricdata.Metrics {
 	metrics = slices.Clone(metrics)
 	for i, m := range metrics {
@@ -174,7 +173,7 @@ func histogram(f *dto.MetricFamily, at time.Time) metricdata.Histogram[float64] 
 	return h
 }
 
-// validLabels makes label values valid UTF-8; names of devices are hostile.
+// validLabels makes label values valid UTF-8; device names may be hostile.
 func validLabels(values []string) []string {
 	for i, v := range values {
 		values[i] = sanitize.ValidUTF8(v)

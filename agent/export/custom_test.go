@@ -34,7 +34,7 @@ query_seconds_count 100
 no_type 7
 `
 
-// custom parses text as the family custom does.
+// custom parses text as the collector custom does.
 func custom(t testing.TB, text string) *instruments.Custom {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
@@ -90,12 +90,12 @@ func TestCustomMetrics(t *testing.T) {
 		"raid_failed_disks ", "gone at 12:00:01", "backups_total ", "gone at 12:00:01", "no_type ", "gone at 12:00:01",
 		"query_seconds ", "gone at 12:00:01", "query_seconds  AGAIN", "gone at 12:00:01",
 		"query_seconds_sum ", "gone at 12:00:01", "query_seconds_count ", "gone at 12:00:01")
-	// The last one goes: the destination is told so, once.
+	// The last one goes: the destination gets its end, once.
 	wantPoints(t, s, produced(t, "12:00:02", ""), "backup_seconds ", "gone at 12:00:02")
 	wantPoints(t, s, produced(t, "12:00:03", ""))
 }
 
-// TestWithoutCustomMetrics: a family that is off or failed has produced nothing.
+// TestWithoutCustomMetrics: a collector that is disabled or failed produces nothing.
 func TestWithoutCustomMetrics(t *testing.T) {
 	if scopes, err := (customProducer{machine: holding(at("12:00:00"), nil)}).Produce(t.Context()); err != nil || scopes != nil {
 		t.Errorf("without a reading: %v, %v", scopes, err)

@@ -1,7 +1,7 @@
-// Package export takes readings to those who want them: one OpenTelemetry callback
-// a collector hands the newest reading to the SDK, and readers take it from there: a
-// pull reader behind the Prometheus page, and a periodic reader, driven by the
-// tick, behind the destinations that each reading is pushed to.
+// Package export takes readings to their destinations: one OpenTelemetry callback per
+// collector passes the newest reading to the SDK. Two kinds of SDK readers take it from
+// there: a pull reader for the scrape page, and a periodic reader, driven by the tick,
+// for the store and the push.
 //
 // It is the only package that knows the OpenTelemetry SDK. Read export.go first,
 // then push.go and timestamper.go, then to_store.go, to_otlp.go (with sender.go and
@@ -32,7 +32,7 @@ import (
 // Options are what New needs.
 type Options struct {
 	Config Config
-	// Machine has the readings, of Collectors, whose names follow Conventions.
+	// Machine has the readings of Collectors, whose names follow Conventions.
 	Machine     Machine
 	Collectors  []instruments.Collector
 	Conventions instruments.Conventions
@@ -42,12 +42,12 @@ type Options struct {
 	// HostName is host.name, on every series.
 	HostName string
 	Version  string
-	// Store keeps every reading; nil where none are kept.
+	// Store keeps every reading; nil for none.
 	Store Store
-	// Queue is where requests of the push wait; it must be set where otlp.endpoint
-	// is, and have the lanes that Lanes tells.
+	// Queue has the unsent requests of the push, in the Partitions of its configuration;
+	// it must be set if otlp.endpoint is.
 	Queue *queue.Queue
-	// Tiers are whose buckets are sent where otlp.tiered is set.
+	// Tiers have the buckets to send if otlp.tiered is set.
 	Tiers Tiers
 	Log   *slog.Logger
 }
@@ -56,20 +56,20 @@ type Options struct {
 type Machine interface {
 	// Interval is the time between two ticks.
 	Interval() time.Duration
-	// Newest returns the newest reading of a collector and the time of its tick, nil
-	// where there is none.
+	// Newest returns the newest reading of a collector and the time of its tick; nil if
+	// there is none.
 	Newest(collector string) (instruments.Reading, time.Time)
 	// Tick returns the number and the time of the newest complete tick, and a channel
 	// that is closed when the next one is complete.
 	Tick() (seq uint64, at time.Time, next <-chan struct{})
-	// Taken is when the machine was really read for a collector's reading at a tick,
-	// the zero time where that is not the newest.
+	// Taken returns when the machine was really read for a collector's reading at a tick;
+	// the zero time if that is not its newest.
 	Taken(collector string, at time.Time) time.Time
 }
 
 // Exporter takes readings to every destination.
 type Exporter struct {
-	// Page is the Prometheus page.
+	// Page is the scrape page.
 	Page http.Handler
 
 	options     Options
@@ -106,8 +106,8 @@ func New(o Options) (*Exporter, error) {
 		// it and two schemas make it report an error and send none.
 		sdkmetric.WithResource(resource.NewSchemaless(p.resource().Attributes()...)),
 		sdkmetric.WithReader(page.reader),
-		// The SDK's own limit of 2,000 drops series silently; each family has a
-		// bound of its own that is counted and shown.
+		// The SDK's own limit of 2,000 drops series silently; each collector has a limit
+		// of its own that is counted and exported.
 		sdkmetric.WithCardinalityLimit(0),
 		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // There are no traces here.
 	}
@@ -123,7 +123,7 @@ func New(o Options) (*Exporter, error) {
 	p.provider = sdkmetric.NewMeterProvider(options...)
 	for _, f := range o.Collectors {
 		if err := p.register(f); err != nil {
-			return nil, errors.Join(fmt.Errorf("family %s: %w", f.Name(), err), p.provider.Shutdown(context.Background()))
+			return nil, errors.Join(fmt.Errorf("collector %s: %w", f.Name(), err), p.provider.Shutdown(context.Background()))
 		}
 	}
 	return p, nil
@@ -183,9 +183,9 @@ func (p *Exporter) newTimestamper(delta bool) *timestamper {
 	return newTimestamper(boot, p.options.Started, metrics, p.options.Conventions, delta)
 }
 
-// register creates a family's instruments and its callback. The callback does
-// no I/O and returns no error, because the SDK drops the whole export, with the
-// other families in it, for one callback's error.
+// register creates a collector's instruments and its callback. The callback does no I/O
+// and returns no error: an error in one callback makes the SDK drop the whole export,
+// all other collectors included.
 func (p *Exporter) register(f instruments.Collector) error {
 	c := p.options.Conventions
 	meter := p.provider.Meter(scopePrefix+f.Name(), metric.WithInstrumentationVersion(p.options.Version), metric.WithSchemaURL(schemaURLs[c]))
@@ -230,7 +230,7 @@ func (p *Exporter) resource() *resource.Resource {
 	return resource.NewWithAttributes(schemaURLs[o.Conventions], kvs...)
 }
 
-// instanceID tells two agents apart; the machine's id does, one agent runs on each.
+// instanceID identifies the agent: by the machine's ID, because each runs one agent.
 func (p *Exporter) instanceID() string {
 	if p.hostID != "" {
 		return p.hostID
@@ -238,7 +238,7 @@ func (p *Exporter) instanceID() string {
 	return p.options.HostName
 }
 
-// Run sends what is queued until the context ends.
+// Run sends queued requests until the context ends.
 func (p *Exporter) Run(ctx context.Context) {
 	if p.otlp == nil {
 		return
@@ -252,14 +252,13 @@ func (p *Exporter) Run(ctx context.Context) {
 }
 
 // collectLimit bounds the collection of one tick. It is far more than a collection
-// takes: a machine so busy that it takes seconds delays the next tick, which the
-// sampler notes as a gap, and that is better than to lose a reading that is there.
+// takes: on an overloaded machine a late next tick, which the sampler records as a gap,
+// is better than a lost reading.
 const collectLimit = 30 * time.Second
 
-// Collect collects and exports the readings of a tick, into the queue and no
-// further. The sampler waits for it: a tick that is late and the one after it
-// follow each other at once, and the second would replace the readings of the
-// first before they are collected.
+// Collect exports the readings of a tick to the store and into the queue. The sampler
+// waits for it: a late tick and the next one follow each other at once, and the second
+// would replace the readings of the first before they are collected.
 func (p *Exporter) Collect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, collectLimit)
 	defer cancel()
@@ -274,8 +273,8 @@ func (p *Exporter) collect(ctx context.Context) error {
 	return err
 }
 
-// Flush hands over the last reading and sends what is queued, within the context.
-// It is called after Run has returned.
+// Flush exports the last readings and sends what is queued, until the context ends. It
+// must be called after Run has returned.
 func (p *Exporter) Flush(ctx context.Context) error {
 	err := p.collect(ctx)
 	if p.otlp != nil {
@@ -287,7 +286,7 @@ func (p *Exporter) Flush(ctx context.Context) error {
 // Shutdown closes every destination.
 func (p *Exporter) Shutdown(ctx context.Context) error { return p.provider.Shutdown(ctx) }
 
-// Overflow is how many points of a collector were left out because it has too many.
+// Overflow returns how many points of a collector were dropped by its limit.
 func (p *Exporter) Overflow(collector string) uint64 {
 	if in := p.instruments[collector]; in != nil {
 		return in.Overflow()

@@ -7,27 +7,26 @@ import (
 	"google.golang.org/grpc/encoding"
 )
 
-// quickGzip compresses requests in the place of gRPC's own gzip, which takes twice
-// the time, and whose writers, of most of a megabyte each, are lost and made again
-// when garbage is collected.
+// quickGzip replaces gRPC's own gzip, which takes twice the time, and whose writers, of
+// almost a megabyte each, are freed and allocated again with each garbage collection.
 type quickGzip struct {
 	idle chan *gzip.Writer
 }
 
-// gRPC knows one implementation for a name, and takes another one only while the
-// program is initialised.
+// gRPC has one implementation per name, which can be replaced only during
+// initialization.
 func init() { //nolint:gochecknoinits // See above.
 	encoding.RegisterCompressor(&quickGzip{idle: make(chan *gzip.Writer, 1)})
 }
 
-// gzipName is what the compression is called in the headers of a call.
+// gzipName is the name of the compression in the headers of a call.
 const gzipName = "gzip"
 
 // Name implements encoding.Compressor.
 func (*quickGzip) Name() string { return gzipName }
 
-// Compress implements encoding.Compressor. Requests are as repetitive as the page,
-// so the quick level will do, see to_prometheus.go.
+// Compress implements encoding.Compressor. Requests are as repetitive as the page, so the
+// fastest level is enough, see to_prometheus.go.
 func (c *quickGzip) Compress(to io.Writer) (io.WriteCloser, error) {
 	select {
 	case w := <-c.idle:
@@ -42,7 +41,7 @@ func (c *quickGzip) Compress(to io.Writer) (io.WriteCloser, error) {
 // Decompress implements encoding.Compressor.
 func (*quickGzip) Decompress(from io.Reader) (io.Reader, error) { return gzip.NewReader(from) }
 
-// gzipWriter is a writer that is used again.
+// gzipWriter is a writer that is reused.
 type gzipWriter struct {
 	*gzip.Writer
 	of *quickGzip
@@ -53,7 +52,7 @@ func (w gzipWriter) Close() error {
 	err := w.Writer.Close()
 	select {
 	case w.of.idle <- w.Writer:
-	default: // Another one is idle.
+	default: // Another one is idle already.
 	}
 	return err
 }

@@ -16,8 +16,7 @@ import (
 	"sysotel/instruments/sanitize"
 )
 
-// seriesNamer makes the store's series with the names and labels that the page
-// has.
+// seriesNamer creates the store's series with the names and labels of the page.
 type seriesNamer struct {
 	metrics  otlptranslator.MetricNamer
 	labels   otlptranslator.LabelNamer
@@ -28,13 +27,13 @@ func newSeriesNamer(hostName string) *seriesNamer {
 	return &seriesNamer{metrics: newNamer(), hostName: hostName}
 }
 
-// metricSeries is one series as the SDK knows it.
+// metricSeries is one series of the SDK.
 type metricSeries struct {
 	name, unit string
 	counter    bool
 	// verbatim names are Prometheus names already.
 	verbatim bool
-	// kind is what the series is where it comes from, empty where nobody sends it on.
+	// kind is the series' kind in OpenTelemetry; empty if it is never sent on.
 	kind       store.OriginKind
 	collector  string
 	attributes attribute.Set
@@ -45,7 +44,7 @@ type metricSeries struct {
 // hostLabel is the host's label on every series.
 const hostLabel = "host_name"
 
-// series makes the store's series.
+// series creates the store's series.
 func (n *seriesNamer) series(m metricSeries) (*store.Series, error) {
 	name, err := m.name, error(nil)
 	if !m.verbatim {
@@ -67,7 +66,7 @@ func (n *seriesNamer) series(m metricSeries) (*store.Series, error) {
 	if m.kind != "" {
 		s.Origin = &store.Origin{Name: m.name, Unit: m.unit, Kind: m.kind}
 		if m.verbatim && m.kind == store.OriginCounter {
-			s.Origin.Name = strings.TrimSuffix(m.name, "_total") // As custom.go has it for others than the store.
+			s.Origin.Name = strings.TrimSuffix(m.name, "_total") // As withoutTotal has it.
 		}
 	}
 	if s.Labels, err = n.labelsOf(name, s.Origin, m.attributes, m.more); err != nil {
@@ -76,9 +75,9 @@ func (n *seriesNamer) series(m metricSeries) (*store.Series, error) {
 	return s, nil
 }
 
-// labelsOf translates attributes as the page does: two that become the same
-// label are joined. The name and the host are nobody else's. The origin, where
-// there is one, is told what cannot be seen from the labels.
+// labelsOf translates attributes as on the page: the values of two that become the same
+// label are joined. Name and host cannot be overwritten. If origin is set, it gets what
+// the labels do not show.
 func (n *seriesNamer) labelsOf(name string, origin *store.Origin, attributes attribute.Set, more []labels.Label) (labels.Labels, error) {
 	values := map[string][]string{}
 	for it := attributes.Iter(); it.Next(); {
@@ -99,7 +98,7 @@ func (n *seriesNamer) labelsOf(name string, origin *store.Origin, attributes att
 	for key, list := range values {
 		slices.Sort(list)
 		if origin != nil && len(list) > 1 {
-			delete(origin.Attributes, key) // What was two is one for good.
+			delete(origin.Attributes, key) // Joined values cannot be separated again.
 		}
 		b.Set(key, strings.Join(list, ";"))
 	}
@@ -109,7 +108,7 @@ func (n *seriesNamer) labelsOf(name string, origin *store.Origin, attributes att
 	return b.Set(hostLabel, n.hostName).Set(model.MetricNameLabel, name).Labels(), nil
 }
 
-// attributeOf tells the name and the type of an attribute.
+// attributeOf returns the name and the type of an attribute.
 func attributeOf(kv attribute.KeyValue) store.Attribute {
 	a := store.Attribute{Key: string(kv.Key)}
 	switch kv.Value.Type() {
@@ -127,7 +126,7 @@ func attributeOf(kv attribute.KeyValue) store.Attribute {
 // keptHistogram are the series that Prometheus has for a histogram.
 type keptHistogram struct {
 	bounds []float64
-	// buckets are one more than bounds: the last has no bound.
+	// buckets are one more than bounds: the last is unbounded.
 	buckets    []*store.Series
 	sum, count *store.Series
 }
@@ -162,7 +161,7 @@ func (h *keptHistogram) all() []*store.Series {
 	return append(slices.Clone(h.buckets), h.sum, h.count)
 }
 
-// add appends a point; Prometheus' buckets count what is in the smaller ones too.
+// add appends a point; in Prometheus a bucket includes the smaller ones.
 func (h *keptHistogram) add(to *keptReading, p *metricdata.HistogramDataPoint[float64]) {
 	if h.sum == nil {
 		return
@@ -178,7 +177,7 @@ func (h *keptHistogram) add(to *keptReading, p *metricdata.HistogramDataPoint[fl
 	to.add(h.count, float64(p.Count))
 }
 
-// collectorOf is the collector that a scope belongs to.
+// collectorOf returns the collector of a scope.
 func collectorOf(scope string) string {
 	if scope == customScope {
 		return "custom"
@@ -189,22 +188,22 @@ func collectorOf(scope string) string {
 // scopePrefix stands before a collector's name in the name of its scope.
 const scopePrefix = "sysotel/"
 
-// seedSeries are the series that the store keeps under one of the seed's names,
-// so that queries and rules made for them have a history too.
-type seedSeries struct {
-	seedName
-	series map[string]*keptSeed // By the values of the labels.
+// legacySeries are the series that the store keeps under one of the legacy names, so
+// that queries and rules made for them have a history too.
+type legacySeries struct {
+	legacyName
+	series map[string]*keptLegacy // By the values of the labels.
 	round  uint64
 }
 
-// keptSeed is one of them.
-type keptSeed struct {
+// keptLegacy is one of them.
+type keptLegacy struct {
 	*store.Series
 	round uint64
 }
 
-// seed appends the seed's series that are made from a family's reading.
-func (d *toStore) seed(s *seedSeries, to *keptReading) {
+// addLegacy appends the series of a legacy name, made from a collector's reading.
+func (d *toStore) addLegacy(s *legacySeries, to *keptReading) {
 	reading, at := d.machine.Newest(s.collector)
 	if reading == nil || !at.Equal(to.at) {
 		return
@@ -218,7 +217,7 @@ func (d *toStore) seed(s *seedSeries, to *keptReading) {
 		}
 		kept := s.series[string(key)]
 		if kept == nil {
-			kept = &keptSeed{Series: d.namer.seed(s.seedName, values)}
+			kept = &keptLegacy{Series: d.namer.legacy(s.legacyName, values)}
 			s.series[string(key)] = kept
 		}
 		kept.round = s.round
@@ -234,8 +233,8 @@ func (d *toStore) seed(s *seedSeries, to *keptReading) {
 	}
 }
 
-// seed makes the store's series of one of the seed's names.
-func (n *seriesNamer) seed(s seedName, values []string) *store.Series {
+// legacy creates the store's series of one of the legacy names.
+func (n *seriesNamer) legacy(s legacyName, values []string) *store.Series {
 	var more []labels.Label
 	for i, v := range validLabels(slices.Clone(values)) {
 		more = append(more, labels.Label{Name: s.labels[i], Value: v})
@@ -244,7 +243,7 @@ func (n *seriesNamer) seed(s seedName, values []string) *store.Series {
 		name: s.name, counter: s.isCounter(), verbatim: true, collector: s.collector, more: more,
 	})
 	if err != nil {
-		panic("pipeline: " + s.name + " has no roll-up's name: " + err.Error())
+		panic("export: " + s.name + " has no name for its roll-ups: " + err.Error())
 	}
 	return series
 }

@@ -8,14 +8,14 @@ import (
 	"sysotel/instruments"
 )
 
-// newNamer makes the translator of names that the page has.
+// newNamer returns the translator to the names on the page.
 func newNamer() otlptranslator.MetricNamer {
 	return otlptranslator.NewMetricNamer("", otlptranslator.UnderscoreEscapingWithSuffixes)
 }
 
-// PrometheusNames lists the names that a metric has on the Prometheus page, in
-// the order of its OpenTelemetry names. Every exporter that follows the
-// OpenTelemetry specification makes the same ones.
+// PrometheusNames returns the names of a metric on the scrape page, in the order of its
+// OpenTelemetry names. Every exporter that follows the OpenTelemetry specification has
+// the same ones.
 func PrometheusNames(m *instruments.Metric, c instruments.Conventions) ([]string, error) {
 	namer := newNamer()
 	kind := map[instruments.Kind]otlptranslator.MetricType{
@@ -34,13 +34,13 @@ func PrometheusNames(m *instruments.Metric, c instruments.Conventions) ([]string
 	return names, nil
 }
 
-// What the names of roll-ups end in. No name of ours does.
+// Suffixes of the names of roll-ups. No other name of ours has them.
 const (
 	minSuffix, maxSuffix = ".min", ".max"
 	rateSuffix           = ".rate"
 )
 
-// rollupUnit is the unit of a roll-up's extreme.
+// rollupUnit is the unit of a minimum or maximum.
 func rollupUnit(unit string, rate bool) string {
 	if rate {
 		return unit + "/s"
@@ -48,9 +48,9 @@ func rollupUnit(unit string, rate bool) string {
 	return unit
 }
 
-// rollupNames are the Prometheus names of the least and the greatest value of a
-// metric, for a counter those of its rate per second.
-func rollupNames(namer otlptranslator.MetricNamer, name, unit string, counter bool) (least, greatest string, err error) {
+// rollupNames are the Prometheus names of the minimum and the maximum of a metric, for a
+// counter those of its rate per second.
+func rollupNames(namer otlptranslator.MetricNamer, name, unit string, counter bool) (minimum, maximum string, err error) {
 	if counter {
 		name += rateSuffix
 	}
@@ -58,9 +58,9 @@ func rollupNames(namer otlptranslator.MetricNamer, name, unit string, counter bo
 	build := func(suffix string) (string, error) {
 		return namer.Build(otlptranslator.Metric{Name: name + suffix, Unit: unit, Type: otlptranslator.MetricTypeGauge})
 	}
-	if least, err = build(minSuffix); err != nil {
+	if minimum, err = build(minSuffix); err != nil {
 		return "", "", err
 	}
-	greatest, err = build(maxSuffix)
-	return least, greatest, err
+	maximum, err = build(maxSuffix)
+	return minimum, maximum, err
 }

@@ -24,7 +24,7 @@ says how an end-to-end test checks the value.
 
 The Prometheus page also carries these names, for queries and alert rules that were written for them:
 
-` + seedTable()
+` + legacyTable()
 }
 
 // quantityTable lists the metrics of the API with their names elsewhere.
@@ -82,11 +82,11 @@ func scaled(expression string, scale float64) string {
 	return fmt.Sprintf("%g * %s", scale, expression)
 }
 
-// seedTable lists the legacy names.
-func seedTable() string {
+// legacyTable lists the legacy names.
+func legacyTable() string {
 	var b strings.Builder
 	b.WriteString("| name | meaning |\n|---|---|\n")
-	for _, n := range SeedNames() {
+	for _, n := range LegacyNames() {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", n[0], n[1])
 	}
 	return b.String()

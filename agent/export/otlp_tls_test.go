@@ -121,7 +121,7 @@ func TestTLS(t *testing.T) {
 			equal(t, "requests that wait", a.otlp.finest().stats().Waiting, 2)
 			equal(t, "requests that were dropped", a.otlp.finest().stats().Dropped, 0)
 			equal(t, "requests that arrived", len(r.taken()), 0)
-			a.log.soon(t, 1, "level=WARN", "the receiver does not take requests")
+			a.log.soon(t, 1, "level=WARN", "cannot send to the receiver")
 		})
 	}
 }

@@ -23,22 +23,20 @@ import (
 	"sysotel/instruments"
 )
 
-// pageText writes the page as text. Names, labels and explanations stay what they
-// are from one reading to the next, so they are written once and remembered as
-// text; a scrape fills in the values. Through the exporter's registry the same
-// page costs four times as much.
+// pageText writes the page as text. Names, labels and help texts do not change between
+// readings, so they are formatted once; a scrape fills in the values. The exporter's
+// registry needs four times as long for the same page.
 type pageText struct {
 	reader sdkmetric.Reader
 	namer  *seriesNamer
-	seeds  []*seedText
+	legacy []*legacyText
 	custom customPage
-	// other answers what is no question for the whole page as text.
+	// other serves requests for anything but the whole page as text.
 	other http.Handler
 
 	mu        sync.Mutex
 	collected metricdata.ResourceMetrics
-	// filled is the tick whose readings the lines have, asked the one at which the
-	// page was last asked for.
+	// filled is the tick of the lines' values, asked that of the last scrape.
 	filled, asked time.Time
 	series        map[seriesID]*pageLine
 	families      map[string]*pageFamily
@@ -46,7 +44,7 @@ type pageText struct {
 	round         uint64
 }
 
-// The two text formats, as indexes of what is kept in both.
+// The two text formats, as indexes.
 const (
 	plainText = iota
 	openMetrics
@@ -58,10 +56,10 @@ type pageFamily struct {
 	name, help string
 	kind       dto.MetricType
 	head       [textFormats][]byte
-	lines      []*pageLine // By their labels' values.
+	lines      []*pageLine // By their label values.
 }
 
-// pageLine is one series of it: what stands before its value, and the value.
+// pageLine is one series on the page: the text before its value, and the value.
 type pageLine struct {
 	before [textFormats][]byte
 	values []string
@@ -69,20 +67,20 @@ type pageLine struct {
 	round  uint64
 }
 
-// seedText is one of the seed's names and its lines, by the values of their labels.
-type seedText struct {
-	seedName
+// legacyText is one of the legacy names and its lines, by their label values.
+type legacyText struct {
+	legacyName
 	lines map[string]*pageLine
 }
 
-func newPageText(reader sdkmetric.Reader, machine Machine, hostName string, seeds bool, other http.Handler) *pageText {
+func newPageText(reader sdkmetric.Reader, machine Machine, hostName string, legacy bool, other http.Handler) *pageText {
 	t := &pageText{
 		reader: reader, namer: newSeriesNamer(hostName), custom: customPage{machine, hostName}, other: other,
 		series: map[seriesID]*pageLine{}, families: map[string]*pageFamily{},
 	}
-	if seeds {
-		for _, s := range seedNameTable() {
-			t.seeds = append(t.seeds, &seedText{s, map[string]*pageLine{}})
+	if legacy {
+		for _, s := range legacyNameTable() {
+			t.legacy = append(t.legacy, &legacyText{s, map[string]*pageLine{}})
 		}
 	}
 	return t
@@ -109,15 +107,15 @@ func (t *pageText) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer pages.Put(page)
 	page.Reset()
 	if err := t.write(r.Context(), page, format); err != nil {
-		// The handler of the registry answers what it can and says what is wrong.
+		// The registry's handler serves what it can and reports what is wrong.
 		t.other.ServeHTTP(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", string(kind))
-	_, _ = w.Write(page.Bytes()) // Who has gone away needs no page.
+	_, _ = w.Write(page.Bytes()) // The client may have disconnected.
 }
 
-// pages are written before they are sent, so that a slow client holds up nobody.
+// pages are written before they are sent, so that a slow client blocks no other one.
 var pages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // write writes the page of the newest readings.
@@ -153,8 +151,8 @@ func (t *pageText) write(ctx context.Context, page *bytes.Buffer, format int) er
 	return err
 }
 
-// collect brings every line up to the newest readings, unless they have those. It
-// is called with t.mu held.
+// collect updates every line to the newest readings, unless they have those. It is
+// called with t.mu held.
 func (t *pageText) collect(ctx context.Context) error {
 	_, tick, _ := t.custom.machine.Tick()
 	t.asked = tick
@@ -167,18 +165,18 @@ func (t *pageText) collect(ctx context.Context) error {
 	return t.fill(&t.collected)
 }
 
-// offer shows the page a collection that was made for others. It is taken where the
-// page is asked for about as often, because to collect costs more than to fill.
+// offer updates the page from a collection that was made for the push, if the page is
+// scraped about as often: collecting costs more than filling.
 func (t *pageText) offer(collected *metricdata.ResourceMetrics) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, tick, _ := t.custom.machine.Tick(); tick.Sub(t.asked) <= t.custom.machine.Interval() {
-		_ = t.fill(collected) // Who asks for the page then collects anew and has the error.
+		_ = t.fill(collected) // On an error the next scrape collects again and reports it.
 	}
 }
 
-// fill brings every line up to a collection, and takes away those that are not in
-// it. It is called with t.mu held.
+// fill updates every line from a collection, and removes those that are not in it. It is
+// called with t.mu held.
 func (t *pageText) fill(collected *metricdata.ResourceMetrics) error {
 	t.round++
 	t.filled = time.Time{}
@@ -189,7 +187,7 @@ func (t *pageText) fill(collected *metricdata.ResourceMetrics) error {
 	for i := range collected.ScopeMetrics {
 		scope := &collected.ScopeMetrics[i]
 		if scope.Scope.Name == customScope {
-			continue // The page has them as they were written.
+			continue // They are on the page as they were written.
 		}
 		for _, m := range scope.Metrics {
 			if m.Name == instruments.ReadingTimeName {
@@ -213,8 +211,8 @@ func (t *pageText) fill(collected *metricdata.ResourceMetrics) error {
 			}
 		}
 	}
-	for _, s := range t.seeds {
-		if err := t.seed(s); err != nil {
+	for _, s := range t.legacy {
+		if err := t.fillLegacy(s); err != nil {
 			return err
 		}
 	}
@@ -227,7 +225,7 @@ func (t *pageText) fill(collected *metricdata.ResourceMetrics) error {
 	}
 	if some {
 		forget(t.series, ended)
-		for _, s := range t.seeds {
+		for _, s := range t.legacy {
 			forget(s.lines, ended)
 		}
 	}
@@ -244,7 +242,7 @@ func forget[K comparable](lines map[K]*pageLine, ended func(*pageLine) bool) {
 	}
 }
 
-// pageNumbers brings the lines of one metric up to date.
+// pageNumbers updates the lines of one metric.
 func pageNumbers[N int64 | float64](t *pageText, m *metricdata.Metrics, points []metricdata.DataPoint[N], counter bool) error {
 	for i := range points {
 		p := &points[i]
@@ -265,9 +263,9 @@ func pageNumbers[N int64 | float64](t *pageText, m *metricdata.Metrics, points [
 	return nil
 }
 
-// seed brings the lines of one of the seed's names up to date. Unknown values
+// fillLegacy updates the lines of one of the legacy names. Unknown values
 // are left out.
-func (t *pageText) seed(s *seedText) (err error) {
+func (t *pageText) fillLegacy(s *legacyText) (err error) {
 	reading, _ := t.custom.machine.Newest(s.collector)
 	if reading == nil {
 		return nil
@@ -283,7 +281,7 @@ func (t *pageText) seed(s *seedText) (err error) {
 		}
 		l := s.lines[string(key)]
 		if l == nil {
-			series := t.namer.seed(s.seedName, values)
+			series := t.namer.legacy(s.legacyName, values)
 			made, failed := t.line(series.Labels, s.help, s.isCounter())
 			if failed != nil {
 				err = failed
@@ -296,7 +294,7 @@ func (t *pageText) seed(s *seedText) (err error) {
 	return err
 }
 
-// target is the series that describes the machine, as OpenTelemetry has it.
+// target updates target_info, the series that describes the machine.
 func (t *pageText) target(of *resource.Resource) error {
 	id := seriesID{metric: "target_info", attributes: of.Equivalent()}
 	l := t.series[id]
@@ -318,7 +316,7 @@ func (t *pageText) target(of *resource.Resource) error {
 	return nil
 }
 
-// line makes the line of a series and puts it into its place.
+// line adds the line of a series, in its place.
 func (t *pageText) line(of labels.Labels, help string, counter bool) (*pageLine, error) {
 	name := of.Get(model.MetricNameLabel)
 	f := t.families[name]
@@ -343,7 +341,7 @@ func (t *pageText) line(of labels.Labels, help string, counter bool) (*pageLine,
 		metric.Gauge = &dto.Gauge{Value: &zero}
 	}
 	for format := range textFormats {
-		// The library writes it, with the value 0, which is cut off again.
+		// The library writes it with the value 0, which is cut off.
 		var text bytes.Buffer
 		if err := encodeFamily(&text, &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: &f.kind, Metric: []*dto.Metric{metric}}, format); err != nil {
 			return nil, err
@@ -376,8 +374,7 @@ func encodeFamily(to *bytes.Buffer, f *dto.MetricFamily, format int) error {
 	return err
 }
 
-// appendValue writes a value as the format has it: in OpenMetrics each looks
-// like a float.
+// appendValue formats a value: in OpenMetrics every value looks like a float.
 func appendValue(to []byte, v float64, format int) []byte {
 	begin := len(to)
 	switch {

@@ -74,7 +74,7 @@ func TestPageTakesWhatIsCollectedAnyway(t *testing.T) {
 		}
 	}
 	equal(t, "collections for the page alone", collections, 2)
-	// A family that failed is not on the page.
+	// A collector that failed is not on the page.
 	a.tick(t, 10, map[string]instruments.Reading{"load": &instruments.Load{One: 10}, "cpu": nil})
 	if page := scrape(t, a.Exporter).Body.String(); strings.Contains(page, "system_cpu_time") || !strings.Contains(page, "system_cpu_load_average") {
 		t.Errorf("the page without the CPU is %s", page)

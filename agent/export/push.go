@@ -10,14 +10,14 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// push is a periodic reader of the SDK and the destinations that take what it
-// collects: to collect and to stamp a tick costs more than most of them do with
-// it, so all whose points are alike share one.
+// push is a periodic reader of the SDK and the destinations of its collections: to
+// collect and timestamp a tick costs more than most destinations, so those with the
+// same points share one.
 type push struct {
 	reader      *sdkmetric.PeriodicReader
 	timestamper *timestamper
 	to          []destination
-	// offer, where set, is shown each collection before it is stamped.
+	// offer, if set, is called with each collection before it is timestamped.
 	offer func(*metricdata.ResourceMetrics)
 }
 
@@ -27,12 +27,12 @@ var _ sdkmetric.Exporter = (*push)(nil)
 type destination struct {
 	name     string
 	take     func(context.Context, collection) error
-	shutdown func(context.Context) error // Nil where there is nothing to end.
+	shutdown func(context.Context) error // Nil if there is nothing to shut down.
 }
 
-// open makes the reader. The tick drives it; its own interval, twice the tick, is a
-// safety net, given explicitly, as its time limit is, because
-// OTEL_METRIC_EXPORT_INTERVAL and OTEL_METRIC_EXPORT_TIMEOUT would change them.
+// open creates the reader. The tick drives it; its own interval, twice the tick, is a
+// safety net. Interval and timeout are set so that OTEL_METRIC_EXPORT_INTERVAL and
+// OTEL_METRIC_EXPORT_TIMEOUT cannot change them.
 func (p *push) open(machine Machine) {
 	p.reader = sdkmetric.NewPeriodicReader(p,
 		sdkmetric.WithInterval(2*machine.Interval()),
@@ -41,8 +41,8 @@ func (p *push) open(machine Machine) {
 	)
 }
 
-// Export implements sdkmetric.Exporter. A collection in which nothing is new goes
-// nowhere, and a destination that fails keeps it from no other one.
+// Export implements sdkmetric.Exporter. A collection without new readings is dropped; a
+// destination that fails does not affect the others.
 func (p *push) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
 	if p.offer != nil {
 		p.offer(rm)
@@ -60,8 +60,8 @@ func (p *push) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error
 	return err
 }
 
-// Temporality implements sdkmetric.Exporter. The SDK's differences would not be
-// those between two readings; the timestamper makes those that are asked for.
+// Temporality implements sdkmetric.Exporter. The SDK's deltas would not be those
+// between two readings; the timestamper computes them.
 func (*push) Temporality(sdkmetric.InstrumentKind) metricdata.Temporality {
 	return metricdata.CumulativeTemporality
 }
@@ -71,8 +71,8 @@ func (*push) Aggregation(k sdkmetric.InstrumentKind) sdkmetric.Aggregation {
 	return sdkmetric.DefaultAggregationSelector(k)
 }
 
-// ForceFlush implements sdkmetric.Exporter. Nothing waits here; what waits in the
-// queue is flushed by who sends it.
+// ForceFlush implements sdkmetric.Exporter. Nothing waits here; the senders flush the
+// queue.
 func (*push) ForceFlush(context.Context) error { return nil }
 
 // Shutdown implements sdkmetric.Exporter.

@@ -30,11 +30,11 @@ func testOptions(t testing.TB, c Config, log *logbook) Options {
 	}
 }
 
-// openQueue is a queue on disk that nobody else has.
+// openQueue opens a new queue on disk.
 func openQueue(t testing.TB, c Config, log *logbook) *queue.Queue {
 	t.Helper()
 	q, err := queue.Open(t.Context(), queue.Options{
-		Path: filepath.Join(t.TempDir(), "otlp.db"), Lanes: []string{"", "1m", "5m", "1h"}, MaxBytes: int64(c.OTLP.Queue.MaxBytes), MaxAge: c.OTLP.Queue.MaxAge, Log: log.logger(),
+		Path: filepath.Join(t.TempDir(), "otlp.db"), Partitions: []string{"", "1m", "5m", "1h"}, MaxBytes: int64(c.OTLP.Queue.MaxBytes), MaxAge: c.OTLP.Queue.MaxAge, Log: log.logger(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func openQueue(t testing.TB, c Config, log *logbook) *queue.Queue {
 func queued(t *testing.T, o *otlp) (requests []*collectorpb.ExportMetricsServiceRequest) {
 	t.Helper()
 	for {
-		waits, err := o.finest().lane.Oldest(0)
+		waits, err := o.finest().partition.Oldest(0)
 		if errors.Is(err, queue.ErrEmpty) {
 			return requests
 		}
@@ -63,7 +63,7 @@ func queued(t *testing.T, o *otlp) (requests []*collectorpb.ExportMetricsService
 			t.Fatal(err)
 		}
 		requests = append(requests, request)
-		o.finest().lane.Done(waits)
+		o.finest().partition.Done(waits)
 	}
 }
 
@@ -243,7 +243,7 @@ func TestRequestsStaySmall(t *testing.T) {
 	}
 }
 
-// TestShutdownSendsWhatIsQueued, the reading that nobody has collected yet included.
+// TestShutdownSendsWhatIsQueued, including a reading that was not collected yet.
 func TestShutdownSendsWhatIsQueued(t *testing.T) {
 	t.Parallel()
 	r := &receiver{}

@@ -15,7 +15,7 @@ func states(user, system, idle float64) instruments.CPUStates {
 	return instruments.CPUStates{User: user, System: system, Idle: idle}
 }
 
-// typedReadings are readings of the families that the seed's names are made
+// typedReadings are readings of the collectors that the legacy names are made
 // from, of a machine with hostile names, and of the agent.
 func typedReadings(t testing.TB) map[string]instruments.Reading {
 	t.Helper()
@@ -84,7 +84,7 @@ func typedReadings(t testing.TB) map[string]instruments.Reading {
 	}
 }
 
-// everything is a reading that reports each metric of a family once.
+// everything is a reading that reports each metric of a collector once.
 func everything(f instruments.Collector) instruments.Reading {
 	return reporting(func(o *instruments.Observer) {
 		for _, m := range f.Metrics() {
@@ -126,7 +126,7 @@ func shown(t testing.TB, log *logbook, conventions instruments.Conventions, read
 	measured := instruments.Defaults()
 	measured.Conventions = conventions
 	c := Defaults()
-	// The seed's names are made from typed readings.
+	// The legacy names are made from typed readings.
 	c.Prometheus.NodeExporter = readings != nil || !all
 	m, list := newMachine(), instruments.NewCollectors(measured, nil)
 	for _, f := range list {

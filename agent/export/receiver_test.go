@@ -24,7 +24,7 @@ import (
 // receiver is an OTLP receiver: a real gRPC server on loopback.
 type receiver struct {
 	collectorpb.UnimplementedMetricsServiceServer
-	// answer, where set, decides what the n-th call (from 0) is told.
+	// answer, if set, returns the response to the n-th call (from 0).
 	answer func(ctx context.Context, n int) (*collectorpb.ExportMetricsServiceResponse, error)
 	// refuse, where set, decides which requests are not taken.
 	refuse func(*collectorpb.ExportMetricsServiceRequest) error

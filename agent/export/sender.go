@@ -20,67 +20,65 @@ import (
 	"sysotel/instruments"
 )
 
-// sender sends what waits in one lane of the queue. Each has its own view of the
-// receiver: behind one address one tier may be away while the others are not.
+// sender sends the requests of one partition of the queue. Each has its own state of the
+// receiver: behind one address one tier may be unavailable while the others are not.
 type sender struct {
-	to   *otlp
-	name string // otlp, otlp 1m, …
-	lane *queue.Lane
-	// every is how many readings go into one request.
+	to        *otlp
+	name      string // otlp, otlp 1m, …
+	partition *queue.Partition
+	// every is the number of readings per request.
 	every uint64
 	log   *slog.Logger
 
 	mu sync.Mutex
-	// alone is how many requests are sent one by one, because the receiver refused
-	// several at once: one of them may be the reason.
+	// alone is the number of requests to send one by one, because the receiver refused
+	// several together: one of them may be the reason.
 	alone    int
 	sent     uint64
 	refused  uint64
 	rejected uint64
 	failing  error
 	since    time.Time
-	// lastTaken is when the receiver last took a request.
-	lastTaken time.Time
-	// source is why nothing new comes, nil where it does.
+	// lastAccepted is when the receiver last accepted a request.
+	lastAccepted time.Time
+	// source is why closed buckets cannot be read, nil if they can.
 	source error
 }
 
-// Bounds of the wait before a request is tried again.
+// Bounds of the wait before a request is retried.
 const (
 	firstWait = time.Second
 	lastWait  = 30 * time.Second
-	// longestAsked bounds what a receiver may ask for.
+	// longestAsked bounds the delay that a receiver may ask for.
 	longestAsked = 5 * time.Minute
 )
 
-// maxRequest is how large a request of several may be: half of what a gRPC server
-// takes unless it is told otherwise.
+// maxRequest bounds a request made of several: half of a gRPC server's default limit.
 const maxRequest = 2 << 20
 
-// lastAnswer is how long a request that is on its way when the agent stops may
-// still be answered: sent again by flush, its readings would arrive twice.
-const lastAnswer = time.Second
+// lastResponse is how long a sender waits for the response to a request in flight when
+// the agent stops: sent again by flush, its readings would arrive twice.
+const lastResponse = time.Second
 
-// liveFor is how old a request may be that is sent beside the backlog.
+// liveFor is the maximum age of a request that is sent beside the backlog.
 const liveFor = 2 * time.Second
 
-// run sends until the context ends. After an outage the backlog goes oldest
-// first, and what is new is sent beside it: whoever watches the receiver sees now
-// again at once. Where receivers refuse what is older than what they have,
-// everything goes strictly in order.
+// run sends until the context ends. After an outage the backlog is sent oldest first,
+// and new requests beside it, so that the receiver is current again at once. For
+// receivers that refuse older data everything is sent strictly in order.
 func (s *sender) run(ctx context.Context) {
 	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastAnswer, cancel) })()
-	// What an earlier process left waits until the first request of this one has
-	// shown how to send; of its own a lane may have none for an hour.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastResponse, cancel) })()
+	// Requests of an earlier process wait for the first request of this one, which shows
+	// how to connect; the partition itself may have none for an hour.
 	select {
 	case <-ctx.Done():
 		return
 	case <-s.to.connected:
 	}
 	if s.to.ordered {
-		s.sendBacklog(ctx, call, s.lane.Pushed())
+		s.sendBacklog(ctx, call, s.partition.Pushed())
 		return
 	}
 	left := make(chan struct{}, 1)
@@ -90,26 +88,26 @@ func (s *sender) run(ctx context.Context) {
 	both.Wait()
 }
 
-// sendLive sends what is pushed as soon as it is enough for a request. What it
-// does not send is left to the backlog.
+// sendLive sends new requests as soon as there are enough for one. The others are left to
+// the backlog.
 func (s *sender) sendLive(ctx, call context.Context, left chan<- struct{}) {
 	sent := uint64(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.lane.Pushed():
+		case <-s.partition.Pushed():
 		}
-		pushed := s.lane.Stats().Pushed
+		pushed := s.partition.Stats().Pushed
 		due := pushed >= sent+s.every
 		if due && !s.isFailing() {
 			after := time.Now().Add(-liveFor * time.Duration(s.every))
-			_, _ = s.sendOne(call, func(most int) ([]queue.Request, error) { return s.lane.Newest(after, int(s.every), most) })
+			_, _ = s.sendOne(call, func(most int) ([]queue.Request, error) { return s.partition.Newest(after, int(s.every), most) })
 		}
 		if due {
 			sent = pushed
 		}
-		if s.lane.Stats().Waiting > pushed-sent {
+		if s.partition.Stats().Waiting > pushed-sent {
 			select {
 			case left <- struct{}{}:
 			default:
@@ -118,14 +116,13 @@ func (s *sender) sendLive(ctx, call context.Context, left chan<- struct{}) {
 	}
 }
 
-// sendBacklog sends what waits, oldest first, each time that it is told that
-// there is something.
+// sendBacklog sends waiting requests, oldest first, each time that left is signalled.
 func (s *sender) sendBacklog(ctx, call context.Context, left <-chan struct{}) {
 	wait := firstWait
 	for ctx.Err() == nil {
 		delay, err := time.Duration(0), queue.ErrEmpty
 		if !s.to.ordered || s.isDue() {
-			delay, err = s.sendOne(call, s.lane.Oldest)
+			delay, err = s.sendOne(call, s.partition.Oldest)
 		}
 		switch {
 		case errors.Is(err, queue.ErrEmpty):
@@ -137,8 +134,8 @@ func (s *sender) sendBacklog(ctx, call context.Context, left <-chan struct{}) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			// The jitter keeps many agents from coming back all at once.
-			pause := max(min(delay, longestAsked), wait/2+rand.N(wait/2)) //nolint:gosec // A pause is no secret.
+			// The jitter keeps many agents from retrying at the same moment.
+			pause := max(min(delay, longestAsked), wait/2+rand.N(wait/2)) //nolint:gosec // Not a secret.
 			select {
 			case <-ctx.Done():
 				return
@@ -151,9 +148,8 @@ func (s *sender) sendBacklog(ctx, call context.Context, left <-chan struct{}) {
 	}
 }
 
-// sendOne takes requests that are neighbours and sends them as one. An error
-// means that they should be tried again, after the delay where the receiver asked
-// for one.
+// sendOne takes consecutive requests and sends them as one. An error means that they are
+// to be retried, after the delay if the receiver asked for one.
 func (s *sender) sendOne(ctx context.Context, take func(most int) ([]queue.Request, error)) (time.Duration, error) {
 	conn, method := s.to.connection()
 	if conn == nil {
@@ -166,27 +162,27 @@ func (s *sender) sendOne(ctx context.Context, take func(most int) ([]queue.Reque
 	begun := time.Now()
 	call, cancel := context.WithTimeout(context.WithValue(ctx, direct{}, true), s.to.timeout)
 	defer cancel()
-	var answer collectorpb.ExportMetricsServiceResponse
-	err = conn.Invoke(metadata.NewOutgoingContext(call, s.to.headers), method, join(requests), &answer, s.to.options...)
+	var response collectorpb.ExportMetricsServiceResponse
+	err = conn.Invoke(metadata.NewOutgoingContext(call, s.to.headers), method, join(requests), &response, s.to.options...)
 	if err == nil {
-		s.lane.Done(requests)
-		s.answered(len(requests), &answer)
+		s.partition.Done(requests)
+		s.succeeded(len(requests), &response)
 		return 0, nil
 	}
 	if ctx.Err() != nil {
-		s.lane.Return(requests)
-		return 0, err // The agent stops; that says nothing about the receiver.
+		s.partition.Return(requests)
+		return 0, err // The agent is stopping; this says nothing about the receiver.
 	}
 	again, delay := retryable(err)
 	switch {
 	case again:
-		s.lane.Return(requests)
+		s.partition.Return(requests)
 	case len(requests) > 1:
-		s.lane.Return(requests)
+		s.partition.Return(requests)
 		s.apart(len(requests))
 		return 0, nil
 	default:
-		s.lane.Done(requests)
+		s.partition.Done(requests)
 	}
 	s.failed(err, !again, begun)
 	if !again {
@@ -195,8 +191,7 @@ func (s *sender) sendOne(ctx context.Context, take func(most int) ([]queue.Reque
 	return delay, err
 }
 
-// join makes one request of several: put one behind the other they are that in
-// protobuf.
+// join makes one request of several: in protobuf that is their concatenation.
 func join(requests []queue.Request) []byte {
 	if len(requests) == 1 {
 		return requests[0].Body
@@ -208,7 +203,7 @@ func join(requests []queue.Request) []byte {
 	return joined
 }
 
-// most is how large the next request may be; of 0 it is one reading.
+// most is the size limit of the next request; with 0 it is one reading.
 func (s *sender) most() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,52 +213,52 @@ func (s *sender) most() int {
 	return s.to.most
 }
 
-// isDue tells whether enough waits for a request.
+// isDue reports whether enough requests wait.
 func (s *sender) isDue() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.alone > 0 || s.lane.Stats().Waiting >= s.every
+	return s.alone > 0 || s.partition.Stats().Waiting >= s.every
 }
 
-// apart has the next requests sent one by one.
+// apart makes the next n requests be sent one by one.
 func (s *sender) apart(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.alone = max(s.alone, n)
 }
 
-// isFailing tells whether the receiver did not take the last request.
+// isFailing reports whether the last request failed.
 func (s *sender) isFailing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.failing != nil
 }
 
-// answered notes that the receiver took requests, maybe not all of them.
-func (s *sender) answered(requests int, a *collectorpb.ExportMetricsServiceResponse) {
-	partial := a.GetPartialSuccess()
+// succeeded notes that the receiver accepted requests, perhaps without some points.
+func (s *sender) succeeded(requests int, r *collectorpb.ExportMetricsServiceResponse) {
+	partial := r.GetPartialSuccess()
 	s.mu.Lock()
 	s.sent += uint64(requests)
 	s.alone = max(s.alone-requests, 0)
 	firstRefusal := s.rejected == 0 && partial.GetRejectedDataPoints() > 0
 	s.rejected += uint64(max(partial.GetRejectedDataPoints(), 0))
 	back := s.failing != nil
-	s.failing, s.lastTaken = nil, time.Now()
+	s.failing, s.lastAccepted = nil, time.Now()
 	s.mu.Unlock()
 	if back {
-		s.log.Info("the receiver is back")
+		s.log.Info("the receiver accepts requests again")
 	}
 	if firstRefusal {
-		s.log.Warn("the receiver refused points", "points", partial.GetRejectedDataPoints(), "reason", partial.GetErrorMessage())
+		s.log.Warn("the receiver rejected points", "points", partial.GetRejectedDataPoints(), "reason", partial.GetErrorMessage())
 	}
 }
 
-// failed notes that a request was not taken; lost says that it will not be tried
-// again. Where the receiver has taken another one since this was begun, it is not
-// away, and what is new need not wait.
+// failed notes that a request failed; lost means that it is not retried. If the receiver
+// has accepted another one since this was begun, it is available, and new requests need
+// not wait.
 func (s *sender) failed(err error, lost bool, begun time.Time) {
 	s.mu.Lock()
-	away := !s.lastTaken.After(begun)
+	away := !s.lastAccepted.After(begun)
 	first := away && s.failing == nil || lost && s.refused == 0
 	if away {
 		if s.failing == nil {
@@ -278,14 +273,14 @@ func (s *sender) failed(err error, lost bool, begun time.Time) {
 	s.mu.Unlock()
 	switch {
 	case first && lost:
-		s.log.Error("the receiver refuses requests; they are dropped and counted", "err", err)
+		s.log.Error("the receiver rejected a request; dropped it", "err", err)
 	case first:
-		s.log.Warn("the receiver does not take requests; they wait in the queue", "err", err)
+		s.log.Warn("cannot send to the receiver; requests wait in the queue", "err", err)
 	}
 }
 
-// retryable tells whether the OTLP specification has a failed request tried
-// again, and how long the receiver asks to wait.
+// retryable reports whether a failed request is to be retried by the OTLP specification,
+// and the delay that the receiver asks for.
 func retryable(err error) (bool, time.Duration) {
 	s := status.Convert(err)
 	var delay time.Duration
@@ -304,30 +299,30 @@ func retryable(err error) (bool, time.Duration) {
 	return false, 0
 }
 
-// flush sends what is left, once each, until the context ends.
+// flush sends the remaining requests, each once, until the context ends.
 func (s *sender) flush(ctx context.Context) error {
 	var err error
 	for err == nil && ctx.Err() == nil {
-		_, err = s.sendOne(ctx, s.lane.Oldest)
+		_, err = s.sendOne(ctx, s.partition.Oldest)
 	}
-	waiting := s.lane.Stats().Waiting
+	waiting := s.partition.Stats().Waiting
 	if waiting == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: %d requests could not be sent before the end and wait for the next start: %w", s.name, waiting, errors.Join(err, ctx.Err()))
+	return fmt.Errorf("%s: %d requests could not be sent and stay in the queue for the next start: %w", s.name, waiting, errors.Join(err, ctx.Err()))
 }
 
-// stats tells how the lane fares.
+// stats returns the counters of the partition.
 func (s *sender) stats() instruments.QueueStats {
-	q := s.lane.Stats()
+	q := s.partition.Stats()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return instruments.QueueStats{Destination: s.name, Waiting: q.Waiting, Sent: s.sent, Dropped: q.Dropped + s.refused, Rejected: s.rejected}
 }
 
-// health tells whether requests are taken, and kept until then.
+// health returns the status: whether requests are accepted, and kept on disk until then.
 func (s *sender) health() health.Component {
-	q := s.lane.Stats()
+	q := s.partition.Stats()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := health.Component{Name: s.name, Status: health.OK}
@@ -342,10 +337,10 @@ func (s *sender) health() health.Component {
 		degraded(s.since, "%s; %d requests wait, %d were dropped", status.Convert(s.failing).Message(), q.Waiting, q.Dropped+s.refused)
 	}
 	if q.Failing != nil {
-		degraded(q.Since, "the queue's disk takes nothing, %d requests wait in memory: %v", q.Waiting, q.Failing)
+		degraded(q.Since, "cannot write the queue to disk, %d requests wait in memory: %v", q.Waiting, q.Failing)
 	}
 	if s.source != nil {
-		degraded(s.since, "the closed buckets cannot be read: %v", s.source)
+		degraded(s.since, "cannot read closed buckets: %v", s.source)
 	}
 	return c
 }

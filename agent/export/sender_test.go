@@ -60,7 +60,7 @@ func TestLiveBesideBacklog(t *testing.T) {
 		t.Fatal("the backlog is not sent")
 	}
 	a.load(t, 100)
-	within(t, patience, "the queue is empty", func() bool { return a.otlp.finest().lane.Stats().Waiting == 0 })
+	within(t, patience, "the queue is empty", func() bool { return a.otlp.finest().partition.Stats().Waiting == 0 })
 
 	var got []int
 	for _, p := range r.points(loadMetric) {
@@ -102,7 +102,7 @@ func TestBacklogOfAnEarlierProcess(t *testing.T) {
 		r := &receiver{}
 		c.OTLP.Endpoint = "http://" + r.serve(t, "127.0.0.1:0", nil)
 		options := queue.Options{
-			Path: filepath.Join(t.TempDir(), "otlp.db"), Lanes: []string{""}, MaxBytes: 1 << 20, MaxAge: time.Hour, Log: (&logbook{}).logger(),
+			Path: filepath.Join(t.TempDir(), "otlp.db"), Partitions: []string{""}, MaxBytes: 1 << 20, MaxAge: time.Hour, Log: (&logbook{}).logger(),
 		}
 		left, err := queue.Open(t.Context(), options)
 		if err != nil {
@@ -167,12 +167,12 @@ func TestOneBadReading(t *testing.T) {
 	}}
 	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), func(c *Config) { c.OTLP.Interval = 6 * time.Second })
 	a.load(t, 0, 1, 2, 3, 4, 5)
-	within(t, patience, "the queue is empty", func() bool { return a.otlp.finest().lane.Stats().Waiting == 0 })
+	within(t, patience, "the queue is empty", func() bool { return a.otlp.finest().partition.Stats().Waiting == 0 })
 	a.wantLoads(t, r, 0, 1, 2, 4, 5)
 	s := a.otlp.finest().stats()
 	equal(t, "sent", s.Sent, 5)
 	equal(t, "dropped", s.Dropped, 1)
 	a.load(t, 6, 7, 8, 9, 10, 11)
-	within(t, patience, "the queue is empty again", func() bool { return a.otlp.finest().lane.Stats().Waiting == 0 })
+	within(t, patience, "the queue is empty again", func() bool { return a.otlp.finest().partition.Stats().Waiting == 0 })
 	equal(t, "readings in the last request", len(r.taken()[len(r.taken())-1].ResourceMetrics), 6)
 }

@@ -144,7 +144,7 @@ func TestEachReadingOnce(t *testing.T) {
 	wantPoints(t, s, collected(reading("12:00:00", 7)))
 	wantPoints(t, s, collected(reading("12:00:01", 8)),
 		"kernel.bytes sda", "8 from 06:00:00 to 12:00:01", "temperature sda", "40 from - to 12:00:01")
-	// A family that has something new does not bring along one that has not.
+	// A collector with a new reading does not bring along one without.
 	wantPoints(t, s, collected(reading("12:00:01", 8), scope("g", at("12:00:01"), counter(agentTicks, ints{"": 2}))),
 		"agent.ticks ", "2 from 11:59:58 to 12:00:01")
 	// The clock was set back: the reading is new all the same.
@@ -184,7 +184,7 @@ func TestDelta(t *testing.T) {
 			"temperature sda", "40 from - to " + clock,
 		}
 	}
-	// First sight: what it counted before is not this agent's to tell.
+	// First sight: what it counted before is unknown.
 	wantPoints(t, s, all("12:00:00", 1000), others("12:00:00", 1000)...)
 	wantPoints(t, s, all("12:00:01", 1003), append(others("12:00:01", 1003),
 		"kernel.bytes sda", "+3 from 12:00:00 to 12:00:01", "kernel.time cpu0", "+1.5 from 12:00:00 to 12:00:01")...)
@@ -224,7 +224,7 @@ func TestEndedSeries(t *testing.T) {
 			wantPoints(t, s, reading("12:00:00", ints{"sda": 1, "usb": 2}, floats{"usb": 40}), append(cumulative(
 				"kernel.bytes sda", "1 from 06:00:00 to 12:00:00", "kernel.bytes usb", "2 from 06:00:00 to 12:00:00"),
 				"temperature usb", "40 from - to 12:00:00")...)
-			// The family failed: nothing is known, so nothing has ended.
+			// The collector failed: nothing is known, so nothing has ended.
 			wantPoints(t, s, collected())
 			// Unplugged: each series ends once.
 			first := []string{"kernel.bytes usb", "gone at 12:00:02", "temperature usb", "gone at 12:00:02"}
@@ -240,7 +240,7 @@ func TestEndedSeries(t *testing.T) {
 			// Back again, it is new: no difference to what it was.
 			wantPoints(t, s, reading("12:00:04", ints{"usb": 1}, nil), append(cumulative(
 				"kernel.bytes usb", "1 from 06:00:00 to 12:00:04"), "kernel.bytes sda", "gone at 12:00:04")...)
-			// The last one goes too, and the family still reads.
+			// The last one goes too, and the collector is still read.
 			wantPoints(t, s, collected(scope("f", at("12:00:05"))), "kernel.bytes usb", "gone at 12:00:05")
 			wantPoints(t, s, collected(scope("f", at("12:00:06"))))
 		})
@@ -280,7 +280,7 @@ func TestDeltasAddUp(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		s := testTimestamper(true)
 		type state struct {
-			value, told int64
+			value, sent int64
 			known       bool
 			last        time.Time
 		}
@@ -289,7 +289,7 @@ func TestDeltasAddUp(t *testing.T) {
 		for range 60 {
 			now = now.Add(time.Duration(1+r.IntN(3)) * time.Second)
 			if r.IntN(10) == 0 {
-				s.apply(collected()) // The family failed.
+				s.apply(collected()) // The collector failed.
 				continue
 			}
 			v := ints{}
@@ -316,20 +316,20 @@ func TestDeltasAddUp(t *testing.T) {
 			}
 			for name := range v {
 				d := devices[name]
-				p, told := got[name]
-				// After a fall by reset that the increase made up for, nobody can see the reset.
-				reset := !d.known && told && d.value >= d.told && !d.last.IsZero() && p.StartTime.Equal(d.last)
+				p, found := got[name]
+				// After a fall by reset that the increase made up for, the reset cannot be seen.
+				reset := !d.known && found && d.value >= d.sent && !d.last.IsZero() && p.StartTime.Equal(d.last)
 				switch {
-				case d.known && !told:
+				case d.known && !found:
 					t.Fatalf("seed %d: %s has no difference at %s", seed, name, now)
-				case told && !d.known && !reset:
+				case found && !d.known && !reset:
 					t.Fatalf("seed %d: %s has a difference of %d at %s without a start", seed, name, p.Value, now)
-				case told && (p.Value < 0 || !p.StartTime.Equal(d.last) || !p.Time.Equal(now)):
+				case found && (p.Value < 0 || !p.StartTime.Equal(d.last) || !p.Time.Equal(now)):
 					t.Fatalf("seed %d: %s has %d from %s to %s, read before at %s", seed, name, p.Value, p.StartTime, p.Time, d.last)
-				case told && d.told+p.Value != d.value:
-					t.Fatalf("seed %d: %s: %d and a difference of %d are not %d", seed, name, d.told, p.Value, d.value)
+				case found && d.sent+p.Value != d.value:
+					t.Fatalf("seed %d: %s: %d and a difference of %d are not %d", seed, name, d.sent, p.Value, d.value)
 				}
-				d.known, d.told, d.last = true, d.value, now
+				d.known, d.sent, d.last = true, d.value, now
 			}
 		}
 	}

@@ -25,56 +25,56 @@ import (
 	"sysotel/agent/queue"
 )
 
-// otlp is the destination that sends over OTLP/gRPC. The SDK's exporter turns a stamped
-// collection into a request; an interceptor on its connection takes the request
-// into the queue instead of sending it; the senders send from the queue over
-// the same connection. So a receiver that is slow or away delays nothing but
-// the queue, and TLS, compression and keep-alive stay the exporter's own.
+// otlp is the destination that sends over OTLP/gRPC. The SDK's exporter turns a
+// collection into a request; an interceptor on its connection puts the request into the
+// queue instead of sending it; the senders send from the queue over the same
+// connection. So a slow or unavailable receiver delays only the queue, and TLS,
+// compression and keep-alive are the exporter's own.
 type otlp struct {
 	exporter *otlpmetricgrpc.Exporter
 	resource *resource.Resource
-	// before is the tick that an earlier process sent last. One that is started
-	// again within it reads it once more.
+	// before is the last tick that an earlier process sent. An agent that is restarted
+	// within a second reads it again.
 	before time.Time
-	// readings are those of the request that is being made, scopes their scopes; both
-	// are used again.
+	// readings are those of the request being built, scopes their scopes; both are
+	// reused.
 	readings []scopeReading
 	scopes   []metricdata.ScopeMetrics
-	// senders are one for each lane of the queue, that of the readings first.
+	// senders are one per partition of the queue, that of the readings first.
 	senders []*sender
-	// most is the size up to which neighbours are put into one request.
+	// most is the size up to which consecutive requests are sent as one.
 	most int
-	// ordered has the requests of a lane sent strictly one after the other.
+	// ordered is set if the requests of a partition are sent strictly in order.
 	ordered bool
 	headers metadata.MD
 	timeout time.Duration
-	// options of each call: how it is encoded and compressed.
+	// options of each call: its encoding and compression.
 	options []grpc.CallOption
-	// tiered has the readings of each family counted.
+	// tiered is set if the number of readings of each collector is sent.
 	tiered bool
 
-	// connected is closed with the first request, which shows how to send.
+	// connected is closed when conn and method are known, with the first request.
 	connected chan struct{}
 
 	mu     sync.Mutex
 	conn   *grpc.ClientConn
 	method string
-	// newest is the time of the newest reading of the request that is being made.
+	// newest is the time of the newest reading of the request being built.
 	newest time.Time
-	// holding is set while requests are held back, see hold.
+	// holding is set while requests are held back, see heldRequest.
 	holding bool
 	held    []heldRequest
-	// first is the time of each family's first reading.
+	// first is the time of each collector's first reading.
 	first map[string]time.Time
-	// caughtUp is the tick that was sent in place of one that is read again.
+	// caughtUp is a tick that was sent from the store, so that it is not sent again.
 	caughtUp time.Time
 }
 
-// newOTLP makes the destination. Nothing is connected before the first request.
+// newOTLP creates the destination. It connects with the first request.
 func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
 	o := &otlp{resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}, connected: make(chan struct{}), first: map[string]time.Time{}}
-	o.add("otlp", q.Lane(""), every, log)
-	o.before = o.finest().lane.Mark()
+	o.add("otlp", q.Partition(""), every, log)
+	o.before = o.finest().partition.Mark()
 	compressor := encoding.Identity
 	if c.Compression == "gzip" {
 		compressor = gzipName
@@ -87,8 +87,8 @@ func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log
 		otlpmetricgrpc.WithEndpointURL(c.Endpoint),
 		otlpmetricgrpc.WithDialOption(grpc.WithUnaryInterceptor(o.intercept)),
 		otlpmetricgrpc.WithRetry(otlpmetricgrpc.RetryConfig{Enabled: false}),
-		// Headers are attached when a request is sent, so that a queue never
-		// holds a secret; the environment's must not slip in here.
+		// Headers are added when a request is sent, so that the queue never contains a
+		// secret; those of the environment must not be used.
 		otlpmetricgrpc.WithHeaders(map[string]string{}),
 	}
 	if isTLS(c.Endpoint) {
@@ -98,7 +98,7 @@ func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log
 		}
 		options = append(options, otlpmetricgrpc.WithTLSCredentials(credentials.NewTLS(config)))
 	} else {
-		// Credentials and not WithInsecure, which OTEL_EXPORTER_OTLP_CERTIFICATE beats.
+		// Not WithInsecure, which OTEL_EXPORTER_OTLP_CERTIFICATE overrides.
 		options = append(options, otlpmetricgrpc.WithTLSCredentials(insecure.NewCredentials()))
 	}
 	exporter, err := otlpmetricgrpc.New(context.Background(), options...)
@@ -126,9 +126,9 @@ func (c TLSConfig) client() (*tls.Config, error) {
 	return config, nil
 }
 
-// add adds the sender of a lane.
-func (o *otlp) add(name string, lane *queue.Lane, every int, log *slog.Logger) *sender {
-	s := &sender{to: o, name: name, lane: lane, every: uint64(every), log: log}
+// add adds the sender of a partition.
+func (o *otlp) add(name string, partition *queue.Partition, every int, log *slog.Logger) *sender {
+	s := &sender{to: o, name: name, partition: partition, every: uint64(every), log: log}
 	o.senders = append(o.senders, s)
 	return s
 }
@@ -136,13 +136,13 @@ func (o *otlp) add(name string, lane *queue.Lane, every int, log *slog.Logger) *
 // finest is the sender of the readings themselves.
 func (o *otlp) finest() *sender { return o.senders[0] }
 
-// take turns a collection into a request; it reaches intercept. The resource is the
-// configuration's; the SDK's has the environment mixed in.
+// take turns a collection into a request, which reaches intercept. The resource is the
+// configured one; the SDK adds the environment to its own.
 func (o *otlp) take(ctx context.Context, c collection) error {
 	var newest time.Time
 	o.readings, o.scopes = o.readings[:0], o.scopes[:0]
 	for _, r := range c {
-		o.sees(r.collector, r.at)
+		o.noteFirst(r.collector, r.at)
 		if r.at.Equal(o.before) {
 			continue
 		}
@@ -170,26 +170,26 @@ func (o *otlp) take(ctx context.Context, c collection) error {
 	return o.exporter.Export(ctx, &metricdata.ResourceMetrics{Resource: o.resource, ScopeMetrics: o.scopes})
 }
 
-// sees notes when a family was first read.
-func (o *otlp) sees(family string, at time.Time) {
+// noteFirst notes when a collector was first read.
+func (o *otlp) noteFirst(collector string, at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.first[family].IsZero() {
-		o.first[family] = at
+	if o.first[collector].IsZero() {
+		o.first[collector] = at
 	}
 }
 
-// firstReading is the time of a family's first reading, zero before it.
-func (o *otlp) firstReading(family string) time.Time {
+// firstReading returns the time of a collector's first reading, zero before it.
+func (o *otlp) firstReading(collector string) time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.first[family]
+	return o.first[collector]
 }
 
 // direct marks the context of a request that the sender sends.
 type direct struct{}
 
-// intercept takes the exporter's requests into the queue and lets the sender's pass.
+// intercept puts the exporter's requests into the queue and passes the sender's on.
 func (o *otlp) intercept(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 	if ctx.Value(direct{}) != nil {
 		return invoke(ctx, method, request, reply, conn, options...)
@@ -217,42 +217,42 @@ func (o *otlp) intercept(ctx context.Context, method string, request, reply any,
 	return nil
 }
 
-// connection is how to reach the receiver, nil before the first request.
+// connection returns how to reach the receiver, nil before the first request.
 func (o *otlp) connection() (conn *grpc.ClientConn, method string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.conn, o.method
 }
 
-// send sends what is in the queue until the context ends.
+// send sends queued requests until the context ends.
 func (o *otlp) send(ctx context.Context) {
-	var lanes sync.WaitGroup
+	var sending sync.WaitGroup
 	for _, s := range o.senders {
-		lanes.Go(func() { s.run(ctx) })
+		sending.Go(func() { s.run(ctx) })
 	}
-	lanes.Wait()
+	sending.Wait()
 }
 
-// flush sends what is left, once each, until the context ends. What is left then
-// waits on disk for the next start.
+// flush sends the remaining requests, each once, until the context ends. What is left
+// then stays on disk for the next start.
 func (o *otlp) flush(ctx context.Context) error {
 	o.release(time.Time{})
-	var lanes sync.WaitGroup
+	var sending sync.WaitGroup
 	errs := make([]error, len(o.senders))
 	for i, s := range o.senders {
-		lanes.Go(func() { errs[i] = s.flush(ctx) })
+		sending.Go(func() { errs[i] = s.flush(ctx) })
 	}
-	lanes.Wait()
+	sending.Wait()
 	return errors.Join(errs...)
 }
 
-// rawRequest is the codec of requests that are encoded already.
+// rawRequest is the codec of requests that are already encoded.
 type rawRequest struct{}
 
 // Name is the content subtype: the bytes are protobuf.
 func (rawRequest) Name() string { return "proto" }
 
-// Marshal passes the bytes on.
+// Marshal returns the bytes.
 func (rawRequest) Marshal(v any) (mem.BufferSlice, error) {
 	b, ok := v.([]byte)
 	if !ok {
@@ -261,7 +261,7 @@ func (rawRequest) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 }
 
-// Unmarshal decodes the answer.
+// Unmarshal decodes the response.
 func (rawRequest) Unmarshal(data mem.BufferSlice, v any) error {
 	return proto.Unmarshal(data.Materialize(), v.(proto.Message))
 }

@@ -32,14 +32,14 @@ func TestHeadersAndCompression(t *testing.T) {
 			})
 			a.stop() // So that the request stays in the queue to be looked at.
 			a.load(t, 0)
-			request, err := a.otlp.finest().lane.Oldest(0)
+			request, err := a.otlp.finest().partition.Oldest(0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if bytes.Contains(request[0].Body, []byte("topsecret")) || !bytes.Contains(request[0].Body, []byte(loadMetric)) {
 				t.Error("the queue holds the secret, or not the metric")
 			}
-			a.otlp.finest().lane.Return(request)
+			a.otlp.finest().partition.Return(request)
 			if err := a.shutdown(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +49,7 @@ func TestHeadersAndCompression(t *testing.T) {
 			equal(t, "compression", got, map[string]string{"gzip": "gzip", "none": "identity"}[compression])
 			log := a.log.lines("")
 			if strings.Contains(strings.Join(log, ""), "topsecret") {
-				t.Errorf("the log tells the secret: %s", log)
+				t.Errorf("the log has the secret: %s", log)
 			}
 		})
 	}
@@ -115,7 +115,7 @@ func TestReceiverThatIsAway(t *testing.T) {
 	within(t, 10*time.Second, "all answers are counted", func() bool { return a.otlp.finest().stats().Sent == 6 })
 	equal(t, "health", a.otlp.finest().health().Status, "ok")
 	a.log.soon(t, 1, "level=WARN")
-	a.log.soon(t, 1, "the receiver is back")
+	a.log.soon(t, 1, "the receiver accepts requests again")
 	if s := a.otlp.finest().stats(); s.Sent != 6 || s.Waiting != 0 || s.Dropped != 0 || s.Rejected != 0 {
 		t.Errorf("stats: %+v", s)
 	}

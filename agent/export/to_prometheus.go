@@ -15,13 +15,14 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 )
 
-// page is the Prometheus page: a pull reader of the SDK that always shows the
-// newest reading, without timestamps, and beside it the seed's names.
+// page is the scrape page: a pull reader of the SDK that returns the newest readings
+// without timestamps, and the legacy names.
 type page struct {
 	reader  sdkmetric.Reader
 	handler http.Handler
 	text    *pageText
-	// registry is the page as the exporter's registry writes it, without compression.
+	// registry is the page as the exporter's registry writes it, uncompressed. It serves
+	// what text does not, protobuf and name[], and text is tested against it.
 	registry http.Handler
 }
 
@@ -30,16 +31,15 @@ func newPage(p *Exporter) (*page, error) {
 	reader, err := otelprometheus.New(
 		otelprometheus.WithRegisterer(registry),
 		otelprometheus.WithoutScopeInfo(),
-		// host_name on every series is the host's identity, in the store and on
-		// the page alike.
+		// host_name on every series identifies the host, in the store as on the page.
 		otelprometheus.WithResourceAsConstantLabels(attribute.NewAllowKeysFilter("host.name")),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("prometheus page: %w", err)
+		return nil, fmt.Errorf("scrape page: %w", err)
 	}
 	if p.options.Config.Prometheus.NodeExporter {
-		if err := registry.Register(newSeedNames(p.machine, p.options.HostName)); err != nil {
-			return nil, fmt.Errorf("prometheus page: %w", err)
+		if err := registry.Register(newLegacyCollector(p.machine, p.options.HostName)); err != nil {
+			return nil, fmt.Errorf("scrape page: %w", err)
 		}
 	}
 	inRegistry := promhttp.HandlerFor(gatherer{registry, customPage{p.machine, p.options.HostName}}, promhttp.HandlerOpts{
@@ -48,18 +48,18 @@ func newPage(p *Exporter) (*page, error) {
 		ErrorLog:           scrapeLog{p.options.Log},
 		DisableCompression: true,
 	})
-	// The handler's own compression is the thorough kind, which costs more than
-	// making the page; names that repeat shrink to a tenth by the quick one too.
+	// The handler's own compression level costs more than building the page; the fastest
+	// one shrinks the repetitive text to a tenth too.
 	compressed, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed))
 	if err != nil {
-		return nil, fmt.Errorf("prometheus page: %w", err)
+		return nil, fmt.Errorf("scrape page: %w", err)
 	}
 	text := newPageText(reader, p.machine, p.options.HostName, p.options.Config.Prometheus.NodeExporter, inRegistry)
 	return &page{reader, compressed(text), text, inRegistry}, nil
 }
 
-// gatherer gathers our metrics and, where there are any, the custom ones. To
-// merge two lists means to check every series once more, so it is done only then.
+// gatherer gathers our metrics and the custom ones. Merging checks every series again,
+// so it is done only if there are custom ones.
 type gatherer struct {
 	ours   *prometheus.Registry
 	custom customPage
@@ -73,8 +73,10 @@ func (g gatherer) Gather() ([]*dto.MetricFamily, error) {
 	return prometheus.Gatherers{g.ours, g.custom}.Gather()
 }
 
-// scrapeLog gives what goes wrong on the page to the agent's log.
+// scrapeLog writes errors of the page to the agent's log.
 type scrapeLog struct{ log *slog.Logger }
 
 // Println implements promhttp.Logger.
-func (l scrapeLog) Println(v ...any) { l.log.Warn("prometheus page", "err", fmt.Sprint(v...)) }
+func (l scrapeLog) Println(v ...any) {
+	l.log.Warn("cannot write the scrape page", "err", fmt.Sprint(v...))
+}

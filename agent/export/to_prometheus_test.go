@@ -55,7 +55,7 @@ func TestGoldenPage(t *testing.T) {
 	log.want(t, 0, "")
 	golden(t, filepath.Join("testdata", "metrics.txt"), []byte(page))
 
-	// The words of the seed's own page.
+	// The texts of the original page.
 	wantLines(t, page,
 		"# HELP node_cpu_usage_percent CPU usage percentage", "# TYPE node_cpu_usage_percent gauge",
 		"# HELP node_memory_usage_percent Memory usage percentage", "# TYPE node_memory_usage_percent gauge",
@@ -169,7 +169,7 @@ func TestPageWithoutReadings(t *testing.T) {
 	}
 }
 
-func TestPageWithoutTheSeedsNames(t *testing.T) {
+func TestPageWithoutLegacyNames(t *testing.T) {
 	c := Defaults()
 	c.Prometheus.NodeExporter = false
 	a, err := newAgent(testOptions(t, c, &logbook{}), &logbook{})
@@ -184,7 +184,7 @@ func TestPageWithoutTheSeedsNames(t *testing.T) {
 }
 
 // TestManySeries: the SDK drops what exceeds 2,000 series a metric, silently,
-// unless it is told not to.
+// unless it is configured not to.
 func TestManySeries(t *testing.T) {
 	var cores []instruments.Core
 	for i := range 512 {

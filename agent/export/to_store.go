@@ -11,14 +11,13 @@ import (
 	"sysotel/agent/store"
 )
 
-// Store takes readings to keep them.
+// Store keeps readings.
 type Store interface {
 	Append(store.Reading) error
 }
 
-// toStore is the destination that keeps readings on this machine. Each collection
-// becomes one reading whose series are made once, so that a tick looks up and
-// allocates little.
+// toStore is the destination that keeps readings on this machine. A series is created
+// once and reused, so that a tick looks up and allocates little.
 type toStore struct {
 	machine Machine
 	store   Store
@@ -26,14 +25,14 @@ type toStore struct {
 	log     *slog.Logger
 
 	scopes map[string]map[seriesID]*keptSeries
-	seeds  []*seedSeries
-	// readings are those of one collection; it and its slices are used again.
+	legacy []*legacySeries
+	// readings are those of one collection; the slices are reused.
 	readings []keptReading
 	batch    []store.CollectorReading
 }
 
-// keptSeries are the store's series of one series of the SDK: one, or those that
-// a histogram is made of; none where Prometheus has no name for it.
+// keptSeries are the store's series of one series of the SDK: one, or several for a
+// histogram; none if Prometheus has no name for it.
 type keptSeries struct {
 	series    *store.Series
 	counter   bool
@@ -62,8 +61,8 @@ func newToStore(s Store, machine Machine, hostName string, log *slog.Logger) *to
 		machine: machine, store: s, namer: newSeriesNamer(hostName), log: log,
 		scopes: map[string]map[seriesID]*keptSeries{},
 	}
-	for _, n := range seedNameTable() {
-		d.seeds = append(d.seeds, &seedSeries{seedName: n, series: map[string]*keptSeed{}})
+	for _, n := range legacyNameTable() {
+		d.legacy = append(d.legacy, &legacySeries{legacyName: n, series: map[string]*keptLegacy{}})
 	}
 	return d
 }
@@ -89,17 +88,17 @@ func (d *toStore) take(_ context.Context, c collection) error {
 		}
 	}
 	for i := range d.readings {
-		for _, s := range d.seeds {
+		for _, s := range d.legacy {
 			if s.collector == d.readings[i].Collector {
-				d.seed(s, &d.readings[i])
+				d.addLegacy(s, &d.readings[i])
 			}
 		}
 	}
 	return d.append()
 }
 
-// append hands the readings to the store. They are of one tick, but for those
-// that an earlier collection could not take.
+// append hands the readings to the store. They are of one tick, except those that an
+// earlier collection could not take.
 func (d *toStore) append() error {
 	slices.SortStableFunc(d.readings, func(a, b keptReading) int { return a.at.Compare(b.at) })
 	for rest := d.readings; len(rest) > 0; {
@@ -116,8 +115,8 @@ func (d *toStore) append() error {
 	return nil
 }
 
-// reading is where the samples of a collector at a time go. Two scopes of a
-// collector are one reading of it.
+// reading returns the reading of a collector at a time; two scopes of a collector share
+// one.
 func (d *toStore) reading(collector string, at time.Time) *keptReading {
 	for i := range d.readings {
 		if d.readings[i].Collector == collector && d.readings[i].at.Equal(at) {
@@ -165,7 +164,7 @@ func (s *scopeSeries) metric(m *metricdata.Metrics) {
 	}
 }
 
-// sumKind is what a sum is.
+// sumKind is the kind of a sum.
 func sumKind(monotonic bool) store.OriginKind {
 	if monotonic {
 		return store.OriginCounter
@@ -180,7 +179,7 @@ func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []
 		p := &points[i]
 		id := seriesID{m.Name, p.Attributes.Equivalent()}
 		kept := s.known[id]
-		// A custom metric may change its type; it is another series then.
+		// A custom metric that changes its type is another series.
 		if kept != nil && (kept.histogram != nil || kept.counter != counter) {
 			kept = s.end(id, kept)
 		}
@@ -231,9 +230,9 @@ func (s *scopeSeries) end(id seriesID, kept *keptSeries) *keptSeries {
 	return nil
 }
 
-// unnamed tells, once for each series, that one is not kept.
+// unnamed logs, once for each series, that it is not kept.
 func (s *scopeSeries) unnamed(m *metricdata.Metrics, err error) {
 	if err != nil {
-		s.destination.log.Warn("a series has no Prometheus name and is not kept", "metric", m.Name, "err", err)
+		s.destination.log.Warn("cannot store a series without a Prometheus name", "metric", m.Name, "err", err)
 	}
 }

@@ -34,8 +34,8 @@ func (k *keeper) Append(r store.Reading) error {
 	return k.err
 }
 
-// family is what a family told in the newest reading.
-func (k *keeper) family(t *testing.T, name string) store.CollectorReading {
+// collector returns a collector's part of the newest reading.
+func (k *keeper) collector(t *testing.T, name string) store.CollectorReading {
 	t.Helper()
 	newest := k.readings[len(k.readings)-1]
 	for _, f := range newest.Collectors {
@@ -43,7 +43,7 @@ func (k *keeper) family(t *testing.T, name string) store.CollectorReading {
 			return f
 		}
 	}
-	t.Fatalf("family %s is not in the reading of %s", name, newest.Time)
+	t.Fatalf("collector %s is not in the reading of %s", name, newest.Time)
 	return store.CollectorReading{}
 }
 
@@ -112,7 +112,7 @@ func TestStoreHasTheNamesOfThePage(t *testing.T) {
 			}
 			kept[series] = s.Value
 			if s.Series.Brief != (f.Collector == "process") {
-				t.Errorf("%s of family %s: brief is %t", series, f.Collector, s.Series.Brief)
+				t.Errorf("%s of collector %s: brief is %t", series, f.Collector, s.Series.Brief)
 			}
 			if name := s.Series.Labels.Get(model.MetricNameLabel); strings.HasSuffix(name, "_total") != (s.Series.Kind == store.Counter) &&
 				!strings.HasPrefix(name, "backup_") && !strings.HasPrefix(name, "query_") {
@@ -139,7 +139,7 @@ func TestStoreHasTheNamesOfThePage(t *testing.T) {
 }
 
 // TestRollupNames: those of a gauge are its own with min and max, those of a
-// counter tell a rate.
+// counter are those of its rate.
 func TestRollupNames(t *testing.T) {
 	a, k := keeping(t)
 	a.tick(t, 0, typedReadings(t))
@@ -169,8 +169,8 @@ func TestRollupNames(t *testing.T) {
 	}
 }
 
-// TestSeriesAreMadeOnce: a later reading has the same series, a vanished one is
-// told once, and one that comes back is a series again.
+// TestSeriesAreMadeOnce: a later reading has the same series, an ended one is
+// reported once, and one that comes back is a series again.
 func TestSeriesAreMadeOnce(t *testing.T) {
 	a, k := keeping(t)
 	two := func(v uint64) instruments.Reading {
@@ -178,9 +178,9 @@ func TestSeriesAreMadeOnce(t *testing.T) {
 	}
 	one := &instruments.Disk{Devices: []instruments.DiskDevice{{Name: "sda", ReadBytes: 3}}}
 	a.tick(t, 0, map[string]instruments.Reading{"disk": two(1)})
-	first := k.family(t, "disk")
+	first := k.collector(t, "disk")
 	a.tick(t, 1, map[string]instruments.Reading{"disk": two(2)})
-	second := k.family(t, "disk")
+	second := k.collector(t, "disk")
 	known := map[*store.Series]bool{}
 	for _, s := range first.Samples {
 		known[s.Series] = true
@@ -192,7 +192,7 @@ func TestSeriesAreMadeOnce(t *testing.T) {
 	}
 	equal(t, "ended", len(first.Ended)+len(second.Ended), 0)
 	a.tick(t, 2, map[string]instruments.Reading{"disk": one})
-	gone := k.family(t, "disk").Ended
+	gone := k.collector(t, "disk").Ended
 	ofIt := 0
 	for _, s := range second.Samples {
 		if s.Series.Labels.Get("device") == "sdb" {
@@ -207,14 +207,14 @@ func TestSeriesAreMadeOnce(t *testing.T) {
 		}
 		names[s.Labels.Get(model.MetricNameLabel)] = true
 	}
-	equal(t, "the seed's name ended too", names["node_disk_io_read_bytes_total"], true)
+	equal(t, "the legacy name ended too", names["node_disk_io_read_bytes_total"], true)
 	a.tick(t, 3, map[string]instruments.Reading{"disk": one})
-	equal(t, "ended again", len(k.family(t, "disk").Ended), 0)
+	equal(t, "ended again", len(k.collector(t, "disk").Ended), 0)
 	a.tick(t, 4, map[string]instruments.Reading{"disk": two(4)})
-	equal(t, "series after it came back", len(k.family(t, "disk").Samples), len(second.Samples))
+	equal(t, "series after it came back", len(k.collector(t, "disk").Samples), len(second.Samples))
 }
 
-// TestStoreTakesEachReadingOnce: a slow family is kept at its own time only, a
+// TestStoreTakesEachReadingOnce: a slow collector is kept at its own time only, a
 // failed one not at all, and nothing of either ends.
 func TestStoreTakesEachReadingOnce(t *testing.T) {
 	a, k := keeping(t)
@@ -226,9 +226,9 @@ func TestStoreTakesEachReadingOnce(t *testing.T) {
 	both["memory"] = memory
 	a.tick(t, 0, both)
 	a.tick(t, 1, load(1)) // memory keeps its reading of second 0.
-	families := k.readings[1].Collectors
-	if len(families) != 1 || families[0].Collector != "load" {
-		t.Errorf("%d families at second 1", len(families))
+	parts := k.readings[1].Collectors
+	if len(parts) != 1 || parts[0].Collector != "load" {
+		t.Errorf("%d collectors at second 1", len(parts))
 	}
 	a.tick(t, 2, map[string]instruments.Reading{"load": nil})
 	equal(t, "readings", len(k.readings), 2)
@@ -248,27 +248,27 @@ func TestTypeOfACustomMetricChanges(t *testing.T) {
 	samples := []int{1, 4, 4, 1, 1}
 	for i, text := range texts {
 		a.tick(t, i, map[string]instruments.Reading{"custom": custom(t, text)})
-		f := k.family(t, "custom")
+		f := k.collector(t, "custom")
 		equal(t, text, len(f.Samples), samples[i])
 		equal(t, "ended at "+text, len(f.Ended), ended[i])
 	}
 	a.tick(t, len(texts), map[string]instruments.Reading{"custom": &instruments.Custom{}})
-	equal(t, "ended with the file", len(k.family(t, "custom").Ended), 1)
+	equal(t, "ended with the file", len(k.collector(t, "custom").Ended), 1)
 }
 
-// TestTaken: the store learns when a family was really read.
+// TestTaken: the store gets the time when a collector was really read.
 func TestTaken(t *testing.T) {
 	a, k := keeping(t)
 	read := a.zero.Add(17 * time.Millisecond)
 	a.machine.readings["load"] = machineReading{reading: &instruments.Load{One: 1}, at: a.zero, taken: read}
 	a.tick(t, 0, nil)
-	if f := k.family(t, "load"); !f.Taken.Equal(read) {
+	if f := k.collector(t, "load"); !f.Taken.Equal(read) {
 		t.Errorf("taken at %s, want %s", f.Taken, read)
 	}
 }
 
 // TestHistoryAnswers: what is exported is found in a real store, by our
-// names and by the seed's.
+// names and by the legacy ones.
 func TestHistoryAnswers(t *testing.T) {
 	a, k := keeping(t)
 	for second := range 3 {

@@ -23,7 +23,7 @@ import (
 	"sysotel/instruments/sanitize"
 )
 
-// Tiers are the tiers of a store, whose closed buckets are sent on.
+// Tiers are the tiers of a store, whose closed buckets are sent.
 type Tiers interface {
 	Tiers() []*store.Tier
 	Opened() <-chan struct{}
@@ -35,43 +35,43 @@ type Tiers interface {
 
 var _ Tiers = (*store.Store)(nil)
 
-// Lanes are the lanes that the queue needs: that of the readings, and one for
-// each coarser tier where those are sent too.
-func Lanes(c OTLPConfig, tiers []store.TierConfig) []string {
-	lanes := []string{""}
+// Partitions returns the partitions that the queue needs: that of the readings, and one
+// for each coarser tier if those are sent too.
+func Partitions(c OTLPConfig, tiers []store.TierConfig) []string {
+	names := []string{""}
 	if c.Tiered {
 		for _, t := range tiers[1:] {
-			lanes = append(lanes, t.Name())
+			names = append(names, t.Name())
 		}
 	}
-	return lanes
+	return names
 }
 
-// toTiers sends the closed buckets of the coarser tiers. It reads them from the
-// store, where they are written before, and remembers in the queue how far it has
-// come, together with each request: so a bucket is sent once, whenever the agent
-// is killed, and one that closed while it was away is sent at the next start.
+// toTiers sends the closed buckets of the coarser tiers. It reads them from the store
+// and stores its progress in the queue together with each request: a bucket is sent
+// exactly once, even if the agent is killed, and one that closed in the meantime is sent
+// after the next start.
 type toTiers struct {
 	exporter *Exporter
 	tiers    Tiers
 	to       *otlp
 	maxAge   time.Duration
 	log      *slog.Logger
-	// mark is how far an earlier process has come with the readings themselves.
+	// mark is the last tick that an earlier process sent.
 	mark time.Time
-	// hold is how long readings are held back at most.
+	// hold is the maximum time for which readings are held back.
 	hold time.Duration
 }
 
-// newToTiers makes the OTLP destination of a pipeline one of tiers.
+// newToTiers makes the exporter's OTLP destination send tiers.
 func newToTiers(p *Exporter) (*toTiers, error) {
 	o := p.options
 	if o.Tiers == nil {
-		return nil, errors.New("otlp.tiered: there is no store that makes the tiers")
+		return nil, errors.New("otlp.tiered: needs a store that makes the tiers")
 	}
 	t := &toTiers{
 		exporter: p, tiers: o.Tiers, to: p.otlp, maxAge: o.Config.OTLP.Queue.MaxAge,
-		log: o.Log.With("destination", "otlp"), mark: p.otlp.finest().lane.Mark(), hold: holdLimit,
+		log: o.Log.With("destination", "otlp"), mark: p.otlp.finest().partition.Mark(), hold: holdLimit,
 	}
 	for i, tier := range o.Tiers.Tiers() {
 		if i == 0 {
@@ -79,28 +79,28 @@ func newToTiers(p *Exporter) (*toTiers, error) {
 				attribute.String("host.name", o.HostName), attribute.String("tier", tier.Name()))
 			continue
 		}
-		lane := o.Queue.Lane(tier.Name())
-		if lane.Mark().IsZero() {
-			// The bucket of the first tick is the first; what was kept before is history.
+		partition := o.Queue.Partition(tier.Name())
+		if partition.Mark().IsZero() {
+			// The first bucket sent is that of the first tick; older ones are history.
 			first := o.Started.Truncate(p.machine.Interval())
-			lane.Push(o.Started, first.Add(-1).Truncate(tier.Resolution()))
+			partition.Push(o.Started, first.Add(-1).Truncate(tier.Resolution()))
 		}
 		name := "otlp " + tier.Name()
-		t.to.add(name, lane, 1, o.Log.With("destination", name))
+		t.to.add(name, partition, 1, o.Log.With("destination", name))
 	}
 	t.to.tiered, t.to.holding = true, true
 	return t, nil
 }
 
-// holdLimit is how long readings are held back for the store to open. It takes
-// less than a second, unless something is wrong with it.
+// holdLimit is how long readings are held back for the store to open, which normally
+// takes less than a second.
 const holdLimit = 10 * time.Second
 
 // run sends buckets until the context ends.
 func (t *toTiers) run(ctx context.Context) {
 	select {
 	case <-ctx.Done():
-		return // What is held is for Shutdown.
+		return // Flush releases what is held.
 	case <-t.tiers.Opened():
 		t.to.release(t.catchUp(ctx))
 	case <-time.After(t.hold):
@@ -111,8 +111,8 @@ func (t *toTiers) run(ctx context.Context) {
 		for i := range t.to.senders[1:] {
 			t.export(ctx, i+1)
 		}
-		// When a bucket is closed that ends after what was found, the families were
-		// read since.
+		// Once a bucket that ends after the found readings is closed, all collectors have
+		// been read again.
 		if until, known := t.tiers.ClosedUntil(1); known && until.After(found) && !ended {
 			t.end(ctx, until)
 			ended = true
@@ -127,17 +127,17 @@ func (t *toTiers) run(ctx context.Context) {
 
 // heldRequest is a request that is held back until the store is open.
 //
-// A process that is killed may have kept a tick and not pushed it. The next one
-// sends that tick as the store has it: a bucket of a coarser tier is then made of
-// exactly the readings that were sent. Meanwhile what is new waits for the store
-// to tell, because the new process may read the same tick again.
+// A process that was killed may have stored a tick and not pushed it. The next one sends
+// that tick from the store, so that a bucket of a coarser tier consists of exactly the
+// readings that were sent. New requests wait for that, because the new process may read
+// the same tick again.
 type heldRequest struct {
 	at      time.Time
 	encoded []byte
 }
 
-// release lets the requests go that were held back, but for those of a tick that
-// was sent otherwise.
+// release queues the requests that were held back, except those of a tick that was sent
+// from the store.
 func (o *otlp) release(sent time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -151,22 +151,23 @@ func (o *otlp) release(sent time.Time) {
 // push puts a request into the queue; o.mu is held.
 func (o *otlp) push(r heldRequest) {
 	if !r.at.Equal(o.caughtUp) {
-		o.finest().lane.Push(time.Now(), r.at, r.encoded)
+		o.finest().partition.Push(time.Now(), r.at, r.encoded)
 	}
 }
 
-// catchUpLimit is the most that a process which is killed leaves behind.
+// catchUpLimit bounds what a killed process may have stored and not pushed.
 const catchUpLimit = time.Minute
 
-// follows tells whether this process goes on where an earlier one was, and when
-// that was by the store. Where nothing was pushed for a while it does not.
+// follows reports whether this process continues the push of an earlier one, and returns
+// the newest reading of that one in the store. After a long time without push it does
+// not.
 func (t *toTiers) follows() (found time.Time, follows bool) {
 	found = t.tiers.Found()
 	return found, !t.mark.IsZero() && !found.IsZero() && found.Sub(t.mark) <= catchUpLimit
 }
 
-// catchUp pushes the ticks that an earlier process kept and did not push. It
-// returns the last of them.
+// catchUp pushes the ticks that an earlier process stored and did not push. It returns
+// the last of them.
 func (t *toTiers) catchUp(ctx context.Context) time.Time {
 	found, follows := t.follows()
 	if !follows || !found.After(t.mark) {
@@ -174,16 +175,16 @@ func (t *toTiers) catchUp(ctx context.Context) time.Time {
 	}
 	bodies, err := t.read(ctx, 0, t.mark, found)
 	if err != nil {
-		t.log.Warn("what an earlier process kept and did not push cannot be read", "err", err)
+		t.log.Warn("cannot read unsent readings of the previous run", "err", err)
 		return time.Time{}
 	}
-	t.to.finest().lane.Push(time.Now(), found, bodies...)
+	t.to.finest().partition.Push(time.Now(), found, bodies...)
 	return found
 }
 
-// end pushes that series ended which an earlier process sent and this one did not
-// find again. The store marks them with the first reading of their family. A
-// bucket that ends at closed is closed: whatever the clock says, it is that late.
+// end pushes the ends of series that an earlier process sent and this one did not find.
+// The store marks them at the first reading of their collector. A bucket that ends at
+// closed is closed, so the time is at least that, whatever the clock says.
 func (t *toTiers) end(ctx context.Context, closed time.Time) {
 	found, follows := t.follows()
 	if !follows {
@@ -204,13 +205,13 @@ func (t *toTiers) end(ctx context.Context, closed time.Time) {
 		}
 	})
 	if err != nil {
-		t.log.Warn("which series have ended meanwhile cannot be read", "err", err)
+		t.log.Warn("cannot read which series have ended since the previous run", "err", err)
 		return
 	}
 	r := t.newRequest(0)
 	for _, p := range ended {
-		// Where this process read the found tick again, its stamp knew the series
-		// and has told their end.
+		// If this process read the found tick again, its timestamper knew the series and
+		// has reported their end.
 		if p.Time.Equal(first[p.Collector]) && !t.to.firstReading(p.Collector).Equal(found) {
 			r.add(&p)
 		}
@@ -220,28 +221,27 @@ func (t *toTiers) end(ctx context.Context, closed time.Time) {
 	}
 	body, err := proto.Marshal(r.message)
 	if err != nil {
-		t.log.Warn("encode otlp request", "err", err)
+		t.log.Warn("cannot encode OTLP request", "err", err)
 		return
 	}
-	t.to.finest().lane.Push(time.Now(), time.Time{}, body)
+	t.to.finest().partition.Push(time.Now(), time.Time{}, body)
 }
 
-// bucketsAtOnce is how many buckets of a tier go into one request when many are
-// to be sent.
+// bucketsAtOnce is the maximum number of buckets of a tier in one request.
 const bucketsAtOnce = 10
 
-// farAhead is how much later than the store's newest bucket a mark may be: an
-// earlier process marked it by a wrong clock where it is more.
+// farAhead is how much later than the store's newest bucket a mark may be; one that is
+// later still was made by a wrong clock.
 const farAhead = 25 * time.Hour
 
-// export pushes the buckets of a tier that closed since it was last asked.
+// export pushes the buckets of a tier that have closed since the last call.
 func (t *toTiers) export(ctx context.Context, tier int) {
 	s, resolution := t.to.senders[tier], t.tiers.Tiers()[tier].Resolution()
 	until, known := t.tiers.ClosedUntil(tier)
 	if !known {
 		return
 	}
-	from := s.lane.Mark()
+	from := s.partition.Mark()
 	if from.Sub(until) > farAhead {
 		from = until.Add(-resolution)
 	}
@@ -256,14 +256,14 @@ func (t *toTiers) export(ctx context.Context, tier int) {
 		bodies, err := t.read(ctx, tier, from, end)
 		s.sourced(err)
 		if err != nil {
-			return // It is tried again when the next bucket is written.
+			return // It is retried when the next bucket is written.
 		}
-		s.lane.Push(time.Now(), end, bodies...)
+		s.partition.Push(time.Now(), end, bodies...)
 		from = end
 	}
 }
 
-// sourced notes whether there is something to send.
+// sourced notes whether closed buckets can be read.
 func (s *sender) sourced(err error) {
 	s.mu.Lock()
 	before := s.source
@@ -273,14 +273,14 @@ func (s *sender) sourced(err error) {
 	}
 	s.mu.Unlock()
 	if err != nil && before == nil && !errors.Is(err, store.ErrOpening) {
-		s.log.Warn("the closed buckets cannot be read; it is tried again", "err", err)
+		s.log.Warn("cannot read closed buckets; retrying", "err", err)
 	}
 }
 
-// mostPoints is how many points go into one request, about 1.5 MB.
+// mostPoints is the maximum number of points per request, about 1.5 MB.
 const mostPoints = 10_000
 
-// read makes requests of the points of a tier after a time, until another.
+// read returns requests with the points of a tier after a time, until another.
 func (t *toTiers) read(ctx context.Context, tier int, after, until time.Time) (bodies [][]byte, err error) {
 	r := t.newRequest(tier)
 	end := func() {
@@ -306,7 +306,7 @@ func (t *toTiers) read(ctx context.Context, tier int, after, until time.Time) (b
 type tierRequest struct {
 	message *collectorpb.ExportMetricsServiceRequest
 	points  int
-	// scopes are by family, metrics by family and name.
+	// scopes are by collector, metrics by collector and name.
 	scopes  map[string]*metricspb.ScopeMetrics
 	metrics map[[2]string]*metricspb.Metric
 	schema  string
@@ -314,7 +314,7 @@ type tierRequest struct {
 	names   map[originName]string
 }
 
-// originName is a name that is made of an origin's.
+// originName is the key of a roll-up's name.
 type originName struct {
 	name    string
 	rate    bool
@@ -357,7 +357,7 @@ func (r *tierRequest) add(p *store.Point) {
 	r.points++
 }
 
-// metric is where a point goes.
+// metric returns the metric of a point.
 func (r *tierRequest) metric(p *store.Point) *metricspb.Metric {
 	name, unit := p.Origin.Name, p.Origin.Unit
 	if p.Rollup != nil {
@@ -383,7 +383,7 @@ func (r *tierRequest) metric(p *store.Point) *metricspb.Metric {
 	return m
 }
 
-// rollupName is the name of the least or the greatest value of what has another.
+// rollupName is the name of the minimum or the maximum of a metric.
 func (r *tierRequest) rollupName(name string, rollup *store.Rollup) string {
 	key := originName{name, rollup.Rate, rollup.Extreme}
 	if known, ok := r.names[key]; ok {
@@ -397,22 +397,23 @@ func (r *tierRequest) rollupName(name string, rollup *store.Rollup) string {
 	return name
 }
 
-// scope is where the metrics of a family go: where its readings go.
-func (r *tierRequest) scope(family string) *metricspb.ScopeMetrics {
-	if s := r.scopes[family]; s != nil {
+// scope returns the scope of a collector's metrics, the same as for its readings.
+func (r *tierRequest) scope(collector string) *metricspb.ScopeMetrics {
+	if s := r.scopes[collector]; s != nil {
 		return s
 	}
-	s := &metricspb.ScopeMetrics{Scope: &commonpb.InstrumentationScope{Name: scopePrefix + family, Version: r.version}, SchemaUrl: r.schema}
-	if family == collectorOf(customScope) {
+	s := &metricspb.ScopeMetrics{Scope: &commonpb.InstrumentationScope{Name: scopePrefix + collector, Version: r.version}, SchemaUrl: r.schema}
+	if collector == collectorOf(customScope) {
 		s = &metricspb.ScopeMetrics{Scope: &commonpb.InstrumentationScope{Name: customScope}}
 	}
-	r.scopes[family] = s
+	r.scopes[collector] = s
 	rm := r.message.ResourceMetrics[0]
 	rm.ScopeMetrics = append(rm.ScopeMetrics, s)
 	return s
 }
 
-// originAttributes makes attributes of labels again. The host is the resource's.
+// originAttributes turns labels back into attributes, without the host, which is in the
+// resource.
 func originAttributes(origin *store.Origin, l labels.Labels) []*commonpb.KeyValue {
 	var attributes []*commonpb.KeyValue
 	l.Range(func(l labels.Label) {
@@ -433,7 +434,7 @@ func textAttribute(key, value string) *commonpb.KeyValue {
 	return &commonpb.KeyValue{Key: key, Value: attributeValue("", value)}
 }
 
-// attributeValue reads a label's value as the type that it had.
+// attributeValue parses a label's value as the type of its attribute.
 func attributeValue(kind, text string) *commonpb.AnyValue {
 	switch kind {
 	case "int":
@@ -450,8 +451,8 @@ func attributeValue(kind, text string) *commonpb.AnyValue {
 	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: sanitize.ValidUTF8(text)}}
 }
 
-// countReadings adds to what is sent that each collector was read once, as the store
-// keeps it: averages of averages weigh by it.
+// countReadings adds the number of readings of each collector, 1, as the store keeps it:
+// it is the weight in averages of averages.
 func (o *otlp) countReadings() {
 	var counted []string
 	for i := range o.readings {

@@ -64,7 +64,7 @@ func startTiered(t *testing.T, dir, endpoint string, zero time.Time, second int)
 	c := Defaults()
 	c.OTLP.Endpoint, c.OTLP.Tiered = endpoint, true
 	a.queue, err = queue.Open(t.Context(), queue.Options{
-		Path: filepath.Join(dir, "otlp.db"), Lanes: Lanes(c.OTLP, fineTiers()), MaxBytes: 1 << 30, MaxAge: time.Hour, Log: log.logger(),
+		Path: filepath.Join(dir, "otlp.db"), Partitions: Partitions(c.OTLP, fineTiers()), MaxBytes: 1 << 30, MaxAge: time.Hour, Log: log.logger(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -246,13 +246,13 @@ func TestTiersArrive(t *testing.T) {
 	}
 	within(t, patience, "the last buckets are sent", func() bool {
 		for _, s := range a.otlp.senders {
-			if s.lane.Stats().Waiting > 0 {
+			if s.partition.Stats().Waiting > 0 {
 				return false
 			}
 		}
-		return a.otlp.senders[1].lane.Mark().Equal(zero.Add(60*time.Second)) && a.otlp.senders[2].lane.Mark().Equal(zero.Add(60*time.Second))
+		return a.otlp.senders[1].partition.Mark().Equal(zero.Add(60*time.Second)) && a.otlp.senders[2].partition.Mark().Equal(zero.Add(60*time.Second))
 	})
-	within(t, patience, "it is told that series did not come back", func() bool {
+	within(t, patience, "the ends of series that did not come back are sent", func() bool {
 		seconds := r.byTier(t, zero)["1s"]
 		cpu2 := seconds["sysotel/cpu|system.cpu.time|s|counter|cpu=cpu2,state=user"][32]
 		cpu3 := seconds["sysotel/cpu|system.cpu.time|s|counter|cpu=cpu3,state=user"][19]
@@ -303,7 +303,7 @@ func compareBuckets(t *testing.T, fine, coarse map[string]map[int]*tierPoint, ti
 		for second, p := range points {
 			w := want[second]
 			// What an earlier life left is sent before it is read again since when its
-			// counters count. A reset that is seen tells more than a life that did not.
+			// counters count. A reset that is seen says more than a process that did not see it.
 			forgotten := p.start == 0 && (second <= 30 || strings.Contains(name, "cpu=cpu2"))
 			reset := w != nil && p.start > w.start && second > 25 && strings.HasSuffix(name, "cpu=cpu0,state=user")
 			switch {
@@ -332,7 +332,7 @@ func rollUp(points map[int]*tierPoint, kind, name string, every, last int, f fun
 				in = append(in, s)
 			}
 		}
-		least, greatest, sum := math.Inf(1), math.Inf(-1), 0.0
+		minimum, maximum, sum := math.Inf(1), math.Inf(-1), 0.0
 		rate, per := "", ""
 		if kind == "counter" {
 			rate, per = ".rate", "/s"
@@ -351,7 +351,7 @@ func rollUp(points map[int]*tierPoint, kind, name string, every, last int, f fun
 			v := points[s].value
 			sum += v
 			if kind != "counter" {
-				least, greatest = min(least, v), max(greatest, v)
+				minimum, maximum = min(minimum, v), max(maximum, v)
 				continue
 			}
 			before := points[s-1]
@@ -362,7 +362,7 @@ func rollUp(points map[int]*tierPoint, kind, name string, every, last int, f fun
 				f("", "", kind, s-1, before)
 				f("", "", kind, s, points[s])
 			default:
-				least, greatest = min(least, v-before.value), max(greatest, v-before.value)
+				minimum, maximum = min(minimum, v-before.value), max(maximum, v-before.value)
 			}
 		}
 		newest := points[in[len(in)-1]]
@@ -375,8 +375,8 @@ func rollUp(points map[int]*tierPoint, kind, name string, every, last int, f fun
 			f("", "", kind, end, &tierPoint{value: sum / float64(len(in))})
 		}
 		if name != store.ReadingsOrigin().Name {
-			f(rate+".min", per, "gauge", end, &tierPoint{value: least})
-			f(rate+".max", per, "gauge", end, &tierPoint{value: greatest})
+			f(rate+".min", per, "gauge", end, &tierPoint{value: minimum})
+			f(rate+".max", per, "gauge", end, &tierPoint{value: maximum})
 		}
 	}
 }
@@ -402,7 +402,7 @@ func TestTierThatIsAway(t *testing.T) {
 	}
 	seconds, tens, thirties := a.otlp.senders[0], a.otlp.senders[1], a.otlp.senders[2]
 	within(t, patience, "the others are sent", func() bool {
-		return tens.lane.Mark().Equal(zero.Add(30*time.Second)) && tens.health().Status == "degraded" &&
+		return tens.partition.Mark().Equal(zero.Add(30*time.Second)) && tens.health().Status == "degraded" &&
 			seconds.stats().Waiting == 0 && thirties.stats().Sent == 1
 	})
 	var names, states []string
@@ -435,7 +435,7 @@ func TestMarksByAWrongClock(t *testing.T) {
 		r, dir := &receiver{}, t.TempDir()
 		endpoint := "http://" + r.serve(t, "127.0.0.1:0", nil)
 		a := startTiered(t, dir, endpoint, zero, 1)
-		a.otlp.senders[1].lane.Push(zero, mark)
+		a.otlp.senders[1].partition.Push(zero, mark)
 		<-a.store.Opened()
 		for s := 1; s <= 13; s++ {
 			a.second(t, s, readingsOf(s))
@@ -459,14 +459,14 @@ func TestStoreThatDoesNotOpen(t *testing.T) {
 	for s := 1; s <= 3; s++ {
 		a.second(t, s, readingsOf(s))
 	}
-	equal(t, "requests while they are held back", a.otlp.finest().lane.Stats().Pushed, 0)
+	equal(t, "requests while they are held back", a.otlp.finest().partition.Stats().Pushed, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { a.tiers.run(ctx) })
-	within(t, patience, "they are let go", func() bool { return a.otlp.finest().lane.Stats().Pushed == 3 })
+	within(t, patience, "they are let go", func() bool { return a.otlp.finest().partition.Stats().Pushed == 3 })
 	a.second(t, 4, readingsOf(4))
-	equal(t, "requests then", a.otlp.finest().lane.Stats().Pushed, 4)
+	equal(t, "requests then", a.otlp.finest().partition.Stats().Pushed, 4)
 	cancel()
 	running.Wait()
 }

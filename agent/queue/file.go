@@ -12,9 +12,9 @@ import (
 	"sysotel/agent/sqlite"
 )
 
-// format is the whole file. Numbers are never given twice, even after the youngest
-// request has gone: AUTOINCREMENT remembers it. A queue that was long and is short
-// again gives the disk back. What a loss of power takes is a second copy.
+// format is the schema of the file; a partition is the column lane. AUTOINCREMENT never
+// reuses a number, even after the newest request was removed. A queue that shrinks
+// gives the disk space back.
 var format = sqlite.Format{CacheKiB: 256, Steps: []string{
 	`CREATE TABLE request (
 		number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -29,11 +29,10 @@ var format = sqlite.Format{CacheKiB: 256, Steps: []string{
 	) STRICT, WITHOUT ROWID;`,
 }}
 
-// file is the open file. One connection does for all: whoever asks holds the
-// queue's lock.
+// file is the open file. One connection is enough: callers hold the queue's lock.
 type file struct{ *sql.DB }
 
-// openFile opens or makes the file: old requests are worth less than new ones.
+// openFile opens or creates the file.
 func openFile(ctx context.Context, path string, log *slog.Logger) (*file, error) {
 	db, err := sqlite.Open(ctx, path, "the queue's file", format, log)
 	return &file{db}, err
@@ -41,27 +40,27 @@ func openFile(ctx context.Context, path string, log *slog.Logger) (*file, error)
 
 func (f *file) close() error { return f.Close() }
 
-// total is what there is of a lane.
+// total is the size of a partition.
 type total struct{ requests, bytes int64 }
 
-// totals returns what there is of each lane, and the last number that was given.
-func (f *file) totals(ctx context.Context) (lanes map[string]total, last int64, err error) {
+// totals returns the size of each partition, and the highest number used so far.
+func (f *file) totals(ctx context.Context) (partitions map[string]total, last int64, err error) {
 	err = f.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'request'), 0)").Scan(&last)
 	if err != nil {
 		return nil, 0, err
 	}
-	lanes = map[string]total{}
+	partitions = map[string]total{}
 	err = f.each(ctx, func(rows *sql.Rows) error {
 		var name string
 		var t total
 		err := rows.Scan(&name, &t.requests, &t.bytes)
-		lanes[name] = t
+		partitions[name] = t
 		return err
 	}, "SELECT lane, count(*), sum(length(body)) FROM request GROUP BY lane")
-	return lanes, last, err
+	return partitions, last, err
 }
 
-// marks returns the marks of the lanes.
+// marks returns the marks of the partitions.
 func (f *file) marks(ctx context.Context) (map[string]time.Time, error) {
 	marks := map[string]time.Time{}
 	err := f.each(ctx, func(rows *sql.Rows) error {
@@ -74,10 +73,10 @@ func (f *file) marks(ctx context.Context) (map[string]time.Time, error) {
 	return marks, err
 }
 
-// errEnough ends each without being its error.
+// errEnough makes each stop without an error.
 var errEnough = errors.New("enough")
 
-// each calls do with each row of an answer until do returns an error.
+// each calls do with each row of a result until do returns an error.
 func (f *file) each(ctx context.Context, do func(*sql.Rows) error, query string, arguments ...any) error {
 	rows, err := f.QueryContext(ctx, query, arguments...)
 	if err != nil {
@@ -92,9 +91,8 @@ func (f *file) each(ctx context.Context, do func(*sql.Rows) error, query string,
 	return errors.Join(err, rows.Err(), rows.Close())
 }
 
-// keepLanes removes the requests of all lanes but these and returns how many
-// there were.
-func (f *file) keepLanes(ctx context.Context, names []string) (int64, error) {
+// keepPartitions removes the requests of all other partitions and returns their number.
+func (f *file) keepPartitions(ctx context.Context, names []string) (int64, error) {
 	marks := strings.TrimSuffix(strings.Repeat("?,", len(names)), ",")
 	arguments := make([]any, len(names))
 	for i, name := range names {
@@ -107,20 +105,20 @@ func (f *file) keepLanes(ctx context.Context, names []string) (int64, error) {
 	return result.RowsAffected()
 }
 
-// insert writes requests, and with them how far their lanes have come.
-func (f *file) insert(ctx context.Context, requests []waiting, marked []*Lane) error {
+// insert writes requests together with the marks of their partitions.
+func (f *file) insert(ctx context.Context, requests []waiting, marked []*Partition) error {
 	if len(requests) == 0 && len(marked) == 0 {
 		return nil
 	}
 	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
 		for _, r := range requests {
 			if _, err := tx.ExecContext(ctx, "INSERT INTO request (number, time, body, lane) VALUES (?, ?, ?, ?)",
-				r.Number, r.Time.UnixMilli(), r.packed, r.lane.name); err != nil {
+				r.Number, r.Time.UnixMilli(), r.packed, r.partition.name); err != nil {
 				return err
 			}
 		}
-		for _, lane := range marked {
-			if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO mark (lane, time) VALUES (?, ?)", lane.name, lane.mark.UnixMilli()); err != nil {
+		for _, partition := range marked {
+			if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO mark (lane, time) VALUES (?, ?)", partition.name, partition.mark.UnixMilli()); err != nil {
 				return err
 			}
 		}
@@ -128,7 +126,7 @@ func (f *file) insert(ctx context.Context, requests []waiting, marked []*Lane) e
 	})
 }
 
-// remove removes requests and returns how many of them there were.
+// remove removes requests and returns how many existed.
 func (f *file) remove(ctx context.Context, numbers ...int64) (int64, error) {
 	result, err := f.ExecContext(ctx, "DELETE FROM request WHERE number IN ("+list(numbers)+")")
 	if err != nil {
@@ -137,7 +135,7 @@ func (f *file) remove(ctx context.Context, numbers ...int64) (int64, error) {
 	return result.RowsAffected()
 }
 
-// list writes numbers for a statement.
+// list formats numbers for a statement.
 func list(numbers []int64) string {
 	var b strings.Builder
 	for i, n := range numbers {
@@ -149,9 +147,9 @@ func list(numbers []int64) string {
 	return b.String()
 }
 
-// oldest calls take with the requests of a lane below a number that are not among
-// others, oldest first, until take returns false.
-func (f *file) oldest(ctx context.Context, lane string, below int64, others []int64, take func(Request, []byte) bool) error {
+// oldest calls take with the requests of a partition below a number, without the others,
+// oldest first, until take returns false.
+func (f *file) oldest(ctx context.Context, partition string, below int64, others []int64, take func(Request, []byte) bool) error {
 	return f.each(ctx, func(rows *sql.Rows) error {
 		var r Request
 		var at int64
@@ -164,25 +162,25 @@ func (f *file) oldest(ctx context.Context, lane string, below int64, others []in
 			return errEnough
 		}
 		return nil
-	}, "SELECT number, time, body FROM request WHERE lane = ? AND number < ? AND number NOT IN ("+list(others)+") ORDER BY number", lane, below)
+	}, "SELECT number, time, body FROM request WHERE lane = ? AND number < ? AND number NOT IN ("+list(others)+") ORDER BY number", partition, below)
 }
 
-// trim removes what is older than a time, and the oldest requests until so many
-// bytes are gone, all below a number. It returns what went of each lane and the
-// last number.
+// trim removes requests from before a time, and the oldest until over bytes are removed,
+// all below a number. It returns the removed sizes by partition and the highest removed
+// number.
 func (f *file) trim(ctx context.Context, before time.Time, over, below int64) (dropped map[string]total, last int64, err error) {
 	dropped = map[string]total{}
 	err = f.each(ctx, func(rows *sql.Rows) error {
 		var number, at, size int64
-		var lane string
-		if err := rows.Scan(&number, &at, &size, &lane); err != nil {
+		var partition string
+		if err := rows.Scan(&number, &at, &size, &partition); err != nil {
 			return err
 		}
 		if at >= before.UnixMilli() && over <= 0 {
 			return errEnough
 		}
-		d := dropped[lane]
-		dropped[lane] = total{d.requests + 1, d.bytes + size}
+		d := dropped[partition]
+		dropped[partition] = total{d.requests + 1, d.bytes + size}
 		last, over = number, over-size
 		return nil
 	}, "SELECT number, time, length(body), lane FROM request WHERE number < ? ORDER BY number", below)

@@ -1,15 +1,14 @@
-// Package queue keeps requests that wait for their receiver, on disk: an outage
-// of hours and the end of the process lose none of them. It knows nothing of what
-// is in a request nor of how it is sent.
+// Package queue is a queue on disk of requests that wait for their receiver: neither an
+// outage of hours nor a restart loses any. It knows neither the content of a request
+// nor how it is sent.
 //
-// Each request is one row of a SQLite file and belongs to a lane, one for each
-// receiver that may be away while the others are not. Rows can be taken away in
-// any order: those of now are sent beside those that waited. The newest are in
-// memory as well, so that on a quiet day the file is written but never read.
-// Process tables and events are no business of this file: a queue may grow to
-// many times their size, and may be thrown away.
+// Each request is one row of a SQLite file and belongs to a partition, one for each
+// receiver that can be unavailable on its own. Rows can be removed in any order: new
+// requests are sent beside the backlog. The newest are in memory as well, so that
+// without an outage the file is written but never read. Process tables and events
+// have a file of their own: a queue may become many times larger, and may be deleted.
 //
-// Read queue.go first, then lane.go and file.go.
+// Read queue.go first, then partition.go and file.go.
 package queue
 
 import (
@@ -30,74 +29,72 @@ import (
 type Options struct {
 	// Path is the file; its directory is made.
 	Path string
-	// Lanes are the names of the lanes. What waits in others is dropped: it was
-	// for somebody to whom nothing is sent any more.
-	Lanes []string
-	// MaxBytes bounds what waits in all lanes, compressed and on disk; MaxAge how
-	// long a request is worth sending. What is over either goes, the oldest first.
+	// Partitions are the names of the partitions. Requests in others are dropped: nothing
+	// is sent to their receivers any more.
+	Partitions []string
+	// MaxBytes bounds the compressed requests of all partitions together, MaxAge the age
+	// of each. Requests over either bound are dropped, the oldest first.
 	MaxBytes int64
 	MaxAge   time.Duration
-	// Log takes what goes wrong.
-	Log *slog.Logger
+	Log      *slog.Logger
 }
 
-// Request is one request that waits.
+// Request is a waiting request.
 type Request struct {
-	// Number orders requests by age; it is never given twice.
+	// Number orders requests by age; it is never reused.
 	Number int64
 	// Time is when the request was pushed, by the wall clock.
 	Time time.Time
 	Body []byte
 
-	packed int64 // Its size in the queue.
+	packed int64 // Its compressed size.
 }
 
-// waiting is a request that is in memory.
+// waiting is a request in memory.
 type waiting struct {
 	Request
-	lane   *Lane
-	packed []byte
-	stored bool // It is on disk as well.
+	partition *Partition
+	packed    []byte
+	stored    bool // On disk as well.
 }
 
-// recent is how many requests are kept in memory beside the disk, and unwritten
-// how many at most where the disk takes none: ten minutes at one a second.
+// recent is the number of requests kept in memory as well as on disk; unwritten is the
+// maximum while the disk cannot be written: ten minutes at one a second.
 const (
 	recent    = 30
 	unwritten = 600
 )
 
-// trimEvery is how often old requests are looked for on disk.
+// trimEvery is how often expired requests are looked for on disk.
 const trimEvery = time.Minute
 
-// Queue is a queue of requests. Its methods and those of its lanes may be called
-// by several goroutines.
+// Queue is a queue of requests. Its methods and those of its partitions are safe for
+// concurrent use.
 type Queue struct {
-	options Options
-	lanes   map[string]*Lane
+	options    Options
+	partitions map[string]*Partition
 
 	mu sync.Mutex
-	// file holds all but what it did not take.
+	// file has all requests except those that could not be written.
 	file *file
-	// memory holds the newest requests, in order.
+	// memory has the newest requests, in order.
 	memory []waiting
 	bytes  int64
 	next   int64
-	// taken are requests that somebody sends just now, gone those that are to be
-	// removed from the disk as soon as it lets them: sent again after a restart,
-	// they would arrive twice.
+	// taken are requests that are being sent; gone are those that still have to be
+	// removed from the disk: sent again after a restart, they would arrive twice.
 	taken, gone []int64
-	// trimmed is when old requests were last looked for on disk; those below
-	// trimmedTo were dropped.
+	// trimmed is when expired requests were last looked for on disk; those with a lower
+	// number than trimmedTo were dropped.
 	trimmed   time.Time
 	trimmedTo int64
-	full      bool // That something is dropped was said, since the queue was empty last.
+	full      bool // Drops were logged since the queue was last empty.
 	failing   error
 	since     time.Time
 }
 
-// Open opens or makes a queue; what an earlier process left waits in it. A file
-// that is damaged is set aside and a new one begun.
+// Open opens or creates a queue with the requests that an earlier process left. A
+// damaged file is set aside and replaced by a new one.
 func Open(ctx context.Context, o Options) (*Queue, error) {
 	path, err := filepath.Abs(o.Path)
 	if err != nil {
@@ -108,9 +105,9 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the queue %s: %w", o.Path, err)
 	}
-	q := &Queue{options: o, lanes: map[string]*Lane{}, file: f}
-	for _, name := range o.Lanes {
-		q.lanes[name] = &Lane{queue: q, name: name, pushed: make(chan struct{}, 1)}
+	q := &Queue{options: o, partitions: map[string]*Partition{}, file: f}
+	for _, name := range o.Partitions {
+		q.partitions[name] = &Partition{queue: q, name: name, pushed: make(chan struct{}, 1)}
 	}
 	if err := q.read(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the queue %s: %w", o.Path, err), f.close())
@@ -118,14 +115,14 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	return q, nil
 }
 
-// read takes in what an earlier process left.
+// read reads what an earlier process left.
 func (q *Queue) read(ctx context.Context) (err error) {
-	others, err := q.file.keepLanes(ctx, q.options.Lanes)
+	others, err := q.file.keepPartitions(ctx, q.options.Partitions)
 	if err != nil {
 		return err
 	}
 	if others > 0 {
-		q.options.Log.Warn("requests for what is no longer sent are dropped", "path", q.options.Path, "requests", others)
+		q.options.Log.Warn("dropped queued requests of partitions that are not configured any more", "path", q.options.Path, "requests", others)
 	}
 	totals, next, err := q.file.totals(ctx)
 	if err != nil {
@@ -133,31 +130,31 @@ func (q *Queue) read(ctx context.Context) (err error) {
 	}
 	q.next = next
 	for name, t := range totals {
-		lane := q.lanes[name]
-		lane.older, lane.waiting, lane.bytes = t.requests, t.requests, t.bytes
+		partition := q.partitions[name]
+		partition.older, partition.waiting, partition.bytes = t.requests, t.requests, t.bytes
 		q.bytes += t.bytes
 	}
 	marks, err := q.file.marks(ctx)
 	for name, mark := range marks {
-		if lane := q.lanes[name]; lane != nil {
-			lane.mark = mark
+		if partition := q.partitions[name]; partition != nil {
+			partition.mark = mark
 		}
 	}
 	return err
 }
 
-// Close closes the file. What waits on disk waits for the next Open.
+// Close closes the file. Waiting requests stay on disk for the next Open.
 func (q *Queue) Close() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.file.close()
 }
 
-// Lane returns one of the lanes that the queue was opened with, nil for any other.
-func (q *Queue) Lane(name string) *Lane { return q.lanes[name] }
+// Partition returns a partition by its name, nil if the queue was not opened with it.
+func (q *Queue) Partition(name string) *Partition { return q.partitions[name] }
 
-// push appends requests to a lane.
-func (q *Queue) push(lane *Lane, at, mark time.Time, bodies [][]byte) {
+// push appends requests to a partition.
+func (q *Queue) push(partition *Partition, at, mark time.Time, bodies [][]byte) {
 	packed := make([][]byte, len(bodies))
 	for i, body := range bodies {
 		packed[i] = s2.Encode(nil, body)
@@ -166,28 +163,28 @@ func (q *Queue) push(lane *Lane, at, mark time.Time, bodies [][]byte) {
 	defer q.mu.Unlock()
 	for _, p := range packed {
 		q.next++
-		q.memory = append(q.memory, waiting{Request: Request{Number: q.next, Time: at, packed: int64(len(p))}, lane: lane, packed: p})
-		lane.add(1, int64(len(p)))
-		lane.pushes++
+		q.memory = append(q.memory, waiting{Request: Request{Number: q.next, Time: at, packed: int64(len(p))}, partition: partition, packed: p})
+		partition.add(1, int64(len(p)))
+		partition.pushes++
 	}
 	if !mark.IsZero() {
-		lane.mark, lane.unsaved = mark, true
+		partition.mark, partition.unsaved = mark, true
 	}
 	q.store()
 	q.bound(at)
 }
 
-// store writes to the disk what is not there yet, and forgets in memory what is
-// on disk but for the newest. It is called with q.mu held.
+// store writes new requests to the disk, and removes all stored ones but the newest
+// from memory. It is called with q.mu held.
 func (q *Queue) store() {
 	first := len(q.memory)
 	for first > 0 && !q.memory[first-1].stored {
 		first--
 	}
-	var marked []*Lane
-	for _, lane := range q.lanes {
-		if lane.unsaved {
-			marked = append(marked, lane)
+	var marked []*Partition
+	for _, partition := range q.partitions {
+		if partition.unsaved {
+			marked = append(marked, partition)
 		}
 	}
 	err := q.file.insert(context.Background(), q.memory[first:], marked)
@@ -195,21 +192,21 @@ func (q *Queue) store() {
 	if err != nil {
 		return
 	}
-	for _, lane := range marked {
-		lane.unsaved = false
+	for _, partition := range marked {
+		partition.unsaved = false
 	}
 	for i := range q.memory[first:] {
 		q.memory[first+i].stored = true
 	}
 	if n := len(q.memory) - recent; n > 0 {
 		for i := range q.memory[:n] {
-			q.memory[i].lane.older++
+			q.memory[i].partition.older++
 		}
 		q.memory = slices.Delete(q.memory, 0, n)
 	}
 }
 
-// erase removes from the disk what is gone. It is called with q.mu held.
+// erase removes gone requests from the disk. It is called with q.mu held.
 func (q *Queue) erase() error {
 	if len(q.gone) == 0 {
 		return nil
@@ -221,24 +218,24 @@ func (q *Queue) erase() error {
 	return nil
 }
 
-// note remembers whether the disk does what it is asked, and says so once. It is
-// called with q.mu held.
+// note remembers whether the disk works, and logs changes. It is called with q.mu
+// held.
 func (q *Queue) note(err error) {
 	switch {
 	case err != nil && q.failing == nil:
 		q.since = time.Now()
-		q.options.Log.Warn("the queue's disk takes nothing; requests wait in memory", "path", q.options.Path, "err", err)
+		q.options.Log.Warn("cannot write the queue to disk; requests wait in memory", "path", q.options.Path, "err", err)
 	case err == nil && q.failing != nil:
-		q.options.Log.Info("the queue's disk takes requests again", "path", q.options.Path)
+		q.options.Log.Info("the queue is written to disk again", "path", q.options.Path)
 	}
 	q.failing = err
 }
 
-// bound drops what is too old, and the oldest of what is too much, whatever its
-// lane. It is called with q.mu held.
+// bound drops requests that are too old, and the oldest of any partition while the
+// queue is too large. It is called with q.mu held.
 func (q *Queue) bound(now time.Time) {
 	over := q.bytes - q.options.MaxBytes
-	// What is gone must not be counted twice.
+	// Gone requests must not be counted twice.
 	if q.older() > 0 && (over > 0 || now.Sub(q.trimmed) >= trimEvery) && len(q.gone) == 0 {
 		q.trimmed = now
 		dropped, last, err := q.file.trim(context.Background(), now.Add(-q.options.MaxAge), over, q.firstInMemory())
@@ -247,43 +244,43 @@ func (q *Queue) bound(now time.Time) {
 		}
 		q.trimmedTo = max(q.trimmedTo, last+1)
 		for name, d := range dropped {
-			lane := q.lanes[name]
-			lane.older -= d.requests
-			lane.add(-d.requests, -d.bytes)
-			q.drop(lane, d.requests)
+			partition := q.partitions[name]
+			partition.older -= d.requests
+			partition.add(-d.requests, -d.bytes)
+			q.drop(partition, d.requests)
 		}
 	}
 	for len(q.memory) > unwritten || len(q.memory) > 0 && q.older() == 0 && (q.bytes > q.options.MaxBytes || now.Sub(q.memory[0].Time) > q.options.MaxAge) {
 		oldest := q.memory[0]
-		q.remove(oldest.lane, oldest.Request)
-		q.drop(oldest.lane, 1)
+		q.remove(oldest.partition, oldest.Request)
+		q.drop(oldest.partition, 1)
 		q.trimmedTo = oldest.Number + 1
 	}
 }
 
-// drop counts what was dropped of a lane. It is called with q.mu held.
-func (q *Queue) drop(lane *Lane, n int64) {
+// drop counts dropped requests of a partition. It is called with q.mu held.
+func (q *Queue) drop(partition *Partition, n int64) {
 	if n == 0 {
 		return
 	}
 	if !q.full {
 		q.full = true
-		q.options.Log.Warn("the queue is full; the oldest requests are dropped and counted", "path", q.options.Path,
+		q.options.Log.Warn("the queue is full; dropping the oldest requests", "path", q.options.Path,
 			"max_bytes", q.options.MaxBytes, "max_age", q.options.MaxAge)
 	}
-	lane.dropped += uint64(n)
+	partition.dropped += uint64(n)
 }
 
-// older is how many requests are on disk only. It is called with q.mu held.
+// older is the number of requests on disk only. It is called with q.mu held.
 func (q *Queue) older() (n int64) {
-	for _, lane := range q.lanes {
-		n += lane.older
+	for _, partition := range q.partitions {
+		n += partition.older
 	}
 	return n
 }
 
-// firstInMemory is the number of the oldest request that is in memory. It is
-// called with q.mu held.
+// firstInMemory is the number of the oldest request in memory. It is called with q.mu
+// held.
 func (q *Queue) firstInMemory() int64 {
 	if len(q.memory) > 0 {
 		return q.memory[0].Number
@@ -291,8 +288,8 @@ func (q *Queue) firstInMemory() int64 {
 	return q.next + 1
 }
 
-// remove removes requests of a lane. It is called with q.mu held.
-func (q *Queue) remove(lane *Lane, requests ...Request) {
+// remove removes requests of a partition. It is called with q.mu held.
+func (q *Queue) remove(partition *Partition, requests ...Request) {
 	for _, r := range requests {
 		i, inMemory := slices.BinarySearchFunc(q.memory, r.Number, func(w waiting, n int64) int { return cmp.Compare(w.Number, n) })
 		switch {
@@ -302,12 +299,12 @@ func (q *Queue) remove(lane *Lane, requests ...Request) {
 			}
 			q.memory = slices.Delete(q.memory, i, i+1)
 		case r.Number < q.trimmedTo:
-			continue // It was dropped while it was on its way.
+			continue // It was dropped while it was being sent.
 		default:
 			q.gone = append(q.gone, r.Number)
-			lane.older--
+			partition.older--
 		}
-		lane.add(-1, -r.packed)
+		partition.add(-1, -r.packed)
 	}
 	if q.bytes == 0 {
 		q.full = false
@@ -317,26 +314,25 @@ func (q *Queue) remove(lane *Lane, requests ...Request) {
 	}
 }
 
-// Stats are how a queue or one of its lanes fares.
+// Stats are the counters of a queue or of one of its partitions.
 type Stats struct {
-	// Waiting and Bytes are what waits, compressed; Pushed and Dropped are what was
-	// pushed and dropped since the start.
+	// Waiting requests have Bytes, compressed; Pushed and Dropped count since the start.
 	Waiting, Pushed, Dropped uint64
 	Bytes                    int64
-	// Failing is why the disk takes nothing, Since since when.
+	// Failing is why the disk cannot be written, Since since when; nil if it can.
 	Failing error
 	Since   time.Time
 }
 
-// Stats tells how all lanes together fare.
+// Stats returns the counters of all partitions together.
 func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := Stats{Bytes: q.bytes, Failing: q.failing, Since: q.since}
-	for _, lane := range q.lanes {
-		s.Waiting += uint64(lane.waiting)
-		s.Pushed += lane.pushes
-		s.Dropped += lane.dropped
+	for _, partition := range q.partitions {
+		s.Waiting += uint64(partition.waiting)
+		s.Pushed += partition.pushes
+		s.Dropped += partition.dropped
 	}
 	return s
 }

@@ -24,25 +24,25 @@ var epoch = time.Date(2026, 2, 2, 12, 0, 0, 0, time.UTC)
 
 func options(dir string) Options {
 	return Options{
-		Path: filepath.Join(dir, "queue", "otlp.db"), Lanes: []string{"", "1m"}, MaxBytes: 1 << 30, MaxAge: 24 * time.Hour,
+		Path: filepath.Join(dir, "queue", "otlp.db"), Partitions: []string{"", "1m"}, MaxBytes: 1 << 30, MaxAge: 24 * time.Hour,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }
 
-// opened is a queue and one of its lanes, which takes the requests of most tests.
+// opened is a queue and one of its partitions, which takes the requests of most tests.
 type opened struct {
 	*Queue
-	*Lane
+	*Partition
 }
 
-// Stats are the lane's.
-func (o opened) Stats() Stats { return o.Lane.Stats() }
+// Stats are the partition's.
+func (o opened) Stats() Stats { return o.Partition.Stats() }
 
 // Oldest takes one request.
-func (o opened) Oldest() (Request, error) { return one(o.Lane.Oldest(0)) }
+func (o opened) Oldest() (Request, error) { return one(o.Partition.Oldest(0)) }
 
 // Newest takes one request.
-func (o opened) Newest(after time.Time) (Request, error) { return one(o.Lane.Newest(after, 1, 0)) }
+func (o opened) Newest(after time.Time) (Request, error) { return one(o.Partition.Newest(after, 1, 0)) }
 
 // one is the only request of a batch.
 func one(list []Request, err error) (Request, error) {
@@ -56,13 +56,13 @@ func one(list []Request, err error) (Request, error) {
 }
 
 // Push pushes without a mark.
-func (o opened) Push(at time.Time, body []byte) { o.Lane.Push(at, time.Time{}, body) }
+func (o opened) Push(at time.Time, body []byte) { o.Partition.Push(at, time.Time{}, body) }
 
 // Done is done with one request.
-func (o opened) Done(r Request) { o.Lane.Done([]Request{r}) }
+func (o opened) Done(r Request) { o.Partition.Done([]Request{r}) }
 
 // Return gives one request back.
-func (o opened) Return(r Request) { o.Lane.Return([]Request{r}) }
+func (o opened) Return(r Request) { o.Partition.Return([]Request{r}) }
 
 func open(t testing.TB, o Options) opened {
 	t.Helper()
@@ -71,7 +71,7 @@ func open(t testing.TB, o Options) opened {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = q.Close() }) // A second time where the test has done so.
-	return opened{q, q.Lane("")}
+	return opened{q, q.Partition("")}
 }
 
 // body is a request that carries a number.
@@ -246,7 +246,7 @@ func TestAgeIsBounded(t *testing.T) {
 	wantAll(t, drain(t, q), 3600, 3600)
 }
 
-// TestDroppedOnItsWay: a request that is dropped while somebody sends it is
+// TestDroppedOnItsWay: a request that is dropped while it is being sent is
 // neither counted twice nor left.
 func TestDroppedOnItsWay(t *testing.T) {
 	for _, n := range []int{1, 2 * recent} {

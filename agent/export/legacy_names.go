@@ -8,8 +8,8 @@ import (
 	"sysotel/instruments"
 )
 
-// seedName is one of the seed's names and how it is made from a reading.
-type seedName struct {
+// legacyName is one of the legacy names and how its values come from a reading.
+type legacyName struct {
 	name, help string
 	kind       prometheus.ValueType
 	labels     []string
@@ -17,10 +17,10 @@ type seedName struct {
 	collect    func(r instruments.Reading, emit func(v float64, labels ...string))
 }
 
-// seedNameTable lists them; HELP and TYPE of the first two are the seed's own words.
-func seedNameTable() []seedName {
+// legacyNameTable lists them; HELP and TYPE of the first two are the original ones.
+func legacyNameTable() []legacyName {
 	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
-	return []seedName{
+	return []legacyName{
 		{"node_cpu_usage_percent", "CPU usage percentage", gauge, nil, "cpu", func(r instruments.Reading, emit func(float64, ...string)) {
 			emit(100 * r.(*instruments.CPU).Usage)
 		}},
@@ -76,28 +76,28 @@ func seedNameTable() []seedName {
 	}
 }
 
-// isCounter tells whether it only grows.
-func (s seedName) isCounter() bool { return s.kind == prometheus.CounterValue }
+// isCounter reports whether the values only grow.
+func (s legacyName) isCounter() bool { return s.kind == prometheus.CounterValue }
 
-// SeedNames lists the seed's names with their meaning, for the README.
-func SeedNames() (names [][2]string) {
-	for _, s := range seedNameTable() {
+// LegacyNames lists the legacy names with their help texts.
+func LegacyNames() (names [][2]string) {
+	for _, s := range legacyNameTable() {
 		names = append(names, [2]string{s.name, s.help})
 	}
 	return names
 }
 
-// seedNames puts the names of the seed's queries and alert rules on the page.
-// They look like node_exporter's but are the seed's own; each is made from the
-// same reading as our names, and OTLP does not carry them.
-type seedNames struct {
+// legacyCollector puts the legacy names on the page, for the queries and alert rules of
+// an earlier dashboard. They resemble node_exporter's but differ from them; each comes
+// from the same reading as our names, and OTLP does not carry them.
+type legacyCollector struct {
 	machine Machine
-	table   []seedName
+	table   []legacyName
 	descs   []*prometheus.Desc
 }
 
-func newSeedNames(machine Machine, hostName string) prometheus.Collector {
-	c := &seedNames{machine: machine, table: seedNameTable()}
+func newLegacyCollector(machine Machine, hostName string) prometheus.Collector {
+	c := &legacyCollector{machine: machine, table: legacyNameTable()}
 	for _, s := range c.table {
 		c.descs = append(c.descs, prometheus.NewDesc(s.name, s.help, s.labels, prometheus.Labels{"host_name": hostName}))
 	}
@@ -105,14 +105,14 @@ func newSeedNames(machine Machine, hostName string) prometheus.Collector {
 }
 
 // Describe implements prometheus.Collector.
-func (c *seedNames) Describe(out chan<- *prometheus.Desc) {
+func (c *legacyCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		out <- d
 	}
 }
 
 // Collect implements prometheus.Collector. Unknown values are left out.
-func (c *seedNames) Collect(out chan<- prometheus.Metric) {
+func (c *legacyCollector) Collect(out chan<- prometheus.Metric) {
 	for i, s := range c.table {
 		reading, _ := c.machine.Newest(s.collector)
 		if reading == nil {

@@ -12,7 +12,7 @@ import (
 
 // numbersOf takes and removes requests as long as there are any, and returns the
 // numbers of each batch.
-func numbersOf(t *testing.T, l *Lane, most int) (batches [][]int) {
+func numbersOf(t *testing.T, l *Partition, most int) (batches [][]int) {
 	t.Helper()
 	for {
 		list, err := l.Oldest(most)
@@ -36,7 +36,7 @@ func numbersOf(t *testing.T, l *Lane, most int) (batches [][]int) {
 func TestNeighboursAreTakenTogether(t *testing.T) {
 	q := open(t, options(t.TempDir()))
 	push(q, 1, 2*recent)
-	got := numbersOf(t, q.Lane, 7*len(body(0)))
+	got := numbersOf(t, q.Partition, 7*len(body(0)))
 	for i, batch := range got {
 		if want := min(7, 2*recent-7*i); len(batch) != want {
 			t.Errorf("batch %d has %d requests, want %d", i, len(batch), want)
@@ -52,7 +52,7 @@ func TestNewestTogether(t *testing.T) {
 	push(q, 1, 10)
 	f := func(n, most int, want ...int) {
 		t.Helper()
-		list, err := q.Lane.Newest(epoch.Add(2*time.Second), n, most)
+		list, err := q.Partition.Newest(epoch.Add(2*time.Second), n, most)
 		if len(want) == 0 && !errors.Is(err, ErrEmpty) {
 			t.Errorf("got %v, %v", list, err)
 		}
@@ -72,12 +72,12 @@ func TestNewestTogether(t *testing.T) {
 	f(9, 1<<20, 15, 16)
 }
 
-// TestLanesAreApart: what waits in one lane is not in the way of another, and each
-// counts its own; what is too much goes by age, whatever its lane.
+// TestLanesAreApart: what waits in one partition is not in the way of another, and each
+// counts its own; what is too much goes by age, whatever its partition.
 func TestLanesAreApart(t *testing.T) {
 	o := options(t.TempDir())
 	q := open(t, o)
-	minutes := q.Queue.Lane("1m")
+	minutes := q.Queue.Partition("1m")
 	for i := range 3 * recent {
 		if i%10 == 0 {
 			minutes.Push(epoch.Add(time.Duration(i)*time.Second), time.Time{}, body(i))
@@ -92,7 +92,7 @@ func TestLanesAreApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	q = open(t, o)
-	minutes = q.Queue.Lane("1m")
+	minutes = q.Queue.Partition("1m")
 	if got := numbersOf(t, minutes, 1<<20); len(got) != 1 || !slices.Equal(got[0], []int{0, 10, 20, 30, 40, 50, 60, 70, 80}) {
 		t.Errorf("the minutes are %v", got)
 	}
@@ -100,7 +100,7 @@ func TestLanesAreApart(t *testing.T) {
 		t.Errorf("of the seconds %d wait", s.Waiting)
 	}
 
-	// The bound is over all lanes.
+	// The bound is over all partitions.
 	minutes.Push(epoch.Add(100*time.Second), time.Time{}, body(100))
 	q.options.MaxBytes = q.Queue.Stats().Bytes - 1
 	for q.Queue.Stats().Waiting > 0 {
@@ -119,13 +119,13 @@ func TestLanesAreApart(t *testing.T) {
 func TestMarks(t *testing.T) {
 	o := options(t.TempDir())
 	q := open(t, o)
-	minutes := q.Queue.Lane("1m")
+	minutes := q.Queue.Partition("1m")
 	if !q.Mark().IsZero() || !minutes.Mark().IsZero() {
 		t.Errorf("a new queue has the marks %s and %s", q.Mark(), minutes.Mark())
 	}
 	minutes.Push(epoch, epoch)
 	minutes.Push(epoch, epoch.Add(time.Minute), body(1), body(2))
-	q.Lane.Push(epoch, time.Time{}, body(3))
+	q.Partition.Push(epoch, time.Time{}, body(3))
 	// The disk takes neither a request nor its mark.
 	limit := func(pages string) {
 		if _, err := q.file.ExecContext(t.Context(), "PRAGMA max_page_count = "+pages); err != nil {
@@ -141,7 +141,7 @@ func TestMarks(t *testing.T) {
 		t.Fatal(err)
 	}
 	q = open(t, o)
-	minutes = q.Queue.Lane("1m")
+	minutes = q.Queue.Partition("1m")
 	if !minutes.Mark().Equal(epoch.Add(time.Minute)) || !q.Mark().IsZero() || minutes.Stats().Waiting != 2 {
 		t.Errorf("the marks are %s and %s, %d requests wait", minutes.Mark(), q.Mark(), minutes.Stats().Waiting)
 	}
@@ -161,13 +161,13 @@ func TestMarks(t *testing.T) {
 		t.Fatal(err)
 	}
 	q = open(t, o)
-	if mark := q.Queue.Lane("1m").Mark(); !mark.Equal(epoch.Add(3 * time.Minute)) {
+	if mark := q.Queue.Partition("1m").Mark(); !mark.Equal(epoch.Add(3 * time.Minute)) {
 		t.Errorf("the mark is %s", mark)
 	}
 }
 
-// TestFirstFormat: what a version without lanes left is in the lane without a
-// name; what was for a lane that is gone is dropped.
+// TestFirstFormat: what a version without partitions left is in the partition without a
+// name; what was for a partition that is gone is dropped.
 func TestFirstFormat(t *testing.T) {
 	o := options(t.TempDir())
 	o.Path = filepath.Join(t.TempDir(), "otlp.db")
@@ -187,13 +187,13 @@ func TestFirstFormat(t *testing.T) {
 	if r, err := q.Oldest(); err != nil || r.Number != 7 || !r.Time.Equal(time.UnixMilli(1770033607000)) {
 		t.Errorf("the request is %+v, %v", r, err)
 	}
-	q.Queue.Lane("1m").Push(epoch, epoch, body(8))
+	q.Queue.Partition("1m").Push(epoch, epoch, body(8))
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o.Lanes = []string{""}
+	o.Partitions = []string{""}
 	q = open(t, o)
-	if s := q.Queue.Stats(); s.Waiting != 1 || q.Queue.Lane("1m") != nil {
+	if s := q.Queue.Stats(); s.Waiting != 1 || q.Queue.Partition("1m") != nil {
 		t.Errorf("%+v", s)
 	}
 }
