@@ -13,8 +13,7 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 )
 
-// plain is a recomputation of the roll-up from the list of all readings, as
-// simple as it can be written.
+// plain recomputes roll-ups from the list of all readings in the simplest way.
 type plain struct {
 	series  *Series
 	samples []point
@@ -25,8 +24,7 @@ func (p *plain) endedBetween(a, b int64) bool {
 	return slices.ContainsFunc(p.ends, func(t int64) bool { return a < t && t <= b })
 }
 
-// rollUp returns the points that a tier of an interval holds after all buckets
-// up to now are written.
+// rollUp returns the points of a tier after all buckets up to now are written.
 func (p *plain) rollUp(interval, now int64) map[string][]point {
 	out := map[string][]point{}
 	add := func(l labels.Labels, at int64, v float64) {
@@ -104,7 +102,7 @@ func (p *plain) rollUp(interval, now int64) map[string][]point {
 	return out
 }
 
-// increase is what a counter grew by, with resets counted from 0.
+// increase returns the growth of a counter, with resets counted from 0.
 func increase(points []point) (sum float64) {
 	var last float64
 	for i, p := range points {
@@ -124,7 +122,7 @@ func increase(points []point) (sum float64) {
 }
 
 // scenario feeds random series with gaps, resets, ends and late readings, and
-// opens the store anew where restart says so.
+// reopens the store if restart is set.
 type scenario struct {
 	m      *machine
 	s      *Store
@@ -185,7 +183,7 @@ func (sc *scenario) tick(t *testing.T) {
 	}
 	sc.s.mustAppend(t, r)
 	if sc.rng.IntN(20) == 0 {
-		// A reading that comes again, and one that is late, change nothing.
+		// A repeated reading and a late one change nothing.
 		late := reading(now.Add(-time.Duration(sc.rng.IntN(3))*time.Second), "random")
 		for _, s := range r.Collectors[0].Samples {
 			late.Collectors[0].Samples = append(late.Collectors[0].Samples, Sample{s.Series, s.Value + 1e6})
@@ -194,7 +192,7 @@ func (sc *scenario) tick(t *testing.T) {
 	}
 }
 
-// compare holds every tier against the recomputation.
+// compare checks every tier against the recomputation.
 func (sc *scenario) compare(t *testing.T) {
 	t.Helper()
 	now := sc.m.now().UnixMilli()
@@ -272,9 +270,9 @@ func comparePoints(t *testing.T, what string, got, want []point) {
 	}
 }
 
-// TestBuckets: each tier equals a plain recomputation from the samples, with
-// gaps, resets, ends and late readings; the least and the greatest are never
-// lost, and counters grow by exactly as much.
+// TestBuckets: each tier equals a plain recomputation from the samples, with gaps,
+// resets, ends and late readings; minimum and maximum are never lost, and counters
+// grow by exactly as much.
 func TestBuckets(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -289,8 +287,8 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
-// TestBucketsAfterRestart: the same where the store is closed and opened anew at
-// any moment: open buckets are rebuilt from the finest tier.
+// TestBucketsAfterRestart: the same if the store is reopened at any time: open
+// buckets are rebuilt from the finest tier.
 func TestBucketsAfterRestart(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -44,7 +44,7 @@ func (k *ticker) health(t *testing.T, want health.Status, word string) {
 	}
 }
 
-// mustRise fails where two samples have one time.
+// mustRise fails if two samples have one time.
 func mustRise(t *testing.T, points []point) {
 	t.Helper()
 	for i := 1; i < len(points); i++ {
@@ -54,7 +54,7 @@ func mustRise(t *testing.T, points []point) {
 	}
 }
 
-// TestClockStepBack: after a step back the tiers take nothing until time catches
+// TestClockStepBack: after a step back readings are dropped until the clock catches
 // up.
 func TestClockStepBack(t *testing.T) {
 	k := newTicker(t)
@@ -66,7 +66,7 @@ func TestClockStepBack(t *testing.T) {
 	}
 	k.health(t, health.Degraded, "set back")
 	if stats := k.s.Stats(); stats.Dropped[DropClockBehind] != 300 || stats.Waiting != 0 {
-		t.Errorf("%+v, want 300 behind and none waiting", stats)
+		t.Errorf("%+v, want 300 dropped and none waiting", stats)
 	}
 	k.run(t, 3600)
 	got := k.raw(t)
@@ -78,7 +78,7 @@ func TestClockStepBack(t *testing.T) {
 	mustRise(t, points(t, k.s.tiers[1])[k.g.Labels.String()])
 }
 
-// TestClockStepForward: a jump ahead of the boot clock is trustedTime after ten
+// TestClockStepForward: a jump ahead of the boot clock is trusted after ten
 // minutes; until then readings wait in memory, then they are appended.
 func TestClockStepForward(t *testing.T) {
 	for _, step := range []time.Duration{6 * time.Minute, time.Hour, 365 * 24 * time.Hour} {
@@ -95,7 +95,7 @@ func TestClockStepForward(t *testing.T) {
 			got := k.raw(t)
 			mustRise(t, got)
 			if len(got) != 1300 {
-				t.Errorf("%d samples when the clock is believed, want 1300", len(got))
+				t.Errorf("%d samples when the clock is trusted, want 1300", len(got))
 			}
 			k.health(t, health.OK, "")
 			k.s.Maintain(t.Context())
@@ -132,7 +132,7 @@ func TestClockWrongForAWhile(t *testing.T) {
 	k.health(t, health.OK, "")
 }
 
-// TestClockSmallStep: a step of less than five minutes is trustedTime at once.
+// TestClockSmallStep: a step of less than five minutes is trusted at once.
 func TestClockSmallStep(t *testing.T) {
 	k := newTicker(t)
 	k.run(t, 10)
@@ -143,8 +143,8 @@ func TestClockSmallStep(t *testing.T) {
 	}
 }
 
-// TestClockSuspend: a machine that slept for an hour is an hour further on the
-// boot clock too, so its clock is trustedTime at once.
+// TestClockSuspend: after an hour of sleep the boot clock is an hour ahead too, so
+// the wall clock is trusted at once.
 func TestClockSuspend(t *testing.T) {
 	k := newTicker(t)
 	k.run(t, 100)
@@ -156,7 +156,7 @@ func TestClockSuspend(t *testing.T) {
 		t.Errorf("%d samples, want 200", len(got))
 	}
 	k.health(t, health.OK, "")
-	// No bucket was made up for the time asleep.
+	// There is no bucket for the time asleep.
 	minutes := points(t, k.s.tiers[1])[k.g.Labels.String()]
 	mustRise(t, minutes)
 	if len(minutes) != 4 {
@@ -197,8 +197,8 @@ func TestClockStartsWrong(t *testing.T) {
 	}
 }
 
-// TestRetention: what is beyond the retention is really deleted, block by block,
-// and not shown before.
+// TestRetention: data beyond the retention is deleted, block by block, and not
+// shown before.
 func TestRetention(t *testing.T) {
 	m := newMachine(noon)
 	o := m.options(t, t.TempDir(), TierConfig{time.Second, time.Hour}, TierConfig{10 * time.Second, 3 * time.Hour})
@@ -226,7 +226,7 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestMaxBytes: over its most bytes a store deletes the oldest of the finest tier
+// TestMaxBytes: beyond MaxBytes the oldest data of the finest tier is deleted
 // first.
 func TestMaxBytes(t *testing.T) {
 	m := newMachine(noon)

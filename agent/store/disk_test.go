@@ -12,7 +12,7 @@ import (
 	"sysotel/agent/health"
 )
 
-// filler takes the room of a disk, but for so many bytes.
+// fill fills a disk except for left bytes.
 func fill(t *testing.T, path string, left int64) {
 	t.Helper()
 	free, err := freeBytes(filepath.Dir(path))
@@ -24,8 +24,8 @@ func fill(t *testing.T, path string, left int64) {
 	}
 }
 
-// TestDiskFull: on a full disk the store goes on, says so, and recovers by
-// itself without losing a reading.
+// TestDiskFull: on a full disk the store keeps readings in memory, reports it, and
+// recovers without losing any.
 func TestDiskFull(t *testing.T) {
 	disk := smallDisk(t, 48<<20)
 	m := newMachine(noon)
@@ -56,7 +56,7 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestDiskFullUnseen: the same where the disk fills so fast that a write fails.
+// TestDiskFullUnseen: the same if the disk fills so fast that a write fails.
 func TestDiskFullUnseen(t *testing.T) {
 	disk := smallDisk(t, 48<<20)
 	m := newMachine(noon)
@@ -91,8 +91,8 @@ func TestDiskFullUnseen(t *testing.T) {
 	}
 }
 
-// TestDiskFullWhileMapping: the library panics where a chunk cannot be written;
-// the store opens it anew and loses nothing.
+// TestDiskFullWhileMapping: the library panics if a chunk cannot be written; the
+// store reopens it and loses nothing.
 func TestDiskFullWhileMapping(t *testing.T) {
 	disk := smallDisk(t, 48<<20)
 	m := newMachine(noon)
@@ -121,7 +121,7 @@ func TestDiskFullWhileMapping(t *testing.T) {
 	s.mustAppend(t, h.read(m.now()))
 }
 
-// TestDiskFullAtStart: a start on a full disk is not refused.
+// TestDiskFullAtStart: the store starts on a full disk.
 func TestDiskFullAtStart(t *testing.T) {
 	m := newMachine(noon)
 	m.setFree(1 << 20)
@@ -133,8 +133,8 @@ func TestDiskFullAtStart(t *testing.T) {
 	k := &ticker{m: m, s: s, g: gauge("g", "0")}
 	k.run(t, 50)
 	k.health(t, health.Degraded, "50 readings wait")
-	if _, err := s.Tiers()[0].Queryable().Querier(0, 1); err == nil || !strings.Contains(err.Error(), "being opened") {
-		t.Errorf("a question is answered with %v", err)
+	if _, err := s.Tiers()[0].Queryable().Querier(0, 1); err == nil || !strings.Contains(err.Error(), "opening") {
+		t.Errorf("a query returns %v", err)
 	}
 	m.setFree(1 << 40)
 	awaitHealth(t, s, health.OK)
@@ -143,8 +143,7 @@ func TestDiskFullAtStart(t *testing.T) {
 	}
 }
 
-// awaitHealth polls the health, which the opening of the tiers changes in the
-// background.
+// awaitHealth polls the health, because the tiers are opened in the background.
 func awaitHealth(t *testing.T, s *Store, want health.Status) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -41,7 +41,7 @@ func (m *machine) boot() time.Duration {
 	return m.up
 }
 
-// pass lets time go by.
+// pass advances both clocks.
 func (m *machine) pass(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -114,7 +114,7 @@ func counter(name, instance string) *Series {
 	}
 }
 
-// reading is one family's reading, taken when its tick says.
+// reading is the reading of one collector, taken at its tick.
 func reading(at time.Time, collector string, samples ...Sample) Reading {
 	return Reading{Time: at, Collectors: []CollectorReading{{Collector: collector, Taken: at, Samples: samples}}}
 }

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// host is a machine whose readings are made up: most counters stand still, those
-// that move do so in whole jiffies, packets and pages. Recorded ones are in
-// recording_test.go.
+// host has synthetic readings: most counters are constant, the others grow by whole
+// jiffies, packets and pages. Recorded readings are in recording_test.go.
 type host struct {
 	rng     *rand.Rand
 	series  []*Series
@@ -72,7 +71,7 @@ func newHost(n int) *host {
 	return h
 }
 
-// read makes the next reading. It is used again by the one after.
+// read returns the next reading; it reuses the previous one.
 func (h *host) read(at time.Time) Reading {
 	if h.reading.Collectors == nil {
 		h.reading.Collectors = make([]CollectorReading, 10)

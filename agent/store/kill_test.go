@@ -18,7 +18,7 @@ import (
 	"sysotel/agent/health"
 )
 
-// soak tells whether the long forms of the tests are asked for.
+// soak reports whether the long versions of the tests are requested.
 func soak() bool { return os.Getenv("SYSOTEL_TEST_SOAK") != "" }
 
 const (
@@ -26,7 +26,7 @@ const (
 	childTick = "SYSOTEL_STORE_CHILD_TICK"
 )
 
-// at is the value of a series at a tick: a counter that is reset now and then.
+// at is the value of a series at a tick: a counter with a reset now and then.
 func at(i int, tick int64) float64 {
 	if i%2 == 0 {
 		return math.Floor(1000 * math.Sin(float64(tick)*float64(i+1)))
@@ -49,8 +49,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// appendForEver appends readings as fast as it can, a second apart, and says when
-// each is in.
+// appendForEver appends readings as fast as it can, a second apart, and reports
+// each.
 func appendForEver(dir string) error {
 	tick, err := strconv.ParseInt(os.Getenv(childTick), 10, 64)
 	if err != nil {
@@ -104,8 +104,8 @@ func killSeries() (series []*Series) {
 	return series
 }
 
-// TestKill: a child that is killed while readings flow loses no reading but the
-// one in flight, no bucket is wrong, and no start is refused.
+// TestKill: a child killed during appends loses only the reading in flight, no
+// bucket is wrong, and every start succeeds.
 func TestKill(t *testing.T) {
 	kills := 10
 	if soak() {
@@ -148,8 +148,7 @@ func TestKill(t *testing.T) {
 	t.Logf("%d readings in %d lives", len(plains[0].samples), kills)
 }
 
-// compareKilled holds the samples of the last life, and all buckets, against what
-// must be there.
+// compareKilled checks the samples since the last start, and all buckets.
 func compareKilled(t *testing.T, s *Store, plains []*plain, first int64) {
 	t.Helper()
 	raw := pointsBetween(t, s.tiers[0], first*1000, math.MaxInt64/2)
@@ -180,8 +179,8 @@ func compareKilled(t *testing.T, s *Store, plains []*plain, first int64) {
 	}
 }
 
-// runAndKill runs the child until it appended so many readings, and returns the
-// last that it said is in.
+// runAndKill runs the child until it appended a number of readings, and returns the
+// last one it reported.
 func runAndKill(t *testing.T, dir string, tick int64, readings int) (acked int64) {
 	t.Helper()
 	child := exec.CommandContext(t.Context(), os.Args[0])

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Whoever starts the agent reads one line about the store, however much there was
-// to replay; whoever debugs reads all that the library says.
+// At level info the log has one line about the store, however long the replay; at
+// debug it has everything from the library.
 func TestLibraryLogIsQuietUnlessDebugging(t *testing.T) {
 	lines := func(level slog.Level) string {
 		var text bytes.Buffer

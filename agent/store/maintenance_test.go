@@ -12,8 +12,8 @@ import (
 	"sysotel/agent/health"
 )
 
-// TestRun: while it runs, buckets are written when their time is over though no
-// reading comes, and the head's chunks go to disk.
+// TestRun: buckets are written when their time is over even if no reading comes,
+// and the head's chunks are mapped to disk.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -48,8 +48,8 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestVerifyAgain: a block that goes bad while it lies is found within a day and
-// set aside, and the rest stays readable.
+// TestVerifyAgain: a block that goes bad later is found within a day and set aside,
+// and the rest stays readable.
 func TestVerifyAgain(t *testing.T) {
 	dir := t.TempDir()
 	end, _ := aged(t, dir)

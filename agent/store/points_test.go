@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// told are the points of a tier as text: who, what, value, since when.
-func told(t *testing.T, s *Store, tier int, after, until time.Time) (lines []string) {
+// formatPoints formats the points of a tier: collector, series, time, start, value.
+func formatPoints(t *testing.T, s *Store, tier int, after, until time.Time) (lines []string) {
 	t.Helper()
 	err := s.Points(t.Context(), tier, after, until, func(p *Point) {
 		line := fmt.Sprintf("%s %s", p.Collector, p.Origin.Name)
@@ -35,9 +35,9 @@ func told(t *testing.T, s *Store, tier int, after, until time.Time) (lines []str
 	return lines
 }
 
-// TestPoints: who sends a tier on learns what its points were called, of which
-// extreme they are and since when a counter counts; series without an origin are
-// not told. What was found at the start is known.
+// TestPoints: points have their origin, the extreme they are and the start of their
+// counter; series without an origin are left out. The newest tick at the start is
+// known.
 func TestPoints(t *testing.T) {
 	m, dir := newMachine(noon), t.TempDir()
 	s := openStore(t, m.options(t, dir))
@@ -75,18 +75,18 @@ func TestPoints(t *testing.T) {
 		"f g.raw 0 false @60 0", "f g.raw 1 false @60 2", "f g.raw @60 1",
 		"f sysotel.family.readings @60 60",
 	}
-	compareLines(t, told(t, s, 1, noon, until), want)
-	// After a time, and until another: the seconds at the edge are in one range only.
-	compareLines(t, told(t, s, 1, noon.Add(39*time.Second), noon.Add(40*time.Second)), []string{"f c.raw @40 since 39 0"})
-	compareLines(t, told(t, s, 0, noon.Add(30*time.Second), noon.Add(31*time.Second)), []string{
+	compareLines(t, formatPoints(t, s, 1, noon, until), want)
+	// The ends of the range: after is excluded, until included.
+	compareLines(t, formatPoints(t, s, 1, noon.Add(39*time.Second), noon.Add(40*time.Second)), []string{"f c.raw @40 since 39 0"})
+	compareLines(t, formatPoints(t, s, 0, noon.Add(30*time.Second), noon.Add(31*time.Second)), []string{
 		"f c.raw @31 since -3600 131", "f g.raw @31 ended", "f sysotel.family.readings @31 1",
 	})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 
-	// The origins are known again before anybody has named them; since when the
-	// counter counts is not.
+	// The origins are known before the first reading; the starts of counters are
+	// not.
 	s = openStore(t, m.options(t, dir))
 	if !s.Found().Equal(noon.Add(63 * time.Second)) {
 		t.Errorf("found is %s", s.Found())
@@ -96,7 +96,7 @@ func TestPoints(t *testing.T) {
 			want[i] = strings.ReplaceAll(line, " since -3600", "")
 		}
 	}
-	compareLines(t, told(t, s, 1, noon, until), want)
+	compareLines(t, formatPoints(t, s, 1, noon, until), want)
 	select {
 	case <-s.Written():
 	default:
@@ -108,12 +108,12 @@ func compareLines(t *testing.T, got, want []string) {
 	t.Helper()
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Errorf("told is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		t.Errorf("the points are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
 // TestOriginsAreJoined: series of one name may differ in their attributes; all are
-// known, and nothing is written anew for what is known.
+// recorded, and the table is rewritten only for new ones.
 func TestOriginsAreJoined(t *testing.T) {
 	r, err := loadRollups(t.TempDir())
 	if err != nil {
@@ -139,8 +139,8 @@ func TestOriginsAreJoined(t *testing.T) {
 	}
 }
 
-// TestStartsOfCounters: of a counter that was reset more often than is remembered
-// the older starts are not known, but each reset tells one.
+// TestStartsOfCounters: only the last two starts of a counter are known, but each
+// reset gives one.
 func TestStartsOfCounters(t *testing.T) {
 	c := counterStarts{start: 50_000, before: 5_000, points: []point{
 		{1_000, 9}, {10_000, 10}, {20_000, 1}, {40_000, 5}, {50_000, 5}, {51_000, 2}, {60_000, math.NaN()}, {61_000, 4},

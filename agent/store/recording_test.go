@@ -15,7 +15,8 @@ import (
 	"sysotel/agent/store/storetest"
 )
 
-// bytesPerSample is what the blocks of a tier take, index included.
+// bytesPerSample returns the size of a tier's blocks, including the index, per
+// sample.
 func bytesPerSample(tb testing.TB, dir string, tier *store.Tier) (bytes float64, samples uint64) {
 	tb.Helper()
 	var size int64
@@ -26,7 +27,7 @@ func bytesPerSample(tb testing.TB, dir string, tier *store.Tier) (bytes float64,
 	return float64(size) / float64(samples), samples
 }
 
-// recorder is a store on a clock of its own, into which a recording flows.
+// recorder is a store with its own clock, fed by a recording.
 type recorder struct {
 	*store.Store
 	*storetest.Recording
@@ -51,7 +52,7 @@ func (r *recorder) open(tb testing.TB) {
 	})
 }
 
-// next is the reading of the next second.
+// next returns the reading of the next second.
 func (r *recorder) next(tb testing.TB) store.Reading {
 	tb.Helper()
 	r.clock.Set(r.clock.Now().Add(time.Second))
@@ -65,8 +66,8 @@ func (r *recorder) tick(tb testing.TB) {
 	}
 }
 
-// TestBytesPerSample: really recorded readings take at most 1.2 bytes a sample
-// after compaction, index included.
+// TestBytesPerSample: recorded readings take at most 1.2 bytes a sample after
+// compaction, including the index.
 func TestBytesPerSample(t *testing.T) {
 	r := record(t, 1)
 	for range 3*3600 + 120 {
@@ -94,7 +95,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// resident is the memory of this process, as the kernel counts it.
+// resident returns the resident memory of this process.
 func resident(tb testing.TB) int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -112,7 +113,7 @@ func resident(tb testing.TB) int64 {
 	return 0
 }
 
-// walBytes is what the log of the finest tier takes.
+// walBytes returns the size of the finest tier's WAL.
 func walBytes(tb testing.TB, dir string) (bytes int64) {
 	tb.Helper()
 	segments, err := filepath.Glob(filepath.Join(dir, "tiers", "1s", "wal", "*"))
@@ -129,9 +130,8 @@ func walBytes(tb testing.TB, dir string) (bytes int64) {
 	return bytes
 }
 
-// BenchmarkHours feeds seven hours of about 800 series, in the long form a day,
-// and tells what the store takes in memory and on disk, and how long it takes to
-// open it again.
+// BenchmarkHours feeds seven hours of about 800 series, in the long version a day,
+// and reports memory, disk use and the time to reopen.
 func BenchmarkHours(b *testing.B) {
 	hours := 7
 	if os.Getenv("SYSOTEL_TEST_SOAK") != "" {

@@ -17,8 +17,8 @@ func damagedTiers() []TierConfig {
 	return []TierConfig{{time.Second, 6 * time.Hour}, {10 * time.Second, 24 * time.Hour}}
 }
 
-// aged makes a store with blocks and a WAL in both tiers, closes it, and tells
-// when it ended and how many samples each tier holds.
+// aged makes a store with blocks and a WAL in both tiers, closes it, and returns
+// its end and the number of samples per tier.
 func aged(t *testing.T, dir string) (end time.Time, samples []int) {
 	t.Helper()
 	m := newMachine(noon)
@@ -53,7 +53,7 @@ func countSamples(t *testing.T, s *Store) (samples []int) {
 	return samples
 }
 
-// some returns the files that match a pattern, at least so many, in order.
+// some returns the files that match a pattern, at least a number, in order.
 func some(t *testing.T, atLeast int, pattern string) []string {
 	t.Helper()
 	found, err := filepath.Glob(pattern)
@@ -90,8 +90,8 @@ func cut(t *testing.T, path string, part float64) {
 	}
 }
 
-// TestDamage: what is truncated or flipped is repaired or set aside and reported,
-// the start is not refused, the rest is readable, and readings go on.
+// TestDamage: damage is repaired or set aside and reported, the start succeeds, the
+// rest is readable, and appending works.
 func TestDamage(t *testing.T) {
 	const block = "[0-9A-Z]*[0-9A-Z]"
 	sound := t.TempDir()
@@ -208,8 +208,8 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestNewerFormat: a directory that a newer version wrote is refused with a clear
-// error, and left alone.
+// TestNewerFormat: a directory written by a newer version is refused with a clear
+// error, and left unchanged.
 func TestNewerFormat(t *testing.T) {
 	m := newMachine(noon)
 	o := m.options(t, t.TempDir())

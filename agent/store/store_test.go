@@ -16,7 +16,7 @@ import (
 )
 
 // TestAppendWhileOpening: Open returns before the tiers are open, and readings
-// that come meanwhile are kept.
+// appended meanwhile are kept.
 func TestAppendWhileOpening(t *testing.T) {
 	m := newMachine(noon)
 	s, err := Open(m.options(t, t.TempDir()))
@@ -37,8 +37,8 @@ func TestAppendWhileOpening(t *testing.T) {
 	}
 }
 
-// TestWaitingIsBounded: memory holds the newest readings only, and tells how many
-// were lost.
+// TestWaitingIsBounded: the newest readings wait in memory, the others are counted
+// as dropped.
 func TestWaitingIsBounded(t *testing.T) {
 	m := newMachine(noon)
 	m.setFree(0)
@@ -77,7 +77,7 @@ func TestLateReading(t *testing.T) {
 	if stats := s.Stats(); stats.Dropped[DropLateRollup] != 1 {
 		t.Errorf("%+v, want 1 late", stats)
 	}
-	// Within the two seconds of grace it is in time.
+	// Within the grace time it is not late.
 	m.step(-2 * time.Minute)
 	got := points(t, s.tiers[1])[fast.Labels.String()]
 	if len(got) != 2 || got[0].t != noon.Add(time.Minute).UnixMilli() {
@@ -85,8 +85,8 @@ func TestLateReading(t *testing.T) {
 	}
 }
 
-// TestGrace: a bucket is written two seconds after it closes, by time where no
-// reading comes, and a reading within these is in it.
+// TestGrace: a bucket is written two seconds after its end, even if no reading
+// comes, and includes readings of that time.
 func TestGrace(t *testing.T) {
 	m := newMachine(noon)
 	s := openStore(t, m.options(t, t.TempDir()))
@@ -104,13 +104,13 @@ func TestGrace(t *testing.T) {
 	s.closeByTime()
 	got := points(t, s.tiers[1])
 	if len(got[slow.Labels.String()]) != 1 || len(got[fast.Labels.String()]) != 1 {
-		t.Errorf("the bucket holds %v, want both families", got)
+		t.Errorf("the bucket holds %v, want both collectors", got)
 	}
 }
 
-// TestFailedFamily: a family that fails gets no sample and no marker, and its
-// count of readings tells.
-func TestFailedFamily(t *testing.T) {
+// TestFailedCollector: a failing collector gets no sample and no marker, and its
+// number of readings shows it.
+func TestFailedCollector(t *testing.T) {
 	k := newTicker(t)
 	k.run(t, 90)
 	other := gauge("other", "0")
@@ -135,8 +135,8 @@ func TestFailedFamily(t *testing.T) {
 	}
 }
 
-// TestSeriesThatDoNotComeBack: after a start, the series that do not come back
-// with their family are marked as ended at that tick, others are not.
+// TestSeriesThatDoNotComeBack: after a start, series that are missing in their
+// collector's first reading get a staleness marker there, others do not.
 func TestSeriesThatDoNotComeBack(t *testing.T) {
 	m := newMachine(noon)
 	o := m.options(t, t.TempDir())
@@ -172,7 +172,7 @@ func TestSeriesThatDoNotComeBack(t *testing.T) {
 		t.Errorf("the minutes of what went are %v, want 2 and a marker", got)
 	}
 	if got := minutes[rename(goes.Labels, "g_max").String()]; len(got) != 2 || !value.IsStaleNaN(got[1].v) {
-		t.Errorf("the greatest of what went are %v, want 2 and a marker", got)
+		t.Errorf("the maxima of what went are %v, want 2 and a marker", got)
 	}
 }
 
@@ -187,12 +187,12 @@ func TestBriefSeries(t *testing.T) {
 		}
 	}
 	if !k.s.Rollups().Brief("g") {
-		t.Error("the table does not tell that it is brief")
+		t.Error("the table does not have it as brief")
 	}
 }
 
-// TestRateByTheTimeThatPassed: extremes of a counter are differences divided by
-// the time between the readings, not between the ticks.
+// TestRateByTheTimeThatPassed: rates are over the time between the reads, not
+// between the ticks.
 func TestRateByTheTimeThatPassed(t *testing.T) {
 	m := newMachine(noon)
 	s := openStore(t, m.options(t, t.TempDir()))
@@ -212,8 +212,8 @@ func TestRateByTheTimeThatPassed(t *testing.T) {
 	}
 }
 
-// TestFirstReadingOffTheBeat: the reading that is made at the start, shortly before
-// the next tick, makes no extreme that the finest tier does not show.
+// TestFirstReadingOffTheBeat: the reading at the start, shortly before the next
+// tick, makes no extreme that the finest tier does not show.
 func TestFirstReadingOffTheBeat(t *testing.T) {
 	m := newMachine(noon)
 	s := openStore(t, m.options(t, t.TempDir()))
@@ -232,8 +232,7 @@ func TestFirstReadingOffTheBeat(t *testing.T) {
 	}
 }
 
-// TestTimestampsAreWholeTicks: what is stored is the tick, whatever the reading's
-// time says beyond it.
+// TestTimestampsAreWholeTicks: samples have the time of the tick.
 func TestTimestampsAreWholeTicks(t *testing.T) {
 	m := newMachine(noon)
 	s := openStore(t, m.options(t, t.TempDir()))
@@ -249,7 +248,7 @@ func TestTimestampsAreWholeTicks(t *testing.T) {
 	}
 }
 
-// TestRollups: the table tells what names stand for, and still does after a start.
+// TestRollups: roll-up names are resolved, also after a start.
 func TestRollups(t *testing.T) {
 	m := newMachine(noon)
 	o := m.options(t, t.TempDir())
@@ -276,8 +275,7 @@ func TestRollups(t *testing.T) {
 	}
 }
 
-// TestBackup: a backup that is made while readings flow is a store of its own,
-// and goes on from where it was made.
+// TestBackup: a backup made during appends is a store of its own and can continue.
 func TestBackup(t *testing.T) {
 	m := newMachine(noon)
 	tiers := []TierConfig{{time.Second, 6 * time.Hour}, {10 * time.Second, 24 * time.Hour}}
@@ -342,7 +340,7 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// TestClose: nothing is taken after it, and a second is no error.
+// TestClose: appends fail after Close, and a second Close is no error.
 func TestClose(t *testing.T) {
 	k := newTicker(t)
 	k.run(t, 1)
@@ -391,7 +389,7 @@ func TestConfig(t *testing.T) {
 		{func(c *Config) { c.Tiers[3].Retention = time.Hour }, "[tiers[3].retention]"},
 	} {
 		if got := fmt.Sprint(mistakes(c.change)); got != c.want {
-			t.Errorf("mistakes %s, want %s", got, c.want)
+			t.Errorf("validation errors %s, want %s", got, c.want)
 		}
 	}
 	for text, want := range map[string]ByteSize{"1GiB": 1 << 30, " 512 MiB ": 512 << 20, "1.5KiB": 1536, "2MB": 2e6, "7B": 7} {
@@ -411,7 +409,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestAsideNames: two files that are set aside in one second keep both.
+// TestAsideNames: two files set aside in one second are both kept.
 func TestAsideNames(t *testing.T) {
 	k := newTicker(t)
 	tier := k.s.tiers[0]
