@@ -13,9 +13,8 @@ import (
 	"sysotel/agent/store/storetest"
 )
 
-// TestTiersConform holds the embedded tiers against the rules for every tier:
-// with all samples in the head, with the older ones in blocks, and after a
-// restart.
+// TestTiersConform runs the conformance suite on the embedded tiers: with all
+// samples in the head, with older ones in blocks, and after a restart.
 func TestTiersConform(t *testing.T) {
 	for name, then := range map[string]func(*testing.T, *store.Store, store.Options) *store.Store{
 		"head": func(_ *testing.T, s *store.Store, _ store.Options) *store.Store { return s },
@@ -47,7 +46,7 @@ func TestTiersConform(t *testing.T) {
 	}
 }
 
-// fill appends all samples in the order of time, as readings of one family.
+// fill appends all samples in order of time, as readings of one collector.
 func fill(tb testing.TB, s *store.Store, all []storetest.Series) {
 	tb.Helper()
 	readings := map[int64]*store.CollectorReading{}

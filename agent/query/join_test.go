@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TestJoinedAnswersEqualOneTiersAnswer: where two tiers hold the same, cutting
-// the range between them changes nothing.
-func TestJoinedAnswersEqualOneTiersAnswer(t *testing.T) {
+// TestJoinedResultsEqualOneTiersResult: if two tiers hold the same, splitting the
+// range between them changes nothing.
+func TestJoinedResultsEqualOneTiersResult(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 5))
 	var all []samples
 	for i, name := range []string{"g", "g", "h", "c_total"} {
@@ -37,12 +37,12 @@ func TestJoinedAnswersEqualOneTiersAnswer(t *testing.T) {
 		expr := expressions[random.IntN(len(expressions))]
 		start := day.Add(time.Duration(random.IntN(1800)) * time.Second).Add(5 * time.Minute)
 		end := start.Add(time.Duration(random.IntN(1200)) * time.Second)
-		// Finer than two seconds, only the finest tier is fine enough.
+		// Below two seconds, only the finest tier is fine enough.
 		step := time.Second + time.Duration(random.IntN(1000))*time.Millisecond
 		if random.IntN(4) == 0 {
 			step *= 10
 		}
-		// The look-back is the same everywhere: that of a family read every 4 s.
+		// The look-back is the same everywhere: that of a collector read every 4 s.
 		cut := func(name string, resolution time.Duration, from time.Time) *fakeTier {
 			return &fakeTier{name: name, resolution: resolution, oldest: from, queryable: shared}
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
-// TestBadQueriesAreRefused: each gets a clear error of the right type.
+// TestBadQueriesAreRefused: with a clear error of the right type.
 func TestBadQueriesAreRefused(t *testing.T) {
 	q := querierOn(fourTiers(day)...)
 	f := func(expr string, start, end time.Time, step time.Duration, want string) {
@@ -42,7 +42,7 @@ func TestBadQueriesAreRefused(t *testing.T) {
 	f(strings.Repeat("-", 5000)+"g", hour, day, time.Minute, "nested")
 	f("max_over_time(g[1y:1s])", hour, day, time.Minute, "31536000 points")
 	f("max_over_time(max_over_time(g[1d:1s])[1d:1s])", hour, day, time.Minute, "86400 points")
-	// Ten years by long steps are fine.
+	// Ten years with a long step are fine.
 	a, err := q.Range(t.Context(), "g", day.AddDate(-10, 0, 0), day, 24*time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -53,8 +53,8 @@ func TestBadQueriesAreRefused(t *testing.T) {
 	}
 }
 
-// TestQueriesStayWithinTheirMemory: what would take more samples than allowed is
-// refused before it has them.
+// TestQueriesStayWithinTheirMemory: a query fails before it holds more samples than
+// allowed.
 func TestQueriesStayWithinTheirMemory(t *testing.T) {
 	var all []samples
 	for i := range 50 {
@@ -91,9 +91,9 @@ func TestQueriesStayWithinTheirMemory(t *testing.T) {
 	}
 }
 
-// TestQueriesWaitForTheirTurn: at most so many run at once, and one that waits
-// too long, or whose asker goes away, says so.
-func TestQueriesWaitForTheirTurn(t *testing.T) {
+// TestQueriesWaitForASlot: at most a number run at once; a query that waits too
+// long, or is canceled, gets an error.
+func TestQueriesWaitForASlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		running, most := 0, 0
 		release := make(chan struct{})

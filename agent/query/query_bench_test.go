@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/prometheus/util/teststorage"
 )
 
-// chartTier is a tier with 20 gauges and 20 counters, their roll-ups and counts
-// of readings, over a span of time.
+// chartTier is a tier with 20 gauges and 20 counters, their roll-ups and numbers of
+// readings, over a time.
 func chartTier(b testing.TB, resolution, span time.Duration) *fakeTier {
 	b.Helper()
 	// Blocks of the tier's own size, or the head would have thousands of chunks.
@@ -65,8 +65,8 @@ func chartTier(b testing.TB, resolution, span time.Duration) *fakeTier {
 	return &fakeTier{name: store.TierName(resolution), resolution: resolution, oldest: day.Add(-span), queryable: s}
 }
 
-// BenchmarkCharts asks what a chart asks, 20 series of at most 500 points, at the
-// presets of the dashboard; p99-ms is to stay under 50.
+// BenchmarkCharts runs a chart's query, 20 series of at most 500 points, at the
+// presets of the dashboard; p99-ms must stay below 50.
 func BenchmarkCharts(b *testing.B) {
 	tiers := []*fakeTier{
 		chartTier(b, time.Second, 2*time.Hour),

@@ -15,10 +15,9 @@ import (
 	"sysotel/agent/store/storetest"
 )
 
-// TestQuestionsToTheStore asks the real store what the other tests ask of tiers
-// made by hand: after twenty minutes at 1 s every tier but that of an hour
-// answers, and they agree.
-func TestQuestionsToTheStore(t *testing.T) {
+// TestQueriesOnTheStore runs queries on a real store: after twenty minutes at 1 s
+// every tier but that of an hour has data, and they agree.
+func TestQueriesOnTheStore(t *testing.T) {
 	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	clock := storetest.NewClock(noon)
 	s := storetest.OpenStore(t, store.Options{Dir: t.TempDir(), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"), Now: clock.Now, Boot: clock.Boot})
@@ -42,7 +41,7 @@ func TestQuestionsToTheStore(t *testing.T) {
 		Tiers: func() []query.Source { return query.Sources(s.Tiers()) }, Names: s.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
 	})
 	end := noon.Add(20 * time.Minute)
-	// PromQL: the same question at a step for each tier.
+	// PromQL: the same query at a step for each tier.
 	for step, tier := range map[time.Duration]string{time.Second: "1s", time.Minute: "1m", 5 * time.Minute: "5m"} {
 		for _, ask := range []struct {
 			expr             string
@@ -73,7 +72,7 @@ func TestQuestionsToTheStore(t *testing.T) {
 	named := func(name string) []*labels.Matcher {
 		return []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name)}
 	}
-	// REST: exact rates, and averages that weigh by readings, from two tiers.
+	// REST: exact rates, and averages weighted by readings, from two tiers.
 	ask := func(query query.SeriesQuery) query.SelectedSeries {
 		t.Helper()
 		query.Start, query.End, query.Avg, query.Min, query.Max = noon.Add(10*time.Minute), end, true, true, true
@@ -104,7 +103,7 @@ func TestQuestionsToTheStore(t *testing.T) {
 	}
 }
 
-// nearly allows for the rounding of averages in the upper tiers.
+// nearly ignores the rounding of averages in the upper tiers.
 func nearly(a, b [3]float64) bool {
 	for i := range a {
 		if math.Abs(a[i]-b[i]) > 1e-6*math.Abs(b[i]) {

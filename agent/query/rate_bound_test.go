@@ -11,14 +11,14 @@ import (
 )
 
 // TestRatesAgreeWithinOneResolutionStep: PromQL looks at the samples inside the
-// window only, so of the window's first resolution step it knows nothing and
-// takes what the rest says. The bound is therefore, for a window and a time that
+// window only, so it ignores the first resolution step of the window and
+// extrapolates from the rest. The bound is therefore, for a window and a time that
 // are whole multiples of the resolution:
 //
-//	|increase − exact| ≤ resolution × (greatest rate − least rate)
+//	|increase − exact| ≤ resolution × (maximum rate − minimum rate)
 //
-// and for rate the same divided by the window. It holds on every tier, so two
-// tiers differ by at most the sum of their bounds.
+// and for rate the same divided by the window. It holds on every tier, so two tiers
+// differ by at most the sum of their bounds.
 func TestRatesAgreeWithinOneResolutionStep(t *testing.T) {
 	c := samples{named("c_total"), map[int64]float64{}}
 	exact := map[int64]float64{}

@@ -17,20 +17,20 @@ import (
 	"sysotel/agent/store/storetest"
 )
 
-// away is a tier that does not answer while err is set.
-type away struct {
+// down is a tier that does not respond while err is set.
+type down struct {
 	query.Source
 	store *store.Store
 	err   error
 }
 
-var _ query.Remote = (*away)(nil)
+var _ query.Remote = (*down)(nil)
 
-func (a *away) Down() error { return a.err }
+func (a *down) Down() error { return a.err }
 
-func (a *away) Latency() time.Duration { return 10 * time.Second }
+func (a *down) Latency() time.Duration { return 10 * time.Second }
 
-func (a *away) Queryable() storage.Queryable {
+func (a *down) Queryable() storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
 		inner, err := a.Source.Queryable().Querier(mint, maxt)
 		return &awayQuerier{inner, a}, err
@@ -39,7 +39,7 @@ func (a *away) Queryable() storage.Queryable {
 
 type awayQuerier struct {
 	storage.Querier
-	a *away
+	a *down
 }
 
 func (q *awayQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
@@ -56,9 +56,9 @@ func (q *awayQuerier) LabelValues(ctx context.Context, name string, hints *stora
 	return q.Querier.LabelValues(ctx, name, hints, matchers...)
 }
 
-// cachedQuerier asks a remote tier that knows two hosts, and in its stead an
-// embedded one that knows one.
-func cachedQuerier(t *testing.T) (*away, *query.Querier, time.Time) {
+// cachedQuerier queries a remote tier with two hosts, with an embedded one of one
+// host as fallback.
+func cachedQuerier(t *testing.T) (*down, *query.Querier, time.Time) {
 	t.Helper()
 	at := time.Now().Add(-time.Minute).Truncate(time.Second)
 	hold := func(value float64, hosts ...string) *store.Store {
@@ -74,15 +74,15 @@ func cachedQuerier(t *testing.T) (*away, *query.Querier, time.Time) {
 		return s
 	}
 	kept := hold(1, "here", "there")
-	remote := &away{Source: kept.Tiers()[0], store: kept}
+	remote := &down{Source: kept.Tiers()[0], store: kept}
 	source := &query.Cached{Remote: remote, Local: hold(2, "here").Tiers()[0], Host: "here"}
 	return remote, query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return []query.Source{source} }, Interval: time.Second, Limits: query.DefaultLimits(),
 	}), at
 }
 
-// TestLocalCacheStandsIn: what is asked of this host is answered while the remote
-// tier is away, and says so; what is asked of others is refused.
+// TestLocalCacheStandsIn: while the remote tier is down, data of this host comes
+// from the cache with a warning; data of other hosts is an error.
 func TestLocalCacheStandsIn(t *testing.T) {
 	remote, q, at := cachedQuerier(t)
 	f := func(err error, expr, want string, cached bool) {
@@ -112,7 +112,7 @@ func TestLocalCacheStandsIn(t *testing.T) {
 	f(gone, `g{host_name=~"here|there"}`, "2 @", true)
 	f(gone, `g{host_name="there"}`, "it is gone; the local cache has data of here only", false)
 	f(gone, `g{host_name="here"} or g{host_name="there"}`, "it is gone; the local cache has data of here only", false)
-	// An error that is the question's own has no other answer elsewhere.
+	// An error of the query itself has no fallback.
 	f(&query.Error{Type: query.Execution, Err: errors.New("too much")}, `g{host_name="here"}`, "too much", false)
 	f(nil, `g{host_name="here"}`, "1 @", false)
 }
@@ -136,8 +136,8 @@ func TestLocalCacheInSeriesAndWords(t *testing.T) {
 	}
 }
 
-// TestSamplesUnderWay: what a remote tier has not got yet is no gap, and what
-// happened before is looked at as in an embedded tier.
+// TestSamplesUnderWay: samples that have not arrived yet are no gap, and earlier
+// steps are evaluated as on an embedded tier.
 func TestSamplesUnderWay(t *testing.T) {
 	remote, q, at := cachedQuerier(t)
 	remote.err = nil
@@ -154,7 +154,7 @@ func TestSamplesUnderWay(t *testing.T) {
 		}
 		return m.TotalSamples()
 	}
-	// The sample is a minute old, so it stands for itself and two steps more.
+	// The sample is a minute old, so it is valid for two more steps.
 	if n := points(at, at.Add(10*time.Second)); n != 3 {
 		t.Errorf("a past sample stands for %d steps, want 3", n)
 	}

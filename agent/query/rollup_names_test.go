@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 )
 
-// TestRollupNamesAtTheFinestTier: an equality matcher on a roll-up's name yields
-// the samples of the raw series, or their difference per second.
+// TestRollupNamesAtTheFinestTier: an equality matcher on a roll-up's name returns
+// the samples of the raw series, or their rate.
 func TestRollupNamesAtTheFinestTier(t *testing.T) {
 	at := func(seconds int64) int64 { return day.UnixMilli() + 1000*seconds }
 	stale := math.Float64frombits(value.StaleNaN)
@@ -43,12 +43,12 @@ func TestRollupNamesAtTheFinestTier(t *testing.T) {
 	f(`g_max{i="b"}`, 4, "")
 	f(`{__name__="g_max",__name__=~"g.*"}`, 4, `{__name__="g_max", i="a"} 7@1772409604000`+"\n")
 	f(`{__name__="g_max",__name__!="g_max"}`, 4, "")
-	// A name that only looks like a roll-up's is nobody's roll-up.
+	// A name that only looks like a roll-up's is none.
 	f("tricky_max", 4, `{__name__="tricky_max", i="a"} 70@1772409604000`+"\n")
 	f("tricky_max_max", 4, `{__name__="tricky_max_max", i="a"} 70@1772409604000`+"\n")
 	f("other_max", 4, `{__name__="other_max", i="a"} 1@1772409604000`+"\n")
 	f("other_min", 4, "")
-	// Rates: at the first second, over a lost one, over a reset, a silence, an end.
+	// Rates: at the first second, over a lost one, a reset, a pause, an end.
 	f("c_rate_max[1m]", 10, `{__name__="c_rate_max", i="a"} 10@1772409601000 20@1772409603000 5@1772409605000`+"\n")
 	f("c_rate_min[1m]", 410, `{__name__="c_rate_min", i="a"} 1@1772410001000 3@1772410004000`+"\n")
 	f("c_rate_max", 401, `{__name__="c_rate_max", i="a"} 1@1772410001000`+"\n")

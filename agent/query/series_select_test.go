@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// history is raw data of two hours and the tiers that plain code makes of it.
+// history is raw data of two hours and its tiers, computed in the simplest way.
 type history struct {
 	seconds  int64
 	g, c     map[int64]float64 // raw, by milliseconds
@@ -44,7 +44,7 @@ func makeHistory(t testing.TB, seed uint64) *history {
 	return h
 }
 
-// rolledUp is the plain definition of a tier.
+// rolledUp computes a tier in the simplest way.
 func (h *history) rolledUp(resolution time.Duration) []samples {
 	name := func(s string) samples { return samples{named(s, "host_name", "h"), map[int64]float64{}} }
 	g, low, high, c, rateLow, rateHigh := name("g"), name("g_min"), name("g_max"), name("c_total"), name("c_rate_min"), name("c_rate_max")
@@ -102,8 +102,8 @@ func mustSelect(t testing.TB, q *Querier, query SeriesQuery) SeriesResult {
 }
 
 // TestSeriesAgreeBetweenTiers: rates are exact counter differences and the same
-// from every tier; averages weigh by readings; no least or greatest is lost; and
-// all equal a plain recomputation from the raw data.
+// from every tier; averages are weighted by readings; minimum and maximum are never
+// lost; and all equal a recomputation from the raw data.
 func TestSeriesAgreeBetweenTiers(t *testing.T) {
 	for seed := range uint64(8) {
 		h := makeHistory(t, seed)
@@ -207,9 +207,9 @@ func (h *history) checkRates(t *testing.T, step time.Duration, got SelectedSerie
 	}
 }
 
-// TestSelectJoinsTiersWithoutOverlapOrHole: each point of a finer part follows
-// the last of the coarser one by its own step.
-func TestSelectJoinsTiersWithoutOverlapOrHole(t *testing.T) {
+// TestSelectJoinsTiersWithoutOverlapOrGap: each point of a finer part follows the
+// last of the coarser one by its own step.
+func TestSelectJoinsTiersWithoutOverlapOrGap(t *testing.T) {
 	q := querierOn(fourTiers(day)...)
 	random := rand.New(rand.NewPCG(1, 9))
 	joined := 0
@@ -238,7 +238,7 @@ func TestSelectJoinsTiersWithoutOverlapOrHole(t *testing.T) {
 			for i := range p.count {
 				at := p.first + int64(i)*p.step
 				if last != 0 && at-p.step != last {
-					t.Fatalf("%+v: the point at %d tells of %d and more, but the one before ends at %d; parts %+v", query, at, at-p.step, last, g.parts)
+					t.Fatalf("%+v: the point at %d covers %d and later, but the previous one ends at %d; parts %+v", query, at, at-p.step, last, g.parts)
 				}
 				last = at
 			}
@@ -255,8 +255,8 @@ func TestSelectJoinsTiersWithoutOverlapOrHole(t *testing.T) {
 	}
 }
 
-// TestMaxPointsKeepSpikes: down-sampling keeps the least and the greatest value,
-// and the step is as short as max_points allows.
+// TestMaxPointsKeepSpikes: down-sampling keeps minimum and maximum, and the step is
+// as short as max_points allows.
 func TestMaxPointsKeepSpikes(t *testing.T) {
 	g := samples{named("g"), map[int64]float64{}}
 	for k := range int64(3600) {
@@ -281,10 +281,9 @@ func TestMaxPointsKeepSpikes(t *testing.T) {
 	}
 }
 
-// TestSlowFamiliesHaveRates: a counter that is read every 10 s has a rate at the
-// seconds at which it was read, over the time that passed; a longer silence is a
-// gap.
-func TestSlowFamiliesHaveRates(t *testing.T) {
+// TestSlowCollectorsHaveRates: a counter read every 10 s has a rate at those
+// seconds, over the time between them; a longer pause is a gap.
+func TestSlowCollectorsHaveRates(t *testing.T) {
 	c := samples{named("c_total"), map[int64]float64{}}
 	for _, k := range []int64{0, 10, 20, 60, 70} {
 		c.at[day.UnixMilli()+1000*k] = float64(5 * k)
@@ -303,7 +302,7 @@ func TestSlowFamiliesHaveRates(t *testing.T) {
 	}
 }
 
-func TestSelectRefusesBadQuestions(t *testing.T) {
+func TestSelectRefusesBadQueries(t *testing.T) {
 	q := querierOn(fourTiers(day)...)
 	f := func(query SeriesQuery) {
 		t.Helper()
@@ -327,7 +326,7 @@ func TestSelectRefusesBadQuestions(t *testing.T) {
 	change(func(q *SeriesQuery) { q.Start = time.Unix(-1<<60, 0) })
 	change(func(q *SeriesQuery) { q.Matchers, q.Max = matchers("c_total"), true })
 	change(func(q *SeriesQuery) { q.Step, q.Start = time.Nanosecond, q.End.AddDate(-1, 0, 0) })
-	// Ten years are fine where the points are few.
+	// Ten years are fine if there are few points.
 	long := hour()
 	long.Start = day.AddDate(-10, 0, 0)
 	if _, err := q.Select(t.Context(), long); err != nil {

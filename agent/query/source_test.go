@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/prometheus/util/teststorage"
 )
 
-// fakeTier is a tier whose every property a test can set.
+// fakeTier is a tier whose properties a test can set.
 type fakeTier struct {
 	name       string
 	resolution time.Duration
@@ -127,7 +127,7 @@ func parse(t testing.TB, text string) parser.Expr {
 	return expr
 }
 
-// written is a value as text, to be compared.
+// written formats a value for comparison.
 func written(v parser.Value) string {
 	var b strings.Builder
 	switch v := v.(type) {

@@ -13,7 +13,7 @@ import (
 // day is a time on the edge of every bucket.
 var day = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 
-// TestChoosesCoarsestTierThatIsFineEnoughAndCovers is the rule of choosing.
+// TestChoosesCoarsestTierThatIsFineEnoughAndCovers covers the rule of choosing.
 func TestChoosesCoarsestTierThatIsFineEnoughAndCovers(t *testing.T) {
 	q := querierOn(fourTiers(day)...)
 	ago := func(d time.Duration) time.Time { return day.Add(-d) }
@@ -46,14 +46,14 @@ func TestChoosesCoarsestTierThatIsFineEnoughAndCovers(t *testing.T) {
 		}
 	}
 	const hour, week = time.Hour, 7 * 24 * time.Hour
-	// The step decides where nothing in the query is finer.
+	// The step decides if nothing in the query is finer.
 	f("g", ago(hour), day, time.Second, "1s")
 	f("g", ago(hour), day, 59*time.Second, "1s")
 	f("g", ago(hour), day, time.Minute, "1m")
 	f("g", ago(hour), day, 5*time.Minute, "5m")
 	f("g", ago(364*24*hour), day, hour, "1h")
 	f("g", ago(364*24*hour), day, 24*hour, "1h")
-	// The smallest range in the query may ask for more.
+	// The smallest range in the query may need a finer tier.
 	f("rate(c_total[1m])", ago(hour), day, hour, "1m")
 	f("rate(c_total[10m]) + rate(c_total[30s])", ago(hour), day, hour, "1s")
 	f("max_over_time(g[1h:1m])", ago(hour), day, hour, "1m")
@@ -74,7 +74,7 @@ func TestChoosesCoarsestTierThatIsFineEnoughAndCovers(t *testing.T) {
 	f("g @ end()", ago(25*hour), day, 30*time.Second, "1s")
 	// Nothing covers: the tier that reaches back furthest.
 	f("g", ago(2*365*24*hour), ago(366*24*hour), hour, "1h")
-	// An instant query's step is its smallest range.
+	// An instant query has no step: its smallest range decides.
 	f("rate(c_total[1m])", time.Time{}, day, 0, "1m")
 	f("rate(c_total[59s])", time.Time{}, day, 0, "1s")
 	f("rate(c_total[1h])", time.Time{}, day, 0, "1h")
@@ -85,20 +85,20 @@ func TestChoosesCoarsestTierThatIsFineEnoughAndCovers(t *testing.T) {
 	f("g", time.Time{}, ago(24*hour-3*time.Second), 0, "1s")
 	// Raw samples are those of the finest tier.
 	f("g[1h]", time.Time{}, day, 0, "1s")
-	// Functions that count points go to a tier that has enough of them.
+	// Functions that count points need a tier with enough of them.
 	f("changes(g[1m])", ago(hour), day, hour, "1s")
 	f("changes(g[2m])", ago(hour), day, hour, "1m")
 	f("count_over_time(g[1m])", ago(hour), day, hour, "1m")
 	// Brief series are in the two finest tiers only.
 	f("brief", ago(hour), day, hour, "1m")
 	f("g + brief", ago(2*week), day, hour, "1m")
-	// Nothing is read: no tier answers.
+	// Nothing is read from any tier.
 	f("1 + 1", ago(hour), day, hour, "")
 	f("vector(1)", time.Time{}, day, 0, "")
 }
 
-// TestRefusesWhatNoTierCanCount: functions over the points themselves are not
-// widened, and the error names the smallest range allowed.
+// TestRefusesWhatNoTierCanCount: functions of the points themselves are not
+// widened, and the error has the smallest range allowed.
 func TestRefusesWhatNoTierCanCount(t *testing.T) {
 	q := querierOn(fourTiers(day)...)
 	start := day.Add(-3 * 24 * time.Hour)
@@ -124,8 +124,8 @@ func TestRefusesWhatNoTierCanCount(t *testing.T) {
 	}
 }
 
-// TestLookBackMakesNoGhostsAndNoHoles: a vanished series is gone after two and a
-// half seconds at 1 s, and a point of 1 h stands until the next.
+// TestLookBackMakesNoGhostsAndNoHoles: a vanished series ends after two and a half
+// seconds at 1 s, and a point of 1 h is valid until the next.
 func TestLookBackMakesNoGhostsAndNoHoles(t *testing.T) {
 	at := day.UnixMilli()
 	tiers := []*fakeTier{
@@ -148,7 +148,7 @@ func TestLookBackMakesNoGhostsAndNoHoles(t *testing.T) {
 	f("g", day.Add(3*time.Second), 0)
 	f("h", day.Add(-3*time.Hour), 1)
 	f("h", day.Add(-2*time.Hour), 0)
-	// A slow family asks for more patience in every tier.
+	// A slow collector needs a longer look-back in every tier.
 	slow := NewQuerier(Config{Tiers: func() []Source { return Sources(tiers) }, Interval: 10 * time.Second, Limits: DefaultLimits()})
 	if got := slow.lookBack(tiers[0]); got != 25*time.Second {
 		t.Errorf("the look-back is %s, want 25s", got)

@@ -7,8 +7,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// FuzzWiden: what is made of an expression for a tier is an expression, and what
-// was widened once needs no more.
+// FuzzWiden: a widened expression is valid and needs no more widening.
 func FuzzWiden(f *testing.F) {
 	for _, seed := range []string{
 		"rate(x[30s])", "-increase(x[30s]) ^ 2", "max_over_time(rate(x[30s])[30s:10s])", "topk(3, last_over_time(x[1m]))",

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestWidensOnlyWhatMeansTheSame is the rule of ranges too short for a tier.
+// TestWidensOnlyWhatMeansTheSame covers ranges that are too short for a tier.
 func TestWidensOnlyWhatMeansTheSame(t *testing.T) {
 	f := func(resolution time.Duration, text, want string) {
 		t.Helper()
@@ -39,15 +39,15 @@ func TestWidensOnlyWhatMeansTheSame(t *testing.T) {
 	f(m, "resets(x[30s])", "resets(x[30s])")
 	f(m, "predict_linear(x[30s], 60)", "predict_linear(x[30s], 60)")
 	f(m, "quantile_over_time(0.9, x[30s])", "quantile_over_time(0.9, x[30s])")
-	// A subquery makes its own points; what is inside may need more.
+	// A subquery makes its own points; its inner expression may need widening.
 	f(m, "max_over_time(x[30s:10s])", "max_over_time(x[30s:10s])")
 	f(m, "max_over_time(rate(x[30s])[30s:10s])", "max_over_time(rate(x[2m])[30s:10s])")
 	f(m, "clamp_max(rate(x[1m]), 5)", "clamp_max(rate(x[2m]), 5)")
 }
 
-// TestWidenedRangesAnswer: over a range shorter than the tier's resolution a
+// TestWidenedRangesHaveResults: over a range shorter than the tier's resolution a
 // rate is that of the tier, and an increase is that rate times the range.
-func TestWidenedRangesAnswer(t *testing.T) {
+func TestWidenedRangesHaveResults(t *testing.T) {
 	c := samples{named("c_total"), map[int64]float64{}}
 	g := samples{named("g"), map[int64]float64{}}
 	for i := range int64(60) {

@@ -243,10 +243,10 @@ func (a *aggregator) choose(i, n int) int {
 // ties by PID. It reorders all.
 func topN(all []*process, n int, value func(*process) uint64) []*process {
 	top := all[:0]
-	least := uint64(0)
+	lowest := uint64(0)
 	for _, p := range all {
 		v := value(p)
-		if v == 0 || len(top) == n && v < least {
+		if v == 0 || len(top) == n && v < lowest {
 			continue
 		}
 		at, _ := slices.BinarySearchFunc(top, p, func(q, p *process) int {
@@ -266,7 +266,7 @@ func topN(all []*process, n int, value func(*process) uint64) []*process {
 		}
 		copy(top[at+1:], top[at:])
 		top[at] = p
-		least = value(top[len(top)-1])
+		lowest = value(top[len(top)-1])
 	}
 	return top
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// epoch is a round moment to begin at: a whole day.
+// epoch is the start of the tests: midnight.
 var epoch = time.Unix(1_700_006_400, 0).UTC()
 
 func open(t testing.TB, dir string, change ...func(*Options)) *Records {
@@ -39,7 +39,7 @@ func flush(t testing.TB, r *Records) {
 	}
 }
 
-// machine is a made-up machine with processes that come and go.
+// machine has synthetic processes that come and go.
 type machine struct {
 	*rand.Rand
 	boot  string
@@ -60,13 +60,13 @@ func (m *machine) fork() {
 	m.next++
 	name := fmt.Sprintf("worker-%d", m.IntN(60))
 	m.alive = append(m.alive, ProcessRow{
-		// PIDs are used again.
+		// PIDs are reused.
 		PID: 100 + m.next%997, Start: uint64(m.next), Name: name, Program: name, User: "root", Status: "sleeping",
 		Threads: 1 + m.IntN(9), RSS: uint64(m.IntN(100_000)) << 12, IOKnown: m.IntN(3) > 0, Started: m.at,
 	})
 }
 
-// tick moves a second on.
+// tick advances a second.
 func (m *machine) tick() ProcessReading {
 	m.at = m.at.Add(time.Second)
 	if m.IntN(3) == 0 {
@@ -98,7 +98,7 @@ func (m *machine) tick() ProcessReading {
 	return r
 }
 
-// recompute is the plain way: all ticks of a bucket added up.
+// recompute adds up all ticks of a bucket in the simplest way.
 func recompute(ticks []ProcessReading, from, to time.Time) (frame, map[identity]sums) {
 	var f frame
 	all := map[identity]sums{}
@@ -138,7 +138,7 @@ func recompute(ticks []ProcessReading, from, to time.Time) (frame, map[identity]
 	return f, all
 }
 
-// storedRecords reads every record of a tier.
+// storedRecords returns every record of a tier.
 func storedRecords(t testing.TB, r *Records, tier Tier) []record {
 	t.Helper()
 	c, err := newDecoder()
@@ -162,8 +162,8 @@ func storedRecords(t testing.TB, r *Records, tier Tier) []record {
 	return all
 }
 
-// TestEachRecordEqualsARecomputationFromRawTicks, on every tier: rows are exact,
-// are those that a full sort would choose, and all together are the whole.
+// TestEachRecordEqualsARecomputationFromRawTicks: on every tier rows are exact and
+// those that a full sort chooses, and the sums are complete.
 func TestEachRecordEqualsARecomputationFromRawTicks(t *testing.T) {
 	for seed := range uint64(3) {
 		tiers := []Tier{{5 * time.Second, day}, {time.Minute, day}, {5 * time.Minute, day}}
@@ -173,7 +173,7 @@ func TestEachRecordEqualsARecomputationFromRawTicks(t *testing.T) {
 		for i := range 700 {
 			reading := m.tick()
 			if seed > 0 && i > 200 && i < 240 || m.IntN(40) == 0 {
-				// A gap: the next reading does not know of the time in it.
+				// A gap: the next reading does not cover it.
 				continue
 			}
 			if i == 400 {
@@ -206,9 +206,9 @@ func compareRecord(t *testing.T, rec *record, f frame, all map[identity]sums, to
 			values = append(values, rank(&s))
 		}
 		slices.Sort(values)
-		least := values[max(0, len(values)-top)]
+		lowest := values[max(0, len(values)-top)]
 		for id, s := range all {
-			if v := rank(&s); v > least || v == least && len(values) <= top && v > 0 {
+			if v := rank(&s); v > lowest || v == lowest && len(values) <= top && v > 0 {
 				chosen[id] = true
 			}
 		}
@@ -241,8 +241,8 @@ func compareRecord(t *testing.T, rec *record, f frame, all map[identity]sums, to
 	}
 }
 
-// TestSumsAgreeWithTheHost: rows, others and unattributed are what all processors
-// did, for any tableQuery.
+// TestSumsAgreeWithTheHost: rows, others and unattributed add up to the CPU time of
+// all processors, for any query.
 func TestSumsAgreeWithTheHost(t *testing.T) {
 	r := open(t, t.TempDir())
 	m := newMachine(4, 100)
@@ -281,7 +281,7 @@ func TestSumsAgreeWithTheHost(t *testing.T) {
 	}
 }
 
-// TestOneSecondsSpikeShows in every tier and at that very moment.
+// TestOneSecondsSpikeShows: in every tier and at that time.
 func TestOneSecondsSpikeShows(t *testing.T) {
 	r := open(t, t.TempDir())
 	m := newMachine(5, 250)
@@ -323,8 +323,8 @@ func TestOneSecondsSpikeShows(t *testing.T) {
 	}
 }
 
-// TestPIDUsedAgainIsTwoIdentities, within a boot and across boots.
-func TestPIDUsedAgainIsTwoIdentities(t *testing.T) {
+// TestReusedPIDIsTwoIdentities: within a boot and across boots.
+func TestReusedPIDIsTwoIdentities(t *testing.T) {
 	r := open(t, t.TempDir())
 	for i := range 30 {
 		reading := ProcessReading{Time: epoch.Add(time.Duration(i+1) * time.Second), Interval: time.Second, BootID: "a", CPUs: 1, HostCPUSeconds: 0.1, Unattributed: 0}
@@ -351,9 +351,9 @@ func TestPIDUsedAgainIsTwoIdentities(t *testing.T) {
 	}
 }
 
-// TestLateTicksAreLeftOut: after the clock was set back nothing is counted twice,
-// and records go on when time has caught up.
-func TestLateTicksAreLeftOut(t *testing.T) {
+// TestLateTicksAreDropped: after the clock was set back nothing is counted twice,
+// and recording resumes once it has caught up.
+func TestLateTicksAreDropped(t *testing.T) {
 	r := open(t, t.TempDir())
 	at := func(s int) ProcessReading {
 		return ProcessReading{
@@ -377,8 +377,8 @@ func TestLateTicksAreLeftOut(t *testing.T) {
 	if got := r.Stats().Dropped[DropLate]; got != 1801 {
 		t.Errorf("%d ticks were late, want 1801", got)
 	}
-	// A year ahead: one more record, nothing is deleted by it, and back in time
-	// nothing is taken.
+	// A year ahead: one more record and no deletion; back in time nothing is
+	// recorded.
 	ahead := at(0)
 	ahead.Time = epoch.Add(365 * day)
 	r.AddProcesses(ahead)
@@ -393,12 +393,12 @@ func TestLateTicksAreLeftOut(t *testing.T) {
 	}
 	r.AddProcesses(at(3661))
 	if h := r.Health(); h.Status != "degraded" || !strings.Contains(h.Reason, "the clock was set back") {
-		t.Errorf("nobody is told that nothing is kept: %+v", h)
+		t.Errorf("health does not report that nothing is recorded: %+v", h)
 	}
 }
 
-// TestRestartGoesOn: a clean stop loses nothing, and open buckets go on.
-func TestRestartGoesOn(t *testing.T) {
+// TestRestartContinues: a clean stop loses nothing, and open buckets continue.
+func TestRestartContinues(t *testing.T) {
 	dir := t.TempDir()
 	m := newMachine(9, 12) // Fewer than rows in a record, so that all is exact.
 	var ticks []ProcessReading

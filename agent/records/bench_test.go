@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// BenchmarkTick is what one tick of 250 processes costs, writing included.
+// BenchmarkTick measures one tick of 250 processes, including writing.
 func BenchmarkTick(b *testing.B) {
 	for _, processes := range []int{250, 10_000} {
 		b.Run(strconv.Itoa(processes), func(b *testing.B) {
@@ -38,7 +38,7 @@ func BenchmarkTick(b *testing.B) {
 	}
 }
 
-// year fills every tier as a year would.
+// year fills every tier like a year does.
 func year(t testing.TB, r *Records) time.Time {
 	t.Helper()
 	model := busy(t)
@@ -52,8 +52,8 @@ func year(t testing.TB, r *Records) time.Time {
 	return end
 }
 
-// TestYear: a year of records is of a bounded size, opens at once, and any
-// tableQuery reads a bounded number of records.
+// TestYear: a year of records has a bounded size, opens at once, and any query
+// reads a bounded number of records.
 func TestYear(t *testing.T) {
 	dir := t.TempDir()
 	r, err := Open(Options{Dir: dir})
@@ -102,7 +102,7 @@ func TestYear(t *testing.T) {
 	t.Logf("a moment 100 days ago: %s", time.Since(begin))
 }
 
-// TestMemory prints what records cost in memory; the whole agent has 50 MB.
+// TestMemory logs the memory of records; the whole agent has 50 MB.
 func TestMemory(t *testing.T) {
 	before := resident(t)
 	r := open(t, t.TempDir())
@@ -124,13 +124,13 @@ func TestMemory(t *testing.T) {
 	if err != nil || p.Covered != time.Hour {
 		t.Fatalf("%v, %v", p, err)
 	}
-	t.Logf("resident: %.1f MB before, %.1f MB more when open, %.1f MB more after an hour of ticks, %.1f MB more after a question", before, opened-before, hour-before, resident(t)-before)
+	t.Logf("resident: %.1f MB before, %.1f MB more when open, %.1f MB more after an hour of ticks, %.1f MB more after a query", before, opened-before, hour-before, resident(t)-before)
 	if grown := hour - before; grown > 30 {
 		t.Errorf("the records take %.1f MB", grown)
 	}
 }
 
-// resident is the resident memory in MB after garbage is given back.
+// resident returns the resident memory in MB after a garbage collection.
 func resident(t testing.TB) float64 {
 	t.Helper()
 	debug.FreeOSMemory()

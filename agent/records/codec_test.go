@@ -11,7 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// sample is a record with a bit of everything.
+// sample is a record with a value in every field.
 func sample() record {
 	return record{
 		resolution: 5, until: 1_700_006_405_000, since: 1_700_006_400_000, last: 1_700_006_405_000,
@@ -40,7 +40,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 }
 
-// TestFirstFormatStaysReadable: records that were written stay on disk for a year.
+// TestFirstFormatStaysReadable: records stay on disk for a year.
 func TestFirstFormatStaysReadable(t *testing.T) {
 	const file = "testdata/record_v1.hex"
 	c, err := newCodec()
@@ -73,12 +73,13 @@ func TestFirstFormatStaysReadable(t *testing.T) {
 		flipped := bytes.Clone(body)
 		flipped[i] ^= 4
 		if c.decode(flipped, &got) == nil && !reflect.DeepEqual(got, want) {
-			t.Errorf("a bit of byte %d is flipped, and nobody sees it", i)
+			t.Errorf("a bit of byte %d is flipped, and that is not detected", i)
 		}
 	}
 }
 
-// FuzzRecord decodes what is damaged below the checksum: no panic, no flood of memory.
+// FuzzRecord decodes damaged records with a valid checksum: no panic, bounded
+// memory.
 func FuzzRecord(f *testing.F) {
 	c, err := newCodec()
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"sysotel/agent/sqlite"
 )
 
-// TestEverythingAtOnce: ticks, events, questions, retention, backups and damage
-// found in between disturb none of each other.
+// TestEverythingAtOnce: ticks, events, queries, retention, backups and damage found
+// meanwhile do not disturb each other.
 func TestEverythingAtOnce(t *testing.T) {
 	dir, copies := t.TempDir(), t.TempDir()
 	r, err := Open(Options{Dir: dir, Tiers: []Tier{{5 * time.Second, 10 * time.Minute}, {time.Minute, day}}})
@@ -80,7 +80,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		t.Errorf("closing twice: %v", err)
 	}
 	if _, err := r.ProcessesAt(t.Context(), epoch); !errors.Is(err, ErrClosed) {
-		t.Errorf("a question after the end: %v", err)
+		t.Errorf("a query after Close: %v", err)
 	}
 	r = open(t, dir)
 	p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: epoch.Add(time.Hour), Order: ByCPU})

@@ -17,7 +17,7 @@ import (
 	"sysotel/agent/sqlite"
 )
 
-// childEnv makes the test program a child that writes records until it is killed.
+// childEnv makes the test binary a child that writes records until it is killed.
 const childEnv = "SYSOTEL_TEST_RECORDS_CHILD"
 
 func TestMain(m *testing.M) {
@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// flow adds ticks as fast as it can from where the file ends, and says after each
-// minute up to which tick everything was written.
+// flow adds ticks as fast as it can from the end of the file, and reports after
+// each minute which tick was written.
 func flow(dir string) error {
 	r, err := Open(Options{Dir: dir})
 	if err != nil {
@@ -50,7 +50,7 @@ func flow(dir string) error {
 	}
 }
 
-// steady is a tick of a machine that does the same for ever.
+// steady is a tick of a machine with constant load.
 func steady(s int64) ProcessReading {
 	reading := ProcessReading{Time: time.Unix(s, 0), Interval: time.Second, BootID: "boot", CPUs: 2, MemoryTotal: 1 << 30, HostCPUSeconds: 1.01, Unattributed: 0}
 	for pid := range 10 {
@@ -59,8 +59,8 @@ func steady(s int64) ProcessReading {
 	return reading
 }
 
-// TestKilled: however often the process is killed, no start is refused, nothing
-// that was written is lost or counted twice, and no bucket is wrong.
+// TestKilled: after any number of kills every start succeeds, nothing written is
+// lost or counted twice, and no bucket is wrong.
 func TestKilled(t *testing.T) {
 	rounds := 10
 	if os.Getenv("SYSOTEL_TEST_SOAK") != "" {
@@ -106,7 +106,7 @@ func TestKilled(t *testing.T) {
 	}
 	for _, tier := range r.tiers {
 		for _, rec := range storedRecords(t, r, tier) {
-			// Kills leave holes of less than 5 s of ticks; what is there adds up.
+			// Kills leave gaps of less than 5 s of ticks; the rest adds up.
 			if rec.host != rec.covered*1010 || rec.covered > tier.Resolution.Milliseconds() || len(rec.rows) != 10 {
 				t.Fatalf("tier %s, record to %d: %+v", tier.Resolution, rec.until, rec.frame)
 			}
@@ -117,7 +117,7 @@ func TestKilled(t *testing.T) {
 			}
 		}
 	}
-	// From the first second to the last everything is there but the open records.
+	// Everything is there but the open records.
 	p, err := r.ProcessesBetween(t.Context(), ProcessQuery{Start: epoch, End: time.UnixMilli(r.newest), Order: ByCPU})
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// filled makes a file with some records and events and returns its path.
+// filled creates a file with some records and events and returns its path.
 func filled(t *testing.T, dir string) string {
 	t.Helper()
 	r, err := Open(Options{Dir: dir})
@@ -149,8 +149,8 @@ func filled(t *testing.T, dir string) string {
 	return filepath.Join(dir, fileName)
 }
 
-// TestDamagedFileNeverRefusesTheStart: cut and bit-flipped files are used or set
-// aside, and what can be read stays.
+// TestDamagedFileNeverRefusesTheStart: truncated and bit-flipped files are used or
+// set aside, and readable rows are kept.
 func TestDamagedFileNeverRefusesTheStart(t *testing.T) {
 	original, err := os.ReadFile(filled(t, t.TempDir()))
 	if err != nil {
@@ -196,7 +196,7 @@ func TestDamagedFileNeverRefusesTheStart(t *testing.T) {
 			continue
 		}
 		r.inspect(t.Context())
-		// It goes on at once.
+		// It works at once.
 		for s := epoch.Unix() + 4000; s <= epoch.Unix()+4100; s++ {
 			r.AddProcesses(steady(s))
 		}
@@ -234,7 +234,7 @@ func TestDamagedFileNeverRefusesTheStart(t *testing.T) {
 		if err := r.Close(); err != nil {
 			t.Errorf("%s: close: %v", name, err)
 		}
-		// Not a loop: the next start finds a sound file.
+		// The next start finds a sound file.
 		if r, err = Open(Options{Dir: dir}); err != nil {
 			t.Errorf("%s: the second start: %v", name, err)
 			continue
@@ -253,8 +253,8 @@ func TestDamagedFileNeverRefusesTheStart(t *testing.T) {
 	}
 }
 
-// TestDamagedHeaderNeverRefusesTheStart, whichever bit of it is flipped, but for
-// the version: that would be a newer one.
+// TestDamagedHeaderNeverRefusesTheStart: for any flipped bit except the version's,
+// which would be a newer one.
 func TestDamagedHeaderNeverRefusesTheStart(t *testing.T) {
 	original, err := os.ReadFile(filled(t, t.TempDir()))
 	if err != nil {
@@ -282,7 +282,7 @@ func TestDamagedHeaderNeverRefusesTheStart(t *testing.T) {
 	}
 }
 
-// TestDamagedLogIsHarmless: SQLite leaves out what is damaged at the log's end.
+// TestDamagedLogIsHarmless: SQLite ignores damage at the end of the WAL.
 func TestDamagedLogIsHarmless(t *testing.T) {
 	dir := t.TempDir()
 	live := open(t, dir)
@@ -324,7 +324,7 @@ func TestDamagedLogIsHarmless(t *testing.T) {
 	}
 }
 
-// TestNewerFormatIsRefused with an error that says so, and untouched.
+// TestNewerFormatIsRefused: with a clear error, and the file is unchanged.
 func TestNewerFormatIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	path := filled(t, dir)

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// TestEvents: what was put in comes out, newest first, page by page.
+// TestEvents: events are returned newest first, page by page.
 func TestEvents(t *testing.T) {
 	r := open(t, t.TempDir())
 	all := Kinds()
@@ -65,7 +65,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func TestBadQuestions(t *testing.T) {
+func TestBadQueries(t *testing.T) {
 	r := open(t, t.TempDir())
 	hour := epoch.Add(time.Hour)
 	for name, f := range map[string]func() error{
@@ -124,7 +124,8 @@ func TestBadQuestions(t *testing.T) {
 	}
 }
 
-// TestHostileNames come out as they went in, cut and as valid UTF-8, and do no harm.
+// TestHostileNames: untrusted strings are returned truncated and as valid UTF-8,
+// and do no harm.
 func TestHostileNames(t *testing.T) {
 	r := open(t, t.TempDir())
 	names := []string{
@@ -178,7 +179,7 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// TestNamesAreNotCutWithinARune.
+// TestNamesAreNotCutWithinARune: truncation keeps runes whole.
 func TestNamesAreNotCutWithinARune(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"äöü", "äö"}, {"abcdef", "abcde"}, {"ab€€", "ab€"}, {"abc€€", "abc"}, {"\xff\xff\xff\xff\xff\xff", "\uFFFD"},
@@ -189,7 +190,7 @@ func TestNamesAreNotCutWithinARune(t *testing.T) {
 	}
 }
 
-// TestCommandLineStays when a process is not chosen any more for a while.
+// TestCommandLineStays: while a process is not chosen for a while.
 func TestCommandLineStays(t *testing.T) {
 	r := open(t, t.TempDir())
 	for i := range 10 {

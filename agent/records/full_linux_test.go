@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestDiskFull on a small file system: records wait in memory, Health says why,
-// answers go on, and when there is room again nothing is lost.
+// TestDiskFull: on a small file system records wait in memory, Health has the
+// reason, queries work, and nothing is lost once there is space.
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
@@ -44,7 +44,7 @@ func TestDiskFull(t *testing.T) {
 	})
 }
 
-// TestFullFile shows the same with SQLite's own bound.
+// TestFullFile: the same with SQLite's own limit.
 func TestFullFile(t *testing.T) {
 	limit := func(r *Records, pages string) {
 		if _, err := r.file.writer.ExecContext(t.Context(), "PRAGMA max_page_count = "+pages); err != nil {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// TestBreakIsNotOfTheTickAfter: what a process read and wrote while nobody looked is
-// not told of the second after; nor is it lost where a single table was missing, or
-// where only the clock was set.
-func TestBreakIsNotOfTheTickAfter(t *testing.T) {
+// TestGapIsNotOfTheTickAfter: what a process read and wrote during a gap is not
+// counted in the next tick; nor is it lost if a single table is missing or only the
+// clock was set.
+func TestGapIsNotOfTheTickAfter(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		after time.Duration

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// fill puts records of a tier into the file, as if time had passed.
+// fill writes records of a tier as if time had passed.
 func fill(t testing.TB, r *Records, tier Tier, from, to time.Time, model record) {
 	t.Helper()
 	r.mu.Lock()
@@ -30,7 +30,7 @@ func fill(t testing.TB, r *Records, tier Tier, from, to time.Time, model record)
 	}
 }
 
-// busy is a record of a machine with 250 processes, of which 70 have a row.
+// busy is a record of a machine with 250 processes, 70 of which have a row.
 func busy(t testing.TB) record {
 	t.Helper()
 	m := newMachine(3, 250)
@@ -47,7 +47,7 @@ func busy(t testing.TB) record {
 	return kept
 }
 
-// TestRetention counts from the believed time and really gives the space back.
+// TestRetention: it counts from the trusted time and frees disk space.
 func TestRetention(t *testing.T) {
 	tiers := []Tier{{5 * time.Second, time.Hour}, {time.Minute, 3 * time.Hour}, {time.Hour, 10 * time.Hour}}
 	r := open(t, t.TempDir(), func(o *Options) { o.Tiers, o.EventRetention = tiers, 5*time.Hour })
@@ -62,7 +62,7 @@ func TestRetention(t *testing.T) {
 	}
 	flush(t, r)
 	before := r.Bytes()
-	// A clock that is not believed deletes nothing: it is not asked.
+	// A clock that is not trusted deletes nothing.
 	if err := r.Retain(t.Context(), epoch); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestTierThatIsNotConfiguredAnyMore goes with the longest retention.
+// TestTierThatIsNotConfiguredAnyMore: it has the longest retention.
 func TestTierThatIsNotConfiguredAnyMore(t *testing.T) {
 	dir := t.TempDir()
 	r, err := Open(Options{Dir: dir, Tiers: []Tier{{10 * time.Second, day}, {time.Minute, day}}})
@@ -108,7 +108,7 @@ func TestTierThatIsNotConfiguredAnyMore(t *testing.T) {
 	}
 }
 
-// TestShrink deletes the oldest of the finest tier first, and broken files before that.
+// TestShrink: damaged files are deleted first, then the oldest of the finest tier.
 func TestShrink(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir)
@@ -144,7 +144,7 @@ func TestShrink(t *testing.T) {
 	if n := len(storedRecords(t, r, r.tiers[1])); n != 12*60 {
 		t.Errorf("%d records of the next tier are left, want all", n)
 	}
-	// More than there is: it ends, with an empty file that still works.
+	// More than there is: the empty file still works.
 	if _, err := r.Shrink(t.Context(), math.MaxInt64/2); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestShrink(t *testing.T) {
 	flush(t, r)
 }
 
-// TestBackup is consistent while records flow, and can be started on.
+// TestBackup: it is consistent during writes, and can be opened.
 func TestBackup(t *testing.T) {
 	r := open(t, t.TempDir())
 	s := epoch.Unix()
@@ -212,8 +212,8 @@ func TestBackup(t *testing.T) {
 	<-stopped
 }
 
-// TestOldRangesAreAnsweredFromWhatIsLeft, and say so.
-func TestOldRangesAreAnsweredFromWhatIsLeft(t *testing.T) {
+// TestOldRangesUseWhatIsLeft: and the spans show it.
+func TestOldRangesUseWhatIsLeft(t *testing.T) {
 	r := open(t, t.TempDir())
 	model := busy(t)
 	fill(t, r, r.tiers[3], epoch, epoch.Add(48*time.Hour), model)

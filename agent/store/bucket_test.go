@@ -148,7 +148,7 @@ func (sc *scenario) tick(t *testing.T) {
 	sc.m.pass(time.Second)
 	now := sc.m.now()
 	switch sc.rng.IntN(40) {
-	case 0: // The family fails for a while.
+	case 0: // The collector fails for a while.
 		sc.m.pass(time.Duration(sc.rng.IntN(20)) * time.Second)
 		return
 	case 1: // The machine is off, for longer than a bucket.

@@ -80,7 +80,7 @@ func (h *host) read(at time.Time) Reading {
 	each := (len(h.series) + 9) / 10
 	for f := range h.reading.Collectors {
 		collector := &h.reading.Collectors[f]
-		collector.Collector, collector.Taken, collector.Samples = "family"+strconv.Itoa(f), at, collector.Samples[:0]
+		collector.Collector, collector.Taken, collector.Samples = "collector"+strconv.Itoa(f), at, collector.Samples[:0]
 		for i := f * each; i < min(len(h.series), (f+1)*each); i++ {
 			collector.Samples = append(collector.Samples, Sample{h.series[i], h.next[i]()})
 		}

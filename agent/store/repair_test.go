@@ -98,7 +98,7 @@ func TestDamage(t *testing.T) {
 	end, before := aged(t, sound)
 	for _, c := range []struct {
 		name   string
-		kept   float64 // the least part of the samples of the finest tier
+		kept   float64 // the minimum part of the samples of the finest tier
 		silent bool    // a WAL cut at its end is what every crash leaves
 		damage func(t *testing.T, tier string)
 	}{

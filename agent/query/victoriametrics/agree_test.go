@@ -22,11 +22,11 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// history is how long the store of TestBackendsAgree is filled.
+// history is the time range of the store in TestBackendsAgree.
 const history = 10 * time.Hour
 
-// TestBackendsAgree fills an embedded store, copies each of its tiers into a node,
-// and asks both the same through every tier.
+// TestBackendsAgree fills an embedded store, copies each of its tiers to a node,
+// and compares queries on both.
 func TestBackendsAgree(t *testing.T) {
 	end := time.Now().Add(-time.Minute).Truncate(time.Second)
 	embedded := filled(t, end)
@@ -39,7 +39,7 @@ func TestBackendsAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		local = append(local, tier)
-		// Both are to choose alike, and a node knows by the day how far it reaches back.
+		// Both must choose alike, and a node knows its oldest sample by the day.
 		remote = append(remote, &reaching{node, tier.Oldest()})
 	}
 	querier := func(sources []query.Source) *query.Querier {
@@ -97,7 +97,7 @@ func TestBackendsAgree(t *testing.T) {
 	}
 }
 
-// difference shows where two texts part.
+// difference shows where two texts differ.
 func difference(texts [2]string) string {
 	at := 0
 	for at < len(texts[0]) && at < len(texts[1]) && texts[0][at] == texts[1][at] {
@@ -107,7 +107,7 @@ func difference(texts [2]string) string {
 	return fmt.Sprintf("after %d bytes embedded says\n%.200s\nVictoriaMetrics says\n%.200s", at, texts[0][from:], texts[1][from:])
 }
 
-// rounded writes an answer to nine digits: not every last one is kept.
+// rounded formats a result to nine digits, because not every last one is preserved.
 func rounded(m promql.Matrix) string {
 	text := ""
 	for _, series := range m {
@@ -120,7 +120,7 @@ func rounded(m promql.Matrix) string {
 	return text
 }
 
-// reaching is a node of which it is known exactly how far it reaches back.
+// reaching is a node with a given oldest sample.
 type reaching struct {
 	*victoriametrics.Node
 	oldest time.Time
@@ -128,8 +128,8 @@ type reaching struct {
 
 func (r *reaching) Oldest() time.Time { return r.oldest }
 
-// filled is a store with two gauges, of which one ends, and a counter that is
-// reset once.
+// filled is a store with two gauges, one of which ends, and a counter with one
+// reset.
 func filled(t *testing.T, end time.Time) *store.Store {
 	t.Helper()
 	clock := storetest.NewClock(end.Add(-history))
@@ -171,7 +171,7 @@ func filled(t *testing.T, end time.Time) *store.Store {
 	return s
 }
 
-// all reads everything that a tier holds.
+// all reads all samples of a tier.
 func all(t *testing.T, tier *store.Tier) (found []storetest.Series) {
 	t.Helper()
 	q, err := tier.Querier(math.MinInt64/2, math.MaxInt64/2)

@@ -14,7 +14,7 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// BenchmarkSelect reads what a chart needs from a real node.
+// BenchmarkSelect reads a chart's data from a real node.
 func BenchmarkSelect(b *testing.B) {
 	for _, c := range []struct {
 		name    string

@@ -22,11 +22,11 @@ import (
 
 const goodLine = `{"metric":{"__name__":"g","host_name":"h"},"values":[1,null,"Infinity"],"timestamps":[%d,%d,%d]}`
 
-// newNode makes a node of the finest tier that answers with a handler.
+// newNode returns a node of the finest tier that responds by a handler.
 func newNode(t *testing.T, change func(*victoriametrics.Options), handler http.HandlerFunc) *victoriametrics.Node {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Only after the whole request does the server notice that a caller went away.
+		// The server notices a disconnected client only after the whole request.
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			t.Error(err)
 		}
@@ -45,7 +45,7 @@ func newNode(t *testing.T, change func(*victoriametrics.Options), handler http.H
 	return node
 }
 
-// selectG asks a node for one series of the last hour.
+// selectG reads one series of the last hour.
 func selectG(ctx context.Context, node *victoriametrics.Node) (int, error) {
 	now := time.Now().UnixMilli()
 	q, err := node.Queryable().Querier(now-3_600_000, now)
@@ -60,9 +60,9 @@ func selectG(ctx context.Context, node *victoriametrics.Node) (int, error) {
 	return n, errors.Join(set.Err(), q.Close())
 }
 
-// TestWrongAnswersAreErrors: whatever a node answers that is no answer, it is away
-// with a reason, is not asked again for a moment, and nothing of it is believed.
-func TestWrongAnswersAreErrors(t *testing.T) {
+// TestInvalidResponsesAreErrors: after any invalid response the node is down with a
+// reason, is not requested for a moment, and its data is discarded.
+func TestInvalidResponsesAreErrors(t *testing.T) {
 	f := func(name, want string, handler http.HandlerFunc) {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int32
@@ -121,8 +121,8 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 	})
 }
 
-// TestNobodyThere: a port at which nobody listens.
-func TestNobodyThere(t *testing.T) {
+// TestNoListener: nothing listens on the port.
+func TestNoListener(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	node, err := victoriametrics.New(victoriametrics.Options{URL: server.URL, Tier: store.TierConfig{Resolution: time.Minute, Retention: time.Hour}})
@@ -137,8 +137,8 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// TestNoTLSThere: the configuration says https, the node speaks without it.
-func TestNoTLSThere(t *testing.T) {
+// TestNoTLS: the configuration says https, the node does not.
+func TestNoTLS(t *testing.T) {
 	plain := newNode(t, nil, http.NotFound)
 	node, err := victoriametrics.New(victoriametrics.Options{URL: "https://" + plain.Address(), Tier: store.TierConfig{Resolution: time.Second, Retention: time.Hour}})
 	if err != nil {
@@ -149,8 +149,8 @@ func TestNoTLSThere(t *testing.T) {
 	}
 }
 
-// TestGoodAnswerEndsTheRest: a check finds out that a node answers again.
-func TestGoodAnswerEndsTheRest(t *testing.T) {
+// TestGoodResponseEndsBackoff: a check finds that a node responds again.
+func TestGoodResponseEndsBackoff(t *testing.T) {
 	var broken atomic.Bool
 	broken.Store(true)
 	node := newNode(t, nil, func(w http.ResponseWriter, r *http.Request) {
@@ -174,9 +174,9 @@ func TestGoodAnswerEndsTheRest(t *testing.T) {
 	}
 }
 
-// TestWhoWentAwaySaysNothingOfTheNode: a caller that is gone is no reason not to
-// ask the node again.
-func TestWhoWentAwaySaysNothingOfTheNode(t *testing.T) {
+// TestCanceledRequestSaysNothingOfTheNode: the node is requested again after a
+// client disconnected.
+func TestCanceledRequestSaysNothingOfTheNode(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	node := newNode(t, nil, func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
@@ -187,8 +187,8 @@ func TestWhoWentAwaySaysNothingOfTheNode(t *testing.T) {
 	}
 }
 
-// TestTooMuchIsRefused: an answer that does not fit is an error of the question,
-// not of the node.
+// TestTooMuchIsRefused: a response that is too large is an error of the query, not
+// of the node.
 func TestTooMuchIsRefused(t *testing.T) {
 	node := newNode(t, func(o *victoriametrics.Options) { o.MaxBytes = 2000 }, func(w http.ResponseWriter, _ *http.Request) {
 		now := time.Now().UnixMilli()

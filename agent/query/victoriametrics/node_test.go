@@ -17,7 +17,7 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// TestNodesConform holds real nodes against the rules for every tier.
+// TestNodesConform runs the conformance suite on real nodes.
 func TestNodesConform(t *testing.T) {
 	storetest.Run(t, func(tb testing.TB, tier store.TierConfig, series []storetest.Series) (query.Source, func()) {
 		process, url := programs.StartVictoriaMetrics(tb, "-retentionPeriod=30d")
@@ -30,7 +30,7 @@ func TestNodesConform(t *testing.T) {
 	})
 }
 
-// write puts series into a node and waits until they can be found.
+// write sends series to a node and waits until they can be queried.
 func write(tb testing.TB, url string, series []storetest.Series) {
 	tb.Helper()
 	for _, one := range series {
