@@ -39,12 +39,12 @@ func extendLookback(segments []segment, s steps, now time.Time) []segment {
 		arrived := now.Add(-remote.Latency())
 		first := seg.first + sort.Search(seg.last-seg.first+1, func(i int) bool { return s.at(seg.first + i).After(arrived) })
 		if first > seg.first {
-			split = append(split, segment{seg.candidate, seg.first, first - 1})
+			split = append(split, segment{candidate: seg.candidate, first: seg.first, last: first - 1})
 		}
 		if first <= seg.last {
 			late := *seg.candidate
 			late.lookBack += remote.Latency()
-			split = append(split, segment{&late, first, seg.last})
+			split = append(split, segment{candidate: &late, first: first, last: seg.last})
 		}
 	}
 	return split

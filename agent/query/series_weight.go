@@ -44,8 +44,8 @@ func (s *selection) weights(ctx context.Context, p *part) (map[string]*weights, 
 	if p.finest || names == nil || s.query.AsRate || s.counter || !s.query.Avg || p.step <= resolution {
 		return nil, nil
 	}
-	family := names.Collector(s.name)
-	if family == "" {
+	collector := names.Collector(s.name)
+	if collector == "" {
 		return nil, nil
 	}
 	from, to := p.first-p.step, p.last()
@@ -57,7 +57,7 @@ func (s *selection) weights(ctx context.Context, p *part) (map[string]*weights, 
 	byHost := map[string]*weights{}
 	matchers := []*labels.Matcher{
 		labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, countsName),
-		labels.MustNewMatcher(labels.MatchEqual, familyLabel, family),
+		labels.MustNewMatcher(labels.MatchEqual, familyLabel, collector),
 	}
 	for _, m := range s.query.Matchers {
 		if m.Name == hostLabel { // Other hosts' counts are not needed.

@@ -143,7 +143,7 @@ func choose(candidates []candidate, d requirements, s steps) []segment {
 			segments[n-1].last = last
 			continue
 		}
-		segments = append(segments, segment{chosen, first, last})
+		segments = append(segments, segment{candidate: chosen, first: first, last: last})
 	}
 	return segments
 }

@@ -15,12 +15,13 @@ import (
 	"sysotel/agent/store/storetest"
 )
 
-// TestSoakYear makes a year of really recorded readings: a day of seconds, a week
-// of minutes, a month of five minutes and a year of hours, the last two hours
-// from tick to tier; in the short form a twelfth of each. In the long form, whose
-// blocks are as large as those of a year, the seconds and all tiers together take
-// at most 1.2 bytes a sample. What is beyond the retention is deleted, no tier has a hole, and the whole year can be asked. How long it
-// takes to open is told only: machines differ.
+// TestSoakYear makes a year of recorded readings: a day of seconds, a week of
+// minutes, a month of five minutes and a year of hours, the last two hours tick by
+// tick; in the short version a twelfth of each. In the long version, whose blocks
+// are as large as those of a year, the seconds and all tiers together take at most
+// 1.2 bytes a sample. Data beyond the retention is deleted, no tier has a gap, and
+// the whole year can be queried. The time to open is only logged, because machines
+// differ.
 func TestSoakYear(t *testing.T) {
 	dir, end := t.TempDir(), noon.Add(77*time.Second)
 	tiers, days := store.Defaults().Tiers, 365
@@ -73,8 +74,8 @@ func TestSoakYear(t *testing.T) {
 		if tier.Resolution() == time.Second && days > 30 && !(own <= 1.2) {
 			t.Errorf("tier %s takes %.3f bytes a sample, want at most 1.2", tier.Name(), own)
 		}
-		// A block goes when its newest sample is beyond the retention, and the
-		// greatest is a quarter of it.
+		// A block is deleted when its newest sample is beyond the retention, and
+		// the largest is a quarter of it.
 		if kept < tier.Retention() || kept > tier.Retention()*5/4+time.Hour {
 			t.Errorf("tier %s reaches back %s on disk, want %s and at most a block more", tier.Name(), kept, tier.Retention())
 		}

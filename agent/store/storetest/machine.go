@@ -14,13 +14,13 @@ import (
 // Machine makes regular readings of a machine, under the agent's metric names.
 type Machine struct {
 	host   string
-	family store.CollectorReading
+	collector store.CollectorReading
 }
 
 // NewMachine returns a machine with the usage of some cores, and the CPU time of
 // the first two.
 func NewMachine(host string, cores int) *Machine {
-	m := &Machine{host: host, family: store.CollectorReading{Collector: "cpu"}}
+	m := &Machine{host: host, collector: store.CollectorReading{Collector: "cpu"}}
 	m.Gauge("sysotel_cpu_usage", "ratio")
 	for core := range cores {
 		m.Gauge("sysotel_cpu_core_usage", "ratio", "cpu", "cpu"+strconv.Itoa(core))
@@ -69,19 +69,19 @@ func (m *Machine) Counter(name, unit string, pairs ...string) {
 
 func (m *Machine) add(one *store.Series, name string, pairs []string) {
 	one.Labels = labels.FromStrings(append([]string{model.MetricNameLabel, name, "host_name", m.host}, pairs...)...)
-	m.family.Samples = append(m.family.Samples, store.Sample{Series: one})
+	m.collector.Samples = append(m.collector.Samples, store.Sample{Series: one})
 }
 
 // Read returns the reading at a time; it reuses the previous one.
 func (m *Machine) Read(at time.Time) store.Reading {
-	for i := range m.family.Samples {
-		one := &m.family.Samples[i]
+	for i := range m.collector.Samples {
+		one := &m.collector.Samples[i]
 		if one.Series.Kind == store.Counter {
 			one.Value += float64(at.Unix()*int64(i+1)%101) / 100
 		} else {
 			one.Value = float64((at.Unix()*int64(i+1))%97) / 97
 		}
 	}
-	m.family.Taken = at
-	return store.Reading{Time: at, Collectors: []store.CollectorReading{m.family}}
+	m.collector.Taken = at
+	return store.Reading{Time: at, Collectors: []store.CollectorReading{m.collector}}
 }
