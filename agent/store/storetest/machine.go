@@ -13,7 +13,7 @@ import (
 
 // Machine makes regular readings of a machine, under the agent's metric names.
 type Machine struct {
-	host   string
+	host      string
 	collector store.CollectorReading
 }
 
