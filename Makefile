@@ -1,7 +1,7 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
 
-# Nothing reads git's stamp, and making it fails where another user owns the checkout.
+# Nothing reads the VCS information, and getting it fails if another user owns the checkout.
 export GOFLAGS := $(shell go env GOFLAGS 2>/dev/null) -buildvcs=false
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
@@ -57,8 +57,8 @@ fuzz: ## fuzz each parser for 30 seconds
 		done; \
 	done
 
-# Tests that write golden files are named TestGolden...; a test in agent holds them
-# to it. Without Node schema.ts stays as it is, and build.sh says so.
+# Tests that write golden files are named TestGolden...; a test in agent checks that.
+# Without Node schema.ts stays as it is, and build.sh says so.
 golden: ## regenerate documents, golden files, boards and TypeScript types
 	go test -vet=off -run '^TestGolden' $$(grep -rl --include='*_test.go' 'flag.Bool("update"' agent api dashboards instruments otel-collector | xargs -n1 dirname | sort -u | sed 's|^|./|') -update
 	go test -vet=off -run '^TestGoldenGuides' ./api -update # Again, from the new METRICS.md.
@@ -70,8 +70,8 @@ fmt: ## format the code
 lint: ## check the code with golangci-lint
 	$$($(PROGRAMS) golangci-lint) run
 
-# govulncheck exits with 3 when it finds something and with 1 when it cannot look,
-# for instance without a network. Neither is a pass.
+# govulncheck exits with 3 if it finds something and with 1 if it cannot check, for
+# instance without a network. Neither is a pass.
 vulncheck: ## check dependencies for known vulnerabilities; GOVULNDB sets the database
 	@$$($(PROGRAMS) govulncheck) ./...; code=$$?; \
 		if [ $$code != 0 ] && [ $$code != 3 ]; then echo "vulncheck: NOTHING WAS CHECKED: the database is unreachable or the code does not compile; see above" >&2; fi; \

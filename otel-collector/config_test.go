@@ -12,8 +12,8 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// TestCollectorConfig has the Collector judge its configuration, as it stands and
-// with every variable set, as docker-compose.yml does.
+// TestCollectorConfig has the Collector validate its configuration, with the defaults
+// and with every variable set, as docker-compose.yml does.
 func TestCollectorConfig(t *testing.T) {
 	f := func(variables ...string) {
 		t.Helper()
@@ -30,8 +30,8 @@ func TestCollectorConfig(t *testing.T) {
 		"VM_1S=http://vm-1s:8428", "VM_1M=http://vm-1m:8428", "VM_5M=http://vm-5m:8428", "VM_1H=http://vm-1h:8428")
 }
 
-// TestPrometheusConfig has Prometheus' own tool judge the configuration, the rule
-// files and what they do with series.
+// TestPrometheusConfig has promtool validate the configuration and the rule files, and
+// run the tests of the rules.
 func TestPrometheusConfig(t *testing.T) {
 	f := func(args ...string) {
 		t.Helper()
@@ -40,7 +40,7 @@ func TestPrometheusConfig(t *testing.T) {
 		}
 	}
 	f("check", "config", "--lint=all", "--lint-fatal", "prometheus/prometheus.yml")
-	// The token's file of these two is in a container only.
+	// The token file of these two exists only in a container.
 	f("check", "config", "--syntax-only", "prometheus/compose.yml", "prometheus/cluster.yml")
 	tests, err := filepath.Glob("prometheus/testdata/*.yml")
 	if err != nil || len(tests) < 2 {
@@ -49,9 +49,9 @@ func TestPrometheusConfig(t *testing.T) {
 	f(append([]string{"test", "rules"}, tests...)...)
 }
 
-// TestNodesKeepAsLongAsTheAgent: a tier is kept for the same time in the agent's
-// own store and in its node, so that an answer does not depend on where it is
-// from. A node's year has 365 days.
+// TestNodesKeepAsLongAsTheAgent: a tier has the same retention in the agent's own store
+// and in its node, so that a result does not depend on its source. A node's year has
+// 365 days.
 func TestNodesKeepAsLongAsTheAgent(t *testing.T) {
 	retentions := map[string]string{}
 	for _, tier := range store.Defaults().Tiers {
@@ -66,7 +66,7 @@ func TestNodesKeepAsLongAsTheAgent(t *testing.T) {
 	for name, retention := range retentions {
 		variables, err := programs.Environment(filepath.Join("victoriametrics", name+".env"))
 		if err != nil || !slices.Contains(variables, "VM_retentionPeriod="+retention) {
-			t.Errorf("the node of %s has %v, %v; the agent keeps it for %q", name, variables, err, retention)
+			t.Errorf("the node of tier %s has %v, %v; the agent keeps it for %q", name, variables, err, retention)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package otelcollector holds the configurations of the bundled programs against
-// the programs themselves: the Collector, VictoriaMetrics and Prometheus as they
-// are pinned. It holds tests only; the programs' start and stop in package
-// otel-collector/programs, the whole stack under load in agent/app.
+// Package otelcollector tests the configurations of the bundled programs with the
+// programs themselves, at their pinned versions: the Collector, VictoriaMetrics,
+// Prometheus and Telegraf. Package otel-collector/programs starts and stops them;
+// agent/app tests the whole stack under load.
 package otelcollector

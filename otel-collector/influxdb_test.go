@@ -13,8 +13,8 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// current is an answer of the agent, with what it does not know: this machine tells
-// no limits of its frequency and has no swap.
+// current is a response of an agent on a machine without swap and without known limits
+// of its frequency.
 const current = `{
 	"timestamp": "2026-02-02T10:30:00Z",
 	"hostname": "server-01",
@@ -30,27 +30,27 @@ const current = `{
 	}
 }`
 
-// wantLines are the lines for it, sorted, with the fields sorted.
+// wantLines are the lines for it, sorted, with sorted fields.
 const wantLines = `system_metrics,host=server-01,metric_type=cpu cpu_frequency_current=2400,cpu_percent=45.2,load_average_15=2.1,load_average_1=2.5,load_average_5=2.3 1770028200000000000
 system_metrics,host=server-01,metric_type=disk disk_free=214748364800i,disk_percent=60,disk_read_bytes=1048576i,disk_read_count=100i,disk_total=536870912000i,disk_used=322122547200i,disk_write_bytes=524288i,disk_write_count=50i 1770028200000000000
 system_metrics,host=server-01,metric_type=memory memory_available=8589934592i,memory_percent=50,memory_total=17179869184i,memory_used=8589934592i,swap_total=0i,swap_used=0i 1770028200000000000
 system_metrics,host=server-01,metric_type=network net_bytes_recv=2097152i,net_bytes_sent=1048576i,net_errin=0.5,net_errout=0,net_packets_recv=1500i,net_packets_sent=1000i 1770028200000000000`
 
-// TestInfluxDB runs a real Telegraf with the recipe once and holds what it writes
-// to the schema that users have: measurement, tags, fields and nanoseconds.
+// TestInfluxDB runs a real Telegraf once with the recipe, and compares what it writes
+// with the documented schema: measurement, tags, fields and nanoseconds.
 func TestInfluxDB(t *testing.T) {
 	written := make(chan string, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/api/v1/metrics/current":
 			if got := r.Header.Get("Authorization"); got != "Bearer agent-token" {
-				t.Errorf("the agent is shown %q", got)
+				t.Errorf("the agent gets the authorization %q", got)
 			}
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, current)
 		case "/api/v2/write":
 			if got := r.Header.Get("Authorization") + " " + r.URL.RawQuery; got != "Token influx-token bucket=machines&org=ours" {
-				t.Errorf("InfluxDB is asked with %q", got)
+				t.Errorf("InfluxDB gets the authorization and query %q", got)
 			}
 			body := io.Reader(r.Body)
 			if r.Header.Get("Content-Encoding") == "gzip" {
@@ -68,7 +68,7 @@ func TestInfluxDB(t *testing.T) {
 			written <- string(text)
 			w.WriteHeader(http.StatusNoContent)
 		default:
-			t.Errorf("%s is asked for", r.URL)
+			t.Errorf("an unexpected request for %s", r.URL)
 		}
 	}))
 	defer server.Close()

@@ -20,7 +20,7 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// patience is how long a test waits for what takes a moment when all is well.
+// patience bounds the wait for what normally takes a moment.
 const patience = time.Minute
 
 // node starts a node as the stack does.
@@ -38,8 +38,8 @@ func node(t *testing.T, dir string, env ...string) (url string, process *program
 	return "http://" + address, process
 }
 
-// TestMergeFreesTheDisk: what is older than the retention of the finest tier
-// leaves the disk with the merge that node.sh asks for, and not before.
+// TestMergeFreesTheDisk: samples older than the retention of the finest tier are removed
+// from disk by the merge that node.sh requests, and not before.
 func TestMergeFreesTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	url, process := node(t, dir, "VM_retentionPeriod=30d", "MERGE_EVERY=")
@@ -50,7 +50,7 @@ func TestMergeFreesTheDisk(t *testing.T) {
 	}
 	whole := size(t, filepath.Join(dir, "data"))
 
-	// The retention of a day hides the older samples at once and keeps their bytes.
+	// A retention of a day hides older samples at once, but keeps them on disk.
 	url, process = node(t, dir, "MERGE_EVERY=")
 	if rows := rowsOf(t, url); rows != days*perDay*fillSeries {
 		t.Errorf("%d rows before the merge, want %d", rows, days*perDay*fillSeries)
@@ -59,7 +59,7 @@ func TestMergeFreesTheDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := size(t, filepath.Join(dir, "data")); got < whole*9/10 {
-		t.Errorf("without a merge the disk went from %d to %d bytes", whole, got)
+		t.Errorf("without a merge the data went from %d to %d bytes", whole, got)
 	}
 
 	url, process = node(t, dir, "MERGE_FIRST=1")
@@ -81,7 +81,7 @@ func TestMergeFreesTheDisk(t *testing.T) {
 	}
 }
 
-// What fill writes: so many series with so many samples a day.
+// The number of series that fill writes, and of their samples per day.
 const (
 	fillSeries = 20
 	perDay     = 8640
@@ -111,11 +111,11 @@ func fill(t *testing.T, url string, days int) {
 	ask(t, http.MethodPost, url+"/api/v1/import", &body)
 	ask(t, http.MethodGet, url+"/internal/force_flush", http.NoBody)
 	if rows := rowsOf(t, url); rows != days*perDay*fillSeries {
-		t.Fatalf("%d rows were taken, want %d", rows, days*perDay*fillSeries)
+		t.Fatalf("%d rows were accepted, want %d", rows, days*perDay*fillSeries)
 	}
 }
 
-// rowsOf is how many samples a node has on disk and in memory.
+// rowsOf returns the number of samples of a node, on disk and in memory.
 func rowsOf(t *testing.T, url string) int {
 	t.Helper()
 	total := 0
@@ -149,7 +149,7 @@ func ask(t *testing.T, method, url string, body io.Reader) []byte {
 	return text
 }
 
-// size is how many bytes the files below a folder have.
+// size returns the total size of the files below a folder, in bytes.
 func size(t *testing.T, folder string) (total int64) {
 	t.Helper()
 	err := filepath.WalkDir(folder, func(_ string, d fs.DirEntry, err error) error {

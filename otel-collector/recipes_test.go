@@ -12,11 +12,11 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// unbuilt are the exporters that the bundled Collector does not have. The image
-// that the recipes name does; here the rest of such a recipe is judged without it.
+// unbuilt are exporters that only the image named in the README has. The bundled
+// Collector validates the rest of such a recipe without them.
 var unbuilt = map[string]bool{"prometheusremotewrite": true, "kafka": true, "awsemf": true, "azuremonitor": true}
 
-// recipe is what the test looks at in a Collector's configuration.
+// recipe is the part of a Collector's configuration that the test checks.
 type recipe struct {
 	Extensions map[string]any `yaml:"extensions"`
 	Receivers  map[string]any `yaml:"receivers"`
@@ -32,8 +32,8 @@ type recipe struct {
 	} `yaml:"service"`
 }
 
-// TestRecipes: every recipe uses what it defines and nothing else, says which
-// variables it takes, is in the list of the README, and a real Collector takes it.
+// TestRecipes: every recipe uses exactly what it defines, documents its variables and is
+// listed in the README, and a real Collector accepts it.
 func TestRecipes(t *testing.T) {
 	files, err := filepath.Glob("recipes/*.yaml")
 	if err != nil || len(files) < 5 {
@@ -64,10 +64,10 @@ func TestRecipes(t *testing.T) {
 
 			about, _, _ := strings.Cut(string(text), "\n\n")
 			var set []string
-			// A variable without a default is one that somebody must set, and so must know of.
+			// A variable without a default must be set, so it must be documented.
 			for _, m := range regexp.MustCompile(`\$\{env:(\w+)\}`).FindAllStringSubmatch(string(text), -1) {
 				if !strings.Contains(about, "#   "+m[1]+" ") {
-					t.Errorf("the first comment does not tell of the variable %s", m[1])
+					t.Errorf("the first comment does not mention the variable %s", m[1])
 				}
 				value := "https://backend.example.com"
 				if m[1] == "OTLP_HEADERS" {
@@ -76,31 +76,31 @@ func TestRecipes(t *testing.T) {
 				set = append(set, m[1]+"="+value)
 			}
 			if !strings.Contains(string(readme), "`"+filepath.Base(file)+"`") {
-				t.Error("the README of the recipes does not name it")
+				t.Error("the README does not list it")
 			}
 			validate(t, string(text), set)
 		})
 	}
 }
 
-// uses: what is defined is used, and the other way round.
+// uses checks that exactly the defined components are used.
 func uses(t *testing.T, kind string, defined map[string]any, used []string) {
 	t.Helper()
 	seen := map[string]bool{}
 	for _, name := range used {
 		if seen[name] = true; defined[name] == nil {
-			t.Errorf("the %s %s is used and not defined", kind, name)
+			t.Errorf("the %s %s is used but not defined", kind, name)
 		}
 	}
 	for name := range defined {
 		if !seen[name] {
-			t.Errorf("the %s %s is defined and not used", kind, name)
+			t.Errorf("the %s %s is defined but not used", kind, name)
 		}
 	}
 }
 
-// validate has the bundled Collector judge a recipe. An exporter that it has not
-// is left out, with another in its place.
+// validate has the bundled Collector validate a recipe. An exporter that it lacks is
+// replaced.
 func validate(t *testing.T, text string, variables []string) {
 	t.Helper()
 	var whole map[string]any

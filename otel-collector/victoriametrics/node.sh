@@ -3,17 +3,17 @@
 #
 #   node.sh PROGRAM DIRECTORY LISTEN
 #
-# What the node does comes from the variables in all.env and in the file of its
-# tier. Three things are done here because no flag does them.
+# Its settings are the variables in all.env and in the file of its tier. This script
+# does what no flag does.
 set -eu
 program=$1 directory=$2 listen=$3
 
-# Loading the caches of the last run costs 60 MB of memory for good; they are made
-# anew as needed.
+# Loading the caches of the last run costs 60 MB of memory permanently; they are rebuilt
+# as needed.
 rm -rf "$directory/cache"
 
-# A merge drops what is older than the retention. MERGE_EVERY is the time between
-# two in seconds, MERGE_FIRST that before the first; nodes without it never ask.
+# A merge drops what is older than the retention. MERGE_EVERY is the interval of forced
+# merges in seconds, none if unset; MERGE_FIRST is the time until the first.
 if [ -n "${MERGE_EVERY:-}" ]; then
 	(
 		wait=${MERGE_FIRST:-600}
@@ -21,7 +21,7 @@ if [ -n "${MERGE_EVERY:-}" ]; then
 			wait=$MERGE_EVERY
 			url="http://127.0.0.1:${listen##*:}/internal/force_merge"
 			if command -v wget >/dev/null; then wget -q -O /dev/null "$url"; else curl -sS -o /dev/null "$url"; fi ||
-				echo "node.sh: the merge could not be asked for at $url; the next one is in $wait s" >&2
+				echo "node.sh: cannot request a merge at $url; the next attempt is in $wait s" >&2
 		done
 	) &
 fi
