@@ -20,17 +20,16 @@ import (
 // version.
 type program struct {
 	name string
-	// needs names programs that build this one. Their versions are part of this
-	// one's version.
+	// needs names programs that build this one. Its version includes theirs.
 	needs []string
-	// definedBy lists the files, relative to the repository root, whose content
-	// is the version: when one changes, the program is built anew.
+	// definedBy lists the files, relative to the repository root, whose content defines
+	// the version: if one changes, the program is built again.
 	definedBy []string
-	// recipe says in words how the program is built. It is part of the version
-	// too, so a change of build flags is not missed.
+	// recipe describes how the program is built. It is part of the version too, for
+	// changes of build flags.
 	recipe string
-	// make builds the program into the file out. It may use the directory scratch,
-	// which is empty before and removed after.
+	// make builds the program into the file out. scratch is an empty directory, which is
+	// removed after the build.
 	make func(ctx context.Context, w workshop, scratch, out string) error
 }
 
@@ -42,8 +41,8 @@ type workshop struct {
 }
 
 // goTool is a program that is one Go package, pinned with a tool line in
-// otel-collector/tools/<folder>/go.mod. flags may be nil; else it is given the
-// content of that go.mod and returns further flags for go build.
+// otel-collector/tools/<folder>/go.mod. flags, if not nil, gets the content of that
+// go.mod and returns additional flags for go build.
 func goTool(name, folder, pkg string, flags func(goMod string) []string) program {
 	folder = "otel-collector/tools/" + folder
 	goMod := folder + "/go.mod"
@@ -69,10 +68,9 @@ func goTool(name, folder, pkg string, flags func(goMod string) []string) program
 	}
 }
 
-// prometheusFlags are the build flags of Prometheus and promtool. The service
-// discoveries of clouds are left out: they double the build and no test uses
-// them. The programs know their version only through the linker; the module
-// v0.315.0 is the release 3.15.0.
+// prometheusFlags returns the build flags of Prometheus and promtool. They leave out
+// service discovery, which doubles the build time and which no test uses, and set the
+// version, which comes from the linker: the module v0.315.0 is the release 3.15.0.
 func prometheusFlags(goMod string) []string {
 	release := "unknown"
 	var minor, patch int
@@ -86,23 +84,22 @@ func prometheusFlags(goMod string) []string {
 	}
 }
 
-// victoriaMetricsFlags are the build flags of VictoriaMetrics, which knows its
-// version only through the linker, and takes it from words that are written as
-// those of its releases are.
+// victoriaMetricsFlags returns the build flags of VictoriaMetrics. They set the version,
+// which comes from the linker, in the form of its releases.
 func victoriaMetricsFlags(goMod string) []string {
 	version := moduleVersion(goMod, "github.com/VictoriaMetrics/VictoriaMetrics")
 	return []string{"-ldflags=-s -w -X github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version=victoria-metrics-" + version}
 }
 
-// telegrafFlags are the build flags of Telegraf: of its plug-ins those that the
+// telegrafFlags returns the build flags of Telegraf, with only the plug-ins that the
 // recipe uses.
 func telegrafFlags(string) []string {
 	return []string{"-tags=custom,inputs.http,parsers.json_v2,outputs.influxdb_v2"}
 }
 
-// collector is a distribution of the OpenTelemetry Collector, put together by
-// the Collector's builder from a manifest. distribution is the manifest's
-// dist.name, and the manifest's dist.output_path is ./build.
+// collector is a distribution of the OpenTelemetry Collector, built from a manifest by
+// the Collector's builder. distribution is the manifest's dist.name; its
+// dist.output_path must be ./build.
 func collector(name, manifest, distribution string) program {
 	return program{
 		name:      name,
@@ -114,8 +111,7 @@ func collector(name, manifest, distribution string) program {
 			if err != nil {
 				return err
 			}
-			// Strict versions: a component that pulls in a newer core is an error and
-			// not a surprise.
+			// With strict versions a component that needs a newer core is an error.
 			err = w.run(ctx, scratch, builder,
 				"--config="+filepath.Join(w.root, manifest), "--skip-strict-versioning=false")
 			if err != nil {
@@ -126,7 +122,7 @@ func collector(name, manifest, distribution string) program {
 	}
 }
 
-// build returns the path of the named program and builds it when it is missing.
+// build returns the path of the named program and builds it if it is missing.
 func (w workshop) build(ctx context.Context, name string) (string, error) {
 	p, err := w.find(name)
 	if err != nil {
@@ -150,25 +146,24 @@ func (w workshop) build(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("build %s: wait for other builds: %w", name, err)
 	}
 	defer unlock()
-	// Somebody else may have built it while this one waited for the lock.
+	// Another process may have built it meanwhile.
 	if exists(path) {
 		return path, nil
 	}
 
-	// The go command passes by folders whose name begins with a dot, so a
-	// half-made module in there does not disturb ./... of the repository.
+	// The dot hides the unfinished module from ./... of the repository.
 	scratch, err := os.MkdirTemp(folder, ".building-"+name+"-")
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
-	// What cannot be removed stays in the ignored folder bin and harms nobody.
+	// Leftovers are harmless: git ignores bin.
 	defer func() { _ = os.RemoveAll(scratch) }()
 	fmt.Fprintf(w.output, "building %s\n", path)
 	out := filepath.Join(scratch, name)
 	if err := p.make(ctx, w, scratch, out); err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
-	// The program appears under its name only when it is complete.
+	// The program gets its name only when it is complete.
 	if err := os.Rename(out, path); err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
@@ -209,7 +204,7 @@ func (w workshop) version(p program) (string, error) {
 		}
 		fmt.Fprintf(hash, "%s %s\n", name, version)
 	}
-	// Twelve hexadecimal digits name a file; they are no proof of anything.
+	// Twelve hexadecimal digits are enough for a file name.
 	return hex.EncodeToString(hash.Sum(nil))[:12], nil
 }
 
@@ -220,10 +215,10 @@ func (w workshop) run(ctx context.Context, dir, name string, args ...string) err
 	cmd.Stdout, cmd.Stderr = w.output, w.output
 	cmd.Env = append(
 		os.Environ(),
-		"CGO_ENABLED=0", // The same program with or without a C compiler.
-		"GOWORK=off",    // The go.mod next to the program decides, nothing else.
-		// The Collector's builder runs go itself. Without this it asks git about our
-		// repository, which fails when somebody else owns the checkout.
+		"CGO_ENABLED=0", // The same result with and without a C compiler.
+		"GOWORK=off",    // Use only the go.mod in dir.
+		// For the Collector's builder, which runs go: getting VCS information fails if
+		// another user owns the checkout.
 		"GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -buildvcs=false"),
 	)
 	if err := cmd.Run(); err != nil {
@@ -232,7 +227,7 @@ func (w workshop) run(ctx context.Context, dir, name string, args ...string) err
 	return nil
 }
 
-// exists tells whether there is a file at path.
+// exists reports whether there is a file at path.
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return !errors.Is(err, fs.ErrNotExist)

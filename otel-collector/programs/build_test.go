@@ -57,7 +57,7 @@ func TestBuildMakesAProgramOncePerDefinition(t *testing.T) {
 	}
 }
 
-func TestBuildIsDoneByOneAtATime(t *testing.T) {
+func TestConcurrentBuilds(t *testing.T) {
 	root := t.TempDir()
 	var made atomic.Int32
 	w := workshop{root: root, output: t.Output(), programs: []program{{
@@ -67,8 +67,8 @@ func TestBuildIsDoneByOneAtATime(t *testing.T) {
 			return os.WriteFile(out, nil, 0o755)
 		},
 	}}}
-	// Each caller opens the lock file by itself, so to the system they are as
-	// separate as two processes are.
+	// Each caller opens the lock file itself, so they exclude each other as separate
+	// processes do.
 	var callers sync.WaitGroup
 	for range 20 {
 		callers.Go(func() {
@@ -121,7 +121,7 @@ func TestVersionIncludesWhatIsNeeded(t *testing.T) {
 	}
 }
 
-func TestBuildNamesItsMistakes(t *testing.T) {
+func TestBuildErrors(t *testing.T) {
 	root := t.TempDir()
 	w := workshop{root: root, output: t.Output(), programs: []program{
 		{name: "one", definedBy: []string{"missing"}},

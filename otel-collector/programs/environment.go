@@ -7,7 +7,7 @@ import (
 )
 
 // Environment reads the variables in files of NAME=value lines, as the env_file
-// of Docker Compose does. Empty lines and those that begin with # say nothing.
+// of Docker Compose does. It ignores empty lines and those that begin with #.
 func Environment(paths ...string) (variables []string, err error) {
 	for _, path := range paths {
 		text, err := os.ReadFile(path)

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// stopTimeout is how long Stop waits for a program to end by itself. The
-	// Collector flushes its queues on the way out.
+	// stopTimeout is how long Stop waits for a program to end. The Collector flushes its
+	// queues first.
 	stopTimeout = 15 * time.Second
-	// pollInterval is how often a wait looks again.
+	// pollInterval is the interval of checks while waiting.
 	pollInterval = 50 * time.Millisecond
 	// outputLimit bounds what is kept of a program's output.
 	outputLimit = 256 << 10
@@ -31,13 +31,13 @@ type Process struct {
 	cmd    *exec.Cmd
 	output *tail
 	exited chan struct{}
-	// err is how the program ended. It is written once before exited is closed.
+	// err is the result of Wait. It is written once, before exited is closed.
 	err error
 }
 
-// Start starts the command in a process group of its own and collects the end of
-// what it prints, unless the command sends its output elsewhere. When the test
-// ends, the group is killed, and the output is logged if the test failed.
+// Start starts the command in its own process group and keeps the end of its output,
+// unless the command redirects it. When the test ends, the group is killed, and the
+// output is logged if the test failed.
 func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 	tb.Helper()
 	p := &Process{tb: tb, cmd: cmd, output: &tail{limit: outputLimit}, exited: make(chan struct{})}
@@ -48,7 +48,7 @@ func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 		cmd.Stderr = p.output
 	}
 	cmd.SysProcAttr = OwnGroup()
-	// A grandchild that keeps the output open must not hold up the end.
+	// A grandchild that keeps the output open must not block Wait.
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		tb.Fatalf("start %s: %v", cmd.Path, err)
@@ -66,8 +66,8 @@ func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// Output returns what the program has printed so far: all of it, or the last
-// part when it was much.
+// Output returns what the program has printed so far, at most its last outputLimit
+// bytes or a little more.
 func (p *Process) Output() string {
 	return p.output.String()
 }
@@ -82,23 +82,21 @@ func (p *Process) Exited() <-chan struct{} {
 	return p.exited
 }
 
-// Err waits for the end of the program and returns how it ended, as exec.Cmd.Wait
-// does.
+// Err waits for the end of the program and returns the error of exec.Cmd.Wait.
 func (p *Process) Err() error {
 	<-p.exited
 	return p.err
 }
 
-// Kill ends the program at once, as a power cut would, and waits until it is gone.
-// A program that has ended already is left alone.
+// Kill kills the program, if it still runs, and waits for its end.
 func (p *Process) Kill() {
 	p.tb.Helper()
 	p.signal(syscall.SIGKILL)
 	<-p.exited
 }
 
-// Stop asks the program to end, waits for it, and returns how it ended. A program
-// that does not listen is killed, and the test fails.
+// Stop sends SIGTERM, waits for the end of the program and returns the error of
+// exec.Cmd.Wait. A program that does not end in time is killed, and the test fails.
 func (p *Process) Stop() error {
 	p.tb.Helper()
 	p.signal(syscall.SIGTERM)
@@ -111,14 +109,14 @@ func (p *Process) Stop() error {
 	return p.err
 }
 
-// Signal sends a signal, for instance SIGSTOP to make the program hang.
+// Signal sends a signal, such as SIGSTOP to make the program hang.
 func (p *Process) Signal(signal syscall.Signal) {
 	p.tb.Helper()
 	p.signal(signal)
 }
 
-// signal sends a signal to the program's group unless the program has ended: its
-// number may belong to somebody else by then.
+// signal sends a signal to the program's group unless the program has ended: another
+// process may have its PID by then.
 func (p *Process) signal(signal syscall.Signal) {
 	p.tb.Helper()
 	select {
@@ -131,8 +129,8 @@ func (p *Process) signal(signal syscall.Signal) {
 	}
 }
 
-// WaitHTTP waits until url answers with a 2xx status. The test ends when that
-// takes longer than the timeout, or at once when the program ends before.
+// WaitHTTP waits until url responds with a 2xx status. It ends the test after the
+// timeout, or as soon as the program ends.
 func (p *Process) WaitHTTP(url string, timeout time.Duration) {
 	p.tb.Helper()
 	if err := waitHTTP(p.tb.Context(), url, timeout, p.exited); err != nil {
@@ -140,9 +138,9 @@ func (p *Process) WaitHTTP(url string, timeout time.Duration) {
 	}
 }
 
-// WaitHTTP waits until url answers with a 2xx status. The test ends when that
-// takes longer than the timeout. Where the program was started with Start, its
-// method WaitHTTP is better: it notices when the program has ended.
+// WaitHTTP waits until url responds with a 2xx status, and ends the test after the
+// timeout. For a program started with Start, prefer its method WaitHTTP, which notices
+// the end of the program.
 func WaitHTTP(tb testing.TB, url string, timeout time.Duration) {
 	tb.Helper()
 	if err := waitHTTP(tb.Context(), url, timeout, nil); err != nil {
@@ -150,8 +148,7 @@ func WaitHTTP(tb testing.TB, url string, timeout time.Duration) {
 	}
 }
 
-// waitHTTP returns nil as soon as url answers with a 2xx status, and else what
-// was wrong the last time.
+// waitHTTP returns nil as soon as url responds with a 2xx status, else the last error.
 func waitHTTP(ctx context.Context, url string, timeout time.Duration, exited <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -164,9 +161,9 @@ func waitHTTP(ctx context.Context, url string, timeout time.Duration, exited <-c
 		}
 		select {
 		case <-exited:
-			return fmt.Errorf("the program ended before %s answered: %w", url, err)
+			return fmt.Errorf("the program ended before %s responded: %w", url, err)
 		case <-ctx.Done():
-			return fmt.Errorf("no good answer within %s: %w", timeout, err)
+			return fmt.Errorf("no 2xx response within %s: %w", timeout, err)
 		case <-ticker.C:
 		}
 	}
@@ -174,7 +171,7 @@ func waitHTTP(ctx context.Context, url string, timeout time.Duration, exited <-c
 
 // getOK makes one request and returns an error unless the status is 2xx.
 func getOK(ctx context.Context, url string) error {
-	// One request that hangs must not use up the whole wait.
+	// A request that hangs must not use up the timeout.
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -188,16 +185,16 @@ func getOK(ctx context.Context, url string) error {
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
 	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", url, err)
+		return fmt.Errorf("read the response of %s: %w", url, err)
 	}
 	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("%s answered %s: %s", url, response.Status, bytes.TrimSpace(body))
+		return fmt.Errorf("%s: %s: %s", url, response.Status, bytes.TrimSpace(body))
 	}
 	return nil
 }
 
-// FreePort returns a TCP port that was free on 127.0.0.1 a moment ago. Where the
-// program can choose its port itself and tell which, that is better.
+// FreePort returns a TCP port that was free on 127.0.0.1 a moment ago. If a program can
+// choose and report its own port, prefer that.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
 	var config net.ListenConfig
@@ -212,8 +209,7 @@ func FreePort(tb testing.TB) int {
 	return port
 }
 
-// tail keeps the last limit bytes, or a little more, of what is written to it. It
-// may be written and read by several goroutines.
+// tail keeps at least the last limit bytes written to it. It is safe for concurrent use.
 type tail struct {
 	limit int
 
@@ -230,7 +226,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.kept = append(t.kept, b...)
-	// Cutting only at twice the limit moves each byte at most once.
+	// Cut only at twice the limit, so that each byte is moved at most once.
 	if len(t.kept) > 2*t.limit {
 		cut := len(t.kept) - t.limit
 		t.dropped += cut
@@ -239,7 +235,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// String returns what was kept, with a first line that says what is missing.
+// String returns what was kept, after a line with the number of dropped bytes.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// long is a wait that is never used up when all is well.
+// long is a timeout that is not reached normally.
 const long = time.Minute
 
 func TestStartCollectsOutput(t *testing.T) {
@@ -30,7 +30,7 @@ func TestStartCollectsOutput(t *testing.T) {
 	if got := p.Output(); got != "out\nerr\n" {
 		t.Errorf("output = %q", got)
 	}
-	// Neither disturbs a program that has ended.
+	// Neither has an effect on a program that has ended.
 	p.Kill()
 	if err := p.Stop(); !errors.As(err, &exit) {
 		t.Errorf("Stop = %v, want how the program ended", err)
@@ -43,7 +43,7 @@ func TestKillEndsChildrenToo(t *testing.T) {
 	p := Start(t, cmd)
 	output.begin()
 	p.Kill()
-	// The child holds the other end of the pipe; its end is the end of the file.
+	// The child holds the other end of the pipe, so its end is the end of the file.
 	if rest, err := io.ReadAll(output); err != nil || len(rest) != 0 {
 		t.Errorf("after Kill the pipe had %q, %v; want its end", rest, err)
 	}
@@ -124,7 +124,7 @@ func TestWaitHTTP(t *testing.T) {
 	Start(t, shell(t, "sleep 1000")).WaitHTTP(server.URL, long)
 }
 
-func TestWaitHTTPSaysWhatIsWrong(t *testing.T) {
+func TestWaitHTTPErrors(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "no disk", http.StatusServiceUnavailable)
 	}))
@@ -141,7 +141,7 @@ func TestWaitHTTPSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	f(server.URL, long, ended, "the program ended before", "503", "no disk")
-	f(server.URL, 200*time.Millisecond, nil, "no good answer within 200ms")
+	f(server.URL, 200*time.Millisecond, nil, "no 2xx response within 200ms")
 	f("http://127.0.0.1:"+strconv.Itoa(FreePort(t)), long, ended, "connection refused")
 	f("not a URL", long, ended, "unsupported protocol scheme")
 }
@@ -201,7 +201,7 @@ func pipe(t *testing.T, to *io.Writer) *reader {
 	return &reader{Reader: bufio.NewReader(near), t: t, far: far}
 }
 
-// begin leaves the far end to the program and waits for its first line.
+// begin closes the far end here and waits for the program's first line.
 func (r *reader) begin() {
 	r.t.Helper()
 	if err := r.far.Close(); err != nil {
@@ -212,7 +212,7 @@ func (r *reader) begin() {
 	}
 }
 
-// recorder stands in for a test, to see what is done at its end.
+// recorder replaces a test, to observe what is done at its end.
 type recorder struct {
 	testing.TB
 	failed   bool

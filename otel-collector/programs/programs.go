@@ -1,15 +1,15 @@
-// Package programs gives tests the real programs that sysotel speaks to: the
-// OpenTelemetry Collector, Prometheus and the like, built from pinned sources
-// and started for the length of one test.
+// Package programs gives tests the real programs that sysotel works with, such as the
+// OpenTelemetry Collector and Prometheus: it builds them from pinned sources and starts
+// them for one test.
 //
-// It is for tests and for the Makefile only; the agent never imports it. It
-// downloads nothing by itself: everything comes through the go command and is
-// held by the go.mod files under otel-collector/tools and by
-// otel-collector/builder.yaml. A built program stays in bin/tools under a name
-// that changes with those files, so a build is done once for each definition.
+// It is for tests and the Makefile; the agent never imports it. It downloads nothing
+// itself: everything comes through the go command and is pinned by the go.mod files
+// under otel-collector/tools and by otel-collector/builder.yaml. A built program stays
+// in bin/tools under a name that changes with those files, so each definition is built
+// once.
 //
-// Read this file first for the table of programs, then build.go for how one is
-// built, and process.go for how a test starts one.
+// Read this file first for the table of programs, then build.go, which builds one, and
+// process.go, which starts one for a test.
 package programs
 
 import (
@@ -24,8 +24,8 @@ import (
 	"testing"
 )
 
-// table lists every program. To add one: pin it with a tool line in a go.mod
-// under otel-collector/tools and add a row here.
+// table lists every program. To add one, pin it with a tool line in a go.mod under
+// otel-collector/tools and add a row here.
 func table() []program {
 	return []program{
 		collector("otelcol", "otel-collector/builder.yaml", "otelcol-tiers"),
@@ -35,7 +35,7 @@ func table() []program {
 		goTool("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", prometheusFlags),
 		// One node of VictoriaMetrics: the whole database in one program.
 		goTool("victoria-metrics", "victoriametrics", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics", victoriaMetricsFlags),
-		// For the recipe of InfluxDB.
+		// For the InfluxDB recipe.
 		goTool("telegraf", "telegraf", "github.com/influxdata/telegraf/cmd/telegraf", telegrafFlags),
 		goTool("golangci-lint", "lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", nil),
 		goTool("staticcheck", "lint", "honnef.co/go/tools/cmd/staticcheck", nil),
@@ -54,9 +54,9 @@ func Names() []string {
 	return names
 }
 
-// Build returns the path of the named program and builds it when it is missing.
-// dir is any directory of the repository. What the build prints goes to output.
-// Two callers that want the same program, even in two processes, build it once.
+// Build returns the path of the named program and builds it if it is missing. dir is
+// any directory of the repository. The build prints to output. Concurrent callers, even
+// in several processes, build a program once.
 func Build(ctx context.Context, dir, name string, output io.Writer) (string, error) {
 	root, err := findRoot(dir)
 	if err != nil {
@@ -66,8 +66,8 @@ func Build(ctx context.Context, dir, name string, output io.Writer) (string, err
 	return w.build(ctx, name)
 }
 
-// Path returns the path of the named program, built when it is missing, which
-// can take minutes. It ends the test when the program cannot be built.
+// Path returns the path of the named program, built if it is missing, which can take
+// minutes. It ends the test if the build fails.
 func Path(tb testing.TB, name string) string {
 	tb.Helper()
 	dir, err := os.Getwd()
@@ -88,9 +88,9 @@ func Command(tb testing.TB, name string, args ...string) *exec.Cmd {
 	return exec.CommandContext(tb.Context(), Path(tb, name), args...)
 }
 
-// findRoot returns the directory of the repository that holds dir: the nearest
-// one above with a go.mod of the module sysotel. Folders with another go.mod,
-// such as those under otel-collector/tools, are passed by.
+// findRoot returns the root of the repository that contains dir: the nearest directory
+// above with a go.mod of the module sysotel. It skips other modules, such as those under
+// otel-collector/tools.
 func findRoot(dir string) (string, error) {
 	start, err := filepath.Abs(dir)
 	if err != nil {

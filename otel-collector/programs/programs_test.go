@@ -46,8 +46,8 @@ func TestModuleName(t *testing.T) {
 	f("", "")
 }
 
-// TestTableMatchesTheFiles holds the rows to what they claim: the files that
-// define a program exist, and what a go.mod pins is what the row builds.
+// TestTableMatchesTheFiles: the files that define a program exist, and its go.mod pins
+// the package that its row builds.
 func TestTableMatchesTheFiles(t *testing.T) {
 	root, err := findRoot(".")
 	if err != nil {
@@ -82,8 +82,8 @@ func TestTableMatchesTheFiles(t *testing.T) {
 	}
 }
 
-// TestManifestHasOneVersion keeps the Collector's manifest and its builder
-// together: a builder of another version breaks the build or, worse, does not.
+// TestManifestHasOneVersion keeps the Collector's manifest and its builder at one
+// version: with another builder the build breaks, or the result does.
 func TestManifestHasOneVersion(t *testing.T) {
 	root, err := findRoot(".")
 	if err != nil {
@@ -154,7 +154,7 @@ func toolsOf(goMod string) []string {
 	return tools
 }
 
-// write writes a file and makes the folders it lies in.
+// write writes a file and makes its folders.
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	mkdir(t, filepath.Dir(path))
@@ -163,7 +163,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// mkdir makes a folder and those it lies in.
+// mkdir makes a folder and its parents.
 func mkdir(t *testing.T, path string) {
 	t.Helper()
 	if err := os.MkdirAll(path, 0o755); err != nil {

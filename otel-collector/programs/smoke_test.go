@@ -16,12 +16,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// startTimeout is how long a program may take to be ready on a busy machine.
+// startTimeout is the time limit for a program to become ready on a busy machine.
 const startTimeout = time.Minute
 
-// TestCollectorPassesMetricsOn sends one metric over OTLP/gRPC into a real
-// Collector and sees it come out as OTLP/HTTP with JSON.
-func TestCollectorPassesMetricsOn(t *testing.T) {
+// TestCollectorForwardsMetrics sends one metric over OTLP/gRPC to a real Collector, which
+// sends it on as OTLP/HTTP with JSON.
+func TestCollectorForwardsMetrics(t *testing.T) {
 	bodies := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -70,12 +70,12 @@ service:
 	select {
 	case body := <-bodies:
 		if !strings.Contains(body, `"name":"system.smoke"`) || !strings.Contains(body, `"asInt":"42"`) {
-			t.Errorf("the Collector passed on %s", body)
+			t.Errorf("the Collector sent %s", body)
 		}
 	case <-p.Exited():
 		t.Fatalf("the Collector ended: %v", p.Err())
 	case <-time.After(startTimeout):
-		t.Fatal("the Collector passed nothing on")
+		t.Fatal("the Collector sent nothing")
 	}
 	if err := p.Stop(); err != nil {
 		t.Errorf("the Collector ended with %v", err)
@@ -83,8 +83,8 @@ service:
 }
 
 // TestCollectorHasItsComponents validates a configuration that uses every
-// component of the manifest. The subcommand components would be shorter, but in
-// 0.149.0 it leaves out the exporter otlp_http.
+// component of the manifest. The subcommand components of 0.149.0 would leave out the
+// exporter otlp_http.
 func TestCollectorHasItsComponents(t *testing.T) {
 	folder := t.TempDir()
 	file := filepath.Join(folder, "collector.yaml")

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSummary holds .ci/summary to its promise: its end has the reason of every
-// skipped test and the text of every failed one, and the exit code survives.
+// TestSummary: .ci/summary ends with the reason of every skipped test and the text of
+// every failed one, and keeps the exit code.
 func TestSummary(t *testing.T) {
 	summary, err := filepath.Abs("../../.ci/summary")
 	if err != nil {

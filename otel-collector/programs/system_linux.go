@@ -6,9 +6,8 @@ import (
 	"syscall"
 )
 
-// lock waits until it alone holds the lock file at path, creates the file when
-// needed, and returns how to let go. The system lets go by itself when the
-// process ends, however it ends, so no stale lock stays behind.
+// lock waits for an exclusive lock on the file at path, which it creates if needed. The
+// system releases the lock if the process ends, so none is ever stale.
 func lock(path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -25,15 +24,14 @@ func lock(path string) (unlock func(), err error) {
 	}
 }
 
-// OwnGroup makes the process leader of a group of its own, so that it can be
-// ended with all its children. The process, though not its children, is also
-// killed when this process ends in whatever way: a test that runs into its time
-// limit runs no cleanup.
+// OwnGroup gives a process its own group, so that it can be ended with its children. The
+// process, but not its children, is also killed when this process ends: a test that
+// exceeds its time limit runs no cleanup.
 func OwnGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// SignalGroup sends the signal to the group that the process pid leads.
+// SignalGroup sends the signal to the process group of pid.
 func SignalGroup(pid int, signal syscall.Signal) error {
 	return os.NewSyscallError("kill", syscall.Kill(-pid, signal))
 }

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// lock is not written for this system, so programs are not built here. The
-// package compiles everywhere so that ./... does.
+// lock is not implemented here, so programs cannot be built. The package compiles on
+// every system so that ./... does.
 func lock(string) (unlock func(), err error) {
 	return nil, fmt.Errorf("lock a file: %w on this system, only on Linux", errors.ErrUnsupported)
 }
@@ -20,7 +20,7 @@ func OwnGroup() *syscall.SysProcAttr {
 	return nil
 }
 
-// SignalGroup sends the signal to the process alone.
+// SignalGroup sends the signal to the process only.
 func SignalGroup(pid int, signal syscall.Signal) error {
 	process, err := os.FindProcess(pid)
 	if err != nil {

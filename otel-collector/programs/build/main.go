@@ -1,10 +1,10 @@
 // Command build builds the real programs that tests and make targets use and
-// prints their paths, one a line, in the order they were asked for:
+// prints their paths, one per line, in the order of the arguments:
 //
 //	go run ./otel-collector/programs/build otelcol prometheus promtool
 //
-// Programs that are there already are not built again. It is a door for the
-// Makefile and has no logic of its own; package programs has.
+// It does not build a program again that exists. It is package programs' command line
+// for the Makefile.
 package main
 
 import (
@@ -28,8 +28,7 @@ func main() {
 	}
 }
 
-// run builds the named programs one after the other: each build uses all
-// processors by itself.
+// run builds the named programs one after the other, as each build uses all processors.
 func run(names []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -2,10 +2,10 @@
 // VictoriaMetrics nodes, the Collector, Prometheus and the agent, all real and
 // built from pinned modules. It stays in the foreground; Ctrl-C stops everything.
 //
-// It is for trying the stack and for work on it. For good, docker-compose.yml or
-// a service manager does better: here a program that ends takes all others along.
+// It is for trying the stack and for development. In production use docker-compose.yml
+// or a service manager: here, if one program ends, all are stopped.
 //
-// Read parts.go first: it says what runs. run.go starts and stops it.
+// Read parts.go first, which lists the programs; run.go starts and stops them.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 func main() {
 	s := stack{output: os.Stderr}
 	flag.StringVar(&s.root, "root", ".", "directory of the repository")
-	flag.StringVar(&s.folder, "folder", filepath.Join("bin", "stack"), "where logs and data are kept")
+	flag.StringVar(&s.folder, "folder", filepath.Join("bin", "stack"), "directory of logs and data")
 	flag.StringVar(&s.agent, "agent", filepath.Join("bin", "sysotel"), "the agent's program")
 	flag.IntVar(&s.shift, "shift", 0, "added to the number of every port")
 	flag.Parse()
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// stack is what runs and where.
+// stack is the configuration of the stack.
 type stack struct {
 	root, folder, agent string
 	shift               int
@@ -46,7 +46,7 @@ type stack struct {
 // start runs the stack until the context ends or one of its parts does.
 func start(ctx context.Context, s *stack) error {
 	if flag.NArg() > 0 {
-		return fmt.Errorf("%q is more than it takes; see -help", flag.Args())
+		return fmt.Errorf("unexpected arguments %q; see -help", flag.Args())
 	}
 	tools := map[string]string{}
 	for _, name := range []string{"victoria-metrics", "otelcol", "prometheus"} {

@@ -15,32 +15,32 @@ import (
 type part struct {
 	name    string
 	command []string
-	// env is what it has beside this process' own environment.
+	// env is added to this process' environment.
 	env []string
-	// listens are its addresses; none of them may be taken.
+	// listens are its addresses, which must be free.
 	listens []string
-	// ready is a URL that answers with 2xx once the part is ready.
+	// ready is a URL that responds with 2xx once the part is ready.
 	ready string
-	// look says what a person finds where.
+	// look says where to find the part.
 	look string
-	// after is the number of the round in which it starts: parts of one round
-	// start together, when those of the rounds before are ready.
-	after int
+	// stage is when it starts: parts of a stage start together, once all earlier stages
+	// are ready.
+	stage int
 }
 
-// tiers are the tiers of the stack with the port of each one's node.
+// tiers are the tiers of the stack, with the ports of their nodes.
 var tiers = []struct {
 	name string
 	port int
 }{{"1s", 8428}, {"1m", 8429}, {"5m", 8430}, {"1h", 8431}}
 
-// at is an address on this machine, shifted.
+// at returns a loopback address with the shifted port.
 func (s *stack) at(port int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port+s.shift))
 }
 
-// parts lists the stack, and writes the configurations that cannot be handed
-// over as they are. Paths are those under the root.
+// parts lists the stack's programs, and writes the configurations that depend on the
+// ports. Paths are relative to the root.
 func (s *stack) parts(tools map[string]string) ([]part, error) {
 	var parts []part
 	var nodes, urls []string // of the Collector and of the agent
@@ -64,7 +64,7 @@ func (s *stack) parts(tools map[string]string) ([]part, error) {
 	}
 	health, self := s.at(13133), s.at(8888)
 	parts = append(parts, part{
-		name: "collector", after: 1, listens: []string{s.at(4317), s.at(4318), health, self}, ready: "http://" + health,
+		name: "collector", stage: 1, listens: []string{s.at(4317), s.at(4318), health, self}, ready: "http://" + health,
 		command: []string{tools["otelcol"], "--config=" + filepath.Join("otel-collector", "collector.yaml")},
 		env: append(
 			nodes, "GOMEMLIMIT=80MiB", "COLLECTOR_QUEUE="+filepath.Join(data, "collector"),
@@ -78,7 +78,7 @@ func (s *stack) parts(tools map[string]string) ([]part, error) {
 		return nil, err
 	}
 	parts = append(parts, part{
-		name: "prometheus", after: 1, listens: []string{s.at(9090)}, ready: "http://" + s.at(9090) + "/-/ready",
+		name: "prometheus", stage: 1, listens: []string{s.at(9090)}, ready: "http://" + s.at(9090) + "/-/ready",
 		command: []string{
 			tools["prometheus"], "--config.file=" + configuration, "--web.listen-address=" + s.at(9090),
 			"--storage.tsdb.path=" + filepath.Join(data, "prometheus"), "--storage.tsdb.retention.time=15d",
@@ -86,7 +86,7 @@ func (s *stack) parts(tools map[string]string) ([]part, error) {
 		look: "http://" + s.at(9090),
 	})
 	parts = append(parts, part{
-		name: "sysotel", after: 2, listens: []string{s.at(8080), s.at(9100)}, ready: "http://" + s.at(8080) + "/api/v1/health",
+		name: "sysotel", stage: 2, listens: []string{s.at(8080), s.at(9100)}, ready: "http://" + s.at(8080) + "/api/v1/health",
 		command: []string{
 			s.agent, "run", "--data-dir=" + filepath.Join(data, "sysotel"),
 			"--otlp.endpoint=http://" + s.at(4317), "--otlp.tiered=true",
@@ -98,11 +98,11 @@ func (s *stack) parts(tools map[string]string) ([]part, error) {
 	return parts, nil
 }
 
-// local is an address of this machine in Prometheus' configuration.
+// local matches a loopback address in Prometheus' configuration.
 var local = regexp.MustCompile(`127\.0\.0\.1:(\d+)`)
 
-// prometheus copies Prometheus' configuration with its rule files, shifts the
-// ports of its targets, and returns the path of the copy.
+// prometheus copies Prometheus' configuration and rule files, shifts the ports of the
+// targets, and returns the path of the copy.
 func (s *stack) prometheus() (string, error) {
 	folder := filepath.Join(s.root, s.folder, "prometheus")
 	if err := os.RemoveAll(folder); err != nil {

@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	// readyTimeout is how long a part may take until it is ready: the agent and
-	// VictoriaMetrics read what they have on disk first.
+	// readyTimeout is the time limit for a part to become ready: the agent and
+	// VictoriaMetrics first open their data.
 	readyTimeout = time.Minute
-	// stopTimeout is how long a part may take to end by itself; the Collector
-	// writes its queues, the nodes what they hold in memory.
+	// stopTimeout is the time limit for a part to end: the Collector writes its queues,
+	// the nodes their memory.
 	stopTimeout = 20 * time.Second
-	// pollInterval is how often a part is asked whether it is ready.
+	// pollInterval is the interval of readiness checks.
 	pollInterval = 50 * time.Millisecond
 )
 
@@ -36,8 +36,8 @@ type running struct {
 	exited chan struct{}
 }
 
-// run starts the parts round by round, waits for the end of the context or of a
-// part, and stops all of them in reverse order.
+// run starts the parts stage by stage, waits for the end of the context or of a part,
+// and stops all in reverse order.
 func (s *stack) run(ctx context.Context, parts []part) error {
 	if err := s.free(ctx, parts); err != nil {
 		return err
@@ -52,10 +52,10 @@ func (s *stack) run(ctx context.Context, parts []part) error {
 	ended := make(chan *running, len(parts))
 	var started []*running
 	defer func() { s.stop(started) }()
-	for round := 0; len(started) < len(parts); round++ {
+	for stage := 0; len(started) < len(parts); stage++ {
 		first := len(started)
 		for _, p := range parts {
-			if p.after != round {
+			if p.stage != stage {
 				continue
 			}
 			r, err := s.start(p, logs, ended)
@@ -77,7 +77,7 @@ func (s *stack) run(ctx context.Context, parts []part) error {
 	for _, r := range started {
 		fmt.Fprintf(s.output, "  %-11s %-60s %s\n", r.name, r.look, r.log)
 	}
-	fmt.Fprintf(s.output, "\nData is kept in %s; delete it to begin anew.\n", filepath.Join(s.folder, "data"))
+	fmt.Fprintf(s.output, "\nThe data is in %s; delete it to start over.\n", filepath.Join(s.folder, "data"))
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(s.output, "\nStopping.")
@@ -87,7 +87,7 @@ func (s *stack) run(ctx context.Context, parts []part) error {
 	}
 }
 
-// free returns an error that names every address that is taken, unless all are free.
+// free returns an error that names every address in use, nil for none.
 func (s *stack) free(ctx context.Context, parts []part) error {
 	var taken []error
 	for _, p := range parts {
@@ -95,20 +95,20 @@ func (s *stack) free(ctx context.Context, parts []part) error {
 			listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 			if err != nil {
 				_, port, _ := net.SplitHostPort(address)
-				taken = append(taken, fmt.Errorf("%s cannot have %s: %w; `ss -ltnp 'sport = :%s'` shows who does", p.name, address, err, port))
+				taken = append(taken, fmt.Errorf("%s cannot listen on %s: %w; find the program with `ss -ltnp 'sport = :%s'`", p.name, address, err, port))
 				continue
 			}
 			_ = listener.Close()
 		}
 	}
 	if len(taken) > 0 {
-		return fmt.Errorf("nothing was started; end the others, or move all ports with SHIFT=10000:\n%w", errors.Join(taken...))
+		return fmt.Errorf("nothing was started; stop the other programs, or shift all ports with SHIFT=10000:\n%w", errors.Join(taken...))
 	}
 	return nil
 }
 
-// start starts one part. What it prints goes into a log of its own; the log of
-// the run before stays beside it.
+// start starts one part. Its output goes to its log; the log of the previous run is
+// kept as .log.1.
 func (s *stack) start(p part, logs string, ended chan<- *running) (*running, error) {
 	path := filepath.Join(logs, p.name+".log")
 	if err := os.Rename(path, path+".1"); err != nil && !os.IsNotExist(err) {
@@ -118,20 +118,20 @@ func (s *stack) start(p part, logs string, ended chan<- *running) (*running, err
 	if err != nil {
 		return nil, err
 	}
-	// The context does not end it: all are stopped in order.
+	// Not ended by the context, because stop ends the parts in order.
 	cmd := exec.CommandContext(context.Background(), p.command[0], p.command[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.root, log, log
 	cmd.Env = append(os.Environ(), p.env...)
-	// In a group of its own Ctrl-C does not reach it, and its children end with it.
+	// In its own group Ctrl-C does not reach it, and its children end with it.
 	cmd.SysProcAttr = programs.OwnGroup()
 	r := &running{part: p, log: filepath.Join(s.folder, "logs", p.name+".log"), cmd: cmd, exited: make(chan struct{})}
 	err = cmd.Start()
-	_ = log.Close() // The program has a descriptor of its own.
+	_ = log.Close() // The program has its own descriptor.
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
 	go func() {
-		_ = cmd.Wait() // How it ended is in cmd.ProcessState.
+		_ = cmd.Wait() // cmd.ProcessState has the result.
 		close(r.exited)
 		ended <- r
 	}()
@@ -165,7 +165,7 @@ func (r *running) await(ctx context.Context) error {
 	}
 }
 
-// failure says what happened to the part, with the last lines of its log.
+// failure returns an error with the last lines of the part's log.
 func (r *running) failure(what string) error {
 	var last string
 	if text, err := os.ReadFile(filepath.Join(r.cmd.Dir, r.log)); err == nil {
@@ -180,7 +180,7 @@ func (r *running) failure(what string) error {
 	}
 }
 
-// stop ends the parts in reverse order, so that each can still hand on what it has.
+// stop ends the parts in reverse order, so that each can send its remaining data.
 func (s *stack) stop(started []*running) {
 	for _, r := range slices.Backward(started) {
 		_ = programs.SignalGroup(r.cmd.Process.Pid, syscall.SIGTERM)

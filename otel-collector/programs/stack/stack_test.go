@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what takes a moment when all is well.
+// patience bounds the wait for what normally takes a moment.
 const patience = time.Minute
 
 // terminal is what the stack prints.
@@ -39,8 +39,8 @@ func (t *terminal) String() string {
 	return t.text.String()
 }
 
-// testStack is a stack in a folder of its own, on ports where nothing listens. Its
-// agent is still to be built.
+// testStack returns a stack with its own folder and free ports. The agent is not built
+// yet.
 func testStack(t *testing.T) *stack {
 	t.Helper()
 	root, err := filepath.Abs("../../..")
@@ -66,7 +66,7 @@ func testStack(t *testing.T) *stack {
 	return s
 }
 
-// taken tells which of the stack's ports somebody has.
+// taken returns an error that names the stack's ports in use, nil for none.
 func (s *stack) taken(t *testing.T) error {
 	t.Helper()
 	parts, err := s.parts(map[string]string{})
@@ -93,7 +93,7 @@ func await(t *testing.T, s *stack, text string, ended <-chan error) {
 	}
 }
 
-// ask returns the body of a good answer, else what is wrong.
+// ask returns the body of a response with status 200.
 func ask(ctx context.Context, url string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -106,13 +106,13 @@ func ask(ctx context.Context, url string) (string, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answers %s: %s", url, response.Status, body)
+		err = fmt.Errorf("%s: %s: %s", url, response.Status, body)
 	}
 	return string(body), err
 }
 
-// TestStack starts everything that `make stack` does, has the agent answer from
-// VictoriaMetrics what it sent there, stops everything, and does so again.
+// TestStack starts what `make stack` starts, waits until the agent's readings are in
+// VictoriaMetrics, stops everything, and does so again.
 func TestStack(t *testing.T) {
 	s := testStack(t)
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", s.agent, "./agent")
@@ -128,7 +128,7 @@ func TestStack(t *testing.T) {
 		await(t, s, "The stack is up", ended)
 		deadline := time.Now().Add(patience)
 		for {
-			// The node answers two seconds late, so this is what went the whole way.
+			// These readings came through the Collector.
 			text, err := ask(ctx, "http://"+s.at(8428)+"/api/v1/query?query=system_memory_limit_bytes")
 			targets, err2 := ask(ctx, "http://"+s.at(9090)+"/api/v1/targets")
 			n := strings.Count(targets, `"scrapeUrl"`) // The agent, the Collector, four nodes and itself.
@@ -136,7 +136,7 @@ func TestStack(t *testing.T) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("the node answers %s, %v; Prometheus has %d targets, %v", text, err, n, err2)
+				t.Fatalf("the node returns %s, %v; Prometheus has %d targets, %v", text, err, n, err2)
 			}
 			<-time.After(100 * time.Millisecond)
 		}
@@ -150,9 +150,9 @@ func TestStack(t *testing.T) {
 	}
 }
 
-// TestStackSaysWhatIsTaken: where a port is taken nothing is started, and the
-// error names the program, the port and the way out.
-func TestStackSaysWhatIsTaken(t *testing.T) {
+// TestStackPortTaken: if a port is in use nothing is started, and the error names the
+// program, the port and the remedy.
+func TestStackPortTaken(t *testing.T) {
 	s := testStack(t)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", s.at(9090))
 	if err != nil {
@@ -170,9 +170,9 @@ func TestStackSaysWhatIsTaken(t *testing.T) {
 	}
 }
 
-// TestStackEndsWithItsPart: a program that does not start takes all others along,
-// and the error has the end of its log.
-func TestStackEndsWithItsPart(t *testing.T) {
+// TestStackPartFails: if a program fails to start all are stopped, and the error has the
+// end of its log.
+func TestStackPartFails(t *testing.T) {
 	s := testStack(t)
 	if err := os.WriteFile(s.agent, []byte("#!/bin/sh\necho this is why\nexit 3\n"), 0o700); err != nil {
 		t.Fatal(err)
