@@ -72,7 +72,7 @@ var allowed = map[string]map[string]string{
 	"agent/secret":     {},
 	"agent/alerting": {
 		"agent/health":     "its health has its type from there",
-		"agent/notify":     "what it has to tell is a notice, which is defined there",
+		"agent/notify":     "notices are defined there",
 		"agent/records":    "an alert is an event, which is defined there",
 		"agent/atomicfile": "it writes the rules that were made over the API",
 		"agent/sqlite":     "it keeps a file",
@@ -160,7 +160,7 @@ var allowed = map[string]map[string]string{
 	"dashboards":                    {},
 	"dashboards/grafana":            {},
 	"otel-collector/programs":       {},
-	"otel-collector/programs/build": {"otel-collector/programs": "its door for the Makefile"},
+	"otel-collector/programs/build": {"otel-collector/programs": "its command line for the Makefile"},
 	"otel-collector/programs/stack": {"otel-collector/programs": "it runs what is built there"},
 }
 

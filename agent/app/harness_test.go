@@ -138,11 +138,21 @@ func get(tb testing.TB, client *http.Client, path string) []byte {
 }
 
 func ask(ctx context.Context, client *http.Client, path string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	return fetch(ctx, client, "http://localhost"+path)
+}
+
+// request sends a GET request.
+func request(ctx context.Context, client *http.Client, url string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	response, err := client.Do(request)
+	return client.Do(r)
+}
+
+// fetch returns the body of a successful GET request.
+func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error) {
+	response, err := request(ctx, client, url)
 	if err != nil {
 		return nil, err
 	}
@@ -170,12 +180,8 @@ func current(tb testing.TB, client *http.Client) *api.Current {
 // stream follows the agent's live stream until the context ends.
 func stream(ctx context.Context, tb testing.TB, client *http.Client) <-chan *api.Current {
 	tb.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/api/v1/metrics/stream", nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
 	endless := &http.Client{Transport: client.Transport}
-	response, err := endless.Do(request)
+	response, err := request(ctx, endless, "http://localhost/api/v1/metrics/stream")
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -213,12 +213,7 @@ func askAll(ctx context.Context, t *testing.T, client *http.Client, address stri
 // ask sends the request once and checks the response.
 func (q *question) ask(ctx context.Context, client *http.Client, address string) error {
 	began := time.Now()
-	response, err := request(ctx, client, address+q.path)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, err := wholeBody(response)
+	body, err := fetch(ctx, client, address+q.path)
 	if err != nil {
 		return err
 	}
@@ -249,13 +244,4 @@ func (q *question) log(t *testing.T, elapsed float64) {
 	n := len(q.took)
 	t.Logf("%-15s %6d responses, %6.0f per second, mean %s, p50 %s, p99 %s", q.name, n, float64(n)/elapsed,
 		(sum / time.Duration(n)).Round(time.Microsecond), q.took[n/2].Round(time.Microsecond), q.took[n*99/100].Round(time.Microsecond))
-}
-
-// request sends a GET request.
-func request(ctx context.Context, client *http.Client, address string) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	return client.Do(r)
 }

@@ -72,16 +72,7 @@ func (p *prometheusServer) query(expression string) (samples []sampleOf, warning
 }
 
 func (p *prometheusServer) get(path string, to any) error {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, p.url+path, nil)
-	if err != nil {
-		return err
-	}
-	response, err := p.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, err := wholeBody(response)
+	body, err := fetch(context.Background(), p.client, p.url+path)
 	if err != nil {
 		return err
 	}

@@ -144,16 +144,7 @@ func (n *node) stop() {
 // get requests a path of the node.
 func (n *node) get(path string) []byte {
 	n.tb.Helper()
-	request, err := http.NewRequestWithContext(n.tb.Context(), http.MethodGet, n.url+path, nil)
-	if err != nil {
-		n.tb.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		n.tb.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := wholeBody(response)
+	body, err := fetch(n.tb.Context(), http.DefaultClient, n.url+path)
 	if err != nil {
 		n.tb.Fatal(err)
 	}

@@ -93,11 +93,7 @@ func cpuUsage(host string) map[string]string {
 // answer requests a path and returns the status, the tier header and the body.
 func (a *agent) answer(path string) (status int, tier, body string) {
 	a.tb.Helper()
-	request, err := http.NewRequestWithContext(a.tb.Context(), http.MethodGet, "http://localhost"+path, nil)
-	if err != nil {
-		a.tb.Fatal(err)
-	}
-	response, err := a.socket.Do(request)
+	response, err := request(a.tb.Context(), a.socket, "http://localhost"+path)
 	if err != nil {
 		a.tb.Fatal(err)
 	}

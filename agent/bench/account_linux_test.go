@@ -13,17 +13,16 @@ import (
 	"time"
 )
 
-// account is the CPU time that the kernel has counted for one process, to the
-// nanosecond: of a control group of its own where we may make one, else the sum
-// over its threads.
+// account measures the CPU time of one process to the nanosecond: by a control group if
+// we may make one, else as the sum over its threads.
 type account struct {
 	pid     int
-	group   string            // The directory of the control group, "" for none.
-	threads map[string]uint64 // What each thread had used when it was last seen.
+	group   string            // Directory of the control group, "" for none.
+	threads map[string]uint64 // CPU time of each thread when last read, in nanoseconds.
 }
 
-// groupRoot is the directory below which we may make control groups that count
-// CPU time, "" where there is none: not root, or none mounted.
+// groupRoot returns the directory where we may make control groups that count CPU time,
+// "" for none: not root, or none mounted.
 func groupRoot(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -47,7 +46,7 @@ func groupRoot(t *testing.T) string {
 		default:
 			continue
 		}
-		// In a container the tree is often there but read-only.
+		// In a container the tree is often read-only.
 		trial := filepath.Join(dir, fmt.Sprintf("sysotel-bench-trial-%d", os.Getpid()))
 		if os.Mkdir(trial, 0o755) != nil {
 			continue
@@ -68,7 +67,7 @@ func accountName(t *testing.T) string {
 	return "schedstat"
 }
 
-// openAccount begins to count the CPU time of a process.
+// openAccount starts to measure the CPU time of a process.
 func openAccount(t *testing.T, pid int) *account {
 	t.Helper()
 	a := &account{pid: pid, threads: map[string]uint64{}}
@@ -84,7 +83,7 @@ func openAccount(t *testing.T, pid int) *account {
 		t.Fatalf("fill the control group: %v", err)
 	}
 	t.Cleanup(func() {
-		// A group is removed when it is empty, so its process goes back first.
+		// Only an empty group can be removed, so move its process back first.
 		if err := os.WriteFile(filepath.Join(root, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644); err != nil && !isGone(err) {
 			t.Errorf("empty the control group: %v", err)
 		}
@@ -100,7 +99,7 @@ func isGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "no such process")
 }
 
-// usage is the CPU time so far; only differences mean something.
+// usage returns the CPU time so far; use only differences.
 func (a *account) usage(t *testing.T) time.Duration {
 	t.Helper()
 	if a.group == "" {
@@ -119,8 +118,8 @@ func (a *account) usage(t *testing.T) time.Duration {
 	return 0
 }
 
-// threadTime sums /proc/PID/task/*/schedstat. A thread that has ended keeps what
-// it was last seen with.
+// threadTime sums /proc/PID/task/*/schedstat. A thread that has ended counts with its
+// last value.
 func (a *account) threadTime(t *testing.T) time.Duration {
 	t.Helper()
 	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", a.pid))
@@ -145,7 +144,7 @@ func (a *account) threadTime(t *testing.T) time.Duration {
 // hundredth is the unit of time in /proc/PID/stat and /proc/stat.
 const hundredth = 10 * time.Millisecond
 
-// statTime is utime + stime of /proc/PID/stat.
+// statTime returns utime + stime of /proc/PID/stat.
 func statTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	text := read(t, fmt.Sprintf("/proc/%d/stat", pid))
@@ -153,7 +152,7 @@ func statTime(t *testing.T, pid int) time.Duration {
 	return time.Duration(number(t, fields[11])+number(t, fields[12])) * hundredth
 }
 
-// machineBusy is the time that all cores together have been busy since boot.
+// machineBusy returns the busy time of all cores since boot.
 func machineBusy(t *testing.T) time.Duration {
 	t.Helper()
 	row, _, _ := strings.Cut(read(t, "/proc/stat"), "\n")
@@ -167,7 +166,7 @@ func machineBusy(t *testing.T) time.Duration {
 	return time.Duration(busy) * hundredth
 }
 
-// memory is a value of /proc/PID/status in megabytes.
+// memory returns a value of /proc/PID/status in megabytes.
 func memory(t *testing.T, pid int, key string) float64 {
 	t.Helper()
 	for row := range strings.Lines(read(t, fmt.Sprintf("/proc/%d/status", pid))) {

@@ -22,9 +22,8 @@ import (
 	"time"
 )
 
-// build makes the binary of this source tree as `make build` does; what that
-// has made is taken where no source is newer, so that a stale binary is never
-// measured and none is made twice.
+// build returns the path of the agent's binary: the one of `make build` if no source is
+// newer, else it builds one.
 func build(t *testing.T) string {
 	t.Helper()
 	if made := filepath.Join("..", "..", "bin", "sysotel"); isFresh(t, made) {
@@ -39,7 +38,7 @@ func build(t *testing.T) string {
 	return binary
 }
 
-// isFresh tells whether a binary is there and no file it is made of is newer.
+// isFresh reports whether a binary exists and is newer than its sources.
 func isFresh(t *testing.T, binary string) bool {
 	t.Helper()
 	info, err := os.Stat(binary)
@@ -74,8 +73,7 @@ func binarySize(t *testing.T, binary string) int64 {
 	return info.Size()
 }
 
-// wait lets real time pass: what a program costs in a while cannot be known
-// before it is over.
+// wait waits in real time.
 func wait(t *testing.T, d time.Duration) {
 	t.Helper()
 	select {
@@ -85,20 +83,20 @@ func wait(t *testing.T, d time.Duration) {
 	}
 }
 
-// diesWithUs ends a process when this one ends without cleaning up, as after
-// its time limit.
+// diesWithUs kills a process when this one ends, even without cleanup after the test's
+// time limit.
 var diesWithUs = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 
 // agent is a running sysotel.
 type agent struct {
 	command *exec.Cmd
-	address string // Where its API answers.
+	address string // Address of its API.
 	started time.Time
 	log     *logged
 	died    chan struct{}
 }
 
-// logged is what the agent has written to its log.
+// logged is the log of the agent.
 type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -116,12 +114,11 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// hostName is what the machine is called in every metric, so that history that
-// was there before the agent is of the same machine.
+// hostName is the host name in every metric, also of the history that the tests write.
 const hostName = "bench"
 
-// startAgent starts the agent with nothing kept yet and returns when it has told
-// where it answers.
+// startAgent starts the agent on an empty data directory and returns when it has logged
+// its address.
 func startAgent(t *testing.T, binary string, arguments ...string) *agent {
 	t.Helper()
 	return startAgentOn(t, binary, t.TempDir(), arguments...)
@@ -132,11 +129,11 @@ func startAgentOn(t *testing.T, binary, directory string, arguments ...string) *
 	t.Helper()
 	arguments = append([]string{
 		"run", "--data-dir", directory, "--host.name", hostName, "--http.listen", "127.0.0.1:0", "--prometheus.listen", "127.0.0.1:0",
-		"--rate-limit.enabled=false", // What is measured is what the agent can do.
+		"--rate-limit.enabled=false", // To measure the agent's own limits.
 	}, arguments...)
 	a := &agent{command: exec.Command(binary, arguments...), log: &logged{}, died: make(chan struct{})}
-	// A configuration of this machine or this shell must not slip in; what the
-	// Go runtime is told may, so that settings can be compared.
+	// Ignore this shell's configuration of the agent, but pass variables of the Go runtime
+	// on, to compare settings.
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "SYSOTEL_") && !strings.HasPrefix(v, "OTEL_") {
 			a.command.Env = append(a.command.Env, v)
@@ -155,10 +152,10 @@ func startAgentOn(t *testing.T, binary, directory string, arguments ...string) *
 	address := make(chan string, 1)
 	go func() {
 		defer close(a.died)
-		told := regexp.MustCompile(`api=http://(\S+)`)
+		apiAddress := regexp.MustCompile(`api=http://(\S+)`)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			a.log.add(lines.Text())
-			if m := told.FindStringSubmatch(lines.Text()); m != nil && len(address) == 0 {
+			if m := apiAddress.FindStringSubmatch(lines.Text()); m != nil && len(address) == 0 {
 				address <- m[1]
 			}
 		}
@@ -169,7 +166,7 @@ func startAgentOn(t *testing.T, binary, directory string, arguments ...string) *
 	case <-a.died:
 		t.Fatalf("the agent died:\n%s", a.log)
 	case <-time.After(30 * time.Second):
-		t.Fatalf("the agent does not say where it answers:\n%s", a.log)
+		t.Fatalf("the agent does not log its address:\n%s", a.log)
 	}
 	return a
 }
@@ -186,7 +183,7 @@ func (a *agent) stop() {
 	}
 }
 
-// get asks the agent's API.
+// get requests a path of the agent's API.
 func (a *agent) get(t *testing.T, path string) (status int, body []byte) {
 	t.Helper()
 	response, err := http.Get("http://" + a.address + path)
@@ -201,7 +198,7 @@ func (a *agent) get(t *testing.T, path string) (status int, body []byte) {
 	return response.StatusCode, body
 }
 
-// check fails the test when the agent did not do what it was measured for.
+// check fails the test if the agent did not work correctly while it was measured.
 func (a *agent) check(t *testing.T, processes bool) {
 	t.Helper()
 	select {
@@ -212,7 +209,7 @@ func (a *agent) check(t *testing.T, processes bool) {
 	a.checkFresh(t)
 	status, body := a.get(t, "/api/v1/metrics/processes")
 	if has := status == http.StatusOK && bytes.Contains(body, []byte(`"pid":`)); has != processes {
-		t.Errorf("/processes answered %d %.300s; a process table is wanted: %t", status, body, processes)
+		t.Errorf("/processes: %d %.300s; want a process table: %t", status, body, processes)
 	}
 	for row := range strings.Lines(a.log.String()) {
 		// Missed seconds are due to the machine, failed collectors are not.
@@ -222,8 +219,8 @@ func (a *agent) check(t *testing.T, processes bool) {
 	}
 }
 
-// checkFresh waits until /current has readings that are fresh and complete: what
-// is a rate is there from the second tick on, which a busy machine may be late with.
+// checkFresh waits until /current has fresh and complete readings: rates are there from
+// the second tick on.
 func (a *agent) checkFresh(t *testing.T) {
 	t.Helper()
 	for began := time.Now(); ; wait(t, 50*time.Millisecond) {
@@ -238,7 +235,7 @@ func (a *agent) checkFresh(t *testing.T) {
 		}
 		status, body := a.get(t, "/api/v1/metrics/current")
 		if err := json.Unmarshal(body, &current); err != nil || status != http.StatusOK {
-			t.Fatalf("/current answered %d %s (%v)", status, body, err)
+			t.Fatalf("/current: %d %s (%v)", status, body, err)
 		}
 		if current.CPU.Usage != nil && current.Memory.Total != nil && time.Since(current.Timestamp) < 5*time.Second {
 			return
@@ -250,8 +247,8 @@ func (a *agent) checkFresh(t *testing.T) {
 	}
 }
 
-// heldFiles are the files of /proc and /sys that the agent keeps open, among
-// them those of the processes: what it reads at every tick.
+// heldFiles returns the files of /proc and /sys that the agent keeps open, which it reads
+// at every tick.
 func (a *agent) heldFiles(t *testing.T) []string {
 	t.Helper()
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", a.pid()))
@@ -265,8 +262,8 @@ func (a *agent) heldFiles(t *testing.T) []string {
 			files = append(files, to)
 		}
 	}
-	// In the order of PIDs, as the agent reads them: what the kernel has side by
-	// side in memory is read for less.
+	// Sort them by PID, the order in which the agent reads them, because the order
+	// affects the cost.
 	slices.SortFunc(files, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
 	if len(files) < 5 {
 		t.Fatalf("the agent holds only %v open", files)
@@ -274,10 +271,10 @@ func (a *agent) heldFiles(t *testing.T) []string {
 	return files
 }
 
-// crowd starts sleeping processes until so many run on the machine.
+// crowd starts sleeping processes until the machine has the given number of processes.
 func crowd(t *testing.T, processes int) {
 	t.Helper()
-	for range processes - countProcesses(t) - 2 { // The agent and the floor come on top.
+	for range processes - countProcesses(t) - 2 { // Without the agent and the floor.
 		c := exec.Command("sleep", "1800")
 		c.SysProcAttr = diesWithUs
 		if err := c.Start(); err != nil {
@@ -290,8 +287,8 @@ func crowd(t *testing.T, processes int) {
 	}
 }
 
-// measureStart is the time from the start of the process to its first answer
-// with a reading, with nothing kept yet where no directory is given.
+// measureStart returns the time from the start of the process to its first response with
+// a reading. Without a directory the agent starts without history.
 func measureStart(t *testing.T, binary, directory string, p plan) time.Duration {
 	var took []time.Duration
 	for range p.starts {
@@ -324,7 +321,7 @@ type scrape struct {
 	plain, packed int
 }
 
-// measureScrape is the time that one compressed scrape takes.
+// measureScrape measures one compressed scrape.
 func measureScrape(t *testing.T, binary string, p plan) (s scrape) {
 	t.Run("scrape", func(t *testing.T) {
 		crowd(t, fewProcesses)
@@ -358,7 +355,7 @@ func fetch(t *testing.T, url string) []byte {
 	return body
 }
 
-// fetchPacked asks for a page as Prometheus does.
+// fetchPacked requests a page as Prometheus does.
 func fetchPacked(url string) ([]byte, error) {
 	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
@@ -372,7 +369,7 @@ func fetchPacked(url string) ([]byte, error) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Encoding") != "gzip" {
-		return nil, fmt.Errorf("%s answered %s, encoding %q", url, response.Status, response.Header.Get("Content-Encoding"))
+		return nil, fmt.Errorf("%s: %s, encoding %q", url, response.Status, response.Header.Get("Content-Encoding"))
 	}
 	return io.ReadAll(response.Body)
 }

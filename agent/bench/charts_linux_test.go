@@ -11,37 +11,37 @@ import (
 	"time"
 )
 
-// charts are what a dashboard draws, each with its question for a time range.
+// charts are the charts of a dashboard, each with its request for a time range.
 var charts = []struct {
 	name string
 	path func(preset time.Duration) string
 }{
-	{"CPU in all", course("cpu", "cpu_usage_total")},
-	{"CPU of each core", course("cpu", "cpu_usage_per_core")},
+	{"CPU, total", history("cpu", "cpu_usage_total")},
+	{"CPU of each core", history("cpu", "cpu_usage_per_core")},
 	{"CPU by mode", func(preset time.Duration) string {
 		step, end := max(time.Second, preset/500).Round(time.Second), time.Now().Unix()
 		query := fmt.Sprintf("sum by (state) (rate(system_cpu_time_seconds_total[%ds]))", int(2*step.Seconds()))
 		return fmt.Sprintf("/prometheus/api/v1/query_range?query=%s&start=%d&end=%d&step=%d", url.QueryEscape(query), end-int64(preset.Seconds()), end, int(step.Seconds()))
 	}},
-	{"memory", course("memory", "memory_used", "memory_percent")},
-	{"file systems", course("disk", "disk_percent")},
-	{"disk traffic", course("disk", "disk_read_bytes", "disk_write_bytes")},
-	{"network traffic", course("network", "net_bytes_sent", "net_bytes_recv")},
+	{"memory", history("memory", "memory_used", "memory_percent")},
+	{"file systems", history("disk", "disk_percent")},
+	{"disk traffic", history("disk", "disk_read_bytes", "disk_write_bytes")},
+	{"network traffic", history("network", "net_bytes_sent", "net_bytes_recv")},
 }
 
 // presets are the time ranges that a dashboard offers.
 var presets = []time.Duration{5 * time.Minute, time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour, 365 * 24 * time.Hour}
 
-// course asks for the averages and the extremes of metrics, 500 points of each.
-func course(part string, metrics ...string) func(time.Duration) string {
+// history returns the request for the average, minimum and maximum of metrics.
+func history(part string, metrics ...string) func(time.Duration) string {
 	return func(preset time.Duration) string {
 		return fmt.Sprintf("/api/v1/metrics/%s?agg=avg,min,max&start=-%ds&metric=%s", part, int(preset.Seconds()), strings.Join(metrics, "&metric="))
 	}
 }
 
-// tellCharts asks for each chart at each preset, one after the other as a page
-// does, and prints how long the slowest answers take.
-func tellCharts(t *testing.T, table *strings.Builder, binary, directory string, p plan) {
+// reportCharts requests each chart for each time range, one after the other, and adds
+// the response times to the table.
+func reportCharts(t *testing.T, table *strings.Builder, binary, directory string, p plan) {
 	t.Helper()
 	t.Run("charts", func(t *testing.T) {
 		a := startAgentOn(t, binary, directory)
@@ -57,10 +57,10 @@ func tellCharts(t *testing.T, table *strings.Builder, binary, directory string, 
 					status, body := a.get(t, chart.path(preset))
 					took, size = append(took, time.Since(began)), len(body)
 					if status != http.StatusOK {
-						t.Fatalf("%s over %s answered %d %.300s", chart.name, preset, status, body)
+						t.Fatalf("%s over %s: %d %.300s", chart.name, preset, status, body)
 					}
 					if p.year && bytes.Count(body, []byte(","))-2*bytes.Count(body, []byte("null")) < 200 {
-						t.Fatalf("%s over %s has hardly a value: %.300s", chart.name, preset, body)
+						t.Fatalf("%s over %s has too few values: %.300s", chart.name, preset, body)
 					}
 				}
 				slices.Sort(took)
@@ -73,7 +73,7 @@ func tellCharts(t *testing.T, table *strings.Builder, binary, directory string, 
 	})
 }
 
-// short writes a preset as its button does.
+// short formats a preset as its button does.
 func short(preset time.Duration) string {
 	if days := int(preset.Hours() / 24); days > 1 {
 		return fmt.Sprintf("%dd", days)

@@ -18,15 +18,14 @@ import (
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
-	_ "google.golang.org/grpc/encoding/gzip" // The receiver takes compressed requests.
+	_ "google.golang.org/grpc/encoding/gzip" // For compressed requests.
 )
 
-// childVariable names the part that this test binary is to play in a process of
-// its own, so that what it costs is not counted as the agent's.
+// childVariable names the role of this test binary in a child process. Roles have their
+// own processes so that their cost is not counted as the agent's.
 const childVariable = "SYSOTEL_BENCH_CHILD"
 
-// children are those parts. Each gets lines on its standard input and tells
-// lines on its output.
+// children are the roles. Each reads lines from standard input and prints lines.
 var children = map[string]func(arguments []string, input io.Reader) error{
 	"floor":    playFloor,
 	"receiver": playReceiver,
@@ -53,7 +52,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// child is a part that runs.
+// child is a running role.
 type child struct {
 	t       *testing.T
 	command *exec.Cmd
@@ -62,11 +61,11 @@ type child struct {
 	stopped bool
 }
 
-// startChild starts a part with its arguments.
-func startChild(t *testing.T, part string, arguments ...string) *child {
+// startChild starts a role with its arguments.
+func startChild(t *testing.T, role string, arguments ...string) *child {
 	t.Helper()
 	c := &child{t: t, command: exec.Command(os.Args[0])}
-	c.command.Env = append(os.Environ(), childVariable+"="+part)
+	c.command.Env = append(os.Environ(), childVariable+"="+role)
 	c.command.Stderr = os.Stderr
 	var err error
 	if c.input, err = c.command.StdinPipe(); err != nil {
@@ -93,17 +92,17 @@ func startChild(t *testing.T, part string, arguments ...string) *child {
 
 func (c *child) pid() int { return c.command.Process.Pid }
 
-// line is the next line that the part tells.
+// line returns the next line that the child prints.
 func (c *child) line() string {
 	c.t.Helper()
 	text, err := c.output.ReadString('\n')
 	if err != nil {
-		c.t.Fatalf("the part %q told nothing: %v", c.command.Env[len(c.command.Env)-1], err)
+		c.t.Fatalf("the child %q printed nothing: %v", c.command.Env[len(c.command.Env)-1], err)
 	}
 	return strings.TrimSpace(text)
 }
 
-// finish ends the part and returns the number that it tells at its end.
+// finish ends the child and returns the number that it prints at its end.
 func (c *child) finish(t *testing.T) int {
 	t.Helper()
 	_ = c.input.Close()
@@ -115,7 +114,7 @@ func (c *child) finish(t *testing.T) int {
 	return n
 }
 
-// stop ends the part: its input ends, and it dies if that does not help.
+// stop ends the child by closing its input, and kills it if that fails.
 func (c *child) stop() {
 	if c.stopped {
 		return
@@ -128,7 +127,7 @@ func (c *child) stop() {
 	_ = c.command.Wait()
 }
 
-// ended is closed when the input ends.
+// ended returns a channel that is closed when the input ends.
 func ended(input io.Reader) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
@@ -138,8 +137,8 @@ func ended(input io.Reader) <-chan struct{} {
 	return done
 }
 
-// playFloor reads the named files once a second with one buffer and open
-// descriptors, and does nothing with what it reads. It tells how many it has.
+// playFloor reads the given files once a second with one buffer and open descriptors, and
+// ignores the content. It prints the number of files.
 func playFloor(paths []string, input io.Reader) error {
 	var open []int
 	directory := -1
@@ -155,8 +154,8 @@ func playFloor(paths []string, input io.Reader) error {
 	}
 	buffer := make([]byte, 64<<10)
 	done, tick := ended(input), time.NewTicker(time.Second)
-	for told := false; ; {
-		// A process that has ended keeps its descriptor, which then gives an error.
+	for printed := false; ; {
+		// The descriptor of an ended process stays open and returns an error.
 		for _, fd := range open {
 			for at := int64(0); ; {
 				n, err := unix.Pread(fd, buffer, at)
@@ -177,9 +176,9 @@ func playFloor(paths []string, input io.Reader) error {
 				}
 			}
 		}
-		if !told { // Now every file has been opened and read once.
+		if !printed { // Every file has been opened and read once.
 			fmt.Println(len(open))
-			told = true
+			printed = true
 		}
 		select {
 		case <-tick.C:
@@ -189,7 +188,7 @@ func playFloor(paths []string, input io.Reader) error {
 	}
 }
 
-// receiver takes OTLP requests and counts them.
+// receiver counts OTLP requests.
 type receiver struct {
 	collectorpb.UnimplementedMetricsServiceServer
 	requests atomic.Int64
@@ -202,8 +201,8 @@ func (r *receiver) Export(_ context.Context, request *collectorpb.ExportMetricsS
 	return &collectorpb.ExportMetricsServiceResponse{}, nil
 }
 
-// playReceiver is an OTLP/gRPC receiver. It tells its address, and at the end
-// how many requests with metrics it took.
+// playReceiver is an OTLP/gRPC receiver. It prints its address, and at the end the number
+// of requests with metrics.
 func playReceiver(_ []string, input io.Reader) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -220,7 +219,7 @@ func playReceiver(_ []string, input io.Reader) error {
 	return server.Serve(listener)
 }
 
-// playScraper fetches a page once a second, and tells at the end how often.
+// playScraper fetches a page once a second, and prints the number of fetches at the end.
 func playScraper(arguments []string, input io.Reader) error {
 	done, tick := ended(input), time.NewTicker(time.Second)
 	for n := 0; ; {
@@ -240,8 +239,8 @@ func playScraper(arguments []string, input io.Reader) error {
 	}
 }
 
-// playLoad asks an address for a path over so many connections for a while, and
-// tells how that went.
+// playLoad runs ask with its arguments, address, path, connections and duration, and
+// prints the result.
 func playLoad(arguments []string, input io.Reader) error {
 	n, err := strconv.Atoi(arguments[2])
 	if err != nil {
@@ -256,6 +255,6 @@ func playLoad(arguments []string, input io.Reader) error {
 		return err
 	}
 	fmt.Println(string(text))
-	<-ended(input) // The process stays until its CPU time has been read.
+	<-ended(input) // Stay until the CPU time has been read.
 	return nil
 }

@@ -12,25 +12,24 @@ import (
 	"sysotel/agent/store/storetest"
 )
 
-// plan is how long everything is looked at.
+// plan is how long and how often everything is measured.
 type plan struct {
 	warmUp, window time.Duration // Of one run of a configuration.
-	runs           int           // Their median is the figure.
+	runs           int           // The result is their median.
 	stack          time.Duration // The window of the whole stack.
 	load           time.Duration // Of the requests for one path.
 	starts         int
-	charts         int  // How often each chart is asked for.
-	year           bool // Whether a year is made for them; else there is an hour.
+	charts         int  // Requests of each chart.
+	year           bool // Measure charts on a year of history, else on an hour.
 }
 
-// thorough is the plan whose figures are worth quoting, quick the one that
-// shows that the measurement works.
+// thorough is the plan for quotable results, quick the one that checks the measurement.
 var (
 	thorough = plan{warmUp: 5 * time.Second, window: 30 * time.Second, runs: 3, stack: 2 * time.Minute, load: 10 * time.Second, starts: 5, charts: 200, year: true}
 	quick    = plan{warmUp: 1300 * time.Millisecond, window: 2500 * time.Millisecond, runs: 1, stack: 4 * time.Second, load: time.Second, starts: 1, charts: 3}
 )
 
-// chosen is the plan that the environment asks for.
+// chosen returns the plan that the environment selects.
 func chosen() plan {
 	if os.Getenv("SYSOTEL_BENCH") == "1" && os.Getenv("SYSOTEL_BENCH_SHORT") != "1" {
 		return thorough
@@ -41,24 +40,24 @@ func chosen() plan {
 // configuration is one way to run the agent.
 type configuration struct {
 	name string
-	// processes is how many are to run on the machine; 0 leaves it as it is.
+	// processes is the number of processes on the machine; 0 leaves it unchanged.
 	processes int
 	arguments []string
-	// pushed adds an OTLP receiver and a scraper, in programs of their own.
+	// pushed adds an OTLP receiver and a scraper, in other processes.
 	pushed bool
 	budget float64 // Percent of a core, 0 for none.
 	memory float64 // Megabytes resident, 0 for none.
 }
 
-// The budgets of this stage, before alerting and dashboard.
+// The budgets, and the conditions of the measurement.
 const (
 	hostBudget     = 0.16
 	processBudget  = 0.5
 	storeBudget    = 0.7
 	pushBudget     = 1.2
-	memoryBudget   = 35 // Where nothing is kept.
+	memoryBudget   = 35 // Without history.
 	storeMemory    = 50
-	perProcess     = 15.0 // Microseconds a tick.
+	perProcess     = 15.0 // Microseconds per tick.
 	requestBudget  = 10_000
 	latencyBudget  = 20 * time.Millisecond
 	queryBudget    = 50 * time.Millisecond // Of one chart alone.
@@ -71,7 +70,7 @@ const (
 	firstProcesses = 50
 )
 
-// The flags of a configuration that measures or keeps less than all.
+// Flags that turn off the store or collectors.
 const (
 	noStore          = "--store.backend=none"
 	noProcess        = "--instruments.process.enabled=false"
@@ -79,11 +78,11 @@ const (
 )
 
 var configurations = []configuration{
-	{name: "host families only, no store", arguments: []string{noStore, noProcess, noProcessesCount}, budget: hostBudget, memory: memoryBudget},
-	{name: "all families, no store", processes: firstProcesses, arguments: []string{noStore}, budget: processBudget, memory: memoryBudget},
-	{name: "all families, no store", processes: fewProcesses, arguments: []string{noStore}, budget: processBudget, memory: memoryBudget},
-	{name: "all families, no store", processes: manyProcesses, arguments: []string{noStore}},
-	{name: "all families, store and records", processes: fewProcesses, budget: storeBudget, memory: storeMemory},
+	{name: "host collectors only, no store", arguments: []string{noStore, noProcess, noProcessesCount}, budget: hostBudget, memory: memoryBudget},
+	{name: "all collectors, no store", processes: firstProcesses, arguments: []string{noStore}, budget: processBudget, memory: memoryBudget},
+	{name: "all collectors, no store", processes: fewProcesses, arguments: []string{noStore}, budget: processBudget, memory: memoryBudget},
+	{name: "all collectors, no store", processes: manyProcesses, arguments: []string{noStore}},
+	{name: "all collectors, store, records", processes: fewProcesses, budget: storeBudget, memory: storeMemory},
 	{name: "all, store, push and scrape", processes: fewProcesses, pushed: true, budget: pushBudget},
 }
 
@@ -114,14 +113,14 @@ func TestCost(t *testing.T) {
 		fmt.Fprintf(&table, "%-31s %9.0f %8.3f %8s %-5s %8.3f %8.2f %8.1f %8.1f %8s %-5s %8.2f\n", c.name, f.processes,
 			f.cpu, figure(c.budget), cpu, f.floor, f.stat, f.resident, f.peak, figure(c.memory), memory, f.others)
 	}
-	table.WriteString("\nfloor: reading the same files with kept descriptors and doing nothing with them; stat: utime + stime of\n" +
-		"/proc/PID/stat, whole hundredths of a second, as a check; others: cores that the rest of the machine used\n\n")
+	table.WriteString("\nfloor: only reading the same files with open descriptors; stat: utime + stime of /proc/PID/stat,\n" +
+		"in hundredths of a second, as a check; others: cores used by the rest of the machine\n\n")
 
 	few, many := cost[2], cost[3]
 	if many.processes > few.processes {
 		each := (many.cpu - few.cpu) / 100 / (many.processes - few.processes) * 1e6
 		floor := (many.floor - few.floor) / 100 / (many.processes - few.processes) * 1e6
-		line(&table, "each further process", fmt.Sprintf("%.2f us a tick (floor %.2f)", each, floor), fmt.Sprintf("%.0f us", perProcess), each <= perProcess)
+		line(&table, "each additional process", fmt.Sprintf("%.2f us per tick (floor %.2f)", each, floor), fmt.Sprintf("%.0f us", perProcess), each <= perProcess)
 	}
 	size := float64(binarySize(t, binary)) / 1e6
 	line(&table, "binary, stripped", fmt.Sprintf("%.1f MB", size), fmt.Sprintf("%d MB", binaryBudget), size <= binaryBudget)
@@ -133,25 +132,25 @@ func TestCost(t *testing.T) {
 	}
 	s := measureScrape(t, binary, p)
 	line(&table, "scrape", fmt.Sprintf("%s for %d bytes, %d compressed", s.took.Round(10*time.Microsecond), s.plain, s.packed), "", true)
-	tellLoads(t, &table, binary, directory, p)
+	reportLoads(t, &table, binary, directory, p)
 	if p.year {
 		directory = t.TempDir()
 		storetest.MachineYear(t, filepath.Join(directory, "store"), hostName)
 		start := measureStart(t, binary, directory, p)
 		line(&table, "start on a year of data", start.Round(time.Millisecond).String(), startBudget.String(), start <= startBudget)
 	}
-	tellCharts(t, &table, binary, directory, p)
+	reportCharts(t, &table, binary, directory, p)
 	fmt.Println(table.String())
 }
 
-// tellLoads measures and prints how the agent answers.
-func tellLoads(t *testing.T, table *strings.Builder, binary, directory string, p plan) {
+// reportLoads measures response times under load and adds them to the table.
+func reportLoads(t *testing.T, table *strings.Builder, binary, directory string, p plan) {
 	t.Helper()
 	for _, r := range []struct {
 		what, path  string
 		connections int
-		rate        float64       // The least, 0 for none.
-		latency     time.Duration // The greatest p99, 0 for none.
+		rate        float64       // The minimum, 0 for none.
+		latency     time.Duration // The maximum p99, 0 for none.
 	}{
 		{"/current", currentPath, connections, requestBudget, latencyBudget},
 		{"an hour of CPU", seriesPath, 1, 0, queryBudget},
@@ -195,7 +194,7 @@ func figure(v float64) string {
 	return fmt.Sprintf("%.4g", v)
 }
 
-// figures are what one run of a configuration gave.
+// figures are the results of one run of a configuration.
 type figures struct {
 	processes         float64
 	cpu, floor, stat  float64 // Percent of a core.
@@ -204,7 +203,7 @@ type figures struct {
 	received, scrapes int
 }
 
-// median takes each figure's own median over the runs.
+// median returns the median of each figure over the runs.
 func median(runs []figures) figures {
 	of := func(f func(figures) float64) float64 {
 		var values []float64
@@ -224,7 +223,7 @@ func median(runs []figures) figures {
 	}
 }
 
-// middle is the median of an odd number of values, the upper one of an even.
+// middle returns the median, the upper one for an even number of values.
 func middle[N int | float64 | time.Duration](values []N) N {
 	slices.Sort(values)
 	return values[len(values)/2]
@@ -267,15 +266,15 @@ func measure(t *testing.T, binary string, c configuration, p plan) (f figures) {
 		if used <= 0 || bareUsed <= 0 {
 			t.Errorf("no CPU time was measured: agent %s, floor %s", used, bareUsed)
 		}
-		// The kernel's two accounts must tell the same story; one counts in
-		// hundredths of a second, user and system apart.
+		// Both accounts of the kernel must agree; one counts user and system time
+		// separately in hundredths of a second.
 		if d := (used - stat).Abs(); d > max(50*time.Millisecond, used/10) {
 			t.Errorf("%s and utime + stime disagree: %s and %s", accountName(t), used, stat)
 		}
 		if c.pushed {
 			f.received, f.scrapes = receiver.finish(t), scraper.finish(t)
-			least := int(p.window.Seconds()) - 1
-			if f.received < least || f.scrapes < least {
+			minimum := int(p.window.Seconds()) - 1
+			if f.received < minimum || f.scrapes < minimum {
 				t.Errorf("in more than %s there were %d pushed requests and %d scrapes", p.window, f.received, f.scrapes)
 			}
 		}

@@ -1,13 +1,12 @@
-// Package bench measures what the whole agent costs: the real binary with a
-// data directory of its own, at one reading a second, by the kernel's own
-// account, beside the bare reading of the same files in the same seconds.
+// Package bench measures the cost of the whole agent: the real binary at one reading per
+// second, by the kernel's CPU accounting, beside a minimal program that reads the same
+// files in the same seconds.
 //
-// It holds tests only. `make bench` runs it for some twenty minutes and prints
-// a table with the budgets; a plain `go test` runs a form of a minute that
-// shows that the measurement works. No figure fails a test, because a figure
-// depends on the machine and on who else uses it; a run that did not measure
-// what it says does. Benchmarks of single functions stand beside the functions.
+// It has only tests. `make bench` runs it for about twenty minutes and prints a table
+// with the budgets; a plain `go test` runs for a minute to check the measurement itself.
+// A high cost does not fail a test, because it depends on the machine and its load; an
+// invalid measurement does. Benchmarks of single functions are beside the functions.
 //
-// Read cost_linux_test.go first; stack_linux_test.go measures the parts of `make
-// stack` beside the agent.
+// Read cost_linux_test.go first; stack_linux_test.go measures the other programs of
+// `make stack`.
 package bench

@@ -18,32 +18,31 @@ import (
 	"time"
 )
 
-// load is how the agent answers under many requests.
+// load is the result of a load test.
 type load struct {
 	rate           float64
 	size           int
 	mean, p50, p99 time.Duration
 	peak           float64 // Megabytes resident.
-	others         float64 // Cores that neither the agent nor the client used.
+	others         float64 // Cores used by other programs than the agent and the client.
 }
 
-// The paths that are asked for: the newest reading, and an hour of the CPU as a
-// chart of the dashboard and one of Grafana would ask for it.
+// The requested paths: the newest reading, and an hour of CPU usage as for a chart of the
+// dashboard.
 const (
 	currentPath = "/api/v1/metrics/current"
 	seriesPath  = "/api/v1/metrics/cpu?start=-1h&metric=cpu_usage_total&metric=cpu_usage_per_core"
 )
 
-// rangePath is an hour of the CPU's use in PromQL.
+// rangePath is an hour of CPU usage in PromQL, as for a chart of Grafana.
 func rangePath() string {
 	end := time.Now().Unix()
 	return fmt.Sprintf("/prometheus/api/v1/query_range?query=%s&start=%d&end=%d&step=15",
 		url.QueryEscape(`sum by (state) (rate(system_cpu_time_seconds_total[1m]))`), end-int64(pastLength/time.Second), end)
 }
 
-// measureLoad has a client of its own process ask an agent that has a history
-// for a path over so many connections; agent and client share the machine's
-// cores.
+// measureLoad has a client in another process request a path of an agent with history
+// over several connections. Agent and client share the machine's cores.
 func measureLoad(t *testing.T, binary, directory, path string, connections int, p plan) load {
 	var rates, peaks, others []float64
 	var mean, p50, p99 []time.Duration
@@ -57,21 +56,21 @@ func measureLoad(t *testing.T, binary, directory, path string, connections int, 
 			}
 			agent, machine, began := statTime(t, a.pid()), machineBusy(t), time.Now()
 			client := startChild(t, "load", a.address, path, strconv.Itoa(connections), p.load.String())
-			var told answers
-			if err := json.Unmarshal([]byte(client.line()), &told); err != nil {
+			var result answers
+			if err := json.Unmarshal([]byte(client.line()), &result); err != nil {
 				t.Fatal(err)
 			}
 			elapsed := time.Since(began)
-			if told.Requests == 0 || told.Failed != "" {
-				t.Fatalf("%d requests, then: %s", told.Requests, told.Failed)
+			if result.Requests == 0 || result.Failed != "" {
+				t.Fatalf("%d requests, then: %s", result.Requests, result.Failed)
 			}
 			a.check(t, true)
 			rest := machineBusy(t) - machine - (statTime(t, a.pid()) - agent) - statTime(t, client.pid())
 			client.stop()
-			rates, size = append(rates, float64(told.Requests)/told.Elapsed.Seconds()), told.Size
-			mean, p50, p99 = append(mean, told.Mean), append(p50, told.P50), append(p99, told.P99)
+			rates, size = append(rates, float64(result.Requests)/result.Elapsed.Seconds()), result.Size
+			mean, p50, p99 = append(mean, result.Mean), append(p50, result.P50), append(p99, result.P99)
 			peaks, others = append(peaks, memory(t, a.pid(), "VmHWM:")), append(others, rest.Seconds()/elapsed.Seconds())
-			t.Logf("%s, %d connections: %.0f requests/s, p50 %s, p99 %s, others %.2f cores", path, connections, rates[len(rates)-1], told.P50, told.P99, others[len(others)-1])
+			t.Logf("%s, %d connections: %.0f requests/s, p50 %s, p99 %s, others %.2f cores", path, connections, rates[len(rates)-1], result.P50, result.P99, others[len(others)-1])
 		})
 	}
 	if len(rates) < p.runs {
@@ -80,8 +79,8 @@ func measureLoad(t *testing.T, binary, directory, path string, connections int, 
 	return load{middle(rates), size, middle(mean), middle(p50), middle(p99), middle(peaks), middle(others)}
 }
 
-// checkHour fails the test when the agent's answer does not go back for the hour
-// that was there before it: an empty answer costs nothing.
+// checkHour waits until a response covers the hour before the start, and fails the test
+// if it never does: an empty response costs nothing.
 func (a *agent) checkHour(t *testing.T, path string) {
 	t.Helper()
 	for opened := time.Now(); ; {
@@ -91,13 +90,13 @@ func (a *agent) checkHour(t *testing.T, path string) {
 			return
 		}
 		if status != http.StatusOK && status != http.StatusServiceUnavailable || time.Since(opened) > 30*time.Second {
-			t.Fatalf("%s answered %d with some %d points: %.300s\n%s", path, status, points, body, a.log)
+			t.Fatalf("%s: %d with about %d points: %.300s\n%s", path, status, points, body, a.log)
 		}
 		wait(t, 20*time.Millisecond) // The store, or its finest tier, is still being opened.
 	}
 }
 
-// answers is what the client found, as it tells it.
+// answers is the client's result.
 type answers struct {
 	Requests       int
 	Size           int
@@ -106,9 +105,8 @@ type answers struct {
 	Failed         string
 }
 
-// ask sends requests over many connections, on each the next when the one
-// before is answered, until the time is up. It speaks HTTP by hand, because
-// net/http's client would cost more than the server that is measured.
+// ask sends requests over several connections, one at a time on each, until the time is
+// up. It does not use net/http's client, which would cost more than the measured server.
 func ask(address, path string, connections int, d time.Duration) answers {
 	var (
 		all  answers
@@ -143,7 +141,7 @@ func ask(address, path string, connections int, d time.Duration) answers {
 	return all
 }
 
-// askOne is one connection's share of ask.
+// askOne sends the requests of one connection.
 func askOne(address, path string, until time.Time) (took []time.Duration, size int, err error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -176,14 +174,14 @@ var (
 	chunked       = []byte("Transfer-Encoding: chunked")
 )
 
-// skipAnswer reads one answer and returns the size of its body.
+// skipAnswer reads one response and returns the size of its body.
 func skipAnswer(r *bufio.Reader) (int, error) {
 	row, err := r.ReadSlice('\n')
 	if err != nil {
 		return 0, err
 	}
 	if !bytes.HasPrefix(row, statusOK) {
-		return 0, fmt.Errorf("the answer is %q", row)
+		return 0, fmt.Errorf("the response is %q", row)
 	}
 	length, pieces := -1, false
 	for {
@@ -205,16 +203,16 @@ func skipAnswer(r *bufio.Reader) (int, error) {
 	if pieces {
 		n, err := io.Copy(io.Discard, httputil.NewChunkedReader(r))
 		if err != nil {
-			return int(n), fmt.Errorf("the answer ends after %d bytes: %w", n, err)
+			return int(n), fmt.Errorf("the response ends after %d bytes: %w", n, err)
 		}
 		if n == 0 {
-			return 0, errors.New("the answer is empty")
+			return 0, errors.New("the response is empty")
 		}
-		_, err = r.Discard(len("\r\n")) // The end of the trailer, which is empty.
+		_, err = r.Discard(len("\r\n")) // The end of the empty trailer.
 		return int(n), err
 	}
 	if length <= 0 {
-		return 0, errors.New("the answer does not tell its length")
+		return 0, errors.New("the response has no length")
 	}
 	_, err = r.Discard(length)
 	return length, err

@@ -10,16 +10,15 @@ import (
 	"sysotel/agent/store/storetest"
 )
 
-// pastLength is how far back the history goes that an agent is started on: as
-// far as a chart shows at first.
+// pastLength is the length of the history, a chart's default range.
 const pastLength = time.Hour
 
-// pastSeries is how many series that history has beside those of the CPU.
+// pastSeries is the number of series beside those of the CPU.
 const pastSeries = 600
 
-// past is a data directory with an hour of history at one reading a second: time
-// and use of two cores, which are asked for, among many series of programs
-// that have ended. It is written as the agent would have written it.
+// past fills a data directory with an hour of history at one reading per second, as the
+// agent would have written it: CPU time and usage of two cores, and many series that
+// have ended.
 func past(t *testing.T, directory string) {
 	t.Helper()
 	s, err := store.Open(store.Options{Dir: filepath.Join(directory, "store"), Tiers: store.Defaults().Tiers})

@@ -18,11 +18,11 @@ import (
 
 // Ports of the stack, before they are shifted.
 const (
-	nodePort      = 8428 // The first of the four, of the tier of seconds.
+	nodePort      = 8428 // Of tier 1s; the others follow.
 	collectorPort = 4317
 )
 
-// parts are the programs of the stack, by a word of their command lines.
+// parts are the programs of the stack, with a word that identifies their command lines.
 var parts = []struct {
 	name string
 	word string
@@ -37,8 +37,8 @@ var parts = []struct {
 	{"Prometheus", "--storage.tsdb.path=", 0},
 }
 
-// TestStackCost runs what `make stack` runs, and measures and prints what each of
-// its parts costs beside the agent, and what a sample takes on the wire and on disk.
+// TestStackCost runs `make stack`, and measures and prints the cost of each program, and
+// the bytes per sample on the wire and on disk.
 func TestStackCost(t *testing.T) {
 	p := chosen()
 	s := startStack(t)
@@ -65,8 +65,8 @@ func TestStackCost(t *testing.T) {
 		}
 		return all
 	}
-	// What arrives does so once a second, so the window begins and ends at the
-	// same moment of one.
+	// Data arrives once a second, so the window begins and ends at the same fraction of
+	// a second.
 	wait(t, time.Until(time.Now().Truncate(time.Second).Add(1600*time.Millisecond)))
 	wire, inserted, used, machine, began := s.wire(t), rows(), usage(), machineBusy(t), time.Now()
 	wait(t, p.stack)
@@ -92,20 +92,20 @@ func TestStackCost(t *testing.T) {
 			t.Errorf("no CPU time was measured of %s", part.name)
 		}
 	}
-	fmt.Fprintf(&table, "%-31s %8.3f %8.1f %8s %12.1f\n\n", "all of it", cpu, resident, "", parted)
+	fmt.Fprintf(&table, "%-31s %8.3f %8.1f %8s %12.1f\n\n", "total", cpu, resident, "", parted)
 	line(&table, "other programs", fmt.Sprintf("%.2f cores", (machine-all).Seconds()/elapsed), "", true)
-	line(&table, "agent to Collector", fmt.Sprintf("%.1f kB/s, %.2f bytes a sample", wire/elapsed/1e3, wire/elapsed/parted), "", true)
+	line(&table, "agent to Collector", fmt.Sprintf("%.1f kB/s, %.2f bytes per sample", wire/elapsed/1e3, wire/elapsed/parted), "", true)
 	s.flush(t, nodePort)
 	rowsKept, bytesKept := s.counter(t, nodePort, `vm_rows{type="storage/`), s.counter(t, nodePort, `vm_data_size_bytes{type="storage/`)
-	line(&table, "disk of the 1 s node", fmt.Sprintf("%.2f bytes a sample of %.0f, merged", bytesKept/rowsKept, rowsKept), "", true)
-	line(&table, "its index beside", fmt.Sprintf("%.0f kB", s.counter(t, nodePort, `vm_data_size_bytes{type="indexdb/`)/1e3), "", true)
-	table.WriteString("\nsamples/s: what the node says it has taken; a tier of minutes gets them once a minute, one of hours once an\n" +
-		"hour, so a short window may see none or too many; a short history costs more bytes a sample than a long one\n\n")
+	line(&table, "disk of the 1 s node", fmt.Sprintf("%.2f bytes per sample of %.0f, merged", bytesKept/rowsKept, rowsKept), "", true)
+	line(&table, "index of the 1 s node", fmt.Sprintf("%.0f kB", s.counter(t, nodePort, `vm_data_size_bytes{type="indexdb/`)/1e3), "", true)
+	table.WriteString("\nsamples/s: as counted by the node; a tier gets samples once per bucket, so a short window may see none or\n" +
+		"too many; a short history needs more bytes per sample than a long one\n\n")
 	if seconds := (arrived[2] - inserted[2]) / elapsed; seconds < 300 {
-		t.Errorf("the node of seconds took %.1f samples a second", seconds)
+		t.Errorf("the node of tier 1s got %.1f samples per second", seconds)
 	}
 	if rowsKept == 0 || bytesKept == 0 || wire <= 0 {
-		t.Errorf("nothing to divide: %.0f rows of %.0f bytes, %.0f bytes on the wire", rowsKept, bytesKept, wire)
+		t.Errorf("a value is missing: %.0f rows of %.0f bytes, %.0f bytes on the wire", rowsKept, bytesKept, wire)
 	}
 	fmt.Println(table.String())
 }
@@ -121,8 +121,8 @@ func (s *stackRun) at(port int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port+s.shift))
 }
 
-// startStack starts the stack as the Makefile does, but on ports and in a folder of
-// its own, and returns when it says that it is up.
+// startStack starts the stack as the Makefile does, but with shifted ports and its own
+// folder, and returns when it is up.
 func startStack(t *testing.T) *stackRun {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -182,7 +182,7 @@ func startStack(t *testing.T) *stackRun {
 	return s
 }
 
-// pids are the processes of the parts, in their order.
+// pids returns the processes of the parts, in their order.
 func (s *stackRun) pids(t *testing.T) []int {
 	t.Helper()
 	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.command.Process.Pid))
@@ -212,7 +212,7 @@ func (s *stackRun) pids(t *testing.T) []int {
 	return pids
 }
 
-// counter is the sum of those values of a node's own metrics that begin so.
+// counter returns the sum of a node's own metrics with a prefix.
 func (s *stackRun) counter(t *testing.T, port int, prefix string) float64 {
 	t.Helper()
 	response, err := http.Get("http://" + s.at(port) + "/metrics")
@@ -240,11 +240,11 @@ func cutLast(s, separator string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// acked finds what a connection has handed over in a row of ss.
+// acked finds the acknowledged bytes of a connection in a row of ss.
 var acked = regexp.MustCompile(`bytes_acked:(\d+)`)
 
-// wire is how many bytes the Collector's machine has acknowledged of what was sent
-// to it: the agent is the only one that does.
+// wire returns the bytes that the agent, the only sender, has sent to the Collector and
+// that were acknowledged.
 func (s *stackRun) wire(t *testing.T) float64 {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "ss", "-tinHO", "state", "established", "dst", "=", s.at(collectorPort)).CombinedOutput()
@@ -258,7 +258,7 @@ func (s *stackRun) wire(t *testing.T) float64 {
 	return float64(sum)
 }
 
-// flush has a node write and merge all that it holds, and waits until it has.
+// flush has a node write and merge all its data, and waits until it has.
 func (s *stackRun) flush(t *testing.T, port int) {
 	t.Helper()
 	for _, path := range []string{"/internal/force_flush", "/internal/force_merge"} {
@@ -268,10 +268,10 @@ func (s *stackRun) flush(t *testing.T, port int) {
 		}
 		_ = response.Body.Close()
 		if response.StatusCode != http.StatusOK {
-			t.Fatalf("%s answered %s", path, response.Status)
+			t.Fatalf("%s: %s", path, response.Status)
 		}
 	}
-	wait(t, time.Second) // It answers before the merge has begun.
+	wait(t, time.Second) // The response comes before the merge starts.
 	for began := time.Now(); s.counter(t, port, "vm_active_force_merges") > 0; wait(t, 50*time.Millisecond) {
 		if time.Since(began) > time.Minute {
 			t.Fatal("the merge does not end")

@@ -21,7 +21,7 @@ func TestCluster(t *testing.T) {
 	cmd.Dir = "../.."
 	text, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("docker-compose refuses the cluster's file: %v", err)
+		t.Fatalf("docker-compose rejects the cluster's file: %v", err)
 	}
 	var file struct {
 		Services map[string]struct {
@@ -41,13 +41,13 @@ func TestCluster(t *testing.T) {
 			t.Errorf("%s runs %s; the tests have the version %q", name, s.Image, want)
 		}
 		if program == "victoriametrics/victoria-metrics" && len(s.Profiles) == 0 {
-			t.Errorf("%s, a single node, is started beside the cluster", name)
+			t.Errorf("%s, a single node, is started with the cluster", name)
 		}
 	}
 	asks := prometheusOf(t, "otel-collector/prometheus/cluster.yml")
 	single := prometheusOf(t, "otel-collector/prometheus/compose.yml")
 	if command := strings.Join(file.Services["prometheus"].Command, " "); !strings.Contains(command, "--config.file=/etc/prometheus/cluster.yml ") {
-		t.Errorf("Prometheus does not ask the cluster: %s", command)
+		t.Errorf("Prometheus does not scrape the cluster: %s", command)
 	}
 	if !slices.Equal(asks.RuleFiles, single.RuleFiles) || len(asks.ScrapeConfigs) != len(single.ScrapeConfigs) {
 		t.Errorf("the cluster's Prometheus has %v, the stack's %v", asks, single)
@@ -64,7 +64,7 @@ func TestCluster(t *testing.T) {
 			Labels:  map[string]string{"tier": tier},
 		}
 		if i >= len(groups) || !reflect.DeepEqual(groups[i], group) {
-			t.Errorf("the cluster's Prometheus asks %v, not %v", groups, group)
+			t.Errorf("the cluster's Prometheus scrapes %v, want %v", groups, group)
 		}
 		for _, target := range group.Targets {
 			if service, _, _ := strings.Cut(target, ":"); file.Services[service].Image == "" {
@@ -86,7 +86,7 @@ func TestCluster(t *testing.T) {
 			command := " " + strings.Join(file.Services[service].Command, " ") + " "
 			for _, flag := range flags {
 				if !strings.Contains(command, " "+flag+" ") {
-					t.Errorf("%s has the flags%s and lacks %s", service, command, flag)
+					t.Errorf("%s has the flags%s, but not %s", service, command, flag)
 				}
 			}
 		}
@@ -97,11 +97,11 @@ func TestCluster(t *testing.T) {
 		has("select-"+tier, "-replicationFactor=2", "-storageNode="+a+":8401,"+b+":8401")
 		url := "http://insert-" + tier + ":8480/insert/0"
 		if got := file.Services["collector"].Environment["VM_"+strings.ToUpper(tier)]; got != url {
-			t.Errorf("the Collector sends the tier %s to %v, not to %s", tier, got, url)
+			t.Errorf("the Collector sends tier %s to %v, want %s", tier, got, url)
 		}
 		asked, _ := file.Services["agent"].Environment["SYSOTEL_STORE_VICTORIAMETRICS"].(string)
 		if !strings.Contains(asked, tier+"=http://select-"+tier+":8481/select/0/prometheus") {
-			t.Errorf("the agent does not ask the cluster for the tier %s: %s", tier, asked)
+			t.Errorf("the agent does not query the cluster for tier %s: %s", tier, asked)
 		}
 	}
 }

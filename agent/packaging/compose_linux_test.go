@@ -17,8 +17,8 @@ import (
 // project is the name of the stack in Docker.
 const project = "sysotel"
 
-// largest bounds the agent's image, in bytes.
-const largest = 60e6
+// maxImage is the maximum size of the agent's image, in bytes.
+const maxImage = 60e6
 
 // TestCompose starts the stack as a user does, with the real programs in real
 // containers, except for a fake Grafana.
@@ -38,8 +38,8 @@ func TestCompose(t *testing.T) {
 	d.compose("config", "-q")
 	d.compose("build", "agent", "collector")
 	phase("the images are built")
-	if size := d.number("docker", "image", "inspect", "--format", "{{.Size}}", "sysotel/agent"); size > largest {
-		t.Errorf("the agent's image has %.1f MB, it may have %.0f", size/1e6, largest/1e6)
+	if size := d.number("docker", "image", "inspect", "--format", "{{.Size}}", "sysotel/agent"); size > maxImage {
+		t.Errorf("the agent's image has %.1f MB, want at most %.0f", size/1e6, maxImage/1e6)
 	} else {
 		t.Logf("the agent's image has %.1f MB", size/1e6)
 	}
@@ -48,17 +48,17 @@ func TestCompose(t *testing.T) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := d.try("docker-compose", "logs", "--no-color", "--tail=40")
-			t.Logf("the containers said:\n%s", out)
+			t.Logf("the logs of the containers:\n%s", out)
 		}
 	})
 	s.up()
-	phase("all is up and well")
+	phase("all services are healthy")
 	s.checkAccess()
 	s.checkHost()
 	first := s.firstSecond()
 	await(t, 100*time.Second, "the tiers do not fill", s.filled)
 	s.checkTargets()
-	phase("the tiers have something")
+	phase("the tiers have data")
 	t.Logf("memory:\n%s", d.run("docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}"))
 
 	// down removes all but the volumes; up restores everything.
@@ -72,27 +72,27 @@ func TestCompose(t *testing.T) {
 	if left := strings.TrimSpace(d.run("docker", "ps", "--all", "--quiet")); left != "" {
 		t.Errorf("down left containers: %s", left)
 	}
-	phase("all is down")
+	phase("all services are down")
 	token := s.token
 	s.up()
-	phase("all is up again")
+	phase("all services are up again")
 	if s.token != token {
 		t.Error("the token changed after down and up")
 	}
 	for i, tier := range tiers {
 		if after := s.kept(tier, first, end); after < before[i] || after == 0 {
-			t.Errorf("the tier %s had %d points before down, and %d after up", tier, before[i], after)
+			t.Errorf("tier %s had %d points before down, %d after up", tier, before[i], after)
 		}
 	}
 	s.checkAnswer(first, end)
-	await(t, 30*time.Second, "nothing new comes", func() error {
+	await(t, 30*time.Second, "no new readings", func() error {
 		if n := s.kept("1s", end, time.Now()); n < 5 {
 			return fmt.Errorf("%d points", n)
 		}
 		return nil
 	})
 	s.checkTargets()
-	phase("all goes on")
+	phase("new readings arrive")
 }
 
 // composed is the running stack.
@@ -107,7 +107,7 @@ type composed struct {
 func (s *composed) up() {
 	s.tb.Helper()
 	s.compose("up", "--detach", "--no-build")
-	await(s.tb, 60*time.Second, "not all services are well", func() error {
+	await(s.tb, 60*time.Second, "not all services are healthy", func() error {
 		for line := range strings.Lines(s.run("docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}")) {
 			if !strings.Contains(line, "(healthy)") && !strings.Contains(line, "Exited (0)") {
 				return errors.New(line)
@@ -147,7 +147,7 @@ func (s *composed) checkHost() {
 	s.tb.Helper()
 	status, body := s.get("/api/v1/metrics/current", s.token)
 	if status != http.StatusOK || !strings.Contains(body, `"scope":"host"`) || !strings.Contains(body, `"docker0"`) {
-		s.tb.Errorf("%d, not the host's numbers: %s", status, body)
+		s.tb.Errorf("%d, want the host's numbers: %s", status, body)
 	}
 	if _, body = s.get("/api/v1/metrics/processes?top=100&q=dockerd", s.token); !strings.Contains(body, `"dockerd"`) {
 		s.tb.Errorf("the agent does not see dockerd: %s", body)
@@ -161,7 +161,7 @@ func (s *composed) checkHost() {
 // checkTargets checks that Prometheus scrapes everything, with the token if needed.
 func (s *composed) checkTargets() {
 	s.tb.Helper()
-	await(s.tb, 40*time.Second, "Prometheus does not reach all", func() error {
+	await(s.tb, 40*time.Second, "Prometheus cannot scrape all targets", func() error {
 		body := s.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", "http://127.0.0.1:9090/api/v1/query?query=up==1")
 		if n := strings.Count(body, `"metric"`); n != 7 {
 			return fmt.Errorf("%d of 7: %s", n, body)
@@ -177,11 +177,11 @@ var tiers = []string{"1s", "1m"}
 func (s *composed) filled() error {
 	for _, tier := range tiers {
 		if n := s.node(tier, `count(last_over_time(sysotel_cpu_usage_ratio[5m]))`, time.Now()); n < 1 {
-			return fmt.Errorf("the tier %s has no processor usage", tier)
+			return fmt.Errorf("tier %s has no processor usage", tier)
 		}
 	}
 	if n := s.node("1m", `count(last_over_time(sysotel_cpu_usage_max_ratio[5m]))`, time.Now()); n < 1 {
-		return errors.New("the tier 1m has no greatest second")
+		return errors.New("tier 1m has no maximum")
 	}
 	return nil
 }
@@ -196,7 +196,7 @@ func (s *composed) node(tier, query string, at time.Time) float64 {
 // firstSecond returns the time of the first reading.
 func (s *composed) firstSecond() (first time.Time) {
 	s.tb.Helper()
-	await(s.tb, 30*time.Second, "the tier of every second stays empty", func() error {
+	await(s.tb, 30*time.Second, "tier 1s stays empty", func() error {
 		n := s.node("1s", `min(tfirst_over_time(sysotel_cpu_usage_ratio[5m]))`, time.Now())
 		if n == 0 {
 			return errors.New("no reading")
@@ -218,7 +218,7 @@ func (s *composed) checkAnswer(from, to time.Time) {
 	s.tb.Helper()
 	status, body := s.get(fmt.Sprintf("/prometheus/api/v1/query_range?query=sysotel_cpu_usage_ratio&step=1&start=%d&end=%d", from.Unix(), to.Unix()), s.token)
 	if status != http.StatusOK || strings.Contains(body, `"warnings"`) {
-		s.tb.Errorf("%d, not from VictoriaMetrics: %s", status, body)
+		s.tb.Errorf("%d, want a result from VictoriaMetrics: %s", status, body)
 	}
 	if n, want := strings.Count(body, "],["), int(to.Sub(from).Seconds()); n < want/2 {
 		s.tb.Errorf("%d values for %d seconds: %s", n, want, body)

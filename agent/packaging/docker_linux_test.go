@@ -63,7 +63,7 @@ func startDocker(tb testing.TB) *docker {
 	}
 	tb.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
-			tb.Errorf("Docker left something behind: %v", err)
+			tb.Errorf("cannot remove Docker's directory: %v", err)
 		}
 	})
 	d := &docker{tb: tb, root: root, socket: filepath.Join(dir, "socket")}
@@ -76,7 +76,7 @@ func startDocker(tb testing.TB) *docker {
 	await(tb, 30*time.Second, "Docker cannot be started here", func() error {
 		select {
 		case <-d.process.Exited():
-			tb.Fatalf("dockerd ended; it takes root, control groups and overlay mounts:\n%s", d.process.Output())
+			tb.Fatalf("dockerd ended; it needs root, control groups and overlay mounts:\n%s", d.process.Output())
 		default:
 		}
 		_, err := d.try("docker", "info")
@@ -95,7 +95,7 @@ func (d *docker) command(name string, args ...string) *exec.Cmd {
 	// A failed test reads the logs after its context has ended.
 	cmd := exec.CommandContext(context.WithoutCancel(d.tb.Context()), program, args...)
 	cmd.Dir = d.root
-	// A separate home, without anyone's logins and settings.
+	// A separate home, without a user's logins and settings.
 	cmd.Env = append(os.Environ(), path, "DOCKER_HOST=unix://"+d.socket, "HOME="+filepath.Dir(d.socket), "DOCKER_BUILDKIT=1",
 		"COMPOSE_DOCKER_CLI_BUILD=1", "COMPOSE_PROJECT_NAME="+project)
 	return cmd
@@ -165,9 +165,9 @@ func requireRoot(tb testing.TB) {
 		return
 	}
 	if os.Getenv("CI") != "" {
-		tb.Fatal("this test needs root for a Docker of its own, and CI must run it")
+		tb.Fatal("this test needs root to start a private Docker, and CI must run it")
 	}
-	tb.Skip("needs root: it starts a Docker of its own")
+	tb.Skip("needs root: it starts a private Docker")
 }
 
 // await polls f until it returns nil, and fails with its last error.

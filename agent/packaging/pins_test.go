@@ -61,13 +61,13 @@ func TestServices(t *testing.T) {
 		if !slices.Contains(s.CapDrop, "ALL") || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.Privileged {
 			t.Errorf("%s has more permissions than it needs", name)
 		}
-		// token exits by itself; the images built here have their own checks.
+		// token exits by itself; the images built here have their own health checks.
 		if oneShot := s.Restart == "on-failure"; !oneShot && (s.CPUs == 0 || s.Healthcheck == nil && s.Build == nil) {
 			t.Errorf("%s lacks one of cpus and healthcheck", name)
 		}
 		for _, port := range s.Ports {
 			if !loopback.MatchString(port) {
-				t.Errorf("%s is published at %s, not on this machine's loopback alone", name, port)
+				t.Errorf("%s is published at %s, want only loopback", name, port)
 			}
 		}
 		for key, value := range s.Environment {
@@ -95,7 +95,7 @@ func TestPins(t *testing.T) {
 	want := map[string]string{
 		"prom/prometheus": prometheus,
 		"grafana/grafana": check.DevDependencies["@grafana/schema"],
-		// Made here, from this checkout.
+		// Built from this checkout.
 		"sysotel/agent": "", "sysotel/collector": "",
 		"victoriametrics/victoria-metrics": victoria,
 	}
