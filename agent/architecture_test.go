@@ -14,9 +14,8 @@ import (
 	"testing"
 )
 
-// allowed is which of our packages may import which others of ours, and why.
-// It is a statement of policy: change the code to fit the table, or the policy
-// and the table together.
+// allowed lists which of our packages may import which others of ours, and why. It is
+// policy: change the code to fit the table, or change both the policy and the table.
 var allowed = map[string]map[string]string{
 	"instruments": {
 		"instruments/command":    "custom metrics come from there",
@@ -46,10 +45,10 @@ var allowed = map[string]map[string]string{
 		"agent/records": "the process tables and events that it hands over are defined there",
 	},
 	"agent/export": {
-		"instruments":          "it takes readings from there to the SDK",
+		"instruments":          "it hands the collectors' readings to the SDK",
 		"agent/clienttls":      "the receiver may have a private certificate authority",
 		"agent/health":         "components are defined there",
-		"agent/store":          "one of its destinations; what a reading is to the store stands there",
+		"agent/store":          "one of its destinations, which defines the readings to store",
 		"agent/queue":          "requests of the push wait there",
 		"agent/secret":         "headers are secret",
 		"instruments/sanitize": "labels of custom metrics are hostile",
@@ -164,24 +163,24 @@ var allowed = map[string]map[string]string{
 	"otel-collector/programs/stack": {"otel-collector/programs": "it runs what is built there"},
 }
 
-// onlyIn is which foreign modules are kept behind one door, and why.
-// Where names one package, or several with spaces between them.
+// onlyIn lists third-party packages that only one of our packages, or a few separated by
+// spaces, may import, and why.
 var onlyIn = []struct{ module, where, why string }{
-	{"github.com/shirou/gopsutil", "instruments", "gopsutil is frozen at v3; behind one door its successor is one change"},
-	{"go.opentelemetry.io/otel/sdk", "agent/export", "everything else hands readings on and need not know how they are exported"},
+	{"github.com/shirou/gopsutil", "instruments", "gopsutil is frozen at v3; with one importer it can be replaced in one place"},
+	{"go.opentelemetry.io/otel/sdk", "agent/export", "other packages hand over readings and do not depend on how they are exported"},
 	{"go.opentelemetry.io/otel/exporters", "agent/export", "destinations live there"},
-	{"github.com/danielgtaylor/huma", "api", "the REST framework is the API's own business"},
+	{"github.com/danielgtaylor/huma", "api", "the REST framework is a detail of the API"},
 	{"github.com/prometheus/client_golang/prometheus/promhttp", "agent/export", "the scrape page is a destination; the store's library only has the client's types in its signatures"},
-	{"github.com/prometheus/exporter-toolkit", "api", "who may reach the HTTP door is decided there; agent/config asks it about files"},
+	{"github.com/prometheus/exporter-toolkit", "api", "access to the HTTP listeners is decided there; agent/config validates files through it"},
 	{"google.golang.org/grpc", "agent/export", "the push is a destination"},
-	{"github.com/json-iterator/go", "agent/query/victoriametrics", "the standard library reads a stream of numbers half as fast or holds it whole; everything else takes the standard library"},
+	{"github.com/json-iterator/go", "agent/query/victoriametrics", "the standard library reads a stream of numbers half as fast, or whole into memory; other packages use the standard library"},
 	{"modernc.org/sqlite", "agent/sqlite", "files are opened, migrated and set aside in one way"},
-	{"github.com/prometheus/alertmanager", "agent/notify", "how people are told is decided there; everybody else hands it notices"},
+	{"github.com/prometheus/alertmanager", "agent/notify", "notifications are sent there; other packages hand it notices"},
 	{"github.com/wneessen/go-mail", "agent/notify", "mail is a channel"},
 	{"os/exec", "instruments/command", "only custom commands start programs; a monitor must not"},
 }
 
-// sources are our Go files without tests, by folder.
+// sources returns our Go files without tests, by folder.
 func sources(t *testing.T) map[string][]*ast.File {
 	t.Helper()
 	found := map[string][]*ast.File{}
@@ -238,9 +237,9 @@ func TestImports(t *testing.T) {
 						t.Errorf("%s imports %s, which the table does not allow", dir, ours)
 					}
 				}
-				for _, door := range onlyIn {
-					if strings.HasPrefix(path, door.module) && !slices.Contains(strings.Fields(door.where), dir) && !strings.HasPrefix(dir, "otel-collector") {
-						t.Errorf("%s imports %s, which is allowed in %s only: %s", dir, path, door.where, door.why)
+				for _, rule := range onlyIn {
+					if strings.HasPrefix(path, rule.module) && !slices.Contains(strings.Fields(rule.where), dir) && !strings.HasPrefix(dir, "otel-collector") {
+						t.Errorf("%s imports %s, which is allowed in %s only: %s", dir, path, rule.where, rule.why)
 					}
 				}
 			}
@@ -248,7 +247,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestTableIsAlive fails when the policy speaks of what is gone.
+// TestTableIsAlive fails if the tables name a package or an import that is gone.
 func TestTableIsAlive(t *testing.T) {
 	found := sources(t)
 	imported := func(dir, prefix string) bool {
@@ -269,10 +268,10 @@ func TestTableIsAlive(t *testing.T) {
 			}
 		}
 	}
-	for _, door := range onlyIn {
-		for where := range strings.FieldsSeq(door.where) {
-			if !imported(where, door.module) {
-				t.Errorf("%s is kept in %s, which does not import it", door.module, where)
+	for _, rule := range onlyIn {
+		for where := range strings.FieldsSeq(rule.where) {
+			if !imported(where, rule.module) {
+				t.Errorf("%s is allowed only in %s, which does not import it", rule.module, where)
 			}
 		}
 	}
@@ -375,7 +374,7 @@ func TestWritersOfGoldenFiles(t *testing.T) {
 	}
 }
 
-// mentions tells whether a piece of code has one of the names, or literals.
+// mentions reports whether a piece of code has one of the names or literals.
 func mentions(code ast.Node, names map[string]bool) bool {
 	found := false
 	ast.Inspect(code, func(n ast.Node) bool {
@@ -408,7 +407,7 @@ func TestSkipsHaveReasons(t *testing.T) {
 	})
 }
 
-// TestTopLevel: what stands at the top was fixed by the user.
+// TestTopLevel: the top level has a fixed set of files and folders.
 func TestTopLevel(t *testing.T) {
 	// The checkout may belong to another user; git then asks for safe.directory.
 	listed, err := exec.CommandContext(t.Context(), "git", "-c", "safe.directory=*", "-C", "..", "ls-files").Output()
@@ -422,7 +421,7 @@ func TestTopLevel(t *testing.T) {
 	for path := range strings.Lines(string(listed)) {
 		top, _, _ := strings.Cut(strings.TrimSpace(path), "/")
 		if !strings.HasPrefix(top, ".") && !slices.Contains(fixed, top) {
-			t.Errorf("%s stands at the top level, where only %v and dot-files may", top, fixed)
+			t.Errorf("%s is at the top level, where only %v and dot-files may be", top, fixed)
 		}
 	}
 }
@@ -433,7 +432,7 @@ func TestModule(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.Contains(string(text), "replace ") {
-		t.Error("go.mod replaces a module; then `go install` fails for everybody else")
+		t.Error("go.mod replaces a module; then `go install` of the agent fails")
 	}
 }
 
