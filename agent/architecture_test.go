@@ -513,3 +513,41 @@ func TestTranslatedReadme(t *testing.T) {
 		t.Errorf("README.ko.md has %q, which README.md lacks", part)
 	}
 }
+
+// oldWords are words of an earlier vocabulary, with what to write instead; see
+// GLOSSARY.md. The first two lines are built so that this file does not match.
+var oldWords = map[string]string{
+	"fa" + "res": "status, works", "gree" + "diest": "top", "want of" + " memory": "killed by the OOM killer", "chron" + "icle": "event recorder",
+	"te" + "lls": "returns, reports, says", "whoe" + "ver": "the caller, the client, the user", "jud" + "ges": "evaluates, decides",
+	"great" + "est": "maximum, highest", "mist" + "akes": "validation errors",
+}
+
+// TestGlossary: the glossary stays short and in order, and the words that it
+// replaced do not come back.
+func TestGlossary(t *testing.T) {
+	text, err := os.ReadFile("GLOSSARY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var terms []string
+	for _, m := range regexp.MustCompile(`(?m)^\| ([a-z][^|]*) \|`).FindAllStringSubmatch(string(text), -1) {
+		terms = append(terms, m[1])
+	}
+	if len(terms) == 0 || len(terms) > 40 || !slices.IsSorted(terms) {
+		t.Errorf("the glossary has %d terms, sorted: %t; want at most 40, sorted", len(terms), slices.IsSorted(terms))
+	}
+	for _, ending := range []string{".go", ".ts", ".tsx", ".md", ".yml"} {
+		walk(t, ending, func(path string) {
+			text, err := os.ReadFile(filepath.Join("..", path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lower := strings.ToLower(string(text))
+			for word, instead := range oldWords {
+				if regexp.MustCompile(`\b` + word + `\b`).MatchString(lower) {
+					t.Errorf("%s says %q; write %s", path, word, instead)
+				}
+			}
+		})
+	}
+}

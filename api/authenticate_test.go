@@ -248,7 +248,7 @@ func TestWrongCredentials(t *testing.T) {
 	if got := w.Header().Values("WWW-Authenticate"); len(got) != 1 || strings.Contains(got[0], "Basic") {
 		t.Errorf("a browser is offered %v", got)
 	}
-	for _, header := range []http.Header{bearer(secret), bearer(admin.Access), basic("whoever", secret), {"Authorization": {"bearer " + secret}}} {
+	for _, header := range []http.Header{bearer(secret), bearer(admin.Access), basic("anyone", secret), {"Authorization": {"bearer " + secret}}} {
 		if w := send(d.Server, remote, "GET", "/api/v1/metrics/current", "", header); w.Code != 200 {
 			t.Errorf("%v: %d %s", header, w.Code, w.Body)
 		}

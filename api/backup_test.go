@@ -44,7 +44,7 @@ func TestBackup(t *testing.T) {
 		t.Errorf("%s %v", detail, invalid)
 	}
 	if detail, _ := problemOf(t, post(Admin, `{"directory":"/breaks"}`), http.StatusInternalServerError); strings.Contains(detail, "secret") {
-		t.Errorf("the problem tells %s", detail)
+		t.Errorf("the problem says %s", detail)
 	}
 	problemOf(t, post(Admin, `{}`), http.StatusUnprocessableEntity)
 	if got := strings.Join(asked, " "); got != "/good /full /breaks" {

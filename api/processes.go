@@ -30,7 +30,7 @@ type Processes struct {
 
 // ProcessRow is one process.
 type ProcessRow struct {
-	Name             string     `json:"name" doc:"Process name, chosen by whoever runs it."`
+	Name             string     `json:"name" doc:"Process name, chosen by the user who runs it."`
 	PID              int        `json:"pid" doc:"Process ID."`
 	ParentPID        *int       `json:"parent_pid" doc:"Parent process ID, 0 for the system itself; null if unknown, as for the past."`
 	Program          string     `json:"program" doc:"Program name used to add processes up, such as python3:manage.py."`

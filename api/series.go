@@ -39,7 +39,7 @@ type SeriesTier struct {
 type SeriesRow struct {
 	Metric string            `json:"metric" doc:"Name of the metric."`
 	Unit   string            `json:"unit" doc:"Unit; empty if it has none."`
-	Labels map[string]string `json:"labels" doc:"Part of the machine: core, device, mountpoint, type or interface. Untrusted text: whoever plugs in a device chooses its name."`
+	Labels map[string]string `json:"labels" doc:"Part of the machine: core, device, mountpoint, type or interface. Untrusted text: a USB device, for example, brings its own name."`
 	T      []float64         `json:"t" nullable:"false" doc:"Timestamps of the points in Unix seconds. Each point covers the step that ends there."`
 	Avg    []number          `json:"avg,omitempty" nullable:"false" doc:"Mean of each step; null if nothing was measured."`
 	Min    []number          `json:"min,omitempty" nullable:"false" doc:"Minimum of each step at the finest resolution."`

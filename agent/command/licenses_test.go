@@ -29,7 +29,7 @@ var permitted = map[string]string{
 	"BSD-3-Clause": "permissive; copyright line and text go along, names are not used to advertise",
 	"ISC":          "permissive; copyright line and text go along",
 	"MIT":          "our own; copyright line and text go along",
-	"MPL-2.0":      "copyleft of its own files only: they are linked in unchanged, and the list tells how to get their source",
+	"MPL-2.0":      "copyleft of its own files only: they are linked in unchanged, and the list says how to get their source",
 }
 
 // phrases tell a licence by words that stand in its text and in no other's. A

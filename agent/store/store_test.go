@@ -27,7 +27,7 @@ func TestAppendWhileOpening(t *testing.T) {
 	k := &ticker{m: m, s: s, g: gauge("g", "0")}
 	r := reading(m.now(), "f", Sample{k.g, 0})
 	s.mustAppend(t, r)
-	r.Collectors[0].Samples[0].Value = 99 // Whoever appends uses its slices again.
+	r.Collectors[0].Samples[0].Value = 99 // The caller reuses its slices.
 	k.run(t, 20)
 	<-s.Opened()
 	got := k.raw(t)
@@ -368,7 +368,7 @@ func TestBlockRange(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	mistakes := func(change func(*Config)) (found []string) {
+	invalid := func(change func(*Config)) (found []string) {
 		c := Defaults()
 		change(&c)
 		c.Validate(func(path string, _ any, _ string) { found = append(found, path) })
@@ -388,7 +388,7 @@ func TestConfig(t *testing.T) {
 		{func(c *Config) { c.Tiers[3].Retention = 50 * 365 * 24 * time.Hour }, "[tiers[3].retention]"},
 		{func(c *Config) { c.Tiers[3].Retention = time.Hour }, "[tiers[3].retention]"},
 	} {
-		if got := fmt.Sprint(mistakes(c.change)); got != c.want {
+		if got := fmt.Sprint(invalid(c.change)); got != c.want {
 			t.Errorf("validation errors %s, want %s", got, c.want)
 		}
 	}

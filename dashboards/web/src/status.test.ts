@@ -15,7 +15,7 @@ describe('the status sentence', () => {
   it.each<[string, Known, string]>([
     ['all is well', known(), 'ok status.ok status.cpu status.memory status.used status.alerts.none'],
     ['nothing is known', { ...known(), facts: null }, 'warning status.unknown'],
-    ['nobody judges', known({ alerts: null }), 'ok status.ok status.cpu status.memory status.used'],
+    ['no alert rules', known({ alerts: null }), 'ok status.ok status.cpu status.memory status.used'],
     ['far from full', known({ full: new Map([['/', 41 * 86_400]]) }), 'ok status.ok status.cpu status.memory status.full status.alerts.none'],
     ['full in three days', known({ full: new Map([['/', 3 * 86_400], ['/boot', 40 * 86_400]]) }), 'warning status.full status.cpu status.memory status.alerts.none'],
     ['full within hours', known({ full: new Map([['/', 3600]]) }), 'critical status.full status.cpu status.memory status.alerts.none'],

@@ -1777,7 +1777,7 @@ export interface components {
              * @description Resident memory in bytes, including pages shared with other processes; for the past, the mean while it ran.
              */
             memory_rss: number | null;
-            /** @description Process name, chosen by whoever runs it. */
+            /** @description Process name, chosen by the user who runs it. */
             name: string;
             /**
              * Format: int64
@@ -1970,7 +1970,7 @@ export interface components {
         SeriesRow: {
             /** @description Mean of each step; null if nothing was measured. */
             avg?: (number | null)[];
-            /** @description Part of the machine: core, device, mountpoint, type or interface. Untrusted text: whoever plugs in a device chooses its name. */
+            /** @description Part of the machine: core, device, mountpoint, type or interface. Untrusted text: a USB device, for example, brings its own name. */
             labels: {
                 [key: string]: string;
             };

@@ -9,7 +9,7 @@ const process = (pid: number, change: Partial<Process> = {}): Process => ({
 const wish: Wish = { sort: 'cpu', up: false, filter: '', kernel: false, grouped: false }
 
 describe('rows', () => {
-  test('the greediest come first, the unknown last, equals stay in order', () => {
+  test('the top ones come first, the unknown last, equals stay in order', () => {
     const table = [process(3), process(2), process(10, { cpu_percent_core: null }), process(7, { cpu_percent_core: 80 })]
     expect(arrange(table, wish).map((r) => r.pid)).toEqual([7, 2, 3, 10])
     expect(arrange(table, { ...wish, sort: 'pid', up: true }).map((r) => r.pid)).toEqual([2, 3, 7, 10])

@@ -33,7 +33,7 @@ export interface Row {
 export const columns = ['name', 'pid', 'user', 'status', 'cpu', 'seconds', 'memory', 'peak', 'read', 'write', 'threads', 'started'] as const
 export type Column = (typeof columns)[number]
 
-// The key tells processes apart that reuse a PID.
+// The key distinguishes processes that reuse a PID.
 const keyOf = (p: Process): string => `${p.pid} ${p.started ?? ''}`
 
 export function rowOf(p: Process): Row {
