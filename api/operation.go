@@ -28,7 +28,7 @@ type operations struct{}
 func (s *Server) addOperations() {
 	methods := reflect.ValueOf(operations{})
 	for i := range methods.NumMethod() {
-		add, ok := methods.Method(i).Interface().(func(*Server))
+		add, ok := reflect.TypeAssert[func(*Server)](methods.Method(i))
 		if !ok {
 			panic("the method " + methods.Type().Method(i).Name + " of operations must be a func(*Server)")
 		}

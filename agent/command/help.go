@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"sysotel/agent/config"
@@ -81,7 +82,7 @@ func (c command) usage() string {
 func (c command) writeFlags(w io.Writer) {
 	flags := c.flags
 	if c.options == agentOptions {
-		flags = append(flags[:len(flags):len(flags)],
+		flags = append(slices.Clip(flags),
 			commandFlag{name: "--data-dir", value: "DIR", help: "data directory of the agent", preset: "as for run"},
 			commandFlag{name: "--config", value: "FILE", help: "configuration file that sets it", preset: "as for run"},
 		)

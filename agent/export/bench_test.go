@@ -34,7 +34,7 @@ func measured(b *testing.B, change func(*Options)) *agent {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = a.Exporter.Shutdown(b.Context()) }) // Its context is over: it only closes.
+	b.Cleanup(func() { _ = a.Shutdown(b.Context()) }) // Its context is over: it only closes.
 	tick := instruments.Tick{Time: time.Now().Truncate(time.Second), Interval: time.Second}
 	for range 2 {
 		tick.Seq++

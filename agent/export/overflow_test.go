@@ -13,7 +13,7 @@ func TestOverflowIsCountedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Exporter.Shutdown(context.WithoutCancel(t.Context())) })
+	t.Cleanup(func() { _ = p.Shutdown(context.WithoutCancel(t.Context())) })
 	crowd := &instruments.CPU{Cores: make([]instruments.Core, 2000)}
 	for i := range crowd.Cores {
 		crowd.Cores[i].ID = "cpu" + string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune('a'+i/676))

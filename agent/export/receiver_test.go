@@ -236,7 +236,7 @@ func pushWith(t *testing.T, o Options, log *logbook) *agent {
 		a.stop()
 		ended, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 100*time.Millisecond)
 		defer cancel()
-		_ = a.Exporter.Shutdown(ended) // Where the test has done so before, it says so.
+		_ = a.Shutdown(ended) // Where the test has done so before, it says so.
 	})
 	return a
 }
@@ -264,7 +264,7 @@ const loadMetric = "system.cpu.load_average.1m"
 
 // shutdown ends the exporter as the agent's stop does.
 func (a *agent) shutdown(ctx context.Context) error {
-	return errors.Join(a.Flush(ctx), a.Exporter.Shutdown(ctx))
+	return errors.Join(a.Flush(ctx), a.Shutdown(ctx))
 }
 
 // wantLoads fails the test unless the loads of these seconds arrived, each

@@ -136,7 +136,7 @@ func TestBacklogOfAnEarlierProcess(t *testing.T) {
 		if err := b.shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
-		_ = a.Exporter.Shutdown(t.Context()) // Its queue is closed.
+		_ = a.Shutdown(t.Context()) // Its queue is closed.
 		if err := o.Queue.Close(); err != nil {
 			t.Error(err)
 		}

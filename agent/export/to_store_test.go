@@ -57,7 +57,7 @@ func keeping(t *testing.T) (*agent, *keeper) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = a.Exporter.Shutdown(t.Context()) }) // The test's context is over: it has nothing to hand over.
+	t.Cleanup(func() { _ = a.Shutdown(t.Context()) }) // The test's context is over: it has nothing to hand over.
 	return a, k
 }
 

@@ -95,7 +95,7 @@ func (a *tiered) die() {
 	_, _ = a.store.Close(), a.queue.Close() // A second time at the end of the test.
 	ended, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	_ = a.Exporter.Shutdown(ended)
+	_ = a.Shutdown(ended)
 }
 
 // keep is a tick that is kept; the process is killed before it is sent.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
 	"sysotel/agent/store"
 
 	"github.com/prometheus/prometheus/promql"
@@ -13,17 +14,17 @@ import (
 type ErrorType string
 
 const (
-	// BadData: the query is invalid.
+	// BadData is an invalid query.
 	BadData ErrorType = "bad_data"
-	// Execution: the query failed, for example because it needs too many samples.
+	// Execution is a query that failed, for example because it needs too many samples.
 	Execution ErrorType = "execution"
-	// Timeout: the query took too long.
+	// Timeout is a query that took too long.
 	Timeout ErrorType = "timeout"
-	// Canceled: the client disconnected.
+	// Canceled is a query whose client disconnected.
 	Canceled ErrorType = "canceled"
-	// Internal: the storage failed.
+	// Internal is a failure of the storage.
 	Internal ErrorType = "internal"
-	// Unavailable: the store is not open yet, or a node is down.
+	// Unavailable is a store that is not open yet, or a node that is down.
 	Unavailable ErrorType = "unavailable"
 )
 

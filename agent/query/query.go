@@ -7,8 +7,9 @@ package query
 
 import (
 	"context"
-	"sysotel/agent/store"
 	"time"
+
+	"sysotel/agent/store"
 
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"

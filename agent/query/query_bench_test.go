@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sysotel/agent/store"
 	"testing"
 	"time"
+
+	"sysotel/agent/store"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"

@@ -3,9 +3,10 @@ package query
 import (
 	"fmt"
 	"math"
-	"sysotel/agent/store"
 	"testing"
 	"time"
+
+	"sysotel/agent/store"
 
 	"github.com/prometheus/prometheus/promql"
 )

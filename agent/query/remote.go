@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// ErrDown: the server of a tier does not respond. The wrapped reason may be shown
-// to clients.
+// ErrDown is the error of a tier whose server does not respond. The wrapped reason
+// may be shown to clients.
 var ErrDown = errors.New("VictoriaMetrics does not respond")
 
 // Remote is a tier kept by another program, which may be down.

@@ -3,8 +3,9 @@ package query
 import (
 	"context"
 	"errors"
-	"sysotel/agent/store"
 	"time"
+
+	"sysotel/agent/store"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"

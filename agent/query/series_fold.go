@@ -2,6 +2,7 @@ package query
 
 import (
 	"math"
+
 	"sysotel/agent/store"
 
 	"github.com/prometheus/prometheus/model/value"

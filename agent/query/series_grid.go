@@ -2,8 +2,9 @@ package query
 
 import (
 	"slices"
-	"sysotel/agent/store"
 	"time"
+
+	"sysotel/agent/store"
 )
 
 // grid has the points of a result: at whole multiples of the step in Unix time,

@@ -6,8 +6,9 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"sysotel/agent/store"
 	"time"
+
+	"sysotel/agent/store"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"

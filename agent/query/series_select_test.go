@@ -4,9 +4,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sysotel/agent/store"
 	"testing"
 	"time"
+
+	"sysotel/agent/store"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+
 	"sysotel/agent/store"
 
 	"github.com/prometheus/common/model"

@@ -1,8 +1,9 @@
 package query
 
 import (
-	"sysotel/agent/store"
 	"time"
+
+	"sysotel/agent/store"
 
 	"github.com/prometheus/prometheus/storage"
 )

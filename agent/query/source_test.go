@@ -6,9 +6,10 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sysotel/agent/store"
 	"testing"
 	"time"
+
+	"sysotel/agent/store"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"

@@ -2,8 +2,9 @@ package query
 
 import (
 	"sort"
-	"sysotel/agent/store"
 	"time"
+
+	"sysotel/agent/store"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"

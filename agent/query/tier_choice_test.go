@@ -3,9 +3,10 @@ package query
 import (
 	"fmt"
 	"strings"
-	"sysotel/agent/store"
 	"testing"
 	"time"
+
+	"sysotel/agent/store"
 
 	"github.com/prometheus/prometheus/storage"
 )

@@ -37,7 +37,7 @@ type Format struct {
 // ErrNewer is the error of a file that a newer version of this program wrote.
 var ErrNewer = errors.New("it was written by a newer version of sysotel; use that version, or move the file away")
 
-// BrokenSuffix, followed by the time, is appended to the name of a file set aside.
+// BrokenSuffix is appended to the name of a file set aside, followed by the time.
 const BrokenSuffix = ".broken-"
 
 // Open opens or creates a file with one connection. A damaged file is set aside under

@@ -23,7 +23,7 @@ var takePicture = flag.Bool("picture", false, "rewrite the README's picture of t
 func TestPicture(t *testing.T) {
 	const path, width, maxBytes = "../../.github/dashboard.png", 1280, 200_000
 	if *takePicture {
-		if err := os.WriteFile(path, picture(t, look{width: width, height: 1250, scheme: "dark", still: true}), 0o644); err != nil { //nolint:gosec // Public.
+		if err := os.WriteFile(path, picture(t, look{width: width, height: 1250, scheme: "dark", still: true}), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func picture(t *testing.T, l look) (image []byte) {
 // and a backup.
 func webServer() []*line {
 	const gib, mib, step = 1 << 30, 1 << 20, 2 * time.Second
-	noise := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // The same picture each time.
+	noise := rand.New(rand.NewPCG(1, 2))
 	var lines []*line
 	series := func(name string, pairs ...string) *line {
 		one := &line{Metric: map[string]string{"__name__": name}}

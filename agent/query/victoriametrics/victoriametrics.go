@@ -84,6 +84,7 @@ func New(o Options) (*Node, error) {
 	return &Node{options: o, base: base, client: newClient(base)}, nil
 }
 
+// TierName is the name of a tier in errors and results, such as 1s or 5m.
 func TierName(tier store.TierConfig) string { return model.Duration(tier.Resolution).String() }
 
 // Name implements query.Source.
