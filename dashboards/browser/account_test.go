@@ -34,7 +34,7 @@ func TestAccount(t *testing.T) {
 	b.fill("#password", password)
 	b.fill("#again", password+"?")
 	b.do(click("#setup button"))
-	b.waitFor(`document.querySelector('#error').innerText === 'The two passwords differ.'`)
+	b.waitFor(`document.querySelector('#error').innerText === 'The passwords do not match.'`)
 	b.fill("#again", password)
 	b.do(click("#setup button"))
 	b.waitFor(`location.pathname === '/' && document.querySelectorAll('.meter').length >= 7`)
