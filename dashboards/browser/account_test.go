@@ -46,7 +46,7 @@ func TestAccount(t *testing.T) {
 	b.fill("#password", password)
 	b.fill("#again", password)
 	b.do(click("#setup button"))
-	b.waitFor(`document.querySelector('#error').innerText.includes('an administrator already')`)
+	b.waitFor(`document.querySelector('#error').innerText.includes('There already is an administrator')`)
 
 	b.visit("/settings")
 	b.waitFor(`document.querySelector('main').innerText.includes('Logged in as ada')`)
