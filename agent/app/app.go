@@ -42,6 +42,7 @@ type App struct {
 	config   config.Config
 	log      *slog.Logger
 	level    *slog.LevelVar
+	written  *logWriter // Nil where Options.Log replaces the log.
 	readings readings
 	server   *api.Server
 	scrape   *api.Scrape
@@ -271,6 +272,9 @@ func (a *App) health() []health.Component {
 	parts := slices.Concat(a.readings.health(), a.history.health(), a.alerts.health(), a.accounts.health(), a.server.Health())
 	if a.scrape != nil {
 		parts = append(parts, a.scrape.Health()...)
+	}
+	if a.written != nil {
+		parts = append(parts, a.written.health())
 	}
 	return parts
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 
@@ -19,7 +18,7 @@ func (a *App) openLog(o Options) error {
 		a.log = o.Log
 		return nil
 	}
-	var out io.Writer = os.Stderr
+	out := newLogWriter(os.Stderr, "standard error")
 	if c.File != "" {
 		// lumberjack would not report an unwritable directory before the first line.
 		f, err := os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -29,7 +28,7 @@ func (a *App) openLog(o Options) error {
 		_ = f.Close()
 		rotated := &lumberjack.Logger{Filename: c.File, MaxSize: 10, MaxBackups: 5, Compress: true}
 		a.closers = append(a.closers, rotated.Close)
-		out = rotated
+		out = newLogWriter(rotated, c.File)
 	}
 	options := &slog.HandlerOptions{Level: a.level}
 	if c.Format == "json" {
@@ -37,6 +36,7 @@ func (a *App) openLog(o Options) error {
 	} else {
 		a.log = slog.New(slog.NewTextHandler(out, options))
 	}
+	a.written, out.tell = out, tellLost(a.log)
 	return nil
 }
 

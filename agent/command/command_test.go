@@ -66,7 +66,7 @@ func TestStories(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": start, "says": says, "signal": signal, "ends": ends, "learns": learns,
+			"start": start, "says": says, "signal": sendSignal, "ends": ends, "learns": learns,
 			"shows": shows, "occupy": occupy, "occupied": occupied,
 		},
 	})
@@ -173,7 +173,7 @@ func learns(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // signal NAME HUP|TERM: sends a signal.
-func signal(ts *testscript.TestScript, neg bool, args []string) {
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]os.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM, "INT": os.Interrupt}
 	if neg || len(args) != 2 || signals[args[1]] == nil {
 		ts.Fatalf("usage: signal NAME HUP|TERM|INT")
@@ -203,17 +203,22 @@ func shows(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: [!] shows DIRECTORY PATH PATTERN")
 	}
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(ts.MkAbs(args[0]), "sysotel.sock"))
-		},
-	}}
+	client := socketClient(filepath.Join(ts.MkAbs(args[0]), "sysotel.sock"))
 	pattern := regexp.MustCompile("(?m)" + args[2])
 	eventually(ts, fmt.Sprintf("%s shows %s: %t", args[1], args[2], !neg), func() bool {
-		body, err := fetch(&client, args[1])
+		body, err := fetch(client, args[1])
 		return err == nil && pattern.Match(body) != neg
 	})
+}
+
+// socketClient asks the agent behind a Unix socket.
+func socketClient(socket string) *http.Client {
+	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
 }
 
 func fetch(client *http.Client, path string) ([]byte, error) {

@@ -2,7 +2,10 @@ package command
 
 import (
 	"fmt"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"sysotel/agent/app"
 )
@@ -22,6 +25,9 @@ func runAgent(c Call) int {
 	if !ok {
 		return 1
 	}
+	// Without this a line that nobody reads any more ends the program, which systemd takes
+	// for a clean end. Not ignored: custom commands would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	agent, err := app.New(app.Options{Config: loaded, Version: c.Version, Out: c.Out})
 	if err != nil {
 		return c.fail(err)
