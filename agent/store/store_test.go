@@ -357,12 +357,13 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// TestBlockRange: blocks are small enough to open quickly, and large enough to be few.
 func TestBlockRange(t *testing.T) {
 	var got []string
 	for _, c := range Defaults().Tiers {
 		got = append(got, TierName(c.Resolution)+" "+c.BlockRange().String())
 	}
-	if want := "[1s 2h0m0s 1m 12h0m0s 5m 48h0m0s 1h 480h0m0s]"; fmt.Sprint(got) != want {
+	if want := "[1s 30m0s 1m 12h0m0s 5m 48h0m0s 1h 480h0m0s]"; fmt.Sprint(got) != want {
 		t.Errorf("blocks of %v, want %v", got, want)
 	}
 }

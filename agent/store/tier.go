@@ -149,17 +149,32 @@ func (t *Tier) release() {
 	}
 }
 
-// BlockRange is the time that the smallest block covers: about a twelfth of the
-// retention, so that retention is not much coarser than it says.
+// BlockRange is the time that the smallest block covers: at most a twelfth of the
+// retention, and at most blockSamples points.
 func (c TierConfig) BlockRange() time.Duration {
 	const hour, day = time.Hour, 24 * time.Hour
 	chosen := 10 * time.Minute
 	for _, nice := range []time.Duration{30 * time.Minute, hour, 2 * hour, 6 * hour, 12 * hour, day, 2 * day, 5 * day, 10 * day, 20 * day, 40 * day, 100 * day} {
-		if nice <= c.Retention/12 || nice < 60*c.Resolution {
+		if nice <= c.Retention/12 && nice <= blockSamples*c.Resolution || nice < 60*c.Resolution {
 			chosen = nice
 		}
 	}
 	return chosen
+}
+
+// blockSamples bounds the points of a series in the smallest block: the newest one
+// and a half blocks are in the WAL, and opening the store reads all of it.
+const blockSamples = 1800
+
+// maxBlockRange is the time that the largest block covers: blocks are merged by
+// threes while that is at most a quarter of the retention, which is therefore not
+// much coarser than it says.
+func (c TierConfig) maxBlockRange() time.Duration {
+	r := c.BlockRange()
+	for 3*r <= c.Retention/4 {
+		r *= 3
+	}
+	return r
 }
 
 // never is longer than an agent runs: the library's own timer is not used.
@@ -175,7 +190,7 @@ const walSegment = 1 << 20
 func (t *Tier) databaseOptions() *tsdb.Options {
 	o := tsdb.DefaultOptions()
 	o.MinBlockDuration = t.config.BlockRange().Milliseconds()
-	o.MaxBlockDuration = 3 * o.MinBlockDuration
+	o.MaxBlockDuration = t.config.maxBlockRange().Milliseconds()
 	o.RetentionDuration = t.config.Retention.Milliseconds()
 	o.BlocksToDelete = t.blocksToDelete
 	o.NewCompactorFunc = newCompactor(t, o.NewCompactorFunc)
