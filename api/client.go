@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"sysotel/agent/query"
 )
 
 // maxHops is the maximum number of proxies of a request. Longer chains are not
@@ -166,6 +168,20 @@ func (p proxies) key(r *http.Request) (key clientKey, counted bool) {
 	}
 	addr := clientNetwork(p.client(r))
 	return clientKey{addr: addr}, addr.IsValid()
+}
+
+// named names the client of a request to the query engine, which shares its turns
+// fairly between clients. Programs at the Unix socket are one client.
+func (p proxies) named(r *http.Request) *http.Request {
+	key, counted := p.key(r)
+	name := "socket"
+	switch {
+	case key.identity != "":
+		name = "identity " + key.identity
+	case counted:
+		name = "address " + key.addr.String()
+	}
+	return r.WithContext(query.WithClient(r.Context(), name))
 }
 
 // identityOf is the ID of the authenticated caller, "" if there is none.

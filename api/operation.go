@@ -142,6 +142,8 @@ type routes struct {
 	authorize func(http.ResponseWriter, *http.Request, Access) bool
 	// rates limits the requests of each client; nil does not.
 	rates *rates
+	// proxies are trusted to report the client.
+	proxies proxies
 }
 
 var _ huma.Adapter = (*routes)(nil)
@@ -193,6 +195,9 @@ func (t *routes) guard(a Access, next http.HandlerFunc) http.HandlerFunc {
 		}
 		if a.Cost == Stream {
 			defer markStream(r.Context())()
+		}
+		if a.Cost == Query {
+			r = t.proxies.named(r)
 		}
 		next(w, r)
 	}

@@ -173,7 +173,7 @@ func (s *Server) addRoutes() error {
 	document := newDocument()
 	s.routes = &routes{
 		mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "see /docs for what exists.",
-		authorize: s.authorize, rates: newRates(s.options.RateLimit, s.proxies),
+		authorize: s.authorize, rates: newRates(s.options.RateLimit, s.proxies), proxies: s.proxies,
 	}
 	s.api = huma.NewAPI(huma.Config{
 		OpenAPI: document,

@@ -16,10 +16,11 @@ type Limits struct {
 	Samples int
 	// Series is the maximum number of series in a REST response.
 	Series int
-	// Timeout includes the wait for a free slot.
+	// Timeout includes the wait for a turn.
 	Timeout time.Duration
-	// Concurrency is the number of queries evaluated at once; others wait.
-	Concurrency int
+	// Concurrency is the number of queries evaluated at once. Waiting is the number
+	// of those that may wait, a quarter of them of one client; others are refused.
+	Concurrency, Waiting int
 	// Length is the maximum size of an expression in bytes, Depth its maximum
 	// nesting.
 	Length, Depth int
@@ -34,6 +35,7 @@ func DefaultLimits() Limits {
 		Series:      2_000,
 		Timeout:     30 * time.Second,
 		Concurrency: 4,
+		Waiting:     64,
 		Length:      16 << 10,
 		Depth:       200,
 	}

@@ -34,7 +34,7 @@ type Querier struct {
 	config Config
 	parser parser.Parser
 	engine *promql.Engine
-	slots  chan struct{}
+	turns  *turns
 }
 
 // NewQuerier returns a Querier.
@@ -55,7 +55,7 @@ func NewQuerier(config Config) *Querier {
 			EnableDelayedNameRemoval: true,
 			Parser:                   p,
 		}),
-		slots: make(chan struct{}, config.Limits.Concurrency),
+		turns: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
 	}
 }
 
@@ -111,17 +111,16 @@ func (q *Querier) Parse(text string) (parser.Expr, error) {
 	return expr, nil
 }
 
-// acquire waits for a free slot and sets the query's deadline; the returned
-// function releases both.
+// acquire waits for a turn and sets the query's deadline; the returned function
+// ends both.
 func (q *Querier) acquire(ctx context.Context) (context.Context, func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, q.config.Limits.Timeout)
-	select {
-	case q.slots <- struct{}{}:
-		return ctx, func() { <-q.slots; cancel() }, nil
-	case <-ctx.Done():
+	giveBack, err := q.turns.take(ctx)
+	if err != nil {
 		cancel()
-		return nil, nil, withType(context.Cause(ctx))
+		return nil, nil, err
 	}
+	return ctx, func() { giveBack(); cancel() }, nil
 }
 
 func (q *Querier) evaluate(ctx context.Context, text string, s steps) (*Result, error) {
