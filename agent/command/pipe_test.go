@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// TestReaderGoesAway: an agent whose log nobody reads any more goes on, tells it in its
-// health, and ends as it is told; a pipe as the shell's and a socket as journald's.
+// TestReaderGoesAway: an agent whose log nobody reads any more goes on, reports it in
+// its health, and ends as it is told; a pipe as the shell's and a socket as journald's.
 func TestReaderGoesAway(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"pipe", "socket"} {

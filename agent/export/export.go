@@ -145,7 +145,7 @@ func (p *Exporter) openPushes() error {
 		if err := p.openOTLP(); err != nil {
 			return err
 		}
-		sent.to = append(sent.to, destination{"otlp", p.otlp.take, p.otlp.exporter.Shutdown})
+		sent.to = append(sent.to, destination{"otlp", p.otlp.take, p.otlp.shutdown})
 	}
 	for _, to := range slices.Compact([]*push{totals, sent}) {
 		if len(to.to) > 0 {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -46,13 +47,11 @@ func (r *receiver) serve(t *testing.T, address string, config *tls.Config) strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := []grpc.ServerOption{grpc.StatsHandler(r)}
+	var options []grpc.ServerOption
 	if config != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(config)))
 	}
-	server := grpc.NewServer(options...)
-	r.arrived = make(chan struct{}, 10_000)
-	collectorpb.RegisterMetricsServiceServer(server, r)
+	server := r.server(options...)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -64,6 +63,17 @@ func (r *receiver) serve(t *testing.T, address string, config *tls.Config) strin
 	})
 	return listener.Addr().String()
 }
+
+// server is the gRPC server of the receiver.
+func (r *receiver) server(options ...grpc.ServerOption) *grpc.Server {
+	server := grpc.NewServer(append(options, grpc.StatsHandler(r))...)
+	r.arrived = make(chan struct{}, 10_000)
+	collectorpb.RegisterMetricsServiceServer(server, r)
+	return server
+}
+
+// handler is the receiver behind an HTTP/2 server.
+func (r *receiver) handler() http.Handler { return r.server() }
 
 // Export implements the OTLP service.
 func (r *receiver) Export(ctx context.Context, request *collectorpb.ExportMetricsServiceRequest) (*collectorpb.ExportMetricsServiceResponse, error) {

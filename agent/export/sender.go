@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"sysotel/agent/health"
 	"sysotel/agent/queue"
 	"sysotel/instruments"
+	"sysotel/instruments/sanitize"
 )
 
 // sender sends the requests of one partition of the queue. Each has its own state of the
@@ -41,6 +43,11 @@ type sender struct {
 	since    time.Time
 	// lastAccepted is when the receiver last accepted a request.
 	lastAccepted time.Time
+	// rejects are points that it rejected of requests that it accepted, warns what it
+	// said without rejecting any.
+	rejects, warns remark
+	// warned are the warnings that were logged.
+	warned map[string]bool
 	// source is why closed buckets cannot be read, nil if they can.
 	source error
 }
@@ -52,6 +59,9 @@ const (
 	// longestAsked bounds the delay that a receiver may ask for.
 	longestAsked = 5 * time.Minute
 )
+
+// exportMethod is the method of the OTLP service.
+const exportMethod = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 
 // maxRequest bounds a request made of several: half of a gRPC server's default limit.
 const maxRequest = 2 << 20
@@ -70,13 +80,6 @@ func (s *sender) run(ctx context.Context) {
 	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastResponse, cancel) })()
-	// Requests of an earlier process wait for the first request of this one, which shows
-	// how to connect; the partition itself may have none for an hour.
-	select {
-	case <-ctx.Done():
-		return
-	case <-s.to.connected:
-	}
 	if s.to.ordered {
 		s.sendBacklog(ctx, call, s.partition.Pushed())
 		return
@@ -151,19 +154,15 @@ func (s *sender) sendBacklog(ctx, call context.Context, left <-chan struct{}) {
 // sendOne takes consecutive requests and sends them as one. An error means that they are
 // to be retried, after the delay if the receiver asked for one.
 func (s *sender) sendOne(ctx context.Context, take func(most int) ([]queue.Request, error)) (time.Duration, error) {
-	conn, method := s.to.connection()
-	if conn == nil {
-		return 0, queue.ErrEmpty
-	}
 	requests, err := take(s.most())
 	if err != nil {
 		return 0, err
 	}
 	begun := time.Now()
-	call, cancel := context.WithTimeout(context.WithValue(ctx, direct{}, true), s.to.timeout)
+	call, cancel := context.WithTimeout(metadata.NewOutgoingContext(ctx, s.to.headers), s.to.timeout)
 	defer cancel()
 	var response collectorpb.ExportMetricsServiceResponse
-	err = conn.Invoke(metadata.NewOutgoingContext(call, s.to.headers), method, join(requests), &response, s.to.options...)
+	fromReceiver, err := s.to.receiver.call(call, exportMethod, join(requests), &response, s.to.options...)
 	if err == nil {
 		s.partition.Done(requests)
 		s.succeeded(len(requests), &response)
@@ -173,18 +172,18 @@ func (s *sender) sendOne(ctx context.Context, take func(most int) ([]queue.Reque
 		s.partition.Return(requests)
 		return 0, err // The agent is stopping; this says nothing about the receiver.
 	}
-	again, delay := retryable(err)
+	again, delay := retryable(err, fromReceiver)
 	switch {
-	case again:
-		s.partition.Return(requests)
-	case len(requests) > 1:
+	case len(requests) > 1 && (!again || isTooLarge(err)):
 		s.partition.Return(requests)
 		s.apart(len(requests))
 		return 0, nil
+	case again:
+		s.partition.Return(requests)
 	default:
 		s.partition.Done(requests)
 	}
-	s.failed(err, !again, begun)
+	s.failed(reason(err, fromReceiver), !again, begun)
 	if !again {
 		return 0, nil
 	}
@@ -236,21 +235,70 @@ func (s *sender) isFailing() bool {
 
 // succeeded notes that the receiver accepted requests, perhaps without some points.
 func (s *sender) succeeded(requests int, r *collectorpb.ExportMetricsServiceResponse) {
-	partial := r.GetPartialSuccess()
+	rejected := max(r.GetPartialSuccess().GetRejectedDataPoints(), 0)
+	words := sanitize.OneLine(r.GetPartialSuccess().GetErrorMessage(), maxWords)
+	if rejected > 0 && words == "" {
+		words = "it gives no reason"
+	}
+	now := time.Now()
 	s.mu.Lock()
 	s.sent += uint64(requests)
 	s.alone = max(s.alone-requests, 0)
-	firstRefusal := s.rejected == 0 && partial.GetRejectedDataPoints() > 0
-	s.rejected += uint64(max(partial.GetRejectedDataPoints(), 0))
+	s.rejected += uint64(rejected)
 	back := s.failing != nil
-	s.failing, s.lastAccepted = nil, time.Now()
+	s.failing, s.lastAccepted = nil, now
+	begins, ends := s.rejects.note(rejected > 0, words, now)
+	s.warns.note(rejected == 0 && words != "", words, now)
+	isNew := rejected == 0 && words != "" && !s.warned[words] && len(s.warned) < maxWarned
+	if isNew {
+		if s.warned == nil {
+			s.warned = map[string]bool{}
+		}
+		s.warned[words] = true
+	}
 	s.mu.Unlock()
 	if back {
 		s.log.Info("the receiver accepts requests again")
 	}
-	if firstRefusal {
-		s.log.Warn("the receiver rejected points", "points", partial.GetRejectedDataPoints(), "reason", partial.GetErrorMessage())
+	switch {
+	case begins:
+		s.log.Warn("the receiver rejects points", "points", rejected, "reason", words)
+	case ends:
+		s.log.Info("the receiver accepts all points again")
 	}
+	if isNew {
+		s.log.Warn("the receiver warns", "reason", words)
+	}
+}
+
+// maxWarned bounds the warnings that are logged; health has every one.
+const maxWarned = 16
+
+// remark is what a receiver says in its responses, from the first that says it until it
+// has said nothing of the kind for a while.
+type remark struct {
+	words       string
+	since, last time.Time // Since is zero if there is none.
+}
+
+// calm is how long nothing must be said for a remark to end.
+const calm = time.Minute
+
+// note takes the next response, which may say something, and reports whether the remark
+// begins or ends with it.
+func (r *remark) note(said bool, words string, now time.Time) (begins, ends bool) {
+	switch {
+	case said:
+		begins = r.since.IsZero()
+		if begins {
+			r.since = now
+		}
+		r.words, r.last = words, now
+	case !r.since.IsZero() && now.Sub(r.last) >= calm:
+		*r = remark{}
+		return false, true
+	}
+	return begins, false
 }
 
 // failed notes that a request failed; lost means that it is not retried. If the receiver
@@ -279,9 +327,11 @@ func (s *sender) failed(err error, lost bool, begun time.Time) {
 	}
 }
 
-// retryable reports whether a failed request is to be retried by the OTLP specification,
-// and the delay that the receiver asks for.
-func retryable(err error) (bool, time.Duration) {
+// retryable reports whether a failed request is to be retried, and the delay that the
+// receiver asks for. What the receiver refuses is not, by the OTLP specification. What it
+// did not say is no verdict of its on the readings, nor is its opinion of the sender:
+// those requests wait until that is mended.
+func retryable(err error, fromReceiver bool) (bool, time.Duration) {
 	s := status.Convert(err)
 	var delay time.Duration
 	asked := false
@@ -291,13 +341,42 @@ func retryable(err error) (bool, time.Duration) {
 		}
 	}
 	switch s.Code() {
-	case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss:
+	case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss,
+		codes.Unauthenticated, codes.PermissionDenied:
 		return true, delay
 	case codes.ResourceExhausted:
-		return asked, delay
+		return asked || !fromReceiver, delay
 	}
-	return false, 0
+	return !fromReceiver, 0
 }
+
+// isTooLarge reports whether a proxy on the way found a request too large.
+func isTooLarge(err error) bool {
+	return strings.Contains(status.Convert(err).Message(), "HTTP status code received from server: 413")
+}
+
+// errNotAccepted is why the receiver refuses whatever this agent sends.
+var errNotAccepted = errors.New("the receiver does not accept this agent (see otlp.headers and otlp.tls)")
+
+// reason says why a request failed. The receiver's words are hostile.
+func reason(err error, fromReceiver bool) error {
+	s := status.Convert(err)
+	words := errors.New(sanitize.OneLine(s.Message(), maxWords))
+	switch code := s.Code(); {
+	case fromReceiver && (code == codes.Unauthenticated || code == codes.PermissionDenied):
+		return fmt.Errorf("%w: %s: %w", errNotAccepted, code, words)
+	case fromReceiver:
+		return fmt.Errorf("%s: %w", code, words)
+	case code == codes.DeadlineExceeded:
+		return fmt.Errorf("the receiver does not respond: %w", words)
+	case strings.Contains(s.Message(), "HTTP status code"):
+		return fmt.Errorf("the answer is not the receiver's but that of a proxy on the way, or of a server that is no OTLP receiver: %w", words)
+	}
+	return words
+}
+
+// maxWords bounds what is shown of a receiver's words, in characters.
+const maxWords = 300
 
 // flush sends the remaining requests, each once, until the context ends.
 func (s *sender) flush(ctx context.Context) error {
@@ -334,13 +413,19 @@ func (s *sender) health() health.Component {
 		c.Status, c.Reason, c.Since = health.Degraded, reason, since
 	}
 	if s.failing != nil {
-		degraded(s.since, "%s; %d requests wait, %d were dropped", status.Convert(s.failing).Message(), q.Waiting, q.Dropped+s.refused)
+		degraded(s.since, "%s; %d requests wait, %d were dropped", s.failing, q.Waiting, q.Dropped+s.refused)
+	}
+	if !s.rejects.since.IsZero() {
+		degraded(s.rejects.since, "the receiver rejects points, %d since the start: %s", s.rejected, s.rejects.words)
 	}
 	if q.Failing != nil {
 		degraded(q.Since, "cannot write the queue to disk, %d requests wait in memory: %v", q.Waiting, q.Failing)
 	}
 	if s.source != nil {
 		degraded(s.since, "cannot read closed buckets: %v", s.source)
+	}
+	if !s.warns.since.IsZero() && c.Reason == "" {
+		c.Reason = "the receiver warns: " + s.warns.words
 	}
 	return c
 }

@@ -26,12 +26,14 @@ import (
 )
 
 // otlp is the destination that sends over OTLP/gRPC. The SDK's exporter turns a
-// collection into a request; an interceptor on its connection puts the request into the
-// queue instead of sending it; the senders send from the queue over the same
-// connection. So a slow or unavailable receiver delays only the queue, and TLS,
-// compression and keep-alive are the exporter's own.
+// collection into a request; an interceptor puts the request into the queue, and the
+// exporter's connection is never opened. The senders send from the queue. So a slow or
+// unavailable receiver delays only the queue.
 type otlp struct {
 	exporter *otlpmetricgrpc.Exporter
+	// encoder is the exporter's connection, receiver that of the senders.
+	encoder  *grpc.ClientConn
+	receiver *connection
 	resource *resource.Resource
 	// before is the last tick that an earlier process sent. An agent that is restarted
 	// within a second reads it again.
@@ -53,12 +55,7 @@ type otlp struct {
 	// tiered is set if the number of readings of each collector is sent.
 	tiered bool
 
-	// connected is closed when conn and method are known, with the first request.
-	connected chan struct{}
-
-	mu     sync.Mutex
-	conn   *grpc.ClientConn
-	method string
+	mu sync.Mutex
 	// newest is the time of the newest reading of the request being built.
 	newest time.Time
 	// holding is set while requests are held back, see heldRequest.
@@ -70,9 +67,9 @@ type otlp struct {
 	caughtUp time.Time
 }
 
-// newOTLP creates the destination. It connects with the first request.
+// newOTLP creates the destination. It connects with the first request that is sent.
 func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
-	o := &otlp{resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}, connected: make(chan struct{}), first: map[string]time.Time{}}
+	o := &otlp{resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}, first: map[string]time.Time{}}
 	o.add("otlp", q.Partition(""), every, log)
 	o.before = o.finest().partition.Mark()
 	compressor := encoding.Identity
@@ -83,30 +80,34 @@ func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log
 	for k, v := range c.Headers {
 		o.headers.Set(k, string(v))
 	}
-	options := []otlpmetricgrpc.Option{
-		otlpmetricgrpc.WithEndpointURL(c.Endpoint),
-		otlpmetricgrpc.WithDialOption(grpc.WithUnaryInterceptor(o.intercept)),
-		otlpmetricgrpc.WithRetry(otlpmetricgrpc.RetryConfig{Enabled: false}),
-		// Headers are added when a request is sent, so that the queue never contains a
-		// secret; those of the environment must not be used.
-		otlpmetricgrpc.WithHeaders(map[string]string{}),
-	}
+	security := insecure.NewCredentials()
 	if isTLS(c.Endpoint) {
 		config, err := c.TLS.client()
 		if err != nil {
 			return nil, err
 		}
-		options = append(options, otlpmetricgrpc.WithTLSCredentials(credentials.NewTLS(config)))
-	} else {
-		// Not WithInsecure, which OTEL_EXPORTER_OTLP_CERTIFICATE overrides.
-		options = append(options, otlpmetricgrpc.WithTLSCredentials(insecure.NewCredentials()))
+		security = credentials.NewTLS(config)
 	}
-	exporter, err := otlpmetricgrpc.New(context.Background(), options...)
-	if err != nil {
+	var err error
+	if o.receiver, err = dial(c.Endpoint, "sysotel", security, log); err != nil {
 		return nil, fmt.Errorf("otlp.endpoint: %w", err)
 	}
-	o.exporter = exporter
-	return o, nil
+	if o.encoder, err = grpc.NewClient("passthrough:queue", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUnaryInterceptor(o.intercept)); err != nil {
+		return nil, err
+	}
+	o.exporter, err = otlpmetricgrpc.New(context.Background(),
+		otlpmetricgrpc.WithGRPCConn(o.encoder),
+		otlpmetricgrpc.WithRetry(otlpmetricgrpc.RetryConfig{Enabled: false}),
+		// Headers are added when a request is sent, so that the queue never contains a
+		// secret.
+		otlpmetricgrpc.WithHeaders(map[string]string{}),
+	)
+	return o, err
+}
+
+// shutdown closes both connections.
+func (o *otlp) shutdown(ctx context.Context) error {
+	return errors.Join(o.exporter.Shutdown(ctx), o.encoder.Close(), o.receiver.Close())
 }
 
 // client builds the TLS configuration of the push.
@@ -186,14 +187,8 @@ func (o *otlp) firstReading(collector string) time.Time {
 	return o.first[collector]
 }
 
-// direct marks the context of a request that the sender sends.
-type direct struct{}
-
-// intercept puts the exporter's requests into the queue and passes the sender's on.
-func (o *otlp) intercept(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-	if ctx.Value(direct{}) != nil {
-		return invoke(ctx, method, request, reply, conn, options...)
-	}
+// intercept puts the exporter's requests into the queue.
+func (o *otlp) intercept(_ context.Context, _ string, request, _ any, _ *grpc.ClientConn, _ grpc.UnaryInvoker, _ ...grpc.CallOption) error {
 	r, ok := request.(*collectorpb.ExportMetricsServiceRequest)
 	if !ok {
 		return fmt.Errorf("unexpected request %T", request)
@@ -205,23 +200,12 @@ func (o *otlp) intercept(ctx context.Context, method string, request, reply any,
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.conn == nil {
-		close(o.connected)
-	}
-	o.conn, o.method = conn, method
 	if o.holding {
 		o.held = append(o.held, heldRequest{o.newest, encoded})
 		return nil
 	}
 	o.push(heldRequest{o.newest, encoded})
 	return nil
-}
-
-// connection returns how to reach the receiver, nil before the first request.
-func (o *otlp) connection() (conn *grpc.ClientConn, method string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.conn, o.method
 }
 
 // send sends queued requests until the context ends.

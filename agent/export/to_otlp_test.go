@@ -201,38 +201,6 @@ func TestReceiverRefuses(t *testing.T) {
 	equal(t, "dropped", a.otlp.finest().stats().Dropped, 3)
 }
 
-func TestPartialSuccess(t *testing.T) {
-	t.Parallel()
-	r := &receiver{answer: func(context.Context, int) (*collectorpb.ExportMetricsServiceResponse, error) {
-		return &collectorpb.ExportMetricsServiceResponse{PartialSuccess: &collectorpb.ExportMetricsPartialSuccess{
-			RejectedDataPoints: 2, ErrorMessage: "too many labels",
-		}}, nil
-	}}
-	a := pushTo(t, "http://"+r.serve(t, "127.0.0.1:0", nil), nil)
-	a.load(t, 0, 1, 2)
-	r.wait(t, 3)
-	within(t, 10*time.Second, "three answers are counted", func() bool { return a.otlp.finest().stats().Sent == 3 })
-	equal(t, "rejected", a.otlp.finest().stats().Rejected, 6)
-	equal(t, "dropped", a.otlp.finest().stats().Dropped, 0)
-	a.log.soon(t, 1, "level=WARN", "too many labels", "points=2")
-	a.log.soon(t, 1, "")
-}
-
-func TestRetryable(t *testing.T) {
-	for code, want := range map[codes.Code]bool{
-		codes.Canceled: true, codes.DeadlineExceeded: true, codes.Aborted: true, codes.OutOfRange: true,
-		codes.Unavailable: true, codes.DataLoss: true,
-		codes.ResourceExhausted: false, // Only with RetryInfo.
-		codes.Unknown:           false, codes.InvalidArgument: false, codes.NotFound: false, codes.PermissionDenied: false,
-		codes.Unauthenticated: false, codes.Unimplemented: false, codes.Internal: false, codes.FailedPrecondition: false,
-	} {
-		again, delay := retryable(status.Error(code, ""))
-		if again != want || delay != 0 {
-			t.Errorf("%s: again %v after %s, want %v", code, again, delay, want)
-		}
-	}
-}
-
 // core is a reading of one processor.
 func core(id string, user float64) instruments.Core {
 	return instruments.Core{ID: id, Time: instruments.CPUStates{User: user}}
