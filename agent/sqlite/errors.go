@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"strings"
+	"syscall"
 
 	"modernc.org/sqlite"
 )
@@ -14,14 +15,35 @@ var ErrDamaged = errors.New("the file is damaged")
 const (
 	codeError      = 1
 	codeInternal   = 2
+	codePermission = 3
+	codeNoMemory   = 7
 	codeReadOnly   = 8
 	codeIO         = 10
 	codeCorrupt    = 11
 	codeFull       = 13
+	codeCannotOpen = 14
+	codeConstraint = 19
+	codeMismatch   = 20
 	codeNoDatabase = 26
-	// codeShortRead is an extended code: the file ends too early.
-	codeShortRead = codeIO | 2<<8
+	// Extended codes: the file ends too early; there is no space for the index of the
+	// log.
+	codeShortRead      = codeIO | 2<<8
+	codeNoSharedMemory = codeIO | 19<<8
 )
+
+// codeOf returns the extended result code of an error, 0 if it is not one of SQLite.
+func codeOf(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code()
+	}
+	return 0
+}
+
+// constraint reports whether a row does not fit the schema.
+func constraint(err error) bool {
+	code := codeOf(err) & 0xff
+	return code == codeConstraint || code == codeMismatch
+}
 
 // Damaged reports whether an error means that the file is damaged.
 func Damaged(err error) bool {
@@ -40,14 +62,13 @@ func Damaged(err error) bool {
 // and the statements are valid, so that what SQLite refuses, such as an unknown
 // format, is damage in the header.
 func DamagedAtOpen(err error) bool {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code() == codeError || e.Code() == codeReadOnly) {
+	if code := codeOf(err); code == codeError || code == codeReadOnly {
 		return true
 	}
-	return Damaged(err)
+	return errors.Is(err, syscall.EISDIR) || Damaged(err)
 }
 
 // Full reports whether an error means that the disk is full.
 func Full(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code()&0xff == codeFull
+	return codeOf(err)&0xff == codeFull
 }

@@ -2,6 +2,18 @@
 // read them, what a killed process wrote is not lost, a file of a newer version is
 // refused, and damage is distinguished from other errors. The content of a file
 // belongs to the package that opens it.
+//
+// A [File] can be opened, read and closed whatever the state of its disk. While the disk
+// is full, read-only, out of reach or gone, a File with Memory (for small files: silences,
+// alert states, messages) takes changes in memory, together with what it can read of the
+// file; one without answers changes with [ErrUnavailable] and reads from what is there.
+// Each Change, and each Retry, looks whether the disk can be written again, at most every
+// 2 to 30 s; then what is in memory is brought to the disk in one transaction. Trouble
+// says in one sentence what does not reach the disk. So users need no case of their own
+// for a bad disk: they use Change and Read, call Retry now and then, and show Trouble.
+//
+// A damaged file is set aside, and replaced by a new one with every row that can be read;
+// [Damage] says what was lost and from when to when. What is set aside is bounded.
 package sqlite
 
 import (
@@ -30,9 +42,12 @@ type Format struct {
 	// otherwise each change does.
 	ByHand bool
 	// CacheKiB is the size of each connection's cache, small because the kernel
-	// caches the file and the whole agent should fit into 50 MB.
+	// caches the file and the whole agent should fit into 50 MB; 0: SQLite's default.
 	CacheKiB int
 }
+
+// plausible is how many versions a file can be ahead of this program; more is damage.
+const plausible = 1000
 
 // ErrNewer is the error of a file that a newer version of this program wrote.
 var ErrNewer = errors.New("it was written by a newer version of sysotel; use that version, or move the file away")
@@ -69,13 +84,19 @@ func (f Format) open(ctx context.Context, path string) (*sql.DB, error) {
 		return nil, err
 	}
 	if err = f.Migrate(ctx, db); err == nil {
-		err = Check(ctx, db)
+		if info, e := os.Stat(path); e == nil && info.Size() < checkBelow {
+			err = Check(ctx, db)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
+
+// checkBelow is the size of files whose structure is verified when they are opened;
+// larger ones take seconds, and are left to a call of Check.
+const checkBelow = 32 << 20
 
 // Connect opens the file, or creates it, for one connection that writes.
 func (f Format) Connect(path string) (*sql.DB, error) {
@@ -104,9 +125,15 @@ func (f Format) Readers(path string, connections int) (*sql.DB, error) {
 }
 
 func (f Format) connect(path string, connections int, pragmas ...string) (*sql.DB, error) {
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": append([]string{
-		"busy_timeout(5000)", fmt.Sprintf("cache_size(-%d)", f.CacheKiB), "temp_store(2)", "mmap_size(0)", "trusted_schema(0)",
-	}, pragmas...)}
+	return f.connectWith(path, url.Values{}, connections, pragmas...)
+}
+
+func (f Format) connectWith(path string, q url.Values, connections int, pragmas ...string) (*sql.DB, error) {
+	q.Set("_txlock", "immediate")
+	q["_pragma"] = append(pragmas, "busy_timeout(5000)", "temp_store(2)", "mmap_size(0)", "trusted_schema(0)")
+	if f.CacheKiB > 0 {
+		q.Add("_pragma", fmt.Sprintf("cache_size(-%d)", f.CacheKiB))
+	}
 	path = filepath.ToSlash(path)
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path // a Windows drive letter
@@ -127,10 +154,10 @@ func (f Format) Migrate(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 		switch known := len(f.Steps); {
-		case found > known:
-			return fmt.Errorf("%w (its format is %d, this version supports up to %d)", ErrNewer, found, known)
-		case found < 0:
+		case found < 0, found > known+plausible:
 			return ErrDamaged
+		case found > known:
+			return f.newer(found)
 		}
 		for i, step := range f.Steps[found:] {
 			if _, err := tx.ExecContext(ctx, step); err != nil {
@@ -143,6 +170,16 @@ func (f Format) Migrate(ctx context.Context, db *sql.DB) error {
 		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(f.Steps)))
 		return err
 	})
+}
+
+func (f Format) newer(version int) error {
+	return fmt.Errorf("%w (its format is %d, this version supports up to %d)", ErrNewer, version, len(f.Steps))
+}
+
+// versionOf returns the version of a file's schema.
+func versionOf(ctx context.Context, db *sql.DB) (version int, err error) {
+	err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	return version, err
 }
 
 // Check verifies the structure of the file.
