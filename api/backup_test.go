@@ -14,11 +14,13 @@ import (
 func TestBackup(t *testing.T) {
 	var asked []string
 	s := newTestServer(t, ticked(), func(o *Options) {
-		o.Backup = func(_ context.Context, dir string) error {
+		o.Backup = func(_ context.Context, dir string, _ bool) error {
 			asked = append(asked, dir)
 			switch dir {
 			case "/full":
 				return fmt.Errorf("%w: /full is not empty", ErrBackupRefused)
+			case "/early":
+				return fmt.Errorf("%w: the store is opening", ErrBackupNotYet)
 			case "/breaks":
 				return errors.New("write /secret/path: input/output error")
 			}
@@ -46,8 +48,11 @@ func TestBackup(t *testing.T) {
 	if detail, _ := problemOf(t, post(Admin, `{"directory":"/breaks"}`), http.StatusInternalServerError); strings.Contains(detail, "secret") {
 		t.Errorf("the problem says %s", detail)
 	}
+	if detail, _ := problemOf(t, post(Admin, `{"directory":"/early"}`), http.StatusServiceUnavailable); !strings.Contains(detail, "the store is opening") {
+		t.Errorf("the problem says %s", detail)
+	}
 	problemOf(t, post(Admin, `{}`), http.StatusUnprocessableEntity)
-	if got := strings.Join(asked, " "); got != "/good /full /breaks" {
+	if got := strings.Join(asked, " "); got != "/good /full /breaks /early" {
 		t.Errorf("asked for %s", got)
 	}
 	without := newTestServer(t, ticked(), nil)

@@ -87,8 +87,8 @@ type Options struct {
 	Alerting Alerting
 	Notifier Notifier
 	// Backup copies the history to a directory; nil if there is none. Errors of the
-	// caller are ErrBackupRefused.
-	Backup func(ctx context.Context, dir string) error
+	// caller are ErrBackupRefused, and ErrBackupNotYet while the store is opening.
+	Backup func(ctx context.Context, dir string, secrets bool) error
 	// Auth has the users and tokens. Authenticate requires a login everywhere;
 	// otherwise callers on this machine need one only for guarded operations.
 	Auth         *auth.Auth

@@ -1,9 +1,7 @@
 package app
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -50,6 +48,7 @@ func (a *App) openAccounts(o Options, host *instruments.Host) error {
 	}
 	a.closers = append(a.closers, opened.Close)
 	a.accounts = accounts{auth: opened, required: o.Config.API.Authenticates(), audit: audit}
+	a.history.accounts = opened
 	return nil
 }
 
@@ -130,32 +129,4 @@ func (a *auditLog) health() health.Component {
 		return health.Component{Name: "audit", Status: health.OK}
 	}
 	return health.Component{Name: "audit", Status: health.Degraded, Reason: "cannot write the audit log: " + a.err.Error(), Since: a.failed}
-}
-
-// backupAccounts copies the users, tokens and keys into a directory. Files change
-// atomically, so their copies are complete.
-func backupAccounts(from, to string) error {
-	if err := os.Mkdir(to, 0o700); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if filepath.Ext(entry.Name()) != ".json" || !entry.Type().IsRegular() {
-			continue // a temporary file
-		}
-		content, err := os.ReadFile(filepath.Join(from, entry.Name()))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(to, entry.Name()), content, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -2,9 +2,7 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -46,6 +44,8 @@ type history struct {
 	hosts *hosts
 	// most is the maximum size of the records in bytes.
 	most int64
+	// accounts are part of it only if the caller asks for secrets.
+	accounts interface{ Backup(dir string) error }
 	// dir is the data directory.
 	dir string
 }
@@ -305,49 +305,4 @@ func (h *history) nodesHealth() health.Component {
 	}
 	part.Reason = strings.Join(reasons, "; ")
 	return part
-}
-
-// backup copies the history, the alerts and the accounts into a directory, which must
-// be empty or missing; an agent can start on the copy. If it fails it removes what it
-// wrote.
-func (h *history) backup(ctx context.Context, dir string) (err error) {
-	if !filepath.IsAbs(dir) {
-		return fmt.Errorf("%w: %s is not an absolute path", api.ErrBackupRefused, dir)
-	}
-	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("%w: %w", api.ErrBackupRefused, err)
-		}
-	case err != nil:
-		return fmt.Errorf("%w: %w", api.ErrBackupRefused, err)
-	case len(entries) > 0:
-		return fmt.Errorf("%w: %s is not empty", api.ErrBackupRefused, dir)
-	}
-	// Writing blocks takes several times the usual memory.
-	defer debug.FreeOSMemory()
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, storeDir)), os.RemoveAll(filepath.Join(dir, recordsDir)), os.RemoveAll(filepath.Join(dir, authDir)), os.RemoveAll(filepath.Join(dir, alertingDir)))
-		}
-	}()
-	if err := h.store.Backup(ctx, filepath.Join(dir, storeDir)); err != nil {
-		return err
-	}
-	if err := os.Mkdir(filepath.Join(dir, recordsDir), 0o700); err != nil {
-		return err
-	}
-	if err := h.records.Backup(ctx, filepath.Join(dir, recordsDir, records.FileName)); err != nil {
-		return err
-	}
-	if h.alerts != nil {
-		if err := os.Mkdir(filepath.Join(dir, alertingDir), 0o700); err != nil {
-			return err
-		}
-		if err := h.alerts.Backup(ctx, filepath.Join(dir, alertingDir)); err != nil {
-			return err
-		}
-	}
-	return backupAccounts(filepath.Join(h.dir, authDir), filepath.Join(dir, authDir))
 }

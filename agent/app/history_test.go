@@ -234,14 +234,22 @@ func TestBackupIsWholeOrNothing(t *testing.T) {
 	if err := a.history.records.Close(); err != nil { // The second half will fail.
 		t.Fatal(err)
 	}
-	if err := a.history.backup(t.Context(), dir); err == nil {
+	if err := a.history.backup(t.Context(), dir, false); err == nil {
 		t.Error("the backup of closed records succeeded")
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("%v is left (%v)", left, err)
 	}
-	for _, refused := range []string{"relative", filepath.Join(a.config.DataDir, "lock"), a.config.DataDir} {
-		if err := a.history.backup(t.Context(), refused); !errors.Is(err, api.ErrBackupRefused) {
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(a.config.DataDir, link); err != nil {
+		t.Fatal(err)
+	}
+	open := filepath.Join(t.TempDir(), "open")
+	if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	for _, refused := range []string{open, "relative", filepath.Join(a.config.DataDir, "lock"), a.config.DataDir, filepath.Join(a.config.DataDir, "copy", "of", "it"), filepath.Join(link, "copy")} {
+		if err := a.history.backup(t.Context(), refused, false); !errors.Is(err, api.ErrBackupRefused) {
 			t.Errorf("%s: %v", refused, err)
 		}
 	}

@@ -17,9 +17,10 @@ const backupLimit = 10 * time.Minute
 func backupCommand() command {
 	return command{
 		name: "backup", summary: "copy the running agent's history into a directory",
-		details: "The directory must be empty or missing. To restore the backup, start sysotel run\n--data-dir on a copy of it.",
+		details: "The directory must be empty or missing. To restore the backup, start sysotel run\n--data-dir on a copy of it. Without --with-secrets the copy has no users and API\ntokens; it never has sessions and signing keys.",
+		flags:   []commandFlag{{name: "--with-secrets", help: "also copy the users and API tokens, hashed"}},
 		args:    "DIR", options: agentOptions, run: runBackup,
-		examples: []string{"sysotel backup /mnt/backup/sysotel-2026-01-31"},
+		examples: []string{"sysotel backup /mnt/backup/sysotel-2026-01-31", "sysotel backup --with-secrets /mnt/backup/whole"},
 	}
 }
 
@@ -29,7 +30,8 @@ func runBackup(c Call) int {
 	if err != nil {
 		return c.fail(err)
 	}
-	request, err := json.Marshal(api.BackupRequest{Directory: dir})
+	_, secrets := c.flags["--with-secrets"]
+	request, err := json.Marshal(api.BackupRequest{Directory: dir, WithSecrets: secrets})
 	if err != nil {
 		return c.fail(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -27,6 +28,10 @@ const maxErrors = 10
 // reservedNames begin the names of our own metrics on the scrape page.
 var reservedNames = []string{"system_", "process_", "sysotel_", "node_", "target_info"}
 
+// quoted is input that a syntax error quotes. Everybody who sees the health reads the
+// error, but not everybody may read the source; the line number is enough.
+var quoted = regexp.MustCompile(` "(?:[^"\\]|\\.)*"`)
+
 // Parse reads the Prometheus text format. A syntax error costs all metrics of the
 // source, an unsupported metric only itself.
 func Parse(text []byte) ([]*dto.MetricFamily, []error) {
@@ -37,7 +42,7 @@ func Parse(text []byte) ([]*dto.MetricFamily, []error) {
 	parsed, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
 		if at, ok := errors.AsType[expfmt.ParseError](err); ok {
-			err = fmt.Errorf("line %d: %s", at.Line, at.Msg)
+			err = fmt.Errorf("line %d: %s", at.Line, quoted.ReplaceAllString(at.Msg, ` "…"`))
 		}
 		return nil, []error{err}
 	}

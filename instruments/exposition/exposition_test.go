@@ -43,6 +43,8 @@ func TestExpositionErrors(t *testing.T) {
 		kept             int
 	}{
 		{"garbage names its line", "good 1\n%$&!\n", `line 2: `, 0},
+		{"what a value is", "good 1\nbad hunter2\n", `line 2: expected float as value, got "…"`, 0},
+		{"a quote in it", "good 1\n# TYPE bad hun\"ter\n", `line 2: unknown metric type "…"`, 0},
 		{"half a line", "good 1\nbad{a=\"b", "line 2: unexpected end of input stream", 0},
 		{"our own name", "good 1\nsystem_cpu_time 5\n", "metric system_cpu_time: names that begin with system_ are the agent's own", 1},
 		{"our own name, hidden", "__sysotel_x 5\n", "names that begin with sysotel_ are", 0},

@@ -2,6 +2,7 @@
 package textfile
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -92,6 +93,36 @@ func (f foundFile) read(now func() time.Time) file {
 	return file{f.info, exposition.Source{Name: sanitize.EscapeControl(f.path), Families: families, Errors: errs, OK: len(errs) == 0, Seconds: now().Sub(start).Seconds()}}
 }
 
+// look returns what is known of a file without opening it. Others than the agent's
+// user may write in the directory, and must not read other users' files through it,
+// whose content shows in metrics: a link is followed only if it belongs to root, to
+// the agent's user or to the owner of its target, as with SymLinksIfOwnerMatch of the
+// Apache HTTP server, and a file with several names is not read where others may make
+// them.
+func look(path string) (fs.FileInfo, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		target, err := os.Stat(path)
+		if err == nil && !mayFollow(info, target) {
+			err = errors.New("is a link by another user than the owner of the file that it leads to")
+		}
+		return target, err
+	}
+	if info.Mode().IsRegular() && names(info) > 1 {
+		dir, err := os.Stat(filepath.Dir(path))
+		if err != nil {
+			return nil, err
+		}
+		if dir.Mode().Perm()&0o022 != 0 {
+			return nil, errors.New("has several names (hard links), in a directory in which others than its owner can make them")
+		}
+	}
+	return info, nil
+}
+
 // list returns the *.prom files of a directory in the order of their names.
 // The path is from the configuration.
 func list(dir string) ([]foundFile, error) {
@@ -105,22 +136,27 @@ func list(dir string) ([]foundFile, error) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		info, err := os.Stat(path)
+		info, err := look(path)
 		found = append(found, foundFile{path, info, err})
 	}
 	return found, nil
 }
 
-// readFile reads a file of metrics. Only plain files are opened: a pipe
-// would make the agent wait for its writer.
+// readFile reads a file of metrics that look found. Only plain files are opened: a
+// pipe would make the agent wait for its writer.
 func readFile(path string, info fs.FileInfo) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("is not a plain file but %s", info.Mode().Type())
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblocking, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
+	if opened, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !os.SameFile(opened, info) {
+		return nil, errors.New("was replaced while it was opened; it is read again at the next tick")
+	}
 	return io.ReadAll(io.LimitReader(f, exposition.MaxBytes+1))
 }

@@ -355,7 +355,7 @@ export interface paths {
         put?: never;
         /**
          * Back up the history
-         * @description Writes a consistent copy of the store and the records to a directory on the agent's machine while both stay in use. To restore it, start an agent with that directory, or a copy of it, as data_dir.
+         * @description Writes a consistent copy of the store, the records and the alerts to a directory on the agent's machine while both stay in use. To restore it, start an agent with that directory, or a copy of it, as data_dir. The copy has no users and API tokens unless with_secrets is set.
          */
         post: operations["make-backup"];
         delete?: never;
@@ -832,6 +832,8 @@ export interface components {
              * @example /var/backups/sysotel
              */
             directory: string;
+            /** @description Also copies the users, their hashed passwords and the hashed API tokens. Never copied are sessions and signing keys. */
+            with_secrets?: boolean;
         };
         CPULimit: {
             /** @description Number of processors the agent may use; null if unlimited. */
