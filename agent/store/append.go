@@ -47,6 +47,7 @@ func (s *Store) Append(r Reading) error {
 		s.drain()
 		return nil
 	}
+	s.enter(s.life)
 	if err := s.ingest(r); err != nil {
 		s.wait(r, offset)
 		s.fail(err)
@@ -57,36 +58,57 @@ func (s *Store) Append(r Reading) error {
 // dropFuture drops the readings of a clock that jumped ahead and was set back
 // before it was trusted.
 func (s *Store) dropFuture(offset time.Duration) {
-	kept := s.waiting.readings[:0]
-	for _, r := range s.waiting.readings {
-		if r.offset-offset > jump {
-			s.drop(DropClockAhead, r.samples())
-			continue
+	for i := len(s.waiting.batches) - 1; i >= 0; i-- {
+		if b := s.waiting.batches[i]; b.offset-offset > jump {
+			s.drop(DropClockAhead, b.samples)
+			s.removeWaiting(i)
 		}
-		kept = append(kept, r)
 	}
-	if clear(s.waiting.readings[len(kept):]); len(kept) == 0 {
-		kept = nil
-	}
-	s.waiting.readings = kept
 }
 
-// drain appends the waiting readings as far as possible.
-func (s *Store) drain() {
+// drainAtOnce is the number of waiting readings that are appended in one go: the next
+// tick must not wait for long.
+const drainAtOnce = 240
+
+// drain appends waiting readings as far as possible, drainAtOnce at most. It returns
+// false if there is nothing more to do now.
+func (s *Store) drain() (more bool) {
 	if s.state != open || s.waiting.len() == 0 || !s.hasSpace() {
+		return false
+	}
+	defer func() { s.draining = nil }()
+	for range drainAtOnce {
+		r, b := s.waiting.next(s.base)
+		if r == nil || !s.clock.trusted(b.offset) {
+			return false
+		}
+		s.enter(b.life)
+		s.draining = b
+		if err := s.ingest(*r); err != nil {
+			s.fail(err)
+			return false
+		}
+		if b.life != s.life {
+			s.found = max(s.found, s.newest) // It was read before this start.
+		}
+		if !s.waiting.pop() {
+			s.removeWaiting(0)
+		}
+	}
+	return true
+}
+
+// enter makes the readings of a life follow those of another: series that do not come
+// back are ended, as after a start.
+func (s *Store) enter(next *life) {
+	if s.entered == next {
 		return
 	}
-	for s.waiting.len() > 0 {
-		r := s.waiting.readings[0]
-		if !s.clock.trusted(r.offset) {
-			return
-		}
-		if err := s.ingest(r.Reading); err != nil {
-			s.fail(err)
-			return
-		}
-		s.waiting.pop()
+	if s.entered != nil {
+		s.restore(s.newest)
+		clear(s.collectors)
 	}
+	s.entered = next
 }
 
 // hasSpace reports whether the disk has space, with hysteresis.
@@ -139,6 +161,9 @@ func (s *Store) tick(t time.Time) int64 {
 func (s *Store) ingest(r Reading) error {
 	t := s.tick(r.Time)
 	if s.newest != unknown && t < s.newest-maxLateness.Milliseconds() {
+		if s.appended(t) && s.draining.life != s.life {
+			return nil
+		}
 		if s.clockBehind.IsZero() {
 			s.log.Warn("clock was set back, readings are dropped until it catches up", "newest", time.UnixMilli(s.newest).UTC(), "now", r.Time.UTC())
 		}
@@ -179,6 +204,10 @@ func (s *Store) ingest(r Reading) error {
 	return nil
 }
 
+// appended reports whether a reading that waits may have been appended before the store
+// was opened: the process was killed, or a write failed, before it was known.
+func (s *Store) appended(t int64) bool { return s.draining != nil && t <= s.reopened }
+
 // ingestCollector appends the reading of one collector.
 func (s *Store) ingestCollector(w *writer, t int64, r *CollectorReading) {
 	f := s.collectors[r.Collector]
@@ -191,7 +220,9 @@ func (s *Store) ingestCollector(w *writer, t int64, r *CollectorReading) {
 		}
 	}
 	if t <= f.last {
-		s.drop(DropLate, uint64(len(r.Samples)))
+		if !s.appended(t) {
+			s.drop(DropLate, uint64(len(r.Samples)))
+		}
 		return
 	}
 	f.last = t

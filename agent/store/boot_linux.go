@@ -1,6 +1,8 @@
 package store
 
 import (
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,4 +19,10 @@ func bootClock() func() time.Duration {
 		}
 		return time.Duration(ts.Nano())
 	}
+}
+
+// bootID identifies the boot of the machine, empty if unknown.
+func bootID() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(text))
 }

@@ -10,3 +10,6 @@ func bootClock() func() time.Duration {
 	start := time.Now()
 	return func() time.Duration { return time.Since(start) }
 }
+
+// bootID is empty: which boot it is, is not known.
+func bootID() string { return "" }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,7 +38,12 @@ func TestDiskFull(t *testing.T) {
 	fill(t, filler, 1<<20)
 	k.run(t, 300)
 	k.s.Maintain(t.Context())
-	k.health(t, health.Degraded, "disk is full: 300 readings wait")
+	k.health(t, health.Degraded, "disk is full: 300 readings wait in memory only")
+	if got := seen(t, k.s.tiers[0])[k.g.Labels.String()]; len(got) != 400 {
+		t.Errorf("queries see %d samples, want 400", len(got))
+	} else {
+		mustRise(t, got)
+	}
 	if got := k.raw(t); len(got) != 100 {
 		t.Errorf("%d samples, want the 100 from before", len(got))
 	}
@@ -133,8 +139,11 @@ func TestDiskFullAtStart(t *testing.T) {
 	k := &ticker{m: m, s: s, g: gauge("g", "0")}
 	k.run(t, 50)
 	k.health(t, health.Degraded, "50 readings wait")
-	if _, err := s.Tiers()[0].Queryable().Querier(0, 1); err == nil || !strings.Contains(err.Error(), "opening") {
-		t.Errorf("a query returns %v", err)
+	if _, err := s.Tiers()[1].Queryable().Querier(0, 1); !errors.Is(err, ErrOpening) {
+		t.Errorf("a query of the minutes returns %v", err)
+	}
+	if got := seen(t, s.Tiers()[0])[k.g.Labels.String()]; len(got) != 50 {
+		t.Errorf("queries see %d samples, want the 50 that wait", len(got))
 	}
 	m.setFree(1 << 40)
 	awaitHealth(t, s, health.OK)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
@@ -126,15 +127,21 @@ func (s *Store) mustAppend(t testing.TB, r Reading) {
 	}
 }
 
-// points reads all samples of a tier, by the text of the labels.
+// points reads all samples that are stored in a tier, by the text of the labels.
 func points(t testing.TB, tier *Tier) map[string][]point {
 	t.Helper()
 	return pointsBetween(t, tier, 0, 1<<50)
 }
 
-func pointsBetween(t testing.TB, tier *Tier, mint, maxt int64) map[string][]point {
+// seen reads all samples that queries see in a tier, those that wait among them.
+func seen(t testing.TB, tier *Tier) map[string][]point {
 	t.Helper()
-	q, err := tier.Queryable().Querier(mint, maxt)
+	return pointsBetween(t, tier.Queryable(), 0, 1<<50)
+}
+
+func pointsBetween(t testing.TB, tier storage.Queryable, mint, maxt int64) map[string][]point {
+	t.Helper()
+	q, err := tier.Querier(mint, maxt)
 	if err != nil {
 		t.Fatal(err)
 	}

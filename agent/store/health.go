@@ -43,13 +43,15 @@ func (s *Store) Health() health.Component {
 	}
 	var reasons []string
 	say := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
-	if s.state == opening {
-		say("%s; %d readings wait in memory", s.reason, s.waiting.len())
-	}
-	if s.full {
-		say("the disk is full: %d readings wait in memory", s.waiting.len())
-	} else if s.clock.doubting() {
-		say("the clock jumped ahead and is not trusted yet: %d readings wait in memory", s.waiting.len())
+	switch waits := s.waits(); {
+	case s.state == opening && s.waiting.len() == 0:
+		say("%s; rules and queries see nothing yet", s.reason)
+	case s.state == opening:
+		say("%s; %s; rules and queries see only these", s.reason, waits)
+	case s.full:
+		say("the disk is full: %s; rules and queries see them", waits)
+	case s.clock.doubting():
+		say("the clock jumped ahead and is not trusted yet: %s; rules and queries see them", waits)
 	}
 	if !s.clockBehind.IsZero() {
 		say("the clock was set back to %s: readings are dropped until %s",
@@ -76,18 +78,44 @@ func (s *Store) Health() health.Component {
 	return c
 }
 
-// Unready returns why the store has no current data: it is not open, or readings
-// wait or are dropped because the clock was set. It is empty otherwise.
+// waits describes how many readings wait, and where.
+func (s *Store) waits() string {
+	if err := s.waitingLog.err; err != nil {
+		return fmt.Sprintf("%d readings wait in memory only (%v)", s.waiting.len(), err)
+	}
+	return fmt.Sprintf("%d readings wait in memory and in a log on disk", s.waiting.len())
+}
+
+// Unready returns why queries do not see the newest readings, empty if they do: there
+// was none since the start, or readings are dropped because the clock was set back.
 func (s *Store) Unready() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.state != open:
+	case s.state == shut, s.state == opening && s.waiting.len() == 0:
 		return s.reason
-	case s.clock.doubting():
-		return "the clock jumped ahead and is not trusted yet"
 	case !s.clockBehind.IsZero():
 		return "the clock was set back"
 	}
 	return ""
+}
+
+// SeenFrom is the time before which queries see nothing at present, although there was
+// something: the tiers are not open, or the clock jumped ahead. It is the zero time if
+// they see everything.
+func (s *Store) SeenFrom() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == open && !s.clock.doubting() {
+		return time.Time{}
+	}
+	for _, b := range s.waiting.batches {
+		if s.state != open || !s.clock.trusted(b.offset) {
+			return time.UnixMilli(b.first)
+		}
+	}
+	if s.state == open {
+		return time.Time{}
+	}
+	return s.options.Now()
 }

@@ -84,12 +84,17 @@ func (s *Store) stateOf(series *Series, collector string) *seriesState {
 	st.minLabels, st.maxLabels = labels.EmptyLabels(), labels.EmptyLabels()
 	s.sizeUpper(st)
 	series.state = st
+	s.register(series, collector)
+	return st
+}
+
+// register adds the metric of a series to the table of roll-ups.
+func (s *Store) register(series *Series, collector string) {
 	if series.Kind != readingCount {
 		s.rollups.register(series.Labels.Get(model.MetricNameLabel), metric{
 			Kind: series.Kind, Min: series.MinName, Max: series.MaxName, Brief: series.Brief, Collector: collector, Origin: series.Origin,
 		})
 	}
-	return st
 }
 
 // lookup finds the state for labels, nil if there is none.

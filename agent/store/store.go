@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"sysotel/agent/health"
@@ -42,6 +43,8 @@ type Options struct {
 	// Boot is the time since boot, including suspend, by a clock that cannot be
 	// set; the system's if nil.
 	Boot func() time.Duration
+	// BootID identifies the boot of the machine; the system's if empty.
+	BootID string
 	// Free returns the free space of a directory's file system; the system's if
 	// nil.
 	Free func(dir string) (int64, error)
@@ -81,8 +84,16 @@ type Store struct {
 	full        bool
 	unsaved     bool
 	// rebuilding is set while samples from before the start are folded.
-	rebuilding     bool
-	waiting        queue
+	rebuilding bool
+	// waiting is also read by queries; waitingLog keeps it.
+	waiting    waiting
+	waitingLog waitingLog
+	// life is this process, entered the one that the newest reading is of.
+	life, entered *life
+	// reopened is the newest tick that was in the store when it was opened last.
+	reopened int64
+	// draining is the batch of the reading that is appended, nil if it did not wait.
+	draining       *batch
 	asides         []aside
 	samples        uint64 // appended
 	drops          *health.Drops
@@ -121,6 +132,9 @@ func Open(options Options) (*Store, error) {
 	if options.Boot == nil {
 		options.Boot = bootClock()
 	}
+	if options.BootID == "" {
+		options.BootID = bootID()
+	}
 	if options.Free == nil {
 		options.Free = freeBytes
 	}
@@ -138,6 +152,7 @@ func Open(options Options) (*Store, error) {
 		options: options, log: options.Log, clock: newClock(options.Now, options.Boot),
 		base: time.Now(), opened: make(chan struct{}), closed: make(chan struct{}),
 		wrote: make(chan struct{}, 1), found: unknown, drops: health.NewDrops(DropReasons()...),
+		life: &life{id: ulid.Make().String(), boot: options.BootID}, waitingLog: waitingLog{dir: filepath.Join(options.Dir, waitingDir)},
 	}
 	var err error
 	if s.rollups, err = loadRollups(options.Dir); err != nil {
@@ -146,7 +161,9 @@ func Open(options Options) (*Store, error) {
 	for _, c := range options.Tiers {
 		s.tiers = append(s.tiers, newTier(options.Dir, c, s.clock, s.log))
 	}
+	s.tiers[0].waiting = &s.waiting
 	s.reset()
+	s.loadWaiting()
 	s.work.Go(s.openTiers)
 	return s, nil
 }
@@ -157,7 +174,7 @@ func (s *Store) reset() {
 	s.state, s.reason = opening, "the store is opening"
 	s.byHash, s.live = map[uint64]*seriesState{}, nil
 	s.collectors, s.restored = map[string]*collector{}, map[string][]*seriesState{}
-	s.newest = unknown
+	s.newest, s.reopened, s.entered = unknown, unknown, nil
 	s.upper = nil
 	for _, t := range s.tiers[1:] {
 		s.upper = append(s.upper, upperTier{Tier: t, interval: t.config.Resolution.Milliseconds(), written: unknown})
@@ -222,17 +239,7 @@ func (s *Store) openOnce() error {
 	err := errors.Join(errs...)
 	if err == nil {
 		if err = s.rebuild(); err == nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.state, s.reason = open, ""
-			s.log.Info("store open")
-			select {
-			case <-s.opened:
-			default:
-				s.found = s.newest
-			}
-			s.drain()
-			s.written()
+			s.ready()
 			return nil
 		}
 	}
@@ -240,6 +247,24 @@ func (s *Store) openOnce() error {
 		err = errors.Join(err, t.close())
 	}
 	return err
+}
+
+// ready begins to append, with what waits.
+func (s *Store) ready() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.reason, s.reopened = open, "", s.newest
+	s.log.Info("store open")
+	select {
+	case <-s.opened:
+	default:
+		s.found = s.newest
+	}
+	for s.drain() {
+		s.mu.Unlock() // A tick that comes now does not wait for all.
+		s.mu.Lock()
+	}
+	s.written()
 }
 
 // Close stops writing and closes the databases. Open buckets are rebuilt when the
@@ -260,6 +285,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.reason = shut, "the store is closed"
+	s.waitingLog.close()
 	errs := []error{s.rollups.save()}
 	for _, t := range s.tiers {
 		errs = append(errs, t.close())

@@ -29,6 +29,9 @@ type Tier struct {
 	config TierConfig
 	log    *slog.Logger
 	clock  *clock
+	// waiting are the readings that are to be appended to the tier, nil if it is not the
+	// finest.
+	waiting *waiting
 
 	// first and newest are the times of the oldest and newest sample in
 	// milliseconds; math.MaxInt64 and math.MinInt64 if there are none.
@@ -83,6 +86,11 @@ func (t *Tier) Retention() time.Duration { return t.config.Retention }
 // zero time if it is empty.
 func (t *Tier) Oldest() time.Time {
 	first := t.first.Load()
+	if t.waiting != nil && (first == math.MaxInt64 || !t.isOpen()) {
+		if waits, any := t.waiting.oldest(); any {
+			first = waits
+		}
+	}
 	if first == math.MaxInt64 {
 		return time.Time{}
 	}
@@ -98,11 +106,16 @@ func (t *Tier) Newest() time.Time {
 	return time.UnixMilli(newest)
 }
 
-// Queryable resolves selectors on the tier.
-func (t *Tier) Queryable() storage.Queryable { return t }
+// Queryable resolves selectors on the tier, with the readings that wait to be appended.
+func (t *Tier) Queryable() storage.Queryable {
+	if t.waiting == nil {
+		return t
+	}
+	return withWaiting{t}
+}
 
-// Querier resolves selectors in a time range; before the tier is open the error is
-// ErrOpening.
+// Querier resolves selectors in a time range, without what waits; before the tier is
+// open the error is ErrOpening.
 func (t *Tier) Querier(mint, maxt int64) (storage.Querier, error) {
 	db, err := t.acquire()
 	if err != nil {
@@ -139,6 +152,13 @@ func (t *Tier) acquire() (*tsdb.DB, error) {
 	}
 	t.readers++
 	return t.db, nil
+}
+
+// isOpen reports whether the database is open.
+func (t *Tier) isOpen() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.db != nil
 }
 
 func (t *Tier) release() {
