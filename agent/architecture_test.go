@@ -72,6 +72,7 @@ var allowed = map[string]map[string]string{
 	},
 	"agent/health":   {},
 	"agent/loopback": {},
+	"agent/peer":     {},
 	"agent/secret":   {},
 	"agent/alerting": {
 		"agent/health":     "its health has its type from there",
@@ -110,6 +111,7 @@ var allowed = map[string]map[string]string{
 		"agent/health":         "the type of a component's health is there",
 		"agent/atomicfile":     "it writes its own certificate",
 		"agent/loopback":       "what only this machine reaches needs no login",
+		"agent/peer":           "root and the agent's user need no login there",
 		"agent/alerting":       "alerts, rules and silences have their types from there",
 		"agent/auth":           "callers and their roles have their types from there",
 		"agent/notify":         "channels and their errors have their types from there",

@@ -2,10 +2,14 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"sync"
 
 	"sysotel/agent/auth"
+	"sysotel/agent/peer"
 )
 
 // Role is what a caller may do; each role includes those before it.
@@ -47,10 +51,14 @@ type Access struct {
 	// beyond it get 503.
 	Concurrent int
 	// Guarded is set for operations that write files, run commands or grant access.
-	// They require a login or the Unix socket even on this machine, because every
-	// program on it can reach loopback. The rule is the same whether the agent runs
-	// as root or not.
+	// They require a login or the Unix socket even of root and the agent's user:
+	// programs of theirs may forward connections of others to loopback.
 	Guarded bool
+	// Harmless is the reason why callers below Admin may call an operation that is not
+	// GET: what it does does not outlive the request, or is the caller's own.
+	Harmless string
+	// Page is set for pages that a link on another site may open. They have no numbers.
+	Page bool
 	// BeforeSetup allows requests before there is an administrator.
 	BeforeSetup bool
 }
@@ -61,8 +69,10 @@ type Caller struct {
 	Role Role
 	// Identity is the authenticated user or token; zero without authentication.
 	Identity auth.Identity
-	// Local is set for loopback connections that need no login and have none.
-	Local bool
+	// Local is set for loopback connections that need no login and have none. They
+	// are Viewer, and Admin if holder says so.
+	Local  bool
+	holder *holder
 	// Socket is set for connections through the Unix socket.
 	Socket bool
 	// Address is the caller's address, for the audit log.
@@ -82,10 +92,60 @@ func (credential) GoString() string { return "<secret>" }
 
 // roleFor is the caller's role for an operation.
 func (c Caller) roleFor(a Access) Role {
-	if a.Guarded && c.Local {
-		return min(c.Role, Viewer)
+	if c.Local && !a.Guarded && a.Role > c.Role && c.holder.administers() {
+		return Admin
 	}
 	return c.Role
+}
+
+// holder is who holds the other end of a loopback connection. The kernel is asked
+// when it first matters, and once for a connection: the answer cannot change, unless
+// it failed.
+type holder struct {
+	conn net.Conn
+	// barred is why the holder is not the caller; empty if it is.
+	barred string
+
+	mu    sync.Mutex
+	known bool
+	uid   uint32
+}
+
+// user returns the user, or the error of the kernel.
+func (h *holder) user() (uint32, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.known {
+		return h.uid, nil
+	}
+	uid, err := peer.Owner(h.conn)
+	h.uid, h.known = uid, err == nil
+	return uid, err
+}
+
+// administers reports whether the caller is root or the agent's user, who could
+// change everything anyway.
+func (h *holder) administers() bool {
+	if h == nil || h.barred != "" {
+		return false
+	}
+	uid, err := h.user()
+	return err == nil && (uid == 0 || int(uid) == os.Geteuid())
+}
+
+// why explains that the caller is not an administrator.
+func (h *holder) why() string {
+	if h == nil {
+		return "whose connection this is, is unknown"
+	}
+	if h.barred != "" {
+		return h.barred
+	}
+	uid, err := h.user()
+	if err != nil {
+		return "the system does not tell whose connection this is"
+	}
+	return fmt.Sprintf("this connection is user %d's", uid)
 }
 
 // seesCommandLines reports whether the caller may see command lines, which often
@@ -119,7 +179,7 @@ func callerOfConn(c net.Conn, local bool) Caller {
 		addr, _ := netip.AddrFromSlice(remote.IP)
 		addr = addr.Unmap()
 		if local && addr.IsLoopback() {
-			return Caller{Role: Admin, Local: true, Address: addr.String()}
+			return Caller{Role: Viewer, Local: true, holder: &holder{conn: c}, Address: addr.String()}
 		}
 		return Caller{Address: addr.String()}
 	}

@@ -31,7 +31,7 @@ func (operations) AlertPreview(s *Server) {
 		ID: "preview-alert", Method: http.MethodPost, Path: alertPath + "/preview",
 		Summary:     "Preview a rule",
 		Description: "Evaluates a rule on stored history and returns how often and when it would have fired. Changes nothing and sends no notifications.",
-		Access:      Access{Role: Viewer, Cost: Query}, Example: examplePreview(), Errors: []int{http.StatusServiceUnavailable},
+		Access:      Access{Role: Viewer, Cost: Query, Harmless: "it only evaluates"}, Example: examplePreview(), Errors: []int{http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *previewInput) (*previewOutput, error) {
 		alerts, err := s.alerting()
 		if err != nil {

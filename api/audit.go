@@ -54,6 +54,9 @@ func (c Caller) auditEntry() auditEntry {
 		e.Kind = "socket"
 	case c.Local:
 		e.Kind = "local"
+		if c.holder.administers() {
+			e.Name = "uid " + strconv.Itoa(int(c.holder.uid))
+		}
 	case c.Identity.Kind == "":
 		e.Kind = "nobody"
 	}

@@ -18,7 +18,7 @@ import (
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := callerOf(r.Context())
-		if caller.Socket || s.options.Auth == nil {
+		if caller.Socket {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -27,17 +27,19 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 			// A proxy on this machine forwards clients that are elsewhere.
 			caller = Caller{Address: client.String()}
 		}
-		if caller.Local && s.origin.isForeign(r) {
-			caller.Role = min(caller.Role, Viewer) // A page of http.cors is not the user of this machine.
+		switch {
+		case caller.Local && s.origin.isForeign(r):
+			caller.holder = &holder{barred: "this request comes from a page of another site"}
+		case caller.Local && s.proxies.forwards(r):
+			caller.holder = &holder{barred: "this request came through a proxy"}
 		}
-		var ok bool
+		ok := true
 		switch header := r.Header["Authorization"]; {
+		case s.options.Auth == nil:
 		case len(header) > 0:
 			caller, ok = s.authenticateHeader(w, r, caller, header)
-		case s.options.Authenticate:
-			caller, ok = s.authenticateCookie(w, r, caller)
 		default:
-			ok = true
+			caller, ok = s.authenticateCookie(w, r, caller)
 		}
 		if response, ok := w.(*responseWriter); ok {
 			response.caller = caller
@@ -163,9 +165,12 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, a Access) boo
 	case caller.Role == Public && s.options.Authenticate:
 		unauthorized(w, r, "This requires the role "+a.Role.String()+"; log in, or send an API token created with sysotel token add.")
 	case caller.Role == Public:
-		writeProblem(w, http.StatusForbidden, "This requires the role "+a.Role.String()+", which only requests from the machine itself (loopback) have.")
-	case caller.Local:
+		writeProblem(w, http.StatusForbidden, "This requires the role "+a.Role.String()+", which without a login or an API token only requests from the machine itself (loopback) can have.")
+	case caller.Local && a.Guarded:
 		writeProblem(w, http.StatusForbidden, "This requires the role "+a.Role.String()+" through a login, an API token or the Unix socket in the agent's data directory; being on the machine is not enough.")
+	case caller.Local:
+		writeProblem(w, http.StatusForbidden, "This requires the role "+a.Role.String()+", which without a login only root and the agent's user have, and "+caller.holder.why()+
+			"; log in, send an API token, or use the Unix socket in the agent's data directory.")
 	default:
 		writeProblem(w, http.StatusForbidden, "This requires the role "+a.Role.String()+", but you are "+caller.Role.String()+"; the Unix socket in the agent's data directory grants it.")
 	}

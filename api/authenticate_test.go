@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,16 @@ func (d *authServer) token(name string, role Role) string {
 	return secret
 }
 
+// localUser is a caller on this machine without a login.
+func localUser(uid int) Caller {
+	return Caller{Role: Viewer, Local: true, holder: &holder{known: true, uid: uint32(uid)}, Address: "127.0.0.1"}
+}
+
+// own is what our own page sends with a session.
+func own(g auth.Grant) http.Header {
+	return http.Header{"Cookie": {"sysotel=" + g.Access}, "Origin": {"http://localhost:8080"}, "Sec-Fetch-Site": {"same-origin"}}
+}
+
 // remote is a caller on another machine.
 var remote = Caller{Address: "192.0.2.7"}
 
@@ -132,9 +143,12 @@ func basic(user, password string) http.Header {
 // else.
 func TestRouteWalk(t *testing.T) {
 	d := newAuthServer(t, func(o *Options) { o.PromQL = http.NotFoundHandler() })
-	off := newAuthServer(t, func(o *Options) { o.Authenticate, o.PromQL = false, http.NotFoundHandler() })
+	off := newAuthServer(t, func(o *Options) {
+		o.Authenticate, o.PromQL = false, http.NotFoundHandler()
+		o.Config.CORS = []string{"https://home.example"}
+	})
 	admin, viewer := d.user("ada", Admin), d.user("grace", Viewer)
-	local := Caller{Role: Admin, Local: true, Address: "127.0.0.1"}
+	root, me, stranger := localUser(0), localUser(os.Geteuid()), localUser(54321)
 	callers := []struct {
 		name   string
 		server *Server
@@ -152,15 +166,25 @@ func TestRouteWalk(t *testing.T) {
 		{"an admin's token as a password", d.Server, remote, basic("x", d.token("a", Admin)), Admin, Admin, 403},
 		{"the socket", d.Server, Caller{Role: Admin, Socket: true}, nil, Admin, Admin, 403},
 		{"the socket where nobody need log in", off.Server, Caller{Role: Admin, Socket: true}, nil, Admin, Admin, 403},
-		{"somebody on the machine", off.Server, local, nil, Admin, Viewer, 403},
-		{"somebody on the machine with an admin's token", off.Server, local, bearer(off.token("a", Admin)), Admin, Admin, 403},
-		{"somebody on the machine with a viewer's token", off.Server, local, bearer(off.token("v", Viewer)), Viewer, Viewer, 403},
+		{"root on the machine", off.Server, root, nil, Admin, Viewer, 403},
+		{"the agent's user on the machine", off.Server, me, nil, Admin, Viewer, 403},
+		{"somebody on the machine", off.Server, stranger, nil, Viewer, Viewer, 403},
+		{"somebody unknown on the machine", off.Server, Caller{Role: Viewer, Local: true}, nil, Viewer, Viewer, 403},
+		{"root's proxy", off.Server, root, http.Header{"X-Forwarded-For": {"192.0.2.7"}}, Viewer, Viewer, 403},
+		{"root's other proxy", off.Server, root, http.Header{"Via": {"1.1 proxy"}}, Viewer, Viewer, 403},
+		{"root's third proxy", off.Server, root, http.Header{"Forwarded": {"for=192.0.2.7"}}, Viewer, Viewer, 403},
+		{"a page of root's browser on another site", off.Server, root, http.Header{"Origin": {"https://home.example"}}, Viewer, Viewer, 403},
+		{"a page of root's browser", off.Server, root, http.Header{"Origin": {"http://localhost:8080"}, "Sec-Fetch-Site": {"same-origin"}}, Admin, Viewer, 403},
+		{"somebody on the machine with an admin's token", off.Server, stranger, bearer(off.token("a", Admin)), Admin, Admin, 403},
+		{"somebody on the machine with an admin's cookie", off.Server, stranger, own(off.user("ada", Admin)), Admin, Admin, 403},
+		{"somebody on the machine with a viewer's token", off.Server, stranger, bearer(off.token("v", Viewer)), Viewer, Viewer, 403},
+		{"root with a viewer's token", off.Server, root, bearer(off.token("w", Viewer)), Viewer, Viewer, 403},
 		{"nobody where nobody need log in", off.Server, remote, nil, Public, Public, 403},
 	}
 	path := strings.NewReplacer("{id}", "none", "{path...}", "query", "{$}", "")
 	for _, c := range callers {
 		for _, route := range c.server.Routes() {
-			if route.Path == authPath+"/logout" && strings.HasPrefix(c.name, "a") {
+			if route.Path == authPath+"/logout" && (strings.HasPrefix(c.name, "a") || strings.Contains(c.name, "cookie")) {
 				continue // It would end the session; see TestLogOut.
 			}
 			role := c.role
@@ -261,7 +285,7 @@ func TestCommandLinesRequireALogin(t *testing.T) {
 		caller Caller
 		want   bool
 	}{
-		{Caller{Role: Admin, Local: true}, false},
+		{localUser(0), false},
 		{Caller{Role: Admin, Socket: true}, true},
 		{Caller{Role: Admin, Identity: auth.Identity{Kind: auth.KindUser}}, true},
 		{Caller{Role: Viewer, Identity: auth.Identity{Kind: auth.KindUser}}, false},
@@ -295,7 +319,7 @@ func TestForeignPages(t *testing.T) {
 		t.Errorf("with a token: %d %s", w.Code, w.Body)
 	}
 	off := newAuthServer(t, func(o *Options) { cors(o); o.Authenticate = false })
-	local := Caller{Role: Admin, Local: true}
+	local := localUser(0)
 	if w := send(off.Server, local, "GET", "/api/v1/config", "", nil); w.Code != 200 {
 		t.Errorf("the person at the machine gets %d", w.Code)
 	}

@@ -108,6 +108,16 @@ func (p proxies) secure(r *http.Request) bool {
 	return len(p) > 0 && len(proto) == 1 && proto[0] == "https" && p.trust(peerOf(r))
 }
 
+// forwardingHeaders are what proxies add to a request. Who adds one to a request of
+// their own only loses rights by it.
+var forwardingHeaders = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-Ip"}
+
+// forwards reports whether a request came through a proxy, so that whoever holds the
+// connection is not who sent it.
+func (p proxies) forwards(r *http.Request) bool {
+	return p.trust(peerOf(r)) || slices.ContainsFunc(forwardingHeaders, func(name string) bool { return len(r.Header[name]) > 0 })
+}
+
 // peerOf is the peer of a request's connection, invalid for Unix sockets.
 func peerOf(r *http.Request) netip.Addr {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)

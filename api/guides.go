@@ -52,7 +52,7 @@ func (g guide) Path() string { return "/docs/" + g.name() }
 func (s *Server) addGuides(headers map[string]string) {
 	for _, g := range guides {
 		build := func() ([]byte, error) { return s.renderGuide(g) }
-		s.routes.page(http.MethodGet, g.Path(), Access{Role: Viewer, Cost: Cheap}, s.generated("text/html; charset=utf-8", build, headers))
+		s.routes.page(http.MethodGet, g.Path(), Access{Role: Viewer, Cost: Cheap, Page: true}, s.generated("text/html; charset=utf-8", build, headers))
 	}
 }
 

@@ -47,8 +47,11 @@ type PasswordRequest struct {
 type Me struct {
 	Kind string `json:"kind" enum:"user,token,socket,local" doc:"user: logged in; token: API token; socket: through the agent's Unix socket; local: on the machine itself, without a login."`
 	ID   string `json:"id,omitempty" doc:"ID of the user or token."`
-	Name string `json:"name,omitempty" doc:"Name of the user or token."`
+	Name string `json:"name,omitempty" doc:"Name of the user or token; on the machine itself without a login, the user of the connection if it administers, such as uid 0."`
 	Role Role   `json:"role" enum:"viewer,admin" doc:"Role of the caller. Without a login it does not cover operations that write files, run commands or grant access."`
+	// CanRefresh is for the dashboard where nobody needs a login: nothing is refused
+	// there when the access token of its session has expired.
+	CanRefresh bool `json:"can_refresh,omitempty" doc:"Whether the browser has a session whose access token has expired: refresh it with cookie."`
 }
 
 // Session is the response of a login.
@@ -79,6 +82,7 @@ type (
 		Body RefreshRequest
 	}
 	logoutInput   struct{ browser }
+	meInput       struct{ browser }
 	passwordInput struct {
 		browser
 		Body PasswordRequest
@@ -116,7 +120,7 @@ func (operations) Login(s *Server) {
 		Summary: "Create the first administrator",
 		Description: "Takes the code of the setup link, which the agent prints at its start if it is reachable from other machines and has no administrator. " +
 			"The code is valid for 15 minutes and for one use. The response is that of a login.",
-		Access: Access{Role: Public, Cost: Query, BeforeSetup: true}, Example: exampleSession, Errors: errs,
+		Access: Access{Role: Public, Cost: Query, BeforeSetup: true, Harmless: "it requires the code of the setup link"}, Example: exampleSession, Errors: errs,
 	}, func(ctx context.Context, in *setupInput) (*sessionOutput, error) {
 		return s.begin(ctx, setUp, in.Body.Name, in.browser, in.Body.Cookie, func(a *auth.Auth) (auth.Grant, error) {
 			return a.Setup(ctx, in.Body.Code, in.Body.Name, in.Body.Password)
@@ -127,7 +131,7 @@ func (operations) Login(s *Server) {
 		Summary: "Log in",
 		Description: "Returns a short-lived access token, to be sent as `Authorization: Bearer` with each request, and a refresh token to exchange for the next pair. " +
 			"Long-running programs should use an API token instead, created with `sysotel token add` or `/api/v1/tokens`.",
-		Access: Access{Role: Public, Cost: Query}, Example: exampleSession, Errors: errs,
+		Access: Access{Role: Public, Cost: Query, Harmless: "it requires the password"}, Example: exampleSession, Errors: errs,
 	}, func(ctx context.Context, in *loginInput) (*sessionOutput, error) {
 		return s.begin(ctx, logIn, in.Body.Name, in.browser, in.Body.Cookie, func(a *auth.Auth) (auth.Grant, error) {
 			return a.Login(ctx, in.Body.Name, in.Body.Password)
@@ -138,25 +142,29 @@ func (operations) Login(s *Server) {
 		Summary: "Refresh a session",
 		Description: "Exchanges a refresh token for new tokens; each refresh token can be used once. " +
 			"If one is used twice it may have been stolen, so the session ends.",
-		Access: Access{Role: Public, Cost: Query}, Example: exampleSession, Errors: errs,
+		Access: Access{Role: Public, Cost: Query, Harmless: "it requires the refresh token"}, Example: exampleSession, Errors: errs,
 	}, s.refresh)
 	register(s, Operation{
 		ID: "log-out", Method: http.MethodPost, Path: authPath + "/logout",
 		Summary:     "Log out",
 		Description: "Ends the session of the access token and invalidates all its tokens. Session cookies are cleared.",
-		Access:      Access{Role: Viewer, Cost: Cheap}, Example: Done{true}, Errors: errs,
+		Access:      Access{Role: Viewer, Cost: Cheap, Harmless: "it ends the caller's own session"}, Example: Done{true}, Errors: errs,
 	}, s.logOut)
 	register(s, Operation{
 		ID: "get-me", Method: http.MethodGet, Path: authPath + "/me",
 		Summary:     "Get the caller",
 		Description: "The logged-in user or the API token with its role; without credentials, where the request came from.",
 		Access:      Access{Role: Viewer, Cost: Cheap}, Example: exampleSession.User,
-	}, func(ctx context.Context, _ *struct{}) (*meOutput, error) { return &meOutput{meOf(callerOf(ctx))}, nil })
+	}, func(ctx context.Context, in *meInput) (*meOutput, error) {
+		me := meOf(callerOf(ctx))
+		me.CanRefresh = me.ID == "" && in.request != nil && cookie(in.request, s.refreshCookie(in.request)) != ""
+		return &meOutput{me}, nil
+	})
 	register(s, Operation{
 		ID: "change-password", Method: http.MethodPost, Path: authPath + "/password",
 		Summary:     "Change your password",
 		Description: "Requires the current password. All sessions of the user end; the response is that of a new login.",
-		Access:      Access{Role: Viewer, Cost: Query}, Example: exampleSession, Errors: errs,
+		Access:      Access{Role: Viewer, Cost: Query, Harmless: "it changes the caller's own password and requires the current one"}, Example: exampleSession, Errors: errs,
 	}, s.changePassword)
 }
 
@@ -307,7 +315,8 @@ func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*sessio
 
 // meOf is the caller's own view of themselves.
 func meOf(c Caller) Me {
-	return Me{Kind: c.auditEntry().Kind, ID: c.Identity.ID, Name: c.Identity.Name, Role: c.Role}
+	e := c.auditEntry()
+	return Me{Kind: e.Kind, ID: c.Identity.ID, Name: e.Name, Role: c.roleFor(Access{Role: Admin})}
 }
 
 // auditsItself reports whether the operation at a path audits its own refusals.

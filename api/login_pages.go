@@ -36,9 +36,11 @@ var loginAssetMedia = map[string]string{".css": "text/css; charset=utf-8", ".js"
 // grants more than being on the machine.
 func (s *Server) addLoginPages() {
 	access := Access{Role: Public, Cost: Cheap, BeforeSetup: true}
+	setup := access
+	setup.Page = true
 	policy := map[string]string{"Content-Security-Policy": loginPagePolicy}
-	s.routes.page(http.MethodGet, setupPath, access, func(w http.ResponseWriter, _ *http.Request) { s.writeSetupPage(w, http.StatusOK) })
-	s.routes.page(http.MethodGet, loginPath, Access{Role: Public, Cost: Cheap},
+	s.routes.page(http.MethodGet, setupPath, setup, func(w http.ResponseWriter, _ *http.Request) { s.writeSetupPage(w, http.StatusOK) })
+	s.routes.page(http.MethodGet, loginPath, Access{Role: Public, Cost: Cheap, Page: true},
 		s.generated("text/html; charset=utf-8", func() ([]byte, error) { return s.renderLoginPage("login.html") }, policy))
 	for _, name := range []string{"login.css", "ask.js", "login.js", "setup.js", "session.js"} {
 		media := loginAssetMedia[path.Ext(name)]

@@ -25,7 +25,7 @@ var (
 	noReferrer     = []string{"no-referrer"}
 	noFrame        = []string{"DENY"}
 	noStore        = []string{"no-store"}
-	ownOriginsOnly = []string{"same-origin"}
+	ownOriginsOnly = []string{"same-origin"} // Also of the opener: a page that opens ours gets no hold of its window.
 )
 
 // secure is the outermost middleware: it sets the security headers, limits request
@@ -39,6 +39,7 @@ func secure(log *slog.Logger, next http.Handler) http.Handler {
 		h["X-Frame-Options"] = noFrame
 		h["Cache-Control"] = noStore
 		h["Cross-Origin-Resource-Policy"] = ownOriginsOnly
+		h["Cross-Origin-Opener-Policy"] = ownOriginsOnly
 		response := &responseWriter{ResponseWriter: w}
 		if r.ContentLength != 0 {
 			r.Body = http.MaxBytesReader(response, r.Body, maxBody)

@@ -23,7 +23,7 @@ const introduction = "What a machine is doing, second by second: processors, mem
 	"Times are RFC 3339 in UTC. Sizes are in bytes, rates per second, shares in percent. " +
 	"An unknown number is `null`, never 0: a rate before there are two readings, or a component the machine does not have. " +
 	"New fields may be added; existing fields are never removed and never change their meaning.\n\n" +
-	"As long as the agent is reachable only from its own machine (loopback), no login is needed, and requests have the role admin for everything except operations that write files, run commands or grant access. " +
+	"As long as the agent is reachable only from its own machine (loopback), no login is needed: requests have the role viewer, and those of root and of the agent's user the role admin, except for operations that write files, run commands or grant access. " +
 	"Otherwise a request needs an access token from `/api/v1/auth/login` or an API token as `Authorization: Bearer`, or an API token as the password of HTTP basic authentication. " +
 	"Requests through the Unix socket in the agent's data directory have the role admin.\n\n" +
 	"The history can also be queried with PromQL: `/prometheus/api/v1/` is the Prometheus HTTP API, for Grafana, promtool and other Prometheus clients. " +
@@ -87,7 +87,7 @@ func (s *Server) addPages() {
 	s.routes.page(http.MethodGet, "/openapi.json", viewers, s.generated("application/json", s.documentJSON, nil))
 	s.routes.page(http.MethodGet, "/openapi.yaml", viewers, s.generated("application/yaml", s.documentYAML, nil))
 	headers := map[string]string{"Content-Security-Policy": policy}
-	s.routes.page(http.MethodGet, "/docs", viewers, s.generated("text/html; charset=utf-8", s.renderDocs, headers))
+	s.routes.page(http.MethodGet, "/docs", Access{Role: Viewer, Cost: Cheap, Page: true}, s.generated("text/html; charset=utf-8", s.renderDocs, headers))
 	s.addGuides(headers)
 	// Pages link to the style sheet by its hash, so browsers may cache it.
 	style := func() ([]byte, error) { return docsStyle, nil }

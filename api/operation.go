@@ -171,8 +171,12 @@ func (t *routes) Handle(op *huma.Operation, handler func(huma.Context)) {
 // ServeHTTP implements huma.Adapter.
 func (t *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.mux.ServeHTTP(w, r) }
 
-// page adds a handler with its access rules.
+// page adds a handler with its access rules. It panics if others than administrators
+// could call what is not a GET, unless its Access says why they may.
 func (t *routes) page(method, path string, access Access, handler http.HandlerFunc) {
+	if method != http.MethodGet && access.Role < Admin && access.Harmless == "" {
+		panic(fmt.Sprintf("%s %s must be for administrators, or its Access must say why it is Harmless", method, path))
+	}
 	t.list = append(t.list, Route{method, path, access})
 	t.mux.HandleFunc(method+" "+path, t.rates.limit(access.Cost, t.guard(access, handler)))
 }
@@ -309,6 +313,14 @@ func rule(s *huma.Schema) string {
 		words += fmt.Sprintf(" of at most %d characters", *s.MaxLength)
 	}
 	return words
+}
+
+// isPage reports whether a request opens a page that other sites may link to.
+func (t *routes) isPage(r *http.Request) bool {
+	_, pattern := t.mux.Handler(r)
+	method, path, _ := strings.Cut(pattern, " ")
+	i := slices.IndexFunc(t.list, func(route Route) bool { return route.Method == method && route.Path == path })
+	return i >= 0 && t.list[i].Access.Page
 }
 
 // notFound responds for unknown routes: 405 if another method exists, else 404.

@@ -15,7 +15,13 @@ import (
 // A web page anywhere can make a browser on this machine send requests to
 // 127.0.0.1. The check of the Host header stops a page whose own name was made
 // to resolve to 127.0.0.1 (DNS rebinding), which the browser considers the same
-// origin; the check of the Origin header stops all others.
+// origin.
+//
+// All others are stopped by what the browser says of the page: Origin, for requests
+// that scripts send and for forms; Sec-Fetch-Site, also for images, scripts, frames
+// and links, which have no Origin. Another port of this machine is another origin.
+// A link may open a page, so that those in mails and chats work. Programs send
+// neither header, and are admitted.
 type originCheck struct {
 	// hosts are the names of this server, in addition to loopback.
 	hosts []string
@@ -28,6 +34,11 @@ type originCheck struct {
 	// anyAddress accepts every IP address in Host: a page can only rebind a name,
 	// not an address.
 	anyAddress bool
+	// anyHost accepts every Host.
+	anyHost bool
+	// isPage reports whether a request is for a page that other sites may link to;
+	// nil if there is none.
+	isPage func(*http.Request) bool
 }
 
 // newServerOriginCheck returns the check of the API, which also accepts the host
@@ -62,7 +73,7 @@ func newOriginCheck(config HTTPConfig) *originCheck {
 // middleware rejects requests that fail the check.
 func (c *originCheck) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !c.knowsHost(r.Host) {
+		if !c.anyHost && !c.knowsHost(r.Host) {
 			writeProblem(w, http.StatusForbidden,
 				"The name in the Host header is not one of this server's names; add it with http.external_url.",
 				invalidValue("header.Host", r.Host, "must be "+c.listHosts()))
@@ -71,11 +82,64 @@ func (c *originCheck) middleware(next http.Handler) http.Handler {
 		if len(c.cors) > 0 {
 			w.Header().Add("Vary", "Origin")
 		}
-		if origin := r.Header["Origin"]; len(origin) > 0 && !c.allowOrigin(w, r, origin) {
+		if origin := r.Header["Origin"]; len(origin) > 0 {
+			if !c.allowOrigin(w, r, origin) {
+				return
+			}
+		} else if !c.isOwnSite(r) && !(opensPage(r) && c.isPage != nil && c.isPage(r)) {
+			writeProblem(w, http.StatusForbidden,
+				"A web page of another site sent this request, so nothing is answered; to see this, type the address yourself.",
+				invalidValue("header."+siteHeader(r), r.Header.Get(siteHeader(r)), "must be this server's own; add the page's origin with http.cors if its scripts may call"))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isOwnSite reports whether a request without an Origin comes from a page of this
+// server, from the user or from a program. Browsers set Sec-Fetch-Site wherever a
+// page cannot be changed on its way, as over TLS and on loopback; elsewhere and in
+// old ones, of before 2023, there may be a Referer. A redirect on the way makes
+// Sec-Fetch-Site foreign, but leaves the Referer as it is.
+func (c *originCheck) isOwnSite(r *http.Request) bool {
+	switch site := r.Header["Sec-Fetch-Site"]; {
+	case len(site) == 1:
+		return site[0] == "same-origin" || site[0] == "none"
+	case len(site) > 1:
+		return false
+	}
+	for _, referer := range r.Header["Referer"] {
+		u, err := url.Parse(referer)
+		if err != nil {
+			return false
+		}
+		origin := strings.ToLower(u.Scheme + "://" + u.Host)
+		if !c.isOwnOrigin(r, origin) && !slices.Contains(c.cors, origin) {
+			return false
+		}
+	}
+	return true
+}
+
+// siteHeader is the header by which isOwnSite judges.
+func siteHeader(r *http.Request) string {
+	if len(r.Header["Sec-Fetch-Site"]) > 0 {
+		return "Sec-Fetch-Site"
+	}
+	return "Referer"
+}
+
+// opensPage reports whether a browser opens what it asks for in a window, and not in
+// a frame or as a part of a page.
+func opensPage(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	if len(r.Header["Sec-Fetch-Site"]) == 0 {
+		return strings.Contains(r.Header.Get("Accept"), "text/html")
+	}
+	mode, to := r.Header["Sec-Fetch-Mode"], r.Header["Sec-Fetch-Dest"]
+	return len(mode) == 1 && mode[0] == "navigate" && len(to) == 1 && to[0] == "document"
 }
 
 // knowsHost reports whether a Host header names this server, on any port: a

@@ -21,9 +21,9 @@ type Scrape struct {
 	protected bool
 }
 
-// NewScrape returns the server of the page; it starts with Listen and Run. On a
-// loopback address it accepts only requests with a loopback Host, so that no web
-// page can read it by DNS rebinding. On other addresses the web configuration
+// NewScrape returns the server of the page; it starts with Listen and Run. No web
+// page of another site may ask for it; on a loopback address only a loopback Host is
+// accepted, so that none can read it by DNS rebinding. On other addresses the web configuration
 // file protects it; "" allows everyone (prometheus.insecure). The rate limits are
 // those of the API.
 func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConfig, log *slog.Logger) *Scrape {
@@ -33,10 +33,9 @@ func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConf
 	pages.page(http.MethodGet, "/metrics", Access{Role: Public, Cost: Query}, page.ServeHTTP)
 	pages.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap}, redirectTo("/metrics"))
 	pages.mux.HandleFunc("/", pages.rates.limit(Cheap, pages.notFound))
-	var handler http.Handler = pages
-	if loopback.Address(address) {
-		handler = newOriginCheck(HTTPConfig{Listen: address}).middleware(handler)
-	}
+	origin := newOriginCheck(HTTPConfig{Listen: address})
+	origin.anyHost = !loopback.Address(address)
+	handler := origin.middleware(pages)
 	s := &Scrape{webConfig: webConfig}
 	if webConfig != "" {
 		if s.protected, _ = CheckWebConfig(webConfig); s.protected { // Serving reports the error.

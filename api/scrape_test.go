@@ -43,6 +43,16 @@ func TestScrape(t *testing.T) {
 			}
 		}
 	}
+	for _, listen := range []string{"127.0.0.1:9100", ":9100"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+		r.Host = "localhost:9100"
+		r.Header.Set("Sec-Fetch-Site", "same-site")
+		NewScrape(listen, "", page, RateLimitConfig{}, quiet).http.Handler.ServeHTTP(w, r)
+		if problemOf(t, w, http.StatusForbidden); strings.Contains(w.Body.String(), "up 1") {
+			t.Errorf("%s: a page of another site reads %s", listen, w.Body)
+		}
+	}
 }
 
 func TestScrapeRuns(t *testing.T) {

@@ -90,7 +90,8 @@ type Options struct {
 	// caller are ErrBackupRefused, and ErrBackupNotYet while the store is opening.
 	Backup func(ctx context.Context, dir string, secrets bool) error
 	// Auth has the users and tokens. Authenticate requires a login everywhere;
-	// otherwise callers on this machine need one only for guarded operations.
+	// otherwise callers on this machine need none to view, and root and the agent's
+	// user none to administer.
 	Auth         *auth.Auth
 	Authenticate bool
 	// Settings returns the effective configuration without secrets; may be nil.
@@ -161,6 +162,7 @@ func New(o Options) (*Server, error) {
 	if err := s.addRoutes(); err != nil {
 		return nil, err
 	}
+	s.origin.isPage = s.routes.isPage
 	s.addServers()
 	if err := s.setUpTLS(); err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func webMedia(name string) (media string, compressible bool) {
 // a request is ever looked up in a file system.
 func (s *Server) addWeb() error {
 	if s.options.Web == nil {
-		s.routes.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap}, redirectTo("/docs"))
+		s.routes.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap, Page: true}, redirectTo("/docs"))
 		return nil
 	}
 	err := fs.WalkDir(s.options.Web, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -72,7 +72,7 @@ func (s *Server) addWeb() error {
 	// Users who are not logged in are redirected to the login page and back.
 	index := s.webFile(webIndex, map[string]string{"Cache-Control": "no-cache", "Content-Security-Policy": webPolicy})
 	for _, page := range webPages() {
-		s.routes.page(http.MethodGet, page, Access{Role: Viewer, Cost: Cheap}, index)
+		s.routes.page(http.MethodGet, page, Access{Role: Viewer, Cost: Cheap, Page: true}, index)
 	}
 	return nil
 }

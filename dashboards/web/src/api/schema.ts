@@ -1538,6 +1538,8 @@ export interface components {
             value: string;
         };
         Me: {
+            /** @description Whether the browser has a session whose access token has expired: refresh it with cookie. */
+            can_refresh?: boolean;
             /** @description ID of the user or token. */
             id?: string;
             /**
@@ -1545,7 +1547,7 @@ export interface components {
              * @enum {string}
              */
             kind: "user" | "token" | "socket" | "local";
-            /** @description Name of the user or token. */
+            /** @description Name of the user or token; on the machine itself without a login, the user of the connection if it administers, such as uid 0. */
             name?: string;
             /**
              * @description Role of the caller. Without a login it does not cover operations that write files, run commands or grant access.
