@@ -112,8 +112,8 @@ func (p proxies) secure(r *http.Request) bool {
 // their own only loses rights by it.
 var forwardingHeaders = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-Ip"}
 
-// forwards reports whether a request came through a proxy, so that whoever holds the
-// connection is not who sent it.
+// forwards reports whether a request came through a proxy, so that the user of the
+// connection did not send it.
 func (p proxies) forwards(r *http.Request) bool {
 	return p.trust(peerOf(r)) || slices.ContainsFunc(forwardingHeaders, func(name string) bool { return len(r.Header[name]) > 0 })
 }

@@ -121,7 +121,7 @@ func (c *originCheck) isOwnSite(r *http.Request) bool {
 	return true
 }
 
-// siteHeader is the header by which isOwnSite judges.
+// siteHeader is the header on which isOwnSite decides.
 func siteHeader(r *http.Request) string {
 	if len(r.Header["Sec-Fetch-Site"]) > 0 {
 		return "Sec-Fetch-Site"

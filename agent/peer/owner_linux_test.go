@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // dialVariable makes this test program dial an address and hold the connection until
@@ -151,7 +150,6 @@ func TestAClosedConnectionHasNoOwner(t *testing.T) {
 		}
 	}
 	_ = conn.Close()
-	time.Sleep(10 * time.Millisecond)
 	if l, err := net.Listen("tcp", port); err == nil { // Where the port is free again at once.
 		defer l.Close()
 		if uid, err := Owner(conn); !errors.Is(err, ErrUnknown) {

@@ -1,4 +1,4 @@
-// Package peer tells which user holds the other end of a TCP connection on this
+// Package peer returns which user holds the other end of a TCP connection on this
 // machine. The kernel knows; the connection itself does not say.
 package peer
 
