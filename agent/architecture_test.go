@@ -74,12 +74,14 @@ var allowed = map[string]map[string]string{
 	"agent/loopback": {},
 	"agent/peer":     {},
 	"agent/secret":   {},
+	"agent/template": {},
 	"agent/alerting": {
 		"agent/health":     "its health has its type from there",
 		"agent/notify":     "notices are defined there",
 		"agent/records":    "an alert is an event, which is defined there",
 		"agent/atomicfile": "it writes the rules that were made over the API",
 		"agent/sqlite":     "it keeps a file",
+		"agent/template":   "templates of rules are bounded there",
 		"agent/query":      "rules are evaluated by it; results and errors have their types from there",
 	},
 	"agent/store/storetest": {

@@ -3,10 +3,12 @@ package alerting
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/rules"
 
 	"sysotel/agent/records"
@@ -16,8 +18,13 @@ import (
 // resolved for a while. It is stored as JSON; the rules library's alert is restored
 // from it after a restart.
 type alertState struct {
-	Fingerprint string            `json:"fingerprint"`
-	Rule        string            `json:"rule"`
+	// Fingerprint is unique: the hash of the labels, or of the labels and the rule if
+	// another rule has an alert with the same ones.
+	Fingerprint string `json:"fingerprint"`
+	Rule        string `json:"rule"`
+	// Owner is the key of the rule, Group its group.
+	Owner       string            `json:"owner,omitempty"`
+	Group       string            `json:"group,omitempty"`
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
 	// Element and Value are those of the query result that caused it.
@@ -68,43 +75,41 @@ func (a *Alerting) reconcile(r *rule, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	current := map[string]bool{}
+	elements := r.elements()
 	for _, alert := range r.alerting.ActiveAlerts() {
 		if alert.State != rules.StatePending && alert.State != rules.StateFiring {
 			continue
 		}
-		fingerprint := fmt.Sprintf("%016x", alert.Labels.Hash())
-		current[fingerprint] = true
-		t := a.states[fingerprint]
-		if t == nil || t.Rule != r.Name() {
-			t = &alertState{Fingerprint: fingerprint, Rule: r.Name(), Labels: alert.Labels.Map(), State: Inactive}
-			a.states[fingerprint] = t
-		}
-		a.update(t, r, alert, at)
+		t := a.stateOf(r, alert.Labels)
+		current[t.Fingerprint] = true
+		a.update(t, r, alert, elements, at)
 	}
 	for fingerprint, t := range a.states {
-		if t.Rule == r.Name() && !current[fingerprint] && r.owns(t) {
+		if t.Owner == r.key && !current[fingerprint] {
 			a.end(t, at, "")
 		}
 	}
 }
 
-// owns reports whether t belongs to this rule. Several rules may have the same name
-// and different labels.
-func (r *rule) owns(t *alertState) bool {
-	if r.templated {
-		return true
-	}
-	same := true
-	r.Labels().Range(func(l labels.Label) {
-		if t.Labels[l.Name] != l.Value {
-			same = false
+// stateOf returns the state of an alert of a rule, a new one if there is none.
+func (a *Alerting) stateOf(r *rule, alert labels.Labels) *alertState {
+	plain, own := fmt.Sprintf("%016x", alert.Hash()), fmt.Sprintf("%016x", labels.NewBuilder(alert).Set("", r.key).Labels().Hash())
+	for _, fingerprint := range []string{plain, own} {
+		if t := a.states[fingerprint]; t != nil && t.Owner == r.key {
+			return t
 		}
-	})
-	return same
+	}
+	fingerprint := plain
+	if a.states[plain] != nil {
+		fingerprint = own
+	}
+	t := &alertState{Fingerprint: fingerprint, Rule: r.Name(), Owner: r.key, Group: r.group, Labels: alert.Map(), State: Inactive}
+	a.states[fingerprint] = t
+	return t
 }
 
 // update updates t from a pending or firing alert of the rules library.
-func (a *Alerting) update(t *alertState, r *rule, alert *rules.Alert, at time.Time) {
+func (a *Alerting) update(t *alertState, r *rule, alert *rules.Alert, elements map[uint64]uint64, at time.Time) {
 	t.Annotations, t.Channels, t.Remind, t.Limit, t.Unit = alert.Annotations.Map(), r.channels, r.remind, r.limits.text, r.limits.unit
 	if !t.ActiveAt.Equal(alert.ActiveAt) || !t.FiredAt.Equal(alert.FiredAt) || !t.KeepFiringSince.Equal(alert.KeepFiringSince) {
 		t.dirty = true
@@ -115,12 +120,9 @@ func (a *Alerting) update(t *alertState, r *rule, alert *rules.Alert, at time.Ti
 		t.Value = &alert.Value
 	}
 	held := false
-	for h, e := range r.last {
-		if r.isOf(alert.Labels, e.labels) {
-			t.Element = e.labels.Map()
-			_, held = r.holds[h]
-			break
-		}
+	if h, ok := elements[alert.Labels.Hash()]; ok {
+		t.Element = r.last[h].labels.Map()
+		_, held = r.holds[h]
 	}
 	switch {
 	case alert.State == rules.StatePending:
@@ -237,7 +239,30 @@ func (a *Alerting) resolveStale(at time.Time) {
 	}
 }
 
-// rebuild restores a rule's alerts from the stored states: it passes the elements to
+// adopt gives the alerts of rules that no longer exist to those that took their place:
+// new rules of the same name whose labels fit, best in the same group.
+func (a *Alerting) adopt(active, fresh []*rule) {
+	known := map[string]bool{}
+	for _, r := range active {
+		known[r.key] = true
+	}
+	for _, t := range a.states {
+		if known[t.Owner] {
+			continue
+		}
+		var heir *rule
+		for _, r := range fresh {
+			if r.fits(t) && (heir == nil || heir.group != t.Group && r.group == t.Group) {
+				heir = r
+			}
+		}
+		if heir != nil {
+			t.Owner, t.Group, t.dirty = heir.key, heir.group, true
+		}
+	}
+}
+
+// rebuild restores a rule's alerts from the stored states: it passes their labels to
 // the rules library as a query result, then sets the times.
 func (a *Alerting) rebuild(ctx context.Context, r *rule) {
 	if r.alerting == nil {
@@ -245,21 +270,28 @@ func (a *Alerting) rebuild(ctx context.Context, r *rule) {
 	}
 	byHash := map[uint64]*alertState{}
 	var elements []element
+	var result promql.Vector
 	for _, t := range a.states {
-		if t.Rule != r.Name() || t.State == Resolved || !r.owns(t) {
+		if t.Owner != r.key || t.State == Resolved {
 			continue
 		}
-		byHash[labels.FromMap(t.Labels).Hash()] = t
-		e := element{labels: labels.FromMap(t.Element)}
+		alert := labels.FromMap(t.Labels)
+		if byHash[alert.Hash()] != nil {
+			continue
+		}
+		byHash[alert.Hash()] = t
+		e := element{labels: labels.FromMap(t.Element), alert: alert, texts: labels.FromMap(t.Annotations)}
 		if t.Value != nil {
 			e.value = *t.Value
 		}
 		elements = append(elements, e)
+		result = append(result, promql.Sample{Metric: alert, T: a.lastAt.UnixMilli(), F: e.value})
 	}
 	if len(elements) == 0 {
 		return
 	}
-	if _, err := r.Eval(ctx, 0, a.lastAt, replay(elements), nil, 0); err != nil {
+	replay := func(context.Context, string, time.Time) (promql.Vector, error) { return result, nil }
+	if _, err := r.alerting.Eval(ctx, 0, a.lastAt, replay, &url.URL{}, 0); err != nil {
 		a.log.Warn("cannot restore the alerts of a rule; they start over", "rule", r.Name(), "err", err)
 		return
 	}
@@ -268,7 +300,7 @@ func (a *Alerting) rebuild(ctx context.Context, r *rule) {
 		if t == nil {
 			return
 		}
-		alert.ActiveAt, alert.State = t.ActiveAt, rules.StatePending
+		alert.ActiveAt, alert.State, alert.Annotations = t.ActiveAt, rules.StatePending, labels.FromMap(t.Annotations)
 		if t.fires() {
 			alert.State, alert.FiredAt, alert.KeepFiringSince = rules.StateFiring, t.FiredAt, t.KeepFiringSince
 		}

@@ -125,13 +125,22 @@ func (a *Alerting) load(fromAPI apiRules) (active, disabled []*rule, err error) 
 func (a *Alerting) install(ctx context.Context, active, disabled []*rule) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	var fresh []*rule
 	for i, r := range active {
 		if old := a.same(r); old != nil {
-			old.source, old.file, old.group, old.where, old.threshold, old.limit, old.interval = r.source, r.file, r.group, r.where, r.threshold, r.limit, r.interval
+			old.source, old.file, old.where, old.threshold, old.limit, old.interval = r.source, r.file, r.where, r.threshold, r.limit, r.interval
 			active[i] = old
 			continue
 		}
+		fresh = append(fresh, r)
+	}
+	a.adopt(active, fresh)
+	for _, r := range fresh {
 		a.rebuild(ctx, r)
+	}
+	known := map[string]bool{}
+	for _, r := range active {
+		known[r.key] = true
 	}
 	byName := map[string][]*rule{}
 	for _, r := range active {
@@ -139,8 +148,7 @@ func (a *Alerting) install(ctx context.Context, active, disabled []*rule) {
 	}
 	a.rules, a.disabled, a.byName = active, disabled, byName
 	for _, t := range a.states {
-		owned := slices.ContainsFunc(byName[t.Rule], func(r *rule) bool { return r.owns(t) })
-		if !owned {
+		if !known[t.Owner] {
 			a.end(t, a.options.Now().UTC().Truncate(time.Second), "the rule was changed, disabled or deleted")
 		}
 	}
@@ -149,7 +157,7 @@ func (a *Alerting) install(ctx context.Context, active, disabled []*rule) {
 // same returns the running rule that equals r, or nil.
 func (a *Alerting) same(r *rule) *rule {
 	for _, old := range a.byName[r.Name()] {
-		if old.String() == r.String() && old.offset == r.offset {
+		if old.key == r.key && old.String() == r.String() && old.offset == r.offset {
 			return old
 		}
 	}

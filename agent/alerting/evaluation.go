@@ -1,14 +1,16 @@
 package alerting
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/rules"
+
+	"sysotel/agent/template"
 )
 
 // clockTolerance is the difference between the two clocks from one evaluation to the
@@ -108,25 +110,38 @@ func (a *Alerting) shift(at time.Time, mono time.Duration) {
 	a.log.Info("rules were not evaluated for a while; pending alerts wait that much longer", "from", a.lastAt.UTC(), "to", at.UTC())
 }
 
+// turnTimeout bounds the evaluation of one rule with all its texts.
+const turnTimeout = 20 * time.Second
+
 // evaluate evaluates one rule.
-func (a *Alerting) evaluate(ctx context.Context, r *rule, at time.Time) {
+func (a *Alerting) evaluate(stopping context.Context, r *rule, at time.Time) {
+	ctx, cancel := context.WithTimeout(stopping, turnTimeout)
+	defer cancel()
 	start := time.Now()
 	e := &evaluation{a: a, rule: r, at: at}
-	result, err := r.Eval(ctx, r.offset, at, e.query, nil, r.limit)
-	if ctx.Err() != nil {
+	e.texts = a.environment(at)
+	var result promql.Vector
+	var err error
+	if r.alerting == nil {
+		result, err = r.Eval(ctx, r.offset, at, e.query, e.texts.URL, r.most())
+	} else {
+		// Without a limit: above it the library would forget the alerts.
+		_, err = r.alerting.Eval(ctx, r.offset, at, e.query, e.texts.URL, 0)
+		r.alerting.SetEvaluationTimestamp(at)
+	}
+	if stopping.Err() != nil {
 		return // The agent stops; the rule has not failed.
 	}
 	r.SetEvaluationDuration(time.Since(start))
 	r.SetEvaluationTimestamp(at)
-	if before := r.LastError(); err != nil && (before == nil || before.Error() != err.Error()) {
-		a.log.Warn("cannot evaluate a rule", "rule", r.Name(), "err", err)
-	}
-	r.SetLastError(err)
+	r.SetHealth(rules.HealthGood)
 	if err != nil {
 		r.SetHealth(rules.HealthBad)
+	}
+	a.noteError(r, cmp.Or(err, e.failed))
+	if err != nil {
 		return
 	}
-	r.SetHealth(rules.HealthGood)
 	r.evaluated = at
 	if r.alerting == nil {
 		r.recorded = result
@@ -136,15 +151,24 @@ func (a *Alerting) evaluate(ctx context.Context, r *rule, at time.Time) {
 	a.reconcile(r, at)
 }
 
+// noteError sets the error of a rule and logs a new one.
+func (a *Alerting) noteError(r *rule, err error) {
+	if before := r.LastError(); err != nil && (before == nil || before.Error() != err.Error()) {
+		a.log.Warn("cannot evaluate a rule", "rule", r.Name(), "group", r.group, "file", r.file, "err", err)
+	}
+	r.SetLastError(err)
+}
+
 // evaluation is one evaluation of a rule. It filters the query result on its way
 // from the store to the rules library.
 type evaluation struct {
 	a    *Alerting
 	rule *rule
 	at   time.Time
-	// queried is set once the expression was queried; later queries are those of
-	// templates.
-	queried bool
+	// texts is what the texts of the rule can use, failed the first error of one. An
+	// alert is sent even if its text is only that error.
+	texts  *template.Environment
+	failed error
 	// accepted is the filtered result.
 	accepted map[uint64]element
 }
@@ -152,17 +176,20 @@ type evaluation struct {
 // query implements rules.QueryFunc.
 func (v *evaluation) query(ctx context.Context, text string, at time.Time) (promql.Vector, error) {
 	result, err := v.a.options.Querier.EvalRule(ctx, text, at, v.a.present(ctx))
-	if err != nil || v.queried || v.rule.alerting == nil {
+	if err != nil || v.rule.alerting == nil {
 		return result, err
 	}
-	v.queried = true
 	return v.filter(ctx, result, at)
 }
 
 // filter removes new elements whose windows are not filled yet, and adds elements
-// that vanished only because their input is missing.
+// that vanished only because their input is missing. The result has the labels of the
+// alerts.
 func (v *evaluation) filter(ctx context.Context, result promql.Vector, at time.Time) (promql.Vector, error) {
 	r := v.rule
+	if most := r.most(); len(result) > most {
+		return nil, fmt.Errorf("exceeded limit of %d with %d alerts", most, len(result))
+	}
 	v.accepted = make(map[uint64]element, len(result))
 	kept := result[:0]
 	for _, sample := range result {
@@ -179,8 +206,13 @@ func (v *evaluation) filter(ctx context.Context, result promql.Vector, at time.T
 				continue
 			}
 		}
-		v.accepted[h] = element{sample.Metric, sample.F}
+		e, err := v.element(ctx, sample)
+		if err != nil {
+			return nil, err
+		}
+		v.accepted[h] = e
 		delete(r.holds, h)
+		sample.Metric = e.alert
 		kept = append(kept, sample)
 	}
 	for h, e := range r.last {
@@ -196,40 +228,34 @@ func (v *evaluation) filter(ctx context.Context, result promql.Vector, at time.T
 			continue
 		}
 		v.accepted[h] = e
-		kept = append(kept, promql.Sample{Metric: e.labels, T: at.UnixMilli(), F: e.value})
+		kept = append(kept, promql.Sample{Metric: e.alert, T: at.UnixMilli(), F: e.value})
 	}
 	return kept, nil
 }
 
-// keep stores the result for comparison with the next one, and keeps pending alerts
-// that are held from aging.
+// keep stores the result for comparison with the next one, sets the texts of the
+// alerts, and keeps pending alerts that are held from aging.
 func (v *evaluation) keep() {
 	r := v.rule
 	r.last = v.accepted
-	if len(r.holds) == 0 {
-		return
-	}
+	elements := r.elements()
 	r.alerting.ForEachActiveAlert(func(alert *rules.Alert) {
-		if alert.State != rules.StatePending {
-			return
+		h, ok := elements[alert.Labels.Hash()]
+		if !ok {
+			return // It only keeps firing.
 		}
-		for h := range r.holds {
-			if e, ok := r.last[h]; ok && r.isOf(alert.Labels, e.labels) {
-				alert.ActiveAt = alert.ActiveAt.Add(r.interval)
-				return
-			}
+		alert.Annotations = r.last[h].texts
+		if _, held := r.holds[h]; held && alert.State == rules.StatePending {
+			alert.ActiveAt = alert.ActiveAt.Add(r.interval)
 		}
 	})
 }
 
-// isOf reports whether an alert was created from an element: all labels but those that
-// the rule sets are equal.
-func (r *rule) isOf(alert, e labels.Labels) bool {
-	same := true
-	e.Range(func(l labels.Label) {
-		if l.Name != model.MetricNameLabel && l.Name != model.AlertNameLabel && !r.Labels().Has(l.Name) && alert.Get(l.Name) != l.Value {
-			same = false
-		}
-	})
-	return same
+// elements maps the hashes of the labels of alerts to those of their elements.
+func (r *rule) elements() map[uint64]uint64 {
+	all := make(map[uint64]uint64, len(r.last))
+	for h, e := range r.last {
+		all[e.alert.Hash()] = h
+	}
+	return all
 }

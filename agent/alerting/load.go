@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -57,7 +55,7 @@ func (l *loader) load(documents []document) ([]*rule, error) {
 		found, errs := l.document(d)
 		wrong = append(wrong, errs...)
 		for _, r := range found {
-			key := r.Name() + r.Labels().String()
+			key := r.group + "\x00" + r.Name() + r.Labels().String()
 			if r.alerting != nil {
 				if where, twice := seen[key]; twice {
 					wrong = append(wrong, fmt.Errorf("%s: duplicate rule %s with the labels %s, first defined in %s", r.where, r.Name(), r.Labels(), where))
@@ -125,9 +123,6 @@ func ruleLines(text []byte) (lines []int) {
 	return lines
 }
 
-// ownTemplate matches templates that define or call others, which could recurse.
-var ownTemplate = regexp.MustCompile(`\{\{-?\s*(?:define|template|block)\b`)
-
 // rule creates one rule.
 func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
 	// The query limits apply to rules too.
@@ -145,24 +140,28 @@ func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
 	made.readSelectors(expr)
 	if r.Alert == "" {
 		made.Rule = rules.NewRecordingRule(r.Record, expr, rules.FromMaps(g.Labels, r.Labels))
+		made.identify()
 		return made, nil
 	}
-	for _, texts := range []map[string]string{r.Labels, r.Annotations, g.Labels} {
-		for _, key := range slices.Sorted(maps.Keys(texts)) {
-			if ownTemplate.MatchString(texts[key]) {
-				return nil, fmt.Errorf("%s: templates that define or call other templates are not allowed, because they could recurse endlessly", key)
-			}
-		}
+	whole := rules.FromMaps(g.Labels, r.Labels)
+	plain, templates, err := texts(whole.Map(), maxLabel)
+	if err != nil {
+		return nil, err
 	}
+	made.labelTexts = templates
+	same, templates, err := texts(r.Annotations, maxAnnotation)
+	if err != nil {
+		return nil, err
+	}
+	made.annotations, made.annotationTexts = labels.FromMap(same), templates
 	if err := made.readAnnotations(r.Annotations, l.channels); err != nil {
 		return nil, err
 	}
-	made.alerting = rules.NewAlertingRule(r.Alert, expr, time.Duration(r.For), time.Duration(r.KeepFiringFor), rules.FromMaps(g.Labels, r.Labels), labels.FromMap(r.Annotations),
-		labels.EmptyLabels(), "", true, l.log.With("alert", r.Alert))
-	made.Rule = made.alerting
-	made.alerting.Labels().Range(func(label labels.Label) {
-		made.templated = made.templated || strings.Contains(label.Value, "{{")
-	})
+	hold, keep := time.Duration(r.For), time.Duration(r.KeepFiringFor)
+	log := l.log.With("alert", r.Alert)
+	made.Rule = rules.NewAlertingRule(r.Alert, expr, hold, keep, whole, labels.FromMap(r.Annotations), labels.EmptyLabels(), "", true, log)
+	made.alerting = rules.NewAlertingRule(r.Alert, expr, hold, keep, labels.FromMap(plain), labels.EmptyLabels(), labels.EmptyLabels(), "", true, log)
+	made.identify()
 	if made.limits.text == "" {
 		made.limits.text = comparison(expr)
 	}

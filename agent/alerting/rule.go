@@ -1,6 +1,9 @@
 package alerting
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -44,20 +47,25 @@ type RuleStatus struct {
 
 // rule is one rule with the state of its evaluation.
 type rule struct {
+	// Rule is the rule as it was written. If it is an alerting rule it is only shown.
 	rules.Rule
-	// alerting is the rule itself, nil for a recording rule.
-	alerting *rules.AlertingRule
+	// alerting is evaluated instead, nil for a recording rule: the rule without its
+	// templates, which the library would expand without bounds. labelTexts and
+	// annotationTexts are those.
+	alerting                    *rules.AlertingRule
+	labelTexts, annotationTexts []namedText
+	annotations                 labels.Labels // those that are no templates
+	// key identifies the rule among all: several may have the same name.
+	key string
 	// source, file, group and where are its origin.
 	source, file, group, where string
 	threshold                  *Threshold
 	expr                       parser.Expr
 	interval, offset           time.Duration
 	limit                      int
-	// templated is whether labels of its alerts depend on the result.
-	templated bool
-	remind    time.Duration
-	channels  []string
-	limits    struct{ text, unit string }
+	remind                     time.Duration
+	channels                   []string
+	limits                     struct{ text, unit string }
 	// selectors are those of its expression.
 	selectors []selector
 
@@ -75,6 +83,50 @@ type rule struct {
 type element struct {
 	labels labels.Labels
 	value  float64
+	// alert are the labels of its alert, texts its annotations.
+	alert, texts labels.Labels
+}
+
+const (
+	// maxAlerts bounds the alerts of one rule, maxRecorded the series of a recording rule,
+	// where their group does not.
+	maxAlerts, maxRecorded = 1000, 10_000
+)
+
+// most is how many elements its result may have.
+func (r *rule) most() int {
+	most := maxAlerts
+	if r.alerting == nil {
+		most = maxRecorded
+	}
+	if r.limit > 0 {
+		most = min(most, r.limit)
+	}
+	return most
+}
+
+// identify sets key. It is the same after a restart.
+func (r *rule) identify() {
+	sum := sha256.New()
+	for _, part := range []string{r.group, r.Name(), r.Labels().String(), r.expr.String()} {
+		fmt.Fprintf(sum, "%d %s", len(part), part)
+	}
+	r.key = hex.EncodeToString(sum.Sum(nil)[:8])
+}
+
+// fits reports whether an alert can be one of this rule, by its name and those labels
+// of the rule that are the same for all its alerts.
+func (r *rule) fits(t *alertState) bool {
+	if r.alerting == nil || t.Rule != r.Name() {
+		return false
+	}
+	same := true
+	r.alerting.Labels().Range(func(l labels.Label) {
+		if t.Labels[l.Name] != l.Value {
+			same = false
+		}
+	})
+	return same
 }
 
 // selector is one selector of an expression.

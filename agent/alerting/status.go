@@ -92,12 +92,15 @@ func (a *Alerting) describe(r *rule, enabled bool) RuleStatus {
 	if r.alerting == nil {
 		return s
 	}
-	s.For, s.Annotations = model.Duration(r.alerting.HoldDuration()).String(), r.alerting.Annotations().Map()
+	s.For = model.Duration(r.alerting.HoldDuration()).String()
+	if written, ok := r.Rule.(*rules.AlertingRule); ok {
+		s.Annotations = written.Annotations().Map()
+	}
 	if !enabled {
 		return s
 	}
 	for _, t := range a.states {
-		if t.Rule != r.Name() || t.State == Resolved || !r.owns(t) {
+		if t.Owner != r.key || t.State == Resolved {
 			continue
 		}
 		s.Alerts++
@@ -115,9 +118,10 @@ type PrometheusGroup struct {
 	Rules      []PrometheusRule
 }
 
-// PrometheusRule is a rule with its alerts, as in the rules library.
+// PrometheusRule is a rule with its state and its alerts, as in the rules library.
 type PrometheusRule struct {
 	Rule   rules.Rule
+	State  rules.AlertState
 	Alerts []*rules.Alert
 }
 
@@ -133,7 +137,7 @@ func (a *Alerting) Groups() (groups []PrometheusGroup) {
 		}
 		one := PrometheusRule{Rule: r.Rule}
 		if r.alerting != nil {
-			one.Alerts = r.alerting.ActiveAlerts()
+			one.State, one.Alerts = r.alerting.State(), r.alerting.ActiveAlerts()
 		}
 		groups[i].Rules = append(groups[i].Rules, one)
 	}

@@ -149,6 +149,9 @@ func (a *App) dashboard() string {
 	if address := a.config.API.HTTP.ExternalURL; address != "" {
 		return address
 	}
+	if a.server == nil { // Alerts that ended while the agent was down are told before it listens.
+		return "http://" + a.config.API.HTTP.Listen
+	}
 	return a.server.URL()
 }
 

@@ -111,7 +111,7 @@ func describeRule(one alerting.PrometheusRule, kind string, bare bool) any {
 			return nil
 		}
 		listed := alertingRule{
-			State: rule.State().String(), Name: rule.Name(), Query: rule.Query().String(), Duration: rule.HoldDuration().Seconds(), KeepFiringFor: rule.KeepFiringFor().Seconds(),
+			State: one.State.String(), Name: rule.Name(), Query: rule.Query().String(), Duration: rule.HoldDuration().Seconds(), KeepFiringFor: rule.KeepFiringFor().Seconds(),
 			Labels: rule.Labels(), Annotations: rule.Annotations(), Alerts: []activeAlert{}, evaluation: state, Type: "alerting",
 		}
 		if !bare {
