@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"maps"
 	mathrand "math/rand/v2"
 	"slices"
 	"sync"
@@ -45,11 +44,8 @@ type channelQueue struct {
 	failures  int       // failed attempts since the last success
 	refusals  int       // of them, final refusals by the receiver
 
-	mu       sync.Mutex
-	status   Channel
-	unsaved  []waiting       // notices that could not be written to disk
-	known    map[string]bool // ids of all notices that ever were in unsaved
-	finished map[int64]bool  // notices that are done but could not be removed from disk
+	mu     sync.Mutex
+	status Channel
 }
 
 // newLimit allows perHour messages an hour, a sixth of them in a burst.
@@ -65,24 +61,11 @@ func (q *channelQueue) wakeUp() {
 	}
 }
 
-// keepInMemory keeps a notice that could not be written to disk.
-func (q *channelQueue) keepInMemory(n Notice, now time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.known[n.ID] || len(q.known) >= maxWaiting {
-		return
-	}
-	q.known[n.ID] = true
-	q.unsaved = append(q.unsaved, waiting{time: now, notice: n})
-}
-
-// current is the status of the channel; Waiting counts the notices in memory only.
+// current is the status of the channel, without Waiting.
 func (q *channelQueue) current() Channel {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := q.status
-	s.Waiting = len(q.unsaved)
-	return s
+	return q.status
 }
 
 // run sends notices until ctx is done.
@@ -136,10 +119,6 @@ func (q *channelQueue) step(ctx context.Context) time.Duration {
 // waiting lists the notices to send and drops those that are too old or too many.
 func (q *channelQueue) waiting(ctx context.Context, now time.Time) ([]waiting, error) {
 	rows, err := q.file.waitingFor(ctx, q.name)
-	q.mu.Lock()
-	rows = slices.DeleteFunc(rows, func(w waiting) bool { return q.finished[w.number] })
-	rows = append(rows, q.unsaved...)
-	q.mu.Unlock()
 	dropped := 0
 	for dropped < len(rows) && (now.Sub(rows[dropped].time) > maxAge || len(rows)-dropped > maxWaiting) {
 		dropped++
@@ -173,13 +152,6 @@ func (q *channelQueue) compose(ctx context.Context, rows []waiting, now time.Tim
 	if err := q.file.begin(ctx, id, rows); err != nil {
 		q.log.Warn("cannot record that a message is being sent; after a crash it could be sent twice", "err", err)
 	}
-	q.mu.Lock()
-	for i := range q.unsaved {
-		if slices.ContainsFunc(rows, func(w waiting) bool { return w.notice.ID == q.unsaved[i].notice.ID }) {
-			q.unsaved[i].message = id
-		}
-	}
-	q.mu.Unlock()
 	return message{id: id, notices: notices(rows)}, rows, 0
 }
 
@@ -255,24 +227,14 @@ func (q *channelQueue) finish(ctx context.Context, rows []waiting, change func(*
 	q.mu.Lock()
 	change(&q.status)
 	status := q.status
-	numbers := slices.Collect(maps.Keys(q.finished))
+	q.mu.Unlock()
+	var numbers []int64
 	for _, w := range rows {
 		numbers = append(numbers, w.number)
 	}
-	q.unsaved = slices.DeleteFunc(q.unsaved, func(h waiting) bool {
-		return slices.ContainsFunc(rows, func(w waiting) bool { return w.notice.ID == h.notice.ID })
-	})
-	q.mu.Unlock()
 	// Removed even while the agent stops: otherwise they would be sent twice.
-	err := q.file.end(context.WithoutCancel(ctx), status, numbers)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	clear(q.finished)
-	if err != nil {
-		q.log.Error("cannot remove sent messages; after a restart they could be sent twice", "err", err)
-		for _, number := range numbers {
-			q.finished[number] = true
-		}
+	if err := q.file.end(context.WithoutCancel(ctx), status, numbers); err != nil {
+		q.log.Error("cannot remove sent messages; they could be sent twice", "err", err)
 	}
 }
 

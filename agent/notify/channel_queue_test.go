@@ -248,31 +248,6 @@ func TestGoneChannel(t *testing.T) {
 	}
 }
 
-// TestDiskFull: notices are sent once even if they cannot be written to disk.
-func TestDiskFull(t *testing.T) {
-	inBubble(t, "a", nil, func(t *testing.T, n *Notifier, fakes map[string]*fake) {
-		deliver(t, n, firing("before"))
-		if _, err := n.file.ExecContext(t.Context(), "PRAGMA query_only = 1"); err != nil {
-			t.Fatal(err)
-		}
-		deliver(t, n, firing("cpu"), firing("cpu"))
-		if !strings.Contains(n.Health().Reason, "cannot write notices to disk") {
-			t.Errorf("the health is %q", n.Health().Reason)
-		}
-		pass(time.Hour)
-		deliver(t, n, firing("cpu"))
-		pass(time.Hour)
-		if _, err := n.file.ExecContext(t.Context(), "PRAGMA query_only = 0"); err != nil {
-			t.Fatal(err)
-		}
-		deliver(t, n, firing("after"))
-		pass(time.Hour)
-		want(t, "what is sent", fakes["a"].received(), "before 1,cpu 1 | after 1")
-		want(t, "the health", n.Health().Reason, "")
-		want(t, "what waits", n.Channels()[0].Waiting, 0)
-	})
-}
-
 func TestNeedsAnID(t *testing.T) {
 	n := open(t, t.TempDir(), nil, nil)
 	defer func() { _ = n.Close() }()

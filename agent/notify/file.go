@@ -51,8 +51,9 @@ const (
 	maxWaiting = 10_000
 )
 
-// file is the open file. All goroutines share one connection.
-type file struct{ *sql.DB }
+// file is the open file. While its disk cannot be written it is in memory. All
+// goroutines share one connection.
+type file struct{ *sqlite.File }
 
 // waiting is a notice that waits for a channel.
 type waiting struct {
@@ -62,11 +63,13 @@ type waiting struct {
 	notice  Notice
 }
 
-// openFile opens or creates the file. A damaged file is set aside: new alerts
-// matter more than old ones.
+// openFile opens or creates the file.
 func openFile(ctx context.Context, path string, log *slog.Logger) (*file, error) {
-	db, err := sqlite.Open(ctx, path, "the notification queue", format, log)
-	return &file{db}, err
+	f, err := sqlite.OpenFile(ctx, sqlite.Options{
+		Path: path, What: "the notification queue", Format: format, Memory: true, Log: log,
+		Times: map[string]string{"taken": "time", "waiting": "time"},
+	})
+	return &file{f}, err
 }
 
 // take stores a notice for its channels, unless its id was taken before.
@@ -75,7 +78,7 @@ func (f *file) take(ctx context.Context, n Notice, channels []string, now time.T
 	if err != nil {
 		return err
 	}
-	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
+	return f.Change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO taken (id, time) VALUES (?, ?)", n.ID, now.UnixMilli())
 		if err != nil {
 			return err
@@ -102,71 +105,70 @@ func (f *file) take(ctx context.Context, n Notice, channels []string, now time.T
 
 // waitingFor lists the notices that wait for a channel, oldest first.
 func (f *file) waitingFor(ctx context.Context, channel string) (all []waiting, err error) {
-	rows, err := f.QueryContext(ctx, "SELECT number, time, message, notice FROM waiting WHERE channel = ? ORDER BY number", channel)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() //nolint:errcheck // rows.Err reports it.
-	for rows.Next() {
+	begin := func() { all = nil }
+	err = f.each(ctx, begin, func(rows *sql.Rows) error {
 		var w waiting
 		var at int64
 		var body []byte
 		if err := rows.Scan(&w.number, &at, &w.message, &body); err != nil {
-			return nil, err
+			return err
 		}
 		w.time = time.UnixMilli(at)
-		if err := json.Unmarshal(body, &w.notice); err != nil {
-			return nil, err
-		}
 		all = append(all, w)
-	}
-	return all, rows.Err()
+		return json.Unmarshal(body, &all[len(all)-1].notice)
+	}, "SELECT number, time, message, notice FROM waiting WHERE channel = ? ORDER BY number", channel)
+	return all, err
+}
+
+// each calls visit for each row of a query. It may begin anew.
+func (f *file) each(ctx context.Context, begin func(), visit func(*sql.Rows) error, query string, arguments ...any) error {
+	return f.Read(ctx, func(db *sql.DB) error {
+		begin()
+		rows, err := db.QueryContext(ctx, query, arguments...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // rows.Err reports it.
+		for rows.Next() {
+			if err := visit(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
 }
 
 // count returns the number of waiting notices for each channel.
-func (f *file) count(ctx context.Context) (map[string]int, error) {
-	rows, err := f.QueryContext(ctx, "SELECT channel, count(*) FROM waiting GROUP BY channel")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() //nolint:errcheck // rows.Err reports it.
-	all := map[string]int{}
-	for rows.Next() {
+func (f *file) count(ctx context.Context) (all map[string]int, err error) {
+	begin := func() { all = map[string]int{} }
+	err = f.each(ctx, begin, func(rows *sql.Rows) error {
 		var channel string
 		var n int
-		if err := rows.Scan(&channel, &n); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&channel, &n)
 		all[channel] = n
-	}
-	return all, rows.Err()
+		return err
+	}, "SELECT channel, count(*) FROM waiting GROUP BY channel")
+	return all, err
 }
 
 // active lists the notices of the alerts that are not resolved.
 func (f *file) active(ctx context.Context) (all []Notice, err error) {
-	rows, err := f.QueryContext(ctx, "SELECT notice FROM lasting ORDER BY fingerprint")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() //nolint:errcheck // rows.Err reports it.
-	for rows.Next() {
+	begin := func() { all = nil }
+	err = f.each(ctx, begin, func(rows *sql.Rows) error {
 		var body []byte
-		var n Notice
 		if err := rows.Scan(&body); err != nil {
-			return nil, err
+			return err
 		}
-		if err := json.Unmarshal(body, &n); err != nil {
-			return nil, err
-		}
-		all = append(all, n)
-	}
-	return all, rows.Err()
+		all = append(all, Notice{})
+		return json.Unmarshal(body, &all[len(all)-1])
+	}, "SELECT notice FROM lasting ORDER BY fingerprint")
+	return all, err
 }
 
 // begin records the notices of a message before the first attempt, so that after a
 // crash the same message is sent again and not another.
 func (f *file) begin(ctx context.Context, message string, rows []waiting) error {
-	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
+	return f.Change(ctx, func(tx *sql.Tx) error {
 		for _, w := range rows {
 			if _, err := tx.ExecContext(ctx, "UPDATE waiting SET message = ? WHERE number = ?", message, w.number); err != nil {
 				return err
@@ -178,7 +180,7 @@ func (f *file) begin(ctx context.Context, message string, rows []waiting) error 
 
 // end removes notices that were sent or dropped, and stores the status.
 func (f *file) end(ctx context.Context, s Channel, numbers []int64) error {
-	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
+	return f.Change(ctx, func(tx *sql.Tx) error {
 		for _, number := range numbers {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM waiting WHERE number = ?", number); err != nil {
 				return err
@@ -193,8 +195,10 @@ func (f *file) end(ctx context.Context, s Channel, numbers []int64) error {
 // status reads the status of a channel.
 func (f *file) status(ctx context.Context, name string) (s Channel, err error) {
 	var success, failure int64
-	err = f.QueryRowContext(ctx, "SELECT sent, dropped, success, failure, error FROM channel WHERE name = ?", name).
-		Scan(&s.Sent, &s.Dropped, &success, &failure, &s.LastError)
+	err = f.Read(ctx, func(db *sql.DB) error {
+		return db.QueryRowContext(ctx, "SELECT sent, dropped, success, failure, error FROM channel WHERE name = ?", name).
+			Scan(&s.Sent, &s.Dropped, &success, &failure, &s.LastError)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
@@ -209,7 +213,7 @@ func (f *file) forget(ctx context.Context, channels []string, now time.Time) (go
 	if err != nil {
 		return 0, err
 	}
-	err = sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
+	err = f.Change(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM taken WHERE time < ?", now.Add(-takenFor).UnixMilli()); err != nil {
 			return err
 		}

@@ -69,13 +69,17 @@ func newLogFile(c LogConfig, s site) (*logFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if filepath.Dir(path) == filepath.Join(s.dataDir, logDir) {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return nil, err
-		}
-	}
 	l := &logFile{config: c, site: s, file: &lumberjack.Logger{Filename: path, MaxSize: 10, MaxBackups: 5, Compress: true}}
 	return l, l.readEnd(path)
+}
+
+// makeDir creates the directory for logs in the data directory, whose disk may have
+// been unwritable so far.
+func (l *logFile) makeDir() error {
+	if dir := filepath.Dir(l.file.Filename); dir == filepath.Join(l.site.dataDir, logDir) {
+		return os.MkdirAll(dir, 0o700)
+	}
+	return nil
 }
 
 // endBytes is how much of the end is read, about twenty messages.
@@ -118,6 +122,9 @@ func (l *logFile) send(_ context.Context, m message) error {
 	defer l.mu.Unlock()
 	// A link may have been placed there since.
 	if _, err := logPath(l.config.File, l.site.dataDir, l.site.logDirs); err != nil {
+		return err
+	}
+	if err := l.makeDir(); err != nil {
 		return err
 	}
 	var lines []byte

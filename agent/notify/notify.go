@@ -34,15 +34,13 @@ type Notifier struct {
 	file      *file
 	queues    []*channelQueue
 	heartbeat *heartbeat
-
-	mu     sync.Mutex
-	broken error // why the last notice could not be written to disk
 }
 
 // ErrUnknownChannel is returned for a channel that does not exist.
 var ErrUnknownChannel = errors.New("there is no such channel")
 
-// Open opens the queue and creates the channels. Nothing is sent before Run.
+// Open opens the queue and creates the channels. Nothing is sent before Run. While the
+// disk of the queue cannot be written, notices are accepted and sent from memory.
 func Open(ctx context.Context, o Options) (_ *Notifier, err error) {
 	n := &Notifier{options: o}
 	if n.file, err = openFile(ctx, filepath.Join(o.DataDir, "alerting", "messages.db"), o.Log); err != nil {
@@ -56,11 +54,10 @@ func Open(ctx context.Context, o Options) (_ *Notifier, err error) {
 	if err := n.openQueues(ctx); err != nil {
 		return nil, err
 	}
-	dropped, err := n.file.forget(ctx, n.names(), time.Now())
-	if err != nil {
-		return nil, fmt.Errorf("clean up the notification queue: %w", err)
-	}
-	if dropped > 0 {
+	switch dropped, err := n.file.forget(ctx, n.names(), time.Now()); {
+	case err != nil:
+		o.Log.Warn("cannot clean up the notification queue", "err", err)
+	case dropped > 0:
 		o.Log.Warn("dropped notices of channels that are no longer configured", "notices", dropped)
 	}
 	if o.Config.Heartbeat.URL != "" {
@@ -95,7 +92,6 @@ func (n *Notifier) openQueues(ctx context.Context) error {
 		}
 		status.Type = q.kind
 		q.file, q.status, q.wake = n.file, status, make(chan struct{}, 1)
-		q.known, q.finished = map[string]bool{}, map[int64]bool{}
 		q.log = n.options.Log.With("channel", q.name)
 	}
 	return nil
@@ -131,8 +127,9 @@ func (n *Notifier) names() (names []string) {
 func (n *Notifier) ChannelNames() []string { return n.options.Config.Names() }
 
 // Deliver accepts a notice. It is on disk when Deliver returns nil, and ignored if
-// one with the same ID was accepted before. If the disk is full the notice waits in
-// memory, which Health reports.
+// one with the same ID was accepted before. While the disk cannot be written the notice
+// is in memory, which Health reports: it is sent all the same, once, and lost only if
+// the agent stops before.
 func (n *Notifier) Deliver(ctx context.Context, notice Notice) error {
 	if notice.ID == "" {
 		return errors.New("a notice needs an id")
@@ -143,31 +140,31 @@ func (n *Notifier) Deliver(ctx context.Context, notice Notice) error {
 	for _, q := range queues {
 		names = append(names, q.name)
 	}
-	err := n.file.take(ctx, notice, names, time.Now())
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err := n.file.take(ctx, notice, names, time.Now()); err != nil {
+		return err
 	}
-	n.note(err)
 	for _, q := range queues {
-		if err != nil {
-			q.keepInMemory(notice, time.Now())
-		}
 		q.wakeUp()
 	}
 	return nil
 }
 
-// note records whether the disk accepts notices, and logs changes.
-func (n *Notifier) note(err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	switch {
-	case err != nil && n.broken == nil:
-		n.options.Log.Error("cannot write notices to disk; they wait in memory and are lost if the agent stops", "err", err)
-	case err == nil && n.broken != nil:
-		n.options.Log.Info("notices are written to disk again")
+// retryEvery is how often a queue that is in memory tries to return to its disk, even
+// if nothing is sent.
+const retryEvery = 30 * time.Second
+
+// watch lets the queue return to its disk until ctx is done.
+func (n *Notifier) watch(ctx context.Context) {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			n.file.Retry(ctx)
+		}
 	}
-	n.broken = err
 }
 
 // chosen returns the queues for a notice. If none of the channels that it names
@@ -195,6 +192,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	if n.heartbeat != nil {
 		all.Go(func() { n.heartbeat.run(ctx) })
 	}
+	all.Go(func() { n.watch(ctx) })
 	all.Wait()
 	return nil
 }
@@ -241,7 +239,7 @@ func (n *Notifier) Channels() []Channel {
 	waiting, _ := n.file.count(context.Background()) // Health reports a failing disk.
 	for _, q := range n.queues {
 		s := q.current()
-		s.Waiting += waiting[q.name]
+		s.Waiting = waiting[q.name]
 		if !s.LastErrorAt.After(s.LastSuccess) {
 			s.LastError, s.LastErrorAt = "", time.Time{}
 		}
@@ -253,11 +251,9 @@ func (n *Notifier) Channels() []Channel {
 // Health is degraded if the disk or a channel fails.
 func (n *Notifier) Health() health.Component {
 	var reasons []string
-	n.mu.Lock()
-	if n.broken != nil {
-		reasons = append(reasons, "cannot write notices to disk: "+n.broken.Error())
+	if err := n.file.Trouble(); err != nil {
+		reasons = append(reasons, err.Error())
 	}
-	n.mu.Unlock()
 	for _, s := range n.Channels() {
 		if !s.LastErrorAt.IsZero() {
 			reasons = append(reasons, fmt.Sprintf("channel %s: %s", s.Name, s.LastError))
