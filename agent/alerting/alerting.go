@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -113,11 +112,15 @@ type Alerting struct {
 	ticks    int
 
 	// mu protects what follows; writers hold turn too.
-	mu          sync.RWMutex
-	rules       []*rule
-	byName      map[string][]*rule
-	disabled    []*rule
-	fromAPI     apiRules
+	mu       sync.RWMutex
+	rules    []*rule
+	byName   map[string][]*rule
+	disabled []*rule
+	fromAPI  apiRules
+	// rulesErr is what was wrong with the file of the rules from the API, unread whether
+	// those are unknown, so that none can be changed.
+	rulesErr    error
+	unread      bool
 	invalid     []string               // thresholds of fromAPI that do not fit the configuration
 	states      map[string]*alertState // by fingerprint
 	removed     []*alertState          // to be deleted from the file
@@ -156,9 +159,6 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 	if o.Config.Interval == 0 {
 		o.Config.Interval = Defaults().Interval
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, err
-	}
 	a := &Alerting{
 		options: o, log: o.Log, parser: newParser(), path: filepath.Join(o.Dir, apiRulesFile),
 		states: map[string]*alertState{}, started: o.Mono(), interval: o.Config.Interval,
@@ -181,7 +181,7 @@ const stateFile = "state.db"
 
 // restore loads the state of the previous run, and the rules.
 func (a *Alerting) restore(ctx context.Context) (err error) {
-	if a.fromAPI, err = readAPIRules(a.path); err != nil {
+	if err := a.readAPIRules(); err != nil {
 		return err
 	}
 	if a.states, a.lastAt, err = a.file.alerts(ctx); err != nil {
@@ -298,8 +298,12 @@ func (a *Alerting) failing() string {
 	}
 	late := a.options.Now().Sub(a.status.at)
 	switch {
+	case a.file.Trouble() != nil:
+		return a.file.Trouble().Error()
 	case a.status.saveErr != nil:
 		return "cannot save the alert state: " + a.status.saveErr.Error()
+	case a.rulesErr != nil:
+		return a.rulesErr.Error()
 	case a.status.deliverErr != nil:
 		return fmt.Sprintf("%d notifications are waiting to be queued: %s", len(a.undelivered), a.status.deliverErr)
 	case a.status.unsteady != "":

@@ -33,23 +33,40 @@ type apiRules struct {
 	Disabled []string `json:"disabled"`
 }
 
-// readAPIRules reads the file.
-func readAPIRules(path string) (apiRules, error) {
-	stored := apiRules{Format: apiRulesFormat}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return stored, nil
+// readAPIRules reads the file. One that cannot be read, or that is damaged, does not
+// keep the agent from starting: the other rules are evaluated, and Health has the error.
+// A damaged file is set aside. One of a newer version is an error.
+func (a *Alerting) readAPIRules() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fromAPI, a.rulesErr, a.unread = apiRules{Format: apiRulesFormat}, nil, false
+	stored := a.fromAPI
+	text, err := os.ReadFile(a.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		a.rulesErr, a.unread = fmt.Errorf("cannot read the rules of the API, which are not evaluated: %w", err), true
+	default:
+		if err = json.Unmarshal(text, &stored); err == nil {
+			break
+		}
+		aside := a.path + sqlite.BrokenSuffix + a.options.Now().UTC().Format("20060102T150405")
+		if wrong := os.Rename(a.path, aside); wrong != nil {
+			a.rulesErr, a.unread = fmt.Errorf("the rules of the API are damaged, and not evaluated: %s: %w", a.path, err), true
+			break
+		}
+		a.rulesErr = fmt.Errorf("the rules of the API were damaged, and are not evaluated; the file is now %s: %w", aside, err)
 	}
-	if err != nil {
-		return stored, err
-	}
-	if err := json.Unmarshal(text, &stored); err != nil {
-		return stored, fmt.Errorf("%s is corrupt; repair it or move it away: %w", path, err)
+	if a.rulesErr != nil {
+		a.log.Error("cannot use the rules of the API", "err", a.rulesErr)
+		return nil
 	}
 	if stored.Format > apiRulesFormat {
-		return stored, fmt.Errorf("%s: %w (its format is %d, this version knows formats up to %d)", path, sqlite.ErrNewer, stored.Format, apiRulesFormat)
+		return fmt.Errorf("%s: %w (its format is %d, this version knows formats up to %d)", a.path, sqlite.ErrNewer, stored.Format, apiRulesFormat)
 	}
-	return stored, nil
+	a.fromAPI = stored
+	return nil
 }
 
 // disables reports whether a rule from elsewhere is disabled. A built-in rule that
@@ -61,6 +78,9 @@ func (f apiRules) disables(r *rule) bool {
 
 // write replaces the file.
 func (f apiRules) write(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
 	text, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return err
@@ -166,6 +186,9 @@ func (a *Alerting) same(r *rule) *rule {
 
 // apply reloads all rules with other rules from the API. On an error nothing changes.
 func (a *Alerting) apply(ctx context.Context, next apiRules) error {
+	if a.unread {
+		return a.rulesErr
+	}
 	active, disabled, err := a.load(next)
 	if err != nil {
 		return ValidationErrors{{Field: "expr", Rule: err.Error()}}
@@ -176,7 +199,7 @@ func (a *Alerting) apply(ctx context.Context, next apiRules) error {
 	a.install(ctx, active, disabled)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.fromAPI, a.invalid = next, nil
+	a.fromAPI, a.invalid, a.rulesErr = next, nil, nil
 	return nil
 }
 
@@ -186,6 +209,11 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 	a.turn.Lock()
 	defer a.turn.Unlock()
 	before := a.options.Config
+	if a.unread {
+		if err := a.readAPIRules(); err != nil {
+			return err
+		}
+	}
 	a.options.Config = c
 	active, disabled, err := a.loadValid()
 	if err != nil {

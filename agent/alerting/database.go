@@ -41,21 +41,24 @@ var format = sqlite.Format{CacheKiB: 256, Steps: []string{
 	) STRICT;`,
 }}
 
-// database is the open file. All goroutines share one connection.
-type database struct{ *sql.DB }
+// database is the open file. While its disk cannot be written it is in memory. All
+// goroutines share one connection.
+type database struct{ *sqlite.File }
 
-// openDatabase opens or creates the file. A damaged one is set aside: evaluating
-// rules without past state is better than not evaluating them.
+// openDatabase opens or creates the file.
 func openDatabase(ctx context.Context, path string, log *slog.Logger) (*database, error) {
-	db, err := sqlite.Open(ctx, path, "the alert state", format, log)
-	return &database{db}, err
+	f, err := sqlite.OpenFile(ctx, sqlite.Options{
+		Path: path, What: "the alert state", Format: format, Memory: true, Log: log,
+		Times: map[string]string{"episode": "fired"},
+	})
+	return &database{f}, err
 }
 
 // save stores the changes of an evaluation and its notifications in one transaction.
 func (d *database) save(ctx context.Context, at time.Time, changed, gone []*alertState, notices []notify.Notice) error {
 	// Completed even while the agent stops.
 	ctx = context.WithoutCancel(ctx)
-	return sqlite.Change(ctx, d.DB, func(tx *sql.Tx) error {
+	return d.Change(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO evaluation (one, time) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET time = excluded.time", at.UnixMilli()); err != nil {
 			return err
 		}
@@ -102,7 +105,7 @@ func (d *database) save(ctx context.Context, at time.Time, changed, gone []*aler
 // delivered removes delivered notices.
 func (d *database) delivered(ctx context.Context, notices []notify.Notice) error {
 	ctx = context.WithoutCancel(ctx)
-	return sqlite.Change(ctx, d.DB, func(tx *sql.Tx) error {
+	return d.Change(ctx, func(tx *sql.Tx) error {
 		for _, n := range notices {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM notice WHERE id = ?", n.ID); err != nil {
 				return err
@@ -115,7 +118,7 @@ func (d *database) delivered(ctx context.Context, notices []notify.Notice) error
 // alerts reads the alert states and the time of the last evaluation.
 func (d *database) alerts(ctx context.Context) (map[string]*alertState, time.Time, error) {
 	all := map[string]*alertState{}
-	err := d.each(ctx, func(body []byte) error {
+	err := d.each(ctx, func() { clear(all) }, func(body []byte) error {
 		t := &alertState{}
 		if err := json.Unmarshal(body, t); err != nil {
 			return err
@@ -127,7 +130,8 @@ func (d *database) alerts(ctx context.Context) (map[string]*alertState, time.Tim
 		return nil, time.Time{}, err
 	}
 	var ms int64
-	switch err := d.QueryRowContext(ctx, "SELECT time FROM evaluation").Scan(&ms); {
+	err = d.Read(ctx, func(db *sql.DB) error { return db.QueryRowContext(ctx, "SELECT time FROM evaluation").Scan(&ms) })
+	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return all, time.Time{}, nil
 	case err != nil:
@@ -138,7 +142,7 @@ func (d *database) alerts(ctx context.Context) (map[string]*alertState, time.Tim
 
 // notices reads the undelivered notices in order.
 func (d *database) notices(ctx context.Context) (all []notify.Notice, err error) {
-	err = d.each(ctx, func(body []byte) error {
+	err = d.each(ctx, func() { all = nil }, func(body []byte) error {
 		var n notify.Notice
 		if err := json.Unmarshal(body, &n); err != nil {
 			return err
@@ -151,7 +155,7 @@ func (d *database) notices(ctx context.Context) (all []notify.Notice, err error)
 
 // silences reads the silences.
 func (d *database) silences(ctx context.Context) (all []Silence, err error) {
-	err = d.each(ctx, func(body []byte) error {
+	err = d.each(ctx, func() { all = nil }, func(body []byte) error {
 		var s Silence
 		if err := json.Unmarshal(body, &s); err != nil {
 			return err
@@ -168,13 +172,15 @@ func (d *database) setSilence(ctx context.Context, s Silence) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.ExecContext(ctx, "INSERT INTO silence (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body", s.ID, string(body))
-	return err
+	return d.Change(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO silence (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body", s.ID, string(body))
+		return err
+	})
 }
 
 // forgetSilences deletes silences.
 func (d *database) forgetSilences(ctx context.Context, gone []Silence) error {
-	return sqlite.Change(ctx, d.DB, func(tx *sql.Tx) error {
+	return d.Change(ctx, func(tx *sql.Tx) error {
 		for _, s := range gone {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM silence WHERE id = ?", s.ID); err != nil {
 				return err
@@ -184,21 +190,24 @@ func (d *database) forgetSilences(ctx context.Context, gone []Silence) error {
 	})
 }
 
-// each calls visit with the only column of every row.
-func (d *database) each(ctx context.Context, visit func(body []byte) error, query string, arguments ...any) error {
-	rows, err := d.QueryContext(ctx, query, arguments...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close() //nolint:errcheck // rows.Err reports it.
-	for rows.Next() {
-		var body []byte
-		if err := rows.Scan(&body); err != nil {
+// each calls visit with the only column of every row. It may begin anew.
+func (d *database) each(ctx context.Context, begin func(), visit func(body []byte) error, query string, arguments ...any) error {
+	return d.Read(ctx, func(db *sql.DB) error {
+		begin()
+		rows, err := db.QueryContext(ctx, query, arguments...)
+		if err != nil {
 			return err
 		}
-		if err := visit(body); err != nil {
-			return err
+		defer rows.Close() //nolint:errcheck // rows.Err reports it.
+		for rows.Next() {
+			var body []byte
+			if err := rows.Scan(&body); err != nil {
+				return err
+			}
+			if err := visit(body); err != nil {
+				return err
+			}
 		}
-	}
-	return rows.Err()
+		return rows.Err()
+	})
 }

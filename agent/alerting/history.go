@@ -32,7 +32,7 @@ func (a *Alerting) History(ctx context.Context, q HistoryQuery) (all []Episode, 
 	}
 	query += " ORDER BY id DESC LIMIT ?"
 	arguments = append(arguments, q.Limit)
-	err = a.file.each(ctx, func(body []byte) error {
+	err = a.file.each(ctx, func() { all = nil }, func(body []byte) error {
 		var e Episode
 		if err := json.Unmarshal(body, &e); err != nil {
 			return err
@@ -64,7 +64,10 @@ func writeEpisode(ctx context.Context, tx *sql.Tx, e Episode) error {
 
 // purge deletes old episodes and silences.
 func (a *Alerting) purge(ctx context.Context, at time.Time) {
-	_, err := a.file.ExecContext(ctx, "DELETE FROM episode WHERE ended IS NOT NULL AND (ended < ? OR id <= (SELECT max(id) FROM episode) - ?)", at.Add(-historyFor).UnixMilli(), historyMax)
+	err := a.file.Change(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM episode WHERE ended IS NOT NULL AND (ended < ? OR id <= (SELECT max(id) FROM episode) - ?)", at.Add(-historyFor).UnixMilli(), historyMax)
+		return err
+	})
 	if err == nil {
 		err = a.purgeSilences(ctx, at)
 	}
@@ -78,7 +81,7 @@ func (a *Alerting) purge(ctx context.Context, at time.Time) {
 // Backup writes a copy of the state and of the rules from the API into an existing,
 // empty directory.
 func (a *Alerting) Backup(ctx context.Context, dir string) error {
-	if _, err := a.file.ExecContext(ctx, "VACUUM INTO ?", filepath.Join(dir, stateFile)); err != nil {
+	if err := a.file.Copy(ctx, filepath.Join(dir, stateFile)); err != nil {
 		return fmt.Errorf("copy the alert state: %w", err)
 	}
 	a.mu.RLock()

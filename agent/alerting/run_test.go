@@ -2,6 +2,7 @@ package alerting
 
 import (
 	"context"
+	"database/sql"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,7 +176,10 @@ func TestRenamedRule(t *testing.T) {
 	if s, err := p.alerts.EnableRule(t.Context(), "OOMKill", true); err != nil || !s.Enabled || len(p.alerts.fromAPI.Disabled) > 0 {
 		t.Errorf("the rule is enabled: %v, %v; disabled are %v", s.Enabled, err, p.alerts.fromAPI.Disabled)
 	}
-	if _, err := p.alerts.file.ExecContext(t.Context(), `INSERT INTO episode (rule, fired, body) VALUES ('FamilyFailing', ?, '{"rule": "FamilyFailing"}')`, dawn.UnixMilli()); err != nil {
+	if err := p.alerts.file.Change(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`INSERT INTO episode (rule, fired, body) VALUES ('FamilyFailing', ?, '{"rule": "FamilyFailing"}')`, dawn.UnixMilli())
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	all, err := p.alerts.History(t.Context(), HistoryQuery{Start: dawn, End: dawn.Add(time.Hour), Rule: "CollectorFailing", Limit: 10})
