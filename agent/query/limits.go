@@ -3,7 +3,6 @@ package query
 import (
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -12,8 +11,9 @@ import (
 type Limits struct {
 	// Points is the maximum number of points per series, and per subquery.
 	Points int
-	// Samples is the maximum number of samples in memory, 16 bytes each.
-	Samples int
+	// Memory is what one evaluation may take, in bytes: its series, their labels and
+	// all intermediate results.
+	Memory float64
 	// Series is the maximum number of series in a REST response.
 	Series int
 	// Timeout includes the wait for a turn.
@@ -26,50 +26,52 @@ type Limits struct {
 	Length, Depth int
 }
 
-// DefaultLimits are generous for users and charts: as many points as Prometheus,
-// and at most 128 MiB of samples for four queries at once.
+// DefaultLimits are generous for users and charts: as many points as Prometheus, and
+// lists of 5,000 hosts in an expression. All evaluations together take 80 MiB at most.
 func DefaultLimits() Limits {
 	return Limits{
 		Points:      11_000,
-		Samples:     2_000_000,
+		Memory:      heavyMemory,
 		Series:      2_000,
 		Timeout:     30 * time.Second,
 		Concurrency: 4,
 		Waiting:     64,
-		Length:      16 << 10,
+		Length:      256 << 10,
 		Depth:       200,
 	}
 }
 
-// checkText checks what can be checked without parsing.
-func (l Limits) checkText(text string) error {
-	if len(text) > l.Length {
-		return badData("the expression has %d bytes, at most %d are allowed", len(text), l.Length)
-	}
-	if !utf8.ValidString(text) {
-		return badData("the expression is not valid UTF-8")
-	}
-	return nil
-}
-
-// checkExpr bounds nesting and the windows of subqueries: the engine counts samples
-// only and does not even interrupt those.
+// checkExpr bounds nesting and the steps of subqueries.
 func (l Limits) checkExpr(expr parser.Expr) error {
+	if depth := depthOf(expr); depth > l.Depth {
+		return badData("the expression is nested more than %d deep", l.Depth)
+	}
 	var wrong error
-	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
-		if len(path) > l.Depth {
-			wrong = badData("the expression is nested more than %d deep", l.Depth)
-			return wrong
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		sub, ok := node.(*parser.SubqueryExpr)
+		if !ok {
+			return nil
 		}
-		if sub, ok := node.(*parser.SubqueryExpr); ok {
-			if points := sub.Range / subqueryStep(sub); points > time.Duration(l.Points) {
-				wrong = badData("the subquery [%s:%s] has %d points, at most %d are allowed; use a longer step", sub.Range, subqueryStep(sub), points, l.Points)
-				return wrong
-			}
+		if points := sub.Range / subqueryStep(sub); points > maxSubquery {
+			wrong = badData("the subquery [%s:%s] has %d points, at most %d are allowed; use a longer step", sub.Range, subqueryStep(sub), points, maxSubquery)
 		}
-		return nil
+		return wrong
 	})
 	return wrong
+}
+
+// maxSubquery is the maximum number of points in a subquery of one series; with more
+// series the memory of the evaluation bounds it. A month of minutes are 43,200.
+const maxSubquery = 100_000
+
+// depthOf is how deep an expression is nested.
+func depthOf(expr parser.Expr) int {
+	deepest := 0
+	parser.Inspect(expr, func(_ parser.Node, path []parser.Node) error {
+		deepest = max(deepest, len(path))
+		return nil
+	})
+	return deepest
 }
 
 // defaultSubqueryStep is Prometheus' default evaluation interval, for subqueries

@@ -34,7 +34,9 @@ type Querier struct {
 	config Config
 	parser parser.Parser
 	engine *promql.Engine
-	turns  *turns
+	// light and heavy are the turns of evaluations, rules that of alert rules.
+	light, heavy, rules *turns
+	held                *held
 }
 
 // NewQuerier returns a Querier.
@@ -44,7 +46,8 @@ func NewQuerier(config Config) *Querier {
 		config: config,
 		parser: p,
 		engine: promql.NewEngine(promql.EngineOpts{
-			MaxSamples:               config.Limits.Samples,
+			// The estimate of an evaluation ends it earlier.
+			MaxSamples:               int(config.Limits.Memory) / pointBytes,
 			Timeout:                  config.Limits.Timeout,
 			LookbackDelta:            5 * time.Minute, // Every query sets its own.
 			NoStepSubqueryIntervalFn: func(int64) int64 { return defaultSubqueryStep.Milliseconds() },
@@ -55,7 +58,10 @@ func NewQuerier(config Config) *Querier {
 			EnableDelayedNameRemoval: true,
 			Parser:                   p,
 		}),
-		turns: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
+		light: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
+		heavy: newTurns(1, config.Limits.Waiting),
+		rules: newTurns(1, config.Limits.Waiting),
+		held:  newHeld(),
 	}
 }
 
@@ -67,15 +73,21 @@ type Result struct {
 	// reads no series.
 	Tiers []Span
 
-	queries []promql.Query
+	// query has the memory of the value, nil if it is a copy; release ends that the
+	// result counts as held by its client.
+	query   promql.Query
+	release func()
 }
 
 // Close returns the memory of the value to the engine.
 func (a *Result) Close() {
-	for _, q := range a.queries {
-		q.Close()
+	if a.query != nil {
+		a.query.Close()
+		a.query = nil
 	}
-	a.queries = nil
+	if a.release != nil {
+		a.release()
+	}
 }
 
 // Instant evaluates an expression at one time.
@@ -98,9 +110,14 @@ func (q *Querier) Range(ctx context.Context, text string, start, end time.Time, 
 
 // Parse checks and parses an expression like Instant and Range do.
 func (q *Querier) Parse(text string) (parser.Expr, error) {
-	if err := q.config.Limits.checkText(text); err != nil {
+	if _, err := q.config.Limits.scan(text); err != nil {
 		return nil, err
 	}
+	return q.parse(text)
+}
+
+// parse parses an expression that has been scanned.
+func (q *Querier) parse(text string) (parser.Expr, error) {
 	expr, err := q.parser.ParseExpr(text)
 	if err != nil {
 		return nil, &Error{Type: BadData, Err: err}
@@ -111,60 +128,94 @@ func (q *Querier) Parse(text string) (parser.Expr, error) {
 	return expr, nil
 }
 
-// acquire waits for a turn and sets the query's deadline; the returned function
-// ends both.
-func (q *Querier) acquire(ctx context.Context) (context.Context, func(), error) {
-	ctx, cancel := context.WithTimeout(ctx, q.config.Limits.Timeout)
-	giveBack, err := q.turns.take(ctx)
+// Format returns an expression as Prometheus formats it.
+func (q *Querier) Format(ctx context.Context, text string) (formatted string, err error) {
+	scanned, err := q.config.Limits.scan(text)
 	if err != nil {
-		cancel()
-		return nil, nil, err
+		return "", err
 	}
-	return ctx, func() { giveBack(); cancel() }, nil
+	err = q.within(ctx, scanned.heavy(), func(_ context.Context, b *budget) error {
+		if err := b.take(scanned.bytes(text)); err != nil {
+			return err
+		}
+		expr, err := q.parse(text)
+		if err != nil {
+			return err
+		}
+		// Each level is formatted once for each level around it.
+		if depth := depthOf(expr); depth*depth*len(text) > maxFormat {
+			return badData("an expression of %d bytes that is nested %d deep is too long to be formatted", len(text), depth)
+		}
+		formatted = expr.Pretty(0)
+		return nil
+	})
+	return formatted, err
 }
 
+// maxFormat is the number of bytes that formatting an expression may write, about a
+// second.
+const maxFormat = 1 << 30
+
 func (q *Querier) evaluate(ctx context.Context, text string, s steps) (*Result, error) {
-	expr, err := q.Parse(text)
+	scanned, err := q.config.Limits.scan(text)
 	if err != nil {
-		return nil, err
-	}
-	if s.step > 0 && expr.Type() != parser.ValueTypeVector && expr.Type() != parser.ValueTypeScalar {
-		return nil, badData("invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(expr.Type()))
-	}
-	ctx, done, err := q.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	d := requirementsOf(expr, s.step)
-	candidates, err := q.candidates(expr, text, d, s)
-	if err != nil {
-		return nil, err
-	}
-	segments := choose(candidates, d, s)
-	if err := d.checkRanges(segments, s); err != nil {
 		return nil, err
 	}
 	a := &Result{}
+	err = q.within(ctx, scanned.heavy(), func(ctx context.Context, b *budget) error {
+		if err := b.take(scanned.bytes(text)); err != nil {
+			return err
+		}
+		*a = Result{}
+		return q.evaluateWithin(ctx, b, a, text, scanned, s)
+	})
+	if err == nil {
+		a.release, err = q.held.take(ctx, sizeOf(a.Value))
+	}
+	if err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// evaluateWithin evaluates an expression in one turn.
+func (q *Querier) evaluateWithin(ctx context.Context, b *budget, a *Result, text string, scanned scanned, s steps) error {
+	expr, err := q.parse(text)
+	if err != nil {
+		return err
+	}
+	if s.step > 0 && expr.Type() != parser.ValueTypeVector && expr.Type() != parser.ValueTypeScalar {
+		return badData("invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(expr.Type()))
+	}
+	d := requirementsOf(expr, s.step)
+	candidates, err := q.candidates(expr, text, d, s)
+	if err != nil {
+		return err
+	}
+	segments := choose(candidates, d, s)
+	if err := d.checkRanges(segments, s); err != nil {
+		return err
+	}
 	if d.selectors {
 		for _, seg := range segments {
 			a.Tiers = append(a.Tiers, Span{Tier: seg.candidate.source.Name(), From: s.at(seg.first), To: s.at(seg.last)})
 		}
 	}
-	if err := q.run(ctx, a, extendLookback(segments, s, time.Now()), s); err != nil {
+	run := &run{Querier: q, budget: b, patterns: scanned.patterns, steps: s, result: a}
+	if err := run.all(ctx, extendLookback(segments, s, time.Now())); err != nil {
 		a.Close()
-		return nil, withType(err)
+		return err
 	}
 	markCached(a.Tiers, a.Warnings)
-	return a, nil
+	return nil
 }
 
 // candidates are the tiers that can evaluate the query, each with the expression
 // adapted to it.
 func (q *Querier) candidates(expr parser.Expr, text string, d requirements, s steps) ([]candidate, error) {
-	end := s.at(s.count - 1)
-	if pinAtModifiers(expr, s.start, end) {
-		text = expr.String()
+	if pinned, found := pinTimes(expr, s); found {
+		expr, text = pinned, pinned.String()
 	}
 	sources := q.sources(d.names)
 	if len(sources) == 0 {
@@ -211,43 +262,4 @@ const briefTiers = 2
 // be lost. It neither extends ended series at 1 s nor makes holes at 1 h.
 func (q *Querier) lookBack(source Source) time.Duration {
 	return max(source.Resolution(), q.config.Interval) * 5 / 2
-}
-
-// run evaluates each segment and joins the results.
-func (q *Querier) run(ctx context.Context, a *Result, segments []segment, s steps) error {
-	var parts []promql.Matrix
-	samples := 0
-	for _, seg := range segments {
-		o := seg.candidate
-		opts := promql.NewPrometheusQueryOpts(false, o.lookBack)
-		queryable := q.queryable(o.source)
-		var query promql.Query
-		var err error
-		if s.step == 0 {
-			query, err = q.engine.NewInstantQuery(ctx, queryable, opts, o.text, s.start)
-		} else {
-			query, err = q.engine.NewRangeQuery(ctx, queryable, opts, o.text, s.at(seg.first), s.at(seg.last), s.step)
-		}
-		if err != nil {
-			return &Error{Type: BadData, Err: err}
-		}
-		a.queries = append(a.queries, query)
-		result := query.Exec(ctx)
-		a.Warnings.Merge(result.Warnings)
-		if result.Err != nil {
-			return result.Err
-		}
-		a.Value = result.Value
-		if matrix, ok := result.Value.(promql.Matrix); ok && len(segments) > 1 {
-			if samples += matrix.TotalSamples(); samples > q.config.Limits.Samples {
-				return promql.ErrTooManySamples("joining the tiers")
-			}
-			parts = append(parts, matrix)
-		}
-	}
-	if len(parts) > 1 {
-		a.Value = join(parts)
-		a.Close()
-	}
-	return nil
 }

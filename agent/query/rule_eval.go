@@ -18,7 +18,7 @@ import (
 // Rule queries differ from user queries: they repeat every few seconds, always
 // evaluate at the present, and need the freshest data, which a tier with an open
 // bucket lacks by minutes. So each selector reads the finest tier, unless its range
-// is too long to be read at that resolution, and rules do not wait for slots.
+// is too long to be read at that resolution, and rules have a turn of their own.
 
 const (
 	// longWindow is the longest range read from the finest tier.
@@ -45,12 +45,26 @@ func (q *Querier) RuleQueryable(own OwnSeries) storage.Queryable {
 func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, present storage.Queryable) (promql.Vector, error) {
 	ctx, cancel := context.WithTimeout(ctx, ruleTimeout)
 	defer cancel()
-	query, err := q.engine.NewInstantQuery(ctx, present, promql.NewPrometheusQueryOpts(false, q.LookBack()), text, at)
+	done, err := q.rules.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	scanned, err := q.config.Limits.scan(text)
+	if err != nil {
+		return nil, err
+	}
+	b := &budget{limit: ruleMemory}
+	if err := b.take(scanned.bytes(text)); err != nil {
+		return nil, err
+	}
+	g := &guard{inner: present, budget: b, patterns: scanned.patterns, samples: q.ruleSamples(at)}
+	query, err := q.engine.NewInstantQuery(ctx, g, promql.NewPrometheusQueryOpts(false, q.LookBack()), text, at)
 	if err != nil {
 		return nil, &Error{Type: BadData, Err: err}
 	}
 	defer query.Close()
-	result := query.Exec(ctx)
+	result := g.exec(ctx, query)
 	if result.Err != nil {
 		return nil, withType(result.Err)
 	}
@@ -126,6 +140,17 @@ func (q *Querier) ruleSource(metric string, width time.Duration) (Source, error)
 		}
 	}
 	return chosen, nil
+}
+
+// ruleSamples returns the number of samples that a selector with a range has, at most.
+func (q *Querier) ruleSamples(now time.Time) func(time.Duration) float64 {
+	return func(width time.Duration) float64 {
+		source, err := q.ruleSource("", width)
+		if err != nil {
+			return 0
+		}
+		return samplesOf(source, now)(width)
+	}
 }
 
 // LabelValues implements storage.Querier; rules do not use it.

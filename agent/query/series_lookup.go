@@ -12,18 +12,30 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// maxSeries is the maximum number of series of a lookup, about 40 MB of labels.
+// maxSeries is the maximum number of series of a lookup; usually their labels are too
+// much before.
 const maxSeries = 100_000
 
 // errTooManySeries is returned if a lookup matches too many series.
 var errTooManySeries = &Error{Type: Execution, Err: errors.New("more than 100000 series match; use narrower matchers")}
 
+// maxSelectors is the maximum number of selectors of a lookup.
+const maxSelectors = 200
+
 // Matchers parses the selectors of a lookup.
 func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {
+	if len(selectors) > maxSelectors {
+		return nil, badData("there are %d selectors, at most %d are allowed", len(selectors), maxSelectors)
+	}
 	sets := make([][]*labels.Matcher, 0, len(selectors))
+	var size patternSize
 	for _, selector := range selectors {
-		if err := q.config.Limits.checkText(selector); err != nil {
+		scanned, err := q.config.Limits.scan(selector)
+		if err != nil {
 			return nil, err
+		}
+		if size = size.plus(scanned.patterns); size.check() != nil {
+			return nil, badData("the regular expressions of all selectors together: one %w", size.check())
 		}
 		set, err := q.parser.ParseMetricSelector(selector)
 		if err != nil {
@@ -43,7 +55,7 @@ func (q *Querier) Series(ctx context.Context, sets [][]*labels.Matcher, start, e
 	found := map[string]labels.Labels{}
 	var key []byte
 	hints := &storage.SelectHints{Start: start.UnixMilli(), End: end.UnixMilli(), Func: "series"}
-	warnings, err := q.lookup(ctx, start, end, func(ctx context.Context, querier storage.Querier) (annotations.Annotations, error) {
+	warnings, err := q.lookup(ctx, start, end, func() { clear(found) }, func(ctx context.Context, b *budget, querier storage.Querier) (annotations.Annotations, error) {
 		var warnings annotations.Annotations
 		for _, set := range sets {
 			series := querier.Select(ctx, false, hints, set...)
@@ -52,6 +64,9 @@ func (q *Querier) Series(ctx context.Context, sets [][]*labels.Matcher, start, e
 				key = l.Bytes(key)
 				if _, known := found[string(key)]; !known {
 					found[string(key)] = l.Copy()
+					if err := b.take(float64(2*len(key) + foundBytes)); err != nil {
+						return nil, err
+					}
 				}
 				if len(found) > maxSeries {
 					return nil, errTooManySeries
@@ -105,9 +120,12 @@ func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, en
 	// Each tier would truncate before sorting, so the limit is applied here.
 	hints := &storage.LabelHints{}
 	found := map[string]struct{}{}
-	warnings, err := q.lookup(ctx, start, end, func(ctx context.Context, querier storage.Querier) (annotations.Annotations, error) {
+	warnings, err := q.lookup(ctx, start, end, func() { clear(found) }, func(ctx context.Context, b *budget, querier storage.Querier) (annotations.Annotations, error) {
 		var warnings annotations.Annotations
 		for _, set := range sets {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			words, more, err := ask(ctx, querier, hints, set)
 			if err != nil {
 				return nil, err
@@ -117,6 +135,9 @@ func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, en
 				// Strings of a block are in memory that is freed with the querier.
 				if _, known := found[word]; !known {
 					found[string([]byte(word))] = struct{}{}
+					if err := b.take(float64(2*len(word) + foundBytes)); err != nil {
+						return nil, err
+					}
 				}
 			}
 		}
@@ -133,34 +154,37 @@ func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, en
 	return words, warnings, nil
 }
 
-// lookup calls ask for every tier that holds part of the time range.
-func (q *Querier) lookup(ctx context.Context, start, end time.Time, ask func(context.Context, storage.Querier) (annotations.Annotations, error)) (annotations.Annotations, error) {
+// foundBytes is what a result of a lookup takes beside its text.
+const foundBytes = 150
+
+// lookup calls ask for every tier that holds part of the time range, and reset
+// before that: a lookup that turns out to be heavy starts over.
+func (q *Querier) lookup(ctx context.Context, start, end time.Time, reset func(), ask func(context.Context, *budget, storage.Querier) (annotations.Annotations, error)) (annotations.Annotations, error) {
 	if end.Before(start) {
 		return nil, badData("end timestamp must not be before start time")
 	}
-	ctx, done, err := q.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
 	warnings := annotations.Annotations{}
-	for _, source := range q.config.Tiers() {
-		if oldest := source.Oldest(); oldest.IsZero() || oldest.After(end) {
-			continue
-		}
-		err := func() error {
+	err := q.within(ctx, false, func(ctx context.Context, b *budget) error {
+		reset()
+		for _, source := range q.config.Tiers() {
+			if oldest := source.Oldest(); oldest.IsZero() || oldest.After(end) {
+				continue
+			}
 			querier, err := q.queryable(source).Querier(start.UnixMilli(), end.UnixMilli())
 			if err != nil {
 				return err
 			}
-			defer func() { _ = querier.Close() }() // It was only read.
-			more, err := ask(ctx, querier)
+			more, err := ask(ctx, b, querier)
+			_ = querier.Close() // It was only read.
+			if err != nil {
+				return err
+			}
 			warnings.Merge(more)
-			return err
-		}()
-		if err != nil {
-			return nil, withType(err)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return warnings, nil
 }

@@ -61,11 +61,16 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 	if name == "" {
 		return SeriesResult{}, badData("the matchers must name one metric with =")
 	}
-	ctx, done, err := q.acquire(ctx)
-	if err != nil {
-		return SeriesResult{}, err
-	}
-	defer done()
+	var result SeriesResult
+	err := q.within(ctx, false, func(ctx context.Context, b *budget) (err error) {
+		result, err = q.selectWithin(ctx, b, name, query)
+		return err
+	})
+	return result, err
+}
+
+// selectWithin evaluates a query of the REST API in one turn.
+func (q *Querier) selectWithin(ctx context.Context, b *budget, name string, query SeriesQuery) (SeriesResult, error) {
 	sources := q.sources([]string{name})
 	if len(sources) == 0 {
 		return SeriesResult{}, &Error{Type: Unavailable, Err: store.ErrOpening}
@@ -74,14 +79,14 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 	if err != nil {
 		return SeriesResult{}, err
 	}
-	s := &selection{q: q, query: query, name: name, grid: grid, found: map[string]*SelectedSeries{}}
+	s := &selection{q: q, budget: b, query: query, name: name, grid: grid, found: map[string]*SelectedSeries{}}
 	s.roles()
 	if s.counter && !query.AsRate && (query.Min || query.Max) {
 		return SeriesResult{}, badData("%s is a counter: min and max exist for its rate only", name)
 	}
 	for i := range grid.parts {
 		if err := s.read(ctx, &grid.parts[i]); err != nil {
-			return SeriesResult{}, withType(err)
+			return SeriesResult{}, err
 		}
 	}
 	return s.result(), nil
@@ -90,6 +95,7 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 // selection is one Select in progress.
 type selection struct {
 	q                *Querier
+	budget           *budget
 	query            SeriesQuery
 	name             string
 	minName, maxName string // names of the roll-ups
@@ -220,10 +226,18 @@ func (s *selection) column(l labels.Labels) (*SelectedSeries, error) {
 	if known, ok := s.found[string(s.key)]; ok {
 		return known, nil
 	}
-	limits := s.q.config.Limits
+	columns := 0
+	for _, asked := range []bool{s.query.Avg, s.query.Min, s.query.Max} {
+		if asked {
+			columns++
+		}
+	}
 	points := len(s.grid.times)
-	if len(s.found) >= limits.Series || (len(s.found)+1)*points > limits.Samples {
+	if len(s.found) >= s.q.config.Limits.Series {
 		return nil, &Error{Type: Execution, Err: errTooMuch}
+	}
+	if err := s.budget.take(float64(seriesBytes) + float64(2*l.ByteSize()) + float64(8*points*columns)); err != nil {
+		return nil, err
 	}
 	added := &SelectedSeries{
 		Labels: labels.NewBuilder(l.Copy()).Set(model.MetricNameLabel, s.name).Labels(),

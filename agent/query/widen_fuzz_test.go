@@ -18,7 +18,7 @@ func FuzzWiden(f *testing.F) {
 	p := parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
 	limits := DefaultLimits()
 	f.Fuzz(func(t *testing.T, text string, seconds int64) {
-		if limits.checkText(text) != nil {
+		if _, err := limits.scan(text); err != nil {
 			return
 		}
 		expr, err := p.ParseExpr(text)

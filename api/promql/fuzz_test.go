@@ -33,7 +33,7 @@ func FuzzParameters(f *testing.F) {
 		f.Add(seed.path, seed.form)
 	}
 	limits := query.DefaultLimits()
-	limits.Timeout, limits.Samples, limits.Points = time.Second, 10_000, 1_000
+	limits.Timeout, limits.Memory, limits.Points = time.Second, 1<<20, 1_000
 	storage := promqltest.LoadedStorage(f, script)
 	h := New(Config{
 		Querier: query.NewQuerier(query.Config{

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"sysotel/agent/alerting"
@@ -28,7 +27,7 @@ import (
 type Querier interface {
 	Instant(ctx context.Context, expr string, at time.Time) (*query.Result, error)
 	Range(ctx context.Context, expr string, start, end time.Time, step time.Duration) (*query.Result, error)
-	Parse(expr string) (parser.Expr, error)
+	Format(ctx context.Context, expr string) (string, error)
 	Matchers(selectors []string) ([][]*labels.Matcher, error)
 	Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error)
 	LabelNames(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error)

@@ -162,7 +162,7 @@ func TestErrorsAreThoseOfPrometheus(t *testing.T) {
 	f("query_range", "query=up&end=60&step=10", 400, bad, `invalid parameter \"start\"`)
 	f("query_range", "query=up[1m]"+span, 400, bad, `invalid expression type \"range vector\" for range query, must be Scalar or instant Vector`)
 	f("query_range", "query="+strings.Repeat("(", 300)+"up"+strings.Repeat(")", 300)+span, 400, bad, "nested")
-	f("query_range", "query="+url.QueryEscape(strings.Repeat("up+", 9000)+"up")+span, 400, bad, "bytes")
+	f("query_range", "query="+url.QueryEscape(strings.Repeat("up+", 9000)+"up")+span, 400, bad, "operators and parentheses")
 	f("query_range", "query=max_over_time(up[1y:1s])"+span, 400, bad, "31536000 points")
 	f("series", "", 400, bad, "no match[] parameter provided")
 	f("series", "match[]={}", 400, bad, "match[] must contain at least one non-empty matcher")

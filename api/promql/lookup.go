@@ -108,13 +108,13 @@ func (a *api) labelValues(w http.ResponseWriter, r *http.Request) error {
 
 // formatQuery formats an expression.
 func (a *api) formatQuery(w http.ResponseWriter, r *http.Request) error {
-	expr, err := a.config.Querier.Parse(r.FormValue("query"))
+	formatted, err := a.config.Querier.Format(r.Context(), r.FormValue("query"))
 	if err != nil {
 		return badQuery(err)
 	}
 	e := newEncoder(w)
 	defer e.free()
-	e.text(expr.Pretty(0))
+	e.text(formatted)
 	e.end(nil, "")
 	return nil
 }

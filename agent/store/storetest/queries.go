@@ -181,7 +181,7 @@ func columns(r query.SeriesResult) found {
 
 func limits(ctx context.Context, s *subject) error {
 	few := query.DefaultLimits()
-	few.Samples = many * steps / 4
+	few.Memory = many * steps * 4 // A quarter of the samples, 16 bytes each.
 	q := query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return []query.Source{s.source} }, Names: table{}, Interval: s.tier.Resolution, Limits: few,
 	})

@@ -1,0 +1,231 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+)
+
+// guard stands between the engine and the storage for one evaluation. The engine
+// selects all series before it evaluates; when the last selector has been resolved
+// the guard knows how many series there are and how long their labels, estimates
+// what the evaluation takes (estimate.go), and ends it before it begins if that is
+// too much.
+type guard struct {
+	inner  storage.Queryable
+	budget *budget
+	// patterns are those of the matchers.
+	patterns patternSize
+	// samples is the number of samples in a range, at most.
+	samples func(time.Duration) float64
+	// limit is what the evaluation may take beside its series; 0 is all that is left.
+	limit float64
+
+	end       context.CancelCauseFunc
+	statement *parser.EvalStmt
+	selectors []*parser.VectorSelector
+	selected  [][]storage.Series
+	// info are the series that the function info selects while it is evaluated.
+	info []storage.Series
+	// taken is what has been taken from the budget.
+	taken float64
+	err   error
+}
+
+// tooLong ends an evaluation that fits the budget if it has fewer steps.
+type tooLong struct{ steps int }
+
+// Error implements error.
+func (e *tooLong) Error() string { return fmt.Sprintf("only %d steps at once", e.steps) }
+
+// exec evaluates a query of the engine under the guard.
+func (g *guard) exec(ctx context.Context, query promql.Query) *promql.Result {
+	g.statement, _ = query.Statement().(*parser.EvalStmt) // The engine has no others.
+	parser.Inspect(g.statement.Expr, func(node parser.Node, _ []parser.Node) error {
+		if selector, ok := node.(*parser.VectorSelector); ok {
+			g.selectors = append(g.selectors, selector)
+		}
+		return nil
+	})
+	ctx, g.end = context.WithCancelCause(ctx)
+	defer g.end(nil)
+	result := query.Exec(ctx)
+	if g.err != nil {
+		result.Err = g.err
+	}
+	return result
+}
+
+// release returns to the budget what the evaluation has taken.
+func (g *guard) release() {
+	_ = g.budget.take(-g.taken) // Less is never too much.
+	g.taken = 0
+}
+
+// take takes memory from the budget and ends the evaluation if it is too much.
+func (g *guard) take(bytes float64) error {
+	g.taken += bytes
+	return g.refuse(g.budget.take(bytes))
+}
+
+// refuse ends the evaluation if there is an error.
+func (g *guard) refuse(err error) error {
+	if err != nil && g.err == nil {
+		g.err = err
+		g.end(err)
+	}
+	return g.err
+}
+
+// Querier implements storage.Queryable.
+func (g *guard) Querier(mint, maxt int64) (storage.Querier, error) {
+	querier, err := g.inner.Querier(mint, maxt)
+	if err != nil {
+		return nil, err
+	}
+	if len(g.selectors) == 0 {
+		_ = g.refuse(g.check()) // The context ends the evaluation.
+	}
+	return &guardedQuerier{Querier: querier, guard: g}, nil
+}
+
+// check ends the evaluation if it would take too much.
+func (g *guard) check() error {
+	count := 1
+	if step := g.statement.Interval; step > 0 {
+		count += int(g.statement.End.Sub(g.statement.Start) / step)
+	}
+	limit := g.budget.left()
+	if g.limit > 0 {
+		limit = min(limit, g.limit)
+	}
+	whole := g.estimate(count)
+	switch {
+	case whole.err != nil:
+		return whole.err
+	case g.budget.light && (whole.peak > limit || whole.work > lightWork):
+		return errHeavy
+	case whole.fits(limit):
+		return nil
+	}
+	// The largest number of steps that fits; each takes at least as much as fewer.
+	fits, not := 0, count
+	for not-fits > 1 {
+		middle := (fits + not) / 2
+		if g.estimate(middle).fits(limit) {
+			fits = middle
+		} else {
+			not = middle
+		}
+	}
+	if fits > 0 {
+		return &tooLong{fits}
+	}
+	return g.estimate(1).refusal(limit)
+}
+
+// guardedQuerier implements storage.Querier for the engine.
+type guardedQuerier struct {
+	storage.Querier
+	*guard
+}
+
+// seriesBytes is about what a selected series takes beside its labels, and chunkBytes
+// what each of its chunks does.
+const (
+	seriesBytes = 400
+	chunkBytes  = 64
+)
+
+// Select implements storage.Querier. The engine calls it for all selectors in the
+// order of the expression before it evaluates, and then for each call of info.
+func (q *guardedQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	if q.err != nil {
+		return storage.ErrSeriesSet(q.err)
+	}
+	if err := ctx.Err(); err != nil {
+		return storage.ErrSeriesSet(err)
+	}
+	each := float64(seriesBytes)
+	if hints != nil && hints.End > hints.Start {
+		each += chunkBytes * q.samples(time.Duration(hints.End-hints.Start)*time.Millisecond) / 120
+	}
+	set := q.Querier.Select(ctx, sorted, hints, matchers...)
+	found := &foundSet{guard: q.guard, warnings: annotations.Annotations{}}
+	for set.Next() {
+		series := set.At()
+		if err := q.take(each + float64(series.Labels().ByteSize())); err != nil {
+			return storage.ErrSeriesSet(err)
+		}
+		if err := ctx.Err(); err != nil {
+			return storage.ErrSeriesSet(err)
+		}
+		found.series = append(found.series, series)
+	}
+	found.err = set.Err()
+	found.warnings.Merge(set.Warnings())
+	if len(q.selected) == len(q.selectors) {
+		q.info = append(q.info, found.series...)
+		_ = q.refuse(q.check()) // The set returns it.
+		return found
+	}
+	if q.selected = append(q.selected, found.series); len(q.selected) == len(q.selectors) {
+		_ = q.refuse(q.check())
+	}
+	return found
+}
+
+// foundSet has the series of a selector.
+type foundSet struct {
+	guard    *guard
+	series   []storage.Series
+	at       int
+	warnings annotations.Annotations
+	err      error
+}
+
+// Next implements storage.SeriesSet.
+func (s *foundSet) Next() bool {
+	if s.guard.err != nil || s.at == len(s.series) {
+		return false
+	}
+	s.at++
+	return true
+}
+
+// At implements storage.SeriesSet.
+func (s *foundSet) At() storage.Series { return s.series[s.at-1] }
+
+// Err implements storage.SeriesSet.
+func (s *foundSet) Err() error {
+	if s.guard.err != nil {
+		return s.guard.err
+	}
+	return s.err
+}
+
+// Warnings implements storage.SeriesSet.
+func (s *foundSet) Warnings() annotations.Annotations { return s.warnings }
+
+// samplesOf returns the number of samples that a tier has in a range, at most. No
+// collector is read more often than once a second.
+func samplesOf(source Source, now time.Time) func(time.Duration) float64 {
+	resolution, oldest := max(source.Resolution(), time.Second), source.Oldest()
+	return func(span time.Duration) float64 {
+		if !oldest.IsZero() {
+			span = min(span, max(0, now.Sub(oldest)))
+		}
+		return float64(span/resolution) + 1
+	}
+}
+
+var (
+	_ storage.Queryable = (*guard)(nil)
+	_ storage.SeriesSet = (*foundSet)(nil)
+)

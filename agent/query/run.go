@@ -1,0 +1,200 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// run is an evaluation in progress: one query of the engine for each segment. What
+// would take too much memory at once is cut into segments of fewer steps, whose
+// results are joined.
+type run struct {
+	*Querier
+	budget   *budget
+	patterns patternSize
+	steps    steps
+	result   *Result
+	// joined are the results of earlier segments, taken what they take.
+	joined *joined
+}
+
+// maxCuts is the number of segments into which an evaluation may be cut.
+const maxCuts = 500
+
+// all evaluates all segments.
+func (r *run) all(ctx context.Context, segments []segment) error {
+	if len(segments) > 1 {
+		r.joined = newJoined(r.budget)
+	}
+	for len(segments) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := r.segment(ctx, segments[0])
+		var long *tooLong
+		switch {
+		case errors.As(err, &long):
+			cut, err := segments[0].cut(long.steps)
+			if err != nil {
+				return err
+			}
+			segments = append(cut, segments[1:]...)
+			if r.joined == nil {
+				r.joined = newJoined(r.budget)
+			}
+		case err != nil:
+			return err
+		default:
+			segments = segments[1:]
+		}
+	}
+	if r.joined != nil {
+		r.result.Value = r.joined.matrix()
+	}
+	return nil
+}
+
+// cut returns parts of about equal length with at most a number of steps each.
+func (s segment) cut(most int) ([]segment, error) {
+	steps := s.last - s.first + 1
+	count := (steps + most - 1) / most
+	if count > maxCuts {
+		return nil, &Error{Type: Execution, Err: fmt.Errorf("the query takes too much memory: only %d of its %d steps can be evaluated at once; use narrower matchers, a shorter range or a longer step", most, steps)}
+	}
+	parts := make([]segment, 0, count)
+	for i := range count {
+		parts = append(parts, segment{candidate: s.candidate, first: s.first + steps*i/count, last: s.first + steps*(i+1)/count - 1})
+	}
+	return parts, nil
+}
+
+// segment evaluates one segment.
+func (r *run) segment(ctx context.Context, seg segment) error {
+	o, s := seg.candidate, r.steps
+	g := &guard{inner: r.queryable(o.source), budget: r.budget, patterns: r.patterns, samples: samplesOf(o.source, s.at(seg.last))}
+	if r.joined != nil {
+		g.limit = r.budget.limit - resultShare(r.budget.limit)
+	}
+	defer g.release()
+	opts := promql.NewPrometheusQueryOpts(false, o.lookBack)
+	var query promql.Query
+	var err error
+	if s.step == 0 {
+		query, err = r.engine.NewInstantQuery(ctx, g, opts, o.text, s.start)
+	} else {
+		query, err = r.engine.NewRangeQuery(ctx, g, opts, o.text, s.at(seg.first), s.at(seg.last), s.step)
+	}
+	if err != nil {
+		return &Error{Type: BadData, Err: err}
+	}
+	result := g.exec(ctx, query)
+	r.result.Warnings.Merge(result.Warnings)
+	if result.Err != nil {
+		query.Close()
+		return result.Err
+	}
+	if size := sizeOf(result.Value); size > resultShare(r.budget.limit) {
+		query.Close()
+		return r.budget.tooLarge(size)
+	}
+	if r.joined == nil {
+		r.result.Value, r.result.query = result.Value, query
+		return nil
+	}
+	defer query.Close()
+	matrix, _ := result.Value.(promql.Matrix) // Range queries have no other results.
+	return r.joined.add(matrix, s.count)
+}
+
+// resultShare is the part of the memory of an evaluation that its result may take.
+func resultShare(limit float64) float64 { return limit / 2 }
+
+// tooLarge is the error of a result that is too large.
+func (b *budget) tooLarge(size float64) error {
+	if b.light {
+		return errHeavy
+	}
+	return &Error{Type: Execution, Err: fmt.Errorf("the result is too large: it takes %s, at most %s are allowed; use narrower matchers, a shorter range or a longer step", mebibytes(size), mebibytes(resultShare(b.limit)))}
+}
+
+// sizeOf is the memory of a result.
+func sizeOf(value parser.Value) float64 {
+	size := 0
+	switch v := value.(type) {
+	case promql.Matrix:
+		for _, s := range v {
+			size += sizeOfSeries(s)
+		}
+	case promql.Vector:
+		for _, s := range v {
+			size += int(s.Metric.ByteSize()) + sampleBytes
+		}
+	case promql.String:
+		size = len(v.V)
+	}
+	return float64(size)
+}
+
+func sizeOfSeries(s promql.Series) int {
+	size := int(s.Metric.ByteSize()) + rowBytes/2 + pointBytes*len(s.Floats)
+	for _, h := range s.Histograms {
+		size += pointBytes + h.H.Size()
+	}
+	return size
+}
+
+// joined are the results of several segments, in order of time.
+type joined struct {
+	budget *budget
+	taken  float64
+	rows   map[string]*promql.Series
+	key    []byte
+}
+
+func newJoined(b *budget) *joined { return &joined{budget: b, rows: map[string]*promql.Series{}} }
+
+// add appends the result of the next segment. Points are copied, because the engine
+// reuses them when the query is closed.
+func (j *joined) add(part promql.Matrix, steps int) error {
+	for i := range part {
+		next := &part[i]
+		size := float64(pointBytes*len(next.Floats)) + float64(pointBytes*len(next.Histograms))
+		j.key = next.Metric.Bytes(j.key)
+		row, known := j.rows[string(j.key)]
+		if !known {
+			size += float64(rowBytes + 2*len(j.key))
+			row = &promql.Series{Metric: next.Metric}
+			if len(next.Floats) > 1 { // Most rows are there all the time.
+				row.Floats = make([]promql.FPoint, 0, min(steps, 8*len(next.Floats)))
+			}
+			j.rows[string(j.key)] = row
+		}
+		before := cap(row.Floats)
+		row.Floats = append(row.Floats, next.Floats...)
+		row.Histograms = append(row.Histograms, next.Histograms...)
+		size += float64(pointBytes * max(0, cap(row.Floats)-before-len(next.Floats)))
+		if err := j.budget.take(size); err != nil {
+			return err
+		}
+		if j.taken += size; j.taken > resultShare(j.budget.limit) {
+			return j.budget.tooLarge(j.taken)
+		}
+	}
+	return nil
+}
+
+// matrix returns the rows, sorted by labels.
+func (j *joined) matrix() promql.Matrix {
+	all := make(promql.Matrix, 0, len(j.rows))
+	for _, row := range j.rows {
+		all = append(all, *row)
+	}
+	slices.SortFunc(all, func(a, b promql.Series) int { return labels.Compare(a.Metric, b.Metric) })
+	return all
+}
