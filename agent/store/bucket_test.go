@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"testing"
 	"time"
 
@@ -36,18 +37,15 @@ func (p *plain) rollUp(interval, now int64) map[string][]point {
 	name, minLabels, maxLabels := p.series.Labels, rename(p.series.Labels, p.series.MinName), rename(p.series.Labels, p.series.MaxName)
 	shown, extremes := false, false
 	for end := BucketEnd(p.samples[0].t, interval); end <= now-2000; end += interval {
+		from := sort.Search(len(p.samples), func(i int) bool { return p.samples[i].t > end-interval })
 		var in []int
-		for i, s := range p.samples {
-			if s.t > end-interval && s.t <= end {
-				in = append(in, i)
-			}
+		for i := from; i < len(p.samples) && p.samples[i].t <= end; i++ {
+			in = append(in, i)
 		}
 		if len(in) == 0 {
 			last := int64(-1)
-			for _, s := range p.samples {
-				if s.t <= end {
-					last = s.t
-				}
+			if from > 0 {
+				last = p.samples[from-1].t
 			}
 			if shown && p.endedBetween(last, end) {
 				stale := math.Float64frombits(value.StaleNaN)
