@@ -71,8 +71,11 @@ type Options struct {
 	// Host is the name of this machine.
 	Host    string
 	Querier Querier
-	// Unsteady returns why rules cannot be evaluated now, "" if they can. Optional.
+	// Unready returns why rules cannot be evaluated now, "" if they can. Optional.
 	Unready func() string
+	// SeenFrom returns the time before which queries see nothing at present, although
+	// there was something; the zero time if they see everything. Optional.
+	SeenFrom func() time.Time
 	// Metrics returns the metric behind a name of the REST API.
 	Metrics func(name string) (Metric, bool)
 	// Notifier sends notifications. Optional.

@@ -171,6 +171,9 @@ type evaluation struct {
 	failed error
 	// accepted is the filtered result.
 	accepted map[uint64]element
+	// unsure are those of accepted whose condition may hold no more, because their input
+	// cannot be seen.
+	unsure map[uint64]bool
 }
 
 // query implements rules.QueryFunc.
@@ -190,7 +193,7 @@ func (v *evaluation) filter(ctx context.Context, result promql.Vector, at time.T
 	if most := r.most(); len(result) > most {
 		return nil, fmt.Errorf("exceeded limit of %d with %d alerts", most, len(result))
 	}
-	v.accepted = make(map[uint64]element, len(result))
+	v.accepted, v.unsure = make(map[uint64]element, len(result)), map[uint64]bool{}
 	kept := result[:0]
 	for _, sample := range result {
 		if sample.H != nil {
@@ -219,6 +222,12 @@ func (v *evaluation) filter(ctx context.Context, result promql.Vector, at time.T
 		if _, still := v.accepted[h]; still {
 			continue
 		}
+		if v.unseen(at) {
+			v.accepted[h] = e
+			v.unsure[h] = true
+			kept = append(kept, promql.Sample{Metric: e.alert, T: at.UnixMilli(), F: e.value})
+			continue
+		}
 		held, err := v.hold(ctx, h, e, at)
 		if err != nil {
 			return nil, err
@@ -245,7 +254,7 @@ func (v *evaluation) keep() {
 			return // It only keeps firing.
 		}
 		alert.Annotations = r.last[h].texts
-		if _, held := r.holds[h]; held && alert.State == rules.StatePending {
+		if _, held := r.holds[h]; (held || v.unsure[h]) && alert.State == rules.StatePending {
 			alert.ActiveAt = alert.ActiveAt.Add(r.interval)
 		}
 	})

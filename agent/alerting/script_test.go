@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ var update = flag.Bool("update", false, "rewrite golden files")
 //	kill                  the agent is killed and restarted at once
 //	sleep TIME            the machine is suspended
 //	step TIME             the clock is stepped
+//	disk full, disk free  the store's disk; a store that starts on a full one does not open
 //	notifier down, notifier up
 //	silence LABEL=VALUE TIME
 //	threshold JSON        added through the API
@@ -94,6 +96,7 @@ type play struct {
 	wall time.Time
 	boot time.Duration
 	mono time.Duration
+	free atomic.Int64 // bytes of the disk
 
 	store   *store.Store
 	querier *query.Querier
@@ -115,6 +118,9 @@ type measured struct {
 	on, end bool
 }
 
+// enoughSpace is the free space of a disk that is not full.
+const enoughSpace = 1 << 40
+
 // dawn is when every script begins.
 var dawn = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
 
@@ -124,6 +130,7 @@ func newPlay(t testing.TB, rules string) *play {
 		t: t, dir: t.TempDir(), wall: dawn, boot: time.Hour, series: map[string]*measured{}, states: map[string]string{}, sent: map[string]bool{},
 		hosts: map[string]time.Time{}, muted: map[string]bool{}, channels: []string{"mail", "pager"},
 	}
+	p.free.Store(enoughSpace)
 	path := filepath.Join(p.dir, "rules.yml")
 	if err := os.WriteFile(path, []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
@@ -148,11 +155,14 @@ func (p *play) openStore() {
 	p.store, err = store.Open(store.Options{
 		Dir: filepath.Join(p.dir, "store"), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"),
 		Now: func() time.Time { return p.wall }, Boot: func() time.Duration { return p.boot },
+		Free: func(string) (int64, error) { return p.free.Load(), nil },
 	})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	<-p.store.Opened()
+	if p.free.Load() == enoughSpace {
+		<-p.store.Opened()
+	}
 	sources := query.Sources(p.store.Tiers())
 	p.querier = query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return sources }, Names: p.store.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
@@ -163,7 +173,7 @@ func (p *play) open() {
 	p.t.Helper()
 	var err error
 	p.alerts, err = Open(p.t.Context(), Options{
-		Config: p.config, Dir: filepath.Join(p.dir, "alerting"), Host: "h", Querier: p.querier, Unready: p.store.Unready,
+		Config: p.config, Dir: filepath.Join(p.dir, "alerting"), Host: "h", Querier: p.querier, Unready: p.store.Unready, SeenFrom: p.store.SeenFrom,
 		Notifier: p, Link: func() string { return "http://h" },
 		Processes: func(byMemory bool) []notify.Process {
 			return []notify.Process{{Name: "burner", PID: 7, CPUPercent: 99}}
@@ -290,6 +300,13 @@ func (p *play) command(line string) {
 	case "sleep":
 		d := p.duration(rest)
 		p.wall, p.boot = p.wall.Add(d), p.boot+d
+	case "disk":
+		// On a full disk a store that is opened stays opening.
+		p.free.Store(7 << 20)
+		if rest == "free" {
+			p.free.Store(enoughSpace)
+			<-p.store.Opened()
+		}
 	case "step":
 		p.wall = p.wall.Add(p.duration(rest))
 	case "notifier":

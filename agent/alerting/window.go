@@ -19,6 +19,14 @@ const maxGapShare = 10
 func (v *evaluation) filled(ctx context.Context, e labels.Labels, at time.Time) (bool, error) {
 	for _, s := range v.rule.selectors {
 		if s.window == 0 {
+			// Nothing is no answer where no samples can be seen.
+			if !v.unseen(at) {
+				continue
+			}
+			s.window = v.a.options.Querier.LookBack()
+			if any, err := v.any(ctx, s, at); err != nil || !any {
+				return false, err
+			}
 			continue
 		}
 		ok, err := v.windowFilled(ctx, s, e, at)
@@ -27,6 +35,34 @@ func (v *evaluation) filled(ctx context.Context, e labels.Labels, at time.Time) 
 		}
 	}
 	return true, nil
+}
+
+// unseen reports whether a window of the expression begins before the time from which
+// queries see something at present: a condition that does not hold there may hold.
+func (v *evaluation) unseen(at time.Time) bool {
+	if v.a.options.SeenFrom == nil {
+		return false
+	}
+	from := v.a.options.SeenFrom()
+	if from.IsZero() {
+		return false
+	}
+	for _, s := range v.rule.selectors {
+		if at.Add(-s.offset - max(s.window, v.a.options.Querier.LookBack())).Before(from) {
+			return true
+		}
+	}
+	return false
+}
+
+// any reports whether a selector has a sample in its window.
+func (v *evaluation) any(ctx context.Context, s selector, at time.Time) (any bool, err error) {
+	end := at.Add(-s.offset)
+	err = v.each(ctx, s, end.Add(-s.window), end, s.width, func(labels.Labels, chunkenc.Iterator) error {
+		any = true
+		return nil
+	})
+	return any, err
 }
 
 // windowFilled reports whether some series of a selector fills its window. If there

@@ -51,7 +51,7 @@ func (s *Store) Health() health.Component {
 	case s.full:
 		say("the disk is full: %s; rules and queries see them", waits)
 	case s.clock.doubting():
-		say("the clock jumped ahead and is not trusted yet: %s; rules and queries see them", waits)
+		say("the clock jumped ahead and is not trusted yet: %s", waits)
 	}
 	if !s.clockBehind.IsZero() {
 		say("the clock was set back to %s: readings are dropped until %s",
@@ -86,14 +86,16 @@ func (s *Store) waits() string {
 	return fmt.Sprintf("%d readings wait in memory and in a log on disk", s.waiting.len())
 }
 
-// Unready returns why queries do not see the newest readings, empty if they do: there
-// was none since the start, or readings are dropped because the clock was set back.
+// Unready returns why queries do not see the newest readings as of now, empty if they
+// do: there was none since the start, or the clock was set.
 func (s *Store) Unready() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.state == shut, s.state == opening && s.waiting.len() == 0:
 		return s.reason
+	case s.clock.doubting():
+		return "the clock jumped ahead and is not trusted yet"
 	case !s.clockBehind.IsZero():
 		return "the clock was set back"
 	}
