@@ -47,6 +47,7 @@ var allowed = map[string]map[string]string{
 	"agent/export": {
 		"instruments":          "it hands the collectors' readings to the SDK",
 		"agent/clienttls":      "the receiver may have a private certificate authority",
+		"agent/fresh":          "headers and certificates are read again when their files change",
 		"agent/health":         "components are defined there",
 		"agent/store":          "one of its destinations, which defines the readings to store",
 		"agent/queue":          "requests of the push wait there",
@@ -65,7 +66,8 @@ var allowed = map[string]map[string]string{
 	},
 	// Leaves that do one thing.
 	"agent/atomicfile": {},
-	"agent/clienttls":  {},
+	"agent/clienttls":  {"agent/fresh": "certificates are read again when their files change"},
+	"agent/fresh":      {},
 	"agent/clock": {
 		"agent/atomicfile": "its state is a small file",
 		"agent/health":     "its health has its type from there",
@@ -73,7 +75,7 @@ var allowed = map[string]map[string]string{
 	"agent/health":   {},
 	"agent/loopback": {},
 	"agent/peer":     {},
-	"agent/secret":   {},
+	"agent/secret":   {"agent/fresh": "secrets are read again when their files change"},
 	"agent/template": {},
 	"agent/alerting": {
 		"agent/health":     "its health has its type from there",

@@ -32,12 +32,12 @@ type OTLPConfig struct {
 	Interval    time.Duration          `yaml:"interval" help:"Time between two requests, a multiple of sampling.interval; 0s means sampling.interval. A request contains every reading since the last."`
 	Tiered      bool                   `yaml:"tiered" help:"Whether to send the closed buckets of the coarser tiers of store.tiers too, each tier in its own requests. The resource is then only host.name and tier (1s, 1m, …). Only for a receiver that separates the tiers, such as the bundled Collector: others would store each value several times."`
 	Temporality string                 `yaml:"temporality" enum:"cumulative|delta" help:"Whether sums are totals or differences."`
-	Headers     map[string]secret.Text `yaml:"headers" help:"Headers of every request, such as an API key. They are secret."`
+	Headers     map[string]secret.Text `yaml:"headers" help:"Headers of every request, such as an API key. They are secret; a value may contain ${file:PATH} and ${env:NAME}. Files are read again when they change."`
 	Compression string                 `yaml:"compression" enum:"gzip|none" help:"Compression of the requests."`
 	Timeout     time.Duration          `yaml:"timeout" help:"Timeout of a request, which is then retried."`
 	Ordered     bool                   `yaml:"ordered" help:"Whether to send requests strictly in order, for backends that refuse older data. Otherwise new readings are sent at most two seconds late while older ones wait."`
 	Queue       QueueConfig            `yaml:"queue" help:"Requests that wait on disk while the receiver is unavailable."`
-	TLS         TLSConfig              `yaml:"tls" help:"TLS of the push, for an https endpoint."`
+	TLS         TLSConfig              `yaml:"tls" help:"TLS of the push, for an https endpoint. The files are read again when they change, without a restart; files that cannot be used leave the previous ones in use."`
 }
 
 // QueueConfig bounds what waits for the receiver.
@@ -104,8 +104,8 @@ func (c OTLPConfig) validate(wrong func(path string, value any, rule string)) {
 		if !isHeaderName(name) {
 			wrong("otlp.headers."+name, name, "the name of a header is of letters, digits, -, _ and .")
 		}
-		if !isHeaderValue(string(c.Headers[name])) {
-			wrong("otlp.headers."+name, c.Headers[name], "the value of a header is of printable ASCII characters")
+		if _, err := c.Headers[name].Open(checkHeaderValue, nil); err != nil {
+			wrong("otlp.headers."+name, c.Headers[name], err.Error())
 		}
 	}
 	if c.TLS.Cert != "" && c.TLS.Key == "" {

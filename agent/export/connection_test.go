@@ -57,7 +57,10 @@ func newRelay(t *testing.T, to string) *relay {
 
 // pass passes one connection on.
 func (r *relay) pass(from net.Conn) {
-	to, err := net.Dial("tcp", r.to) //nolint:noctx // Closed with the test.
+	r.mu.Lock()
+	address := r.to
+	r.mu.Unlock()
+	to, err := net.Dial("tcp", address) //nolint:noctx // Closed with the test.
 	if err != nil {
 		_ = from.Close()
 		return
@@ -96,6 +99,16 @@ func (r *relay) freeze() {
 	defer r.mu.Unlock()
 	close(r.frozen)
 	r.frozen = make(chan struct{})
+}
+
+// redirect closes the open connections and passes new ones on to another address.
+func (r *relay) redirect(to string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.to = to
+	for _, c := range r.conns {
+		_ = c.Close()
+	}
 }
 
 // connections is the number of connections so far.

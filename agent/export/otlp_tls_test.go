@@ -137,9 +137,9 @@ func TestTLSFiles(t *testing.T) {
 		tls  TLSConfig
 		want []string
 	}{
-		{TLSConfig{CA: filepath.Join(dir, "none.pem")}, []string{"otlp.tls.ca", "none.pem", "no such file"}},
-		{TLSConfig{CA: garbage}, []string{"otlp.tls.ca", "garbage.pem", "no certificate"}},
-		{TLSConfig{Cert: garbage, Key: garbage}, []string{"otlp.tls.cert", "PEM"}},
+		{TLSConfig{CA: filepath.Join(dir, "none.pem")}, []string{"otlp.tls", "none.pem", "no such file"}},
+		{TLSConfig{CA: garbage}, []string{"otlp.tls", "no certificate"}},
+		{TLSConfig{Cert: garbage, Key: garbage}, []string{"otlp.tls", "garbage.pem", "PEM"}},
 	} {
 		config := Defaults()
 		config.OTLP.Endpoint, config.OTLP.TLS = "https://127.0.0.1:1", c.tls

@@ -13,7 +13,6 @@ import (
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"sysotel/agent/health"
@@ -159,7 +158,7 @@ func (s *sender) sendOne(ctx context.Context, take func(most int) ([]queue.Reque
 		return 0, err
 	}
 	begun := time.Now()
-	call, cancel := context.WithTimeout(metadata.NewOutgoingContext(ctx, s.to.headers), s.to.timeout)
+	call, cancel := context.WithTimeout(s.to.outgoing(ctx), s.to.timeout)
 	defer cancel()
 	var response collectorpb.ExportMetricsServiceResponse
 	fromReceiver, err := s.to.receiver.call(call, exportMethod, join(requests), &response, s.to.options...)
@@ -414,6 +413,9 @@ func (s *sender) health() health.Component {
 	}
 	if s.failing != nil {
 		degraded(s.since, "%s; %d requests wait, %d were dropped", s.failing, q.Waiting, q.Dropped+s.refused)
+	}
+	if reason, since := s.to.unusable(); reason != "" && s == s.to.finest() {
+		degraded(since, "changed files cannot be used, the previous ones stay in use: %s", reason)
 	}
 	if !s.rejects.since.IsZero() {
 		degraded(s.rejects.since, "the receiver rejects points, %d since the start: %s", s.rejected, s.rejects.words)

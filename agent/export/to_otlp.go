@@ -2,7 +2,6 @@ package export
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,11 +13,9 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"sysotel/agent/clienttls"
@@ -48,8 +45,10 @@ type otlp struct {
 	most int
 	// ordered is set if the requests of a partition are sent strictly in order.
 	ordered bool
-	headers metadata.MD
+	headers []header
 	timeout time.Duration
+	// security are the files of TLS, nil without TLS.
+	security *clienttls.Files
 	// options of each call: its encoding and compression.
 	options []grpc.CallOption
 	// tiered is set if the number of readings of each collector is sent.
@@ -69,7 +68,7 @@ type otlp struct {
 
 // newOTLP creates the destination. It connects with the first request that is sent.
 func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log *slog.Logger) (*otlp, error) {
-	o := &otlp{resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, headers: metadata.MD{}, first: map[string]time.Time{}}
+	o := &otlp{resource: of, most: maxRequest, ordered: c.Ordered, timeout: c.Timeout, first: map[string]time.Time{}}
 	o.add("otlp", q.Partition(""), every, log)
 	o.before = o.finest().partition.Mark()
 	compressor := encoding.Identity
@@ -77,18 +76,17 @@ func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log
 		compressor = gzipName
 	}
 	o.options = []grpc.CallOption{grpc.ForceCodecV2(rawRequest{}), grpc.UseCompressor(compressor)}
-	for k, v := range c.Headers {
-		o.headers.Set(k, string(v))
+	var err error
+	if o.headers, err = openHeaders(c.Headers, log); err != nil {
+		return nil, err
 	}
 	security := insecure.NewCredentials()
 	if isTLS(c.Endpoint) {
-		config, err := c.TLS.client()
-		if err != nil {
-			return nil, err
+		if o.security, err = clienttls.Open(c.TLS.CA, c.TLS.Cert, c.TLS.Key, noteFiles(log, "otlp.tls")); err != nil {
+			return nil, fmt.Errorf("otlp.tls: %w", err)
 		}
-		security = credentials.NewTLS(config)
+		security = newReplaceable(c.TLS, o.security)
 	}
-	var err error
 	if o.receiver, err = dial(c.Endpoint, "sysotel", security, log); err != nil {
 		return nil, fmt.Errorf("otlp.endpoint: %w", err)
 	}
@@ -108,23 +106,6 @@ func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log
 // shutdown closes both connections.
 func (o *otlp) shutdown(ctx context.Context) error {
 	return errors.Join(o.exporter.Shutdown(ctx), o.encoder.Close(), o.receiver.Close())
-}
-
-// client builds the TLS configuration of the push.
-func (c TLSConfig) client() (*tls.Config, error) {
-	config, err := clienttls.Config(c.CA, c.ServerName)
-	if err != nil {
-		return nil, fmt.Errorf("otlp.tls.ca: %s: %w", c.CA, err)
-	}
-	config.InsecureSkipVerify = c.InsecureSkipVerify
-	if c.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-		if err != nil {
-			return nil, fmt.Errorf("otlp.tls.cert: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
 }
 
 // add adds the sender of a partition.

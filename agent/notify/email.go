@@ -73,12 +73,17 @@ func (c EmailConfig) newSender(site) (sender, error) { return newEmail(c) }
 // all others.
 type email struct {
 	config EmailConfig
+	trust  *clienttls.Files
 	page   *template.Template
 }
 
 func newEmail(c EmailConfig) (*email, error) {
+	trust, err := clienttls.Open(c.CA, "", "", nil)
+	if err != nil {
+		return nil, err
+	}
 	page, err := template.New("email").Parse(emailHTML)
-	return &email{config: c, page: page}, err
+	return &email{config: c, trust: trust, page: page}, err
 }
 
 func (e *email) send(ctx context.Context, m message) error {
@@ -132,10 +137,8 @@ func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	trust, err := clienttls.Config(e.config.CA, host)
-	if err != nil {
-		return nil, err
-	}
+	trust := e.trust.Get().Clone()
+	trust.ServerName = host
 	options := []gomail.Option{
 		gomail.WithPort(number), gomail.WithTimeout(sendTimeout), gomail.WithTLSConfig(trust),
 		gomail.WithTLSPolicy(gomail.TLSMandatory),

@@ -3,6 +3,7 @@ package notify
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,30 +12,48 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"sysotel/agent/clienttls"
 )
 
 // poster sends HTTP requests.
-type poster struct{ client *http.Client }
+type poster struct {
+	trust *clienttls.Files
 
-// newPoster trusts the certificates in the file ca, or the system's if ca is empty.
+	mu      sync.Mutex
+	trusted *tls.Config // What client trusts.
+	client  *http.Client
+}
+
+// newPoster trusts the certificates in the file ca as it is at the time, or the system's
+// if ca is empty.
 func newPoster(ca string) (*poster, error) {
-	config, err := clienttls.Config(ca, "")
-	if err != nil {
-		return nil, err
+	trust, err := clienttls.Open(ca, "", "", nil)
+	return &poster{trust: trust, client: &http.Client{}}, err
+}
+
+// current returns the client, a new one if the file has changed.
+func (p *poster) current() *http.Client {
+	trusted := p.trust.Get()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if trusted == p.trusted {
+		return p.client
 	}
-	return &poster{&http.Client{
+	p.client.CloseIdleConnections()
+	p.trusted, p.client = trusted, &http.Client{
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, ForceAttemptHTTP2: true,
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: trusted.Clone(), ForceAttemptHTTP2: true,
 			TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: time.Minute, MaxIdleConns: 2,
 			// Without this an HTTP/2 connection that is dead or frozen is used until it breaks.
 			HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 10 * time.Second},
 		},
 		// A redirected POST would become a GET without a body.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}
+	return p.client
 }
 
 // errInvalidURL hides the URL, which may be a credential.
@@ -58,7 +77,7 @@ func (p *poster) post(ctx context.Context, address string, body any, prepare fun
 // do sends a request. Every response but 2xx is a refusal.
 func (p *poster) do(r *http.Request) error {
 	r.Header.Set("User-Agent", "sysotel")
-	response, err := p.client.Do(r) //nolint:gosec // The URL is configured.
+	response, err := p.current().Do(r) //nolint:gosec // The URL is configured.
 	if err != nil {
 		if urlErr, ok := errors.AsType[*url.Error](err); ok {
 			err = urlErr.Err // Without the URL.

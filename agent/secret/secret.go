@@ -5,21 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
+
+	"sysotel/agent/fresh"
 )
 
 // Text is a secret: printed, logged, marshalled or formatted in any way it is
-// Hidden. ${file:PATH} and ${env:NAME} refer to a file or a variable; Reveal
+// Hidden. ${file:PATH} and ${env:NAME} anywhere in it refer to a file or a variable; Reveal
 // resolves them. string(t) is the text as configured.
 type Text string
 
 // Hidden is shown in place of a secret.
 const Hidden = "<secret>"
 
-// maxFileSize bounds the file of a secret, so that a mistyped /dev/zero ends.
+// maxFileSize bounds the file of a secret.
 const maxFileSize = 64 << 10
 
 var (
@@ -53,38 +55,75 @@ func (t Text) MarshalYAML() (any, error) {
 // Reveal returns the secret itself. A file is read on each call, so that a secret
 // can be rotated while the agent runs. Errors never contain the secret.
 func (t Text) Reveal() (string, error) {
-	where, ok := strings.CutPrefix(string(t), "${")
-	if !ok || !strings.HasSuffix(where, "}") {
-		return string(t), nil
-	}
-	kind, name, _ := strings.Cut(strings.TrimSuffix(where, "}"), ":")
-	switch kind {
-	case "env":
-		text := os.Getenv(name)
-		if text == "" {
-			return "", fmt.Errorf("the variable %s is not set", name)
+	files := t.files()
+	contents := make([][]byte, len(files))
+	for i, path := range files {
+		var err error
+		if contents[i], err = fresh.Read(path); err != nil {
+			return "", err
 		}
-		return text, nil
-	case "file":
-		return revealFile(name)
 	}
-	return "", errors.New("must be ${file:PATH} or ${env:NAME}")
+	return t.reveal(contents)
 }
 
-// revealFile returns the content of a file without trailing line breaks.
-func revealFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-			err = pathErr.Err
+// Open returns the secret as it is in its files at the time; while they cannot be used, as
+// it was before. valid refuses values; see fresh.Open for note.
+func (t Text) Open(valid func(string) error, note func(error)) (*fresh.Files[string], error) {
+	return fresh.Open(t.files(), func(contents [][]byte) (string, error) {
+		text, err := t.reveal(contents)
+		if err == nil {
+			err = valid(text)
 		}
-		return "", fmt.Errorf("cannot read the file %s: %w", path, err)
+		return text, err
+	}, note)
+}
+
+// reference matches a reference in a secret.
+var reference = regexp.MustCompile(`\$\{(env|file):([^}]*)\}`)
+
+// files lists the files that the secret refers to.
+func (t Text) files() (paths []string) {
+	for _, r := range reference.FindAllStringSubmatch(string(t), -1) {
+		if r[1] == "file" {
+			paths = append(paths, r[2])
+		}
 	}
-	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	return paths
+}
+
+// reveal puts the contents of the files, and the variables, into the secret.
+func (t Text) reveal(contents [][]byte) (string, error) {
+	if s := string(t); strings.HasPrefix(s, "${") && strings.HasSuffix(s, "}") && reference.FindStringIndex(s) == nil {
+		return "", errors.New("must be ${file:PATH} or ${env:NAME}")
+	}
+	files := t.files()
+	var failed error
+	text := reference.ReplaceAllStringFunc(string(t), func(one string) string {
+		r := reference.FindStringSubmatch(one)
+		if r[1] == "env" {
+			value := os.Getenv(r[2])
+			if value == "" && failed == nil {
+				failed = fmt.Errorf("the variable %s is not set", r[2])
+			}
+			return value
+		}
+		path, content := files[0], contents[0]
+		files, contents = files[1:], contents[1:]
+		value, err := contentOf(path, content)
+		if failed == nil {
+			failed = err
+		}
+		return value
+	})
+	if failed != nil {
+		return "", failed
+	}
+	return text, nil
+}
+
+// contentOf is the content of a file without trailing line breaks.
+func contentOf(path string, content []byte) (string, error) {
 	switch text := strings.TrimRight(string(content), "\r\n"); {
-	case err != nil:
-		return "", fmt.Errorf("cannot read the file %s", path)
 	case len(content) > maxFileSize:
 		return "", fmt.Errorf("the file %s is larger than 64 KiB", path)
 	case text == "":

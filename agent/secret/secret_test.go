@@ -2,6 +2,7 @@ package secret
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -69,5 +70,35 @@ func TestReveal(t *testing.T) {
 	f(Text("${file:"+dir+"}"), "", "cannot read the file "+dir)
 	f(Text("${file:"+dir+"/none}"), "", "cannot read the file "+dir+"/none: no such file or directory")
 	f(Text("${file:"+write("c", strings.Repeat("x", 100_000))+"}"), "", "larger than 64 KiB")
+	f("Bearer ${env:SYSOTEL_TEST_SECRET}!", "Bearer from the environment!", "")
+	f(Text("${env:SYSOTEL_TEST_SECRET}:${file:"+dir+"/a}:${env:SYSOTEL_TEST_SECRET}"), "from the environment: from a file:from the environment", "")
+	f("a ${other} $${b} ${env", "a ${other} $${b} ${env", "")
+	f("Bearer ${env:SYSOTEL_TEST_NO_SECRET}", "", "the variable SYSOTEL_TEST_NO_SECRET is not set")
 	f("${SECRET}", "", "must be ${file:PATH} or ${env:NAME}")
+}
+
+// TestOpen: a file that is replaced is in use at once, one that cannot be used is not.
+func TestOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one\n")
+	s, err := Text("Bearer ${file:"+path+"}").Open(func(text string) error {
+		if strings.Contains(text, "bad") {
+			return errors.New("it is bad")
+		}
+		return nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ text, want string }{{"one", "Bearer one"}, {"two\n", "Bearer two"}, {"", "Bearer two"}, {"bad", "Bearer two"}, {"three", "Bearer three"}} {
+		write(step.text)
+		if got := s.Get(); got != step.want {
+			t.Errorf("after %q was written: %s, want %s", step.text, got, step.want)
+		}
+	}
 }
