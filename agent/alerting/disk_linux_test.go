@@ -102,7 +102,7 @@ func TestBadDisk(t *testing.T) {
 				t.Error("a change of the rules that is not on disk was accepted")
 			}
 			undo()
-			for end := time.Now().Add(time.Minute); p.alerts.file.Trouble() != nil; time.Sleep(100 * time.Millisecond) {
+			for end := time.Now().Add(time.Minute); p.alerts.file.Trouble() != nil; <-time.After(100 * time.Millisecond) {
 				if p.alerts.file.Retry(t.Context()); time.Now().After(end) {
 					t.Fatal("it does not return to the disk")
 				}

@@ -53,7 +53,7 @@ type alertmanager struct {
 }
 
 func newAlertmanager(c AlertmanagerConfig, base string) (*alertmanager, error) {
-	p, err := newPoster(c.CA)
+	p, err := newPoster(c.CA, "")
 	return &alertmanager{c, strings.TrimSuffix(base, "/") + "/api/v2/alerts", p}, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"slices"
@@ -14,7 +15,7 @@ import (
 )
 
 const (
-	// sendTimeout bounds one attempt.
+	// sendTimeout bounds one attempt by default.
 	sendTimeout = 30 * time.Second
 	// The pause between two attempts doubles from firstRetry to lastRetry.
 	firstRetry, lastRetry = 5 * time.Second, 5 * time.Minute
@@ -32,6 +33,7 @@ const (
 type channelQueue struct {
 	name, kind string
 	sender     sender
+	timeout    time.Duration // of one attempt
 	groupWait  time.Duration
 	limit      *rate.Limiter // nil for none
 	always     bool          // whether it gets notices that do not name it
@@ -164,17 +166,15 @@ func notices(rows []waiting) (all []Notice) {
 
 // attempt sends a message once.
 func (q *channelQueue) attempt(ctx context.Context, m message) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, sendTimeout, errSlow)
+	slow := fmt.Errorf("no response within %s", q.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, q.timeout, slow)
 	defer cancel()
 	err := q.sender.send(ctx, m)
-	if err != nil && errors.Is(context.Cause(ctx), errSlow) {
-		return errSlow
+	if err != nil && errors.Is(context.Cause(ctx), slow) {
+		return slow
 	}
 	return err
 }
-
-// errSlow is the cause of sendTimeout.
-var errSlow = errors.New("no response within " + sendTimeout.String())
 
 // succeed removes notices that were sent.
 func (q *channelQueue) succeed(ctx context.Context, rows []waiting) {

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -22,6 +23,7 @@ type Config struct {
 // and its sender, and a field here.
 type ChannelConfig struct {
 	Name       string        `yaml:"name" help:"Name by which rules refer to the channel: letters, digits, -, _ and ."`
+	Timeout    time.Duration `yaml:"timeout" help:"How long one attempt to send may take, 1s to 5m."`
 	MaxPerHour int           `yaml:"max_per_hour" help:"Maximum messages per hour, a sixth of them in a burst; alerts beyond that wait and share one message. Does not apply to log."`
 	Email      EmailConfig   `yaml:"email,omitempty" help:"Send e-mail."`
 	Slack      SlackConfig   `yaml:"slack,omitempty" help:"Send to Slack, or to anything that accepts Slack's incoming webhooks."`
@@ -45,6 +47,8 @@ type site struct {
 	channel string // its name
 	dataDir string
 	logDirs []string
+	host    string        // name of this machine, empty while validating
+	timeout time.Duration // of one attempt
 }
 
 // reportFunc takes a validation error: the path of the option, its value and the
@@ -64,7 +68,7 @@ func (report reportFunc) below(path string) reportFunc {
 // Defaults is the configuration without any settings.
 func Defaults() Config {
 	return Config{
-		Channels:  []ChannelConfig{{Name: "log", MaxPerHour: defaultPerHour, Log: LogConfig{File: "alerts.log"}}},
+		Channels:  []ChannelConfig{{Name: "log", MaxPerHour: defaultPerHour, Timeout: sendTimeout, Log: LogConfig{File: "alerts.log"}}},
 		GroupWait: 10 * time.Second,
 		Heartbeat: HeartbeatConfig{Interval: time.Minute},
 	}
@@ -74,7 +78,7 @@ func Defaults() Config {
 const defaultPerHour = 60
 
 // SetDefaults sets what a channel in the file omits.
-func (c *ChannelConfig) SetDefaults() { c.MaxPerHour = defaultPerHour }
+func (c *ChannelConfig) SetDefaults() { c.MaxPerHour, c.Timeout = defaultPerHour, sendTimeout }
 
 // Names lists the channels.
 func (c Config) Names() []string {
@@ -116,7 +120,7 @@ func (c Config) Validate(dataDir string, wrong func(path string, value any, rule
 	seen := map[string]bool{}
 	for i, channel := range c.Channels {
 		at := report.below(fmt.Sprintf("channels[%d]", i))
-		channel.validate(c.site(channel.Name, dataDir), at)
+		channel.validate(c.site(channel, dataDir, ""), at)
 		if seen[channel.Name] {
 			at("name", channel.Name, "is used twice; names of channels must be unique")
 		}
@@ -131,7 +135,9 @@ func (c Config) Validate(dataDir string, wrong func(path string, value any, rule
 }
 
 // site is that of a channel.
-func (c Config) site(channel, dataDir string) site { return site{channel, dataDir, c.LogDirs} }
+func (c Config) site(channel ChannelConfig, dataDir, host string) site {
+	return site{channel.Name, dataDir, c.LogDirs, host, cmp.Or(channel.Timeout, sendTimeout)}
+}
 
 func (c ChannelConfig) validate(s site, report reportFunc) {
 	if !isName(c.Name) {
@@ -139,6 +145,9 @@ func (c ChannelConfig) validate(s site, report reportFunc) {
 	}
 	if c.MaxPerHour < 1 || c.MaxPerHour > 3600 {
 		report("max_per_hour", c.MaxPerHour, "must be from 1 to 3600")
+	}
+	if c.Timeout != 0 && (c.Timeout < time.Second || c.Timeout > 5*time.Minute) {
+		report("timeout", c.Timeout, "must be from 1s to 5m")
 	}
 	key, kind, err := c.kind()
 	if err != nil {

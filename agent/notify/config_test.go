@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestDefaultsAreRight(t *testing.T) {
 // TestKinds: every section of a channel is a kind of channel.
 func TestKinds(t *testing.T) {
 	for field, value := range reflect.ValueOf(ChannelConfig{}).Fields() {
-		if _, ok := reflect.TypeAssert[channelKind](value); !ok && field.Name != "Name" && field.Name != "MaxPerHour" {
+		if _, ok := reflect.TypeAssert[channelKind](value); !ok && !slices.Contains([]string{"Name", "Timeout", "MaxPerHour"}, field.Name) {
 			t.Errorf("%s does not implement channelKind", field.Name)
 		}
 	}
@@ -118,7 +119,7 @@ func receiverOf(t *testing.T, text string) Receiver {
 func TestReceiverBlocks(t *testing.T) {
 	f := func(text, wantErr string) {
 		t.Helper()
-		_, err := receiverOf(t, text).build("ops", discard())
+		_, err := receiverOf(t, text).build("ops", "", discard())
 		switch {
 		case wantErr == "" && err != nil:
 			t.Errorf("%s\n%v", text, err)
@@ -189,7 +190,7 @@ func TestEveryReceiver(t *testing.T) {
 			continue
 		}
 		known++
-		all, err := receiverOf(t, "  "+kind+"_configs: [{"+blocks[kind]+"}]").build("ops", discard())
+		all, err := receiverOf(t, "  "+kind+"_configs: [{"+blocks[kind]+"}]").build("ops", "", discard())
 		if err != nil || len(all) != 1 || all[0].Name() != kind {
 			t.Errorf("%s makes %v, %v", kind, all, err)
 		}

@@ -95,7 +95,7 @@ func TestBadDisk(t *testing.T) {
 					one.Description = strings.Repeat("x", 400)
 					deliver(t, n, one, one)
 				}
-				for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+				for end := time.Now().Add(20 * time.Second); ; <-time.After(10 * time.Millisecond) {
 					ids := strings.FieldsFunc(f.received(), func(r rune) bool { return r == ',' || r == '|' })
 					if waiting := n.Channels()[0].Waiting; len(ids) == delivered && waiting == 0 {
 						return
@@ -122,7 +122,7 @@ func TestBadDisk(t *testing.T) {
 			}
 			send(3)
 			undo()
-			for end := time.Now().Add(20 * time.Second); n.Health().Status != health.OK; time.Sleep(100 * time.Millisecond) {
+			for end := time.Now().Add(20 * time.Second); n.Health().Status != health.OK; <-time.After(100 * time.Millisecond) {
 				if n.file.Retry(t.Context()); time.Now().After(end) {
 					t.Fatalf("with a disk again health says %+v", n.Health())
 				}

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -25,13 +26,15 @@ var emailHTML string
 
 // EmailConfig is a mail server and the recipients.
 type EmailConfig struct {
-	Server   string      `yaml:"server" help:"Mail server, HOST:PORT, such as smtp.example.org:587."`
-	TLS      string      `yaml:"tls" enum:"starttls|tls|none" help:"Encryption: starttls, tls from the start (port 465), or none, which allows no password. Default starttls."`
-	CA       string      `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
-	Username string      `yaml:"username" help:"User name; empty for no authentication."`
-	Password secret.Text `yaml:"password" help:"Password, ${file:PATH} or ${env:NAME}."`
-	From     string      `yaml:"from" help:"Sender address."`
-	To       []string    `yaml:"to" help:"Recipient addresses."`
+	Server     string      `yaml:"server" help:"Mail server, HOST:PORT, such as smtp.example.org:587."`
+	Hello      string      `yaml:"hello" help:"Name of this machine in the greeting (EHLO). Default host.name if it contains a dot, else the machine's full name, else its address."`
+	TLS        string      `yaml:"tls" enum:"starttls|tls|none" help:"Encryption: starttls, tls from the start (port 465), or none, which allows no password. Default starttls."`
+	CA         string      `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
+	ServerName string      `yaml:"server_name" help:"Name in the server's certificate if it is not the host in server."`
+	Username   string      `yaml:"username" help:"User name; empty for no authentication."`
+	Password   secret.Text `yaml:"password" help:"Password, ${file:PATH} or ${env:NAME}."`
+	From       string      `yaml:"from" help:"Sender address."`
+	To         []string    `yaml:"to" help:"Recipient addresses."`
 }
 
 var _ channelKind = EmailConfig{}
@@ -44,6 +47,12 @@ func (c EmailConfig) validate(_ site, report reportFunc) {
 	host, _, err := net.SplitHostPort(c.Server)
 	if err != nil || host == "" {
 		report("server", c.Server, "must be HOST:PORT, such as smtp.example.org:587")
+	}
+	if c.Hello != "" && !isGreeting(c.Hello) {
+		report("hello", c.Hello, "must be a full name, such as web1.example.org, or an address in brackets, such as [192.0.2.1] or [IPv6:2001:db8::1]")
+	}
+	if c.ServerName != "" && !isDomain(c.ServerName) {
+		report("server_name", c.ServerName, "must be a name, such as smtp.example.org")
 	}
 	if c.TLS == "none" && c.Password != "" {
 		report("tls", c.TLS, "would send the password in clear text; use starttls or tls")
@@ -66,7 +75,7 @@ func (c EmailConfig) validate(_ site, report reportFunc) {
 	}
 }
 
-func (c EmailConfig) newSender(site) (sender, error) { return newEmail(c) }
+func (c EmailConfig) newSender(s site) (sender, error) { return newEmail(c, s) }
 
 // email sends e-mail. The Alertmanager project's notifier waits forever for a
 // server that does not respond, and one invalid recipient keeps the message from
@@ -74,16 +83,17 @@ func (c EmailConfig) newSender(site) (sender, error) { return newEmail(c) }
 type email struct {
 	config EmailConfig
 	trust  *clienttls.Files
+	site   site
 	page   *template.Template
 }
 
-func newEmail(c EmailConfig) (*email, error) {
+func newEmail(c EmailConfig, s site) (*email, error) {
 	trust, err := clienttls.Open(c.CA, "", "", nil)
 	if err != nil {
 		return nil, err
 	}
 	page, err := template.New("email").Parse(emailHTML)
-	return &email{config: c, trust: trust, page: page}, err
+	return &email{config: c, site: s, trust: trust, page: page}, err
 }
 
 func (e *email) send(ctx context.Context, m message) error {
@@ -138,9 +148,10 @@ func (e *email) client(ctx context.Context) (*gomail.Client, error) {
 		return nil, err
 	}
 	trust := e.trust.Get().Clone()
-	trust.ServerName = host
+	trust.ServerName = cmp.Or(e.config.ServerName, host)
 	options := []gomail.Option{
-		gomail.WithPort(number), gomail.WithTimeout(sendTimeout), gomail.WithTLSConfig(trust),
+		gomail.WithPort(number), gomail.WithTimeout(e.site.timeout), gomail.WithTLSConfig(trust),
+		gomail.WithHELO(cmp.Or(e.config.Hello, greeting(ctx, e.site.host, e.config.Server))),
 		gomail.WithTLSPolicy(gomail.TLSMandatory),
 	}
 	switch e.config.TLS {

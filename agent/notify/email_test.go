@@ -35,6 +35,8 @@ type mailServer struct {
 	refused map[string]int // the code with which a recipient is refused
 	hangs   bool
 	tls     bool // whether the last session was encrypted
+	strict  bool // whether it wants a full name in EHLO, as Postfix with reject_non_fqdn_helo_hostname
+	hello   string
 }
 
 // startMail starts a server that takes user and password, with STARTTLS or with
@@ -109,6 +111,9 @@ func (s *mailSession) Mail(string, *smtp.MailOptions) error {
 func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
+	if s.server.hello = s.conn.Hostname(); s.server.strict && !isGreeting(s.server.hello) {
+		return &smtp.SMTPError{Code: 504, EnhancedCode: smtp.EnhancedCode{5, 5, 2}, Message: "Helo command rejected: need fully-qualified hostname"}
+	}
 	if code := s.server.refused[to]; code != 0 {
 		return &smtp.SMTPError{Code: code, Message: "no such person"}
 	}
@@ -207,7 +212,7 @@ func sendBy(t *testing.T, s sender, all ...Notice) error {
 func newMail(t *testing.T, c EmailConfig) *email {
 	t.Helper()
 	c.validate(site{}, func(path string, value any, rule string) { t.Errorf("%s: %v: %s", path, value, rule) })
-	e, err := newEmail(c)
+	e, err := newEmail(c, site{host: "vm", timeout: sendTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,6 +318,64 @@ func TestEmailRefusals(t *testing.T) {
 	f("for now", map[string]int{"a@example.org": 451}, same, "", "no such person", false)
 	f("wrong password", nil, func(c *EmailConfig) { c.Password = "wrong-one" }, "", "AUTH", false)
 	f("unknown certificate", nil, func(c *EmailConfig) { c.CA = "" }, "", "certificate", false)
+}
+
+// TestEmailHello: a server that wants a full name gets one, whatever the machine is
+// called: the option, host.name, the machine's own, or its address.
+func TestEmailHello(t *testing.T) {
+	for _, c := range []struct{ hello, host, want string }{
+		{"mail.example.org", "web1.example.org", "mail.example.org"},
+		{"[192.0.2.1]", "vm", "[192.0.2.1]"},
+		{"", "web1.example.org", "web1.example.org"},
+		{"", "vm", ""}, // The machine's name or address.
+		{"", "a name <with>\r\nall sorts", ""},
+	} {
+		server := startMail(t, false)
+		server.strict = true
+		config := server.config()
+		config.Hello = c.hello
+		e := newMail(t, config)
+		e.site.host = c.host
+		if err := sendBy(t, e, firing("a")); err != nil {
+			t.Errorf("%q, %q: %v", c.hello, c.host, err)
+		}
+		if c.want != "" {
+			want(t, "the greeting", server.hello, c.want)
+		}
+	}
+	f := func(address net.Addr, text string) {
+		t.Helper()
+		want(t, "the literal", literal(address), text)
+	}
+	f(&net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9}, "[192.0.2.1]")
+	f(&net.UDPAddr{IP: net.ParseIP("2001:db8::1"), Port: 9}, "[IPv6:2001:db8::1]")
+	f(&net.UDPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0", Port: 9}, "[IPv6:fe80::1]")
+	for text, valid := range map[string]bool{
+		"web1.example.org": true, "[192.0.2.1]": true, "[IPv6:2001:db8::1]": true, "xn--bcher-kva.example": true,
+		"vm": false, "": false, "a_b.example.org": false, "a..b": false, "-a.b": false, "[2001:db8::1]": false, "[IPv6:192.0.2.1]": false, "192.0.2.1]": false, "a.b\r\nDATA": false,
+	} {
+		if isGreeting(text) != valid {
+			t.Errorf("%q is a greeting: %v", text, !valid)
+		}
+	}
+}
+
+// TestEmailServerName: the server is reached by another name than its certificate has.
+func TestEmailServerName(t *testing.T) {
+	server := startMail(t, true)
+	c := server.config()
+	_, port, err := net.SplitHostPort(c.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Server, c.TLS = "localhost:"+port, "tls"
+	if err := sendBy(t, newMail(t, c), firing("a")); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without the name: %v", err)
+	}
+	c.ServerName = "example.com"
+	if err := sendBy(t, newMail(t, c), firing("a")); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestEmailHangs: a server that stops responding does not block.

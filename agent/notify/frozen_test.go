@@ -77,7 +77,7 @@ func TestFrozenConnection(t *testing.T) {
 	}()
 	t.Cleanup(func() { _ = listener.Close() })
 
-	p, err := newPoster(ca)
+	p, err := newPoster(ca, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ type heartbeat struct {
 }
 
 func newHeartbeat(o Options) (*heartbeat, error) {
-	p, err := newPoster("")
+	p, err := newPoster("", "")
 	alive := o.Alive
 	if alive == nil {
 		alive = func() error { return nil }

@@ -83,7 +83,7 @@ func (n *Notifier) openQueues(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("external_alertmanager: %w", err)
 		}
-		n.queues = append(n.queues, &channelQueue{name: kindAlertmanager + " " + url, kind: kindAlertmanager, sender: s, always: true})
+		n.queues = append(n.queues, &channelQueue{name: kindAlertmanager + " " + url, kind: kindAlertmanager, sender: s, timeout: sendTimeout, always: true})
 	}
 	for _, q := range n.queues {
 		status, err := n.file.status(ctx, q.name)
@@ -104,11 +104,12 @@ func (n *Notifier) newQueue(channel ChannelConfig) (*channelQueue, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := kind.newSender(c.site(channel.Name, n.options.DataDir))
+	at := c.site(channel, n.options.DataDir, n.options.Host)
+	s, err := kind.newSender(at)
 	if err != nil {
 		return nil, err
 	}
-	q := &channelQueue{name: channel.Name, kind: key, sender: s}
+	q := &channelQueue{name: channel.Name, kind: key, sender: s, timeout: at.timeout}
 	if _, ok := s.(immediateSender); !ok {
 		q.groupWait, q.limit = c.GroupWait, newLimit(channel.MaxPerHour)
 	}

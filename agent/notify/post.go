@@ -20,7 +20,8 @@ import (
 
 // poster sends HTTP requests.
 type poster struct {
-	trust *clienttls.Files
+	trust      *clienttls.Files
+	serverName string
 
 	mu      sync.Mutex
 	trusted *tls.Config // What client trusts.
@@ -28,10 +29,10 @@ type poster struct {
 }
 
 // newPoster trusts the certificates in the file ca as it is at the time, or the system's
-// if ca is empty.
-func newPoster(ca string) (*poster, error) {
+// if ca is empty. They must be for serverName, or the host of the URL if that is empty.
+func newPoster(ca, serverName string) (*poster, error) {
 	trust, err := clienttls.Open(ca, "", "", nil)
-	return &poster{trust: trust, client: &http.Client{}}, err
+	return &poster{trust: trust, serverName: serverName, client: &http.Client{}}, err
 }
 
 // current returns the client, a new one if the file has changed.
@@ -43,9 +44,11 @@ func (p *poster) current() *http.Client {
 		return p.client
 	}
 	p.client.CloseIdleConnections()
+	config := trusted.Clone()
+	config.ServerName = p.serverName
 	p.trusted, p.client = trusted, &http.Client{
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: trusted.Clone(), ForceAttemptHTTP2: true,
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, ForceAttemptHTTP2: true,
 			TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: time.Minute, MaxIdleConns: 2,
 			// Without this an HTTP/2 connection that is dead or frozen is used until it breaks.
 			HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 10 * time.Second},

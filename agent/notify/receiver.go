@@ -31,12 +31,20 @@ var _ channelKind = Receiver("")
 func (r Receiver) isSet() bool { return r != "" }
 
 func (r Receiver) validate(s site, report reportFunc) {
-	if _, err := r.build(s.channel, discard()); err != nil {
+	if _, err := r.build(s.channel, "", discard()); err != nil {
 		report("", "", err.Error())
 	}
 }
 
-func (r Receiver) newSender(s site) (sender, error) { return newReceiver(s.channel, r, discard()) }
+func (r Receiver) newSender(s site) (sender, error) {
+	hello := s.host
+	if !isDomain(hello) {
+		ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+		defer cancel()
+		hello = fullName(ctx)
+	}
+	return newReceiver(s.channel, r, hello, discard())
+}
 
 // UnmarshalYAML keeps the block as it is; validate examines it.
 func (r *Receiver) UnmarshalYAML(n *yaml.Node) error {
@@ -69,18 +77,23 @@ func (r Receiver) MarshalYAML() (any, error) {
 var yamlPlace = regexp.MustCompile(`line \d+: |yaml: (unmarshal errors:\s*)?| in type \S+`)
 
 // build creates the integrations of a receiver with the Alertmanager project's own
-// code. Errors name keys and rules, not values.
-func (r Receiver) build(name string, log *slog.Logger) ([]amnotify.Integration, error) {
+// code. Errors name keys and rules, not values. hello is the default of its mails'
+// greeting, "" for the library's own.
+func (r Receiver) build(name, hello string, log *slog.Logger) ([]amnotify.Integration, error) {
 	var block yaml.Node
 	if err := yaml.Unmarshal([]byte(r), &block); err != nil || len(block.Content) != 1 {
 		return nil, errors.New("is not valid YAML")
 	}
 	receiver := block.Content[0]
 	receiver.Content = append([]*yaml.Node{{Kind: yaml.ScalarNode, Value: "name"}, {Kind: yaml.ScalarNode, Tag: "!!str", Value: name}}, receiver.Content...)
-	whole, err := yaml.Marshal(map[string]any{
+	file := map[string]any{
 		"route":     map[string]any{"receiver": name},
 		"receivers": []*yaml.Node{receiver},
-	})
+	}
+	if hello != "" {
+		file["global"] = map[string]any{"smtp_hello": hello}
+	}
+	whole, err := yaml.Marshal(file)
 	if err != nil {
 		return nil, err
 	}
@@ -129,8 +142,8 @@ type receiver struct {
 	sent    map[string]bool
 }
 
-func newReceiver(name string, r Receiver, log *slog.Logger) (*receiver, error) {
-	integrations, err := r.build(name, log)
+func newReceiver(name string, r Receiver, hello string, log *slog.Logger) (*receiver, error) {
+	integrations, err := r.build(name, hello, log)
 	return &receiver{name: name, integrations: integrations, busy: make([]atomic.Bool, len(integrations))}, err
 }
 

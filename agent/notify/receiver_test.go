@@ -13,7 +13,7 @@ import (
 
 func newVerbatim(t *testing.T, text string) *receiver {
 	t.Helper()
-	r, err := newReceiver("ops", receiverOf(t, text), discard())
+	r, err := newReceiver("ops", receiverOf(t, text), "web1.example.org", discard())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ type slack struct {
 }
 
 func newSlack(c SlackConfig) (*slack, error) {
-	p, err := newPoster("")
+	p, err := newPoster("", "")
 	return &slack{c, p}, err
 }
 

@@ -15,14 +15,17 @@ import (
 
 // WebhookConfig is a URL to post to.
 type WebhookConfig struct {
-	URL     secret.Text            `yaml:"url" help:"URL to post to, ${file:PATH} or ${env:NAME}."`
-	Headers map[string]secret.Text `yaml:"headers" help:"Request headers, such as Authorization; values may be ${file:PATH} or ${env:NAME}."`
-	CA      string                 `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
+	URL        secret.Text            `yaml:"url" help:"URL to post to, ${file:PATH} or ${env:NAME}."`
+	Headers    map[string]secret.Text `yaml:"headers" help:"Request headers, such as Authorization; values may be ${file:PATH} or ${env:NAME}."`
+	CA         string                 `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
+	ServerName string                 `yaml:"server_name" help:"Name in the server's certificate if it is not the host in url."`
 }
 
 var _ channelKind = WebhookConfig{}
 
-func (c WebhookConfig) isSet() bool { return c.URL != "" || len(c.Headers) > 0 || c.CA != "" }
+func (c WebhookConfig) isSet() bool {
+	return c.URL != "" || len(c.Headers) > 0 || c.CA != "" || c.ServerName != ""
+}
 
 func (c WebhookConfig) validate(_ site, report reportFunc) {
 	u := checkURL(c.URL, "url", report)
@@ -34,6 +37,9 @@ func (c WebhookConfig) validate(_ site, report reportFunc) {
 			report("headers."+name, name, "names of headers consist of letters, digits, - and _")
 		}
 		checkSecret(c.Headers[name], "headers."+name, report)
+	}
+	if c.ServerName != "" && !isDomain(c.ServerName) {
+		report("server_name", c.ServerName, "must be a name, such as hooks.example.org")
 	}
 	checkCA(c.CA, "ca", report)
 }
@@ -49,7 +55,7 @@ type webhook struct {
 }
 
 func newWebhook(name string, c WebhookConfig) (*webhook, error) {
-	p, err := newPoster(c.CA)
+	p, err := newPoster(c.CA, c.ServerName)
 	return &webhook{name: name, config: c, poster: p}, err
 }
 
