@@ -43,6 +43,8 @@ type inbox struct {
 	mu         sync.Mutex
 	mails      delivered
 	posts      delivered
+	// mailed and posted are the texts of all.
+	mailed, posted []string
 }
 
 // openInbox starts both.
@@ -67,6 +69,7 @@ func openInbox(t *testing.T) *inbox {
 			text += burning + " (pid "
 		}
 		in.posts.add(text)
+		in.posted = append(in.posted, text)
 		_, _ = io.WriteString(w, "ok")
 	}))
 	t.Cleanup(web.Close)
@@ -94,7 +97,9 @@ func (b mailbox) Data(r io.Reader) error {
 	}
 	b.in.mu.Lock()
 	defer b.in.mu.Unlock()
-	b.in.mails.add(strings.ReplaceAll(head, "\r\n ", " "))
+	head = strings.ReplaceAll(head, "\r\n ", " ")
+	b.in.mails.add(head)
+	b.in.mailed = append(b.in.mailed, head)
 	return nil
 }
 
