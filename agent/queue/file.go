@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -30,40 +29,45 @@ var format = sqlite.Format{CacheKiB: 256, Steps: []string{
 }}
 
 // file is the open file. One connection is enough: callers hold the queue's lock.
-type file struct{ *sql.DB }
-
-// openFile opens or creates the file.
-func openFile(ctx context.Context, path string, log *slog.Logger) (*file, error) {
-	db, err := sqlite.Open(ctx, path, "the queue's file", format, log)
-	return &file{db}, err
-}
-
-func (f *file) close() error { return f.Close() }
+type file struct{ *sqlite.File }
 
 // total is the size of a partition.
 type total struct{ requests, bytes int64 }
 
-// totals returns the size of each partition, and the highest number used so far.
-func (f *file) totals(ctx context.Context) (partitions map[string]total, last int64, err error) {
-	err = f.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'request'), 0)").Scan(&last)
+// totals returns the size of each partition, without some requests, and the highest
+// number used so far.
+func totals(ctx context.Context, db *sql.DB, without []int64) (partitions map[string]total, last int64, err error) {
+	err = db.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'request'), 0)").Scan(&last)
 	if err != nil {
 		return nil, 0, err
 	}
 	partitions = map[string]total{}
-	err = f.each(ctx, func(rows *sql.Rows) error {
+	err = each(ctx, db, func(rows *sql.Rows) error {
 		var name string
 		var t total
 		err := rows.Scan(&name, &t.requests, &t.bytes)
 		partitions[name] = t
 		return err
-	}, "SELECT lane, count(*), sum(length(body)) FROM request GROUP BY lane")
+	}, "SELECT lane, count(*), sum(length(body)) FROM request WHERE number NOT IN ("+list(without)+") GROUP BY lane")
 	return partitions, last, err
 }
 
+// has returns which requests from a number on are in the file.
+func has(ctx context.Context, db *sql.DB, from int64) (map[int64]bool, error) {
+	numbers := map[int64]bool{}
+	err := each(ctx, db, func(rows *sql.Rows) error {
+		var n int64
+		err := rows.Scan(&n)
+		numbers[n] = true
+		return err
+	}, "SELECT number FROM request WHERE number >= ?", from)
+	return numbers, err
+}
+
 // marks returns the marks of the partitions.
-func (f *file) marks(ctx context.Context) (map[string]time.Time, error) {
+func marks(ctx context.Context, db *sql.DB) (map[string]time.Time, error) {
 	marks := map[string]time.Time{}
-	err := f.each(ctx, func(rows *sql.Rows) error {
+	err := each(ctx, db, func(rows *sql.Rows) error {
 		var name string
 		var at int64
 		err := rows.Scan(&name, &at)
@@ -78,7 +82,11 @@ var errEnough = errors.New("enough")
 
 // each calls do with each row of a result until do returns an error.
 func (f *file) each(ctx context.Context, do func(*sql.Rows) error, query string, arguments ...any) error {
-	rows, err := f.QueryContext(ctx, query, arguments...)
+	return f.Read(ctx, func(db *sql.DB) error { return each(ctx, db, do, query, arguments...) })
+}
+
+func each(ctx context.Context, db *sql.DB, do func(*sql.Rows) error, query string, arguments ...any) error {
+	rows, err := db.QueryContext(ctx, query, arguments...)
 	if err != nil {
 		return err
 	}
@@ -98,11 +106,20 @@ func (f *file) keepPartitions(ctx context.Context, names []string) (int64, error
 	for i, name := range names {
 		arguments[i] = name
 	}
-	result, err := f.ExecContext(ctx, "DELETE FROM request WHERE lane NOT IN ("+marks+")", arguments...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return f.exec(ctx, "DELETE FROM request WHERE lane NOT IN ("+marks+")", arguments...)
+}
+
+// exec runs a statement and returns the number of rows that it changed.
+func (f *file) exec(ctx context.Context, statement string, arguments ...any) (n int64, err error) {
+	err = f.Write(ctx, func(db *sql.DB) error {
+		result, err := db.ExecContext(ctx, statement, arguments...)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return n, err
 }
 
 // insert writes requests together with the marks of their partitions.
@@ -110,7 +127,7 @@ func (f *file) insert(ctx context.Context, requests []waiting, marked []*Partiti
 	if len(requests) == 0 && len(marked) == 0 {
 		return nil
 	}
-	return sqlite.Change(ctx, f.DB, func(tx *sql.Tx) error {
+	return f.Change(ctx, func(tx *sql.Tx) error {
 		for _, r := range requests {
 			if _, err := tx.ExecContext(ctx, "INSERT INTO request (number, time, body, lane) VALUES (?, ?, ?, ?)",
 				r.Number, r.Time.UnixMilli(), r.packed, r.partition.name); err != nil {
@@ -128,11 +145,7 @@ func (f *file) insert(ctx context.Context, requests []waiting, marked []*Partiti
 
 // remove removes requests and returns how many existed.
 func (f *file) remove(ctx context.Context, numbers ...int64) (int64, error) {
-	result, err := f.ExecContext(ctx, "DELETE FROM request WHERE number IN ("+list(numbers)+")")
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return f.exec(ctx, "DELETE FROM request WHERE number IN ("+list(numbers)+")")
 }
 
 // list formats numbers for a statement.
@@ -185,7 +198,7 @@ func (f *file) trim(ctx context.Context, before time.Time, over, below int64) (d
 		return nil
 	}, "SELECT number, time, length(body), lane FROM request WHERE number < ? ORDER BY number", below)
 	if err == nil && last > 0 {
-		_, err = f.ExecContext(ctx, "DELETE FROM request WHERE number <= ?", last)
+		_, err = f.exec(ctx, "DELETE FROM request WHERE number <= ?", last)
 	}
 	if err != nil {
 		return nil, 0, err

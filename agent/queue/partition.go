@@ -61,6 +61,10 @@ func (p *Partition) Pushed() <-chan struct{} { return p.pushed }
 // ErrEmpty is the error if no request waits, except those that are taken.
 var ErrEmpty = errors.New("the queue is empty")
 
+// unremoved is how many requests are sent from a file that cannot be written before the
+// others in it wait: each of them has to be remembered, and removed later.
+const unremoved = 1000
+
 // batch are requests that are taken together.
 type batch struct {
 	requests []Request
@@ -99,7 +103,7 @@ func (p *Partition) Oldest(most int) ([]Request, error) {
 	defer q.mu.Unlock()
 	b := batch{most: most}
 	more := true
-	if p.older > 0 {
+	if p.older > 0 && len(q.gone) < unremoved {
 		err := q.file.oldest(context.Background(), p.name, q.firstInMemory(), slices.Concat(q.taken, q.gone), func(r Request, packed []byte) bool {
 			more = b.add(r, packed)
 			return more

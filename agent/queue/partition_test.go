@@ -128,7 +128,7 @@ func TestMarks(t *testing.T) {
 	q.Partition.Push(epoch, time.Time{}, body(3))
 	// The disk takes neither a request nor its mark.
 	limit := func(pages string) {
-		if _, err := q.file.ExecContext(t.Context(), "PRAGMA max_page_count = "+pages); err != nil {
+		if _, err := q.file.exec(t.Context(), "PRAGMA max_page_count = "+pages); err != nil {
 			t.Fatal(err)
 		}
 	}

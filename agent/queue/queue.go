@@ -14,6 +14,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/s2"
+
+	"sysotel/agent/sqlite"
 )
 
 // Options are what Open needs.
@@ -36,7 +39,9 @@ type Options struct {
 	// of each. Requests over either bound are dropped, the oldest first.
 	MaxBytes int64
 	MaxAge   time.Duration
-	Log      *slog.Logger
+	// Damaged is told of damage to the file that was repaired. Optional.
+	Damaged func(sqlite.Damage)
+	Log     *slog.Logger
 }
 
 // Request is a waiting request.
@@ -101,53 +106,80 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, err
 	}
 	o.Path = path
-	f, err := openFile(ctx, o.Path, o.Log)
-	if err != nil {
-		return nil, fmt.Errorf("open the queue %s: %w", o.Path, err)
-	}
-	q := &Queue{options: o, partitions: map[string]*Partition{}, file: f}
+	q := &Queue{options: o, partitions: map[string]*Partition{}, file: &file{}}
 	for _, name := range o.Partitions {
 		q.partitions[name] = &Partition{queue: q, name: name, pushed: make(chan struct{}, 1)}
 	}
-	if err := q.read(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("read the queue %s: %w", o.Path, err), f.close())
+	q.file.File, err = sqlite.OpenFile(ctx, sqlite.Options{
+		Path: o.Path, What: "the queue of the push", Format: format, Times: map[string]string{"request": "time"},
+		Opened: q.read, Damaged: o.Damaged, Log: o.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the queue %s: %w", o.Path, err)
 	}
-	return q, nil
-}
-
-// read reads what an earlier process left.
-func (q *Queue) read(ctx context.Context) (err error) {
+	if q.failing = q.file.Trouble(); q.failing != nil {
+		q.since = time.Now()
+		// Requests that cannot be read now are older.
+		q.next = max(q.next, q.since.UnixMilli())
+		return q, nil
+	}
 	others, err := q.file.keepPartitions(ctx, q.options.Partitions)
 	if err != nil {
-		return err
+		q.note(err)
 	}
 	if others > 0 {
 		q.options.Log.Warn("dropped queued requests of partitions that are not configured any more", "path", q.options.Path, "requests", others)
 	}
-	totals, next, err := q.file.totals(ctx)
+	return q, nil
+}
+
+// read compares the file with the memory: at the start, when an earlier process left
+// requests, and when the file can be written again or is another. It is called with
+// q.mu held, or by Open.
+func (q *Queue) read(ctx context.Context, db *sql.DB) error {
+	stored := map[int64]bool{}
+	if len(q.memory) > 0 {
+		var err error
+		if stored, err = has(ctx, db, q.memory[0].Number); err != nil {
+			return err
+		}
+	}
+	inFile := slices.Clone(q.gone)
+	for n := range stored {
+		inFile = append(inFile, n)
+	}
+	found, last, err := totals(ctx, db, inFile)
 	if err != nil {
 		return err
 	}
-	q.next = next
-	for name, t := range totals {
-		partition := q.partitions[name]
-		partition.older, partition.waiting, partition.bytes = t.requests, t.requests, t.bytes
+	marks, err := marks(ctx, db)
+	if err != nil {
+		return err
+	}
+	q.next, q.bytes = max(q.next, last), 0
+	for name, p := range q.partitions {
+		t := found[name]
+		p.dropped += uint64(max(p.older-t.requests, 0)) // With what was damaged or removed.
+		p.older, p.waiting, p.bytes = t.requests, t.requests, t.bytes
 		q.bytes += t.bytes
-	}
-	marks, err := q.file.marks(ctx)
-	for name, mark := range marks {
-		if partition := q.partitions[name]; partition != nil {
-			partition.mark = mark
+		if mark := marks[name]; mark.After(p.mark) {
+			p.mark = mark
 		}
+		p.unsaved = p.mark.After(marks[name])
 	}
-	return err
+	for i := range q.memory {
+		w := &q.memory[i]
+		w.stored = stored[w.Number]
+		w.partition.add(1, int64(len(w.packed)))
+	}
+	return nil
 }
 
 // Close closes the file. Waiting requests stay on disk for the next Open.
 func (q *Queue) Close() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.file.close()
+	return q.file.Close()
 }
 
 // Partition returns a partition by its name, nil if the queue was not opened with it.
@@ -177,9 +209,10 @@ func (q *Queue) push(partition *Partition, at, mark time.Time, bodies [][]byte) 
 // store writes new requests to the disk, and removes all stored ones but the newest
 // from memory. It is called with q.mu held.
 func (q *Queue) store() {
-	first := len(q.memory)
-	for first > 0 && !q.memory[first-1].stored {
-		first--
+	q.file.Retry(context.Background()) // It may find another file, in which nothing is stored.
+	first := slices.IndexFunc(q.memory, func(w waiting) bool { return !w.stored })
+	if first < 0 {
+		first = len(q.memory)
 	}
 	var marked []*Partition
 	for _, partition := range q.partitions {

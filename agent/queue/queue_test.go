@@ -271,7 +271,7 @@ func TestDiskTakesNothing(t *testing.T) {
 	o := options(t.TempDir())
 	q := open(t, o)
 	limit := func(pages string) {
-		if _, err := q.file.ExecContext(t.Context(), "PRAGMA max_page_count = "+pages); err != nil {
+		if _, err := q.file.exec(t.Context(), "PRAGMA max_page_count = "+pages); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -335,7 +335,7 @@ func TestNewerFileIsRefused(t *testing.T) {
 	o := options(t.TempDir())
 	q := open(t, o)
 	push(q, 1, 1)
-	if _, err := q.file.ExecContext(t.Context(), "PRAGMA user_version = 3"); err != nil {
+	if _, err := q.file.exec(t.Context(), "PRAGMA user_version = 3"); err != nil {
 		t.Fatal(err)
 	}
 	if err := q.Close(); err != nil {
@@ -360,7 +360,7 @@ func TestDamagedRequest(t *testing.T) {
 	o := options(t.TempDir())
 	q := open(t, o)
 	push(q, 1, 2*recent)
-	if _, err := q.file.ExecContext(t.Context(), "UPDATE request SET body = x'ffffffffffff' WHERE number = 1"); err != nil {
+	if _, err := q.file.exec(t.Context(), "UPDATE request SET body = x'ffffffffffff' WHERE number = 1"); err != nil {
 		t.Fatal(err)
 	}
 	wantAll(t, drain(t, q), 2, 2*recent)

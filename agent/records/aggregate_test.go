@@ -146,7 +146,7 @@ func storedRecords(t testing.TB, r *Records, tier Tier) []record {
 		t.Fatal(err)
 	}
 	var all []record
-	err = r.withFile(t.Context(), func(d *database) error {
+	err = r.read(t.Context(), func(d *database) error {
 		return d.each(t.Context(), tier.key(0), tier.key(maxTime), func(s *stored) error {
 			rec := record{resolution: keyResolution(s.key), until: keyUntil(s.key), since: s.since, last: s.last}
 			if err := c.decode(s.body, &rec); err != nil {

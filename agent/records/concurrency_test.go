@@ -43,8 +43,8 @@ func TestEverythingAtOnce(t *testing.T) {
 			if i != 5 {
 				return nil
 			}
-			return r.withFile(t.Context(), func(d *database) error {
-				if r.broken.Load() == nil {
+			return r.read(t.Context(), func(d *database) error {
+				if r.file.Damage() == nil {
 					return sqlite.ErrDamaged
 				}
 				return nil

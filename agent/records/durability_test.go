@@ -224,7 +224,7 @@ func TestDamagedFileNeverRefusesTheStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, broken := r.Health(), r.broken.Load() != nil
+		h, broken := r.Health(), r.file.Damage() != nil
 		if (len(files) > 0) != broken || broken && h.Status != "degraded" {
 			t.Errorf("%s: files %v are aside, and health says %+v", name, files, h)
 		}
@@ -240,7 +240,7 @@ func TestDamagedFileNeverRefusesTheStart(t *testing.T) {
 			continue
 		}
 		r.inspect(t.Context())
-		if h := r.Health(); r.broken.Load() != nil {
+		if h := r.Health(); r.file.Damage() != nil {
 			t.Errorf("%s: set aside again: %+v", name, h)
 		}
 		if err := r.Close(); err != nil {
@@ -328,14 +328,14 @@ func TestDamagedLogIsHarmless(t *testing.T) {
 func TestNewerFormatIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	path := filled(t, dir)
-	d, err := openDatabase(t.Context(), path)
+	d, err := format.Connect(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.writer.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", len(format.Steps)+1)); err != nil {
+	if _, err := d.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", len(format.Steps)+1)); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.close(); err != nil {
+	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Open(Options{Dir: dir})

@@ -28,11 +28,13 @@ const (
 	DeviceRemoved Kind = "device_removed"
 	OOMKill       Kind = "oom_kill"
 	Alert         Kind = "alert"
+	// Damage: a file of the agent was damaged and repaired.
+	Damage Kind = "damage"
 )
 
 // Kinds lists the kinds of events.
 func Kinds() []Kind {
-	return []Kind{Start, Stop, Reboot, Suspend, ClockStep, Gap, DeviceAdded, DeviceRemoved, OOMKill, Alert}
+	return []Kind{Start, Stop, Reboot, Suspend, ClockStep, Gap, DeviceAdded, DeviceRemoved, OOMKill, Alert, Damage}
 }
 
 // Event is something that happened. Its strings are untrusted.
@@ -168,7 +170,7 @@ func (r *Records) Events(ctx context.Context, q EventQuery) (*EventPage, error) 
 		r.mu.Unlock()
 	}
 	page := &EventPage{}
-	err := r.withFile(ctx, func(d *database) error {
+	err := r.read(ctx, func(d *database) error {
 		page.Events = page.Events[:0]
 		rows, err := d.reader.QueryContext(ctx, query, arguments...)
 		if err != nil {

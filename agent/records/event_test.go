@@ -60,8 +60,8 @@ func TestEvents(t *testing.T) {
 			t.Errorf("%+v was not asked for", e)
 		}
 	}
-	if len(page.Events) != 9 {
-		t.Errorf("%d events of two kinds, want 9", len(page.Events))
+	if len(page.Events) != 8 {
+		t.Errorf("%d events of two kinds, want 8", len(page.Events))
 	}
 }
 

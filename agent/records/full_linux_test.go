@@ -47,7 +47,10 @@ func TestDiskFull(t *testing.T) {
 // TestFullFile: the same with SQLite's own limit.
 func TestFullFile(t *testing.T) {
 	limit := func(r *Records, pages string) {
-		if _, err := r.file.writer.ExecContext(t.Context(), "PRAGMA max_page_count = "+pages); err != nil {
+		if err := r.write(t.Context(), func(d *database) error {
+			_, err := d.writer.ExecContext(t.Context(), "PRAGMA max_page_count = "+pages)
+			return err
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

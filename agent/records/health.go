@@ -43,14 +43,15 @@ func (r *Records) Health() health.Component {
 	defer r.mu.Unlock()
 	var reasons []string
 	say := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
-	switch {
-	case sqlite.Full(r.failing):
-		say("the disk is full: records wait in memory")
-	case r.failing != nil:
-		say("records cannot be written: %v", r.failing)
+	why := r.failing
+	if why == nil {
+		why = r.file.Trouble()
 	}
-	if aside := r.broken.Load(); aside != nil {
-		say("the file was damaged and set aside as %s", *aside)
+	if why != nil {
+		say("records wait in memory: %v", sqlite.Plain(why))
+	}
+	if damage := r.file.Damage(); damage != nil {
+		say("%s", damage)
 	}
 	if r.behind {
 		say("the clock was set back: process tables are dropped until %s", time.UnixMilli(r.newest).UTC().Format(time.RFC3339))

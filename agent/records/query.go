@@ -58,7 +58,7 @@ func (r *Records) runQuery(ctx context.Context, f func(*tableQuery) error) error
 	}
 	r.mu.Unlock()
 	damagedRecords := 0
-	err = r.withFile(ctx, func(d *database) error {
+	err = r.read(ctx, func(d *database) error {
 		q := &tableQuery{codec: c, file: d, tiers: r.tiers, waiting: waiting, found: map[identity]*merged{}}
 		err := f(q)
 		damagedRecords = q.damaged

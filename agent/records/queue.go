@@ -58,6 +58,7 @@ func (r *Records) signal() {
 func (r *Records) Flush(ctx context.Context) error {
 	r.writeMu.Lock()
 	defer r.writeMu.Unlock()
+	r.queueDamages()
 	r.mu.Lock()
 	records, events := r.queue.records, r.queue.events
 	droppedRecords, droppedEvents := r.queue.droppedRecords, r.queue.droppedEvents
@@ -65,7 +66,7 @@ func (r *Records) Flush(ctx context.Context) error {
 	if len(records) == 0 && len(events) == 0 {
 		return nil
 	}
-	err := r.withFile(ctx, func(d *database) error { return d.write(ctx, records, events) })
+	err := r.write(ctx, func(d *database) error { return d.write(ctx, records, events) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was := r.failing

@@ -16,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"sysotel/agent/health"
@@ -66,14 +65,11 @@ type Records struct {
 	// writeMu is held while writing, to keep the order of the queue.
 	writeMu sync.Mutex
 
-	// fileMu protects file, which is replaced when damaged, and closed.
-	fileMu   sync.RWMutex
-	file     *database
-	closed   bool
-	replaced time.Time
+	file *sqlite.File
+	// damageMu protects damages, which are events to be.
+	damageMu sync.Mutex
+	damages  []sqlite.Damage
 
-	// broken is the damaged file that was set aside.
-	broken atomic.Pointer[string]
 	// readers are codecs for decoding.
 	readers readers
 }
@@ -81,8 +77,8 @@ type Records struct {
 // ErrClosed is returned after Close.
 var ErrClosed = errors.New("the records are closed")
 
-// Open opens or creates the file. A damaged one is set aside and its readable rows
-// are copied; one written by a newer version is refused with sqlite.ErrNewer.
+// Open opens or creates the file, whatever the state of its disk: see sqlite.File. One
+// written by a newer version is refused with sqlite.ErrNewer.
 func Open(o Options) (*Records, error) {
 	if len(o.Tiers) == 0 {
 		o.Tiers = DefaultTiers()
@@ -107,9 +103,6 @@ func Open(o Options) (*Records, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the records: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open the records: %w", err)
-	}
 	r := &Records{
 		path: filepath.Join(dir, fileName), tiers: tiers, eventRetention: o.EventRetention,
 		log: o.Log, now: o.Now, wake: make(chan struct{}, 1), drops: health.NewDrops(DropReasons()...),
@@ -118,17 +111,17 @@ func Open(o Options) (*Records, error) {
 		return nil, err
 	}
 	r.aggregator = newAggregator(tiers, o.Top, r.enqueue)
-	ctx := context.Background()
-	if r.file, err = openDatabase(ctx, r.path); err == nil {
-		if r.newest, err = r.file.newest(ctx); err != nil {
-			err = errors.Join(err, r.file.close())
-		}
-	}
-	if sqlite.DamagedAtOpen(err) {
-		if r.file, err = r.recover(ctx, err); err == nil {
-			r.newest, err = r.file.newest(ctx)
-		}
-	}
+	var newest int64
+	r.file, err = sqlite.OpenFile(context.Background(), sqlite.Options{
+		Path: r.path, What: "the process history", Format: format, Readers: 3, Log: r.log,
+		Times: map[string]string{"process_record": "last", "event": "time"},
+		Opened: func(ctx context.Context, db *sql.DB) (err error) {
+			newest, err = (&database{reader: db}).newest(ctx)
+			return err
+		},
+		Damaged: r.noteDamage,
+	})
+	r.newest = newest
 	if err != nil {
 		r.codec.close()
 		return nil, fmt.Errorf("open %s: %w", r.path, err)
@@ -197,28 +190,24 @@ func (r *Records) Run(ctx context.Context) error {
 
 // inspect checks the structure of the file.
 func (r *Records) inspect(ctx context.Context) {
-	_ = r.withFile(ctx, func(d *database) error { return sqlite.Check(ctx, d.reader) }) // withFile handles damage.
+	_ = r.file.Read(ctx, func(db *sql.DB) error { return sqlite.Check(ctx, db) }) // Read repairs damage.
 }
 
-// withFile calls f with the open file. If f finds it damaged, the file is replaced
-// and f is called once more.
-func (r *Records) withFile(ctx context.Context, f func(*database) error) error {
-	for again := false; ; again = true {
-		r.fileMu.RLock()
-		d := r.file
-		if r.closed {
-			r.fileMu.RUnlock()
-			return ErrClosed
-		}
-		err := f(d)
-		r.fileMu.RUnlock()
-		if again || !sqlite.Damaged(err) {
-			return err
-		}
-		if replaceErr := r.replace(context.WithoutCancel(ctx), d, err); replaceErr != nil {
-			return errors.Join(err, replaceErr)
-		}
+// read calls f with the file to read from.
+func (r *Records) read(ctx context.Context, f func(*database) error) error {
+	return closedIs(r.file.Read(ctx, func(db *sql.DB) error { return f(&database{reader: db}) }))
+}
+
+// write calls f with the file to change it.
+func (r *Records) write(ctx context.Context, f func(*database) error) error {
+	return closedIs(r.file.Write(ctx, func(db *sql.DB) error { return f(&database{writer: db, reader: db}) }))
+}
+
+func closedIs(err error) error {
+	if errors.Is(err, sqlite.ErrClosed) {
+		return ErrClosed
 	}
+	return err
 }
 
 // Close writes what is queued, including the open finest record, and closes the
@@ -236,11 +225,8 @@ func (r *Records) Close() error {
 	r.aggregator = nil
 	r.mu.Unlock()
 	err := r.Flush(context.Background())
-	r.fileMu.Lock()
-	defer r.fileMu.Unlock()
-	r.closed = true
 	r.codec.close()
-	return errors.Join(err, r.file.close())
+	return errors.Join(err, r.file.Close())
 }
 
 // Bytes returns the size on disk of the file, its companions and files set aside.

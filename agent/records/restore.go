@@ -17,7 +17,7 @@ import (
 func (r *Records) restore(tick int64, boot string) {
 	ctx := context.Background()
 	known := map[identity]*process{}
-	err := r.withFile(ctx, func(d *database) error {
+	err := r.read(ctx, func(d *database) error {
 		var last int64
 		for i, tier := range r.tiers {
 			open := tier.bucketEnd(tick)

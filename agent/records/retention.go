@@ -2,11 +2,14 @@ package records
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"sysotel/agent/sqlite"
 )
 
 // maxEvents is the maximum number of events; the oldest are deleted first.
@@ -19,14 +22,14 @@ const deleteBatch = 2000
 // Retain deletes what is older than its retention, counted from a time that the
 // caller trusts, as the wall clock may be wrong.
 func (r *Records) Retain(ctx context.Context, believed time.Time) error {
-	if err := r.retain(ctx, believed); err != nil {
+	if err := r.retain(ctx, believed); err != nil && !errors.Is(err, sqlite.ErrUnavailable) { // Health has that.
 		return fmt.Errorf("delete old records: %w", err)
 	}
 	return nil
 }
 
 func (r *Records) retain(ctx context.Context, believed time.Time) error {
-	return r.withFile(ctx, func(d *database) error {
+	return r.write(ctx, func(d *database) error {
 		longest := r.tiers[len(r.tiers)-1].Retention
 		held, err := d.resolutions(ctx)
 		if err != nil {
@@ -120,7 +123,7 @@ func (d *database) vacuum(ctx context.Context) error {
 func (r *Records) Shrink(ctx context.Context, bytes int64) (int64, error) {
 	before := r.Bytes()
 	goal := before - bytes
-	if err := r.shrink(ctx, goal); err != nil {
+	if err := r.shrink(ctx, goal); err != nil && !errors.Is(err, sqlite.ErrUnavailable) {
 		return before - r.Bytes(), fmt.Errorf("shrink the records: %w", err)
 	}
 	return before - r.Bytes(), nil
@@ -140,7 +143,7 @@ func (r *Records) shrink(ctx context.Context, goal int64) error {
 		}
 		r.log.Warn("deleted a damaged records file to free space", "file", f)
 	}
-	return r.withFile(ctx, func(d *database) error {
+	return r.write(ctx, func(d *database) error {
 		for {
 			if err := d.vacuum(ctx); err != nil {
 				return err

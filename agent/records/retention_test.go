@@ -199,7 +199,7 @@ func TestBackup(t *testing.T) {
 		}
 		c := open(t, dir)
 		c.inspect(t.Context())
-		if h := c.Health(); h.Status != "ok" || c.broken.Load() != nil {
+		if h := c.Health(); h.Status != "ok" || c.file.Damage() != nil {
 			t.Errorf("copy %d: %+v", i, h)
 		}
 		c.AddProcesses(steady(epoch.Unix() + 100_000))

@@ -57,7 +57,7 @@ type File struct {
 	place          place
 	writer, reader *sql.DB
 	opened         fs.FileInfo
-	trouble        error
+	trouble, why   error // In words for Health, and the error behind.
 	damage         *Damage
 }
 
@@ -71,6 +71,8 @@ const (
 	inMemory
 	// fixed: rows can be read but not changed.
 	fixed
+	// repaired: nobody can use it until that is done.
+	repaired
 )
 
 // Errors of a File.
@@ -107,6 +109,12 @@ func OpenFile(ctx context.Context, o Options) (*File, error) {
 // makes the change in memory; another returns ErrUnavailable. Each call may try to
 // return to the disk.
 func (f *File) Change(ctx context.Context, do func(*sql.Tx) error) error {
+	return f.Write(ctx, func(db *sql.DB) error { return Change(ctx, db, do) })
+}
+
+// Write is Change for what cannot be in a transaction. What do does before it fails
+// must do no harm when do runs again.
+func (f *File) Write(ctx context.Context, do func(*sql.DB) error) error {
 	f.turn.Lock()
 	defer f.turn.Unlock()
 	if err := f.retry(ctx); err != nil {
@@ -114,9 +122,9 @@ func (f *File) Change(ctx context.Context, do func(*sql.Tx) error) error {
 	}
 	for again := false; ; again = true {
 		if f.place == fixed {
-			return fmt.Errorf("%w: %w", ErrUnavailable, f.trouble)
+			return fmt.Errorf("%w: %w", ErrUnavailable, f.why)
 		}
-		err := Change(ctx, f.writer, do)
+		err := do(f.writer)
 		if again || err == nil || f.place != onDisk {
 			return err
 		}
@@ -139,18 +147,20 @@ func (f *File) Change(ctx context.Context, do func(*sql.Tx) error) error {
 // Read runs do, which must only read. If do finds damage, that is repaired and do runs
 // once more.
 func (f *File) Read(ctx context.Context, do func(*sql.DB) error) error {
-	for again := false; ; again = true {
-		f.mu.RLock()
-		db, at := f.reader, f.place
+	again := false
+	for {
+		at := f.hold()
 		if at == closed {
 			f.mu.RUnlock()
 			return ErrClosed
 		}
+		db := f.reader
 		err := do(db)
 		f.mu.RUnlock()
 		if again || at != onDisk || !Damaged(err) {
 			return err
 		}
+		again = true
 		f.turn.Lock()
 		if f.reader == db { // Else another goroutine was faster.
 			if wrong := f.repair(ctx, err); wrong != nil {
@@ -159,6 +169,20 @@ func (f *File) Read(ctx context.Context, do func(*sql.DB) error) error {
 			}
 		}
 		f.turn.Unlock()
+	}
+}
+
+// hold keeps the connections as they are until mu.RUnlock, and returns where the rows
+// are.
+func (f *File) hold() place {
+	for {
+		f.mu.RLock()
+		if f.place != repaired {
+			return f.place
+		}
+		f.mu.RUnlock()
+		f.turn.Lock()   // It is held until that is done.
+		f.turn.Unlock() //nolint:staticcheck // Nothing is protected by it.
 	}
 }
 
@@ -187,11 +211,11 @@ func (f *File) Damage() *Damage {
 // Copy writes a consistent copy, which can be opened, to a file that must not exist.
 // Readers and writers go on.
 func (f *File) Copy(ctx context.Context, to string) error {
-	f.mu.RLock()
+	at := f.hold()
 	defer f.mu.RUnlock()
 	db := f.writer
-	switch f.place {
-	case closed:
+	switch at {
+	case closed, repaired:
 		return ErrClosed
 	case onDisk:
 		if f.o.Readers > 0 { // On its own connection, so that writing goes on.
@@ -250,7 +274,7 @@ func (f *File) retry(ctx context.Context) error {
 		if now != nil {
 			f.whole = nil // Rows of the other file stay.
 		}
-	case inMemory, fixed:
+	case inMemory, fixed, repaired:
 	}
 	if time.Since(f.retried) < f.wait {
 		return nil
@@ -329,7 +353,7 @@ func (f *File) tryDisk(ctx context.Context) error {
 		f.wait = firstWait
 	}
 	f.mu.Lock()
-	f.opened, f.trouble = info, nil
+	f.opened, f.trouble, f.why = info, nil, nil
 	f.mu.Unlock()
 	return f.use(onDisk, writer, reader)
 }
@@ -337,7 +361,7 @@ func (f *File) tryDisk(ctx context.Context) error {
 // leaveDisk goes on without the disk, for a reason. The caller holds turn, or is the
 // only one.
 func (f *File) leaveDisk(ctx context.Context, why error) error {
-	atStart, from := f.place == closed, f.reader
+	atStart, from := f.place == closed || f.place == repaired, f.reader
 	if atStart {
 		var err error
 		if from, err = f.o.fixed(ctx, f.o.Path); err != nil {
@@ -357,7 +381,7 @@ func (f *File) leaveDisk(ctx context.Context, why error) error {
 	}
 	f.o.Log.Warn("a file cannot be written", "what", f.o.What, "path", f.o.Path, "in_memory", at == inMemory, "err", why)
 	f.mu.Lock()
-	f.trouble = trouble
+	f.trouble, f.why = trouble, Plain(why)
 	f.mu.Unlock()
 	return f.use(at, db, db)
 }

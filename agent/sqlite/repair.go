@@ -87,7 +87,7 @@ func (f *File) repair(ctx context.Context, cause error) error {
 	}
 	f.replaced = time.Now()
 	ctx = context.WithoutCancel(ctx)
-	if err := f.use(closed, nil, nil); err != nil {
+	if err := f.use(repaired, nil, nil); err != nil {
 		cause = errors.Join(cause, err)
 	}
 	err := f.replace(ctx, cause)
@@ -98,7 +98,10 @@ func (f *File) repair(ctx context.Context, cause error) error {
 		return err
 	}
 	f.retried = time.Now()
-	return f.leaveDisk(ctx, err)
+	if err = f.leaveDisk(ctx, err); err != nil {
+		err = errors.Join(err, f.use(closed, nil, nil))
+	}
+	return err
 }
 
 // replace sets a damaged file aside and puts a new one in its place, with all rows that

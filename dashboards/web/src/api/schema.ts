@@ -1423,7 +1423,7 @@ export interface components {
              * @description Kind of event.
              * @enum {string}
              */
-            kind: "start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert";
+            kind: "start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert" | "damage";
             /** @description Subject of the event, such as a device, a process or a rule. Untrusted text: the name may have been chosen by anyone. */
             subject: string;
             /**
@@ -4540,7 +4540,7 @@ export interface operations {
                 /** @description End, in the format of start. Default: now. */
                 end?: string;
                 /** @description Return only events of this kind; may be repeated. */
-                kind?: ("start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert")[] | null;
+                kind?: ("start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert" | "damage")[] | null;
                 /** @description Maximum number of events per page. */
                 limit?: number;
                 /** @description Value of next from the previous page. To continue where it ended, give start and end as absolute times. */

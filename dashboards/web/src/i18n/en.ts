@@ -113,6 +113,7 @@ export const en = {
   'event.device_added': '{subject} added',
   'event.device_removed': '{subject} removed',
   'event.oom_kill': '{subject} killed by the OOM killer',
+  'event.damage': '{subject} was damaged and repaired',
   'event.alert': 'Alert {subject}',
   'custom.title': 'Custom metrics',
   'event.title': 'Events',

@@ -119,6 +119,7 @@ export const ko: Partial<Record<Word | PanelWord, string>> = {
   'event.device_added': '{subject} 연결됨',
   'event.device_removed': '{subject} 제거됨',
   'event.oom_kill': 'OOM killer가 {subject} 종료',
+  'event.damage': '{subject} 손상, 복구됨',
   'event.alert': '알림 {subject}',
   'custom.title': '사용자 정의 지표',
   'event.title': '이벤트',
