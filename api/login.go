@@ -348,6 +348,8 @@ func accountProblem(err error) error {
 		return says(http.StatusConflict, "This name is already in use; names are case-insensitive.")
 	case errors.Is(err, auth.ErrLastAdmin):
 		return says(http.StatusConflict, "This is the last administrator; create another one first.")
+	case errors.Is(err, auth.ErrUnavailable):
+		return says(http.StatusServiceUnavailable, sentence(err.Error()))
 	case errors.Is(err, auth.ErrSetupDone):
 		return says(http.StatusConflict, "There already is an administrator; log in.")
 	case errors.Is(err, auth.ErrBusy):

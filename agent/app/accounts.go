@@ -33,10 +33,7 @@ type accounts struct {
 // openAccounts opens both, also if no login is required: users and tokens can be
 // created before the agent is opened to the network.
 func (a *App) openAccounts(o Options, host *instruments.Host) error {
-	audit, err := openAudit(filepath.Join(o.Config.DataDir, auditDir))
-	if err != nil {
-		return fmt.Errorf("data_dir: %w", err)
-	}
+	audit := openAudit(filepath.Join(o.Config.DataDir, auditDir))
 	a.closers = append(a.closers, audit.file.Close)
 	opened, err := auth.Open(auth.Options{
 		Dir: filepath.Join(o.Config.DataDir, authDir), Issuer: "sysotel/" + host.ID(),
@@ -76,6 +73,9 @@ func (c *accounts) health() []health.Component {
 	if c.required && c.auth.NeedsSetup() {
 		users.Reason = "there is no administrator yet"
 	}
+	if trouble := c.auth.Trouble(); trouble != "" {
+		users.Status, users.Reason = health.Degraded, trouble
+	}
 	return []health.Component{users, c.audit.health()}
 }
 
@@ -83,6 +83,7 @@ func (c *accounts) health() []health.Component {
 // which ignores write errors, and the file, to report them in health.
 type auditLog struct {
 	log  *slog.Logger
+	dir  string
 	file *lumberjack.Logger
 
 	mu     sync.Mutex
@@ -90,25 +91,26 @@ type auditLog struct {
 	failed time.Time // when writing first failed; zero while it works
 }
 
-// openAudit opens the log in a directory, which it creates. lumberjack creates the
-// file with mode 0600 at the first line.
-func openAudit(dir string) (*auditLog, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	a := &auditLog{file: &lumberjack.Logger{Filename: filepath.Join(dir, auditFile), MaxSize: 10, MaxBackups: 10, Compress: true}}
+// openAudit opens the log in a directory. lumberjack creates both at the first line, the
+// file with mode 0600.
+func openAudit(dir string) *auditLog {
+	a := &auditLog{dir: dir, file: &lumberjack.Logger{Filename: filepath.Join(dir, auditFile), MaxSize: 10, MaxBackups: 10, Compress: true}}
 	a.log = slog.New(slog.NewJSONHandler(a, &slog.HandlerOptions{ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
 		if len(groups) == 0 && (attr.Key == slog.LevelKey || attr.Key == slog.MessageKey) {
 			return slog.Attr{} // They are the same on every line.
 		}
 		return attr
 	}}))
-	return a, nil
+	return a
 }
 
 // Write implements io.Writer for the handler.
 func (a *auditLog) Write(line []byte) (int, error) {
-	n, err := a.file.Write(line)
+	err := os.MkdirAll(a.dir, 0o700) // lumberjack would let others list it.
+	n := 0
+	if err == nil {
+		n, err = a.file.Write(line)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {

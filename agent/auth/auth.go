@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,8 @@ import (
 // Names of the files.
 const (
 	accountsFile = "accounts.json"
+	// copyFile is written after accountsFile, and read if that is damaged.
+	copyFile     = "accounts.copy"
 	keysFile     = "keys.json"
 	brokenSuffix = ".broken-"
 )
@@ -65,15 +68,22 @@ type Auth struct {
 	seen seen
 	code setupCode
 
+	// locked is why the accounts are unknown; nil if they are known.
+	locked atomic.Pointer[error]
+
 	// writing is held while the accounts or the keys are replaced. It protects
-	// unwritten, why the file lacks the newest sessions, and stale, why the keys could
-	// not be rotated.
+	// unwritten, why the file lacks the newest sessions, stale, why the keys could not
+	// be rotated, and restored, what was damaged and is whole again.
 	writing          sync.Mutex
 	unwritten, stale error
+	restored         string
+	// trouble is what Trouble returns.
+	trouble atomic.Pointer[string]
 }
 
-// Open reads the accounts and the keys, or creates them. Damaged accounts are an
-// error and never replaced: that would open the first setup to anyone.
+// Open reads the accounts and the keys, or creates them, whatever the state of the disk.
+// Damaged accounts are never replaced by empty ones: that would open the first setup to
+// anyone. An error are only files of a newer version, or of another user.
 func Open(o Options) (*Auth, error) {
 	if o.Issuer == "" {
 		return nil, errors.New("open the accounts: Issuer is empty")
@@ -107,21 +117,48 @@ func Open(o Options) (*Auth, error) {
 
 // open opens the directory and the files.
 func (a *Auth) open() error {
+	defer a.tell()
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
+		a.log.Warn("cannot make the directory of the accounts", "err", err)
+	} else if err := a.keepOthersOut(a.dir, 0o022, "change", 0o700); err != nil {
 		return err
 	}
-	if err := refuseOthers(a.dir, 0o022, "be changed", "700"); err != nil {
-		return err
-	}
-	for _, name := range []string{accountsFile, keysFile} {
+	for _, name := range []string{accountsFile, copyFile, keysFile} {
 		if err := atomicfile.RemoveUnfinished(filepath.Join(a.dir, name)); err != nil {
-			return err
+			a.log.Warn("cannot remove an unfinished file of the accounts", "err", err)
 		}
 	}
 	if err := a.openAccounts(); err != nil {
 		return err
 	}
 	return a.openKeys()
+}
+
+// Trouble says in a sentence what the accounts cannot do; empty if nothing.
+func (a *Auth) Trouble() string {
+	if s := a.trouble.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// tell updates what Trouble returns. The caller holds writing, or is Open.
+func (a *Auth) tell() {
+	var all []string
+	if locked := a.locked.Load(); locked != nil {
+		all = append(all, fmt.Sprintf("the accounts are damaged (%v): nobody can log in; %s", *locked, remedy))
+	}
+	if a.unwritten != nil {
+		all = append(all, fmt.Sprintf("users can log in, their sessions are kept in memory and lost at a stop, and nothing else can be changed: %v", a.unwritten))
+	}
+	if a.stale != nil {
+		all = append(all, fmt.Sprintf("the keys of access tokens cannot be written: %v", a.stale))
+	}
+	if a.restored != "" {
+		all = append(all, a.restored)
+	}
+	text := strings.Join(all, "; ")
+	a.trouble.Store(&text)
 }
 
 // now returns the time in UTC and whole seconds, as in the file and in access tokens.
@@ -142,8 +179,12 @@ func (a *Auth) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			a.unlock()
 			a.rotate()
 			a.tidy()
+			a.writing.Lock()
+			a.tell()
+			a.writing.Unlock()
 			a.hasher.giveBack()
 		}
 	}

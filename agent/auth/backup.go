@@ -11,6 +11,9 @@ import (
 // whoever reads the copy could use them on the running agent, and an agent that is
 // started on the copy makes its own.
 func (a *Auth) Backup(dir string) error {
+	if locked := a.locked.Load(); locked != nil { // An agent on the copy would open the first setup.
+		return fmt.Errorf("back up the accounts: they are damaged: %w", *locked)
+	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return fmt.Errorf("back up the accounts: %w", err)
 	}

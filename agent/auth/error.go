@@ -13,5 +13,7 @@ var (
 	ErrInvalid   = errors.New("invalid")
 	ErrLastAdmin = errors.New("the last administrator cannot be removed or made a viewer")
 	ErrBusy      = errors.New("too many logins at once")
-	ErrSetupDone = errors.New("the first setup is already done")
+	// ErrUnavailable is wrapped with what keeps accounts from being changed now.
+	ErrUnavailable = errors.New("the accounts cannot be changed now")
+	ErrSetupDone   = errors.New("the first setup is already done")
 )

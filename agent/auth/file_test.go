@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -40,7 +41,8 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// TestBadFiles: an invalid file is neither replaced nor changed.
+// TestBadFiles: an invalid file is neither replaced nor changed. The agent opens it, and
+// nobody can log in or set it up until there is a new administrator from this machine.
 func TestBadFiles(t *testing.T) {
 	h := newFixture(t)
 	_, _, err := h.NewToken("script", Viewer, 0)
@@ -94,18 +96,31 @@ func TestBadFiles(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := Open(Options{Dir: dir, Issuer: issuer})
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
-				t.Errorf("got %v", err)
+			if c.want != "damaged" {
+				_, err := Open(Options{Dir: dir, Issuer: issuer})
+				if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+					t.Errorf("got %v", err)
+				}
+				return
 			}
-			if c.want == "damaged" && !strings.Contains(fmt.Sprint(err), "restore it from a backup") {
-				t.Errorf("it does not say what to do: %v", err)
-			}
-			if strings.Contains(fmt.Sprint(err), "argon2id$v=19$m") {
-				t.Errorf("the error shows a hash: %v", err)
+			a := open(t, dir, newHandClock())
+			locked(t, a)
+			if strings.Contains(a.Trouble(), "argon2id$v=19$m") {
+				t.Errorf("the trouble shows a hash: %v", a.Trouble())
 			}
 			if left, err := os.ReadFile(path); err != nil || string(left) != c.text {
 				t.Errorf("the file was changed: %v", err)
+			}
+			if _, err := a.AddUser(t.Context(), "berta", password, Admin); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := a.Login(t.Context(), "berta", password); err != nil || a.Trouble() != "" || a.NeedsSetup() {
+				t.Errorf("with a new administrator: %v, %q", err, a.Trouble())
+			}
+			if aside := some(t, path+brokenSuffix+"*"); len(aside) != 1 {
+				t.Errorf("set aside: %v", aside)
+			} else if left, err := os.ReadFile(aside[0]); err != nil || string(left) != c.text {
+				t.Errorf("set aside is something else: %v", err)
 			}
 		})
 	}
@@ -114,11 +129,99 @@ func TestBadFiles(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, keysFile), keys, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Open(Options{Dir: dir, Issuer: issuer})
-		if err == nil || !strings.Contains(err.Error(), "is missing") {
-			t.Errorf("got %v", err)
+		a := open(t, dir, newHandClock())
+		locked(t, a)
+		if err := os.WriteFile(filepath.Join(dir, accountsFile), good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a.unlock()
+		if _, err := a.Login(t.Context(), "root", password); err != nil {
+			t.Errorf("with the file of a backup: %v", err)
 		}
 	})
+}
+
+// locked checks that the accounts are damaged and nobody gets in.
+func locked(t *testing.T, a *Auth) {
+	t.Helper()
+	if !strings.Contains(a.Trouble(), "nobody can log in") || !strings.Contains(a.Trouble(), "sysotel user add") {
+		t.Errorf("it does not say what to do: %v", a.Trouble())
+	}
+	if _, err := a.Login(t.Context(), "root", password); !errors.Is(err, ErrDenied) {
+		t.Errorf("a login: %v", err)
+	}
+	if _, _, err := a.NewSetupCode(); a.NeedsSetup() || !errors.Is(err, ErrSetupDone) {
+		t.Errorf("the first setup is open to anyone: %v", err)
+	}
+	for name, f := range map[string]func() error{
+		"viewer": func() error { _, err := a.AddUser(t.Context(), "berta", password, Viewer); return err },
+		"token":  func() error { _, _, err := a.NewToken("script", Admin, 0); return err },
+	} {
+		if err := f(); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "sysotel user add") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := a.Backup(filepath.Join(t.TempDir(), "copy")); err == nil {
+		t.Error("nothing was backed up as accounts")
+	}
+}
+
+func some(t *testing.T, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// TestCopy: damaged, lost and emptied accounts are restored from their copy, with all
+// that was in them, and damaged files do not add up.
+func TestCopy(t *testing.T) {
+	h := newFixture(t)
+	h.add(t, "anna", Viewer)
+	for i, damage := range []func(path string) error{
+		func(path string) error { return os.WriteFile(path, []byte("{"), 0o600) },
+		func(path string) error { return os.Truncate(path, 0) },
+		os.Remove,
+		func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+		func(path string) error { return os.WriteFile(path, []byte("null"), 0o600) },
+		func(path string) error { return os.Truncate(path, 100) },
+	} {
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := damage(filepath.Join(h.dir, accountsFile)); err != nil {
+			t.Fatal(err)
+		}
+		h = &fixture{Auth: open(t, h.dir, h.handClock), handClock: h.handClock, dir: h.dir, admin: h.admin}
+		if !strings.Contains(h.Trouble(), "nothing is lost") || h.NeedsSetup() {
+			t.Errorf("damage %d: %q", i, h.Trouble())
+		}
+		h.login(t, "anna", password)
+		h.accepted(t, h.admin.Access)
+	}
+	if aside := some(t, filepath.Join(h.dir, accountsFile+brokenSuffix+"*")); len(aside) != maxAside {
+		t.Errorf("set aside: %v", aside)
+	}
+}
+
+// TestDeleted: the directory is deleted while the agent runs. The accounts are in memory
+// and are written again; nobody finds an open door.
+func TestDeleted(t *testing.T) {
+	h := newFixture(t)
+	if err := os.RemoveAll(h.dir); err != nil {
+		t.Fatal(err)
+	}
+	if h.NeedsSetup() {
+		t.Error("the setup is open")
+	}
+	h.accepted(t, h.admin.Access)
+	h.rotate()
+	h.tidy()
+	h = h.reopened(t)
+	h.accepted(t, h.admin.Access)
+	h.login(t, "root", password)
 }
 
 func TestBadKeys(t *testing.T) {
@@ -187,7 +290,7 @@ func TestCannotWrite(t *testing.T) {
 		"token":    func() error { _, _, err := h.NewToken("more", Viewer, 0); return err },
 		"revoke":   func() error { return h.RevokeToken(token.ID) },
 	} {
-		if err := f(); err == nil || !strings.Contains(err.Error(), "nothing is changed: write "+h.dir) {
+		if err := f(); err == nil || !strings.Contains(err.Error(), "nothing is changed: ") || !errors.Is(err, ErrUnavailable) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -223,7 +326,7 @@ func TestCannotWrite(t *testing.T) {
 	h = h.reopened(t)
 	h.accepted(t, g.Access)
 	h.refused(t, elsewhere.Access, ErrDenied)
-	if !strings.Contains(log.String(), "sessions are written again") {
+	if !strings.Contains(log.String(), "the accounts are written again") {
 		t.Error(log.String())
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 )
 
@@ -103,35 +102,42 @@ func (k *keyring) due(now time.Time, accessTTL time.Duration) *keyring {
 // openKeys reads the keys, or creates them. Damaged ones are set aside: only access
 // tokens are lost with them, which sessions renew.
 func (a *Auth) openKeys() error {
-	path := filepath.Join(a.dir, keysFile)
 	k := &keyring{}
-	err := readFile(path, k)
+	err := a.readFile(keysFile, k)
 	if err == nil {
 		if wrong := k.check(); wrong != nil {
 			err = damage{wrong}
 		}
 	}
 	switch {
+	case errors.Is(err, errNewer), errors.Is(err, errOthers):
+		return err
 	case errors.Is(err, fs.ErrNotExist):
 		k = nil
-	case errors.As(err, new(damage)):
-		aside := path + brokenSuffix + strconv.FormatInt(a.clock().Unix(), 10)
-		if err := os.Rename(path, aside); err != nil {
-			return err
-		}
-		a.log.Warn("the keys of access tokens were damaged; set them aside and created new ones", "err", err, "file", aside)
-		k = nil
 	case err != nil:
-		return err
+		aside, moved := a.setAside(keysFile)
+		a.log.Warn("the keys of access tokens were damaged; new ones are created, and sessions renew their tokens", "err", err, "file", aside, "not_moved", moved)
+		k = nil
 	}
-	return a.takeKeys(k)
+	if err := a.takeKeys(k); err != nil {
+		a.log.Warn("cannot write the keys of access tokens; they are in memory until the disk can be written", "err", err)
+		a.stale = err
+	}
+	return nil
 }
 
-// takeKeys uses the keys, after any change that is due.
+// takeKeys uses the keys, after any change that is due, and writes them where the file
+// lacks them. If it cannot be written, the keys in use go on.
 func (a *Auth) takeKeys(k *keyring) error {
 	next := k.due(a.now(), a.accessTTL)
-	if next != k {
+	if k == nil {
+		a.keys.Store(next) // Without a key nothing can be signed.
+	}
+	if next != k || a.stale != nil || !a.has(keysFile) {
 		path := filepath.Join(a.dir, keysFile)
+		if err := os.MkdirAll(a.dir, 0o700); err != nil {
+			return err
+		}
 		if err := writeFile(path, next); err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
 		}

@@ -38,8 +38,9 @@ func (c *setupCode) set(hash digest, until time.Time) {
 	c.hash, c.until = hash, until
 }
 
-// NeedsSetup reports whether there is no administrator.
-func (a *Auth) NeedsSetup() bool { return a.current.Load().admins() == 0 }
+// NeedsSetup reports whether there is no administrator. If the accounts are damaged that
+// is unknown, and no stranger may become one.
+func (a *Auth) NeedsSetup() bool { return a.locked.Load() == nil && a.current.Load().admins() == 0 }
 
 // NewSetupCode creates the code for the first administrator. It is valid for 15
 // minutes and once, and replaces the code before it.
