@@ -140,6 +140,7 @@ var allowed = map[string]map[string]string{
 		"instruments/portowner":       "it wires everything",
 		"agent/auth":                  "it wires everything",
 		"agent/store":                 "it wires everything",
+		"agent/sqlite":                "damage to a file becomes an event",
 		"agent/query":                 "it wires everything",
 		"agent/query/victoriametrics": "it wires everything",
 		"agent/records":               "it wires everything",

@@ -167,6 +167,11 @@ func ownAddresses() []string {
 
 // write writes a PEM file.
 func write(path string, mode os.FileMode, kind string, content []byte) error {
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		if err := os.Rename(path, path+".broken-"+time.Now().UTC().Format("20060102T150405")); err != nil {
+			return err
+		}
+	}
 	if err := atomicfile.Write(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), mode); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -138,6 +139,9 @@ type Server struct {
 	mu       sync.Mutex
 	listener net.Listener
 	socket   net.Listener
+	// socketInfo is the file of the socket, socketErr why there is none.
+	socketInfo os.FileInfo
+	socketErr  error
 }
 
 // New returns a server; it starts with Listen and Run.
@@ -264,11 +268,9 @@ func (s *Server) Listen() error {
 	if err != nil {
 		return listenError("http.listen", s.options.Config.Listen, err)
 	}
-	if s.options.Socket != "" {
-		if s.socket, err = listenUnix(s.options.Socket); err != nil {
-			_ = listener.Close()
-			return err
-		}
+	if err := s.openSocket(); err != nil {
+		_ = listener.Close()
+		return err
 	}
 	s.listener = listener
 	return nil
@@ -311,14 +313,14 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.mu.Lock()
-	listener, socket := s.listener, s.socket
+	listener := s.listener
 	s.mu.Unlock()
 	served := make(chan error, 2)
 	serving := 1
 	go func() { served <- s.serveTCP(listener) }()
-	if socket != nil {
+	if s.options.Socket != "" {
 		serving++
-		go func() { served <- s.unix.Serve(socket) }()
+		go func() { served <- s.serveSocket() }()
 	}
 	failed := s.serve(ctx, served, &serving)
 	failed = errors.Join(unlessClosed(failed), s.stop(ctx))

@@ -179,17 +179,22 @@ type certificates struct {
 // newCertificates loads or creates the files for the first time.
 func newCertificates(o Options) (*certificates, error) {
 	c := &certificates{config: o.TLS, log: o.Logger}
+	var failed error
 	if o.TLS.SelfSigned {
 		c.maker = newSelfSigned(o)
-		if err := c.maker.ensure(); err != nil {
-			return nil, fmt.Errorf("tls.self_signed: %w", err)
-		}
+		failed = c.maker.ensure()
 		c.looked = time.Now()
 		c.config.CertFile, c.config.KeyFile = c.maker.certFile, c.maker.keyFile
 	}
 	c.refresh()
-	if c.served == nil {
+	switch {
+	case c.served == nil && failed != nil:
+		return nil, fmt.Errorf("tls.self_signed: %w", failed)
+	case c.served == nil:
 		return nil, fmt.Errorf("tls: %s", c.broken)
+	case failed != nil: // The old one serves, on a disk that cannot be written.
+		c.renewal, c.since = "cannot be renewed: "+failed.Error(), time.Now()
+		c.log.Warn("cannot renew the certificate", "err", failed)
 	}
 	return c, nil
 }
@@ -369,8 +374,9 @@ func (s *Server) URL() string {
 
 // Health are the server's own components of /health.
 func (s *Server) Health() []health.Component {
-	if s.certificates == nil {
-		return nil
+	parts := s.socketHealth()
+	if s.certificates != nil {
+		parts = append(parts, s.certificates.health())
 	}
-	return []health.Component{s.certificates.health()}
+	return parts
 }

@@ -1,7 +1,9 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -108,6 +110,9 @@ func openAudit(dir string) *auditLog {
 func (a *auditLog) Write(line []byte) (int, error) {
 	err := os.MkdirAll(a.dir, 0o700) // lumberjack would let others list it.
 	n := 0
+	if _, gone := os.Lstat(a.file.Filename); errors.Is(gone, fs.ErrNotExist) {
+		_ = a.file.Close() // It was deleted: what is open is nowhere.
+	}
 	if err == nil {
 		n, err = a.file.Write(line)
 	}

@@ -231,18 +231,12 @@ func TestNoLinkIsPrinted(t *testing.T) {
 // TestAuditThatCannotBeWritten: the agent goes on and reports it.
 func TestAuditThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
-	a, err := openAudit(filepath.Join(dir, auditDir))
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := openAudit(filepath.Join(dir, auditDir))
 	if got := a.health(); got.Status != health.OK {
 		t.Errorf("%+v before the first line", got)
 	}
 	// The test may run as root, who can write everywhere except below a file.
 	at := filepath.Join(dir, auditDir)
-	if err := os.Remove(at); err != nil {
-		t.Fatal(err)
-	}
 	if err := os.WriteFile(at, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -256,6 +250,13 @@ func TestAuditThatCannotBeWritten(t *testing.T) {
 	a.log.Info("audit")
 	if got := a.health(); got.Status != health.OK {
 		t.Errorf("%+v after it can be written again", got)
+	}
+	if err := os.RemoveAll(at); err != nil {
+		t.Fatal(err)
+	}
+	a.log.Info("audit", "after", "deletion")
+	if text, err := os.ReadFile(filepath.Join(at, auditFile)); err != nil || !strings.Contains(string(text), "deletion") {
+		t.Errorf("after it was deleted it holds %q (%v)", text, err)
 	}
 	if err := a.file.Close(); err != nil {
 		t.Error(err)

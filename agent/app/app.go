@@ -43,6 +43,7 @@ type App struct {
 	log      *slog.Logger
 	level    *slog.LevelVar
 	written  *logWriter // Nil where Options.Log replaces the log.
+	dir      *dataDir
 	readings readings
 	server   *api.Server
 	scrape   *api.Scrape
@@ -73,7 +74,7 @@ const stopLimit = 5 * time.Second
 // New builds the agent from a valid configuration and binds its addresses. On an
 // error it releases everything.
 func New(o Options) (_ *App, err error) {
-	a := &App{config: o.Config, out: o.Out, failed: make(chan error, 11)}
+	a := &App{config: o.Config, out: o.Out, failed: make(chan error, 12)}
 	defer func() {
 		if err == nil {
 			return
@@ -88,11 +89,10 @@ func New(o Options) (_ *App, err error) {
 	if err := a.openLog(o); err != nil {
 		return nil, fmt.Errorf("log.file: %w", err)
 	}
-	unlock, err := lockDirectory(o.Config.DataDir)
-	if err != nil {
+	if a.dir, err = holdDirectory(o.Config.DataDir, a.log.With("component", "data_dir")); err != nil {
 		return nil, err
 	}
-	a.closers = append(a.closers, unlock)
+	a.closers = append(a.closers, a.dir.close)
 
 	root := o.Config.Instruments.Host.Root
 	if root == "" {
@@ -204,6 +204,7 @@ func (a *App) Start() {
 	a.mu.Unlock()
 	a.history.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	a.alerts.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
+	a.run(ctx, "data directory", a.dir.watch)
 	a.run(ctx, "accounts", a.accounts.auth.Run)
 	a.run(ctx, "sampler", a.readings.run)
 	a.run(ctx, "api", a.server.Run)
@@ -269,7 +270,7 @@ func (a *App) close() error {
 
 // health returns all components for the API.
 func (a *App) health() []health.Component {
-	parts := slices.Concat(a.readings.health(), a.history.health(), a.alerts.health(), a.accounts.health(), a.server.Health())
+	parts := slices.Concat([]health.Component{a.dir.health()}, a.readings.health(), a.history.health(), a.alerts.health(), a.accounts.health(), a.server.Health())
 	if a.scrape != nil {
 		parts = append(parts, a.scrape.Health()...)
 	}

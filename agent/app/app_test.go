@@ -49,11 +49,11 @@ func refused(t *testing.T, c config.Config, words ...string) {
 	if _, err := os.Stat(filepath.Join(c.DataDir, SocketName)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
 	}
-	unlock, err := lockDirectory(c.DataDir)
+	d, err := holdDirectory(c.DataDir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("the lock is left: %v", err)
 	}
-	if err := unlock(); err != nil {
+	if err := d.close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"sysotel/agent/query/victoriametrics"
 	"sysotel/agent/records"
 	"sysotel/agent/sampler"
+	"sysotel/agent/sqlite"
 	"sysotel/agent/store"
 	"sysotel/api"
 	"sysotel/api/promql"
@@ -113,6 +114,13 @@ func (a *App) openHistory(o Options, hostName string) error {
 	a.history.answers = querier(sources)
 	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, log: a.log.With("component", "hosts")}
 	return nil
+}
+
+// noteDamage records damage to a file of another component, as an event.
+func (a *App) noteDamage(d sqlite.Damage) {
+	if a.history.records != nil {
+		_ = a.history.records.AddDamage(d) // It has a time and a known kind.
+	}
 }
 
 // finestRecord is the minimum interval of process tables, which are large and change

@@ -1,32 +1,269 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"sysotel/agent/health"
 )
 
 // errLocked means that another process holds the lock.
 var errLocked = errors.New("locked")
 
-// lockDirectory creates the data directory and locks it, because two agents would
-// damage it. The lock ends with the process.
-func lockDirectory(dir string) (unlock func() error, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data_dir: %w; choose a writable directory with --data-dir", err)
-	}
-	path := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+// lockFileName is the file that a running agent has locked in its data directory.
+const lockFileName = "lock"
+
+// dataDir is the data directory, which one agent holds at a time: two would damage it.
+// The agent runs, too, on a full or read-only disk, and while the directory is gone.
+type dataDir struct {
+	path string
+	log  *slog.Logger
+
+	mu sync.Mutex // protects what follows
+	// held are the locked files, info is the locked directory.
+	held []*os.File
+	info fs.FileInfo
+	// trouble is why the directory is not as it should be, empty if it is.
+	trouble string
+}
+
+// holdDirectory creates the data directory and locks it. An error are only directories
+// that are another agent's or another user's, or that others can change.
+func holdDirectory(path string, log *slog.Logger) (*dataDir, error) {
+	abs, err := filepath.Abs(path)
 	if err != nil {
-		return nil, fmt.Errorf("data_dir: %w; choose a writable directory with --data-dir", err)
+		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	if err := lockFile(f); err != nil {
-		_ = f.Close()
-		if errors.Is(err, errLocked) {
-			return nil, fmt.Errorf("data_dir: another sysotel runs on %s; stop it or choose another directory with --data-dir", dir)
+	d := &dataDir{path: abs, log: log}
+	if err := d.hold(); err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
+	return d, nil
+}
+
+// hold locks the directory. The caller holds mu, or is the only one.
+func (d *dataDir) hold() error {
+	if err := os.MkdirAll(d.path, 0o700); err != nil {
+		if full(err) {
+			d.say("the data directory cannot be made, everything is kept in memory: " + reason(err))
+			return nil
 		}
-		return nil, fmt.Errorf("data_dir: lock %s: %w", path, err)
+		return fmt.Errorf("%w; choose a writable directory with --data-dir", err)
 	}
-	return f.Close, nil
+	if err := d.protect(); err != nil {
+		return err
+	}
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return err
+	}
+	d.release() // A lock of this process would stand in the way too.
+	var held []*os.File
+	take := func(f *os.File, err error) error {
+		if err != nil {
+			return err
+		}
+		if err = lockFile(f); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		held = append(held, f)
+		return nil
+	}
+	// The file is locked by agents of all versions; it may be missing on a disk that
+	// cannot be written, where the directory itself is locked.
+	lock := filepath.Join(d.path, lockFileName)
+	if stands, err := os.Lstat(lock); err == nil && !stands.Mode().IsRegular() {
+		_ = os.RemoveAll(lock) // If it stays, opening it says so.
+	}
+	ofFile := take(os.OpenFile(lock, os.O_CREATE|os.O_RDWR, 0o600))
+	if full(ofFile) {
+		ofFile = take(os.Open(lock))
+	}
+	ofDir := take(openToLock(d.path))
+	switch {
+	case errors.Is(ofFile, errLocked), errors.Is(ofDir, errLocked):
+		d.held = held
+		d.release()
+		return fmt.Errorf("another sysotel runs on %s; stop it or choose another directory with --data-dir", d.path)
+	case errors.Is(ofFile, fs.ErrPermission):
+		d.held = held
+		d.release()
+		return fmt.Errorf("%w: %s belongs to another user; run sysotel as that user, or choose a directory of its own with --data-dir", ofFile, d.path)
+	}
+	d.held, d.info = held, info
+	d.tryWriting()
+	return nil
+}
+
+// tryWriting says whether the directory can be written.
+func (d *dataDir) tryWriting() {
+	if err := probe(d.path); err != nil {
+		d.say("the data directory cannot be written, what is new is kept in memory: " + reason(err))
+	} else {
+		d.say("")
+	}
+}
+
+// full reports whether an error means that the disk takes nothing now.
+func full(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO)
+}
+
+// reason is an error of the disk in the words of a user.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return "the disk is read-only"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "the disk is full"
+	}
+	return err.Error()
+}
+
+// probe writes to the directory.
+func probe(dir string) error {
+	path := filepath.Join(dir, ".probe")
+	err := os.WriteFile(path, make([]byte, 4096), 0o600)
+	if gone := os.Remove(path); err == nil {
+		err = gone
+	}
+	return err
+}
+
+// protect keeps other users from changing what is in the directory: they could make the
+// agent write anywhere, and forge users.
+func (d *dataDir) protect() error {
+	for parent := filepath.Dir(d.path); ; parent = filepath.Dir(parent) {
+		if info, err := os.Stat(parent); err == nil && changeable(info) && info.Mode()&fs.ModeSticky == 0 {
+			return fmt.Errorf("every user can replace %s, because %s can be changed by all (mode %#o): run chmod o-w %s, or choose another directory with --data-dir", d.path, parent, info.Mode().Perm(), parent)
+		}
+		if parent == filepath.Dir(parent) {
+			break
+		}
+	}
+	info, err := os.Stat(d.path)
+	if err != nil || !changeable(info) {
+		return err
+	}
+	shared := fmt.Errorf("every user can change what is in %s (mode %#o): run chmod 700 %s, or choose a directory of its own with --data-dir", d.path, info.Mode().Perm(), d.path)
+	if info.Mode()&fs.ModeSticky != 0 || !d.isOurs() {
+		return shared
+	}
+	switch err := os.Chmod(d.path, info.Mode().Perm()&^0o007); {
+	case errors.Is(err, syscall.EROFS):
+		d.log.Warn("every user could change the data directory if its disk were not read-only", "path", d.path, "mode", fmt.Sprintf("%#o", info.Mode().Perm()))
+	case err != nil:
+		return shared
+	default:
+		d.log.Warn("every user could change the data directory; now they cannot", "path", d.path,
+			"mode", fmt.Sprintf("%#o", info.Mode().Perm()), "now", fmt.Sprintf("%#o", info.Mode().Perm()&^0o007))
+	}
+	return nil
+}
+
+// changeable reports whether every user can change what is in a directory.
+func changeable(dir fs.FileInfo) bool { return hasModes && dir.Mode().Perm()&0o002 != 0 }
+
+// isOurs reports whether only agents have written to the directory.
+func (d *dataDir) isOurs() bool {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		name, _, _ := strings.Cut(strings.TrimPrefix(e.Name(), "."), "-")
+		switch name {
+		case lockFileName, storeDir, recordsDir, filepath.Dir(queueFile), authDir, auditDir, alertingDir, tlsDir, SocketName, "probe":
+		default:
+			if !strings.HasPrefix(e.Name(), ".s") { // A socket that is being made.
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// watchEvery is how often the directory is looked after.
+const watchEvery = 2 * time.Second
+
+// watch notices that the directory was deleted, replaced or can be written again, and
+// locks it anew, until ctx ends. Each component sees to its own files.
+func (d *dataDir) watch(ctx context.Context) error {
+	every := time.NewTicker(watchEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+			d.look()
+		}
+	}
+}
+
+func (d *dataDir) look() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now, err := os.Stat(d.path)
+	same := err == nil && d.info != nil && os.SameFile(now, d.info)
+	if _, err := os.Lstat(filepath.Join(d.path, lockFileName)); err == nil && same {
+		if d.trouble != "" {
+			d.tryWriting()
+		}
+		return
+	}
+	if !same && d.info != nil {
+		d.log.Error("the data directory was deleted or replaced while it was in use; it is made anew", "path", d.path)
+		d.info = nil
+	}
+	if err := d.hold(); err != nil {
+		d.say("the data directory cannot be used: " + err.Error())
+	}
+}
+
+// say notes a trouble and logs a change. The caller holds mu, or is the only one.
+func (d *dataDir) say(trouble string) {
+	switch {
+	case trouble == d.trouble:
+	case trouble == "":
+		d.log.Info("the data directory can be used again", "path", d.path)
+	default:
+		d.log.Warn(trouble, "path", d.path)
+	}
+	d.trouble = trouble
+}
+
+// release gives up the locks.
+func (d *dataDir) release() {
+	for _, f := range d.held {
+		_ = f.Close() // It was only locked.
+	}
+	d.held = nil
+}
+
+func (d *dataDir) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.release()
+	return nil
+}
+
+// health is the component of the directory.
+func (d *dataDir) health() health.Component {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := health.Component{Name: "data_dir", Status: health.OK}
+	if d.trouble != "" {
+		c.Status, c.Reason = health.Degraded, d.trouble
+	}
+	return c
 }

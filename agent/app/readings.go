@@ -104,7 +104,7 @@ func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
 	}
 	q, err := queue.Open(context.Background(), queue.Options{
 		Path: filepath.Join(c.DataDir, queueFile), Partitions: export.Partitions(push, c.Store.Tiers), MaxBytes: int64(push.Queue.MaxBytes), MaxAge: push.Queue.MaxAge,
-		Log: a.log.With("component", "queue"),
+		Log: a.log.With("component", "queue"), Damaged: a.noteDamage,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)

@@ -1,11 +1,14 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"sysotel/agent/atomicfile"
 )
@@ -21,28 +24,50 @@ const (
 // format is the version of the on-disk format.
 const format = 1
 
-// checkFormat rejects a directory written by a newer version, and writes the
-// version to a new one.
-func checkFormat(dir string) error {
+// errNewer is the error of a directory that a newer version wrote.
+var errNewer = errors.New("was written by a newer sysotel")
+
+// checkFormat rejects a directory written by a newer version, and writes the version to
+// a new one. A damaged file is written anew: the directory is the store's own, and what
+// is in it is checked piece by piece.
+func checkFormat(dir string, log *slog.Logger) error {
 	path := filepath.Join(dir, formatFile)
 	text, err := os.ReadFile(path)
-	if os.IsNotExist(err) {
-		if err := writeFormat(path); err != nil {
-			return fmt.Errorf("write the format version: %w", err)
+	if err == nil {
+		version, wrong := strconv.Atoi(strings.TrimSpace(string(text)))
+		switch {
+		case wrong == nil && version > format && version < format+1000:
+			return fmt.Errorf("%s %w (format %d, this version supports up to %d): run that version, or use another directory", dir, errNewer, version, format)
+		case wrong == nil && version >= 1 && version <= format:
+			return nil
 		}
-		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("read the format version: %w", err)
+	if os.IsNotExist(err) {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return err
+		}
+	} else {
+		log.Error("the version of the store's format was damaged; wrote it anew, nothing is lost", "path", path, "was", string(text[:min(len(text), 32)]), "err", err)
 	}
-	version, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || version < 1 {
-		return fmt.Errorf("%s holds %q, which is not a format version: restore a backup, or move %s away to start over", path, text, dir)
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		if err := os.Rename(path, path+brokenSuffix+strconv.FormatInt(time.Now().Unix(), 10)); err != nil {
+			return err
+		}
 	}
-	if version > format {
-		return fmt.Errorf("%s was written by a newer sysotel (format %d, this version supports up to %d): run that version, or use another directory", dir, version, format)
+	if err := writeFormat(path); err != nil {
+		return fmt.Errorf("write the format version: %w", err)
 	}
 	return nil
+}
+
+// writeProbe reports whether a directory can be written.
+func writeProbe(dir string) error {
+	path := filepath.Join(dir, ".probe")
+	err := os.WriteFile(path, make([]byte, 4096), 0o600)
+	if gone := os.Remove(path); err == nil {
+		err = gone
+	}
+	return err
 }
 
 // writeFormat writes the version of the format.

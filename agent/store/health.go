@@ -44,6 +44,8 @@ func (s *Store) Health() health.Component {
 	var reasons []string
 	say := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
 	switch waits := s.waits(); {
+	case s.viewing:
+		say("%s; %s; rules and queries see them and the history", s.reason, waits)
 	case s.state == opening && s.waiting.len() == 0:
 		say("%s; rules and queries see nothing yet", s.reason)
 	case s.state == opening:
@@ -108,7 +110,7 @@ func (s *Store) Unready() string {
 func (s *Store) SeenFrom() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == open && !s.clock.doubting() {
+	if (s.state == open || s.viewing) && !s.clock.doubting() {
 		return time.Time{}
 	}
 	for _, b := range s.waiting.batches {

@@ -25,12 +25,24 @@ func (t *Tier) openChecked() (set []aside, err error) {
 	if err != nil {
 		return set, fmt.Errorf("check the blocks of tier %s: %w", t.name, err)
 	}
+	for _, name := range []string{"wal", "chunks_head"} {
+		path := filepath.Join(t.dir, name)
+		if info, err := os.Lstat(path); err != nil || info.IsDir() {
+			continue
+		}
+		a, err := t.moveAside(path, errors.New("it is not a directory"))
+		if err != nil {
+			return set, err
+		}
+		set = append(set, a)
+	}
 	segments, err := t.checkWAL()
 	set = append(set, segments...)
 	if err != nil {
 		return set, fmt.Errorf("check the WAL of tier %s: %w", t.name, err)
 	}
-	for _, victims := range [][]string{{"wal", "chunks_head"}, {"."}, nil} {
+	// Chunks of the head are in the WAL too: without them alone nothing is lost.
+	for _, victims := range [][]string{{"chunks_head"}, {"wal"}, {"."}, nil} {
 		if err = t.open(); err == nil || isSystemError(err) {
 			break
 		}
@@ -53,7 +65,7 @@ func (t *Tier) openChecked() (set []aside, err error) {
 // may go away, and nothing is set aside for it.
 func isSystemError(err error) bool {
 	for _, e := range []error{
-		syscall.ENOSPC, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EDQUOT,
+		syscall.ENOSPC, syscall.EROFS, syscall.EIO, syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EDQUOT,
 	} {
 		if errors.Is(err, e) {
 			return true

@@ -9,12 +9,14 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
-	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
@@ -69,10 +71,12 @@ type Store struct {
 	mu     sync.Mutex // protects what follows
 	state  state
 	reason string // why the state is not open
-	epoch  *epoch
-	upper  []upperTier
-	byHash map[uint64]*seriesState
-	live   []*seriesState
+	// viewing is set while tiers that cannot be opened for writing can be read.
+	viewing bool
+	epoch   *epoch
+	upper   []upperTier
+	byHash  map[uint64]*seriesState
+	live    []*seriesState
 	// collectors have sent a reading since the store was opened; restored are the
 	// series from before, by collector, until its first reading shows which are
 	// back.
@@ -141,11 +145,8 @@ func Open(options Options) (*Store, error) {
 	if len(options.Tiers) == 0 {
 		return nil, errors.New("open the store: no tiers")
 	}
-	// A full disk is not an error: opening is retried until there is space.
-	if err := os.MkdirAll(filepath.Join(options.Dir, tiersDir), 0o750); err != nil && !errors.Is(err, syscall.ENOSPC) {
-		return nil, fmt.Errorf("open the store: %w", err)
-	}
-	if err := checkFormat(options.Dir); err != nil && !errors.Is(err, syscall.ENOSPC) {
+	// A disk that cannot be written is not an error: opening is retried until it can.
+	if err := checkFormat(options.Dir, options.Log); errors.Is(err, errNewer) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	s := &Store{
@@ -193,6 +194,7 @@ func (s *Store) Opened() <-chan struct{} { return s.opened }
 // openTiers opens the databases, rebuilds the open buckets and appends waiting
 // readings. It retries while the disk is full or not writable.
 func (s *Store) openTiers() {
+	said := ""
 	for {
 		err := s.openOnce()
 		if err == nil {
@@ -201,7 +203,12 @@ func (s *Store) openTiers() {
 		s.mu.Lock()
 		s.reason = err.Error()
 		s.mu.Unlock()
-		s.log.Error("cannot open the store, retrying", "err", err)
+		// One line for each reason, though the numbers in it change.
+		if kind := strings.Map(letters, err.Error()); kind != said {
+			said = kind
+			s.log.Error("cannot open the store, retrying; what there is can be read, new readings wait", "err", err)
+		}
+		s.view()
 		select {
 		case <-s.closed:
 			return
@@ -215,6 +222,52 @@ func (s *Store) openTiers() {
 	}
 }
 
+// letters drops the digits and punctuation of a text.
+func letters(r rune) rune {
+	if unicode.IsLetter(r) {
+		return r
+	}
+	return -1
+}
+
+// view lets queries read the tiers while they cannot be opened for writing.
+func (s *Store) view() {
+	s.mu.Lock()
+	viewing := s.viewing
+	s.mu.Unlock()
+	if viewing {
+		return
+	}
+	var all sync.WaitGroup
+	for _, t := range s.tiers {
+		all.Go(func() {
+			if err := t.openView(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				s.log.Warn("a tier cannot be read while the disk cannot be written", "tier", t.name, "err", err)
+			}
+		})
+	}
+	all.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.viewing = true
+}
+
+// leaveView ends what view began.
+func (s *Store) leaveView() {
+	s.mu.Lock()
+	viewing := s.viewing
+	s.viewing = false
+	s.mu.Unlock()
+	if !viewing {
+		return
+	}
+	for _, t := range s.tiers {
+		if err := t.closeView(); err != nil {
+			s.log.Warn("cannot close a tier cleanly", "tier", t.name, "err", err)
+		}
+	}
+}
+
 // openOnce opens the tiers in parallel.
 func (s *Store) openOnce() error {
 	if free, err := s.options.Free(s.options.Dir); err == nil && free < resumeFree {
@@ -223,9 +276,13 @@ func (s *Store) openOnce() error {
 	if err := os.MkdirAll(filepath.Join(s.options.Dir, tiersDir), 0o750); err != nil {
 		return err
 	}
-	if err := checkFormat(s.options.Dir); err != nil {
+	if err := checkFormat(s.options.Dir, s.log); err != nil {
 		return err
 	}
+	if err := writeProbe(s.options.Dir); err != nil {
+		return fmt.Errorf("the disk cannot be written: %w", err)
+	}
+	s.leaveView()
 	errs := make([]error, len(s.tiers))
 	var all sync.WaitGroup
 	for i, t := range s.tiers {
@@ -285,10 +342,11 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.reason = shut, "the store is closed"
+	s.viewing = false
 	s.waitingLog.close()
 	errs := []error{s.rollups.save()}
 	for _, t := range s.tiers {
-		errs = append(errs, t.close())
+		errs = append(errs, t.close(), t.closeView())
 	}
 	return errors.Join(errs...)
 }

@@ -41,8 +41,10 @@ type Tier struct {
 	// verified are the blocks that were verified, and when by the boot clock.
 	verified sync.Map
 
-	mu      sync.Mutex
-	db      *tsdb.DB
+	mu sync.Mutex
+	db *tsdb.DB
+	// view stands in for db while the disk cannot be written.
+	view    *view
 	readers int
 	idle    sync.Cond // signalled when readers becomes 0
 }
@@ -117,11 +119,11 @@ func (t *Tier) Queryable() storage.Queryable {
 // Querier resolves selectors in a time range, without what waits; before the tier is
 // open the error is ErrOpening.
 func (t *Tier) Querier(mint, maxt int64) (storage.Querier, error) {
-	db, err := t.acquire()
+	from, err := t.acquireQueryable()
 	if err != nil {
 		return nil, err
 	}
-	q, err := db.Querier(mint, maxt)
+	q, err := from.Querier(mint, maxt)
 	if err != nil {
 		t.release()
 		return nil, fmt.Errorf("open a querier of tier %s: %w", t.name, err)
@@ -141,6 +143,22 @@ func (q *querier) Close() error {
 	err := q.Querier.Close()
 	q.once.Do(q.tier.release)
 	return err
+}
+
+// acquireQueryable returns the open database, or what can be read of it on a disk that
+// cannot be written. It stays open until release.
+func (t *Tier) acquireQueryable() (storage.Queryable, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.db != nil:
+		t.readers++
+		return t.db, nil
+	case t.view != nil:
+		t.readers++
+		return t.view, nil
+	}
+	return nil, ErrOpening
 }
 
 // acquire returns the open database, which stays open until release.
