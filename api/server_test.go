@@ -133,22 +133,74 @@ func TestUnixSocketThatCannotBe(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	long := newTestServer(t, ticked(), func(o *Options) { o.Socket = filepath.Join(dir, strings.Repeat("x", 100), "sock") })
+	if err := long.Listen(); err == nil || !strings.Contains(err.Error(), "too long") || long.Addr() != nil {
+		t.Errorf("a long path: %v", err)
+	}
+	// What may go away keeps nobody from the API.
 	for path, says := range map[string]string{
 		file:                                 "not a socket",
 		filepath.Join(dir, "absent", "sock"): "absent",
-		filepath.Join(dir, strings.Repeat("x", 100), "sock"): "too long",
 	} {
 		s := newTestServer(t, ticked(), func(o *Options) { o.Socket = path })
-		err := s.Listen()
-		if err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: %v, want %q", path, err, says)
+		if err := s.Listen(); err != nil {
+			t.Errorf("%s: %v", path, err)
 		}
-		if s.Addr() != nil {
-			t.Errorf("%s: the server keeps its address", path)
+		if parts := s.Health(); len(parts) != 1 || parts[0].Status != health.Degraded || !strings.Contains(parts[0].Reason, says) {
+			t.Errorf("%s: health is %+v, want %q", path, parts, says)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 	if b, err := os.ReadFile(file); err != nil || string(b) != "precious" {
 		t.Errorf("a file that is no socket was touched: %q %v", b, err)
+	}
+}
+
+// TestUnixSocketComesBack: a socket that is deleted with its directory is made anew.
+func TestUnixSocketComesBack(t *testing.T) {
+	dir := filepath.Join(shortDir(t), "d")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "s")
+	s := newTestServer(t, ticked(), func(o *Options) { o.Socket = path })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	answers := func(when string) {
+		t.Helper()
+		for until := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+			if err == nil {
+				_ = c.Close()
+				return
+			}
+			if time.Now().After(until) {
+				t.Fatalf("%s: %v", when, err)
+			}
+		}
+	}
+	answers("at the start")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for until := time.Now().Add(time.Minute); len(s.Health()) == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("its loss is not noticed")
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	answers("with a new directory")
+	if parts := s.Health(); len(parts) != 0 {
+		t.Errorf("health is %+v", parts)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
