@@ -47,7 +47,7 @@ func (p *process) look(table *processTable, seconds float64, logical int) *Proce
 		e.looks++
 	}
 	p.choose(table.entries)
-	p.programs.end(max(whole, 1), float64(p.memory))
+	p.programs.end(seconds, max(whole, 1), float64(p.memory))
 	r.Programs = p.programs.report(seconds, logical, p.memory)
 	r.All = make([]Process, len(table.entries))
 	for i, e := range table.entries {

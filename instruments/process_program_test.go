@@ -2,8 +2,13 @@ package instruments
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
+
+	"sysotel/instruments/heaptest"
 )
 
 // lookAt lets the programs see one process for each name, with the given use.
@@ -13,7 +18,7 @@ func lookAt(p *programs, use map[string]programLook) []Program {
 		g := p.of(name)
 		g.look.add(&l)
 	}
-	p.end(100, 1000)
+	p.end(1, 100, 1000)
 	return p.report(1, 1, 1000)
 }
 
@@ -86,6 +91,7 @@ func TestProgramCountersNeverFall(t *testing.T) {
 	}
 }
 
+// TestARunningProgramKeepsItsName, unless another needs it that uses far more.
 func TestARunningProgramKeepsItsName(t *testing.T) {
 	p := &programs{}
 	use := map[string]programLook{}
@@ -93,17 +99,30 @@ func TestARunningProgramKeepsItsName(t *testing.T) {
 		use[fmt.Sprint("quiet", i)] = oneProcess(0)
 	}
 	lookAt(p, use)
-	use["busy"] = oneProcess(1000)
-	list := lookAt(p, use)
-	if len(list) != maxPrograms+1 || findProgram(t, list, otherPrograms).UserSeconds != 1000.0/cpuTicks {
-		t.Fatalf("%d programs, others %+v", len(list), findProgram(t, list, otherPrograms))
+	use["other"] = oneProcess(1) // A hundredth of the processors.
+	for range 300 {
+		use["other"] = oneProcess(uint64(p.looks & 1))
+		if list := lookAt(p, use); len(list) != maxPrograms+1 || findProgram(t, list, otherPrograms).Processes != 1 {
+			t.Fatalf("look %d: %d programs, others %+v", p.looks, len(list), findProgram(t, list, otherPrograms))
+		}
 	}
-	// One ends: its name's place goes to the busy one, at its first need.
+	// One ends: the waiting one gets its place.
 	delete(use, "quiet7")
-	list = lookAt(p, use)
-	if got := findProgram(t, list, "busy"); got.UserSeconds != 1000.0/cpuTicks {
+	list := lookAt(p, use)
+	if got := findProgram(t, list, "other"); got.UserSeconds > 1.0/cpuTicks {
 		t.Errorf("a name holds what was used before it was given: %+v", got)
 	}
+	use["busy"] = oneProcess(50)
+	named := func() bool {
+		list := lookAt(p, use)
+		return slices.ContainsFunc(list, func(g Program) bool { return g.Name == "busy" })
+	}
+	for range longSeconds {
+		if named() {
+			return
+		}
+	}
+	t.Error("what uses half of the processors has no name after a minute, though the others use nothing")
 }
 
 func TestTheBusiestAreNamedFirst(t *testing.T) {
@@ -142,23 +161,87 @@ func TestAProgramThatEndedStaysInSightForAWhile(t *testing.T) {
 	}
 }
 
-func TestMadeUpNamesDoNotFillTheMemory(t *testing.T) {
+// TestMadeUpNames gives 100,000 names, five a second, of programs that live for two
+// seconds and do nothing. Few of them get a name; those that were there keep theirs,
+// and what is new gets one if it runs on or works.
+func TestMadeUpNames(t *testing.T) {
 	p := &programs{}
-	for i := range maxProgramNames/maxPrograms + 40 {
+	second := 0
+	look := func(more map[string]programLook) map[string]bool {
+		second++
 		use := map[string]programLook{}
-		for j := range maxPrograms {
-			use[fmt.Sprintf("%d-%d", i, j)] = oneProcess(1)
+		for i := range 10 {
+			use[fmt.Sprintf("madeup%d", 5*second+i)] = oneProcess(0)
 		}
-		lookAt(p, use)
+		for i := range 30 {
+			use[fmt.Sprintf("daemon%d", i)] = oneProcess(1)
+		}
+		maps.Copy(use, more)
+		named := map[string]bool{}
+		for _, g := range lookAt(p, use) {
+			named[g.Name] = true
+		}
+		for i := range 30 {
+			if name := fmt.Sprintf("daemon%d", i); !named[name] {
+				t.Fatalf("second %d: %s, which runs all the time, has no name", second, name)
+			}
+		}
+		return named
 	}
-	if known := p.named + len(p.remembered); known > maxProgramNames {
-		t.Errorf("%d names are remembered", known)
+	all := map[string]bool{}
+	heaptest.Bound(t, 1<<20, func() {
+		for range 20_000 {
+			named := look(nil)
+			if second > 5 {
+				maps.Copy(all, named)
+			}
+		}
+	})
+	made := 0
+	for name := range all {
+		if strings.HasPrefix(name, "madeup") {
+			made++
+		}
 	}
-	if len(p.byName) > 3*maxPrograms || len(p.byName) != len(p.order) {
-		t.Errorf("%d programs are held", len(p.byName))
+	// At first sight there is enough for half of the names, then what a minute of
+	// running deserves; none of these runs that long.
+	if made > maxPrograms/2+20_000*namesPerHour/3600 {
+		t.Errorf("%d of the made up names were given", made)
 	}
-	// A name from the beginning goes on from where it was.
-	if g := findProgram(t, lookAt(p, map[string]programLook{"0-0": oneProcess(1)}), "0-0"); g.WriteBytes != 2 {
-		t.Errorf("got %+v", g)
+	if len(p.byName) != len(p.order) || len(p.order) > maxPrograms+maxUnnamed+100 {
+		t.Errorf("%d programs are held, %d in order", len(p.byName), len(p.order))
+	}
+	for _, c := range []struct {
+		name string
+		look programLook
+		want int
+	}{{"service", oneProcess(0), longSeconds + 2}, {"worker", oneProcess(60), 5}, {"large", programLook{processes: 1, rss: 500}, 5}} {
+		seconds := 0
+		for !look(map[string]programLook{c.name: c.look})[c.name] {
+			if seconds++; seconds > c.want {
+				t.Errorf("%s has no name after %d seconds", c.name, seconds)
+				break
+			}
+		}
+	}
+}
+
+// TestNamesAreForgotten: the counters of names out of use are bounded, those used
+// last are remembered.
+func TestNamesAreForgotten(t *testing.T) {
+	p := &programs{}
+	for i := range maxRemembered + 1000 {
+		name := fmt.Sprint("program", i)
+		p.of(name).named = true
+		p.named++
+		p.byName[name].counters.user = uint64(i)
+		p.looks++
+		p.forget(p.byName[name])
+	}
+	if len(p.remembered) != maxRemembered {
+		t.Errorf("%d names are remembered", len(p.remembered))
+	}
+	if r, ok := p.remembered["program1000"]; !ok || r.user != 1000 {
+		t.Errorf("got %+v, %v", r, ok)
 	}
 }
