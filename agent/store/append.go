@@ -237,9 +237,7 @@ func (s *Store) ingestCollector(w *writer, t int64, r *CollectorReading) {
 		s.ingestSample(w, t, taken, r.Samples[i].Series, r.Samples[i].Value, r.Collector)
 	}
 	for _, series := range r.Ended {
-		if st := s.stateOf(series, r.Collector); st.lastT == unknown {
-			s.forget(st)
-		} else if st.lastT < t {
+		if st := s.lookup(series.Labels); st != nil && st.lastT < t {
 			s.end(w, st, t)
 		}
 	}
@@ -259,7 +257,11 @@ func (s *Store) ingestSample(w *writer, t int64, taken time.Duration, series *Se
 	if math.IsNaN(v) {
 		return
 	}
-	st := s.stateOf(series, collector)
+	st := s.stateOf(series, collector, t)
+	if st == nil {
+		s.drop(DropNewSeries, 1)
+		return
+	}
 	if st.lastT != unknown && st.lastT >= t {
 		s.drop(DropRejected, 1)
 		return
@@ -282,6 +284,7 @@ func (s *Store) end(w *writer, st *seriesState, t int64) {
 	st.ref = w.append(st.ref, st.labels, t, math.Float64frombits(value.StaleNaN))
 	s.foldEnd(st, t)
 	s.activate(st)
+	s.roomOf(st.collector, t).take()
 }
 
 // readingsSeries returns the store's own series of a collector.

@@ -92,7 +92,7 @@ func (s *Store) maintainTier(ctx context.Context, t *Tier) (err error) {
 	t.mapChunks()
 	set, err := t.verify()
 	s.setAside(set)
-	return errors.Join(err, t.compact(ctx))
+	return errors.Join(err, t.moveEnded(), t.compact(ctx))
 }
 
 // mapChunks moves full chunks of the head from memory to disk.

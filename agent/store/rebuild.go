@@ -94,6 +94,7 @@ func (s *Store) rebuildWindow(start, end int64) (err error) {
 			case value.IsStaleNaN(v):
 				if st.lastT != unknown && !st.ended {
 					s.foldEnd(st, t)
+					s.roomOf(st.collector, t).take()
 				}
 			case st.lastT == unknown || t > st.lastT:
 				s.fold(st, t, v, noTaken)

@@ -68,13 +68,17 @@ type upperState struct {
 // readingCount is the kind of the store's own series: its roll-up is the sum.
 const readingCount Kind = 255
 
-// stateOf returns the state of a series, and creates it for a new one.
-func (s *Store) stateOf(series *Series, collector string) *seriesState {
+// stateOf returns the state of a series at a tick, and creates it for a new one; nil
+// if the collector has no room for that.
+func (s *Store) stateOf(series *Series, collector string, t int64) *seriesState {
 	if st := series.state; st != nil && st.epoch == s.epoch {
 		return st
 	}
 	st := s.lookup(series.Labels)
 	if st == nil {
+		if !s.hasRoom(collector, t) {
+			return nil
+		}
 		st = s.newState(series.Labels)
 	}
 	// The caller's labels replace those of the database, so that only one copy is

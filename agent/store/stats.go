@@ -16,13 +16,16 @@ const (
 	DropClockAhead = "clock_ahead"
 	// DropQueueFull: too many readings waited in memory.
 	DropQueueFull = "queue_full"
+	// DropNewSeries: of a series that is new, while too many of its collector came
+	// and went.
+	DropNewSeries = "new_series"
 	// DropRejected: a second sample at one tick, or refused by the database.
 	DropRejected = "rejected"
 )
 
 // DropReasons lists the reasons.
 func DropReasons() []string {
-	return []string{DropLate, DropLateRollup, DropClockBehind, DropClockAhead, DropQueueFull, DropRejected}
+	return []string{DropLate, DropLateRollup, DropClockBehind, DropClockAhead, DropQueueFull, DropNewSeries, DropRejected}
 }
 
 // Stats are counts since the store was opened.

@@ -77,6 +77,7 @@ type Store struct {
 	upper   []upperTier
 	byHash  map[uint64]*seriesState
 	live    []*seriesState
+	rooms   map[string]*room // by collector
 	// collectors have sent a reading since the store was opened; restored are the
 	// series from before, by collector, until its first reading shows which are
 	// back.
@@ -173,7 +174,7 @@ func Open(options Options) (*Store, error) {
 func (s *Store) reset() {
 	s.epoch = new(epoch)
 	s.state, s.reason = opening, "the store is opening"
-	s.byHash, s.live = map[uint64]*seriesState{}, nil
+	s.byHash, s.live, s.rooms = map[uint64]*seriesState{}, nil, map[string]*room{}
 	s.collectors, s.restored = map[string]*collector{}, map[string][]*seriesState{}
 	s.newest, s.reopened, s.entered = unknown, unknown, nil
 	s.upper = nil

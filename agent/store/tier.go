@@ -276,12 +276,9 @@ func (t *Tier) measure() {
 		return
 	}
 	defer t.release()
-	first, newest := int64(math.MaxInt64), int64(math.MinInt64)
+	first, newest := extent(db.Blocks())
 	if db.Head().NumSeries() > 0 {
-		first, newest = db.Head().MinTime(), db.Head().MaxTime()
-	}
-	for _, b := range db.Blocks() {
-		first, newest = min(first, b.MinTime()), max(newest, b.MaxTime()-1)
+		first, newest = min(first, db.Head().MinTime()), max(newest, db.Head().MaxTime())
 	}
 	t.first.Store(first)
 	t.newest.Store(newest)

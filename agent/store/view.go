@@ -37,7 +37,6 @@ func (t *Tier) openView() (err error) {
 	if err != nil {
 		return err
 	}
-	newest := int64(math.MinInt64)
 	for _, dir := range dirs {
 		b, err := tsdb.OpenBlock(t.log, dir, nil, nil)
 		if err != nil {
@@ -45,18 +44,18 @@ func (t *Tier) openView() (err error) {
 			continue
 		}
 		v.blocks = append(v.blocks, b)
-		newest = max(newest, b.MaxTime())
 	}
-	if err := t.openHeadView(v, newest); err != nil {
+	first, last := extent(v.blocks)
+	after := last
+	if after != math.MinInt64 {
+		after++
+	}
+	if err := t.openHeadView(v, after); err != nil {
 		t.log.Warn("the newest part of a tier cannot be read while the disk cannot be written", "err", err)
 	}
 	t.mu.Lock()
 	t.view = v
 	t.mu.Unlock()
-	first, last := int64(math.MaxInt64), int64(math.MinInt64)
-	for _, b := range v.blocks {
-		first, last = min(first, b.MinTime()), max(last, b.MaxTime()-1)
-	}
 	if v.head != nil && v.head.NumSeries() > 0 {
 		first, last = min(first, v.head.MinTime()), max(last, v.head.MaxTime())
 	}

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+// maxEnded is how many ended series stay in a tier's head, a kilobyte each, until
+// they are moved to a block. The head itself would keep them until its time is over,
+// in the coarsest tier for a month: programs or network interfaces that come and go
+// under new names would fill the memory.
+const maxEnded = 1000
+
+// moveEnded moves the ended series of the head, those whose newest sample is a
+// staleness marker, to a block of their own. There they can be queried as before; a
+// series that comes back begins anew in the head.
+func (t *Tier) moveEnded() error {
+	db, err := t.acquire()
+	if err != nil {
+		return nil // It is being reopened; the next run is in a minute.
+	}
+	defer t.release()
+	head := db.Head()
+	// With many living series more is worth waiting for: each move merges the block
+	// with those of the moves before.
+	if ended := head.NumStaleSeries(); ended < maxEnded || ended < head.NumSeries()/4 {
+		return nil
+	}
+	if err := db.CompactStaleHead(); err != nil {
+		return fmt.Errorf("move the ended series of tier %s to a block: %w", t.name, err)
+	}
+	return nil
+}
+
+// extent returns the times of the oldest and newest sample in blocks, math.MaxInt64 and
+// math.MinInt64 if there are none. Blocks of ended series do not count: they cover whole
+// ranges, into the future, of which the head or other blocks have samples too.
+func extent(blocks []*tsdb.Block) (first, newest int64) {
+	first, newest = math.MaxInt64, math.MinInt64
+	for _, b := range blocks {
+		if meta := b.Meta(); !meta.Compaction.FromStaleSeries() {
+			first, newest = min(first, meta.MinTime), max(newest, meta.MaxTime-1)
+		}
+	}
+	return first, newest
+}
