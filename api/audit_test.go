@@ -55,7 +55,11 @@ func TestAudit(t *testing.T) {
 	send(d.Server, remote, "GET", "/api/v1/users", "", bearer(made.Secret))
 	send(d.Server, remote, "GET", "/api/v1/users", "", bearer("sysotel_wrong"))
 	send(d.Server, remote, "DELETE", "/api/v1/tokens/"+made.Token.ID, "", admin)
-	post(authPath+"/refresh", `{"refresh_token":"`+in.RefreshToken+`"}`, nil)
+	var second Session
+	if err := json.Unmarshal([]byte(post(authPath+"/refresh", `{"refresh_token":"`+in.RefreshToken+`"}`, nil)), &second); err != nil {
+		t.Fatal(err)
+	}
+	post(authPath+"/refresh", `{"refresh_token":"`+second.RefreshToken+`"}`, nil)
 	post(authPath+"/refresh", `{"refresh_token":"`+in.RefreshToken+`"}`, nil)
 	var got []string
 	for _, line := range d.lines() {

@@ -100,7 +100,7 @@ func localUser(uid int) Caller {
 
 // own is what our own page sends with a session.
 func own(g auth.Grant) http.Header {
-	return http.Header{"Cookie": {"sysotel=" + g.Access}, "Origin": {"http://localhost:8080"}, "Sec-Fetch-Site": {"same-origin"}}
+	return http.Header{"Cookie": {"sysotel-8080=" + g.Access}, "Origin": {"http://localhost:8080"}, "Sec-Fetch-Site": {"same-origin"}}
 }
 
 // remote is a caller on another machine.
@@ -307,7 +307,7 @@ func TestForeignPages(t *testing.T) {
 		h.Set("Origin", "https://home.example")
 		return h
 	}
-	session := http.Header{"Cookie": {"sysotel=" + g.Access}}
+	session := http.Header{"Cookie": {"sysotel-8080=" + g.Access}}
 	if w := send(d.Server, remote, "GET", "/api/v1/metrics/current", "", session.Clone()); w.Code != 200 {
 		t.Fatalf("our own page gets %d", w.Code)
 	}
@@ -347,7 +347,7 @@ func TestForgedCookies(t *testing.T) {
 		{http.Header{"Origin": {"http://evil.example"}, "Sec-Fetch-Site": {"same-origin"}}, 403},
 		{http.Header{"Origin": {"http://evil.example"}, "Host": {"evil.example"}}, 403},
 	} {
-		c.header["Cookie"] = []string{"sysotel=" + g.Access}
+		c.header["Cookie"] = []string{"sysotel-8080=" + g.Access}
 		w := send(d.Server, remote, "POST", "/api/v1/tokens", `{"name":"one"}`, c.header)
 		if w.Code == 409 { // An earlier case has used the name: this one was accepted too.
 			w.Code = 200

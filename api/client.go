@@ -150,9 +150,16 @@ func parseForwarded(text string) (addr netip.Addr, ok bool) {
 	return addr, addr.Zone() == "" && !addr.IsUnspecified() && !addr.IsMulticast()
 }
 
-// clientNetwork is what counts as one client: an IPv4 address, or the /64 of an
-// IPv6 address, in which a single machine can use any address.
+// thisMachine is the client that every loopback address is: a program can use any
+// address of 127.0.0.0/8, and ::1 besides.
+var thisMachine = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// clientNetwork is what counts as one client: this machine, an IPv4 address, or the
+// /64 of an IPv6 address, in which a single machine can use any address.
 func clientNetwork(addr netip.Addr) netip.Addr {
+	if addr.IsLoopback() {
+		return thisMachine
+	}
 	if !addr.Is6() {
 		return addr
 	}

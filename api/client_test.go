@@ -71,6 +71,7 @@ func TestWhoseARequestIs(t *testing.T) {
 func TestWhatIsOneClient(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "2001:db8:1:2::9": "2001:db8:1:2::", "2001:db8:1:3::9": "2001:db8:1:3::",
+		"127.0.0.1": "127.0.0.1", "127.9.8.7": "127.0.0.1", "127.255.255.254": "127.0.0.1", "::1": "127.0.0.1",
 	} {
 		if got := clientNetwork(netip.MustParseAddr(address)).String(); got != want {
 			t.Errorf("%s counts as %s, want %s", address, got, want)

@@ -42,7 +42,7 @@ type RateLimitConfig struct {
 	Requests Pace `yaml:"requests" help:"Cheap requests, such as the newest reading."`
 	Queries  Pace `yaml:"queries" help:"Expensive requests: series, PromQL, processes, the Prometheus page."`
 	Streams  int  `yaml:"streams" help:"Number of live streams a client may have open."`
-	Logins   int  `yaml:"logins" help:"Failed logins allowed per address and per user name before each further attempt must wait, first 1s, then doubling up to 15m."`
+	Logins   int  `yaml:"logins" help:"Failed logins allowed per address before each further attempt must wait, first 1s, then doubling up to 15m; and four times as many per user name from all addresses, up to 5m."`
 }
 
 // Pace is a rate with bursts.

@@ -29,6 +29,8 @@ const (
 type connections struct {
 	total, each int
 	proxies     proxies
+	// network is what counts as one client.
+	network func(netip.Addr) netip.Addr
 
 	mu      sync.Mutex
 	open    map[net.Conn]*connection
@@ -57,7 +59,7 @@ type connection struct {
 // newConnections returns the limits of a server.
 func newConnections(p proxies) *connections {
 	return &connections{
-		total: maxConnections, each: maxClientConnections, proxies: p,
+		total: maxConnections, each: maxClientConnections, proxies: p, network: clientNetwork,
 		open: map[net.Conn]*connection{}, clients: map[netip.Addr]*clientConnections{},
 	}
 }
@@ -128,7 +130,7 @@ func (c *connections) add(conn net.Conn) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	peer := addressOf(conn)
-	opened := &connection{Conn: conn, client: clientNetwork(peer)}
+	opened := &connection{Conn: conn, client: c.network(peer)}
 	client := c.clients[opened.client]
 	if client == nil {
 		client = &clientConnections{}

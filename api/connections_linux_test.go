@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ func serveBounded(t *testing.T, p proxies) (*connections, string) {
 	server := newHTTP(secure(quiet, mux), quiet)
 	c := newConnections(p)
 	c.total, c.each = 8, 4
+	c.network = func(a netip.Addr) netip.Addr { return a }
 	c.attach(server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -44,7 +46,7 @@ func serveBounded(t *testing.T, p proxies) (*connections, string) {
 }
 
 // visitor is a connection from its own address: on Linux the whole of
-// 127.0.0.0/8 is this machine.
+// 127.0.0.0/8 is this machine, which these tests take for many clients.
 type visitor struct {
 	net.Conn
 	t    *testing.T

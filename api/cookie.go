@@ -1,7 +1,9 @@
 package api
 
 import (
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,19 +30,32 @@ func (s *Server) isSecure(r *http.Request) bool {
 }
 
 // accessCookie and refreshCookie are the names of the cookies. Without TLS, which
-// is possible on loopback only, browsers reject the prefixes.
+// is possible on loopback only, browsers reject the prefixes. Cookies are for all ports
+// of a host, so that the port that the browser asked is in the name: two agents on one
+// host would log each other out.
 func (s *Server) accessCookie(r *http.Request) string {
 	if s.isSecure(r) {
-		return accessName
+		return accessName + portOf(r)
 	}
-	return strings.TrimPrefix(accessName, "__Host-")
+	return strings.TrimPrefix(accessName, "__Host-") + portOf(r)
 }
 
 func (s *Server) refreshCookie(r *http.Request) string {
 	if s.isSecure(r) {
-		return refreshName
+		return refreshName + portOf(r)
 	}
-	return strings.TrimPrefix(refreshName, "__Secure-")
+	return strings.TrimPrefix(refreshName, "__Secure-") + portOf(r)
+}
+
+// portOf is the end of a cookie's name: the port in Host, such as -8080; empty for the
+// standard ones.
+func portOf(r *http.Request) string {
+	_, port, err := net.SplitHostPort(r.Host)
+	n, wrong := strconv.ParseUint(port, 10, 16)
+	if err != nil || wrong != nil || n == 80 || n == 443 {
+		return ""
+	}
+	return "-" + strconv.FormatUint(n, 10)
 }
 
 // cookie is the value of a cookie, "" if there is none.

@@ -141,7 +141,8 @@ func (operations) Login(s *Server) {
 		ID: "refresh", Method: http.MethodPost, Path: authPath + "/refresh",
 		Summary: "Refresh a session",
 		Description: "Exchanges a refresh token for new tokens; each refresh token can be used once. " +
-			"If one is used twice it may have been stolen, so the session ends.",
+			"If one is used twice it may have been stolen, so the session ends. Only if it comes again within 30 seconds, as from a second tab of a browser, " +
+			"the status is 409 without tokens, and the session continues with the newer ones.",
 		Access: Access{Role: Public, Cost: Query, Harmless: "it requires the refresh token"}, Example: exampleSession, Errors: errs,
 	}, s.refresh)
 	register(s, Operation{
@@ -199,6 +200,11 @@ func (s *Server) begin(ctx context.Context, action, name string, from browser, i
 		return nil, accountProblem(err)
 	}
 	s.audit(Caller{Identity: granted.Identity, Address: callerOf(ctx).Address}.did(action, name))
+	if inCookies {
+		if err := accounts.Abandon(cookie(from.request, s.refreshCookie(from.request))); err != nil {
+			return nil, accountProblem(err)
+		}
+	}
 	return s.session(from.request, granted, inCookies), nil
 }
 
@@ -258,6 +264,8 @@ func (s *Server) refresh(ctx context.Context, in *refreshInput) (*sessionOutput,
 	case errors.Is(err, auth.ErrDenied):
 		s.refuseLogin(ctx, "refresh", "")
 		return nil, challenged(problem(http.StatusUnauthorized, "The refresh token is invalid, or its session has ended; log in."))
+	case errors.Is(err, auth.ErrRefreshed):
+		return nil, problem(http.StatusConflict, "This refresh token was exchanged a moment ago, so newer tokens exist: use those.")
 	}
 	if err != nil {
 		return nil, accountProblem(err)

@@ -71,7 +71,7 @@ func TestAnAttackLocksNobodyOut(t *testing.T) {
 				guesses++
 			}
 		}
-		if guesses != 5 {
+		if guesses != 5*wider {
 			t.Errorf("10,000 addresses had %d guesses at once", guesses)
 		}
 		if _, ok := l.allow(abroad, "alice"); ok {
@@ -86,7 +86,7 @@ func TestAnAttackLocksNobodyOut(t *testing.T) {
 		if _, ok := l.allow(abroad, "bob"); !ok {
 			t.Error("another user is locked out")
 		}
-		if got := guess(l, abroad, "alice", time.Hour); got > 12 {
+		if got := guess(l, abroad, "alice", time.Hour); got > 20 {
 			t.Errorf("the owner's success gave others %d guesses in an hour", got)
 		}
 	})
@@ -139,6 +139,65 @@ func TestAnAttemptThatNobodyJudged(t *testing.T) {
 		}
 		l.unchecked(abroad, "alice")
 	}
+}
+
+// TestLimitsAreNotWashedOut: attempts with 100,000 other names from as many other
+// addresses in between give no guess back, and lock out nobody else.
+func TestLimitsAreNotWashedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoginLimiter(5)
+		l.allow(home, "alice")
+		l.succeeded(home, "alice")
+		address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{203, byte(i >> 16), byte(i >> 8), byte(i)}) }
+		for i := range 5 * wider {
+			l.allow(address(i), "alice")
+		}
+		for range 5 {
+			l.allow(abroad, "bob")
+		}
+		locked := 0
+		for i := range 100_000 {
+			if _, ok := l.allow(address(i+100), fmt.Sprint("user", i)); !ok {
+				locked++
+			}
+		}
+		if locked > 0 {
+			t.Errorf("%d of those who tried once had to wait", locked)
+		}
+		if _, ok := l.allow(address(99), "alice"); ok {
+			t.Error("the attempts for a name were washed out")
+		}
+		if _, ok := l.allow(abroad, "carol"); ok {
+			t.Error("the attempts of an address were washed out")
+		}
+		if _, ok := l.allow(home, "alice"); !ok {
+			t.Error("the address of the owner was washed out")
+		}
+		// An attacker with an account logs in from everywhere.
+		for i := range 10_000 {
+			if _, ok := l.allow(address(200_000+i), "mallory"); ok {
+				l.succeeded(address(200_000+i), "mallory")
+			}
+		}
+		if _, ok := l.allow(home, "alice"); !ok {
+			t.Error("log-ins of another user washed out the owner's address")
+		}
+	})
+}
+
+// TestOneAddressLocksNobodyOut: as long as one address tries, its owner can log in from
+// any other.
+func TestOneAddressLocksNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoginLimiter(5)
+		for day := range 3 {
+			guess(l, abroad, "alice", 24*time.Hour)
+			if wait, ok := l.allow(home, "alice"); !ok {
+				t.Errorf("on day %d the owner has to wait for %v", day, wait)
+			}
+			l.unchecked(home, "alice")
+		}
+	})
 }
 
 // TestGuessingOverHTTP: an attacker has to wait, whatever the name, while another

@@ -49,7 +49,7 @@ func TestLoginPages(t *testing.T) {
 // TestDocsShowWhoIsLoggedIn: the page has a script only if logins are required.
 func TestDocsShowWhoIsLoggedIn(t *testing.T) {
 	d := newAuthServer(t, nil)
-	session := http.Header{"Cookie": {"sysotel=" + d.user("ada", Admin).Access}}
+	session := http.Header{"Cookie": {"sysotel-8080=" + d.user("ada", Admin).Access}}
 	w := send(d.Server, remote, "GET", "/docs", "", session)
 	if w.Code != 200 || !strings.Contains(w.Body.String(), "/login/session.js") || !strings.Contains(w.Body.String(), "Log out") {
 		t.Errorf("%d", w.Code)

@@ -95,6 +95,14 @@ func TestRefreshOverHTTP(t *testing.T) {
 	problemOf(t, refresh(""), 401)
 	second := sessionOf(t, refresh(g.Refresh))
 	third := sessionOf(t, refresh(second.RefreshToken))
+	// The token before the newest comes from another tab: no secret, and no harm.
+	w := refresh(second.RefreshToken)
+	if detail, _ := problemOf(t, w, 409); !strings.Contains(detail, "newer tokens") || len(w.Header().Values("Set-Cookie")) > 0 {
+		t.Errorf("%q %v", detail, w.Header())
+	}
+	if w := send(d.Server, remote, "GET", "/api/v1/metrics/current", "", bearer(third.AccessToken)); w.Code != 200 {
+		t.Errorf("the session ended: %d", w.Code)
+	}
 	if detail, _ := problemOf(t, refresh(g.Refresh), 401); !strings.Contains(detail, "already used") {
 		t.Errorf("%q", detail)
 	}
@@ -132,9 +140,9 @@ func TestCookies(t *testing.T) {
 		access, refresh string
 		secure          bool
 	}{
-		{"loopback", "", false, "http://localhost:8080", "sysotel", "sysotel-refresh", false},
-		{"TLS", "", true, "https://localhost:8080", "__Host-sysotel", "__Secure-sysotel-refresh", true},
-		{"behind a proxy", "https://sysotel.example", false, "https://sysotel.example", "__Host-sysotel", "__Secure-sysotel-refresh", true},
+		{"loopback", "", false, "http://localhost:8080", "sysotel-8080", "sysotel-refresh-8080", false},
+		{"TLS", "", true, "https://localhost:8080", "__Host-sysotel-8080", "__Secure-sysotel-refresh-8080", true},
+		{"behind a proxy", "https://sysotel.example", false, "https://sysotel.example", "__Host-sysotel-8080", "__Secure-sysotel-refresh-8080", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newAuthServer(t, func(o *Options) { o.Config.ExternalURL = c.external })
@@ -195,7 +203,7 @@ func TestCookies(t *testing.T) {
 func TestStaleCookie(t *testing.T) {
 	d := newAuthServer(t, nil)
 	d.user("ada", Admin)
-	stale := http.Header{"Cookie": {"sysotel=stale"}, "Accept": {"text/html"}}
+	stale := http.Header{"Cookie": {"sysotel-8080=stale"}, "Accept": {"text/html"}}
 	if w := send(d.Server, remote, "GET", "/login", "", stale); w.Code != 200 {
 		t.Errorf("/login: %d", w.Code)
 	}

@@ -99,7 +99,7 @@ func TestMeOnTheMachine(t *testing.T) {
 	}{
 		{localUser(0), nil, `{"kind":"local","name":"uid 0","role":"admin"}`},
 		{localUser(54321), nil, `{"kind":"local","role":"viewer"}`},
-		{localUser(54321), http.Header{"Cookie": {"sysotel-refresh=" + g.Refresh}}, `{"kind":"local","role":"viewer","can_refresh":true}`},
+		{localUser(54321), http.Header{"Cookie": {"sysotel-refresh-8080=" + g.Refresh}}, `{"kind":"local","role":"viewer","can_refresh":true}`},
 		{localUser(54321), own(g), `{"kind":"user","id":"` + g.Identity.ID + `","name":"ada","role":"admin"}`},
 	} {
 		w := send(off.Server, c.caller, "GET", "/api/v1/auth/me", "", c.header)

@@ -85,7 +85,7 @@ func TestWebRequiresALogin(t *testing.T) {
 	if w := send(d.Server, remote, "GET", "/", "", visit); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "/login/setup.js") {
 		t.Errorf("before there is an administrator: %d", w.Code)
 	}
-	session := http.Header{"Cookie": {"sysotel=" + d.user("ada", Admin).Access}, "Accept": {"text/html"}}
+	session := http.Header{"Cookie": {"sysotel-8080=" + d.user("ada", Admin).Access}, "Accept": {"text/html"}}
 	if w := send(d.Server, remote, "GET", "/alerts?range=6h", "", visit); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/login?next=%2Falerts%3Frange%3D6h" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}

@@ -51,6 +51,10 @@ type sessionRow struct {
 	Newest  digest    `json:"newest"`
 	Created time.Time `json:"created"`
 	Until   time.Time `json:"until"`
+	// before is the digest of the token before the newest, and refreshed is when that
+	// was exchanged. Only memory has them.
+	before    digest
+	refreshed time.Time
 }
 
 type tokenRow struct {

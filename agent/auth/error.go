@@ -8,6 +8,7 @@ var (
 	ErrDenied    = errors.New("access denied")
 	ErrExpired   = errors.New("expired")
 	ErrReused    = errors.New("a refresh token was used twice, so its session has ended")
+	ErrRefreshed = errors.New("this refresh token was exchanged a moment ago")
 	ErrNotFound  = errors.New("not found")
 	ErrExists    = errors.New("the name is taken")
 	ErrInvalid   = errors.New("invalid")

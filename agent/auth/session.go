@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"slices"
+	"time"
 )
 
 // A refresh token is random bytes in two parts. All tokens of a session share the
@@ -94,30 +96,32 @@ func (a *Auth) begin(next *accounts, u *userRow) begun {
 	return begun{*u, s, refresh}
 }
 
+// overlap is how long the token before the newest may still be shown without harm:
+// two tabs of a browser share it, and both show it when an access token expires.
+const overlap = 30 * time.Second
+
 // Refresh returns a new access token and a new refresh token for a session. A refresh
 // token is valid once: its second use means that it was stolen, which ends the
 // session and returns ErrReused.
+//
+// Only within a moment of its exchange it may come again, with ErrRefreshed: the
+// session lives, and the caller already has newer tokens. No secret is returned then,
+// so a thief gains nothing by it. If the thief was first, the owner is not told until
+// that moment is over, and then the session ends as ever.
 func (a *Auth) Refresh(ctx context.Context, refresh string) (Grant, error) {
 	if err := ctx.Err(); err != nil {
 		return Grant{}, err
 	}
-	if len(refresh) != base64.RawURLEncoding.EncodedLen(familyBytes+newestBytes) {
-		return Grant{}, ErrDenied
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(refresh)
-	if err != nil || len(raw) != familyBytes+newestBytes {
+	raw, found := a.sessionOf(refresh)
+	if found == nil {
 		return Grant{}, ErrDenied
 	}
 	family, shown := raw[:familyBytes], digestOf(raw[familyBytes:])
-	found, ok := a.current.Load().families[digestOf(family)]
-	if !ok {
-		return Grant{}, ErrDenied
-	}
 	var (
 		on     begun
 		reused bool
 	)
-	err = a.changeSessions(func(next *accounts) error {
+	err := a.changeSessions(func(next *accounts) error {
 		s := next.session(found.ID)
 		if s == nil {
 			return ErrDenied
@@ -125,10 +129,15 @@ func (a *Auth) Refresh(ctx context.Context, refresh string) (Grant, error) {
 		if !a.now().Before(s.Until) {
 			return ErrExpired
 		}
-		if reused = !s.Newest.is(shown); reused {
+		if !s.Newest.is(shown) {
+			if age := a.now().Sub(s.refreshed); s.before.is(shown) && age >= 0 && age < overlap {
+				return ErrRefreshed
+			}
+			reused = true
 			next.endSession(s.ID)
 			return nil
 		}
+		s.before, s.refreshed = s.Newest, a.now()
 		on.refresh, s.Newest = newRefresh(family)
 		on.user, on.session = *next.user(s.User), *s
 		return nil
@@ -140,6 +149,32 @@ func (a *Auth) Refresh(ctx context.Context, refresh string) (Grant, error) {
 		return Grant{}, ErrReused
 	}
 	return a.grant(on)
+}
+
+// sessionOf returns the bytes of a refresh token and the session that it is or was of,
+// nil if there is none.
+func (a *Auth) sessionOf(refresh string) (raw []byte, found *sessionRow) {
+	if len(refresh) != base64.RawURLEncoding.EncodedLen(familyBytes+newestBytes) {
+		return nil, nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(refresh)
+	if err != nil || len(raw) != familyBytes+newestBytes {
+		return nil, nil
+	}
+	return raw, a.current.Load().families[digestOf(raw[:familyBytes])]
+}
+
+// Abandon ends the session of a refresh token, used or not, for a browser that logs in
+// again: what it forgets must not live on with somebody who has a copy.
+func (a *Auth) Abandon(refresh string) error {
+	_, found := a.sessionOf(refresh)
+	if found == nil {
+		return nil
+	}
+	if err := a.Logout(found.ID); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // Logout ends a session immediately.

@@ -64,6 +64,7 @@ func TestReuseEndsTheSession(t *testing.T) {
 			}
 			given = append(given, g)
 		}
+		h.pass(overlap)
 		h = h.reopened(t)
 		last := given[len(given)-1]
 		_, err := h.Refresh(t.Context(), given[len(given)-1-back].Refresh)
@@ -75,8 +76,8 @@ func TestReuseEndsTheSession(t *testing.T) {
 	}
 }
 
-// TestRefreshAtOnce: of many concurrent uses of a token one succeeds, and the
-// session ends.
+// TestRefreshAtOnce: of many concurrent uses of a token, as of a browser's tabs, one
+// succeeds, the others get no secret, and the session lives.
 func TestRefreshAtOnce(t *testing.T) {
 	h := newFixture(t)
 	var (
@@ -91,12 +92,95 @@ func TestRefreshAtOnce(t *testing.T) {
 	for _, err := range errs {
 		if err == nil {
 			good++
+			continue
 		}
+		wants(t, err, ErrRefreshed)
 	}
 	if good != 1 {
 		t.Errorf("%d got through", good)
 	}
-	h.refused(t, h.admin.Access, ErrDenied)
+	h.accepted(t, h.admin.Access)
+}
+
+// TestOverlap: only the token before the newest, only for a moment, which does not
+// begin again with each use, and only in memory.
+func TestOverlap(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		wait time.Duration
+		back int
+		again,
+		restart bool
+		want error
+	}{
+		{"at once", 0, 1, false, false, ErrRefreshed},
+		{"within the moment", overlap - time.Second, 1, false, false, ErrRefreshed},
+		{"again within the moment", overlap - time.Second, 1, true, false, ErrReused},
+		{"after it", overlap, 1, false, false, ErrReused},
+		{"an older one", 0, 2, false, false, ErrReused},
+		{"after a restart", 0, 1, false, true, ErrReused},
+		{"with a clock set back", -time.Hour, 1, false, false, ErrReused},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newFixture(t)
+			given := []Grant{h.admin}
+			for range 2 {
+				g, err := h.Refresh(t.Context(), given[len(given)-1].Refresh)
+				if err != nil {
+					t.Fatal(err)
+				}
+				given = append(given, g)
+			}
+			if c.restart {
+				h = h.reopened(t)
+			}
+			h.pass(c.wait)
+			old := given[len(given)-1-c.back].Refresh
+			if c.again {
+				_, err := h.Refresh(t.Context(), old)
+				wants(t, err, ErrRefreshed)
+				h.pass(time.Second)
+			}
+			g, err := h.Refresh(t.Context(), old)
+			wants(t, err, c.want)
+			if g != (Grant{}) {
+				t.Error("secrets came with the error")
+			}
+			_, err = h.Refresh(t.Context(), given[len(given)-1].Refresh)
+			if lives := err == nil; lives != (c.want == ErrRefreshed) { //nolint:errorlint // A value of the table.
+				t.Errorf("the session lives: %v", err)
+			}
+		})
+	}
+}
+
+// TestAThiefIsNoticed: who was first with a stolen token is thrown out as soon as the
+// owner comes after the moment, or logs in anew.
+func TestAThiefIsNoticed(t *testing.T) {
+	h := newFixture(t)
+	stolen, err := h.Refresh(t.Context(), h.admin.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.Refresh(t.Context(), h.admin.Refresh)
+	wants(t, err, ErrRefreshed)
+	h.accepted(t, stolen.Access)
+	h.pass(overlap)
+	_, err = h.Refresh(t.Context(), h.admin.Refresh)
+	wants(t, err, ErrReused)
+	h.refused(t, stolen.Access, ErrDenied)
+
+	again := h.login(t, "root", password)
+	if stolen, err = h.Refresh(t.Context(), again.Refresh); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Abandon(again.Refresh); err != nil {
+		t.Fatal(err)
+	}
+	h.refused(t, stolen.Access, ErrDenied)
+	for _, refresh := range []string{"", "x", again.Refresh, strings.Repeat("A", 64)} {
+		wants(t, h.Abandon(refresh), nil)
+	}
 }
 
 func TestForgedRefresh(t *testing.T) {

@@ -21,21 +21,37 @@ export async function ask(method, path, body) {
   return data
 }
 
-// refresh renews a session whose access token has expired.
-export const refresh = () => ask('POST', '/api/v1/auth/refresh', { cookie: true })
-
-// next returns where to go after the login: a path of this server, or the dashboard.
-export function next() {
-  const wanted = new URLSearchParams(location.search).get('next') || ''
+// refresh renews a session whose access token has expired, once for all tabs: they
+// share its cookies. The dashboard does the same under the same lock (api/client.ts).
+export const refresh = () => alone(async () => {
+  const me = await ask('GET', '/api/v1/auth/me').catch((e) => ({ can_refresh: e.status === 401 }))
+  if (me.kind === 'user') return // Another tab was first.
+  if (!me.can_refresh) throw new Error('There is no session.')
   try {
-    const url = new URL(wanted, location.origin)
-    if (wanted.startsWith('/') && url.origin === location.origin && !['/login', '/setup'].includes(url.pathname)) {
-      return url.pathname + url.search + url.hash
+    await ask('POST', '/api/v1/auth/refresh', { cookie: true })
+  } catch (e) {
+    if (e.status !== 409) throw e
+    await new Promise((resolve) => setTimeout(resolve, 1000)) // The new cookies are on their way to another tab.
+    await ask('GET', '/api/v1/auth/me')
+  }
+})
+
+// Browsers offer locks over TLS and on loopback.
+const alone = (work) => navigator.locks ? navigator.locks.request('sysotel-refresh', work) : work()
+
+// next returns where to go after the login: an address of this server, or the
+// dashboard. It is whole, because a path alone may name another server (//host).
+export function next() {
+  try {
+    const url = new URL(new URLSearchParams(location.search).get('next') ?? '/', location.origin)
+    // The origin of a blob: is that of its maker.
+    if (url.origin === location.origin && url.protocol === location.protocol && !['/login', '/setup'].includes(url.pathname)) {
+      return location.origin + url.pathname + url.search + url.hash
     }
   } catch {
     // Not a URL.
   }
-  return '/'
+  return location.origin
 }
 
 // submit makes a form call send, one request at a time, and shows errors below

@@ -2,7 +2,8 @@ import { useSignal } from '@preact/signals'
 import { ask } from '../api/client'
 import { t } from '../i18n'
 import { Field, Form } from '../parts/form'
-import { loadMe, me } from './me'
+import { LogIn } from './login'
+import { loadMe, mayLogIn, me } from './me'
 
 // Account shows the current user, with logout and password change.
 export function Account() {
@@ -17,6 +18,7 @@ export function Account() {
     <section class="panel">
       <header><h2>{t('account.title')}</h2></header>
       <p>{who.kind === 'user' ? t('account.user', { name: who.name ?? '', role: t(`role.${who.role}`) }) : who.kind === 'token' ? t('account.token', { name: who.name ?? '', role: t(`role.${who.role}`) }) : t('account.local', { role: t(`role.${who.role}`) })}</p>
+      {mayLogIn.value && <p class="note">{t('account.viewer')} <LogIn /></p>}
       {who.kind === 'user' && !changing.value && (
         <p class="form actions">
           <button class="plain" onClick={() => { changing.value = true }}>{t('account.password')}</button>

@@ -1,4 +1,5 @@
 import { useSignal } from '@preact/signals'
+import { LogIn } from '../account/login'
 import { isAdmin } from '../account/me'
 import { ask, get } from '../api/client'
 import type { components } from '../api/schema'
@@ -16,7 +17,7 @@ export function Channels() {
   if (failure && !body) return <section class="panel"><Failed failure={failure} again={again} /></section>
   return (
     <section class="panel" aria-label={t('alerts.tab.channels')}>
-      <header><p class="note">{t('channels.about')}</p></header>
+      <header><p class="note">{t('channels.about')} <LogIn /></p></header>
       {body && body.channels.length === 0 && <p class="over">{t('channels.none')}</p>}
       <ul class="list">{body?.channels.map((c) => <Item key={c.name} channel={c} again={again} />)}</ul>
     </section>

@@ -1,4 +1,5 @@
 import { useSignal } from '@preact/signals'
+import { LogIn } from '../account/login'
 import { isAdmin } from '../account/me'
 import { ask, get } from '../api/client'
 import type { components } from '../api/schema'
@@ -25,7 +26,7 @@ export function Silences() {
   }
   return (
     <section class="panel" aria-label={t('alerts.tab.silences')}>
-      <header><p class="note">{t('silences.about')}</p>{isAdmin.value && !adding.value && <button class="plain" onClick={() => { adding.value = true }}>{t('silences.add')}</button>}</header>
+      <header><p class="note">{t('silences.about')} <LogIn /></p>{isAdmin.value && !adding.value && <button class="plain" onClick={() => { adding.value = true }}>{t('silences.add')}</button>}</header>
       {adding.value && <New rule={own.rule ?? ''} host={own.host ?? ''} done={done} cancel={() => { adding.value = false }} />}
       {body && body.silences.length === 0 && !adding.value && <p class="over">{t('silences.none')}</p>}
       <ul class="list">

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ask, Failure } from './client'
 
 const answers = (...list: (Response | Error)[]) => {
@@ -17,6 +17,7 @@ const failure = async (p: Promise<unknown>): Promise<Failure> => {
   return e
 }
 
+beforeEach(() => { vi.stubGlobal('navigator', {}) })
 afterEach(() => { vi.unstubAllGlobals() })
 
 describe('ask', () => {
@@ -39,14 +40,34 @@ describe('ask', () => {
     expect(await failure(ask('/x'))).toMatchObject(want)
   })
   it('refreshes an expired session', async () => {
-    const calls = answers(json(401, {}), json(200, {}), json(200, { a: 1 }))
+    const calls = answers(json(401, {}), json(401, {}), json(200, {}), json(200, { a: 1 }))
     expect((await ask('/x')).body).toEqual({ a: 1 })
-    expect(calls).toEqual(['/x', '/api/v1/auth/refresh', '/x'])
+    expect(calls).toEqual(['/x', '/api/v1/auth/me', '/api/v1/auth/refresh', '/x'])
+  })
+  it('uses the session that another tab refreshed', async () => {
+    const calls = answers(json(401, {}), json(200, { kind: 'user' }), json(200, { a: 1 }))
+    expect((await ask('/x')).body).toEqual({ a: 1 })
+    expect(calls).toEqual(['/x', '/api/v1/auth/me', '/x'])
+  })
+  it('waits for the cookies of a refresh that has just been', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout'] })
+    const calls = answers(json(401, {}), json(401, {}), json(409, {}), json(200, { kind: 'user' }), json(200, { a: 1 }))
+    const answer = ask('/x')
+    await vi.waitFor(() => { expect(vi.getTimerCount()).toBe(1) })
+    vi.advanceTimersByTime(1000)
+    expect((await answer).body).toEqual({ a: 1 })
+    expect(calls.slice(2)).toEqual(['/api/v1/auth/refresh', '/api/v1/auth/me', '/x'])
+    vi.useRealTimers()
+  })
+  it('refreshes a session where nobody needs a login', async () => {
+    const calls = answers(json(403, {}), json(200, { kind: 'local', can_refresh: true }), json(200, { kind: 'local', can_refresh: true }), json(200, {}), json(200, { a: 1 }))
+    expect((await ask('/x')).body).toEqual({ a: 1 })
+    expect(calls.slice(3)).toEqual(['/api/v1/auth/refresh', '/x'])
   })
   it('leads to the login page and back without a session', async () => {
     const went: string[] = []
     vi.stubGlobal('location', { assign: (to: string) => { went.push(to) }, pathname: '/alerts', search: '?range=6h' })
-    answers(json(401, {}), json(401, {}))
+    answers(json(401, {}), json(401, {}), json(401, {}))
     expect((await failure(ask('/x'))).kind).toBe('login')
     expect(went).toEqual(['/login?next=%2Falerts%3Frange%3D6h'])
   })

@@ -57,14 +57,37 @@ async function send(path: string, q: Question): Promise<Response> {
 }
 
 // A session outlives its access token: one refresh serves all requests that were
-// refused at the same time.
-let refreshing: Promise<boolean> | null = null
+// refused at the same time, in all tabs, which share the session's cookies. The lock
+// and what happens in it are those of the login page (api/login_pages/ask.js).
+let renewing: Promise<boolean> | null = null
 
-function refresh(): Promise<boolean> {
-  refreshing ??= send('/api/v1/auth/refresh', { body: { cookie: true } })
-    .then((r) => r.ok, () => false)
-    .finally(() => { refreshing = null })
-  return refreshing
+// renew reports whether the session lives, after a refresh if it takes one.
+export function renew(): Promise<boolean> {
+  renewing ??= alone(async () => {
+    if (await isLoggedIn()) return true // Another tab was first.
+    const { ok, status } = await send('/api/v1/auth/refresh', { body: { cookie: true } })
+    if (status !== 409) return ok
+    await new Promise((resolve) => setTimeout(resolve, 1000)) // The new cookies are on their way to another tab.
+    return isLoggedIn()
+  }).catch(() => false).finally(() => { renewing = null })
+  return renewing
+}
+
+// Browsers offer locks over TLS and on loopback.
+const alone = async (work: () => Promise<boolean>): Promise<boolean> =>
+  'locks' in navigator ? await navigator.locks.request('sysotel-refresh', work) : work()
+
+async function whoAmI(): Promise<Partial<Schemas['Me']>> {
+  const r = await send('/api/v1/auth/me', {})
+  return r.ok ? ((await r.json()) as Schemas['Me']) : {}
+}
+
+const isLoggedIn = async (): Promise<boolean> => (await whoAmI()).kind === 'user'
+
+// hasExpired reports whether a request may be refused only because the access token
+// has expired. Where nobody needs a login, that makes the user a viewer again.
+async function hasExpired(status: number): Promise<boolean> {
+  return status === 401 || status === 403 && (await whoAmI().catch(() => null))?.can_refresh === true
 }
 
 // goToLogin opens the login page, which leads back here.
@@ -75,12 +98,10 @@ export function goToLogin(): void {
 // ask sends a request. It throws a Failure, or the AbortError of the caller's signal.
 export async function ask<T>(path: string, q: Question = {}): Promise<Answer<T>> {
   let response = await send(path, q)
+  if (await hasExpired(response.status) && await renew()) response = await send(path, q)
   if (response.status === 401) {
-    if (await refresh()) response = await send(path, q)
-    if (response.status === 401) {
-      goToLogin()
-      throw new Failure('login', '', 401)
-    }
+    goToLogin()
+    throw new Failure('login', '', 401)
   }
   if (response.ok) {
     if (response.status === 204) return { body: undefined as T, headers: response.headers }

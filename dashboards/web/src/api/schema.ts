@@ -315,7 +315,7 @@ export interface paths {
         put?: never;
         /**
          * Refresh a session
-         * @description Exchanges a refresh token for new tokens; each refresh token can be used once. If one is used twice it may have been stolen, so the session ends.
+         * @description Exchanges a refresh token for new tokens; each refresh token can be used once. If one is used twice it may have been stolen, so the session ends. Only if it comes again within 30 seconds, as from a second tab of a browser, the status is 409 without tokens, and the session continues with the newer ones.
          */
         post: operations["refresh"];
         delete?: never;

@@ -305,6 +305,8 @@ export const en = {
   'account.user': 'Logged in as {name}, {role}.',
   'account.token': 'Using the API token {name}, {role}.',
   'account.local': 'Local access without login, {role}.',
+  'account.viewer': 'Without a login you can view. Only root and the agent’s user can make changes; to let others, run “sudo sysotel user add NAME --role admin” on this machine.',
+  'account.enter': 'Log in to make changes',
   'account.password': 'Change password',
   'account.password.old': 'Current password',
   'account.password.new': 'Password',

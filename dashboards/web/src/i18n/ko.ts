@@ -311,6 +311,8 @@ export const ko: Partial<Record<Word | PanelWord, string>> = {
   'account.user': '{name}(으)로 로그인됨, {role}.',
   'account.token': 'API 토큰 {name} 사용 중, {role}.',
   'account.local': '로그인 없는 로컬 접속, {role}.',
+  'account.viewer': '로그인하지 않으면 보기만 할 수 있습니다. 변경은 root와 에이전트의 사용자만 할 수 있습니다. 다른 사람이 변경하려면 이 머신에서 “sudo sysotel user add NAME --role admin”을 실행하세요.',
+  'account.enter': '변경하려면 로그인',
   'account.password': '비밀번호 변경',
   'account.password.old': '현재 비밀번호',
   'account.password.new': '비밀번호',
