@@ -45,6 +45,9 @@ soak: bin/sysotel ## run the soak, accuracy and kill tests for ten minutes each
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics >/dev/null
 	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'Soak|Truth|Kill' -v ./agent/...
 
+attack: bin/sysotel ## attack the agent for ten minutes: every route, caller and form, random expressions, foreign pages
+	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'SoakAttack|SoakExpressions|ForeignPages' -v ./agent/app ./dashboards/browser
+
 bench: bin/sysotel ## measure the CPU, memory and disk use of the agent, the stack and the page
 	@$(PROGRAMS) otelcol prometheus victoria-metrics >/dev/null
 	go test -run '^$$' -bench . -benchmem ./instruments ./agent/sampler ./agent/export ./api
@@ -81,4 +84,4 @@ cover: ## write coverage.out and print the total coverage
 	go test -timeout 20m -coverprofile coverage.out ./...
 	go tool cover -func coverage.out | tail -1
 
-.PHONY: help run stack build test race soak bench fuzz golden fmt lint vulncheck cover
+.PHONY: help run stack build test race soak attack bench fuzz golden fmt lint vulncheck cover

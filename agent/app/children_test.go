@@ -27,14 +27,15 @@ import (
 // children are the jobs of this program in another process. Each writes a line when
 // it is ready, then one for each line of its input.
 var children = map[string]func(args []string) error{
-	"agent":  runChildAgent,
-	"burn":   func([]string) error { return answerLines(burn) },
-	"blaze":  func([]string) error { return answerLines(blaze()) },
-	"touch":  func([]string) error { return answerLines(touch) },
-	"write":  func([]string) error { return answerLines(write) },
-	"send":   func([]string) error { return answerLines(send) },
-	"frames": func([]string) error { return answerLines(sendFrames) },
-	"sink":   runSink,
+	"agent":    runChildAgent,
+	"burn":     func([]string) error { return answerLines(burn) },
+	"blaze":    func([]string) error { return answerLines(blaze()) },
+	"touch":    func([]string) error { return answerLines(touch) },
+	"write":    func([]string) error { return answerLines(write) },
+	"send":     func([]string) error { return answerLines(send) },
+	"frames":   func([]string) error { return answerLines(sendFrames) },
+	"sink":     runSink,
+	"stranger": runStranger,
 }
 
 func TestMain(m *testing.M) {

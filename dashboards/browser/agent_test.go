@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,9 +44,9 @@ func newAgent(tb testing.TB, flags ...string) *agent {
 	if _, err := os.Stat("../web/dist/index.html"); err != nil {
 		missing(tb, "the web app is not built; make build does")
 	}
-	program := filepath.Join(tb.TempDir(), "sysotel")
-	if output, err := exec.CommandContext(tb.Context(), "go", "build", "-buildvcs=false", "-o", program, "sysotel/agent").CombinedOutput(); err != nil {
-		tb.Fatalf("build the agent: %v\n%s", err, output)
+	program, err := buildAgent()
+	if err != nil {
+		tb.Fatal(err)
 	}
 	// A socket's path must be short, and the name of a test can be long.
 	dir, err := os.MkdirTemp("", "so") //nolint:usetesting // See above.
@@ -59,11 +60,30 @@ func newAgent(tb testing.TB, flags ...string) *agent {
 	return a
 }
 
-func (a *agent) start() {
-	a.tb.Helper()
-	cmd := exec.CommandContext(a.tb.Context(), a.args[0], a.args[1:]...)
+// buildAgent builds the agent once for all tests, and returns the program.
+var buildAgent = sync.OnceValues(func() (string, error) {
+	dir, err := programDir()
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "sysotel")
+	if output, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "sysotel/agent").CombinedOutput(); err != nil { //nolint:noctx // It is for all tests.
+		return "", fmt.Errorf("build the agent: %w\n%s", err, output)
+	}
+	return program, nil
+})
+
+// command returns a command of the agent's program.
+func (a *agent) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(a.tb.Context(), a.args[0], args...)
 	// Variables for the tests are not options of the agent.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SYSOTEL_") })
+	return cmd
+}
+
+func (a *agent) start() {
+	a.tb.Helper()
+	cmd := a.command(a.args[1:]...)
 	a.Process = programs.Start(a.tb, cmd)
 	ready := "/api/v1/metrics/current"
 	if slices.Contains(a.args, guarded) {

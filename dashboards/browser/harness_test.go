@@ -36,8 +36,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv(jobVariable) == "burn" {
 		burn()
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if dir, err := programDir(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
 }
+
+// programDir is where the agent is built, once for all tests.
+var programDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "sysotel") })
 
 // burn keeps a processor busy until it is killed, for at most a minute.
 func burn() {
@@ -114,6 +121,8 @@ type tab struct {
 	ctx  context.Context
 	site string
 	look look
+	// anywhere is set where requests to other hosts are what the test is about.
+	anywhere bool
 
 	mu        sync.Mutex
 	foreign   []string
@@ -159,7 +168,7 @@ func open(browser context.Context, t testing.TB, site string, l look, allowed ..
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		if len(b.foreign) > 0 {
+		if len(b.foreign) > 0 && !b.anywhere {
 			t.Errorf("the page asked other hosts: %v", b.foreign)
 		}
 		for _, complaint := range b.complains {
