@@ -113,6 +113,7 @@ type Alerting struct {
 	observed bool          // whether lastMono is of this process
 	started  time.Duration // on the monotonic clock
 	ticks    int
+	suspects *suspects
 
 	// mu protects what follows; writers hold turn too.
 	mu       sync.RWMutex
@@ -134,6 +135,8 @@ type Alerting struct {
 
 // status is the status of the evaluation.
 type status struct {
+	// aside is why rules are set aside, by their content.
+	aside map[string]string
 	// unsteady is why the rules were not evaluated last time.
 	unsteady string
 	// saveErr is why the state could not be saved, deliverErr why a notice could not
@@ -196,6 +199,7 @@ func (a *Alerting) restore(ctx context.Context) (err error) {
 	if a.undelivered, err = a.file.notices(ctx); err != nil {
 		return fmt.Errorf("read undelivered notices: %w", err)
 	}
+	a.suspects = openSuspects(filepath.Join(a.options.Dir, suspectsFile), a.options.Now().UTC().Truncate(time.Second))
 	now := a.options.Now().Truncate(time.Millisecond)
 	tooOld := now.Sub(a.lastAt) > maxOutage
 	if tooOld {
@@ -253,6 +257,9 @@ const maxOutage = 24 * time.Hour
 func (a *Alerting) Close() error {
 	a.turn.Lock()
 	defer a.turn.Unlock()
+	if a.suspects != nil && a.suspects.file != nil {
+		_ = a.suspects.file.Close() // It wrote in place.
+	}
 	return a.file.Close()
 }
 
@@ -299,6 +306,12 @@ func (a *Alerting) failing() string {
 			}
 		}
 	}
+	var aside []string
+	for _, r := range a.rules {
+		if one := a.status.aside[r.content]; one != "" {
+			aside = append(aside, "rule "+r.Name()+" of the group "+r.group+" is not evaluated: "+one)
+		}
+	}
 	late := a.options.Now().Sub(a.status.at)
 	switch {
 	case a.file.Trouble() != nil:
@@ -311,6 +324,8 @@ func (a *Alerting) failing() string {
 		return fmt.Sprintf("%d notifications are waiting to be queued: %s", len(a.undelivered), a.status.deliverErr)
 	case a.status.unsteady != "":
 		return "the rules are not evaluated: " + a.status.unsteady
+	case len(aside) > 0:
+		return strings.Join(aside, "; ")
 	case len(a.invalid) > 0:
 		return fmt.Sprintf("thresholds from the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(a.invalid, ", "))
 	case failing > 0:

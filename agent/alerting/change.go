@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"go.yaml.in/yaml/v3"
 
@@ -88,6 +89,9 @@ func (f apiRules) write(path string) error {
 	return atomicfile.Write(path, append(text, '\n'), 0o600)
 }
 
+// maxFiles bounds the rule files, maxThresholds the thresholds from the API.
+const maxFiles, maxThresholds = 100, 500
+
 // load loads all rules.
 func (a *Alerting) load(fromAPI apiRules) (active, disabled []*rule, err error) {
 	c := a.options.Config
@@ -96,10 +100,14 @@ func (a *Alerting) load(fromAPI apiRules) (active, disabled []*rule, err error) 
 	if c.Defaults {
 		documents = append(documents, document{source: FromDefaults, file: defaultFile, text: defaultRules})
 	}
+	files := 0
 	for _, pattern := range c.Rules {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			return nil, nil, fmt.Errorf("alerting.rules: %s: %w", pattern, err)
+		}
+		if files += len(paths); files > maxFiles {
+			return nil, nil, fmt.Errorf("alerting.rules: there are %d files; at most %d are allowed", files, maxFiles)
 		}
 		for _, path := range paths {
 			d, err := readFile(path)
@@ -143,6 +151,7 @@ func (a *Alerting) load(fromAPI apiRules) (active, disabled []*rule, err error) 
 // install replaces the rules. Rules that did not change keep their state. The caller
 // holds turn.
 func (a *Alerting) install(ctx context.Context, active, disabled []*rule) {
+	defer a.judge(active)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var fresh []*rule
@@ -220,6 +229,7 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 		a.options.Config = before
 		return err
 	}
+	a.pardon() // An administrator asks for it.
 	a.install(ctx, active, disabled)
 	return nil
 }
@@ -266,6 +276,9 @@ func (a *Alerting) AddThreshold(ctx context.Context, t Threshold) (RuleStatus, e
 	}
 	if a.find(t.Name) != nil {
 		return RuleStatus{}, ErrExists
+	}
+	if len(a.fromAPI.Thresholds) >= maxThresholds {
+		return RuleStatus{}, ValidationErrors{{Field: "name", Value: shown(t.Name), Rule: fmt.Sprintf("there are already %d rules from the API, the maximum; delete some", maxThresholds)}}
 	}
 	next := a.fromAPI
 	next.Thresholds = append(slices.Clone(next.Thresholds), t)
@@ -365,12 +378,25 @@ func (a *Alerting) Export() ([]byte, error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	var file rulefmt.RuleGroups
+	groups := map[[2]string]int{} // by file and name; in the export names are unique
+	names := map[string]int{}
 	for _, r := range a.rules {
-		name := r.group
-		i := slices.IndexFunc(file.Groups, func(g rulefmt.RuleGroup) bool { return g.Name == name })
-		if i < 0 {
-			file.Groups = append(file.Groups, rulefmt.RuleGroup{Name: name})
-			i = len(file.Groups) - 1
+		i, ok := groups[[2]string{r.file, r.group}]
+		if !ok {
+			i = len(file.Groups)
+			groups[[2]string{r.file, r.group}] = i
+			name := r.group
+			if names[name]++; names[name] > 1 {
+				name = fmt.Sprintf("%s (%d)", name, names[name])
+			}
+			g := rulefmt.RuleGroup{Name: name, Limit: r.limit}
+			if r.interval != a.interval {
+				g.Interval = model.Duration(r.interval)
+			}
+			if r.offset != 0 {
+				g.QueryOffset = new(model.Duration(r.offset))
+			}
+			file.Groups = append(file.Groups, g)
 		}
 		// String returns the rule as YAML.
 		var one rulefmt.Rule

@@ -36,8 +36,11 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 	a.setPaused("")
 	a.shift(at, mono)
 	for _, r := range a.rules {
-		if r.evaluated.IsZero() || at.Sub(r.evaluated) >= r.interval-a.interval/2 {
+		due := r.evaluated.IsZero() || at.Sub(r.evaluated) >= r.interval-a.interval/2
+		if due && a.suspects.aside(r) == nil {
+			a.suspects.mark(r, at)
 			a.evaluate(ctx, r, at)
+			a.suspects.unmark()
 		}
 	}
 	a.lastAt, a.lastMono, a.observed = at, mono, true
@@ -139,6 +142,7 @@ func (a *Alerting) evaluate(stopping context.Context, r *rule, at time.Time) {
 		r.SetHealth(rules.HealthBad)
 	}
 	a.noteError(r, cmp.Or(err, e.failed))
+	a.strike(r, err, at)
 	if err != nil {
 		return
 	}

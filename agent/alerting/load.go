@@ -17,6 +17,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	_ "embed"
+
+	"sysotel/agent/template"
 )
 
 // defaultRules are the built-in rules. Prometheus and vmalert can use the file too.
@@ -43,8 +45,14 @@ type loader struct {
 	log      *slog.Logger
 }
 
-// maxRules bounds the cost of an evaluation.
-const maxRules = 5000
+// Bounds of the rules, which keep an evaluation and its texts short.
+const (
+	maxRules  = 5000
+	maxGroups = 1000
+	// maxName bounds the names of groups and rules, maxTexts the labels, and the
+	// annotations, of a rule.
+	maxName, maxTexts = 256, 64
+)
 
 // load loads the rules of all documents.
 func (l *loader) load(documents []document) ([]*rule, error) {
@@ -77,12 +85,18 @@ func (l *loader) load(documents []document) ([]*rule, error) {
 
 // document loads the rules of one document.
 func (l *loader) document(d document) (all []*rule, wrong []error) {
+	if err := checkTexts(d); err != nil {
+		return nil, []error{fmt.Errorf("%s %w", d.file, err)}
+	}
 	groups, errs := rulefmt.Parse(d.text, false, model.UTF8Validation, l.parser, l.log)
 	for _, err := range errs {
 		wrong = append(wrong, fmt.Errorf("%s: %w", d.file, err))
 	}
 	if len(wrong) > 0 {
 		return nil, wrong
+	}
+	if n := len(groups.Groups); n > maxGroups {
+		return nil, []error{fmt.Errorf("%s: there are %d groups; at most %d are allowed", d.file, n, maxGroups)}
 	}
 	lines := ruleLines(d.text)
 	n := 0
@@ -95,7 +109,7 @@ func (l *loader) document(d document) (all []*rule, wrong []error) {
 			n++
 			made, err := l.rule(g, r)
 			if err != nil {
-				wrong = append(wrong, fmt.Errorf("%s: rule %s: %w", where, r.Alert+r.Record, err))
+				wrong = append(wrong, fmt.Errorf("%s: group %s: rule %s: %w", where, shown(g.Name), shown(r.Alert+r.Record), err))
 				continue
 			}
 			made.source, made.file, made.where, made.threshold = d.source, d.file, where, d.thresholds[r.Alert]
@@ -103,6 +117,28 @@ func (l *loader) document(d document) (all []*rule, wrong []error) {
 		}
 	}
 	return all, wrong
+}
+
+// checkTexts bounds the texts of a document before they are parsed, which a text that is
+// long and deeply nested could make expensive.
+func checkTexts(d document) error {
+	var root yaml.Node
+	if yaml.Unmarshal(d.text, &root) != nil {
+		return nil // Its parser has a better error.
+	}
+	var check func(*yaml.Node) error
+	check = func(n *yaml.Node) error {
+		if len(n.Value) > template.MaxSource {
+			return fmt.Errorf("line %d: the text has %d bytes; at most %d are allowed", n.Line, len(n.Value), template.MaxSource)
+		}
+		for _, inner := range n.Content {
+			if err := check(inner); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return check(&root)
 }
 
 // ruleLines are the first lines of the rules in a file.
@@ -125,6 +161,12 @@ func ruleLines(text []byte) (lines []int) {
 
 // rule creates one rule.
 func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
+	switch {
+	case len(g.Name) > maxName || len(r.Alert+r.Record) > maxName:
+		return nil, fmt.Errorf("the name of a group or a rule has at most %d bytes", maxName)
+	case len(g.Labels)+len(r.Labels) > maxTexts || len(r.Annotations) > maxTexts:
+		return nil, fmt.Errorf("a rule has at most %d labels and %d annotations", maxTexts, maxTexts)
+	}
 	// The query limits apply to rules too.
 	expr, err := l.querier.Parse(r.Expr)
 	if err != nil {
@@ -258,7 +300,7 @@ func fieldOf(t Threshold) string {
 }
 
 // maxFile is the maximum size of a rule file.
-const maxFile = 4 << 20
+const maxFile = 1 << 20
 
 // readFile reads a rule file.
 func readFile(path string) (document, error) {

@@ -57,6 +57,11 @@ type rule struct {
 	annotations                 labels.Labels // those that are no templates
 	// key identifies the rule among all: several may have the same name.
 	key string
+	// content identifies the rule as it is written.
+	content string
+	// strikes and slow count evaluations in a row that exceeded their memory and their
+	// time.
+	strikes, slow int
 	// source, file, group and where are its origin.
 	source, file, group, where string
 	threshold                  *Threshold
@@ -105,13 +110,19 @@ func (r *rule) most() int {
 	return most
 }
 
-// identify sets key. It is the same after a restart.
+// identify sets key and content. They are the same after a restart.
 func (r *rule) identify() {
+	r.key = digest(r.group, r.Name(), r.Labels().String(), r.expr.String())
+	r.content = digest(r.key, r.String(), r.offset.String())
+}
+
+// digest is a short hash of texts.
+func digest(parts ...string) string {
 	sum := sha256.New()
-	for _, part := range []string{r.group, r.Name(), r.Labels().String(), r.expr.String()} {
+	for _, part := range parts {
 		fmt.Fprintf(sum, "%d %s", len(part), part)
 	}
-	r.key = hex.EncodeToString(sum.Sum(nil)[:8])
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 // fits reports whether an alert can be one of this rule, by its name and those labels

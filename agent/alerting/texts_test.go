@@ -2,8 +2,11 @@ package alerting
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestTexts: the variables of templates are there, in the first evaluation, after a
@@ -91,5 +94,59 @@ func TestManyAlerts(t *testing.T) {
 	p.command("pass 15s")
 	if r := p.alerts.Rules()[0]; r.Health != "ok" || r.State != Firing || len(p.sent) != 1 {
 		t.Errorf("the rule is %+v, notifications: %v", r, p.sent)
+	}
+}
+
+// TestBounds: a file that goes beyond a bound is an error that names the place.
+func TestBounds(t *testing.T) {
+	p := newPlay(t, "groups: []")
+	long := strings.Repeat("x", 20_000)
+	many := ""
+	for i := range 70 {
+		many += fmt.Sprintf("l%d: x, ", i)
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"a long annotation": {"groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: up\n        annotations: {summary: " + long + "}", "line 6: the text has 20000 bytes; at most 16384 are allowed"},
+		"a long label":      {"groups: [{name: g, rules: [{alert: A, expr: up, labels: {team: " + long[:2000] + "}}]}]", "line 1: group g: rule A: team has 2000 bytes; at most 1024 are allowed"},
+		"a long name":       {"groups: [{name: g, rules: [{alert: " + long[:300] + ", expr: up}]}]", "the name of a group or a rule has at most 256 bytes"},
+		"many labels":       {"groups: [{name: g, rules: [{alert: A, expr: up, labels: {" + many + "}}]}]", "group g: rule A: a rule has at most 64 labels"},
+		"many groups":       {"groups: [" + strings.Repeat("{name: x, rules: []}, ", maxGroups+1) + "]", "x"},
+		"a large file":      {"# " + strings.Repeat(long, 60), "has 1200002 bytes; at most 1048576 are allowed"},
+		"a loop":            {"groups: [{name: g, rules: [{alert: A, expr: up, annotations: {a: '{{ template \"x\" }}'}}]}]", "a: templates that define or call other templates are not allowed"},
+	} {
+		path := filepath.Join(t.TempDir(), "bad.yml")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		config := p.config
+		config.Rules = []string{path}
+		if err := p.alerts.Reload(t.Context(), config); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %.300v, want %s", name, err, c.want)
+		}
+	}
+}
+
+// TestExportedGroups: groups of one name in two files stay apart and keep what they say.
+func TestExportedGroups(t *testing.T) {
+	p := newPlay(t, "groups: [{name: g, interval: 1m, rules: [{alert: A, expr: up}]}]")
+	other := filepath.Join(p.dir, "other.yml")
+	if err := os.WriteFile(other, []byte("groups: [{name: g, limit: 5, query_offset: 30s, rules: [{alert: B, expr: up, labels: {team: '{{ $labels.x }}'}, annotations: {summary: '{{ $value }}'}}]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.config.Rules = append(p.config.Rules, other)
+	if err := p.alerts.Reload(t.Context(), p.config); err != nil {
+		t.Fatal(err)
+	}
+	text, err := p.alerts.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &loader{parser: newParser(), querier: p.querier, interval: p.alerts.interval, log: discard()}
+	all, wrong := l.document(document{file: "export", text: text})
+	if len(wrong) > 0 || len(all) != 2 {
+		t.Fatalf("%v, %v in\n%s", all, wrong, text)
+	}
+	if a, b := all[0], all[1]; a.interval != time.Minute || b.limit != 5 || b.offset != 30*time.Second || len(b.labelTexts) != 1 || len(b.annotationTexts) != 1 {
+		t.Errorf("the export is\n%s", text)
 	}
 }

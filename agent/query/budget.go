@@ -40,6 +40,9 @@ type budget struct {
 	used float64
 }
 
+// ErrMemory is the error of an evaluation that exceeds its memory.
+var ErrMemory = errors.New("the query takes too much memory")
+
 // take counts memory that stays in use until it is returned with take(−bytes).
 func (b *budget) take(bytes float64) error {
 	b.mu.Lock()
@@ -52,7 +55,7 @@ func (b *budget) take(bytes float64) error {
 	case b.light:
 		return errHeavy
 	}
-	return &Error{Type: Execution, Err: fmt.Errorf("the query takes too much memory: at most %s are allowed; use narrower matchers, a shorter range or a longer step", mebibytes(b.limit))}
+	return &Error{Type: Execution, Err: fmt.Errorf("%w: at most %s are allowed; use narrower matchers, a shorter range or a longer step", ErrMemory, mebibytes(b.limit))}
 }
 
 // left is the memory that may still be taken.
