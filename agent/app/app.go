@@ -89,6 +89,9 @@ func New(o Options) (_ *App, err error) {
 	if err := a.openLog(o); err != nil {
 		return nil, fmt.Errorf("log.file: %w", err)
 	}
+	for _, warning := range o.Config.Warnings() {
+		a.log.Warn(warning)
+	}
 	if a.dir, err = holdDirectory(o.Config.DataDir, a.log.With("component", "data_dir")); err != nil {
 		return nil, err
 	}

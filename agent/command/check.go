@@ -36,6 +36,9 @@ func runCheck(c Call) int {
 		return 1
 	}
 	fmt.Fprintln(c.Out, "the configuration is valid")
+	for _, warning := range loaded.Warnings() {
+		fmt.Fprintf(c.Out, "warning: %s\n", warning)
+	}
 	ctx, cancel := context.WithTimeout(c.Stop, checkTimeout)
 	defer cancel()
 	root := loaded.Instruments.Host.Root

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -110,6 +111,16 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	r := &running{cmd: exec.CommandContext(context.Background(), program, args[1:]...), ended: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr, r.cmd.Dir = &r.output, &r.output, ts.Getenv("WORK")
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "OTEL_") { // Those are the story's.
+			r.cmd.Env = append(r.cmd.Env, variable)
+		}
+	}
+	for _, name := range []string{"OTEL_RESOURCE_ATTRIBUTES", "OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_METRICS_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER"} {
+		if value := ts.Getenv(name); value != "" {
+			r.cmd.Env = append(r.cmd.Env, name+"="+value)
+		}
+	}
 	ts.Check(r.cmd.Start())
 	go func() {
 		defer close(r.ended)

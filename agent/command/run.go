@@ -25,6 +25,7 @@ func runAgent(c Call) int {
 	if !ok {
 		return 1
 	}
+	hideFromSDK(c.Env)
 	// Without this a line that nobody reads any more ends the program, which systemd takes
 	// for a clean end. Not ignored: custom commands would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -54,5 +55,19 @@ func runAgent(c Call) int {
 			c.fail(err)
 		}
 		return code
+	}
+}
+
+// hideFromSDK takes the standard variables of the push out of the environment. The SDK
+// reads them, too, and reports once more what it does not understand; they are part of
+// the configuration already.
+func hideFromSDK(env []string) {
+	for _, variable := range env {
+		name, _, _ := strings.Cut(variable, "=")
+		for _, prefix := range []string{"OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_", "OTEL_METRIC_EXPORT_"} {
+			if strings.HasPrefix(name, prefix) {
+				_ = os.Unsetenv(name)
+			}
+		}
 	}
 }

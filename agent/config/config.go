@@ -37,7 +37,13 @@ type Config struct {
 
 	// origins says where each option that is not a default was set.
 	origins map[string]string
+	// warnings say what was ignored.
+	warnings []string
 }
+
+// Warnings says what in the environment is ignored, a sentence each: unlike options of
+// our own, the standard variables may be meant for others.
+func (c Config) Warnings() []string { return c.warnings }
 
 // AlertingConfig configures alert rules and notification channels.
 type AlertingConfig struct {

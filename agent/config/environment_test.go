@@ -86,12 +86,87 @@ func TestWrongVariables(t *testing.T) {
 	f("SYSOTEL_PROCESSES_TOP=all", "processes.top: all is not allowed: must be a whole number (SYSOTEL_PROCESSES_TOP)")
 	f("SYSOTEL_PROCESSES_TOP=0", "processes.top: 0 is not allowed: must be from 1 to 200 (SYSOTEL_PROCESSES_TOP)")
 	f("SYSOTEL_INSTRUMENTS_DISK_INCLUDE=sd*,kind:nvme*", `instruments.disk.include[1]: kind:nvme* is not allowed: "kind" cannot stand before the colon, only device can; a name with a colon in it is written device:kind:nvme* (SYSOTEL_INSTRUMENTS_DISK_INCLUDE)`)
-	f("OTEL_METRIC_EXPORT_INTERVAL=1s", "otlp.interval: 1s is not allowed: must be a whole number of milliseconds (OTEL_METRIC_EXPORT_INTERVAL)")
 	f("OTEL_METRIC_EXPORT_INTERVAL=1500", "otlp.interval: 1.5s is not allowed: must be a multiple of sampling.interval, 1s (OTEL_METRIC_EXPORT_INTERVAL)")
 	f("OTEL_EXPORTER_OTLP_HEADERS=topsecret", "otlp.headers: must be name=value pairs separated by commas, with %2C for a comma in a value and %25 for a % (OTEL_EXPORTER_OTLP_HEADERS)")
 	f("OTEL_EXPORTER_OTLP_HEADERS=a=topsecret%zz", "otlp.headers: must be name=value pairs separated by commas, with %2C for a comma in a value and %25 for a % (OTEL_EXPORTER_OTLP_HEADERS)")
 	f("OTEL_EXPORTER_OTLP_HEADERS=a=topsecret%0A", "otlp.headers.a: <secret> is not allowed: the value of a header is of printable ASCII characters (OTEL_EXPORTER_OTLP_HEADERS)")
 	f("OTEL_EXPORTER_OTLP_ENDPOINT=https://me:topsecret@c:4317", "otlp.endpoint: https://<secret>@c:4317 is not allowed: must be http://HOST:PORT (without TLS) or https://HOST:PORT (with TLS), such as http://localhost:4317; a password goes into otlp.headers (OTEL_EXPORTER_OTLP_ENDPOINT)")
+}
+
+// TestStandardVariables: each does what the specification says, or is named in a warning;
+// none but an endpoint that cannot be right keeps the agent from starting.
+func TestStandardVariables(t *testing.T) {
+	const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4317"
+	for _, c := range []struct {
+		env      []string
+		path     string // An option and its value, "" for none.
+		want     string
+		warnings []string // What each warning says.
+		invalid  string   // The error, "" for none.
+	}{
+		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4317/"}, path: "otlp.endpoint", want: "http://c:4317/"},
+		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4317/v1/metrics"}, path: "otlp.endpoint", want: "http://c:4317", warnings: []string{"the path in OTEL_EXPORTER_OTLP_ENDPOINT is ignored"}},
+		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=c:4317"}, path: "otlp.endpoint", want: "https://c:4317"},
+		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=c:4317", "OTEL_EXPORTER_OTLP_INSECURE=TRUE"}, path: "otlp.endpoint", want: "http://c:4317"},
+		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=c:4317", "OTEL_EXPORTER_OTLP_INSECURE=true", "OTEL_EXPORTER_OTLP_METRICS_INSECURE=false"}, path: "otlp.endpoint", want: "https://c:4317"},
+		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=https://c:4317", "OTEL_EXPORTER_OTLP_INSECURE=true"}, path: "otlp.endpoint", want: "https://c:4317"},
+		{env: []string{endpoint, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://m:4317"}, path: "otlp.endpoint", want: "http://m:4317"},
+		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=ftp://c:1"}, invalid: "otlp.endpoint: ftp://c:1 is not allowed"},
+
+		{env: []string{endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, path: "otlp.endpoint", want: "http://c:4317"},
+		{env: []string{endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"}, invalid: "otlp.endpoint: http://c:4317 is not allowed: is for http/protobuf, as OTEL_EXPORTER_OTLP_PROTOCOL says, and the push is over gRPC; set SYSOTEL_OTLP_ENDPOINT to the gRPC port"},
+		{env: []string{endpoint, "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/json", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, invalid: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"},
+		{env: []string{endpoint, "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=grpc", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json"}, path: "otlp.endpoint", want: "http://c:4317"},
+		{env: []string{"SYSOTEL_OTLP_ENDPOINT=http://own:4317", endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"}, path: "otlp.endpoint", want: "http://own:4317", warnings: []string{"OTEL_EXPORTER_OTLP_PROTOCOL is ignored: http/protobuf is not supported"}},
+		{env: []string{"OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"}, path: "otlp.endpoint", want: "", warnings: []string{"OTEL_EXPORTER_OTLP_PROTOCOL is ignored"}},
+
+		{env: []string{endpoint, "OTEL_METRICS_EXPORTER=otlp"}, path: "otlp.endpoint", want: "http://c:4317"},
+		{env: []string{endpoint, "OTEL_METRICS_EXPORTER=prometheus, otlp"}, path: "otlp.endpoint", want: "http://c:4317"},
+		{env: []string{endpoint, "OTEL_METRICS_EXPORTER=none"}, path: "otlp.endpoint", want: "", warnings: []string{"OTEL_EXPORTER_OTLP_ENDPOINT is not used, because OTEL_METRICS_EXPORTER is none"}},
+		{env: []string{endpoint, "OTEL_METRICS_EXPORTER=prometheus"}, path: "otlp.endpoint", want: "", warnings: []string{"because OTEL_METRICS_EXPORTER is prometheus"}},
+		{env: []string{endpoint, "OTEL_SDK_DISABLED=True"}, path: "otlp.endpoint", want: "", warnings: []string{"because OTEL_SDK_DISABLED is true"}},
+		{env: []string{endpoint, "OTEL_SDK_DISABLED=false"}, path: "otlp.endpoint", want: "http://c:4317"},
+		{env: []string{"SYSOTEL_OTLP_ENDPOINT=http://own:4317", "OTEL_SDK_DISABLED=true"}, path: "otlp.endpoint", want: "http://own:4317"},
+
+		{env: []string{"OTEL_EXPORTER_OTLP_COMPRESSION=zstd"}, path: "otlp.compression", want: "gzip", warnings: []string{"OTEL_EXPORTER_OTLP_COMPRESSION is ignored: zstd is not allowed: must be"}},
+		{env: []string{"OTEL_EXPORTER_OTLP_TIMEOUT=10s"}, path: "otlp.timeout", want: "10s", warnings: []string{"OTEL_EXPORTER_OTLP_TIMEOUT is ignored: 10s is not allowed: must be a whole number of milliseconds"}},
+		{env: []string{"OTEL_METRIC_EXPORT_INTERVAL=1s"}, path: "otlp.interval", want: "0s", warnings: []string{"OTEL_METRIC_EXPORT_INTERVAL is ignored: 1s is not allowed"}},
+		{env: []string{"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=sometimes"}, path: "otlp.temporality", want: "cumulative", warnings: []string{"PREFERENCE is ignored: sometimes is not allowed"}},
+
+		{env: []string{"OTEL_RESOURCE_ATTRIBUTES=a=b,bad"}, path: "resource.attributes", want: "map[]", warnings: []string{"OTEL_RESOURCE_ATTRIBUTES is ignored: bad is not allowed"}},
+		{env: []string{"OTEL_RESOURCE_ATTRIBUTES=service.name=x,a=%zz"}, path: "resource.service_name", want: "sysotel", warnings: []string{"OTEL_RESOURCE_ATTRIBUTES is ignored: a=%zz is not allowed"}},
+		{env: []string{"OTEL_RESOURCE_ATTRIBUTES=empty=,"}, path: "resource.attributes", want: "map[empty:]"},
+
+		{env: []string{"OTEL_TRACES_SAMPLER=always_on", "OTEL_METRIC_EXPORT_TIMEOUT=1", "OTEL_LOG_LEVEL=debug", "OTEL_CONFIG_FILE=/x", "OTEL_NEW\x1b[31m=1"},
+			warnings: []string{"these standard variables do nothing here: OTEL_CONFIG_FILE, OTEL_LOG_LEVEL, OTEL_METRIC_EXPORT_TIMEOUT, OTEL_NEW\ufffd[31m, OTEL_TRACES_SAMPLER"}},
+	} {
+		loaded, invalid := Load(Options{Env: home(c.env...)})
+		if got := lines(invalid); c.invalid == "" && got != "" || !strings.Contains(got, c.invalid) {
+			t.Errorf("%s: errors %q, want %q", c.env, got, c.invalid)
+		}
+		for _, o := range loaded.options() {
+			if o.path == c.path && fmt.Sprint(plain(o)) != c.want {
+				t.Errorf("%s: %s is %v, want %s", c.env, c.path, plain(o), c.want)
+			}
+		}
+		if len(loaded.Warnings()) != len(c.warnings) {
+			t.Errorf("%s: warnings %q, want %q", c.env, loaded.Warnings(), c.warnings)
+			continue
+		}
+		for i, want := range c.warnings {
+			if got := loaded.Warnings()[i]; !strings.Contains(got, want) {
+				t.Errorf("%s: warning %q, want %q", c.env, got, want)
+			}
+		}
+	}
+	var many []string
+	for n := range 1000 {
+		many = append(many, fmt.Sprintf("OTEL_X%d=1", n))
+	}
+	c := load(t, Options{Env: home(many...)})
+	if w := c.Warnings(); len(w) != 1 || len(w[0]) > 500 || !strings.HasSuffix(w[0], "and 980 more") {
+		t.Errorf("of 1000 variables: %q", w)
+	}
 }
 
 // TestServiceLinks: Kubernetes and Docker set these variables in every container.

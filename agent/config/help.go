@@ -36,6 +36,7 @@ func Help() string {
 			fmt.Fprintf(&b, "%s: %s\n", o.key(), o.help)
 		}
 	}
+	standardHelp(&b)
 	return b.String()
 }
 

@@ -39,6 +39,7 @@ func Load(options Options) (Config, []ValidationError) {
 	l.loadOpenTelemetry()
 	l.loadVariables()
 	l.loadFlags(flags)
+	l.checkProtocol()
 	l.findDataDir(options.Root)
 	for _, m := range l.config.Validate() {
 		if !l.covered(m.Path) {
