@@ -3,6 +3,7 @@ package records
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -47,6 +48,46 @@ func flow(dir string) error {
 			}
 			fmt.Println("written", s)
 		}
+	}
+}
+
+// TestWrittenWhileChecked: records are written while the file is checked, which can take
+// longer than the agent lives.
+func TestWrittenWhileChecked(t *testing.T) {
+	r, err := Open(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.check = func(ctx context.Context, _ *sql.DB) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- r.Run(ctx) }()
+	if err := r.AddEvent(Event{Time: epoch, Kind: Start}); err != nil {
+		t.Fatal(err)
+	}
+	written := func() (n int) {
+		if err := r.read(t.Context(), func(d *database) error {
+			return d.reader.QueryRowContext(t.Context(), "SELECT count(*) FROM event").Scan(&n)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for until := time.After(10 * time.Second); written() == 0; {
+		select {
+		case <-poll.C:
+		case <-until:
+			t.Fatal("nothing is written during the check")
+		}
+	}
+	stop()
+	if err := errors.Join(<-ended, r.Close()); err != nil {
+		t.Error(err)
 	}
 }
 

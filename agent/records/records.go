@@ -46,6 +46,7 @@ type Records struct {
 	log            *slog.Logger
 	now            func() time.Time
 	wake           chan struct{}
+	check          func(context.Context, *sql.DB) error // sqlite.Check, except in tests
 
 	// mu protects what follows: the open buckets and the queue.
 	mu         sync.Mutex
@@ -105,7 +106,7 @@ func Open(o Options) (*Records, error) {
 	}
 	r := &Records{
 		path: filepath.Join(dir, fileName), tiers: tiers, eventRetention: o.EventRetention,
-		log: o.Log, now: o.Now, wake: make(chan struct{}, 1), drops: health.NewDrops(DropReasons()...),
+		log: o.Log, now: o.Now, wake: make(chan struct{}, 1), check: sqlite.Check, drops: health.NewDrops(DropReasons()...),
 	}
 	if r.codec, err = newCodec(); err != nil {
 		return nil, err
@@ -172,9 +173,13 @@ func (r *Records) AddProcesses(reading ProcessReading) {
 	r.mu.Unlock()
 }
 
-// Run writes what is queued until ctx ends, and checks the file for damage once.
+// Run writes what is queued until ctx ends, and meanwhile checks the file for damage
+// once. That takes long for a large file, and what is queued is lost if the agent is
+// killed.
 func (r *Records) Run(ctx context.Context) error {
-	r.inspect(ctx)
+	var checking sync.WaitGroup
+	checking.Go(func() { r.inspect(ctx) })
+	defer checking.Wait()
 	retry := time.NewTicker(5 * time.Second)
 	defer retry.Stop()
 	for {
@@ -190,7 +195,7 @@ func (r *Records) Run(ctx context.Context) error {
 
 // inspect checks the structure of the file.
 func (r *Records) inspect(ctx context.Context) {
-	_ = r.file.Read(ctx, func(db *sql.DB) error { return sqlite.Check(ctx, db) }) // Read repairs damage.
+	_ = r.file.Read(ctx, func(db *sql.DB) error { return r.check(ctx, db) }) // Read repairs damage.
 }
 
 // read calls f with the file to read from.

@@ -20,6 +20,10 @@ func (s *Store) Backup(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, tiersDir), 0o750); err != nil {
 		return fmt.Errorf("back up the store: %w", err)
 	}
+	// What waits first: when it is not in the log any more it is in the tiers.
+	if err := s.waitingLog.copyTo(filepath.Join(dir, waitingDir)); err != nil {
+		return fmt.Errorf("back up the log of waiting readings: %w", err)
+	}
 	// Coarsest first: readings appended meanwhile are then in the finest tier, from
 	// which the open buckets are rebuilt.
 	for _, t := range slices.Backward(s.tiers) {

@@ -47,8 +47,8 @@ func (s *Store) written() {
 	}
 }
 
-// Found is the newest tick in the store when it was first opened, the zero time if
-// there was none. It is known once Opened is closed.
+// Found is the newest tick that earlier processes left, in the tiers or waiting, the
+// zero time if there was none. It is known once Opened is closed.
 func (s *Store) Found() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -200,6 +200,24 @@ func (l *waitingLog) remove(b *batch) {
 	b.file = waitingFile{}
 }
 
+// copyTo copies the files, whose ends may be cut. It may be called at any time.
+func (l *waitingLog) copyTo(dir string) error {
+	paths, err := filepath.Glob(filepath.Join(l.dir, "*"+logFileExt))
+	if err != nil || len(paths) == 0 {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, path := range paths {
+		err := copyFile(path, filepath.Join(dir, filepath.Base(path)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // close closes the open file.
 func (l *waitingLog) close() {
 	if l.file != nil {

@@ -196,6 +196,30 @@ func (s *Store) readingsSeriesLabels(collector string) string {
 	return series.Labels.String()
 }
 
+// TestWaitingIsInBackup: a backup that is made on a full disk has what waits.
+func TestWaitingIsInBackup(t *testing.T) {
+	m := newMachine(noon)
+	s := openStore(t, m.options(t, t.TempDir()))
+	f := newFacts()
+	tick := func() {
+		m.pass(time.Second)
+		s.mustAppend(t, f.read(m.now()))
+	}
+	tick()
+	m.setFree(reserved - 1)
+	tick()
+	tick()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := s.Backup(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	m.setFree(1 << 40)
+	s = openStore(t, m.options(t, to))
+	if got := points(t, s.tiers[0])[f.gauge.Labels.String()]; len(got) != 3 || !s.Found().Equal(m.now()) {
+		t.Errorf("the copy has %v, found %s", got, s.Found())
+	}
+}
+
 // TestWaitingSeriesEnds: a series that does not come back after a kill during the
 // opening is ended, even though its last readings were in the log.
 func TestWaitingSeriesEnds(t *testing.T) {
