@@ -27,14 +27,15 @@ type Limits struct {
 }
 
 // DefaultLimits are generous for users and charts: as many points as Prometheus, and
-// lists of 5,000 hosts in an expression. All evaluations together take 80 MiB at most.
+// lists of 5,000 hosts in an expression. All evaluations together take
+// 80 MiB at most: three light ones, a heavy one, a rule, and the results being sent.
 func DefaultLimits() Limits {
 	return Limits{
 		Points:      11_000,
 		Memory:      heavyMemory,
 		Series:      2_000,
 		Timeout:     30 * time.Second,
-		Concurrency: 4,
+		Concurrency: 3,
 		Waiting:     64,
 		Length:      256 << 10,
 		Depth:       200,
