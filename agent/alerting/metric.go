@@ -3,12 +3,14 @@ package alerting
 import (
 	"fmt"
 	"maps"
-	"regexp"
+
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/prometheus/common/model"
+
+	"sysotel/agent/query"
 )
 
 // Metric is the PromQL metric behind a name of the REST API.
@@ -84,8 +86,8 @@ func matcher(label, value string) (string, error) {
 	op := "="
 	switch {
 	case isPattern:
-		if _, err := regexp.Compile("^(?:" + pattern + ")$"); err != nil {
-			return "", fmt.Errorf("%q is not a valid regular expression: %w", pattern, err)
+		if err := query.CheckPattern(pattern); err != nil {
+			return "", fmt.Errorf("the regular expression %q %w", shown(pattern), err)
 		}
 		op, value = "=~", pattern
 		if not {

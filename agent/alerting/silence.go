@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+
+	"sysotel/agent/query"
 )
 
 // Silence suppresses the notifications of alerts for a time. They are still evaluated
@@ -89,6 +91,11 @@ func (m Matcher) compile() (*labels.Matcher, error) {
 	kind, ok := map[string]labels.MatchType{"": labels.MatchEqual, "=": labels.MatchEqual, "!=": labels.MatchNotEqual, "=~": labels.MatchRegexp, "!~": labels.MatchNotRegexp}[m.Op]
 	if !ok {
 		return nil, fmt.Errorf("%s is not one of =, !=, =~, !~", m.Op)
+	}
+	if kind == labels.MatchRegexp || kind == labels.MatchNotRegexp {
+		if err := query.CheckPattern(m.Value); err != nil {
+			return nil, fmt.Errorf("the regular expression of %s %w", m.Name, err)
+		}
 	}
 	return labels.NewMatcher(kind, m.Name, m.Value)
 }

@@ -1,8 +1,8 @@
 // Package query evaluates PromQL, and series queries of the REST API, over any
 // Source: the tiers of agent/store, or the nodes of agent/query/victoriametrics.
 // Read source.go first, then query.go (PromQL), tier_choice.go (which tier answers
-// which steps), join.go (several tiers in one result), series_select.go (the REST
-// API) and rule_eval.go (alert rules).
+// which steps), run.go and join.go (several tiers in one result), guard.go (what an
+// evaluation may take), series_select.go (the REST API) and rule_eval.go (alert rules).
 package query
 
 import (
