@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// compactor is the library's compactor with one more plan: deletion. The library
-// calls BlocksToDelete only after writing a block, which in the coarse tiers is
+// compactor is the library's compactor with true times of blocks of ended series, and
+// with one more plan: deletion. The library calls BlocksToDelete only after writing a block, which in the coarse tiers is
 // every few weeks; a plan that merges nothing triggers it now.
 type compactor struct {
 	tsdb.Compactor
@@ -64,4 +64,16 @@ func (c *compactor) Compact(dest string, dirs []string, open []*tsdb.Block) ([]u
 		return nil, nil
 	}
 	return c.Compactor.Compact(dest, dirs, open)
+}
+
+// Write writes a block. Blocks of ended series would claim to cover their whole range,
+// which in the coarsest tier ends weeks ahead.
+func (c *compactor) Write(dest string, b tsdb.BlockReader, mint, maxt int64, base *tsdb.BlockMeta) ([]ulid.ULID, error) {
+	c.tier.mu.Lock()
+	db := c.tier.db
+	c.tier.mu.Unlock()
+	if db != nil && base != nil && base.Compaction.FromStaleSeries() {
+		mint, maxt = max(mint, db.Head().MinTime()), min(maxt, db.Head().MaxTime()+1)
+	}
+	return c.Compactor.Write(dest, b, mint, maxt, base)
 }

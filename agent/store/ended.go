@@ -35,8 +35,8 @@ func (t *Tier) moveEnded() error {
 }
 
 // extent returns the times of the oldest and newest sample in blocks, math.MaxInt64 and
-// math.MinInt64 if there are none. Blocks of ended series do not count: they cover whole
-// ranges, into the future, of which the head or other blocks have samples too.
+// math.MinInt64 if there are none. Blocks of ended series do not count: the WAL may have
+// other series of the same time.
 func extent(blocks []*tsdb.Block) (first, newest int64) {
 	first, newest = math.MaxInt64, math.MinInt64
 	for _, b := range blocks {

@@ -108,6 +108,11 @@ func TestEndedSeriesAreKept(t *testing.T) {
 		if err := tier.db.CompactStaleHead(); err != nil {
 			t.Fatal(err)
 		}
+		for _, b := range tier.db.Blocks() {
+			if meta := b.Meta(); meta.Compaction.FromStaleSeries() && meta.MaxTime > c.clock.now().UnixMilli()+1 {
+				t.Errorf("tier %s has a block until %d, which is later than now", tier.name, meta.MaxTime)
+			}
+		}
 		tier.measure()
 	}
 	if n := tier.db.Head().NumStaleSeries(); n != 0 {
