@@ -56,6 +56,7 @@ var allowed = map[string]map[string]string{
 		"instruments/sanitize": "labels of custom metrics are hostile",
 	},
 	"agent/store": {
+		"agent/clock":      "it asks it what time it is",
 		"agent/atomicfile": "small files are written by it",
 		"agent/health":     "its health has its type from there",
 	},
@@ -88,6 +89,7 @@ var allowed = map[string]map[string]string{
 		"agent/query":      "rules are evaluated by it; results and errors have their types from there",
 	},
 	"agent/store/storetest": {
+		"agent/clock":  "its stores have clocks that can be set",
 		"agent/health": "a store that made history must be healthy",
 		"agent/query":  "the conformance suite asks sources by its queries",
 		"agent/store":  "it makes history with a store",

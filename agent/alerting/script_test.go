@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/notify"
 	"sysotel/agent/query"
 	"sysotel/agent/records"
@@ -88,6 +89,7 @@ func TestGoldenScripts(t *testing.T) {
 
 // play is a machine with a store, rules and its own clock.
 type play struct {
+	judge  *clock.Judge
 	t      testing.TB
 	dir    string
 	config Config
@@ -151,10 +153,14 @@ func newPlay(t testing.TB, rules string) *play {
 
 func (p *play) openStore() {
 	p.t.Helper()
+	p.judge = clock.New(clock.Options{
+		File: filepath.Join(p.dir, "clock.json"), BootID: "one", Synced: func() bool { return false },
+		Wall: func() time.Time { return p.wall }, Boot: func() time.Duration { return p.boot },
+	})
 	var err error
 	p.store, err = store.Open(store.Options{
 		Dir: filepath.Join(p.dir, "store"), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"),
-		Now: func() time.Time { return p.wall }, Boot: func() time.Duration { return p.boot },
+		Clock: p.judge,
 		Free: func(string) (int64, error) { return p.free.Load(), nil },
 	})
 	if err != nil {
@@ -185,7 +191,7 @@ func (p *play) open() {
 			}
 			return all, nil
 		},
-		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return p.wall }, Mono: func() time.Duration { return p.mono },
+		Log: slog.New(slog.DiscardHandler), Now: p.judge.Now, Mono: func() time.Duration { return p.mono },
 	})
 	if err != nil {
 		p.t.Fatal(err)
@@ -230,7 +236,7 @@ func (p *play) Deliver(_ context.Context, n notify.Notice) error {
 	return nil
 }
 
-func (p *play) clock() string { return p.wall.Format(time.TimeOnly) }
+func (p *play) clock() string { return p.judge.Now().Format(time.TimeOnly) }
 
 // name parses a series in PromQL notation.
 func (p *play) name(text string) *measured {
@@ -404,10 +410,11 @@ func (p *play) pass(d time.Duration, read bool) {
 				p.hosts[name] = p.wall
 			}
 		}
+		p.judge.Observe()
 		if read {
 			p.read()
 		}
-		if p.wall.Unix()%15 == 0 {
+		if p.judge.Now().Unix()%15 == 0 {
 			p.alerts.Evaluate(p.t.Context())
 			p.changes()
 		}
@@ -435,7 +442,7 @@ func (p *play) read() {
 			m.end = false
 		}
 	}
-	reading := store.Reading{Time: p.wall}
+	reading := store.Reading{Time: p.judge.Now()}
 	for _, name := range slices.Sorted(maps.Keys(families)) {
 		reading.Collectors = append(reading.Collectors, *families[name])
 	}

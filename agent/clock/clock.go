@@ -350,7 +350,7 @@ func (j *Judge) Floor(newest time.Time) {
 	if newest.After(j.state.Before) {
 		j.state.Before = newest
 	}
-	if newest.Before(j.state.Begun) {
+	if !newest.After(now) {
 		return
 	}
 	// What this run has read so far moves along, to after the newest.

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/store"
 	"sysotel/agent/store/storetest"
 	"sysotel/instruments"
@@ -275,7 +276,7 @@ func TestHistoryAnswers(t *testing.T) {
 		a.tick(t, second, typedReadings(t))
 	}
 	s, err := store.Open(store.Options{
-		Dir: t.TempDir(), Tiers: store.Defaults().Tiers, Now: func() time.Time { return a.zero.Add(2 * time.Second) },
+		Dir: t.TempDir(), Tiers: store.Defaults().Tiers, Clock: clock.New(clock.Options{Wall: func() time.Time { return a.zero.Add(2 * time.Second) }}),
 		Free: func(string) (int64, error) { return math.MaxInt64, nil },
 	})
 	if err != nil {

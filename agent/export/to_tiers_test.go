@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/queue"
 	"sysotel/agent/store"
 	"sysotel/instruments"
@@ -47,7 +48,7 @@ type tiered struct {
 func startTiered(t *testing.T, dir, endpoint string, zero time.Time, second int) *tiered {
 	t.Helper()
 	a := &tiered{now: zero.Add(time.Duration(second) * time.Second)}
-	clock := func() time.Time {
+	now := func() time.Time {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return a.now
@@ -56,7 +57,7 @@ func startTiered(t *testing.T, dir, endpoint string, zero time.Time, second int)
 	var err error
 	a.store, err = store.Open(store.Options{
 		Dir: filepath.Join(dir, "store"), Tiers: fineTiers(), Log: log.logger(),
-		Now: clock, Boot: func() time.Duration { return clock().Sub(zero.Add(-time.Hour)) },
+		Clock: clock.New(clock.Options{Wall: now, Boot: func() time.Duration { return now().Sub(zero.Add(-time.Hour)) }}),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 func TestQueriesOnTheStore(t *testing.T) {
 	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	clock := storetest.NewClock(noon)
-	s := storetest.OpenStore(t, store.Options{Dir: t.TempDir(), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"), Now: clock.Now, Boot: clock.Boot})
+	s := storetest.OpenStore(t, store.Options{Dir: t.TempDir(), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"), Clock: clock.Judge()})
 	g := &store.Series{Labels: labels.FromStrings(model.MetricNameLabel, "load"), MinName: "load_min", MaxName: "load_max"}
 	c := &store.Series{Labels: labels.FromStrings(model.MetricNameLabel, "io_total"), Kind: store.Counter, MinName: "io_rate_min", MaxName: "io_rate_max"}
 	total, spike := 5e9, noon.Add(607*time.Second)

@@ -3,11 +3,14 @@ package store
 import (
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
+
+	"sysotel/agent/clock"
 )
 
 // ErrClosed is the error of an append after Close.
@@ -21,8 +24,8 @@ const (
 	resumeFree = 16 << 20
 )
 
-// maxLateness is how much older than the newest a reading may be; anything older
-// means that the clock was set back.
+// maxLateness is how much older than the newest a reading of another life may be that
+// is not in the tiers.
 const maxLateness = time.Minute
 
 // readingsName is the store's own series: the number of readings of each collector
@@ -38,32 +41,18 @@ func (s *Store) Append(r Reading) error {
 	if s.state == shut {
 		return ErrClosed
 	}
-	offset, trusted := s.clock.check(r.Time)
-	if trusted {
-		s.dropFuture(offset)
-	}
-	if !trusted || s.state != open || s.waiting.len() > 0 || !s.hasSpace() {
-		s.wait(r, offset)
+	s.lookAtClock()
+	if s.state != open || s.waiting.len() > 0 || !s.hasSpace() {
+		s.wait(r)
 		s.drain()
 		return nil
 	}
 	s.enter(s.life)
 	if err := s.ingest(r); err != nil {
-		s.wait(r, offset)
+		s.wait(r)
 		s.fail(err)
 	}
 	return nil
-}
-
-// dropFuture drops the readings of a clock that jumped ahead and was set back
-// before it was trusted.
-func (s *Store) dropFuture(offset time.Duration) {
-	for i := len(s.waiting.batches) - 1; i >= 0; i-- {
-		if b := s.waiting.batches[i]; b.offset-offset > jump {
-			s.drop(DropClockAhead, b.samples)
-			s.removeWaiting(i)
-		}
-	}
 }
 
 // drainAtOnce is the number of waiting readings that are appended in one go: the next
@@ -73,13 +62,14 @@ const drainAtOnce = 240
 // drain appends waiting readings as far as possible, drainAtOnce at most. It returns
 // false if there is nothing more to do now.
 func (s *Store) drain() (more bool) {
+	s.lookAtClock()
 	if s.state != open || s.waiting.len() == 0 || !s.hasSpace() {
 		return false
 	}
 	defer func() { s.draining = nil }()
 	for range drainAtOnce {
 		r, b := s.waiting.next(s.base)
-		if r == nil || !s.clock.trusted(b.offset) {
+		if r == nil {
 			return false
 		}
 		s.enter(b.life)
@@ -133,13 +123,35 @@ func (s *Store) hasSpace() bool {
 // differ then. Buckets are rebuilt as after a start.
 func (s *Store) fail(err error) {
 	s.log.Error("write to the store failed, reopening it", "err", err)
+	s.reopen(err.Error(), time.Second)
+}
+
+// lookAtClock opens the tiers again if the clock was set so that what they hold has to
+// move. Readings wait meanwhile.
+func (s *Store) lookAtClock() {
+	if s.clock.Latest() == s.step {
+		return
+	}
+	s.placeWaiting()
+	if s.state != open {
+		return
+	}
+	steps := s.clock.Steps(s.step)
+	s.step = s.clock.Latest()
+	if slices.ContainsFunc(steps, func(c clock.Step) bool { return len(c.Moves) > 0 && !c.Floor }) {
+		s.reopen("the clock was set and history is being moved", 0)
+	}
+}
+
+// reopen closes the tiers and opens them again after a while.
+func (s *Store) reopen(reason string, after time.Duration) {
 	s.reset()
-	s.reason = err.Error()
+	s.reason = reason
 	s.work.Go(func() {
 		select {
 		case <-s.closed:
 			return
-		case <-time.After(time.Second):
+		case <-time.After(after):
 		}
 		for _, t := range s.tiers {
 			if err := t.close(); err != nil {
@@ -160,20 +172,8 @@ func (s *Store) tick(t time.Time) int64 {
 // After an error the store must be reopened.
 func (s *Store) ingest(r Reading) error {
 	t := s.tick(r.Time)
-	if s.newest != unknown && t < s.newest-maxLateness.Milliseconds() {
-		if s.appended(t) && s.draining.life != s.life {
-			return nil
-		}
-		if s.clockBehind.IsZero() {
-			s.log.Warn("clock was set back, readings are dropped until it catches up", "newest", time.UnixMilli(s.newest).UTC(), "now", r.Time.UTC())
-		}
-		s.clockBehind = r.Time
-		s.drop(DropClockBehind, r.samples())
+	if s.newest != unknown && t < s.newest-maxLateness.Milliseconds() && s.appended(t) && s.draining.life != s.life {
 		return nil
-	}
-	if !s.clockBehind.IsZero() && t > s.newest {
-		s.clockBehind = time.Time{}
-		s.log.Info("clock caught up, readings are stored again")
 	}
 	for i := range s.upper {
 		if u := &s.upper[i]; u.written == unknown {

@@ -1,24 +1,59 @@
 package store
 
 import (
+	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/health"
 )
 
-// ticker feeds one gauge with a reading a second.
+// ticker feeds one gauge with a reading a second, as the sampler does.
 type ticker struct {
 	m *machine
+	j *clock.Judge
 	s *Store
 	g *Series
 	n float64
+	o Options
+	// boot identifies the boot, file keeps the state of the clock.
+	boot, file string
 }
 
-func newTicker(t *testing.T) *ticker {
+func newTicker(t *testing.T, tiers ...TierConfig) *ticker {
 	m := newMachine(noon)
-	return &ticker{m: m, s: openStore(t, m.options(t, t.TempDir())), g: gauge("g", "0")}
+	k := &ticker{m: m, o: m.options(t, t.TempDir(), tiers...), g: gauge("g", "0"), boot: "boot", file: filepath.Join(t.TempDir(), "clock.json")}
+	k.open(t)
+	return k
+}
+
+// open starts the agent.
+func (k *ticker) open(t *testing.T) {
+	t.Helper()
+	k.j = clock.New(clock.Options{File: k.file, BootID: k.boot, Wall: k.m.now, Boot: k.m.boot, Synced: func() bool { return false }})
+	k.o.Clock = k.j
+	k.g = gauge("g", "0")
+	k.s = openStore(t, k.o)
+}
+
+// restart stops it and starts it again, after a reboot if asked, with the wall clock
+// set meanwhile.
+func (k *ticker) restart(t *testing.T, reboot bool, set time.Duration) {
+	t.Helper()
+	if err := k.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_ = k.j.Close()
+	if reboot {
+		k.boot += "+"
+		k.m.reboot()
+	}
+	k.m.pass(3 * time.Second)
+	k.m.step(set)
+	k.open(t)
 }
 
 func (k *ticker) run(t *testing.T, seconds int) {
@@ -26,8 +61,80 @@ func (k *ticker) run(t *testing.T, seconds int) {
 	for range seconds {
 		k.m.pass(time.Second)
 		k.n++
-		k.s.mustAppend(t, reading(k.m.now(), "f", Sample{k.g, k.n}))
+		k.j.Observe()
+		k.s.mustAppend(t, reading(k.j.Now().Truncate(time.Second), "f", Sample{k.g, k.n}))
 		k.s.closeByTime()
+		k.settle(t) // A second here takes no time; too many readings would wait.
+	}
+}
+
+// settle waits until the store is open.
+func (k *ticker) settle(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); k.s.Unready() != ""; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the store does not open: ", k.s.Unready())
+		}
+	}
+}
+
+// check fails unless every reading is there, in order, with so many holes between
+// them, up to the present; and the averages of every tier are those of the readings.
+func (k *ticker) check(t *testing.T, holes int) {
+	t.Helper()
+	k.settle(t)
+	raw := k.raw(t)
+	mustRise(t, raw)
+	found := 0
+	for i, p := range raw {
+		if int(p.v) != i+1 {
+			t.Fatalf("reading %d of %d has value %v at %s", i, len(raw), p.v, time.UnixMilli(p.t).UTC())
+		}
+		if i > 0 && p.t != raw[i-1].t+1000 {
+			found++
+		}
+	}
+	if len(raw) != int(k.n) || found != holes {
+		t.Errorf("%d readings with %d holes, want %v with %d", len(raw), found, k.n, holes)
+	}
+	if last := raw[len(raw)-1].t; last != k.j.Now().Truncate(time.Second).UnixMilli() {
+		t.Errorf("the newest reading is at %s, it is %s", time.UnixMilli(last).UTC(), k.j.Now())
+	}
+	for reason, n := range k.s.Stats().Dropped {
+		if n > 0 {
+			t.Errorf("%d samples were dropped: %s", n, reason)
+		}
+	}
+	for _, tier := range k.s.tiers[1:] {
+		interval := tier.config.Resolution.Milliseconds()
+		sums, counts := map[int64]float64{}, map[int64]float64{}
+		for _, p := range raw {
+			end := BucketEnd(p.t, interval)
+			sums[end] += p.v
+			counts[end]++
+		}
+		got := points(t, tier)[k.g.Labels.String()]
+		mustRise(t, got)
+		wrong := 0
+		for _, p := range got {
+			if math.IsNaN(p.v) {
+				continue // A staleness marker.
+			}
+			if want := sums[p.t] / counts[p.t]; math.Abs(p.v-want) > 1e-5*want || counts[p.t] == 0 {
+				if wrong++; wrong < 3 {
+					t.Errorf("tier %s has %v at %s, want %v", tier.Name(), p.v, time.UnixMilli(p.t).UTC(), want)
+				}
+			}
+			delete(counts, p.t)
+		}
+		present := k.j.Now().UnixMilli() - grace.Milliseconds() - 1000
+		for end := range counts {
+			if end < present {
+				if wrong++; wrong < 3 {
+					t.Errorf("tier %s has nothing at %s", tier.Name(), time.UnixMilli(end).UTC())
+				}
+			}
+		}
 	}
 }
 
@@ -54,93 +161,187 @@ func mustRise(t *testing.T, points []point) {
 	}
 }
 
-// TestClockStepBack: after a step back readings are dropped until the clock catches
-// up.
-func TestClockStepBack(t *testing.T) {
-	k := newTicker(t)
-	k.run(t, 600)
-	k.m.step(-time.Hour)
-	k.run(t, 300)
-	if got := k.raw(t); len(got) != 600 {
-		t.Errorf("%d samples after the step, want 600", len(got))
+const (
+	hour = time.Hour
+	day  = 24 * hour
+	year = 365 * day
+)
+
+// TestClockTakenBack: a clock that is set and taken back costs nothing, however far
+// and however long.
+func TestClockTakenBack(t *testing.T) {
+	for _, by := range []time.Duration{-year, -day, -hour, -2 * time.Minute, 6 * time.Minute, hour, day, year} {
+		for _, after := range []int{60, 1500} {
+			t.Run(by.String()+" for "+(time.Duration(after)*time.Second).String(), func(t *testing.T) {
+				k := newTicker(t)
+				k.run(t, 700)
+				k.m.step(by)
+				k.run(t, after)
+				believed := by > 0 && after > 600
+				k.check(t, map[bool]int{true: 1}[believed])
+				k.m.step(-by)
+				k.run(t, 700)
+				k.check(t, 0)
+				k.health(t, health.OK, "")
+			})
+		}
 	}
-	k.health(t, health.Degraded, "set back")
-	if stats := k.s.Stats(); stats.Dropped[DropClockBehind] != 300 || stats.Waiting != 0 {
-		t.Errorf("%+v, want 300 dropped and none waiting", stats)
-	}
-	k.run(t, 3600)
-	got := k.raw(t)
-	mustRise(t, got)
-	if len(got) != 600+300 {
-		t.Errorf("%d samples when time caught up, want 900", len(got))
-	}
-	k.health(t, health.OK, "")
-	mustRise(t, points(t, k.s.tiers[1])[k.g.Labels.String()])
 }
 
-// TestClockStepForward: a jump ahead of the boot clock is trusted after ten
-// minutes; until then readings wait in memory, then they are appended.
-func TestClockStepForward(t *testing.T) {
-	for _, step := range []time.Duration{6 * time.Minute, time.Hour, 365 * 24 * time.Hour} {
-		t.Run(step.String(), func(t *testing.T) {
+// TestClockSetAhead: a clock that is set ahead and stays so is believed after ten
+// minutes. Nothing is deleted because of it.
+func TestClockSetAhead(t *testing.T) {
+	for _, by := range []time.Duration{4 * time.Minute, hour, day, year} {
+		t.Run(by.String(), func(t *testing.T) {
 			k := newTicker(t)
-			k.run(t, 600)
-			k.m.step(step)
-			k.run(t, 500)
-			if got := k.raw(t); len(got) != 600 {
-				t.Errorf("%d samples while the clock is doubted, want 600", len(got))
-			}
-			k.health(t, health.Degraded, "not trusted")
-			k.run(t, 200)
-			got := k.raw(t)
-			mustRise(t, got)
-			if len(got) != 1300 {
-				t.Errorf("%d samples when the clock is trusted, want 1300", len(got))
-			}
-			k.health(t, health.OK, "")
+			k.run(t, 300)
+			k.m.step(by)
+			k.run(t, 700)
 			k.s.Maintain(t.Context())
-			if got := k.raw(t); len(got) != 1300 || got[0].t != noon.UnixMilli()+1000 {
-				t.Errorf("history was deleted: %d samples left", len(got))
-			}
-			for reason, n := range k.s.Stats().Dropped {
-				if n > 0 {
-					t.Errorf("%d samples were dropped: %s", n, reason)
+			k.check(t, 1)
+		})
+	}
+}
+
+// TestClockSlewed: a small step back makes neither a hole nor two readings at a time.
+func TestClockSlewed(t *testing.T) {
+	k := newTicker(t)
+	k.run(t, 100)
+	k.m.step(-30 * time.Second)
+	for range 400 {
+		k.m.pass(time.Second)
+		k.j.Observe()
+		if now := k.j.Now().Truncate(time.Second); now.UnixMilli() > k.s.newest {
+			k.n++
+			k.s.mustAppend(t, reading(now, "f", Sample{k.g, k.n}))
+		}
+	}
+	k.check(t, 0)
+}
+
+// TestClockWrongAtStart: a clock that is ahead when the machine starts and is set
+// right hours later: what was written ahead is moved to where it belongs, beside what
+// an earlier boot wrote, also if the agent is restarted in between or while it is set.
+func TestClockWrongAtStart(t *testing.T) {
+	for _, by := range []time.Duration{hour, day, year} {
+		for _, restart := range []string{"", "before", "while"} {
+			t.Run(by.String()+" "+restart, func(t *testing.T) {
+				k := newTicker(t)
+				k.run(t, 700)
+				k.restart(t, true, by)
+				k.run(t, 4000)
+				k.s.Maintain(t.Context())
+				switch restart {
+				case "":
+					k.m.step(-by)
+				case "before":
+					k.restart(t, false, 0)
+					k.run(t, 10)
+					k.m.step(-by)
+				case "while":
+					k.restart(t, false, -by)
 				}
+				k.run(t, 700)
+				k.check(t, map[bool]int{true: 2, false: 1}[restart != ""])
+				k.health(t, health.OK, "")
+			})
+		}
+	}
+}
+
+// TestClockAheadInAnotherBoot: what a boot wrote that ran ahead cannot be placed by
+// the next. It is set aside, history goes on, and a restart does not bring it back.
+func TestClockAheadInAnotherBoot(t *testing.T) {
+	for _, by := range []time.Duration{hour, day, year} {
+		t.Run(by.String(), func(t *testing.T) {
+			k := newTicker(t)
+			k.run(t, 700)
+			k.m.step(by)
+			k.run(t, 1300) // 600 of them by the right time, in doubt.
+			k.restart(t, true, -by)
+			k.run(t, 1300)
+			k.settle(t)
+			raw := k.raw(t)
+			mustRise(t, raw)
+			// The 700 that were ahead are not there.
+			if len(raw) != 1300+1300 || raw[len(raw)-1].t != k.m.now().UnixMilli() {
+				t.Errorf("%d readings until %s; it is %s", len(raw), time.UnixMilli(raw[len(raw)-1].t).UTC(), k.m.now())
+			}
+			if got := raw[1300].v; got != 2001 {
+				t.Errorf("after what is right follows reading %v", got)
+			}
+			k.health(t, health.OK, "set aside")
+			k.restart(t, false, 0)
+			k.run(t, 100)
+			if got := k.raw(t); len(got) != 2700 {
+				t.Errorf("%d readings after a restart", len(got))
 			}
 		})
 	}
 }
 
-// TestClockWrongForAWhile: a clock that is set a year ahead and back within ten
-// minutes changes nothing in the tiers.
-func TestClockWrongForAWhile(t *testing.T) {
-	k := newTicker(t)
-	k.run(t, 600)
-	k.m.step(365 * 24 * time.Hour)
-	k.run(t, 300)
-	k.s.Maintain(t.Context())
-	k.m.step(-365 * 24 * time.Hour)
-	k.run(t, 100)
-	got := k.raw(t)
-	mustRise(t, got)
-	if len(got) != 700 || got[0].t != noon.UnixMilli()+1000 || got[699].t != k.m.now().UnixMilli() {
-		t.Errorf("%d samples from %d to %d", len(got), got[0].t, got[len(got)-1].t)
+// TestClockBehindAtStart: a clock that begins in the past after a reboot is not
+// believed until it is set right, and readings go where they belong then.
+func TestClockBehindAtStart(t *testing.T) {
+	for _, by := range []time.Duration{-hour, -day, -year, time.Unix(0, 0).Sub(noon)} {
+		t.Run(by.String(), func(t *testing.T) {
+			k := newTicker(t)
+			k.run(t, 700)
+			k.restart(t, true, by)
+			k.run(t, 120)
+			k.check(t, 1)
+			k.m.step(-by + 8*hour) // The machine was off for a night.
+			k.run(t, 600)
+			k.check(t, 1)
+			raw := k.raw(t)
+			if off := time.Duration(raw[700].t-raw[699].t) * time.Millisecond; (off - 8*hour).Abs() > 10*time.Second {
+				t.Errorf("the machine was off for %s", off)
+			}
+		})
 	}
-	if stats := k.s.Stats(); stats.Dropped[DropClockAhead] != 300 {
-		t.Errorf("%+v, want 300 dropped because the clock was ahead", stats)
-	}
-	k.health(t, health.OK, "")
 }
 
-// TestClockSmallStep: a step of less than five minutes is trusted at once.
-func TestClockSmallStep(t *testing.T) {
-	k := newTicker(t)
-	k.run(t, 10)
-	k.m.step(4 * time.Minute)
-	k.run(t, 10)
-	if got := k.raw(t); len(got) != 20 {
-		t.Errorf("%d samples, want 20", len(got))
+// TestClockSetBackWrongly: history of earlier boots that is ahead of a clock that was
+// set back is set aside, and comes back when the clock is right again, also after a
+// reboot.
+func TestClockSetBackWrongly(t *testing.T) {
+	for _, by := range []time.Duration{-day, -year} {
+		for _, reboot := range []bool{false, true} {
+			k := newTicker(t)
+			k.run(t, 1000)
+			k.restart(t, true, 0)
+			k.run(t, 500)
+			k.m.step(by)
+			k.run(t, 300)
+			k.settle(t)
+			if got := k.raw(t); len(got) != 800 || got[0].v != 1001 {
+				t.Errorf("%d readings, from %v", len(got), got[0].v)
+			}
+			k.health(t, health.OK, "set aside")
+			if reboot {
+				k.restart(t, true, -by)
+			} else {
+				k.m.step(-by)
+			}
+			k.run(t, 700)
+			k.settle(t)
+			raw := k.raw(t)
+			mustRise(t, raw)
+			if len(raw) != 2500 {
+				t.Errorf("%s, reboot %t: %d readings came back, want 2500", by, reboot, len(raw))
+			}
+		}
 	}
+}
+
+// TestClockWithoutFile: a store knows by itself that the clock is behind.
+func TestClockWithoutFile(t *testing.T) {
+	k := newTicker(t)
+	k.run(t, 700)
+	k.file = filepath.Join(t.TempDir(), "clock.json")
+	k.restart(t, true, -day)
+	k.run(t, 10)
+	k.check(t, 1)
 }
 
 // TestClockSuspend: after an hour of sleep the boot clock is an hour ahead too, so
@@ -169,7 +370,7 @@ func TestClockSuspend(t *testing.T) {
 func TestClockStartsWrong(t *testing.T) {
 	m := newMachine(noon)
 	o := m.options(t, t.TempDir(), TierConfig{time.Second, 12 * time.Hour}, TierConfig{time.Minute, 48 * time.Hour})
-	k := &ticker{m: m, s: openStore(t, o), g: gauge("g", "0")}
+	k := &ticker{m: m, j: o.Clock, s: openStore(t, o), g: gauge("g", "0"), o: o}
 	for range 4 * 360 {
 		k.m.pass(9 * time.Second)
 		k.run(t, 1)
@@ -182,6 +383,7 @@ func TestClockStartsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.step(365 * 24 * time.Hour)
+	o.Clock = m.judge()
 	k.s = openStore(t, o)
 	for range 8 {
 		m.pass(time.Hour)

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"sysotel/agent/clock"
 )
 
 // machine is a fake clock and disk under a store.
@@ -42,11 +44,24 @@ func (m *machine) boot() time.Duration {
 	return m.up
 }
 
+// judge returns a judge as the agent has it: with a file if the store has a directory
+// of its own.
+func (m *machine) judge() *clock.Judge {
+	return clock.New(clock.Options{Wall: m.now, Boot: m.boot, Synced: func() bool { return false }})
+}
+
 // pass advances both clocks.
 func (m *machine) pass(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.wall, m.up = m.wall.Add(d), m.up+d
+}
+
+// reboot starts the boot clock again.
+func (m *machine) reboot() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.up = time.Minute
 }
 
 // step sets the wall clock.
@@ -68,8 +83,8 @@ func (m *machine) options(t testing.TB, dir string, tiers ...TierConfig) Options
 	}
 	return Options{
 		Dir: dir, Tiers: tiers, Labels: labels.FromStrings("host_name", "h"),
-		Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
-		Now: m.now, Boot: m.boot,
+		Log:   slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
+		Clock: m.judge(),
 		Free: func(string) (int64, error) {
 			m.mu.Lock()
 			defer m.mu.Unlock()

@@ -25,7 +25,7 @@ func (s *Store) setAside(set []aside) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range set {
-		a.when = s.options.Boot()
+		a.when = s.clock.Boot()
 		s.asides = append(s.asides, a)
 		s.log.Error("damaged file set aside", "path", a.path, "err", a.why)
 	}
@@ -52,18 +52,12 @@ func (s *Store) Health() health.Component {
 		say("%s; %s; rules and queries see only these", s.reason, waits)
 	case s.full:
 		say("the disk is full: %s; rules and queries see them", waits)
-	case s.clock.doubting():
-		say("the clock jumped ahead and is not trusted yet: %s", waits)
-	}
-	if !s.clockBehind.IsZero() {
-		say("the clock was set back to %s: readings are dropped until %s",
-			s.clockBehind.UTC().Format(time.RFC3339), time.UnixMilli(s.newest).UTC().Format(time.RFC3339))
 	}
 	if s.maintenanceErr != "" {
 		say("%s", s.maintenanceErr)
 	}
 	for _, a := range s.asides {
-		if s.options.Boot()-a.when < asideReported {
+		if s.clock.Boot()-a.when < asideReported {
 			say("damaged and set aside: %s (%s)", a.path, a.why)
 		}
 	}
@@ -75,6 +69,10 @@ func (s *Store) Health() health.Component {
 	}
 	if dropped := s.drops.Reason("samples", now); dropped != "" {
 		say("%s", dropped)
+	}
+	if s.aheadTo > 0 {
+		say("history from %s to %s is ahead of the clock and set aside",
+			time.UnixMilli(s.aheadFrom).UTC().Format(time.RFC3339), time.UnixMilli(s.aheadTo).UTC().Format(time.RFC3339))
 	}
 	c.Reason = strings.Join(reasons, "; ")
 	return c
@@ -88,38 +86,27 @@ func (s *Store) waits() string {
 	return fmt.Sprintf("%d readings wait in memory and in a log on disk", s.waiting.len())
 }
 
-// Unready returns why queries do not see the newest readings as of now, empty if they
-// do: there was none since the start, or the clock was set.
+// Unready returns why queries do not see the newest readings, empty if they do: there
+// was none since the start.
 func (s *Store) Unready() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.state == shut, s.state == opening && s.waiting.len() == 0:
+	if s.state == shut || s.state == opening && s.waiting.len() == 0 {
 		return s.reason
-	case s.clock.doubting():
-		return "the clock jumped ahead and is not trusted yet"
-	case !s.clockBehind.IsZero():
-		return "the clock was set back"
 	}
 	return ""
 }
 
 // SeenFrom is the time before which queries see nothing at present, although there was
-// something: the tiers are not open, or the clock jumped ahead. It is the zero time if
-// they see everything.
+// something: the tiers are not open. It is the zero time if they see everything.
 func (s *Store) SeenFrom() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if (s.state == open || s.viewing) && !s.clock.doubting() {
+	if s.state == open || s.viewing {
 		return time.Time{}
 	}
 	for _, b := range s.waiting.batches {
-		if s.state != open || !s.clock.trusted(b.offset) {
-			return time.UnixMilli(b.first)
-		}
+		return time.UnixMilli(b.first)
 	}
-	if s.state == open {
-		return time.Time{}
-	}
-	return s.options.Now()
+	return s.clock.Now()
 }

@@ -67,7 +67,7 @@ func appendForEver(dir string) error {
 	}
 	m := newMachine(time.Unix(tick-1, 0))
 	s, err := Open(Options{
-		Dir: dir, Tiers: childTiers(), Labels: labels.FromStrings("host_name", "h"), Now: m.now, Boot: m.boot,
+		Dir: dir, Tiers: childTiers(), Labels: labels.FromStrings("host_name", "h"), Clock: m.judge(),
 		Free: func(string) (int64, error) { return free, nil },
 	})
 	if err != nil {

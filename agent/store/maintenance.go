@@ -29,6 +29,7 @@ func (s *Store) Run(ctx context.Context) error {
 			s.closeByTime()
 		case <-minute.C:
 			s.Maintain(ctx)
+			s.reachAhead()
 		}
 	}
 }
@@ -38,10 +39,10 @@ func (s *Store) closeByTime() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drain()
-	if s.state != open || s.waiting.len() > 0 || !s.hasSpace() || s.clock.doubting() {
+	if s.state != open || s.waiting.len() > 0 || !s.hasSpace() {
 		return
 	}
-	if err := s.closeBuckets(s.clock.trustedTime().UnixMilli()); err != nil {
+	if err := s.closeBuckets(s.clock.Now().UnixMilli()); err != nil {
 		s.fail(err)
 	}
 }
@@ -70,6 +71,16 @@ func (s *Store) Maintain(ctx context.Context) {
 		s.log.Error("store maintenance failed, retrying in a minute", "err", err)
 	}
 	s.maintenanceErr = said
+}
+
+// reachAhead opens the tiers again when the clock has come to what was set aside
+// because it was ahead.
+func (s *Store) reachAhead() {
+	if due := s.aheadDue(); due {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reopen("history that had been ahead of the clock is looked at", 0)
+	}
 }
 
 // maintainTier maps full chunks to disk, compacts and deletes. It does nothing on a

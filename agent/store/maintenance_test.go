@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/health"
 )
 
@@ -19,7 +20,7 @@ func TestRun(t *testing.T) {
 		start := time.Now()
 		s := openStore(t, Options{
 			Dir: filepath.Join(t.TempDir(), "store"), Tiers: Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"),
-			Boot: func() time.Duration { return time.Since(start) },
+			Clock: clock.New(clock.Options{Boot: func() time.Duration { return time.Since(start) }}),
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)

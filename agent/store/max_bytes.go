@@ -87,8 +87,8 @@ func sizeOf(dir string) (size int64) {
 	return size
 }
 
-// deleteSetAside deletes damaged files that were set aside, oldest first, until
-// over bytes are free.
+// deleteSetAside deletes what was set aside, damaged files first, until over bytes are
+// free.
 func (s *Store) deleteSetAside(over int64) (freed int64, err error) {
 	found, err := s.setAsideFiles()
 	if err != nil {
@@ -102,15 +102,16 @@ func (s *Store) deleteSetAside(over int64) (freed int64, err error) {
 		if err := os.RemoveAll(path); err != nil {
 			return freed, err
 		}
-		s.log.Warn("store.max_bytes exceeded, deleted a damaged file that was set aside", "path", path)
+		s.log.Warn("store.max_bytes exceeded, deleted what was set aside", "path", path)
 		freed += size
 	}
 	return freed, nil
 }
 
-// setAsideFiles lists the damaged files that were set aside, oldest first.
+// setAsideFiles lists the damaged files that were set aside, oldest first, and then what
+// is ahead of the clock.
 func (s *Store) setAsideFiles() ([]string, error) {
-	var found []string
+	var found, early []string
 	for _, pattern := range []string{"*", filepath.Join("*", "*")} {
 		paths, err := filepath.Glob(filepath.Join(s.options.Dir, tiersDir, pattern+brokenSuffix+"*"))
 		if err != nil {
@@ -119,6 +120,13 @@ func (s *Store) setAsideFiles() ([]string, error) {
 		found = append(found, paths...)
 	}
 	stamp := func(path string) string { return path[strings.LastIndex(path, brokenSuffix)+len(brokenSuffix):] }
+	for _, t := range s.tiers {
+		paths, err := s.aheadBlocks(t)
+		if err != nil {
+			return nil, err
+		}
+		early = append(early, paths...)
+	}
 	slices.SortFunc(found, func(a, b string) int { return cmp.Compare(stamp(a), stamp(b)) })
-	return found, nil
+	return append(found, early...), nil
 }

@@ -24,6 +24,11 @@ func (s *Store) rebuild() error {
 		}
 	}
 	s.clock.anchor(raw.Newest())
+	stored := raw.Newest()
+	if waits := s.newestOfOthers(); waits.After(stored) {
+		stored = waits
+	}
+	s.clock.Floor(stored)
 	if newest == math.MinInt64 {
 		return nil
 	}
@@ -42,6 +47,13 @@ func (s *Store) rebuild() error {
 	s.rebuilding = true
 	defer func() { s.rebuilding = false }()
 	for start <= newest {
+		if next := raw.next(start); next > start {
+			// Nothing was written for a while.
+			if err := s.closeBuckets(next - 1); err != nil {
+				return fmt.Errorf("rebuild the open buckets: %w", err)
+			}
+			start = next
+		}
 		// A window ends with the next bucket that can be written, because a series
 		// has only two open ones.
 		end := newest
@@ -66,6 +78,28 @@ func (s *Store) rebuild() error {
 	}
 	s.restore(newest)
 	return nil
+}
+
+// next returns the first time from t on at which a block or the head may have a sample.
+func (t *Tier) next(from int64) int64 {
+	db, err := t.acquire()
+	if err != nil {
+		return from
+	}
+	defer t.release()
+	next := int64(math.MaxInt64)
+	if head := db.Head(); head.NumSeries() > 0 && head.MaxTime() >= from {
+		next = max(head.MinTime(), from)
+	}
+	for _, b := range db.Blocks() {
+		if b.MaxTime() > from {
+			next = min(next, max(b.MinTime(), from))
+		}
+	}
+	if next == math.MaxInt64 {
+		return from
+	}
+	return next
 }
 
 // rebuildWindow folds the samples of the finest tier from start to end.

@@ -48,7 +48,7 @@ func record(tb testing.TB, copies int) *recorder {
 func (r *recorder) open(tb testing.TB) {
 	tb.Helper()
 	r.Store = storetest.OpenStore(tb, store.Options{
-		Dir: r.dir, Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"), Now: r.clock.Now, Boot: r.clock.Boot,
+		Dir: r.dir, Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"), Clock: r.clock.Judge(),
 	})
 }
 

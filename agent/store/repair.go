@@ -85,7 +85,7 @@ func (t *Tier) moveAside(path string, why error) (aside, error) {
 
 // asideName returns a free name for setting path aside.
 func (t *Tier) asideName(path string) string {
-	stamp := t.clock.now().Unix()
+	stamp := t.clock.Now().Unix()
 	for {
 		to := fmt.Sprintf("%s%s%d", filepath.Clean(path), brokenSuffix, stamp)
 		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
@@ -152,12 +152,12 @@ func (t *Tier) verify() (set []aside, err error) {
 	defer t.release()
 	for _, b := range db.Blocks() {
 		id := b.Meta().ULID
-		if at, done := t.verified.Load(id); done && t.clock.boot()-at.(time.Duration) < verifyAfter {
+		if at, done := t.verified.Load(id); done && t.clock.Boot()-at.(time.Duration) < verifyAfter {
 			continue
 		}
 		wrong := verifyBlock(b.Dir())
 		if wrong == nil {
-			t.verified.Store(id, t.clock.boot())
+			t.verified.Store(id, t.clock.Boot())
 			continue
 		}
 		if isSystemError(wrong) || errors.Is(wrong, fs.ErrNotExist) {
@@ -169,7 +169,7 @@ func (t *Tier) verify() (set []aside, err error) {
 		if err := b.Snapshot(to); err != nil {
 			return set, fmt.Errorf("set %s aside: %w", b.Dir(), err)
 		}
-		t.verified.Store(id, t.clock.boot())
+		t.verified.Store(id, t.clock.Boot())
 		t.deletable.Store(id, true)
 		set = append(set, aside{path: to, why: wrong.Error()})
 	}

@@ -10,10 +10,6 @@ const (
 	// DropLateRollup: kept in the finest tier, but the bucket of a coarser tier was
 	// already written; counted once a tier.
 	DropLateRollup = "late_rollup"
-	// DropClockBehind: the clock was set back, and time has not caught up yet.
-	DropClockBehind = "clock_behind"
-	// DropClockAhead: waited because the clock jumped ahead, and it was set back.
-	DropClockAhead = "clock_ahead"
 	// DropQueueFull: too many readings waited in memory.
 	DropQueueFull = "queue_full"
 	// DropNewSeries: of a series that is new, while too many of its collector came
@@ -25,7 +21,7 @@ const (
 
 // DropReasons lists the reasons.
 func DropReasons() []string {
-	return []string{DropLate, DropLateRollup, DropClockBehind, DropClockAhead, DropQueueFull, DropNewSeries, DropRejected}
+	return []string{DropLate, DropLateRollup, DropQueueFull, DropNewSeries, DropRejected}
 }
 
 // Stats are counts since the store was opened.
@@ -57,4 +53,4 @@ func (s *Store) drop(reason string, n uint64) {
 }
 
 // dropTime is the time by the boot clock, which is never set.
-func (s *Store) dropTime() time.Time { return time.Unix(0, int64(s.options.Boot())) }
+func (s *Store) dropTime() time.Time { return time.Unix(0, int64(s.clock.Boot())) }

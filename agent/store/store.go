@@ -21,6 +21,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/health"
 )
 
@@ -40,13 +41,8 @@ type Options struct {
 	Labels labels.Labels
 	// Log gets one line for each change of state; may be nil.
 	Log *slog.Logger
-	// Now is the wall clock, time.Now where nil.
-	Now func() time.Time
-	// Boot is the time since boot, including suspend, by a clock that cannot be
-	// set; the system's if nil.
-	Boot func() time.Duration
-	// BootID identifies the boot of the machine; the system's if empty.
-	BootID string
+	// Clock decides what time it is; one by the system's clocks if nil.
+	Clock *clock.Judge
 	// Free returns the free space of a directory's file system; the system's if
 	// nil.
 	Free func(dir string) (int64, error)
@@ -56,7 +52,7 @@ type Options struct {
 type Store struct {
 	options Options
 	log     *slog.Logger
-	clock   *clock
+	clock   *retentionClock
 	tiers   []*Tier
 	rollups *Rollups
 	base    time.Time // what Taken is counted from
@@ -81,13 +77,16 @@ type Store struct {
 	// collectors have sent a reading since the store was opened; restored are the
 	// series from before, by collector, until its first reading shows which are
 	// back.
-	collectors  map[string]*collector
-	restored    map[string][]*seriesState
-	newest      int64     // the newest tick that was appended
-	found       int64     // the newest tick when the store was open for the first time
-	clockBehind time.Time // the newest reading, while it is older than newest
-	full        bool
-	unsaved     bool
+	collectors map[string]*collector
+	restored   map[string][]*seriesState
+	newest     int64 // the newest tick that was appended
+	found      int64 // the newest tick when the store was open for the first time
+	full       bool
+	unsaved    bool
+	// step is the newest step of the clock that was looked at; aheadFrom to aheadTo is
+	// the time of what is set aside because it is ahead of the clock.
+	step               uint64
+	aheadFrom, aheadTo int64
 	// rebuilding is set while samples from before the start are folded.
 	rebuilding bool
 	// waiting is also read by queries; waitingLog keeps it.
@@ -131,14 +130,8 @@ func Open(options Options) (*Store, error) {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	if options.Now == nil {
-		options.Now = time.Now
-	}
-	if options.Boot == nil {
-		options.Boot = bootClock()
-	}
-	if options.BootID == "" {
-		options.BootID = bootID()
+	if options.Clock == nil {
+		options.Clock = clock.New(clock.Options{})
 	}
 	if options.Free == nil {
 		options.Free = freeBytes
@@ -151,10 +144,10 @@ func Open(options Options) (*Store, error) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	s := &Store{
-		options: options, log: options.Log, clock: newClock(options.Now, options.Boot),
+		options: options, log: options.Log, clock: newRetentionClock(options.Clock),
 		base: time.Now(), opened: make(chan struct{}), closed: make(chan struct{}),
 		wrote: make(chan struct{}, 1), found: unknown, drops: health.NewDrops(DropReasons()...),
-		life: &life{id: ulid.Make().String(), boot: options.BootID}, waitingLog: waitingLog{dir: filepath.Join(options.Dir, waitingDir)},
+		life: &life{id: ulid.Make().String()}, waitingLog: waitingLog{dir: filepath.Join(options.Dir, waitingDir)},
 	}
 	var err error
 	if s.rollups, err = loadRollups(options.Dir); err != nil {
@@ -269,7 +262,7 @@ func (s *Store) leaveView() {
 	}
 }
 
-// openOnce opens the tiers in parallel.
+// openOnce opens the tiers, makes them follow the clock and rebuilds the open buckets.
 func (s *Store) openOnce() error {
 	if free, err := s.options.Free(s.options.Dir); err == nil && free < resumeFree {
 		return fmt.Errorf("the disk is full: %s free", ByteSize(free))
@@ -284,17 +277,13 @@ func (s *Store) openOnce() error {
 		return fmt.Errorf("the disk cannot be written: %w", err)
 	}
 	s.leaveView()
-	errs := make([]error, len(s.tiers))
-	var all sync.WaitGroup
-	for i, t := range s.tiers {
-		all.Go(func() {
-			var set []aside
-			set, errs[i] = t.openChecked()
-			s.setAside(set)
-		})
+	if err := s.carryOut(); err != nil {
+		return err
 	}
-	all.Wait()
-	err := errors.Join(errs...)
+	err := s.openAll()
+	if err == nil {
+		err = s.followClock()
+	}
 	if err == nil {
 		if err = s.rebuild(); err == nil {
 			s.ready()
@@ -323,6 +312,22 @@ func (s *Store) ready() {
 		s.mu.Lock()
 	}
 	s.written()
+	s.lookAtClock() // It may have been set meanwhile.
+}
+
+// openAll opens the tiers in parallel.
+func (s *Store) openAll() error {
+	errs := make([]error, len(s.tiers))
+	var all sync.WaitGroup
+	for i, t := range s.tiers {
+		all.Go(func() {
+			var set []aside
+			set, errs[i] = t.openChecked()
+			s.setAside(set)
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // Close stops writing and closes the databases. Open buckets are rebuilt when the

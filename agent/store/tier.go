@@ -28,7 +28,7 @@ type Tier struct {
 	dir    string
 	config TierConfig
 	log    *slog.Logger
-	clock  *clock
+	clock  *retentionClock
 	// waiting are the readings that are to be appended to the tier, nil if it is not the
 	// finest.
 	waiting *waiting
@@ -51,7 +51,7 @@ type Tier struct {
 
 var _ storage.Queryable = (*Tier)(nil)
 
-func newTier(dir string, config TierConfig, clock *clock, log *slog.Logger) *Tier {
+func newTier(dir string, config TierConfig, clock *retentionClock, log *slog.Logger) *Tier {
 	name := TierName(config.Resolution)
 	t := &Tier{name: name, dir: filepath.Join(dir, tiersDir, name), config: config, clock: clock, log: log.With("tier", name)}
 	t.idle.L = &t.mu

@@ -12,7 +12,7 @@ import (
 )
 
 // waiting has the readings that cannot be appended yet, oldest first: while the tiers
-// are opened, the clock is not trusted or the disk takes nothing. Queries see them as
+// are opened or the disk takes nothing. Queries see them as
 // the newest readings of the finest tier (waiting_query.go), and a log keeps them over
 // a crash (waiting_log.go).
 //
@@ -42,8 +42,6 @@ const (
 	maxWaitingBytes = 12 << 20
 	// columnBytes is what a column takes without its samples.
 	columnBytes = 256
-	// sameOffset is the difference between the two clocks that is no step.
-	sameOffset = 2 * time.Second
 )
 
 // waitingCollector is a collector and its number of readings as a series.
@@ -56,15 +54,13 @@ type waitingCollector struct {
 // series may have disappeared between two lives.
 type life struct {
 	id string
-	// boot identifies the boot of the machine, empty if unknown.
-	boot string
 }
 
 // batch has consecutive readings of one life, between which the clock was not set.
 type batch struct {
 	life *life
-	// offset is how far the wall clock was ahead of the boot clock.
-	offset time.Duration
+	// step is the newest step of the clock that its times follow.
+	step uint64
 	// first and last are the oldest and the newest tick.
 	first, last int64
 	readings    int
@@ -119,28 +115,28 @@ func (w *waiting) len() int { return w.n }
 type refusal struct{ late, rejected uint64 }
 
 // add adds a reading to the newest batch, or to a new one.
-func (w *waiting) add(r *Reading, tick int64, s *Store, of *life, offset time.Duration) (*batch, refusal) {
+func (w *waiting) add(r *Reading, tick int64, s *Store, of *life, step uint64) (*batch, refusal) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var b *batch
 	if n := len(w.batches); n > 0 {
 		b = w.batches[n-1]
 	}
-	if b == nil || b.sealed || b.life != of || b.readings >= batchReadings || (offset-b.offset).Abs() > sameOffset {
-		b = w.begin(of, offset)
+	if b == nil || b.sealed || b.life != of || b.readings >= batchReadings || step != b.step {
+		b = w.begin(of, step)
 	}
 	return b, w.put(b, r, tick, s)
 }
 
 // begin begins a batch.
-func (w *waiting) begin(of *life, offset time.Duration) *batch {
+func (w *waiting) begin(of *life, step uint64) *batch {
 	if n := len(w.batches); n > 0 {
 		w.batches[n-1].seal()
 		if n > 1 {
 			w.batches[n-2].index = nil // Only the next batch looks there.
 		}
 	}
-	b := &batch{life: of, offset: offset, first: math.MaxInt64, last: unknown, index: map[columnKey]int{}}
+	b := &batch{life: of, step: step, first: math.MaxInt64, last: unknown, index: map[columnKey]int{}}
 	w.batches = append(w.batches, b)
 	return b
 }
@@ -382,12 +378,74 @@ func (w *waiting) decode(b *batch, base time.Time) []Reading {
 }
 
 // wait lets a reading wait. It keeps nothing of it but the labels.
-func (s *Store) wait(r Reading, offset time.Duration) {
-	b, no := s.waiting.add(&r, s.tick(r.Time), s, s.life, offset)
+func (s *Store) wait(r Reading) {
+	b, no := s.waiting.add(&r, s.tick(r.Time), s, s.life, s.clock.Latest())
 	s.drop(DropLate, no.late)
 	s.drop(DropRejected, no.rejected)
 	s.logWaiting(b)
 	s.boundWaiting()
+}
+
+// placeWaiting moves what waits to where it belongs after a step of the clock.
+func (s *Store) placeWaiting() {
+	s.waiting.mu.Lock()
+	defer s.waiting.mu.Unlock()
+	latest := s.clock.Latest()
+	for i, b := range s.waiting.batches {
+		if b.step == latest {
+			continue
+		}
+		was := time.UnixMilli(b.first)
+		now := was
+		for _, step := range s.clock.Steps(b.step) {
+			now = step.Place(now)
+		}
+		b.seal() // The log has the times of before.
+		b.step = latest
+		by := now.Sub(was)
+		if by == 0 {
+			continue
+		}
+		b.shift(by.Milliseconds())
+		if i == 0 {
+			for n := range s.waiting.head {
+				s.waiting.head[n].Time = s.waiting.head[n].Time.Add(by)
+			}
+		}
+	}
+}
+
+// shift moves a sealed batch.
+func (b *batch) shift(by int64) {
+	b.first, b.last = b.first+by, b.last+by
+	for _, c := range slices.Concat(b.columns, b.taken) {
+		if c == nil {
+			continue
+		}
+		if c.last != unknown {
+			c.last += by
+		}
+		moved := chunkenc.NewXORChunk()
+		to, _ := moved.Appender() // An empty chunk has no errors.
+		for it := c.chunk.Iterator(nil); it.Next() == chunkenc.ValFloat; {
+			t, v := it.At()
+			to.Append(0, t+by, v)
+		}
+		moved.Compact()
+		c.chunk = moved
+	}
+}
+
+// newestOfOthers is the newest waiting tick of earlier lives, the zero time for none.
+func (s *Store) newestOfOthers() (newest time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.waiting.batches {
+		if last := time.UnixMilli(b.last); b.life != s.life && last.After(newest) {
+			newest = last
+		}
+	}
+	return newest
 }
 
 // boundWaiting drops the oldest readings while too many wait.

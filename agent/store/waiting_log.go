@@ -55,10 +55,8 @@ type waitingFile struct {
 type waitingHeader struct {
 	Format int    `json:"format"`
 	Life   string `json:"life"`
-	// Boot identifies the boot of the machine, empty if unknown. Offset is how far the
-	// wall clock was ahead of the time since boot.
-	Boot   string        `json:"boot,omitempty"`
-	Offset time.Duration `json:"offset_ns"`
+	// Step is the newest step of the clock that the times follow.
+	Step uint64 `json:"step"`
 }
 
 const (
@@ -148,7 +146,7 @@ func (l *waitingLog) create(b *batch) error {
 	l.next++
 	l.batch, l.file = b, f
 	b.file = waitingFile{path: path}
-	header, err := json.Marshal(waitingHeader{Format: waitingFormat, Life: b.life.id, Boot: b.life.boot, Offset: b.offset})
+	header, err := json.Marshal(waitingHeader{Format: waitingFormat, Life: b.life.id, Step: b.step})
 	if err == nil {
 		err = l.append(b, header)
 	}
@@ -363,7 +361,7 @@ func (s *Store) loadWaitingFile(path string) (lost int, err error) {
 				return 0, fmt.Errorf("its format is %d, this version reads %d", header.Format, waitingFormat)
 			}
 			s.waiting.mu.Lock()
-			b = s.waiting.begin(s.lifeOf(header), header.Offset)
+			b = s.waiting.begin(s.lifeOf(header), min(header.Step, s.clock.Latest()))
 			b.file = waitingFile{path: path, size: size}
 			s.waiting.mu.Unlock()
 			continue
@@ -385,9 +383,9 @@ func (s *Store) loadWaitingFile(path string) (lost int, err error) {
 		return lost, nil
 	}
 	s.waiting.mu.Lock()
-	defer s.waiting.mu.Unlock()
-	s.place(b)
 	b.seal()
+	s.waiting.mu.Unlock()
+	s.placeWaiting()
 	return lost, nil
 }
 
@@ -419,16 +417,5 @@ func (s *Store) lifeOf(h *waitingHeader) *life {
 			return b.life
 		}
 	}
-	return &life{id: h.Life, boot: h.Boot}
-}
-
-// place sets the offset of a batch of another boot, whose boot clock says nothing
-// here: it was right unless it was ahead of the present.
-func (s *Store) place(b *batch) {
-	if b.life.boot != "" && b.life.boot == s.life.boot {
-		return
-	}
-	offset, _ := s.clock.check(s.options.Now())
-	present := time.Duration(s.options.Now().UnixNano())
-	b.offset = offset + max(0, time.Duration(b.last)*time.Millisecond-present)
+	return &life{id: h.Life}
 }

@@ -39,7 +39,7 @@ func TestSoakYear(t *testing.T) {
 
 	clock := storetest.NewClock(end)
 	began = time.Now()
-	s := storetest.OpenStore(t, store.Options{Dir: dir, Tiers: tiers, Labels: own, Now: clock.Now, Boot: clock.Boot})
+	s := storetest.OpenStore(t, store.Options{Dir: dir, Tiers: tiers, Labels: own, Clock: clock.Judge()})
 	opened := time.Since(began)
 	q := query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return query.Sources(s.Tiers()) }, Names: s.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),

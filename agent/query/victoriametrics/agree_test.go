@@ -134,7 +134,7 @@ func filled(t *testing.T, end time.Time) *store.Store {
 	t.Helper()
 	clock := storetest.NewClock(end.Add(-history))
 	s, err := store.Open(store.Options{
-		Dir: t.TempDir(), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"), Now: clock.Now, Boot: clock.Boot,
+		Dir: t.TempDir(), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"), Clock: clock.Judge(),
 	})
 	if err != nil {
 		t.Fatal(err)

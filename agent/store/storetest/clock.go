@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/store"
 )
 
@@ -56,6 +57,9 @@ func (c *Clock) Now() time.Time {
 
 // Boot is the time since the Unix epoch.
 func (c *Clock) Boot() time.Duration { return time.Duration(c.Now().UnixNano()) }
+
+// Judge returns a judge of both clocks.
+func (c *Clock) Judge() *clock.Judge { return clock.New(clock.Options{Wall: c.Now, Boot: c.Boot}) }
 
 // Set advances both clocks to a time.
 func (c *Clock) Set(wall time.Time) {

@@ -68,7 +68,7 @@ type feeder struct {
 func (f feeder) run(tb testing.TB, from, to time.Time) {
 	tb.Helper()
 	clock := NewClock(from)
-	s, err := store.Open(store.Options{Dir: f.dir, Tiers: f.tiers, Labels: f.own, Now: clock.Now, Boot: clock.Boot})
+	s, err := store.Open(store.Options{Dir: f.dir, Tiers: f.tiers, Labels: f.own, Clock: clock.Judge()})
 	if err != nil {
 		tb.Fatal(err)
 	}
