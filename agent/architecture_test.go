@@ -80,6 +80,7 @@ var allowed = map[string]map[string]string{
 	"agent/secret":   {"agent/fresh": "secrets are read again when their files change"},
 	"agent/template": {},
 	"agent/alerting": {
+		"agent/clock":      "it asks it what time it is",
 		"agent/health":     "its health has its type from there",
 		"agent/notify":     "notices are defined there",
 		"agent/records":    "an alert is an event, which is defined there",

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/health"
 	"sysotel/agent/notify"
 	"sysotel/agent/query"
@@ -90,9 +91,12 @@ type Options struct {
 	// it reads its own only.
 	Hosts func(ctx context.Context) ([]Host, error)
 	Log   *slog.Logger
-	// Now is the wall clock, Mono a monotonic clock; default: the system's.
-	Now  func() time.Time
-	Mono func() time.Duration
+	// Clock decides what time it is, Mono is a monotonic clock; default: by the system's.
+	Clock *clock.Judge
+	Mono  func() time.Duration
+	// RetentionTime is the time from which retention counts back, which is slower to
+	// believe a clock. Optional.
+	RetentionTime func() time.Time
 }
 
 // Alerting evaluates rules. It is safe for concurrent use.
@@ -114,6 +118,7 @@ type Alerting struct {
 	started  time.Duration // on the monotonic clock
 	ticks    int
 	suspects *suspects
+	step     uint64 // the newest step of the clock that was taken over
 
 	// mu protects what follows; writers hold turn too.
 	mu       sync.RWMutex
@@ -152,8 +157,11 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.Clock == nil {
+		o.Clock = clock.New(clock.Options{})
+	}
+	if o.RetentionTime == nil {
+		o.RetentionTime = o.Clock.Now
 	}
 	if o.Mono == nil {
 		base := time.Now()
@@ -167,7 +175,7 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 	}
 	a := &Alerting{
 		options: o, log: o.Log, parser: newParser(), path: filepath.Join(o.Dir, apiRulesFile),
-		states: map[string]*alertState{}, started: o.Mono(), interval: o.Config.Interval,
+		states: map[string]*alertState{}, started: o.Mono(), step: o.Clock.Latest(), interval: o.Config.Interval,
 	}
 	if o.Notifier != nil {
 		a.channels = o.Notifier.ChannelNames()
@@ -199,8 +207,8 @@ func (a *Alerting) restore(ctx context.Context) (err error) {
 	if a.undelivered, err = a.file.notices(ctx); err != nil {
 		return fmt.Errorf("read undelivered notices: %w", err)
 	}
-	a.suspects = openSuspects(filepath.Join(a.options.Dir, suspectsFile), a.options.Now().UTC().Truncate(time.Second))
-	now := a.options.Now().Truncate(time.Millisecond)
+	a.suspects = openSuspects(filepath.Join(a.options.Dir, suspectsFile), a.options.Clock.Now().UTC().Truncate(time.Second))
+	now := a.options.Clock.Now().Truncate(time.Millisecond)
 	tooOld := now.Sub(a.lastAt) > maxOutage
 	if tooOld {
 		a.resolveStale(now)
@@ -272,7 +280,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	delay := startDelay
 	for {
 		// At multiples of the interval, so that the agents of several machines agree.
-		now := a.options.Now().Add(delay)
+		now := a.options.Clock.Now().Add(delay)
 		wait := now.Truncate(a.interval).Add(a.interval).Sub(now) + delay
 		delay = 0
 		select {
@@ -312,7 +320,7 @@ func (a *Alerting) failing() string {
 			aside = append(aside, "rule "+r.Name()+" of the group "+r.group+" is not evaluated: "+one)
 		}
 	}
-	late := a.options.Now().Sub(a.status.at)
+	late := a.options.Clock.Now().Sub(a.status.at)
 	switch {
 	case a.file.Trouble() != nil:
 		return a.file.Trouble().Error()
@@ -346,7 +354,7 @@ func (a *Alerting) Evaluating() error {
 		return errors.New("the rules have not been evaluated yet")
 	case a.status.unsteady != "":
 		return errors.New(a.status.unsteady)
-	case a.options.Now().Sub(a.status.at) > 5*a.interval:
+	case a.options.Clock.Now().Sub(a.status.at) > 5*a.interval:
 		return errors.New("the rules are no longer evaluated")
 	}
 	return nil

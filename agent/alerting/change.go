@@ -52,7 +52,7 @@ func (a *Alerting) readAPIRules() error {
 		if err = json.Unmarshal(text, &stored); err == nil {
 			break
 		}
-		aside := a.path + sqlite.BrokenSuffix + a.options.Now().UTC().Format("20060102T150405")
+		aside := a.path + sqlite.BrokenSuffix + a.options.Clock.Now().UTC().Format("20060102T150405")
 		if wrong := os.Rename(a.path, aside); wrong != nil {
 			a.rulesErr, a.unread = fmt.Errorf("the rules of the API are damaged, and not evaluated: %s: %w", a.path, err), true
 			break
@@ -178,7 +178,7 @@ func (a *Alerting) install(ctx context.Context, active, disabled []*rule) {
 	a.rules, a.disabled, a.byName = active, disabled, byName
 	for _, t := range a.states {
 		if !known[t.Owner] {
-			a.end(t, a.options.Now().UTC().Truncate(time.Second), "the rule was changed, disabled or deleted")
+			a.end(t, a.options.Clock.Now().UTC().Truncate(time.Second), "the rule was changed, disabled or deleted")
 		}
 	}
 }

@@ -26,7 +26,8 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 	a.turn.Lock()
 	defer a.turn.Unlock()
 	start := time.Now()
-	at, mono := a.options.Now().UTC().Truncate(time.Second), a.options.Mono()
+	a.followClock(ctx)
+	at, mono := a.options.Clock.Now().UTC().Truncate(time.Second), a.options.Mono()
 	if reason := a.unsteady(at); reason != "" {
 		// The newest readings are not in the store. Alerts keep their state.
 		a.setPaused(reason)

@@ -191,7 +191,7 @@ func (p *play) open() {
 			}
 			return all, nil
 		},
-		Log: slog.New(slog.DiscardHandler), Now: p.judge.Now, Mono: func() time.Duration { return p.mono },
+		Log: slog.New(slog.DiscardHandler), Clock: p.judge, Mono: func() time.Duration { return p.mono },
 	})
 	if err != nil {
 		p.t.Fatal(err)
@@ -448,6 +448,12 @@ func (p *play) read() {
 	}
 	if err := p.store.Append(reading); err != nil {
 		p.t.Fatal(err)
+	}
+	// A second takes no time here: the store must not fall behind while it moves.
+	for deadline := time.Now().Add(time.Minute); p.store.Unready() != ""; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatal(p.store.Unready())
+		}
 	}
 }
 

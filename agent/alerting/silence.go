@@ -117,7 +117,7 @@ func (a *Alerting) Silences() []Silence {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	all := slices.Clone(a.silences)
-	now := a.options.Now()
+	now := a.options.Clock.Now()
 	for i := range all {
 		all[i].State = all[i].state(now)
 	}
@@ -127,7 +127,7 @@ func (a *Alerting) Silences() []Silence {
 
 // AddSilence creates a silence and sets its ID.
 func (a *Alerting) AddSilence(ctx context.Context, s Silence) (Silence, error) {
-	now := a.options.Now().UTC().Truncate(time.Second)
+	now := a.options.Clock.Now().UTC().Truncate(time.Second)
 	var errs ValidationErrors
 	wrong := func(field, value, rule string) { errs = append(errs, ValidationError{field, value, rule}) }
 	if s.Start = s.Start.Truncate(time.Second); s.Start.Before(now) {
@@ -181,7 +181,7 @@ func (a *Alerting) AddSilence(ctx context.Context, s Silence) (Silence, error) {
 func (a *Alerting) EndSilence(ctx context.Context, id string) error {
 	a.turn.Lock()
 	defer a.turn.Unlock()
-	now := a.options.Now().UTC()
+	now := a.options.Clock.Now().UTC()
 	i := slices.IndexFunc(a.silences, func(s Silence) bool { return s.ID == id && s.state(now) != silenceExpired })
 	if i < 0 {
 		return ErrUnknown

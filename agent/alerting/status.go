@@ -22,7 +22,7 @@ var stateOrder = map[State]int{Firing: 0, NoData: 1, Pending: 2, Resolved: 3, In
 func (a *Alerting) Alerts() []Alert {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	now := a.options.Now()
+	now := a.options.Clock.Now()
 	all := make([]Alert, 0, len(a.states))
 	for _, t := range a.states {
 		if t.State == Resolved && now.Sub(t.EndedAt) > resolvedFor {

@@ -224,7 +224,7 @@ const rulesAside = "RuleSetAside"
 
 // tellAside makes an event and a notice about a rule that is or was set aside.
 func (a *Alerting) tellAside(one *suspect, state notify.State, summary string) {
-	now := a.options.Now().UTC().Truncate(time.Second)
+	now := a.options.Clock.Now().UTC().Truncate(time.Second)
 	fingerprint := "aside-" + one.Content
 	n := notify.Notice{
 		ID: fmt.Sprintf("%s-%d-%s", fingerprint, one.Since.Unix(), state), Fingerprint: fingerprint, Rule: rulesAside, Host: a.options.Host,
@@ -275,7 +275,7 @@ func (a *Alerting) judge(active []*rule) {
 		return false
 	})
 	if changed {
-		a.suspects.write(a.options.Now())
+		a.suspects.write(a.options.Clock.Now())
 	}
 }
 
@@ -287,5 +287,5 @@ func (a *Alerting) pardon() {
 		}
 	}
 	a.suspects.all = nil
-	a.suspects.write(a.options.Now())
+	a.suspects.write(a.options.Clock.Now())
 }
