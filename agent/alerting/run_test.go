@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/health"
 	"sysotel/agent/query"
 	"sysotel/agent/store"
@@ -46,7 +47,9 @@ func TestRun(t *testing.T) {
 		}
 		time.Sleep(12 * time.Second) // Midnight was a multiple.
 		q := &oneValue{}
-		a, err := Open(t.Context(), Options{Config: Config{Rules: []string{rules}, Interval: 15 * time.Second}, Dir: dir, Host: "h", Querier: q})
+		began := time.Now()
+		judge := clock.New(clock.Options{Boot: func() time.Duration { return time.Since(began) }})
+		a, err := Open(t.Context(), Options{Config: Config{Rules: []string{rules}, Interval: 15 * time.Second}, Dir: dir, Host: "h", Querier: q, Clock: judge})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -450,9 +450,11 @@ func (p *play) read() {
 		p.t.Fatal(err)
 	}
 	// A second takes no time here: the store must not fall behind while it moves.
-	for deadline := time.Now().Add(time.Minute); p.store.Unready() != ""; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			p.t.Fatal(p.store.Unready())
+	for deadline := time.After(time.Minute); !p.store.SeenFrom().IsZero() || p.store.Stats().Waiting > 0; {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-deadline:
+			p.t.Fatal(p.store.Health())
 		}
 	}
 }

@@ -32,7 +32,7 @@ func TestDiskFull(t *testing.T) {
 	m := newMachine(noon)
 	o := m.options(t, filepath.Join(disk, "store"))
 	o.Free = nil // The real disk.
-	k := &ticker{m: m, s: openStore(t, o), g: gauge("g", "0")}
+	k := &ticker{m: m, j: o.Clock, s: openStore(t, o), g: gauge("g", "0")}
 	k.run(t, 100)
 	filler := filepath.Join(disk, "filler")
 	fill(t, filler, 1<<20)
@@ -67,7 +67,7 @@ func TestDiskFullUnseen(t *testing.T) {
 	disk := smallDisk(t, 48<<20)
 	m := newMachine(noon)
 	o := m.options(t, filepath.Join(disk, "store"))
-	k := &ticker{m: m, s: openStore(t, o), g: gauge("g", "0")}
+	k := &ticker{m: m, j: o.Clock, s: openStore(t, o), g: gauge("g", "0")}
 	k.run(t, 100)
 	filler := filepath.Join(disk, "filler")
 	fill(t, filler, 0)
@@ -131,12 +131,13 @@ func TestDiskFullWhileMapping(t *testing.T) {
 func TestDiskFullAtStart(t *testing.T) {
 	m := newMachine(noon)
 	m.setFree(1 << 20)
-	s, err := Open(m.options(t, t.TempDir()))
+	o := m.options(t, t.TempDir())
+	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	k := &ticker{m: m, s: s, g: gauge("g", "0")}
+	k := &ticker{m: m, j: o.Clock, s: s, g: gauge("g", "0")}
 	k.run(t, 50)
 	k.health(t, health.Degraded, "50 readings wait")
 	if _, err := s.Tiers()[1].Queryable().Querier(0, 1); !errors.Is(err, ErrOpening) {

@@ -19,12 +19,13 @@ import (
 // appended meanwhile are kept.
 func TestAppendWhileOpening(t *testing.T) {
 	m := newMachine(noon)
-	s, err := Open(m.options(t, t.TempDir()))
+	o := m.options(t, t.TempDir())
+	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	k := &ticker{m: m, s: s, g: gauge("g", "0")}
+	k := &ticker{m: m, j: o.Clock, s: s, g: gauge("g", "0")}
 	r := reading(m.now(), "f", Sample{k.g, 0})
 	s.mustAppend(t, r)
 	r.Collectors[0].Samples[0].Value = 99 // The caller reuses its slices.
@@ -42,12 +43,13 @@ func TestAppendWhileOpening(t *testing.T) {
 func TestWaitingIsBounded(t *testing.T) {
 	m := newMachine(noon)
 	m.setFree(0)
-	s, err := Open(m.options(t, t.TempDir()))
+	o := m.options(t, t.TempDir())
+	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	k := &ticker{m: m, s: s, g: gauge("g", "0")}
+	k := &ticker{m: m, j: o.Clock, s: s, g: gauge("g", "0")}
 	k.run(t, maxWaiting+100)
 	if stats := s.Stats(); stats.Waiting != maxWaiting+100-batchReadings || stats.Dropped[DropQueueFull] != batchReadings {
 		t.Errorf("%+v, want %d dropped and the others waiting", stats, batchReadings)
