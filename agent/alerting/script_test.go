@@ -161,7 +161,7 @@ func (p *play) openStore() {
 	p.store, err = store.Open(store.Options{
 		Dir: filepath.Join(p.dir, "store"), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"),
 		Clock: p.judge,
-		Free: func(string) (int64, error) { return p.free.Load(), nil },
+		Free:  func(string) (int64, error) { return p.free.Load(), nil },
 	})
 	if err != nil {
 		p.t.Fatal(err)
@@ -450,7 +450,7 @@ func (p *play) read() {
 		p.t.Fatal(err)
 	}
 	// A second takes no time here: the store must not fall behind while it moves.
-	for deadline := time.After(time.Minute); !p.store.SeenFrom().IsZero() || p.store.Stats().Waiting > 0; {
+	for deadline := time.After(time.Minute); p.free.Load() > 64<<20 && (!p.store.SeenFrom().IsZero() || p.store.Stats().Waiting > 0); {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-deadline:
