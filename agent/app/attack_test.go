@@ -119,7 +119,7 @@ func newAttack(t *testing.T, a *agent) *attack {
 			o.stream = op["x-sysotel-cost"] == "stream"
 			if body, ok := op["requestBody"].(map[string]any); ok {
 				schema := dig(body, "content", "application/json", "schema")
-				o.body, _ = json.Marshal(k.example(schema, 0))
+				o.body, _ = json.Marshal(k.example(schema))
 				properties, _ := k.resolve(schema)["properties"].(map[string]any)
 				o.fields = slices.Sorted(maps.Keys(properties))
 			}
@@ -153,8 +153,8 @@ func (k *attack) resolve(schema any) map[string]any {
 	return m
 }
 
-// example makes a value of a schema: its example, or the simplest.
-func (k *attack) example(schema any, depth int) any {
+// example makes a value of a schema: its example, or the simplest that is required.
+func (k *attack) example(schema any) any {
 	s := k.resolve(schema)
 	if examples, ok := s["examples"].([]any); ok && len(examples) > 0 {
 		return examples[0]
@@ -170,21 +170,19 @@ func (k *attack) example(schema any, depth int) any {
 	case "object":
 		object := map[string]any{}
 		properties, _ := s["properties"].(map[string]any)
+		required, _ := s["required"].([]any)
 		for name, property := range properties {
-			if depth < 4 {
-				object[name] = k.example(property, depth+1)
+			if _, ok := k.resolve(property)["examples"]; ok || slices.Contains(required, any(name)) {
+				object[name] = k.example(property)
 			}
 		}
 		return object
 	case "array":
-		return []any{k.example(s["items"], depth+1)}
+		return []any{k.example(s["items"])}
 	case "integer", "number":
 		return 1
 	case "boolean":
 		return true
-	}
-	if s["format"] == "date-time" {
-		return "2099-01-01T00:00:00Z"
 	}
 	return "x"
 }
@@ -295,6 +293,8 @@ func (k *attack) state() string {
 type form struct {
 	name, method, target, media string
 	body                        []byte
+	// own is set if the request is for the operation, whatever else it holds.
+	own bool
 }
 
 // forms are the forms of an operation's request.
@@ -302,14 +302,14 @@ func (o attackedOperation) forms() []form {
 	path := func(value string) string {
 		return strings.NewReplacer("{id}", value, "{name}", value).Replace(o.path)
 	}
-	plain := path("HighCPU")
+	plain := path("HighCPUUsage") // A rule that there is.
 	const media = "application/json"
-	all := []form{{"the example", o.method, plain, media, o.body}}
+	all := []form{{"the example", o.method, plain, media, o.body, false}}
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "X"} {
-		all = append(all, form{"method " + method, method, plain, media, o.body})
+		all = append(all, form{"method " + method, method, plain, media, o.body, false})
 	}
 	for _, other := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "application/json; charset=utf-16", "application/cbor", "*/*", "json"} {
-		all = append(all, form{"media " + other, o.method, plain, other, o.body})
+		all = append(all, form{"media " + other, o.method, plain, other, o.body, false})
 	}
 	bodies := map[string]string{
 		"nothing": "", "null": "null", "a list": "[]", "an object": "{}", "a number": "1e999", "half": `{"name":`, "two": "{}{}", "zeros": strings.Repeat("\x00", 100),
@@ -324,18 +324,22 @@ func (o attackedOperation) forms() []form {
 		bodies["fields "+wrong[:min(len(wrong), 8)]] = "{" + strings.Join(fields, ",") + "}"
 	}
 	for _, name := range slices.Sorted(maps.Keys(bodies)) {
-		all = append(all, form{"body " + name, o.method, plain, media, []byte(bodies[name])})
+		all = append(all, form{"body " + name, o.method, plain, media, []byte(bodies[name]), false})
 	}
 	for _, query := range []string{"?x=1", "?%zz", "?start=now&start=now", "?start=" + strings.Repeat("9", 8000), "?start=%00%0d%0a", "?top=-1", "?start=-99999999999d", "?;", "?" + strings.Repeat("a=b&", 2000), "?match[]=up&agg=avg,min,max,avg&step=1ns"} {
-		all = append(all, form{"query " + query[:min(len(query), 16)], o.method, plain + query, media, o.body})
+		all = append(all, form{"query " + query[:min(len(query), 16)], o.method, plain + query, media, o.body, false})
 	}
 	if plain != o.path {
 		for _, value := range []string{"..", "%2e%2e%2f%2e%2e", "%00", "%ff", "%0d%0a", strings.Repeat("x", 5000), "*", "%", "{id}", "a/b", ""} {
-			all = append(all, form{"path " + value[:min(len(value), 8)], o.method, path(value), media, o.body})
+			all = append(all, form{"path " + value[:min(len(value), 8)], o.method, path(value), media, o.body, false})
 		}
 	}
 	for _, target := range []string{plain + "/", "/" + plain, strings.ToUpper(plain), "/x/.." + plain, plain + "%2f", "http://evil.example" + plain} {
-		all = append(all, form{"target", o.method, target, media, o.body})
+		all = append(all, form{"target", o.method, target, media, o.body, false})
+	}
+	for i := range all {
+		f := &all[i]
+		f.own = f.method == o.method && (f.target == plain || strings.HasPrefix(f.target, plain+"?"))
 	}
 	return all
 }
@@ -440,20 +444,25 @@ func (c assailant) check(o attackedOperation, f form, response *http.Response, b
 		return "another site may read"
 	case status >= 400 && f.method != http.MethodHead && len(body) > 0 && !strings.HasPrefix(response.Header.Get("Content-Type"), "application/problem+json") && status != http.StatusBadRequest && status != http.StatusNotFound:
 		return "the error is no problem document"
+	case f.own && !c.may(o) && status != http.StatusUnauthorized && status != http.StatusForbidden && status != http.StatusRequestEntityTooLarge:
+		return "who may not is not refused"
 	case !succeeded:
 		return ""
 	case c.role == auth.Public && (len(c.header["Authorization"]) > 0):
 		return "wrong credentials are answered"
-	case isUnsafeMethod(f.method) && o.role == "admin" && (c.role < auth.Admin || o.guarded && !c.guarded):
-		return "who may not makes a change"
-	case f.method == o.method && o.role == "admin" && !c.mayRead && (c.role < auth.Admin || o.guarded && !c.guarded):
-		return "who may not reads"
 	}
 	return ""
 }
 
-func isUnsafeMethod(method string) bool {
-	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
+// may reports whether an operation is for a caller.
+func (c assailant) may(o attackedOperation) bool {
+	switch o.role {
+	case "public":
+		return true
+	case "viewer":
+		return c.role >= auth.Viewer
+	}
+	return c.role >= auth.Admin && (c.guarded || !o.guarded) || c.mayRead && o.method == http.MethodGet
 }
 
 // raw sends what is no request, or two: each gets a refusal or a closed connection.
