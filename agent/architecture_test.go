@@ -116,6 +116,7 @@ var allowed = map[string]map[string]string{
 		"agent/query":    "queries are evaluated there, and errors have their types from there",
 	},
 	"api": {
+		"agent/fresh":          "its certificates are read again when their files change",
 		"agent/health":         "the type of a component's health is there",
 		"agent/atomicfile":     "it writes its own certificate",
 		"agent/loopback":       "what only this machine reaches needs no login",

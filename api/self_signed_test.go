@@ -130,7 +130,7 @@ func TestSelfSignedIsRenewedWhileItRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		first := c.leaf()
+		first := leafOf(c.files.Get())
 		for day := range 400 {
 			time.Sleep(24 * time.Hour)
 			served, err := c.forClient(nil)

@@ -17,8 +17,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/config"
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"sysotel/agent/fresh"
 	"sysotel/agent/health"
 )
 
@@ -115,20 +117,18 @@ func holdsCertificates(path string) error {
 	return err
 }
 
-// load reads the files. Cipher suites and curves are Go's defaults.
-func (c TLSConfig) load() (*tls.Config, error) {
-	for _, path := range c.files() {
-		if err := readable(path); err != nil {
-			return nil, fmt.Errorf("%s cannot be used: %w", path, err)
-		}
-	}
+// load makes a configuration of the contents of the files. Cipher suites and curves are
+// Go's defaults.
+func (c TLSConfig) load(contents [][]byte) (*tls.Config, error) {
+	clientCA := ""
 	if c.ClientCAFile != "" {
-		if err := holdsCertificates(c.ClientCAFile); err != nil {
-			return nil, fmt.Errorf("%s cannot be used: %w", c.ClientCAFile, err)
+		clientCA = string(contents[2])
+		if !x509.NewCertPool().AppendCertsFromPEM(contents[2]) {
+			return nil, fmt.Errorf("%s cannot be used: it contains no PEM certificates", c.ClientCAFile)
 		}
 	}
 	of := &web.TLSConfig{
-		TLSCertPath: c.CertFile, TLSKeyPath: c.KeyFile, ClientCAs: c.ClientCAFile,
+		TLSCert: string(contents[0]), TLSKey: config.Secret(contents[1]), ClientCAsText: clientCA,
 		ClientAuth: map[string]string{"request": "VerifyClientCertIfGiven", "require": "RequireAndVerifyClientCert"}[c.ClientAuth],
 		MinVersion: tls.VersionTLS12,
 	}
@@ -162,18 +162,16 @@ func (c TLSConfig) files() []string {
 // whether the files have changed and reloads them.
 type certificates struct {
 	config TLSConfig
+	files  *fresh.Files[*tls.Config]
 	// maker renews the agent's own certificate; nil for certificates from files.
 	maker *selfSigned
 	log   *slog.Logger
 
-	mu     sync.Mutex // Protects what follows.
-	seen   []os.FileInfo
-	served *tls.Config
-	// broken is why the newest files cannot be served, renewal why the agent's own
-	// certificate cannot be renewed; empty if all is well.
-	broken, renewal string
-	since           time.Time
-	looked          time.Time // When the maker last checked.
+	mu sync.Mutex // Protects what follows.
+	// renewal is why the agent's own certificate cannot be renewed, empty if it can.
+	renewal string
+	since   time.Time
+	looked  time.Time // When the maker last checked.
 }
 
 // newCertificates loads or creates the files for the first time.
@@ -186,12 +184,13 @@ func newCertificates(o Options) (*certificates, error) {
 		c.looked = time.Now()
 		c.config.CertFile, c.config.KeyFile = c.maker.certFile, c.maker.keyFile
 	}
-	c.refresh()
+	var err error
+	c.files, err = fresh.Open(c.config.files(), c.load, c.note)
 	switch {
-	case c.served == nil && failed != nil:
+	case err != nil && failed != nil:
 		return nil, fmt.Errorf("tls.self_signed: %w", failed)
-	case c.served == nil:
-		return nil, fmt.Errorf("tls: %s", c.broken)
+	case err != nil:
+		return nil, fmt.Errorf("tls: %w", err)
 	case failed != nil: // The old one serves, on a disk that cannot be written.
 		c.renewal, c.since = "cannot be renewed: "+failed.Error(), time.Now()
 		c.log.Warn("cannot renew the certificate", "err", failed)
@@ -204,8 +203,7 @@ func (c *certificates) forClient(*tls.ClientHelloInfo) (*tls.Config, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.renew()
-	c.refresh()
-	return c.served, nil
+	return c.files.Get(), nil
 }
 
 // renew has the maker check its certificate once a day.
@@ -226,56 +224,33 @@ func (c *certificates) renew() {
 	c.renewal = "cannot be renewed: " + err.Error()
 }
 
-// refresh reloads the files if they have changed. If they are invalid it keeps
-// serving the previous ones.
-func (c *certificates) refresh() {
-	var now []os.FileInfo
-	for _, path := range c.config.files() {
-		info, _ := os.Stat(path) // A missing file is a state too; loading reports it.
-		now = append(now, info)
-	}
-	if slices.EqualFunc(c.seen, now, sameFile) {
-		return
-	}
-	c.seen = now
-	made, err := c.config.load()
+// load makes the configuration of new files, and logs what they are.
+func (c *certificates) load(contents [][]byte) (*tls.Config, error) {
+	made, err := c.config.load(contents)
 	if err != nil {
-		if c.broken == "" {
-			c.since = time.Now()
-			if c.served != nil {
-				c.log.Warn("cannot use the new certificate; still serving the previous one", "err", err)
-			}
-		}
-		c.broken = err.Error()
-		return
+		return nil, err
 	}
-	c.served, c.broken = made, ""
-	leaf := c.leaf()
+	leaf := leafOf(made)
 	c.log.Info("serving certificate", "file", c.config.CertFile, "names", strings.Join(namesOf(leaf), " "), "expires", leaf.NotAfter, "sha256", fingerprint(leaf))
-	c.warn()
-}
-
-// sameFile reports whether a file is unchanged.
-func sameFile(a, b os.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
-}
-
-// leaf is the served certificate.
-func (c *certificates) leaf() *x509.Certificate { return c.served.Certificates[0].Leaf }
-
-// warn logs what is unsafe about the files just loaded.
-func (c *certificates) warn() {
-	if reason := expired(c.leaf()); reason != "" {
+	if reason := expired(leaf); reason != "" {
 		c.log.Warn("clients will refuse the certificate", "reason", reason, "file", c.config.CertFile)
 	}
 	// Windows has no such modes.
 	if info, err := os.Stat(c.config.KeyFile); err == nil && info.Mode()&0o007 != 0 && runtime.GOOS != "windows" {
 		c.log.Warn("the private key is readable by every user of this machine; fix with chmod o=", "file", c.config.KeyFile, "mode", info.Mode().String())
 	}
+	return made, nil
 }
+
+// note logs that new files cannot be used.
+func (c *certificates) note(err error) {
+	if err != nil {
+		c.log.Warn("cannot use the new certificate; still serving the previous one", "err", err)
+	}
+}
+
+// leafOf is the certificate that is served.
+func leafOf(c *tls.Config) *x509.Certificate { return c.Certificates[0].Leaf }
 
 // expired explains why a certificate is not valid now; empty if it is.
 func expired(leaf *x509.Certificate) string {
@@ -293,19 +268,15 @@ func (c *certificates) health() health.Component {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.renew()
-	c.refresh()
 	p := health.Component{Name: "tls", Status: health.OK}
 	var reasons []string
-	if c.broken != "" {
-		reasons = append(reasons, "cannot use the new certificate, still serving the previous one: "+c.broken)
+	if since, err := c.files.Broken(); err != nil {
+		reasons, p.Since = append(reasons, "cannot use the new certificate, still serving the previous one: "+err.Error()), since
 	}
 	if c.renewal != "" {
-		reasons = append(reasons, "the certificate "+c.renewal)
+		reasons, p.Since = append(reasons, "the certificate "+c.renewal), c.since
 	}
-	if len(reasons) > 0 {
-		p.Since = c.since
-	}
-	if reason := expired(c.leaf()); reason != "" {
+	if reason := expired(leafOf(c.files.Get())); reason != "" {
 		reasons = append(reasons, reason)
 	}
 	if len(reasons) > 0 {

@@ -367,7 +367,7 @@ func TestNewSaysWhatIsWrongWithFiles(t *testing.T) {
 		Machine: ticked(), Health: func() []health.Component { return nil }, Logger: quiet,
 		TLS: TLSConfig{CertFile: "absent.pem", KeyFile: "absent.key"},
 	})
-	if err == nil || !strings.Contains(err.Error(), "absent.pem cannot be used: no such file") {
+	if err == nil || !strings.Contains(err.Error(), "cannot read the file absent.pem: no such file") {
 		t.Errorf("%v", err)
 	}
 }

@@ -45,7 +45,7 @@ const (
 // alive is how a sign of life is asked for, as the Collector's exporters do by default:
 // only while a request waits, because servers close connections on which they are asked
 // more often than every five minutes. They do not count while they respond.
-var alive = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 10 * time.Second} //nolint:gochecknoglobals // Constant.
+var alive = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}
 
 // dial prepares the connection; the first request opens it.
 func dial(endpoint, agent string, security credentials.TransportCredentials, log *slog.Logger) (*connection, error) {

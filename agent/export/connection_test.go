@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync"
@@ -60,7 +61,7 @@ func (r *relay) pass(from net.Conn) {
 	r.mu.Lock()
 	address := r.to
 	r.mu.Unlock()
-	to, err := net.Dial("tcp", address) //nolint:noctx // Closed with the test.
+	to, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", address)
 	if err != nil {
 		_ = from.Close()
 		return

@@ -70,12 +70,12 @@ func (o *otlp) outgoing(ctx context.Context) context.Context {
 // unusable says which changed files cannot be used, and since when; "" if all can.
 func (o *otlp) unusable() (reason string, since time.Time) {
 	for _, h := range o.headers {
-		if err, at := h.value.Broken(); err != nil {
+		if at, err := h.value.Broken(); err != nil {
 			return fmt.Sprintf("otlp.headers.%s: %v", h.name, err), at
 		}
 	}
 	if o.security != nil {
-		if err, at := o.security.Broken(); err != nil {
+		if at, err := o.security.Broken(); err != nil {
 			return fmt.Sprintf("otlp.tls: %v", err), at
 		}
 	}

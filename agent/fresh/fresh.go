@@ -60,12 +60,12 @@ func (f *Files[T]) Get() T {
 	return f.value
 }
 
-// Broken returns why the newest files cannot be used, and since when; nil if they can.
-func (f *Files[T]) Broken() (error, time.Time) { //nolint:revive // As it is read: broken, since.
+// Broken returns since when the newest files cannot be used, and why; nil if they can.
+func (f *Files[T]) Broken() (since time.Time, why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refresh()
-	return f.broken, f.since
+	return f.since, f.broken
 }
 
 // refresh makes a new value if the files changed.

@@ -63,7 +63,7 @@ func TestFiles(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}
-		if err, since := f.Broken(); (err != nil) != broken || since.IsZero() == broken {
+		if since, err := f.Broken(); (err != nil) != broken || since.IsZero() == broken {
 			t.Errorf("broken: %v since %s, want %t", err, since, broken)
 		}
 		if strings.Join(told.all, "|") != strings.Join(wantTold, "|") {
