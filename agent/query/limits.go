@@ -27,7 +27,7 @@ type Limits struct {
 }
 
 // DefaultLimits are generous for users and charts: as many points as Prometheus, and
-// lists of 5,000 hosts in an expression. All evaluations together take
+// lists of 2,000 hosts in an expression. All evaluations together take
 // 80 MiB at most: three light ones, a heavy one, a rule, and the results being sent.
 func DefaultLimits() Limits {
 	return Limits{

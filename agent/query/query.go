@@ -34,9 +34,10 @@ type Querier struct {
 	config Config
 	parser parser.Parser
 	engine *promql.Engine
-	// light and heavy are the turns of evaluations, rules that of alert rules.
-	light, heavy, rules *turns
-	held                *held
+	// light and heavy are the turns of evaluations, rules that of alert rules, large
+	// those of large requests.
+	light, heavy, rules, large *turns
+	held                       *held
 }
 
 // NewQuerier returns a Querier.
@@ -61,9 +62,13 @@ func NewQuerier(config Config) *Querier {
 		light: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
 		heavy: newTurns(1, config.Limits.Waiting),
 		rules: newTurns(1, config.Limits.Waiting),
+		large: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
 		held:  newHeld(),
 	}
 }
+
+// Large waits for a turn to have a large request in memory, until done is called.
+func (q *Querier) Large(ctx context.Context) (done func(), err error) { return q.large.take(ctx) }
 
 // Result is the result of a query. Close it after reading its value.
 type Result struct {

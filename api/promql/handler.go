@@ -28,6 +28,7 @@ type Querier interface {
 	Instant(ctx context.Context, expr string, at time.Time) (*query.Result, error)
 	Range(ctx context.Context, expr string, start, end time.Time, step time.Duration) (*query.Result, error)
 	Format(ctx context.Context, expr string) (string, error)
+	Large(ctx context.Context) (done func(), err error)
 	Matchers(selectors []string) ([][]*labels.Matcher, error)
 	Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error)
 	LabelNames(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error)
@@ -65,8 +66,12 @@ type Config struct {
 // warnings say why.
 const TierHeader = "X-Sysotel-Tier"
 
-// maxBody is the maximum size of a form; expressions are far smaller.
-const maxBody = 1 << 20
+// maxBody is the maximum size of a form: an expression of 256 KiB, percent-encoded.
+// Only a few forms larger than largeBody, or of unknown size, are in memory at once.
+const (
+	maxBody   = 1 << 20
+	largeBody = 64 << 10
+)
 
 // api is the handler.
 type api struct {
@@ -130,6 +135,14 @@ func status(kind query.ErrorType) int {
 // handle parses the form and writes the handler's error.
 func (a *api) handle(handler func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength < 0 || r.ContentLength > largeBody {
+			done, err := a.config.Querier.Large(r.Context())
+			if err != nil {
+				a.fail(w, r, err)
+				return
+			}
+			defer done()
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		err := r.ParseForm()
 		if err != nil {

@@ -123,6 +123,25 @@ func TestVersionIsThatOfTheLibrary(t *testing.T) {
 	}
 }
 
+// TestLongListsOfHosts: a form with hundreds of hosts, as dashboards send them for
+// "all", is answered, also as a selector; a form beyond the limit is not.
+func TestLongListsOfHosts(t *testing.T) {
+	h := handlerOn(promqltest.LoadedStorage(t, script))
+	hosts := `up{host_name=~"h` + strings.Repeat(`|web-frontend-1234\\.eu-central\\.example\\.org`, 2000) + `"}`
+	for path, form := range map[string]url.Values{
+		"query":       {"query": {hosts}, "time": {"30"}},
+		"query_range": {"query": {hosts}, "start": {"0"}, "end": {"60"}, "step": {"10"}},
+		"series":      {"match[]": {hosts}, "start": {"0"}, "end": {"60"}},
+	} {
+		if code, _, body := ask(t, h, http.MethodPost, "/api/v1/"+path, form); code != http.StatusOK || !strings.Contains(body, `"host_name":"h"`) {
+			t.Errorf("%s: %d %.300s", path, code, body)
+		}
+	}
+	if code, _, body := ask(t, h, http.MethodPost, "/api/v1/query", url.Values{"query": {hosts + " or " + hosts + " or " + hosts}}); code != http.StatusBadRequest || !strings.Contains(body, "at most 262144 are allowed") {
+		t.Errorf("%d %.300s", code, body)
+	}
+}
+
 // TestErrorsAreThoseOfPrometheus: status, type and text.
 func TestErrorsAreThoseOfPrometheus(t *testing.T) {
 	h := handlerOn(promqltest.LoadedStorage(t, script))

@@ -1,0 +1,129 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/prometheus/storage"
+)
+
+// TestRulesHaveTheirOwnTurn: whatever clients ask for, a rule is evaluated at once.
+func TestRulesHaveTheirOwnTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		tier := &fakeTier{name: "1s", resolution: time.Second, oldest: day.Add(-time.Hour), queryable: storage.QueryableFunc(func(int64, int64) (storage.Querier, error) {
+			<-release
+			return storage.NoopQuerier(), nil
+		})}
+		q := querierOn(tier)
+		ended := make(chan struct{})
+		for i := range 20 {
+			go func() {
+				_, _ = q.Instant(WithClient(t.Context(), fmt.Sprint(i)), "g", day) // Only the turns matter.
+				ended <- struct{}{}
+			}()
+		}
+		synctest.Wait()
+		if q.light.free != 0 || q.light.waiting != 20-q.config.Limits.Concurrency {
+			t.Errorf("%d turns are free and %d wait", q.light.free, q.light.waiting)
+		}
+		present := storage.QueryableFunc(func(int64, int64) (storage.Querier, error) { return storage.NoopQuerier(), nil })
+		if _, err := q.EvalRule(t.Context(), "g > 1", day, present); err != nil {
+			t.Errorf("the rule: %v", err)
+		}
+		close(release)
+		for range 20 {
+			<-ended
+		}
+	})
+}
+
+// TestRulesAreBounded: a rule that would take too much fails like a query.
+func TestRulesAreBounded(t *testing.T) {
+	q := querierOn(busy(t))
+	present := q.RuleQueryable(nil)
+	expr := nested(`label_replace(%s, "a", "$1$1", "a", "(.*)")`, `label_replace(vector(1), "a", "xxxxxxxxxxxxxxxx", "", "")`, 30)
+	var known *Error
+	if _, err := q.EvalRule(t.Context(), expr, day, present); !asQueryError(err, &known) || !strings.Contains(err.Error(), "too much memory") {
+		t.Errorf("error %v, want too much memory", err)
+	}
+	if v, err := q.EvalRule(t.Context(), "m_total >= 0", day.Add(9*time.Minute), present); err != nil || len(v) != 3000 {
+		t.Errorf("%d series, %v; want 3000", len(v), err)
+	}
+}
+
+// TestResultsThatNobodyReadsAreBounded: one client can hold half of what is allowed.
+func TestResultsThatNobodyReadsAreBounded(t *testing.T) {
+	h := newHeld()
+	greedy, other := WithClient(t.Context(), "greedy"), WithClient(t.Context(), "other")
+	take := func(ctx context.Context, bytes float64) func() {
+		t.Helper()
+		release, err := h.take(ctx, bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return release
+	}
+	release := take(greedy, heldMemory/2)
+	var known *Error
+	if _, err := h.take(greedy, 1); !errors.As(err, &known) || known.Type != Unavailable || !strings.Contains(err.Error(), "12 MiB of results") {
+		t.Errorf("error %v, want one of what has not been read", err)
+	}
+	take(other, heldMemory/2)()
+	release()
+	release() // A second time does nothing.
+	take(greedy, heldMemory/2)()
+	if h.total != 0 || len(h.each) != 0 {
+		t.Errorf("left over: %v, %v", h.total, h.each)
+	}
+}
+
+// TestFormattingIsBounded: in length and time.
+func TestFormattingIsBounded(t *testing.T) {
+	q := querierOn(fourTiers(day)...)
+	if text, err := q.Format(t.Context(), "a+b"); err != nil || text != "a + b" {
+		t.Errorf("%q, %v", text, err)
+	}
+	long := nested("(%s)", `{a="`+strings.Repeat("x", 200_000)+`"}`, 190)
+	if _, err := q.Format(t.Context(), long); err == nil || !strings.Contains(err.Error(), "too long to be formatted") {
+		t.Errorf("error %.200v, want too long", err)
+	}
+}
+
+// TestSelectorsAreBounded: in number and in the size of their regular expressions.
+func TestSelectorsAreBounded(t *testing.T) {
+	q := querierOn(fourTiers(day)...)
+	f := func(want string, selectors ...string) {
+		t.Helper()
+		if _, err := q.Matchers(selectors); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+	f("201 selectors, at most 200", strings.Split(strings.TrimSuffix(strings.Repeat("g,", 201), ","), ",")...)
+	large := `{a=~"(abc?d){900}"}`
+	f("instructions", large, large, large, large, large)
+	if _, err := q.Matchers([]string{large, `g{a=~"x.*"}`}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDeadlineEndsAnEvaluation: also between two series, where the engine calls a
+// slow function for each step.
+func TestDeadlineEndsAnEvaluation(t *testing.T) {
+	q := querierOn(busy(t))
+	q.config.Limits.Timeout = 100 * time.Millisecond
+	began := time.Now()
+	_, err := q.Range(t.Context(), `quantile_over_time(0.5, m_total[10m])`, day, day.Add(590*time.Second), time.Second)
+	var known *Error
+	if !asQueryError(err, &known) || known.Type != Timeout {
+		t.Errorf("error %v, want a timeout", err)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
