@@ -109,6 +109,7 @@ var allowed = map[string]map[string]string{
 		"agent/loopback":       "a password in plain text stays on this machine",
 		"agent/secret":         "passwords and URLs of channels are secrets",
 		"agent/sqlite":         "it keeps a file",
+		"agent/template":       "templates of messages are bounded there",
 		"instruments/sanitize": "what notices quote is hostile",
 	},
 	"api/promql": {

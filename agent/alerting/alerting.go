@@ -320,6 +320,13 @@ func (a *Alerting) failing() string {
 			aside = append(aside, "rule "+r.Name()+" of the group "+r.group+" is not evaluated: "+one)
 		}
 	}
+	blind := ""
+	if a.options.SeenFrom != nil {
+		if from := a.options.SeenFrom(); !from.IsZero() && a.options.Clock.Now().Sub(from) > blindFor {
+			blind = fmt.Sprintf("the rules see what was measured since %s only, %s; longer windows fire nothing new and end nothing",
+				from.UTC().Format(time.RFC3339), a.options.Clock.Now().Sub(from).Truncate(time.Second))
+		}
+	}
 	late := a.options.Clock.Now().Sub(a.status.at)
 	switch {
 	case a.file.Trouble() != nil:
@@ -336,6 +343,8 @@ func (a *Alerting) failing() string {
 		return strings.Join(aside, "; ")
 	case len(a.invalid) > 0:
 		return fmt.Sprintf("thresholds from the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(a.invalid, ", "))
+	case blind != "":
+		return blind
 	case failing > 0:
 		return fmt.Sprintf("%d of %d rules fail, for example %s", failing, len(a.rules), first)
 	case a.status.evaluations > 0 && late > 5*a.interval:
@@ -343,6 +352,10 @@ func (a *Alerting) failing() string {
 	}
 	return ""
 }
+
+// blindFor is how long the store may be out of sight before that is reported: it opens
+// within seconds.
+const blindFor = time.Minute
 
 // Evaluating returns why rules are not evaluated, nil if they are. The heartbeat
 // stops then.

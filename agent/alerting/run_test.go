@@ -190,3 +190,16 @@ func TestRenamedRule(t *testing.T) {
 		t.Errorf("the history is %v, %v", all, err)
 	}
 }
+
+// TestSeen: health says from when on the rules see something, once that lasts.
+func TestSeen(t *testing.T) {
+	p := newPlay(t, "groups: [{name: g, rules: [{alert: Busy, expr: cpu_usage > 80}]}]\n")
+	p.command("pass 15s")
+	for ago, want := range map[time.Duration]string{0: "", 30 * time.Second: "", 12 * time.Minute: "the rules see what was measured since 2026-03-02T05:48:15Z only, 12m0s; longer windows fire nothing new and end nothing"} {
+		p.alerts.options.SeenFrom = func() time.Time { return p.wall.Add(-ago) }
+		if h := p.alerts.Health(); h.Reason != want || (h.Status == health.OK) != (want == "") {
+			t.Errorf("%s ago: health says %+v", ago, h)
+		}
+	}
+	p.alerts.options.SeenFrom = nil
+}

@@ -209,7 +209,7 @@ func (a *Alerting) strike(r *rule, err error, at time.Time) {
 	a.setAside(r, one)
 }
 
-// setAside tells that a rule is not evaluated any more.
+// setAside notes and reports that a rule is not evaluated any more.
 func (a *Alerting) setAside(r *rule, one *suspect) {
 	one.Name, one.Group = r.Name(), r.group
 	err := fmt.Errorf("set aside since %s, until it is changed or the configuration is loaded again: %s", one.Since.UTC().Format(time.RFC3339), one.Aside)

@@ -15,7 +15,7 @@ import (
 	"sysotel/agent/query"
 )
 
-// watched is a querier that tells what is evaluated, and can fail.
+// watched is a querier that counts what is evaluated, and can fail.
 type watched struct {
 	*query.Querier
 	evaluated map[string]int

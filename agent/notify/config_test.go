@@ -119,7 +119,7 @@ func receiverOf(t *testing.T, text string) Receiver {
 func TestReceiverBlocks(t *testing.T) {
 	f := func(text, wantErr string) {
 		t.Helper()
-		_, err := receiverOf(t, text).build("ops", "", discard())
+		_, _, err := receiverOf(t, text).build("ops", "", discard())
 		switch {
 		case wantErr == "" && err != nil:
 			t.Errorf("%s\n%v", text, err)
@@ -147,7 +147,13 @@ func TestReceiverBlocks(t *testing.T) {
 	f(template(`{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`), "a template does not terminate: a calls a")
 	f(template(`{{ define "a" }}{{ if .Alerts }}{{ template "b" . }}{{ end }}{{ end }}{{ define "b" }}{{ template "a" . }}{{ end }}x`), "a template does not terminate: a calls b calls a")
 	f(template(`{{ define "__alertmanager" }}{{ template "slack.default.footer" . }}{{ template "__subject" . }}{{ end }}{{ define "__subject" }}{{ template "__alertmanager" . }}{{ end }}`), "a template does not terminate: ")
-	f(template(`{{ range 1000000000 }}x{{ end }}`), "a template is invalid: ")
+	f(template(`{{ range 1000000000 }}x{{ end }}`), "a template is invalid: the template does too much")
+	f(template(`{{ range 1000000000 }}{{ end }}`), "a template is invalid: the template does too much")
+	f(template(`{{ $x := "0123456789" }}{{ range 40 }}{{ $x = print $x $x }}{{ end }}`), "a template is invalid: the template makes a text of ")
+	f(template(`{{ $x := dict "a" "b" }}{{ range 40 }}{{ $x = dict "a" $x "b" $x }}{{ end }}{{ toJson $x }}`), "a template is invalid: the template does too much")
+	f(template(`{{ $x := printf "%60000s" "a" }}{{ join $x (stringSlice $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x $x) }}`), "a template is invalid: the template ")
+	f(template(`{{ define "a" }}{{ range 1000 }}{{ template "slack.default.text" $ }}{{ end }}{{ end }}{{ range 100000 }}{{ template "a" $ }}{{ end }}`), "a template is invalid: the template does too much")
+	f(template(`{{ define "a" }}<{{ .CommonLabels.alertname | toUpper }}>{{ end }}{{ template "a" . }}{{ "{" }}{{ printf "%5d" 3 | html }}`), "")
 }
 
 // TestReceiverIsNotShown: a block shows its kinds and nothing else.
@@ -190,7 +196,7 @@ func TestEveryReceiver(t *testing.T) {
 			continue
 		}
 		known++
-		all, err := receiverOf(t, "  "+kind+"_configs: [{"+blocks[kind]+"}]").build("ops", "", discard())
+		all, _, err := receiverOf(t, "  "+kind+"_configs: [{"+blocks[kind]+"}]").build("ops", "", discard())
 		if err != nil || len(all) != 1 || all[0].Name() != kind {
 			t.Errorf("%s makes %v, %v", kind, all, err)
 		}

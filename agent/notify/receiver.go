@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,11 +15,11 @@ import (
 	"github.com/prometheus/alertmanager/alert"
 	amconfig "github.com/prometheus/alertmanager/config"
 	amnotify "github.com/prometheus/alertmanager/notify"
-	amtemplate "github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 
 	"sysotel/agent/secret"
+	"sysotel/agent/template"
 )
 
 // Receiver is a receiver of the Alertmanager's configuration as YAML, verbatim.
@@ -31,7 +30,7 @@ var _ channelKind = Receiver("")
 func (r Receiver) isSet() bool { return r != "" }
 
 func (r Receiver) validate(s site, report reportFunc) {
-	if _, err := r.build(s.channel, "", discard()); err != nil {
+	if _, _, err := r.build(s.channel, "", discard()); err != nil {
 		report("", "", err.Error())
 	}
 }
@@ -79,13 +78,16 @@ var yamlPlace = regexp.MustCompile(`line \d+: |yaml: (unmarshal errors:\s*)?| in
 // build creates the integrations of a receiver with the Alertmanager project's own
 // code. Errors name keys and rules, not values. hello is the default of its mails'
 // greeting, "" for the library's own.
-func (r Receiver) build(name, hello string, log *slog.Logger) ([]amnotify.Integration, error) {
+func (r Receiver) build(name, hello string, log *slog.Logger) ([]amnotify.Integration, *template.Budget, error) {
 	var block yaml.Node
 	if err := yaml.Unmarshal([]byte(r), &block); err != nil || len(block.Content) != 1 {
-		return nil, errors.New("is not valid YAML")
+		return nil, nil, errors.New("is not valid YAML")
 	}
 	receiver := block.Content[0]
 	receiver.Content = append([]*yaml.Node{{Kind: yaml.ScalarNode, Value: "name"}, {Kind: yaml.ScalarNode, Tag: "!!str", Value: name}}, receiver.Content...)
+	if err := boundTemplates(receiver); err != nil {
+		return nil, nil, err
+	}
 	file := map[string]any{
 		"route":     map[string]any{"receiver": name},
 		"receivers": []*yaml.Node{receiver},
@@ -95,42 +97,31 @@ func (r Receiver) build(name, hello string, log *slog.Logger) ([]amnotify.Integr
 	}
 	whole, err := yaml.Marshal(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config, err := amconfig.Load(string(whole))
 	if err != nil {
-		return nil, errors.New(clean(yamlPlace.ReplaceAllString(err.Error(), "")))
+		return nil, nil, errors.New(clean(yamlPlace.ReplaceAllString(err.Error(), "")))
 	}
-	if err := checkTemplates(receiver); err != nil {
-		return nil, err
-	}
-	template, err := newTemplate()
+	templates, err := newTemplate()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	all, err := integrations(config.Receivers[0], template, log)
+	all, err := integrations(config.Receivers[0], templates.Template, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(all) == 0 {
-		return nil, errors.New("contains no receiver, such as pagerduty_configs")
+		return nil, nil, errors.New("contains no receiver, such as pagerduty_configs")
 	}
-	return all, nil
-}
-
-// newTemplate returns the Alertmanager's default templates.
-func newTemplate(options ...amtemplate.Option) (*amtemplate.Template, error) {
-	t, err := amtemplate.FromGlobs(nil, options...)
-	if err == nil {
-		t.ExternalURL = &url.URL{}
-	}
-	return t, err
+	return all, templates.budget, nil
 }
 
 // receiver sends notices through the Alertmanager project's notifiers.
 type receiver struct {
 	name         string
 	integrations []amnotify.Integration
+	budget       *template.Budget // of the templates of one message
 	// busy is set for each integration while an attempt has not returned. The
 	// library's e-mail waits forever for a server that does not respond.
 	busy []atomic.Bool
@@ -143,8 +134,8 @@ type receiver struct {
 }
 
 func newReceiver(name string, r Receiver, hello string, log *slog.Logger) (*receiver, error) {
-	integrations, err := r.build(name, hello, log)
-	return &receiver{name: name, integrations: integrations, busy: make([]atomic.Bool, len(integrations))}, err
+	integrations, budget, err := r.build(name, hello, log)
+	return &receiver{name: name, integrations: integrations, budget: budget, busy: make([]atomic.Bool, len(integrations))}, err
 }
 
 // send sends each notice by itself: PagerDuty and others close an incident by the
@@ -216,6 +207,7 @@ func (r *receiver) await(ctx context.Context, i int, a *alert.Alert) (again bool
 		err   error
 	}
 	ended := make(chan outcome, 1)
+	r.budget.Refill(templateWork)
 	go func() {
 		again, err := r.integrations[i].Notify(ctx, a)
 		r.busy[i].Store(false)

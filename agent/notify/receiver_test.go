@@ -163,3 +163,35 @@ func TestReceiverHangs(t *testing.T) {
 	}
 	want(t, "the number of connections", n, 1)
 }
+
+// TestReceiverBudget: a template that is harmless until an alert has a certain label
+// ends soon, and the alert is sent as far as the receiver's texts go. The next one has
+// a whole budget.
+func TestReceiverBudget(t *testing.T) {
+	for name, loop := range map[string]string{
+		"a loop":       "{{ range 1000000000 }}{{ end }}",
+		"a long text":  `{{ $x := .Labels.device }}{{ range 40 }}{{ $x = print $x $x }}{{ end }}`,
+		"a wide field": `{{ range 100 }}{{ printf "%60000s" "x" }}{{ end }}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			web := startWeb(t)
+			web.noKeepAlive()
+			r := newVerbatim(t, "  slack_configs:\n  - api_url: "+web.URL+"\n    send_resolved: true\n    title: '{{ range .Alerts }}{{ if eq .Labels.device \"sda\" }}begun"+loop+"{{ else }}sound{{ end }}{{ end }}'")
+			begin := time.Now()
+			if err := r.send(t.Context(), message{id: "a", notices: []Notice{firing("cpu")}}); err != nil {
+				t.Error(err) // The library's Slack sends what there is.
+			}
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			sound := firing("cpu")
+			sound.Labels = map[string]string{"device": "sdb"}
+			if err := r.send(t.Context(), message{id: "b", notices: []Notice{sound}}); err != nil {
+				t.Error(err)
+			}
+			if len(web.bodies) != 2 || !strings.Contains(web.bodies[0], "begun") || len(web.bodies[0]) > 100_000 || !strings.Contains(web.bodies[1], "sound") {
+				t.Errorf("it posted %.1000s", web.bodies)
+			}
+		})
+	}
+}

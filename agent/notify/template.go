@@ -1,49 +1,88 @@
 package notify
 
 import (
-	"errors"
 	"fmt"
 	htmltemplate "html/template"
-	"io"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
-	"text/template"
+	texttemplate "text/template"
 	"text/template/parse"
 	"time"
 
+	amtemplate "github.com/prometheus/alertmanager/template"
 	"go.yaml.in/yaml/v3"
+
+	"sysotel/agent/template"
 )
 
-const (
-	// templateTime and templateBytes bound the execution of a template. The longest
-	// messages take a millisecond and some thousand bytes.
-	templateTime  = 2 * time.Second
-	templateBytes = 1 << 20
-)
+// templateWork is the budget of the templates of one message. The longest, the HTML of
+// an e-mail, spends a twentieth.
+const templateWork = 4 * template.Work
 
-// checkTemplates rejects invalid templates and those that do not terminate.
-func checkTemplates(n *yaml.Node) error {
-	for _, inner := range n.Content {
-		if err := checkTemplates(inner); err != nil {
+// templates are the Alertmanager's default templates, which spend from a budget.
+type templates struct {
+	*amtemplate.Template
+	budget *template.Budget
+	text   *texttemplate.Template
+}
+
+func newTemplate() (*templates, error) {
+	t := &templates{budget: template.NewBudget(templateWork)}
+	var html *htmltemplate.Template
+	var err error
+	t.Template, err = amtemplate.FromGlobs(nil, func(text *texttemplate.Template, page *htmltemplate.Template) { t.text, html = text, page })
+	if err != nil {
+		return nil, err
+	}
+	t.ExternalURL = &url.URL{}
+	for _, one := range t.text.Templates() {
+		template.Bound(one.Tree)
+	}
+	for _, one := range html.Templates() {
+		template.Bound(one.Tree)
+	}
+	t.text.Funcs(t.budget.MessageFuncs())
+	html.Funcs(t.budget.MessageFuncs())
+	return t, nil
+}
+
+// boundTemplates checks the templates of a receiver and makes them spend from the
+// budget. The library parses those of types by itself, without functions.
+func boundTemplates(n *yaml.Node) error {
+	for i, inner := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "type" {
+			continue
+		}
+		if err := boundTemplates(inner); err != nil {
 			return err
 		}
 	}
 	if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "{{") {
 		return nil
 	}
-	return checkTemplate(n.Value)
+	bounded, err := checkTemplate(n.Value)
+	if err == nil {
+		n.Value, n.Tag, n.Style = bounded, "!!str", yaml.DoubleQuotedStyle
+	}
+	return err
 }
 
-// checkTemplate rejects a template that calls itself, then executes it.
-func checkTemplate(text string) error {
-	var known *template.Template
-	if _, err := newTemplate(func(t *template.Template, _ *htmltemplate.Template) { known = t }); err != nil {
-		return err
-	}
-	parsed, err := known.New("this text").Parse(text)
+// checkTemplate rejects a template that calls itself, then executes it on a test
+// message. It returns the template with its spending.
+func checkTemplate(text string) (string, error) {
+	known, err := newTemplate()
 	if err != nil {
-		return fmt.Errorf("a template is invalid: %w", err)
+		return "", err
+	}
+	bounded, err := template.RewriteMessage(text)
+	if err != nil {
+		return "", fmt.Errorf("a template is invalid: %w", err)
+	}
+	parsed, err := known.text.New("this text").Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("a template is invalid: %w", err)
 	}
 	calls := map[string][]string{}
 	for _, t := range parsed.Templates() {
@@ -52,9 +91,19 @@ func checkTemplate(text string) error {
 		}
 	}
 	if loop := findLoop(calls); loop != "" {
-		return fmt.Errorf("a template does not terminate: %s", loop)
+		return "", fmt.Errorf("a template does not terminate: %s", loop)
 	}
-	return tryTemplate(parsed)
+	if known, err = newTemplate(); err != nil {
+		return "", err
+	}
+	data, err := testMessage("host", time.Now()).templateData("receiver")
+	if err != nil {
+		return "", err
+	}
+	if _, err := known.ExecuteTextString(bounded, data); err != nil {
+		return "", fmt.Errorf("a template is invalid: %w", template.Plain(err))
+	}
+	return bounded, nil
 }
 
 // called lists the templates that a node calls.
@@ -107,36 +156,4 @@ func findLoop(calls map[string][]string) string {
 		}
 	}
 	return ""
-}
-
-// tryTemplate executes a template on a test message. One that does not terminate
-// goes on in its goroutine; the program exits with the error.
-func tryTemplate(t *template.Template) error {
-	data, err := testMessage("host", time.Now()).templateData("receiver")
-	if err != nil {
-		return err
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- t.Execute(&limited{left: templateBytes}, data) }()
-	select {
-	case err := <-failed:
-		if err != nil {
-			return fmt.Errorf("a template is invalid: %w", err)
-		}
-		return nil
-	case <-time.After(templateTime):
-		return fmt.Errorf("a template does not terminate: it took longer than %s", templateTime)
-	}
-}
-
-// limited is a writer that fails after a number of bytes.
-type limited struct{ left int }
-
-var _ io.Writer = (*limited)(nil)
-
-func (l *limited) Write(b []byte) (int, error) {
-	if l.left -= len(b); l.left < 0 {
-		return 0, errors.New("the output exceeds 1 MiB")
-	}
-	return len(b), nil
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"text/template/parse"
 	"time"
@@ -54,7 +57,7 @@ func Parse(source string) (Text, error) {
 	expander := promtemplate.NewTemplateExpander(context.Background(), variables+t.bounded, "text", nil, 0, nil, &url.URL{}, nil)
 	expander.Funcs(NewBudget(0).Funcs())
 	if err := expander.ParseTest(); err != nil {
-		return Text{}, plain(err)
+		return Text{}, Plain(err)
 	}
 	return t, nil
 }
@@ -67,7 +70,7 @@ func Rewrite(source, prefix string) (string, error) {
 	tree.Mode = parse.SkipFuncCheck
 	trees := map[string]*parse.Tree{}
 	if _, err := tree.Parse(prefix+start+source, "", "", trees); err != nil {
-		return "", plain(err)
+		return "", Plain(err)
 	}
 	if len(trees) > 1 || calls(tree.Root) {
 		return "", errDefines
@@ -76,6 +79,32 @@ func Rewrite(source, prefix string) (string, error) {
 	Bound(tree)
 	separate(tree.Root)
 	return tree.Root.String(), nil
+}
+
+// RewriteMessage does the same for a template of a message, which may define others and
+// call them.
+func RewriteMessage(source string) (string, error) {
+	if len(source) > MaxSource {
+		return "", boundError(fmt.Sprintf("the template has %d bytes; at most %d are allowed", len(source), MaxSource))
+	}
+	const name = "text"
+	tree := parse.New(name)
+	tree.Mode = parse.SkipFuncCheck
+	trees := map[string]*parse.Tree{}
+	if _, err := tree.Parse(source, "", "", trees); err != nil {
+		return "", Plain(err)
+	}
+	text := ""
+	for _, other := range slices.Sorted(maps.Keys(trees)) {
+		if one := trees[other]; one != tree {
+			Bound(one)
+			separate(one.Root)
+			text += "{{define " + strconv.Quote(other) + "}}" + one.Root.String() + "{{end}}"
+		}
+	}
+	Bound(tree)
+	separate(tree.Root)
+	return text + tree.Root.String(), nil
 }
 
 // withoutPrefix removes the nodes before the mark.
@@ -183,7 +212,7 @@ func (t Text) Expand(ctx context.Context, e *Environment, element promql.Sample,
 		err = fmt.Errorf("the text has %d bytes; at most %d are allowed", len(text), limit)
 	}
 	if err != nil {
-		err = plain(err)
+		err = Plain(err)
 		return cut("<error expanding template: "+err.Error(), maxError) + ">", err
 	}
 	return text, nil
@@ -193,8 +222,8 @@ func (t Text) Expand(ctx context.Context, e *Environment, element promql.Sample,
 // which nobody knows.
 var place = regexp.MustCompile(`^error (executing|parsing) template text: |template: text:[0-9:]+ (executing "text" )?| \| sysotel_(pass|print)`)
 
-// plain is an error of a template in words for its author.
-func plain(err error) error {
+// Plain is an error of a template in words for its author.
+func Plain(err error) error {
 	if bound, ok := errors.AsType[boundError](err); ok {
 		return bound
 	}
