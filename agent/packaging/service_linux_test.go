@@ -1,11 +1,13 @@
 package packaging
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,4 +70,80 @@ func TestCapabilities(t *testing.T) {
 func sorted(words []string) []string {
 	slices.Sort(words)
 	return words
+}
+
+// exposed lists what systemd-analyze finds open in the unit, and what would be lost without
+// it. What is not listed must be closed.
+var exposed = map[string]string{
+	"CapabilityBoundingSet_CAP_DAC_FOWNER_IPC_OWNER": "file systems below private directories, I/O of other users' processes",
+	"CapabilityBoundingSet_CAP_SYS_PTRACE":           "I/O of other users' processes",
+	"CapabilityBoundingSet_CAP_SYSLOG":               "OOM kills, from the kernel log",
+	"ProtectKernelLogs":                              "OOM kills, from the kernel log",
+	"DeviceAllow":                                    "the kernel log, and the clock that ProtectClock allows to be read",
+	"AmbientCapabilities":                            "the capabilities, for a user that is not root",
+	"ProtectHome":                                    "file systems below /home; it is read-only",
+	"ProtectProc":                                    "processes of other users",
+	"ProcSubset":                                     "everything in /proc but the processes",
+	"PrivateUsers":                                   "the names of users",
+	"PrivateNetwork":                                 "the machine's network: it is measured, served and pushed over",
+	"RootDirectoryOrRootImage":                       "the machine's file systems",
+	"RestrictAddressFamilies_AF_NETLINK":             "connections, and who holds the other end of one",
+	"RestrictAddressFamilies_AF_UNIX":                "sysotel.sock",
+	"RestrictAddressFamilies_AF_INET_INET6":          "the API, the push, channels",
+	"IPAddressDeny":                                  "receivers and clients anywhere; add one where you know yours",
+	"SystemCallFilter_privileged":                    "rotation of log files, which calls chown; the rest of @privileged is closed",
+}
+
+// mostExposed is the score of the unit, in tenths: the sum of what is listed above.
+const mostExposed = 25
+
+// TestExposure: the unit closes everything without which nothing is lost.
+func TestExposure(t *testing.T) {
+	const analyze = "/usr/bin/systemd-analyze"
+	if _, err := os.Stat(analyze); err != nil {
+		t.Skip("needs systemd-analyze; TestUnit fails without it where it must be")
+	}
+	unit := filepath.Join(t.TempDir(), "sysotel.service")
+	score := func(text string) (open []string, within bool) {
+		t.Helper()
+		if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		said, err := exec.CommandContext(t.Context(), analyze, "security", "--offline=yes", "--no-pager", "--json=short", unit).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []struct {
+			Field    string `json:"json_field"`
+			Exposure *string
+		}
+		if err := json.Unmarshal(said, &found); err != nil {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		for _, f := range found {
+			if f.Exposure != nil {
+				open = append(open, f.Field)
+			}
+		}
+		threshold := "--threshold=" + strconv.Itoa(mostExposed)
+		return open, exec.CommandContext(t.Context(), analyze, "security", "--offline=yes", "--no-pager", threshold, unit).Run() == nil
+	}
+	text := read(t, unitFile)
+	open, within := score(text)
+	if !within {
+		t.Errorf("the score is above %.1f", mostExposed/10.0)
+	}
+	for _, field := range open {
+		if exposed[field] == "" {
+			t.Errorf("%s is open, and nothing says what would be lost without it", field)
+		}
+	}
+	for field := range exposed {
+		if !slices.Contains(open, field) {
+			t.Errorf("%s is closed, so that what it was open for is lost or the list is old", field)
+		}
+	}
+	if open, within = score(strings.Replace(text, "ProtectClock=yes\n", "", 1)); within || !slices.Contains(open, "ProtectClock") {
+		t.Error("the test does not notice what is open")
+	}
 }
