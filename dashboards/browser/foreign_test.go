@@ -328,7 +328,7 @@ func TestNextPage(t *testing.T) {
 		"/setup":                      "/",
 		"//" + elsewhere:              "/",
 		"http://" + elsewhere + "/":   "/",
-		"http:" + elsewhere:           "/",
+		"http:" + elsewhere:           "/" + elsewhere, // Relative to a page of the same scheme.
 		"\\\\" + elsewhere:            "/",
 		"/\\" + elsewhere:             "/",
 		"/\t/" + elsewhere:            "/",
