@@ -136,7 +136,7 @@ func TestAccount(t *testing.T) {
 // logIn fills in the login page.
 func (b *tab) logIn(name, password string) {
 	b.Helper()
-	b.waitFor(`location.pathname === '/login' && document.querySelector('#name')`)
+	b.waitFor(`location.pathname === '/login' && document.readyState === 'complete' && document.querySelector('#name')`)
 	b.fill("#name", name)
 	b.fill("#password", password)
 	b.do(click("#login button"))

@@ -247,11 +247,12 @@ func TestTwoTabs(t *testing.T) {
 // each other.
 func TestAgentsOnOneHost(t *testing.T) {
 	browser := startBrowser(t)
+	agents := []*agent{startAgent(t, guarded), startAgent(t, guarded)}
 	var tabs []*tab
-	for range 2 {
-		a := startAgent(t, guarded)
+	for _, a := range agents {
 		a.addUser("ada", goodPassword)
 		b := open(browser, t, a.url, desktop(), "status of 401", "EventSource")
+		b.anywhere = true
 		b.visit("/login")
 		b.logIn("ada", goodPassword)
 		b.waitFor(`location.pathname === '/' && document.querySelector('.status strong')`)
@@ -260,6 +261,7 @@ func TestAgentsOnOneHost(t *testing.T) {
 	for _, b := range tabs {
 		b.visit("/settings")
 		b.waitFor(`document.querySelector('main').innerText.includes('Logged in as ada')`)
+		b.do(chromedp.Navigate("about:blank")) // It must not ask an agent that has ended.
 	}
 }
 
