@@ -191,9 +191,13 @@ func stream(ctx context.Context, tb testing.TB, client *http.Client) <-chan *api
 		defer response.Body.Close()
 		lines := bufio.NewScanner(response.Body)
 		lines.Buffer(nil, 1<<20)
+		text := ""
 		for lines.Scan() {
-			text, ok := strings.CutPrefix(lines.Text(), "data: ")
-			if !ok {
+			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				text = data
+			}
+			// An event ends with an empty line; the agent may be killed before.
+			if lines.Text() != "" || text == "" {
 				continue
 			}
 			var c api.Current
@@ -201,6 +205,7 @@ func stream(ctx context.Context, tb testing.TB, client *http.Client) <-chan *api
 				tb.Errorf("the stream sent %.200s: %v", text, err)
 				return
 			}
+			text = ""
 			select {
 			case readings <- &c:
 			case <-ctx.Done():

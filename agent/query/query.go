@@ -237,7 +237,7 @@ func (q *Querier) candidates(expr parser.Expr, text string, d requirements, s st
 			o.expr = widen(own, source.Resolution())
 			o.text = o.expr.String()
 		}
-		o.covers = o.firstCovered(s)
+		o.covers, o.ends = o.firstCovered(s), o.firstIncomplete(s)
 		candidates = append(candidates, o)
 	}
 	return candidates, nil

@@ -3,6 +3,7 @@ package query_test
 import (
 	"fmt"
 	"math"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,4 +112,97 @@ func nearly(a, b [3]float64) bool {
 		}
 	}
 	return true
+}
+
+// TestQueriesWhileReadingsWait: whatever is asked, by PromQL or REST, the answer while
+// readings wait to be written is the one when they are written. With a step for a coarser
+// tier, PromQL finds a sample where it finds an average then.
+func TestQueriesWhileReadingsWait(t *testing.T) {
+	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	clock := storetest.NewClock(noon)
+	var free atomic.Int64
+	free.Store(1 << 40)
+	s := storetest.OpenStore(t, store.Options{
+		Dir: t.TempDir(), Tiers: store.Defaults().Tiers, Labels: labels.FromStrings("host_name", "h"), Clock: clock.Judge(),
+		Free: func(string) (int64, error) { return free.Load(), nil },
+	})
+	g := &store.Series{Labels: labels.FromStrings(model.MetricNameLabel, "load", "host_name", "h"), MinName: "load_min", MaxName: "load_max"}
+	c := &store.Series{Labels: labels.FromStrings(model.MetricNameLabel, "io_total", "host_name", "h"), Kind: store.Counter, MinName: "io_rate_min", MaxName: "io_rate_max"}
+	total := 0.0
+	read := func(n int) {
+		for range n {
+			now := clock.Now().Add(time.Second)
+			clock.Set(now)
+			total += float64(now.Unix() % 7)
+			disk := store.CollectorReading{Collector: "disk", Taken: now, Samples: []store.Sample{{Series: g, Value: float64(now.Unix() % 100)}, {Series: c, Value: total}}}
+			if err := s.Append(store.Reading{Time: now, Collectors: []store.CollectorReading{disk}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	q := query.NewQuerier(query.Config{
+		Tiers: func() []query.Source { return query.Sources(s.Tiers()) }, Names: s.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
+	})
+	read(20*60 + 1) // The last minute is over and not yet written.
+	free.Store(0)
+	read(15*60 + 20)
+	end := clock.Now()
+	answers := func() map[string]string {
+		t.Helper()
+		all := map[string]string{}
+		for _, step := range []time.Duration{time.Second, 7 * time.Second, time.Minute, 5 * time.Minute} {
+			for _, expr := range []string{"load", "rate(io_total[2m])", "max_over_time(load_max[1m])", "increase(io_total[10m])", "load offset 5m", "io_rate_max", "avg_over_time(load[10m:1m])"} {
+				a, err := q.Range(t.Context(), expr, end.Add(-20*time.Minute).Truncate(time.Minute), end, step)
+				if err != nil {
+					t.Fatalf("%s: %v", expr, err)
+				}
+				text := ""
+				for _, series := range a.Value.(promql.Matrix) {
+					text += series.Metric.String()
+					for _, p := range series.Floats {
+						text += fmt.Sprint(" ", p.T)
+						if step < time.Minute {
+							text += fmt.Sprint(":", p.F)
+						}
+					}
+				}
+				all[fmt.Sprintf("%s by %s", expr, step)] = text
+				a.Close()
+			}
+			for _, one := range []query.SeriesQuery{{Step: step}, {Step: step, AsRate: true}} {
+				name := "load"
+				if one.AsRate {
+					name = "io_total"
+				}
+				one.Matchers = []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name)}
+				one.Start, one.End, one.Avg, one.Min, one.Max = end.Add(-15*time.Minute), end, true, true, true
+				r, err := q.Select(t.Context(), one)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, series := range r.Series {
+					all[fmt.Sprintf("REST %s by %s", name, step)] = fmt.Sprintf("%d %.4g %.4g %.4g", series.T, series.Avg, series.Min, series.Max)
+				}
+			}
+		}
+		return all
+	}
+	waiting := answers()
+	if n := s.Stats().Waiting; n != 15*60+20 {
+		t.Fatalf("%d readings wait", n)
+	}
+	free.Store(1 << 40)
+	for s.Stats().Waiting > 0 {
+		read(1)
+	}
+	stored := answers()
+	for what, got := range waiting {
+		want := stored[what]
+		if got != want {
+			t.Errorf("%s: while readings wait\n%.500s\nwhen they are written\n%.500s", what, got, want)
+		}
+		if len(got) < 20 {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
 }

@@ -116,6 +116,14 @@ func (c *Cached) Latency() time.Duration {
 	return c.Remote.Latency()
 }
 
+// CompleteUntil is that of the embedded tier where it answers.
+func (c *Cached) CompleteUntil() time.Time {
+	if c.Remote.Down() != nil {
+		return completeUntil(c.Local)
+	}
+	return time.Time{}
+}
+
 // Queryable implements Source.
 func (c *Cached) Queryable() storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {

@@ -122,7 +122,7 @@ func coarsest(sources []Source, step int64) int64 {
 // without overlap or gap where parts with different steps meet.
 func (g *grid) layOut(sources []Source, start, end, step int64) {
 	candidates := make([]candidate, len(sources))
-	covers := make([]int64, len(sources))
+	covers, ends := make([]int64, len(sources)), make([]int64, len(sources))
 	edges := []int64{start}
 	for i, s := range sources {
 		own := roundUp(step, s.Resolution().Milliseconds())
@@ -131,8 +131,14 @@ func (g *grid) layOut(sources []Source, start, end, step int64) {
 		if !candidates[i].oldest.IsZero() {
 			covers[i] = candidates[i].oldest.UnixMilli() - 1 + own + g.reach(own)
 		}
-		if covers[i] > start && covers[i] <= end {
-			edges = append(edges, covers[i])
+		ends[i] = end + 1
+		if until := completeUntil(s); !until.IsZero() {
+			ends[i] = until.UnixMilli() + 1
+		}
+		for _, edge := range []int64{covers[i], ends[i]} {
+			if edge > start && edge <= end {
+				edges = append(edges, edge)
+			}
 		}
 	}
 	slices.Sort(edges)
@@ -145,8 +151,8 @@ func (g *grid) layOut(sources []Source, start, end, step int64) {
 			continue
 		}
 		for j := range candidates {
-			candidates[j].covers = 0
-			if covers[j] > from {
+			candidates[j].covers, candidates[j].ends = 0, 1
+			if covers[j] > from || ends[j] <= from {
 				candidates[j].covers = 1
 			}
 		}

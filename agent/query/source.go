@@ -24,6 +24,15 @@ type Source interface {
 
 var _ Source = (*store.Tier)(nil)
 
+// completeUntil is the time up to which a source has all samples; the zero time means
+// up to the present. A source says so by a method CompleteUntil.
+func completeUntil(s Source) time.Time {
+	if late, ok := s.(interface{ CompleteUntil() time.Time }); ok {
+		return late.CompleteUntil()
+	}
+	return time.Time{}
+}
+
 // Sources converts a list of tiers, finest first.
 func Sources[T Source](tiers []T) []Source {
 	sources := make([]Source, len(tiers))

@@ -89,6 +89,9 @@ type candidate struct {
 	// covers is the first step for which the tier holds all samples, steps.count if
 	// there is none.
 	covers int
+	// ends is the first step for which it lacks the newest samples, steps.count if there
+	// is none.
+	ends int
 }
 
 // steps are the times of a query.
@@ -113,6 +116,19 @@ func (o *candidate) firstCovered(s steps) int {
 	})
 }
 
+// firstIncomplete is the first step whose newest sample the tier may lack.
+func (o *candidate) firstIncomplete(s steps) int {
+	until := completeUntil(o.source)
+	if until.IsZero() {
+		return s.count
+	}
+	return sort.Search(s.count, func(i int) bool {
+		at := s.at(i)
+		_, latest := promql.FindMinMaxTime(&parser.EvalStmt{Expr: o.expr, Start: at, End: at, LookbackDelta: o.lookBack})
+		return latest > until.UnixMilli()
+	})
+}
+
 // segment is a run of steps evaluated on one tier.
 type segment struct {
 	candidate   *candidate
@@ -120,13 +136,15 @@ type segment struct {
 }
 
 // choose splits the steps into segments: for each step the coarsest tier that is
-// fine enough and covers it; else the finest that covers it; else the tier that
-// reaches back furthest.
+// fine enough, covers it and has its newest samples; else the finest that does; else the
+// tier that reaches back furthest.
 func choose(candidates []candidate, d requirements, s steps) []segment {
 	edges := []int{0}
 	for i := range candidates {
-		if c := candidates[i].covers; c > 0 && c < s.count {
-			edges = append(edges, c)
+		for _, edge := range []int{candidates[i].covers, candidates[i].ends} {
+			if edge > 0 && edge < s.count {
+				edges = append(edges, edge)
+			}
 		}
 	}
 	sort.Ints(edges)
@@ -154,7 +172,7 @@ func best(candidates []candidate, maxResolution time.Duration, step int) *candid
 	var finest, coarsest *candidate
 	for i := range candidates {
 		o := &candidates[i]
-		if o.covers > step {
+		if o.covers > step || o.ends <= step {
 			continue
 		}
 		if finest == nil {

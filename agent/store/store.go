@@ -156,7 +156,9 @@ func Open(options Options) (*Store, error) {
 	for _, c := range options.Tiers {
 		s.tiers = append(s.tiers, newTier(options.Dir, c, s.clock, s.log))
 	}
-	s.tiers[0].waiting = &s.waiting
+	for i, t := range s.tiers {
+		t.waiting, t.finest = &s.waiting, i == 0
+	}
 	s.reset()
 	s.loadWaiting()
 	s.work.Go(s.openTiers)

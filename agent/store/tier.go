@@ -29,9 +29,9 @@ type Tier struct {
 	config TierConfig
 	log    *slog.Logger
 	clock  *retentionClock
-	// waiting are the readings that are to be appended to the tier, nil if it is not the
-	// finest.
+	// waiting are the readings that are to be appended to the finest tier.
 	waiting *waiting
+	finest  bool
 
 	// first and newest are the times of the oldest and newest sample in
 	// milliseconds; math.MaxInt64 and math.MinInt64 if there are none.
@@ -88,7 +88,7 @@ func (t *Tier) Retention() time.Duration { return t.config.Retention }
 // zero time if it is empty.
 func (t *Tier) Oldest() time.Time {
 	first := t.first.Load()
-	if t.waiting != nil && (first == math.MaxInt64 || !t.isOpen()) {
+	if t.finest && (first == math.MaxInt64 || !t.isOpen()) {
 		if waits, any := t.waiting.oldest(); any {
 			first = waits
 		}
@@ -97,6 +97,18 @@ func (t *Tier) Oldest() time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(max(first, t.clock.retention().Add(-t.config.Retention).UnixMilli()))
+}
+
+// CompleteUntil is the time of the newest point that is in the tier, while readings wait
+// that belong to it; else the zero time. The finest tier shows what waits.
+func (t *Tier) CompleteUntil() time.Time {
+	if t.finest {
+		return time.Time{}
+	}
+	if _, any := t.waiting.oldest(); !any {
+		return time.Time{}
+	}
+	return time.UnixMilli(max(0, t.newest.Load()))
 }
 
 // Newest is the time of the newest point, the zero time for none.
@@ -110,7 +122,7 @@ func (t *Tier) Newest() time.Time {
 
 // Queryable resolves selectors on the tier, with the readings that wait to be appended.
 func (t *Tier) Queryable() storage.Queryable {
-	if t.waiting == nil {
+	if !t.finest {
 		return t
 	}
 	return withWaiting{t}

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"os"
 	"path/filepath"
@@ -70,7 +71,7 @@ func (t *Tier) openHeadView(v *view, after int64) (err error) {
 	if info, err := os.Stat(wal); err != nil || !info.IsDir() {
 		return nil // There is none, or rubbish.
 	}
-	if v.scratch, err = scratchDir(); err != nil {
+	if v.scratch, err = scratchDir(t.dir); err != nil {
 		return err
 	}
 	w, err := wlog.Open(t.log, wal)
@@ -90,11 +91,22 @@ func (t *Tier) openHeadView(v *view, after int64) (err error) {
 	return v.head.Init(after) // What was read before damage stays.
 }
 
-// scratchDir makes a directory on a disk that can be written.
-func scratchDir() (dir string, err error) {
+// scratchDir makes a directory for a tier on a disk that can be written. It removes what
+// a process left that was killed.
+func scratchDir(tier string) (dir string, err error) {
+	if tier, err = filepath.Abs(tier); err != nil {
+		return "", err
+	}
+	sum := fnv.New64a()
+	_, _ = sum.Write([]byte(tier)) // It never fails.
+	name := fmt.Sprintf("sysotel-%016x-", sum.Sum64())
 	var errs []error
 	for _, parent := range []string{os.TempDir(), "/dev/shm"} {
-		dir, err := os.MkdirTemp(parent, "sysotel-")
+		left, _ := filepath.Glob(filepath.Join(parent, name+"*")) // The pattern is valid.
+		for _, old := range left {
+			errs = append(errs, os.RemoveAll(old))
+		}
+		dir, err := os.MkdirTemp(parent, name)
 		if err == nil {
 			return dir, nil
 		}

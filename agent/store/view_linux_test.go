@@ -43,6 +43,7 @@ func TestOpenOnBadDisk(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Setenv("TMPDIR", t.TempDir())
 			disk := smallDisk(t, 96<<20)
 			m := newMachine(end)
 			o := m.options(t, filepath.Join(disk, "store"), damagedTiers()...)
