@@ -158,3 +158,26 @@ func TestEndedSeriesAreKept(t *testing.T) {
 		t.Errorf("what came back has %v, want %v and 42", got, want)
 	}
 }
+
+// TestMetricsWithoutEnd: new names of custom metrics do not fill the table of roll-ups;
+// those in use and ours stay.
+func TestMetricsWithoutEnd(t *testing.T) {
+	m := newMachine(noon)
+	s := openStore(t, m.options(t, t.TempDir()))
+	ours, used := gauge("ours", "0"), gauge("used", "0")
+	m.pass(time.Second)
+	s.mustAppend(t, reading(m.now(), "load", Sample{ours, 1}))
+	s.mustAppend(t, reading(m.now(), "custom", Sample{used, 1}))
+	for i := range 3 * maxMetrics {
+		s.rollups.register(fmt.Sprint("custom", i), metric{Min: fmt.Sprint("min", i), Max: fmt.Sprint("max", i), Collector: "custom"})
+	}
+	s.Maintain(t.Context())
+	if n := len(s.rollups.metrics); n != 2 || len(s.rollups.names) != 4 {
+		t.Errorf("%d metrics and %d names are left", n, len(s.rollups.names))
+	}
+	for _, name := range []string{"ours_min", "used_max"} {
+		if _, ok := s.rollups.Lookup(name); !ok {
+			t.Errorf("%s is forgotten", name)
+		}
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 // Run maintains the store until ctx is done: it closes buckets even if no reading
@@ -63,6 +65,7 @@ func (s *Store) Maintain(ctx context.Context) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forgetMetrics()
 	said := ""
 	if err != nil {
 		said = err.Error()
@@ -81,6 +84,21 @@ func (s *Store) reachAhead() {
 		defer s.mu.Unlock()
 		s.reopen("history that had been ahead of the clock is looked at", 0)
 	}
+}
+
+// forgetMetrics removes metrics without a series from the table of roll-ups, if it is
+// too large.
+func (s *Store) forgetMetrics() {
+	if s.state != open || !s.rollups.tooLarge() {
+		return
+	}
+	used := map[string]bool{}
+	for _, st := range s.byHash {
+		for ; st != nil; st = st.next {
+			used[st.labels.Get(model.MetricNameLabel)] = true
+		}
+	}
+	s.rollups.forget(used)
 }
 
 // maintainTier maps full chunks to disk, compacts and deletes. It does nothing on a
