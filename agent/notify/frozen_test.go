@@ -45,7 +45,7 @@ func TestFrozenConnection(t *testing.T) {
 			if err != nil {
 				return
 			}
-			to, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", server.Listener.Addr().String())
+			to, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 			if err != nil {
 				return
 			}
