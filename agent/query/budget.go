@@ -105,6 +105,9 @@ func newHeld() *held { return &held{each: map[string]float64{}} }
 // take counts a result. The returned function is called when it is not needed any
 // more.
 func (h *held) take(ctx context.Context, bytes float64) (func(), error) {
+	if bytes > heldMemory/2 {
+		return nil, (&budget{limit: heldMemory}).tooLarge(bytes)
+	}
 	client := clientOf(ctx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -121,4 +124,17 @@ func (h *held) take(ctx context.Context, bytes float64) (func(), error) {
 			delete(h.each, client)
 		}
 	}), nil
+}
+
+// until counts a result until the context of its request ends. Results of callers
+// without a name are not sent to anybody.
+func (h *held) until(ctx context.Context, bytes float64) error {
+	if clientOf(ctx) == "" {
+		return nil
+	}
+	release, err := h.take(ctx, bytes)
+	if err == nil {
+		context.AfterFunc(ctx, release)
+	}
+	return err
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 )
 
@@ -74,6 +76,9 @@ func TestResultsThatNobodyReadsAreBounded(t *testing.T) {
 	if _, err := h.take(greedy, 1); !errors.As(err, &known) || known.Type != Unavailable || !strings.Contains(err.Error(), "12 MiB of results") {
 		t.Errorf("error %v, want one of what has not been read", err)
 	}
+	if _, err := h.take(other, heldMemory/2+1); !errors.As(err, &known) || known.Type != Execution || !strings.Contains(err.Error(), "at most 12 MiB") {
+		t.Errorf("error %v, want one of a result that is too large", err)
+	}
 	take(other, heldMemory/2)()
 	release()
 	release() // A second time does nothing.
@@ -81,6 +86,44 @@ func TestResultsThatNobodyReadsAreBounded(t *testing.T) {
 	if h.total != 0 || len(h.each) != 0 {
 		t.Errorf("left over: %v, %v", h.total, h.each)
 	}
+}
+
+// TestResultsCountUntilTheRequestEnds: of lookups and of the REST API.
+func TestResultsCountUntilTheRequestEnds(t *testing.T) {
+	q := querierOn(busy(t))
+	end := day.Add(590 * time.Second)
+	for name, ask := range map[string]func(context.Context) error{
+		"series": func(ctx context.Context) error {
+			_, _, err := q.Series(ctx, [][]*labels.Matcher{matchers("m_total")}, day, end, 0)
+			return err
+		},
+		"select": func(ctx context.Context) error {
+			_, err := q.Select(ctx, SeriesQuery{Matchers: append(matchers("m_total"), labels.MustNewMatcher(labels.MatchEqual, "device", "disk1")), Start: day, End: end, Step: 10 * time.Second, Avg: true})
+			return err
+		},
+	} {
+		ctx, cancel := context.WithCancel(WithClient(t.Context(), "a"))
+		if err := ask(ctx); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if q.held.total < 100_000 {
+			t.Errorf("%s: %v bytes are held", name, q.held.total)
+		}
+		cancel()
+		for q.held.of("a") > 0 { // The function runs soon after.
+			runtime.Gosched()
+		}
+	}
+	if err := q.held.until(t.Context(), 2*heldMemory); err != nil {
+		t.Errorf("a caller without a name: %v", err)
+	}
+}
+
+// of is what a client holds.
+func (h *held) of(client string) float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.each[client]
 }
 
 // TestFormattingIsBounded: in length and time.

@@ -163,9 +163,10 @@ func (q *Querier) lookup(ctx context.Context, start, end time.Time, reset func()
 	if end.Before(start) {
 		return nil, badData("end timestamp must not be before start time")
 	}
-	warnings := annotations.Annotations{}
+	warnings, size := annotations.Annotations{}, 0.0
 	err := q.within(ctx, false, func(ctx context.Context, b *budget) error {
 		reset()
+		defer func() { size = b.used }()
 		for _, source := range q.config.Tiers() {
 			if oldest := source.Oldest(); oldest.IsZero() || oldest.After(end) {
 				continue
@@ -183,6 +184,9 @@ func (q *Querier) lookup(ctx context.Context, start, end time.Time, reset func()
 		}
 		return nil
 	})
+	if err == nil {
+		err = q.held.until(ctx, size)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -62,11 +62,19 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 		return SeriesResult{}, badData("the matchers must name one metric with =")
 	}
 	var result SeriesResult
+	size := 0.0
 	err := q.within(ctx, false, func(ctx context.Context, b *budget) (err error) {
 		result, err = q.selectWithin(ctx, b, name, query)
+		size = b.used
 		return err
 	})
-	return result, err
+	if err == nil {
+		err = q.held.until(ctx, size)
+	}
+	if err != nil {
+		return SeriesResult{}, err
+	}
+	return result, nil
 }
 
 // selectWithin evaluates a query of the REST API in one turn.

@@ -12,7 +12,8 @@ type clientKey struct{}
 
 // WithClient names the client on whose behalf queries are evaluated: a user, a token
 // or an address. Turns are shared fairly between clients; all callers without a name
-// are one client.
+// are one client. The context must end when the response has been sent: until then
+// the result counts as held by the client.
 func WithClient(ctx context.Context, client string) context.Context {
 	return context.WithValue(ctx, clientKey{}, client)
 }
