@@ -41,6 +41,7 @@ var allowed = map[string]map[string]string{
 		"instruments/sanitize":   "names of files are hostile",
 	},
 	"agent/sampler": {
+		"agent/clock":   "its ticks are of that time, and a step is an event",
 		"instruments":   "it reads the collectors",
 		"agent/health":  "components are defined there",
 		"agent/records": "the process tables and events that it hands over are defined there",
@@ -98,6 +99,7 @@ var allowed = map[string]map[string]string{
 	"agent/auth":   {"agent/atomicfile": "it writes the accounts and the keys"},
 	"agent/sqlite": {},
 	"agent/records": {
+		"agent/clock":          "it asks it what time it is",
 		"agent/sqlite":         "it keeps a file",
 		"instruments/sanitize": "what it keeps are names of processes and what they were started with",
 		"agent/health":         "its health has its type from there",
@@ -143,6 +145,7 @@ var allowed = map[string]map[string]string{
 		"api":            "one struct made of each package's own Config",
 	},
 	"agent/app": {
+		"agent/clock":                 "it wires everything",
 		"instruments/portowner":       "it wires everything",
 		"agent/auth":                  "it wires everything",
 		"agent/store":                 "it wires everything",

@@ -40,7 +40,7 @@ func (a *App) openAccounts(o Options, host *instruments.Host) error {
 	opened, err := auth.Open(auth.Options{
 		Dir: filepath.Join(o.Config.DataDir, authDir), Issuer: "sysotel/" + host.ID(),
 		AccessTTL: o.Config.API.Auth.AccessTTL, SessionTTL: o.Config.API.Auth.SessionTTL,
-		Log: a.log.With("component", "accounts"),
+		Log: a.log.With("component", "accounts"), Now: a.clock.Now,
 	})
 	if err != nil {
 		return fmt.Errorf("data_dir: %w", err)
@@ -65,7 +65,7 @@ func (a *App) printSetupLink() {
 	a.log.Warn("there is no administrator yet; open the setup link on standard output", "valid_until", until.Truncate(time.Second))
 	if a.out != nil {
 		_, _ = fmt.Fprintf(a.out, "sysotel: make the first administrator within %d minutes: %s\n",
-			int(time.Until(until).Round(time.Minute).Minutes()), a.server.SetupLink(code))
+			int(until.Sub(a.clock.Now()).Round(time.Minute).Minutes()), a.server.SetupLink(code))
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"go.opentelemetry.io/otel"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/config"
 	"sysotel/agent/health"
 	"sysotel/api"
@@ -35,6 +36,9 @@ type Options struct {
 	Out io.Writer
 	// Log replaces the configured log, for tests.
 	Log *slog.Logger
+	// Wall and Boot replace the system's clocks, for tests.
+	Wall func() time.Time
+	Boot func() time.Duration
 }
 
 // App is one running agent.
@@ -42,6 +46,7 @@ type App struct {
 	config   config.Config
 	log      *slog.Logger
 	level    *slog.LevelVar
+	clock    *clock.Judge
 	written  *logWriter // Nil where Options.Log replaces the log.
 	dir      *dataDir
 	readings readings
@@ -65,6 +70,9 @@ type App struct {
 // role admin.
 const SocketName = "sysotel.sock"
 
+// clockFile keeps the state of the clock in the data directory.
+const clockFile = "clock.json"
+
 // tlsDir is where the agent's own certificate is in its data directory.
 const tlsDir = "tls"
 
@@ -74,7 +82,7 @@ const stopLimit = 5 * time.Second
 // New builds the agent from a valid configuration and binds its addresses. On an
 // error it releases everything.
 func New(o Options) (_ *App, err error) {
-	a := &App{config: o.Config, out: o.Out, failed: make(chan error, 12)}
+	a := &App{config: o.Config, out: o.Out, failed: make(chan error, 13)}
 	defer func() {
 		if err == nil {
 			return
@@ -111,6 +119,11 @@ func New(o Options) (_ *App, err error) {
 	}
 	// The SDK reports errors through one global handler.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { a.log.Warn("the OpenTelemetry SDK reported an error", "err", err) }))
+	a.clock = clock.New(clock.Options{
+		File: filepath.Join(o.Config.DataDir, clockFile), BootID: host.BootID(), Grain: max(o.Config.Sampling.Interval, time.Second),
+		Wall: o.Wall, Boot: o.Boot, Log: a.log.With("component", "clock"),
+	})
+	a.closers = append(a.closers, a.clock.Close)
 	if err := a.openHistory(o, name); err != nil {
 		return nil, err
 	}
@@ -208,6 +221,7 @@ func (a *App) Start() {
 	a.history.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	a.alerts.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	a.run(ctx, "data directory", a.dir.watch)
+	a.run(ctx, "clock", a.clock.Run)
 	a.run(ctx, "accounts", a.accounts.auth.Run)
 	a.run(ctx, "sampler", a.readings.run)
 	a.run(ctx, "api", a.server.Run)
@@ -273,7 +287,7 @@ func (a *App) close() error {
 
 // health returns all components for the API.
 func (a *App) health() []health.Component {
-	parts := slices.Concat([]health.Component{a.dir.health()}, a.readings.health(), a.history.health(), a.alerts.health(), a.accounts.health(), a.server.Health())
+	parts := slices.Concat([]health.Component{a.dir.health()}, a.readings.health(), a.history.health(), a.alerts.health(), a.accounts.health(), []health.Component{a.clock.Health()}, a.server.Health())
 	if a.scrape != nil {
 		parts = append(parts, a.scrape.Health()...)
 	}

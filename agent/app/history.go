@@ -70,7 +70,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	}
 	kept, err := records.Open(records.Options{
 		Dir: filepath.Join(o.Config.DataDir, recordsDir), Tiers: recordTiers(c.Tiers),
-		Top: o.Config.Instruments.Processes.Top, Log: a.log.With("component", "records"),
+		Top: o.Config.Instruments.Processes.Top, Clock: a.clock, Log: a.log.With("component", "records"),
 	})
 	if err != nil {
 		return fmt.Errorf("data_dir: %w", err)
@@ -78,7 +78,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	a.closers = append(a.closers, kept.Close)
 	series, err := store.Open(store.Options{
 		Dir: filepath.Join(o.Config.DataDir, storeDir), Tiers: c.Tiers, MaxBytes: int64(c.MaxBytes), Others: kept.Bytes,
-		Labels: labels.FromStrings("host_name", hostName), Log: a.log.With("component", "store"),
+		Labels: labels.FromStrings("host_name", hostName), Clock: a.clock, Log: a.log.With("component", "store"),
 	})
 	if err != nil {
 		return fmt.Errorf("data_dir: %w", err)

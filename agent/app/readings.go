@@ -37,7 +37,7 @@ func (a *App) openReadings(o Options, host *instruments.Host, name string) error
 	})
 	reading := sampler.Options{
 		Host: host, Collectors: collectors, Measured: o.Config.Instruments, Interval: o.Config.Sampling.Interval,
-		HostName: name, Version: o.Version, Log: a.log,
+		HostName: name, Version: o.Version, Log: a.log, Clock: a.clock,
 	}
 	exporting := export.Options{
 		Config: o.Config.Export, Collectors: collectors, Conventions: o.Config.Instruments.Conventions, Host: host,

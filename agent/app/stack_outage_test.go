@@ -67,7 +67,7 @@ func TestSoakStack(t *testing.T) {
 	if err := agent.Stop(); err != nil {
 		t.Errorf("the agent ended with %v", err)
 	}
-	t.Logf("the agent ran from %s, was killed at %s, and ran again from %s", clock(first.Timestamp), clock(killed), clock(back.Timestamp))
+	t.Logf("the agent ran from %s, was killed at %s, and ran again from %s", timeOfDay(first.Timestamp), timeOfDay(killed), timeOfDay(back.Timestamp))
 
 	// The kill may lose the last second in the store or on the way to the Collector.
 	torn := map[int64]bool{}
@@ -91,7 +91,7 @@ func TestSoakStack(t *testing.T) {
 	}
 }
 
-func clock(t time.Time) string { return t.Format(time.TimeOnly) }
+func timeOfDay(t time.Time) string { return t.Format(time.TimeOnly) }
 
 // tierWord is the name of a tier.
 func tierWord(d time.Duration) string {

@@ -97,6 +97,8 @@ type Judge struct {
 	// changed is the newest change, at changedAt by the boot clock.
 	changed   *Change
 	changedAt time.Duration
+	// unseen is a change that Observe has still to return.
+	unseen *Change
 	// fresh is set from the first start after a boot until Floor.
 	fresh   bool
 	saveErr error
@@ -223,6 +225,10 @@ func (j *Judge) Observe() *Change {
 	boot, offset := j.read()
 	now := j.present(boot)
 	j.state.Alive = now
+	if change := j.unseen; change != nil {
+		j.unseen = nil
+		return change
+	}
 	change := j.judge(boot, offset, now)
 	if change != nil {
 		j.changed, j.changedAt = change, boot
@@ -362,7 +368,7 @@ func (j *Judge) Floor(newest time.Time) {
 	}
 	change := j.step(boot, floor, to, Floored, func(segment) bool { return true })
 	j.state.Steps[len(j.state.Steps)-1].Floor = true
-	j.changed, j.changedAt = change, boot
+	j.changed, j.changedAt, j.unseen = change, boot, change
 	j.log.Warn("the clock is behind what is stored, time goes on from there", "clock", now, "stored", newest)
 	j.save()
 }

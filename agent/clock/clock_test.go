@@ -339,7 +339,7 @@ func TestFloor(t *testing.T) {
 	}
 	m.run(11 * minute)
 	m.is("ten minutes later", 0)
-	m.had(Believed)
+	m.had(Floored, Believed)
 }
 
 // TestAge: what this boot wrote keeps its age over each step, what others wrote keeps

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sysotel/agent/clock"
 )
 
 // epoch is the start of the tests: midnight.
@@ -16,7 +18,7 @@ var epoch = time.Unix(1_700_006_400, 0).UTC()
 
 func open(t testing.TB, dir string, change ...func(*Options)) *Records {
 	t.Helper()
-	o := Options{Dir: dir, Now: func() time.Time { return epoch }}
+	o := Options{Dir: dir, Clock: clock.New(clock.Options{Wall: func() time.Time { return epoch }})}
 	for _, f := range change {
 		f(&o)
 	}

@@ -77,6 +77,7 @@ func (r *Records) AddEvent(e Event) error {
 	e.Detail = detail
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.followClock()
 	q := &r.queue
 	q.events = append(q.events, e)
 	if len(q.events) > maxQueueEvents {

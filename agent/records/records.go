@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/health"
 	"sysotel/agent/sqlite"
 )
@@ -34,8 +35,8 @@ type Options struct {
 	// EventRetention is how long events are kept; 0 means a year.
 	EventRetention time.Duration
 	Log            *slog.Logger
-	// Now is the clock, time.Now if nil.
-	Now func() time.Time
+	// Clock decides what time it is; one by the system's clocks if nil.
+	Clock *clock.Judge
 }
 
 // Records is the open file. It is safe for concurrent use.
@@ -45,8 +46,11 @@ type Records struct {
 	eventRetention time.Duration
 	log            *slog.Logger
 	now            func() time.Time
-	wake           chan struct{}
-	check          func(context.Context, *sql.DB) error // sqlite.Check, except in tests
+	clock          *clock.Judge
+	// step is the newest step of the clock that was taken over, under mu.
+	step  uint64
+	wake  chan struct{}
+	check func(context.Context, *sql.DB) error // sqlite.Check, except in tests
 
 	// mu protects what follows: the open buckets and the queue.
 	mu         sync.Mutex
@@ -97,8 +101,8 @@ func Open(o Options) (*Records, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.Clock == nil {
+		o.Clock = clock.New(clock.Options{})
 	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -106,7 +110,7 @@ func Open(o Options) (*Records, error) {
 	}
 	r := &Records{
 		path: filepath.Join(dir, fileName), tiers: tiers, eventRetention: o.EventRetention,
-		log: o.Log, now: o.Now, wake: make(chan struct{}, 1), check: sqlite.Check, drops: health.NewDrops(DropReasons()...),
+		log: o.Log, clock: o.Clock, step: o.Clock.Latest(), now: o.Clock.Now, wake: make(chan struct{}, 1), check: sqlite.Check, drops: health.NewDrops(DropReasons()...),
 	}
 	if r.codec, err = newCodec(); err != nil {
 		return nil, err
@@ -117,7 +121,7 @@ func Open(o Options) (*Records, error) {
 		Path: r.path, What: "the process history", Format: format, Readers: 3, Log: r.log,
 		Times: map[string]string{"process_record": "last", "event": "time"},
 		Opened: func(ctx context.Context, db *sql.DB) (err error) {
-			newest, err = (&database{reader: db}).newest(ctx)
+			newest, err = (&database{reader: db}).newest(ctx, o.Clock.Now())
 			return err
 		},
 		Damaged: r.noteDamage,
@@ -130,10 +134,11 @@ func Open(o Options) (*Records, error) {
 	return r, nil
 }
 
-// newest returns the newest tick of all records, 0 if there are none. Tiers, and
+// newest returns the newest tick of all records up to now, 0 if there are none. Tiers, and
 // the newest record of each, are found by key.
-func (d *database) newest(ctx context.Context) (int64, error) {
+func (d *database) newest(ctx context.Context, now time.Time) (int64, error) {
 	newest, below := int64(0), int64(1)<<62
+	present := max(now.UnixMilli(), 0)
 	for {
 		var key, last int64
 		err := d.reader.QueryRowContext(ctx, "SELECT id, last FROM process_record WHERE id < ? ORDER BY id DESC LIMIT 1", below).Scan(&key, &last)
@@ -143,18 +148,25 @@ func (d *database) newest(ctx context.Context) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		newest = max(newest, last)
 		below = keyResolution(key) << keyShift
+		// What is ahead of the clock does not count.
+		err = d.reader.QueryRowContext(ctx, "SELECT last FROM process_record WHERE id >= ? AND id <= ? ORDER BY id DESC LIMIT 1",
+			below, below|(present/1000+keyResolution(key))).Scan(&last)
+		if err == nil {
+			newest = max(newest, min(last, present))
+		} else if !errors.Is(err, sql.ErrNoRows) {
+			return 0, err
+		}
 	}
 }
 
 // AddProcesses adds the process table of a tick. It does no I/O, except for the
-// first one after Open, which restores the open buckets. A tick that is not later
-// than the previous one is dropped and counted: after the clock was set back,
-// recording resumes once it has caught up.
+// first one after Open, which restores the open buckets, and after the clock was set. A
+// tick that is not later than the previous one is dropped and counted.
 func (r *Records) AddProcesses(reading ProcessReading) {
 	tick, interval := reading.Time.UnixMilli(), reading.Interval.Milliseconds()
 	r.mu.Lock()
+	r.followClock()
 	if r.aggregator == nil || tick <= r.newest || tick > maxTime || interval <= 0 {
 		r.drops.Add(DropLate, 1, r.now())
 		r.behind = tick <= r.newest

@@ -32,7 +32,7 @@ func (r *Records) restore(tick int64, boot string) {
 			}
 			finer := r.tiers[i-1]
 			err := d.reader.QueryRowContext(ctx, "SELECT id FROM process_record WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1",
-				tier.key(0), tier.key(maxTime)).Scan(&last)
+				tier.key(0), tier.key(open)+1).Scan(&last)
 			if errors.Is(err, sql.ErrNoRows) {
 				last, err = tier.key(0), nil
 			}

@@ -1,11 +1,18 @@
 package sampler
 
-import "time"
+import (
+	"time"
 
-// clock is the sampler's source of time; tests have their own.
-type clock struct {
-	// now is wall time, which can be set.
-	now func() time.Time
+	"sysotel/agent/clock"
+)
+
+// source is the sampler's source of time; tests have their own.
+type source struct {
+	// now is the time as the judge of the clock has it; it changes by steps only within
+	// observe. latest returns the steps after a number.
+	now     func() time.Time
+	observe func() *clock.Change
+	latest  func(uint64) []clock.Step
 	// awake and asleep are how long the machine has been running and suspended.
 	awake, asleep func() time.Duration
 }
@@ -16,7 +23,18 @@ type moment struct {
 	awake, asleep time.Duration
 }
 
-func (c clock) read() moment { return moment{c.now().Round(0), c.awake(), c.asleep()} }
+func (c source) read() moment { return moment{c.now().Round(0), c.awake(), c.asleep()} }
+
+// place returns where a tick of before a change is after it.
+func (c source) place(t time.Time, change *clock.Change) time.Time {
+	if change.Step == 0 {
+		return t
+	}
+	for _, step := range c.latest(change.Step - 1) {
+		t = step.Place(t)
+	}
+	return t
+}
 
 // since returns how long the machine was suspended since an earlier moment, and by how
 // much the wall clock was set.
@@ -53,6 +71,10 @@ func nextTick(before, now time.Time, slept, set, interval time.Duration) (next t
 	expected := after(before, interval)
 	stepped := set > 2*time.Second || set < -2*time.Second
 	next = floor(now, time.Second)
+	// What was written has moved with the clock: the next tick is after it.
+	if stepped && next.Before(before) && before.Sub(next) <= interval {
+		return expected, true, gap{}
+	}
 	if next.Equal(before) || !stepped && next.Before(expected) {
 		return expected, true, gap{}
 	}

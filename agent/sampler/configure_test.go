@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sysotel/agent/clock"
 	"sysotel/instruments"
 )
 
@@ -101,11 +102,13 @@ func (c *testClock) sleep(d time.Duration) { c.slept.Store(int64(d)) }
 // steer gives the sampler a clock of the test's own.
 func steer(s *Sampler) *testClock {
 	c, born := &testClock{}, time.Now()
-	s.clock = clock{
-		now:    func() time.Time { return time.Now().Add(time.Duration(c.by.Load() + c.slept.Load())) },
-		awake:  func() time.Duration { return time.Since(born) },
-		asleep: func() time.Duration { return time.Duration(c.slept.Load()) },
-	}
+	awake := func() time.Duration { return time.Since(born) }
+	asleep := func() time.Duration { return time.Duration(c.slept.Load()) }
+	judge := clock.New(clock.Options{
+		Wall: func() time.Time { return time.Now().Add(time.Duration(c.by.Load() + c.slept.Load())) },
+		Boot: func() time.Duration { return awake() + asleep() }, Synced: func() bool { return true },
+	})
+	s.clock = source{now: judge.Now, observe: judge.Observe, latest: judge.Steps, awake: awake, asleep: asleep}
 	return c
 }
 
@@ -123,7 +126,7 @@ func TestRunWithAClockThatMoves(t *testing.T) {
 		{"an hour forward", func(c *testClock) { c.set(hour * time.Second) }, upTo(2), []int{hour + 3, hour + 4, hour + 5}, causeClock, hour},
 		{"an hour back", func(c *testClock) { c.set(-hour * time.Second) }, upTo(2), []int{3 - hour, 4 - hour, 5 - hour}, causeClock, 0},
 		{"suspend of an hour", func(c *testClock) { c.sleep(hour * time.Second) }, upTo(2), []int{hour + 3, hour + 4, hour + 5}, causeSuspend, hour},
-		{"back by 1.5 s", func(c *testClock) { c.set(-1500 * time.Millisecond) }, upTo(2), []int{3}, "", 0},
+		{"back by 1.5 s", func(c *testClock) { c.set(-1500 * time.Millisecond) }, upTo(2), []int{3, 4, 5}, "", 0},
 		{"forward by 0.5 s", func(c *testClock) { c.set(500 * time.Millisecond) }, upTo(2), []int{3, 4, 5}, "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

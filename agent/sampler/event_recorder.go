@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/records"
 	"sysotel/instruments"
 )
@@ -99,10 +100,11 @@ func (rec *eventRecorder) gap(g gap) {
 	rec.record(e)
 }
 
-// clockMoved records a suspend and a step of the clock between two ticks, whatever
-// ticks they cost.
-func (rec *eventRecorder) clockMoved(before, now moment, slept, set time.Duration, g gap) {
-	seconds := func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
+// seconds formats a duration.
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
+
+// suspended records a suspend between two ticks, whatever ticks it cost.
+func (rec *eventRecorder) suspended(before, now moment, slept time.Duration, g gap) {
 	if slept >= time.Second {
 		detail := map[string]string{"slept_seconds": seconds(slept)}
 		if g.cause == causeSuspend {
@@ -111,10 +113,15 @@ func (rec *eventRecorder) clockMoved(before, now moment, slept, set time.Duratio
 		// When in between the suspend began is unknown.
 		rec.record(records.Event{Time: now.wall, Kind: records.Suspend, From: before.wall, To: now.wall, Detail: detail})
 	}
-	if g.cause == causeClock {
-		detail := map[string]string{"step_seconds": seconds(set), "missed": strconv.FormatUint(g.missed, 10)}
-		rec.record(records.Event{Time: now.wall, Kind: records.ClockStep, From: now.wall.Add(-set), To: now.wall, Detail: detail})
+}
+
+// clockSet records that the clock was set, and what became of it.
+func (rec *eventRecorder) clockSet(c *clock.Change, g gap) {
+	detail := map[string]string{"step_seconds": seconds(c.By()), "missed": strconv.FormatUint(g.missed, 10)}
+	if !c.AheadUntil.IsZero() {
+		detail["set_aside_until"] = c.AheadUntil.UTC().Format(time.RFC3339)
 	}
+	rec.record(records.Event{Time: c.To, Kind: records.ClockStep, Cause: string(c.Cause), From: c.From, To: c.To, Detail: detail})
 }
 
 // collector records that a collector failed at a tick, or returns readings again.

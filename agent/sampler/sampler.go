@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sysotel/agent/clock"
 	"sysotel/instruments"
 )
 
@@ -30,7 +31,7 @@ type Sampler struct {
 	host       *instruments.Host
 	interval   time.Duration
 	log        *slog.Logger
-	clock      clock
+	clock      source
 	collectors []*collector
 	byName     map[string]*collector
 
@@ -107,15 +108,21 @@ type Options struct {
 	Records Records
 	// HostName and Version are written into the events of the agent itself.
 	HostName, Version string
-	Log               *slog.Logger
+	// Clock decides what time it is; one by the system's clocks if nil.
+	Clock *clock.Judge
+	Log   *slog.Logger
 }
 
 // New wires the collectors; Run reads them.
 func New(o Options) *Sampler {
 	host, made := o.Host, o.Host.Now() // With its monotonic part, which does not count while the machine sleeps.
+	awake := func() time.Duration { return host.Now().Sub(made) }
+	if o.Clock == nil {
+		o.Clock = clock.New(clock.Options{Wall: host.Now, Boot: func() time.Duration { return awake() + host.Asleep().Round(time.Second) }})
+	}
 	s := &Sampler{
 		host: host, interval: o.Interval, log: o.Log, started: made,
-		clock:  clock{now: host.Now, awake: func() time.Duration { return host.Now().Sub(made) }, asleep: host.Asleep},
+		clock:  source{now: o.Clock.Now, observe: o.Clock.Observe, latest: o.Clock.Steps, awake: awake, asleep: host.Asleep},
 		byName: map[string]*collector{},
 		ticked: make(chan struct{}),
 		gaps:   map[string]uint64{causeSuspend: 0, causeClock: 0, causeOverload: 0, causeTimeout: 0, causeError: 0},
@@ -143,7 +150,7 @@ func (s *Sampler) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var beginning sync.WaitGroup
 	// It looks up the previous run, which the first reading need not wait for.
-	beginning.Go(func() { s.events.start(background, s.host.Now()) })
+	beginning.Go(func() { s.events.start(background, s.clock.now()) })
 	err := s.tick(ctx)
 	stop()
 	beginning.Wait()
@@ -160,7 +167,7 @@ func (s *Sampler) Close() error {
 		}
 	}
 	if s.began.Swap(false) {
-		s.events.stop(s.host.Now())
+		s.events.stop(s.clock.now())
 	}
 	return err
 }
@@ -204,15 +211,22 @@ func (s *Sampler) tick(ctx context.Context) error {
 				return nil
 			case <-timer.C:
 			}
+			change := s.clock.observe()
 			now := s.clock.read()
 			slept, set := now.since(last)
+			if change != nil {
+				tick.Time = s.clock.place(tick.Time, change)
+			}
 			var early bool
 			next, early, event = nextTick(tick.Time, now.wall, slept, set, s.interval)
+			if s.events != nil && change != nil {
+				s.events.clockSet(change, event)
+			}
 			if early {
 				continue
 			}
 			if s.events != nil {
-				s.events.clockMoved(last, now, slept, set, event)
+				s.events.suspended(last, now, slept, event)
 			}
 			last = now
 			break
