@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
+
+	"sysotel/agent/template"
 )
 
 // The annotations that this package interprets. Rules in files can have them too.
@@ -76,6 +78,9 @@ func (t Threshold) check(metrics func(string) (Metric, bool), channels []string)
 			wrong("severity", t.Severity, "must be one word of letters, digits, - and _, such as warning")
 			break
 		}
+	}
+	if _, err := template.Parse(t.Summary); err != nil {
+		wrong("summary", t.Summary, err.Error())
 	}
 	for i, name := range t.Channels {
 		if !slices.Contains(channels, name) {
