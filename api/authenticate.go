@@ -81,6 +81,9 @@ func (s *Server) authenticateHeader(w http.ResponseWriter, r *http.Request, call
 
 // authenticateCookie checks the cookie of a browser. It has already responded if ok is false.
 func (s *Server) authenticateCookie(w http.ResponseWriter, r *http.Request, caller Caller) (_ Caller, ok bool) {
+	if len(r.Header["Cookie"]) == 0 {
+		return caller, true
+	}
 	// A page of another origin may use a token, never our cookie.
 	token := cookie(r, s.accessCookie(r))
 	if token == "" || s.origin.isForeign(r) {

@@ -115,7 +115,7 @@ var forwardingHeaders = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwa
 // forwards reports whether a request came through a proxy, so that the user of the
 // connection did not send it.
 func (p proxies) forwards(r *http.Request) bool {
-	return p.trust(peerOf(r)) || slices.ContainsFunc(forwardingHeaders, func(name string) bool { return len(r.Header[name]) > 0 })
+	return slices.ContainsFunc(forwardingHeaders, func(name string) bool { return len(r.Header[name]) > 0 }) || len(p) > 0 && p.trust(peerOf(r))
 }
 
 // peerOf is the peer of a request's connection, invalid for Unix sockets.
