@@ -22,6 +22,7 @@ type churn struct {
 }
 
 func newChurn(t testing.TB, steady int) *churn {
+	t.Helper()
 	m := newMachine(noon)
 	c := &churn{Store: openStore(t, m.options(t, t.TempDir())), clock: m}
 	for i := range steady {
@@ -179,5 +180,33 @@ func TestMetricsWithoutEnd(t *testing.T) {
 		if _, ok := s.rollups.Lookup(name); !ok {
 			t.Errorf("%s is forgotten", name)
 		}
+	}
+}
+
+// BenchmarkOpenAfterStorm opens a store of 1,500 steady series in which new names came
+// and went for 44 minutes, twenty a second: as much as the WAL of the finest tier ever
+// has.
+func BenchmarkOpenAfterStorm(b *testing.B) {
+	c := newChurn(b, 1500)
+	for range 44 * 60 {
+		c.second(b, 20)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		if err := c.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		s, err := Open(c.options)
+		if err != nil {
+			b.Fatal(err)
+		}
+		<-s.Opened()
+		c.Store = s
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(c.Stats().Series), "series")
+	if err := c.Close(); err != nil {
+		b.Fatal(err)
 	}
 }
