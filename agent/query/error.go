@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"sysotel/agent/store"
 
@@ -66,5 +67,17 @@ func withType(err error) error {
 	case errors.As(err, &broken):
 		return &Error{Type: Internal, Err: err}
 	}
-	return &Error{Type: Execution, Err: err}
+	return &Error{Type: Execution, Err: shortened(err)}
+}
+
+// maxError is the maximum length of an error of the engine, which may quote labels.
+const maxError = 4 << 10
+
+// shortened cuts the text of a long error.
+func shortened(err error) error {
+	text := err.Error()
+	if len(text) <= maxError {
+		return err
+	}
+	return errors.New(strings.ToValidUTF8(strings.Clone(text[:maxError]), "") + "…")
 }

@@ -34,6 +34,10 @@ const (
 // some two seconds.
 const maxPause = 2e9
 
+// maxWidth is the maximum length of the labels of one series: the engine repeats them
+// in errors and warnings, several times.
+const maxWidth = 64 << 10
+
 // estimated is the outcome.
 type estimated struct {
 	// peak is the memory, work the number of samples, bytes or instructions touched,
@@ -232,6 +236,9 @@ func (s *sum) visit(e parser.Expr, g course) (out shape, keeps, peak float64) {
 		out, keeps, peak = s.binary(n, g)
 	case *parser.Call:
 		out, keeps, peak = s.call(n, g)
+	}
+	if out.width > maxWidth {
+		s.forbid(e, "takes too much memory: the labels of one series have up to %.4g bytes, at most %d are allowed", out.width, maxWidth)
 	}
 	s.work += out.series * min(out.points, g.steps)
 	s.note(e, out, keeps)

@@ -95,6 +95,11 @@ func (e *encoder) text(s string) {
 	const hex = "0123456789abcdef"
 	b := append(e.buf, '"')
 	for i := 0; i < len(s); {
+		if len(b) > 2*pieceSize { // A long label is written in pieces too.
+			e.buf = b
+			e.flush()
+			b = e.buf
+		}
 		c := s[i]
 		switch {
 		case c >= utf8.RuneSelf:
