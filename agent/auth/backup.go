@@ -8,7 +8,7 @@ import (
 
 // Backup writes the users and the API tokens into a directory that must not exist,
 // hashed as in the original. Sessions and the keys of access tokens are left out:
-// whoever reads the copy could use them on the running agent, and an agent that is
+// a reader of the copy could use them on the running agent, and an agent that is
 // started on the copy makes its own.
 func (a *Auth) Backup(dir string) error {
 	if locked := a.locked.Load(); locked != nil { // An agent on the copy would open the first setup.
