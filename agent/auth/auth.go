@@ -164,30 +164,44 @@ func (a *Auth) tell() {
 // now returns the time in UTC and whole seconds, as in the file and in access tokens.
 func (a *Auth) now() time.Time { return a.clock().UTC().Truncate(time.Second) }
 
-// tidyEvery is how often Run removes what has expired.
-const tidyEvery = time.Minute
+// tidyEvery is how often Run removes what has expired, retryEvery how often it tries
+// again what could not be read or written.
+const (
+	tidyEvery  = time.Minute
+	retryEvery = 5 * time.Second
+)
 
 const day = 24 * time.Hour
 
 // Run rotates keys, removes what has expired, retries failed writes, and frees the
 // memory of logins, until ctx ends.
 func (a *Auth) Run(ctx context.Context) error {
-	tick := time.NewTicker(tidyEvery)
+	tick, retry := time.NewTicker(tidyEvery), time.NewTicker(retryEvery)
 	defer tick.Stop()
+	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-retry.C:
+			if a.Trouble() != "" || !a.has(accountsFile) {
+				a.tryAgain()
+			}
 		case <-tick.C:
-			a.unlock()
-			a.rotate()
-			a.tidy()
-			a.writing.Lock()
-			a.tell()
-			a.writing.Unlock()
+			a.tryAgain()
 			a.hasher.giveBack()
 		}
 	}
+}
+
+// tryAgain reads and writes what could not be, and removes what has expired.
+func (a *Auth) tryAgain() {
+	a.unlock()
+	a.rotate()
+	a.tidy()
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	a.tell()
 }
 
 // Close writes the last uses of tokens.

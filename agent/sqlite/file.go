@@ -87,7 +87,7 @@ var (
 // Tries to open a file again come at growing intervals between these.
 const (
 	firstWait = 2 * time.Second
-	lastWait  = 30 * time.Second
+	lastWait  = 10 * time.Second
 )
 
 // OpenFile opens or creates a file. What is damaged is repaired. A disk that cannot be

@@ -8,7 +8,7 @@
 // alert states, messages) takes changes in memory, together with what it can read of the
 // file; one without answers changes with [ErrUnavailable] and reads from what is there.
 // Each Change, and each Retry, looks whether the disk can be written again, at most every
-// 2 to 30 s; then what is in memory is brought to the disk in one transaction. Trouble
+// 2 to 10 s; then what is in memory is brought to the disk in one transaction. Trouble
 // says in one sentence what does not reach the disk. So users need no case of their own
 // for a bad disk: they use Change and Read, call Retry now and then, and show Trouble.
 //

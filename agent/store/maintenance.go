@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -40,6 +42,9 @@ func (s *Store) Run(ctx context.Context) error {
 func (s *Store) closeByTime() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.removed(); err != nil {
+		s.fail(err)
+	}
 	s.drain()
 	if s.state != open || s.waiting.len() > 0 || !s.hasSpace() {
 		return
@@ -47,6 +52,21 @@ func (s *Store) closeByTime() {
 	if err := s.closeBuckets(s.clock.Now().UnixMilli()); err != nil {
 		s.fail(err)
 	}
+}
+
+// removed reports that what is open is not what is in the store's directory: it was
+// deleted, or replaced.
+func (s *Store) removed() error {
+	if s.state != open {
+		return nil
+	}
+	for _, t := range s.tiers {
+		now, err := os.Stat(t.dir)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && t.opened != nil && !os.SameFile(now, t.opened) {
+			return fmt.Errorf("tier %s was deleted or replaced while it was in use", t.name)
+		}
+	}
+	return nil
 }
 
 // Maintain does once what Run does every minute. Callers that append history faster

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -43,6 +45,8 @@ type Tier struct {
 
 	mu sync.Mutex
 	db *tsdb.DB
+	// opened is the directory of db.
+	opened fs.FileInfo
 	// view stands in for db while the disk cannot be written.
 	view    *view
 	readers int
@@ -274,6 +278,9 @@ func (t *Tier) open() error {
 		return fmt.Errorf("open tier %s: %w", t.name, err)
 	}
 	db.DisableCompactions()
+	if t.opened, err = os.Stat(t.dir); err != nil {
+		return errors.Join(err, db.Close())
+	}
 	t.mu.Lock()
 	t.db = db
 	t.mu.Unlock()
