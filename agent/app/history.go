@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime/debug"
@@ -78,7 +79,8 @@ func (a *App) openHistory(o Options, hostName string) error {
 	a.closers = append(a.closers, kept.Close)
 	series, err := store.Open(store.Options{
 		Dir: filepath.Join(o.Config.DataDir, storeDir), Tiers: c.Tiers, MaxBytes: int64(c.MaxBytes), Others: kept.Bytes,
-		Labels: labels.FromStrings("host_name", hostName), Clock: a.clock, Log: a.log.With("component", "store"),
+		Labels: labels.FromStrings("host_name", hostName), Clock: a.clock, Damaged: noteStoreDamage(kept),
+		Log: a.log.With("component", "store"),
 	})
 	if err != nil {
 		return fmt.Errorf("data_dir: %w", err)
@@ -114,6 +116,15 @@ func (a *App) openHistory(o Options, hostName string) error {
 	a.history.answers = querier(sources)
 	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, log: a.log.With("component", "hosts")}
 	return nil
+}
+
+// noteStoreDamage returns what records a damaged file of the store, as an event.
+func noteStoreDamage(kept *records.Records) func(aside, why string, from, to time.Time) {
+	return func(aside, why string, from, to time.Time) {
+		_ = kept.AddDamage(sqlite.Damage{ // It has a time and a known kind.
+			When: time.Now(), What: "the store", Path: aside, Aside: aside, Cause: errors.New(why), Lost: []sqlite.Span{{From: from, To: to}},
+		})
+	}
 }
 
 // noteDamage records damage to a file of another component, as an event.

@@ -66,7 +66,10 @@ func (d *Damage) String() string {
 		}
 		lost = "lost is " + strings.Join(spans, ", ")
 	}
-	return fmt.Sprintf("%s was damaged and is set aside as %s: %d rows are saved, %s", d.What, d.Aside, d.Saved, lost)
+	if d.Saved > 0 {
+		lost = fmt.Sprintf("%d rows are saved, %s", d.Saved, lost)
+	}
+	return fmt.Sprintf("%s was damaged and is set aside as %s: %s", d.What, d.Aside, lost)
 }
 
 func (s Span) String() string {

@@ -12,6 +12,22 @@ import (
 type aside struct {
 	path, why string
 	when      time.Duration // by the boot clock
+	// from and to are the time of what was in it, at most; zero if unknown.
+	from, to time.Time
+}
+
+// span says of which time the file is.
+func (a *aside) span() string {
+	if a.from.IsZero() && a.to.IsZero() {
+		return "of an unknown time"
+	}
+	format := func(t time.Time, unknown string) string {
+		if t.IsZero() {
+			return unknown
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("from %s to %s", format(a.from, "the beginning"), format(a.to, "the end"))
 }
 
 // asideReported is how long Health speaks of it.
@@ -27,7 +43,10 @@ func (s *Store) setAside(set []aside) {
 	for _, a := range set {
 		a.when = s.clock.Boot()
 		s.asides = append(s.asides, a)
-		s.log.Error("damaged file set aside", "path", a.path, "err", a.why)
+		s.log.Error("damaged file set aside", "path", a.path, "err", a.why, "at_most", a.span())
+		if s.options.Damaged != nil {
+			s.options.Damaged(a.path, a.why, a.from, a.to)
+		}
 	}
 }
 
@@ -58,7 +77,7 @@ func (s *Store) Health() health.Component {
 	}
 	for _, a := range s.asides {
 		if s.clock.Boot()-a.when < asideReported {
-			say("damaged and set aside: %s (%s)", a.path, a.why)
+			say("damaged and set aside: %s, %s (%s)", a.path, a.span(), a.why)
 		}
 	}
 	now := s.dropTime()

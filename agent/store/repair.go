@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,11 +77,35 @@ func isSystemError(err error) bool {
 
 // moveAside renames a damaged file.
 func (t *Tier) moveAside(path string, why error) (aside, error) {
-	to := t.asideName(path)
-	if err := os.Rename(path, to); err != nil {
+	a := aside{path: t.asideName(path), why: why.Error()}
+	a.from, a.to = spanOf(path)
+	if err := os.Rename(path, a.path); err != nil {
 		return aside{}, fmt.Errorf("set %s aside: %w", path, err)
 	}
-	return aside{path: to, why: why.Error()}, nil
+	return a, nil
+}
+
+// spanOf returns of which time a block or a file is: by the block's own words, or from
+// the last write of the file before it to its own.
+func spanOf(path string) (from, to time.Time) {
+	var meta tsdb.BlockMeta
+	if text, err := os.ReadFile(filepath.Join(path, "meta.json")); err == nil && json.Unmarshal(text, &meta) == nil && meta.MaxTime > 0 {
+		return time.UnixMilli(meta.MinTime), time.UnixMilli(meta.MaxTime)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return from, to
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return from, info.ModTime()
+	}
+	for _, e := range entries {
+		if before, err := e.Info(); err == nil && !e.IsDir() && before.ModTime().Before(info.ModTime()) && before.ModTime().After(from) {
+			from = before.ModTime()
+		}
+	}
+	return from, info.ModTime()
 }
 
 // asideName returns a free name for setting path aside.
@@ -171,7 +196,8 @@ func (t *Tier) verify() (set []aside, err error) {
 		}
 		t.verified.Store(id, t.clock.Boot())
 		t.deletable.Store(id, true)
-		set = append(set, aside{path: to, why: wrong.Error()})
+		meta := b.Meta()
+		set = append(set, aside{path: to, why: wrong.Error(), from: time.UnixMilli(meta.MinTime), to: time.UnixMilli(meta.MaxTime)})
 	}
 	return set, nil
 }

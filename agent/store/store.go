@@ -43,6 +43,9 @@ type Options struct {
 	Log *slog.Logger
 	// Clock decides what time it is; one by the system's clocks if nil.
 	Clock *clock.Judge
+	// Damaged is told of a damaged file that was set aside: its new name, why, and of
+	// which time it is, at most. Optional.
+	Damaged func(aside, why string, from, to time.Time)
 	// Free returns the free space of a directory's file system; the system's if
 	// nil.
 	Free func(dir string) (int64, error)

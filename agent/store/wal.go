@@ -102,7 +102,9 @@ func (t *Tier) copyAside(path string, text []byte, why error) (aside, error) {
 	if err := os.WriteFile(to, text, 0o600); err != nil {
 		return aside{}, fmt.Errorf("set %s aside: %w", path, err)
 	}
-	return aside{path: to, why: why.Error()}, nil
+	a := aside{path: to, why: why.Error()}
+	a.from, a.to = spanOf(path)
+	return a, nil
 }
 
 // rewriteSegment replaces a segment by one with the given records.
