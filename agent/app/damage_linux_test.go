@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -156,5 +157,6 @@ func TestDamageSoak(t *testing.T) {
 		if err := os.RemoveAll(c.DataDir); err != nil {
 			t.Fatal(err)
 		}
+		runtime.GC() // It closes the files of /proc that a stopped agent held.
 	}
 }

@@ -163,6 +163,15 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		{name: "WAL segment is a directory", kept: 0.2, damage: func(t *testing.T, tier string) {
+			wal := some(t, 3, tier+"/wal/0*")
+			if err := os.Remove(wal[1]); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.MkdirAll(filepath.Join(wal[1], "below"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{name: "WAL is a file", kept: 0.2, damage: func(t *testing.T, tier string) {
 			if err := os.RemoveAll(tier + "/wal"); err != nil {
 				t.Fatal(err)
