@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/records"
 )
 
 // openRecords are real records with a clock stopped at the example's time.
 func openRecords(t *testing.T) *records.Records {
 	t.Helper()
-	r, err := records.Open(records.Options{Dir: t.TempDir(), Now: func() time.Time { return exampleTime }})
+	r, err := records.Open(records.Options{Dir: t.TempDir(), Clock: clock.New(clock.Options{Wall: func() time.Time { return exampleTime }})})
 	if err != nil {
 		t.Fatal(err)
 	}

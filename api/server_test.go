@@ -169,9 +169,11 @@ func TestUnixSocketComesBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
+	often := time.NewTicker(20 * time.Millisecond)
+	defer often.Stop()
 	answers := func(when string) {
 		t.Helper()
-		for until := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		for until := time.Now().Add(time.Minute); ; <-often.C {
 			c, err := new(net.Dialer).DialContext(ctx, "unix", path)
 			if err == nil {
 				_ = c.Close()
@@ -186,7 +188,7 @@ func TestUnixSocketComesBack(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	for until := time.Now().Add(time.Minute); len(s.Health()) == 0; time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); len(s.Health()) == 0; <-often.C {
 		if time.Now().After(until) {
 			t.Fatal("its loss is not noticed")
 		}
