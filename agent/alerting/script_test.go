@@ -169,6 +169,12 @@ func (p *play) openStore() {
 	if p.free.Load() == enoughSpace {
 		<-p.store.Opened()
 	}
+	// On a full disk the history is only read.
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for !p.store.SeenFrom().IsZero() {
+		<-poll.C
+	}
 	sources := query.Sources(p.store.Tiers())
 	p.querier = query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return sources }, Names: p.store.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
