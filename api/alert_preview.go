@@ -37,7 +37,7 @@ func (operations) AlertPreview(s *Server) {
 		if err != nil {
 			return nil, err
 		}
-		start, end, invalid := timeRange(in.Body.Start, in.Body.End, 7*24*time.Hour, time.Now().Truncate(time.Second))
+		start, end, invalid := timeRange(in.Body.Start, in.Body.End, 7*24*time.Hour, s.now().Truncate(time.Second))
 		query := alerting.PreviewQuery{Threshold: in.Body.Threshold, Expr: in.Body.Expr, Start: start, End: end}
 		if in.Body.For != "" {
 			hold, err := model.ParseDuration(in.Body.For)

@@ -78,7 +78,7 @@ func (s *Server) addSilence(ctx context.Context, in *silenceInput) (*silenceOutp
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := s.now()
 	start := now
 	if in.Body.Start != "" {
 		at, ok := parseTime(in.Body.Start, now)

@@ -107,7 +107,7 @@ func (s *Server) listAlerts(_ context.Context, q *AlertsQuery) (*alertsOutput, e
 	if err != nil {
 		return nil, err
 	}
-	out := &alertsOutput{Alerts{At: time.Now().UTC(), Alerts: []alerting.Alert{}}}
+	out := &alertsOutput{Alerts{At: s.now().UTC(), Alerts: []alerting.Alert{}}}
 	for _, a := range alerts.Alerts() {
 		switch a.State {
 		case alerting.Firing:
@@ -136,7 +136,7 @@ func (s *Server) alertHistory(ctx context.Context, q *AlertHistoryQuery) (*alert
 	if err != nil {
 		return nil, err
 	}
-	start, end, invalid := timeRange(q.Start, q.End, 30*24*time.Hour, time.Now().Truncate(time.Millisecond))
+	start, end, invalid := timeRange(q.Start, q.End, 30*24*time.Hour, s.now().Truncate(time.Millisecond))
 	if len(invalid) > 0 {
 		return nil, problem(http.StatusUnprocessableEntity, invalidQuery, invalid...)
 	}

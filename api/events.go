@@ -70,7 +70,7 @@ func (operations) Events(s *Server) {
 		if s.options.Records == nil {
 			return nil, notKept("events", "keeps no records")
 		}
-		start, end, invalid := timeRange(q.Start, q.End, 30*24*time.Hour, time.Now().Truncate(time.Millisecond))
+		start, end, invalid := timeRange(q.Start, q.End, 30*24*time.Hour, s.now().Truncate(time.Millisecond))
 		kinds := make([]records.Kind, len(q.Kind))
 		for i, kind := range q.Kind {
 			kinds[i] = records.Kind(kind)

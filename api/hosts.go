@@ -86,7 +86,7 @@ func (operations) Hosts(s *Server) {
 			},
 		}},
 	}, func(ctx context.Context, _ *struct{}) (*hostsOutput, error) {
-		list, err := s.hosts(ctx, time.Now())
+		list, err := s.hosts(ctx, s.now())
 		if err != nil {
 			return nil, err
 		}
@@ -191,7 +191,7 @@ func (s *Server) addThisHost(list *HostList) {
 
 // unknownHost returns a problem if there is no machine of that name.
 func (s *Server) unknownHost(ctx context.Context, name string) error {
-	list, err := s.hosts(ctx, time.Now())
+	list, err := s.hosts(ctx, s.now())
 	if err != nil {
 		return err
 	}

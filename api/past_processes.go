@@ -33,7 +33,7 @@ const byPeakMemory processOrder = "memory_peak"
 // pastProcesses returns the processes of a past moment or period; nil if the
 // query is for the present.
 func (s *Server) pastProcesses(ctx context.Context, q *ProcessesQuery) (*Processes, error) {
-	now := time.Now()
+	now := s.now()
 	var invalid []error
 	var at, start, end time.Time
 	switch {

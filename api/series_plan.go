@@ -43,9 +43,17 @@ type seriesLabel struct {
 // seriesAggregates are the supported aggregations.
 var seriesAggregates = []string{"avg", "min", "max"}
 
+// now is the present time.
+func (s *Server) now() time.Time {
+	if s.options.Now == nil {
+		return time.Now()
+	}
+	return s.options.Now()
+}
+
 // resolve turns a query into a plan, or returns all its errors.
 func (s *Server) resolve(f seriesGroup, q SeriesQuery, filters map[string][]string) (*seriesPlan, []error) {
-	now := time.Now().Truncate(time.Millisecond)
+	now := s.now().Truncate(time.Millisecond)
 	start, end, invalid := timeRange(q.Start, q.End, time.Hour, now)
 	p := &seriesPlan{group: f, host: s.options.Hostname, start: start, end: end}
 	switch {

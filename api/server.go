@@ -64,6 +64,8 @@ type Options struct {
 	Hostname, Version string
 	// OS is the operating system; empty if unknown.
 	OS string
+	// Now is the time that relative times count from; nil is time.Now.
+	Now func() time.Time
 	// Interval is the sampling interval; 0 if unknown.
 	Interval time.Duration
 	// Socket is the path of the Unix socket for the sysotel commands; empty for none.

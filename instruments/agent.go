@@ -72,7 +72,6 @@ var (
 
 	storeReasonKey = Key{Name: "reason", Help: "why: " +
 		"late (not newer than the collector's newest reading), late_rollup (missing in a coarser tier only), " +
-		"clock_behind (the clock was set back), clock_ahead (the clock jumped ahead and back), " +
 		"queue_full (too many readings waited), new_series (too many series of the collector came and went), rejected (by the database)"}
 	recordsReasonKey = Key{Name: "reason", Help: "why: " +
 		"late (a process table, the clock was set back), record_queue_full and event_queue_full (too many waited to be written)"}

@@ -152,7 +152,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		Socket:      filepath.Join(o.Config.DataDir, SocketName),
 		MetricsPage: a.readings.exporter.Page, Logger: a.log,
 		Auth: a.accounts.auth, Authenticate: a.accounts.required, Audit: a.accounts.audit.log,
-		Settings: a.settings,
+		Settings: a.settings, Now: a.clock.Now,
 	}
 	var err error
 	if options.Web, err = dashboards.Web(); err != nil {

@@ -206,7 +206,7 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 		o.Hosts = h.hosts
 	}
 	o.PromQL = promql.New(promql.Config{
-		Querier: h.answers, Version: o.Version, Log: o.Logger,
+		Querier: h.answers, Version: o.Version, Log: o.Logger, Now: o.Now,
 		Metadata: func() map[string]promql.Metadata { return metadata }, Rules: h.groups,
 	})
 	return nil
