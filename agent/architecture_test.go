@@ -119,7 +119,6 @@ var allowed = map[string]map[string]string{
 		"agent/query":    "queries are evaluated there, and errors have their types from there",
 	},
 	"api": {
-		"agent/clock":          "its tests keep records at a time of their own",
 		"agent/fresh":          "its certificates are read again when their files change",
 		"agent/health":         "the type of a component's health is there",
 		"agent/atomicfile":     "it writes its own certificate",
@@ -134,16 +133,17 @@ var allowed = map[string]map[string]string{
 		"agent/records":        "queries of past processes and events, and their results, have their types from there",
 	},
 	"agent/config": {
-		"agent/loopback": "a listener that others reach needs TLS",
-		"instruments":    "one struct made of each package's own Config",
-		"agent/alerting": "one struct made of each package's own Config",
-		"agent/notify":   "one struct made of each package's own Config",
-		"agent/secret":   "secrets are not shown",
-		"agent/export":   "one struct made of each package's own Config",
-		"agent/sampler":  "one struct made of each package's own Config",
-		"agent/query":    "its limits can be configured",
-		"agent/store":    "one struct made of each package's own Config",
-		"api":            "one struct made of each package's own Config",
+		"agent/loopback":       "a listener that others reach needs TLS",
+		"instruments/sanitize": "names of variables are hostile",
+		"instruments":          "one struct made of each package's own Config",
+		"agent/alerting":       "one struct made of each package's own Config",
+		"agent/notify":         "one struct made of each package's own Config",
+		"agent/secret":         "secrets are not shown",
+		"agent/export":         "one struct made of each package's own Config",
+		"agent/sampler":        "one struct made of each package's own Config",
+		"agent/query":          "its limits can be configured",
+		"agent/store":          "one struct made of each package's own Config",
+		"api":                  "one struct made of each package's own Config",
 	},
 	"agent/app": {
 		"agent/clock":                 "it wires everything",
@@ -474,6 +474,46 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 				t.Errorf("%s names %s, which does not exist", document, m[1])
 			}
 		}
+	}
+}
+
+// TestThreatModelNamesTests: each promise of SECURITY.md has a test, which exists.
+func TestThreatModelNamesTests(t *testing.T) {
+	made := map[string]bool{}
+	walk(t, "_test.go", func(path string) {
+		text, err := os.ReadFile(filepath.Join("..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			made[m[1]] = true
+		}
+	})
+	text, err := os.ReadFile("../.github/SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, model, _ := strings.Cut(string(text), "## Threat model")
+	model, _, _ = strings.Cut(model, "\n## ")
+	rows := 0
+	for line := range strings.Lines(model) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 || strings.HasPrefix(line, "|---") || strings.TrimSpace(cells[1]) == "who" {
+			continue
+		}
+		rows++
+		named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(cells[3], -1)
+		if len(named) == 0 {
+			t.Errorf("no test holds %q", strings.TrimSpace(cells[2]))
+		}
+		for _, m := range named {
+			if !made[m[1]] {
+				t.Errorf("SECURITY.md names %s, which does not exist", m[1])
+			}
+		}
+	}
+	if rows < 15 {
+		t.Errorf("the threat model has %d promises; has its form changed?", rows)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestOpenOnBadDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = s.Close() })
-			for until := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			for until := time.Now().Add(time.Minute); ; <-time.After(10 * time.Millisecond) {
 				s.mu.Lock()
 				viewing := s.viewing
 				s.mu.Unlock()
