@@ -22,8 +22,8 @@ var ErrBackupNotYet = errors.New("no backup is possible yet")
 
 // BackupRequest is the request of /backup.
 type BackupRequest struct {
-	Directory string `json:"directory" minLength:"1" maxLength:"4096" doc:"Absolute path of a directory on the agent's machine that is empty or does not exist." example:"/var/backups/sysotel"`
-	WithSecrets bool `json:"with_secrets,omitempty" doc:"Also copies the users, their hashed passwords and the hashed API tokens. Never copied are sessions and signing keys."`
+	Directory   string `json:"directory" minLength:"1" maxLength:"4096" doc:"Absolute path of a directory on the agent's machine that is empty or does not exist." example:"/var/backups/sysotel"`
+	WithSecrets bool   `json:"with_secrets,omitempty" doc:"Also copies the users, their hashed passwords and the hashed API tokens. Never copied are sessions and signing keys."`
 }
 
 // BackupAnswer is the response of /backup.

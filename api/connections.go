@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"sysotel/instruments"
 )
 
 // The maximum number of connections, in total and per client. The total costs at
@@ -56,10 +58,12 @@ type connection struct {
 	known atomic.Bool
 }
 
-// newConnections returns the limits of a server.
+// newConnections returns the limits of a server, which are lower where the system
+// allows few open files.
 func newConnections(p proxies) *connections {
+	spare, _ := instruments.SpareFiles()
 	return &connections{
-		total: maxConnections, each: maxClientConnections, proxies: p, network: clientNetwork,
+		total: max(1, min(spare/4, maxConnections)), each: maxClientConnections, proxies: p, network: clientNetwork,
 		open: map[net.Conn]*connection{}, clients: map[netip.Addr]*clientConnections{},
 	}
 }

@@ -142,14 +142,10 @@ func (t *processTable) openProc() error {
 	return nil
 }
 
-// fileLimit is how many files of processes may stay open: half of what the
-// agent may open at all.
+// fileLimit is how many files of processes may stay open.
 func fileLimit() int {
-	var l unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
-		return 0
-	}
-	return int(min(l.Cur/2, maxProcessFiles))
+	spare, _ := SpareFiles()
+	return max(0, min(spare/2, maxProcessFiles))
 }
 
 // close closes every file. The entries stay: the next scan opens their files again.

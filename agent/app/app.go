@@ -76,6 +76,10 @@ const clockFile = "clock.json"
 // tlsDir is where the agent's own certificate is in its data directory.
 const tlsDir = "tls"
 
+// spareFiles is how many files the agent must be able to open beyond its own, for
+// processes and a few connections.
+const spareFiles = 64
+
 // stopLimit bounds Stop.
 const stopLimit = 5 * time.Second
 
@@ -99,6 +103,9 @@ func New(o Options) (_ *App, err error) {
 	}
 	for _, warning := range o.Config.Warnings() {
 		a.log.Warn(warning)
+	}
+	if spare, limit := instruments.SpareFiles(); spare < spareFiles {
+		return nil, fmt.Errorf("this process may open %d files and needs %d: raise the limit, with LimitNOFILE= in a systemd unit or ulimit -n in a shell", limit, limit-spare+spareFiles)
 	}
 	if a.dir, err = holdDirectory(o.Config.DataDir, a.log.With("component", "data_dir")); err != nil {
 		return nil, err
