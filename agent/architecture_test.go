@@ -104,7 +104,10 @@ var allowed = map[string]map[string]string{
 		"instruments/sanitize": "what it keeps are names of processes and what they were started with",
 		"agent/health":         "its health has its type from there",
 	},
-	"agent/queue": {"agent/sqlite": "it keeps a file"},
+	"agent/queue": {
+		"agent/clock":  "its requests keep their age when the clock is set",
+		"agent/sqlite": "it keeps a file",
+	},
 	"agent/notify": {
 		"agent/clienttls":      "mail servers and webhooks may have private certificate authorities",
 		"agent/health":         "its health has its type from there",

@@ -103,7 +103,7 @@ func (a *App) openQueue(c config.Config) (*queue.Queue, error) {
 		return nil, nil
 	}
 	q, err := queue.Open(context.Background(), queue.Options{
-		Path: filepath.Join(c.DataDir, queueFile), Partitions: export.Partitions(push, c.Store.Tiers), MaxBytes: int64(push.Queue.MaxBytes), MaxAge: push.Queue.MaxAge,
+		Path: filepath.Join(c.DataDir, queueFile), Partitions: export.Partitions(push, c.Store.Tiers), MaxBytes: int64(push.Queue.MaxBytes), MaxAge: push.Queue.MaxAge, Clock: a.clock,
 		Log: a.log.With("component", "queue"), Damaged: a.noteDamage,
 	})
 	if err != nil {

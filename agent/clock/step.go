@@ -47,3 +47,15 @@ func (s Step) Age(t time.Time) time.Time {
 	}
 	return t.Add(s.By())
 }
+
+// Past is [Step.Age] of something that has happened: what other boots wrote ahead of the
+// present is as old as the step.
+func (s Step) Past(t time.Time) time.Time {
+	if !t.After(s.From) {
+		t = s.Age(t)
+	}
+	if t.After(s.To) {
+		return s.To
+	}
+	return t
+}

@@ -103,7 +103,7 @@ func (s *sender) sendLive(ctx, call context.Context, left chan<- struct{}) {
 		pushed := s.partition.Stats().Pushed
 		due := pushed >= sent+s.every
 		if due && !s.isFailing() {
-			after := time.Now().Add(-liveFor * time.Duration(s.every))
+			after := s.partition.Now().Add(-liveFor * time.Duration(s.every))
 			_, _ = s.sendOne(call, func(most int) ([]queue.Request, error) { return s.partition.Newest(after, int(s.every), most) })
 		}
 		if due {
@@ -409,7 +409,7 @@ func (s *sender) health() health.Component {
 		if c.Reason != "" {
 			reason = c.Reason + "; " + reason
 		}
-		c.Status, c.Reason, c.Since = health.Degraded, reason, since
+		c.Status, c.Reason, c.Since = health.Degraded, reason, s.partition.Now().Add(-time.Since(since))
 	}
 	if s.failing != nil {
 		degraded(s.since, "%s; %d requests wait, %d were dropped", s.failing, q.Waiting, q.Dropped+s.refused)

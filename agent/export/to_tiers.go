@@ -82,8 +82,8 @@ func newToTiers(p *Exporter) (*toTiers, error) {
 		partition := o.Queue.Partition(tier.Name())
 		if partition.Mark().IsZero() {
 			// The first bucket sent is that of the first tick; older ones are history.
-			first := o.Started.Truncate(p.machine.Interval())
-			partition.Push(o.Started, first.Add(-1).Truncate(tier.Resolution()))
+			first := partition.Now().Truncate(p.machine.Interval())
+			partition.Push(partition.Now(), first.Add(-1).Truncate(tier.Resolution()))
 		}
 		name := "otlp " + tier.Name()
 		t.to.add(name, partition, 1, o.Log.With("destination", name))
@@ -151,7 +151,7 @@ func (o *otlp) release(sent time.Time) {
 // push puts a request into the queue; o.mu is held.
 func (o *otlp) push(r heldRequest) {
 	if !r.at.Equal(o.caughtUp) {
-		o.finest().partition.Push(time.Now(), r.at, r.encoded)
+		o.finest().partition.Push(o.finest().partition.Now(), r.at, r.encoded)
 	}
 }
 
@@ -178,7 +178,7 @@ func (t *toTiers) catchUp(ctx context.Context) time.Time {
 		t.log.Warn("cannot read unsent readings of the previous run", "err", err)
 		return time.Time{}
 	}
-	t.to.finest().partition.Push(time.Now(), found, bodies...)
+	t.to.finest().partition.Push(t.to.finest().partition.Now(), found, bodies...)
 	return found
 }
 
@@ -224,7 +224,7 @@ func (t *toTiers) end(ctx context.Context, closed time.Time) {
 		t.log.Warn("cannot encode OTLP request", "err", err)
 		return
 	}
-	t.to.finest().partition.Push(time.Now(), time.Time{}, body)
+	t.to.finest().partition.Push(t.to.finest().partition.Now(), time.Time{}, body)
 }
 
 // bucketsAtOnce is the maximum number of buckets of a tier in one request.
@@ -241,11 +241,16 @@ func (t *toTiers) export(ctx context.Context, tier int) {
 	if !known {
 		return
 	}
-	from := s.partition.Mark()
+	now := s.partition.Now()
+	if until.After(now) {
+		return // The store does not follow a step of the clock yet; it is about to.
+	}
+	mark := s.partition.Mark()
+	from := mark.Truncate(resolution)
 	if from.Sub(until) > farAhead {
 		from = until.Add(-resolution)
 	}
-	if oldest := time.Now().Add(-t.maxAge).Truncate(resolution); from.Before(oldest) {
+	if oldest := now.Add(-t.maxAge).Truncate(resolution); from.Before(oldest) {
 		from = oldest
 	}
 	for from.Before(until) && ctx.Err() == nil {
@@ -258,8 +263,11 @@ func (t *toTiers) export(ctx context.Context, tier int) {
 		if err != nil {
 			return // It is retried when the next bucket is written.
 		}
-		s.partition.Push(time.Now(), end, bodies...)
-		from = end
+		if !s.partition.Mark().Equal(mark) {
+			return // The clock was set meanwhile, and what was read is about to move.
+		}
+		s.partition.Push(s.partition.Now(), end, bodies...)
+		from, mark = end, end
 	}
 }
 

@@ -55,9 +55,10 @@ func startTiered(t *testing.T, dir, endpoint string, zero time.Time, second int)
 	}
 	log := &logbook{}
 	var err error
+	judge := clock.New(clock.Options{Wall: now, Boot: func() time.Duration { return now().Sub(zero.Add(-time.Hour)) }})
 	a.store, err = store.Open(store.Options{
 		Dir: filepath.Join(dir, "store"), Tiers: fineTiers(), Log: log.logger(),
-		Clock: clock.New(clock.Options{Wall: now, Boot: func() time.Duration { return now().Sub(zero.Add(-time.Hour)) }}),
+		Clock: judge,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +66,7 @@ func startTiered(t *testing.T, dir, endpoint string, zero time.Time, second int)
 	c := Defaults()
 	c.OTLP.Endpoint, c.OTLP.Tiered = endpoint, true
 	a.queue, err = queue.Open(t.Context(), queue.Options{
-		Path: filepath.Join(dir, "otlp.db"), Partitions: Partitions(c.OTLP, fineTiers()), MaxBytes: 1 << 30, MaxAge: time.Hour, Log: log.logger(),
+		Path: filepath.Join(dir, "otlp.db"), Partitions: Partitions(c.OTLP, fineTiers()), MaxBytes: 1 << 30, MaxAge: time.Hour, Clock: judge, Log: log.logger(),
 	})
 	if err != nil {
 		t.Fatal(err)

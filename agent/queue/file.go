@@ -26,6 +26,10 @@ var format = sqlite.Format{CacheKiB: 256, Steps: []string{
 		lane TEXT PRIMARY KEY,
 		time INTEGER NOT NULL -- Unix milliseconds; up to here everything was pushed
 	) STRICT, WITHOUT ROWID;`,
+	`CREATE TABLE followed (
+		id INTEGER PRIMARY KEY CHECK (id = 0),
+		step INTEGER NOT NULL -- the newest step of the clock for which times were moved
+	) STRICT;`,
 }}
 
 // file is the open file. One connection is enough: callers hold the queue's lock.

@@ -35,7 +35,7 @@ func (p *Partition) add(n, bytes int64) {
 // Push appends requests. If the queue is full, its oldest requests are dropped; if the
 // disk cannot be written, they wait in memory. The caller keeps the bytes. A mark that
 // is not zero is stored together with the requests: after a crash both are there or
-// neither.
+// neither. After a step of the clock the marks move like the data that they are about.
 func (p *Partition) Push(at, mark time.Time, bodies ...[]byte) {
 	p.queue.push(p, at, mark, bodies)
 	if len(bodies) == 0 {
@@ -52,8 +52,12 @@ func (p *Partition) Push(at, mark time.Time, bodies ...[]byte) {
 func (p *Partition) Mark() time.Time {
 	p.queue.mu.Lock()
 	defer p.queue.mu.Unlock()
+	p.queue.followClock()
 	return p.mark
 }
+
+// Now is the time by which the age of requests is judged.
+func (p *Partition) Now() time.Time { return p.queue.options.Clock.Now() }
 
 // Pushed is signalled after a Push.
 func (p *Partition) Pushed() <-chan struct{} { return p.pushed }
@@ -126,6 +130,7 @@ func (p *Partition) Newest(after time.Time, n, most int) ([]Request, error) {
 	q := p.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.followClock()
 	b := batch{most: most}
 	for i := len(q.memory) - 1; i >= 0 && len(b.requests) < n; i-- {
 		w := &q.memory[i]

@@ -25,6 +25,7 @@ import (
 
 	"github.com/klauspost/compress/s2"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/sqlite"
 )
 
@@ -39,6 +40,8 @@ type Options struct {
 	// of each. Requests over either bound are dropped, the oldest first.
 	MaxBytes int64
 	MaxAge   time.Duration
+	// Clock says what time it is; the system's if nil.
+	Clock *clock.Judge
 	// Damaged is told of damage to the file that was repaired. Optional.
 	Damaged func(sqlite.Damage)
 	Log     *slog.Logger
@@ -48,7 +51,7 @@ type Options struct {
 type Request struct {
 	// Number orders requests by age; it is never reused.
 	Number int64
-	// Time is when the request was pushed, by the wall clock.
+	// Time is when the request was pushed, by the judge of the clock. It moves with steps.
 	Time time.Time
 	Body []byte
 
@@ -96,6 +99,8 @@ type Queue struct {
 	full      bool // Drops were logged since the queue was last empty.
 	failing   error
 	since     time.Time
+	// step is the newest step of the clock that was taken over, fileStep that of the file.
+	step, fileStep uint64
 }
 
 // Open opens or creates a queue with the requests that an earlier process left. A
@@ -106,7 +111,10 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, err
 	}
 	o.Path = path
-	q := &Queue{options: o, partitions: map[string]*Partition{}, file: &file{}}
+	if o.Clock == nil {
+		o.Clock = clock.New(clock.Options{})
+	}
+	q := &Queue{options: o, step: o.Clock.Latest(), partitions: map[string]*Partition{}, file: &file{}}
 	for _, name := range o.Partitions {
 		q.partitions[name] = &Partition{queue: q, name: name, pushed: make(chan struct{}, 1)}
 	}
@@ -120,8 +128,11 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if q.failing = q.file.Trouble(); q.failing != nil {
 		q.since = time.Now()
 		// Requests that cannot be read now are older.
-		q.next = max(q.next, q.since.UnixMilli())
+		q.next = max(q.next, o.Clock.Now().UnixMilli())
 		return q, nil
+	}
+	if err := q.file.Change(ctx, func(tx *sql.Tx) error { return setFollowed(tx, q.fileStep) }); err != nil {
+		q.note(err)
 	}
 	others, err := q.file.keepPartitions(ctx, q.options.Partitions)
 	if err != nil {
@@ -156,16 +167,26 @@ func (q *Queue) read(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
+	if q.fileStep, err = followed(ctx, db, q.step); err != nil {
+		return err
+	}
+	q.fileStep = min(q.fileStep, q.step)
 	q.next, q.bytes = max(q.next, last), 0
 	for name, p := range q.partitions {
 		t := found[name]
 		p.dropped += uint64(max(p.older-t.requests, 0)) // With what was damaged or removed.
 		p.older, p.waiting, p.bytes = t.requests, t.requests, t.bytes
 		q.bytes += t.bytes
-		if mark := marks[name]; mark.After(p.mark) {
+		mark := marks[name]
+		for _, step := range q.options.Clock.Steps(q.fileStep) {
+			if step.Number <= q.step {
+				mark = placed(mark, step)
+			}
+		}
+		if mark.After(p.mark) {
 			p.mark = mark
 		}
-		p.unsaved = p.mark.After(marks[name])
+		p.unsaved = !p.mark.Equal(marks[name])
 	}
 	for i := range q.memory {
 		w := &q.memory[i]
@@ -193,6 +214,7 @@ func (q *Queue) push(partition *Partition, at, mark time.Time, bodies [][]byte) 
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.followClock()
 	for _, p := range packed {
 		q.next++
 		q.memory = append(q.memory, waiting{Request: Request{Number: q.next, Time: at, packed: int64(len(p))}, partition: partition, packed: p})
@@ -220,7 +242,10 @@ func (q *Queue) store() {
 			marked = append(marked, partition)
 		}
 	}
-	err := q.file.insert(context.Background(), q.memory[first:], marked)
+	err := q.followInFile()
+	if err == nil {
+		err = q.file.insert(context.Background(), q.memory[first:], marked)
+	}
 	q.note(errors.Join(err, q.erase()))
 	if err != nil {
 		return
@@ -269,7 +294,7 @@ func (q *Queue) note(err error) {
 func (q *Queue) bound(now time.Time) {
 	over := q.bytes - q.options.MaxBytes
 	// Gone requests must not be counted twice.
-	if q.older() > 0 && (over > 0 || now.Sub(q.trimmed) >= trimEvery) && len(q.gone) == 0 {
+	if q.older() > 0 && q.fileStep == q.step && (over > 0 || now.Sub(q.trimmed) >= trimEvery) && len(q.gone) == 0 {
 		q.trimmed = now
 		dropped, last, err := q.file.trim(context.Background(), now.Add(-q.options.MaxAge), over, q.firstInMemory())
 		if err != nil {

@@ -335,7 +335,7 @@ func TestNewerFileIsRefused(t *testing.T) {
 	o := options(t.TempDir())
 	q := open(t, o)
 	push(q, 1, 1)
-	if _, err := q.file.exec(t.Context(), "PRAGMA user_version = 3"); err != nil {
+	if _, err := q.file.exec(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", len(format.Steps)+1)); err != nil {
 		t.Fatal(err)
 	}
 	if err := q.Close(); err != nil {
