@@ -39,15 +39,17 @@ type tiered struct {
 	*agent
 	store *store.Store
 	queue *queue.Queue
+	judge *clock.Judge
 
-	mu  sync.Mutex
-	now time.Time
+	mu sync.Mutex
+	// now is the wall clock, an hour and now-base the boot clock.
+	now, base time.Time
 }
 
 // startTiered starts one over what an earlier one left in a directory.
 func startTiered(t *testing.T, dir, endpoint string, zero time.Time, second int) *tiered {
 	t.Helper()
-	a := &tiered{now: zero.Add(time.Duration(second) * time.Second)}
+	a := &tiered{now: zero.Add(time.Duration(second) * time.Second), base: zero}
 	now := func() time.Time {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -55,10 +57,14 @@ func startTiered(t *testing.T, dir, endpoint string, zero time.Time, second int)
 	}
 	log := &logbook{}
 	var err error
-	judge := clock.New(clock.Options{Wall: now, Boot: func() time.Duration { return now().Sub(zero.Add(-time.Hour)) }})
+	a.judge = clock.New(clock.Options{Wall: now, Synced: func() bool { return true }, Boot: func() time.Duration {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.now.Sub(a.base) + time.Hour
+	}})
 	a.store, err = store.Open(store.Options{
 		Dir: filepath.Join(dir, "store"), Tiers: fineTiers(), Log: log.logger(),
-		Clock: judge,
+		Clock: a.judge,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +72,7 @@ func startTiered(t *testing.T, dir, endpoint string, zero time.Time, second int)
 	c := Defaults()
 	c.OTLP.Endpoint, c.OTLP.Tiered = endpoint, true
 	a.queue, err = queue.Open(t.Context(), queue.Options{
-		Path: filepath.Join(dir, "otlp.db"), Partitions: Partitions(c.OTLP, fineTiers()), MaxBytes: 1 << 30, MaxAge: time.Hour, Clock: judge, Log: log.logger(),
+		Path: filepath.Join(dir, "otlp.db"), Partitions: Partitions(c.OTLP, fineTiers()), MaxBytes: 1 << 30, MaxAge: time.Hour, Clock: a.judge, Log: log.logger(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -444,6 +450,51 @@ func TestMarksByAWrongClock(t *testing.T) {
 		}
 		within(t, patience, what+": the bucket is sent", func() bool { return a.otlp.senders[1].stats().Sent == 1 })
 		a.die()
+	}
+}
+
+// TestTiersAfterStep: after a clock that was wrong is set right, every bucket is sent,
+// once: none is skipped up to the time that it was wrong by, and none dug up.
+func TestTiersAfterStep(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for _, by := range []time.Duration{time.Hour, day, 26 * time.Hour, 365 * day, -time.Hour, -25 * time.Hour} {
+		t.Run(by.String(), func(t *testing.T) {
+			t.Parallel()
+			r := &receiver{}
+			zero := time.Now().Truncate(30 * time.Second)
+			a := startTiered(t, t.TempDir(), "http://"+r.serve(t, "127.0.0.1:0", nil), zero.Add(by), 1)
+			<-a.store.Opened()
+			for s := 1; s <= 33; s++ {
+				a.second(t, s, readingsOf(s))
+			}
+			const series = "sysotel/load|system.cpu.load_average.1m.max|{thread}|gauge|"
+			arrived := func(zero time.Time, second int) bool { return r.byTier(t, zero)["10s"][series][second] != nil }
+			within(t, patience, "the buckets before it arrive", func() bool { return arrived(zero.Add(by), 30) })
+			a.mu.Lock()
+			a.zero, a.base, a.now = zero, zero, zero.Add(34*time.Second)
+			a.mu.Unlock()
+			if a.judge.Observe() == nil {
+				t.Fatal("there is no step")
+			}
+			for s := 34; s <= 63; s++ {
+				a.second(t, s, readingsOf(s))
+			}
+			within(t, patience, "the buckets after it arrive", func() bool { return arrived(zero, 60) })
+			for second, p := range r.byTier(t, zero)["10s"][series] {
+				if p.times != 1 {
+					t.Errorf("the bucket of second %d arrived %d times", second, p.times)
+				}
+			}
+			for second := 40; second <= 60; second += 10 {
+				if !arrived(zero, second) {
+					t.Errorf("the bucket of second %d is missing", second)
+				}
+			}
+			if a.otlp.senders[1].stats().Dropped > 0 {
+				t.Error("requests were dropped")
+			}
+		})
 	}
 }
 
