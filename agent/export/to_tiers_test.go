@@ -480,15 +480,10 @@ func TestTiersAfterStep(t *testing.T) {
 			for s := 34; s <= 63; s++ {
 				a.second(t, s, readingsOf(s))
 			}
-			within(t, patience, "the buckets after it arrive", func() bool { return arrived(zero, 60) })
+			within(t, patience, "the buckets after it arrive", func() bool { return arrived(zero, 40) && arrived(zero, 50) && arrived(zero, 60) })
 			for second, p := range r.byTier(t, zero)["10s"][series] {
 				if p.times != 1 {
 					t.Errorf("the bucket of second %d arrived %d times", second, p.times)
-				}
-			}
-			for second := 40; second <= 60; second += 10 {
-				if !arrived(zero, second) {
-					t.Errorf("the bucket of second %d is missing", second)
 				}
 			}
 			if a.otlp.senders[1].stats().Dropped > 0 {
