@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
@@ -176,10 +177,19 @@ const (
 	year = 365 * day
 )
 
+// cases returns the cases of a table, of which the short form of the tests takes one of
+// each kind: the first ones.
+func cases[T any](short int, all ...T) []T {
+	if soak() {
+		return all
+	}
+	return all[:short]
+}
+
 // TestClockTakenBack: a clock that is set and taken back costs nothing, however far
 // and however long.
 func TestClockTakenBack(t *testing.T) {
-	for _, by := range []time.Duration{-year, -day, -hour, -2 * time.Minute, 6 * time.Minute, hour, day, year} {
+	for _, by := range cases(4, -2*time.Minute, -year, 6*time.Minute, year, -day, -hour, hour, day) {
 		for _, after := range []int{60, 1500} {
 			t.Run(by.String()+" for "+(time.Duration(after)*time.Second).String(), func(t *testing.T) {
 				k := newTicker(t)
@@ -200,7 +210,7 @@ func TestClockTakenBack(t *testing.T) {
 // TestClockSetAhead: a clock that is set ahead and stays so is believed after ten
 // minutes. Nothing is deleted because of it.
 func TestClockSetAhead(t *testing.T) {
-	for _, by := range []time.Duration{4 * time.Minute, hour, day, year} {
+	for _, by := range cases(3, 4*time.Minute, hour, year, day) {
 		t.Run(by.String(), func(t *testing.T) {
 			k := newTicker(t)
 			k.run(t, 300)
@@ -232,36 +242,41 @@ func TestClockSlewed(t *testing.T) {
 // right hours later: what was written ahead is moved to where it belongs, beside what
 // an earlier boot wrote, also if the agent is restarted in between or while it is set.
 func TestClockWrongAtStart(t *testing.T) {
-	for _, by := range []time.Duration{hour, day, year} {
-		for _, restart := range []string{"", "before", "while"} {
-			t.Run(by.String()+" "+restart, func(t *testing.T) {
-				k := newTicker(t)
-				k.run(t, 700)
-				k.restart(t, true, by)
-				k.run(t, 4000)
-				k.s.Maintain(t.Context())
-				switch restart {
-				case "":
-					k.m.step(-by)
-				case "before":
-					k.restart(t, false, 0)
-					k.run(t, 10)
-					k.m.step(-by)
-				case "while":
-					k.restart(t, false, -by)
-				}
-				k.run(t, 700)
-				k.check(t, map[bool]int{true: 2, false: 1}[restart != ""])
-				k.health(t, health.OK, "")
-			})
-		}
+	type wrong struct {
+		by      time.Duration
+		restart string
+	}
+	for _, c := range cases(3,
+		wrong{hour, ""}, wrong{day, "before"}, wrong{year, "while"}, wrong{day, ""}, wrong{year, ""},
+		wrong{hour, "before"}, wrong{year, "before"}, wrong{hour, "while"}, wrong{day, "while"},
+	) {
+		t.Run(c.by.String()+" "+c.restart, func(t *testing.T) {
+			k := newTicker(t)
+			k.run(t, 700)
+			k.restart(t, true, c.by)
+			k.run(t, 4000)
+			k.s.Maintain(t.Context())
+			switch c.restart {
+			case "":
+				k.m.step(-c.by)
+			case "before":
+				k.restart(t, false, 0)
+				k.run(t, 10)
+				k.m.step(-c.by)
+			case "while":
+				k.restart(t, false, -c.by)
+			}
+			k.run(t, 700)
+			k.check(t, map[bool]int{true: 2, false: 1}[c.restart != ""])
+			k.health(t, health.OK, "")
+		})
 	}
 }
 
 // TestClockAheadInAnotherBoot: what a boot wrote that ran ahead cannot be placed by
 // the next. It is set aside, history goes on, and a restart does not bring it back.
 func TestClockAheadInAnotherBoot(t *testing.T) {
-	for _, by := range []time.Duration{hour, day, year} {
+	for _, by := range cases(2, hour, year, day) {
 		t.Run(by.String(), func(t *testing.T) {
 			k := newTicker(t)
 			k.run(t, 700)
@@ -292,7 +307,7 @@ func TestClockAheadInAnotherBoot(t *testing.T) {
 // TestClockBehindAtStart: a clock that begins in the past after a reboot is not
 // believed until it is set right, and readings go where they belong then.
 func TestClockBehindAtStart(t *testing.T) {
-	for _, by := range []time.Duration{-hour, -day, -year, time.Unix(0, 0).Sub(noon)} {
+	for _, by := range cases(2, -hour, time.Unix(0, 0).Sub(noon), -day, -year) {
 		t.Run(by.String(), func(t *testing.T) {
 			k := newTicker(t)
 			k.run(t, 700)
@@ -314,32 +329,36 @@ func TestClockBehindAtStart(t *testing.T) {
 // set back is set aside, and comes back when the clock is right again, also after a
 // reboot.
 func TestClockSetBackWrongly(t *testing.T) {
-	for _, by := range []time.Duration{-day, -year} {
-		for _, reboot := range []bool{false, true} {
+	type wrong struct {
+		by     time.Duration
+		reboot bool
+	}
+	for _, c := range cases(2, wrong{-day, false}, wrong{-year, true}, wrong{-day, true}, wrong{-year, false}) {
+		t.Run(fmt.Sprintf("%s reboot %t", c.by, c.reboot), func(t *testing.T) {
 			k := newTicker(t)
 			k.run(t, 1000)
 			k.restart(t, true, 0)
 			k.run(t, 500)
-			k.m.step(by)
+			k.m.step(c.by)
 			k.run(t, 300)
 			k.settle(t)
 			if got := k.raw(t); len(got) != 800 || got[0].v != 1001 {
 				t.Errorf("%d readings, from %v", len(got), got[0].v)
 			}
 			k.health(t, health.OK, "set aside")
-			if reboot {
-				k.restart(t, true, -by)
+			if c.reboot {
+				k.restart(t, true, -c.by)
 			} else {
-				k.m.step(-by)
+				k.m.step(-c.by)
 			}
 			k.run(t, 700)
 			k.settle(t)
 			raw := k.raw(t)
 			mustRise(t, raw)
 			if len(raw) != 2500 {
-				t.Errorf("%s, reboot %t: %d readings came back, want 2500", by, reboot, len(raw))
+				t.Errorf("%d readings came back, want 2500", len(raw))
 			}
-		}
+		})
 	}
 }
 
