@@ -112,12 +112,7 @@ func (s *Store) followClock() error {
 // follow moves what is in the tiers as a step of the clock says.
 func (s *Store) follow(step clock.Step) error {
 	began := time.Now()
-	p := plan{Step: step.Number}
-	oldest := s.tiers[0].first.Load()
-	err := s.prepare(func(ctx context.Context, t *Tier, head string) error {
-		parts := partsOf(step, t.config.Resolution, t == s.tiers[0], oldest)
-		return s.divide(ctx, t, head, parts, &p)
-	}, &p)
+	p, err := s.planStep(step)
 	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 	if isSystemError(err) && !full || errors.Is(err, context.Canceled) {
 		return err // It is tried again.
@@ -134,6 +129,17 @@ func (s *Store) follow(step clock.Step) error {
 	}
 	s.log.Info("moved what was written by a wrong clock", "from", step.From, "to", step.To, "seconds", time.Since(began).Seconds())
 	return nil
+}
+
+// planStep prepares what a step of the clock changes.
+func (s *Store) planStep(step clock.Step) (plan, error) {
+	p := plan{Step: step.Number}
+	oldest := s.tiers[0].first.Load()
+	err := s.prepare(func(ctx context.Context, t *Tier, head string) error {
+		parts := partsOf(step, t.config.Resolution, t == s.tiers[0], oldest)
+		return s.divide(ctx, t, head, parts, &p)
+	}, &p)
+	return p, err
 }
 
 // prepare calls f for each tier with the path of a block with its head, empty for none.
@@ -168,7 +174,10 @@ func (s *Store) change(p plan) error {
 			return err
 		}
 	}
-	if err := s.commit(p); err != nil {
+	if err := s.decide(p); err != nil {
+		return err
+	}
+	if err := s.carryOut(); err != nil {
 		return err
 	}
 	return s.openAll()
@@ -286,15 +295,24 @@ func (s *Store) aheadBlocks(t *Tier) ([]string, error) {
 // more, because it was set to where it was when they were written. Where meanwhile
 // something else was written for their time, they were wrong, and are deleted.
 func (s *Store) takeBack() error {
+	p, err := s.planBack()
+	if err != nil || len(p.Move) == 0 && len(p.Remove) == 0 {
+		return err
+	}
+	s.log.Info("settling history that had been ahead of the clock")
+	return s.change(p)
+}
+
+// planBack prepares what takeBack changes; nothing if all that is set aside stays so.
+func (s *Store) planBack() (p plan, err error) {
 	present := s.clock.Now().UnixMilli()
 	s.mu.Lock()
 	s.aheadFrom, s.aheadTo = math.MaxInt64, 0
 	s.mu.Unlock()
-	var p plan
 	for _, t := range s.tiers {
 		paths, err := s.aheadBlocks(t)
 		if err != nil {
-			return err
+			return p, err
 		}
 		for _, path := range paths {
 			if err := s.settleAhead(t, path, present, &p); err != nil {
@@ -303,13 +321,12 @@ func (s *Store) takeBack() error {
 		}
 	}
 	if len(p.Move) == 0 && len(p.Remove) == 0 {
-		return nil
+		return p, nil
 	}
 	back := slices.Clone(p.Move)
 	p.Move = nil
-	var err error
 	if p.Step, err = s.followed(); err != nil {
-		return err
+		return p, err
 	}
 	// The log of the head begins after the newest block: it becomes a block too.
 	err = s.prepare(func(_ context.Context, t *Tier, head string) error {
@@ -318,12 +335,8 @@ func (s *Store) takeBack() error {
 		}
 		return nil
 	}, &p)
-	if err != nil {
-		return err
-	}
 	p.Move = append(p.Move, back...)
-	s.log.Info("settled history that had been ahead of the clock", "blocks", len(back))
-	return s.change(p)
+	return p, err
 }
 
 // settleAhead plans what becomes of a block that was set aside.

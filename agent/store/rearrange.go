@@ -41,16 +41,13 @@ type plan struct {
 	Move [][2]string `json:"move,omitempty"`
 }
 
-// commit makes a change that is prepared in nextDir. The databases must be closed.
-func (s *Store) commit(p plan) error {
+// decide writes a plan whose new blocks are in nextDir.
+func (s *Store) decide(p plan) error {
 	text, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Write(filepath.Join(s.options.Dir, nextDir, planFile), text, 0o600); err != nil {
-		return err
-	}
-	return s.carryOut()
+	return atomicfile.Write(filepath.Join(s.options.Dir, nextDir, planFile), text, 0o600)
 }
 
 // carryOut finishes a change that was decided, and removes one that was not. It can be
@@ -69,29 +66,41 @@ func (s *Store) carryOut() error {
 		s.log.Error("the plan of a change of the tiers is damaged, the change is given up", "err", err)
 		return os.RemoveAll(next)
 	}
-	for _, path := range p.Remove {
-		if err := os.RemoveAll(filepath.Join(s.options.Dir, path)); err != nil {
+	for _, do := range s.operations(p) {
+		if err := do(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// operations returns what carries out a plan, in order. Each may have been done before.
+func (s *Store) operations(p plan) (all []func() error) {
+	for _, path := range p.Remove {
+		all = append(all, func() error { return os.RemoveAll(filepath.Join(s.options.Dir, path)) })
 	}
 	for _, m := range p.Move {
-		to := filepath.Join(s.options.Dir, m[1])
-		if err := os.MkdirAll(filepath.Dir(to), 0o750); err != nil {
+		all = append(all, func() error {
+			to := filepath.Join(s.options.Dir, m[1])
+			if err := os.MkdirAll(filepath.Dir(to), 0o750); err != nil {
+				return err
+			}
+			err := os.Rename(filepath.Join(s.options.Dir, m[0]), to)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
 			return err
-		}
-		if err := os.Rename(filepath.Join(s.options.Dir, m[0]), to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+		})
 	}
 	for _, t := range s.tiers {
-		if err := syncDir(t.dir); err != nil {
-			return err
-		}
+		all = append(all, func() error {
+			return errors.Join(syncDir(t.dir), syncDir(filepath.Join(s.options.Dir, t.folder(ahead))))
+		})
 	}
-	if err := s.setFollowed(p.Step); err != nil {
-		return err
-	}
-	return os.RemoveAll(next)
+	return append(all,
+		func() error { return s.setFollowed(p.Step) },
+		func() error { return os.RemoveAll(filepath.Join(s.options.Dir, nextDir)) },
+	)
 }
 
 // syncDir makes renames durable; Windows cannot sync a directory.
