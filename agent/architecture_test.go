@@ -96,7 +96,10 @@ var allowed = map[string]map[string]string{
 		"agent/query":  "the conformance suite asks sources by its queries",
 		"agent/store":  "it makes history with a store",
 	},
-	"agent/auth":   {"agent/atomicfile": "it writes the accounts and the keys"},
+	"agent/auth": {
+		"agent/atomicfile": "it writes the accounts and the keys",
+		"agent/clock":      "sessions and tokens keep their age when the clock is set",
+	},
 	"agent/sqlite": {},
 	"agent/records": {
 		"agent/clock":          "it asks it what time it is",

@@ -40,7 +40,7 @@ func (a *App) openAccounts(o Options, host *instruments.Host) error {
 	opened, err := auth.Open(auth.Options{
 		Dir: filepath.Join(o.Config.DataDir, authDir), Issuer: "sysotel/" + host.ID(),
 		AccessTTL: o.Config.API.Auth.AccessTTL, SessionTTL: o.Config.API.Auth.SessionTTL,
-		Log: a.log.With("component", "accounts"), Now: a.clock.Now,
+		Log: a.log.With("component", "accounts"), Clock: a.clock,
 	})
 	if err != nil {
 		return fmt.Errorf("data_dir: %w", err)

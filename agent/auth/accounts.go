@@ -26,7 +26,9 @@ const keepExpired = 30 * day
 
 // accounts is the content of the file.
 type accounts struct {
-	Format   int          `json:"format"`
+	Format int `json:"format"`
+	// Step is the newest step of the clock that the times follow.
+	Step     uint64       `json:"step,omitempty"`
 	Users    []userRow    `json:"users"`
 	Sessions []sessionRow `json:"sessions"` // oldest first
 	Tokens   []tokenRow   `json:"tokens"`
@@ -75,7 +77,7 @@ func (t *tokenRow) expired(now time.Time) bool { return !t.Expires.IsZero() && !
 
 // copy returns a copy to change, with the last uses of all tokens.
 func (c *accounts) copy() *accounts {
-	next := &accounts{Format: format, Users: slices.Clone(c.Users), Sessions: slices.Clone(c.Sessions), Tokens: slices.Clone(c.Tokens)}
+	next := &accounts{Format: format, Step: c.Step, Users: slices.Clone(c.Users), Sessions: slices.Clone(c.Sessions), Tokens: slices.Clone(c.Tokens)}
 	for i := range next.Tokens {
 		if used := next.Tokens[i].used.Load(); used != 0 {
 			next.Tokens[i].LastUsed = time.Unix(used, 0).UTC()

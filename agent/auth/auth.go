@@ -25,6 +25,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"sysotel/agent/atomicfile"
+	"sysotel/agent/clock"
 )
 
 // Names of the files.
@@ -47,9 +48,11 @@ type Options struct {
 	// is the lifetime of a session from login, however often it is refreshed, 30 days
 	// if it is 0.
 	AccessTTL, SessionTTL time.Duration
-	// Now is the clock, time.Now if it is nil.
-	Now func() time.Time
-	Log *slog.Logger
+	// Clock decides what time it is; without it, which is for tests and for commands, Now
+	// does, and time.Now if that is nil too.
+	Clock *clock.Judge
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // Auth holds the accounts. Its methods are safe for concurrent use.
@@ -57,6 +60,7 @@ type Auth struct {
 	dir, issuer           string
 	accessTTL, sessionTTL time.Duration
 	clock                 func() time.Time
+	judge                 *clock.Judge // nil without one
 	log                   *slog.Logger
 	hasher                *hasher
 	parser                *jwt.Parser
@@ -77,6 +81,14 @@ type Auth struct {
 	writing          sync.Mutex
 	unwritten, stale error
 	restored         string
+	// filed is the step of the clock that the file follows; setBack is set if one after it
+	// went back when the file was read.
+	filed   uint64
+	setBack bool
+	// settled is the difference of time and boot clock at the last look, of which settling
+	// is set from the first on; since is when it last jumped ahead, by the boot clock.
+	settling       bool
+	settled, since time.Duration
 	// trouble is what Trouble returns.
 	trouble atomic.Pointer[string]
 }
@@ -94,6 +106,9 @@ func Open(o Options) (*Auth, error) {
 	if o.SessionTTL <= 0 {
 		o.SessionTTL = 30 * day
 	}
+	if o.Clock != nil {
+		o.Now = o.Clock.Now
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -106,7 +121,7 @@ func Open(o Options) (*Auth, error) {
 	}
 	a := &Auth{
 		dir: dir, issuer: o.Issuer, accessTTL: o.AccessTTL, sessionTTL: o.SessionTTL,
-		clock: o.Now, log: o.Log, hasher: newHasher(),
+		clock: o.Now, judge: o.Clock, log: o.Log, hasher: newHasher(),
 	}
 	a.parser = a.newParser()
 	if err := a.open(); err != nil {
@@ -164,8 +179,8 @@ func (a *Auth) tell() {
 // now returns the time in UTC and whole seconds, as in the file and in access tokens.
 func (a *Auth) now() time.Time { return a.clock().UTC().Truncate(time.Second) }
 
-// tidyEvery is how often Run removes what has expired, retryEvery how often it tries
-// again what could not be read or written.
+// tidyEvery is how often Run removes what has expired, retryEvery how often it looks at
+// the clock and tries again what could not be read or written.
 const (
 	tidyEvery  = time.Minute
 	retryEvery = 5 * time.Second
@@ -173,8 +188,8 @@ const (
 
 const day = 24 * time.Hour
 
-// Run rotates keys, removes what has expired, retries failed writes, and frees the
-// memory of logins, until ctx ends.
+// Run follows the clock, rotates keys, removes what has expired, retries failed writes,
+// and frees the memory of logins, until ctx ends.
 func (a *Auth) Run(ctx context.Context) error {
 	tick, retry := time.NewTicker(tidyEvery), time.NewTicker(retryEvery)
 	defer tick.Stop()
@@ -184,6 +199,7 @@ func (a *Auth) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-retry.C:
+			a.followNow()
 			if a.Trouble() != "" || !a.has(accountsFile) {
 				a.tryAgain()
 			}
@@ -197,6 +213,7 @@ func (a *Auth) Run(ctx context.Context) error {
 // tryAgain reads and writes what could not be, and removes what has expired.
 func (a *Auth) tryAgain() {
 	a.unlock()
+	a.followNow()
 	a.rotate()
 	a.tidy()
 	a.writing.Lock()

@@ -54,7 +54,9 @@ func (a *Auth) take(c *accounts) {
 			c.Tokens[i].used.Store(last.Unix())
 		}
 	}
-	c.forget(a.now())
+	a.filed = c.Step
+	a.setBack = c.follow(a.judge)
+	c.forget(a.forgetting())
 	a.current.Store(newIndex(c))
 }
 
@@ -106,6 +108,7 @@ func (a *Auth) change(f func(next *accounts) error) error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
 	defer a.tell()
+	a.followClock()
 	next, err := a.next(f)
 	if err != nil {
 		return err
@@ -138,6 +141,7 @@ func (a *Auth) changeSessions(f func(next *accounts) error) error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
 	defer a.tell()
+	a.followClock()
 	next, err := a.next(f)
 	if err != nil {
 		return err
@@ -156,7 +160,7 @@ func (a *Auth) next(f func(next *accounts) error) (*accounts, error) {
 	if err := f(next); err != nil {
 		return nil, err
 	}
-	next.forget(a.now())
+	next.forget(a.forgetting())
 	return next, nil
 }
 
@@ -188,6 +192,7 @@ func (a *Auth) writeAccounts(c *accounts) error {
 			return fmt.Errorf("write %s: %w", path, err)
 		}
 	}
+	a.filed = c.Step
 	return nil
 }
 
@@ -205,8 +210,8 @@ func (a *Auth) untidy() bool {
 	if a.locked.Load() != nil {
 		return false
 	}
-	current, now := a.current.Load(), a.now()
-	return a.unwritten != nil || !a.has(accountsFile) || !a.has(copyFile) ||
+	current, now := a.current.Load(), a.forgetting()
+	return a.unwritten != nil || a.filed != current.Step || !a.has(accountsFile) || !a.has(copyFile) ||
 		slices.ContainsFunc(current.Sessions, func(s sessionRow) bool { return !now.Before(s.Until) }) ||
 		slices.ContainsFunc(current.Tokens, func(t tokenRow) bool {
 			used := t.used.Load()

@@ -118,6 +118,8 @@ func (a *Auth) openKeys() error {
 		aside, moved := a.setAside(keysFile)
 		a.log.Warn("the keys of access tokens were damaged; new ones are created, and sessions renew their tokens", "err", err, "file", aside, "not_moved", moved)
 		k = nil
+	case a.setBack:
+		k = nil // As followClock does.
 	}
 	if err := a.takeKeys(k); err != nil {
 		a.log.Warn("cannot write the keys of access tokens; they are in memory until the disk can be written", "err", err)

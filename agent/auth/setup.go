@@ -48,6 +48,7 @@ func (a *Auth) NewSetupCode() (code string, until time.Time, err error) {
 	if !a.NeedsSetup() {
 		return "", time.Time{}, ErrSetupDone
 	}
+	a.followNow() // The code is not older than this.
 	code, until = rand.Text(), a.now().Add(setupFor)
 	a.code.set(digestOf([]byte(code)), until)
 	return code, until, nil
