@@ -112,6 +112,7 @@ var allowed = map[string]map[string]string{
 		"agent/sqlite": "it keeps a file",
 	},
 	"agent/notify": {
+		"agent/clock":          "notices keep their age when the clock is set",
 		"agent/clienttls":      "mail servers and webhooks may have private certificate authorities",
 		"agent/health":         "its health has its type from there",
 		"agent/loopback":       "a password in plain text stays on this machine",

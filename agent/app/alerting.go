@@ -41,7 +41,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	notifier, err := notify.Open(context.Background(), notify.Options{
-		Config: c.Notify, DataDir: dir, Host: hostName, Log: a.log.With("component", "channels"),
+		Config: c.Notify, DataDir: dir, Host: hostName, Log: a.log.With("component", "channels"), Clock: a.clock,
 		Alive: func() error {
 			if a.alerts.rules == nil {
 				return errors.New("the rules are not loaded yet")

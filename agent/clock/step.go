@@ -59,3 +59,17 @@ func (s Step) Past(t time.Time) time.Time {
 	}
 	return t
 }
+
+// PlacePast is [Step.Place] of something that has happened: it is not after the present.
+func (s Step) PlacePast(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	if !t.After(s.From) {
+		t = s.Place(t)
+	}
+	if t.After(s.To) {
+		return s.To
+	}
+	return t
+}

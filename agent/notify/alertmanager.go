@@ -50,11 +50,12 @@ type alertmanager struct {
 	config AlertmanagerConfig
 	url    string
 	poster *poster
+	now    func() time.Time
 }
 
 func newAlertmanager(c AlertmanagerConfig, base string) (*alertmanager, error) {
 	p, err := newPoster(c.CA, "")
-	return &alertmanager{c, strings.TrimSuffix(base, "/") + "/api/v2/alerts", p}, err
+	return &alertmanager{c, strings.TrimSuffix(base, "/") + "/api/v2/alerts", p, time.Now}, err
 }
 
 const (
@@ -82,7 +83,7 @@ func (a *alertmanager) send(ctx context.Context, m message) error {
 	for _, n := range m.notices {
 		ends := n.Ended
 		if !n.resolved() {
-			ends = time.Now().Add(resolveAfter)
+			ends = a.now().Add(resolveAfter)
 		}
 		alerts = append(alerts, postableAlert{n.labels(), n.annotations(), n.Since, ends, n.Link})
 	}

@@ -46,8 +46,9 @@ type channelQueue struct {
 	failures  int       // failed attempts since the last success
 	refusals  int       // of them, final refusals by the receiver
 
-	mu     sync.Mutex
-	status Channel
+	mu        sync.Mutex
+	status    Channel
+	clockStep uint64 // the newest step of the clock that the status has followed
 }
 
 // newLimit allows perHour messages an hour, a sixth of them in a burst.
@@ -67,6 +68,7 @@ func (q *channelQueue) wakeUp() {
 func (q *channelQueue) current() Channel {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.followClock()
 	return q.status
 }
 
@@ -91,11 +93,11 @@ const idle = time.Hour
 
 // step sends at most one message and returns the time until the next step.
 func (q *channelQueue) step(ctx context.Context) time.Duration {
-	now := time.Now()
+	now := time.Now() // For pauses, which no step of the clock changes.
 	if wait := q.notBefore.Sub(now); wait > 0 {
 		return wait
 	}
-	rows, err := q.waiting(ctx, now)
+	rows, err := q.waiting(ctx, q.file.now(ctx))
 	if err != nil && ctx.Err() == nil {
 		q.log.Error("cannot read waiting messages", "err", err)
 		q.notBefore = now.Add(lastRetry)
@@ -139,7 +141,7 @@ func (q *channelQueue) compose(ctx context.Context, rows []waiting, now time.Tim
 		rows = slices.DeleteFunc(rows, func(w waiting) bool { return w.message != id })
 		return message{id: id, notices: notices(rows)}, rows, 0
 	}
-	if wait := rows[0].time.Add(q.groupWait).Sub(now); wait > 0 && wait <= q.groupWait {
+	if wait := rows[0].time.Add(q.groupWait).Sub(q.file.now(ctx)); wait > 0 && wait <= q.groupWait {
 		return message{}, nil, wait
 	}
 	if q.limit != nil {
@@ -184,7 +186,7 @@ func (q *channelQueue) succeed(ctx context.Context, rows []waiting) {
 	q.failures, q.refusals = 0, 0
 	q.finish(ctx, rows, func(s *Channel) {
 		s.Sent++
-		s.LastSuccess = time.Now()
+		s.LastSuccess = q.file.clock.Now()
 	})
 }
 
@@ -217,14 +219,16 @@ func (q *channelQueue) fail(ctx context.Context, rows []waiting, err error) {
 	}
 	q.finish(ctx, gone, func(s *Channel) {
 		s.Dropped += int64(drop)
-		s.LastErrorAt = time.Now()
+		s.LastErrorAt = q.file.clock.Now()
 		s.LastError = clean(err.Error())
 	})
 }
 
 // finish removes notices for good and updates the status.
 func (q *channelQueue) finish(ctx context.Context, rows []waiting, change func(*Channel)) {
+	q.file.now(ctx)
 	q.mu.Lock()
+	q.followClock()
 	change(&q.status)
 	status := q.status
 	q.mu.Unlock()
@@ -243,9 +247,9 @@ func (q *channelQueue) sendNow(ctx context.Context, m message) error {
 	err := q.attempt(ctx, m)
 	q.finish(ctx, nil, func(s *Channel) {
 		if err == nil {
-			s.LastSuccess = time.Now()
+			s.LastSuccess = q.file.clock.Now()
 		} else {
-			s.LastErrorAt, s.LastError = time.Now(), clean(err.Error())
+			s.LastErrorAt, s.LastError = q.file.clock.Now(), clean(err.Error())
 		}
 	})
 	if err != nil {

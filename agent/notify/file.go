@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/sqlite"
 )
 
@@ -41,6 +43,10 @@ var format = sqlite.Format{CacheKiB: 256, Safe: true, Steps: []string{
 		failure INTEGER NOT NULL,
 		error TEXT NOT NULL
 	) STRICT, WITHOUT ROWID;`,
+	`CREATE TABLE followed (
+		id INTEGER PRIMARY KEY CHECK (id = 0),
+		step INTEGER NOT NULL -- the newest step of the clock for which times were moved
+	) STRICT;`,
 }}
 
 const (
@@ -53,7 +59,14 @@ const (
 
 // file is the open file. While its disk cannot be written it is in memory. All
 // goroutines share one connection.
-type file struct{ *sqlite.File }
+type file struct {
+	*sqlite.File
+	clock *clock.Judge
+	log   *slog.Logger
+
+	stepMu sync.Mutex
+	step   uint64 // the newest step of the clock that the file has followed
+}
 
 // waiting is a notice that waits for a channel.
 type waiting struct {
@@ -64,12 +77,16 @@ type waiting struct {
 }
 
 // openFile opens or creates the file.
-func openFile(ctx context.Context, path string, log *slog.Logger) (*file, error) {
+func openFile(ctx context.Context, path string, judge *clock.Judge, log *slog.Logger) (*file, error) {
 	f, err := sqlite.OpenFile(ctx, sqlite.Options{
 		Path: path, What: "the notification queue", Format: format, Memory: true, Log: log,
 		Times: map[string]string{"taken": "time", "waiting": "time"},
 	})
-	return &file{f}, err
+	if err != nil {
+		return &file{File: f}, err
+	}
+	opened := &file{File: f, clock: judge, log: log}
+	return opened, opened.openClock(ctx)
 }
 
 // take stores a notice for its channels, unless its id was taken before.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"sysotel/agent/clock"
 )
 
 // noon is when the alerts of the tests begin.
@@ -82,7 +84,19 @@ func (f *fake) received() string {
 // open opens a Notifier whose senders are fakes.
 func open(t *testing.T, dir string, fakes map[string]*fake, change func(*Config)) *Notifier {
 	t.Helper()
-	n := openReal(t, dir, func(c *Config) {
+	return openAt(t, dir, newJudge(), fakes, change)
+}
+
+// newJudge is a judge of the time of a test or its bubble.
+func newJudge() *clock.Judge {
+	began := time.Now()
+	return clock.New(clock.Options{Boot: func() time.Duration { return time.Hour + time.Since(began) }})
+}
+
+// openAt is open with a clock.
+func openAt(t *testing.T, dir string, judge *clock.Judge, fakes map[string]*fake, change func(*Config)) *Notifier {
+	t.Helper()
+	n := openBy(t, dir, judge, func(c *Config) {
 		c.Channels = nil
 		for name := range fakes {
 			c.Channels = append(c.Channels, ChannelConfig{Name: name, MaxPerHour: defaultPerHour, Slack: SlackConfig{URL: "http://localhost:1/"}})
@@ -102,10 +116,15 @@ func open(t *testing.T, dir string, fakes map[string]*fake, change func(*Config)
 // openReal opens a Notifier with a configuration that Validate likes.
 func openReal(t *testing.T, dir string, change func(*Config)) *Notifier {
 	t.Helper()
+	return openBy(t, dir, newJudge(), change)
+}
+
+func openBy(t *testing.T, dir string, judge *clock.Judge, change func(*Config)) *Notifier {
+	t.Helper()
 	c := Defaults()
 	change(&c)
 	c.Validate(dir, func(path string, value any, rule string) { t.Errorf("%s: %v: %s", path, value, rule) })
-	n, err := Open(t.Context(), Options{Config: c, DataDir: dir, Host: "web1", Log: slog.New(slog.DiscardHandler)})
+	n, err := Open(t.Context(), Options{Config: c, DataDir: dir, Host: "web1", Clock: judge, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

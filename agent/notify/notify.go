@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"sysotel/agent/clock"
 	"sysotel/agent/health"
 )
 
@@ -22,6 +23,8 @@ type Options struct {
 	// Host is the name of this machine, for test messages.
 	Host string
 	Log  *slog.Logger
+	// Clock says what time it is; the system's if nil.
+	Clock *clock.Judge
 	// Alive returns why alert rules are not evaluated now, nil if they are. The
 	// heartbeat calls only if it returns nil. Optional.
 	Alive func() error
@@ -42,8 +45,11 @@ var ErrUnknownChannel = errors.New("there is no such channel")
 // Open opens the queue and creates the channels. Nothing is sent before Run. While the
 // disk of the queue cannot be written, notices are accepted and sent from memory.
 func Open(ctx context.Context, o Options) (_ *Notifier, err error) {
+	if o.Clock == nil {
+		o.Clock = clock.New(clock.Options{})
+	}
 	n := &Notifier{options: o}
-	if n.file, err = openFile(ctx, filepath.Join(o.DataDir, "alerting", "messages.db"), o.Log); err != nil {
+	if n.file, err = openFile(ctx, filepath.Join(o.DataDir, "alerting", "messages.db"), o.Clock, o.Log); err != nil {
 		return nil, fmt.Errorf("open the notification queue: %w", err)
 	}
 	defer func() {
@@ -54,7 +60,7 @@ func Open(ctx context.Context, o Options) (_ *Notifier, err error) {
 	if err := n.openQueues(ctx); err != nil {
 		return nil, err
 	}
-	switch dropped, err := n.file.forget(ctx, n.names(), time.Now()); {
+	switch dropped, err := n.file.forget(ctx, n.names(), n.file.now(ctx)); {
 	case err != nil:
 		o.Log.Warn("cannot clean up the notification queue", "err", err)
 	case dropped > 0:
@@ -83,15 +89,17 @@ func (n *Notifier) openQueues(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("external_alertmanager: %w", err)
 		}
+		s.now = n.options.Clock.Now
 		n.queues = append(n.queues, &channelQueue{name: kindAlertmanager + " " + url, kind: kindAlertmanager, sender: s, timeout: sendTimeout, always: true})
 	}
+	n.file.now(ctx)
 	for _, q := range n.queues {
 		status, err := n.file.status(ctx, q.name)
 		if err != nil {
 			return fmt.Errorf("read the notification queue: %w", err)
 		}
 		status.Type = q.kind
-		q.file, q.status, q.wake = n.file, status, make(chan struct{}, 1)
+		q.file, q.status, q.clockStep, q.wake = n.file, status, n.file.step, make(chan struct{}, 1)
 		q.log = n.options.Log.With("channel", q.name)
 	}
 	return nil
@@ -141,7 +149,7 @@ func (n *Notifier) Deliver(ctx context.Context, notice Notice) error {
 	for _, q := range queues {
 		names = append(names, q.name)
 	}
-	if err := n.file.take(ctx, notice, names, time.Now()); err != nil {
+	if err := n.file.take(ctx, notice, names, n.file.now(ctx)); err != nil {
 		return err
 	}
 	for _, q := range queues {
@@ -217,7 +225,7 @@ func (n *Notifier) Test(ctx context.Context, channel string) error {
 	if i < 0 {
 		return fmt.Errorf("%w: %s", ErrUnknownChannel, clean(channel))
 	}
-	return n.queues[i].sendNow(ctx, testMessage(n.options.Host, time.Now()))
+	return n.queues[i].sendNow(ctx, testMessage(n.options.Host, n.file.now(ctx)))
 }
 
 // Channel is the status of a channel. It contains no secrets.

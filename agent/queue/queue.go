@@ -180,7 +180,7 @@ func (q *Queue) read(ctx context.Context, db *sql.DB) error {
 		mark := marks[name]
 		for _, step := range q.options.Clock.Steps(q.fileStep) {
 			if step.Number <= q.step {
-				mark = placed(mark, step)
+				mark = step.PlacePast(mark)
 			}
 		}
 		if mark.After(p.mark) {

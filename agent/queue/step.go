@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"time"
-
-	"sysotel/agent/clock"
 )
 
 // followClock takes over the steps of the clock since the last call, so that waiting
@@ -20,27 +18,12 @@ func (q *Queue) followClock() {
 			q.memory[i].Time = step.Past(q.memory[i].Time)
 		}
 		for _, p := range q.partitions {
-			if mark := placed(p.mark, step); !mark.Equal(p.mark) {
+			if mark := step.PlacePast(p.mark); !mark.Equal(p.mark) {
 				p.mark, p.unsaved = mark, true
 			}
 		}
 		q.trimmed = time.Time{}
 	}
-}
-
-// placed returns where a mark is after a step: it moves with the data that it is about,
-// and what is measured from now on is after it.
-func placed(mark time.Time, step clock.Step) time.Time {
-	if mark.IsZero() {
-		return mark
-	}
-	if !mark.After(step.From) {
-		mark = step.Place(mark)
-	}
-	if mark.After(step.To) {
-		return step.To
-	}
-	return mark
 }
 
 // followInFile moves the times of the requests on disk as those in memory were moved. It
