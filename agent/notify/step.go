@@ -16,13 +16,14 @@ func (f *file) now(ctx context.Context) time.Time {
 	defer f.stepMu.Unlock()
 	if steps := f.clock.Steps(f.step); len(steps) > 0 {
 		last := steps[len(steps)-1].Number
-		err := f.Change(context.WithoutCancel(ctx), func(tx *sql.Tx) error {
+		ctx = context.WithoutCancel(ctx)
+		err := f.Change(ctx, func(tx *sql.Tx) error {
 			for _, step := range steps {
 				if err := follow(ctx, tx, step); err != nil {
 					return err
 				}
 			}
-			_, err := tx.Exec("INSERT OR REPLACE INTO followed (id, step) VALUES (0, ?)", last)
+			_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO followed (id, step) VALUES (0, ?)", last)
 			return err
 		})
 		if err != nil {
@@ -50,24 +51,33 @@ func (f *file) openClock(ctx context.Context) error {
 // follow moves the times of a file.
 func follow(ctx context.Context, tx *sql.Tx, step clock.Step) error {
 	since, from, to := step.Since.UnixMilli(), step.From.UnixMilli(), step.To.UnixMilli()
-	for _, column := range [][2]string{{"taken", "time"}, {"waiting", "time"}, {"channel", "success"}, {"channel", "failure"}} {
-		table, time := column[0], column[1]
-		if _, err := tx.ExecContext(ctx, "UPDATE "+table+" SET "+time+" = min("+time+" + iif("+time+" BETWEEN ? AND ?, ?, 0), ?) WHERE "+time+" >= ?",
-			since, from, step.By().Milliseconds(), to, min(since, to)); err != nil {
+	for _, statement := range []string{
+		"UPDATE taken SET time = min(time + iif(time BETWEEN ? AND ?, ?, 0), ?) WHERE time >= ?",
+		"UPDATE waiting SET time = min(time + iif(time BETWEEN ? AND ?, ?, 0), ?) WHERE time >= ?",
+		"UPDATE channel SET success = min(success + iif(success BETWEEN ? AND ?, ?, 0), ?) WHERE success >= ?",
+		"UPDATE channel SET failure = min(failure + iif(failure BETWEEN ? AND ?, ?, 0), ?) WHERE failure >= ?",
+	} {
+		if _, err := tx.ExecContext(ctx, statement, since, from, step.By().Milliseconds(), to, min(since, to)); err != nil {
 			return err
 		}
 	}
-	for table, key := range map[string]string{"waiting": "number", "lasting": "fingerprint"} {
-		if err := followNotices(ctx, tx, step, table, key); err != nil {
+	for _, table := range []noticeTable{
+		{"SELECT number FROM waiting", "SELECT notice FROM waiting WHERE number = ?", "UPDATE waiting SET notice = ? WHERE number = ?"},
+		{"SELECT fingerprint FROM lasting", "SELECT notice FROM lasting WHERE fingerprint = ?", "UPDATE lasting SET notice = ? WHERE fingerprint = ?"},
+	} {
+		if err := table.follow(ctx, tx, step); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// followNotices moves what the notices of a table tell, one after the other.
-func followNotices(ctx context.Context, tx *sql.Tx, step clock.Step, table, key string) error {
-	rows, err := tx.QueryContext(ctx, "SELECT "+key+" FROM "+table)
+// noticeTable are the statements for a table with notices.
+type noticeTable struct{ keys, read, write string }
+
+// follow moves what the notices of a table tell, one after the other.
+func (t noticeTable) follow(ctx context.Context, tx *sql.Tx, step clock.Step) error {
+	rows, err := tx.QueryContext(ctx, t.keys)
 	if err != nil {
 		return err
 	}
@@ -85,7 +95,7 @@ func followNotices(ctx context.Context, tx *sql.Tx, step clock.Step, table, key 
 	}
 	for _, one := range keys {
 		var body []byte
-		if err := tx.QueryRowContext(ctx, "SELECT notice FROM "+table+" WHERE "+key+" = ?", one).Scan(&body); err != nil {
+		if err := tx.QueryRowContext(ctx, t.read, one).Scan(&body); err != nil {
 			return err
 		}
 		var n Notice
@@ -96,7 +106,7 @@ func followNotices(ctx context.Context, tx *sql.Tx, step clock.Step, table, key 
 		if body, err = json.Marshal(n); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "UPDATE "+table+" SET notice = ? WHERE "+key+" = ?", body, one); err != nil {
+		if _, err := tx.ExecContext(ctx, t.write, body, one); err != nil {
 			return err
 		}
 	}

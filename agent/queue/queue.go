@@ -131,7 +131,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		q.next = max(q.next, o.Clock.Now().UnixMilli())
 		return q, nil
 	}
-	if err := q.file.Change(ctx, func(tx *sql.Tx) error { return setFollowed(tx, q.fileStep) }); err != nil {
+	if err := q.file.Change(ctx, func(tx *sql.Tx) error { return setFollowed(ctx, tx, q.fileStep) }); err != nil {
 		q.note(err)
 	}
 	others, err := q.file.keepPartitions(ctx, q.options.Partitions)

@@ -32,18 +32,19 @@ func (q *Queue) followInFile() error {
 	if q.fileStep == q.step {
 		return nil
 	}
-	err := q.file.Change(context.Background(), func(tx *sql.Tx) error {
+	ctx := context.Background()
+	err := q.file.Change(ctx, func(tx *sql.Tx) error {
 		for _, step := range q.options.Clock.Steps(q.fileStep) {
 			if step.Number > q.step {
 				break
 			}
 			const follow = "UPDATE request SET time = min(time + iif(time BETWEEN ? AND ?, ?, 0), ?) WHERE time >= ?"
 			since, to := step.Since.UnixMilli(), step.To.UnixMilli()
-			if _, err := tx.Exec(follow, since, step.From.UnixMilli(), step.By().Milliseconds(), to, min(since, to)); err != nil {
+			if _, err := tx.ExecContext(ctx, follow, since, step.From.UnixMilli(), step.By().Milliseconds(), to, min(since, to)); err != nil {
 				return err
 			}
 		}
-		return setFollowed(tx, q.step)
+		return setFollowed(ctx, tx, q.step)
 	})
 	if err == nil {
 		q.fileStep = q.step
@@ -58,7 +59,7 @@ func followed(ctx context.Context, db *sql.DB, other uint64) (step uint64, err e
 	return step, err
 }
 
-func setFollowed(tx *sql.Tx, step uint64) error {
-	_, err := tx.Exec("INSERT OR REPLACE INTO followed (id, step) VALUES (0, ?)", step)
+func setFollowed(ctx context.Context, tx *sql.Tx, step uint64) error {
+	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO followed (id, step) VALUES (0, ?)", step)
 	return err
 }
