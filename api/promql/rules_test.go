@@ -40,7 +40,7 @@ func TestRules(t *testing.T) {
 	recorded := rules.NewRecordingRule("cpu:twice", expr("2 * cpu"), labels.EmptyLabels())
 	h := New(Config{Log: slog.New(slog.DiscardHandler), Rules: func() []alerting.PrometheusGroup {
 		return []alerting.PrometheusGroup{{Name: "g", File: "f.yml", Interval: 15, Rules: []alerting.PrometheusRule{
-			{Rule: busy, Alerts: busy.ActiveAlerts()}, {Rule: recorded},
+			{Rule: busy, State: rules.StatePending, Alerts: busy.ActiveAlerts()}, {Rule: recorded},
 		}}}
 	}})
 	f := func(path, form, want string) {
