@@ -127,9 +127,11 @@ func TestBacklogOfAnEarlierProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
+		// Before the sending: once the backlog is gone, a request of four readings would
+		// wait for three more.
+		b.load(t, 2, 10)
 		var sending sync.WaitGroup
 		sending.Go(func() { b.Run(ctx) })
-		b.load(t, 2, 10)
 		within(t, patience, "the queue is empty", func() bool { return o.Queue.Stats().Waiting == 0 })
 		cancel()
 		sending.Wait()
