@@ -200,7 +200,7 @@ func historyProblem(err error) error {
 	case query.Timeout, query.Canceled:
 		return later("The query took too long; ask for less, or try again later.", "5")
 	case query.Unavailable:
-		if errors.Is(failed, query.ErrDown) {
+		if errors.Is(failed, query.ErrDown) || errors.Is(failed, query.ErrBusy) {
 			return later("The query cannot be answered now: "+sanitize.ValidUTF8(failed.Error())+".", "5")
 		}
 		return later("The history is still being opened; try again in a moment.", "1")

@@ -150,7 +150,7 @@ func TestPrometheusScrapesByTLSWithPassword(t *testing.T) {
 func TestCertificateIsRefused(t *testing.T) {
 	c := configure(t)
 	c.API.TLS.CertFile, c.API.TLS.KeyFile = "absent.pem", "absent.key"
-	refused(t, c, "tls: absent.pem cannot be used")
+	refused(t, c, "tls: cannot read the file absent.pem")
 	c = configure(t, "--tls.self-signed")
 	if err := os.WriteFile(filepath.Join(c.DataDir, tlsDir), nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -55,6 +55,16 @@ type TLSConfig struct {
 	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" help:"Whether to accept any certificate; then others on the network can read and change what is sent."`
 }
 
+// option is the option that an error about one of the files is about.
+func (c TLSConfig) option(err error) string {
+	for name, file := range map[string]string{"otlp.tls.ca": c.CA, "otlp.tls.cert": c.Cert, "otlp.tls.key": c.Key} {
+		if file != "" && strings.Contains(err.Error(), file) {
+			return name
+		}
+	}
+	return "otlp.tls"
+}
+
 // ResourceConfig is what is known of the machine besides its metrics.
 type ResourceConfig struct {
 	ServiceName string            `yaml:"service_name" help:"The attribute service.name."`

@@ -83,7 +83,7 @@ func newOTLP(c OTLPConfig, q *queue.Queue, of *resource.Resource, every int, log
 	security := insecure.NewCredentials()
 	if isTLS(c.Endpoint) {
 		if o.security, err = clienttls.Open(c.TLS.CA, c.TLS.Cert, c.TLS.Key, noteFiles(log, "otlp.tls")); err != nil {
-			return nil, fmt.Errorf("otlp.tls: %w", err)
+			return nil, fmt.Errorf("%s: %w", c.TLS.option(err), err)
 		}
 		security = newReplaceable(c.TLS, o.security)
 	}

@@ -36,7 +36,7 @@ func DefaultLimits() Limits {
 		Series:      2_000,
 		Timeout:     30 * time.Second,
 		Concurrency: 3,
-		Waiting:     64,
+		Waiting:     512,
 		Length:      256 << 10,
 		Depth:       200,
 	}

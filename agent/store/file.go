@@ -49,15 +49,23 @@ func checkFormat(dir string, log *slog.Logger) error {
 	} else {
 		log.Error("the version of the store's format was damaged; wrote it anew, nothing is lost", "path", path, "was", string(text[:min(len(text), 32)]), "err", err)
 	}
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		if err := os.Rename(path, path+brokenSuffix+strconv.FormatInt(time.Now().Unix(), 10)); err != nil {
-			return err
-		}
+	if err := clearWay(path); err != nil {
+		return err
 	}
 	if err := writeFormat(path); err != nil {
 		return fmt.Errorf("write the format version: %w", err)
 	}
 	return nil
+}
+
+// clearWay sets aside what stands in the place of a file but is none, such as a
+// directory.
+func clearWay(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().IsRegular() {
+		return nil //nolint:nilerr // Writing will show it.
+	}
+	return os.Rename(path, path+brokenSuffix+strconv.FormatInt(time.Now().Unix(), 10))
 }
 
 // writeProbe reports whether a directory can be written.

@@ -128,6 +128,9 @@ func (s *Store) followed() (uint64, error) {
 		}
 		s.log.Warn("the number of the clock's steps does not fit, it begins anew", "text", string(text))
 	} else if !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("the number of the clock's steps cannot be read, it begins anew", "err", err)
+	}
+	if err := clearWay(filepath.Join(s.options.Dir, stepFile)); err != nil {
 		return 0, err
 	}
 	n := s.clock.Latest()

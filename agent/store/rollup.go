@@ -93,7 +93,7 @@ func loadRollups(dir string) (*Rollups, error) {
 		return r, nil
 	}
 	if err != nil {
-		return r, fmt.Errorf("read the table of roll-ups: %w", err)
+		return r, fmt.Errorf("read the table of roll-ups: %w", errors.Join(err, clearWay(r.file)))
 	}
 	if err := json.Unmarshal(text, &r.metrics); err != nil {
 		r.metrics = map[string]metric{}
