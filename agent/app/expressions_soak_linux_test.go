@@ -142,11 +142,14 @@ func expressionsLength(t *testing.T) time.Duration {
 // as they are answered, some without reading the answers. The agent never takes more
 // than 200 MB, and an honest client beside them is served.
 func TestSoakExpressions(t *testing.T) {
-	for name, value := range map[string]string{"GOGC": "50", "GOMAXPROCS": "2", "GOMEMLIMIT": "256MiB"} { // As main does.
+	for name, value := range map[string]string{"GOGC": "50", "GOMAXPROCS": "2"} { // As main does.
 		t.Setenv(name, value)
 	}
 	length := expressionsLength(t)
-	seed := uint64(time.Now().UnixNano())
+	seed := uint64(1) // The short form asks the same each time.
+	if os.Getenv("SYSOTEL_TEST_SOAK") != "" {
+		seed = uint64(time.Now().UnixNano())
+	}
 	if text := os.Getenv("SYSOTEL_TEST_SEED"); text != "" {
 		seed, _ = strconv.ParseUint(text, 10, 64)
 	}
