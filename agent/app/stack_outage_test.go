@@ -268,7 +268,7 @@ func checkBuckets(tb testing.TB, tier string, finest, coarse samples, resolution
 		counter := strings.Contains(strings.SplitN(series[strings.Index(series, "__name__"):], ",", 2)[0], `_total"`)
 		for end, got := range coarse[series] {
 			if end%width != 0 {
-				if want := times[end]; !counter || len(want) == 0 || want[0] != got[0] {
+				if want := times[end]; !counter || len(want) == 0 || !equalWithin(got[0], want[0], rounded) {
 					tb.Errorf("%s: %s has %v at %d, which is not the end of a bucket; the seconds have %v", tier, series, got, end, want)
 				}
 				continue
