@@ -182,7 +182,7 @@ func (d *dataDir) isOurs() bool {
 	for _, e := range entries {
 		name, _, _ := strings.Cut(strings.TrimPrefix(e.Name(), "."), "-")
 		switch name {
-		case lockFileName, storeDir, recordsDir, filepath.Dir(queueFile), authDir, auditDir, alertingDir, tlsDir, SocketName, "probe":
+		case lockFileName, clockFile, storeDir, recordsDir, filepath.Dir(queueFile), authDir, auditDir, alertingDir, tlsDir, SocketName, "probe":
 		default:
 			if !strings.HasPrefix(e.Name(), ".s") { // A socket that is being made.
 				return false

@@ -246,6 +246,16 @@ func TestDataDirectoryDeleted(t *testing.T) {
 	})
 }
 
+// TestEveryFileIsOurs: a running agent's data directory is known as an agent's.
+func TestEveryFileIsOurs(t *testing.T) {
+	c := configure(t)
+	a := run(t, c)
+	a.tick()
+	if d := (&dataDir{path: c.DataDir}); !d.isOurs() {
+		t.Error("a file of the agent is taken for another's")
+	}
+}
+
 // TestLooseModes: a data directory that every user can change is closed or refused.
 func TestLooseModes(t *testing.T) {
 	mode := func(dir string) os.FileMode {
