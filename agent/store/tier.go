@@ -92,7 +92,7 @@ func (t *Tier) Retention() time.Duration { return t.config.Retention }
 // zero time if it is empty.
 func (t *Tier) Oldest() time.Time {
 	first := t.first.Load()
-	if t.finest && (first == math.MaxInt64 || !t.isOpen()) {
+	if t.finest && (first == math.MaxInt64 || !t.readable()) {
 		if waits, any := t.waiting.oldest(); any {
 			first = waits
 		}
@@ -188,11 +188,11 @@ func (t *Tier) acquire() (*tsdb.DB, error) {
 	return t.db, nil
 }
 
-// isOpen reports whether the database is open.
-func (t *Tier) isOpen() bool {
+// readable reports whether queries see what was appended.
+func (t *Tier) readable() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.db != nil
+	return t.db != nil || t.view != nil
 }
 
 func (t *Tier) release() {

@@ -55,6 +55,7 @@ func TestOpenOnBadDisk(t *testing.T) {
 			for _, tier := range whole.tiers {
 				want = append(want, points(t, tier))
 			}
+			oldest := whole.tiers[0].Oldest()
 			if err := whole.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -85,6 +86,9 @@ func TestOpenOnBadDisk(t *testing.T) {
 			}
 			if got := s.Health(); got.Status != health.Degraded || !strings.Contains(got.Reason, "rules and queries see them and the history") {
 				t.Errorf("health is %s: %s", got.Status, got.Reason)
+			}
+			if got := s.tiers[0].Oldest(); !got.Equal(oldest) {
+				t.Errorf("the finest tier begins at %s, before at %s", got, oldest)
 			}
 			for i, tier := range s.tiers {
 				got := points(t, tier)
