@@ -48,28 +48,3 @@ func pinTimes(expr parser.Expr, s steps) (parser.Expr, bool) {
 		return &parser.NumberLiteral{Val: value, PosRange: call.PosRange}
 	}), found
 }
-
-// replaceCalls replaces the calls in an expression.
-func replaceCalls(expr parser.Expr, by func(*parser.Call) parser.Expr) parser.Expr {
-	switch e := expr.(type) {
-	case *parser.AggregateExpr:
-		e.Expr = replaceCalls(e.Expr, by)
-		if e.Param != nil {
-			e.Param = replaceCalls(e.Param, by)
-		}
-	case *parser.BinaryExpr:
-		e.LHS, e.RHS = replaceCalls(e.LHS, by), replaceCalls(e.RHS, by)
-	case *parser.ParenExpr:
-		e.Expr = replaceCalls(e.Expr, by)
-	case *parser.UnaryExpr:
-		e.Expr = replaceCalls(e.Expr, by)
-	case *parser.SubqueryExpr:
-		e.Expr = replaceCalls(e.Expr, by)
-	case *parser.Call:
-		for i, arg := range e.Args {
-			e.Args[i] = replaceCalls(arg, by)
-		}
-		return by(e)
-	}
-	return expr
-}

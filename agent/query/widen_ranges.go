@@ -69,46 +69,46 @@ func needsWidening(expr parser.Expr, resolution time.Duration) bool {
 // widen widens, in place, the ranges that are too short for a tier, and returns the
 // expression to evaluate.
 func widen(expr parser.Expr, resolution time.Duration) parser.Expr {
-	switch e := expr.(type) {
-	case *parser.AggregateExpr:
-		e.Expr = widen(e.Expr, resolution)
-		if e.Param != nil {
-			e.Param = widen(e.Param, resolution)
+	return replaceCalls(expr, func(call *parser.Call) parser.Expr {
+		rule, selector := rangeRuleOf(call.Func.Name), ranged(call)
+		needed := rule.points * resolution
+		if selector == nil || !rule.widen || selector.Range >= needed {
+			return call
 		}
-	case *parser.BinaryExpr:
-		e.LHS, e.RHS = widen(e.LHS, resolution), widen(e.RHS, resolution)
-	case *parser.ParenExpr:
-		e.Expr = widen(e.Expr, resolution)
-	case *parser.UnaryExpr:
-		e.Expr = widen(e.Expr, resolution)
-	case *parser.SubqueryExpr:
-		e.Expr = widen(e.Expr, resolution)
-	case *parser.Call:
-		return widenCall(e, resolution)
-	}
-	return expr
+		asked := selector.Range
+		selector.Range = needed
+		if !rule.scale {
+			return call
+		}
+		return &parser.ParenExpr{Expr: &parser.BinaryExpr{
+			Op:  parser.MUL,
+			LHS: call,
+			RHS: &parser.NumberLiteral{Val: float64(asked) / float64(needed)},
+		}}
+	})
 }
 
-func widenCall(call *parser.Call, resolution time.Duration) parser.Expr {
-	rule := rangeRuleOf(call.Func.Name)
-	selector := ranged(call)
-	if selector == nil {
-		for i, arg := range call.Args {
-			call.Args[i] = widen(arg, resolution)
+// replaceCalls replaces the calls in an expression, in place, the innermost first.
+func replaceCalls(expr parser.Expr, by func(*parser.Call) parser.Expr) parser.Expr {
+	switch e := expr.(type) {
+	case *parser.AggregateExpr:
+		e.Expr = replaceCalls(e.Expr, by)
+		if e.Param != nil {
+			e.Param = replaceCalls(e.Param, by)
 		}
-		return call
+	case *parser.BinaryExpr:
+		e.LHS, e.RHS = replaceCalls(e.LHS, by), replaceCalls(e.RHS, by)
+	case *parser.ParenExpr:
+		e.Expr = replaceCalls(e.Expr, by)
+	case *parser.UnaryExpr:
+		e.Expr = replaceCalls(e.Expr, by)
+	case *parser.SubqueryExpr:
+		e.Expr = replaceCalls(e.Expr, by)
+	case *parser.Call:
+		for i, arg := range e.Args {
+			e.Args[i] = replaceCalls(arg, by)
+		}
+		return by(e)
 	}
-	asked, needed := selector.Range, rule.points*resolution
-	if !rule.widen || asked >= needed {
-		return call
-	}
-	selector.Range = needed
-	if !rule.scale {
-		return call
-	}
-	return &parser.ParenExpr{Expr: &parser.BinaryExpr{
-		Op:  parser.MUL,
-		LHS: call,
-		RHS: &parser.NumberLiteral{Val: float64(asked) / float64(needed)},
-	}}
+	return expr
 }

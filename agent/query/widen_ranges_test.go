@@ -42,6 +42,7 @@ func TestWidensOnlyWhatMeansTheSame(t *testing.T) {
 	// A subquery makes its own points; its inner expression may need widening.
 	f(m, "max_over_time(x[30s:10s])", "max_over_time(x[30s:10s])")
 	f(m, "max_over_time(rate(x[30s])[30s:10s])", "max_over_time(rate(x[2m])[30s:10s])")
+	f(m, "predict_linear(x[5m], scalar(rate(y[30s])))", "predict_linear(x[5m], scalar(rate(y[2m])))")
 	f(m, "clamp_max(rate(x[1m]), 5)", "clamp_max(rate(x[2m]), 5)")
 }
 
