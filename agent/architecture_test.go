@@ -61,7 +61,10 @@ var allowed = map[string]map[string]string{
 		"agent/atomicfile": "small files are written by it",
 		"agent/health":     "its health has its type from there",
 	},
-	"agent/query": {"agent/store": "roll-ups are defined there, and its tiers are one of the sources"},
+	"agent/query": {
+		"agent/regex": "regular expressions are bounded there",
+		"agent/store": "roll-ups are defined there, and its tiers are one of the sources",
+	},
 	"agent/query/victoriametrics": {
 		"agent/loopback": "a node on this machine is asked without compression",
 		"agent/query":    "sources and query errors are defined there",
@@ -79,7 +82,8 @@ var allowed = map[string]map[string]string{
 	"agent/loopback": {},
 	"agent/peer":     {},
 	"agent/secret":   {"agent/fresh": "secrets are read again when their files change"},
-	"agent/template": {},
+	"agent/regex":    {},
+	"agent/template": {"agent/regex": "regular expressions are bounded there"},
 	"agent/alerting": {
 		"agent/clock":      "it asks it what time it is",
 		"agent/health":     "its health has its type from there",
@@ -88,6 +92,7 @@ var allowed = map[string]map[string]string{
 		"agent/atomicfile": "it writes the rules that were made over the API",
 		"agent/sqlite":     "it keeps a file",
 		"agent/template":   "templates of rules are bounded there",
+		"agent/regex":      "regular expressions of callers are bounded there",
 		"agent/query":      "rules are evaluated by it; results and errors have their types from there",
 	},
 	"agent/store/storetest": {

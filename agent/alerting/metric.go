@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"sysotel/agent/query"
+	"sysotel/agent/regex"
 )
 
 // Metric is the PromQL metric behind a name of the REST API.
@@ -86,7 +86,7 @@ func matcher(label, value string) (string, error) {
 	op := "="
 	switch {
 	case isPattern:
-		if err := query.CheckPattern(pattern); err != nil {
+		if err := regex.Check(pattern); err != nil {
 			return "", fmt.Errorf("the regular expression %q %w", shown(pattern), err)
 		}
 		op, value = "=~", pattern

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
-	"sysotel/agent/query"
+	"sysotel/agent/regex"
 )
 
 // Silence suppresses the notifications of alerts for a time. They are still evaluated
@@ -93,7 +93,7 @@ func (m Matcher) compile() (*labels.Matcher, error) {
 		return nil, fmt.Errorf("%s is not one of =, !=, =~, !~", m.Op)
 	}
 	if kind == labels.MatchRegexp || kind == labels.MatchNotRegexp {
-		if err := query.CheckPattern(m.Value); err != nil {
+		if err := regex.Check(m.Value); err != nil {
 			return nil, fmt.Errorf("the regular expression of %s %w", m.Name, err)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
+
+	"sysotel/agent/regex"
 )
 
 // The estimate is an upper bound of what an evaluation takes, from the real numbers
@@ -151,7 +153,7 @@ type sum struct {
 	estimated
 	index map[*parser.VectorSelector]int
 	// patterns are the regular expressions so far.
-	patterns patternSize
+	patterns regex.Size
 }
 
 // estimate is the estimate for a number of steps.
@@ -163,7 +165,7 @@ func (g *guard) estimate(steps int) estimated {
 	interval := max(g.statement.Interval, time.Millisecond)
 	out, keeps, peak := s.visit(g.statement.Expr, course{float64(steps), interval})
 	s.peak = max(peak, keeps+out.text) // The names are dropped at the end.
-	s.peak += 100 * float64(s.patterns.program-g.patterns.program)
+	s.peak += s.patterns.Bytes() - g.patterns.Bytes()
 	return s.estimated
 }
 
@@ -582,9 +584,9 @@ func (s *sum) windows(n *parser.Call, samples, steps, series float64) {
 // long as the source at most.
 func (s *sum) replaced(n *parser.Call, in shape) shape {
 	to, replacement, from, pattern := text(n.Args[1]), text(n.Args[2]), text(n.Args[3]), text(n.Args[4])
-	size, err := sizeOfPattern(pattern)
-	s.patterns = s.patterns.plus(size)
-	if checked := s.patterns.check(); checked != nil {
+	size, err := regex.Measure(pattern)
+	s.patterns = s.patterns.Plus(size)
+	if checked := s.patterns.Check(); checked != nil {
 		s.forbid(n, "the regular expression, with those before it, %w", checked)
 		return in
 	}
@@ -593,7 +595,7 @@ func (s *sum) replaced(n *parser.Call, in shape) shape {
 	}
 	source := in.longest(from)
 	made := float64(len(replacement)) + float64(strings.Count(replacement, "$"))*source
-	work := in.series * (size.steps(source) + made)
+	work := in.series * (size.Steps(source) + made)
 	s.work += work
 	s.pause = max(s.pause, 4*work) // A step of a regular expression takes longer than a sample.
 	return in.with(to, max(in.longest(to), made))

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"sysotel/agent/regex"
 )
 
 // guard stands between the engine and the storage for one evaluation. The engine
@@ -21,7 +23,7 @@ type guard struct {
 	inner  storage.Queryable
 	budget *budget
 	// patterns are those of the matchers.
-	patterns patternSize
+	patterns regex.Size
 	// samples is the number of samples in a range, at most.
 	samples func(time.Duration) float64
 	// limit is what the evaluation may take beside its series; 0 is all that is left.

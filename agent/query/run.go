@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"sysotel/agent/regex"
 )
 
 // run is an evaluation in progress: one query of the engine for each segment. What
@@ -15,7 +17,7 @@ import (
 type run struct {
 	*Querier
 	budget   *budget
-	patterns patternSize
+	patterns regex.Size
 	steps    steps
 	result   *Result
 	// joined are the results of earlier segments, taken what they take.

@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/strutil"
+
+	"sysotel/agent/regex"
 )
 
 // The maximum numbers of tokens in an expression, and of those that can nest: the
@@ -17,17 +19,17 @@ const (
 // scanned is what the tokens of an expression say.
 type scanned struct {
 	tokens   int
-	patterns patternSize
+	patterns regex.Size
 }
 
 // heavy reports whether parsing the expression or selecting its series can take long.
 func (s scanned) heavy() bool {
-	return s.patterns.loose > maxLoose/20 || s.patterns.program > maxProgram/2
+	return s.patterns.Heavy()
 }
 
 // bytes is about what the parsed expression and its regular expressions take.
 func (s scanned) bytes(text string) float64 {
-	return float64(2*len(text) + 200*s.tokens + 100*s.patterns.program)
+	return float64(2*len(text)+200*s.tokens) + s.patterns.Bytes()
 }
 
 // scan checks an expression before it is parsed: its length, the number of its
@@ -76,13 +78,13 @@ func (l Limits) scan(text string) (scanned, error) {
 // pattern adds a regular expression. It returns an error if it is too much, by
 // itself or together with the others; the parser says if it is invalid.
 func (s *scanned) pattern(text string) error {
-	size, err := sizeOfPattern(text)
+	size, err := regex.Measure(text)
 	if err != nil {
-		if checked := size.check(); checked != nil {
+		if checked := size.Check(); checked != nil {
 			return checked
 		}
 		return nil
 	}
-	s.patterns = s.patterns.plus(size)
-	return s.patterns.check()
+	s.patterns = s.patterns.Plus(size)
+	return s.patterns.Check()
 }

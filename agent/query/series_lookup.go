@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"sysotel/agent/regex"
 )
 
 // maxSeries is the maximum number of series of a lookup; usually their labels are too
@@ -28,14 +30,14 @@ func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {
 		return nil, badData("there are %d selectors, at most %d are allowed", len(selectors), maxSelectors)
 	}
 	sets := make([][]*labels.Matcher, 0, len(selectors))
-	var size patternSize
+	var size regex.Size
 	for _, selector := range selectors {
 		scanned, err := q.config.Limits.scan(selector)
 		if err != nil {
 			return nil, err
 		}
-		if size = size.plus(scanned.patterns); size.check() != nil {
-			return nil, badData("the regular expressions of all selectors together: one %w", size.check())
+		if size = size.Plus(scanned.patterns); size.Check() != nil {
+			return nil, badData("the regular expressions of all selectors together: one %w", size.Check())
 		}
 		set, err := q.parser.ParseMetricSelector(selector)
 		if err != nil {

@@ -3,9 +3,10 @@ package template
 import (
 	"errors"
 	"fmt"
-	"regexp/syntax"
 
 	"github.com/grafana/regexp"
+
+	"sysotel/agent/regex"
 )
 
 const (
@@ -23,11 +24,11 @@ func (b *Budget) compile(pattern, text string) (*regexp.Regexp, error) {
 	if len(pattern) > maxPattern {
 		return nil, fmt.Errorf("the regular expression has %d bytes; at most %d are allowed", len(pattern), maxPattern)
 	}
-	tree, err := syntax.Parse(pattern, syntax.Perl)
+	size, err := regex.Measure(pattern)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the regular expression %w", err)
 	}
-	n := program(tree)
+	n := size.Program
 	if n > maxProgram {
 		return nil, errors.New("the regular expression is too large once its repetitions are written out")
 	}
@@ -35,25 +36,4 @@ func (b *Budget) compile(pattern, text string) (*regexp.Regexp, error) {
 		return nil, err
 	}
 	return regexp.Compile(pattern)
-}
-
-// program estimates the size of a compiled regular expression from above.
-func program(tree *syntax.Regexp) int {
-	n := 1
-	switch tree.Op {
-	case syntax.OpLiteral:
-		n += len(tree.Rune)
-	case syntax.OpCharClass:
-		n += len(tree.Rune) / 8
-	}
-	for _, sub := range tree.Sub {
-		n += program(sub) + 1
-		if n > maxProgram {
-			return n
-		}
-	}
-	if tree.Op == syntax.OpRepeat {
-		n *= max(1, tree.Max, tree.Min+1)
-	}
-	return min(n, maxProgram+1)
 }
