@@ -4,13 +4,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
-	"github.com/prometheus/prometheus/storage"
 
 	"sysotel/agent/regex"
 )
@@ -81,70 +78,6 @@ func excerpt(text string) string {
 		return string(runes[:most]) + "…"
 	}
 	return text
-}
-
-// shape is an upper bound of what a part of the expression returns.
-type shape struct {
-	series, points float64
-	// width is the length of the labels of one series, text that of all.
-	width, text float64
-	// lists are the selected series that it is made of; labels that are not in over
-	// are theirs.
-	lists [][]storage.Series
-	// over are the lengths of labels that functions made.
-	over map[string]float64
-	// exact is set if the labels of each series are those of a selected one, without
-	// those that aggregations drop: all but kept, if that is not nil, and dropped.
-	exact         bool
-	kept, dropped []string
-}
-
-// longest is the length of the longest value of a label.
-func (s shape) longest(name string) float64 {
-	if made, ok := s.over[name]; ok {
-		return made
-	}
-	longest := 0
-	for _, list := range s.lists {
-		for _, series := range list {
-			longest = max(longest, len(series.Labels().Get(name)))
-		}
-	}
-	return float64(longest)
-}
-
-// with is a shape in which a label has been replaced.
-func (s shape) with(name string, length float64) shape {
-	over := make(map[string]float64, len(s.over)+1)
-	for n, l := range s.over {
-		over[n] = l
-	}
-	over[name] = length
-	s.over, s.exact = over, false
-	added := length + float64(len(name)) + labelBytes
-	s.width += added
-	s.text += added * s.series
-	return s
-}
-
-// labelled is a shape with the given number of series, each with labels of a length.
-func (s shape) labelled(series, width float64) shape {
-	s.series, s.width, s.exact = series, width, false
-	s.text = series * width
-	return s
-}
-
-// bytes is what the result keeps: rows, points and, if they are new, labels.
-func (s shape) bytes(labels bool) float64 {
-	points := s.points
-	if points > 5000 { // The engine makes longer slices grow.
-		points *= 1.25
-	}
-	sum := s.series * (rowBytes + pointBytes*points)
-	if labels {
-		sum += s.text
-	}
-	return sum
 }
 
 // sum is the estimate in progress.
@@ -262,21 +195,6 @@ func (s *sum) selection(n *parser.VectorSelector) shape {
 	return listed(s.guard.selected[i])
 }
 
-// listed is the shape of selected series. Their labels are in the budget already.
-func listed(list []storage.Series) shape {
-	out := shape{series: float64(len(list)), exact: true}
-	if len(list) == 0 {
-		return out
-	}
-	out.lists = [][]storage.Series{list}
-	for _, series := range list {
-		width := float64(series.Labels().ByteSize())
-		out.width = max(out.width, width)
-		out.text += width
-	}
-	return out
-}
-
 // aggregate adds an aggregation.
 func (s *sum) aggregate(n *parser.AggregateExpr, g course) (out shape, keeps, peak float64) {
 	var parameter float64
@@ -349,30 +267,6 @@ func (s *sum) grouped(n *parser.AggregateExpr, in shape, g course) shape {
 
 // fewSamples is the size up to which it is not worth to know more exactly.
 const fewSamples = 2000
-
-// visible reports whether a label has not been dropped.
-func (s shape) visible(name string) bool {
-	return (s.kept == nil || slices.Contains(s.kept, name)) && !slices.Contains(s.dropped, name)
-}
-
-// labels appends the labels of a series of the lists that have not been dropped.
-func (s shape) labels(l labels.Labels, key []byte) []byte {
-	if s.kept != nil {
-		return l.BytesWithLabels(key, sorted(s.kept)...)
-	}
-	return l.BytesWithoutLabels(key, sorted(append([]string{model.MetricNameLabel}, s.dropped...))...)
-}
-
-// each calls f with a key of every series of the lists.
-func (s shape) each(f func([]byte), key func(labels.Labels, []byte) []byte) {
-	var buffer []byte
-	for _, list := range s.lists {
-		for _, series := range list {
-			buffer = key(series.Labels(), buffer)
-			f(buffer)
-		}
-	}
-}
 
 // binary adds an operator.
 func (s *sum) binary(n *parser.BinaryExpr, g course) (out shape, keeps, peak float64) {
@@ -462,174 +356,6 @@ func (s *sum) partners(matching *parser.VectorMatching, one shape, samples float
 	return float64(most)
 }
 
-// both is the union of two results.
-func both(a, b shape) shape {
-	out := shape{
-		series: a.series + b.series, points: max(a.points, b.points), width: max(a.width, b.width), text: a.text + b.text,
-		lists: slices.Concat(a.lists, b.lists), exact: a.exact && b.exact && same(a, b), kept: a.kept, dropped: a.dropped,
-	}
-	for _, made := range []map[string]float64{a.over, b.over} {
-		for name := range made {
-			if out.over == nil {
-				out.over = map[string]float64{}
-			}
-			out.over[name] = max(a.longest(name), b.longest(name))
-		}
-	}
-	return out
-}
-
-// same reports whether the same labels have been dropped from two results.
-func same(a, b shape) bool {
-	return (a.kept == nil) == (b.kept == nil) && slices.Equal(a.kept, b.kept) && slices.Equal(a.dropped, b.dropped)
-}
-
-// call adds a function.
-func (s *sum) call(n *parser.Call, g course) (out shape, keeps, peak float64) {
-	var in shape // The argument that is no scalar.
-	var held float64
-	for i, arg := range n.Args {
-		if n.Func.Name == "info" && i > 0 {
-			continue
-		}
-		if selector := matrix(arg); selector != nil {
-			in = s.ranged(n, selector, g)
-			peak = max(peak, held+s.guard.samples(selector.Range)*windowBytes*2+iterBytes)
-			continue
-		}
-		shape, keeps, most := s.visit(arg, g)
-		if sub, ok := unwrap(arg).(*parser.SubqueryExpr); ok {
-			s.windows(n, min(float64(sub.Range/subqueryStep(sub))+1, shape.points), g.steps, shape.series)
-			most += shape.points * windowBytes
-		}
-		peak = max(peak, held+most)
-		held += keeps
-		if t := arg.Type(); t == parser.ValueTypeVector || t == parser.ValueTypeMatrix {
-			in = shape
-		}
-	}
-	out = in
-	out.points = g.steps
-	named := false // The labels are new.
-	switch n.Func.Name {
-	case "label_replace":
-		out, named = s.replaced(n, in), true
-		out.points = in.points
-		return out, held + out.text, max(peak, held+2*out.text) // In place.
-	case "label_join":
-		out, named = s.joined(n, in), true
-		out.points = in.points
-		return out, held + out.text, max(peak, held+2*out.text)
-	case "info":
-		out, named = s.informed(n, in), true
-		info := listed(s.guard.info)
-		info.points = g.steps
-		held += info.bytes(true) + 4*(in.text+info.text)
-	case "absent", "absent_over_time", "scalar", "vector", "time", "pi":
-		out = shape{series: 1, points: g.steps, width: in.width}
-		for _, name := range matcherNames(n) {
-			out.width += name
-		}
-		out.text, named = out.width, true
-	case "histogram_quantile", "histogram_fraction":
-		held += in.series*groupBytes + in.text
-		named = true
-	case "histogram_quantiles":
-		quantiles := float64(max(1, len(n.Args)-2))
-		label := text(n.Args[1])
-		out = in.with(label, 32).labelled(in.series*quantiles, in.width+float64(len(label))+32)
-		out.points = g.steps
-		held += in.series*groupBytes + in.text
-		named = true
-	case "timestamp", "start_timestamp":
-		held += in.series * iterBytes
-	case "sort", "sort_desc", "sort_by_label", "sort_by_label_desc":
-		compares := in.series * math.Log2(in.series+2)
-		if strings.HasPrefix(n.Func.Name, "sort_by") {
-			compares *= 20 * (1 + in.width) * float64(max(1, len(n.Args)-1))
-		}
-		s.work += g.steps * compares
-		s.pause = max(s.pause, compares)
-	case "rate", "increase":
-		held += in.series * groupBytes // The warning that it may be no counter.
-	}
-	held += in.series * sampleBytes * 2
-	keeps = out.bytes(named)
-	return out, keeps, max(peak, held+keeps)
-}
-
-// ranged adds a function that reads ranges of samples.
-func (s *sum) ranged(n *parser.Call, selector *parser.MatrixSelector, g course) shape {
-	in := s.selection(selector.VectorSelector.(*parser.VectorSelector))
-	s.work += in.series * s.guard.samples(selector.Range+g.span())
-	s.windows(n, s.guard.samples(selector.Range), g.steps, in.series)
-	return in
-}
-
-// windows adds the work of a function that is called for each step of each series.
-// The engine looks at the deadline between two series only.
-func (s *sum) windows(n *parser.Call, samples, steps, series float64) {
-	switch n.Func.Name {
-	case "quantile_over_time":
-		samples *= math.Log2(samples + 2)
-	case "mad_over_time":
-		samples *= 2 * math.Log2(samples+2)
-	}
-	work := samples * steps
-	s.pause = max(s.pause, work)
-	s.work += work * series
-}
-
-// replaced is the result of label_replace: each reference of the replacement is as
-// long as the source at most.
-func (s *sum) replaced(n *parser.Call, in shape) shape {
-	to, replacement, from, pattern := text(n.Args[1]), text(n.Args[2]), text(n.Args[3]), text(n.Args[4])
-	size, err := regex.Measure(pattern)
-	s.patterns = s.patterns.Plus(size)
-	if checked := s.patterns.Check(); checked != nil {
-		s.forbid(n, "the regular expression, with those before it, %w", checked)
-		return in
-	}
-	if err != nil { // The engine has the usual error.
-		return in
-	}
-	source := in.longest(from)
-	made := float64(len(replacement)) + float64(strings.Count(replacement, "$"))*source
-	work := in.series * (size.Steps(source) + made)
-	s.work += work
-	s.pause = max(s.pause, 4*work) // A step of a regular expression takes longer than a sample.
-	return in.with(to, max(in.longest(to), made))
-}
-
-// joined is the result of label_join.
-func (s *sum) joined(n *parser.Call, in shape) shape {
-	made := float64(len(text(n.Args[2]))) * float64(len(n.Args)-3)
-	for _, arg := range n.Args[3:] {
-		made += in.longest(text(arg))
-	}
-	s.work += in.series * made
-	s.pause = max(s.pause, in.series*made)
-	return in.with(text(n.Args[1]), max(in.longest(text(n.Args[1])), made))
-}
-
-// maxIdentity bounds the regular expression that info makes of the labels job and
-// instance of all series.
-const maxIdentity = 256 << 10
-
-// informed is the result of info, which adds labels of the series that it selects
-// while it is evaluated.
-func (s *sum) informed(n *parser.Call, in shape) shape {
-	identity := in.series * (in.longest("job") + in.longest("instance"))
-	if identity > maxIdentity {
-		s.forbid(n, "the labels job and instance of up to %.4g series have up to %.0f bytes, at most %d are allowed", in.series, identity, maxIdentity)
-	}
-	info := listed(s.guard.info)
-	out := in.labelled(in.series, in.width+info.width)
-	out.lists = slices.Concat(in.lists, info.lists)
-	out.points = in.points
-	return out
-}
-
 // matrix returns the range selector that an argument is, nil if it is none.
 func matrix(e parser.Expr) *parser.MatrixSelector {
 	selector, _ := unwrap(e).(*parser.MatrixSelector)
@@ -656,24 +382,4 @@ func text(e parser.Expr) string {
 		return literal.Val
 	}
 	return ""
-}
-
-// matcherNames returns the lengths of the labels that absent makes of matchers.
-func matcherNames(n *parser.Call) (lengths []float64) {
-	parser.Inspect(n, func(node parser.Node, _ []parser.Node) error {
-		if selector, ok := node.(*parser.VectorSelector); ok {
-			for _, m := range selector.LabelMatchers {
-				lengths = append(lengths, float64(len(m.Name)+len(m.Value))+labelBytes)
-			}
-		}
-		return nil
-	})
-	return lengths
-}
-
-// sorted returns names in order, as the functions of package labels want them.
-func sorted(names []string) []string {
-	names = slices.Clone(names)
-	slices.Sort(names)
-	return names
 }
