@@ -174,7 +174,7 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 		o.Config.Interval = Defaults().Interval
 	}
 	a := &Alerting{
-		options: o, log: o.Log, parser: newParser(), path: filepath.Join(o.Dir, apiRulesFile),
+		options: o, log: o.Log, parser: query.NewParser(), path: filepath.Join(o.Dir, apiRulesFile),
 		states: map[string]*alertState{}, started: o.Mono(), step: o.Clock.Latest(), interval: o.Config.Interval,
 	}
 	if o.Notifier != nil {

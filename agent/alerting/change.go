@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"sysotel/agent/atomicfile"
+	"sysotel/agent/query"
 	"sysotel/agent/sqlite"
 )
 
@@ -236,7 +237,7 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 
 // Check reports the validation errors of the rules of a configuration.
 func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric, bool), wrong func(path string, value any, rule string)) {
-	a := &Alerting{options: Options{Config: c, Querier: q, Metrics: metrics}, channels: channels, log: discard(), parser: newParser()}
+	a := &Alerting{options: Options{Config: c, Querier: q, Metrics: metrics}, channels: channels, log: discard(), parser: query.NewParser()}
 	l := &loader{parser: a.parser, querier: q, channels: channels, interval: c.Interval, log: a.log}
 	if _, errs := l.thresholdDocument(FromConfig, "", c.Thresholds, metrics); len(errs) > 0 {
 		for _, m := range errs {

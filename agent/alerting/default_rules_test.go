@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"sysotel/agent/query"
 	"sysotel/otel-collector/programs"
 )
 
@@ -40,7 +41,7 @@ func TestExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	promtool(t, "check", "rules", path)
-	again, err := (&loader{parser: newParser(), querier: p.querier, channels: []string{"mail", "pager"}, log: discard()}).load([]document{{file: path, text: text}})
+	again, err := (&loader{parser: query.NewParser(), querier: p.querier, channels: []string{"mail", "pager"}, log: discard()}).load([]document{{file: path, text: text}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ import (
 // oneValue is a querier that returns one value for everything.
 type oneValue struct{ queried []time.Time }
 
-func (*oneValue) Parse(text string) (parser.Expr, error)          { return newParser().ParseExpr(text) }
+func (*oneValue) Parse(text string) (parser.Expr, error)          { return query.NewParser().ParseExpr(text) }
 func (*oneValue) RuleQueryable(query.OwnSeries) storage.Queryable { return nil }
 func (*oneValue) LookBack() time.Duration                         { return 3 * time.Second }
 func (*oneValue) Range(context.Context, string, time.Time, time.Time, time.Duration) (*query.Result, error) {

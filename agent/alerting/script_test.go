@@ -18,7 +18,6 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
 
 	"sysotel/agent/clock"
 	"sysotel/agent/notify"
@@ -250,7 +249,7 @@ func (p *play) name(text string) *measured {
 	if m := p.series[text]; m != nil {
 		return m
 	}
-	metric, err := parser.NewParser(parser.Options{}).ParseMetric(text)
+	metric, err := query.NewParser().ParseMetric(text)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -7,13 +7,10 @@ import (
 	"slices"
 
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
 )
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-func newParser() parser.Parser { return parser.NewParser(parser.Options{}) }
 
 // stateOrder is the order of states, most severe first.
 var stateOrder = map[State]int{Firing: 0, NoData: 1, Pending: 2, Resolved: 3, Inactive: 4}

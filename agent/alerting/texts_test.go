@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sysotel/agent/query"
 )
 
 // TestTexts: the variables of templates are there, in the first evaluation, after a
@@ -141,7 +143,7 @@ func TestExportedGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &loader{parser: newParser(), querier: p.querier, interval: p.alerts.interval, log: discard()}
+	l := &loader{parser: query.NewParser(), querier: p.querier, interval: p.alerts.interval, log: discard()}
 	all, wrong := l.document(document{file: "export", text: text})
 	if len(wrong) > 0 || len(all) != 2 {
 		t.Fatalf("%v, %v in\n%s", all, wrong, text)

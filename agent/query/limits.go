@@ -42,12 +42,16 @@ func DefaultLimits() Limits {
 	}
 }
 
-// checkExpr bounds nesting and the steps of subqueries.
-func (l Limits) checkExpr(expr parser.Expr) error {
+// checkDepth bounds the nesting of an expression.
+func (l Limits) checkDepth(expr parser.Expr) error {
 	if depth := depthOf(expr); depth > l.Depth {
 		return badData("the expression is nested more than %d deep", l.Depth)
 	}
-	var wrong error
+	return nil
+}
+
+// checkSubqueries bounds the steps of subqueries.
+func checkSubqueries(expr parser.Expr) (wrong error) {
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		sub, ok := node.(*parser.SubqueryExpr)
 		if !ok {

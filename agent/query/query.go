@@ -42,7 +42,7 @@ type Querier struct {
 
 // NewQuerier returns a Querier.
 func NewQuerier(config Config) *Querier {
-	p := parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
+	p := NewParser()
 	return &Querier{
 		config: config,
 		parser: p,
@@ -113,12 +113,16 @@ func (q *Querier) Range(ctx context.Context, text string, start, end time.Time, 
 	return q.evaluate(ctx, text, steps{start: start, step: step, count: int(end.Sub(start)/step) + 1})
 }
 
-// Parse checks and parses an expression like Instant and Range do.
+// Parse checks and parses an expression like Instant does.
 func (q *Querier) Parse(text string) (parser.Expr, error) {
 	if _, err := q.config.Limits.scan(text); err != nil {
 		return nil, err
 	}
-	return q.parse(text)
+	expr, err := q.parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return expr, q.resolveDurations(expr, text, steps{count: 1})
 }
 
 // parse parses an expression that has been scanned.
@@ -127,10 +131,7 @@ func (q *Querier) parse(text string) (parser.Expr, error) {
 	if err != nil {
 		return nil, &Error{Type: BadData, Err: err}
 	}
-	if err := q.config.Limits.checkExpr(expr); err != nil {
-		return nil, err
-	}
-	return expr, nil
+	return expr, q.config.Limits.checkDepth(expr)
 }
 
 // Format returns an expression as Prometheus formats it.
@@ -193,6 +194,9 @@ func (q *Querier) evaluateWithin(ctx context.Context, b *budget, a *Result, text
 	if s.step > 0 && expr.Type() != parser.ValueTypeVector && expr.Type() != parser.ValueTypeScalar {
 		return badData("invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(expr.Type()))
 	}
+	if err := q.resolveDurations(expr, text, s); err != nil {
+		return err
+	}
 	d := requirementsOf(expr, s.step)
 	candidates, err := q.candidates(expr, text, d, s)
 	if err != nil {
@@ -219,7 +223,8 @@ func (q *Querier) evaluateWithin(ctx context.Context, b *budget, a *Result, text
 // candidates are the tiers that can evaluate the query, each with the expression
 // adapted to it.
 func (q *Querier) candidates(expr parser.Expr, text string, d requirements, s steps) ([]candidate, error) {
-	if pinned, found := pinTimes(expr, s); found {
+	computed := pinDurations(expr)
+	if pinned, found := pinTimes(expr, s); found || computed {
 		expr, text = pinned, pinned.String()
 	}
 	sources := q.sources(d.names)

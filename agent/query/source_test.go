@@ -121,7 +121,7 @@ func named(name string, more ...string) labels.Labels {
 
 func parse(t testing.TB, text string) parser.Expr {
 	t.Helper()
-	expr, err := parser.NewParser(parser.Options{EnableExperimentalFunctions: true}).ParseExpr(text)
+	expr, err := NewParser().ParseExpr(text)
 	if err != nil {
 		t.Fatal(err)
 	}

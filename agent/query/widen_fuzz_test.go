@@ -3,8 +3,6 @@ package query
 import (
 	"testing"
 	"time"
-
-	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // FuzzWiden: a widened expression is valid and needs no more widening.
@@ -15,14 +13,14 @@ func FuzzWiden(f *testing.F) {
 	} {
 		f.Add(seed, int64(60))
 	}
-	p := parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
+	p := NewParser()
 	limits := DefaultLimits()
 	f.Fuzz(func(t *testing.T, text string, seconds int64) {
 		if _, err := limits.scan(text); err != nil {
 			return
 		}
 		expr, err := p.ParseExpr(text)
-		if err != nil || limits.checkExpr(expr) != nil {
+		if err != nil || limits.checkDepth(expr) != nil || checkSubqueries(expr) != nil {
 			return
 		}
 		resolution := time.Duration(1+uint64(seconds)%86400) * time.Second

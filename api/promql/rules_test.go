@@ -15,12 +15,13 @@ import (
 	"github.com/prometheus/prometheus/rules"
 
 	"sysotel/agent/alerting"
+	"sysotel/agent/query"
 )
 
 // TestRules compares the lists of rules and alerts to the letter.
 func TestRules(t *testing.T) {
 	expr := func(text string) parser.Expr {
-		parsed, err := parser.NewParser(parser.Options{}).ParseExpr(text)
+		parsed, err := query.NewParser().ParseExpr(text)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,12 +33,11 @@ import (
 
 // leftOut are the skipped scripts with their reasons.
 var leftOut = map[string]string{
-	"native_histograms.test":   "native histograms: JSON has their buckets, but not the schema that the script compares",
-	"duration_expression.test": "experimental syntax: arithmetic in durations, off in Prometheus by default and here",
-	"extended_vectors.test":    "experimental syntax: anchored and smoothed, off in Prometheus by default and here",
-	"fill-modifier.test":       "experimental syntax: fill, off in Prometheus by default and here",
-	"start_timestamps.test":    "start timestamps, a feature flag of Prometheus; the tiers keep none",
-	"type_and_unit.test":       "labels __type__ and __unit__, a feature flag of Prometheus; the tiers have none",
+	"native_histograms.test": "native histograms: JSON has their buckets, but not the schema that the script compares",
+	"extended_vectors.test":  "experimental syntax: anchored and smoothed, off in Prometheus by default and here",
+	"fill-modifier.test":     "experimental syntax: fill, off in Prometheus by default and here",
+	"start_timestamps.test":  "start timestamps, a feature flag of Prometheus; the tiers keep none",
+	"type_and_unit.test":     "labels __type__ and __unit__, a feature flag of Prometheus; the tiers have none",
 }
 
 // oneTier is the storage of a script as the only tier. A resolution of 1 ms is
