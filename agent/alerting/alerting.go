@@ -94,9 +94,6 @@ type Options struct {
 	// Clock decides what time it is, Mono is a monotonic clock; default: by the system's.
 	Clock *clock.Judge
 	Mono  func() time.Duration
-	// RetentionTime is the time from which retention counts back, which is slower to
-	// believe a clock. Optional.
-	RetentionTime func() time.Time
 }
 
 // Alerting evaluates rules. It is safe for concurrent use.
@@ -159,9 +156,6 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 	}
 	if o.Clock == nil {
 		o.Clock = clock.New(clock.Options{})
-	}
-	if o.RetentionTime == nil {
-		o.RetentionTime = o.Clock.Now
 	}
 	if o.Mono == nil {
 		base := time.Now()

@@ -56,7 +56,7 @@ func (a *Alerting) save(ctx context.Context, at time.Time) {
 	a.mu.Unlock()
 	a.deliver(ctx)
 	if a.ticks%purgeEvery == 1 {
-		a.purge(ctx, a.options.RetentionTime())
+		a.purge(ctx, a.options.Clock.Retention())
 	}
 }
 

@@ -61,7 +61,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		Config: c.Rules, Dir: filepath.Join(dir, alertingDir), Host: hostName,
 		Querier: a.history.querier, Unready: a.history.store.Unready, SeenFrom: a.history.store.SeenFrom, Metrics: o.Config.AlertMetric,
 		Notifier: notifier, Processes: a.topProcesses, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
-		Log: a.log.With("component", "alerting"), Clock: a.clock, RetentionTime: a.history.store.RetentionTime,
+		Log: a.log.With("component", "alerting"), Clock: a.clock,
 	})
 	if err != nil {
 		return fmt.Errorf("alerting: %w", err)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"sysotel/agent/alerting"
+	"sysotel/agent/clock"
 	"sysotel/agent/config"
 	"sysotel/agent/export"
 	"sysotel/agent/health"
@@ -49,7 +50,8 @@ type history struct {
 	// accounts are part of it only if the caller asks for secrets.
 	accounts interface{ Backup(dir string) error }
 	// dir is the data directory.
-	dir string
+	dir   string
+	clock *clock.Judge
 }
 
 // The folders of the data directory.
@@ -67,6 +69,7 @@ const recordsShare = 4
 func (a *App) openHistory(o Options, hostName string) error {
 	c := o.Config.Store
 	if c.Backend != store.Embedded && c.Backend != store.VictoriaMetrics {
+		a.clock.Floor(time.Time{}) // Nothing is stored.
 		return nil
 	}
 	kept, err := records.Open(records.Options{
@@ -94,7 +97,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	}
 	local := querier(query.Sources(series.Tiers()))
 	a.history = history{
-		store: series, records: kept, dir: o.Config.DataDir, most: int64(c.MaxBytes) / recordsShare,
+		store: series, records: kept, dir: o.Config.DataDir, clock: a.clock, most: int64(c.MaxBytes) / recordsShare,
 		querier: local, answers: local,
 	}
 	if c.Backend == store.Embedded {
@@ -274,7 +277,7 @@ func (h *history) settle(ctx context.Context) error {
 // retainEvery is how often old records are deleted.
 const retainEvery = 10 * time.Minute
 
-// retain deletes old records, by the store's clock, and keeps them within their share
+// retain deletes old records and keeps them within their share
 // of the disk. Readings and records use one clock, so that a wrong one deletes
 // neither.
 func (h *history) retain(ctx context.Context) error {
@@ -286,7 +289,7 @@ func (h *history) retain(ctx context.Context) error {
 		return nil
 	}
 	for {
-		err := h.records.Retain(ctx, h.store.RetentionTime())
+		err := h.records.Retain(ctx, h.clock.Retention())
 		if over := h.records.Bytes() - h.most; err == nil && over > 0 {
 			_, err = h.records.Shrink(ctx, over)
 		}

@@ -85,10 +85,6 @@ type Auth struct {
 	// went back when the file was read.
 	filed   uint64
 	setBack bool
-	// settled is the difference of time and boot clock at the last look, of which settling
-	// is set from the first on; since is when it last jumped ahead, by the boot clock.
-	settling       bool
-	settled, since time.Duration
 	// trouble is what Trouble returns.
 	trouble atomic.Pointer[string]
 }

@@ -77,33 +77,13 @@ func (a *Auth) followNow() {
 	a.followClock()
 }
 
-const (
-	// settle is how long a clock must be as it is for what has expired to be forgotten. It
-	// is refused at once, but what is forgotten does not come back when the clock is set
-	// right.
-	settle = day
-	// jump is how far a clock that is set ahead need not settle again.
-	jump = 5 * time.Minute
-)
-
-// forgetting returns the time by which what has expired is forgotten; zero, which is
-// before all, while the clock has not settled since the start. It is called with writing
-// held.
+// forgetting returns the time by which what has expired is forgotten. It is refused at
+// once, but what is forgotten does not come back when the clock is set right.
 func (a *Auth) forgetting() time.Time {
-	now := a.now()
 	if a.judge == nil {
-		return now
+		return a.now()
 	}
-	boot := a.judge.Boot()
-	offset := time.Duration(now.UnixNano()) - boot
-	if !a.settling || offset > a.settled+jump {
-		a.settling, a.since = true, boot
-	}
-	a.settled = offset
-	if boot-a.since < settle {
-		return time.Time{}
-	}
-	return now
+	return a.judge.Retention()
 }
 
 // follow moves the end of a code, which this boot made.

@@ -102,6 +102,7 @@ type Judge struct {
 	// fresh is set from the first start after a boot until Floor.
 	fresh   bool
 	saveErr error
+	trust   trust
 }
 
 // New returns a judge that goes on where the file ends.
@@ -125,7 +126,8 @@ func New(o Options) *Judge {
 	j.load()
 	boot, offset := j.read()
 	alive := j.state.Alive
-	if o.BootID != "" && j.state.Boot == o.BootID && len(j.state.Segments) > 0 {
+	sameBoot := o.BootID != "" && j.state.Boot == o.BootID && len(j.state.Segments) > 0
+	if sameBoot {
 		// The wall clock may have been set meanwhile: Observe will see it.
 		j.target, j.floored = j.last().Offset, j.state.Floored
 	} else {
@@ -143,6 +145,7 @@ func New(o Options) *Judge {
 		j.state.Begun = j.present(boot).Truncate(o.Grain)
 		j.state.Segments = []segment{{From: j.state.Begun, Offset: j.target}}
 	}
+	j.anchor(boot, sameBoot, alive)
 	return j
 }
 
@@ -225,6 +228,7 @@ func (j *Judge) Observe() *Change {
 	boot, offset := j.read()
 	now := j.present(boot)
 	j.state.Alive = now
+	_ = j.trusted(boot)
 	if change := j.unseen; change != nil {
 		j.unseen = nil
 		return change
@@ -353,6 +357,9 @@ func (j *Judge) Floor(newest time.Time) {
 		return
 	}
 	j.fresh = false
+	if j.state.Before.IsZero() {
+		j.anchorAt(boot, newest)
+	}
 	if newest.After(j.state.Before) {
 		j.state.Before = newest
 	}

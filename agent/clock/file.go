@@ -28,6 +28,8 @@ type state struct {
 	Before time.Time `json:"before,omitzero"`
 	// Alive is when the agent last ran.
 	Alive time.Time `json:"alive,omitzero"`
+	// Lag is how far the trusted time was behind then.
+	Lag time.Duration `json:"lag,omitempty"`
 	// Number is the number of the newest step.
 	Number uint64 `json:"number"`
 	Steps  []Step `json:"steps,omitempty"`
@@ -91,6 +93,9 @@ func (j *Judge) save() {
 		return
 	}
 	j.state.Floored = j.floored
+	if boot := j.options.Boot(); j.trust.anchored {
+		j.state.Lag = j.present(boot).Sub(j.trusted(boot))
+	}
 	text, err := json.MarshalIndent(&j.state, "", "\t")
 	if err == nil {
 		err = atomicfile.Write(j.options.File, text, 0o600)

@@ -97,7 +97,7 @@ func (q *channelQueue) step(ctx context.Context) time.Duration {
 	if wait := q.notBefore.Sub(now); wait > 0 {
 		return wait
 	}
-	rows, err := q.waiting(ctx, q.file.now(ctx))
+	rows, err := q.waiting(ctx)
 	if err != nil && ctx.Err() == nil {
 		q.log.Error("cannot read waiting messages", "err", err)
 		q.notBefore = now.Add(lastRetry)
@@ -121,10 +121,12 @@ func (q *channelQueue) step(ctx context.Context) time.Duration {
 }
 
 // waiting lists the notices to send and drops those that are too old or too many.
-func (q *channelQueue) waiting(ctx context.Context, now time.Time) ([]waiting, error) {
+func (q *channelQueue) waiting(ctx context.Context) ([]waiting, error) {
+	q.file.followClock(ctx)
+	oldest := q.file.clock.Retention().Add(-maxAge)
 	rows, err := q.file.waitingFor(ctx, q.name)
 	dropped := 0
-	for dropped < len(rows) && (now.Sub(rows[dropped].time) > maxAge || len(rows)-dropped > maxWaiting) {
+	for dropped < len(rows) && (rows[dropped].time.Before(oldest) || len(rows)-dropped > maxWaiting) {
 		dropped++
 	}
 	if dropped > 0 {

@@ -9,9 +9,15 @@ import (
 	"sysotel/agent/clock"
 )
 
-// now returns the time by the judge of the clock. If the clock was set, waiting notices
-// keep their age first, and the times that they tell move with the history.
+// now returns the time by the judge of the clock, once waiting notices follow it.
 func (f *file) now(ctx context.Context) time.Time {
+	f.followClock(ctx)
+	return f.clock.Now()
+}
+
+// followClock lets waiting notices keep their age if the clock was set, and the times
+// that they tell move with the history.
+func (f *file) followClock(ctx context.Context) {
 	f.stepMu.Lock()
 	defer f.stepMu.Unlock()
 	if steps := f.clock.Steps(f.step); len(steps) > 0 {
@@ -32,7 +38,6 @@ func (f *file) now(ctx context.Context) time.Time {
 			f.step = last
 		}
 	}
-	return f.clock.Now()
 }
 
 // openClock finds out which steps of the clock the file has followed.

@@ -2,6 +2,8 @@ package notify
 
 import (
 	"errors"
+	"fmt"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,5 +110,37 @@ func TestStepHidesNoError(t *testing.T) {
 		deliver(t, n, firing("memory"))
 		pass(time.Minute)
 		want(t, "the error", n.Channels()[0].LastError, "it is away")
+	})
+}
+
+// TestAheadAtBoot: a clock that is far ahead at the start of a boot drops no notice.
+func TestAheadAtBoot(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(t.TempDir(), "clock.json")
+	synctest.Test(t, func(t *testing.T) {
+		for boot, ahead := range []time.Duration{0, 365 * 24 * time.Hour} {
+			began := time.Now()
+			judge := clock.New(clock.Options{
+				File: file, BootID: fmt.Sprint("boot ", boot), Synced: func() bool { return false },
+				Wall: func() time.Time { return time.Now().Add(ahead) },
+				Boot: func() time.Duration { return time.Minute + time.Since(began) },
+			})
+			judge.Floor(time.Time{}) // Nothing is stored.
+			judge.Observe()
+			f := &fake{answer: func(int) error { return errors.New("it is away") }}
+			n := openAt(t, dir, judge, map[string]*fake{"a": f}, nil)
+			stop := start(t, n)
+			notice := firing(fmt.Sprint("rule ", boot))
+			notice.Since, notice.At = judge.Now(), judge.Now()
+			deliver(t, n, notice)
+			pass(time.Hour)
+			if s := n.Channels()[0]; s.Waiting != boot+1 || s.Dropped != 0 {
+				t.Errorf("boot %d: the channel is %+v", boot, s)
+			}
+			stop()
+			if err := errors.Join(n.Close(), judge.Close()); err != nil {
+				t.Error(err)
+			}
+		}
 	})
 }

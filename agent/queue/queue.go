@@ -289,9 +289,12 @@ func (q *Queue) note(err error) {
 	q.failing = err
 }
 
-// bound drops requests that are too old, and the oldest of any partition while the
-// queue is too large. It is called with q.mu held.
+// bound drops requests that are too old at a time, or at the time that is trusted, and
+// the oldest of any partition while the queue is too large. It is called with q.mu held.
 func (q *Queue) bound(now time.Time) {
+	if trusted := q.options.Clock.Retention(); trusted.Before(now) {
+		now = trusted
+	}
 	over := q.bytes - q.options.MaxBytes
 	// Gone requests must not be counted twice.
 	if q.older() > 0 && q.fileStep == q.step && (over > 0 || now.Sub(q.trimmed) >= trimEvery) && len(q.gone) == 0 {

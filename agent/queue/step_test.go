@@ -23,6 +23,7 @@ func newSettable(dir string, by time.Duration) *settable {
 		Wall: func() time.Time { return epoch.Add(s.passed + s.by) }, Boot: func() time.Duration { return time.Hour + s.passed },
 	}
 	s.Judge = clock.New(s.options)
+	s.Floor(time.Time{}) // Nothing is stored.
 	return s
 }
 
@@ -87,12 +88,22 @@ func TestStep(t *testing.T) {
 				}
 				q.Partition.Return(live)
 
-				// They last as long as others.
+				// They last as long as others; where the clock went ahead, until that is trusted.
 				c.passed += o.MaxAge - 10*time.Minute
 				c.Observe()
 				q.Push(c.Now(), body(requests+1))
-				if s := q.Stats(); s.Dropped == 0 || s.Waiting < 11 || s.Waiting > 13 {
-					t.Errorf("%d requests wait and %d are dropped after their time, want about 12", s.Waiting, s.Dropped)
+				kept := uint64(12)
+				if by < 0 {
+					kept = requests + 2
+				}
+				if s := q.Stats(); s.Waiting+s.Dropped != requests+2 || s.Waiting < kept-1 || s.Waiting > kept+1 {
+					t.Errorf("%d requests wait and %d are dropped after their time, want about %d to wait", s.Waiting, s.Dropped, kept)
+				}
+				c.passed += o.MaxAge + time.Hour
+				c.Observe()
+				q.Push(c.Now(), body(requests+2))
+				if s := q.Stats(); s.Waiting != 1 {
+					t.Errorf("%d requests wait after another day, want the newest", s.Waiting)
 				}
 			})
 		}
@@ -168,5 +179,38 @@ func TestStepWithoutDisk(t *testing.T) {
 	}
 	if want := epoch.Add(time.Minute); !q.Mark().Equal(want) {
 		t.Errorf("the mark is %s, want %s", q.Mark(), want)
+	}
+}
+
+// TestAheadAtBoot: a clock that is far ahead at the start of a boot drops nothing that
+// waits; the requests are there when it is set right.
+func TestAheadAtBoot(t *testing.T) {
+	dir := t.TempDir()
+	c := newSettable(dir, 0)
+	c.options.Synced = func() bool { return false }
+	c.Judge = clock.New(c.options)
+	o := options(dir)
+	o.Clock = c.Judge
+	q := open(t, o)
+	const requests = recent + 20
+	for n := range requests {
+		c.passed = time.Duration(n) * time.Minute
+		c.Observe()
+		q.Partition.Push(c.Now(), c.Now(), body(n))
+	}
+	if err := errors.Join(q.Close(), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	c.options.BootID, c.by = "two", 365*24*time.Hour
+	c.Judge = clock.New(c.options)
+	o.Clock = c.Judge
+	q = open(t, o)
+	for n := range 60 {
+		c.passed += time.Minute
+		c.Observe()
+		q.Partition.Push(c.Now(), c.Now(), body(requests+n))
+	}
+	if stats := q.Stats(); stats.Dropped != 0 || stats.Waiting != requests+60 {
+		t.Errorf("%+v, want %d requests and none dropped", stats, requests+60)
 	}
 }

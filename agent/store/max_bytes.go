@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/prometheus/prometheus/tsdb"
 )
@@ -46,10 +45,6 @@ func (s *Store) enforceMaxBytes(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
-
-// RetentionTime is the trusted time from which retention counts back, the Unix
-// epoch until the store is open.
-func (s *Store) RetentionTime() time.Time { return s.clock.retention() }
 
 // markDeletable marks the oldest blocks for deletion until they add up to over
 // bytes, and returns their size. A block in use is deleted after that use.

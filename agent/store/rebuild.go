@@ -23,7 +23,6 @@ func (s *Store) rebuild() error {
 			u.written = u.newest.Load() - u.newest.Load()%u.interval
 		}
 	}
-	s.clock.anchor(raw.Newest())
 	stored := raw.Newest()
 	if waits := s.newestOfOthers(); waits.After(stored) {
 		stored = waits

@@ -55,7 +55,7 @@ type Options struct {
 type Store struct {
 	options Options
 	log     *slog.Logger
-	clock   *retentionClock
+	clock   *clock.Judge
 	tiers   []*Tier
 	rollups *Rollups
 	base    time.Time // what Taken is counted from
@@ -147,7 +147,7 @@ func Open(options Options) (*Store, error) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	s := &Store{
-		options: options, log: options.Log, clock: newRetentionClock(options.Clock),
+		options: options, log: options.Log, clock: options.Clock,
 		base: time.Now(), opened: make(chan struct{}), closed: make(chan struct{}),
 		wrote: make(chan struct{}, 1), found: unknown, drops: health.NewDrops(DropReasons()...),
 		life: &life{id: ulid.Make().String()}, waitingLog: waitingLog{dir: filepath.Join(options.Dir, waitingDir)},

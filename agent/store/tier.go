@@ -18,6 +18,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/compression"
+
+	"sysotel/agent/clock"
 )
 
 // ErrOpening is returned by queries before the tier is open, or while it is
@@ -30,7 +32,7 @@ type Tier struct {
 	dir    string
 	config TierConfig
 	log    *slog.Logger
-	clock  *retentionClock
+	clock  *clock.Judge
 	// waiting are the readings that are to be appended to the finest tier.
 	waiting *waiting
 	finest  bool
@@ -55,7 +57,7 @@ type Tier struct {
 
 var _ storage.Queryable = (*Tier)(nil)
 
-func newTier(dir string, config TierConfig, clock *retentionClock, log *slog.Logger) *Tier {
+func newTier(dir string, config TierConfig, clock *clock.Judge, log *slog.Logger) *Tier {
 	name := TierName(config.Resolution)
 	t := &Tier{name: name, dir: filepath.Join(dir, tiersDir, name), config: config, clock: clock, log: log.With("tier", name)}
 	t.idle.L = &t.mu
@@ -100,7 +102,7 @@ func (t *Tier) Oldest() time.Time {
 	if first == math.MaxInt64 {
 		return time.Time{}
 	}
-	return time.UnixMilli(max(first, t.clock.retention().Add(-t.config.Retention).UnixMilli()))
+	return time.UnixMilli(max(first, t.clock.Retention().Add(-t.config.Retention).UnixMilli()))
 }
 
 // CompleteUntil is the time of the newest point that is in the tier, while readings wait
@@ -331,7 +333,7 @@ func (t *Tier) close() (err error) {
 // merged into others, and deletable ones. The library's default counts from the
 // newest block, so that one wrong clock would delete all history.
 func (t *Tier) blocksToDelete(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
-	oldest := t.clock.retention().Add(-t.config.Retention).UnixMilli()
+	oldest := t.clock.Retention().Add(-t.config.Retention).UnixMilli()
 	gone := map[ulid.ULID]struct{}{}
 	for _, b := range blocks {
 		id := b.Meta().ULID
