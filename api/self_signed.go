@@ -40,6 +40,8 @@ type selfSigned struct {
 	certFile, keyFile string
 	// names are the host names, in addition to the machine's addresses.
 	names []string
+	// made has the certificate and the key, in PEM, while they cannot be written.
+	made *[2][]byte
 }
 
 // newSelfSigned uses the names in the options.
@@ -59,28 +61,50 @@ func newSelfSigned(o Options) *selfSigned {
 	return s
 }
 
-// ensure creates the certificate, or renews it if it expires soon or lacks a name.
+// ensure creates the certificate, or renews it if it expires soon or lacks a name. What
+// it made and cannot write it keeps for the next time.
 func (s *selfSigned) ensure() error {
+	if s.made == nil {
+		want := s.template()
+		pair, err := tls.LoadX509KeyPair(s.certFile, s.keyFile)
+		if err == nil && holds(pair.Leaf, want) {
+			return nil
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return err // Do not replace files of another user.
+		}
+		if s.made, err = s.make(want); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(filepath.Dir(s.certFile), 0o700); err != nil {
 		return err
 	}
-	want := s.template()
-	pair, err := tls.LoadX509KeyPair(s.certFile, s.keyFile)
-	if err == nil && holds(pair.Leaf, want) {
-		return nil
+	if err := errors.Join(write(s.keyFile, 0o600, s.made[1]), write(s.certFile, 0o644, s.made[0])); err != nil {
+		return err
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return err // Do not replace files of another user.
-	}
+	s.made = nil
+	return nil
+}
+
+// make creates the certificate and, if there is none, the key.
+func (s *selfSigned) make(want *x509.Certificate) (*[2][]byte, error) {
 	key, err := s.key()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("create the key: %w", err)
 	}
 	certificate, err := x509.CreateCertificate(rand.Reader, want, want, key.Public(), key)
 	if err != nil {
-		return fmt.Errorf("create the certificate: %w", err)
+		return nil, fmt.Errorf("create the certificate: %w", err)
 	}
-	return write(s.certFile, 0o644, "CERTIFICATE", certificate)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("create the key: %w", err)
+	}
+	return &[2][]byte{
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+	}, nil
 }
 
 // holds reports whether a certificate has all names of want and does not expire
@@ -107,15 +131,7 @@ func (s *selfSigned) key() (*ecdsa.PrivateKey, error) {
 			}
 		}
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("create the key: %w", err)
-	}
-	bytes, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("create the key: %w", err)
-	}
-	return key, write(s.keyFile, 0o600, "PRIVATE KEY", bytes)
+	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }
 
 // template is the certificate as it should be now.
@@ -165,14 +181,14 @@ func ownAddresses() []string {
 	return own
 }
 
-// write writes a PEM file.
-func write(path string, mode os.FileMode, kind string, content []byte) error {
+// write writes a file; a directory in its place is moved aside.
+func write(path string, mode os.FileMode, content []byte) error {
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
 		if err := os.Rename(path, path+".broken-"+time.Now().UTC().Format("20060102T150405")); err != nil {
 			return err
 		}
 	}
-	if err := atomicfile.Write(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), mode); err != nil {
+	if err := atomicfile.Write(path, content, mode); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"os"
 	"path/filepath"
@@ -155,6 +156,51 @@ func TestSelfSignedIsRenewedWhileItRuns(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		if p := c.health(); p.Status != health.Degraded || !strings.Contains(p.Reason, "cannot be renewed") {
 			t.Errorf("the health is %+v", p)
+		}
+	})
+}
+
+// TestSelfSignedWithoutDisk: while the certificate cannot be written it is served from
+// memory, which health says; the files have the same one once they can be written.
+func TestSelfSignedWithoutDisk(t *testing.T) {
+	parent := filepath.Join(t.TempDir(), "parent")
+	if err := os.WriteFile(parent, nil, 0o600); err != nil { // No directory can be made below it.
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c, err := newCertificates(Options{TLS: TLSConfig{SelfSigned: true}, TLSDir: filepath.Join(parent, "tls"), Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		serves := func() *x509.Certificate {
+			t.Helper()
+			served, err := c.forClient(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return served.Certificates[0].Leaf
+		}
+		first := serves()
+		time.Sleep(2 * time.Minute)
+		if !serves().Equal(first) {
+			t.Error("another certificate is served after two minutes")
+		}
+		if p := c.health(); p.Status != health.Degraded || !strings.Contains(p.Reason, "in memory only") {
+			t.Errorf("the health is %+v", p)
+		}
+		if err := os.Remove(parent); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if !serves().Equal(first) || c.temporary != nil {
+			t.Error("the certificate of the files is another one")
+		}
+		if p := c.health(); p.Status != health.OK {
+			t.Errorf("the health is %+v", p)
+		}
+		pair, err := tls.LoadX509KeyPair(c.maker.certFile, c.maker.keyFile)
+		if err != nil || !pair.Leaf.Equal(first) {
+			t.Errorf("the files have another certificate: %v", err)
 		}
 	})
 }

@@ -167,7 +167,10 @@ type certificates struct {
 	maker *selfSigned
 	log   *slog.Logger
 
-	mu sync.Mutex // Protects what follows.
+	mu sync.Mutex // Protects what follows, and files until it is set.
+	// temporary serves while the agent's own certificate cannot be written for the first
+	// time: the directory is on a disk that is full or read-only.
+	temporary *tls.Config
 	// renewal is why the agent's own certificate cannot be renewed, empty if it can.
 	renewal string
 	since   time.Time
@@ -187,15 +190,48 @@ func newCertificates(o Options) (*certificates, error) {
 	var err error
 	c.files, err = fresh.Open(c.config.files(), c.load, c.note)
 	switch {
+	case err != nil && failed != nil && c.maker.made != nil:
+		contents := c.maker.made[:]
+		if o.TLS.ClientCAFile != "" {
+			text, err := os.ReadFile(o.TLS.ClientCAFile)
+			if err != nil {
+				return nil, fmt.Errorf("tls: %w", err)
+			}
+			contents = append(contents, text)
+		}
+		if c.temporary, err = c.load(contents); err != nil {
+			return nil, fmt.Errorf("tls.self_signed: %w", err)
+		}
+		c.failed(failed)
 	case err != nil && failed != nil:
 		return nil, fmt.Errorf("tls.self_signed: %w", failed)
 	case err != nil:
 		return nil, fmt.Errorf("tls: %w", err)
 	case failed != nil: // The old one serves, on a disk that cannot be written.
-		c.renewal, c.since = "cannot be renewed: "+failed.Error(), time.Now()
-		c.log.Warn("cannot renew the certificate", "err", failed)
+		c.failed(failed)
 	}
 	return c, nil
+}
+
+// current is what is served now.
+func (c *certificates) current() *tls.Config {
+	if c.temporary != nil {
+		return c.temporary
+	}
+	return c.files.Get()
+}
+
+// failed notes why the agent's own certificate cannot be written.
+func (c *certificates) failed(err error) {
+	reason := "cannot be renewed: "
+	if c.temporary != nil {
+		reason = "is in memory only and another one after a restart: "
+	}
+	if c.renewal == "" {
+		c.since = time.Now()
+		c.log.Warn("the certificate "+strings.TrimSuffix(reason, ": "), "err", err)
+	}
+	c.renewal = reason + err.Error()
 }
 
 // forClient is the configuration of one handshake.
@@ -203,25 +239,29 @@ func (c *certificates) forClient(*tls.ClientHelloInfo) (*tls.Config, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.renew()
-	return c.files.Get(), nil
+	return c.current(), nil
 }
 
-// renew has the maker check its certificate once a day.
+// renew has the maker check its certificate once a day, and once a minute one that could
+// not be written.
 func (c *certificates) renew() {
-	if c.maker == nil || time.Since(c.looked) < 24*time.Hour {
+	every := 24 * time.Hour
+	if c.temporary != nil {
+		every = time.Minute
+	}
+	if c.maker == nil || time.Since(c.looked) < every {
 		return
 	}
 	c.looked = time.Now()
 	err := c.maker.ensure()
-	if err == nil {
-		c.renewal = ""
+	if err == nil && c.temporary != nil {
+		c.files, err = fresh.Open(c.config.files(), c.load, c.note)
+	}
+	if err != nil {
+		c.failed(err)
 		return
 	}
-	if c.renewal == "" {
-		c.since = time.Now()
-		c.log.Warn("cannot renew the certificate", "err", err)
-	}
-	c.renewal = "cannot be renewed: " + err.Error()
+	c.temporary, c.renewal = nil, ""
 }
 
 // load makes the configuration of new files, and logs what they are.
@@ -270,13 +310,15 @@ func (c *certificates) health() health.Component {
 	c.renew()
 	p := health.Component{Name: "tls", Status: health.OK}
 	var reasons []string
-	if since, err := c.files.Broken(); err != nil {
+	if c.temporary != nil {
+		// There are no files yet.
+	} else if since, err := c.files.Broken(); err != nil {
 		reasons, p.Since = append(reasons, "cannot use the new certificate, still serving the previous one: "+err.Error()), since
 	}
 	if c.renewal != "" {
 		reasons, p.Since = append(reasons, "the certificate "+c.renewal), c.since
 	}
-	if reason := expired(leafOf(c.files.Get())); reason != "" {
+	if reason := expired(leafOf(c.current())); reason != "" {
 		reasons = append(reasons, reason)
 	}
 	if len(reasons) > 0 {
