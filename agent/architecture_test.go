@@ -73,6 +73,7 @@ var allowed = map[string]map[string]string{
 	// Leaves that do one thing.
 	"agent/atomicfile": {},
 	"agent/clienttls":  {"agent/fresh": "certificates are read again when their files change"},
+	"agent/disktest":   {},
 	"agent/fresh":      {},
 	"agent/clock": {
 		"agent/atomicfile": "its state is a small file",

@@ -9,72 +9,22 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"sysotel/agent/disktest"
 	"sysotel/agent/health"
 )
-
-// smallDisk mounts a file system of 1 MiB in memory.
-func smallDisk(t *testing.T, dir string) {
-	t.Helper()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		if os.Geteuid() == 0 && os.Getenv("container") == "" {
-			t.Fatalf("mount a small file system: %v", err)
-		}
-		t.Skipf("mounting a small file system needs root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// fill leaves no space on the disk.
-func fill(t *testing.T, dir string) (undo func()) {
-	t.Helper()
-	path := filepath.Join(dir, "ballast")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for block := make([]byte, 4096); err == nil; {
-		_, err = f.Write(block)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// readOnly makes the disk read-only.
-func readOnly(t *testing.T, dir string) (undo func()) {
-	t.Helper()
-	remount := func(flags uintptr) {
-		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, "size=1m"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	remount(unix.MS_RDONLY)
-	return func() { remount(0) }
-}
 
 // TestBadDisk: the state is opened on a full or read-only disk. What fired before is
 // not told again, a silence from before holds, and so do a new alert and a new silence,
 // also once the disk is good and after another start.
 func TestBadDisk(t *testing.T) {
-	for name, spoil := range map[string]func(*testing.T, string) func(){"full": fill, "read-only": readOnly} {
+	for name, spoil := range map[string]func(testing.TB, string) func(){"full": disktest.Fill, "read-only": disktest.ReadOnly} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlay(t, `groups: [{name: g, rules: [{alert: Busy, expr: cpu_usage > 80}, {alert: Full, expr: disk_used > 80}, {alert: Quiet, expr: quiet_one > 80}, {alert: Still, expr: quiet_two > 80}]}]`)
 			dir := filepath.Join(p.dir, "alerting")
 			if err := p.alerts.Close(); err != nil {
 				t.Fatal(err)
 			}
-			smallDisk(t, dir)
+			disktest.Mount(t, dir, 1<<20)
 			p.open()
 			for _, line := range []string{"set cpu_usage 90", "silence alertname=Quiet 24h", "pass 30s"} {
 				p.command(line)

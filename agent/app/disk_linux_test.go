@@ -27,9 +27,7 @@ func diskTrouble(tb testing.TB) time.Duration {
 // queries show every second of that time, and after the full disk none is missing from
 // the store.
 func TestDiskSoak(t *testing.T) {
-	if os.Geteuid() != 0 && os.Getenv("CI") == "" {
-		t.Skip("not tested: an ext4 file system cannot be mounted; run as root")
-	}
+	requireRoot(t)
 	image, dir := filepath.Join(t.TempDir(), "disk.img"), filepath.Join(t.TempDir(), "d")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)

@@ -14,24 +14,19 @@ import (
 	"github.com/prometheus/prometheus/promql"
 
 	"sysotel/agent/auth"
+	"sysotel/agent/disktest"
 	"sysotel/agent/health"
 	"sysotel/agent/records"
 )
 
-// tmpfs mounts a file system of a size in memory, at a path that is short enough for a
-// socket below it.
-func tmpfs(t *testing.T, size string) string {
+// shortDir returns a directory whose path is short enough for a socket below it.
+func shortDir(t *testing.T) string {
 	t.Helper()
-	if os.Geteuid() != 0 && os.Getenv("CI") == "" {
-		t.Skip("not tested: a small disk cannot be mounted; run as root")
-	}
-	dir, err := os.MkdirTemp("", "sd") //nolint:usetesting // The path of a socket must be short.
+	dir, err := os.MkdirTemp("", "sd") //nolint:usetesting // See above.
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.Remove(dir) })
-	command(t, "mount", "-t", "tmpfs", "-o", "mode=0755,size="+size, "tmpfs", dir)
-	undo(t, "umount", "--lazy", dir)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
 }
 
@@ -64,32 +59,10 @@ func (a *agent) well(when string) {
 // serves that, measures, alerts and lets users log in, says what it cannot do, and when
 // the disk can be written again it recovers by itself, without a hole.
 func TestStartOnBadDisk(t *testing.T) {
-	for name, spoil := range map[string]func(t *testing.T, disk string) func(){
-		"full": func(t *testing.T, disk string) func() {
-			filler := filepath.Join(disk, "filler")
-			f, err := os.Create(filler)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for block := make([]byte, 4096); err == nil; {
-				_, err = f.Write(block)
-			}
-			if err := f.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return func() {
-				if err := os.Remove(filler); err != nil {
-					t.Error(err)
-				}
-			}
-		},
-		"read-only": func(t *testing.T, disk string) func() {
-			command(t, "mount", "-o", "remount,ro", disk)
-			return func() { command(t, "mount", "-o", "remount,rw", disk) }
-		},
-	} {
+	for name, spoil := range map[string]func(testing.TB, string) (undo func()){"full": disktest.Fill, "read-only": disktest.ReadOnly} {
 		t.Run(name, func(t *testing.T) {
-			disk := tmpfs(t, "96m")
+			disk := shortDir(t)
+			disktest.Mount(t, disk, 96<<20)
 			c := configure(t, "--data-dir="+filepath.Join(disk, "d"))
 			const password = "a quiet river at dawn"
 			before := run(t, c)
@@ -198,12 +171,7 @@ func (a *agent) seconds(after, until time.Time) (int, error) {
 // TestDataDirectoryDeleted: it is deleted while the agent runs. The agent says so, makes
 // it anew with all that belongs there, and nobody finds the accounts gone.
 func TestDataDirectoryDeleted(t *testing.T) {
-	dir, err := os.MkdirTemp("", "sd") //nolint:usetesting // The path of a socket must be short.
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	c := configure(t, "--data-dir="+filepath.Join(dir, "d"))
+	c := configure(t, "--data-dir="+filepath.Join(shortDir(t), "d"))
 	a := run(t, c)
 	<-a.history.store.Opened()
 	a.ticks(2)

@@ -9,77 +9,25 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"sysotel/agent/disktest"
 	"sysotel/agent/health"
 )
-
-// smallDisk mounts a file system of 1 MiB in memory.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		if os.Geteuid() == 0 && os.Getenv("container") == "" {
-			t.Fatalf("mount a small file system: %v", err)
-		}
-		t.Skipf("mounting a small file system needs root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fill leaves no space on the disk.
-func fill(t *testing.T, dir string) (undo func()) {
-	t.Helper()
-	path := filepath.Join(dir, "ballast")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for block := make([]byte, 4096); err == nil; {
-		_, err = f.Write(block)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// readOnly makes the disk read-only.
-func readOnly(t *testing.T, dir string) (undo func()) {
-	t.Helper()
-	remount := func(flags uintptr) {
-		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, "size=1m"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	remount(unix.MS_RDONLY)
-	return func() { remount(0) }
-}
 
 // TestBadDisk: while the disk is full or read-only, from before the start or from
 // later, every notice is sent once. With a disk again health is ok, and after another
 // start nothing is sent again.
 func TestBadDisk(t *testing.T) {
 	for name, c := range map[string]struct {
-		spoil   func(*testing.T, string) func()
+		spoil   func(testing.TB, string) func()
 		atStart bool
 		trouble string
 	}{
-		"full":      {fill, true, "the notification queue is kept in memory and lost at a stop: the disk is full"},
-		"read-only": {readOnly, true, "the notification queue is kept in memory and lost at a stop: the disk is read-only"},
-		"filled":    {fill, false, "the notification queue is kept in memory and lost at a stop: the disk is full"},
+		"full":      {disktest.Fill, true, "the notification queue is kept in memory and lost at a stop: the disk is full"},
+		"read-only": {disktest.ReadOnly, true, "the notification queue is kept in memory and lost at a stop: the disk is read-only"},
+		"filled":    {disktest.Fill, false, "the notification queue is kept in memory and lost at a stop: the disk is full"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			disk := smallDisk(t)
+			disk := disktest.Small(t, 1<<20)
 			f := &fake{}
 			fresh := func() (*Notifier, func()) {
 				n := open(t, filepath.Join(disk, "data"), map[string]*fake{"a": f}, func(c *Config) { c.GroupWait = 0 })

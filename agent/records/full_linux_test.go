@@ -1,47 +1,19 @@
 package records
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"sysotel/agent/disktest"
 )
 
 // TestDiskFull: on a small file system records wait in memory, Health has the
 // reason, queries work, and nothing is lost once there is space.
 func TestDiskFull(t *testing.T) {
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
-		if os.Geteuid() == 0 && os.Getenv("container") == "" {
-			t.Fatalf("mount a small file system: %v", err)
-		}
-		t.Skipf("mounting a small file system needs root (TestFullFile shows the same without): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	ballast := filepath.Join(dir, "ballast")
-	fullAndFree(t, dir, func(*Records) {
-		f, err := os.Create(ballast)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for block := make([]byte, 4096); err == nil; {
-			_, err = f.Write(block)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}, func(*Records) {
-		if err := os.Remove(ballast); err != nil {
-			t.Fatal(err)
-		}
-	})
+	dir := disktest.Small(t, 2<<20)
+	var undo func()
+	fullAndFree(t, dir, func(*Records) { undo = disktest.Fill(t, dir) }, func(*Records) { undo() })
 }
 
 // TestFullFile: the same with SQLite's own limit.

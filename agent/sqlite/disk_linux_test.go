@@ -8,68 +8,20 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sysotel/agent/disktest"
 )
-
-// smallDisk mounts a file system of 1 MiB in memory.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		if os.Geteuid() == 0 && os.Getenv("container") == "" {
-			t.Fatalf("mount a small file system: %v", err)
-		}
-		t.Skipf("mounting a small file system needs root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fill leaves no space on the disk; free undoes it.
-func fill(t *testing.T, dir string) (free func()) {
-	t.Helper()
-	path := filepath.Join(dir, "ballast")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for block := make([]byte, 4096); err == nil; {
-		_, err = f.Write(block)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func readOnly(t *testing.T, dir string) (undo func()) {
-	t.Helper()
-	remount := func(flags uintptr) {
-		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, "size=1m"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	remount(unix.MS_RDONLY)
-	return func() { remount(0) }
-}
 
 // TestBadDisk: a file is opened on a full and on a read-only disk, and comes into
 // trouble while it is open. What it holds can be read, changes go on in memory or are
 // refused, and once there is a disk again everything is on it.
 func TestBadDisk(t *testing.T) {
 	for name, c := range map[string]struct {
-		spoil   func(*testing.T, string) func()
+		spoil   func(testing.TB, string) func()
 		trouble string
 	}{
-		"full":      {fill, "the disk is full"},
-		"read-only": {readOnly, "the disk is read-only"},
+		"full":      {disktest.Fill, "the disk is full"},
+		"read-only": {disktest.ReadOnly, "the disk is read-only"},
 	} {
 		for _, memory := range []bool{true, false} {
 			for _, logged := range []bool{true, false} {
@@ -81,8 +33,8 @@ func TestBadDisk(t *testing.T) {
 	}
 }
 
-func atStart(t *testing.T, memory, killed bool, spoil func(*testing.T, string) func(), trouble string) {
-	dir := smallDisk(t)
+func atStart(t *testing.T, memory, killed bool, spoil func(testing.TB, string) func(), trouble string) {
+	dir := disktest.Small(t, 1<<20)
 	path := filepath.Join(dir, "below", "notes.db")
 	before := openNotes(t, path, memory)
 	if err := before.add(100); err != nil {
@@ -144,12 +96,12 @@ func atStart(t *testing.T, memory, killed bool, spoil func(*testing.T, string) f
 
 // TestDiskFills: the disk fills up while the file is open.
 func TestDiskFills(t *testing.T) {
-	dir := smallDisk(t)
+	dir := disktest.Small(t, 1<<20)
 	o := openNotes(t, filepath.Join(dir, "notes.db"), true)
 	if err := o.add(100); err != nil {
 		t.Fatal(err)
 	}
-	free := fill(t, dir)
+	free := disktest.Fill(t, dir)
 	total := 100
 	for range 20 {
 		o.now()

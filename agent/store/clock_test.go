@@ -74,18 +74,11 @@ func (k *ticker) run(t *testing.T, seconds int) {
 // settle waits until the store is open.
 func (k *ticker) settle(t *testing.T) {
 	t.Helper()
-	ready := func() bool {
+	poll(t, "an open store", func() bool {
 		k.s.mu.Lock()
 		defer k.s.mu.Unlock()
 		return k.s.state == open && (k.s.waiting.len() == 0 || k.s.full)
-	}
-	for deadline := time.After(30 * time.Second); !ready(); {
-		select {
-		case <-time.After(time.Millisecond):
-		case <-deadline:
-			t.Fatal("the store does not open: ", k.s.Health())
-		}
-	}
+	})
 }
 
 // check fails unless every reading is there, in order, with so many holes between

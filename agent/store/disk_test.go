@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sysotel/agent/disktest"
 	"sysotel/agent/health"
 )
 
@@ -28,7 +29,7 @@ func fill(t *testing.T, path string, left int64) {
 // TestDiskFull: on a full disk the store keeps readings in memory, reports it, and
 // recovers without losing any.
 func TestDiskFull(t *testing.T) {
-	disk := smallDisk(t, 48<<20)
+	disk := disktest.Small(t, 48<<20)
 	m := newMachine(noon)
 	o := m.options(t, filepath.Join(disk, "store"))
 	o.Free = nil // The real disk.
@@ -64,7 +65,7 @@ func TestDiskFull(t *testing.T) {
 
 // TestDiskFullUnseen: the same if the disk fills so fast that a write fails.
 func TestDiskFullUnseen(t *testing.T) {
-	disk := smallDisk(t, 48<<20)
+	disk := disktest.Small(t, 48<<20)
 	m := newMachine(noon)
 	o := m.options(t, filepath.Join(disk, "store"))
 	k := &ticker{m: m, j: o.Clock, s: openStore(t, o), g: gauge("g", "0")}
@@ -100,7 +101,7 @@ func TestDiskFullUnseen(t *testing.T) {
 // TestDiskFullWhileMapping: the library panics if a chunk cannot be written; the
 // store reopens it and loses nothing.
 func TestDiskFullWhileMapping(t *testing.T) {
-	disk := smallDisk(t, 48<<20)
+	disk := disktest.Small(t, 48<<20)
 	m := newMachine(noon)
 	o := m.options(t, filepath.Join(disk, "store"))
 	s := openStore(t, o)

@@ -116,6 +116,18 @@ func openStore(t testing.TB, o Options) *Store {
 	return s
 }
 
+// poll waits until something has come.
+func poll(t testing.TB, what string, come func() bool) {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for until := time.Now().Add(time.Minute); !come(); <-again.C {
+		if time.Now().After(until) {
+			t.Fatalf("after a minute there is no %s", what)
+		}
+	}
+}
+
 func gauge(name, instance string) *Series {
 	return &Series{
 		Labels: labels.FromStrings(model.MetricNameLabel, name, "host_name", "h", "i", instance), Kind: Gauge,

@@ -11,8 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"sysotel/agent/disktest"
 	"sysotel/agent/health"
 )
 
@@ -22,29 +21,10 @@ import (
 func TestOpenOnBadDisk(t *testing.T) {
 	sound := filepath.Join(t.TempDir(), "sound")
 	end, _ := aged(t, sound)
-	for name, spoil := range map[string]func(t *testing.T, disk string) (undo func()){
-		"full": func(t *testing.T, disk string) func() {
-			filler := filepath.Join(disk, "filler")
-			fill(t, filler, 0)
-			return func() {
-				if err := os.Remove(filler); err != nil {
-					t.Fatal(err)
-				}
-			}
-		},
-		"read-only": func(t *testing.T, disk string) func() {
-			remount := func(flags uintptr) {
-				if err := unix.Mount("", disk, "", unix.MS_REMOUNT|flags, "size=100663296"); err != nil {
-					t.Fatal(err)
-				}
-			}
-			remount(unix.MS_RDONLY)
-			return func() { remount(0) }
-		},
-	} {
+	for name, spoil := range map[string]func(testing.TB, string) (undo func()){"full": disktest.Fill, "read-only": disktest.ReadOnly} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("TMPDIR", t.TempDir())
-			disk := smallDisk(t, 96<<20)
+			disk := disktest.Small(t, 96<<20)
 			m := newMachine(end)
 			o := m.options(t, filepath.Join(disk, "store"), damagedTiers()...)
 			if err := copyFolder(sound, o.Dir); err != nil {
@@ -68,17 +48,11 @@ func TestOpenOnBadDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = s.Close() })
-			for until := time.Now().Add(time.Minute); ; <-time.After(10 * time.Millisecond) {
+			poll(t, "a history that can be read", func() bool {
 				s.mu.Lock()
-				viewing := s.viewing
-				s.mu.Unlock()
-				if viewing {
-					break
-				}
-				if time.Now().After(until) {
-					t.Fatal("the history cannot be read within a minute")
-				}
-			}
+				defer s.mu.Unlock()
+				return s.viewing
+			})
 			h := newHost(100)
 			for range 30 {
 				m.pass(time.Second)

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 
+	"sysotel/agent/disktest"
 	"sysotel/agent/health"
 )
 
@@ -406,7 +407,7 @@ func TestWaitingLogDamaged(t *testing.T) {
 // TestWaitingLogIsFull: readings wait in memory if the log cannot be written, and in
 // the log when it can be again.
 func TestWaitingLogIsFull(t *testing.T) {
-	disk := smallDisk(t, 24<<20)
+	disk := disktest.Small(t, 24<<20)
 	m, dir := newMachine(noon), filepath.Join(disk, "store")
 	s := openingStore(t, m, dir)
 	h := newHost(400)
