@@ -17,15 +17,23 @@ import (
 // unitFile is the path of the unit below the top directory.
 const unitFile = "agent/packaging/sysotel.service"
 
-// TestUnit: systemd accepts every line of the unit.
-func TestUnit(t *testing.T) {
-	const analyze = "/usr/bin/systemd-analyze"
-	if _, err := os.Stat(analyze); err != nil {
+// analyzer returns the path of systemd-analyze. Without it the test is skipped, and
+// fails in CI.
+func analyzer(t *testing.T) string {
+	t.Helper()
+	const path = "/usr/bin/systemd-analyze"
+	if _, err := os.Stat(path); err != nil {
 		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is missing: apt-get install systemd; .ci/run does", analyze)
+			t.Fatalf("%s is missing: apt-get install systemd; .ci/run does", path)
 		}
 		t.Skip("needs systemd-analyze, which knows what systemd understands")
 	}
+	return path
+}
+
+// TestUnit: systemd accepts every line of the unit.
+func TestUnit(t *testing.T) {
+	analyze := analyzer(t)
 	// It checks that the program exists, which is not installed here.
 	unit := filepath.Join(t.TempDir(), "sysotel.service")
 	text := strings.Replace(read(t, unitFile), "/usr/local/bin/sysotel", "/bin/true", 2)
@@ -99,10 +107,7 @@ const mostExposed = 25
 
 // TestExposure: the unit closes everything without which nothing is lost.
 func TestExposure(t *testing.T) {
-	const analyze = "/usr/bin/systemd-analyze"
-	if _, err := os.Stat(analyze); err != nil {
-		t.Skip("needs systemd-analyze; TestUnit fails without it where it must be")
-	}
+	analyze := analyzer(t)
 	unit := filepath.Join(t.TempDir(), "sysotel.service")
 	score := func(text string) (open []string, within bool) {
 		t.Helper()
