@@ -159,6 +159,7 @@ var allowed = map[string]map[string]string{
 		"api":                  "one struct made of each package's own Config",
 	},
 	"agent/app": {
+		"agent/atomicfile":            "whether the data directory can be written is tried by it",
 		"agent/clock":                 "it wires everything",
 		"instruments/portowner":       "it wires everything",
 		"agent/auth":                  "it wires everything",

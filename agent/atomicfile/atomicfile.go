@@ -29,7 +29,7 @@ func Write(path string, content []byte, mode fs.FileMode) (err error) {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
 
 // RemoveUnfinished removes what a Write of the file left behind when its process was
@@ -50,8 +50,18 @@ func RemoveUnfinished(path string) error {
 // temporary is the pattern of the names that a file has while it is written.
 func temporary(path string) string { return "." + filepath.Base(path) + "-*" }
 
-// syncDir makes a rename durable. Windows cannot sync a directory.
-func syncDir(dir string) error {
+// Probe reports why no file can be written to a directory now; nil if one can.
+func Probe(dir string) error {
+	path := filepath.Join(dir, ".probe")
+	err := os.WriteFile(path, make([]byte, 4096), 0o600) // A full disk may still have room for a name.
+	if gone := os.Remove(path); err == nil {
+		err = gone
+	}
+	return err
+}
+
+// SyncDir makes the renames in a directory durable. Windows cannot sync a directory.
+func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}

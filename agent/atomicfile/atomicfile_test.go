@@ -58,3 +58,16 @@ func TestRemoveUnfinished(t *testing.T) {
 		t.Errorf("%s is gone: %v", other, err)
 	}
 }
+
+func TestProbe(t *testing.T) {
+	dir := t.TempDir()
+	if err := Probe(dir); err != nil {
+		t.Error(err)
+	}
+	if all, err := os.ReadDir(dir); err != nil || len(all) != 0 {
+		t.Errorf("left are %v (%v)", all, err)
+	}
+	if err := Probe(filepath.Join(dir, "gone")); !os.IsNotExist(err) {
+		t.Errorf("a directory that is not there: %v", err)
+	}
+}

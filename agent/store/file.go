@@ -68,16 +68,6 @@ func clearWay(path string) error {
 	return os.Rename(path, path+brokenSuffix+strconv.FormatInt(time.Now().Unix(), 10))
 }
 
-// writeProbe reports whether a directory can be written.
-func writeProbe(dir string) error {
-	path := filepath.Join(dir, ".probe")
-	err := os.WriteFile(path, make([]byte, 4096), 0o600)
-	if gone := os.Remove(path); err == nil {
-		err = gone
-	}
-	return err
-}
-
 // writeFormat writes the version of the format.
 func writeFormat(path string) error {
 	return atomicfile.Write(path, []byte(strconv.Itoa(format)+"\n"), 0o600)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -94,28 +93,18 @@ func (s *Store) operations(p plan) (all []func() error) {
 	}
 	for _, t := range s.tiers {
 		all = append(all, func() error {
-			return errors.Join(syncDir(t.dir), syncDir(filepath.Join(s.options.Dir, t.folder(ahead))))
+			for _, dir := range []string{t.dir, filepath.Join(s.options.Dir, t.folder(ahead))} {
+				if err := atomicfile.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	return append(all,
 		func() error { return s.setFollowed(p.Step) },
 		func() error { return os.RemoveAll(filepath.Join(s.options.Dir, nextDir)) },
 	)
-}
-
-// syncDir makes renames durable; Windows cannot sync a directory.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // followed returns the number of the newest step of the clock that the tiers follow; a

@@ -21,6 +21,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"sysotel/agent/atomicfile"
 	"sysotel/agent/clock"
 	"sysotel/agent/health"
 )
@@ -278,7 +279,7 @@ func (s *Store) openOnce() error {
 	if err := checkFormat(s.options.Dir, s.log); err != nil {
 		return err
 	}
-	if err := writeProbe(s.options.Dir); err != nil {
+	if err := atomicfile.Probe(s.options.Dir); err != nil {
 		return fmt.Errorf("the disk cannot be written: %w", err)
 	}
 	s.leaveView()

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"sysotel/agent/atomicfile"
 	"sysotel/agent/health"
 )
 
@@ -106,7 +107,7 @@ func (d *dataDir) hold() error {
 
 // tryWriting says whether the directory can be written.
 func (d *dataDir) tryWriting() {
-	if err := probe(d.path); err != nil {
+	if err := atomicfile.Probe(d.path); err != nil {
 		d.say("the data directory cannot be written, what is new is kept in memory: " + reason(err))
 	} else {
 		d.say("")
@@ -127,16 +128,6 @@ func reason(err error) string {
 		return "the disk is full"
 	}
 	return err.Error()
-}
-
-// probe writes to the directory.
-func probe(dir string) error {
-	path := filepath.Join(dir, ".probe")
-	err := os.WriteFile(path, make([]byte, 4096), 0o600)
-	if gone := os.Remove(path); err == nil {
-		err = gone
-	}
-	return err
 }
 
 // protect keeps other users from changing what is in the directory: they could make the
