@@ -192,22 +192,11 @@ func (d *database) forgetSilences(ctx context.Context, gone []Silence) error {
 
 // each calls visit with the only column of every row. It may begin anew.
 func (d *database) each(ctx context.Context, begin func(), visit func(body []byte) error, query string, arguments ...any) error {
-	return d.Read(ctx, func(db *sql.DB) error {
-		begin()
-		rows, err := db.QueryContext(ctx, query, arguments...)
-		if err != nil {
+	return d.Each(ctx, begin, func(rows *sql.Rows) error {
+		var body []byte
+		if err := rows.Scan(&body); err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // rows.Err reports it.
-		for rows.Next() {
-			var body []byte
-			if err := rows.Scan(&body); err != nil {
-				return err
-			}
-			if err := visit(body); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	})
+		return visit(body)
+	}, query, arguments...)
 }

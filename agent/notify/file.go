@@ -123,7 +123,7 @@ func (f *file) take(ctx context.Context, n Notice, channels []string, now time.T
 // waitingFor lists the notices that wait for a channel, oldest first.
 func (f *file) waitingFor(ctx context.Context, channel string) (all []waiting, err error) {
 	begin := func() { all = nil }
-	err = f.each(ctx, begin, func(rows *sql.Rows) error {
+	err = f.Each(ctx, begin, func(rows *sql.Rows) error {
 		var w waiting
 		var at int64
 		var body []byte
@@ -137,28 +137,10 @@ func (f *file) waitingFor(ctx context.Context, channel string) (all []waiting, e
 	return all, err
 }
 
-// each calls visit for each row of a query. It may begin anew.
-func (f *file) each(ctx context.Context, begin func(), visit func(*sql.Rows) error, query string, arguments ...any) error {
-	return f.Read(ctx, func(db *sql.DB) error {
-		begin()
-		rows, err := db.QueryContext(ctx, query, arguments...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close() //nolint:errcheck // rows.Err reports it.
-		for rows.Next() {
-			if err := visit(rows); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	})
-}
-
 // count returns the number of waiting notices for each channel.
 func (f *file) count(ctx context.Context) (all map[string]int, err error) {
 	begin := func() { all = map[string]int{} }
-	err = f.each(ctx, begin, func(rows *sql.Rows) error {
+	err = f.Each(ctx, begin, func(rows *sql.Rows) error {
 		var channel string
 		var n int
 		err := rows.Scan(&channel, &n)
@@ -171,7 +153,7 @@ func (f *file) count(ctx context.Context) (all map[string]int, err error) {
 // active lists the notices of the alerts that are not resolved.
 func (f *file) active(ctx context.Context) (all []Notice, err error) {
 	begin := func() { all = nil }
-	err = f.each(ctx, begin, func(rows *sql.Rows) error {
+	err = f.Each(ctx, begin, func(rows *sql.Rows) error {
 		var body []byte
 		if err := rows.Scan(&body); err != nil {
 			return err

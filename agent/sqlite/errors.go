@@ -58,10 +58,10 @@ func Damaged(err error) bool {
 	return errors.Is(err, ErrDamaged)
 }
 
-// DamagedAtOpen is Damaged for an error while a file is opened. The file is writable
+// damagedAtOpen is Damaged for an error while a file is opened. The file is writable
 // and the statements are valid, so that what SQLite refuses, such as an unknown
 // format, is damage in the header.
-func DamagedAtOpen(err error) bool {
+func damagedAtOpen(err error) bool {
 	if code := codeOf(err); code == codeError || code == codeReadOnly {
 		return true
 	}

@@ -172,6 +172,25 @@ func (f *File) Read(ctx context.Context, do func(*sql.DB) error) error {
 	}
 }
 
+// Each calls visit for each row of a query. It may begin anew, and calls begin before
+// the first row each time.
+func (f *File) Each(ctx context.Context, begin func(), visit func(*sql.Rows) error, query string, arguments ...any) error {
+	return f.Read(ctx, func(db *sql.DB) error {
+		begin()
+		rows, err := db.QueryContext(ctx, query, arguments...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // rows.Err reports it.
+		for rows.Next() {
+			if err := visit(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
 // hold keeps the connections as they are until mu.RUnlock, and returns where the rows
 // are.
 func (f *File) hold() place {
@@ -298,7 +317,7 @@ var errRemoved = errors.New("the file was removed while it was in use")
 // holds turn, or is the only one.
 func (f *File) toDisk(ctx context.Context) error {
 	err := f.tryDisk(ctx)
-	if err != nil && DamagedAtOpen(err) {
+	if err != nil && damagedAtOpen(err) {
 		if err = f.replace(ctx, err); err == nil {
 			err = f.tryDisk(ctx)
 		}

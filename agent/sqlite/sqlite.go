@@ -21,12 +21,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // Format describes a kind of file.
@@ -54,29 +52,6 @@ var ErrNewer = errors.New("it was written by a newer version of sysotel; use tha
 
 // BrokenSuffix is appended to the name of a file set aside, followed by the time.
 const BrokenSuffix = ".broken-"
-
-// Open opens or creates a file with one connection. A damaged file is set aside under
-// another name and replaced by a new one; what names its content in the log.
-func Open(ctx context.Context, path, what string, f Format, log *slog.Logger) (*sql.DB, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	db, err := f.open(ctx, path)
-	if err == nil || !DamagedAtOpen(err) {
-		return db, err
-	}
-	aside := path + BrokenSuffix + time.Now().UTC().Format("20060102T150405")
-	log.Error("a file was damaged; set it aside and created a new one", "what", what, "path", path, "aside", aside, "err", err)
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-	}
-	if err := os.Rename(path, aside); err != nil {
-		return nil, err
-	}
-	return f.open(ctx, path)
-}
 
 func (f Format) open(ctx context.Context, path string) (*sql.DB, error) {
 	db, err := f.Connect(path)

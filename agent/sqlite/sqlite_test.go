@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"database/sql"
 	"errors"
 	"log/slog"
 	"os"
@@ -16,15 +17,14 @@ var steps = []string{
 }
 
 // ask opens a file, returns what one question answers, and closes it.
-func ask(t *testing.T, path string, f Format, log *slog.Logger, question string) (string, error) {
+func ask(t *testing.T, path string, f Format, log *slog.Logger, question string) (answer string, err error) {
 	t.Helper()
-	db, err := Open(t.Context(), path, "the file of the test", f, log)
+	file, err := OpenFile(t.Context(), Options{Path: path, What: "the file of the test", Format: f, Log: log})
 	if err != nil {
 		return "", err
 	}
-	var answer string
-	err = db.QueryRowContext(t.Context(), question).Scan(&answer)
-	if err := db.Close(); err != nil {
+	err = file.Read(t.Context(), func(db *sql.DB) error { return db.QueryRowContext(t.Context(), question).Scan(&answer) })
+	if err := file.Close(); err != nil {
 		t.Error(err)
 	}
 	return answer, err
