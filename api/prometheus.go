@@ -25,6 +25,10 @@ func (s *Server) addPrometheus() {
 			stripped.ServeHTTP(w, r)
 		}
 	}
+	// The configuration is for those who may read it as /api/v1/config too.
+	for _, path := range []string{"config", "flags"} {
+		s.routes.page(http.MethodGet, prometheusPath+"/api/v1/status/"+path, Access{Role: Admin, Cost: Query}, handler)
+	}
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		s.routes.page(method, prometheusPath+"/api/v1/{path...}", Access{Role: Viewer, Cost: Query, Harmless: "it only queries, with parameters in the body"}, handler)
 	}

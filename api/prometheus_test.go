@@ -40,6 +40,17 @@ func TestPrometheusIsMounted(t *testing.T) {
 	if w := post(Viewer, "https://evil.example"); w.Code != http.StatusForbidden {
 		t.Errorf("another origin gets %d", w.Code)
 	}
+	for _, path := range []string{"config", "flags"} {
+		for caller, want := range map[Role]int{Viewer: http.StatusForbidden, Admin: http.StatusOK} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/prometheus/api/v1/status/"+path, nil)
+			r.Host = "localhost:8080"
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, r.WithContext(withCaller(r.Context(), Caller{Role: caller})))
+			if w.Code != want {
+				t.Errorf("%s for the role %v: %d, want %d", path, caller, w.Code, want)
+			}
+		}
+	}
 	for target, want := range map[string]string{
 		"/prometheus/api/v1/query_range?query=up": "GET /api/v1/query_range up",
 		"/prometheus/api/v1/label/a%2Fb/values":   "GET /api/v1/label/a/b/values ",

@@ -112,6 +112,7 @@ func (a *Alerting) describe(r *rule, enabled bool) RuleStatus {
 type PrometheusGroup struct {
 	Name, File string
 	Interval   float64
+	Limit      int
 	Rules      []PrometheusRule
 }
 
@@ -129,7 +130,7 @@ func (a *Alerting) Groups() (groups []PrometheusGroup) {
 	for _, r := range a.rules {
 		i := slices.IndexFunc(groups, func(g PrometheusGroup) bool { return g.Name == r.group && g.File == r.file })
 		if i < 0 {
-			groups = append(groups, PrometheusGroup{Name: r.group, File: r.file, Interval: r.interval.Seconds()})
+			groups = append(groups, PrometheusGroup{Name: r.group, File: r.file, Interval: r.interval.Seconds(), Limit: r.limit})
 			i = len(groups) - 1
 		}
 		one := PrometheusRule{Rule: r.Rule}

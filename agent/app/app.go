@@ -59,6 +59,11 @@ type App struct {
 	out      io.Writer
 	closers  []func() error
 
+	// started is when the agent started, configured when it read the configuration in
+	// use, of which refused says that a part was not taken.
+	started, configured time.Time
+	refused             bool
+
 	mu      sync.Mutex
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -169,6 +174,8 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	if err != nil {
 		return err
 	}
+	a.started, a.configured = options.Now(), options.Now()
+	a.addPrometheus(&options)
 	a.alerts.apiOptions(&options)
 	if a.server, err = api.New(options); err != nil {
 		return err
@@ -327,11 +334,13 @@ func (a *App) Reload(c config.Config) (restart []string) {
 	measured := a.config.Instruments
 	measured.Collectors, measured.Processes, measured.Custom = c.Instruments.Collectors, c.Instruments.Processes, c.Instruments.Custom
 	a.readings.sampler.Configure(measured)
-	if err := a.alerts.reload(c); err != nil {
+	err := a.alerts.reload(c)
+	if err != nil {
 		a.log.Error("cannot load the new alert rules; the old ones stay in use", "err", err)
 		c.Alerting = a.config.Alerting
 	}
 	a.mu.Lock()
+	a.configured, a.refused = a.clock.Now(), err != nil
 	a.config.Instruments, a.config.Log.Level, a.config.Alerting.Rules = measured, c.Log.Level, c.Alerting.Rules
 	a.mu.Unlock()
 	a.log.Info("configuration reloaded", "changed", changed, "needs_restart", restart)

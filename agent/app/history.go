@@ -35,6 +35,8 @@ type history struct {
 	querier *query.Querier
 	// groups returns the alert rules for Prometheus' API, nil if there are none.
 	groups func() []alerting.PrometheusGroup
+	// metadata are the metrics by their Prometheus names.
+	metadata map[string]promql.Metadata
 	// alerts are part of the backup, nil if there are none.
 	alerts interface {
 		Backup(ctx context.Context, dir string) error
@@ -199,6 +201,7 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 	if err != nil {
 		return err
 	}
+	h.metadata = metadata
 	o.History, o.Records, o.Backup = h.answers, h.records, h.backup
 	o.SeriesNames = api.SeriesNames{
 		Conventions: conventions,
@@ -208,10 +211,6 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 		h.hosts.meters = meterSelectors(names, conventions)
 		o.Hosts = h.hosts
 	}
-	o.PromQL = promql.New(promql.Config{
-		Querier: h.answers, Version: o.Version, Log: o.Logger, Now: o.Now,
-		Metadata: func() map[string]promql.Metadata { return metadata }, Rules: h.groups,
-	})
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (q *Querier) resolveDurations(expr parser.Expr, text string, s steps) error
 		return &Error{Type: Internal, Err: err}
 	}
 	if own, err = promql.PreprocessExpr(own, s.start, s.at(s.count-1), s.step); err != nil {
-		return &Error{Type: BadData, Err: err}
+		return badExpr(err)
 	}
 	var resolved []time.Duration
 	eachDuration(own, func(d *time.Duration, _ **parser.DurationExpr) { resolved = append(resolved, *d) })

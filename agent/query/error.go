@@ -33,6 +33,8 @@ const (
 type Error struct {
 	Type ErrorType
 	Err  error
+	// Expr is set if the expression itself is wrong, whatever the limits.
+	Expr bool
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -44,6 +46,9 @@ func (e *Error) Unwrap() error { return e.Err }
 func badData(format string, args ...any) *Error {
 	return &Error{Type: BadData, Err: fmt.Errorf(format, args...)}
 }
+
+// badExpr returns the error of an expression that is wrong.
+func badExpr(err error) *Error { return &Error{Type: BadData, Err: err, Expr: true} }
 
 // withType gives an error of the engine or the storage its type, as Prometheus' API
 // does.

@@ -7,6 +7,7 @@ package query
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"sysotel/agent/store"
@@ -14,6 +15,8 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
+	"github.com/prometheus/prometheus/util/features"
+	"github.com/prometheus/prometheus/util/stats"
 )
 
 // Config configures a Querier.
@@ -38,11 +41,12 @@ type Querier struct {
 	// those of large requests.
 	light, heavy, rules, large *turns
 	held                       *held
+	features                   features.Collector
 }
 
 // NewQuerier returns a Querier.
 func NewQuerier(config Config) *Querier {
-	p := NewParser()
+	p, listed := NewParser(), features.NewRegistry()
 	return &Querier{
 		config: config,
 		parser: p,
@@ -58,17 +62,21 @@ func NewQuerier(config Config) *Querier {
 			// not fail on equal labels in between.
 			EnableDelayedNameRemoval: true,
 			Parser:                   p,
+			FeatureRegistry:          listed,
 		}),
 		light: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
 		heavy: newTurns(1, config.Limits.Waiting),
 		rules: newTurns(1, config.Limits.Waiting),
 		large: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
-		held:  newHeld(),
+		held:  newHeld(), features: listed,
 	}
 }
 
 // Large waits for a turn to have a large request in memory, until done is called.
 func (q *Querier) Large(ctx context.Context) (done func(), err error) { return q.large.take(ctx) }
+
+// Features lists what of PromQL is there, by category, as Prometheus names it.
+func (q *Querier) Features() map[string]map[string]bool { return q.features.Get() }
 
 // Result is the result of a query. Close it after reading its value.
 type Result struct {
@@ -77,6 +85,8 @@ type Result struct {
 	// Tiers are the tiers used, in order of time; empty for an expression that
 	// reads no series.
 	Tiers []Span
+	// Stats are what the engine took.
+	Stats stats.BuiltinStats
 
 	// query has the memory of the value, nil if it is a copy; release ends that the
 	// result counts as held by its client.
@@ -129,25 +139,14 @@ func (q *Querier) Parse(text string) (parser.Expr, error) {
 func (q *Querier) parse(text string) (parser.Expr, error) {
 	expr, err := q.parser.ParseExpr(text)
 	if err != nil {
-		return nil, &Error{Type: BadData, Err: err}
+		return nil, badExpr(err)
 	}
 	return expr, q.config.Limits.checkDepth(expr)
 }
 
 // Format returns an expression as Prometheus formats it.
 func (q *Querier) Format(ctx context.Context, text string) (formatted string, err error) {
-	scanned, err := q.config.Limits.scan(text)
-	if err != nil {
-		return "", err
-	}
-	err = q.within(ctx, scanned.heavy(), func(_ context.Context, b *budget) error {
-		if err := b.take(scanned.bytes(text)); err != nil {
-			return err
-		}
-		expr, err := q.parse(text)
-		if err != nil {
-			return err
-		}
+	err = q.Parsed(ctx, text, func(expr parser.Expr) error {
 		// Each level is formatted once for each level around it.
 		if depth := depthOf(expr); depth*depth*len(text) > maxFormat {
 			return badData("an expression of %d bytes that is nested %d deep is too long to be formatted", len(text), depth)
@@ -157,6 +156,28 @@ func (q *Querier) Format(ctx context.Context, text string) (formatted string, er
 	})
 	return formatted, err
 }
+
+// Parsed parses an expression and calls f with it, in the turn and the memory of an
+// evaluation; f may take treeBytes for each of its words and signs.
+func (q *Querier) Parsed(ctx context.Context, text string, f func(parser.Expr) error) error {
+	scanned, err := q.config.Limits.scan(text)
+	if err != nil {
+		return err
+	}
+	return q.within(ctx, scanned.heavy(), func(_ context.Context, b *budget) error {
+		if err := b.take(scanned.bytes(text) + treeBytes*float64(scanned.tokens)); err != nil {
+			return err
+		}
+		expr, err := q.parse(text)
+		if err != nil {
+			return err
+		}
+		return f(expr)
+	})
+}
+
+// treeBytes is what a description of an expression may take for each word and sign.
+const treeBytes = 500
 
 // maxFormat is the number of bytes that formatting an expression may write, about a
 // second.
@@ -192,7 +213,7 @@ func (q *Querier) evaluateWithin(ctx context.Context, b *budget, a *Result, text
 		return err
 	}
 	if s.step > 0 && expr.Type() != parser.ValueTypeVector && expr.Type() != parser.ValueTypeScalar {
-		return badData("invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(expr.Type()))
+		return badExpr(fmt.Errorf("invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(expr.Type())))
 	}
 	if err := q.resolveDurations(expr, text, s); err != nil {
 		return err

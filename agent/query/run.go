@@ -95,6 +95,7 @@ func (r *run) segment(ctx context.Context, seg segment) error {
 	}
 	result := g.exec(ctx, query)
 	r.result.Warnings.Merge(result.Warnings)
+	r.result.measure(query)
 	if result.Err != nil {
 		query.Close()
 		return result.Err

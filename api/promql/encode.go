@@ -140,8 +140,8 @@ func (e *encoder) labels(l labels.Labels) {
 	e.raw(`}`)
 }
 
-// value writes the result of a query.
-func (e *encoder) value(value parser.Value) {
+// value writes the result of a query, and its statistics if there are any.
+func (e *encoder) value(value parser.Value, stats []byte) {
 	e.raw(`{"resultType":"`)
 	e.raw(string(value.Type()))
 	e.raw(`","result":`)
@@ -168,6 +168,10 @@ func (e *encoder) value(value parser.Value) {
 		e.raw(`,`)
 		e.text(v.V)
 		e.raw(`]`)
+	}
+	if stats != nil {
+		e.raw(`,"stats":`)
+		e.raw(string(stats))
 	}
 	e.raw(`}`)
 }

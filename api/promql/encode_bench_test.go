@@ -25,7 +25,7 @@ func BenchmarkEncodeChart(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		e := newEncoder(w)
-		e.value(m)
+		e.value(m, nil)
 		e.end(nil, "")
 		e.free()
 	}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"sysotel/agent/alerting"
@@ -28,6 +30,8 @@ type Querier interface {
 	Instant(ctx context.Context, expr string, at time.Time) (*query.Result, error)
 	Range(ctx context.Context, expr string, start, end time.Time, step time.Duration) (*query.Result, error)
 	Format(ctx context.Context, expr string) (string, error)
+	Parsed(ctx context.Context, expr string, f func(parser.Expr) error) error
+	Features() map[string]map[string]bool
 	Large(ctx context.Context) (done func(), err error)
 	Matchers(selectors []string) ([][]*labels.Matcher, error)
 	Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error)
@@ -52,6 +56,12 @@ type Config struct {
 	Metadata func() map[string]Metadata
 	// Rules returns the evaluated rules; may be nil.
 	Rules func() []alerting.PrometheusGroup
+	// Settings returns the options of the configuration; may be nil.
+	Settings func() []Setting
+	// Program describes the process; may be nil.
+	Program func() Program
+	// Storage is the embedded history; may be nil.
+	Storage Storage
 	// Version is the version of the agent, for the build information.
 	Version string
 	// Now is the clock; nil is time.Now.
@@ -91,7 +101,22 @@ func New(config Config) http.Handler {
 	if config.Rules == nil {
 		config.Rules = func() []alerting.PrometheusGroup { return nil }
 	}
+	if config.Settings == nil {
+		config.Settings = func() []Setting { return nil }
+	}
+	if config.Program == nil {
+		config.Program = func() Program { return Program{Valid: true} }
+	}
+	if config.Storage == nil {
+		config.Storage = noStorage{}
+	}
 	a := &api{config: config, mux: http.NewServeMux()}
+	a.route()
+	return a.mux
+}
+
+// route adds all paths.
+func (a *api) route() {
 	form := func(path string, handler func(http.ResponseWriter, *http.Request) error) {
 		a.mux.HandleFunc("GET "+path, a.handle(handler))
 		a.mux.HandleFunc("POST "+path, a.handle(handler))
@@ -101,15 +126,32 @@ func New(config Config) http.Handler {
 	form("/api/v1/series", a.series)
 	form("/api/v1/labels", a.labelNames)
 	form("/api/v1/format_query", a.formatQuery)
-	a.mux.HandleFunc("GET /api/v1/label/{name}/values", a.handle(a.labelValues))
-	a.mux.HandleFunc("GET /api/v1/metadata", a.handle(a.metadata))
-	a.mux.HandleFunc("GET /api/v1/rules", a.handle(a.rules))
-	a.mux.HandleFunc("GET /api/v1/alerts", a.handle(a.alerts))
-	a.mux.HandleFunc("GET /api/v1/status/buildinfo", a.handle(a.buildInfo))
+	form("/api/v1/parse_query", a.parseQuery)
+	form("/api/v1/query_exemplars", a.exemplars)
+	get := func(path string, handler func(http.ResponseWriter, *http.Request) error) {
+		a.mux.HandleFunc("GET /api/v1/"+path, a.handle(handler))
+	}
+	get("label/{name}/values", a.labelValues)
+	get("metadata", a.metadata)
+	get("rules", a.rules)
+	get("alerts", a.alerts)
+	get("features", a.features)
+	get("status/buildinfo", a.buildInfo)
+	get("status/runtimeinfo", a.runtimeInfo)
+	get("status/config", a.settings)
+	get("status/flags", a.flags)
+	get("status/tsdb", a.storage)
+	get("status/tsdb/blocks", a.blocks)
+	for path, text := range constant {
+		get(path, always(text))
+	}
+	for path, why := range refused {
+		method, path, _ := strings.Cut(path, " ")
+		a.mux.HandleFunc(method+" /api/v1/"+path, a.handle(refuse(why)))
+	}
 	a.mux.HandleFunc("/", a.handle(func(_ http.ResponseWriter, r *http.Request) error {
 		return &query.Error{Type: notFound, Err: errors.New("no such path: " + r.URL.Path)}
 	}))
-	return a.mux
 }
 
 // notFound is Prometheus' error type for unknown paths and objects.
@@ -251,12 +293,22 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, result *query.Result
 	if cut {
 		result.Warnings.Add(errTruncated)
 	}
+	var stats []byte
+	if kind := r.FormValue("stats"); kind != "" {
+		var err error
+		if stats, err = json.Marshal(result.Stats); err != nil {
+			return err
+		}
+		if kind != "true" && kind != "all" {
+			result.Warnings.Add(fmt.Errorf("value %q for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\"", kind))
+		}
+	}
 	if len(result.Tiers) > 0 {
 		w.Header().Set(TierHeader, tierHeader(result.Tiers))
 	}
 	e := newEncoder(w)
 	defer e.free()
-	e.value(value)
+	e.value(value, stats)
 	e.end(result.Warnings, r.FormValue("query"))
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +23,9 @@ type selection struct {
 	limit      int
 }
 
-func (a *api) selection(r *http.Request) (s selection, err error) {
+// selection reads the parameters. Prometheus names the parameter of a wrong selector for
+// series only.
+func (a *api) selection(r *http.Request, named bool) (s selection, err error) {
 	if s.limit, err = limitOf(r); err != nil {
 		return s, err
 	}
@@ -34,10 +35,10 @@ func (a *api) selection(r *http.Request) (s selection, err error) {
 	if s.end, err = timeOf(r, "end", maxTime); err != nil {
 		return s, err
 	}
-	if s.sets, err = a.config.Querier.Matchers(r.Form["match[]"]); err != nil {
-		return s, badParameter("match[]", err)
+	if s.sets, err = a.config.Querier.Matchers(r.Form["match[]"]); err != nil && named {
+		err = badParameter("match[]", err)
 	}
-	return s, nil
+	return s, err
 }
 
 // series lists the matching series.
@@ -45,7 +46,7 @@ func (a *api) series(w http.ResponseWriter, r *http.Request) error {
 	if len(r.Form["match[]"]) == 0 {
 		return &query.Error{Type: query.BadData, Err: errors.New("no match[] parameter provided")}
 	}
-	s, err := a.selection(r)
+	s, err := a.selection(r, true)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (a *api) series(w http.ResponseWriter, r *http.Request) error {
 
 // labelNames lists the label names.
 func (a *api) labelNames(w http.ResponseWriter, r *http.Request) error {
-	s, err := a.selection(r)
+	s, err := a.selection(r, false)
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (a *api) labelValues(w http.ResponseWriter, r *http.Request) error {
 	if !model.UTF8Validation.IsValidLabelName(name) {
 		return &query.Error{Type: query.BadData, Err: fmt.Errorf("invalid label name: %q", name)}
 	}
-	s, err := a.selection(r)
+	s, err := a.selection(r, false)
 	if err != nil {
 		return err
 	}
@@ -161,25 +162,6 @@ func (a *api) metadata(w http.ResponseWriter, r *http.Request) error {
 		e.text(m.Help)
 		e.raw(`}]`)
 	}
-	e.raw(`}`)
-	e.end(nil, "")
-	return nil
-}
-
-// prometheusVersion is the Prometheus version whose API and PromQL are implemented:
-// clients choose features by it.
-const prometheusVersion = "3.15.0"
-
-// buildInfo returns the Prometheus version; the revision is the agent's version.
-func (a *api) buildInfo(w http.ResponseWriter, _ *http.Request) error {
-	e := newEncoder(w)
-	defer e.free()
-	e.raw(`{"version":`)
-	e.text(prometheusVersion)
-	e.raw(`,"revision":`)
-	e.text(a.config.Version)
-	e.raw(`,"branch":"sysotel","buildUser":"","buildDate":"","goVersion":`)
-	e.text(runtime.Version())
 	e.raw(`}`)
 	e.end(nil, "")
 	return nil

@@ -23,7 +23,7 @@ func badParameter(name string, err error) error {
 
 // badQuery adds the parameter name if the expression is invalid.
 func badQuery(err error) error {
-	if _, ok := errors.AsType[parser.ParseErrors](err); ok {
+	if known, ok := errors.AsType[*query.Error](err); ok && known.Expr {
 		return badParameter("query", err)
 	}
 	return err

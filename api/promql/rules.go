@@ -1,18 +1,21 @@
 package promql
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/rules"
 
 	"sysotel/agent/alerting"
-	"sysotel/agent/query"
 )
 
 // ruleGroup is a group of rules as Prometheus lists it.
@@ -69,34 +72,102 @@ type activeAlert struct {
 
 // rules lists the evaluated rules with their alerts.
 func (a *api) rules(w http.ResponseWriter, r *http.Request) error {
-	kind := r.Form.Get("type")
-	if kind != "" && kind != "alert" && kind != "record" {
-		return &query.Error{Type: query.BadData, Err: errors.New("not supported value " + strconv.Quote(kind))}
+	f, err := a.ruleFilter(r)
+	if err != nil {
+		return err
 	}
-	bare := r.Form.Get("exclude_alerts") == "true"
-	groups := []ruleGroup{}
+	groups, next := []ruleGroup{}, ""
+	found := f.token == ""
 	for _, g := range a.config.Rules() {
-		if !among(r.Form["file[]"], g.File) || !among(r.Form["rule_group[]"], g.Name) {
+		if found = found || f.token == token(g); !found || !among(r.Form["file[]"], g.File) || !among(r.Form["rule_group[]"], g.Name) {
 			continue
 		}
-		listed := ruleGroup{Name: g.Name, File: g.File, Rules: []any{}, Interval: g.Interval}
-		for _, one := range g.Rules {
-			if !among(r.Form["rule_name[]"], one.Rule.Name()) {
-				continue
-			}
-			listed.EvaluationTime += one.Rule.GetEvaluationDuration().Seconds()
-			listed.LastEvaluation = one.Rule.GetEvaluationTimestamp()
-			if rule := describeRule(one, kind, bare); rule != nil {
-				listed.Rules = append(listed.Rules, rule)
-			}
+		listed := f.group(g)
+		if len(listed.Rules) == 0 {
+			continue
 		}
-		if len(listed.Rules) > 0 {
-			groups = append(groups, listed)
+		if f.limit > 0 && len(groups) == f.limit {
+			next = token(g)
+			break
 		}
+		groups = append(groups, listed)
+	}
+	if !found {
+		return badParameter("group_next_token", fmt.Errorf("invalid group_next_token '%v'. were rule groups changed?", f.token))
 	}
 	return succeed(w, struct {
 		Groups []ruleGroup `json:"groups"`
-	}{groups})
+		Next   string      `json:"groupNextToken,omitempty"`
+	}{groups, next})
+}
+
+// ruleFilter has the parameters of a list of rules.
+type ruleFilter struct {
+	kind  string
+	names []string
+	sets  [][]*labels.Matcher
+	bare  bool // without alerts
+	// limit is the number of groups, 0 for all; token is the first.
+	limit int
+	token string
+}
+
+func (a *api) ruleFilter(r *http.Request) (f ruleFilter, err error) {
+	f = ruleFilter{kind: strings.ToLower(r.Form.Get("type")), names: r.Form["rule_name[]"], token: r.Form.Get("group_next_token")}
+	if f.kind != "" && f.kind != "alert" && f.kind != "record" {
+		return f, badParameter("type", errors.New("not supported value "+strconv.Quote(f.kind)))
+	}
+	if text := strings.ToLower(r.Form.Get("exclude_alerts")); text != "" {
+		if f.bare, err = strconv.ParseBool(text); err != nil {
+			return f, badParameter("exclude_alerts", fmt.Errorf("error converting exclude_alerts: %w", err))
+		}
+	}
+	switch text := r.Form.Get("group_limit"); {
+	case text == "" && f.token != "":
+		return f, badParameter("group_next_token", errors.New("group_limit needs to be present in order to paginate over the groups"))
+	case text != "":
+		limit, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return f, badParameter("group_limit", fmt.Errorf("group_limit needs to be a valid number: %w", err))
+		}
+		if limit <= 0 {
+			return f, badParameter("group_limit", errors.New("group_limit needs to be greater than 0"))
+		}
+		f.limit = int(limit)
+	}
+	if selectors := r.Form["match[]"]; len(selectors) > 0 {
+		f.sets, err = a.config.Querier.Matchers(selectors)
+	}
+	return f, err
+}
+
+// token names a group in a list that is continued.
+func token(g alerting.PrometheusGroup) string {
+	sum := sha256.Sum256([]byte(g.File + ";" + g.Name))
+	return hex.EncodeToString(sum[:])
+}
+
+// group describes a group with the rules that the filter lets through.
+func (f ruleFilter) group(g alerting.PrometheusGroup) ruleGroup {
+	listed := ruleGroup{Name: g.Name, File: g.File, Rules: []any{}, Interval: g.Interval, Limit: g.Limit}
+	for _, one := range g.Rules {
+		listed.EvaluationTime += one.Rule.GetEvaluationDuration().Seconds()
+		listed.LastEvaluation = one.Rule.GetEvaluationTimestamp()
+		if !among(f.names, one.Rule.Name()) || !f.matches(one.Rule.Labels()) {
+			continue
+		}
+		if rule := describeRule(one, f.kind, f.bare); rule != nil {
+			listed.Rules = append(listed.Rules, rule)
+		}
+	}
+	return listed
+}
+
+// matches reports whether a rule's labels fit one of the selectors.
+func (f ruleFilter) matches(own labels.Labels) bool {
+	return len(f.sets) == 0 || slices.ContainsFunc(f.sets, func(set []*labels.Matcher) bool {
+		return !slices.ContainsFunc(set, func(m *labels.Matcher) bool { return !m.Matches(own.Get(m.Name)) })
+	})
 }
 
 // describeRule returns a rule, nil if its kind was not requested.
@@ -112,7 +183,7 @@ func describeRule(one alerting.PrometheusRule, kind string, bare bool) any {
 		}
 		listed := alertingRule{
 			State: one.State.String(), Name: rule.Name(), Query: rule.Query().String(), Duration: rule.HoldDuration().Seconds(), KeepFiringFor: rule.KeepFiringFor().Seconds(),
-			Labels: rule.Labels(), Annotations: rule.Annotations(), Alerts: []activeAlert{}, evaluation: state, Type: "alerting",
+			Labels: rule.Labels(), Annotations: rule.Annotations(), evaluation: state, Type: "alerting",
 		}
 		if !bare {
 			listed.Alerts = activeAlerts(one.Alerts)

@@ -11,23 +11,14 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
 
 	"sysotel/agent/alerting"
-	"sysotel/agent/query"
 )
 
 // TestRules compares the lists of rules and alerts to the letter.
 func TestRules(t *testing.T) {
-	expr := func(text string) parser.Expr {
-		parsed, err := query.NewParser().ParseExpr(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return parsed
-	}
-	busy := rules.NewAlertingRule("Busy", expr("cpu > 80"), time.Minute, 0, labels.FromStrings("severity", "warning"), labels.FromStrings("summary", "{{ $value }} %"),
+	busy := rules.NewAlertingRule("Busy", expression(t, "cpu > 80"), time.Minute, 0, labels.FromStrings("severity", "warning"), labels.FromStrings("summary", "{{ $value }} %"),
 		labels.EmptyLabels(), "", true, slog.New(slog.DiscardHandler))
 	at := time.Unix(60, 0)
 	_, err := busy.Eval(t.Context(), 0, at, func(context.Context, string, time.Time) (promql.Vector, error) {
@@ -38,7 +29,7 @@ func TestRules(t *testing.T) {
 	}
 	busy.SetEvaluationTimestamp(at.UTC())
 	busy.SetHealth(rules.HealthGood)
-	recorded := rules.NewRecordingRule("cpu:twice", expr("2 * cpu"), labels.EmptyLabels())
+	recorded := rules.NewRecordingRule("cpu:twice", expression(t, "2 * cpu"), labels.EmptyLabels())
 	h := New(Config{Log: slog.New(slog.DiscardHandler), Rules: func() []alerting.PrometheusGroup {
 		return []alerting.PrometheusGroup{{Name: "g", File: "f.yml", Interval: 15, Rules: []alerting.PrometheusRule{
 			{Rule: busy, State: rules.StatePending, Alerts: busy.ActiveAlerts()}, {Rule: recorded},
@@ -65,12 +56,12 @@ func TestRules(t *testing.T) {
 		rec   = `{"name":"cpu:twice","query":"2 * cpu","labels":{},"health":"unknown","evaluationTime":0,"lastEvaluation":` + never + `,"type":"recording"}`
 	)
 	one := func(alerts string) string {
-		return `{"state":"pending","name":"Busy","query":"cpu > 80","duration":60,"keepFiringFor":0,"labels":{"severity":"warning"},"annotations":{"summary":"{{ $value }} %"},"alerts":[` +
-			alerts + `],"health":"ok","evaluationTime":0,"lastEvaluation":` + once + `,"type":"alerting"}`
+		return `{"state":"pending","name":"Busy","query":"cpu > 80","duration":60,"keepFiringFor":0,"labels":{"severity":"warning"},"annotations":{"summary":"{{ $value }} %"},"alerts":` +
+			alerts + `,"health":"ok","evaluationTime":0,"lastEvaluation":` + once + `,"type":"alerting"}`
 	}
 	f("alerts", "", `{"alerts":[`+alert+`]}`)
-	f("rules", "", `{"groups":[`+group+one(alert)+`,`+rec+ends+never+`}]}`)
-	f("rules", "type=alert&exclude_alerts=true&rule_name[]=Busy", `{"groups":[`+group+one("")+ends+once+`}]}`)
+	f("rules", "", `{"groups":[`+group+one("["+alert+"]")+`,`+rec+ends+never+`}]}`)
+	f("rules", "type=alert&exclude_alerts=true&rule_name[]=Busy", `{"groups":[`+group+one("null")+ends+never+`}]}`)
 	f("rules", "type=record", `{"groups":[`+group+rec+ends+never+`}]}`)
 	f("rules", "rule_group[]=other", `{"groups":[]}`)
 	if code, _, _ := ask(t, h, http.MethodGet, "/api/v1/rules", url.Values{"type": {"odd"}}); code != http.StatusBadRequest {
