@@ -64,10 +64,10 @@ func (s *mountSource) list(_ context.Context, h *Host) (entries []mountEntry, ch
 // A plain file, as of a recorded machine, can always be written to and is never
 // quiet.
 func (s *mountSource) quiet() bool {
-	if s.first.fd < 0 {
+	if *s.first.fd == 0 {
 		return false
 	}
-	fds := [1]unix.PollFd{{Fd: int32(s.first.fd), Events: unix.POLLPRI | unix.POLLOUT}}
+	fds := [1]unix.PollFd{{Fd: int32(*s.first.fd) - 1, Events: unix.POLLPRI | unix.POLLOUT}}
 	_, err := unix.Poll(fds[:], 0)
 	return err == nil && fds[0].Revents == 0
 }

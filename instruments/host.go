@@ -48,6 +48,14 @@ func NewHost(root string) *Host {
 	return h
 }
 
+// Close closes the files of processes. It is called after the last tick.
+func (h *Host) Close() error {
+	h.table.mu.Lock()
+	defer h.table.mu.Unlock()
+	h.table.close()
+	return nil
+}
+
 // DetectRoot returns where the host's file tree is: "/host" where a container
 // was given it there (-v /:/host:ro), else "/".
 func DetectRoot() string {

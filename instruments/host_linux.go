@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,33 +16,48 @@ type file struct {
 	host *Host
 	name string
 	root string // Where it was opened.
-	fd   int
+	fd   *descriptor
 	buf  []byte
 }
 
+// descriptor is the number of an open file plus 1, 0 if it is not open.
+type descriptor int
+
+func (d *descriptor) close() {
+	if *d != 0 {
+		_ = unix.Close(int(*d) - 1)
+		*d = 0
+	}
+}
+
 // open returns the file for repeated reading; nothing is opened before the first read.
-func (h *Host) open(name string) *file { return &file{host: h, name: name, fd: -1} }
+// It is closed when nothing refers to it any more, as files of package os are.
+func (h *Host) open(name string) *file {
+	f := &file{host: h, name: name, fd: new(descriptor)}
+	runtime.AddCleanup(f, (*descriptor).close, f.fd)
+	return f
+}
 
 // read returns the whole content. The bytes are valid until the next read. A
 // file that vanished (a device unplugged) is opened again at the next read.
 func (f *file) read() ([]byte, error) {
-	if f.fd >= 0 && f.root != f.host.root {
+	if *f.fd != 0 && f.root != f.host.root {
 		f.close()
 	}
-	if f.fd < 0 {
+	if *f.fd == 0 {
 		path := f.host.path(f.name)
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, &os.PathError{Op: "open", Path: path, Err: err}
 		}
-		f.fd, f.root = fd, f.host.root
+		*f.fd, f.root = descriptor(fd+1), f.host.root
 	}
 	if f.buf == nil {
 		f.buf = make([]byte, 4096)
 	}
 	n := 0
 	for {
-		got, err := unix.Pread(f.fd, f.buf[n:], int64(n))
+		got, err := unix.Pread(int(*f.fd)-1, f.buf[n:], int64(n))
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -58,12 +74,7 @@ func (f *file) read() ([]byte, error) {
 	}
 }
 
-func (f *file) close() {
-	if f.fd >= 0 {
-		_ = unix.Close(f.fd)
-		f.fd = -1
-	}
-}
+func (f *file) close() { f.fd.close() }
 
 // statfs asks the file system mounted at path for its size. It can hang for as
 // long as a network server does not respond.

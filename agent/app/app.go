@@ -122,6 +122,7 @@ func New(o Options) (_ *App, err error) {
 		root = instruments.DetectRoot()
 	}
 	host := instruments.NewHost(root)
+	a.closers = append(a.closers, host.Close)
 	if err := host.Check(); err != nil {
 		return nil, err
 	}

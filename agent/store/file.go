@@ -42,6 +42,9 @@ func checkFormat(dir string, log *slog.Logger) error {
 			return nil
 		}
 	}
+	if isSystemError(err) {
+		return fmt.Errorf("read the format version: %w", err) // It may be whole, and newer.
+	}
 	if os.IsNotExist(err) {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
 			return err
