@@ -9,8 +9,11 @@ import (
 
 // NewParser returns the parser of all expressions: what Prometheus takes by default
 // (parserOpts in its cmd/prometheus), and the experimental functions.
-func NewParser() parser.Parser {
-	return parser.NewParser(parser.Options{ExperimentalDurationExpr: true, EnableExperimentalFunctions: true})
+func NewParser() parser.Parser { return newParser(false) }
+
+// newParser returns a parser, with or without what only plans write.
+func newParser(extended bool) parser.Parser {
+	return parser.NewParser(parser.Options{ExperimentalDurationExpr: true, EnableExperimentalFunctions: true, EnableExtendedRangeSelectors: extended})
 }
 
 // resolveDurations computes the durations of an expression that are expressions
@@ -26,7 +29,7 @@ func (q *Querier) resolveDurations(expr parser.Expr, text string, s steps) error
 	if err != nil {
 		return &Error{Type: Internal, Err: err}
 	}
-	if own, err = promql.PreprocessExpr(own, s.start, s.at(s.count-1), s.step); err != nil {
+	if own, err = promql.PreprocessExpr(own, s.start, s.end, s.step); err != nil {
 		return badExpr(err)
 	}
 	var resolved []time.Duration

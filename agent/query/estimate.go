@@ -62,7 +62,7 @@ func (e estimated) refusal(limit float64) error {
 	}
 	what := "the query"
 	if e.most != nil {
-		what = excerpt(e.most.String())
+		what = excerpt(withoutTags(e.most.String()))
 	}
 	if e.peak <= limit {
 		return &Error{Type: Execution, Err: fmt.Errorf("%s takes too long: it would touch %.2g samples or characters without a pause, at most %.2g are allowed; use narrower matchers or a shorter range", what, e.pause, float64(maxPause))}
@@ -91,9 +91,9 @@ type sum struct {
 
 // estimate is the estimate for a number of steps.
 func (g *guard) estimate(steps int) estimated {
-	s := &sum{guard: g, patterns: g.patterns, index: make(map[*parser.VectorSelector]int, len(g.selectors))}
-	for i, selector := range g.selectors {
-		s.index[selector] = i
+	s := &sum{guard: g, patterns: g.patterns, index: make(map[*parser.VectorSelector]int, len(g.windows))}
+	for i := range g.windows {
+		s.index[g.windows[i].selector] = i
 	}
 	interval := max(g.statement.Interval, time.Millisecond)
 	out, keeps, peak := s.visit(g.statement.Expr, course{float64(steps), interval})
@@ -123,7 +123,7 @@ func (s *sum) note(e parser.Expr, out shape, takes float64) {
 // forbid makes the whole evaluation impossible.
 func (s *sum) forbid(e parser.Expr, format string, args ...any) {
 	if s.err == nil {
-		s.err = &Error{Type: Execution, Err: fmt.Errorf("%s: %w", excerpt(e.String()), fmt.Errorf(format, args...))}
+		s.err = &Error{Type: Execution, Err: fmt.Errorf("%s: %w", excerpt(withoutTags(e.String())), fmt.Errorf(format, args...))}
 	}
 }
 
@@ -153,10 +153,11 @@ func (s *sum) visit(e parser.Expr, g course) (out shape, keeps, peak float64) {
 		out.points = g.steps
 		keeps = out.bytes(false)
 		peak = keeps + iterBytes
-		s.work += out.series * (g.steps + s.guard.samples(g.span()))
+		s.work += out.series * (g.steps + s.guard.samples(n.LabelMatchers, g.span()))
 	case *parser.MatrixSelector:
-		out = s.selection(n.VectorSelector.(*parser.VectorSelector))
-		out.points = s.guard.samples(n.Range)
+		selector := n.VectorSelector.(*parser.VectorSelector)
+		out = s.selection(selector)
+		out.points = s.guard.samples(selector.LabelMatchers, n.Range)
 		keeps = 2 * out.bytes(false) // The slices grow one point at a time.
 		peak = keeps
 		s.work += out.series * out.points
@@ -360,6 +361,12 @@ func (s *sum) partners(matching *parser.VectorMatching, one shape, samples float
 func matrix(e parser.Expr) *parser.MatrixSelector {
 	selector, _ := unwrap(e).(*parser.MatrixSelector)
 	return selector
+}
+
+// matchersOf returns the matchers of a range selector.
+func matchersOf(selector *parser.MatrixSelector) []*labels.Matcher {
+	vector, _ := selector.VectorSelector.(*parser.VectorSelector) // There is no other.
+	return vector.LabelMatchers
 }
 
 // unwrap removes parentheses and what the engine puts around an expression.

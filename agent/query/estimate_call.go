@@ -20,7 +20,7 @@ func (s *sum) call(n *parser.Call, g course) (out shape, keeps, peak float64) {
 		}
 		if selector := matrix(arg); selector != nil {
 			in = s.ranged(n, selector, g)
-			peak = max(peak, held+s.guard.samples(selector.Range)*windowBytes*2+iterBytes)
+			peak = max(peak, held+s.guard.samples(matchersOf(selector), selector.Range)*windowBytes*2+iterBytes)
 			continue
 		}
 		shape, keeps, most := s.visit(arg, g)
@@ -87,8 +87,8 @@ func (s *sum) call(n *parser.Call, g course) (out shape, keeps, peak float64) {
 // ranged adds a function that reads ranges of samples.
 func (s *sum) ranged(n *parser.Call, selector *parser.MatrixSelector, g course) shape {
 	in := s.selection(selector.VectorSelector.(*parser.VectorSelector))
-	s.work += in.series * s.guard.samples(selector.Range+g.span())
-	s.windows(n, s.guard.samples(selector.Range), g.steps, in.series)
+	s.work += in.series * s.guard.samples(matchersOf(selector), selector.Range+g.span())
+	s.windows(n, s.guard.samples(matchersOf(selector), selector.Range), g.steps, in.series)
 	return in
 }
 

@@ -2,7 +2,9 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -24,14 +26,17 @@ type guard struct {
 	budget *budget
 	// patterns are those of the matchers.
 	patterns regex.Size
-	// samples is the number of samples in a range, at most.
-	samples func(time.Duration) float64
+	// samples is the number of samples of a selector in a range, at most.
+	samples func([]*labels.Matcher, time.Duration) float64
+	// readable is how many samples may be read while there is a coarser tier, 0 if it
+	// does not matter; reads is how many they are.
+	readable, reads float64
 	// limit is what the evaluation may take beside its series; 0 is all that is left.
 	limit float64
 
 	end       context.CancelCauseFunc
 	statement *parser.EvalStmt
-	selectors []*parser.VectorSelector
+	windows   []window
 	selected  [][]storage.Series
 	// info are the series that the function info selects while it is evaluated.
 	info []storage.Series
@@ -49,12 +54,7 @@ func (e *tooLong) Error() string { return fmt.Sprintf("only %d steps at once", e
 // exec evaluates a query of the engine under the guard.
 func (g *guard) exec(ctx context.Context, query promql.Query) *promql.Result {
 	g.statement, _ = query.Statement().(*parser.EvalStmt) // The engine has no others.
-	parser.Inspect(g.statement.Expr, func(node parser.Node, _ []parser.Node) error {
-		if selector, ok := node.(*parser.VectorSelector); ok {
-			g.selectors = append(g.selectors, selector)
-		}
-		return nil
-	})
+	g.windows = windowsOf(g.statement.Expr, g.statement.Interval)
 	ctx, g.end = context.WithCancelCause(ctx)
 	defer g.end(nil)
 	result := query.Exec(ctx)
@@ -91,7 +91,7 @@ func (g *guard) Querier(mint, maxt int64) (storage.Querier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(g.selectors) == 0 {
+	if len(g.windows) == 0 {
 		_ = g.refuse(g.check()) // The context ends the evaluation.
 	}
 	return &guardedQuerier{Querier: querier, guard: g}, nil
@@ -106,6 +106,10 @@ func (g *guard) check() error {
 	limit := g.budget.left()
 	if g.limit > 0 {
 		limit = min(limit, g.limit)
+	}
+	g.count()
+	if g.readable != 0 && g.reads > g.readable {
+		return errTooMany
 	}
 	whole := g.estimate(count)
 	switch {
@@ -132,6 +136,24 @@ func (g *guard) check() error {
 	return g.estimate(1).refusal(limit)
 }
 
+// errTooMany ends an evaluation that would read too many samples.
+var errTooMany = errors.New("too many samples")
+
+// count sums up the samples of all windows.
+func (g *guard) count() {
+	g.reads = 0
+	for i := range g.windows {
+		w := &g.windows[i]
+		span := w.span
+		if w.at == nil {
+			span += g.statement.End.Sub(g.statement.Start)
+		}
+		if i < len(g.selected) {
+			g.reads += float64(len(g.selected[i])) * g.samples(w.selector.LabelMatchers, span)
+		}
+	}
+}
+
 // guardedQuerier implements storage.Querier for the engine.
 type guardedQuerier struct {
 	storage.Querier
@@ -156,7 +178,7 @@ func (q *guardedQuerier) Select(ctx context.Context, sorted bool, hints *storage
 	}
 	each := float64(seriesBytes)
 	if hints != nil && hints.End > hints.Start {
-		each += chunkBytes * q.samples(time.Duration(hints.End-hints.Start)*time.Millisecond) / 120
+		each += chunkBytes * q.samples(matchers, time.Duration(hints.End-hints.Start)*time.Millisecond) / 120
 	}
 	set := q.Querier.Select(ctx, sorted, hints, matchers...)
 	found := &foundSet{guard: q.guard, warnings: annotations.Annotations{}}
@@ -172,12 +194,12 @@ func (q *guardedQuerier) Select(ctx context.Context, sorted bool, hints *storage
 	}
 	found.err = set.Err()
 	found.warnings.Merge(set.Warnings())
-	if len(q.selected) == len(q.selectors) {
+	if len(q.selected) == len(q.windows) {
 		q.info = append(q.info, found.series...)
 		_ = q.refuse(q.check()) // The set returns it.
 		return found
 	}
-	if q.selected = append(q.selected, found.series); len(q.selected) == len(q.selectors) {
+	if q.selected = append(q.selected, found.series); len(q.selected) == len(q.windows) {
 		_ = q.refuse(q.check())
 	}
 	return found
@@ -215,16 +237,27 @@ func (s *foundSet) Err() error {
 // Warnings implements storage.SeriesSet.
 func (s *foundSet) Warnings() annotations.Annotations { return s.warnings }
 
-// samplesOf returns the number of samples that a tier has in a range, at most. No
+// samplesOf returns the number of samples that a selector has in a range, at most. No
 // collector is read more often than once a second.
-func samplesOf(source Source, now time.Time) func(time.Duration) float64 {
-	resolution, oldest := max(source.Resolution(), time.Second), source.Oldest()
-	return func(span time.Duration) float64 {
+func samplesOf(sources []Source, now time.Time) func([]*labels.Matcher, time.Duration) float64 {
+	return func(matchers []*labels.Matcher, span time.Duration) float64 {
+		level := levelOf(sources, matchers)
+		resolution, oldest := max(sources[level].Resolution(), time.Second), sources[level].Oldest()
 		if !oldest.IsZero() {
 			span = min(span, max(0, now.Sub(oldest)))
 		}
-		return float64(span/resolution) + 1
+		samples := float64(span/resolution) + 1
+		for ; level > 0; level-- { // What is not written yet.
+			samples += float64(min(span, sources[level].Resolution()) / max(sources[level-1].Resolution(), time.Second))
+		}
+		return samples
 	}
+}
+
+// levelOf is the index of the tier that matchers are tagged with, else of the finest.
+func levelOf(sources []Source, matchers []*labels.Matcher) int {
+	tier, _, _, _ := untag(matchers)
+	return max(0, slices.IndexFunc(sources, func(source Source) bool { return source.Name() == tier }))
 }
 
 var (

@@ -14,6 +14,9 @@ type Limits struct {
 	// Memory is what one evaluation may take, in bytes: its series, their labels and
 	// all intermediate results.
 	Memory float64
+	// Samples is the number of samples from which on a query over a range reads coarser
+	// tiers, where they can answer.
+	Samples float64
 	// Series is the maximum number of series in a REST response.
 	Series int
 	// Timeout includes the wait for a turn.
@@ -33,6 +36,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Points:      11_000,
 		Memory:      heavyMemory,
+		Samples:     500_000,
 		Series:      2_000,
 		Timeout:     30 * time.Second,
 		Concurrency: 3,

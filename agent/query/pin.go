@@ -1,50 +1,53 @@
 package query
 
-import "github.com/prometheus/prometheus/promql/parser"
+import (
+	"time"
 
-// pinTimes replaces @ start(), @ end() and the functions of the time range by the
-// times of the whole query, because a segment starts and ends elsewhere. It changes
-// the expression, and reports whether there were any.
-func pinTimes(expr parser.Expr, s steps) (parser.Expr, bool) {
-	start, end := s.start, s.at(s.count-1)
-	found := false
-	stamp := func(which *parser.ItemType, at **int64) {
-		if *which != parser.START && *which != parser.END {
-			return
-		}
-		ms := start.UnixMilli()
-		if *which == parser.END {
-			ms = end.UnixMilli()
-		}
-		*at, *which, found = &ms, 0, true
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// pin replaces what depends on the time range of the whole query by its value, because
+// a segment starts and ends elsewhere: @ start() and @ end(), the functions of the
+// range, and durations that are computed. It changes the expression; false if there was
+// nothing to replace.
+func pin(expr parser.Expr, text string, s steps) (string, bool, error) {
+	if !ranging(expr) {
+		return text, false, nil
 	}
+	expr, err := promql.PreprocessExpr(expr, s.start, s.end, s.step)
+	if err != nil {
+		return "", false, badExpr(err)
+	}
+	pinDurations(expr)
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		switch n := node.(type) {
 		case *parser.VectorSelector:
-			stamp(&n.StartOrEnd, &n.Timestamp)
+			n.StartOrEnd = 0
 		case *parser.SubqueryExpr:
-			stamp(&n.StartOrEnd, &n.Timestamp)
+			n.StartOrEnd = 0
 		}
 		return nil
 	})
-	return replaceCalls(expr, func(call *parser.Call) parser.Expr {
-		if s.step == 0 {
-			return call // The engine knows.
+	return expr.String(), true, nil
+}
+
+// ranging reports whether an expression depends on the time range of the query.
+func ranging(expr parser.Expr) (found bool) {
+	eachDuration(expr, func(_ *time.Duration, computed **parser.DurationExpr) { found = found || *computed != nil })
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		switch n := node.(type) {
+		case *parser.VectorSelector:
+			found = found || n.StartOrEnd != 0
+		case *parser.SubqueryExpr:
+			found = found || n.StartOrEnd != 0
+		case *parser.Call:
+			switch n.Func.Name {
+			case "start", "end", "range", "step":
+				found = true
+			}
 		}
-		value := 0.0
-		switch call.Func.Name {
-		case "start":
-			value = float64(start.UnixMilli()) / 1000
-		case "end":
-			value = float64(end.UnixMilli()) / 1000
-		case "range":
-			value = end.Sub(start).Seconds()
-		case "step":
-			value = s.step.Seconds()
-		default:
-			return call
-		}
-		found = true
-		return &parser.NumberLiteral{Val: value, PosRange: call.PosRange}
-	}), found
+		return nil
+	})
+	return found
 }

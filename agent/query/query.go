@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"time"
 
-	"sysotel/agent/store"
-
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -37,6 +35,8 @@ type Querier struct {
 	config Config
 	parser parser.Parser
 	engine *promql.Engine
+	// engineParser parses what the engine evaluates: also what plans write.
+	engineParser parser.Parser
 	// light and heavy are the turns of evaluations, rules that of alert rules, large
 	// those of large requests.
 	light, heavy, rules, large *turns
@@ -46,10 +46,11 @@ type Querier struct {
 
 // NewQuerier returns a Querier.
 func NewQuerier(config Config) *Querier {
-	p, listed := NewParser(), features.NewRegistry()
-	return &Querier{
-		config: config,
-		parser: p,
+	engineParser, listed := newParser(true), features.NewRegistry()
+	q := &Querier{
+		config:       config,
+		parser:       NewParser(),
+		engineParser: engineParser,
 		engine: promql.NewEngine(promql.EngineOpts{
 			// The estimate of an evaluation ends it earlier.
 			MaxSamples:               int(config.Limits.Memory) / pointBytes,
@@ -61,7 +62,7 @@ func NewQuerier(config Config) *Querier {
 			// Names are dropped at the end, so that queries over several metrics do
 			// not fail on equal labels in between.
 			EnableDelayedNameRemoval: true,
-			Parser:                   p,
+			Parser:                   engineParser,
 			FeatureRegistry:          listed,
 		}),
 		light: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
@@ -70,6 +71,8 @@ func NewQuerier(config Config) *Querier {
 		large: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
 		held:  newHeld(), features: listed,
 	}
+	q.parser.RegisterFeatures(listed) // Not those of plans.
+	return q
 }
 
 // Large waits for a turn to have a large request in memory, until done is called.
@@ -110,7 +113,8 @@ func (q *Querier) Instant(ctx context.Context, text string, at time.Time) (*Resu
 	if err := checkYears(at); err != nil {
 		return nil, err
 	}
-	return q.evaluate(ctx, text, steps{start: at.Truncate(time.Millisecond), count: 1})
+	at = at.Truncate(time.Millisecond)
+	return q.evaluate(ctx, text, steps{start: at, end: at, count: 1})
 }
 
 // Range evaluates an expression at start and then at each step up to end.
@@ -120,7 +124,7 @@ func (q *Querier) Range(ctx context.Context, text string, start, end time.Time, 
 	}
 	// The engine works in milliseconds, so the segments meet exactly.
 	start, step = start.Truncate(time.Millisecond), step.Truncate(time.Millisecond)
-	return q.evaluate(ctx, text, steps{start: start, step: step, count: int(end.Sub(start)/step) + 1})
+	return q.evaluate(ctx, text, steps{start: start, end: end.Truncate(time.Millisecond), step: step, count: int(end.Sub(start)/step) + 1})
 }
 
 // Parse checks and parses an expression like Instant does.
@@ -218,76 +222,18 @@ func (q *Querier) evaluateWithin(ctx context.Context, b *budget, a *Result, text
 	if err := q.resolveDurations(expr, text, s); err != nil {
 		return err
 	}
-	d := requirementsOf(expr, s.step)
-	candidates, err := q.candidates(expr, text, d, s)
+	p, err := q.plan(expr, text, s)
 	if err != nil {
 		return err
 	}
-	segments := choose(candidates, d, s)
-	if err := d.checkRanges(segments, s); err != nil {
-		return err
-	}
-	if d.selectors {
-		for _, seg := range segments {
-			a.Tiers = append(a.Tiers, Span{Tier: seg.candidate.source.Name(), From: s.at(seg.first), To: s.at(seg.last)})
-		}
-	}
-	run := &run{Querier: q, budget: b, patterns: scanned.patterns, steps: s, result: a}
-	if err := run.all(ctx, extendLookback(segments, s, time.Now())); err != nil {
+	run := &run{Querier: q, budget: b, patterns: scanned.patterns, plan: p, result: a}
+	if err := run.all(ctx, p.extendLookback(p.segments(), time.Now())); err != nil {
 		a.Close()
 		return err
 	}
 	markCached(a.Tiers, a.Warnings)
 	return nil
 }
-
-// candidates are the tiers that can evaluate the query, each with the expression
-// adapted to it.
-func (q *Querier) candidates(expr parser.Expr, text string, d requirements, s steps) ([]candidate, error) {
-	computed := pinDurations(expr)
-	if pinned, found := pinTimes(expr, s); found || computed {
-		expr, text = pinned, pinned.String()
-	}
-	sources := q.sources(d.names)
-	if len(sources) == 0 {
-		return nil, &Error{Type: Unavailable, Err: store.ErrOpening}
-	}
-	candidates := make([]candidate, 0, len(sources))
-	for _, source := range sources {
-		o := candidate{source: source, oldest: source.Oldest(), lookBack: q.lookBack(source), text: text, expr: expr}
-		if needsWidening(expr, source.Resolution()) {
-			own, err := q.parser.ParseExpr(text)
-			if err != nil {
-				return nil, &Error{Type: Internal, Err: err}
-			}
-			o.expr = widen(own, source.Resolution())
-			o.text = o.expr.String()
-		}
-		o.covers, o.ends = o.firstCovered(s), o.firstIncomplete(s)
-		candidates = append(candidates, o)
-	}
-	return candidates, nil
-}
-
-// sources returns the tiers that keep all the named metrics.
-func (q *Querier) sources(metrics []string) []Source {
-	sources := q.config.Tiers()
-	if q.config.Names == nil || len(sources) <= briefTiers {
-		return sources
-	}
-	for _, name := range metrics {
-		if rollup, ok := q.config.Names.Lookup(name); ok {
-			name = rollup.Raw
-		}
-		if q.config.Names.Brief(name) {
-			return sources[:briefTiers]
-		}
-	}
-	return sources
-}
-
-// briefTiers is the number of tiers that keep brief series.
-const briefTiers = 2
 
 // lookBack is how long a sample is valid: two and a half intervals, so that one may
 // be lost. It neither extends ended series at 1 s nor makes holes at 1 h.

@@ -26,25 +26,37 @@ type Remote interface {
 	Latency() time.Duration
 }
 
-// extendLookback gives the latest steps of a remote tier, for which samples have
-// not arrived yet, a longer look-back; otherwise there would be no data for now.
-func extendLookback(segments []segment, s steps, now time.Time) []segment {
+// latencyOf is how long samples take to arrive at a source.
+func latencyOf(source Source) time.Duration {
+	if remote, ok := source.(interface{ Latency() time.Duration }); ok {
+		return remote.Latency()
+	}
+	return 0
+}
+
+// extendLookback gives the latest steps of remote tiers, for which samples have not
+// arrived yet, a longer look-back; otherwise there would be no data for now.
+func (p *plan) extendLookback(segments []segment, now time.Time) []segment {
 	var split []segment
 	for _, seg := range segments {
-		remote, ok := seg.candidate.source.(interface{ Latency() time.Duration })
-		if !ok {
+		latency := time.Duration(0)
+		for _, tier := range seg.tiers {
+			latency = max(latency, latencyOf(p.sources[tier]))
+		}
+		if latency == 0 {
 			split = append(split, seg)
 			continue
 		}
-		arrived := now.Add(-remote.Latency())
-		first := seg.first + sort.Search(seg.last-seg.first+1, func(i int) bool { return s.at(seg.first + i).After(arrived) })
+		arrived := now.Add(-latency)
+		first := seg.first + sort.Search(seg.last-seg.first+1, func(i int) bool { return p.steps.at(seg.first + i).After(arrived) })
 		if first > seg.first {
-			split = append(split, segment{candidate: seg.candidate, first: seg.first, last: first - 1})
+			early := seg
+			early.last = first - 1
+			split = append(split, early)
 		}
 		if first <= seg.last {
-			late := *seg.candidate
-			late.lookBack += remote.Latency()
-			split = append(split, segment{candidate: &late, first: first, last: seg.last})
+			seg.first, seg.late = first, latency
+			split = append(split, seg)
 		}
 	}
 	return split
@@ -122,6 +134,14 @@ func (c *Cached) CompleteUntil() time.Time {
 		return completeUntil(c.Local)
 	}
 	return time.Time{}
+}
+
+// Newest is the end of the newest bucket that has arrived, for the coarser tiers.
+func (c *Cached) Newest() time.Time {
+	if c.Remote.Down() != nil {
+		return time.UnixMilli(writtenUntil(c.Local))
+	}
+	return time.UnixMilli(writtenUntil(c.Remote))
 }
 
 // Queryable implements Source.

@@ -1,8 +1,6 @@
 package query
 
 import (
-	"context"
-
 	"sysotel/agent/store"
 
 	"github.com/prometheus/common/model"
@@ -12,69 +10,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/chunks"
-	"github.com/prometheus/prometheus/util/annotations"
 )
-
-// queryable returns a tier as the engine reads it. The finest tier keeps no roll-
-// ups: their names are resolved from the raw series.
-func (q *Querier) queryable(source Source) storage.Queryable {
-	inner := source.Queryable()
-	tiers := q.config.Tiers()
-	if q.config.Names == nil || len(tiers) == 0 || tiers[0].Name() != source.Name() {
-		return inner
-	}
-	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
-		// A difference needs the sample before the range.
-		querier, err := inner.Querier(mint-store.RateGap.Milliseconds(), maxt)
-		if err != nil {
-			return nil, err
-		}
-		return &rollupQuerier{Querier: querier, names: q.config.Names, mint: mint, maxt: maxt}, nil
-	})
-}
-
-// rollupQuerier resolves the name of a roll-up to the samples of the raw series, or
-// to their rates.
-type rollupQuerier struct {
-	storage.Querier
-	names Names
-	// mint and maxt are the requested range.
-	mint, maxt int64
-}
-
-// Select implements storage.Querier.
-func (q *rollupQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	own := storage.SelectHints{Start: q.mint, End: q.maxt}
-	if hints != nil {
-		own = *hints
-	}
-	for i, m := range matchers {
-		if m.Name != model.MetricNameLabel || m.Type != labels.MatchEqual {
-			continue
-		}
-		rollup, ok := q.names.Lookup(m.Value)
-		if !ok {
-			break
-		}
-		raw := make([]*labels.Matcher, 0, len(matchers))
-		for j, other := range matchers {
-			switch {
-			case j == i:
-				raw = append(raw, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, rollup.Raw))
-			case other.Name != model.MetricNameLabel:
-				raw = append(raw, other)
-			case !other.Matches(m.Value):
-				return storage.EmptySeriesSet()
-			}
-		}
-		if rollup.Rate {
-			own.Start -= store.RateGap.Milliseconds()
-		}
-		set := q.Querier.Select(ctx, sorted, &own, raw...)
-		return &rollupSet{SeriesSet: set, name: m.Value, rate: rollup.Rate}
-	}
-	return q.Querier.Select(ctx, sorted, &own, matchers...)
-}
 
 // rollupSet renames the series of a set.
 type rollupSet struct {
@@ -89,9 +25,6 @@ func (s *rollupSet) At() storage.Series {
 	named := labels.NewBuilder(raw.Labels()).Set(model.MetricNameLabel, s.name).Labels()
 	return &rollupSeries{raw: raw, labels: named, rate: s.rate}
 }
-
-// Warnings implements storage.SeriesSet.
-func (s *rollupSet) Warnings() annotations.Annotations { return s.SeriesSet.Warnings() }
 
 type rollupSeries struct {
 	raw    storage.Series

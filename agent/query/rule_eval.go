@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"sysotel/agent/store"
@@ -15,19 +14,11 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// Rule queries differ from user queries: they repeat every few seconds, always
-// evaluate at the present, and need the freshest data, which a tier with an open
-// bucket lacks by minutes. So each selector reads the finest tier, unless its range
-// is too long to be read at that resolution, and rules have a turn of their own.
+// Rule queries differ from user queries: they repeat every few seconds, and have turns
+// of their own. Like them they read the finest tier that covers each window.
 
-const (
-	// longWindow is the longest range read from the finest tier.
-	longWindow = time.Hour
-	// windowPoints is the minimum number of points in a longer range.
-	windowPoints = 60
-	// ruleTimeout bounds one evaluation.
-	ruleTimeout = 10 * time.Second
-)
+// ruleTimeout bounds one evaluation.
+const ruleTimeout = 10 * time.Second
 
 // OwnSeries resolves selectors for series that the rule engine holds itself, at a
 // time in milliseconds; ok is false for all others.
@@ -37,7 +28,12 @@ type OwnSeries func(at int64, matchers []*labels.Matcher) ([]promql.Sample, bool
 // from the tiers.
 func (q *Querier) RuleQueryable(own OwnSeries) storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
-		return &ruleQuerier{q: q, own: own, mint: mint, maxt: maxt}, nil
+		sources := q.config.Tiers()
+		if len(sources) == 0 {
+			return nil, store.ErrOpening
+		}
+		lookBack := q.lookBack(sources[len(sources)-1])
+		return &ruleQuerier{reader: &reader{q: q, sources: sources, mint: mint, maxt: maxt, lookBack: lookBack}, own: own}, nil
 	})
 }
 
@@ -58,8 +54,27 @@ func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, prese
 	if err := b.take(scanned.bytes(text)); err != nil {
 		return nil, err
 	}
-	g := &guard{inner: present, budget: b, patterns: scanned.patterns, samples: q.ruleSamples(at)}
-	query, err := q.engine.NewInstantQuery(ctx, g, promql.NewPrometheusQueryOpts(false, q.LookBack()), text, at)
+	expr, err := q.parse(text)
+	if err != nil {
+		return nil, err
+	}
+	now := steps{start: at, end: at, count: 1}
+	if err := q.resolveDurations(expr, text, now); err != nil {
+		return nil, err
+	}
+	p, err := q.plan(expr, text, now)
+	if err != nil {
+		return nil, err
+	}
+	seg := p.segments()[0]
+	if err := p.checkRanges(seg); err != nil {
+		return nil, err
+	}
+	if text, err = p.rewrite(seg.tiers); err != nil {
+		return nil, err
+	}
+	g := &guard{inner: present, budget: b, patterns: scanned.patterns, samples: samplesOf(p.sources, at)}
+	query, err := q.engine.NewInstantQuery(ctx, g, promql.NewPrometheusQueryOpts(false, p.lookBack(seg)), text, at)
 	if err != nil {
 		return nil, &Error{Type: BadData, Err: err}
 	}
@@ -86,22 +101,21 @@ func (q *Querier) LookBack() time.Duration {
 	return q.config.Interval * 5 / 2
 }
 
-// ruleQuerier chooses a tier for each selector.
+// ruleQuerier resolves own series before all others.
 type ruleQuerier struct {
-	q          *Querier
-	own        OwnSeries
-	mint, maxt int64
-	opened     []storage.Querier
+	*reader
+	own OwnSeries
 }
 
 // Select implements storage.Querier.
 func (p *ruleQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	from, to, width := p.mint, p.maxt, time.Duration(0)
-	if hints != nil {
-		from, to, width = hints.Start, hints.End, time.Duration(hints.Range)*time.Millisecond
-	}
 	if p.own != nil {
-		samples, mine, err := p.own(to, matchers)
+		to := p.maxt
+		if hints != nil {
+			to = hints.End
+		}
+		_, _, _, asked := untag(matchers)
+		samples, mine, err := p.own(to, asked)
 		switch {
 		case err != nil:
 			return storage.ErrSeriesSet(err)
@@ -109,67 +123,7 @@ func (p *ruleQuerier) Select(ctx context.Context, sorted bool, hints *storage.Se
 			return newOwnSeriesSet(samples)
 		}
 	}
-	source, err := p.q.ruleSource(metricName(matchers), width)
-	if err != nil {
-		return storage.ErrSeriesSet(err)
-	}
-	querier, err := p.q.queryable(source).Querier(from, to)
-	if err != nil {
-		return storage.ErrSeriesSet(err)
-	}
-	p.opened = append(p.opened, querier)
-	return querier.Select(ctx, sorted, hints, matchers...)
-}
-
-// ruleSource returns the tier for a selector with a range.
-func (q *Querier) ruleSource(metric string, width time.Duration) (Source, error) {
-	var names []string
-	if metric != "" {
-		names = []string{metric}
-	}
-	sources := q.sources(names)
-	if len(sources) == 0 {
-		return nil, store.ErrOpening
-	}
-	chosen := sources[0]
-	if width > longWindow {
-		for _, s := range sources[1:] {
-			if s.Resolution() <= width/windowPoints {
-				chosen = s
-			}
-		}
-	}
-	return chosen, nil
-}
-
-// ruleSamples returns the number of samples that a selector with a range has, at most.
-func (q *Querier) ruleSamples(now time.Time) func(time.Duration) float64 {
-	return func(width time.Duration) float64 {
-		source, err := q.ruleSource("", width)
-		if err != nil {
-			return 0
-		}
-		return samplesOf(source, now)(width)
-	}
-}
-
-// LabelValues implements storage.Querier; rules do not use it.
-func (p *ruleQuerier) LabelValues(context.Context, string, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
-	return nil, nil, nil
-}
-
-// LabelNames implements storage.Querier.
-func (p *ruleQuerier) LabelNames(context.Context, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
-	return nil, nil, nil
-}
-
-// Close implements storage.Querier.
-func (p *ruleQuerier) Close() error {
-	var errs []error
-	for _, querier := range p.opened {
-		errs = append(errs, querier.Close())
-	}
-	return errors.Join(errs...)
+	return p.reader.Select(ctx, sorted, hints, matchers...)
 }
 
 // ownSeriesSet has one series with one sample for each of the rule engine's own

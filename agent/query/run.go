@@ -18,8 +18,10 @@ type run struct {
 	*Querier
 	budget   *budget
 	patterns regex.Size
-	steps    steps
+	plan     *plan
 	result   *Result
+	// read is the number of samples that earlier segments have read.
+	read float64
 	// joined are the results of earlier segments, taken what they take.
 	joined *joined
 }
@@ -39,6 +41,10 @@ func (r *run) all(ctx context.Context, segments []segment) error {
 		err := r.segment(ctx, segments[0])
 		var long *tooLong
 		switch {
+		case errors.Is(err, errTooMany):
+			if !r.plan.coarsen(&segments[0]) {
+				segments[0].unbounded = true
+			}
 		case errors.As(err, &long):
 			cut, err := segments[0].cut(long.steps)
 			if err != nil {
@@ -69,37 +75,54 @@ func (s segment) cut(most int) ([]segment, error) {
 	}
 	parts := make([]segment, 0, count)
 	for i := range count {
-		parts = append(parts, segment{candidate: s.candidate, first: s.first + steps*i/count, last: s.first + steps*(i+1)/count - 1})
+		part := s
+		part.unbounded = true // Together they have been counted.
+		part.first, part.last = s.first+steps*i/count, s.first+steps*(i+1)/count-1
+		parts = append(parts, part)
 	}
 	return parts, nil
 }
 
 // segment evaluates one segment.
 func (r *run) segment(ctx context.Context, seg segment) error {
-	o, s := seg.candidate, r.steps
-	g := &guard{inner: r.queryable(o.source), budget: r.budget, patterns: r.patterns, samples: samplesOf(o.source, s.at(seg.last))}
+	if err := r.plan.checkRanges(seg); err != nil {
+		return err
+	}
+	text, err := r.plan.rewrite(seg.tiers)
+	if err != nil {
+		return err
+	}
+	s, lookBack := r.plan.steps, r.plan.lookBack(seg)
+	g := &guard{
+		inner: r.queryable(r.plan.sources, lookBack, seg.late), budget: r.budget, patterns: r.patterns,
+		samples: samplesOf(r.plan.sources, s.at(seg.last)),
+	}
+	if s.step > 0 && !seg.unbounded {
+		g.readable = r.config.Limits.Samples - r.read
+	}
 	if r.joined != nil {
 		g.limit = r.budget.limit - resultShare(r.budget.limit)
 	}
 	defer g.release()
-	opts := promql.NewPrometheusQueryOpts(false, o.lookBack)
+	opts := promql.NewPrometheusQueryOpts(false, lookBack)
 	var query promql.Query
-	var err error
 	if s.step == 0 {
-		query, err = r.engine.NewInstantQuery(ctx, g, opts, o.text, s.start)
+		query, err = r.engine.NewInstantQuery(ctx, g, opts, text, s.start)
 	} else {
-		query, err = r.engine.NewRangeQuery(ctx, g, opts, o.text, s.at(seg.first), s.at(seg.last), s.step)
+		query, err = r.engine.NewRangeQuery(ctx, g, opts, text, s.at(seg.first), s.at(seg.last), s.step)
 	}
 	if err != nil {
 		return &Error{Type: BadData, Err: err}
 	}
 	result := g.exec(ctx, query)
-	r.result.Warnings.Merge(result.Warnings)
 	r.result.measure(query)
 	if result.Err != nil {
 		query.Close()
 		return result.Err
 	}
+	r.read += g.reads
+	r.result.add(r.plan.span(seg))
+	r.result.Warnings.Merge(result.Warnings)
 	if size := sizeOf(result.Value); size > resultShare(r.budget.limit) {
 		query.Close()
 		return r.budget.tooLarge(size)
@@ -111,6 +134,15 @@ func (r *run) segment(ctx context.Context, seg segment) error {
 	defer query.Close()
 	matrix, _ := result.Value.(promql.Matrix) // Range queries have no other results.
 	return r.joined.add(matrix, s.count)
+}
+
+// add adds the tier of a segment.
+func (a *Result) add(next Span, reads bool) {
+	if n := len(a.Tiers); n > 0 && a.Tiers[n-1].Tier == next.Tier {
+		a.Tiers[n-1].To = next.To
+	} else if reads {
+		a.Tiers = append(a.Tiers, next)
+	}
 }
 
 // resultShare is the part of the memory of an evaluation that its result may take.

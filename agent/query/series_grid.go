@@ -118,8 +118,8 @@ func coarsest(sources []Source, step int64) int64 {
 	return r
 }
 
-// layOut chooses the tier of each part like choose does, and sets the points
-// without overlap or gap where parts with different steps meet.
+// layOut chooses the tier of each part, the coarsest that is fine enough, and sets the
+// points without overlap or gap where parts with different steps meet.
 func (g *grid) layOut(sources []Source, start, end, step int64) {
 	candidates := make([]candidate, len(sources))
 	covers, ends := make([]int64, len(sources)), make([]int64, len(sources))
@@ -151,12 +151,9 @@ func (g *grid) layOut(sources []Source, start, end, step int64) {
 			continue
 		}
 		for j := range candidates {
-			candidates[j].covers, candidates[j].ends = 0, 1
-			if covers[j] > from || ends[j] <= from {
-				candidates[j].covers = 1
-			}
+			candidates[j].covers = covers[j] <= from && from < ends[j]
 		}
-		chosen := best(candidates, time.Duration(step)*time.Millisecond, 0).source
+		chosen := best(candidates, time.Duration(step)*time.Millisecond).source
 		g.extend(part{source: chosen, finest: chosen == sources[0], step: roundUp(step, chosen.Resolution().Milliseconds())}, from, to, end)
 	}
 	for i := range g.parts {
@@ -197,3 +194,42 @@ func pointsUpTo(first, to, step int64) int {
 
 // roundUp is the next whole multiple of step, n itself where it is one.
 func roundUp(n, step int64) int64 { return store.BucketEnd(n, step) }
+
+// best returns the tier for a part of a series query; candidates are sorted, finest
+// first.
+func best(candidates []candidate, maxResolution time.Duration) *candidate {
+	var finest, coarsest *candidate
+	for i := range candidates {
+		o := &candidates[i]
+		if !o.covers {
+			continue
+		}
+		if finest == nil {
+			finest = o
+		}
+		if o.source.Resolution() <= maxResolution {
+			coarsest = o
+		}
+	}
+	switch {
+	case coarsest != nil:
+		return coarsest
+	case finest != nil:
+		return finest
+	}
+	furthest := &candidates[0]
+	for i := range candidates {
+		o := &candidates[i]
+		if !o.oldest.IsZero() && (furthest.oldest.IsZero() || o.oldest.Before(furthest.oldest)) {
+			furthest = o
+		}
+	}
+	return furthest
+}
+
+// candidate is a tier for a part of a series query.
+type candidate struct {
+	source Source
+	oldest time.Time
+	covers bool
+}

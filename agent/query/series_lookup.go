@@ -169,11 +169,12 @@ func (q *Querier) lookup(ctx context.Context, start, end time.Time, reset func()
 	err := q.within(ctx, false, func(ctx context.Context, b *budget) error {
 		reset()
 		defer func() { size = b.used }()
-		for _, source := range q.config.Tiers() {
+		sources := q.config.Tiers()
+		for level, source := range sources {
 			if oldest := source.Oldest(); oldest.IsZero() || oldest.After(end) {
 				continue
 			}
-			querier, err := q.queryable(source).Querier(start.UnixMilli(), end.UnixMilli())
+			querier, err := q.openPart(sources, level, start.UnixMilli(), end.UnixMilli())
 			if err != nil {
 				return err
 			}

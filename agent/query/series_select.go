@@ -79,7 +79,8 @@ func (q *Querier) Select(ctx context.Context, query SeriesQuery) (SeriesResult, 
 
 // selectWithin evaluates a query of the REST API in one turn.
 func (q *Querier) selectWithin(ctx context.Context, b *budget, name string, query SeriesQuery) (SeriesResult, error) {
-	sources := q.sources([]string{name})
+	sources := q.config.Tiers()
+	sources = sources[:q.keepers(name, len(sources))]
 	if len(sources) == 0 {
 		return SeriesResult{}, &Error{Type: Unavailable, Err: store.ErrOpening}
 	}

@@ -55,13 +55,20 @@ func (s *selection) weights(ctx context.Context, p *part) (map[string]*weights, 
 		return nil, err
 	}
 	defer func() { _ = querier.Close() }() // It was only read.
+	return readWeights(ctx, querier, collector, s.query.Matchers, from, to, resolution)
+}
+
+// readWeights reads the number of readings of a collector in (from, to], by host. Other
+// hosts than those of the matchers are not needed.
+func readWeights(ctx context.Context, querier storage.Querier, collector string, of []*labels.Matcher, from, to, resolution int64) (map[string]*weights, error) {
+	from -= from % resolution
 	byHost := map[string]*weights{}
 	matchers := []*labels.Matcher{
 		labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, countsName),
 		labels.MustNewMatcher(labels.MatchEqual, familyLabel, collector),
 	}
-	for _, m := range s.query.Matchers {
-		if m.Name == hostLabel { // Other hosts' counts are not needed.
+	for _, m := range of {
+		if m.Name == hostLabel {
 			matchers = append(matchers, m)
 		}
 	}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"math"
 	"time"
 
 	"sysotel/agent/store"
@@ -31,6 +32,15 @@ func completeUntil(s Source) time.Time {
 		return late.CompleteUntil()
 	}
 	return time.Time{}
+}
+
+// writtenUntil is the time of the newest point that a source has, in milliseconds; the
+// greatest if it does not say so by a method Newest.
+func writtenUntil(s Source) int64 {
+	if written, ok := s.(interface{ Newest() time.Time }); ok {
+		return written.Newest().UnixMilli()
+	}
+	return math.MaxInt64
 }
 
 // Sources converts a list of tiers, finest first.

@@ -1,213 +1,205 @@
 package query
 
 import (
+	"slices"
 	"sort"
 	"time"
 
 	"sysotel/agent/store"
 
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 )
-
-// requirements are what an expression needs from a tier.
-type requirements struct {
-	// maxResolution is the coarsest resolution that suffices: the minimum of the
-	// step, the ranges and the steps of subqueries. Zero means the finest tier.
-	maxResolution time.Duration
-	// fixedRanges cannot be widened.
-	fixedRanges []fixedRange
-	// names are the metrics selected by name.
-	names []string
-	// selectors is false for an expression that reads no series.
-	selectors bool
-}
-
-// fixedRange is a range in which a function needs enough points.
-type fixedRange struct {
-	function string
-	width    time.Duration
-	points   time.Duration
-}
-
-// requirementsOf returns what an expression needs from a tier. The step of an
-// instant query is zero. An expression that returns a range of raw samples needs
-// the finest tier, because no average can replace them.
-func requirementsOf(expr parser.Expr, step time.Duration) requirements {
-	d := requirements{maxResolution: step}
-	finer := func(limit time.Duration) {
-		if d.maxResolution == 0 || limit < d.maxResolution {
-			d.maxResolution = limit
-		}
-	}
-	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
-		switch n := node.(type) {
-		case *parser.MatrixSelector:
-			finer(n.Range)
-		case *parser.SubqueryExpr:
-			finer(min(n.Range, subqueryStep(n)))
-		case *parser.VectorSelector:
-			d.selectors = true
-			if name := metricName(n.LabelMatchers); name != "" {
-				d.names = append(d.names, name)
-			}
-		case *parser.Call:
-			rule := rangeRuleOf(n.Func.Name)
-			if selector := ranged(n); selector != nil && !rule.widen {
-				d.fixedRanges = append(d.fixedRanges, fixedRange{n.Func.Name, selector.Range, rule.points})
-				finer(selector.Range / rule.points)
-			}
-		}
-		return nil
-	})
-	if expr.Type() == parser.ValueTypeMatrix {
-		d.maxResolution = 0
-	}
-	return d
-}
-
-// metricName returns the name in an equality matcher, or "".
-func metricName(matchers []*labels.Matcher) string {
-	for _, m := range matchers {
-		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
-			return m.Value
-		}
-	}
-	return ""
-}
-
-// candidate is a tier with what it takes to evaluate the query on it.
-type candidate struct {
-	source   Source
-	oldest   time.Time
-	lookBack time.Duration
-	// text is the expression with its ranges widened for the tier.
-	text string
-	expr parser.Expr
-	// covers is the first step for which the tier holds all samples, steps.count if
-	// there is none.
-	covers int
-	// ends is the first step for which it lacks the newest samples, steps.count if there
-	// is none.
-	ends int
-}
 
 // steps are the times of a query.
 type steps struct {
 	start time.Time
+	// end is the end asked for, which may lie after the last step.
+	end   time.Time
 	step  time.Duration
 	count int
 }
 
 func (s steps) at(i int) time.Time { return s.start.Add(time.Duration(i) * s.step) }
 
-// firstCovered is the first step whose oldest sample the tier can hold.
-func (o *candidate) firstCovered(s steps) int {
-	if o.oldest.IsZero() {
-		return s.count
-	}
-	oldest := o.oldest.UnixMilli()
-	return sort.Search(s.count, func(i int) bool {
-		at := s.at(i)
-		earliest, _ := promql.FindMinMaxTime(&parser.EvalStmt{Expr: o.expr, Start: at, End: at, LookbackDelta: o.lookBack})
-		return earliest >= oldest
-	})
+// plan is a query with the tiers that can answer each of its selectors. Exact first:
+// the finest tier that covers the whole window of a selector answers, unless a query
+// over a range would read too many samples from it.
+type plan struct {
+	q       *Querier
+	text    string
+	windows []window
+	sources []Source // finest first
+	steps   steps
+	// covers is, by window and tier, the first step for which the tier holds the
+	// oldest sample, steps.count if there is none.
+	covers [][]int
 }
 
-// firstIncomplete is the first step whose newest sample the tier may lack.
-func (o *candidate) firstIncomplete(s steps) int {
-	until := completeUntil(o.source)
-	if until.IsZero() {
-		return s.count
+// plan returns the plan of an expression.
+func (q *Querier) plan(expr parser.Expr, text string, s steps) (*plan, error) {
+	sources := q.config.Tiers()
+	if len(sources) == 0 {
+		return nil, &Error{Type: Unavailable, Err: store.ErrOpening}
 	}
-	return sort.Search(s.count, func(i int) bool {
-		at := s.at(i)
-		_, latest := promql.FindMinMaxTime(&parser.EvalStmt{Expr: o.expr, Start: at, End: at, LookbackDelta: o.lookBack})
-		return latest > until.UnixMilli()
-	})
+	text, pinned, err := pin(expr, text, s)
+	if err != nil {
+		return nil, err
+	}
+	if pinned {
+		if expr, err = q.engineParser.ParseExpr(text); err != nil {
+			return nil, &Error{Type: Internal, Err: err}
+		}
+	}
+	p := &plan{q: q, text: text, windows: windowsOf(expr, s.step), sources: sources, steps: s}
+	p.covers = make([][]int, len(p.windows))
+	for i := range p.windows {
+		w := &p.windows[i]
+		w.tiers = q.keepers(w.name, len(sources))
+		p.covers[i] = make([]int, w.tiers)
+		for tier, source := range sources[:w.tiers] {
+			p.covers[i][tier] = firstCovered(w, source.Oldest(), q.lookBack(source), s)
+		}
+	}
+	return p, nil
 }
 
-// segment is a run of steps evaluated on one tier.
+// firstCovered is the first step whose oldest sample a tier can hold.
+func firstCovered(w *window, oldest time.Time, lookBack time.Duration, s steps) int {
+	if oldest.IsZero() {
+		return s.count
+	}
+	return sort.Search(s.count, func(i int) bool { return w.earliest(s.at(i), lookBack) >= oldest.UnixMilli() })
+}
+
+// segment is a run of steps for which each selector has one tier.
 type segment struct {
-	candidate   *candidate
 	first, last int // both included
+	// tiers are indexes of sources, by window.
+	tiers []int
+	// coarser is how many times a coarser tier was taken because of the budget.
+	coarser int
+	// unbounded is set if there is none.
+	unbounded bool
+	// late is how much longer the look-back is.
+	late time.Duration
 }
 
-// choose splits the steps into segments: for each step the coarsest tier that is
-// fine enough, covers it and has its newest samples; else the finest that does; else the
-// tier that reaches back furthest.
-func choose(candidates []candidate, d requirements, s steps) []segment {
+// segments splits the steps where the tier of a selector changes.
+func (p *plan) segments() []segment {
 	edges := []int{0}
-	for i := range candidates {
-		for _, edge := range []int{candidates[i].covers, candidates[i].ends} {
-			if edge > 0 && edge < s.count {
+	for _, tiers := range p.covers {
+		for _, edge := range tiers {
+			if edge > 0 && edge < p.steps.count {
 				edges = append(edges, edge)
 			}
 		}
 	}
-	sort.Ints(edges)
+	slices.Sort(edges)
+	edges = append(slices.Compact(edges), p.steps.count)
 	var segments []segment
-	for i, first := range edges {
-		last := s.count - 1
-		if i+1 < len(edges) {
-			last = edges[i+1] - 1
-		}
-		if last < first {
+	for i, first := range edges[:len(edges)-1] {
+		next := segment{first: first, last: edges[i+1] - 1, tiers: p.tiers(first, 0)}
+		if n := len(segments); n > 0 && slices.Equal(segments[n-1].tiers, next.tiers) {
+			segments[n-1].last = next.last
 			continue
 		}
-		chosen := best(candidates, d.maxResolution, first)
-		if n := len(segments); n > 0 && segments[n-1].candidate == chosen {
-			segments[n-1].last = last
-			continue
-		}
-		segments = append(segments, segment{candidate: chosen, first: first, last: last})
+		segments = append(segments, next)
 	}
 	return segments
 }
 
-// best returns the tier for a step; candidates are sorted, finest first.
-func best(candidates []candidate, maxResolution time.Duration, step int) *candidate {
-	var finest, coarsest *candidate
-	for i := range candidates {
-		o := &candidates[i]
-		if o.covers > step || o.ends <= step {
-			continue
-		}
-		if finest == nil {
-			finest = o
-		}
-		if o.source.Resolution() <= maxResolution {
-			coarsest = o
+// tiers chooses the tier of each selector for a step, each as often coarser than the
+// finest that covers as said, if it can answer.
+func (p *plan) tiers(step, coarser int) []int {
+	tiers := make([]int, len(p.windows))
+	for i := range p.windows {
+		w := &p.windows[i]
+		finest := p.finest(i, step)
+		tiers[i] = finest
+		for tier := finest + 1; tier < w.tiers && tier <= coarser; tier++ {
+			if p.covers[i][tier] <= step && p.q.answers(w, p.sources[tier].Resolution()) {
+				tiers[i] = tier
+			}
 		}
 	}
-	switch {
-	case coarsest != nil:
-		return coarsest
-	case finest != nil:
-		return finest
-	}
-	furthest := &candidates[0]
-	for i := range candidates {
-		o := &candidates[i]
-		if !o.oldest.IsZero() && (furthest.oldest.IsZero() || o.oldest.Before(furthest.oldest)) {
-			furthest = o
+	return tiers
+}
+
+// finest is the finest tier that covers a step of a window; else the one that reaches
+// back furthest.
+func (p *plan) finest(window, step int) int {
+	furthest := 0
+	for tier, first := range p.covers[window] {
+		if first <= step {
+			return tier
+		}
+		oldest, known := p.sources[tier].Oldest(), p.sources[furthest].Oldest()
+		if !oldest.IsZero() && (known.IsZero() || oldest.Before(known)) {
+			furthest = tier
 		}
 	}
 	return furthest
 }
 
+// answers reports whether a tier can stand in for a finer one in a query over a range:
+// its points are not further apart than the steps and than the range, and keep what the
+// function needs.
+func (q *Querier) answers(w *window, resolution time.Duration) bool {
+	if resolution > w.every || w.width > 0 && resolution > w.width {
+		return false
+	}
+	switch rule := ruleOf(w.function); {
+	case w.width == 0:
+		return true
+	case rule.counters:
+		return q.isCounter(w.name)
+	default:
+		return rule.kept
+	}
+}
+
+// coarsen takes the next coarser tiers of a segment; false if there are none.
+func (p *plan) coarsen(s *segment) bool {
+	for s.coarser < len(p.sources)-1 {
+		s.coarser++
+		if tiers := p.tiers(s.first, s.coarser); !slices.Equal(tiers, s.tiers) {
+			s.tiers = tiers
+			return true
+		}
+	}
+	return false
+}
+
+// lookBack is how long a sample is valid for the engine: the longest of the tiers.
+func (p *plan) lookBack(s segment) (longest time.Duration) {
+	for i, w := range p.windows {
+		if w.width == 0 || s.tiers[i] > 0 && ruleOf(w.function).smoothed {
+			longest = max(longest, p.q.lookBack(p.sources[s.tiers[i]]))
+		}
+	}
+	if longest == 0 {
+		longest = p.q.lookBack(p.sources[0])
+	}
+	return longest + s.late
+}
+
+// span is the coarsest tier of a segment; false if it reads none.
+func (p *plan) span(s segment) (Span, bool) {
+	if len(s.tiers) == 0 {
+		return Span{}, false
+	}
+	return Span{Tier: p.sources[slices.Max(s.tiers)].Name(), From: p.steps.at(s.first), To: p.steps.at(s.last)}, true
+}
+
 // checkRanges returns an error if the tier of a segment is too coarse for a range
 // that cannot be widened, with the smallest range allowed there.
-func (d requirements) checkRanges(segments []segment, s steps) error {
-	for _, seg := range segments {
-		for _, r := range d.fixedRanges {
-			smallest := r.points * seg.candidate.source.Resolution()
-			if r.width < smallest {
-				return badData("%s() over %s is too short from %s to %s: only the %s tier reaches back that far, and the smallest range allowed there is %s",
-					r.function, store.TierName(r.width), s.at(seg.first).UTC().Format(time.RFC3339), s.at(seg.last).UTC().Format(time.RFC3339), seg.candidate.source.Name(), store.TierName(smallest))
-			}
+func (p *plan) checkRanges(s segment) error {
+	for i, w := range p.windows {
+		rule, source := ruleOf(w.function), p.sources[s.tiers[i]]
+		smallest := rule.points * source.Resolution()
+		if s.tiers[i] > 0 && w.function != "" && !rule.widen && w.width < smallest {
+			return badData("%s() over %s is too short from %s to %s: only the %s tier reaches back that far, and the smallest range allowed there is %s",
+				w.function, store.TierName(w.width), p.steps.at(s.first).UTC().Format(time.RFC3339), p.steps.at(s.last).UTC().Format(time.RFC3339), source.Name(), store.TierName(smallest))
 		}
 	}
 	return nil

@@ -1,0 +1,132 @@
+package query
+
+import (
+	"math"
+
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+)
+
+// gapLimit is how long a sample is valid, for samples before a time; both in
+// milliseconds.
+type gapLimit struct{ until, gap int64 }
+
+// gapLimits are in order of time.
+type gapLimits []gapLimit
+
+// of is how long a sample is valid.
+func (l gapLimits) of(t int64) int64 {
+	for _, limit := range l {
+		if t < limit.until {
+			return limit.gap
+		}
+	}
+	return l[len(l)-1].gap
+}
+
+// shorter reports whether a sample is valid for less than a time.
+func (l gapLimits) shorter(lookBack int64) bool {
+	for _, limit := range l {
+		if limit.gap < lookBack {
+			return true
+		}
+	}
+	return false
+}
+
+// gapSet ends the samples of its series when they are no longer valid in their tier:
+// the engine has one look-back for all selectors, that of the coarsest tier.
+type gapSet struct {
+	storage.SeriesSet
+	limits gapLimits
+}
+
+// At implements storage.SeriesSet.
+func (s *gapSet) At() storage.Series {
+	series := s.SeriesSet.At()
+	return &storage.SeriesEntry{
+		Lset: series.Labels(),
+		SampleIteratorFn: func(reuse chunkenc.Iterator) chunkenc.Iterator {
+			g, ok := reuse.(*gapIterator)
+			if !ok {
+				g = &gapIterator{}
+			}
+			*g = gapIterator{Iterator: series.Iterator(g.Iterator), limits: s.limits, valid: math.MaxInt64}
+			return g
+		},
+	}
+}
+
+// gapIterator inserts staleness markers.
+type gapIterator struct {
+	chunkenc.Iterator
+	limits gapLimits
+	// valid is until when the newest sample is valid.
+	valid int64
+	// next is the type of the sample after the marker at which the iterator stands.
+	next  chunkenc.ValueType
+	stale bool
+}
+
+// Next implements chunkenc.Iterator.
+func (g *gapIterator) Next() chunkenc.ValueType {
+	if g.stale {
+		g.stale, g.valid = false, math.MaxInt64
+		return g.arrived(g.next)
+	}
+	return g.arrived(g.Iterator.Next())
+}
+
+// arrived returns the type of what the iterator stands at when the inner one has moved.
+func (g *gapIterator) arrived(next chunkenc.ValueType) chunkenc.ValueType {
+	if next == chunkenc.ValNone && g.valid == math.MaxInt64 {
+		return next
+	}
+	if next == chunkenc.ValNone || g.Iterator.AtT() > g.valid {
+		g.next, g.stale = next, true
+		return chunkenc.ValFloat
+	}
+	t := g.Iterator.AtT()
+	g.valid = t + g.limits.of(t)
+	return next
+}
+
+// Seek implements chunkenc.Iterator.
+func (g *gapIterator) Seek(t int64) chunkenc.ValueType {
+	if g.stale && t > g.valid {
+		g.stale, g.valid = false, math.MaxInt64
+		if g.next == chunkenc.ValNone || g.Iterator.AtT() >= t {
+			return g.arrived(g.next)
+		}
+	}
+	if g.stale {
+		return chunkenc.ValFloat
+	}
+	g.valid = math.MaxInt64 // What lies before is not asked for.
+	return g.arrived(g.Iterator.Seek(t))
+}
+
+// At implements chunkenc.Iterator.
+func (g *gapIterator) At() (int64, float64) {
+	if g.stale {
+		return g.valid, math.Float64frombits(value.StaleNaN)
+	}
+	return g.Iterator.At()
+}
+
+// AtT implements chunkenc.Iterator.
+func (g *gapIterator) AtT() int64 {
+	if g.stale {
+		return g.valid
+	}
+	return g.Iterator.AtT()
+}
+
+// AtST implements chunkenc.Iterator.
+func (g *gapIterator) AtST() int64 {
+	if g.stale {
+		return 0
+	}
+	return g.Iterator.AtST()
+}

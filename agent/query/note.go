@@ -1,0 +1,25 @@
+package query
+
+import (
+	"fmt"
+
+	"github.com/prometheus/prometheus/util/annotations"
+)
+
+// What a coarser tier cannot tell is said beside the answer, as an information or a
+// warning of Prometheus' API.
+
+// noteMeans is the information that gauges are means.
+func noteMeans(source Source) error {
+	return fmt.Errorf("%w: tier %s keeps the mean of each %[2]s of a gauge, not each reading", annotations.PromQLInfo, source.Name())
+}
+
+// noteFunction is the warning that a function does not see the readings.
+func noteFunction(source Source, function string) error {
+	return fmt.Errorf("%w: %s() is computed from one value of each %s, because only tier %[3]s reaches back that far; what lies between is unknown", annotations.PromQLWarning, function, source.Name())
+}
+
+// noteUncounted is the warning that it is unknown how many readings a bucket has.
+func noteUncounted(source Source) error {
+	return fmt.Errorf("%w: how many readings each %s has is unknown; it counts as one", annotations.PromQLWarning, source.Name())
+}

@@ -1,0 +1,121 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+)
+
+// queryable resolves the selectors of one evaluation, each on the tier that it is tagged
+// with, else on the finest. What a coarser tier has not written yet comes from the finer
+// one, so that no bucket is late.
+func (q *Querier) queryable(sources []Source, lookBack, late time.Duration) storage.Queryable {
+	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
+		return &reader{q: q, sources: sources, mint: mint, maxt: maxt, lookBack: lookBack, late: late}, nil
+	})
+}
+
+// reader implements storage.Querier.
+type reader struct {
+	q          *Querier
+	sources    []Source // finest first
+	mint, maxt int64
+	// lookBack is that of the engine, late the part of it that every tier has.
+	lookBack, late time.Duration
+	opened         []storage.Querier
+}
+
+// selected is what one selector reads.
+type selected struct {
+	matchers []*labels.Matcher
+	role     role
+	// function is the one that reads values for lack of a role.
+	function string
+	hints    storage.SelectHints
+	sorted   bool
+}
+
+// Select implements storage.Querier.
+func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	s := selected{sorted: sorted, hints: storage.SelectHints{Start: r.mint, End: r.maxt}}
+	if hints != nil {
+		s.hints = *hints
+	}
+	_, s.role, s.function, s.matchers = untag(matchers)
+	set, limits := r.read(ctx, levelOf(r.sources, matchers), s)
+	if s.hints.Range > 0 || s.hints.Func == "series" || !limits.shorter(r.lookBack.Milliseconds()) {
+		return set
+	}
+	return &gapSet{SeriesSet: set, limits: limits}
+}
+
+// read reads a tier up to its newest bucket, and from there on the finer one.
+func (r *reader) read(ctx context.Context, level int, s selected) (storage.SeriesSet, gapLimits) {
+	source := r.sources[level]
+	limit := gapLimit{until: math.MaxInt64, gap: (r.q.lookBack(source) + r.late).Milliseconds()}
+	written := writtenUntil(source)
+	if level == 0 || s.hints.End <= written {
+		return r.part(ctx, level, s), gapLimits{limit}
+	}
+	s.sorted = true
+	finer := s
+	finer.hints.Start = max(s.hints.Start, written+1)
+	rest, limits := r.read(ctx, level-1, finer)
+	if s.hints.Start > written {
+		return rest, limits
+	}
+	s.hints.End, limit.until = written, written
+	return storage.NewMergeSeriesSet([]storage.SeriesSet{r.part(ctx, level, s), rest}, 0, storage.ChainedSeriesMerge), append(gapLimits{limit}, limits...)
+}
+
+// part reads a part of the time from one tier.
+func (r *reader) part(ctx context.Context, level int, s selected) storage.SeriesSet {
+	p, err := r.q.openPart(r.sources, level, s.hints.Start, s.hints.End)
+	if err != nil {
+		return storage.ErrSeriesSet(err)
+	}
+	r.opened = append(r.opened, p)
+	if name := metricName(s.matchers); name != "" || !p.needsName(s.role) {
+		return p.named(ctx, name, s)
+	}
+	names, _, err := p.LabelValues(ctx, model.MetricNameLabel, nil, s.matchers...)
+	if err != nil {
+		return storage.ErrSeriesSet(err)
+	}
+	s.sorted = true
+	var sets []storage.SeriesSet
+	for _, name := range names {
+		if !p.derived(name) {
+			own := s
+			own.matchers = append(slices.Clone(s.matchers), labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name))
+			sets = append(sets, p.named(ctx, name, own))
+		}
+	}
+	return storage.NewMergeSeriesSet(sets, 0, storage.ChainedSeriesMerge)
+}
+
+// LabelValues implements storage.Querier; an evaluation does not use it.
+func (*reader) LabelValues(context.Context, string, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	return nil, nil, nil
+}
+
+// LabelNames implements storage.Querier.
+func (*reader) LabelNames(context.Context, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	return nil, nil, nil
+}
+
+// Close implements storage.Querier.
+func (r *reader) Close() error {
+	var errs []error
+	for _, querier := range r.opened {
+		errs = append(errs, querier.Close())
+	}
+	return errors.Join(errs...)
+}
