@@ -35,16 +35,18 @@ func (l gapLimits) shorter(lookBack int64) bool {
 	return false
 }
 
-// gapSet ends the samples of its series when they are no longer valid in their tier:
-// the engine has one look-back for all selectors, that of the coarsest tier.
+// gapSet knows how long the samples of its series are valid.
 type gapSet struct {
 	storage.SeriesSet
 	limits gapLimits
 }
 
-// At implements storage.SeriesSet.
-func (s *gapSet) At() storage.Series {
-	series := s.SeriesSet.At()
+// within ends the samples of a series when they are no longer valid in their tier: the
+// engine has one look-back for all selectors, that of the coarsest tier.
+func (s *gapSet) within(lookBack int64, series storage.Series) storage.Series {
+	if !s.limits.shorter(lookBack) {
+		return series
+	}
 	return &storage.SeriesEntry{
 		Lset: series.Labels(),
 		SampleIteratorFn: func(reuse chunkenc.Iterator) chunkenc.Iterator {
@@ -93,7 +95,7 @@ func (g *gapIterator) arrived(next chunkenc.ValueType) chunkenc.ValueType {
 }
 
 // Seek implements chunkenc.Iterator.
-func (g *gapIterator) Seek(t int64) chunkenc.ValueType {
+func (g *gapIterator) Seek(t milliseconds) chunkenc.ValueType {
 	if g.stale && t > g.valid {
 		g.stale, g.valid = false, math.MaxInt64
 		if g.next == chunkenc.ValNone || g.Iterator.AtT() >= t {

@@ -181,6 +181,7 @@ func (q *guardedQuerier) Select(ctx context.Context, sorted bool, hints *storage
 		each += chunkBytes * q.samples(matchers, time.Duration(hints.End-hints.Start)*time.Millisecond) / 120
 	}
 	set := q.Querier.Select(ctx, sorted, hints, matchers...)
+	gaps, limited := set.(*gapSet)
 	found := &foundSet{guard: q.guard, warnings: annotations.Annotations{}}
 	for set.Next() {
 		series := set.At()
@@ -189,6 +190,9 @@ func (q *guardedQuerier) Select(ctx context.Context, sorted bool, hints *storage
 		}
 		if err := ctx.Err(); err != nil {
 			return storage.ErrSeriesSet(err)
+		}
+		if limited {
+			series = gaps.within(q.statement.LookbackDelta.Milliseconds(), series)
 		}
 		found.series = append(found.series, series)
 	}

@@ -27,9 +27,9 @@ func TestJoinedResultsEqualOneTiersResult(t *testing.T) {
 	one := querierOn(&fakeTier{name: "all", resolution: time.Second, oldest: day, queryable: shared})
 	one.config.Interval = 4 * time.Second
 	expressions := []string{
-		"g", "g + on() group_left h", "sum(g) by (i)", "rate(c_total[20s])", "increase(c_total[1m])", "max_over_time(g[40s])",
+		"g", "g + on() group_left h", "sum(g) by (i)", "changes(c_total[20s])", "resets(c_total[1m])", "max_over_time(c_total[40s])",
 		"topk(1, g)", "g @ end()", "g - g @ start()", "avg_over_time(sum(g)[2m:10s])", "absent(h)", "g offset 30s", "g offset -10s",
-		"label_replace(rate(c_total[20s]), \"x\", \"$1\", \"i\", \"(.*)\")", "time() - timestamp(g)", "count_values(\"v\", round(g / 1000))",
+		"label_replace(changes(c_total[20s]), \"x\", \"$1\", \"i\", \"(.*)\")", "time() - timestamp(g)", "count_values(\"v\", round(g / 1000))",
 		"{__name__=~\"g|h\"}", "h and g", "sort_desc(h)", "quantile(0.5, {i=~\".\"})", "scalar(sum(h))",
 	}
 	joined := 0
@@ -37,7 +37,6 @@ func TestJoinedResultsEqualOneTiersResult(t *testing.T) {
 		expr := expressions[random.IntN(len(expressions))]
 		start := day.Add(time.Duration(random.IntN(1800)) * time.Second).Add(5 * time.Minute)
 		end := start.Add(time.Duration(random.IntN(1200)) * time.Second)
-		// Below two seconds, only the finest tier is fine enough.
 		step := time.Second + time.Duration(random.IntN(1000))*time.Millisecond
 		if random.IntN(4) == 0 {
 			step *= 10

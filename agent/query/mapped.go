@@ -34,6 +34,10 @@ func (s *mappedSet) At() storage.Series {
 	}
 }
 
+// milliseconds is a time in Unix milliseconds. Named, because vet takes a Seek of an int64
+// for that of a file.
+type milliseconds = int64
+
 // mappedIterator replaces the values of samples. Staleness markers stay.
 type mappedIterator struct {
 	chunkenc.Iterator
@@ -45,7 +49,7 @@ type mappedIterator struct {
 func (m *mappedIterator) Next() chunkenc.ValueType { return m.first(m.Iterator.Next()) }
 
 // Seek implements chunkenc.Iterator.
-func (m *mappedIterator) Seek(t int64) chunkenc.ValueType { return m.first(m.Iterator.Seek(t)) }
+func (m *mappedIterator) Seek(t milliseconds) chunkenc.ValueType { return m.first(m.Iterator.Seek(t)) }
 
 // first moves on to the first sample that is not left out.
 func (m *mappedIterator) first(kind chunkenc.ValueType) chunkenc.ValueType {

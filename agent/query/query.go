@@ -145,6 +145,9 @@ func (q *Querier) parse(text string) (parser.Expr, error) {
 	if err != nil {
 		return nil, badExpr(err)
 	}
+	if err := checkLabels(expr); err != nil {
+		return nil, err
+	}
 	return expr, q.config.Limits.checkDepth(expr)
 }
 

@@ -78,6 +78,21 @@ func ruleOf(function string) rule {
 // regular expression, because absent() makes labels of all others.
 const tierLabel = "__tier__"
 
+// checkLabels refuses matchers of tierLabel in the expressions of users.
+func checkLabels(expr parser.Expr) (wrong error) {
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		if selector, ok := node.(*parser.VectorSelector); ok {
+			for _, m := range selector.LabelMatchers {
+				if m.Name == tierLabel {
+					wrong = badData("the label %s is reserved: which tier answers follows from the range", tierLabel)
+				}
+			}
+		}
+		return wrong
+	})
+	return wrong
+}
+
 // tagged returns matchers that read a role of a tier; other says of which function that
 // has no role.
 func tagged(matchers []*labels.Matcher, source Source, of role, other string) []*labels.Matcher {
@@ -100,7 +115,10 @@ func untag(matchers []*labels.Matcher) (tier string, of role, other string, rest
 }
 
 // tags are those in the text of an expression.
-var tags = regexp.MustCompile(`\{` + tierLabel + `=~"[^"]*"\}|,?` + tierLabel + `=~"[^"]*"`)
+var tags = regexp.MustCompile(`\{` + tag + `\}|,` + tag + `|` + tag + `,?`)
+
+// tag is a matcher in the text of an expression.
+const tag = tierLabel + `=~"[^"]*"`
 
 // withoutTags returns the text of an expression as its author knows it.
 func withoutTags(text string) string { return tags.ReplaceAllString(text, "") }

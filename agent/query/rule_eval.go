@@ -32,8 +32,7 @@ func (q *Querier) RuleQueryable(own OwnSeries) storage.Queryable {
 		if len(sources) == 0 {
 			return nil, store.ErrOpening
 		}
-		lookBack := q.lookBack(sources[len(sources)-1])
-		return &ruleQuerier{reader: &reader{q: q, sources: sources, mint: mint, maxt: maxt, lookBack: lookBack}, own: own}, nil
+		return &ruleQuerier{reader: &reader{q: q, sources: sources, mint: mint, maxt: maxt}, own: own}, nil
 	})
 }
 

@@ -94,7 +94,7 @@ func (r *run) segment(ctx context.Context, seg segment) error {
 	}
 	s, lookBack := r.plan.steps, r.plan.lookBack(seg)
 	g := &guard{
-		inner: r.queryable(r.plan.sources, lookBack, seg.late), budget: r.budget, patterns: r.patterns,
+		inner: r.queryable(r.plan.sources, seg.late), budget: r.budget, patterns: r.patterns,
 		samples: samplesOf(r.plan.sources, s.at(seg.last)),
 	}
 	if s.step > 0 && !seg.unbounded {

@@ -14,8 +14,8 @@ import (
 // day is a time on the edge of every bucket.
 var day = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 
-// TestChoosesCoarsestTierThatIsFineEnoughAndCovers covers the rule of choosing.
-func TestChoosesCoarsestTierThatIsFineEnoughAndCovers(t *testing.T) {
+// TestReadsTheFinestTierThatCovers covers the rule of choosing.
+func TestReadsTheFinestTierThatCovers(t *testing.T) {
 	q := querierOn(fourTiers(day)...)
 	ago := func(d time.Duration) time.Time { return day.Add(-d) }
 	f := func(expr string, start, end time.Time, step time.Duration, want string) {
@@ -47,55 +47,89 @@ func TestChoosesCoarsestTierThatIsFineEnoughAndCovers(t *testing.T) {
 		}
 	}
 	const hour, week = time.Hour, 7 * 24 * time.Hour
-	// The step decides if nothing in the query is finer.
-	f("g", ago(hour), day, time.Second, "1s")
-	f("g", ago(hour), day, 59*time.Second, "1s")
-	f("g", ago(hour), day, time.Minute, "1m")
-	f("g", ago(hour), day, 5*time.Minute, "5m")
-	f("g", ago(364*24*hour), day, hour, "1h")
-	f("g", ago(364*24*hour), day, 24*hour, "1h")
-	// The smallest range in the query may need a finer tier.
-	f("rate(c_total[1m])", ago(hour), day, hour, "1m")
-	f("rate(c_total[10m]) + rate(c_total[30s])", ago(hour), day, hour, "1s")
-	f("max_over_time(g[1h:1m])", ago(hour), day, hour, "1m")
-	f("max_over_time(g[1h:])", ago(hour), day, hour, "1m")
-	f("max_over_time(rate(c_total[5s])[1h:5m])", ago(hour), day, hour, "1s")
-	// None is fine enough for all: the finest that covers, part by part.
-	f("g", ago(3*24*hour), day, time.Minute, "1m")
-	f("g", ago(30*time.Hour), day, 30*time.Second, "1m 1s")
-	f("g", ago(8*24*hour), day, 90*time.Second, "5m 1m")
-	f("g", ago(40*24*hour), day, 6*time.Minute, "1h 5m")
+	// Whatever the step and the range.
+	for _, step := range []time.Duration{time.Second, time.Minute, hour} {
+		f("g", ago(hour), day, step, "1s")
+		f("rate(c_total[1h])", ago(2*hour), day, step, "1s")
+		f("max_over_time(rate(c_total[5s])[1h:5m])", ago(hour), day, step, "1s")
+	}
+	// Part by part.
+	f("g", ago(3*24*hour), day, time.Minute, "1m 1s")
+	f("g", ago(8*24*hour), day, 90*time.Second, "5m 1m 1s")
+	f("g", ago(40*24*hour), day, 6*time.Minute, "1h 5m 1m 1s")
+	f("g", ago(364*24*hour), day, 24*hour, "1h 5m 1m 1s")
 	f("g", ago(40*24*hour), ago(38*24*hour), time.Minute, "1h")
 	// Range, offset and look-back reach back too.
 	f("rate(c_total[20h])", ago(5*hour), day, time.Second*30, "1m 1s")
+	f("max_over_time(g[20h:1m])", ago(5*hour), day, time.Second*30, "1m 1s")
 	f("g offset 23h", ago(2*hour), day, 30*time.Second, "1m 1s")
 	f("g offset 2d", ago(hour), day, 30*time.Second, "1m")
+	f("max_over_time(g[1h:1m] offset 2d)", ago(hour), day, 30*time.Second, "1m")
 	f("g @ "+fmt.Sprint(ago(2*24*hour).Unix()), ago(hour), day, 30*time.Second, "1m")
 	f("g @ start()", ago(25*hour), day, 30*time.Second, "1m")
 	f("g @ end()", ago(25*hour), day, 30*time.Second, "1s")
 	// Nothing covers: the tier that reaches back furthest.
 	f("g", ago(2*365*24*hour), ago(366*24*hour), hour, "1h")
-	// An instant query has no step: its smallest range decides.
-	f("rate(c_total[1m])", time.Time{}, day, 0, "1m")
-	f("rate(c_total[59s])", time.Time{}, day, 0, "1s")
-	f("rate(c_total[1h])", time.Time{}, day, 0, "1h")
-	// Without a range: the finest that covers.
-	f("g", time.Time{}, day, 0, "1s")
+	f("rate(c_total[1h])", time.Time{}, day, 0, "1s")
+	f("rate(c_total[25h])", time.Time{}, day, 0, "1m")
 	f("g", time.Time{}, ago(2*24*hour), 0, "1m")
 	f("g", time.Time{}, ago(24*hour), 0, "1m") // The look-back lies before.
 	f("g", time.Time{}, ago(24*hour-3*time.Second), 0, "1s")
-	// Raw samples are those of the finest tier.
 	f("g[1h]", time.Time{}, day, 0, "1s")
-	// Functions that count points need a tier with enough of them.
-	f("changes(g[1m])", ago(hour), day, hour, "1s")
-	f("changes(g[2m])", ago(hour), day, hour, "1m")
-	f("count_over_time(g[1m])", ago(hour), day, hour, "1m")
+	f("g[2d]", time.Time{}, day, 0, "1m")
+	// The coarsest of all selectors is said.
+	f("g - g offset 2d", ago(hour), day, hour, "1m")
 	// Brief series are in the two finest tiers only.
-	f("brief", ago(hour), day, hour, "1m")
-	f("g + brief", ago(2*week), day, hour, "1m")
+	f("brief", ago(2*week), day, hour, "1m 1s")
 	// Nothing is read from any tier.
 	f("1 + 1", ago(hour), day, hour, "")
 	f("vector(1)", time.Time{}, day, 0, "")
+}
+
+// TestReadsNoMoreSamplesThanAllowed: a query over a range reads coarser tiers if the
+// finest would have too many samples, where a coarser one can answer.
+func TestReadsNoMoreSamplesThanAllowed(t *testing.T) {
+	tiers := fourTiers(day)
+	for _, tier := range tiers {
+		tier.queryable = storageOf(t, samples{named("g"), map[int64]float64{day.UnixMilli(): 1}}, samples{named("g_max"), map[int64]float64{day.UnixMilli(): 1}},
+			samples{named("c_total"), map[int64]float64{day.UnixMilli(): 1}})
+	}
+	q := querierOn(tiers...)
+	q.config.Limits.Samples = 2000
+	f := func(expr string, width, step time.Duration, want string) {
+		t.Helper()
+		a, err := q.Range(t.Context(), expr, day.Add(-width), day, step)
+		if err != nil {
+			t.Fatalf("%s: %v", expr, err)
+		}
+		defer a.Close()
+		if len(a.Tiers) != 1 || a.Tiers[0].Tier != want {
+			t.Errorf("%s over %s by %s: tiers %v, want %s", expr, width, step, a.Tiers, want)
+		}
+	}
+	f("g", 30*time.Minute, time.Hour, "1s")
+	f("g", 2*time.Hour, time.Hour, "1m")
+	f("max_over_time(g[20h])", 2*time.Hour, time.Hour, "1m")
+	f("g + g", 20*time.Hour, time.Hour, "5m")
+	f("rate(c_total[5m])", 20*time.Hour, time.Hour, "1m")
+	// Points that are further apart than steps, or that do not fit a range, answer nothing.
+	f("g", 2*time.Hour, 30*time.Second, "1s")
+	f("rate(c_total[30s])", 2*time.Hour, time.Hour, "1s")
+	f("max_over_time(g[1h:30s])", 2*time.Hour, time.Hour, "1s")
+	// What a coarser tier does not know is read from the finest, however much it is.
+	f("stddev_over_time(g[5m])", 2*time.Hour, time.Hour, "1s")
+	f("changes(c_total[5m])", 2*time.Hour, time.Hour, "1s")
+	f("resets(c_total[5m])", 2*time.Hour, time.Hour, "1m")
+	f("resets(g[5m])", 2*time.Hour, time.Hour, "1s")
+	// Instant queries never give up seconds.
+	a, err := q.Instant(t.Context(), "max_over_time(g[20h])", day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if len(a.Tiers) != 1 || a.Tiers[0].Tier != "1s" {
+		t.Errorf("tiers %v, want 1s", a.Tiers)
+	}
 }
 
 // TestRefusesWhatNoTierCanCount: functions of the points themselves are not

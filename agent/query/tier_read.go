@@ -16,9 +16,9 @@ import (
 // queryable resolves the selectors of one evaluation, each on the tier that it is tagged
 // with, else on the finest. What a coarser tier has not written yet comes from the finer
 // one, so that no bucket is late.
-func (q *Querier) queryable(sources []Source, lookBack, late time.Duration) storage.Queryable {
+func (q *Querier) queryable(sources []Source, late time.Duration) storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
-		return &reader{q: q, sources: sources, mint: mint, maxt: maxt, lookBack: lookBack, late: late}, nil
+		return &reader{q: q, sources: sources, mint: mint, maxt: maxt, late: late}, nil
 	})
 }
 
@@ -27,9 +27,9 @@ type reader struct {
 	q          *Querier
 	sources    []Source // finest first
 	mint, maxt int64
-	// lookBack is that of the engine, late the part of it that every tier has.
-	lookBack, late time.Duration
-	opened         []storage.Querier
+	// late is how much longer samples are valid in every tier.
+	late   time.Duration
+	opened []storage.Querier
 }
 
 // selected is what one selector reads.
@@ -50,7 +50,7 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 	}
 	_, s.role, s.function, s.matchers = untag(matchers)
 	set, limits := r.read(ctx, levelOf(r.sources, matchers), s)
-	if s.hints.Range > 0 || s.hints.Func == "series" || !limits.shorter(r.lookBack.Milliseconds()) {
+	if s.hints.Range > 0 {
 		return set
 	}
 	return &gapSet{SeriesSet: set, limits: limits}

@@ -238,7 +238,8 @@ func TestHeaderNamesTheTiers(t *testing.T) {
 	}
 	f("query=up&start=0&end=70.5&step=10", "1m;from=0;to=50, 1s;from=60;to=70")
 	f("query=up&start=60&end=70&step=2.5", "1s")
-	f("query=up&start=0&end=60&step=60", "1m")
+	f("query=up&start=0&end=60&step=60", "1m;from=0;to=0, 1s;from=60;to=60")
+	f("query=up&start=0&end=20&step=10", "1m")
 	f("query=1&start=0&end=60&step=60", "")
 }
 
