@@ -154,7 +154,7 @@ var allowed = map[string]map[string]string{
 		"agent/secret":         "secrets are not shown",
 		"agent/export":         "one struct made of each package's own Config",
 		"agent/sampler":        "one struct made of each package's own Config",
-		"agent/query":          "its limits can be configured",
+		"agent/query":          "one struct made of each package's own Config",
 		"agent/store":          "one struct made of each package's own Config",
 		"api":                  "one struct made of each package's own Config",
 	},

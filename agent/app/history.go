@@ -94,7 +94,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	querier := func(sources []query.Source) *query.Querier {
 		return query.NewQuerier(query.Config{
 			Tiers: func() []query.Source { return sources }, Names: series.Rollups(),
-			Interval: slowest(o.Config), Limits: query.DefaultLimits(),
+			Interval: slowest(o.Config), Limits: o.Config.Query.Limits(),
 		})
 	}
 	local := querier(query.Sources(series.Tiers()))

@@ -18,6 +18,7 @@ import (
 	"sysotel/agent/alerting"
 	"sysotel/agent/export"
 	"sysotel/agent/notify"
+	"sysotel/agent/query"
 	"sysotel/agent/sampler"
 	"sysotel/agent/store"
 	"sysotel/api"
@@ -31,6 +32,7 @@ type Config struct {
 	Instruments instruments.Config `yaml:",inline"`
 	API         api.Config         `yaml:",inline"`
 	Store       store.Config       `yaml:"store" help:"The history of this machine."`
+	Query       query.Options      `yaml:"query" help:"Queries of the history."`
 	Alerting    AlertingConfig     `yaml:"alerting" help:"Alert rules and notification channels."`
 	DataDir     string             `yaml:"data_dir" help:"Directory of the agent's data; empty means /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel, on Windows %LOCALAPPDATA%\\sysotel."`
 	Log         LogConfig          `yaml:"log" help:"The agent's own log."`
@@ -67,6 +69,7 @@ func Defaults() Config {
 		Instruments: instruments.Defaults(),
 		API:         api.Defaults(),
 		Store:       store.Defaults(),
+		Query:       query.DefaultOptions(),
 		Alerting:    AlertingConfig{Rules: alerting.Defaults(), Notify: notify.Defaults()},
 		Log:         LogConfig{Level: "info", Format: "text"},
 		origins:     map[string]string{},
@@ -102,6 +105,7 @@ func (c Config) Validate() []ValidationError {
 	c.Instruments.Validate(wrong)
 	c.API.Validate(wrong)
 	c.Store.Validate(func(path string, value any, rule string) { wrong("store."+path, value, rule) })
+	c.Query.Validate(func(path string, value any, rule string) { wrong("query."+path, value, rule) })
 	c.validateAlerting(wrong)
 	c.validateTicks(wrong)
 	if c.Export.OTLP.Tiered && c.Store.Backend == "none" {

@@ -36,7 +36,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Points:      11_000,
 		Memory:      heavyMemory,
-		Samples:     500_000,
+		Samples:     float64(DefaultOptions().MaxSamples),
 		Series:      2_000,
 		Timeout:     30 * time.Second,
 		Concurrency: 3,

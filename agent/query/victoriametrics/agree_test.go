@@ -40,11 +40,13 @@ func TestBackendsAgree(t *testing.T) {
 		}
 		local = append(local, tier)
 		// Both must choose alike, and a node knows its oldest sample by the day.
-		remote = append(remote, &reaching{node, tier.Oldest()})
+		remote = append(remote, &reaching{node, tier})
 	}
+	limits := query.DefaultLimits()
+	limits.Samples = 1 // The coarsest tier that can answer does.
 	querier := func(sources []query.Source) *query.Querier {
 		return query.NewQuerier(query.Config{
-			Tiers: func() []query.Source { return sources }, Names: embedded.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
+			Tiers: func() []query.Source { return sources }, Names: embedded.Rollups(), Interval: time.Second, Limits: limits,
 		})
 	}
 	one, other := querier(local), querier(remote)
@@ -54,6 +56,7 @@ func TestBackendsAgree(t *testing.T) {
 		for _, expr := range []string{
 			"g", `g{i!="a"}`, "io_total", "g_max", "io_rate_min", "sum(g)", "max_over_time(g_max[W]) or max_over_time(g[W])",
 			"avg_over_time(g[W])", "min_over_time(g[W])", "max_over_time(g[W])", "rate(io_total[W])", "increase(io_total[W])",
+			"sum_over_time(g[W])", "count_over_time(g[W])", `max_over_time({i=~"a|b"}[W])`, "last_over_time(io_total[W])", "resets(io_total[W])",
 		} {
 			expr = strings.ReplaceAll(expr, "[W]", "["+model.Duration(2*step).String()+"]")
 			var texts [2]string
@@ -120,13 +123,14 @@ func rounded(m promql.Matrix) string {
 	return text
 }
 
-// reaching is a node with a given oldest sample.
+// reaching is a node with the oldest and newest samples of a tier.
 type reaching struct {
 	*victoriametrics.Node
-	oldest time.Time
+	tier *store.Tier
 }
 
-func (r *reaching) Oldest() time.Time { return r.oldest }
+func (r *reaching) Oldest() time.Time { return r.tier.Oldest() }
+func (r *reaching) Newest() time.Time { return r.tier.Newest() }
 
 // filled is a store with two gauges, one of which ends, and a counter with one
 // reset.

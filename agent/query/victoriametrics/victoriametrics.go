@@ -103,6 +103,14 @@ const latency = 10 * time.Second
 // Latency implements query.Remote.
 func (*Node) Latency() time.Duration { return latency }
 
+// closed is how long after its end a bucket is sent.
+const closed = 2 * time.Second
+
+// Newest is the end of the newest bucket that has arrived, if all is well.
+func (n *Node) Newest() time.Time {
+	return time.Now().Add(-closed - latency).Truncate(n.options.Tier.Resolution)
+}
+
 // Address is the host and port of the node.
 func (n *Node) Address() string { return n.base.Host }
 
