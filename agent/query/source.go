@@ -35,7 +35,7 @@ func completeUntil(s Source) time.Time {
 }
 
 // writtenUntil is the time of the newest point that a source has, in milliseconds; the
-// greatest if it does not say so by a method Newest.
+// maximum if it does not say so by a method Newest.
 func writtenUntil(s Source) int64 {
 	if written, ok := s.(interface{ Newest() time.Time }); ok {
 		return written.Newest().UnixMilli()
