@@ -170,3 +170,34 @@ func TestDeadlineEndsAnEvaluation(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+// TestLackOfMemoryTakesACoarserTier: a rule or a query whose seconds do not fit is answered
+// by a coarser tier that can, and refused only where none can.
+func TestLackOfMemoryTakesACoarserTier(t *testing.T) {
+	tiers := fourTiers(day)
+	for i, tier := range tiers {
+		var all []samples
+		for k := range 400 {
+			name := "g_max"
+			if i == 0 {
+				name = "g"
+			}
+			all = append(all, samples{named(name, "i", fmt.Sprint(k)), map[int64]float64{day.UnixMilli(): float64(i)}})
+		}
+		tier.queryable = storageOf(t, all...)
+	}
+	q := querierOn(tiers...)
+	f := func(expr string, want float64) {
+		t.Helper()
+		v, err := q.EvalRule(t.Context(), expr, day, q.RuleQueryable(nil))
+		if err != nil || len(v) != 400 || v[0].F != want {
+			t.Errorf("%s: %d values, %v; want 400 of tier %v", expr, len(v), err, want)
+		}
+	}
+	f("max_over_time(g[1h])", 0)
+	f("max_over_time(g[20h])", 1)
+	var known *Error
+	if _, err := q.EvalRule(t.Context(), "stddev_over_time(g[20h])", day, q.RuleQueryable(nil)); !asQueryError(err, &known) || !strings.Contains(err.Error(), "too much memory") {
+		t.Errorf("error %v, want too much memory", err)
+	}
+}

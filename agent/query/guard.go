@@ -28,9 +28,10 @@ type guard struct {
 	patterns regex.Size
 	// samples is the number of samples of a selector in a range, at most.
 	samples func([]*labels.Matcher, time.Duration) float64
-	// readable is how many samples may be read while there is a coarser tier, 0 if it
-	// does not matter; reads is how many they are.
+	// readable is how many samples may be read while there is a coarser tier, reads how
+	// many they are; finest is set if there is none.
 	readable, reads float64
+	finest          bool
 	// limit is what the evaluation may take beside its series; 0 is all that is left.
 	limit float64
 
@@ -73,7 +74,7 @@ func (g *guard) release() {
 // take takes memory from the budget and ends the evaluation if it is too much.
 func (g *guard) take(bytes float64) error {
 	g.taken += bytes
-	return g.refuse(g.budget.take(bytes))
+	return g.refuse(g.instead(g.budget.take(bytes)))
 }
 
 // refuse ends the evaluation if there is an error.
@@ -108,7 +109,7 @@ func (g *guard) check() error {
 		limit = min(limit, g.limit)
 	}
 	g.count()
-	if g.readable != 0 && g.reads > g.readable {
+	if !g.finest && g.reads > g.readable {
 		return errTooMany
 	}
 	whole := g.estimate(count)
@@ -133,10 +134,18 @@ func (g *guard) check() error {
 	if fits > 0 {
 		return &tooLong{fits}
 	}
-	return g.estimate(1).refusal(limit)
+	return g.instead(g.estimate(1).refusal(limit))
 }
 
-// errTooMany ends an evaluation that would read too many samples.
+// instead is the error of an evaluation that takes too much: a coarser tier takes less.
+func (g *guard) instead(err error) error {
+	if err == nil || g.finest || errors.Is(err, errHeavy) {
+		return err
+	}
+	return errTooMany
+}
+
+// errTooMany ends an evaluation that would read too many samples of its tiers.
 var errTooMany = errors.New("too many samples")
 
 // count sums up the samples of all windows.

@@ -65,22 +65,11 @@ func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, prese
 	if err != nil {
 		return nil, err
 	}
-	seg := p.segments()[0]
-	if err := p.checkRanges(seg); err != nil {
-		return nil, err
-	}
-	if text, err = p.rewrite(seg.tiers); err != nil {
-		return nil, err
-	}
-	g := &guard{inner: present, budget: b, patterns: scanned.patterns, samples: samplesOf(p.sources, at)}
-	query, err := q.engine.NewInstantQuery(ctx, g, promql.NewPrometheusQueryOpts(false, p.lookBack(seg)), text, at)
-	if err != nil {
-		return nil, &Error{Type: BadData, Err: err}
-	}
-	defer query.Close()
-	result := g.exec(ctx, query)
-	if result.Err != nil {
-		return nil, withType(result.Err)
+	result := &Result{}
+	defer result.Close()
+	run := &run{Querier: q, budget: b, patterns: scanned.patterns, plan: p, result: result, present: present}
+	if err := run.all(ctx, p.segments()); err != nil {
+		return nil, withType(err)
 	}
 	switch v := result.Value.(type) {
 	case promql.Vector:

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
 
 	"sysotel/agent/regex"
 )
@@ -20,6 +22,8 @@ type run struct {
 	patterns regex.Size
 	plan     *plan
 	result   *Result
+	// present resolves the selectors of a rule; nil for all others.
+	present storage.Queryable
 	// read is the number of samples that earlier segments have read.
 	read float64
 	// joined are the results of earlier segments, taken what they take.
@@ -94,8 +98,11 @@ func (r *run) segment(ctx context.Context, seg segment) error {
 	}
 	s, lookBack := r.plan.steps, r.plan.lookBack(seg)
 	g := &guard{
-		inner: r.queryable(r.plan.sources, seg.late), budget: r.budget, patterns: r.patterns,
-		samples: samplesOf(r.plan.sources, s.at(seg.last)),
+		inner: r.present, budget: r.budget, patterns: r.patterns,
+		samples: samplesOf(r.plan.sources, s.at(seg.last)), readable: math.Inf(1), finest: seg.unbounded,
+	}
+	if g.inner == nil {
+		g.inner = r.queryable(r.plan.sources, seg.late)
 	}
 	if s.step > 0 && !seg.unbounded {
 		g.readable = r.config.Limits.Samples - r.read

@@ -141,11 +141,11 @@ func (p *plan) finest(window, step int) int {
 	return furthest
 }
 
-// answers reports whether a tier can stand in for a finer one in a query over a range:
+// answers reports whether a tier can stand in for a finer one that is too much:
 // its points are not further apart than the steps and than the range, and keep what the
 // function needs.
 func (q *Querier) answers(w *window, resolution time.Duration) bool {
-	if resolution > w.every || w.width > 0 && resolution > w.width {
+	if w.every > 0 && resolution > w.every || w.width > 0 && resolution > w.width {
 		return false
 	}
 	switch rule := ruleOf(w.function); {
