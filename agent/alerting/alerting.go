@@ -31,6 +31,7 @@ import (
 	"sysotel/agent/notify"
 	"sysotel/agent/query"
 	"sysotel/agent/records"
+	"sysotel/agent/sqlite"
 )
 
 // DurationRule describes valid durations of rules.
@@ -90,7 +91,9 @@ type Options struct {
 	// Hosts lists the machines that push to the storage that this agent reads. Nil if
 	// it reads its own only.
 	Hosts func(ctx context.Context) ([]Host, error)
-	Log   *slog.Logger
+	// Damaged is told of damage to the file that was repaired. Optional.
+	Damaged func(sqlite.Damage)
+	Log     *slog.Logger
 	// Clock decides what time it is, Mono is a monotonic clock; default: by the system's.
 	Clock *clock.Judge
 	Mono  func() time.Duration
@@ -175,7 +178,7 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 		a.channels = o.Notifier.ChannelNames()
 	}
 	var err error
-	if a.file, err = openDatabase(ctx, filepath.Join(o.Dir, stateFile), o.Log); err != nil {
+	if a.file, err = openDatabase(ctx, o); err != nil {
 		return nil, fmt.Errorf("open the alert state: %w", err)
 	}
 	if err := a.restore(ctx); err != nil {

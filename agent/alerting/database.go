@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"log/slog"
+	"path/filepath"
 	"time"
 
 	"sysotel/agent/notify"
@@ -46,10 +46,10 @@ var format = sqlite.Format{CacheKiB: 256, Steps: []string{
 type database struct{ *sqlite.File }
 
 // openDatabase opens or creates the file.
-func openDatabase(ctx context.Context, path string, log *slog.Logger) (*database, error) {
+func openDatabase(ctx context.Context, o Options) (*database, error) {
 	f, err := sqlite.OpenFile(ctx, sqlite.Options{
-		Path: path, What: "the alert state", Format: format, Memory: true, Log: log,
-		Times: map[string]string{"episode": "fired"},
+		Path: filepath.Join(o.Dir, stateFile), What: "the alert state", Format: format, Memory: true, Log: o.Log,
+		Times: map[string]string{"episode": "fired"}, Damaged: o.Damaged,
 	})
 	return &database{f}, err
 }

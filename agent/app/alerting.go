@@ -42,6 +42,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	}
 	notifier, err := notify.Open(context.Background(), notify.Options{
 		Config: c.Notify, DataDir: dir, Host: hostName, Log: a.log.With("component", "channels"), Clock: a.clock,
+		Damaged: a.noteDamage,
 		Alive: func() error {
 			if a.alerts.rules == nil {
 				return errors.New("the rules are not loaded yet")
@@ -61,7 +62,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		Config: c.Rules, Dir: filepath.Join(dir, alertingDir), Host: hostName,
 		Querier: a.history.querier, Unready: a.history.store.Unready, SeenFrom: a.history.store.SeenFrom, Metrics: o.Config.AlertMetric,
 		Notifier: notifier, Processes: a.topProcesses, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
-		Log: a.log.With("component", "alerting"), Clock: a.clock,
+		Log: a.log.With("component", "alerting"), Clock: a.clock, Damaged: a.noteDamage,
 	})
 	if err != nil {
 		return fmt.Errorf("alerting: %w", err)

@@ -3,7 +3,9 @@ package app
 import (
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,5 +65,38 @@ func TestEventsOfARestart(t *testing.T) {
 	}
 	if previous := page.Events[0].Detail["previous"]; page.Events[0].Kind == records.Start && previous != "stopped" {
 		t.Errorf("the second start has previous=%q, want stopped", previous)
+	}
+}
+
+// TestDamageIsAnEvent: what was damaged is told where one looks for what happened.
+func TestDamageIsAnEvent(t *testing.T) {
+	c := configure(t)
+	begin := time.Now().Add(-time.Second)
+	before := run(t, c)
+	before.tick()
+	if err := before.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"the alert state", "the notification queue"}
+	for _, file := range []string{"state.db", "messages.db"} {
+		if err := os.WriteFile(filepath.Join(c.DataDir, alertingDir, file), []byte("no database"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := run(t, c)
+	after.tick()
+	page, err := after.history.records.Events(t.Context(), records.EventQuery{Start: begin, End: time.Now().Add(time.Minute), Kinds: []records.Kind{records.Damage}, Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var damaged []string
+	for _, e := range page.Events {
+		damaged = append(damaged, e.Subject)
+		if aside := e.Detail["set_aside"]; !strings.HasPrefix(aside, e.Detail["path"]+".broken-") {
+			t.Errorf("%s is set aside as %q", e.Subject, aside)
+		}
+	}
+	if slices.Sort(damaged); !slices.Equal(damaged, want) {
+		t.Errorf("the events name %q, want %q", damaged, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -77,15 +78,15 @@ type waiting struct {
 }
 
 // openFile opens or creates the file.
-func openFile(ctx context.Context, path string, judge *clock.Judge, log *slog.Logger) (*file, error) {
+func openFile(ctx context.Context, o Options) (*file, error) {
 	f, err := sqlite.OpenFile(ctx, sqlite.Options{
-		Path: path, What: "the notification queue", Format: format, Memory: true, Log: log,
-		Times: map[string]string{"taken": "time", "waiting": "time"},
+		Path: filepath.Join(o.DataDir, "alerting", "messages.db"), What: "the notification queue", Format: format, Memory: true, Log: o.Log,
+		Times: map[string]string{"taken": "time", "waiting": "time"}, Damaged: o.Damaged,
 	})
 	if err != nil {
 		return &file{File: f}, err
 	}
-	opened := &file{File: f, clock: judge, log: log}
+	opened := &file{File: f, clock: o.Clock, log: o.Log}
 	return opened, opened.openClock(ctx)
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"sysotel/agent/clock"
 	"sysotel/agent/health"
+	"sysotel/agent/sqlite"
 )
 
 // Options are the dependencies of a Notifier.
@@ -25,6 +25,8 @@ type Options struct {
 	Log  *slog.Logger
 	// Clock says what time it is; the system's if nil.
 	Clock *clock.Judge
+	// Damaged is told of damage to the queue's file that was repaired. Optional.
+	Damaged func(sqlite.Damage)
 	// Alive returns why alert rules are not evaluated now, nil if they are. The
 	// heartbeat calls only if it returns nil. Optional.
 	Alive func() error
@@ -49,7 +51,7 @@ func Open(ctx context.Context, o Options) (_ *Notifier, err error) {
 		o.Clock = clock.New(clock.Options{})
 	}
 	n := &Notifier{options: o}
-	if n.file, err = openFile(ctx, filepath.Join(o.DataDir, "alerting", "messages.db"), o.Clock, o.Log); err != nil {
+	if n.file, err = openFile(ctx, o); err != nil {
 		return nil, fmt.Errorf("open the notification queue: %w", err)
 	}
 	defer func() {
