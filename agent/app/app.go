@@ -56,13 +56,10 @@ type App struct {
 	history  history
 	alerts   alerts
 	accounts accounts
+	reloaded reloaded
 	out      io.Writer
 	closers  []func() error
-
-	// started is when the agent started, configured when it read the configuration in
-	// use, of which refused says that a part was not taken.
-	started, configured time.Time
-	refused             bool
+	started  time.Time
 
 	mu      sync.Mutex
 	cancel  context.CancelFunc
@@ -175,7 +172,8 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	if err != nil {
 		return err
 	}
-	a.started, a.configured = options.Now(), options.Now()
+	a.started = options.Now()
+	a.reloaded.succeed(a.started)
 	a.addPrometheus(&options)
 	a.alerts.apiOptions(&options)
 	if a.server, err = api.New(options); err != nil {
@@ -302,7 +300,7 @@ func (a *App) close() error {
 
 // health returns all components for the API.
 func (a *App) health() []health.Component {
-	parts := slices.Concat([]health.Component{a.dir.health()}, a.readings.health(), a.history.health(), a.alerts.health(), a.accounts.health(), []health.Component{a.clock.Health()}, a.server.Health())
+	parts := slices.Concat([]health.Component{a.dir.health(), a.reloaded.health()}, a.readings.health(), a.history.health(), a.alerts.health(), a.accounts.health(), []health.Component{a.clock.Health()}, a.server.Health())
 	if a.scrape != nil {
 		parts = append(parts, a.scrape.Health()...)
 	}
@@ -317,33 +315,4 @@ func (a *App) settings() []api.Setting {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.config.Settings()
-}
-
-// reloadable are the prefixes of options that Reload can change.
-var reloadable = []string{"log.level", "instruments.", "processes.", "custom.", "alerting.defaults", "alerting.rules", "alerting.thresholds"}
-
-// Reload applies a new, valid configuration as far as possible and returns the
-// changed options that need a restart.
-func (a *App) Reload(c config.Config) (restart []string) {
-	changed := config.Diff(a.config, c)
-	for _, path := range changed {
-		if !slices.ContainsFunc(reloadable, func(p string) bool { return strings.HasPrefix(path, p) }) {
-			restart = append(restart, path)
-		}
-	}
-	a.level.Set(level(c.Log.Level))
-	measured := a.config.Instruments
-	measured.Collectors, measured.Processes, measured.Custom = c.Instruments.Collectors, c.Instruments.Processes, c.Instruments.Custom
-	a.readings.sampler.Configure(measured)
-	err := a.alerts.reload(c)
-	if err != nil {
-		a.log.Error("cannot load the new alert rules; the old ones stay in use", "err", err)
-		c.Alerting = a.config.Alerting
-	}
-	a.mu.Lock()
-	a.configured, a.refused = a.clock.Now(), err != nil
-	a.config.Instruments, a.config.Log.Level, a.config.Alerting.Rules = measured, c.Log.Level, c.Alerting.Rules
-	a.mu.Unlock()
-	a.log.Info("configuration reloaded", "changed", changed, "needs_restart", restart)
-	return restart
 }

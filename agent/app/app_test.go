@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sysotel/agent/config"
+	"sysotel/agent/health"
 	"sysotel/otel-collector/programs"
 )
 
@@ -230,8 +231,18 @@ func TestReload(t *testing.T) {
 	if total := float64(got.Memory.Total); total != total {
 		t.Error("the collector memory is gone")
 	}
+	a.ReloadFailed([]config.ValidationError{{Path: "one", Rule: "is wrong"}, {Path: "two", Rule: "is wrong"}})
+	if h := a.reloaded.health(); h.Status != health.Degraded || !strings.Contains(h.Reason, "stays in use: one") || !strings.HasSuffix(h.Reason, "and 1 more in the log") {
+		t.Errorf("after a reload that failed health says %+v", h)
+	}
+	if text := a.journal.String(); strings.Count(text, "the configuration cannot be reloaded") != 2 {
+		t.Errorf("the log says\n%s", text)
+	}
 	if restart := a.Reload(c); len(restart) > 0 {
 		t.Errorf("back to the first configuration Reload wants a restart for %v", restart)
+	}
+	if h := a.reloaded.health(); h.Status != health.OK {
+		t.Errorf("after a reload that succeeded health says %+v", h)
 	}
 	a.ticks(2)
 	if load := float64(current(t, a.socket).CPU.LoadAverage[0]); load != load {

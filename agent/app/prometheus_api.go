@@ -40,9 +40,8 @@ func (a *App) program() promql.Program {
 	for _, t := range a.history.store.Tiers() {
 		kept = append(kept, fmt.Sprintf("%s of %s", store.TierName(t.Retention()), t.Name()))
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return promql.Program{Started: a.started, Configured: a.configured, Valid: !a.refused, Retention: strings.Join(kept, ", ")}
+	configured, failed := a.reloaded.newest()
+	return promql.Program{Started: a.started, Configured: configured, Valid: !failed, Retention: strings.Join(kept, ", ")}
 }
 
 // embedded is the store as Prometheus' API describes it.

@@ -148,11 +148,16 @@ func find(name string) (command, error) {
 	return command{}, fmt.Errorf("unknown command %q%s", name, config.DidYouMean(name, names))
 }
 
-// load reads the configuration and prints every error in it.
-func (c Call) load() (config.Config, bool) {
-	loaded, wrong := config.Load(config.Options{
+// read reads the configuration and returns every error in it.
+func (c Call) read() (config.Config, []config.ValidationError) {
+	return config.Load(config.Options{
 		Path: config.DefaultPath, Env: c.Env, Args: c.Args, Others: c.ownFlags, Root: os.Geteuid() == 0,
 	})
+}
+
+// load is read, but prints the errors.
+func (c Call) load() (config.Config, bool) {
+	loaded, wrong := c.read()
 	for _, w := range wrong {
 		fmt.Fprintf(c.Err, "sysotel: error: %s\n", w)
 	}

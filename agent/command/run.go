@@ -1,7 +1,6 @@
 package command
 
 import (
-	"fmt"
 	"os"
 	"os/signal"
 	"strings"
@@ -41,11 +40,10 @@ func runAgent(c Call) int {
 		case err := <-agent.Failed():
 			code = c.fail(err)
 		case <-c.Reload:
-			// With an error in it the running configuration stays.
-			if again, ok := c.load(); ok {
-				if restart := agent.Reload(again); len(restart) > 0 {
-					fmt.Fprintf(c.Err, "sysotel: hint: these changes need a restart: %s\n", strings.Join(restart, ", "))
-				}
+			if again, wrong := c.read(); len(wrong) > 0 {
+				agent.ReloadFailed(wrong)
+			} else {
+				agent.Reload(again)
 			}
 			continue
 		}
