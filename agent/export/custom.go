@@ -2,7 +2,6 @@ package export
 
 import (
 	"context"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"sysotel/instruments"
+	"sysotel/instruments/exposition"
 	"sysotel/instruments/sanitize"
 )
 
@@ -78,7 +78,7 @@ func (p customPage) Gather() ([]*dto.MetricFamily, error) {
 				Label: labels, Gauge: m.Gauge, Counter: m.Counter, Summary: m.Summary, Untyped: m.Untyped, Histogram: m.Histogram,
 			})
 		}
-		families = append(families, shown)
+		families = append(families, parts(shown)...)
 	}
 	return families, nil
 }
@@ -107,8 +107,12 @@ func customMetrics(f *dto.MetricFamily, at time.Time) []metricdata.Metrics {
 			for _, q := range m.GetSummary().GetQuantile() {
 				quantiles = append(quantiles, point(m, q.GetValue(), at, attribute.Float64("quantile", q.GetQuantile())))
 			}
-			sums = append(sums, point(m, m.GetSummary().GetSampleSum(), at))
-			counts = append(counts, point(m, float64(m.GetSummary().GetSampleCount()), at))
+			if m.GetSummary().SampleSum != nil {
+				sums = append(sums, point(m, m.GetSummary().GetSampleSum(), at))
+			}
+			if m.GetSummary().SampleCount != nil {
+				counts = append(counts, point(m, float64(m.GetSummary().GetSampleCount()), at))
+			}
 		}
 		return []metricdata.Metrics{
 			one(f.GetName(), metricdata.Gauge[float64]{DataPoints: quantiles}),
@@ -123,6 +127,11 @@ func customMetrics(f *dto.MetricFamily, at time.Time) []metricdata.Metrics {
 		}
 		points = append(points, point(m, value, at))
 	}
+	if strings.HasSuffix(f.GetName(), "_total") && exposition.IsCounter(f) {
+		return []metricdata.Metrics{one(f.GetName(), counter(points))}
+	}
+	// Counters of other names without a type too: as a sum they would be named _total where
+	// OpenTelemetry's names are translated.
 	return []metricdata.Metrics{one(f.GetName(), metricdata.Gauge[float64]{DataPoints: points})}
 }
 
@@ -150,27 +159,20 @@ func customLabels(m *dto.Metric, more ...attribute.KeyValue) attribute.Set {
 	return attribute.NewSet(kvs...)
 }
 
-// histogram translates cumulative buckets into OpenTelemetry's separate ones.
-func histogram(f *dto.MetricFamily, at time.Time) metricdata.Histogram[float64] {
-	h := metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality}
-	for _, m := range f.Metric {
-		dp := metricdata.HistogramDataPoint[float64]{
-			Attributes: customLabels(m), Time: at,
-			Count: m.GetHistogram().GetSampleCount(), Sum: m.GetHistogram().GetSampleSum(),
-		}
-		before := uint64(0)
-		for _, b := range m.GetHistogram().GetBucket() {
-			if math.IsInf(b.GetUpperBound(), 1) {
-				continue
-			}
-			dp.Bounds = append(dp.Bounds, b.GetUpperBound())
-			dp.BucketCounts = append(dp.BucketCounts, b.GetCumulativeCount()-min(before, b.GetCumulativeCount()))
-			before = b.GetCumulativeCount()
-		}
-		dp.BucketCounts = append(dp.BucketCounts, dp.Count-min(before, dp.Count))
-		h.DataPoints = append(h.DataPoints, dp)
+// countedGauges are the names of the gauges of a reading that are counters of the store:
+// those without a type.
+func countedGauges(reading instruments.Reading) map[string]bool {
+	custom, ok := reading.(*instruments.Custom)
+	if !ok {
+		return nil
 	}
-	return h
+	counted := map[string]bool{}
+	for _, f := range custom.Families {
+		if f.GetType() == dto.MetricType_UNTYPED && exposition.IsCounter(f) {
+			counted[f.GetName()] = true
+		}
+	}
+	return counted
 }
 
 // validLabels makes label values valid UTF-8; device names may be hostile.

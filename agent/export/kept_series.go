@@ -127,7 +127,8 @@ func attributeOf(kv attribute.KeyValue) store.Attribute {
 type keptHistogram struct {
 	bounds []float64
 	// buckets are one more than bounds: the last is unbounded.
-	buckets    []*store.Series
+	buckets []*store.Series
+	// sum is nil for a histogram without one, count for one without names.
 	sum, count *store.Series
 }
 
@@ -146,24 +147,35 @@ func (n *seriesNamer) histogram(name, collector string, p *metricdata.HistogramD
 	for _, bound := range append(slices.Clone(p.Bounds), math.Inf(1)) {
 		h.buckets = append(h.buckets, one("_bucket", labels.Label{Name: "le", Value: strconv.FormatFloat(bound, 'g', -1, 64)}))
 	}
-	h.sum, h.count = one("_sum"), one("_count")
+	if h.count = one("_count"); !math.IsNaN(p.Sum) {
+		h.sum = one("_sum")
+	}
 	if err != nil {
 		return &keptHistogram{bounds: h.bounds}, err
 	}
 	return h, nil
 }
 
+// fits reports whether a point has the same series.
+func (h *keptHistogram) fits(p *metricdata.HistogramDataPoint[float64]) bool {
+	return slices.Equal(h.bounds, p.Bounds) && (h.count == nil || (h.sum == nil) == math.IsNaN(p.Sum))
+}
+
 // all lists the series.
 func (h *keptHistogram) all() []*store.Series {
-	if h.sum == nil {
+	if h.count == nil {
 		return nil
 	}
-	return append(slices.Clone(h.buckets), h.sum, h.count)
+	all := append(slices.Clone(h.buckets), h.count)
+	if h.sum != nil {
+		all = append(all, h.sum)
+	}
+	return all
 }
 
 // add appends a point; in Prometheus a bucket includes the smaller ones.
 func (h *keptHistogram) add(to *keptReading, p *metricdata.HistogramDataPoint[float64]) {
-	if h.sum == nil {
+	if h.count == nil {
 		return
 	}
 	below := uint64(0)
@@ -173,7 +185,9 @@ func (h *keptHistogram) add(to *keptReading, p *metricdata.HistogramDataPoint[fl
 		}
 		to.add(s, float64(below))
 	}
-	to.add(h.sum, p.Sum)
+	if h.sum != nil {
+		to.add(h.sum, p.Sum)
+	}
 	to.add(h.count, float64(p.Count))
 }
 

@@ -174,6 +174,7 @@ func (o *otlp) intercept(_ context.Context, _ string, request, _ any, _ *grpc.Cl
 	if !ok {
 		return fmt.Errorf("unexpected request %T", request)
 	}
+	withoutSums(r)
 	appendEnded(r, o.readings)
 	encoded, err := proto.Marshal(r)
 	if err != nil {

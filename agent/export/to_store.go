@@ -80,6 +80,10 @@ func (d *toStore) take(_ context.Context, c collection) error {
 			d.scopes[name] = known
 		}
 		s := scopeSeries{destination: d, known: known, to: to, verbatim: name == customScope}
+		if s.verbatim {
+			reading, _ := d.machine.Newest(r.collector)
+			s.counted = countedGauges(reading)
+		}
 		for _, m := range r.scope.Metrics {
 			s.metric(&m)
 		}
@@ -145,6 +149,8 @@ type scopeSeries struct {
 	known       map[seriesID]*keptSeries
 	to          *keptReading
 	verbatim    bool
+	// counted are the gauges that are counters of the store.
+	counted map[string]bool
 }
 
 func (s *scopeSeries) metric(m *metricdata.Metrics) {
@@ -174,7 +180,7 @@ func sumKind(monotonic bool) store.OriginKind {
 
 // numbers appends the points of a sum or a gauge.
 func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []metricdata.DataPoint[N], kind store.OriginKind) {
-	counter := kind == store.OriginCounter
+	counter := kind == store.OriginCounter || s.counted[m.Name]
 	for i := range points {
 		p := &points[i]
 		id := seriesID{m.Name, p.Attributes.Equivalent()}
@@ -203,7 +209,7 @@ func (s *scopeSeries) histogram(m *metricdata.Metrics, p *metricdata.HistogramDa
 	id := seriesID{m.Name, p.Attributes.Equivalent()}
 	kept := s.known[id]
 	// Other bounds are other series.
-	if kept != nil && (kept.histogram == nil || !slices.Equal(kept.histogram.bounds, p.Bounds)) {
+	if kept != nil && (kept.histogram == nil || !kept.histogram.fits(p)) {
 		kept = s.end(id, kept)
 	}
 	if kept == nil {

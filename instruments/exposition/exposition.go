@@ -65,6 +65,9 @@ func Parse(text []byte) ([]*dto.MetricFamily, []error) {
 			errs = append(errs, err)
 			continue
 		}
+		if err := withoutDuplicates(parsed[name], text); err != nil {
+			errs = append(errs, err)
+		}
 		families = append(families, parsed[name])
 	}
 	if more := len(errs) - maxErrors; more > 0 {

@@ -52,6 +52,7 @@ func TestExpositionErrors(t *testing.T) {
 		{"the resource", "target_info 1\n", "names that begin with target_info are", 0},
 		{"our label", "a{host_name=\"x\"} 1\nb 2\n", "metric a: the label host_name is the agent's own", 1},
 		{"a time of its own", "a 1 1700000000000\nb 2\n", "metric a: has a timestamp of its own", 1},
+		{"a series twice", "a{b=\"\"} 1\n# HELP a x\na 2\na{c=\"d\"} 3\na{b=\"\", e=\"\"} 4\n", "line 3: series a{} is also in line 1; a label without a value counts as none", 1},
 		{"histogram of gauges", "# TYPE a gaugehistogram\na_bucket{le=\"+Inf\"} 1\n", "metric a: OpenTelemetry has no histograms of gauges", 0},
 		{"too long", strings.Repeat("#", MaxBytes+1), "is larger than 1048576 bytes", 0},
 	} {

@@ -103,10 +103,14 @@ func pageNames(f *dto.MetricFamily) []string {
 	return []string{name}
 }
 
-// SeriesName writes a series as in a query: name{label="value"}.
+// SeriesName writes a series as in a query: name{label="value"}. A label without a value
+// is none.
 func SeriesName(f *dto.MetricFamily, m *dto.Metric) string {
 	labels := make([]string, 0, len(m.Label))
 	for _, l := range m.Label {
+		if l.GetValue() == "" {
+			continue
+		}
 		labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
 	}
 	slices.Sort(labels)
