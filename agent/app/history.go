@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -91,9 +92,13 @@ func (a *App) openHistory(o Options, hostName string) error {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	a.closers = append(a.closers, series.Close)
+	aliases, err := metricAliases(o.Config.Instruments)
+	if err != nil {
+		return err
+	}
 	querier := func(sources []query.Source) *query.Querier {
 		return query.NewQuerier(query.Config{
-			Tiers: func() []query.Source { return sources }, Names: series.Rollups(),
+			Tiers: func() []query.Source { return sources }, Names: series.Rollups(), Aliases: aliases,
 			Interval: slowest(o.Config), Limits: o.Config.Query.Limits(),
 		})
 	}
@@ -243,6 +248,21 @@ func metricNames(c instruments.Config) (map[*instruments.Metric]string, map[stri
 		metadata[legacy[0]] = promql.Metadata{Type: kind, Help: legacy[1]}
 	}
 	return names, metadata, nil
+}
+
+// metricAliases returns OpenTelemetry's names of all metrics with their Prometheus names.
+func metricAliases(c instruments.Config) (map[string]string, error) {
+	all := map[string]string{}
+	for _, f := range instruments.NewCollectors(c, nil) {
+		for _, m := range f.Metrics() {
+			aliases, err := export.Aliases(m, c.Conventions)
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(all, aliases)
+		}
+	}
+	return all, nil
 }
 
 // start runs what maintains the history.

@@ -2,14 +2,19 @@ package app
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/tsdb"
 
 	"sysotel/agent/query"
 	"sysotel/agent/store"
 	"sysotel/api"
 	"sysotel/api/promql"
+	"sysotel/instruments"
+	"sysotel/instruments/exposition"
 )
 
 // addPrometheus adds Prometheus' API over the history.
@@ -20,9 +25,52 @@ func (a *App) addPrometheus(o *api.Options) {
 	}
 	o.PromQL = promql.New(promql.Config{
 		Querier: h.answers, Version: o.Version, Log: o.Logger, Now: o.Now,
-		Metadata: func() map[string]promql.Metadata { return h.metadata }, Rules: h.groups,
+		Metadata: a.metadata, Rules: h.groups,
 		Settings: a.promSettings, Program: a.program, Storage: embedded{h.store},
 	})
+}
+
+// metadata describes all metrics that can be asked: ours, custom ones, and the extremes of
+// both.
+func (a *App) metadata() map[string]promql.Metadata {
+	all := maps.Clone(a.history.metadata)
+	reading, _ := a.readings.sampler.Newest("custom")
+	if custom, ok := reading.(*instruments.Custom); ok {
+		for _, f := range custom.Families {
+			all[f.GetName()] = promql.Metadata{Type: typeOf(f), Help: f.GetHelp(), Unit: f.GetUnit()}
+		}
+	}
+	for name, rollup := range a.history.store.Rollups().All() {
+		raw, ok := all[rollup.Raw]
+		if !ok {
+			continue // A part of a histogram, or not measured now.
+		}
+		extreme, unit := "Minimum", raw.Unit
+		if rollup.Extreme == store.Max {
+			extreme = "Maximum"
+		}
+		of := rollup.Raw
+		if rollup.Rate {
+			of = "the rate per second of " + of
+			if unit != "" {
+				unit += "/s"
+			}
+		}
+		all[name] = promql.Metadata{Type: "gauge", Help: extreme + " of " + of + " since the point before. " + raw.Help, Unit: unit}
+	}
+	return all
+}
+
+// typeOf is the type of a custom metric in Prometheus' words; without one, what it is kept
+// as.
+func typeOf(f *dto.MetricFamily) string {
+	switch {
+	case exposition.IsCounter(f):
+		return string(model.MetricTypeCounter)
+	case f.GetType() == dto.MetricType_UNTYPED:
+		return string(model.MetricTypeUnknown)
+	}
+	return strings.ToLower(f.GetType().String())
 }
 
 // promSettings are the options without secrets.

@@ -2,6 +2,10 @@ package app
 
 import (
 	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,5 +67,58 @@ func TestPrometheusStatus(t *testing.T) {
 	var features map[string]map[string]bool
 	if status("features", &features); !features["promql"]["duration_expr"] || !features["promql_functions"]["mad_over_time"] || !features["templating_functions"]["humanize"] {
 		t.Errorf("%v", features)
+	}
+}
+
+// TestPrometheusNames: metrics are found by OpenTelemetry's names too, and metadata tell
+// what custom metrics are and what minimum and maximum are of.
+func TestPrometheusNames(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "b2.prom"), []byte("# TYPE b2_rst counter\nb2_rst_total 10\n# HELP b2_level Level.\n# TYPE b2_level gauge\nb2_level 3\nb2_odd 4\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := run(t, configure(t, "--custom.textfile="+dir))
+	select {
+	case <-a.history.store.Opened():
+	case <-time.After(patience):
+		t.Fatal("the store does not open")
+	}
+	type series struct{ Metric map[string]string }
+	for deadline := time.Now().Add(patience); ; a.tick() {
+		var found struct{ Data struct{ Result []series } }
+		body := get(t, a.socket, "/prometheus/api/v1/query?query="+url.QueryEscape(`{"system.memory.usage"} or b2_rst_total`))
+		if err := json.Unmarshal(body, &found); err != nil {
+			t.Fatal(err)
+		}
+		named := func(name string) bool {
+			return slices.ContainsFunc(found.Data.Result, func(s series) bool { return s.Metric["__name__"] == name })
+		}
+		if named("system_memory_usage_bytes") && named("b2_rst_total") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s", body)
+		}
+	}
+	var listed struct{ Data []map[string]string }
+	if body := get(t, a.socket, "/prometheus/api/v1/series?match[]="+url.QueryEscape(`{"system.cpu.time"}`)); json.Unmarshal(body, &listed) != nil || len(listed.Data) == 0 || listed.Data[0]["__name__"] != "system_cpu_time_seconds_total" {
+		t.Errorf("%s", body)
+	}
+	var metadata struct {
+		Data map[string][]struct{ Type, Unit, Help string }
+	}
+	if err := json.Unmarshal(get(t, a.socket, "/prometheus/api/v1/metadata"), &metadata); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"system_cpu_time_seconds_total": "counter", "b2_rst_total": "counter", "b2_level": "gauge", "b2_odd": "unknown", "b2_level_max": "gauge",
+		"b2_rst_rate_max_per_second": "gauge", "system_memory_usage_min_bytes": "gauge",
+	} {
+		if got := metadata.Data[name]; len(got) != 1 || got[0].Type != want {
+			t.Errorf("%s is %v, want %s", name, got, want)
+		}
+	}
+	if got := metadata.Data["b2_level_max"]; len(got) == 1 && got[0].Help != "Maximum of b2_level since the point before. Level." {
+		t.Errorf("%+v", got)
 	}
 }

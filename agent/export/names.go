@@ -34,6 +34,28 @@ func PrometheusNames(m *instruments.Metric, c instruments.Conventions) ([]string
 	return names, nil
 }
 
+// Aliases returns OpenTelemetry's names of a metric and of its minimum and maximum, with
+// their Prometheus names.
+func Aliases(m *instruments.Metric, c instruments.Conventions) (map[string]string, error) {
+	translated, err := PrometheusNames(m, c)
+	if err != nil {
+		return nil, err
+	}
+	aliases := map[string]string{}
+	for i, name := range m.Names(c) {
+		aliases[name] = translated[i]
+		minimum, maximum, err := rollupNames(newNamer(), name, m.Unit, m.Kind == instruments.Counter)
+		if err != nil {
+			return nil, err
+		}
+		if m.Kind == instruments.Counter {
+			name += rateSuffix
+		}
+		aliases[name+minSuffix], aliases[name+maxSuffix] = minimum, maximum
+	}
+	return aliases, nil
+}
+
 // Suffixes of the names of roll-ups. No other name of ours has them.
 const (
 	minSuffix, maxSuffix = ".min", ".max"

@@ -23,6 +23,9 @@ type Config struct {
 	Tiers func() []Source
 	// Names is the table of registered metrics; nil where there are no roll-ups.
 	Names Names
+	// Aliases are other names of metrics, such as system.cpu.time, with the names that are
+	// kept.
+	Aliases map[string]string
 	// Interval is the longest interval between two readings of a collector.
 	Interval time.Duration
 	// Limits apply to each query.
@@ -132,7 +135,7 @@ func (q *Querier) Parse(text string) (parser.Expr, error) {
 	if _, err := q.config.Limits.scan(text); err != nil {
 		return nil, err
 	}
-	expr, err := q.parse(text)
+	expr, text, err := q.parseNamed(text)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +218,7 @@ func (q *Querier) evaluate(ctx context.Context, text string, s steps) (*Result, 
 
 // evaluateWithin evaluates an expression in one turn.
 func (q *Querier) evaluateWithin(ctx context.Context, b *budget, a *Result, text string, scanned scanned, s steps) error {
-	expr, err := q.parse(text)
+	expr, text, err := q.parseNamed(text)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {
 		if !slices.ContainsFunc(set, func(m *labels.Matcher) bool { return !m.Matches("") }) {
 			return nil, badData("match[] must contain at least one non-empty matcher")
 		}
+		q.rename(set)
 		sets = append(sets, set)
 	}
 	return sets, nil
