@@ -56,7 +56,7 @@ func TestBackendsAgree(t *testing.T) {
 		for _, expr := range []string{
 			"g", `g{i!="a"}`, "io_total", "g_max", "io_rate_min", "sum(g)", "max_over_time(g_max[W]) or max_over_time(g[W])",
 			"avg_over_time(g[W])", "min_over_time(g[W])", "max_over_time(g[W])", "rate(io_total[W])", "increase(io_total[W])",
-			"sum_over_time(g[W])", "count_over_time(g[W])", `max_over_time({i=~"a|b"}[W])`, "last_over_time(io_total[W])", "resets(io_total[W])",
+			"sum_over_time(g[W])", "count_over_time(g[W])", `max_over_time({__name__=~"g"}[W])`, "last_over_time(io_total[W])", "resets(io_total[W])",
 		} {
 			expr = strings.ReplaceAll(expr, "[W]", "["+model.Duration(2*step).String()+"]")
 			var texts [2]string
