@@ -269,7 +269,7 @@ func samplesOf(sources []Source, now time.Time) func([]*labels.Matcher, time.Dur
 
 // levelOf is the index of the tier that matchers are tagged with, else of the finest.
 func levelOf(sources []Source, matchers []*labels.Matcher) int {
-	tier, _, _, _ := untag(matchers)
+	tier, _, _ := untag(matchers)
 	return max(0, slices.IndexFunc(sources, func(source Source) bool { return source.Name() == tier }))
 }
 

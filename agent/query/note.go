@@ -14,9 +14,18 @@ func noteMeans(source Source) error {
 	return fmt.Errorf("%w: tier %s keeps the mean of each %[2]s of a gauge, not each reading", annotations.PromQLInfo, source.Name())
 }
 
-// noteFunction is the warning that a function does not see the readings.
+// noteFunction is the warning that a function, or "-", does not see the readings.
 func noteFunction(source Source, function string) error {
-	return fmt.Errorf("%w: %s() is computed from one value of each %s, because only tier %[3]s reaches back that far; what lies between is unknown", annotations.PromQLWarning, function, source.Name())
+	what := function + "() is computed from"
+	if function == "-" {
+		what = "a range has"
+	}
+	return fmt.Errorf("%w: %s one value of each %s, because only tier %[3]s reaches back that far; what lies between is unknown", annotations.PromQLWarning, what, source.Name())
+}
+
+// noteShort is the warning that less than a bucket is asked for.
+func noteShort(source Source, short string) error {
+	return fmt.Errorf("%w: %s are answered from a whole %s, because only tier %[3]s reaches back that far", annotations.PromQLWarning, short, source.Name())
 }
 
 // noteUncounted is the warning that it is unknown how many readings a bucket has.

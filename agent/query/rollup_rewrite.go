@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"sysotel/agent/store"
+
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -24,12 +26,13 @@ const (
 	roleSum   role = "sum"
 	// rolePoints are values of which only time and order matter.
 	rolePoints role = "points"
+	// roleOne is one value of each bucket, for what the tier cannot tell.
+	roleOne role = "one"
 )
 
 // rule is how a function reads a coarser tier.
 type rule struct {
-	// role is what it reads; "" is the value, with a warning that the answer is not that
-	// of the readings.
+	// role is what it reads: with roleOne the answer has a warning.
 	role role
 	// kept: the tier keeps what it needs. counters: for counters only.
 	kept, counters bool
@@ -59,19 +62,21 @@ func ruleOf(function string) rule {
 	case "present_over_time", "absent_over_time":
 		return rule{role: rolePoints, kept: true, points: 1}
 	case "rate", "increase":
-		return rule{role: rolePoints, kept: true, smoothed: true, widen: true}
+		return rule{role: roleOne, counters: true, smoothed: true, widen: true}
 	case "delta":
-		return rule{counters: true, smoothed: true, widen: true}
+		return rule{role: roleOne, smoothed: true, widen: true}
 	case "resets":
-		return rule{counters: true, points: 2}
-	case "last_over_time", "first_over_time":
-		return rule{counters: true, points: 1, widen: true}
+		return rule{role: roleOne, counters: true, points: 2}
+	case "last_over_time":
+		return rule{role: roleOne, counters: true, points: 1, widen: true}
+	case "first_over_time":
+		return rule{role: roleOne, points: 1, widen: true}
 	case "irate", "idelta", "deriv":
-		return rule{points: 2, widen: true}
+		return rule{role: roleOne, points: 2, widen: true}
 	case "changes", "stddev_over_time", "stdvar_over_time", "mad_over_time", "predict_linear", "double_exponential_smoothing":
-		return rule{points: 2}
+		return rule{role: roleOne, points: 2}
 	}
-	return rule{points: 1}
+	return rule{role: roleOne, points: 1}
 }
 
 // tierLabel is the label of a matcher that says what a selector reads. It matches by a
@@ -93,25 +98,32 @@ func checkLabels(expr parser.Expr) (wrong error) {
 	return wrong
 }
 
-// tagged returns matchers that read a role of a tier; other says of which function that
-// has no role.
-func tagged(matchers []*labels.Matcher, source Source, of role, other string) []*labels.Matcher {
-	if of == "" {
-		of = role("value of " + other)
-	}
-	tag := labels.MustNewMatcher(labels.MatchRegexp, tierLabel, source.Name()+" "+string(of))
-	return append(slices.Clone(matchers), tag)
+// reading is what a selector reads of a coarser tier.
+type reading struct {
+	source Source
+	role   role
+	// function is the one that reads a range, "-" for none.
+	function string
+	// short is the range or the step of a subquery that is shorter than a bucket, "" if
+	// neither is.
+	short string
 }
 
-// untag returns what the matchers say that they read, and the others.
-func untag(matchers []*labels.Matcher) (tier string, of role, other string, rest []*labels.Matcher) {
+// tag returns matchers that say what is read.
+func (r reading) tag(matchers []*labels.Matcher, of role) []*labels.Matcher {
+	value := strings.TrimRight(strings.Join([]string{r.source.Name(), string(of), r.function, r.short}, " "), " ")
+	return append(slices.Clone(matchers), labels.MustNewMatcher(labels.MatchRegexp, tierLabel, value))
+}
+
+// untag returns what the matchers say that is read of which tier, and the others.
+func untag(matchers []*labels.Matcher) (tier string, r reading, rest []*labels.Matcher) {
 	i := slices.IndexFunc(matchers, func(m *labels.Matcher) bool { return m.Name == tierLabel })
 	if i < 0 {
-		return "", roleValue, "", matchers
+		return "", reading{role: roleValue}, matchers
 	}
-	tier, what, _ := strings.Cut(matchers[i].Value, " ")
-	what, other, _ = strings.Cut(what, " of ")
-	return tier, role(what), other, slices.Delete(slices.Clone(matchers), i, i+1)
+	fields := append(strings.Fields(matchers[i].Value), "", "", "", "")
+	r = reading{role: role(fields[1]), function: fields[2], short: fields[3]}
+	return fields[0], r, slices.Delete(slices.Clone(matchers), i, i+1)
 }
 
 // tags are those in the text of an expression.
@@ -133,12 +145,12 @@ func (p *plan) rewrite(tiers []int) (string, error) {
 	if err != nil {
 		return "", &Error{Type: Internal, Err: err}
 	}
-	sources := map[*parser.VectorSelector]Source{}
+	readings := map[*parser.VectorSelector]reading{}
 	i := 0
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		if selector, ok := node.(*parser.VectorSelector); ok {
-			if tiers[i] > 0 {
-				sources[selector] = p.sources[tiers[i]]
+			if tiers[i] > 0 && !selector.BypassEmptyMatcherCheck { // It adds labels, and reads no samples.
+				readings[selector] = p.windows[i].reading(p.sources[tiers[i]], p.steps.step)
 			}
 			i++
 		}
@@ -150,33 +162,50 @@ func (p *plan) rewrite(tiers []int) (string, error) {
 			return call
 		}
 		selector, _ := matrix.VectorSelector.(*parser.VectorSelector) // There is no other.
-		source := sources[selector]
-		delete(sources, selector)
-		if source == nil {
+		r, coarse := readings[selector]
+		delete(readings, selector)
+		if !coarse {
 			return call
 		}
-		return rewriteCall(call, matrix, selector, source)
+		return r.rewrite(call, matrix, selector)
 	})
-	for selector, source := range sources {
-		if !selector.BypassEmptyMatcherCheck { // It adds labels, and reads no samples.
-			selector.LabelMatchers = tagged(selector.LabelMatchers, source, roleValue, "")
-		}
+	for selector, r := range readings {
+		selector.LabelMatchers = r.tag(selector.LabelMatchers, r.role)
 	}
 	return expr.String(), nil
 }
 
-// rewriteCall makes a function read what a coarser tier keeps for it.
-func rewriteCall(call *parser.Call, matrix *parser.MatrixSelector, selector *parser.VectorSelector, source Source) parser.Expr {
+// reading returns what a window reads of a coarser tier.
+func (w *window) reading(source Source, step time.Duration) reading {
+	r := reading{source: source, role: ruleOf(w.function).role, function: "-"}
+	switch {
+	case w.function != "":
+		r.function = w.function
+	case w.width > 0: // The samples themselves.
+		r.role = roleOne
+	}
+	least := w.width
+	if w.every != step && (least == 0 || w.every < least) { // In a subquery.
+		least = w.every
+	}
+	if least > 0 && least < source.Resolution() {
+		r.short = store.TierName(least)
+	}
+	return r
+}
+
+// rewrite makes a function read what a coarser tier keeps for it.
+func (r reading) rewrite(call *parser.Call, matrix *parser.MatrixSelector, selector *parser.VectorSelector) parser.Expr {
 	rule, name := ruleOf(call.Func.Name), call.Func.Name
 	if rule.widen {
-		matrix.Range = max(matrix.Range, rule.points*source.Resolution())
+		matrix.Range = max(matrix.Range, rule.points*r.source.Resolution())
 	}
 	selector.Smoothed = rule.smoothed
 	matchers := selector.LabelMatchers
-	selector.LabelMatchers = tagged(matchers, source, rule.role, name)
+	selector.LabelMatchers = r.tag(matchers, r.role)
 	sum := func(of role) parser.Expr {
 		own, ranged := *selector, *matrix
-		own.LabelMatchers = tagged(matchers, source, of, name)
+		own.LabelMatchers = r.tag(matchers, of)
 		ranged.VectorSelector = &own
 		return &parser.Call{Func: parser.Functions["sum_over_time"], Args: parser.Expressions{&ranged}}
 	}

@@ -33,7 +33,7 @@ func (q *Querier) openPart(sources []Source, level int, from, to int64) (*partRe
 
 // Select implements storage.Querier, for lookups.
 func (p *partReader) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	return p.named(ctx, metricName(matchers), selected{matchers: matchers, role: rolePoints, hints: *hints, sorted: sorted})
+	return p.named(ctx, metricName(matchers), selected{matchers: matchers, reading: reading{role: rolePoints}, hints: *hints, sorted: sorted})
 }
 
 // needsName reports whether a role is kept under another name.
@@ -73,7 +73,7 @@ func (p *partReader) named(ctx context.Context, name string, s selected) storage
 		switch {
 		case kind == store.Counter || isRollup:
 		case extreme == "":
-			s.role, s.function = "", string(s.role)+"_over_time"
+			s.role = roleOne
 		default:
 			own = extreme
 		}
@@ -181,8 +181,14 @@ func (p *partReader) weighed(ctx context.Context, raw, name string, s selected) 
 			return readings, true
 		}
 	}}
-	if len(byHost) == 0 {
+	_, _, _, kind, _ := p.metric(name)
+	switch {
+	case len(byHost) == 0:
 		return &notedSet{SeriesSet: set, note: noteUncounted(p.source)}
+	case s.short != "":
+		return &notedSet{SeriesSet: set, note: noteShort(p.source, s.short)}
+	case sum && kind == store.Counter:
+		return &notedSet{SeriesSet: set, note: noteFunction(p.source, s.function)}
 	}
 	return set
 }
@@ -233,12 +239,11 @@ func (s *measuredSet) Warnings() annotations.Annotations { return withNote(s.Ser
 // noteOf is what is to be said of a metric that a selector reads.
 func (p *partReader) noteOf(s selected, isCounter, isRollup bool) error {
 	switch {
-	case s.function != "":
-		if isCounter && ruleOf(s.function).counters {
-			return nil
-		}
+	case s.short != "":
+		return noteShort(p.source, s.short)
+	case s.role == roleOne && !(isCounter && ruleOf(s.function).counters):
 		return noteFunction(p.source, s.function)
-	case s.role == roleValue && s.hints.Func != "series" && !isCounter && !isRollup:
+	case s.role == roleValue && !isCounter && !isRollup:
 		return noteMeans(p.source)
 	}
 	return nil

@@ -152,7 +152,7 @@ func TestFunctionsKnowTheRollUp(t *testing.T) {
 // TestSaysWhatATierCannotTell: by a warning that names function and tier, or an information.
 func TestSaysWhatATierCannotTell(t *testing.T) {
 	c := openCoarse(t)
-	for _, function := range []string{"quantile_over_time(0.9, alt[1h])", "stddev_over_time(alt[1h])", "changes(alt[1h])", "last_over_time(alt[1h])", "deriv(alt[1h])", "changes(c_total[1h])", "resets(alt[1h])", "delta(alt[1h])"} {
+	for _, function := range []string{"quantile_over_time(0.9, alt[1h])", "stddev_over_time(alt[1h])", "changes(alt[1h])", "last_over_time(alt[1h])", "deriv(alt[1h])", "changes(c_total[1h])", "resets(alt[1h])", "delta(alt[1h])", "rate(alt[1h])", "avg_over_time(c_total[1h])"} {
 		_, warnings := c.one(t, function, c.end())
 		name, _, _ := strings.Cut(function, "(")
 		if !strings.Contains(warnings, "PromQL warning: "+name+"() is computed from one value of each 1m") {

@@ -102,7 +102,7 @@ func (p *ruleQuerier) Select(ctx context.Context, sorted bool, hints *storage.Se
 		if hints != nil {
 			to = hints.End
 		}
-		_, _, _, asked := untag(matchers)
+		_, _, asked := untag(matchers)
 		samples, mine, err := p.own(to, asked)
 		switch {
 		case err != nil:

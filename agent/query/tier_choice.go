@@ -148,14 +148,8 @@ func (q *Querier) answers(w *window, resolution time.Duration) bool {
 	if w.every > 0 && resolution > w.every || w.width > 0 && resolution > w.width {
 		return false
 	}
-	switch rule := ruleOf(w.function); {
-	case w.width == 0:
-		return true
-	case rule.counters:
-		return q.isCounter(w.name)
-	default:
-		return rule.kept
-	}
+	rule := ruleOf(w.function)
+	return w.width == 0 || rule.kept || rule.counters && q.isCounter(w.name)
 }
 
 // coarsen takes the next coarser tiers of a segment; false if there are none.

@@ -34,10 +34,8 @@ type reader struct {
 
 // selected is what one selector reads.
 type selected struct {
+	reading
 	matchers []*labels.Matcher
-	role     role
-	// function is the one that reads values for lack of a role.
-	function string
 	hints    storage.SelectHints
 	sorted   bool
 }
@@ -48,7 +46,7 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 	if hints != nil {
 		s.hints = *hints
 	}
-	_, s.role, s.function, s.matchers = untag(matchers)
+	_, s.reading, s.matchers = untag(matchers)
 	set, limits := r.read(ctx, levelOf(r.sources, matchers), s)
 	if s.hints.Range > 0 {
 		return set
