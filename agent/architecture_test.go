@@ -66,6 +66,11 @@ var allowed = map[string]map[string]string{
 		"agent/regex": "regular expressions are bounded there",
 		"agent/store": "roll-ups are defined there, and its tiers are one of the sources",
 	},
+	"agent/query/difftest": {
+		"agent/query":           "its answers are held against those of Prometheus",
+		"agent/store":           "it feeds histories to a store",
+		"agent/store/storetest": "its clocks can be set",
+	},
 	"agent/query/victoriametrics": {
 		"agent/loopback": "a node on this machine is asked without compression",
 		"agent/query":    "sources and query errors are defined there",

@@ -43,6 +43,8 @@ func Complete(tb testing.TB, s *store.Store) {
 type Clock struct {
 	mu   sync.Mutex
 	wall time.Time
+	// stepped is how far the wall clock was set while the other went on.
+	stepped time.Duration
 }
 
 // NewClock returns a clock that shows a time.
@@ -55,8 +57,19 @@ func (c *Clock) Now() time.Time {
 	return c.wall
 }
 
-// Boot is the time since the Unix epoch.
-func (c *Clock) Boot() time.Duration { return time.Duration(c.Now().UnixNano()) }
+// Boot is the time since the Unix epoch, without steps.
+func (c *Clock) Boot() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Duration(c.wall.UnixNano()) - c.stepped
+}
+
+// Step sets the wall clock alone.
+func (c *Clock) Step(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall, c.stepped = c.wall.Add(d), c.stepped+d
+}
 
 // Judge returns a judge of both clocks.
 func (c *Clock) Judge() *clock.Judge { return clock.New(clock.Options{Wall: c.Now, Boot: c.Boot}) }

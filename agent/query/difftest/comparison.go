@@ -1,0 +1,272 @@
+package difftest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"sysotel/agent/query"
+)
+
+// comparison asks one expression at all moments.
+type comparison struct {
+	Subject
+	prometheus *Prometheus
+	expression Expression
+	history    *History
+	// known are answers of Prometheus for moved windows.
+	known map[string]map[string]float64
+	// selectors is the number of windows, shortest the width of the shortest.
+	selectors int
+	shortest  time.Duration
+	asked     int
+	wrong     []string
+}
+
+func (c *comparison) all(ctx context.Context, tb testing.TB) {
+	expr, err := c.prometheus.parser.ParseExpr(c.expression.truth())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c.measure(expr)
+	for i, q := range c.history.questions() {
+		if c.Every > 0 && i%c.Every != 0 {
+			continue
+		}
+		if err := c.one(ctx, q); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// measure looks at the windows of an expression.
+func (c *comparison) measure(node parser.Node) {
+	width := time.Duration(0)
+	switch n := node.(type) {
+	case *parser.MatrixSelector:
+		width = n.Range
+	case *parser.SubqueryExpr:
+		width = n.Range
+	case *parser.VectorSelector:
+	default:
+		for child := range parser.ChildrenIter(node) {
+			c.measure(child)
+		}
+		return
+	}
+	if c.selectors++; c.selectors == 1 || width < c.shortest {
+		c.shortest = width
+	}
+}
+
+// one asks once and adds what is wrong to the list; it fails if Prometheus cannot say.
+func (c *comparison) one(ctx context.Context, q question) error {
+	expr, err := c.prometheus.parser.ParseExpr(c.expression.truth())
+	if err != nil {
+		return err
+	}
+	if q.step > 0 && expr.Type() != parser.ValueTypeVector && expr.Type() != parser.ValueTypeScalar {
+		return nil
+	}
+	if expr, err = promql.PreprocessExpr(expr, q.start, q.end, q.step); err != nil {
+		return err
+	}
+	want, err := c.prometheus.ask(ctx, c.expression.truth(), q)
+	if err != nil {
+		return fmt.Errorf("prometheus: %s: %w", c.expression.truth(), err)
+	}
+	c.asked += len(want.at)
+	got, err := c.ask(ctx, q)
+	if err != nil {
+		// A range is refused as a whole, for its first step.
+		resolution := c.resolution(expr, q.start)
+		allowed := c.expression.Bound == Warned || c.expression.Bound == Bucket && c.shortest < 2*resolution
+		if resolution == c.Tiers[0].Resolution() || !refused(err) || !allowed {
+			c.fail(q, q.start, "error: %v", err)
+		}
+		return nil
+	}
+	warned := false
+	for text := range got.warnings {
+		warned = warned || !want.warnings[text] && strings.Contains(text, "tier")
+	}
+	for i, at := range want.at {
+		if equal(got.values[i], want.values[i]) {
+			continue
+		}
+		resolution := c.resolution(expr, at)
+		switch {
+		case resolution == c.Tiers[0].Resolution():
+			c.differ(q, at, "", got.values[i], want.values[i])
+		case c.expression.Bound == Warned && warned:
+		case c.expression.Bound == Warned:
+			c.differ(q, at, " without a warning of the tier", got.values[i], want.values[i])
+		default:
+			if err := c.bounded(ctx, q, at, resolution, got.values[i], want.values[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if q.step == 0 && strings.HasPrefix(c.expression.Text, "sort") && equal(got.values[0], want.values[0]) && !slices.Equal(got.order, want.order) {
+		c.fail(q, q.start, "order %v, want %v", got.order, want.order)
+	}
+	return nil
+}
+
+// ask asks the subject.
+func (c *comparison) ask(ctx context.Context, q question) (answers, error) {
+	var r *query.Result
+	var err error
+	if q.step == 0 {
+		r, err = c.Querier.Instant(ctx, c.expression.Text, q.start)
+	} else {
+		r, err = c.Querier.Range(ctx, c.expression.Text, q.start, q.end, q.step)
+	}
+	if err != nil {
+		return answers{}, err
+	}
+	defer r.Close()
+	return newAnswers(q, r.Value, r.Warnings), nil
+}
+
+// refused reports whether an error says that the tier that reaches is too coarse.
+func refused(err error) bool {
+	var known *query.Error
+	return errors.As(err, &known) && known.Type == query.BadData && strings.Contains(known.Error(), "tier")
+}
+
+// resolution is that of the finest tier that holds all samples of the windows.
+func (c *comparison) resolution(expr parser.Expr, at time.Time) time.Duration {
+	for _, tier := range c.Tiers {
+		earliest, _ := promql.FindMinMaxTime(&parser.EvalStmt{Expr: expr, Start: at, End: at, LookbackDelta: tier.Resolution() * 5 / 2})
+		if oldest := tier.Oldest(); !oldest.IsZero() && earliest >= oldest.UnixMilli() {
+			return tier.Resolution()
+		}
+	}
+	return c.Tiers[len(c.Tiers)-1].Resolution()
+}
+
+// bounded holds an answer against what Prometheus says for windows that end where the
+// buckets do.
+func (c *comparison) bounded(ctx context.Context, q question, at time.Time, resolution time.Duration, got, want map[string]float64) error {
+	allowed, empty, err := c.moved(ctx, q, at, resolution, windows())
+	if err != nil {
+		return err
+	}
+	allowed = append(allowed, want)
+	bounds := within(allowed)
+	if missing(bounds) || !maps.EqualFunc(got, bounds, func(float64, interval) bool { return true }) {
+		more, _, err := c.moved(ctx, q, at, resolution, wider())
+		if err != nil {
+			return err
+		}
+		shown, _, err := c.moved(ctx, q, at, resolution, before())
+		if err != nil {
+			return err
+		}
+		bounds = within(slices.Concat(allowed, more, shown))
+	}
+	if empty && counts(c.expression.Text) {
+		for key, i := range bounds {
+			i.low = min(i.low, 0)
+			bounds[key] = i
+		}
+	}
+	for key, v := range got {
+		i, ok := bounds[key]
+		other, there := want[key]
+		if c.expression.Bound == Exact {
+			i.low, i.high = other, other
+		}
+		if !ok || there && !i.holds(v, slack(c.expression.Text, c.shortest)) {
+			c.differ(q, at, fmt.Sprintf(", %s is beyond %v to %v by buckets of %s", key, i.low, i.high, resolution), got, want)
+			return nil
+		}
+	}
+	for key, i := range bounds {
+		if _, ok := got[key]; !ok && !i.absent {
+			c.differ(q, at, fmt.Sprintf(", there is no %s by buckets of %s", key, resolution), got, want)
+			return nil
+		}
+	}
+	return nil
+}
+
+// missing reports whether a series begins, ends or has a gap at an end of the window.
+func missing(bounds map[string]interval) bool {
+	for _, i := range bounds {
+		if i.absent {
+			return true
+		}
+	}
+	return false
+}
+
+// moved asks Prometheus with the ends of all windows moved in some ways. empty is set if a
+// window had no whole bucket.
+func (c *comparison) moved(ctx context.Context, q question, at time.Time, resolution time.Duration, ways []window) (all []map[string]float64, empty bool, err error) {
+	for _, way := range assigned(ways, c.selectors) {
+		expr, err := c.prometheus.parser.ParseExpr(c.expression.truth())
+		if err != nil {
+			return nil, false, err
+		}
+		m := mover{at: at.UnixMilli(), question: q, bucket: resolution.Milliseconds(), windows: way}
+		m.move(expr)
+		if m.empty {
+			empty = true
+			continue
+		}
+		text := expr.String()
+		if _, known := c.known[text]; !known {
+			a, err := c.prometheus.ask(ctx, text, instant(at))
+			if err != nil {
+				return nil, false, fmt.Errorf("prometheus: %s: %w", text, err)
+			}
+			c.known[text] = a.values[0]
+		}
+		all = append(all, c.known[text])
+	}
+	return all, empty, nil
+}
+
+func equal(got, want map[string]float64) bool { return maps.EqualFunc(got, want, close) }
+
+// differ reports a difference.
+func (c *comparison) differ(q question, at time.Time, how string, got, want map[string]float64) {
+	c.fail(q, at, "%s, Prometheus says %s%s", shown(got, want), shown(want, got), how)
+}
+
+func (c *comparison) fail(q question, at time.Time, format string, args ...any) {
+	asked := at.UTC().Format(clockTime)
+	if q.step > 0 {
+		asked += fmt.Sprintf(" in %s to %s by %s", q.start.UTC().Format(clockTime), q.end.UTC().Format(clockTime), q.step)
+	}
+	c.wrong = append(c.wrong, fmt.Sprintf("%s at %s: ", c.expression.Text, asked)+fmt.Sprintf(format, args...))
+}
+
+// shown formats the first values that another answer does not have.
+func shown(values, others map[string]float64) string {
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if other, ok := others[key]; ok && close(values[key], other) {
+			continue
+		}
+		if len(parts) == 3 {
+			parts = append(parts, "…")
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s = %v", key, values[key]))
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,62 @@
+package difftest_test
+
+import (
+	"flag"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"sysotel/agent/query"
+	"sysotel/agent/query/difftest"
+)
+
+var update = flag.Bool("update", false, "write ANSWERS.md")
+
+// TestAnswersOfTheStore asks the tiers of an embedded store.
+func TestAnswersOfTheStore(t *testing.T) {
+	ask(t, difftest.NewHistory(1, difftest.Noon, difftest.ShortLength), 0)
+}
+
+// TestSoakAnswers asks about histories of other seeds for as long as SYSOTEL_TEST_SOAK
+// says.
+func TestSoakAnswers(t *testing.T) {
+	long, err := time.ParseDuration(os.Getenv("SYSOTEL_TEST_SOAK"))
+	if err != nil {
+		t.Skip("set SYSOTEL_TEST_SOAK to a duration")
+	}
+	for began := time.Now(); time.Since(began) < long; {
+		seed := rand.Uint64()
+		end := difftest.Noon.Add(time.Duration(rand.Int64N(int64(24*time.Hour/time.Second))) * time.Second)
+		ask(t, difftest.NewHistory(seed, end, difftest.ShortLength+time.Duration(rand.Int64N(int64(12*time.Hour)))), 1)
+	}
+}
+
+// ask asks about a history; with every 0 the known must be wrong.
+func ask(t *testing.T, h *difftest.History, every int) {
+	t.Run(h.Name(), func(t *testing.T) {
+		s := h.Store(t, difftest.Tiers())
+		tiers := query.Sources(s.Tiers())
+		subject := difftest.Subject{Querier: difftest.Querier(s, tiers), Tiers: tiers, Known: difftest.Known(), Every: every}
+		difftest.Run(t, subject, h, difftest.NewPrometheus(t, h))
+	})
+}
+
+// TestGoldenAnswers holds the document of what is asked against the table that is tested.
+func TestGoldenAnswers(t *testing.T) {
+	const path = "../ANSWERS.md"
+	text := difftest.Document()
+	if *update {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // A document.
+			t.Fatal(err)
+		}
+		return
+	}
+	written, err := os.ReadFile(path)
+	if err != nil || string(written) != text {
+		t.Errorf("%s is not the table that is tested (%v); run make golden", path, err)
+	}
+	if n := len(difftest.Expressions()); n < 150 {
+		t.Errorf("only %d expressions are asked", n)
+	}
+}
