@@ -62,9 +62,6 @@ func NewQuerier(config Config) *Querier {
 			NoStepSubqueryIntervalFn: func(int64) int64 { return defaultSubqueryStep.Milliseconds() },
 			EnableAtModifier:         true,
 			EnableNegativeOffset:     true,
-			// Names are dropped at the end, so that queries over several metrics do
-			// not fail on equal labels in between.
-			EnableDelayedNameRemoval: true,
 			Parser:                   engineParser,
 			FeatureRegistry:          listed,
 		}),

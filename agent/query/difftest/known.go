@@ -44,11 +44,6 @@ func known() []wrong {
 			`max_over_time(g[1m])`,
 			`max_over_time(g[10s])`,
 		}},
-		{"a comparison keeps the name of its left side, as Prometheus does with a feature flag only", []string{
-			`avg_over_time(g{i="walk"}[5m]) > avg_over_time(g{i="walk"}[5m] offset 5m)`,
-			`max_over_time(g{i="walk"}[5m]) > avg_over_time(g{i="walk"}[1h])`,
-			`increase(c_total{i="steady"}[1h]) > increase(c_total{i="steady"}[1h] offset 1h)`,
-		}},
 		{"it should carry a warning where only a coarser tier reaches", []string{
 			`delta(c_total{i="steady"}[5m])`,
 			`increase(g{i="alternating"}[5m])`,

@@ -24,7 +24,7 @@ func TestAnswersOfVictoriaMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 		// A node knows its oldest sample by the day.
-		nodes = append(nodes, &reaching{node, tier.Oldest()})
+		nodes = append(nodes, &reaching{node, tier})
 	}
 	difftest.Run(t, difftest.Subject{Querier: difftest.Querier(s, nodes), Tiers: nodes, Known: difftest.Known(), Every: 5}, h, difftest.NewPrometheus(t, h))
 }
