@@ -5,8 +5,6 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/prometheus/exporter-toolkit/web"
-
 	"sysotel/agent/health"
 	"sysotel/agent/loopback"
 )
@@ -15,10 +13,7 @@ import (
 // the API.
 type Scrape struct {
 	extraListener
-	webConfig string
-	// protected is whether the web configuration file required TLS or a password at
-	// the start.
-	protected bool
+	access *scrapeAccess // Nil without a web configuration file.
 }
 
 // NewScrape returns the server of the page; it starts with Listen and Run. No web
@@ -36,51 +31,31 @@ func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConf
 	origin := newOriginCheck(HTTPConfig{Listen: address})
 	origin.anyHost = !loopback.Address(address)
 	handler := origin.middleware(pages)
-	s := &Scrape{webConfig: webConfig}
+	s := &Scrape{}
+	handler = secure(log, handler)
+	var failed error
 	if webConfig != "" {
-		if s.protected, _ = CheckWebConfig(webConfig); s.protected { // Serving reports the error.
-			handler = requireProtection(webConfig, handler)
+		if s.access, failed = newScrapeAccess(webConfig, log.With("listener", "prometheus page")); failed == nil {
+			handler = s.access.middleware(handler)
 		}
 	}
-	s.extraListener = extraListener{name: "the Prometheus page", option: "prometheus.listen", address: address, http: newHTTP(secure(log, handler), log)}
+	s.extraListener = extraListener{name: "the Prometheus page", option: "prometheus.listen", address: address, http: newHTTP(handler, log)}
 	newConnections(nil).attach(s.http)
-	s.serve = s.http.Serve
-	if webConfig != "" {
-		// The Prometheus exporter toolkit reads the file again for every connection.
-		s.serve = func(l net.Listener) error {
-			return web.Serve(l, s.http, &web.FlagConfig{WebConfigFile: &webConfig}, log.With("listener", "prometheus page"))
-		}
+	switch {
+	case failed != nil:
+		s.serve = func(net.Listener) error { return failed }
+	case s.access != nil && s.access.secureServer(s.http):
+		s.serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
+	default:
+		s.serve = s.http.Serve
 	}
 	return s
 }
 
-// Health reports whether the web configuration file is still valid.
+// Health reports whether the newest web configuration file is in force.
 func (s *Scrape) Health() []health.Component {
-	if s.webConfig == "" {
+	if s.access == nil {
 		return nil
 	}
-	p := health.Component{Name: "prometheus page", Status: health.OK}
-	protects, err := CheckWebConfig(s.webConfig)
-	switch {
-	case err != nil:
-		p.Status, p.Reason = health.Degraded, "scrapes are refused: prometheus.web_config "+err.Error()
-	case !protects && s.protected:
-		p.Status, p.Reason = health.Degraded, "scrapes are refused: "+unprotected
-	}
-	return []health.Component{p}
-}
-
-// unprotected is the reason if the file no longer protects the page.
-const unprotected = "prometheus.web_config no longer has basic_auth_users or tls_server_config; to serve the page without them, restart the agent"
-
-// requireProtection rejects all requests once the web configuration file no longer
-// protects the page: an editing mistake must not open it.
-func requireProtection(webConfig string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if protects, err := CheckWebConfig(webConfig); err != nil || !protects {
-			writeProblem(w, http.StatusServiceUnavailable, "The web configuration file no longer protects this page, so it is not served.")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return []health.Component{s.access.health()}
 }

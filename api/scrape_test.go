@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -83,8 +85,28 @@ func TestScrapeRuns(t *testing.T) {
 	}
 }
 
-// TestScrapeStaysProtected: a web configuration file that loses its users does not
-// open the page.
+// serveScrape runs a page with a web configuration file, and returns its host and path.
+func serveScrape(t *testing.T, file string) (*Scrape, string) {
+	t.Helper()
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
+	s := NewScrape("127.0.0.1:0", file, page, RateLimitConfig{}, quiet)
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return s, s.Addr().String() + "/metrics"
+}
+
+// TestScrapeStaysProtected: a web configuration file that loses its users, is broken or
+// gone neither opens the page nor closes it.
 func TestScrapeStaysProtected(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "web.yml")
 	write := func(text string) {
@@ -95,24 +117,6 @@ func TestScrapeStaysProtected(t *testing.T) {
 	}
 	// The password is "topsecret".
 	const users = `basic_auth_users: {me: "$2a$04$vlGrjb4IOALxyRSFSWpTGua4k3yV1t6I8ApOgmimn38RK0T0idfCa"}`
-	serve := func() (*Scrape, string) {
-		t.Helper()
-		page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
-		s := NewScrape("127.0.0.1:0", file, page, RateLimitConfig{}, quiet)
-		if err := s.Listen(); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- s.Run(ctx) }()
-		t.Cleanup(func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		})
-		return s, s.Addr().String() + "/metrics"
-	}
 	f := func(s *Scrape, url string, want int, status health.Status) {
 		t.Helper()
 		if got, body := get(t, streamClient(t), url); got != want {
@@ -123,21 +127,91 @@ func TestScrapeStaysProtected(t *testing.T) {
 		}
 	}
 	write(users)
-	s, url := serve()
+	s, url := serveScrape(t, file)
 	f(s, "http://"+url, 401, health.OK)
 	f(s, "http://me:wrong@"+url, 401, health.OK)
 	f(s, "http://me:topsecret@"+url, 200, health.OK)
-	write("rate_limit: {}\n")
-	f(s, "http://me:topsecret@"+url, 503, health.Degraded)
-	write("nonsense")
-	f(s, "http://me:topsecret@"+url, 500, health.Degraded)
-	write(users)
-	f(s, "http://me:topsecret@"+url, 200, health.OK)
+	for _, bad := range []string{"rate_limit: {}\n", "nonsense", "basic_auth_users: {me: nothing}", "tls_server_config: {cert_file: absent.pem, key_file: absent.key}"} {
+		write(bad)
+		f(s, "http://"+url, 401, health.Degraded)
+		f(s, "http://me:wrong@"+url, 401, health.Degraded)
+		f(s, "http://me:topsecret@"+url, 200, health.Degraded)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	f(s, "http://"+url, 401, health.Degraded)
+	f(s, "http://me:topsecret@"+url, 200, health.Degraded)
+	write(strings.Replace(users, "me:", "you:", 1))
+	f(s, "http://me:topsecret@"+url, 401, health.OK)
+	f(s, "http://you:topsecret@"+url, 200, health.OK)
 
 	// A file that never protected the page changes nothing.
 	write("http_server_config: {headers: {X-Frame-Options: sameorigin}}")
-	s, url = serve()
+	s, url = serveScrape(t, file)
 	f(s, "http://"+url, 200, health.OK)
+}
+
+// TestScrapeTLS: certificates and the demand for one of the client are replaced while it
+// runs; broken ones, and a file that ends TLS, leave the previous ones in force.
+func TestScrapeTLS(t *testing.T) {
+	a := newAuthority(t)
+	first, firstKey := a.issue("first", soon())
+	second, secondKey := a.issue("second", soon())
+	file := filepath.Join(a.dir, "web.yml")
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const named = "tls_server_config: {cert_file: %s.pem, key_file: %s.key%s}" // Relative to the file.
+	write(file, fmt.Sprintf(named, "first", "first", ""))
+	s, url := serveScrape(t, file)
+	client := trusting(t, a.file, nil)
+	serves := func(want string, status health.Status, reason string) {
+		t.Helper()
+		response := shown(t, client, "https://"+url)
+		if got := response.TLS.PeerCertificates[0].Subject.CommonName; got != want || response.StatusCode != 200 || response.ProtoMajor != 2 {
+			t.Errorf("%s serves %d by %s, want 200 by %s over HTTP/2", got, response.StatusCode, response.Proto, want)
+		}
+		if p := s.Health()[0]; p.Status != status || !strings.Contains(p.Reason, reason) || (status == health.OK) != p.Since.IsZero() {
+			t.Errorf("the health is %+v, want %s for %q", p, status, reason)
+		}
+	}
+	serves("first", health.OK, "")
+	write(first, "nonsense")
+	serves("first", health.Degraded, "PEM")
+	for from, to := range map[string]string{second: first, secondKey: firstKey} {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(to, string(text))
+	}
+	serves("second", health.OK, "")
+	write(file, fmt.Sprintf(named, "first", "absent", ""))
+	serves("second", health.Degraded, "absent.key")
+	write(file, "http_server_config: {http2: false}")
+	serves("second", health.Degraded, "no longer has")
+	write(file, `basic_auth_users: {me: "$2a$04$vlGrjb4IOALxyRSFSWpTGua4k3yV1t6I8ApOgmimn38RK0T0idfCa"}`)
+	serves("second", health.Degraded, "turns TLS on or off")
+	a.issue("third", soon())
+	write(file, fmt.Sprintf(named, "third", "third", ""))
+	serves("third", health.OK, "")
+	write(file, fmt.Sprintf(named, "third", "third", ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem"))
+	if response, err := client.Get("https://" + url); err == nil {
+		_ = response.Body.Close()
+		t.Errorf("without a certificate the status is %d", response.StatusCode)
+	}
+	client = trusting(t, a.file, func(c *tls.Config) {
+		own, err := tls.LoadX509KeyPair(filepath.Join(a.dir, "third.pem"), filepath.Join(a.dir, "third.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Certificates = []tls.Certificate{own}
+	})
+	serves("third", health.OK, "")
 }
 
 func TestServerLog(t *testing.T) {

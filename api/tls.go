@@ -135,12 +135,17 @@ func (c TLSConfig) load(contents [][]byte) (*tls.Config, error) {
 	if c.MinVersion == "1.3" {
 		of.MinVersion = tls.VersionTLS13
 	}
+	made, err := makeTLS(of)
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner // The prefix is about option names of the web configuration file.
+	}
+	return made, err
+}
+
+// makeTLS makes a configuration with one certificate, which is in it.
+func makeTLS(of *web.TLSConfig) (*tls.Config, error) {
 	made, err := web.ConfigToTLSConfig(of)
 	if err != nil {
-		// The prefix is about option names of the web configuration file.
-		if inner := errors.Unwrap(err); inner != nil {
-			err = inner
-		}
 		return nil, err
 	}
 	// GetCertificate would read the files at every handshake, not only on changes.

@@ -127,22 +127,24 @@ func TestPrometheusScrapesByTLSWithPassword(t *testing.T) {
 			}
 		}
 	}
-	// With a broken file, or one without protection, all scrapes are refused.
+	// A broken file, or one without protection, leaves the previous one in force.
 	check(health.OK, "")
-	if err := os.WriteFile(file, []byte("basic_auth_users: nonsense\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, text := range []string{"basic_auth_users: nonsense\n", ""} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		expect("", "", 401)
+		expect("prometheus", "old", 401)
+		expect("prometheus", "new", 200)
+		check(health.Degraded, "the previous one stays in force: prometheus.web_config ")
 	}
-	if got, err := scrapes(t, certificates, address, "prometheus", "new"); err == nil {
-		t.Errorf("with a broken file the status is %d", got)
+	if text := a.journal.String(); strings.Count(text, "cannot use the new web configuration") != 1 {
+		t.Errorf("the log does not say once that the file cannot be used:\n%s", text)
 	}
-	check(health.Degraded, "scrapes are refused")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := scrapes(t, certificates, address, "prometheus", "new"); err == nil {
-		t.Errorf("with an empty file the status is %d", got)
-	}
-	check(health.Degraded, "scrapes are refused")
+	writeWebConfig(t, file, certificates, "prometheus", "newest")
+	expect("prometheus", "new", 401)
+	expect("prometheus", "newest", 200)
+	check(health.OK, "")
 }
 
 // TestCertificateIsRefused: files that became invalid after the configuration was

@@ -21,7 +21,7 @@ type Config struct {
 // PrometheusConfig is the scrape page.
 type PrometheusConfig struct {
 	Listen       string `yaml:"listen" help:"Address of the scrape page; empty for none."`
-	WebConfig    string `yaml:"web_config" help:"Prometheus web configuration file of the scrape page, with tls_server_config, basic_auth_users and others; empty for neither TLS nor password. Changes apply at once; only rate_limit and turning TLS on or off need a restart."`
+	WebConfig    string `yaml:"web_config" help:"Prometheus web configuration file of the scrape page, with tls_server_config, basic_auth_users and others; empty for neither TLS nor password. Changes apply at once; only rate_limit, http2 and turning TLS on or off need a restart. A changed file that cannot be used leaves the previous one in force."`
 	Insecure     bool   `yaml:"insecure" help:"Whether the scrape page may be open to the network without TLS and password."`
 	NodeExporter bool   `yaml:"node_exporter" help:"Whether the page also has the node_ names, for existing alert rules and dashboards."`
 }
