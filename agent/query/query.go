@@ -215,6 +215,7 @@ func (q *Querier) evaluate(ctx context.Context, text string, s steps) (*Result, 
 
 // evaluateWithin evaluates an expression in one turn.
 func (q *Querier) evaluateWithin(ctx context.Context, b *budget, a *Result, text string, scanned scanned, s steps) error {
+	s.lookBack = lookBackOf(ctx)
 	expr, text, err := q.parseNamed(text)
 	if err != nil {
 		return err
@@ -236,10 +237,4 @@ func (q *Querier) evaluateWithin(ctx context.Context, b *budget, a *Result, text
 	}
 	markCached(a.Tiers, a.Warnings)
 	return nil
-}
-
-// lookBack is how long a sample is valid: two and a half intervals, so that one may
-// be lost. It neither extends ended series at 1 s nor makes holes at 1 h.
-func (q *Querier) lookBack(source Source) time.Duration {
-	return max(source.Resolution(), q.config.Interval) * 5 / 2
 }

@@ -81,14 +81,6 @@ func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, prese
 	return nil, badData("the expression returns a %s, a rule needs an instant vector or a scalar", parser.DocumentedType(result.Value.Type()))
 }
 
-// LookBack is how long a sample of the finest tier is valid.
-func (q *Querier) LookBack() time.Duration {
-	if sources := q.config.Tiers(); len(sources) > 0 {
-		return q.lookBack(sources[0])
-	}
-	return q.config.Interval * 5 / 2
-}
-
 // ruleQuerier resolves own series before all others.
 type ruleQuerier struct {
 	*reader

@@ -102,7 +102,7 @@ func (r *run) segment(ctx context.Context, seg segment) error {
 		samples: samplesOf(r.plan.sources, s.at(seg.last)), readable: math.Inf(1), finest: seg.unbounded,
 	}
 	if g.inner == nil {
-		g.inner = r.queryable(r.plan.sources, seg.late)
+		g.inner = r.queryable(r.plan.sources, s.lookBack, seg.late)
 	}
 	if s.step > 0 && !seg.unbounded {
 		g.readable = r.config.Limits.Samples - r.read

@@ -17,6 +17,8 @@ type steps struct {
 	end   time.Time
 	step  time.Duration
 	count int
+	// lookBack is how long a sample shall be valid, 0 for as long as usual.
+	lookBack time.Duration
 }
 
 func (s steps) at(i int) time.Time { return s.start.Add(time.Duration(i) * s.step) }
@@ -57,7 +59,7 @@ func (q *Querier) plan(expr parser.Expr, text string, s steps) (*plan, error) {
 		w.tiers = q.keepers(w.name, len(sources))
 		p.covers[i] = make([]int, w.tiers)
 		for tier, source := range sources[:w.tiers] {
-			p.covers[i][tier] = firstCovered(w, source.Oldest(), q.lookBack(source), s)
+			p.covers[i][tier] = firstCovered(w, source.Oldest(), q.lookBack(source, s.lookBack), s)
 		}
 	}
 	return p, nil
@@ -168,11 +170,11 @@ func (p *plan) coarsen(s *segment) bool {
 func (p *plan) lookBack(s segment) (longest time.Duration) {
 	for i, w := range p.windows {
 		if w.width == 0 || s.tiers[i] > 0 && ruleOf(w.function).smoothed {
-			longest = max(longest, p.q.lookBack(p.sources[s.tiers[i]]))
+			longest = max(longest, p.q.lookBack(p.sources[s.tiers[i]], p.steps.lookBack))
 		}
 	}
 	if longest == 0 {
-		longest = p.q.lookBack(p.sources[0])
+		longest = p.q.lookBack(p.sources[0], p.steps.lookBack)
 	}
 	return longest + s.late
 }

@@ -185,10 +185,10 @@ func TestLookBackMakesNoGhostsAndNoHoles(t *testing.T) {
 	f("h", day.Add(-2*time.Hour), 0)
 	// A slow collector needs a longer look-back in every tier.
 	slow := NewQuerier(Config{Tiers: func() []Source { return Sources(tiers) }, Interval: 10 * time.Second, Limits: DefaultLimits()})
-	if got := slow.lookBack(tiers[0]); got != 25*time.Second {
+	if got := slow.lookBack(tiers[0], 0); got != 25*time.Second {
 		t.Errorf("the look-back is %s, want 25s", got)
 	}
-	if got := slow.lookBack(tiers[1]); got != 150*time.Minute {
+	if got := slow.lookBack(tiers[1], 0); got != 150*time.Minute {
 		t.Errorf("the look-back is %s, want 2h30m", got)
 	}
 }

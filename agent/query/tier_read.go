@@ -16,9 +16,9 @@ import (
 // queryable resolves the selectors of one evaluation, each on the tier that it is tagged
 // with, else on the finest. What a coarser tier has not written yet comes from the finer
 // one, so that no bucket is late.
-func (q *Querier) queryable(sources []Source, late time.Duration) storage.Queryable {
+func (q *Querier) queryable(sources []Source, asked, late time.Duration) storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
-		return &reader{q: q, sources: sources, mint: mint, maxt: maxt, late: late}, nil
+		return &reader{q: q, sources: sources, mint: mint, maxt: maxt, asked: asked, late: late}, nil
 	})
 }
 
@@ -27,9 +27,10 @@ type reader struct {
 	q          *Querier
 	sources    []Source // finest first
 	mint, maxt int64
-	// late is how much longer samples are valid in every tier.
-	late   time.Duration
-	opened []storage.Querier
+	// asked is how long the query wants samples to be valid, late how much longer they are in
+	// every tier.
+	asked, late time.Duration
+	opened      []storage.Querier
 }
 
 // selected is what one selector reads.
@@ -57,7 +58,7 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 // read reads a tier up to its newest bucket, and from there on the finer one.
 func (r *reader) read(ctx context.Context, level int, s selected) (storage.SeriesSet, gapLimits) {
 	source := r.sources[level]
-	limit := gapLimit{until: math.MaxInt64, gap: (r.q.lookBack(source) + r.late).Milliseconds()}
+	limit := gapLimit{until: math.MaxInt64, gap: (r.q.lookBack(source, r.asked) + r.late).Milliseconds()}
 	written := writtenUntil(source)
 	if level == 0 || s.hints.End <= written {
 		return r.part(ctx, level, s), gapLimits{limit}

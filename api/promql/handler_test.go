@@ -169,7 +169,7 @@ func TestErrorsAreThoseOfPrometheus(t *testing.T) {
 	f("query", "query=up&time=1e14", 400, bad, "years")
 	f("query", "query=up&timeout=x", 400, bad, "timeout")
 	f("query", "query=up&limit=-1", 400, bad, "limit must be non-negative")
-	f("query", "query=up&lookback_delta=5m", 400, bad, "look-back")
+	f("query", "query=up&lookback_delta=2d", 400, bad, "must be at most 24h")
 	f("query", "query=up%2Bignoring(note)up&timeout=0.000000001", 503, "timeout", "")
 	f("query", "query=cpu_total*on(host_name)cpu_total&time=20", 422, "execution", "many-to-many matching not allowed")
 	f("query_range", "query=up&start=60&end=0&step=10", 400, bad, "end timestamp must not be before start time")

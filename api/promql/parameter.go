@@ -65,21 +65,30 @@ func limitOf(r *http.Request) (int, error) {
 	return limit, nil
 }
 
-// requestContext is the context of a request with the timeout that the client
-// chose. A look-back is rejected: it depends on the tier.
+// requestContext is the context of a request with the timeout and the look-back that the
+// client chose.
 func requestContext(r *http.Request) (context.Context, context.CancelFunc, error) {
-	if r.FormValue("lookback_delta") != "" {
-		return nil, nil, badParameter("lookback_delta", errors.New("the look-back depends on the tier and cannot be chosen"))
+	ctx, cancel := r.Context(), context.CancelFunc(func() {})
+	if text := r.FormValue("timeout"); text != "" {
+		timeout, err := parseDuration(text)
+		if err != nil {
+			return nil, nil, badParameter("timeout", err)
+		}
+		ctx, cancel = context.WithTimeout(ctx, timeout)
 	}
-	text := r.FormValue("timeout")
-	if text == "" {
-		return r.Context(), func() {}, nil
+	if text := r.FormValue("lookback_delta"); text != "" {
+		asked, err := parseDuration(text)
+		switch {
+		case err != nil:
+			err = fmt.Errorf("error parsing lookback delta duration: %w", err)
+		case asked > query.MaxLookBack:
+			err = badParameter("lookback_delta", fmt.Errorf("must be at most %s", query.MaxLookBack))
+		default:
+			return query.WithLookBack(ctx, asked), cancel, nil
+		}
+		cancel()
+		return nil, nil, &query.Error{Type: query.BadData, Err: err}
 	}
-	timeout, err := parseDuration(text)
-	if err != nil {
-		return nil, nil, badParameter("timeout", err)
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	return ctx, cancel, nil
 }
 

@@ -34,7 +34,7 @@ import (
 // asked are the requests that both answer with the same shape.
 var asked = []string{
 	"query?query=up&time=30", "query?query=cpu_total[20s]&time=30&stats=all", "query?query=sum(rate(cpu_total[20s]))&time=30&stats=true",
-	"query?query=1&stats=odd", `query?query="x"`, "query?query=up&time=30&limit=1", "query?query=x[5s*2]",
+	"query?query=1&stats=odd", `query?query="x"`, "query?query=up&time=30&limit=1&lookback_delta=1m", "query?query=x[5s*2]",
 	"query_range?query=cpu_total&start=0&end=60&step=10&stats=all", "query_range?query=max_over_time(cpu_total[2*step()])&start=0&end=60&step=10",
 	"query_exemplars?query=up&start=0&end=60", "query_exemplars?query=1",
 	"format_query?query=a%2bb", "series?match[]=cpu_total&start=0&end=60", "labels?start=0&end=60", "labels?match[]=up&start=0&end=60&limit=1", "label/cpu/values?start=0&end=60",
@@ -54,7 +54,7 @@ var trees = []string{
 
 // wrong are the requests that both refuse with the same text.
 var wrong = []string{
-	"query", "query?query=sum(", "query?query=up&time=x", "query?query=up&timeout=x", "query?query=up&limit=x", "query?query=up&limit=-1",
+	"query", "query?query=sum(", "query?query=up&time=x", "query?query=up&timeout=x", "query?query=up&limit=x", "query?query=up&limit=-1", "query?query=up&lookback_delta=x",
 	"query?query=max_over_time(up[1m]%20anchored)", "query_range?query=up", "query_range?query=up&start=2&end=1&step=1", "query_range?query=up&start=0&end=1&step=0",
 	"query_range?query=up&start=0&end=1e6&step=1", "query_range?query=up[1m]&start=0&end=60&step=1",
 	"query_exemplars?query=sum(", "query_exemplars?query=up&start=x", "query_exemplars?query=up&start=2&end=1", "parse_query?query=sum(", "format_query?query=sum(",

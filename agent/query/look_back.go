@@ -1,0 +1,40 @@
+package query
+
+import (
+	"context"
+	"time"
+)
+
+// LookBack is how long a sample of the finest tier is valid.
+func (q *Querier) LookBack() time.Duration {
+	if sources := q.config.Tiers(); len(sources) > 0 {
+		return q.lookBack(sources[0], 0)
+	}
+	return q.config.Interval * 5 / 2
+}
+
+// lookBack is how long a sample is valid: two and a half intervals, so that one may
+// be lost. It neither extends ended series at 1 s nor makes holes at 1 h. A query may ask
+// for another, but not for less than the time between two points.
+func (q *Querier) lookBack(source Source, asked time.Duration) time.Duration {
+	if asked >= source.Resolution() {
+		return asked
+	}
+	return max(source.Resolution(), q.config.Interval) * 5 / 2
+}
+
+// MaxLookBack is the longest that a query may ask for: the engine reads that much more.
+const MaxLookBack = 24 * time.Hour
+
+type lookBackKey struct{}
+
+// WithLookBack asks for how long a sample is valid in the queries of a context.
+func WithLookBack(ctx context.Context, asked time.Duration) context.Context {
+	return context.WithValue(ctx, lookBackKey{}, asked)
+}
+
+// lookBackOf is what a context asks for, 0 for nothing.
+func lookBackOf(ctx context.Context) time.Duration {
+	asked, _ := ctx.Value(lookBackKey{}).(time.Duration)
+	return asked
+}
