@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -85,6 +86,26 @@ func NewHistory(seed uint64, end time.Time, length time.Duration) *History {
 		}
 		s.at = at
 		h.seconds = append(h.seconds, s)
+	}
+	return h
+}
+
+// NewCounters makes a history of counters without events.
+func NewCounters(seed uint64, count int, end time.Time, length time.Duration) *History {
+	r := rand.New(rand.NewPCG(seed, 0))
+	h := &History{Seed: seed}
+	courses := make([]course, count)
+	for i := range courses {
+		l := labels.FromStrings("__name__", "c_total", "host_name", "h", "i", strconv.Itoa(i))
+		h.series = append(h.series, series{l, store.Counter, "c_rate_min", "c_rate_max"})
+		courses[i] = counting(r, 0, 1e6)
+	}
+	for at := end.Add(-length); !at.After(end); at = at.Add(time.Second) {
+		values := make([]float64, count)
+		for i, next := range courses {
+			values[i] = next()
+		}
+		h.seconds = append(h.seconds, second{at: at, values: values})
 	}
 	return h
 }

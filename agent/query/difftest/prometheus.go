@@ -21,6 +21,9 @@ type Prometheus struct {
 	parser    parser.Parser
 }
 
+// Queryable is its storage.
+func (p *Prometheus) Queryable() storage.Queryable { return p.queryable }
+
 // lost is how long the agent shows a value without a newer one: one reading may be lost.
 // Prometheus marks a series as stale when a scrape of its target fails.
 const lost = 2500 * time.Millisecond
