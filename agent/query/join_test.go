@@ -27,7 +27,7 @@ func TestJoinedResultsEqualOneTiersResult(t *testing.T) {
 	one := querierOn(&fakeTier{name: "all", resolution: time.Second, oldest: day, queryable: shared})
 	one.config.Interval = 4 * time.Second
 	expressions := []string{
-		"g", "g + on() group_left h", "sum(g) by (i)", "changes(c_total[20s])", "resets(c_total[1m])", "max_over_time(c_total[40s])",
+		"g", "g + on() group_left h", "sum(g) by (i)", "changes(c_total[20s])", "resets(c_total[1m])", "last_over_time(c_total[40s])",
 		"topk(1, g)", "g @ end()", "g - g @ start()", "avg_over_time(sum(g)[2m:10s])", "absent(h)", "g offset 30s", "g offset -10s",
 		"label_replace(changes(c_total[20s]), \"x\", \"$1\", \"i\", \"(.*)\")", "time() - timestamp(g)", "count_values(\"v\", round(g / 1000))",
 		"{__name__=~\"g|h\"}", "h and g", "sort_desc(h)", "quantile(0.5, {i=~\".\"})", "scalar(sum(h))",

@@ -32,3 +32,8 @@ func noteShort(source Source, short string) error {
 func noteUncounted(source Source) error {
 	return fmt.Errorf("%w: how many readings each %s has is unknown; it counts as one", annotations.PromQLWarning, source.Name())
 }
+
+// noteCounts is the information that readings are counted for a whole collector.
+func noteCounts(source Source) error {
+	return fmt.Errorf("%w: tier %s counts the readings of each %[2]s by collector; a series that begins, ends or is missing within one has fewer", annotations.PromQLInfo, source.Name())
+}

@@ -38,8 +38,8 @@ type rule struct {
 	kept, counters bool
 	// smoothed: the range ends between points, by PromQL's own modifier.
 	smoothed bool
-	// points is the number of points that the range must hold, and widen that it may be
-	// widened to that: the result means the same.
+	// points is the number of points that the range must hold; widen: a range that is too
+	// short is widened, with a warning.
 	points time.Duration
 	widen  bool
 }
@@ -196,9 +196,14 @@ func (w *window) reading(source Source, step time.Duration) reading {
 
 // rewrite makes a function read what a coarser tier keeps for it.
 func (r reading) rewrite(call *parser.Call, matrix *parser.MatrixSelector, selector *parser.VectorSelector) parser.Expr {
-	rule, name := ruleOf(call.Func.Name), call.Func.Name
-	if rule.widen {
-		matrix.Range = max(matrix.Range, rule.points*r.source.Resolution())
+	rule, name, bucket := ruleOf(call.Func.Name), call.Func.Name, r.source.Resolution()
+	switch {
+	case rule.role == roleMin, rule.role == roleMax, name == "avg_over_time" && matrix.Range < bucket:
+		// All buckets of which a part lies in the range, also the one that ends after it.
+		matrix.Range += bucket - time.Millisecond
+		selector.OriginalOffset -= bucket - time.Millisecond
+	case rule.widen:
+		matrix.Range = max(matrix.Range, rule.points*bucket)
 	}
 	selector.Smoothed = rule.smoothed
 	matchers := selector.LabelMatchers

@@ -27,8 +27,8 @@ func TestRewritesForACoarserTier(t *testing.T) {
 	const start = `__tier__=~"1m `
 	f(`g`, `g{`+start+`value -"}`)
 	f(`g{a="b"} offset 1d`, `g{`+start+`value -",a="b"} offset 1d`)
-	f(`max_over_time(g[5m])`, `max_over_time(g{`+start+`max max_over_time"}[5m])`)
-	f(`min_over_time((g[5s]))`, `min_over_time((g{`+start+`min min_over_time 5s"}[1m]))`)
+	f(`max_over_time(g[5m])`, `max_over_time(g{`+start+`max max_over_time"}[5m59s999ms] offset -59s999ms)`)
+	f(`min_over_time((g[5s]))`, `min_over_time((g{`+start+`min min_over_time 5s"}[1m4s999ms] offset -59s999ms))`)
 	f(`sum_over_time(g[5m])`, `sum_over_time(g{`+start+`sum sum_over_time"}[5m])`)
 	f(`count_over_time(g[5m] @ 7)`, `sum_over_time(g{`+start+`count count_over_time"}[5m] @ 7.000)`)
 	f(`avg_over_time(g[5m])`, `(sum_over_time(g{`+start+`sum avg_over_time"}[5m]) / sum_over_time(g{`+start+`count avg_over_time"}[5m]))`)

@@ -190,7 +190,7 @@ func (p *partReader) weighed(ctx context.Context, raw, name string, s selected) 
 	case sum && kind == store.Counter:
 		return &notedSet{SeriesSet: set, note: noteFunction(p.source, s.function)}
 	}
-	return set
+	return &notedSet{SeriesSet: set, note: noteCounts(p.source)}
 }
 
 func (p *partReader) collector(raw string) string {

@@ -122,7 +122,8 @@ func TestFunctionsKnowTheRollUp(t *testing.T) {
 				if !(math.Abs(got-want) <= bound) {
 					t.Errorf("%s over %d s at %s: %v, want %v within %v", expr, width, at, got, want, bound)
 				}
-				if warnings != "" {
+				counts := strings.HasPrefix(expr, "count") || strings.HasPrefix(expr, "sum") || strings.HasPrefix(expr, "avg")
+				if known := strings.HasPrefix(warnings, "PromQL info: tier 1m counts the readings of each 1m by collector"); known != counts || warnings != "" && !known {
 					t.Errorf("%s: %s", expr, warnings)
 				}
 			}
@@ -168,6 +169,20 @@ func TestSaysWhatATierCannotTell(t *testing.T) {
 	}
 	if v, warnings := c.one(t, "alt - alt offset 1m", c.end()); v != 0 || warnings != "" {
 		t.Errorf("of seconds: %v, %q", v, warnings)
+	}
+}
+
+// TestRangesWithinABucket: the bucket around the range answers, with a warning.
+func TestRangesWithinABucket(t *testing.T) {
+	c := openCoarse(t)
+	at := c.start.Add(3600*time.Second + 31*time.Second)
+	for expr, want := range map[string]float64{"max_over_time(alt[1s])": 100, "min_over_time(alt[1s])": 0, "avg_over_time(alt[1s])": 50} {
+		if got, warnings := c.one(t, expr, at); got != want || !strings.Contains(warnings, "PromQL warning: 1s are answered from a whole 1m") {
+			t.Errorf("%s: %v, %q; want %v", expr, got, warnings, want)
+		}
+	}
+	if _, err := c.Instant(t.Context(), "alt[10s]", at); err == nil || !strings.Contains(err.Error(), "a range of samples over 10s is too short") {
+		t.Errorf("error %v, want too short", err)
 	}
 }
 

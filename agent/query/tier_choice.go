@@ -192,10 +192,13 @@ func (p *plan) span(s segment) (Span, bool) {
 func (p *plan) checkRanges(s segment) error {
 	for i, w := range p.windows {
 		rule, source := ruleOf(w.function), p.sources[s.tiers[i]]
-		smallest := rule.points * source.Resolution()
-		if s.tiers[i] > 0 && w.function != "" && !rule.widen && w.width < smallest {
-			return badData("%s() over %s is too short from %s to %s: only the %s tier reaches back that far, and the smallest range allowed there is %s",
-				w.function, store.TierName(w.width), p.steps.at(s.first).UTC().Format(time.RFC3339), p.steps.at(s.last).UTC().Format(time.RFC3339), source.Name(), store.TierName(smallest))
+		what, smallest := w.function+"()", rule.points*source.Resolution()
+		if w.function == "" && w.width > 0 {
+			what, smallest = "a range of samples", source.Resolution()
+		}
+		if s.tiers[i] > 0 && !rule.widen && w.width < smallest {
+			return badData("%s over %s is too short from %s to %s: only the %s tier reaches back that far, and the smallest range allowed there is %s",
+				what, store.TierName(w.width), p.steps.at(s.first).UTC().Format(time.RFC3339), p.steps.at(s.last).UTC().Format(time.RFC3339), source.Name(), store.TierName(smallest))
 		}
 	}
 	return nil
