@@ -37,3 +37,8 @@ func noteUncounted(source Source) error {
 func noteCounts(source Source) error {
 	return fmt.Errorf("%w: tier %s counts the readings of each %[2]s by collector; a series that begins, ends or is missing within one has fewer", annotations.PromQLInfo, source.Name())
 }
+
+// noteSubquery is the information that the points of a subquery are not exact.
+func noteSubquery(source Source) error {
+	return fmt.Errorf("%w: each point of the subquery is off by at most the share of a %s bucket of tier %[2]s", annotations.PromQLInfo, source.Name())
+}

@@ -104,6 +104,8 @@ type reading struct {
 	role   role
 	// function is the one that reads a range, "-" for none.
 	function string
+	// place is "subquery" for what makes the points of one, else "step".
+	place string
 	// short is the range or the step of a subquery that is shorter than a bucket, "" if
 	// neither is.
 	short string
@@ -111,7 +113,7 @@ type reading struct {
 
 // tag returns matchers that say what is read.
 func (r reading) tag(matchers []*labels.Matcher, of role) []*labels.Matcher {
-	value := strings.TrimRight(strings.Join([]string{r.source.Name(), string(of), r.function, r.short}, " "), " ")
+	value := strings.TrimRight(strings.Join([]string{r.source.Name(), string(of), r.function, r.place, r.short}, " "), " ")
 	return append(slices.Clone(matchers), labels.MustNewMatcher(labels.MatchRegexp, tierLabel, value))
 }
 
@@ -121,8 +123,8 @@ func untag(matchers []*labels.Matcher) (tier string, r reading, rest []*labels.M
 	if i < 0 {
 		return "", reading{role: roleValue}, matchers
 	}
-	fields := append(strings.Fields(matchers[i].Value), "", "", "", "")
-	r = reading{role: role(fields[1]), function: fields[2], short: fields[3]}
+	fields := append(strings.Fields(matchers[i].Value), "", "", "", "", "")
+	r = reading{role: role(fields[1]), function: fields[2], place: fields[3], short: fields[4]}
 	return fields[0], r, slices.Delete(slices.Clone(matchers), i, i+1)
 }
 
@@ -150,7 +152,7 @@ func (p *plan) rewrite(tiers []int) (string, error) {
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		if selector, ok := node.(*parser.VectorSelector); ok {
 			if tiers[i] > 0 && !selector.BypassEmptyMatcherCheck { // It adds labels, and reads no samples.
-				readings[selector] = p.windows[i].reading(p.sources[tiers[i]], p.steps.step)
+				readings[selector] = p.windows[i].reading(p.sources[tiers[i]])
 			}
 			i++
 		}
@@ -176,8 +178,8 @@ func (p *plan) rewrite(tiers []int) (string, error) {
 }
 
 // reading returns what a window reads of a coarser tier.
-func (w *window) reading(source Source, step time.Duration) reading {
-	r := reading{source: source, role: ruleOf(w.function).role, function: "-"}
+func (w *window) reading(source Source) reading {
+	r := reading{source: source, role: ruleOf(w.function).role, function: "-", place: "step"}
 	switch {
 	case w.function != "":
 		r.function = w.function
@@ -185,8 +187,11 @@ func (w *window) reading(source Source, step time.Duration) reading {
 		r.role = roleOne
 	}
 	least := w.width
-	if w.every != step && (least == 0 || w.every < least) { // In a subquery.
-		least = w.every
+	if w.subquery {
+		r.place = "subquery"
+		if least == 0 || w.every < least {
+			least = w.every
+		}
 	}
 	if least > 0 && least < source.Resolution() {
 		r.short = store.TierName(least)

@@ -167,6 +167,9 @@ func TestSaysWhatATierCannotTell(t *testing.T) {
 	if _, warnings := c.one(t, "c_total", old); warnings != "" {
 		t.Errorf("a counter: %q", warnings)
 	}
+	if _, warnings := c.one(t, "max_over_time(rate(c_total[5m])[1h:2m])", c.end()); !strings.Contains(warnings, "PromQL info: each point of the subquery") {
+		t.Errorf("a subquery: %q", warnings)
+	}
 	if v, warnings := c.one(t, "alt - alt offset 1m", c.end()); v != 0 || warnings != "" {
 		t.Errorf("of seconds: %v, %q", v, warnings)
 	}

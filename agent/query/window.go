@@ -26,7 +26,8 @@ type window struct {
 	// span is the time that it reads at one step.
 	span time.Duration
 	// every is the time between two evaluations: that of a subquery, or the step.
-	every time.Duration
+	every    time.Duration
+	subquery bool
 	// tiers is the number of tiers that keep the series.
 	tiers int
 }
@@ -45,7 +46,7 @@ func windowsOf(expr parser.Expr, step time.Duration) []window {
 		for i, around := range path {
 			switch n := around.(type) {
 			case *parser.SubqueryExpr:
-				w.every = subqueryStep(n)
+				w.every, w.subquery = subqueryStep(n), true
 				if n.Timestamp != nil {
 					w.at, w.back = n.Timestamp, 0
 				}
