@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -42,9 +43,10 @@ func secure(log *slog.Logger, next http.Handler) http.Handler {
 		h["Cross-Origin-Opener-Policy"] = ownOriginsOnly
 		response := &responseWriter{ResponseWriter: w}
 		if r.ContentLength != 0 {
-			r.Body = http.MaxBytesReader(response, r.Body, maxBody)
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
-			defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lateTime)) }()
+			body := &timedBody{ReadCloser: r.Body, connection: http.NewResponseController(w)}
+			r.Body = http.MaxBytesReader(response, body, maxBody)
+			body.within(bodyTime)
+			defer body.within(lateTime)
 		}
 		defer func() {
 			p := recover()
@@ -63,6 +65,34 @@ func secure(log *slog.Logger, next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(response, r)
 	})
+}
+
+// timedBody is a request body that must arrive within a time. There is no limit once
+// it is read: net/http then reads on to see whether the client hangs up, takes a
+// deadline that passes, while a slow client reads the response, for that, and cancels
+// all further requests of the connection.
+type timedBody struct {
+	io.ReadCloser
+	connection *http.ResponseController
+	ended      bool
+}
+
+// within sets how long the rest of the body may take, if there is one. Connections
+// without support for deadlines keep their own.
+func (b *timedBody) within(limit time.Duration) {
+	if !b.ended {
+		_ = b.connection.SetReadDeadline(time.Now().Add(limit))
+	}
+}
+
+// Read implements io.Reader.
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF && !b.ended { //nolint:errorlint // Of net/http, as it is.
+		b.ended = true
+		_ = b.connection.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // responseWriter records whether the response has begun, its status and the caller.
