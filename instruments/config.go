@@ -58,7 +58,7 @@ func (c ProcessesConfig) WithoutSecrets(args []string) []string {
 
 // CustomConfig says where metrics that are not ours come from.
 type CustomConfig struct {
-	Textfile []string         `yaml:"textfile" help:"Directories whose *.prom files are read."`
+	Textfile []string         `yaml:"textfile" help:"Directories whose *.prom files are read. A metric without a TYPE line is a counter if its name ends in _total, _sum, _count or _bucket."`
 	Commands []command.Config `yaml:"commands" help:"Programs that print metrics; they are set in the file only."`
 }
 

@@ -130,11 +130,14 @@ func newAttack(t *testing.T, a *agent) *attack {
 	for _, path := range []string{"/metrics", "/openapi.json", "/openapi.yaml", "/docs/style.css"} {
 		k.operations = append(k.operations, attackedOperation{method: http.MethodGet, path: path, id: path, role: "public"})
 	}
-	for _, path := range []string{"query", "query_range", "series", "labels", "label/up/values", "rules", "alerts", "metadata", "status/buildinfo", "admin/tsdb/snapshot", "write", "nothing"} {
+	for _, path := range []string{"query", "query_range", "series", "labels", "label/up/values", "rules", "alerts", "metadata", "status/buildinfo", "status/runtimeinfo", "status/tsdb", "status/tsdb/blocks", "parse_query", "query_exemplars", "features", "targets", "admin/tsdb/snapshot", "write", "nothing"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			o := attackedOperation{method: method, path: "/prometheus/api/v1/" + path, id: path, role: "viewer"}
 			k.operations = append(k.operations, o)
 		}
+	}
+	for _, path := range []string{"status/config", "status/flags"} {
+		k.operations = append(k.operations, attackedOperation{method: http.MethodGet, path: "/prometheus/api/v1/" + path, id: path, role: "admin"})
 	}
 	slices.SortFunc(k.operations, func(x, y attackedOperation) int {
 		return cmp.Or(cmp.Compare(x.path, y.path), cmp.Compare(x.method, y.method))
