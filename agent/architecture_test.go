@@ -95,6 +95,7 @@ var allowed = map[string]map[string]string{
 		"agent/clock":      "it asks it what time it is",
 		"agent/health":     "its health has its type from there",
 		"agent/notify":     "notices are defined there",
+		"agent/store":      "the series that rules make are kept there",
 		"agent/records":    "an alert is an event, which is defined there",
 		"agent/atomicfile": "it writes the rules that were made over the API",
 		"agent/sqlite":     "it keeps a file",

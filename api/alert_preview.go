@@ -63,11 +63,15 @@ func (operations) AlertPreview(s *Server) {
 func examplePreview() *alerting.Preview {
 	value := 97.2
 	return &alerting.Preview{
-		Expr: "100 * sysotel_cpu_usage_ratio > 80", For: "5m", Start: exampleTime.Add(-7 * 24 * time.Hour), End: exampleTime, Step: 60,
-		Tiers: []alerting.PreviewTier{{Tier: "1m", From: exampleTime.Add(-7 * 24 * time.Hour), To: exampleTime}}, Count: 1, Seconds: 1200,
+		Expr: "100 * avg_over_time(sysotel_cpu_usage_ratio[15s:1s]) > 80", For: "5m", Start: exampleTime.Add(-7 * 24 * time.Hour), End: exampleTime, Step: 15,
+		Tiers: []alerting.PreviewTier{
+			{Tier: "1m", Step: 60, From: exampleTime.Add(-7 * 24 * time.Hour), To: exampleTime.Add(-24 * time.Hour)},
+			{Tier: "1s", Step: 15, From: exampleTime.Add(-24 * time.Hour), To: exampleTime},
+		}, Count: 1, Seconds: 1200,
 		Firings: []alerting.PreviewFiring{{
 			Labels: map[string]string{"host_name": "server-01"}, Since: exampleTime.Add(-80 * time.Minute), From: exampleTime.Add(-75 * time.Minute),
 			To: exampleTime.Add(-55 * time.Minute), Value: &value,
 		}},
+		MeasuredFrom: exampleTime.Add(-7 * 24 * time.Hour),
 	}
 }

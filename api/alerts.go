@@ -200,10 +200,10 @@ func exampleAlerts() Alerts {
 }
 
 func exampleAlertHistory() AlertHistory {
-	a := exampleAlert()
+	a, ended := exampleAlert(), 61.5
 	return AlertHistory{Start: exampleTime.Add(-30 * 24 * time.Hour), End: exampleTime, Episodes: []alerting.Episode{{
 		ID: 17, Fingerprint: a.Fingerprint, Rule: a.Rule, State: alerting.Resolved, Severity: a.Severity, Host: a.Host, Labels: a.Labels, Summary: a.Summary,
 		Since: a.Since.Add(-time.Hour), FiredAt: a.FiredAt.Add(-time.Hour), EndedAt: a.FiredAt.Add(-40 * time.Minute),
-		Value: a.Value, Threshold: a.Threshold, Unit: a.Unit, Notifications: 2,
+		Value: a.Value, EndValue: &ended, Threshold: a.Threshold, Unit: a.Unit, Notifications: 2,
 	}}}
 }

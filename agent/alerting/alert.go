@@ -32,7 +32,7 @@ type Alert struct {
 	Annotations map[string]string `json:"annotations" doc:"Annotations set by the rule."`
 	Summary     string            `json:"summary" doc:"One-sentence summary."`
 	Description string            `json:"description" doc:"Longer description; may be empty."`
-	Value       *float64          `json:"value" doc:"Value at the last evaluation; null if it is not a number."`
+	Value       *float64          `json:"value" doc:"Value at the last evaluation, or the one that ended it; null if it is not known."`
 	Threshold   string            `json:"threshold" doc:"Threshold with its operator, such as > 80; empty if unknown."`
 	Unit        string            `json:"unit" doc:"Unit of value and threshold; may be empty."`
 	Since       time.Time         `json:"since" doc:"When the condition began to hold."`
@@ -60,6 +60,7 @@ type Episode struct {
 	FiredAt       time.Time         `json:"fired_at" doc:"When it started firing."`
 	EndedAt       time.Time         `json:"ended_at,omitzero" doc:"When it ended; absent while it is active."`
 	Value         *float64          `json:"value" doc:"Value when it started firing; null if it is not a number."`
+	EndValue      *float64          `json:"end_value" doc:"Value that ended it; null while it is active, or if it is not known."`
 	Threshold     string            `json:"threshold" doc:"Threshold with its operator."`
 	Unit          string            `json:"unit" doc:"Unit of value and threshold."`
 	Notifications int               `json:"told" doc:"Number of notifications."`

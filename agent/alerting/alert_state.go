@@ -38,6 +38,11 @@ type alertState struct {
 	NoDataSince     time.Time `json:"no_data_since,omitzero"`
 	EndedAt         time.Time `json:"ended_at,omitzero"`
 	Why             string    `json:"why,omitempty"`
+	// FiredValue is the value when it started firing, EndValue the one that ended it, nil
+	// if unknown, and EndTexts its annotations at that value.
+	FiredValue *float64          `json:"fired_value,omitempty"`
+	EndValue   *float64          `json:"end_value,omitempty"`
+	EndTexts   map[string]string `json:"end_texts,omitempty"`
 	// The following are copied from the rule, for the notification of the end when
 	// the rule no longer exists.
 	Channels []string      `json:"channels,omitempty"`
@@ -71,7 +76,7 @@ func (t *alertState) fires() bool { return t.State == Firing || t.State == NoDat
 func (t *alertState) severity() string { return t.Labels[severityLabel] }
 
 // reconcile updates the stored states of a rule from its active alerts.
-func (a *Alerting) reconcile(r *rule, at time.Time) {
+func (a *Alerting) reconcile(r *rule, at time.Time, recoveries map[string]recovery) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	current := map[string]bool{}
@@ -86,6 +91,9 @@ func (a *Alerting) reconcile(r *rule, at time.Time) {
 	}
 	for fingerprint, t := range a.states {
 		if t.Owner == r.key && !current[fingerprint] {
+			if one, ok := recoveries[fingerprint]; ok {
+				t.EndValue, t.EndTexts = &one.value, one.texts
+			}
 			a.end(t, at, "")
 		}
 	}
@@ -115,7 +123,7 @@ func (a *Alerting) update(t *alertState, r *rule, alert *rules.Alert, elements m
 		t.dirty = true
 	}
 	t.ActiveAt, t.FiredAt, t.KeepFiringSince, t.EndedAt, t.Why = alert.ActiveAt, alert.FiredAt, alert.KeepFiringSince, time.Time{}, ""
-	t.Value = nil
+	t.Value, t.EndValue, t.EndTexts = nil, nil, nil
 	if finite(alert.Value) {
 		t.Value = &alert.Value
 	}
@@ -157,6 +165,7 @@ func (a *Alerting) update(t *alertState, r *rule, alert *rules.Alert, elements m
 // begin starts an episode.
 func (a *Alerting) begin(t *alertState, at time.Time) {
 	t.dirty = true
+	t.FiredValue = t.Value
 	t.State, t.Episode, t.Count, t.Reminders, t.NoDataNotified, t.isNew = Firing, 0, 0, 0, false, true
 	t.change(at)
 	a.event(t, at, "firing")
@@ -191,8 +200,8 @@ func (a *Alerting) event(t *alertState, at time.Time, cause string) {
 			e.Detail["label_"+name] = value
 		}
 	}
-	if summary := t.Annotations[annotationSummary]; summary != "" {
-		e.Detail["summary"] = summary
+	if _, texts := t.told(); texts[annotationSummary] != "" {
+		e.Detail["summary"] = texts[annotationSummary]
 	}
 	if err := a.options.Events(e); err != nil {
 		a.log.Warn("cannot record alert event", "err", err)
@@ -203,16 +212,28 @@ func (a *Alerting) event(t *alertState, at time.Time, cause string) {
 func (t *alertState) episode() Episode {
 	return Episode{
 		ID: t.Episode, Fingerprint: t.Fingerprint, Rule: t.Rule, State: t.State, Severity: t.severity(), Host: t.Labels["host_name"], Labels: t.Labels,
-		Summary: t.summary(), Since: t.ActiveAt, FiredAt: t.FiredAt, EndedAt: t.EndedAt, Value: t.Value, Threshold: t.Limit, Unit: t.Unit, Notifications: t.Count, Why: t.Why,
+		Summary: summary(t.Rule, t.Annotations), Since: t.ActiveAt, FiredAt: t.FiredAt, EndedAt: t.EndedAt, Value: t.FiredValue, EndValue: t.EndValue, Threshold: t.Limit, Unit: t.Unit, Notifications: t.Count, Why: t.Why,
 	}
 }
 
+// told are the value and the annotations as of now: once it has ended, those that ended
+// it. The value is nil if it is not known.
+func (t *alertState) told() (value *float64, texts map[string]string) {
+	switch {
+	case t.State != Resolved:
+		return t.Value, t.Annotations
+	case t.EndTexts == nil:
+		return t.EndValue, t.Annotations
+	}
+	return t.EndValue, t.EndTexts
+}
+
 // summary is the summary annotation, or else the name of the rule.
-func (t *alertState) summary() string {
-	if s := t.Annotations[annotationSummary]; s != "" {
+func summary(rule string, texts map[string]string) string {
+	if s := texts[annotationSummary]; s != "" {
 		return s
 	}
-	return t.Rule
+	return rule
 }
 
 // noteSaved records whether the state could be saved, and logs changes.
@@ -314,4 +335,5 @@ func (a *Alerting) rebuild(ctx context.Context, r *rule) {
 		}
 	}
 	r.evaluated = a.lastAt
+	r.record(r.alertSeries(), time.Time{})
 }

@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
@@ -44,6 +45,7 @@ type Querier interface {
 	EvalRule(ctx context.Context, text string, at time.Time, present storage.Queryable) (promql.Vector, error)
 	Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*query.Result, error)
 	LookBack() time.Duration
+	Extents() []query.Extent
 }
 
 var _ Querier = (*query.Querier)(nil)
@@ -88,6 +90,8 @@ type Options struct {
 	Link func() string
 	// Events records events. Optional.
 	Events func(records.Event) error
+	// Store keeps the series that rules make. Optional.
+	Store Store
 	// Hosts lists the machines that push to the storage that this agent reads. Nil if
 	// it reads its own only.
 	Hosts func(ctx context.Context) ([]Host, error)
@@ -118,7 +122,12 @@ type Alerting struct {
 	started  time.Duration // on the monotonic clock
 	ticks    int
 	suspects *suspects
-	step     uint64 // the newest step of the clock that was taken over
+	// kept are the series in the store, by the hash of their labels, leaving those that no
+	// rule makes any more; keptAt is when the store got some last.
+	kept    map[uint64]*keptSeries
+	leaving []labels.Labels
+	keptAt  time.Time
+	step    uint64 // the newest step of the clock that was taken over
 
 	// mu protects what follows; writers hold turn too.
 	mu       sync.RWMutex
@@ -172,7 +181,7 @@ func Open(ctx context.Context, o Options) (*Alerting, error) {
 	}
 	a := &Alerting{
 		options: o, log: o.Log, parser: query.NewParser(), path: filepath.Join(o.Dir, apiRulesFile),
-		states: map[string]*alertState{}, started: o.Mono(), step: o.Clock.Latest(), interval: o.Config.Interval,
+		states: map[string]*alertState{}, kept: map[uint64]*keptSeries{}, started: o.Mono(), step: o.Clock.Latest(), interval: o.Config.Interval,
 	}
 	if o.Notifier != nil {
 		a.channels = o.Notifier.ChannelNames()
@@ -303,7 +312,9 @@ func (a *Alerting) failing() string {
 	defer a.mu.RUnlock()
 	failing := 0
 	var first error
+	unkept := 0
 	for _, r := range a.rules {
+		unkept += r.unkept
 		if err := r.LastError(); err != nil {
 			failing++
 			if first == nil {
@@ -340,6 +351,8 @@ func (a *Alerting) failing() string {
 		return strings.Join(aside, "; ")
 	case len(a.invalid) > 0:
 		return fmt.Sprintf("thresholds from the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(a.invalid, ", "))
+	case unkept > 0:
+		return fmt.Sprintf("%d series that rules make are not kept: there are more than %d; they are seen by rules at present only", unkept, maxKept)
 	case blind != "":
 		return blind
 	case failing > 0:

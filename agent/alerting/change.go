@@ -176,13 +176,27 @@ func (a *Alerting) install(ctx context.Context, active, disabled []*rule) {
 	for _, r := range active {
 		byName[r.Name()] = append(byName[r.Name()], r)
 	}
+	for _, old := range a.rules {
+		if !slices.Contains(active, old) {
+			for _, s := range old.made {
+				a.leaving = append(a.leaving, s.Metric)
+			}
+		}
+	}
 	a.rules, a.disabled, a.byName = active, disabled, byName
+	for _, r := range active {
+		r.selectors = a.inputs(r.expr, maxChain)
+	}
 	for _, t := range a.states {
 		if !known[t.Owner] {
 			a.end(t, a.options.Clock.Now().UTC().Truncate(time.Second), "the rule was changed, disabled or deleted")
 		}
 	}
 }
+
+// maxChain is how many recording rules that read each other are followed to what they
+// measure.
+const maxChain = 8
 
 // same returns the running rule that equals r, or nil.
 func (a *Alerting) same(r *rule) *rule {
@@ -237,7 +251,7 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 
 // Check reports the validation errors of the rules of a configuration.
 func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric, bool), wrong func(path string, value any, rule string)) {
-	a := &Alerting{options: Options{Config: c, Querier: q, Metrics: metrics}, channels: channels, log: discard(), parser: query.NewParser()}
+	a := &Alerting{options: Options{Config: c, Querier: q, Metrics: metrics}, channels: channels, interval: c.Interval, log: discard(), parser: query.NewParser()}
 	l := &loader{parser: a.parser, querier: q, channels: channels, interval: c.Interval, log: a.log}
 	if _, errs := l.thresholdDocument(FromConfig, "", c.Thresholds, metrics); len(errs) > 0 {
 		for _, m := range errs {
@@ -258,11 +272,11 @@ func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric
 
 // checkThreshold validates one threshold.
 func (a *Alerting) checkThreshold(t Threshold) error {
-	c, errs := t.check(a.options.Metrics, a.channels)
+	c, errs := t.check(a.options.Metrics, a.channels, a.interval)
 	if len(errs) > 0 {
 		return errs
 	}
-	if _, err := a.options.Querier.Parse(c.value); err != nil {
+	if err := c.parse(a.options.Querier); err != nil {
 		return ValidationErrors{{Field: fieldOf(t), Value: shown(t.Metric + t.Expr), Rule: err.Error()}}
 	}
 	return nil

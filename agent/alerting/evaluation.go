@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -36,14 +37,15 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 	}
 	a.setPaused("")
 	a.shift(at, mono)
+	due := a.due(at)
 	for _, r := range a.rules {
-		due := r.evaluated.IsZero() || at.Sub(r.evaluated) >= r.interval-a.interval/2
-		if due && a.suspects.aside(r) == nil {
+		if (due[groupKey{r.file, r.group}] || r.due(at, a.interval)) && a.suspects.aside(r) == nil {
 			a.suspects.mark(r, at)
 			a.evaluate(ctx, r, at)
 			a.suspects.unmark()
 		}
 	}
+	a.keep(at)
 	a.lastAt, a.lastMono, a.observed = at, mono, true
 	a.ticks++
 	a.save(ctx, at)
@@ -51,6 +53,26 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 	a.status.evaluations++
 	a.status.at, a.status.took = at, time.Since(start)
 	a.mu.Unlock()
+}
+
+// groupKey identifies a group of rules.
+type groupKey struct{ file, name string }
+
+// due are the groups with a rule that is due. The rules of a group are evaluated
+// together, since they read each other's series; one that fails is tried again alone.
+func (a *Alerting) due(at time.Time) map[groupKey]bool {
+	due := map[groupKey]bool{}
+	for _, r := range a.rules {
+		if r.Health() != rules.HealthBad && a.suspects.aside(r) == nil && r.due(at, a.interval) {
+			due[groupKey{r.file, r.group}] = true
+		}
+	}
+	return due
+}
+
+// due reports whether its interval has passed, give or take half a round.
+func (r *rule) due(at time.Time, round time.Duration) bool {
+	return r.evaluated.IsZero() || at.Sub(r.evaluated) >= r.interval-round/2
 }
 
 // unsteady returns why the rules cannot be evaluated now, "" if they can.
@@ -149,11 +171,12 @@ func (a *Alerting) evaluate(stopping context.Context, r *rule, at time.Time) {
 	}
 	r.evaluated = at
 	if r.alerting == nil {
-		r.recorded = result
+		r.record(result, at)
 		return
 	}
 	e.keep()
-	a.reconcile(r, at)
+	r.record(r.alertSeries(), at)
+	a.reconcile(r, at, e.recoveries(ctx))
 }
 
 // noteError sets the error of a rule and logs a new one.
@@ -183,9 +206,15 @@ type evaluation struct {
 
 // query implements rules.QueryFunc.
 func (v *evaluation) query(ctx context.Context, text string, at time.Time) (promql.Vector, error) {
-	result, err := v.a.options.Querier.EvalRule(ctx, text, at, v.a.present(ctx))
-	if err != nil || v.rule.alerting == nil {
-		return result, err
+	result, err := v.a.options.Querier.EvalRule(ctx, text, at, v.a.present(ctx, at))
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(result, func(s promql.Sample) bool { return s.H != nil }) {
+		return nil, errors.New("the expression returns a histogram; rules need floats")
+	}
+	if v.rule.alerting == nil {
+		return result, nil
 	}
 	return v.filter(ctx, result, at)
 }
@@ -201,9 +230,6 @@ func (v *evaluation) filter(ctx context.Context, result promql.Vector, at time.T
 	v.accepted, v.unsure = make(map[uint64]element, len(result)), map[uint64]bool{}
 	kept := result[:0]
 	for _, sample := range result {
-		if sample.H != nil {
-			return nil, errors.New("the expression returns a histogram; rules need floats")
-		}
 		h := sample.Metric.Hash()
 		if _, before := r.last[h]; !before {
 			filled, err := v.filled(ctx, sample.Metric, at)

@@ -179,7 +179,9 @@ func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
 	if g.QueryOffset != nil {
 		made.offset = time.Duration(*g.QueryOffset)
 	}
-	made.readSelectors(expr)
+	if err := checkSilent(expr); err != nil {
+		return nil, err
+	}
 	if r.Alert == "" {
 		made.Rule = rules.NewRecordingRule(r.Record, expr, rules.FromMaps(g.Labels, r.Labels))
 		made.identify()
@@ -208,6 +210,28 @@ func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
 		made.limits.text = comparison(expr)
 	}
 	return made, nil
+}
+
+// checkSilent refuses what would always be empty.
+func checkSilent(expr parser.Expr) (wrong error) {
+	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
+		vector, ok := node.(*parser.VectorSelector)
+		if !ok || nameOf(vector.LabelMatchers, model.MetricNameLabel) != silentName {
+			return nil
+		}
+		past := vector.OriginalOffset != 0 || vector.Timestamp != nil
+		for _, above := range path {
+			switch above.(type) {
+			case *parser.MatrixSelector, *parser.SubqueryExpr:
+				past = true
+			}
+		}
+		if past {
+			wrong = fmt.Errorf("%s has no history: a range, an offset or @ of it is always empty", silentName)
+		}
+		return nil
+	})
+	return wrong
 }
 
 // readAnnotations reads the annotations that this package interprets.
@@ -263,14 +287,14 @@ func (l *loader) thresholdDocument(source, file string, thresholds []Threshold, 
 	var errs ValidationErrors
 	for i := range thresholds {
 		t := thresholds[i]
-		c, wrong := t.check(metrics, l.channels)
+		c, wrong := t.check(metrics, l.channels, l.interval)
 		if _, twice := d.thresholds[t.Name]; twice {
 			wrong = append(wrong, ValidationError{Field: "name", Value: shown(t.Name), Rule: "is used twice; names of thresholds must be unique"})
 		}
 		d.thresholds[t.Name] = &t
 		if len(wrong) == 0 {
 			rule := c.rule()
-			if _, err := l.querier.Parse(rule.Expr); err != nil {
+			if err := c.parse(l.querier); err != nil {
 				wrong = append(wrong, ValidationError{Field: fieldOf(t), Value: shown(t.Metric + t.Expr), Rule: err.Error()})
 			}
 			group.Rules = append(group.Rules, rule)

@@ -26,8 +26,19 @@ type Metric struct {
 	Unit  string
 }
 
-// series returns PromQL for the matching series, in its unit.
-func (m Metric) series(match map[string]string) (string, error) {
+// scaled returns PromQL for a value of the metric in its unit.
+func (m Metric) scaled(value string) string {
+	switch {
+	case m.Scale == 1 || m.Scale == 0:
+		return value
+	case m.Scale < 1:
+		return fmt.Sprintf("%s / %g", value, 1/m.Scale)
+	}
+	return fmt.Sprintf("%g * %s", m.Scale, value)
+}
+
+// selector returns PromQL for the matching series.
+func (m Metric) selector(match map[string]string) (string, error) {
 	want := map[string]string{}
 	for name, value := range m.Labels {
 		switch value {
@@ -66,13 +77,7 @@ func (m Metric) series(match map[string]string) (string, error) {
 	if strings.Contains(text, "{") {
 		text += "}"
 	}
-	switch {
-	case m.Scale == 1 || m.Scale == 0:
-		return text, nil
-	case m.Scale < 1:
-		return fmt.Sprintf("%s / %g", text, 1/m.Scale), nil
-	}
-	return fmt.Sprintf("%g * %s", m.Scale, text), nil
+	return text, nil
 }
 
 // matcher converts "value", "!value", "~regex" or "!~regex" to a PromQL matcher.

@@ -95,7 +95,7 @@ func (v *evaluation) missing(ctx context.Context, e labels.Labels, from, at time
 
 // each calls visit for every series of a selector from start to end, inclusive.
 func (v *evaluation) each(ctx context.Context, s selector, start, end time.Time, width time.Duration, visit func(labels.Labels, chunkenc.Iterator) error) error {
-	querier, err := v.a.present(ctx).Querier(start.UnixMilli(), end.UnixMilli())
+	querier, err := v.a.present(ctx, v.at).Querier(start.UnixMilli(), end.UnixMilli())
 	if err != nil {
 		return err
 	}

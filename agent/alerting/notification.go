@@ -147,11 +147,12 @@ func (a *Alerting) newNotice(t *alertState, state notify.State, changes int, at 
 	default:
 		t.Notified, t.NotifiedAt = true, at
 	}
+	value, texts := t.told()
 	n := &notify.Notice{
 		ID:          fmt.Sprintf("%s-%d-%s-%d", t.Fingerprint, t.FiredAt.Unix(), state, t.Sequence),
 		Fingerprint: t.Fingerprint, Rule: t.Rule, Host: t.Labels["host_name"], State: state, Severity: t.severity(), Channels: t.Channels,
-		Value: t.Value, Threshold: t.Limit, Unit: t.Unit, Summary: t.summary(), Description: t.Annotations[annotationDescription],
-		Since: t.ActiveAt, At: at, Ended: t.EndedAt, Changes: changes, Labels: t.Labels, Annotations: t.Annotations,
+		Value: value, Threshold: t.Limit, Unit: t.Unit, Summary: summary(t.Rule, texts), Description: texts[annotationDescription],
+		Since: t.ActiveAt, At: at, Ended: t.EndedAt, Changes: changes, Labels: t.Labels, Annotations: texts,
 		Link: a.link(t, at),
 	}
 	if n.Host == "" {

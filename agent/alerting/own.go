@@ -7,18 +7,15 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
-	"github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/storage"
-
-	"sysotel/agent/query"
 )
 
-// The series that this package holds itself. They exist at the current time only,
-// without look-back or staleness.
+// The series that this package makes beside those of recording rules.
 const (
 	alertsName   = "ALERTS"
 	forStateName = "ALERTS_FOR_STATE"
-	// silentName is the number of seconds since each known machine last sent data.
+	// silentName is the number of seconds since each known machine last sent data. It is
+	// known at the current time only.
 	silentName = "sysotel_host_silent_seconds"
 )
 
@@ -32,7 +29,7 @@ func nameOf(matchers []*labels.Matcher, label string) string {
 	return ""
 }
 
-// isOwn reports whether a selector is resolved here, whatever rules there are.
+// isOwn reports whether a selector is of series that nothing measures.
 func isOwn(matchers []*labels.Matcher) bool {
 	switch nameOf(matchers, model.MetricNameLabel) {
 	case alertsName, forStateName, silentName:
@@ -41,65 +38,9 @@ func isOwn(matchers []*labels.Matcher) bool {
 	return false
 }
 
-// present resolves the selectors of rules.
-func (a *Alerting) present(ctx context.Context) storage.Queryable {
-	return a.options.Querier.RuleQueryable(a.own(ctx))
-}
-
-// own resolves the selectors of series that this package holds.
-func (a *Alerting) own(ctx context.Context) query.OwnSeries {
-	return func(at int64, matchers []*labels.Matcher) ([]promql.Sample, bool, error) {
-		name := nameOf(matchers, model.MetricNameLabel)
-		switch name {
-		case "":
-			return nil, false, nil
-		case alertsName, forStateName:
-			return a.ownAlerts(name, at, matchers), true, nil
-		case silentName:
-			samples, err := a.silentHosts(ctx, at, matchers)
-			return samples, true, err
-		}
-		// The results of recording rules.
-		var samples []promql.Sample
-		found := false
-		for _, r := range a.byName[name] {
-			if r.alerting != nil {
-				continue
-			}
-			found = true
-			for _, sample := range r.recorded {
-				if matches(sample.Metric, matchers) {
-					samples = append(samples, promql.Sample{Metric: sample.Metric, T: at, F: sample.F})
-				}
-			}
-		}
-		return samples, found, nil
-	}
-}
-
-// ownAlerts are the series of pending and firing alerts.
-func (a *Alerting) ownAlerts(name string, at int64, matchers []*labels.Matcher) (samples []promql.Sample) {
-	candidates := a.rules
-	if rule := nameOf(matchers, model.AlertNameLabel); rule != "" {
-		candidates = a.byName[rule]
-	}
-	for _, r := range candidates {
-		if r.alerting == nil {
-			continue
-		}
-		for _, alert := range r.alerting.ActiveAlerts() {
-			b := labels.NewBuilder(alert.Labels).Set(model.MetricNameLabel, name).Set(model.AlertNameLabel, r.Name())
-			v := float64(alert.ActiveAt.Unix())
-			if name == alertsName {
-				b.Set("alertstate", alert.State.String())
-				v = 1
-			}
-			if series := b.Labels(); (alert.State == rules.StateFiring || alert.State == rules.StatePending) && matches(series, matchers) {
-				samples = append(samples, promql.Sample{Metric: series, T: at, F: v})
-			}
-		}
-	}
-	return samples
+// present resolves the selectors of rules at a time.
+func (a *Alerting) present(ctx context.Context, at time.Time) storage.Queryable {
+	return a.options.Querier.RuleQueryable(a.own(ctx, at))
 }
 
 // hostsTimeout bounds the listing of machines, which delays all rules.

@@ -1,8 +1,10 @@
 package alerting
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +12,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"sysotel/agent/query"
 )
 
 // PreviewQuery selects a rule and a past time. Either Threshold or Expr is set.
@@ -27,18 +31,19 @@ type Preview struct {
 	For     string          `json:"for" doc:"How long the condition had to hold before it fired."`
 	Start   time.Time       `json:"start" doc:"Start of the time range."`
 	End     time.Time       `json:"end" doc:"End of the time range."`
-	Step    float64         `json:"step" doc:"Seconds between two evaluations. For long time ranges it exceeds the 15 s of running rules, and shorter events can be missed."`
+	Step    float64         `json:"step" doc:"Seconds between two evaluations of the running rule; the preview has the same where seconds are stored, else those in tiers."`
 	Tiers   []PreviewTier   `json:"tiers" nullable:"false" doc:"Tier used for each part of the time range. Coarse tiers hold averages, which hide short peaks."`
 	Count   int             `json:"count" doc:"How often it would have fired."`
 	Seconds float64         `json:"seconds" doc:"Total firing time in seconds."`
 	Firings []PreviewFiring `json:"firings" nullable:"false" doc:"Firing periods, newest first; at most 1000."`
 	// MeasuredFrom distinguishes "never fired" from "no data".
-	MeasuredFrom time.Time `json:"measured_from,omitzero" doc:"First evaluation with data; absent if there was none, and for an expr, where it is unknown."`
+	MeasuredFrom time.Time `json:"measured_from,omitzero" doc:"First evaluation for which there is data; absent if there is none. Nothing is said of the time before."`
 }
 
 // PreviewTier is a part of the time range that one tier served.
 type PreviewTier struct {
 	Tier string    `json:"tier" doc:"Resolution of the tier."`
+	Step float64   `json:"step" doc:"Seconds between two evaluations: those of running rules, but at least the resolution of the tier."`
 	From time.Time `json:"from" doc:"First step."`
 	To   time.Time `json:"to" doc:"Last step."`
 }
@@ -53,21 +58,50 @@ type PreviewFiring struct {
 }
 
 const (
-	// minStep is the default evaluation interval of running rules.
-	minStep = 15 * time.Second
-	// previewSteps is the maximum number of evaluations.
+	// previewSteps is the number of evaluations at once.
 	previewSteps = 10_000
 	// maxFirings bounds the result.
 	maxFirings = 1000
 )
 
+// part is a part of a preview: evaluations after from, up to end.
+type part struct {
+	from, end time.Time
+	step      time.Duration
+	finest    bool
+}
+
+// parts divides a time range by the finest tier that has it, oldest first. Each is
+// evaluated as often as the running rule, but not more often than the tier has points.
+func (a *Alerting) parts(start, end time.Time) (all []part) {
+	for i, e := range a.options.Querier.Extents() {
+		if e.From.IsZero() || !e.From.Before(end) {
+			continue
+		}
+		p := part{from: e.From, end: end, step: max(a.interval, e.Resolution), finest: i == 0}
+		if p.from.Before(start) {
+			p.from = start
+		}
+		if !p.from.Before(p.end) {
+			break
+		}
+		all = append(all, p)
+		end = p.from
+	}
+	slices.Reverse(all)
+	return all
+}
+
 // Preview returns how often and when a rule would have fired. It evaluates like the
 // running rules, except for their state: recovery thresholds are applied here, and a
 // firing alert is held while there is no data.
 func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error) {
-	p := &Preview{Expr: q.Expr, Start: q.Start.UTC(), End: q.End.UTC(), Tiers: []PreviewTier{}, Firings: []PreviewFiring{}}
-	hold, expression := q.For, q.Expr
-	var limit *checked
+	p := &Preview{
+		Expr: q.Expr, Start: q.Start.UTC(), End: q.End.UTC(), Step: a.interval.Seconds(), Tiers: []PreviewTier{}, Firings: []PreviewFiring{},
+	}
+	f := &previewed{preview: p, hold: q.For, series: map[uint64]*follower{}}
+	condition := q.Expr
+	value := func(time.Duration, bool) string { return condition }
 	if q.Threshold != nil {
 		if q.Threshold.Name == "" {
 			q.Threshold.Name = "preview"
@@ -75,45 +109,143 @@ func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error
 		if err := a.checkThreshold(*q.Threshold); err != nil {
 			return nil, under("threshold", err)
 		}
-		c, _ := q.Threshold.check(a.options.Metrics, a.channels)
-		limit, hold, expression, p.Expr = &c, c.hold, c.value, c.rule().Expr
-	}
-	expr, err := a.options.Querier.Parse(expression)
-	if err != nil {
-		return nil, ValidationErrors{{Field: "expr", Value: shown(expression), Rule: err.Error()}}
-	}
-	if selectsOwn(expr) {
-		return nil, ValidationErrors{{Field: "expr", Value: shown(expression), Rule: "selects series without history, such as ALERTS; pass the threshold instead"}}
-	}
-	step := max(minStep, q.End.Sub(q.Start)/previewSteps)
-	step = (step + minStep - 1).Truncate(minStep)
-	p.For, p.Step = model.Duration(hold).String(), step.Seconds()
-	answer, err := a.options.Querier.Range(ctx, expression, q.Start.Truncate(step), q.End, step)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Close()
-	for _, t := range answer.Tiers {
-		p.Tiers = append(p.Tiers, PreviewTier{Tier: t.Tier, From: t.From.UTC(), To: t.To.UTC()})
-	}
-	matrix, ok := answer.Value.(promql.Matrix)
-	if !ok {
-		return nil, ValidationErrors{{Field: "expr", Value: shown(expression), Rule: "must return an instant vector or a scalar"}}
-	}
-	for _, series := range matrix {
-		f := follower{preview: p, limit: limit, hold: hold, step: step, labels: series.Metric.DropReserved(func(n string) bool { return n == model.MetricNameLabel }).Map()}
-		f.follow(series.Floats)
-		if limit != nil && len(series.Floats) > 0 {
-			first := time.UnixMilli(series.Floats[0].T).UTC()
-			if p.MeasuredFrom.IsZero() || first.Before(p.MeasuredFrom) {
-				p.MeasuredFrom = first
-			}
+		c, _ := q.Threshold.check(a.options.Metrics, a.channels, a.interval)
+		value, f.hold, condition, p.Expr = c.over, c.hold, c.value, c.rule().Expr
+		// The worst second of == and != is there only where the condition holds.
+		if ordered(c.Op) || c.Reduce == Last {
+			f.limit = &c
 		}
 	}
-	slices.SortStableFunc(p.Firings, func(a, b PreviewFiring) int { return b.From.Compare(a.From) })
+	p.For = model.Duration(f.hold).String()
+	expr, err := a.options.Querier.Parse(condition)
+	if err != nil {
+		return nil, ValidationErrors{{Field: "expr", Value: shown(condition), Rule: err.Error()}}
+	}
+	if selects(expr, silentName) {
+		return nil, ValidationErrors{{Field: "expr", Value: shown(condition), Rule: "selects " + silentName + ", which has no history"}}
+	}
+	parts := a.parts(q.Start, q.End)
+	if len(parts) > 0 {
+		parts[0].from = parts[0].from.Add(a.unfilled(expr, parts[0].from))
+	}
+	for _, one := range parts {
+		if err := a.previewPart(ctx, f, value(one.step, one.finest), one); err != nil {
+			return nil, err
+		}
+	}
+	f.finish()
+	return p, nil
+}
+
+// unfilled is how long after a time the windows of an expression are not filled yet, so
+// that no rule fires: until then from the beginning of the history.
+func (a *Alerting) unfilled(expr parser.Expr, from time.Time) (longest time.Duration) {
+	oldest := from
+	for _, e := range a.options.Querier.Extents() {
+		if !e.From.IsZero() && e.From.Before(oldest) {
+			oldest = e.From
+		}
+	}
+	a.mu.RLock() // It protects the rules that record what the expression selects.
+	defer a.mu.RUnlock()
+	for _, s := range a.inputs(expr, maxChain) {
+		if s.window > a.interval {
+			longest = max(longest, s.offset+s.window-s.window/maxGapShare)
+		}
+	}
+	return max(0, longest-from.Sub(oldest))
+}
+
+// previewPart evaluates one part.
+func (a *Alerting) previewPart(ctx context.Context, f *previewed, text string, one part) error {
+	f.step = one.step
+	first := one.from.Truncate(one.step)
+	if first.Before(one.from) {
+		first = first.Add(one.step)
+	}
+	for !first.After(one.end) {
+		last := first.Add((previewSteps - 1) * one.step)
+		if last.After(one.end) {
+			last = first.Add(one.end.Sub(first).Truncate(one.step))
+		}
+		answer, err := a.options.Querier.Range(ctx, text, first, last, one.step)
+		if err != nil {
+			return err
+		}
+		err = f.take(answer)
+		answer.Close()
+		if err != nil {
+			return err
+		}
+		first = last.Add(one.step)
+	}
+	return nil
+}
+
+// previewed follows all series of a preview.
+type previewed struct {
+	preview *Preview
+	limit   *checked // nil if the expression is the condition itself
+	hold    time.Duration
+	step    time.Duration // of the present part
+	series  map[uint64]*follower
+}
+
+// take follows the series of a result.
+func (f *previewed) take(answer *query.Result) error {
+	matrix, ok := answer.Value.(promql.Matrix)
+	if !ok {
+		return ValidationErrors{{Field: "expr", Value: shown(f.preview.Expr), Rule: "must return an instant vector or a scalar"}}
+	}
+	for _, t := range answer.Tiers {
+		f.note(PreviewTier{Tier: t.Tier, Step: f.step.Seconds(), From: t.From.UTC(), To: t.To.UTC()})
+	}
+	for _, series := range matrix {
+		labels := series.Metric.DropReserved(func(n string) bool { return n == model.MetricNameLabel })
+		one := f.series[series.Metric.Hash()]
+		if one == nil {
+			one = &follower{previewed: f, labels: labels.Map()}
+			f.series[series.Metric.Hash()] = one
+		}
+		if len(series.Floats) > 0 && f.limit != nil {
+			f.measured(time.UnixMilli(series.Floats[0].T))
+		}
+		one.follow(series.Floats)
+	}
+	return nil
+}
+
+// note adds a part to the list of tiers.
+func (f *previewed) note(t PreviewTier) {
+	all := f.preview.Tiers
+	if n := len(all); n > 0 && all[n-1].Tier == t.Tier && all[n-1].Step == t.Step {
+		all[n-1].To = t.To
+	} else {
+		f.preview.Tiers = append(all, t)
+	}
+	if f.limit == nil { // Where a condition is false there is no result.
+		f.measured(t.From)
+	}
+}
+
+// measured notes that there is data at a time.
+func (f *previewed) measured(at time.Time) {
+	if p := f.preview; p.MeasuredFrom.IsZero() || at.Before(p.MeasuredFrom) {
+		p.MeasuredFrom = at.UTC()
+	}
+}
+
+// finish ends all series, and sums up.
+func (f *previewed) finish() {
+	for _, one := range f.series {
+		one.finish()
+	}
+	p := f.preview
+	slices.SortStableFunc(p.Firings, func(a, b PreviewFiring) int {
+		return cmp.Or(b.From.Compare(a.From), cmp.Compare(fmt.Sprint(a.Labels), fmt.Sprint(b.Labels)))
+	})
 	p.Count = len(p.Firings)
 	p.Firings = p.Firings[:min(len(p.Firings), maxFirings)]
-	return p, nil
 }
 
 // under prefixes the fields of validation errors.
@@ -129,10 +261,10 @@ func under(field string, err error) error {
 	return deeper
 }
 
-// selectsOwn reports whether an expression selects series that this package holds.
-func selectsOwn(expr parser.Expr) (found bool) {
+// selects reports whether an expression selects a metric by its name.
+func selects(expr parser.Expr, metric string) (found bool) {
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
-		if s, ok := node.(*parser.VectorSelector); ok && isOwn(s.LabelMatchers) {
+		if s, ok := node.(*parser.VectorSelector); ok && nameOf(s.LabelMatchers, model.MetricNameLabel) == metric {
 			found = true
 		}
 		return nil
@@ -142,11 +274,8 @@ func selectsOwn(expr parser.Expr) (found bool) {
 
 // follower evaluates one series as a rule would have.
 type follower struct {
-	preview *Preview
-	limit   *checked // nil if the expression is the condition itself
-	hold    time.Duration
-	step    time.Duration
-	labels  map[string]string
+	*previewed
+	labels map[string]string
 
 	since   time.Time // when the condition began to hold; zero while it does not
 	firing  *PreviewFiring
@@ -182,6 +311,10 @@ func (f *follower) follow(points []promql.FPoint) {
 			f.firing.Value = &v
 		}
 	}
+}
+
+// finish ends the series at the end of the time range.
+func (f *follower) finish() {
 	if f.limit == nil && !f.last.IsZero() && f.preview.End.Sub(f.last) > f.step {
 		f.end(f.last.Add(f.step))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -71,7 +72,7 @@ type rule struct {
 	remind                     time.Duration
 	channels                   []string
 	limits                     struct{ text, unit string }
-	// selectors are those of its expression.
+	// selectors are the measured inputs of its expression.
 	selectors []selector
 
 	// last are the elements of the last result, after filtering, by the hash of their
@@ -80,8 +81,13 @@ type rule struct {
 	evaluated time.Time
 	// holds are the elements that are held because their input is missing.
 	holds map[uint64]*hold
-	// recorded is the last result of a recording rule.
-	recorded promql.Vector
+	// made are the series that it made when it was evaluated last, at madeAt, by the hash
+	// of their labels, and ended those that it made before; unkept is how many are not
+	// kept.
+	made   map[uint64]promql.Sample
+	madeAt time.Time
+	ended  []labels.Labels
+	unkept int
 }
 
 // element is one element of a result.
@@ -148,9 +154,12 @@ type selector struct {
 	window, width, offset time.Duration
 }
 
-// readSelectors collects the selectors of an expression, except those of series that
-// this package holds.
-func (r *rule) readSelectors(expr parser.Expr) {
+// most selectors of a rule that are looked at, those of its recording rules included.
+const maxSelectors = 100
+
+// inputs collects the measured selectors of an expression. Those of a recorded series
+// are those of its recording rules, over both windows.
+func (a *Alerting) inputs(expr parser.Expr, depth int) (all []selector) {
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
 		vector, ok := node.(*parser.VectorSelector)
 		if !ok || isOwn(vector.LabelMatchers) {
@@ -167,7 +176,25 @@ func (r *rule) readSelectors(expr parser.Expr) {
 				s.offset += n.OriginalOffset
 			}
 		}
-		r.selectors = append(r.selectors, s)
+		recorded := false
+		for _, r := range a.byName[nameOf(vector.LabelMatchers, model.MetricNameLabel)] {
+			if r.alerting != nil {
+				continue
+			}
+			recorded = true
+			if depth == 0 {
+				continue
+			}
+			for _, inner := range a.inputs(r.expr, depth-1) {
+				inner.window, inner.offset = inner.window+s.window, inner.offset+s.offset
+				all = append(all, inner)
+			}
+		}
+		if !recorded {
+			all = append(all, s)
+		}
+		all = all[:min(len(all), maxSelectors)]
 		return nil
 	})
+	return all
 }

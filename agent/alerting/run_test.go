@@ -27,6 +27,7 @@ type oneValue struct{ queried []time.Time }
 func (*oneValue) Parse(text string) (parser.Expr, error)          { return query.NewParser().ParseExpr(text) }
 func (*oneValue) RuleQueryable(query.OwnSeries) storage.Queryable { return nil }
 func (*oneValue) LookBack() time.Duration                         { return 3 * time.Second }
+func (*oneValue) Extents() []query.Extent                         { return nil }
 func (*oneValue) Range(context.Context, string, time.Time, time.Time, time.Duration) (*query.Result, error) {
 	return nil, store.ErrOpening
 }

@@ -46,7 +46,7 @@ var update = flag.Bool("update", false, "rewrite golden files")
 //	threshold JSON        added through the API
 //	disable RULE, enable RULE
 //	host NAME, mute NAME  a machine starts and stops pushing
-//	alerts, history       lists them
+//	alerts, history, rules  lists them
 //	preview JSON          of a threshold or an expression
 func TestGoldenScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -190,6 +190,7 @@ func (p *play) open() {
 			return []notify.Process{{Name: "burner", PID: 7, CPUPercent: 99}}
 		},
 		Events: func(e records.Event) error { return nil },
+		Store:  p.store,
 		Hosts: func(context.Context) (all []Host, err error) {
 			for _, name := range slices.Sorted(maps.Keys(p.hosts)) {
 				all = append(all, Host{name, p.hosts[name]})
@@ -344,7 +345,7 @@ func (p *play) command(line string) {
 		p.muted[rest] = true
 	case "alerts":
 		for _, a := range p.alerts.Alerts() {
-			fmt.Fprintf(&p.output, "  %s %s changes=%d silences=%d\n", a.Rule, a.State, a.Changes, len(a.Silences))
+			fmt.Fprintf(&p.output, "  %s %s value=%s changes=%d silences=%d\n", a.Rule, a.State, known(a.Value), a.Changes, len(a.Silences))
 		}
 	case "history":
 		all, err := p.alerts.History(ctx, HistoryQuery{Start: dawn, End: p.wall, Limit: 100})
@@ -354,13 +355,26 @@ func (p *play) command(line string) {
 			if !e.EndedAt.IsZero() {
 				ended = e.EndedAt.Format(time.TimeOnly)
 			}
-			fmt.Fprintf(&p.output, "  %s %s fired %s ended %s, %d notifications %s\n", e.Rule, e.State, e.FiredAt.Format(time.TimeOnly), ended, e.Notifications, e.Why)
+			fmt.Fprintf(&p.output, "  %s %s fired %s at %s ended %s at %s, %d notifications %s\n",
+				e.Rule, e.State, e.FiredAt.Format(time.TimeOnly), known(e.Value), ended, known(e.EndValue), e.Notifications, e.Why)
+		}
+	case "rules":
+		for _, r := range p.alerts.Rules() {
+			fmt.Fprintf(&p.output, "  %s: %s, %s\n", r.Name, r.Expr, r.Annotations[annotationSummary])
 		}
 	case "preview":
 		p.preview(rest)
 	default:
 		p.t.Fatalf("unknown command: %s", line)
 	}
+}
+
+// known is a value that may not be known.
+func known(v *float64) string {
+	if v == nil {
+		return "?"
+	}
+	return number(*v)
 }
 
 // preview previews a rule since the beginning.

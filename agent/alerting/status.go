@@ -25,14 +25,15 @@ func (a *Alerting) Alerts() []Alert {
 		if t.State == Resolved && now.Sub(t.EndedAt) > resolvedFor {
 			continue
 		}
+		value, texts := t.told()
 		one := Alert{
 			Fingerprint: t.Fingerprint, Rule: t.Rule, State: t.State, Severity: t.severity(), Host: t.Labels["host_name"],
-			Labels: t.Labels, Annotations: maps.Clone(t.Annotations), Summary: t.summary(), Description: t.Annotations[annotationDescription],
+			Labels: t.Labels, Annotations: maps.Clone(texts), Summary: summary(t.Rule, texts), Description: texts[annotationDescription],
 			Threshold: t.Limit, Unit: t.Unit, Since: t.ActiveAt.UTC(), FiredAt: t.FiredAt, NoDataSince: t.NoDataSince, EndedAt: t.EndedAt,
 			Silences: a.silencedBy(t.Labels, now), Flapping: t.Flapping, Channels: append([]string{}, t.Channels...), Link: a.link(t, now),
 		}
-		if t.Value != nil {
-			v := *t.Value
+		if value != nil {
+			v := *value
 			one.Value = &v
 		}
 		for _, c := range t.Changes {

@@ -21,6 +21,9 @@ func (a *Alerting) followClock(ctx context.Context) {
 		if !a.lastAt.IsZero() {
 			a.lastAt = a.lastAt.Add(step.By())
 		}
+		if !a.keptAt.IsZero() {
+			a.keptAt = a.keptAt.Add(step.By())
+		}
 		for _, r := range a.rules {
 			r.follow(step)
 		}
@@ -50,6 +53,9 @@ func (r *rule) follow(step clock.Step) {
 	by := step.By()
 	if !r.evaluated.IsZero() {
 		r.evaluated = r.evaluated.Add(by)
+	}
+	if !r.madeAt.IsZero() {
+		r.madeAt = r.madeAt.Add(by)
 	}
 	for _, held := range r.holds {
 		held.since = held.since.Add(by)

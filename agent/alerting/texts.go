@@ -55,7 +55,7 @@ func (a *Alerting) environment(at time.Time) *template.Environment {
 		if _, err := a.options.Querier.Parse(text); err != nil {
 			return nil, err
 		}
-		return a.options.Querier.EvalRule(ctx, text, at, a.present(ctx))
+		return a.options.Querier.EvalRule(ctx, text, at, a.present(ctx, at))
 	}
 	return e
 }

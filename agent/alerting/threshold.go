@@ -10,6 +10,7 @@ type Threshold struct {
 	Expr      string            `yaml:"expr,omitempty" json:"expr,omitempty" maxLength:"16384" doc:"PromQL expression of the value, without the comparison. Instead of metric."`
 	Match     map[string]string `yaml:"match,omitempty" json:"match,omitempty" doc:"Labels that the metric must have, with their values; a value that begins with ~ is a regular expression, ! negates it. With metric only." example:"{\"mountpoint\":\"/data\"}"`
 	Op        string            `yaml:"op" json:"op" doc:"Comparison of the value with the threshold: >, >=, <, <=, == or !=." example:">"`
+	Reduce    string            `yaml:"reduce,omitempty" json:"reduce,omitempty" maxLength:"16" doc:"What is compared of the seconds since the last evaluation: their mean; the worst of them, which is the maximum for > and >=, the minimum for < and <=, and any second that fits for == and !=; or the last alone. Default: mean, with == and != worst." example:"mean"`
 	Threshold float64           `yaml:"threshold" json:"threshold" doc:"Threshold for the value." example:"85"`
 	For       string            `yaml:"for,omitempty" json:"for,omitempty" maxLength:"32" doc:"How long the condition must hold before the alert fires, such as 30s, 5m or 1h30m. Default 0s." example:"5m"`
 	Recover   *float64          `yaml:"recover,omitempty" json:"recover,omitempty" doc:"Value at which the alert resolves. Default: the threshold." example:"80"`

@@ -35,15 +35,18 @@ var ops = []string{">", ">=", "<", "<=", "==", "!="}
 // checked is a valid threshold.
 type checked struct {
 	Threshold
-	// value is the PromQL expression of the value, unit its unit.
+	// value is the PromQL expression of the value, unit its unit; over is the value of
+	// another interval than that between two evaluations.
 	value, unit string
+	over        func(interval time.Duration, finest bool) string
+	interval    time.Duration
 	hold        time.Duration
 	remind      time.Duration
 }
 
-// check validates a threshold.
-func (t Threshold) check(metrics func(string) (Metric, bool), channels []string) (checked, ValidationErrors) {
-	c := checked{Threshold: t}
+// check validates a threshold that is evaluated at an interval.
+func (t Threshold) check(metrics func(string) (Metric, bool), channels []string, interval time.Duration) (checked, ValidationErrors) {
+	c := checked{Threshold: t, interval: interval}
 	var errs ValidationErrors
 	wrong := func(field string, value any, rule string) {
 		errs = append(errs, ValidationError{Field: field, Value: shown(value), Rule: rule})
@@ -51,7 +54,11 @@ func (t Threshold) check(metrics func(string) (Metric, bool), channels []string)
 	if t.Name == "" || len(t.Name) > 128 || strings.ContainsFunc(t.Name, func(r rune) bool { return !unicode.IsPrint(r) || r == '/' || r == unicode.ReplacementChar }) {
 		wrong("name", t.Name, "must be 1 to 128 printable characters without /")
 	}
-	c.value, c.unit = t.source(metrics, wrong)
+	c.Reduce = t.reduction(wrong)
+	metric := t.source(metrics, wrong)
+	c.unit = metric.Unit
+	c.over = func(interval time.Duration, finest bool) string { return c.of(metric, interval, finest) }
+	c.value = c.over(interval, true)
 	if !slices.Contains(ops, t.Op) {
 		wrong("op", t.Op, "must be one of "+strings.Join(ops, ", "))
 	}
@@ -90,31 +97,30 @@ func (t Threshold) check(metrics func(string) (Metric, bool), channels []string)
 	return c, errs
 }
 
-// source returns the PromQL expression of the value and its unit.
-func (t Threshold) source(metrics func(string) (Metric, bool), wrong func(string, any, string)) (value, unit string) {
+// source returns the metric; the zero Metric for an expression.
+func (t Threshold) source(metrics func(string) (Metric, bool), wrong func(string, any, string)) Metric {
 	switch {
 	case (t.Metric == "") == (t.Expr == ""):
 		wrong("metric", t.Metric, "is required, or expr instead; not both")
-		return "", ""
+		return Metric{}
 	case t.Expr != "":
 		if len(t.Match) > 0 {
 			wrong("match", "", "is allowed with metric only; with expr, put the labels into the expression")
 		}
-		return strings.TrimSpace(t.Expr), ""
+		return Metric{}
 	}
 	metric, known := metrics(t.Metric)
 	if !known {
 		if !model.UTF8Validation.IsValidMetricName(t.Metric) {
 			wrong("metric", t.Metric, "must be a name of the REST API such as cpu_usage_total, or of PromQL such as sysotel_cpu_usage_ratio")
-			return "", ""
+			return Metric{}
 		}
 		metric = Metric{Name: t.Metric}
 	}
-	value, err := metric.series(t.Match)
-	if err != nil {
+	if _, err := metric.selector(t.Match); err != nil {
 		wrong("match", "", err.Error())
 	}
-	return value, metric.Unit
+	return metric
 }
 
 // duration parses a duration with a minimum; 0 if text is empty.
@@ -148,9 +154,9 @@ func (c checked) rule() rulefmt.Rule {
 	if severity == "" {
 		severity = "warning"
 	}
-	value := "(" + c.value + ")"
-	if c.Expr == "" && !strings.Contains(c.value, " ") {
-		value = c.value
+	value := c.value
+	if c.Expr != "" && c.Reduce == Last || strings.Contains(c.value, " * ") || strings.Contains(c.value, " / ") {
+		value = "(" + value + ")"
 	}
 	expr := fmt.Sprintf("%s %s %s", value, c.Op, number(c.Threshold.Threshold))
 	if c.Recover != nil && *c.Recover != c.Threshold.Threshold {
@@ -160,6 +166,9 @@ func (c checked) rule() rulefmt.Rule {
 	what := c.Metric
 	if what == "" {
 		what = "the value"
+	}
+	if how := c.how(); how != "" {
+		what = how + " of " + what
 	}
 	summary := c.Summary
 	if summary == "" {
@@ -186,6 +195,20 @@ func (c checked) rule() rulefmt.Rule {
 		Alert: c.Name, Expr: expr, For: model.Duration(c.hold),
 		Labels: map[string]string{severityLabel: severity}, Annotations: annotations,
 	}
+}
+
+// parse checks the expression by itself, so that an error is at its place, then the rule.
+func (c checked) parse(q Querier) error {
+	if c.Expr != "" {
+		if _, err := q.Parse(c.Expr); err != nil {
+			return err
+		}
+	}
+	expr, err := q.Parse(c.rule().Expr)
+	if err != nil {
+		return err
+	}
+	return checkSilent(expr)
 }
 
 // number formats a number for PromQL.

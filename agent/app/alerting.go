@@ -61,7 +61,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	rules, err := alerting.Open(context.Background(), alerting.Options{
 		Config: c.Rules, Dir: filepath.Join(dir, alertingDir), Host: hostName,
 		Querier: a.history.querier, Unready: a.history.store.Unready, SeenFrom: a.history.store.SeenFrom, Metrics: o.Config.AlertMetric,
-		Notifier: notifier, Processes: a.topProcesses, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts,
+		Notifier: notifier, Processes: a.topProcesses, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts, Store: a.history.store,
 		Log: a.log.With("component", "alerting"), Clock: a.clock, Damaged: a.noteDamage,
 	})
 	if err != nil {

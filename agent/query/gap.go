@@ -2,7 +2,9 @@ package query
 
 import (
 	"math"
+	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -35,16 +37,31 @@ func (l gapLimits) shorter(lookBack int64) bool {
 	return false
 }
 
+// atLeast returns the limits, none below a time.
+func (l gapLimits) atLeast(gap int64) gapLimits {
+	longer := slices.Clone(l)
+	for i := range longer {
+		longer[i].gap = max(longer[i].gap, gap)
+	}
+	return longer
+}
+
 // gapSet knows how long the samples of its series are valid.
 type gapSet struct {
 	storage.SeriesSet
 	limits gapLimits
+	// ofRules reports whether rules make a metric, whose samples are valid for longer.
+	ofRules func(metric string) bool
 }
 
 // within ends the samples of a series when they are no longer valid in their tier: the
 // engine has one look-back for all selectors, that of the coarsest tier.
 func (s *gapSet) within(lookBack int64, series storage.Series) storage.Series {
-	if !s.limits.shorter(lookBack) {
+	limits := s.limits
+	if lookBack >= rulesLookBack.Milliseconds() && s.ofRules(series.Labels().Get(model.MetricNameLabel)) {
+		limits = limits.atLeast(rulesLookBack.Milliseconds())
+	}
+	if !limits.shorter(lookBack) {
 		return series
 	}
 	return &storage.SeriesEntry{
@@ -54,7 +71,7 @@ func (s *gapSet) within(lookBack int64, series storage.Series) storage.Series {
 			if !ok {
 				g = &gapIterator{}
 			}
-			*g = gapIterator{Iterator: series.Iterator(g.Iterator), limits: s.limits, valid: math.MaxInt64}
+			*g = gapIterator{Iterator: series.Iterator(g.Iterator), limits: limits, valid: math.MaxInt64}
 			return g
 		},
 	}

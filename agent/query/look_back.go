@@ -3,6 +3,8 @@ package query
 import (
 	"context"
 	"time"
+
+	"sysotel/agent/store"
 )
 
 // LookBack is how long a sample of the finest tier is valid.
@@ -21,6 +23,22 @@ func (q *Querier) lookBack(source Source, asked time.Duration) time.Duration {
 		return asked
 	}
 	return max(source.Resolution(), q.config.Interval) * 5 / 2
+}
+
+// rulesLookBack is how long a sample of a series that rules make is valid, as in
+// Prometheus: groups of rules have intervals of their own, up to minutes, and a marker
+// says when a series ends.
+const rulesLookBack = 5 * time.Minute
+
+// ofRules reports whether rules make a metric.
+func (q *Querier) ofRules(metric string) bool {
+	if q.config.Names == nil {
+		return false
+	}
+	if rollup, ok := q.config.Names.Lookup(metric); ok {
+		metric = rollup.Raw
+	}
+	return q.config.Names.Collector(metric) == store.Rules
 }
 
 // MaxLookBack is the longest that a query may ask for: the engine reads that much more.

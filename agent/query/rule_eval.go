@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"sysotel/agent/store"
@@ -20,12 +21,13 @@ import (
 // ruleTimeout bounds one evaluation.
 const ruleTimeout = 10 * time.Second
 
-// OwnSeries resolves selectors for series that the rule engine holds itself, at a
-// time in milliseconds; ok is false for all others.
-type OwnSeries func(at int64, matchers []*labels.Matcher) ([]promql.Sample, bool, error)
+// OwnSeries returns the newest samples of the series that the rule engine makes itself,
+// one of each. They are added to what the tiers have, unless the selector is of series
+// that are in no tier: then only is set.
+type OwnSeries func(hints *storage.SelectHints, matchers []*labels.Matcher) (samples []promql.Sample, only bool, err error)
 
-// RuleQueryable resolves the selectors of rules: own series from own, all others
-// from the tiers.
+// RuleQueryable resolves the selectors of rules: from the tiers, with the newest samples
+// of own, which are not there yet.
 func (q *Querier) RuleQueryable(own OwnSeries) storage.Queryable {
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
 		sources := q.config.Tiers()
@@ -81,7 +83,7 @@ func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, prese
 	return nil, badData("the expression returns a %s, a rule needs an instant vector or a scalar", parser.DocumentedType(result.Value.Type()))
 }
 
-// ruleQuerier resolves own series before all others.
+// ruleQuerier adds own series to those of the tiers.
 type ruleQuerier struct {
 	*reader
 	own OwnSeries
@@ -89,21 +91,29 @@ type ruleQuerier struct {
 
 // Select implements storage.Querier.
 func (p *ruleQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	if p.own != nil {
-		to := p.maxt
-		if hints != nil {
-			to = hints.End
-		}
-		_, _, asked := untag(matchers)
-		samples, mine, err := p.own(to, asked)
-		switch {
-		case err != nil:
-			return storage.ErrSeriesSet(err)
-		case mine:
-			return newOwnSeriesSet(samples)
-		}
+	if p.own == nil {
+		return p.reader.Select(ctx, sorted, hints, matchers...)
 	}
-	return p.reader.Select(ctx, sorted, hints, matchers...)
+	if hints == nil {
+		hints = &storage.SelectHints{Start: p.mint, End: p.maxt}
+	}
+	_, _, asked := untag(matchers)
+	samples, only, err := p.own(hints, asked)
+	switch {
+	case err != nil:
+		return storage.ErrSeriesSet(err)
+	case only:
+		return newOwnSeriesSet(samples)
+	case len(samples) == 0:
+		return p.reader.Select(ctx, sorted, hints, matchers...)
+	}
+	stored, own := p.reader.Select(ctx, true, hints, matchers...), newOwnSeriesSet(samples)
+	gaps, ok := stored.(*gapSet)
+	if !ok {
+		return storage.NewMergeSeriesSet([]storage.SeriesSet{stored, own}, 0, storage.ChainedSeriesMerge)
+	}
+	gaps.SeriesSet = storage.NewMergeSeriesSet([]storage.SeriesSet{gaps.SeriesSet, own}, 0, storage.ChainedSeriesMerge)
+	return gaps
 }
 
 // ownSeriesSet has one series with one sample for each of the rule engine's own
@@ -113,7 +123,10 @@ type ownSeriesSet struct {
 	at      int
 }
 
-func newOwnSeriesSet(samples []promql.Sample) *ownSeriesSet { return &ownSeriesSet{samples, -1} }
+func newOwnSeriesSet(samples []promql.Sample) *ownSeriesSet {
+	slices.SortFunc(samples, func(a, b promql.Sample) int { return labels.Compare(a.Metric, b.Metric) })
+	return &ownSeriesSet{samples, -1}
+}
 
 // Next implements storage.SeriesSet.
 func (s *ownSeriesSet) Next() bool { s.at++; return s.at < len(s.samples) }

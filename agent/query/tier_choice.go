@@ -171,6 +171,9 @@ func (p *plan) lookBack(s segment) (longest time.Duration) {
 	for i, w := range p.windows {
 		if w.width == 0 || s.tiers[i] > 0 && ruleOf(w.function).smoothed {
 			longest = max(longest, p.q.lookBack(p.sources[s.tiers[i]], p.steps.lookBack))
+			if p.steps.lookBack == 0 && (w.name == "" || p.q.ofRules(w.name)) {
+				longest = max(longest, rulesLookBack)
+			}
 		}
 	}
 	if longest == 0 {

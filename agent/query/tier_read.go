@@ -52,7 +52,7 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 	if s.hints.Range > 0 {
 		return set
 	}
-	return &gapSet{SeriesSet: set, limits: limits}
+	return &gapSet{SeriesSet: set, limits: limits, ofRules: r.q.ofRules}
 }
 
 // read reads a tier up to its newest bucket, and from there on the finer one.

@@ -74,6 +74,10 @@ type Sample struct {
 	Value  float64
 }
 
+// Rules is the collector of the series that rules make: those of recording rules, and
+// those of alerts.
+const Rules = "rules"
+
 // Reading has the samples of all collectors at one tick.
 type Reading struct {
 	// Time is the tick, a whole multiple of the finest tier's resolution.

@@ -171,8 +171,9 @@ func (r *Rollups) metric(raw string) (metric, bool) {
 	return m, ok
 }
 
-// maxMetrics is the size from which on the table forgets custom metrics without a
-// series: their names come from outside, and may be new ones every minute.
+// maxMetrics is the size from which on the table forgets metrics of text files and of
+// rules without a series: their names come from outside, and may be new ones every
+// minute.
 const maxMetrics = 4096
 
 // tooLarge reports whether the table needs forget.
@@ -182,13 +183,13 @@ func (r *Rollups) tooLarge() bool {
 	return len(r.metrics) > maxMetrics
 }
 
-// forget removes the custom metrics that are not in use.
+// forget removes the metrics of text files and of rules that are not in use.
 // Their history stays, but the names of their roll-ups mean nothing in the finest tier.
 func (r *Rollups) forget(used map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, m := range r.metrics {
-		if m.Collector == "custom" && !used[name] {
+		if (m.Collector == "custom" || m.Collector == Rules) && !used[name] {
 			delete(r.names, m.Min)
 			delete(r.names, m.Max)
 			delete(r.metrics, name)

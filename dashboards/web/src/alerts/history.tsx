@@ -36,7 +36,7 @@ export function History() {
                   </button>
                   <span>{durationLabel(Math.max(0, (to ?? now.peek()) - from), language)}</span>
                 </span>
-                <span class="line">{e.summary}{e.value !== null && ` · ${trim(e.value)}`}</span>
+                <span class="line">{e.summary}{e.value !== null && ` · ${trim(e.value)}`}{e.end_value !== null && ` → ${trim(e.end_value)}`}</span>
               </li>
             )
           })}

@@ -757,7 +757,7 @@ export interface components {
             unit: string;
             /**
              * Format: double
-             * @description Value at the last evaluation; null if it is not a number.
+             * @description Value at the last evaluation, or the one that ended it; null if it is not known.
              */
             value: number | null;
         };
@@ -1306,6 +1306,11 @@ export interface components {
         };
         Episode: {
             /**
+             * Format: double
+             * @description Value that ended it; null while it is active, or if it is not known.
+             */
+            end_value: number | null;
+            /**
              * Format: date-time
              * @description When it ended; absent while it is active.
              */
@@ -1616,7 +1621,7 @@ export interface components {
             for: string;
             /**
              * Format: date-time
-             * @description First evaluation with data; absent if there was none, and for an expr, where it is unknown.
+             * @description First evaluation for which there is data; absent if there is none. Nothing is said of the time before.
              */
             measured_from?: string;
             /**
@@ -1631,7 +1636,7 @@ export interface components {
             start: string;
             /**
              * Format: double
-             * @description Seconds between two evaluations. For long time ranges it exceeds the 15 s of running rules, and shorter events can be missed.
+             * @description Seconds between two evaluations of the running rule; the preview has the same where seconds are stored, else those in tiers.
              */
             step: number;
             /** @description Tier used for each part of the time range. Coarse tiers hold averages, which hide short peaks. */
@@ -1690,6 +1695,11 @@ export interface components {
              * @description First step.
              */
             from: string;
+            /**
+             * Format: double
+             * @description Seconds between two evaluations: those of running rules, but at least the resolution of the tier.
+             */
+            step: number;
             /** @description Resolution of the tier. */
             tier: string;
             /**
@@ -2202,6 +2212,11 @@ export interface components {
              */
             recover?: number;
             /**
+             * @description What is compared of the seconds since the last evaluation: their mean; the worst of them, which is the maximum for > and >=, the minimum for < and <=, and any second that fits for == and !=; or the last alone. Default: mean, with == and != worst.
+             * @example mean
+             */
+            reduce?: string;
+            /**
              * @description Interval of reminders while the alert fires, such as 4h; doubles each time, up to a day. Default: none.
              * @example 4h
              */
@@ -2675,6 +2690,7 @@ export interface operations {
                      *           "fired_at": "2026-02-02T09:28:00Z",
                      *           "ended_at": "2026-02-02T09:48:00Z",
                      *           "value": 91.5,
+                     *           "end_value": 61.5,
                      *           "threshold": "> 80",
                      *           "unit": "%",
                      *           "told": 2
@@ -2762,15 +2778,22 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "expr": "100 * sysotel_cpu_usage_ratio > 80",
+                     *       "expr": "100 * avg_over_time(sysotel_cpu_usage_ratio[15s:1s]) > 80",
                      *       "for": "5m",
                      *       "start": "2026-01-26T10:30:00Z",
                      *       "end": "2026-02-02T10:30:00Z",
-                     *       "step": 60,
+                     *       "step": 15,
                      *       "tiers": [
                      *         {
                      *           "tier": "1m",
+                     *           "step": 60,
                      *           "from": "2026-01-26T10:30:00Z",
+                     *           "to": "2026-02-01T10:30:00Z"
+                     *         },
+                     *         {
+                     *           "tier": "1s",
+                     *           "step": 15,
+                     *           "from": "2026-02-01T10:30:00Z",
                      *           "to": "2026-02-02T10:30:00Z"
                      *         }
                      *       ],
@@ -2786,7 +2809,8 @@ export interface operations {
                      *           "to": "2026-02-02T09:35:00Z",
                      *           "value": 97.2
                      *         }
-                     *       ]
+                     *       ],
+                     *       "measured_from": "2026-01-26T10:30:00Z"
                      *     }
                      */
                     "application/json": components["schemas"]["Preview"];
