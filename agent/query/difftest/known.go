@@ -37,28 +37,5 @@ func known() []wrong {
 			`rate(c_total[6h])`,
 			`rate(c_total{i="resets"}[5m]) - rate(c_total{i="resets"}[1h])`,
 		}},
-		{"where only a coarser tier reaches, a window shorter than a bucket is answered from an earlier bucket", []string{
-			`avg_over_time(g{i="walk"}[10m] offset 1h)`,
-			`avg_over_time(g{i!="guest"}[1m])`,
-			`min_over_time(g[10s])`,
-			`max_over_time(g[1m])`,
-			`max_over_time(g[10s])`,
-		}},
-		{"it should carry a warning where only a coarser tier reaches", []string{
-			`delta(c_total{i="steady"}[5m])`,
-			`increase(g{i="alternating"}[5m])`,
-			`rate(g{i="walk"}[5m])`,
-			`rate(c_total{i="resets"}[5m:10s])`,
-			`quantile_over_time(0.9, sum(rate(c_total[1m]))[30m:1m])`,
-			`avg_over_time(rate(c_total{i="steady"}[1m])[10m:])`,
-			`min_over_time(rate(c_total{i="steady"}[5m])[1h:5m])`,
-			`max_over_time(rate(c_total{i="bursts"}[1m])[30m:1m])`,
-			`avg_over_time(c_total{i="steady"}[5m])`,
-			`sum_over_time(c_total{i="steady"}[5m])`,
-			`avg_over_time(g[10s])`,
-			`first_over_time(c_total{i="steady"}[10m])`,
-			`c_total{i="steady"}[5s] offset 10s`,
-			`g[10s]`,
-		}},
 	}
 }
