@@ -28,7 +28,7 @@ func TestSoakAnswers(t *testing.T) {
 	for began := time.Now(); time.Since(began) < long; {
 		seed := rand.Uint64()
 		end := difftest.Noon.Add(time.Duration(rand.Int64N(int64(24*time.Hour/time.Second))) * time.Second)
-		ask(t, difftest.NewHistory(seed, end, difftest.ShortLength+time.Duration(rand.Int64N(int64(12*time.Hour)))), 1)
+		ask(t, difftest.NewHistory(seed, end, difftest.ShortLength+time.Duration(rand.IntN(12*3600))*time.Second), 1)
 	}
 }
 
