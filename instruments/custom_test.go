@@ -155,10 +155,7 @@ func TestTextFileThatIsNoFile(t *testing.T) {
 func TestMergeSources(t *testing.T) {
 	source := func(name, text string) exposition.Source {
 		families, errs := exposition.Parse([]byte(text))
-		if errs != nil {
-			t.Fatal(errs)
-		}
-		return exposition.Source{Name: name, Families: families, OK: true}
+		return exposition.Source{Name: name, Families: families, Errors: errs, OK: errs == nil}
 	}
 	for _, c := range []struct {
 		name    string
@@ -167,7 +164,7 @@ func TestMergeSources(t *testing.T) {
 	}{
 		{"one name in two sources", []string{"a{x=\"1\"} 1\n", "a{x=\"2\"} 2\n"}, "a{x=\"1\"} 1\na{x=\"2\"} 2"},
 		{"one series in two sources", []string{"a 1\n", "a 2\nb 3\n"}, "a{} 1\nb{} 3\nerror s1: series a{} is also in s0"},
-		{"one series twice in a source", []string{"a 1\na 2\n"}, "a{} 1\nerror s0: series a{} is also in s0"},
+		{"one series twice in a source", []string{"a 1\na 2\n"}, "a{} 1\nerror s0: line 2: series a{} is also in line 1; a label without a value counts as none"},
 		{"labels in another order", []string{"a{x=\"1\",y=\"2\"} 1\n", "a{y=\"2\",x=\"1\"} 2\n"}, "a{x=\"1\",y=\"2\"} 1\nerror s1: series a{x=\"1\",y=\"2\"} is also in s0"},
 		{"two types", []string{"# TYPE a gauge\na 1\n", "# TYPE a counter\na 2\n"}, "a{} 1\nerror s1: metric a (counter) conflicts with a (gauge) of s0"},
 		{"a counter beside a gauge", []string{"# TYPE a gauge\na 1\n", "# TYPE a_total counter\na_total 2\n"}, "a{} 1\na_total{} 2"},

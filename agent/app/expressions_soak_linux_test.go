@@ -224,6 +224,8 @@ func (g grammar) ask(ctx context.Context, address, token string) (status int, qu
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Authorization", "Bearer "+token)
+	// A query may be sent again where the server closed a connection that was not used.
+	r.Header["Idempotency-Key"] = []string{}
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, question, err

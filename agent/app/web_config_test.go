@@ -153,11 +153,6 @@ func TestCertificateIsRefused(t *testing.T) {
 	c := configure(t)
 	c.API.TLS.CertFile, c.API.TLS.KeyFile = "absent.pem", "absent.key"
 	refused(t, c, "tls: cannot read the file absent.pem")
-	c = configure(t, "--tls.self-signed")
-	if err := os.WriteFile(filepath.Join(c.DataDir, tlsDir), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	refused(t, c, "tls.self_signed", "not a directory")
 	taken, err := occupy(t, 0)
 	if err != nil {
 		t.Fatal(err)

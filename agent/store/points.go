@@ -115,7 +115,7 @@ func (s *Store) describe(p *Point, l labels.Labels, starts *counterStarts) bool 
 		starts.known = false
 		origin := ReadingsOrigin()
 		p.Origin, p.Collector = &origin, l.Get("family")
-		return true
+		return p.Collector != Rules // What rules make stays here, and so does its count.
 	}
 	raw := name
 	if rollup, ok := s.rollups.Lookup(name); ok {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -239,9 +240,15 @@ func (s *Store) view() {
 		return
 	}
 	var all sync.WaitGroup
+	var found atomic.Bool
 	for _, t := range s.tiers {
 		all.Go(func() {
-			if err := t.openView(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			err := t.openView()
+			if errors.Is(err, fs.ErrNotExist) {
+				return
+			}
+			found.Store(true)
+			if err != nil {
 				s.log.Warn("a tier cannot be read while the disk cannot be written", "tier", t.name, "err", err)
 			}
 		})
@@ -249,7 +256,7 @@ func (s *Store) view() {
 	all.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.viewing = true
+	s.viewing = found.Load() // Else there is nothing to see.
 }
 
 // leaveView ends what view began.
