@@ -28,8 +28,8 @@ type state struct {
 	Before time.Time `json:"before,omitzero"`
 	// Alive is when the agent last ran.
 	Alive time.Time `json:"alive,omitzero"`
-	// Lag is how far the trusted time was behind then.
-	Lag time.Duration `json:"lag,omitempty"`
+	// Leaps are the jumps ahead that the trusted time is behind by, oldest first.
+	Leaps []leap `json:"leaps,omitempty"`
 	// Number is the number of the newest step.
 	Number uint64 `json:"number"`
 	Steps  []Step `json:"steps,omitempty"`
@@ -93,9 +93,7 @@ func (j *Judge) save() {
 		return
 	}
 	j.state.Floored = j.floored
-	if boot := j.options.Boot(); j.trust.anchored {
-		j.state.Lag = j.present(boot).Sub(j.trusted(boot))
-	}
+	_ = j.trusted(j.options.Boot())
 	text, err := json.MarshalIndent(&j.state, "", "\t")
 	if err == nil {
 		err = atomicfile.Write(j.options.File, text, 0o600)

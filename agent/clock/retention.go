@@ -2,7 +2,7 @@ package clock
 
 import "time"
 
-// settle is how long a clock must stay ahead for anything to be deleted by it. The judge
+// settle is how long the agent must run with a clock ahead for anything to be deleted by it. The judge
 // believes it much sooner, but what is deleted does not come back.
 const settle = 24 * time.Hour
 
@@ -11,17 +11,21 @@ type trust struct {
 	// anchored is set once it is known where the time of earlier runs ended. Until then
 	// nothing is deleted.
 	anchored bool
-	// offset is the difference of the trusted time and the boot clock.
-	offset time.Duration
-	// next is a larger one that was first seen at since, by the boot clock, while settling.
-	settling    bool
-	next, since time.Duration
+	// offset is the newest difference of time and boot clock, seen when that showed boot.
+	offset, boot time.Duration
+}
+
+// leap is a jump ahead that does not count yet.
+type leap struct {
+	By time.Duration `json:"by"`
+	// Ran is how long the agent has run since, over restarts.
+	Ran time.Duration `json:"ran"`
 }
 
 // Retention returns the time from which the age counts back at which something is
 // deleted or dropped. It is that of [Judge.Now], but a jump ahead, such as a start after
-// a pause, counts only after a day: keeping something for another day costs little. It
-// is the Unix epoch while it is unknown when earlier runs were.
+// a pause, counts only when the agent has run for another day: keeping something for that
+// long costs little. It is the Unix epoch while it is unknown when earlier runs were.
 func (j *Judge) Retention() time.Time {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -34,39 +38,53 @@ func (j *Judge) trusted(boot time.Duration) time.Time {
 	if !t.anchored {
 		return time.Unix(0, 0)
 	}
-	switch {
-	case offset <= t.offset+jump:
-		t.offset, t.settling = offset, false
-	case !t.settling || (offset-t.next).Abs() > jump:
-		t.settling, t.next, t.since = true, offset, boot
-	case boot-t.since >= settle:
-		t.offset, t.settling = offset, false
+	leaps := j.state.Leaps
+	for i := range leaps {
+		leaps[i].Ran += boot - t.boot
 	}
-	return at(boot, min(t.offset, offset))
+	for len(leaps) > 0 && leaps[0].Ran >= settle {
+		leaps = leaps[1:]
+	}
+	ahead := offset - t.offset
+	t.offset, t.boot = offset, boot
+	if ahead > jump {
+		if len(leaps) == maxKept {
+			leaps[1].By += leaps[0].By
+			leaps = leaps[1:]
+		}
+		leaps = append(leaps, leap{By: ahead})
+	}
+	for last := len(leaps) - 1; ahead < 0 && last >= 0; last-- { // What was set back counts no more.
+		back := min(leaps[last].By, -ahead)
+		leaps[last].By, ahead = leaps[last].By-back, ahead+back
+		if leaps[last].By == 0 {
+			leaps = leaps[:last]
+		}
+	}
+	j.state.Leaps = leaps
+	for _, l := range leaps {
+		offset -= l.By
+	}
+	return at(boot, offset)
 }
 
 // anchor lets the trusted time go on from that of the previous run, if that is known.
 func (j *Judge) anchor(boot time.Duration, sameBoot bool, alive time.Time) {
-	offset := j.target + j.left(boot)
+	j.trust = trust{anchored: true, offset: j.target + j.left(boot), boot: boot}
 	switch {
-	case sameBoot:
-		j.trust = trust{anchored: true, offset: offset - j.state.Lag}
+	case sameBoot || j.options.File == "":
 	case !alive.IsZero():
-		j.trust = trust{anchored: true, offset: time.Duration(alive.UnixNano()) - j.state.Lag - boot}
-	case j.options.File == "":
-		j.trust = trust{anchored: true, offset: offset}
+		j.trust.offset = time.Duration(alive.UnixNano()) - boot
+	default:
+		j.trust.anchored = false
 	}
 }
 
 // anchorAt does so with the newest time that is stored, where the previous run is not
 // known.
 func (j *Judge) anchorAt(boot time.Duration, newest time.Time) {
-	offset := j.target + j.left(boot)
+	j.trust = trust{anchored: true, offset: j.target + j.left(boot), boot: boot}
 	if !newest.IsZero() {
-		offset = min(offset, time.Duration(newest.UnixNano())-boot)
+		j.trust.offset = min(j.trust.offset, time.Duration(newest.UnixNano())-boot)
 	}
-	if !j.trust.anchored {
-		j.trust = trust{anchored: true, offset: offset}
-	}
-	j.trust.offset = min(j.trust.offset, offset)
 }

@@ -62,3 +62,16 @@ func TestRetentionUnknown(t *testing.T) {
 	m.run(day)
 	m.trusts("after a day", 0)
 }
+
+// TestRetentionOfLaptop: a machine that is off each night is trusted in the end, though
+// it never runs for a day.
+func TestRetentionOfLaptop(t *testing.T) {
+	m := newMachine(t)
+	m.Floor(time.Time{})
+	for range 6 {
+		m.run(16 * hour)
+		m.restart(8*hour, true)
+	}
+	m.run(minute)
+	m.trusts("after six nights", 16*hour)
+}

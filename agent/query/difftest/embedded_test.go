@@ -21,9 +21,13 @@ func TestAnswersOfTheStore(t *testing.T) {
 // TestSoakAnswers asks about histories of other seeds for as long as SYSOTEL_TEST_SOAK
 // says.
 func TestSoakAnswers(t *testing.T) {
-	long, err := time.ParseDuration(os.Getenv("SYSOTEL_TEST_SOAK"))
+	text := os.Getenv("SYSOTEL_TEST_SOAK")
+	if text == "" {
+		t.Skip("set SYSOTEL_TEST_SOAK=10m to run it")
+	}
+	long, err := time.ParseDuration(text)
 	if err != nil {
-		t.Skip("set SYSOTEL_TEST_SOAK to a duration")
+		t.Fatal(err)
 	}
 	for began := time.Now(); time.Since(began) < long; {
 		seed := rand.Uint64()
