@@ -150,9 +150,13 @@ func (o *Observer) Int(m *Metric, value int64, values ...string) {
 	}
 }
 
-// Uint reports a count; the kernel's counters are unsigned, OpenTelemetry's are not.
+// Uint reports a count. One above 2^63-1 is no count but unknownCount or a number
+// below 0 that was read as one without a sign: it is not reported.
 func (o *Observer) Uint(m *Metric, value uint64, values ...string) {
-	o.Int(m, int64(min(value, math.MaxInt64)), values...)
+	if value > math.MaxInt64 {
+		return
+	}
+	o.Int(m, int64(value), values...)
 }
 
 func (o *Observer) find(m *Metric, values []string) []observation {

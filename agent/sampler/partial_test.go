@@ -2,6 +2,7 @@ package sampler
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,36 @@ func TestPartialReading(t *testing.T) {
 		log.want(t, 2, "")
 		if part := s.Health()[1]; part.Status != "ok" || part.Reason != "" {
 			t.Errorf("health: %+v", part)
+		}
+	})
+}
+
+// TestPartThatComesAndGoes: a part that is missing every other second for hours is
+// named once an hour, and the log ends with what is so; a thousand parts are bounded.
+func TestPartThatComesAndGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logbook
+		stat := &fake{name: "cpu"}
+		stat.read = func(_ context.Context, tick instruments.Tick) (instruments.Reading, error) {
+			switch {
+			case tick.Seq < 3*3600 && tick.Seq%2 == 0, tick.Seq > 4*3600 && tick.Seq < 6*3600:
+				return lacking{[]instruments.Missing{{Subject: "/proc/stat: cpu3", Reason: "there is no number"}}}, nil
+			case tick.Seq > 8*3600:
+				return lacking{[]instruments.Missing{{Subject: fmt.Sprint("part ", tick.Seq), Reason: "there is no number"}}}, nil
+			}
+			return lacking{}, nil
+		}
+		s := testSampler(t, time.Second, &log, nil, stat)
+		start(t, s)
+		pass(3*time.Hour + time.Minute)
+		log.want(t, 3, "part of a reading is missing", `subject="/proc/stat: cpu3"`)
+		log.want(t, 3, "part of a reading is back", `subject="/proc/stat: cpu3"`)
+		pass(2 * time.Hour)
+		log.want(t, 4, "part of a reading is missing", `subject="/proc/stat: cpu3"`)
+		log.want(t, 3, "part of a reading is back", `subject="/proc/stat: cpu3"`)
+		pass(5 * time.Hour)
+		if n := len(s.byName["cpu"].named); n > maxNamed {
+			t.Errorf("%d parts are kept", n)
 		}
 	})
 }

@@ -85,7 +85,24 @@ type collector struct {
 	retries  uint64
 	// missing is what the newest reading lacks.
 	missing []instruments.Missing
+	// named is what the log said of the parts that were missing, for namedAgain.
+	named map[string]naming
 }
+
+// naming is what the log said of one part of a reading.
+type naming struct {
+	// missing is set while the newest line says that the part is missing.
+	missing bool
+	// at is when that was said, by clock.awake.
+	at time.Duration
+}
+
+const (
+	// namedAgain is how long the log is silent about a part that comes and goes.
+	namedAgain = time.Hour
+	// maxNamed bounds the parts of one collector that the log names within that time.
+	maxNamed = 64
+)
 
 // snapshot is a reading with the time of its tick.
 type snapshot struct {
@@ -408,21 +425,36 @@ func (s *Sampler) finished(c *collector, t instruments.Tick, r instruments.Readi
 	}
 }
 
-// missing logs what a reading begins to lack and what is there again.
+// missing notes what a reading lacks, and logs what begins to be missing and what is
+// there again: a part that comes and goes once an hour.
 func (s *Sampler) missing(c *collector, now []instruments.Missing) {
 	c.mu.Lock()
-	before := c.missing
 	c.missing = now
 	c.mu.Unlock()
-	for _, m := range now {
-		if !slices.ContainsFunc(before, func(o instruments.Missing) bool { return o.Subject == m.Subject }) {
-			s.log.Warn("part of a reading is missing", "collector", c.Name(), "subject", m.Subject, "reason", m.Reason)
+	if len(now) == 0 && len(c.named) == 0 {
+		return
+	}
+	awake := s.clock.awake()
+	for subject, n := range c.named {
+		switch {
+		case slices.ContainsFunc(now, func(m instruments.Missing) bool { return m.Subject == subject }):
+		case n.missing:
+			c.named[subject] = naming{at: n.at}
+			s.log.Info("part of a reading is back", "collector", c.Name(), "subject", subject)
+		case awake-n.at >= namedAgain:
+			delete(c.named, subject)
 		}
 	}
-	for _, o := range before {
-		if !slices.ContainsFunc(now, func(m instruments.Missing) bool { return o.Subject == m.Subject }) {
-			s.log.Info("part of a reading is back", "collector", c.Name(), "subject", o.Subject)
+	for _, m := range now {
+		n, known := c.named[m.Subject]
+		if n.missing || known && awake-n.at < namedAgain || !known && len(c.named) >= maxNamed {
+			continue
 		}
+		if c.named == nil {
+			c.named = map[string]naming{}
+		}
+		c.named[m.Subject] = naming{missing: true, at: awake}
+		s.log.Warn("part of a reading is missing", "collector", c.Name(), "subject", m.Subject, "reason", m.Reason)
 	}
 }
 
