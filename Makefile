@@ -44,6 +44,10 @@ race: ## run the Go tests with the race detector
 soak: bin/sysotel ## run the soak, accuracy and kill tests for ten minutes each
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics >/dev/null
 	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'Soak|Truth|Kill' -v ./agent/...
+	@$(MAKE) guest
+
+guest: ## run the agent on Debian's kernels 6.1 and 6.12 in QEMU; ONLY=Block runs one scenario
+	SYSOTEL_TEST_GUEST=all go test -count=1 -timeout 60m -run 'TestGuest$(ONLY)' -v ./agent/guest
 
 attack: bin/sysotel ## attack the agent for ten minutes: every route, caller and form, random expressions, foreign pages
 	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'SoakAttack|SoakExpressions|ForeignPages' -v ./agent/app ./dashboards/browser
@@ -84,4 +88,4 @@ cover: ## write coverage.out and print the total coverage
 	go test -timeout 20m -coverprofile coverage.out ./...
 	go tool cover -func coverage.out | tail -1
 
-.PHONY: help run stack build test race soak attack bench fuzz golden fmt lint vulncheck cover
+.PHONY: help run stack build test race soak guest attack bench fuzz golden fmt lint vulncheck cover
