@@ -50,6 +50,9 @@ type Missing struct {
 	Subject string
 	// Reason is one sentence for the log and for /health.
 	Reason string
+	// Hidden is set where the machine has the part, but it is not visible from where
+	// the agent runs: that is said, and degrades nothing.
+	Hidden bool
 }
 
 // Configurable is a collector whose own settings (patterns, top N, commands) can

@@ -2,11 +2,13 @@ package instruments
 
 import (
 	"context"
-	"math"
+	"errors"
 )
 
 // CPU is a reading of the processors.
 type CPU struct {
+	misread
+
 	// Usage is the share of all processors that was busy since the reading
 	// before, 0 to 1. Busy is everything but idle and iowait.
 	Usage float64
@@ -14,7 +16,7 @@ type CPU struct {
 	States CPUStates
 	// Cores are the processors that are online.
 	Cores []Core
-	// Logical and Physical count processors; Physical is 0 where it is not known.
+	// Logical and Physical count processors; they are 0 where they are not known.
 	Logical, Physical int
 	// Frequency holds the limits over all cores and the mean of the current ones, in Hz.
 	Frequency struct{ Current, Min, Max float64 }
@@ -51,55 +53,6 @@ func (s CPUStates) each(f func(state string, v float64)) {
 	f("steal", s.Steal)
 }
 
-func (s CPUStates) total() float64 {
-	return s.User + s.Nice + s.System + s.Idle + s.Wait + s.Interrupt + s.SoftIRQ + s.Steal
-}
-
-// since returns what passed since before. Each field is clamped: the kernel's
-// iowait and idle can go back by a little (proc_stat(5)), and no duration can
-// be negative.
-func (s CPUStates) since(before CPUStates) CPUStates {
-	return CPUStates{
-		User: max(s.User-before.User, 0), Nice: max(s.Nice-before.Nice, 0),
-		System: max(s.System-before.System, 0), Idle: max(s.Idle-before.Idle, 0),
-		Wait: max(s.Wait-before.Wait, 0), Interrupt: max(s.Interrupt-before.Interrupt, 0),
-		SoftIRQ: max(s.SoftIRQ-before.SoftIRQ, 0), Steal: max(s.Steal-before.Steal, 0),
-	}
-}
-
-// atLeast raises each field to the value it had before, so that a
-// counter does not fall when the kernel corrects a value. A processor that fell by
-// seconds was reset (suspend, migration): then the new values are used.
-func (s CPUStates) atLeast(before CPUStates) CPUStates {
-	const reset = 3
-	if s.total() < before.total()-reset {
-		return s
-	}
-	return CPUStates{
-		User: max(s.User, before.User), Nice: max(s.Nice, before.Nice),
-		System: max(s.System, before.System), Idle: max(s.Idle, before.Idle),
-		Wait: max(s.Wait, before.Wait), Interrupt: max(s.Interrupt, before.Interrupt),
-		SoftIRQ: max(s.SoftIRQ, before.SoftIRQ), Steal: max(s.Steal, before.Steal),
-	}
-}
-
-// shares divides each state by the whole; all are unknown where no time passed.
-func (s CPUStates) shares() CPUStates {
-	t := s.total()
-	if t <= 0 {
-		t = unknown
-	}
-	return CPUStates{
-		User: s.User / t, Nice: s.Nice / t, System: s.System / t, Idle: s.Idle / t,
-		Wait: s.Wait / t, Interrupt: s.Interrupt / t, SoftIRQ: s.SoftIRQ / t, Steal: s.Steal / t,
-	}
-}
-
-// busy is the share of time that was neither idle nor waiting for a disk.
-func (s CPUStates) busy() float64 {
-	return s.User + s.Nice + s.System + s.Interrupt + s.SoftIRQ + s.Steal
-}
-
 var (
 	coreKey     = Key{Name: "cpu", Semconv: "cpu.logical_number", Number: "cpu", Help: "logical processor: cpu0, cpu1, ..."}
 	cpuStateKey = Key{Name: "state", Semconv: "cpu.mode", Values: map[string]string{"wait": "iowait"}, Help: "user, nice, system, idle, wait, interrupt, softirq, steal; guest time is in user and nice"}
@@ -110,7 +63,7 @@ var (
 	}
 	cpuUtilization = &Metric{
 		Name: "system.cpu.utilization", Unit: "1", Kind: Gauge, Keys: []Key{coreKey, cpuStateKey},
-		Help: "Share of the last tick that each logical processor spent in each state.", Source: "difference of system.cpu.time over its own sum",
+		Help: "Share of the last tick that each logical processor spent in each state.", Source: "difference of system.cpu.time over its own sum, or over the time that passed where the two disagree",
 	}
 	cpuLogical = &Metric{
 		Name: "system.cpu.logical.count", Unit: "{cpu}", Kind: UpDownCounter, Integer: true,
@@ -122,7 +75,7 @@ var (
 	}
 	cpuFrequency = &Metric{
 		Name: "system.cpu.frequency", Unit: "Hz", Kind: Gauge, Keys: []Key{coreKey},
-		Help: "Current frequency of each logical processor, read every 10 s.", Source: "cpufreq/scaling_cur_freq in /sys/devices/system/cpu/cpuN, else /proc/cpuinfo",
+		Help: "Current frequency of each logical processor, read every 10 s beside the tick.", Source: "cpufreq/scaling_cur_freq in /sys/devices/system/cpu/cpuN, else /proc/cpuinfo",
 	}
 	cpuFrequencyLimit = &Metric{
 		Name: "sysotel.cpu.frequency.limit", Unit: "Hz", Kind: Gauge,
@@ -131,7 +84,7 @@ var (
 	}
 	cpuUsage = &Metric{
 		Name: "sysotel.cpu.usage", Unit: "1", Kind: Gauge,
-		Help: "Share of all processors that was busy (neither idle nor iowait) in the last tick.", Source: "/proc/stat, line cpu",
+		Help: "Share of all processors that was busy (neither idle nor iowait) in the last tick.", Source: "/proc/stat, sum of the lines cpuN",
 	}
 	cpuCoreUsage = &Metric{
 		Name: "sysotel.cpu.core.usage", Unit: "1", Kind: Gauge, Keys: []Key{coreKey},
@@ -139,20 +92,17 @@ var (
 	}
 	cpuStateUsage = &Metric{
 		Name: "sysotel.cpu.state.usage", Unit: "1", Kind: Gauge, Keys: []Key{cpuStateKey},
-		Help: "Share of the time of all processors in each state in the last tick.", Source: "/proc/stat, line cpu",
+		Help: "Share of the time of all processors in each state in the last tick.", Source: "/proc/stat, sum of the lines cpuN",
 	}
 )
 
 // cpu reads the processors.
 type cpu struct {
-	total     CPUStates
-	cores     map[string]CPUStates
-	frequency frequencies
-	physical  int
-	span      span
+	processors  processors
+	frequencies frequencies
 }
 
-func newCPU() Collector { return &cpu{physical: -1} }
+func newCPU() Collector { return &cpu{frequencies: newFrequencies()} }
 
 func (*cpu) Name() string { return "cpu" }
 
@@ -161,40 +111,24 @@ func (*cpu) Metrics() []*Metric {
 }
 
 func (c *cpu) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
-	total, cores, err := h.cpuTimes(ctx, t)
+	stat, err := h.processorTimes(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	if c.physical < 0 {
-		c.physical = h.physicalCores(ctx)
+	if len(stat.cores) == 0 && stat.total == noTicks {
+		return nil, errors.New("parse /proc/stat: no line of a processor can be read")
 	}
-	c.frequency.read(ctx, h, cores)
-
-	first := math.IsNaN(c.span.next(h.Now(), t.Interval))
-	r := &CPU{Usage: unknown, States: CPUStates{}.shares(), Logical: len(cores), Physical: c.physical}
-	total = total.atLeast(c.total)
-	if !first {
-		r.States = total.since(c.total).shares()
-		r.Usage = r.States.busy()
+	r := &CPU{Logical: len(stat.cores), Cores: make([]Core, 0, len(stat.cores)), misread: stat.odd}
+	r.States, r.Usage = c.processors.next(stat, t.Interval).of()
+	for _, core := range stat.cores {
+		one := c.processors.cores[core.id]
+		share, usage := one.shares.of()
+		r.Cores = append(r.Cores, Core{ID: core.id, Time: one.reported(), Usage: usage, Share: share, Frequency: unknown})
 	}
-	c.total = total
-
-	// State is kept by the processor's name: an unplugged one leaves a gap in
-	// the numbers, and one that appears has no difference yet.
-	seen := make(map[string]CPUStates, len(cores))
-	r.Cores = make([]Core, 0, len(cores))
-	for _, core := range cores {
-		before, known := c.cores[core.id]
-		time := core.time.atLeast(before)
-		share := CPUStates{}.shares()
-		if known && !first {
-			share = time.since(before).shares()
-		}
-		seen[core.id] = time
-		r.Cores = append(r.Cores, Core{ID: core.id, Time: time, Usage: share.busy(), Share: share, Frequency: c.frequency.of(core.id)})
+	for _, id := range c.processors.gone {
+		r.note("/proc/stat: "+id, "its times cannot be"+leftOut)
 	}
-	c.cores = seen
-	r.Frequency.Current, r.Frequency.Min, r.Frequency.Max = c.frequency.mean(), c.frequency.min, c.frequency.max
+	c.frequencies.fill(r, h, stat.at)
 	return r, nil
 }
 
@@ -209,7 +143,9 @@ func (c *CPU) Report(o *Observer) {
 	}
 	c.States.each(func(state string, v float64) { o.Float(cpuStateUsage, v, state) })
 	o.Float(cpuUsage, c.Usage)
-	o.Int(cpuLogical, int64(c.Logical))
+	if c.Logical > 0 {
+		o.Int(cpuLogical, int64(c.Logical))
+	}
 	if c.Physical > 0 {
 		o.Int(cpuPhysical, int64(c.Physical))
 	}

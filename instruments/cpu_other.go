@@ -9,45 +9,54 @@ import (
 	gopsutilcpu "github.com/shirou/gopsutil/v3/cpu"
 )
 
-// cpuTimes reads the time in each state of all processors together and of each.
-func (h *Host) cpuTimes(ctx context.Context, _ Tick) (CPUStates, []coreTime, error) {
+// processorTimes reads the time in each state of all processors together and of each.
+func (h *Host) processorTimes(ctx context.Context, _ Tick) (*procStat, error) {
+	began := h.Now()
 	total, err := gopsutilcpu.TimesWithContext(ctx, false)
 	if err != nil {
-		return CPUStates{}, nil, err
+		return nil, err
 	}
 	each, err := gopsutilcpu.TimesWithContext(ctx, true)
 	if err != nil {
-		return CPUStates{}, nil, err
-	}
-	cores := make([]coreTime, len(each))
-	for i, c := range each {
-		cores[i] = coreTime{c.CPU, states(c)}
+		return nil, err
 	}
 	if len(total) == 0 {
-		return CPUStates{}, nil, ErrUnsupported
+		return nil, ErrUnsupported
 	}
-	return states(total[0]), cores, nil
+	s := &procStat{total: ticksOf(total[0]), cores: make([]coreTime, len(each)), at: h.Now()}
+	s.took = s.at.Sub(began)
+	for i, c := range each {
+		s.cores[i] = coreTime{c.CPU, ticksOf(c)}
+	}
+	return s, nil
 }
 
-func states(t gopsutilcpu.TimesStat) CPUStates {
-	return CPUStates{
-		User: t.User, Nice: t.Nice, System: t.System, Idle: t.Idle,
-		Wait: t.Iowait, Interrupt: t.Irq, SoftIRQ: t.Softirq, Steal: t.Steal,
+func ticksOf(t gopsutilcpu.TimesStat) stateTicks {
+	var ticks stateTicks
+	for i, seconds := range [cpuStates]float64{t.User, t.Nice, t.System, t.Idle, t.Iowait, t.Irq, t.Softirq, t.Steal} {
+		ticks[i] = unknownCount
+		if v := seconds * userHZ; v >= 0 && v <= maxTicks {
+			ticks[i] = uint64(v)
+		}
 	}
+	return ticks
 }
 
 // physicalCores counts physical cores, 0 where unknown.
-func (h *Host) physicalCores(ctx context.Context) int {
-	n, err := gopsutilcpu.CountsWithContext(ctx, false)
+func (h *Host) physicalCores() int {
+	n, err := gopsutilcpu.CountsWithContext(context.Background(), false)
 	if err != nil {
 		return 0
 	}
 	return n
 }
 
+// onlineProcessors is "": only Linux lists them in a second place.
+func (h *Host) onlineProcessors() string { return "" }
+
 // nominalFrequencies asks the system for each processor's clock rate.
-func (h *Host) nominalFrequencies(ctx context.Context) map[string]float64 {
-	infos, err := gopsutilcpu.InfoWithContext(ctx)
+func (h *Host) nominalFrequencies() map[string]float64 {
+	infos, err := gopsutilcpu.InfoWithContext(context.Background())
 	if err != nil {
 		return nil
 	}

@@ -78,19 +78,6 @@ func parseDiskstat(line []byte) (name []byte, c diskCounters, err error) {
 	return name, c, nil
 }
 
-// cutWord returns the first word of b and what follows it; words are divided by spaces.
-func cutWord(b []byte) (word, rest []byte) {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
-	for i, c := range b {
-		if c == ' ' || c == '\t' {
-			return b[:i], b[i:]
-		}
-	}
-	return b, nil
-}
-
 // diskKind looks up in /sys what a device is, and what the device mapper calls it.
 func (h *Host) diskKind(name string) (kind diskKind, mapper string) {
 	// The empty drive, the image, the device in memory: what is read from them

@@ -1,7 +1,7 @@
 package instruments
 
 import (
-	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,65 +11,150 @@ import (
 // one read of /proc/cpuinfo or cpufreq can interrupt every core.
 const frequencyEvery = 10 * time.Second
 
-// frequencies are the processors' clock rates, in Hz.
+// maxFrequency is more than any processor's, in Hz.
+const maxFrequency = 100e9
+
+// frequencies are what is known of the processors beside their times: their clock
+// rates and the number of physical cores. All of it is read beside the tick, since some
+// kernels take 20 ms for each core (prometheus/node_exporter#1086).
 type frequencies struct {
-	at       time.Time
-	current  map[string]float64
-	min, max float64
+	cores   beside[coreFrequency]
+	nominal beside[map[string]float64]
+	seen    beside[processorsSeen]
+	// list names the processors as the kernel does, "0-3,5"; ids are the same.
+	list string
+	ids  []string
 }
 
-// read refreshes the frequencies when they are old, from cpufreq where the
-// kernel has it, else (virtual machines) from /proc/cpuinfo.
-func (f *frequencies) read(ctx context.Context, h *Host, cores []coreTime) {
-	now := h.Now()
-	if !f.at.IsZero() && now.Sub(f.at) < frequencyEvery && len(f.current) == len(cores) {
+// coreFrequency is what cpufreq says of one processor, in Hz; 0 where it says nothing.
+type coreFrequency struct{ current, min, max float64 }
+
+// processorsSeen is what /sys shows of the processors.
+type processorsSeen struct {
+	online   string
+	physical int
+}
+
+func newFrequencies() frequencies {
+	return frequencies{
+		cores: beside[coreFrequency]{every: frequencyEvery, read: func(h *Host, core string, before coreFrequency) coreFrequency {
+			dir := "sys/devices/system/cpu/" + core + "/cpufreq/"
+			now := coreFrequency{current: h.kilohertz(dir + "scaling_cur_freq"), min: before.min, max: before.max}
+			if before == (coreFrequency{}) || now.current == 0 {
+				now.min, now.max = h.kilohertz(dir+"cpuinfo_min_freq"), h.kilohertz(dir+"cpuinfo_max_freq")
+			}
+			return now
+		}},
+		nominal: beside[map[string]float64]{every: frequencyEvery, read: func(h *Host, _ string, _ map[string]float64) map[string]float64 {
+			return h.nominalFrequencies()
+		}},
+		seen: beside[processorsSeen]{every: time.Minute, read: func(h *Host, _ string, before processorsSeen) processorsSeen {
+			now := processorsSeen{online: h.onlineProcessors(), physical: before.physical}
+			if now.physical == 0 || now.online != before.online {
+				now.physical = h.physicalCores()
+			}
+			return now
+		}},
+	}
+}
+
+// fill fills in what is known of the processors of a reading.
+func (f *frequencies) fill(r *CPU, h *Host, now time.Time) {
+	f.follow(r.Cores)
+	r.Frequency.Current, r.Frequency.Min, r.Frequency.Max = unknown, unknown, unknown
+	seen, _ := f.seen.get(h, f.list, now)
+	if seen.online != "" && seen.online != f.list {
+		// A container that is shown fewer processors numbers them anew: what /sys has
+		// under a name is another one's.
+		r.hide("frequencies and physical cores", "not visible from here: /proc/stat shows the processors "+f.list+", /sys "+quoted([]byte(seen.online)))
 		return
 	}
-	f.at, f.current, f.min, f.max = now, make(map[string]float64, len(cores)), unknown, unknown
-	for _, c := range cores {
-		dir := "sys/devices/system/cpu/" + c.id + "/cpufreq/"
-		if v := h.kilohertz(dir + "scaling_cur_freq"); v > 0 {
-			f.current[c.id] = v
+	if seen.physical <= r.Logical {
+		r.Physical = seen.physical
+	}
+	sum, known := 0.0, 0
+	add := func(core *Core, hertz float64) {
+		core.Frequency = hertz
+		sum += hertz
+		known++
+	}
+	for i := range r.Cores {
+		core := &r.Cores[i]
+		v, _ := f.cores.get(h, core.ID, now)
+		if v.current > 0 {
+			add(core, v.current)
 		}
-		if v := h.kilohertz(dir + "cpuinfo_min_freq"); v > 0 && !(f.min <= v) {
-			f.min = v
+		if v.min > 0 && !(r.Frequency.Min <= v.min) {
+			r.Frequency.Min = v.min
 		}
-		if v := h.kilohertz(dir + "cpuinfo_max_freq"); v > 0 && !(f.max >= v) {
-			f.max = v
+		if v.max > 0 && !(r.Frequency.Max >= v.max) {
+			r.Frequency.Max = v.max
 		}
 	}
-	if len(f.current) == 0 {
-		f.current = h.nominalFrequencies(ctx)
+	if known == 0 {
+		nominal, _ := f.nominal.get(h, "", now)
+		for i := range r.Cores {
+			if v := nominal[r.Cores[i].ID]; v > 0 {
+				add(&r.Cores[i], v)
+			}
+		}
+	}
+	if known > 0 {
+		r.Frequency.Current = sum / float64(known)
 	}
 }
 
-// of is the current frequency of a core, unknown if the system does not report it.
-func (f *frequencies) of(core string) float64 {
-	if v, ok := f.current[core]; ok {
+// follow notes which processors there are, and forgets the others.
+func (f *frequencies) follow(cores []Core) {
+	same := len(cores) == len(f.ids)
+	for i := 0; same && i < len(cores); i++ {
+		same = cores[i].ID == f.ids[i]
+	}
+	if same {
+		return
+	}
+	before, list := f.ids, f.list
+	f.ids = make([]string, len(cores))
+	for i := range cores {
+		f.ids[i] = cores[i].ID
+	}
+	for _, id := range before {
+		if !slices.Contains(f.ids, id) {
+			f.cores.forget(id)
+		}
+	}
+	if f.list = processorList(f.ids); f.list != list {
+		f.seen.forget(list)
+	}
+}
+
+// processorList writes processors as the kernel does: "0-3,5".
+func processorList(ids []string) string {
+	var list []byte
+	for i := 0; i < len(ids); {
+		first, _ := strconv.Atoi(strings.TrimPrefix(ids[i], "cpu"))
+		last := first
+		for i++; i < len(ids) && ids[i] == "cpu"+strconv.Itoa(last+1); i++ {
+			last++
+		}
+		if len(list) > 0 {
+			list = append(list, ',')
+		}
+		list = strconv.AppendInt(list, int64(first), 10)
+		if last > first {
+			list = strconv.AppendInt(append(list, '-'), int64(last), 10)
+		}
+	}
+	return string(list)
+}
+
+// kilohertz reads a cpufreq file in Hz, 0 where there is none or what it says cannot be.
+func (h *Host) kilohertz(name string) float64 {
+	n, err := strconv.ParseUint(h.readText(name), 10, 64)
+	if v := float64(n) * 1000; err == nil && v <= maxFrequency {
 		return v
 	}
-	return unknown
-}
-
-// mean is the mean over all cores.
-func (f *frequencies) mean() float64 {
-	if len(f.current) == 0 {
-		return unknown
-	}
-	sum := 0.0
-	for _, v := range f.current {
-		sum += v
-	}
-	return sum / float64(len(f.current))
-}
-
-// kilohertz reads a cpufreq file in Hz, 0 where there is none.
-func (h *Host) kilohertz(name string) float64 {
-	n, err := strconv.ParseFloat(h.readText(name), 64)
-	if err != nil {
-		return 0
-	}
-	return n * 1000
+	return 0
 }
 
 // parseMegahertz reads "cpu MHz" of each processor in /proc/cpuinfo, in Hz.
@@ -83,7 +168,7 @@ func parseMegahertz(text string) map[string]float64 {
 		case "processor":
 			core = "cpu" + value
 		case "cpu MHz":
-			if v, err := strconv.ParseFloat(value, 64); err == nil && v > 0 {
+			if v, err := strconv.ParseFloat(value, 64); err == nil && v > 0 && v*1e6 <= maxFrequency {
 				found[core] = v * 1e6
 			}
 		}

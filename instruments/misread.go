@@ -16,9 +16,16 @@ type misread struct {
 
 // note names a part once. The subject is the file and what of it, "/proc/stat: cpu3", and
 // stays the same while the part cannot be read; the reason may quote what is there.
-func (m *misread) note(subject, reason string) {
+func (m *misread) note(subject, reason string) { m.add(Missing{Subject: subject, Reason: reason}) }
+
+// hide names a part that is not visible from where the agent runs, as note does.
+func (m *misread) hide(subject, reason string) {
+	m.add(Missing{Subject: subject, Reason: reason, Hidden: true})
+}
+
+func (m *misread) add(part Missing) {
 	for i := range m.parts {
-		if m.parts[i].Subject == subject {
+		if m.parts[i].Subject == part.Subject {
 			return
 		}
 	}
@@ -26,13 +33,13 @@ func (m *misread) note(subject, reason string) {
 		m.more++
 		return
 	}
-	m.parts = append(m.parts, Missing{Subject: subject, Reason: reason})
+	m.parts = append(m.parts, part)
 }
 
 // noteAll names what another reader found.
 func (m *misread) noteAll(other misread) {
 	for _, p := range other.parts {
-		m.note(p.Subject, p.Reason)
+		m.add(p)
 	}
 	m.more += other.more
 }

@@ -20,10 +20,11 @@ type process struct {
 type processAccounts struct {
 	span  span
 	looks uint64
-	// clock is the table's at the last look, memory the machine's, host its CPU time.
+	// clock is the table's at the last look, memory the machine's.
 	clock  uint64
 	memory uint64
-	host   CPUStates
+	// processors compares the machine's CPU time with that of the last look.
+	processors processors
 	// carry is the negative remainder of unattributed CPU time, lost is all of
 	// it since the first look, both in seconds.
 	carry, lost float64
@@ -112,10 +113,11 @@ func (*process) Metrics() []*Metric {
 }
 
 func (p *process) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
-	host, cores, err := h.cpuTimes(ctx, t)
+	host, err := h.processorTimes(ctx, t)
 	if err != nil {
 		return nil, err
 	}
+	logical := max(len(host.cores), 1)
 	var r *ProcessTable
 	err = h.processes(ctx, t, func(table *processTable) error {
 		p.processAccounts = &table.accounts
@@ -126,8 +128,8 @@ func (p *process) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		if p.looks == 0 {
 			seconds = unknown
 		}
-		r = p.look(table, seconds, len(cores))
-		r.Unattributed, r.UnattributedSeconds, r.Busy = p.balance(host, seconds, len(cores))
+		r = p.look(table, seconds, logical)
+		r.Unattributed, r.UnattributedSeconds, r.Busy = p.balance(p.processors.next(host, t.Interval), seconds, logical)
 		p.clock = table.clock
 		p.looks++
 		return nil

@@ -195,19 +195,19 @@ func (p *process) row(table *processTable, e *processEntry, row *Process) {
 // balance returns the CPU time that no process accounts for, as a share of all
 // processors in the last tick and in seconds since the first look, and the
 // seconds of CPU time that the machine used in the last tick.
-func (p *process) balance(host CPUStates, seconds float64, logical int) (share, total, busy float64) {
-	host = host.atLeast(p.host)
-	before := p.host
-	p.host = host
-	if p.looks == 0 {
+func (p *process) balance(host shares, seconds float64, logical int) (share, total, busy float64) {
+	if p.looks == 0 || !host.known() {
 		return unknown, p.lost, unknown
 	}
-	d := host.since(before)
-	left := d.User + d.Nice + d.System - p.programs.used() + p.carry
+	user, nice, system := host.states[stateUser], host.states[stateNice], host.states[stateSystem]
+	left := (user+nice+system)/userHZ - p.programs.used() + p.carry
+	if math.IsNaN(left) {
+		return unknown, p.lost, unknown
+	}
 	p.carry = max(min(left, 0), -maxCarry*float64(logical))
 	left = max(left, 0)
 	p.lost += left
-	busy = d.busy()
+	busy = host.busy / userHZ
 	if math.IsNaN(seconds) {
 		busy = unknown
 	}

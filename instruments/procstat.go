@@ -3,9 +3,11 @@ package instruments
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
-	"strconv"
+	"slices"
+	"time"
 )
 
 // userHZ is the unit of time in /proc/stat and /proc/PID/stat: the kernel gives
@@ -15,36 +17,48 @@ const userHZ = 100
 
 // procStat is /proc/stat, proc_stat(5).
 type procStat struct {
-	total    CPUStates
-	cores    []coreTime
-	created  uint64
-	switches uint64
-	boot     int64
-	running  uint64
-	blocked  uint64
+	// total is the line of all processors, which older and odd views have alone.
+	total stateTicks
+	cores []coreTime
+	// What follows is unknownCount, and boot 0, where it could not be read.
+	created, switches, running, blocked uint64
+	boot                                int64
+	// at is when the file was read, and took how long that was.
+	at   time.Time
+	took time.Duration
+	// odd is what of the processors could not be read, oddCounts what of the rest.
+	odd, oddCounts misread
 }
 
 type coreTime struct {
-	id   string
-	time CPUStates
+	id    string
+	ticks stateTicks
 }
 
 // parseStat reads the text of /proc/stat. Cores reuse the names of before, so
-// that a tick makes no new strings.
+// that a tick makes no new strings. It is an error only if nothing can be read.
 func parseStat(text []byte, before []coreTime) (*procStat, error) {
-	s := &procStat{cores: make([]coreTime, 0, len(before))}
+	s := &procStat{
+		cores: make([]coreTime, 0, len(before)), total: noTicks,
+		created: unknownCount, switches: unknownCount, running: unknownCount, blocked: unknownCount,
+	}
+	good, last := false, -1
 	for len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
 		name, rest, _ := bytes.Cut(line, []byte{' '})
-		switch {
-		case bytes.HasPrefix(name, []byte("cpu")):
-			states, err := parseStates(rest)
-			if err != nil {
-				return nil, fmt.Errorf("line %q: %w", line, err)
-			}
+		if bytes.HasPrefix(name, []byte("cpu")) {
 			if len(name) == 3 {
-				s.total = states
+				total, odd := parseStates(rest)
+				if odd.field != "" {
+					s.odd.note("/proc/stat: cpu, "+odd.field, odd.reason)
+				}
+				s.total, good = total, good || total != noTicks
+				continue
+			}
+			number, ok := parseUint(name[3:])
+			if !ok || number >= maxProcessors {
+				s.odd.note("/proc/stat: a line of a processor", quoted(name)+" is not the name of one")
 				continue
 			}
 			id := ""
@@ -53,45 +67,85 @@ func parseStat(text []byte, before []coreTime) (*procStat, error) {
 			} else {
 				id = string(name)
 			}
-			s.cores = append(s.cores, coreTime{id, states})
-		case string(name) == "ctxt":
-			s.switches = firstNumber(rest)
-		case string(name) == "btime":
-			s.boot = int64(firstNumber(rest))
-		case string(name) == "processes":
-			s.created = firstNumber(rest)
-		case string(name) == "procs_running":
-			s.running = firstNumber(rest)
-		case string(name) == "procs_blocked":
-			s.blocked = firstNumber(rest)
+			if int(number) <= last && slices.ContainsFunc(s.cores, func(c coreTime) bool { return c.id == id }) {
+				s.odd.note("/proc/stat: "+id, "is listed twice")
+				continue
+			}
+			last = max(last, int(number))
+			states, odd := parseStates(rest)
+			if odd.field != "" {
+				s.odd.note("/proc/stat: "+id+", "+odd.field, odd.reason)
+			}
+			s.cores, good = append(s.cores, coreTime{id, states}), good || states != noTicks
+			continue
+		}
+		var to *uint64
+		var boot uint64
+		switch string(name) {
+		case "ctxt":
+			to = &s.switches
+		case "btime":
+			to = &boot
+		case "processes":
+			to = &s.created
+		case "procs_running":
+			to = &s.running
+		case "procs_blocked":
+			to = &s.blocked
+		default:
+			continue
+		}
+		word, _ := cutWord(rest)
+		n, ok := parseUint(word)
+		if !ok || n > math.MaxInt64 {
+			s.oddCounts.note("/proc/stat: "+string(name), notNumber(word))
+			continue
+		}
+		*to, good = n, true
+		if to == &boot {
+			s.boot = int64(boot)
 		}
 	}
-	if len(s.cores) == 0 {
-		return nil, fmt.Errorf("no line begins with cpu0")
+	if !good {
+		return nil, errors.New("no line can be read, cpu0 as little as btime")
 	}
 	return s, nil
 }
 
-func parseStates(b []byte) (CPUStates, error) {
-	var n [8]float64
-	for i := range n {
-		b = bytes.TrimLeft(b, " ")
-		var word []byte
-		word, b, _ = bytes.Cut(b, []byte{' '})
-		if len(word) == 0 {
-			if i < 4 {
-				return CPUStates{}, fmt.Errorf("has %d numbers, at least 4 are needed", i)
-			}
-			break // Kernels before 2.6.11 have fewer states.
-		}
-		v, ok := parseUint(word)
-		if !ok {
-			return CPUStates{}, fmt.Errorf("%q is not a number", word)
-		}
-		n[i] = float64(v) / userHZ
-	}
-	return CPUStates{User: n[0], Nice: n[1], System: n[2], Idle: n[3], Wait: n[4], Interrupt: n[5], SoftIRQ: n[6], Steal: n[7]}, nil
+// maxProcessors bounds the numbers of processors; Linux has 8192 at most (NR_CPUS).
+const maxProcessors = 1 << 16
+
+var noTicks = stateTicks{
+	unknownCount, unknownCount, unknownCount, unknownCount, unknownCount, unknownCount, unknownCount, unknownCount,
 }
+
+// oddField is the first of a line's fields that could not be read.
+type oddField struct{ field, reason string }
+
+// parseStates reads the times of a line. One that cannot be read is unknown by itself.
+func parseStates(b []byte) (stateTicks, oddField) {
+	var n stateTicks
+	var odd oddField
+	for i := range n {
+		var word []byte
+		word, b = cutWord(b)
+		if len(word) == 0 && i > stateIdle {
+			break // Kernels before 2.6.11 have fewer states: 0.
+		}
+		var ok bool
+		if n[i], ok = parseUint(word); ok && n[i] <= maxTicks {
+			continue
+		}
+		n[i] = unknownCount
+		if odd.field == "" {
+			odd = oddField{stateNames[i], notNumber(word)}
+		}
+	}
+	return n, odd
+}
+
+// stateNames are the columns of /proc/stat.
+var stateNames = [cpuStates]string{"user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"}
 
 // parseUint reads decimal digits without making a string.
 func parseUint(b []byte) (uint64, bool) {
@@ -112,10 +166,23 @@ func parseUint(b []byte) (uint64, bool) {
 	return n, true
 }
 
+// cutWord returns the first word of b and what follows it; words are divided by spaces.
+func cutWord(b []byte) (word, rest []byte) {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for i, c := range b {
+		if c == ' ' || c == '\t' {
+			return b[:i], b[i:]
+		}
+	}
+	return b, nil
+}
+
 // firstNumber is the first number of a line, 0 where there is none.
 func firstNumber(b []byte) uint64 {
-	word, _, _ := bytes.Cut(bytes.TrimLeft(b, " \t"), []byte{' '})
-	n, _ := strconv.ParseUint(string(word), 10, 64)
+	word, _ := cutWord(b)
+	n, _ := parseUint(word)
 	return n
 }
 
@@ -130,14 +197,17 @@ func (h *Host) procStat(_ context.Context, t Tick) (*procStat, error) {
 	if h.stat != nil {
 		before = h.stat.cores
 	}
+	began := h.Now()
 	text, err := h.statFile.read()
 	if err != nil {
 		return nil, err
 	}
+	at := h.Now()
 	s, err := parseStat(text, before)
 	if err != nil {
 		return nil, fmt.Errorf("parse /proc/stat: %w", err)
 	}
+	s.at, s.took = at, at.Sub(began)
 	h.stat, h.tick = s, t.Seq
 	return s, nil
 }

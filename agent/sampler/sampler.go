@@ -454,7 +454,11 @@ func (s *Sampler) missing(c *collector, now []instruments.Missing) {
 			c.named = map[string]naming{}
 		}
 		c.named[m.Subject] = naming{missing: true, at: awake}
-		s.log.Warn("part of a reading is missing", "collector", c.Name(), "subject", m.Subject, "reason", m.Reason)
+		level := slog.LevelWarn
+		if m.Hidden {
+			level = slog.LevelInfo
+		}
+		s.log.Log(context.Background(), level, "part of a reading is missing", "collector", c.Name(), "subject", m.Subject, "reason", m.Reason)
 	}
 }
 

@@ -3,6 +3,7 @@ package sampler
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"sysotel/agent/health"
@@ -60,7 +61,13 @@ func (s *Sampler) Health() []health.Component {
 		case !c.ok:
 			h.Status = health.Degraded
 		case len(c.missing) > 0:
-			h.Status, h.Reason = health.Degraded, fmt.Sprintf("%s: %s", c.missing[0].Subject, c.missing[0].Reason)
+			// What is only hidden is told, and degrades nothing.
+			first := slices.IndexFunc(c.missing, func(m instruments.Missing) bool { return !m.Hidden })
+			if first >= 0 {
+				h.Status = health.Degraded
+			}
+			told := c.missing[max(first, 0)]
+			h.Reason = told.Subject + ": " + told.Reason
 			if more := len(c.missing) - 1; more > 0 {
 				h.Reason += fmt.Sprintf(" (and %d more)", more)
 			}
