@@ -135,25 +135,28 @@ func (s stateTicks) since(before stateTicks, span cpuSpan) shares {
 		}
 	}
 	idle, wait := r.states[stateIdle], r.states[stateWait]
-	if math.Abs(sum-span.elapsed) <= span.slack {
+	if !lost && math.Abs(sum-span.elapsed) <= span.slack {
 		r.whole, r.busy = sum, sum-orZero(idle)-orZero(wait)
 		return r
 	}
 	r.busy = sum - orZero(idle) - orZero(wait)
 	if lost {
-		// Work that is not known is what idle and waiting leave of the tick.
-		r.busy = max(r.busy, span.elapsed-idle-wait)
+		// Work that is not known is what idle and waiting leave of the tick. Where
+		// they say nothing they can stand still.
+		if r.busy = max(r.busy, span.elapsed-idle-wait); !(idle+wait > span.slack) {
+			r.busy = unknown
+		}
 	}
 	if !(r.busy <= span.elapsed+span.slack) {
 		r.busy, r.states[stateIdle], r.states[stateWait] = unknown, unknown, unknown
 		return r
 	}
 	r.whole = max(span.elapsed, r.busy)
-	// What was not work was idle; a steal that is not known may be in it.
-	left := r.whole - r.busy
-	r.states[stateWait] = min(wait, left)
-	if left -= r.states[stateWait]; !math.IsNaN(r.states[stateSteal]) || idle > left {
-		r.states[stateIdle] = left
+	// What was not work was idle, but for a steal that is not known.
+	r.states[stateWait] = min(wait, r.whole-r.busy)
+	r.states[stateIdle] = r.whole - r.busy - r.states[stateWait]
+	if math.IsNaN(r.states[stateSteal]) {
+		r.states[stateIdle] = unknown
 	}
 	return r
 }

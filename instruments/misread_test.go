@@ -15,7 +15,7 @@ func TestMisread(t *testing.T) {
 	}
 	m.note("/proc/stat: cpu0", "a")
 	m.note("/proc/stat: cpu0", "b")
-	if got := fmt.Sprint(m.Missing()); got != "[{/proc/stat: cpu0 a}]" {
+	if got := fmt.Sprint(m.Missing()); got != "[{/proc/stat: cpu0 a false}]" {
 		t.Error(got)
 	}
 	for i := range 1000 {

@@ -141,6 +141,9 @@ func parseStates(b []byte) (stateTicks, oddField) {
 			odd = oddField{stateNames[i], notNumber(word)}
 		}
 	}
+	if n[stateUser] == unknownCount && n[stateNice] == unknownCount && n[stateSystem] == unknownCount && n[stateIdle] == unknownCount {
+		return noTicks, odd
+	}
 	return n, odd
 }
 

@@ -1,6 +1,7 @@
 package instruments
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -25,11 +26,11 @@ func TestParseStat(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Guest time (15 and 1) is in user and nice already and is not added again.
-	want := CPUStates{User: 1.20, Nice: 0.20, System: 0.30, Idle: 40, Wait: 0.50, Interrupt: 0.06, SoftIRQ: 0.07, Steal: 0.08}
+	want := stateTicks{120, 20, 30, 4000, 50, 6, 7, 8}
 	if s.total != want {
 		t.Errorf("total is %+v, want %+v", s.total, want)
 	}
-	if len(s.cores) != 2 || s.cores[0].id != "cpu0" || s.cores[1].id != "cpu12" || s.cores[1].time.Idle != 10 {
+	if len(s.cores) != 2 || s.cores[0].id != "cpu0" || s.cores[1].id != "cpu12" || s.cores[1].ticks[stateIdle] != 1000 {
 		t.Errorf("cores are %+v", s.cores)
 	}
 	if s.switches != 987654321 || s.boot != 1767225600 || s.created != 4321 || s.running != 3 || s.blocked != 1 {
@@ -43,21 +44,40 @@ func TestParseStat(t *testing.T) {
 
 func TestParseStatOldKernel(t *testing.T) {
 	s, err := parseStat([]byte("cpu  1 2 3 4\ncpu0 1 2 3 4\n"), nil)
-	if err != nil || s.total.Idle != 0.04 || s.total.Wait != 0 {
+	if err != nil || s.total[stateIdle] != 4 || s.total[stateWait] != 0 {
 		t.Errorf("got %+v, %v", s, err)
 	}
 }
 
-func TestParseStatMistakes(t *testing.T) {
+// TestParseStatOddLines: what cannot be read is unknown by itself and named; only a
+// file without any good line is an error.
+func TestParseStatOddLines(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{"", "no line begins with cpu0"},
-		{"ctxt 5\n", "no line begins with cpu0"},
-		{"cpu  1 2 3 4\ncpu0 1 2\n", `has 2 numbers`},
-		{"cpu0 1 x 3 4\n", `"x" is not a number`},
-		{"cpu0 1 -2 3 4\n", `"-2" is not a number`},
+		{"cpu  1 2 3 4\ncpu0 1 2\n", "[{/proc/stat: cpu0, system there is no number false}]"},
+		{"cpu0 1 x 3 4\n", `[{/proc/stat: cpu0, nice "x" is not a number that can be false}]`},
+		{"cpu0 1 -2 3 4\n", `[{/proc/stat: cpu0, nice "-2" is not a number that can be false}]`},
+		{"cpu0 1 2 3 4 5 6 7 18446744073709551615\n", `[{/proc/stat: cpu0, steal "18446744073709551615" is not a number that can be false}]`},
+		{"cpu0 1 2 3 4\ncpu0 5 6 7 8\n", "[{/proc/stat: cpu0 is listed twice false}]"},
+		{"cpu0 1 2 3 4\ncpu999999999 5 6 7 8\n", `[{/proc/stat: a line of a processor "cpu999999999" is not the name of one false}]`},
+		{"cpu0 1 2 3 4\ncpufreq 5 6 7 8\n", `[{/proc/stat: a line of a processor "cpufreq" is not the name of one false}]`},
+		{"ctxt 5\n", "[]"},
 	} {
-		if _, err := parseStat([]byte(c.text), nil); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%q: error %v, want %q", c.text, err, c.want)
+		s, err := parseStat([]byte(c.text), nil)
+		if err != nil {
+			t.Errorf("%q: %v", c.text, err)
+			continue
+		}
+		if got := fmt.Sprint(s.odd.Missing()); got != c.want {
+			t.Errorf("%q: missing %s, want %s", c.text, got, c.want)
+		}
+	}
+	s, err := parseStat([]byte("cpu0 1 2 3 4\nctxt -1\nbtime x\nprocesses 18446744073709551615\n"), nil)
+	if err != nil || s.switches != unknownCount || s.boot != 0 || s.created != unknownCount || len(s.oddCounts.Missing()) != 3 {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	for _, text := range []string{"", "x\n", "cpu\ncpu0\n", "btime x\n"} {
+		if _, err := parseStat([]byte(text), nil); err == nil || !strings.Contains(err.Error(), "no line can be read") {
+			t.Errorf("%q: error %v, want that no line can be read", text, err)
 		}
 	}
 }
@@ -71,9 +91,11 @@ func FuzzParseStat(f *testing.F) {
 			return
 		}
 		for _, core := range s.cores {
-			if v := core.time.total(); math.IsNaN(v) || v < 0 {
-				t.Errorf("%s has %v seconds", core.id, v)
-			}
+			core.ticks.seconds().each(func(state string, v float64) {
+				if v < 0 || v > maxTicks/userHZ {
+					t.Errorf("%s has %v seconds of %s", core.id, v, state)
+				}
+			})
 		}
 	})
 }
