@@ -29,7 +29,8 @@ func (oneConnection) Addr() net.Addr { return &net.UnixAddr{Name: "one", Net: "u
 
 // TestLongRequestWithBody: the limit of time for a body ends with it. A request may take
 // longer, its response may be read late, and the next one of the same connection is
-// served; a body that does not arrive is refused.
+// served; time before the body is read does not count; a body that does not arrive is
+// refused, and the connection closed.
 func TestLongRequestWithBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
@@ -37,6 +38,9 @@ func TestLongRequestWithBody(t *testing.T) {
 		l := oneConnection{make(chan net.Conn, 1)}
 		l.accepted <- server
 		s := &http.Server{Handler: secure(quiet, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/turn" { // As a large query waits for its turn.
+				time.Sleep(2 * bodyTime)
+			}
 			began := time.Now()
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -56,7 +60,11 @@ func TestLongRequestWithBody(t *testing.T) {
 		answers := bufio.NewReader(client)
 		ask := func(request, want string) {
 			t.Helper()
-			go func() { _, _ = io.WriteString(client, request) }()
+			head, rest, _ := strings.Cut(request, "\r\n\r\n")
+			go func() { // Apart: net/http reads ahead.
+				_, _ = io.WriteString(client, head+"\r\n\r\n")
+				_, _ = io.WriteString(client, rest)
+			}()
 			time.Sleep(3*bodyTime + 3*lateTime) // It reads late.
 			r, err := http.ReadResponse(answers, nil)
 			if err != nil {
@@ -71,9 +79,18 @@ func TestLongRequestWithBody(t *testing.T) {
 		ask(post+"ab", "200 read ab")
 		ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "200 read")
 		ask(post+"cd", "200 read cd")
-		ask(post+"e", "408")
+		ask(strings.Replace(post, "/", "/turn", 1)+"ef", "200 read ef")
+		ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "200 read")
+		go func() {
+			time.Sleep(bodyTime + lateTime/2)
+			_, _ = io.WriteString(client, "h") // The other half, too late.
+		}()
+		ask(post+"g", "408")
 		if took := <-refused; took != bodyTime {
 			t.Errorf("half a body was awaited for %s", took)
+		}
+		if _, err := answers.ReadByte(); err != io.EOF {
+			t.Errorf("a connection whose body came too late is kept: %v", err)
 		}
 		_ = client.Close()
 		close(l.accepted)

@@ -12,8 +12,8 @@ import (
 // maxBody is the largest request body; operations that take one are small forms.
 const maxBody = 1 << 20
 
-// bodyTime is how long a client may take to send a body; lateTime is what is left
-// of it after the response, when the body is no longer needed.
+// bodyTime is how long a client may take to send a body, counted from when it is read;
+// lateTime is what is left of it after the response, when the body is no longer needed.
 const (
 	bodyTime = 10 * time.Second
 	lateTime = time.Second
@@ -70,11 +70,12 @@ func secure(log *slog.Logger, next http.Handler) http.Handler {
 // timedBody is a request body that must arrive within a time. There is no limit once
 // it is read: net/http then reads on to see whether the client hangs up, takes a
 // deadline that passes, while a slow client reads the response, for that, and cancels
-// all further requests of the connection.
+// all further requests of the connection. A body that came too late is not given more
+// time, in which the rest might come: the connection counts as dead by then.
 type timedBody struct {
 	io.ReadCloser
-	connection *http.ResponseController
-	ended      bool
+	connection   *http.ResponseController
+	begun, ended bool
 }
 
 // within sets how long the rest of the body may take, if there is one. Connections
@@ -87,11 +88,15 @@ func (b *timedBody) within(limit time.Duration) {
 
 // Read implements io.Reader.
 func (b *timedBody) Read(p []byte) (int, error) {
+	if !b.begun { // It may have waited for its turn.
+		b.begun = true
+		b.within(bodyTime)
+	}
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF && !b.ended { //nolint:errorlint // Of net/http, as it is.
-		b.ended = true
 		_ = b.connection.SetReadDeadline(time.Time{})
 	}
+	b.ended = b.ended || err != nil
 	return n, err
 }
 
