@@ -69,6 +69,18 @@ type Tick struct {
 	Interval time.Duration
 }
 
+// believed moves a time of the wall clock, which shows now, to the clock that the ticks
+// are by, where that one goes on without the wall clock: it may have been set to a
+// wrong time, and the agent waits before it believes that. Small differences are the
+// time since the tick began.
+func (t Tick) believed(at, now time.Time) time.Time {
+	const small = time.Minute
+	if by := t.Time.Sub(now); !t.Time.IsZero() && !at.IsZero() && by.Abs() > small {
+		return at.Add(by.Round(time.Second))
+	}
+	return at
+}
+
 // ErrUnsupported is returned by Read where the machine has no such thing (no
 // pressure information in the kernel, no cgroup limit). It is not a failure:
 // nothing is reported and nothing is retried.

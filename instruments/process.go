@@ -29,6 +29,10 @@ type processAccounts struct {
 	// it since the first look, both in seconds.
 	carry, lost float64
 	programs    programs
+	// asked are the processes whose I/O was read in this look, debtors those that have
+	// children to be found in it.
+	asked   []asked
+	debtors []*processEntry
 }
 
 func newProcess(c Config) Collector {
@@ -62,8 +66,8 @@ var (
 	}
 	processDiskIO = &Metric{
 		Name: "process.disk.io", Unit: "By", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{programKey, directionKey},
-		Help:   "Bytes all processes of a program read from disks and wrote to them since the agent started.",
-		Source: "differences of read_bytes and write_bytes in /proc/PID/io, each tick for active processes, else every 10 ticks",
+		Help:   "Bytes all processes of a program read from disks and wrote to them since the agent started. What children did that came and went between two ticks is their parent's.",
+		Source: "differences of read_bytes and write_bytes in /proc/PID/io, each tick for active processes, else every 10 ticks, less those of children that have ended",
 	}
 	processMemoryUsage = &Metric{
 		Name: "process.memory.usage", Unit: "By", Kind: UpDownCounter, Integer: true, Keys: []Key{programKey},
@@ -87,7 +91,7 @@ var (
 	}
 	processUnattributed = &Metric{
 		Name: "sysotel.process.unattributed.cpu.time", Unit: "s", Kind: Counter, Start: SinceAgent,
-		Help:   "CPU time since the agent started of processes that came and went between two ticks.",
+		Help:   "CPU time since the agent started of processes that came and went between two ticks; none where the agent does not see all processes of the machine.",
 		Source: "user, nice and system in /proc/stat less utime and stime of all processes",
 	}
 	processTopCPU = &Metric{
@@ -130,6 +134,7 @@ func (p *process) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		}
 		r = p.look(table, seconds, logical)
 		r.Unattributed, r.UnattributedSeconds, r.Busy = p.balance(p.processors.next(host, t.Interval), seconds, logical)
+		table.explain(r)
 		p.clock = table.clock
 		p.looks++
 		return nil

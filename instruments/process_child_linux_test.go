@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,7 +43,7 @@ func startChild(t *testing.T) *child {
 func childName(parent int) string { return fmt.Sprintf("child-%d", parent) }
 
 // start starts a program whose input and output belong to the test.
-func start(t *testing.T, args []string, path string) *child {
+func start(t *testing.T, args []string, path string, variables ...string) *child {
 	t.Helper()
 	in, orders, err := os.Pipe()
 	if err != nil {
@@ -51,7 +53,7 @@ func start(t *testing.T, args []string, path string) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := &exec.Cmd{Path: path, Args: args, Env: append(os.Environ(), childVariable+"=1", "GOGC=off"), Stdin: in, Stdout: out, Stderr: os.Stderr}
+	cmd := &exec.Cmd{Path: path, Args: args, Env: slices.Concat(os.Environ(), []string{childVariable + "=1", "GOGC=off"}, variables), Stdin: in, Stdout: out, Stderr: os.Stderr}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +124,48 @@ func TestChild(t *testing.T) {
 		}
 		return
 	}
-	// The kernel took the name from the file. Only the first thread's counts.
+	takeName()
+	obey()
+}
+
+// leaderVariable makes a child's first thread end while the others go on, as a main
+// that leaves by pthread_exit(3) does.
+const leaderVariable = "SYSOTEL_TEST_LEADER"
+
+// Only before main starts does the program surely run on its first thread.
+func init() {
+	if os.Getenv(leaderVariable) == "" {
+		return
+	}
+	named := make(chan struct{})
+	go func() {
+		takeName()
+		close(named)
+		for {
+			text, err := os.ReadFile("/proc/self/stat")
+			if stat, odd := parseProcessStat(text); err != nil || odd != nil || stat.state == 'Z' {
+				break
+			}
+			runtime.Gosched()
+		}
+		obey()
+	}()
+	<-named
+	_, _, _ = syscall.Syscall(unix.SYS_EXIT, 0, 0, 0)
+}
+
+// takeName gives a child its name: the kernel took one from the file. Only the first
+// thread's counts.
+func takeName() {
 	name := fmt.Sprintf("/proc/self/task/%d/comm", os.Getpid())
 	if err := os.WriteFile(name, []byte(childName(os.Getppid())), 0o644); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// obey does what the input says, and ends the child with it.
+func obey() {
 	var held [][]byte
 	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
 		words := strings.Fields(orders.Text())

@@ -26,12 +26,12 @@ const (
 // look compares every process with what it was at the look before, seconds ago.
 func (p *process) look(table *processTable, seconds float64, logical int) *ProcessTable {
 	p.programs.begin()
-	r := &ProcessTable{Logical: logical, MemoryTotal: p.memory, Hidden: table.hidden, Elapsed: seconds, Busy: unknown, pids: p.pids}
+	r := &ProcessTable{Logical: logical, MemoryTotal: p.memory, Hidden: table.hidden, Elapsed: seconds, Busy: unknown, Boot: table.boot, pids: p.pids, misread: table.odd}
 	whole := seconds * float64(logical) * cpuTicks
 	for _, e := range table.entries {
 		p.name(table, e)
 		used := p.account(e)
-		e.cpu = unknown
+		e.cpuBefore, e.cpu, e.young = e.cpu, unknown, used.young
 		if used.known {
 			e.cpu = float64(used.user+used.system) / whole
 		}
@@ -39,19 +39,22 @@ func (p *process) look(table *processTable, seconds float64, logical int) *Proce
 			processes: 1, threads: e.threads, rss: e.rss, virtual: e.virtual,
 			programCounters: programCounters{user: used.user, system: used.system},
 		}
-		p.readIO(table, e, used, seconds, &d.programCounters)
+		p.ask(table, e, used)
+		d.ioKnown = e.io.known
 		if e.io.denied {
 			r.Denied++
 		}
 		e.group.look.add(&d)
 		e.looks++
 	}
+	p.settle(table, seconds, r)
 	p.choose(table.entries)
 	p.programs.end(seconds, max(whole, 1), float64(p.memory))
 	r.Programs = p.programs.report(seconds, logical, p.memory)
 	r.All = make([]Process, len(table.entries))
 	for i, e := range table.entries {
 		p.row(table, e, &r.All[i])
+		e.io.reaped = e.childFaults
 	}
 	return r
 }
@@ -86,45 +89,25 @@ type usage struct {
 	known, young bool
 }
 
-// account takes the difference of a process' CPU time.
+// account takes the difference of a process' CPU time. A time that is less than before
+// is held, as grow does.
 func (p *process) account(e *processEntry) usage {
 	var u usage
 	switch {
 	case e.noTimes:
-	case e.looks > 0 && e.user >= e.userBefore && e.system >= e.systemBefore:
-		u = usage{user: e.user - e.userBefore, system: e.system - e.systemBefore, known: true}
-	case e.looks == 0 && p.looks > 0 && e.start >= p.clock:
+		return u
+	case e.looks > 0:
+		user, system := grow(&e.userBefore, e.user, e.behind), grow(&e.systemBefore, e.system, e.behind)
+		u = usage{user: known(user), system: known(system), known: user != unknownCount && system != unknownCount}
+		if e.behind++; u.known {
+			e.behind = 0
+		}
+		return u
+	case p.looks > 0 && e.start >= p.clock:
 		u = usage{user: e.user, system: e.system, known: true, young: true}
 	}
 	e.userBefore, e.systemBefore = e.user, e.system
 	return u
-}
-
-// readIO reads the I/O of a process if it is due, and adds what is new to d.
-// The counters of the kernel are cumulative: what is read late is not lost.
-func (p *process) readIO(table *processTable, e *processEntry, used usage, seconds float64, d *programCounters) {
-	busy := e.chosen || used.user+used.system > 0 || e.status == "blocked" || e.io.readRate > 0 || e.io.writeRate > 0
-	due := busy || e.looks == 0 || (uint64(e.pid)+p.looks)%ioTurn == 0
-	if !due || e.io.denied {
-		d.ioKnown = e.io.known
-		return
-	}
-	read, write, err := table.readIO(e, busy)
-	if err != nil {
-		e.io = processIO{denied: denied(err), readRate: unknown, writeRate: unknown}
-		return
-	}
-	before, now := e.io, table.host.Now()
-	e.io = processIO{known: true, at: now, read: read, write: write, readRate: unknown, writeRate: unknown}
-	passed := now.Sub(before.at).Seconds()
-	if used.young {
-		before, passed = processIO{known: true}, seconds
-	}
-	d.ioKnown = true
-	if before.known && passed > 0 && read >= before.read && write >= before.write {
-		d.read, d.write = read-before.read, write-before.write
-		e.io.readRate, e.io.writeRate = float64(d.read)/passed, float64(d.write)/passed
-	}
 }
 
 // choose marks the top processes by CPU, by memory and by I/O. Those that use
@@ -174,11 +157,11 @@ func insertRanked(top []ranked, r ranked, n int) []ranked {
 func (p *process) row(table *processTable, e *processEntry, row *Process) {
 	*row = Process{
 		PID: e.pid, ParentPID: e.parent, Name: e.name, Program: e.program, User: e.owner,
-		Status: e.status, Kernel: e.kernel, CPU: e.cpu, CPUSeconds: float64(e.user+e.system) / cpuTicks,
+		Status: e.status, Kernel: e.kernel, CPU: e.cpu, CPUSeconds: float64(e.userBefore+e.systemBefore) / cpuTicks,
 		MemoryRSS: e.rss, Virtual: e.virtual, Memory: ratio(float64(e.rss), float64(p.memory)), Threads: e.threads,
 		ReadBytesPerSecond: e.io.readRate, WriteBytesPerSecond: e.io.writeRate,
-		ReadBytes: e.io.read, WriteBytes: e.io.write, IOKnown: e.io.known,
-		Started: e.started, Start: e.start, Chosen: e.chosen,
+		ReadBytes: e.io.own.read, WriteBytes: e.io.own.write, IOKnown: e.io.known,
+		Started: startTime(table.boot, e.start), Start: e.start, Young: e.young, Chosen: e.chosen,
 	}
 	if e.noTimes {
 		row.CPUSeconds = unknown

@@ -45,13 +45,19 @@ type Process struct {
 	// between the last two looks at this process' I/O (each second where it is
 	// active, else at most 10 looks apart); unknown where IOKnown is false.
 	ReadBytesPerSecond, WriteBytesPerSecond float64
-	// ReadBytes and WriteBytes count since the process started, where IOKnown.
+	// ReadBytes and WriteBytes count since the process started, where IOKnown: its own,
+	// and what children did that came and went between two looks. At first sight of a
+	// process that is not Young, they have in them what its children did before.
 	ReadBytes, WriteBytes uint64
 	IOKnown               bool
-	// Started is the time of the start, the zero time where it is not known; Start
-	// is the same in the clock of the boot, and with PID the identity.
+	// Started is the time of the start by the clock as it is set at the reading, the zero
+	// time where it is not known; Start is the same in the clock of the boot, and with
+	// PID the identity.
 	Started time.Time
 	Start   uint64
+	// Young is true for a process that started since the look before: all that it used
+	// it used since then.
+	Young bool
 	// Chosen is true for the top processes by CPU, by memory and by I/O.
 	Chosen bool
 }
@@ -68,13 +74,19 @@ type ProcessTable struct {
 	Logical int
 	// MemoryTotal is the machine's memory in bytes, 0 where it is not known.
 	MemoryTotal uint64
+	// Boot is when the machine started by the clock as it is set at the reading, from
+	// which Started is counted; the zero time where it is not known.
+	Boot time.Time
+	// Ended are processes that ended since the look before and did something after it.
+	Ended []EndedProcess
 	// Programs adds up the processes by program, the last one being "others".
 	Programs []Program
 	// Unattributed is the share of all processors in the last tick that was used
 	// by processes which came and went between two looks: the machine's user,
-	// nice and system time less that of the processes seen.
+	// nice and system time less that of the processes seen; unknown where the table does
+	// not hold all processes of the machine.
 	Unattributed float64
-	// UnattributedSeconds is the same, added up since the agent started.
+	// UnattributedSeconds is the same, added up since the agent started; unknown likewise.
 	UnattributedSeconds float64
 	// Elapsed is the time in seconds since the look before, of which CPU and
 	// Unattributed are shares; unknown at the first look and after a long break.
@@ -89,6 +101,7 @@ type ProcessTable struct {
 	Hidden int
 
 	pids bool
+	misread
 }
 
 // Program is what all processes of one program use together.
@@ -181,7 +194,8 @@ func (o Order) compare(a, b *Process) int {
 	case ByThreads:
 		c = cmp.Compare(b.Threads, a.Threads)
 	case ByStarted:
-		c = b.Started.Compare(a.Started)
+		// The clock of the boot is never set.
+		c = cmp.Or(cmp.Compare(b.Start, a.Start), b.Started.Compare(a.Started))
 	case ByPID:
 	}
 	if c == 0 {

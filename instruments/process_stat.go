@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"os"
 )
+
+// pageSize is the unit of resident memory in /proc/PID/stat.
+var pageSize = uint64(os.Getpagesize())
 
 // processStat is what is used of /proc/PID/stat, proc_pid_stat(5).
 type processStat struct {
@@ -15,6 +19,9 @@ type processStat struct {
 	flags  uint64
 	// user and system are in ticks of userHZ, as is start, which counts from boot.
 	user, system, start uint64
+	// faults counts minor page faults: the process' own, and those of children that it
+	// has waited for, with what they had of theirs.
+	faults, childFaults uint64
 	threads             int
 	virtual             uint64
 	// pages counts resident pages.
@@ -34,7 +41,8 @@ const lastStatField = 24
 
 // parseProcessStat reads the text of /proc/PID/stat. The name may hold anything,
 // brackets and line breaks too, so the fields begin after the last bracket: none
-// of them has one.
+// of them has one. A field that is no count is unknownCount by itself; without its
+// start a process has no identity, and that is an error.
 func parseProcessStat(text []byte) (processStat, error) {
 	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
 	if open < 0 || end < open || end+3 >= len(text) || text[end+1] != ' ' || text[end+3] != ' ' {
@@ -44,53 +52,63 @@ func parseProcessStat(text []byte) (processStat, error) {
 	rest := text[end+4:]
 	var fields [lastStatField + 1]uint64
 	for i := 4; i <= lastStatField; i++ {
-		n, used, ok := leadingNumber(rest)
-		if !ok {
+		if len(rest) == 0 {
 			return processStat{}, errProcessStat
 		}
-		fields[i] = n
+		var used int
+		fields[i], used = leadingCount(rest)
 		rest = rest[used:]
 	}
-	s.parent, s.flags = int(min(fields[4], math.MaxInt32)), fields[9]
 	s.user, s.system, s.start = fields[14], fields[15], fields[22]
-	s.threads = int(min(fields[20], math.MaxInt32))
-	s.virtual, s.pages = fields[23], fields[24]
+	if s.start == unknownCount {
+		return processStat{}, errProcessStat
+	}
+	s.parent, s.flags, s.threads = whole(fields[4]), known(fields[9]), whole(fields[20])
+	s.faults, s.childFaults = known(fields[10]), known(fields[11])
+	s.virtual, s.pages = known(fields[23]), known(fields[24])
+	if s.pages > math.MaxInt64/pageSize {
+		s.pages = 0
+	}
 	return s, nil
 }
 
-// leadingNumber reads a number up to the next space or the end, and returns how
-// many bytes it and the space take. A number below 0 reads as 0: no field that
-// is used has one.
-func leadingNumber(b []byte) (n uint64, used int, ok bool) {
-	i, negative := 0, false
-	if len(b) > 0 && b[0] == '-' {
-		i, negative = 1, true
+// known is a count, 0 where it is unknown.
+func known(count uint64) uint64 {
+	if count == unknownCount {
+		return 0
 	}
-	first := i
-	for ; i < len(b); i++ {
+	return count
+}
+
+// whole is a count as an int, 0 where it is unknown.
+func whole(count uint64) int { return int(min(known(count), math.MaxInt32)) }
+
+// leadingCount reads a count up to the next space or the end, and returns how many
+// bytes it and the space take. What is below 0, beyond what can be counted to, or no
+// number at all is unknownCount.
+func leadingCount(b []byte) (n uint64, used int) {
+	i, ok := 0, true
+	for ; i < len(b) && b[i] != ' ' && b[i] != '\n'; i++ {
 		digit := b[i] - '0'
-		if digit > 9 {
-			break
-		}
-		if n > (math.MaxUint64-9)/10 {
-			// ULONG_MAX and its neighbours stand for "no limit" in fields we skip.
-			n = math.MaxUint64 / 10
+		if digit > 9 || n > math.MaxInt64/10-1 {
+			ok = false
+			continue
 		}
 		n = n*10 + uint64(digit)
 	}
-	if i == first || i < len(b) && b[i] != ' ' && b[i] != '\n' {
-		return 0, 0, false
+	if i == 0 || !ok {
+		n = unknownCount
 	}
-	if negative {
-		n = 0
-	}
-	return n, min(i+1, len(b)), true
+	return n, min(i+1, len(b))
 }
 
+// moved is what went to disks and came from them, in bytes.
+type moved struct{ read, write uint64 }
+
 // parseProcessIO reads what reached the disks from the text of /proc/PID/io,
-// proc_pid_io(5).
-func parseProcessIO(text []byte) (read, write uint64, err error) {
-	found := 0
+// proc_pid_io(5). A line that is no count is unknownCount by itself.
+func parseProcessIO(text []byte) (moved, error) {
+	m, found := moved{unknownCount, unknownCount}, false
 	for len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
@@ -98,23 +116,20 @@ func parseProcessIO(text []byte) (read, write uint64, err error) {
 		var to *uint64
 		switch string(name) {
 		case "read_bytes":
-			to = &read
+			to = &m.read
 		case "write_bytes":
-			to = &write
+			to = &m.write
 		default:
 			continue
 		}
-		n, ok := parseUint(value)
-		if !ok {
-			return 0, 0, errProcessIO
+		if n, ok := parseUint(value); ok && n <= math.MaxInt64 {
+			*to, found = n, true
 		}
-		*to = n
-		found++
 	}
-	if found != 2 {
-		return 0, 0, errProcessIO
+	if !found {
+		return m, errProcessIO
 	}
-	return read, write, nil
+	return m, nil
 }
 
 // stateWord is the status of a process by its letter in /proc/PID/stat.

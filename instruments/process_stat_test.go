@@ -1,6 +1,7 @@
 package instruments
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -52,9 +53,50 @@ func TestParseProcessStat(t *testing.T) {
 	bad("4242 (nginx) S 1 2 3")
 	bad("4242 (nginx)S" + statTail)
 	bad("4242 (nginx) SS" + statTail)
-	bad("4242 (nginx) S" + strings.Replace(statTail, "712", "x", 1))
-	bad("4242 (nginx) S" + strings.Replace(statTail, "712", "-", 1))
+	for _, start := range []string{"x", "-", "-1", "18446744073709551615", "88001x", ""} {
+		bad("4242 (nginx) S" + strings.Replace(statTail, "88001", start, 1)) // It would have no identity.
+	}
 	bad("4242 (nginx) S" + strings.Replace(statTail, " 712", "", 1)[:60])
+}
+
+// TestParseOddFields: a field that is no count is unknown by itself.
+func TestParseOddFields(t *testing.T) {
+	for _, odd := range []string{"x", "-", "-1", "18446744073709551615", "9223372036854775808", "99999999999999999999999", "7x", ""} {
+		text := "4242 (nginx) S" + statTail
+		for _, field := range []string{" 1 4242", "712", "34 50", " 7 0 ", "10485760", "1536", "4194560", "1103", " 20 3"} {
+			word := strings.Fields(field)[0]
+			got, err := parseProcessStat([]byte(strings.Replace(text, field, strings.Replace(field, word, odd, 1), 1)))
+			want := processStat{state: 'S', parent: 1, flags: 4194560, user: 712, system: 34, start: 88001, threads: 7, virtual: 10485760, pages: 1536, faults: 1103, childFaults: 20}
+			switch word {
+			case "1":
+				want.parent = 0
+			case "712":
+				want.user = unknownCount
+			case "34":
+				want.system = unknownCount
+			case "7":
+				want.threads = 0
+			case "10485760":
+				want.virtual = 0
+			case "1536":
+				want.pages = 0
+			case "4194560":
+				want.flags = 0
+			case "1103":
+				want.faults = 0
+			case "20":
+				want.childFaults = 0
+			}
+			got.comm = nil
+			if fmt.Sprint(got) != fmt.Sprint(want) || err != nil {
+				t.Errorf("%q for %s: %+v, %v; want %+v", odd, word, got, err, want)
+			}
+		}
+	}
+	got, err := parseProcessStat([]byte("4242 (nginx) S" + strings.Replace(statTail, "1536", "4503599627370495", 1)))
+	if got.pages != 0 || err != nil {
+		t.Errorf("2^52-1 pages, which are 2^64 bytes: %+v, %v", got, err)
+	}
 }
 
 func FuzzParseProcessStat(f *testing.F) {
@@ -71,13 +113,22 @@ func FuzzParseProcessStat(f *testing.F) {
 }
 
 func TestParseProcessIO(t *testing.T) {
-	const text = "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 5\n"
-	if read, write, err := parseProcessIO([]byte(text)); read != 4096 || write != 8192 || err != nil {
-		t.Errorf("got %d, %d, %v", read, write, err)
+	for text, want := range map[string]moved{
+		"rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 5\n": {4096, 8192},
+		"read_bytes: 1\n":                                           {1, unknownCount},
+		"read_bytes: x\nwrite_bytes: 1\n":                           {unknownCount, 1},
+		"read_bytes: 1\nwrite_bytes: -1\n":                          {1, unknownCount},
+		"read_bytes: 1\nwrite_bytes: 18446744073709543424\n":        {1, unknownCount},
+		"read_bytes: 1\nwrite_bytes: 99999999999999999999999\n":     {1, unknownCount},
+		"read_bytes: 1\nnonsense\n\n: \nwrite_bytes: 2\nread_bytes": {1, 2},
+	} {
+		if got, err := parseProcessIO([]byte(text)); got != want || err != nil {
+			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
+		}
 	}
-	for _, bad := range []string{"", "read_bytes: 1\n", "read_bytes: x\nwrite_bytes: 1\n", "read_bytes 1\nwrite_bytes 1\n"} {
-		if read, write, err := parseProcessIO([]byte(bad)); err == nil {
-			t.Errorf("%q was taken for %d, %d", bad, read, write)
+	for _, bad := range []string{"", "read_bytes: x\nwrite_bytes: -1\n", "read_bytes 1\nwrite_bytes 1\n"} {
+		if got, err := parseProcessIO([]byte(bad)); err == nil {
+			t.Errorf("%q was taken for %v", bad, got)
 		}
 	}
 }
@@ -85,9 +136,14 @@ func TestParseProcessIO(t *testing.T) {
 func FuzzParseProcessIO(f *testing.F) {
 	f.Add([]byte("read_bytes: 1\nwrite_bytes: 2\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		read, write, err := parseProcessIO(text)
-		if err != nil && (read != 0 || write != 0) {
-			t.Fatalf("an error with numbers: %d, %d, %v", read, write, err)
+		m, err := parseProcessIO(text)
+		if unread := (moved{unknownCount, unknownCount}); (err != nil) != (m == unread) {
+			t.Fatalf("%v with %v", err, m)
+		}
+		for _, n := range []uint64{m.read, m.write} {
+			if n > math.MaxInt64 && n != unknownCount {
+				t.Fatalf("%v", m)
+			}
 		}
 	})
 }

@@ -1,8 +1,10 @@
 package instruments
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -25,10 +27,21 @@ type processTable struct {
 	scanned bool
 	at      time.Time
 	clock   uint64
+	// boot is when the machine started by the clock of the ticks, as it is set at the
+	// newest scan; the zero time where that is not known. Starts are counted from it,
+	// so that one shown after the clock was set is by the clock that is shown with it.
+	boot time.Time
 	// entries are the processes in the order of their PIDs, hidden counts those
 	// that could not be read at all.
 	entries []*processEntry
 	hidden  int
+	// ended are processes that the collector process has looked at and that have ended
+	// since it did so last.
+	ended []*processEntry
+	// scope says why the table does not hold all processes of the machine, "" where it
+	// does. odd names those whose text makes no sense.
+	scope string
+	odd   misread
 
 	accounts processAccounts
 	system   processSystem
@@ -37,11 +50,10 @@ type processTable struct {
 // processEntry is one process. It lives as long as the process: a PID that is
 // used again gets an entry of its own.
 type processEntry struct {
-	pid     int
-	start   uint64 // with pid the identity
-	started time.Time
-	kernel  bool
-	comm    string
+	pid    int
+	start  uint64 // with pid the identity
+	kernel bool
+	comm   string
 
 	// The newest scan's numbers.
 	status       string
@@ -49,6 +61,10 @@ type processEntry struct {
 	user, system uint64 // in cpuTicks
 	threads      int
 	rss, virtual uint64
+	// faults are page faults of its own, childFaults of the children it has waited for.
+	faults, childFaults uint64
+	// thread is a thread that lives where the first one has ended, else 0.
+	thread int
 	// noTimes is true where the system does not report to this agent user and system
 	// (processes of other users on macOS and Windows).
 	noTimes bool
@@ -67,25 +83,39 @@ type processEntry struct {
 	// looks counts the looks at the process; before are the numbers of the last one.
 	looks                    uint64
 	userBefore, systemBefore uint64
-	cpu                      float64
-	io                       processIO
-	chosen                   bool
+	// behind counts looks in a row at which the times were less than that.
+	behind uint8
+	// cpu is the share of the machine at this look, cpuBefore at the one before; young is
+	// set for a process that started since that.
+	cpu, cpuBefore float64
+	young          bool
+	io             processIO
+	chosen         bool
 
 	file processFile
-}
-
-// processIO is a process' I/O, which is not read at every tick.
-type processIO struct {
-	known, denied       bool
-	at                  time.Time
-	read, write         uint64
-	readRate, writeRate float64
 }
 
 // identity is what the system reports about a process beyond its numbers.
 type identity struct {
 	arguments []string
 	owner     string
+}
+
+// find returns the process of a PID, nil where there is none.
+func (t *processTable) find(pid int) *processEntry {
+	i, found := slices.BinarySearchFunc(t.entries, pid, func(e *processEntry, pid int) int { return cmp.Compare(e.pid, pid) })
+	if !found {
+		return nil
+	}
+	return t.entries[i]
+}
+
+// end takes a process out of the table.
+func (t *processTable) end(e *processEntry) {
+	t.release(e)
+	if e.looks > 0 && (e.io.raw != moved{} || e.io.pending != nil || e.io.owed != moved{}) {
+		t.ended = append(t.ended, e)
+	}
 }
 
 // processes scans the process table at the first call of a tick, and calls see
@@ -101,3 +131,24 @@ func (h *Host) processes(ctx context.Context, t Tick, see func(*processTable) er
 	}
 	return see(&h.table)
 }
+
+// explain says in a reading what it lacks. A table that does not hold all processes
+// says nothing of the machine's CPU time that is not theirs.
+func (t *processTable) explain(r *ProcessTable) {
+	switch {
+	case t.scope != "":
+		r.note(wholeScope, t.scope)
+	case t.hidden > 0:
+		r.note(wholeScope, fmt.Sprintf(unreadPIDs, t.hidden))
+	default:
+		return
+	}
+	r.Unattributed, r.UnattributedSeconds = unknown, unknown
+}
+
+// wholeScope is what such a table lacks; unreadPIDs is the reason where processes are
+// listed that cannot be read.
+const (
+	wholeScope = "processes"
+	unreadPIDs = "%d processes cannot be read, they belong to other users (hidepid), and CPU time without a process is unknown; that needs CAP_SYS_PTRACE or the group of the mount option gid="
+)

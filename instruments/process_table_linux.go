@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -36,9 +37,11 @@ type processSystem struct {
 	limit  int
 	clock  *file
 	pids   []int
-	spare  []*processEntry
-	buf    []byte
-	users  users
+	// threads is the work space of live.
+	threads []int
+	spare   []*processEntry
+	buf     []byte
+	users   users
 }
 
 // processFile is what an entry holds on to: its files, where they are kept
@@ -58,11 +61,10 @@ func (t *processTable) scan(ctx context.Context, tick Tick) error {
 	if err := t.openProc(); err != nil {
 		return err
 	}
-	var boot int64
-	if stat, err := t.host.procStat(ctx, tick); err == nil {
-		boot = stat.boot
-	}
+	stat, _ := t.host.procStat(ctx, tick) // Nil where it cannot be read.
+	t.boot = t.bootTime(stat, tick)
 	at, clock := t.host.Now(), t.startClock()
+	t.odd = misread{}
 	if err := t.list(); err != nil {
 		return err
 	}
@@ -78,32 +80,33 @@ func (t *processTable) scan(ctx context.Context, tick Tick) error {
 			break
 		}
 		for len(old) > 0 && old[0].pid < pid {
-			t.release(old[0])
+			t.end(old[0])
 			old = old[1:]
 		}
 		var e *processEntry
 		if len(old) > 0 && old[0].pid == pid {
 			e, old = old[0], old[1:]
 		}
-		seen, err := t.refresh(e, pid, boot)
+		seen, err := t.refresh(e, pid)
 		if e != nil && seen != e {
-			t.release(e)
+			t.end(e)
 		}
 		switch {
 		case seen != nil:
 			next = append(next, seen)
-		case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		case denied(err):
 			hidden++
 		case err != nil:
-			failed = err
-		}
-		if failed != nil {
-			break
+			// One process that cannot be read is not in the table; the others are.
+			t.odd.note("process "+strconv.Itoa(pid), err.Error())
 		}
 	}
 	if failed == nil {
+		if odd := t.odd.Missing(); len(next) == 0 && odd != nil {
+			failed = fmt.Errorf("%s: %s", odd[0].Subject, odd[0].Reason)
+		}
 		for _, e := range old {
-			t.release(e)
+			t.end(e)
 		}
 		old = nil
 	}
@@ -113,9 +116,19 @@ func (t *processTable) scan(ctx context.Context, tick Tick) error {
 	if failed != nil {
 		return failed
 	}
+	// Where the clock is a container's and the starts are the machine's, processes
+	// start in the future, and which are new cannot be told.
+	for _, e := range next {
+		if e.start > clock && e.start-clock > startSlack {
+			clock = math.MaxUint64
+		}
+	}
 	t.at, t.clock, t.hidden = at, clock, hidden
 	return nil
 }
+
+// startSlack is how much later than the scan a process can start that is seen by it.
+const startSlack = 60 * userHZ
 
 // openProc opens /proc where it is not open, or where the root has moved.
 func (t *processTable) openProc() error {
@@ -133,6 +146,7 @@ func (t *processTable) openProc() error {
 	var fs unix.Statfs_t
 	s.kept = unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
 	s.limit = fileLimit()
+	t.scope = t.host.processScope()
 	if s.buf == nil {
 		s.buf = make([]byte, 8192)
 	}
@@ -172,10 +186,16 @@ func (t *processTable) release(e *processEntry) {
 	}
 }
 
-// startClock is the time since boot in the ticks of a process' start time, from
-// /proc/uptime; the maximum number where it cannot be read, so that no process
-// is taken for a new one.
+// startClock is the time since boot in the ticks of a process' start time; the
+// maximum number where it cannot be read, so that no process is taken for a new one.
+// In a real procfs it is CLOCK_BOOTTIME, which is what starts are taken from, in the
+// agent's time namespace as the starts are; a container can be given a /proc/uptime of its own.
 func (t *processTable) startClock() uint64 {
+	if t.system.kept {
+		if awake, ok := sinceBoot(); ok {
+			return uint64(awake / (time.Second / userHZ))
+		}
+	}
 	text, err := t.system.clock.read()
 	if err != nil {
 		return math.MaxUint64
@@ -184,10 +204,45 @@ func (t *processTable) startClock() uint64 {
 	whole, part, _ := bytes.Cut(word, []byte{'.'})
 	seconds, ok := parseUint(whole)
 	hundredths, okPart := parseUint(part)
-	if !ok || !okPart || len(part) != 2 {
+	if !ok || !okPart || len(part) != 2 || seconds > math.MaxInt64/userHZ {
 		return math.MaxUint64
 	}
 	return seconds*userHZ + hundredths
+}
+
+// sinceBoot is CLOCK_BOOTTIME.
+func sinceBoot() (time.Duration, bool) {
+	var ts unix.Timespec
+	err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
+	return time.Duration(ts.Nano()), err == nil
+}
+
+// bootTime is when the machine started, by btime of /proc/stat. In a real procfs it
+// is compared with the clocks: a container can be given a /proc/stat of its own, and
+// kernels before 5.11 do not tell btime in the reader's time namespace.
+func (t *processTable) bootTime(stat *procStat, tick Tick) time.Time {
+	var boot time.Time
+	if stat != nil && stat.boot > 0 {
+		boot = time.Unix(stat.boot, 0).UTC()
+	}
+	if awake, ok := sinceBoot(); ok && t.system.kept {
+		if clocks := time.Now().Add(-awake).Truncate(time.Second).UTC(); clocks.Sub(boot).Abs() > bootSlack {
+			boot = clocks
+		}
+	}
+	return tick.believed(boot, t.host.Now())
+}
+
+// bootSlack is the difference that comes from rounding.
+const bootSlack = 2 * time.Second
+
+// startTime is when a process started that did so a number of ticks after boot.
+func startTime(boot time.Time, start uint64) time.Time {
+	const most = 1 << 40 // 350 years.
+	if boot.IsZero() || start > most {
+		return time.Time{}
+	}
+	return boot.Add(time.Duration(start) * (time.Second / userHZ))
 }
 
 // list reads the names of /proc that are numbers, in rising order.
@@ -247,7 +302,7 @@ func appendPIDs(pids []int, entries []byte) []int {
 
 // refresh reads the process' stat and returns its entry: e, a new one where e is
 // nil or was another process of the same PID, or nil where there is no process.
-func (t *processTable) refresh(e *processEntry, pid int, boot int64) (*processEntry, error) {
+func (t *processTable) refresh(e *processEntry, pid int) (*processEntry, error) {
 	var kept keptFile
 	if e != nil {
 		kept = e.file.stat
@@ -257,13 +312,13 @@ func (t *processTable) refresh(e *processEntry, pid int, boot int64) (*processEn
 		e.file.stat = file // Of a process that is gone it is closed by now, or another's.
 	}
 	if err != nil {
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		if gone(err) {
 			err = nil
 		}
 		return nil, err
 	}
 	// Most processes sleep, and then their text does not change.
-	if e != nil && bytes.Equal(text, e.file.text) {
+	if e != nil && e.thread == 0 && bytes.Equal(text, e.file.text) {
 		return e, nil
 	}
 	stat, err := parseProcessStat(text)
@@ -276,9 +331,6 @@ func (t *processTable) refresh(e *processEntry, pid int, boot int64) (*processEn
 	}
 	if e == nil || e.start != stat.start {
 		made := &processEntry{pid: pid, start: stat.start, kernel: stat.flags&kernelThread != 0}
-		if boot > 0 {
-			made.started = time.Unix(boot, int64(stat.start%userHZ)*int64(time.Second/userHZ)).Add(time.Duration(stat.start/userHZ) * time.Second).UTC()
-		}
 		if e != nil {
 			e.file.stat = 0
 		}
@@ -291,13 +343,62 @@ func (t *processTable) refresh(e *processEntry, pid int, boot int64) (*processEn
 		e.comm, e.renamed = string(stat.comm), true
 	}
 	e.status, e.parent, e.threads = stateWord(stat.state), stat.parent, stat.threads
+	e.noTimes = stat.user == unknownCount || stat.system == unknownCount
 	e.user, e.system = stat.user, stat.system
+	e.faults, e.childFaults = stat.faults, stat.childFaults
 	e.rss, e.virtual = stat.pages*pageSize, stat.virtual
+	e.thread = 0
+	if stat.state == 'Z' && stat.threads > 1 {
+		t.live(e)
+	}
 	return e, nil
 }
 
-// pageSize is the unit of resident memory in /proc/PID/stat.
-var pageSize = uint64(os.Getpagesize())
+// maxLiving bounds the threads that are read of a process whose first one has ended.
+const maxLiving = 16
+
+// live gives a process whose first thread has ended the state and the memory that its
+// other threads have: of the first one the kernel shows what is left, a zombie without
+// memory. The most active state is the process'.
+func (t *processTable) live(e *processEntry) {
+	s := &t.system
+	dir := strconv.Itoa(e.pid) + "/task"
+	fd, err := unix.Openat(s.dir, dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return // It is ending as a whole.
+	}
+	n, _ := unix.Getdents(fd, s.buf)
+	_ = unix.Close(fd)
+	s.threads = appendPIDs(s.threads[:0], s.buf[:max(n, 0)])
+	rank, read := -1, 0
+	for _, id := range s.threads {
+		if id == e.pid {
+			continue
+		}
+		if read++; read > maxLiving {
+			break
+		}
+		text, _, err := t.openRead(e.pid, "/task/"+strconv.Itoa(id)+"/stat", false)
+		if err != nil {
+			continue
+		}
+		stat, err := parseProcessStat(text)
+		if err != nil || stat.state == 'Z' || stat.state == 'X' {
+			continue
+		}
+		if r := strings.IndexByte(activity, stat.state); r > rank || e.thread == 0 {
+			rank = r
+			e.thread, e.status = id, stateWord(stat.state)
+			e.rss, e.virtual = stat.pages*pageSize, stat.virtual
+		}
+	}
+}
+
+// activity orders the states of threads.
+const activity = "ITtSDR"
+
+// gone reports whether an error means that there is no such process any more.
+func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
 
 // readStat reads /proc/PID/stat by the file that is open, or opens it. A file
 // that was opened for a process that has ended gives ESRCH even when its PID is
@@ -318,7 +419,7 @@ func (t *processTable) readStat(kept keptFile, pid int) ([]byte, keptFile, error
 // open if there is room.
 func (t *processTable) openRead(pid int, name string, keep bool) ([]byte, keptFile, error) {
 	s := &t.system
-	var path [32]byte
+	var path [48]byte
 	fd, err := unix.Openat(s.dir, string(append(strconv.AppendInt(path[:0], int64(pid), 10), name...)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, 0, err
@@ -348,12 +449,7 @@ func pread(fd int, buf []byte) (int, error) {
 
 // identify reads a process' arguments and owner. What cannot be read is empty.
 func (t *processTable) identify(e *processEntry) identity {
-	var id identity
-	if !e.kernel {
-		if text, _, err := t.openRead(e.pid, "/cmdline", false); err == nil {
-			id.arguments = splitArguments(text)
-		}
-	}
+	id := identity{arguments: t.arguments(e)}
 	// The owner of the directory is the process' effective user. The files below
 	// it belong to root where the process may not be traced (setuid programs).
 	var stat unix.Stat_t
@@ -368,7 +464,11 @@ func (t *processTable) arguments(e *processEntry) []string {
 	if e.kernel {
 		return nil
 	}
-	text, _, err := t.openRead(e.pid, "/cmdline", false)
+	name := "/cmdline"
+	if e.thread != 0 {
+		name = "/task/" + strconv.Itoa(e.thread) + name
+	}
+	text, _, err := t.openRead(e.pid, name, false)
 	if err != nil {
 		return nil
 	}
@@ -378,7 +478,7 @@ func (t *processTable) arguments(e *processEntry) []string {
 // readIO reads how much a process has read from disks and written to them. Its
 // file stays open for the next time; where files are scarce, only that of a
 // process that is busy does.
-func (t *processTable) readIO(e *processEntry, busy bool) (read, write uint64, err error) {
+func (t *processTable) readIO(e *processEntry, busy bool) (m moved, err error) {
 	s := &t.system
 	keep := s.kept && (busy || s.open < s.limit*3/4)
 	var text []byte
@@ -390,13 +490,25 @@ func (t *processTable) readIO(e *processEntry, busy bool) (read, write uint64, e
 			s.open--
 		}
 		if err != nil {
-			return 0, 0, err
+			return m, err
 		}
 		text = s.buf[:n]
 	} else if text, e.file.io, err = t.openRead(e.pid, "/io", keep); err != nil {
-		return 0, 0, err
+		return m, err
 	}
 	return parseProcessIO(text)
+}
+
+// reaped reads anew which page faults a process has taken over from children.
+func (t *processTable) reaped(e *processEntry) uint64 {
+	text, file, err := t.readStat(e.file.stat, e.pid)
+	e.file.stat = file
+	if err == nil {
+		if stat, err := parseProcessStat(text); err == nil && stat.start == e.start {
+			return stat.childFaults
+		}
+	}
+	return e.childFaults
 }
 
 // denied reports whether an error means that the agent lacks the permission.

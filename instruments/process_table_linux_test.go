@@ -26,15 +26,17 @@ type processTree struct {
 	tick Tick
 	// uptime is in hundredths of a second, user is the machine's user time in them.
 	uptime, user int
-	process      Collector
-	processes    Collector
+	// boot is btime.
+	boot      int
+	process   Collector
+	processes Collector
 	// nobody reads the tree without the capability to read every file.
 	nobody bool
 }
 
 func newProcessTree(t *testing.T, c Config) *processTree {
 	t.Helper()
-	p := &processTree{t: t, root: memoryDir(t), now: time.Now(), tick: Tick{Interval: time.Second}, uptime: 100_000}
+	p := &processTree{t: t, root: memoryDir(t), now: time.Now(), tick: Tick{Interval: time.Second}, uptime: 100_000, boot: 1_700_000_000}
 	p.write("proc/meminfo", "MemTotal:       1000000 kB\nMemFree:  1 kB\n")
 	p.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/false\nbroken\nx:x:y:z\n")
 	p.clock()
@@ -60,7 +62,7 @@ func (p *processTree) write(name, text string) {
 func (p *processTree) clock() {
 	p.t.Helper()
 	p.write("proc/uptime", fmt.Sprintf("%d.%02d 5.00\n", p.uptime/100, p.uptime%100))
-	p.write("proc/stat", fmt.Sprintf("cpu  %d 0 0 1000 0 0 0 0 0 0\ncpu0 %d 0 0 500 0 0 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0 0 0\nbtime 1700000000\n", p.user, p.user))
+	p.write("proc/stat", fmt.Sprintf("cpu  %d 0 0 1000 0 0 0 0 0 0\ncpu0 %d 0 0 500 0 0 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0 0 0\nbtime %d\n", p.user, p.user, p.boot))
 }
 
 // fake is a process of the tree. Times are in hundredths of a second.
@@ -173,6 +175,57 @@ func TestProcessRow(t *testing.T) {
 	}
 }
 
+// TestStartFollowsTheClock: a board without a battery starts in the past, and its clock is
+// set later. A start is what the clock says now, and so is the machine's.
+func TestStartFollowsTheClock(t *testing.T) {
+	p := newProcessTree(t, Defaults())
+	p.boot = 1_577_836_800
+	p.put(fake{pid: 7, start: 3000}, fake{pid: 8, start: 2999})
+	started := func() string { return row(t, p.read(), 7).Started.Format(time.RFC3339) }
+	if got := started(); got != "2020-01-01T00:00:30Z" {
+		t.Errorf("started %s", got)
+	}
+	p.read()
+	p.boot = 1_767_225_600
+	p.put(fake{pid: 9, start: 2998})
+	if got := started(); got != "2026-01-01T00:00:30Z" {
+		t.Errorf("started %s after the clock was set", got)
+	}
+	rows, _, _ := p.read().Top(0, ByStarted, "")
+	if fmt.Sprint(rows[0].PID, rows[1].PID, rows[2].PID) != "7 8 9" {
+		t.Errorf("in the order of starts: %+v", rows)
+	}
+	// A clock that is not believed: the ticks go on without it, and a start is as long ago
+	// as it is.
+	p.tick.Time = p.now.Add(time.Second + 6*365*24*time.Hour)
+	if got := started(); got != "2031-12-31T00:00:30Z" {
+		t.Errorf("started %s by a clock that is not believed", got)
+	}
+	system, err := newSystem().Read(t.Context(), p.host, p.tick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := system.(*System).Boot.UTC().Format(time.RFC3339); got != "2031-12-31T00:00:00Z" {
+		t.Errorf("the machine started %s", got)
+	}
+}
+
+// TestStartsOfAnotherClock: in a container the uptime can be the container's while starts
+// are the machine's; then nothing tells which processes are new.
+func TestStartsOfAnotherClock(t *testing.T) {
+	p := newProcessTree(t, Defaults())
+	p.put(fake{pid: 1, start: 90_000_000})
+	p.read()
+	p.put(fake{pid: 9, start: 80_000_000, user: 700_000, read: 1 << 40})
+	table := p.read()
+	if r := row(t, table, 9); !math.IsNaN(r.CPU) || r.Young || !math.IsNaN(r.ReadBytesPerSecond) {
+		t.Errorf("got %+v", r)
+	}
+	if g := findProgram(t, table.Programs, "job"); g.UserSeconds != 0 || g.ReadBytes != 0 {
+		t.Errorf("got %+v", g)
+	}
+}
+
 func TestCommandLinesAreOffByDefault(t *testing.T) {
 	p := newProcessTree(t, Defaults())
 	p.put(fake{pid: 7, user: 5, pages: 10, comm: "x", line: "x|--password=secret"})
@@ -217,20 +270,74 @@ func TestAProcessSeenLateHasNoPast(t *testing.T) {
 	}
 }
 
-func TestCountersThatGoBackGiveNoRate(t *testing.T) {
+// TestCountersThatGoBackAreHeld: those of one process cannot fall, so what is less than
+// before is a reading that failed.
+func TestCountersThatGoBackAreHeld(t *testing.T) {
 	p := newProcessTree(t, Defaults())
 	p.put(fake{pid: 7, user: 100, read: 1000, pages: 1})
 	p.read()
 	p.put(fake{pid: 7, user: 90, read: 900, pages: 1})
-	if r := row(t, p.read(), 7); !math.IsNaN(r.CPU) || !math.IsNaN(r.ReadBytesPerSecond) {
+	if r := row(t, p.read(), 7); !math.IsNaN(r.CPU) || !math.IsNaN(r.ReadBytesPerSecond) || r.CPUSeconds != 1 || r.ReadBytes != 1000 {
 		t.Errorf("got %+v", r)
 	}
-	p.put(fake{pid: 7, user: 110, read: 950, pages: 1})
+	p.put(fake{pid: 7, user: 110, read: 1050, pages: 1})
 	table := p.read()
-	if r := row(t, table, 7); !near(r.CPU, 0.10) {
+	if r := row(t, table, 7); !near(r.CPU, 0.05) || r.ReadBytesPerSecond != 50 || r.CPUSeconds != 1.1 {
 		t.Errorf("got %+v", r)
 	}
-	if g := findProgram(t, table.Programs, "job"); g.UserSeconds != 0.20 || g.ReadBytes != 50 {
+	if g := findProgram(t, table.Programs, "job"); g.UserSeconds != 0.10 || g.ReadBytes != 50 {
+		t.Errorf("got %+v", g)
+	}
+	// A time that was nonsense and is right again counts on in the end.
+	p.put(fake{pid: 7, user: 1 << 50, read: 1 << 50, pages: 1})
+	p.read()
+	for i := range heldReads + 2 {
+		p.put(fake{pid: 7, user: 200 + i, read: 2000 + i, pages: 1})
+		table = p.read()
+	}
+	if r := row(t, table, 7); !near(r.CPU, 0.005) || r.ReadBytesPerSecond != 1 {
+		t.Errorf("after nonsense: %+v", r)
+	}
+}
+
+// TestIOBelowZero: a sentinel is no count, and costs only itself.
+func TestIOBelowZero(t *testing.T) {
+	p := newProcessTree(t, Defaults())
+	p.put(fake{pid: 7, start: 5, read: 100, write: 8192})
+	p.read()
+	for i := range 3 {
+		p.put(fake{pid: 7, start: 5, user: i + 1, read: 200 * (i + 1)})
+		p.write("proc/7/io", fmt.Sprintf("read_bytes: %d\nwrite_bytes: 18446744073709543424\n", 200*(i+1)))
+		table := p.read()
+		if r := row(t, table, 7); !math.IsNaN(r.WriteBytesPerSecond) || r.WriteBytes != 8192 || r.ReadBytesPerSecond > 200 {
+			t.Errorf("got %+v", r)
+		}
+		if g := findProgram(t, table.Programs, "job"); g.WriteBytes != 0 || g.ReadBytes != uint64(100+200*i) {
+			t.Errorf("got %+v", g)
+		}
+	}
+	p.put(fake{pid: 7, start: 5, user: 9, read: 600, write: 8292})
+	table := p.read()
+	if r := row(t, table, 7); r.WriteBytesPerSecond != 100 {
+		t.Errorf("got %+v", r)
+	}
+	if g := findProgram(t, table.Programs, "job"); g.WriteBytes != 100 {
+		t.Errorf("got %+v", g)
+	}
+}
+
+// TestOddTimes: a time that is no count is unknown by itself.
+func TestOddTimes(t *testing.T) {
+	p := newProcessTree(t, Defaults())
+	p.put(fake{pid: 7, user: 100, pages: 3})
+	p.read()
+	p.put(fake{pid: 7, user: -1, pages: 4})
+	if r := row(t, p.read(), 7); !math.IsNaN(r.CPU) || !math.IsNaN(r.CPUSeconds) || r.MemoryRSS != 4*pageSize {
+		t.Errorf("got %+v", r)
+	}
+	p.put(fake{pid: 7, user: 140, pages: 4})
+	table := p.read()
+	if g := findProgram(t, table.Programs, "job"); g.UserSeconds != 0.4 {
 		t.Errorf("got %+v", g)
 	}
 }
@@ -295,21 +402,34 @@ func TestAProcessThatEndsDuringTheScan(t *testing.T) {
 	}
 }
 
-func TestAnUnreadableTableIsAnError(t *testing.T) {
+// TestAnOddProcessIsMissing: one that cannot be read costs only its own row, and is
+// named; a table of which nothing can be read is an error.
+func TestAnOddProcessIsMissing(t *testing.T) {
 	p := newProcessTree(t, Defaults())
-	p.put(fake{pid: 7})
+	p.put(fake{pid: 7}, fake{pid: 8, user: 10})
 	p.read()
 	p.write("proc/7/stat", "nonsense")
+	p.put(fake{pid: 8, user: 50})
+	table := p.read()
+	if r := row(t, table, 8); len(table.All) != 1 || !near(r.CPU, 0.2) {
+		t.Errorf("got %+v", table.All)
+	}
+	if missing := table.Missing(); len(missing) != 1 || missing[0].Subject != "process 7" || !strings.Contains(missing[0].Reason, "/proc/7/stat: not the text of") {
+		t.Errorf("got %q", missing)
+	}
+	p.put(fake{pid: 7, user: 50})
+	table = p.read()
+	if got := row(t, table, 7); got.CPUSeconds != 0.5 || table.Missing() != nil {
+		t.Errorf("after the failure: %+v, %q", got, table.Missing())
+	}
+	p.write("proc/7/stat", "nonsense")
+	p.write("proc/8/stat", "nonsense")
 	p.tick.Seq++
 	if r, err := p.process.Read(t.Context(), p.host, p.tick); err == nil {
 		t.Errorf("got %+v", r)
 	}
 	if r, err := p.processes.Read(t.Context(), p.host, p.tick); err == nil {
 		t.Errorf("got %+v", r)
-	}
-	p.put(fake{pid: 7, user: 50})
-	if got := row(t, p.read(), 7); got.CPUSeconds != 0.5 {
-		t.Errorf("after the failure: %+v", got)
 	}
 	p.host.root = filepath.Join(p.root, "nowhere")
 	p.tick.Seq++

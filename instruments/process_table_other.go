@@ -53,7 +53,7 @@ func (t *processTable) scan(ctx context.Context, _ Tick) error {
 		}
 		e := before[int(g.Pid)]
 		if e == nil || e.start != uint64(started) {
-			e = &processEntry{pid: int(g.Pid), start: uint64(started), started: time.UnixMilli(started).UTC(), file: processFile{g}}
+			e = &processEntry{pid: int(g.Pid), start: uint64(started), file: processFile{g}}
 		}
 		t.refresh(ctx, e)
 		next = append(next, e)
@@ -62,6 +62,18 @@ func (t *processTable) scan(ctx context.Context, _ Tick) error {
 	t.entries, t.at, t.clock, t.hidden = next, at, uint64(at.UnixMilli()), hidden
 	return nil
 }
+
+// startTime is when a process started, which is in milliseconds since 1970.
+func startTime(_ time.Time, start uint64) time.Time { return time.UnixMilli(int64(start)).UTC() }
+
+// release has nothing to close.
+func (t *processTable) release(*processEntry) {}
+
+// reaped: only Linux has the account of children in that of their parent.
+func (t *processTable) reaped(*processEntry) uint64 { return 0 }
+
+// gone reports whether an error means that there is no such process any more.
+func gone(err error) bool { return errors.Is(err, gopsutilprocess.ErrorProcessNotRunning) }
 
 // refresh asks for a process' numbers; what the system does not report stays as it was.
 func (t *processTable) refresh(ctx context.Context, e *processEntry) {
@@ -128,12 +140,12 @@ func (t *processTable) arguments(e *processEntry) []string {
 }
 
 // readIO asks how much a process has read and written.
-func (t *processTable) readIO(e *processEntry, _ bool) (read, write uint64, err error) {
+func (t *processTable) readIO(e *processEntry, _ bool) (moved, error) {
 	io, err := e.file.process.IOCounters()
 	if err != nil {
-		return 0, 0, err
+		return moved{}, err
 	}
-	return io.ReadBytes, io.WriteBytes, nil
+	return moved{io.ReadBytes, io.WriteBytes}, nil
 }
 
 // denied reports whether an error means that the agent lacks the permission.

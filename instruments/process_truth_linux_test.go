@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -160,14 +161,7 @@ func mapped(t *testing.T, pid int) uint64 {
 }
 
 func TestTruthOfProcessIO(t *testing.T) {
-	dir := t.TempDir()
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		t.Fatal(err)
-	}
-	if fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC {
-		t.Skipf("%s is in memory: nothing that is written there reaches a disk. Set TMPDIR to a directory on a disk.", dir)
-	}
+	dir := diskDir(t)
 	m := newRealProcesses(t)
 	c := startChild(t)
 	c.do("usage")
@@ -246,7 +240,7 @@ func TestAnOpenFileOfAnEndedProcess(t *testing.T) {
 	}
 	// As if it had ended after the list of PIDs was read.
 	open := m.host.table.system.open
-	if seen, err := m.host.table.refresh(e, c.pid, 0); seen != nil || err != nil {
+	if seen, err := m.host.table.refresh(e, c.pid); seen != nil || err != nil {
 		t.Errorf("an ended process is %+v, %v", seen, err)
 	}
 	if e.file.stat != 0 || m.host.table.system.open != open-1 {
@@ -300,6 +294,198 @@ func TestFewFilesMayBeOpen(t *testing.T) {
 		}
 		if p := row(t, table, os.Getpid()); !p.IOKnown || math.IsNaN(p.CPU) {
 			t.Errorf("got %+v", p)
+		}
+	}
+}
+
+// TestTruthOfAnEndedLeader: the first thread of a process has ended and others go on. The
+// kernel shows a zombie without memory.
+func TestTruthOfAnEndedLeader(t *testing.T) {
+	c := Defaults()
+	c.Processes.CommandLine = true
+	m := newRealProcesses(t)
+	m.process = newProcess(c)
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := start(t, []string{childName(os.Getpid()), "-test.run=^TestChild$"}, path, leaderVariable+"=1")
+	before := job.numbers("usage")
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", job.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := parseProcessStat(stat); err != nil || raw.state != 'Z' || raw.threads < 2 || raw.pages != 0 {
+		t.Fatalf("the first thread has not ended: %s", stat)
+	}
+	m.read()
+	job.do("hold " + strconv.Itoa(68<<20))
+	after := job.numbers("burn 400")
+	table := m.read()
+	p := row(t, table, job.pid)
+	if p.Status == "zombie" || p.Name != childName(os.Getpid()) || p.Program != p.Name || !strings.Contains(p.CommandLine, "-test.run=") {
+		t.Errorf("got %+v", p)
+	}
+	within(t, "CPU time", p.CPU*float64(table.Logical), after[0]+after[1]-before[0]-before[1], 2.0/userHZ)
+	within(t, "resident memory", float64(p.MemoryRSS), float64(residentOfThreads(t, job.pid)), 1<<20)
+	if p.MemoryRSS < 68<<20 || p.Virtual < 68<<20 {
+		t.Errorf("%d bytes are resident of %d, 68 MiB are held", p.MemoryRSS, p.Virtual)
+	}
+	job.do("hold " + strconv.Itoa(32<<20))
+	if now := row(t, m.read(), job.pid); now.MemoryRSS < p.MemoryRSS+31<<20 {
+		t.Errorf("%d bytes are resident, 32 MiB more than %d are held", now.MemoryRSS, p.MemoryRSS)
+	}
+	all, err := m.processes.Read(t.Context(), m.host, m.tick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zombies := 0
+	for i := range table.All {
+		if table.All[i].Status == "zombie" {
+			zombies++
+		}
+	}
+	if n := all.(*Processes).Count["zombies"]; n > zombies+1 {
+		t.Errorf("%d zombies are counted, %d are there", n, zombies)
+	}
+	job.orders.Close()
+	job.waitForEnd()
+	if p := row(t, m.read(), job.pid); p.Status != "zombie" || p.MemoryRSS != 0 {
+		t.Errorf("after its end: %+v", p)
+	}
+}
+
+// residentOfThreads is the memory that the last thread of a process has, VmRSS in
+// /proc/PID/task/TID/status.
+func residentOfThreads(t *testing.T, pid int) uint64 {
+	t.Helper()
+	names, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(names) < 2 {
+		t.Fatal(names, err)
+	}
+	text, err := os.ReadFile(names[len(names)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib uint64
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
+			return kib << 10
+		}
+	}
+	t.Fatalf("no VmRSS in %s", names[len(names)-1])
+	return 0
+}
+
+// family copies a shell, another shell and dd under names of their own: the same programs
+// run beside the test.
+func family(t *testing.T) (dir string, shell, inner, writer string) {
+	t.Helper()
+	dir = diskDir(t)
+	names := [3]string{}
+	for i, program := range [...]string{"/bin/bash", "/bin/sh", "/bin/dd"} {
+		text, err := os.ReadFile(program)
+		if err != nil {
+			t.Skipf("there is no %s", program)
+		}
+		names[i] = fmt.Sprintf("%c%d-%d", "sid"[i], i, os.Getpid()%100_000)
+		if err := os.WriteFile(filepath.Join(dir, names[i]), text, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, names[0], names[1], names[2]
+}
+
+// diskDir is a directory on a disk.
+func diskDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		t.Fatal(err)
+	}
+	if fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC {
+		t.Skipf("%s is in memory: nothing that is written there reaches a disk. Set TMPDIR to a directory on a disk.", dir)
+	}
+	return dir
+}
+
+// written is what a program has written.
+func written(table *ProcessTable, program string) uint64 {
+	for _, g := range table.Programs {
+		if g.Name == program {
+			return g.WriteBytes
+		}
+	}
+	return 0
+}
+
+// TestTruthOfInheritedIO: a shell waits for a shell that waits for one that writes. The
+// kernel has what it wrote in the account of each.
+func TestTruthOfInheritedIO(t *testing.T) {
+	dir, shell, inner, writer := family(t)
+	const size = 100 << 20
+	half := make([]byte, size/2)
+	for _, seen := range []bool{true, false} {
+		for _, pace := range []time.Duration{time.Millisecond, 30 * time.Millisecond, 150 * time.Millisecond} {
+			m := newRealProcesses(t)
+			own := row(t, m.read(), os.Getpid()).WriteBytes
+			command := fmt.Sprintf("./%s -c './%s of=file bs=1M iflag=fullblock conv=fsync 2>/dev/null; sleep 0.2'; sleep 0.2", inner, writer)
+			cmd := exec.Command(filepath.Join(dir, shell), "-c", command)
+			cmd.Dir = dir
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// A pipe holds 64 KiB, so the writer has the rest when this returns.
+			if _, err := in.Write(half); err != nil {
+				t.Fatal(err)
+			}
+			if seen {
+				m.read()
+			}
+			if _, err := in.Write(half); err != nil {
+				t.Fatal(err)
+			}
+			in.Close()
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			var raw moved
+			for running := true; running; {
+				select {
+				case err := <-ended:
+					if running = false; err != nil {
+						t.Fatal(err)
+					}
+				case <-time.After(pace):
+				}
+				if seen {
+					m.read()
+				}
+				if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", cmd.Process.Pid)); err == nil {
+					raw, _ = parseProcessIO(text)
+				}
+			}
+			table := m.read()
+			what := fmt.Sprintf("at a look every %s, the writer seen: %t", pace, seen)
+			if raw.write < size || raw.write == unknownCount {
+				t.Fatalf("%s: the kernel's account of the first shell has %d bytes", what, raw.write)
+			}
+			rest := row(t, table, os.Getpid()).WriteBytes - own
+			for _, ancestor := range []string{shell, inner} {
+				rest += written(table, ancestor)
+			}
+			if seen {
+				within(t, what+": written by the writer", float64(written(table, writer)), size, 0)
+				if rest > 1<<20 {
+					t.Errorf("%s: those who wait for it have written %d bytes", what, rest)
+				}
+			} else {
+				within(t, what+": written by all", float64(written(table, writer)+rest), size, 0)
+			}
 		}
 	}
 }

@@ -31,7 +31,7 @@ func (s *system) running(ctx context.Context, h *Host, t Tick) (*System, error) 
 	if err != nil {
 		return nil, fmt.Errorf("parse /proc/uptime: %w", err)
 	}
-	return &System{Uptime: uptime, Boot: time.Unix(stat.boot, 0), Created: stat.created, ContextSwitches: stat.switches}, nil
+	return &System{Uptime: uptime, Boot: t.believed(time.Unix(stat.boot, 0), h.Now()), Created: stat.created, ContextSwitches: stat.switches}, nil
 }
 
 // parseUptime reads the first number of /proc/uptime, proc_uptime(5).

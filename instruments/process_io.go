@@ -1,0 +1,329 @@
+package instruments
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// The kernel's account of a process' I/O takes in that of every child the process has
+// waited for, with what those had taken in of theirs: a shell has what its commands
+// wrote, and the first process what all orphans did. So a process is given only what
+// its account has grown by, less what was already counted of the children that have
+// ended meanwhile. What those did after they were last looked at is theirs too.
+//
+// What a child did that was never seen, because it came and went between two looks,
+// cannot be told from its parent's own: it is counted once, as the parent's.
+
+// processIO is a process' I/O, which is not read at every tick.
+type processIO struct {
+	known, denied bool
+	at            time.Time
+	// raw is the kernel's account at the newest read, own what of it is the process' own.
+	raw, own moved
+	// readRate and writeRate are of its own, in bytes a second.
+	readRate, writeRate float64
+	// behind counts reads in a row at which the account was less than raw.
+	behind uint8
+	// final is set when it was read after the process had ended.
+	final bool
+	// reaped is childFaults at the last look.
+	reaped uint64
+	// owed is what the account has of children and was counted as theirs, owedLooks for
+	// how many looks that has not been found in it; pending are children that have ended
+	// and may be in the account.
+	owed      moved
+	owedLooks uint8
+	pending   []reaping
+	// ended is set when it was found to have ended since the table was read, settled
+	// when its parent was told.
+	ended, settled bool
+	// asked is its place in process.asked plus one, 0 where it was not read in this look.
+	asked int
+}
+
+// reaping is a child that has ended: it is in its parent's account if the parent has
+// waited for it, and not if the parent lets the kernel clear up (SIGCHLD ignored).
+type reaping struct {
+	child *processEntry
+	moved
+	// faults are the page faults that the child had at least: as many are in the
+	// parent's account of children's page faults once the child is. No process has none.
+	faults uint64
+	// orphan is set where its parent has ended too: another process has waited for it.
+	orphan bool
+	looks  int
+}
+
+const (
+	// maxPending bounds the children of one process that are looked for.
+	maxPending = 1024
+	// pendingLooks is for how many looks one is: /proc is not read in one moment.
+	pendingLooks = 2
+	// maxAncestors bounds the way up the tree.
+	maxAncestors = 64
+	// heldReads is after how many reads in a row that were less than one before them they
+	// are believed: a counter of one process does not fall, but an account can be
+	// nonsense for a while.
+	heldReads = 60
+)
+
+// asked is a process whose I/O was read in this look.
+type asked struct {
+	entry *processEntry
+	raw   moved
+	young bool
+	// to is who gets what the process' account has grown by.
+	to *processEntry
+}
+
+// EndedProcess is what a process did after it was last seen and before it ended.
+type EndedProcess struct {
+	PID   int
+	Start uint64
+	// ReadBytes and WriteBytes are what reached the disks in that time.
+	ReadBytes, WriteBytes uint64
+}
+
+func (m *moved) add(o moved) { m.read += o.read; m.write += o.write }
+
+// take takes as much as there is of another from both.
+func (m *moved) take(o *moved) {
+	r, w := min(m.read, o.read), min(m.write, o.write)
+	m.read, m.write, o.read, o.write = m.read-r, m.write-w, o.read-r, o.write-w
+}
+
+// ask reads the I/O of a process if it is due. The counters of the kernel are
+// cumulative: what is read late is not lost.
+func (p *process) ask(table *processTable, e *processEntry, used usage) {
+	busy := e.chosen || used.user+used.system > 0 || e.status == "blocked" || e.io.readRate > 0 || e.io.writeRate > 0
+	due := busy || e.looks == 0 || e.status == "zombie" && !e.io.final || (uint64(e.pid)+p.looks)%ioTurn == 0
+	if due && !e.io.denied {
+		p.readIO(table, e, used.young, busy)
+	}
+}
+
+// readIO reads the I/O of a process; settle tells whose it is.
+func (p *process) readIO(table *processTable, e *processEntry, young, busy bool) {
+	raw, err := table.readIO(e, busy)
+	switch {
+	case err == nil && e.io.asked > 0:
+		p.asked[e.io.asked-1].raw = raw
+	case err == nil:
+		e.io.ended, e.io.settled = false, false
+		p.asked = append(p.asked, asked{entry: e, raw: raw, young: young, to: e})
+		e.io.asked = len(p.asked)
+	case gone(err) && e.io.known:
+		// It has ended since the table was read, so it may be in its parent's account by now.
+		e.io.readRate, e.io.writeRate = unknown, unknown
+		if !e.io.ended {
+			e.io.ended = true
+			table.ended = append(table.ended, e)
+		}
+	default:
+		e.io = processIO{denied: denied(err), readRate: unknown, writeRate: unknown}
+	}
+}
+
+// settle gives what was read to the processes that did it.
+func (p *process) settle(table *processTable, seconds float64, r *ProcessTable) {
+	if len(table.ended) > 0 {
+		p.inherit(table)
+	}
+	for i := 0; i < len(p.debtors); i++ { // More of them come up on the way.
+		p.await(table, p.debtors[i])
+	}
+	now := table.host.Now()
+	for i := range p.asked {
+		p.count(&p.asked[i], now, seconds, r)
+	}
+	clear(p.asked)
+	p.asked = p.asked[:0]
+	p.debtors = slices.DeleteFunc(p.debtors, func(e *processEntry) bool {
+		return e.io.ended || len(e.io.pending) == 0 && e.io.owed == moved{}
+	})
+}
+
+// inherit finds who waits for the processes that have ended.
+func (p *process) inherit(table *processTable) {
+	ended := table.ended
+	slices.SortStableFunc(ended, func(a, b *processEntry) int { return cmp.Compare(a.pid, b.pid) })
+	for _, e := range ended {
+		if e.io.settled {
+			continue // It was found to have ended before the table was read anew.
+		}
+		e.io.settled = true
+		parent, orphan := table.parent(e, ended)
+		if parent == nil {
+			continue
+		}
+		p.owe(parent, reaping{child: e, moved: e.io.raw, faults: e.faults + e.childFaults, orphan: orphan})
+		for _, r := range e.io.pending {
+			p.owe(parent, r)
+		}
+		parent.io.owed.add(e.io.owed)
+		e.io.pending = nil
+	}
+	clear(ended)
+	table.ended = ended[:0]
+}
+
+// parent is who waits for a process that has ended: its parent, or where that has ended
+// too (an orphan) the next one up that lives.
+func (t *processTable) parent(e *processEntry, ended []*processEntry) (parent *processEntry, orphan bool) {
+	for range maxAncestors {
+		pid := e.parent
+		if living := t.find(pid); living != nil && !living.io.ended {
+			return living, orphan
+		}
+		i, found := slices.BinarySearchFunc(ended, pid, func(e *processEntry, pid int) int { return cmp.Compare(e.pid, pid) })
+		orphan = true
+		if !found {
+			break
+		}
+		e = ended[i]
+	}
+	return t.find(1), true // Orphans become children of the first process.
+}
+
+// owe has a process looked at for a child that has ended.
+func (p *process) owe(e *processEntry, r reaping) {
+	if len(e.io.pending) == maxPending {
+		return
+	}
+	e.io.pending = append(e.io.pending, r)
+	if !slices.Contains(p.debtors, e) {
+		p.debtors = append(p.debtors, e)
+	}
+}
+
+// await finds out which of the children that have ended are in a process' account by now,
+// and reads that account after it.
+func (p *process) await(table *processTable, e *processEntry) {
+	if e.io.denied || e.io.ended {
+		e.io.pending = nil
+		return
+	}
+	e.childFaults = max(e.childFaults, table.reaped(e))
+	faults := e.childFaults - min(e.io.reaped, e.childFaults)
+	var heir *processEntry
+	kept := e.io.pending[:0]
+	for _, orphans := range [...]bool{false, true} {
+		for _, r := range e.io.pending {
+			switch {
+			case r.orphan != orphans:
+			case r.faults <= faults:
+				faults -= r.faults
+				e.io.owed.add(r.moved)
+				e.io.owedLooks = 0
+				if !r.child.io.final && r.child.busier(heir) {
+					heir = r.child
+				}
+			default:
+				r.looks++
+				kept = append(kept, r)
+			}
+		}
+	}
+	p.readIO(table, e, false, true)
+	e.io.pending = nil
+	for _, r := range kept {
+		next := e
+		if above := table.find(e.parent); r.orphan && above != nil {
+			next = above
+		}
+		if r.looks <= pendingLooks || next != e {
+			p.owe(next, r)
+		}
+	}
+	// Who used no processor moved nothing.
+	if e.io.asked > 0 && heir != nil && (e.cpu == 0 || heir.busier(e)) {
+		p.asked[e.io.asked-1].to = heir
+	}
+}
+
+// busier reports whether a process did more at the last look than another: I/O counts
+// first, then CPU time.
+func (e *processEntry) busier(than *processEntry) bool {
+	if e == nil || than == nil {
+		return e != nil
+	}
+	c := cmp.Compare(addKnown(addKnown(0, e.io.readRate), e.io.writeRate), addKnown(addKnown(0, than.io.readRate), than.io.writeRate))
+	return cmp.Or(c, cmp.Compare(e.lastCPU(), than.lastCPU())) > 0
+}
+
+// lastCPU is the share of the machine at the look before this one.
+func (e *processEntry) lastCPU() float64 {
+	if e.io.settled {
+		return e.cpu // It has not been looked at since.
+	}
+	return e.cpuBefore
+}
+
+// count takes what a process' account has grown by.
+func (p *process) count(a *asked, now time.Time, seconds float64, r *ProcessTable) {
+	e, raw := a.entry, a.raw
+	io := &e.io
+	passed := now.Sub(io.at).Seconds()
+	io.asked, io.readRate, io.writeRate = 0, unknown, unknown
+	if !io.known {
+		if raw.read == unknownCount || raw.write == unknownCount {
+			return
+		}
+		io.known, io.raw, io.own, io.at = true, raw, raw, now
+		e.group.look.ioKnown = true
+		if !a.young {
+			io.owed = moved{} // It is in what was there before.
+			return
+		}
+		io.raw, io.own, passed = moved{}, moved{}, seconds
+	}
+	io.at, io.final = now, e.status == "zombie"
+	var grown moved
+	read, write := grow(&io.raw.read, raw.read, io.behind), grow(&io.raw.write, raw.write, io.behind)
+	if read == unknownCount || write == unknownCount {
+		io.behind = (io.behind + 1) % (heldReads + 1)
+	} else {
+		io.behind = 0
+	}
+	grown = moved{known(read), known(write)}
+	grown.take(&io.owed)
+	if io.owedLooks++; io.owedLooks > heldReads {
+		io.owed = moved{}
+	}
+	if a.to != e && grown != (moved{}) {
+		a.to.io.own.add(grown)
+		a.to.group.look.read += grown.read
+		a.to.group.look.write += grown.write
+		r.Ended = append(r.Ended, EndedProcess{PID: a.to.pid, Start: a.to.start, ReadBytes: grown.read, WriteBytes: grown.write})
+		grown = moved{}
+	}
+	io.own.add(grown)
+	e.group.look.read += grown.read
+	e.group.look.write += grown.write
+	if passed <= 0 {
+		return
+	}
+	if read != unknownCount {
+		io.readRate = float64(grown.read) / passed
+	}
+	if write != unknownCount {
+		io.writeRate = float64(grown.write) / passed
+	}
+}
+
+// grow returns by how much a counter has grown, and moves it there. One that is less than
+// before, or no count, has grown by an unknown amount and stays; it is believed when it
+// has been so for heldReads.
+func grow(counter *uint64, now uint64, behind uint8) uint64 {
+	switch before := *counter; {
+	case now == unknownCount || now < before && behind < heldReads:
+		return unknownCount
+	case now < before:
+		*counter = now
+		return unknownCount
+	default:
+		*counter = now
+		return now - before
+	}
+}
