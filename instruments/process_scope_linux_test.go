@@ -36,7 +36,7 @@ func TestScope(t *testing.T) {
 		"namespace": "PID namespace of its own",
 		"nested":    "", // It was given the machine's /proc, as with -v /:/host.
 		"hidden":    "hides processes",
-		"unread":    "cannot be read",
+		"unread":    "hides processes",
 		"root":      "", // Who may see everything sees everything.
 	} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestScope$")

@@ -73,6 +73,8 @@ type fake struct {
 	pages                    int
 	read, write              int
 	kernel, noIO             bool
+	// parent is 1 where it is 0; faults and childFaults are page faults.
+	parent, faults, childFaults int
 }
 
 // put writes the files of processes.
@@ -90,8 +92,8 @@ func (p *processTree) put(fakes ...fake) {
 			flags |= kernelThread
 		}
 		dir := fmt.Sprintf("proc/%d/", f.pid)
-		p.write(dir+"stat", fmt.Sprintf("%d (%s) %c 1 1 1 0 -1 %d 0 0 0 0 %d %d 0 0 20 0 2 0 %d 4096000 %d 0\n",
-			f.pid, f.comm, f.state, flags, f.user, f.system, f.start, f.pages))
+		p.write(dir+"stat", fmt.Sprintf("%d (%s) %c %d 1 1 0 -1 %d %d %d 0 0 %d %d 0 0 20 0 2 0 %d 4096000 %d 0\n",
+			f.pid, f.comm, f.state, max(f.parent, 1), flags, f.faults, f.childFaults, f.user, f.system, f.start, f.pages))
 		if !f.kernel {
 			p.write(dir+"cmdline", strings.ReplaceAll(f.line, "|", "\x00"))
 		}
