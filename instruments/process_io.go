@@ -19,12 +19,11 @@ import (
 type processIO struct {
 	known, denied bool
 	at            time.Time
-	// raw is the kernel's account at the newest read, own what of it is the process' own.
-	raw, own moved
+	// read and write are the kernel's account, own what of it is the process' own.
+	read, write counter
+	own         moved
 	// readRate and writeRate are of its own, in bytes a second.
 	readRate, writeRate float64
-	// behind counts reads in a row at which the account was less than raw.
-	behind uint8
 	// final is set when it was read after the process had ended.
 	final bool
 	// reaped is childFaults at the last look.
@@ -62,10 +61,11 @@ const (
 	pendingLooks = 2
 	// maxAncestors bounds the way up the tree.
 	maxAncestors = 64
-	// heldReads is after how many reads in a row that were less than one before them they
-	// are believed: a counter of one process does not fall, but an account can be
-	// nonsense for a while.
-	heldReads = 60
+	// owedTurns is for how many reads the account may lack what is owed.
+	owedTurns = 60
+	// maxDiskRate is more than any process can move, in bytes a second: an account that
+	// grows faster is nonsense.
+	maxDiskRate = 1 << 40
 )
 
 // asked is a process whose I/O was read in this look.
@@ -157,7 +157,7 @@ func (p *process) inherit(table *processTable) {
 		if parent == nil {
 			continue
 		}
-		p.owe(parent, reaping{child: e, moved: e.io.raw, faults: e.faults + e.childFaults, orphan: orphan})
+		p.owe(parent, reaping{child: e, moved: e.io.account(), faults: e.faults + e.childFaults, orphan: orphan})
 		for _, r := range e.io.pending {
 			p.owe(parent, r)
 		}
@@ -270,25 +270,23 @@ func (p *process) count(a *asked, now time.Time, seconds float64, r *ProcessTabl
 		if raw.read == unknownCount || raw.write == unknownCount {
 			return
 		}
-		io.known, io.raw, io.own, io.at = true, raw, raw, now
+		io.known, io.own, io.at = true, raw, now
+		io.read.start(raw.read)
+		io.write.start(raw.write)
 		e.group.look.ioKnown = true
 		if !a.young {
 			io.owed = moved{} // It is in what was there before.
 			return
 		}
-		io.raw, io.own, passed = moved{}, moved{}, seconds
+		io.read, io.write, io.own, passed = counter{}, counter{}, moved{}, seconds
 	}
 	io.at, io.final = now, e.status == "zombie"
 	var grown moved
-	read, write := grow(&io.raw.read, raw.read, io.behind), grow(&io.raw.write, raw.write, io.behind)
-	if read == unknownCount || write == unknownCount {
-		io.behind = (io.behind + 1) % (heldReads + 1)
-	} else {
-		io.behind = 0
-	}
-	grown = moved{known(read), known(write)}
+	var readKnown, writeKnown bool
+	grown.read, readKnown = plausible(&io.read, raw.read, passed)
+	grown.write, writeKnown = plausible(&io.write, raw.write, passed)
 	grown.take(&io.owed)
-	if io.owedLooks++; io.owedLooks > heldReads {
+	if io.owedLooks++; io.owedLooks > owedTurns {
 		io.owed = moved{}
 	}
 	if a.to != e && grown != (moved{}) {
@@ -304,26 +302,22 @@ func (p *process) count(a *asked, now time.Time, seconds float64, r *ProcessTabl
 	if passed <= 0 {
 		return
 	}
-	if read != unknownCount {
+	if readKnown {
 		io.readRate = float64(grown.read) / passed
 	}
-	if write != unknownCount {
+	if writeKnown {
 		io.writeRate = float64(grown.write) / passed
 	}
 }
 
-// grow returns by how much a counter has grown, and moves it there. One that is less than
-// before, or no count, has grown by an unknown amount and stays; it is believed when it
-// has been so for heldReads.
-func grow(counter *uint64, now uint64, behind uint8) uint64 {
-	switch before := *counter; {
-	case now == unknownCount || now < before && behind < heldReads:
-		return unknownCount
-	case now < before:
-		*counter = now
-		return unknownCount
-	default:
-		*counter = now
-		return now - before
+// plausible is by how much an account has grown, as far as a process can do that.
+func plausible(c *counter, now uint64, seconds float64) (by uint64, known bool) {
+	by, known = c.grow(now)
+	if float64(by) > maxDiskRate*max(seconds, 1) {
+		return 0, false
 	}
+	return by, known
 }
+
+// account is the kernel's account of a process' I/O, as far as it was read.
+func (io *processIO) account() moved { return moved{io.read.held(), io.write.held()} }

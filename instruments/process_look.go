@@ -30,7 +30,7 @@ func (p *process) look(table *processTable, seconds float64, logical int) *Proce
 	whole := seconds * float64(logical) * cpuTicks
 	for _, e := range table.entries {
 		p.name(table, e)
-		used := p.account(e)
+		used := p.account(e, whole)
 		e.cpuBefore, e.cpu, e.young = e.cpu, unknown, used.young
 		if used.known {
 			e.cpu = float64(used.user+used.system) / whole
@@ -89,24 +89,27 @@ type usage struct {
 	known, young bool
 }
 
-// account takes the difference of a process' CPU time. A time that is less than before
-// is held, as grow does.
-func (p *process) account(e *processEntry) usage {
+// account takes the difference of a process' CPU time; whole is what all processors have
+// in the time since the last look, more than which no process can use.
+func (p *process) account(e *processEntry, whole float64) usage {
 	var u usage
 	switch {
 	case e.noTimes:
 		return u
 	case e.looks > 0:
-		user, system := grow(&e.userBefore, e.user, e.behind), grow(&e.systemBefore, e.system, e.behind)
-		u = usage{user: known(user), system: known(system), known: user != unknownCount && system != unknownCount}
-		if e.behind++; u.known {
-			e.behind = 0
+		var known bool
+		u.user, u.known = e.userBefore.grow(e.user)
+		u.system, known = e.systemBefore.grow(e.system)
+		u.known = u.known && known
+		if float64(u.user+u.system) > 2*whole+cpuTicks {
+			u = usage{}
 		}
 		return u
 	case p.looks > 0 && e.start >= p.clock:
 		u = usage{user: e.user, system: e.system, known: true, young: true}
 	}
-	e.userBefore, e.systemBefore = e.user, e.system
+	e.userBefore.start(e.user)
+	e.systemBefore.start(e.system)
 	return u
 }
 
@@ -157,7 +160,7 @@ func insertRanked(top []ranked, r ranked, n int) []ranked {
 func (p *process) row(table *processTable, e *processEntry, row *Process) {
 	*row = Process{
 		PID: e.pid, ParentPID: e.parent, Name: e.name, Program: e.program, User: e.owner,
-		Status: e.status, Kernel: e.kernel, CPU: e.cpu, CPUSeconds: float64(e.userBefore+e.systemBefore) / cpuTicks,
+		Status: e.status, Kernel: e.kernel, CPU: e.cpu, CPUSeconds: float64(e.userBefore.held()+e.systemBefore.held()) / cpuTicks,
 		MemoryRSS: e.rss, Virtual: e.virtual, Memory: ratio(float64(e.rss), float64(p.memory)), Threads: e.threads,
 		ReadBytesPerSecond: e.io.readRate, WriteBytesPerSecond: e.io.writeRate,
 		ReadBytes: e.io.own.read, WriteBytes: e.io.own.write, IOKnown: e.io.known,

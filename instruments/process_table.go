@@ -80,11 +80,9 @@ type processEntry struct {
 	group         *program
 	commandLine   string
 	commandKnown  bool
-	// looks counts the looks at the process; before are the numbers of the last one.
+	// looks counts the looks at the process; before are the times at the last one.
 	looks                    uint64
-	userBefore, systemBefore uint64
-	// behind counts looks in a row at which the times were less than that.
-	behind uint8
+	userBefore, systemBefore counter
 	// cpu is the share of the machine at this look, cpuBefore at the one before; young is
 	// set for a process that started since that.
 	cpu, cpuBefore float64
@@ -113,7 +111,7 @@ func (t *processTable) find(pid int) *processEntry {
 // end takes a process out of the table.
 func (t *processTable) end(e *processEntry) {
 	t.release(e)
-	if e.looks > 0 && (e.io.raw != moved{} || e.io.pending != nil || e.io.owed != moved{}) {
+	if e.looks > 0 && (e.io.account() != moved{} || e.io.pending != nil || e.io.owed != moved{}) {
 		t.ended = append(t.ended, e)
 	}
 }
