@@ -224,6 +224,9 @@ func (o processOrder) comparePast(a, b *records.ProcessUsage) int {
 		c = cmp.Compare(b.Threads, a.Threads)
 	case instruments.ByStarted:
 		c = b.Started.Compare(a.Started)
+		if a.BootID == b.BootID && !a.Started.IsZero() && !b.Started.IsZero() {
+			c = cmp.Compare(b.Start, a.Start) // The clock of a boot is never set.
+		}
 	case instruments.ByPID:
 	}
 	return cmp.Or(c, cmp.Compare(a.PID, b.PID), a.Started.Compare(b.Started))

@@ -26,7 +26,7 @@ const (
 // look compares every process with what it was at the look before, seconds ago.
 func (p *process) look(table *processTable, seconds float64, logical int) *ProcessTable {
 	p.programs.begin()
-	r := &ProcessTable{Logical: logical, MemoryTotal: p.memory, Hidden: table.hidden, Elapsed: seconds, Busy: unknown, Boot: table.boot, pids: p.pids, misread: table.odd}
+	r := &ProcessTable{Logical: logical, MemoryTotal: p.memory, Hidden: table.hidden, Elapsed: seconds, Busy: unknown, pids: p.pids, misread: table.odd}
 	whole := seconds * float64(logical) * cpuTicks
 	for _, e := range table.entries {
 		p.name(table, e)

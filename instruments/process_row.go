@@ -74,9 +74,6 @@ type ProcessTable struct {
 	Logical int
 	// MemoryTotal is the machine's memory in bytes, 0 where it is not known.
 	MemoryTotal uint64
-	// Boot is when the machine started by the clock as it is set at the reading, from
-	// which Started is counted; the zero time where it is not known.
-	Boot time.Time
 	// Ended are processes that ended since the look before and did something after it.
 	Ended []EndedProcess
 	// Programs adds up the processes by program, the last one being "others".

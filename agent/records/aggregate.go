@@ -90,12 +90,17 @@ func (a *aggregator) add(r *ProcessReading) {
 	var attributed int64
 	var known bool
 	for i := range r.Rows {
-		used, ok := a.addProcess(&r.Rows[i], r, interval)
+		used, ok := a.addProcess(&r.Rows[i], interval)
 		attributed += used
 		known = known || ok
 	}
-	f.vanished, _ = microseconds(r.Unattributed)
+	for i := range r.Ended {
+		a.addEnded(&r.Ended[i], &f)
+	}
+	var whole bool
+	f.vanished, whole = microseconds(r.Unattributed)
 	host, ok := microseconds(r.HostCPUSeconds)
+	f.partial = ok && !whole
 	if !ok && known {
 		// Without the total of the machine, the sum of its parts is used.
 		host, ok = attributed+f.vanished, true
@@ -112,7 +117,7 @@ func (a *aggregator) add(r *ProcessReading) {
 }
 
 // addProcess adds one tick of a process to its sums, and returns its CPU time.
-func (a *aggregator) addProcess(r *ProcessRow, reading *ProcessReading, interval int64) (cpu int64, known bool) {
+func (a *aggregator) addProcess(r *ProcessRow, interval int64) (cpu int64, known bool) {
 	key := liveKey{r.PID, r.Start}
 	p := a.live[key]
 	first := p == nil
@@ -127,8 +132,7 @@ func (a *aggregator) addProcess(r *ProcessRow, reading *ProcessReading, interval
 	s.cpu, s.cpuKnown = microseconds(r.CPUSeconds)
 	if r.IOKnown {
 		// A process younger than the tick did everything within it.
-		young := first && !r.Started.IsZero() && !r.Started.Before(reading.Time.Add(-reading.Interval))
-		if young {
+		if first && r.Young {
 			p.readBefore, p.writeBefore, p.counted = 0, 0, true
 		}
 		if p.counted && r.ReadBytes >= p.readBefore && r.WriteBytes >= p.writeBefore {
@@ -141,6 +145,21 @@ func (a *aggregator) addProcess(r *ProcessRow, reading *ProcessReading, interval
 	}
 	p.open[0].add(&s)
 	return s.cpu, s.cpuKnown
+}
+
+// addEnded adds what a process did before it ended to its sums, to the others where it is
+// not known.
+func (a *aggregator) addEnded(r *EndedProcess, f *frame) {
+	s := sums{seen: 1, read: r.ReadBytes, write: r.WriteBytes, ioKnown: true}
+	p := a.live[liveKey{r.PID, r.Start}]
+	if p == nil {
+		f.others.add(&s)
+		return
+	}
+	if p.open[0].seen == 0 {
+		a.buckets[0].members = append(a.buckets[0].members, p)
+	}
+	p.open[0].add(&s)
 }
 
 // describe copies the texts and states.

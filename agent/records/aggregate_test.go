@@ -82,7 +82,7 @@ func (m *machine) tick() ProcessReading {
 	used := 0
 	for i := range m.alive {
 		p := &m.alive[i]
-		p.CPUSeconds = 0
+		p.CPUSeconds, p.Young = 0, !p.Started.Before(m.at.Add(-time.Second))
 		if m.IntN(8) == 0 {
 			n := m.IntN(20)
 			p.CPUSeconds = float64(n) / 100
@@ -122,7 +122,7 @@ func recompute(ticks []ProcessReading, from, to time.Time) (frame, map[identity]
 			}
 			if p.IOKnown {
 				b, known := before[id]
-				if !known && !p.Started.Before(tick.Time.Add(-tick.Interval)) {
+				if !known && p.Young {
 					known = true
 				}
 				if known {

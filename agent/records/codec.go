@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -75,7 +76,13 @@ const (
 	flagKernel = 1 << iota
 	flagCPUKnown
 	flagIOKnown
+	// flagPartial is among the flags of the others.
+	flagPartial
 )
+
+// unknownStart is the age of a process whose start is unknown. An age moves with its
+// record when the clock was set.
+const unknownStart = math.MinInt64
 
 func flags(kernel bool, s *sums) uint64 {
 	var f uint64
@@ -119,7 +126,11 @@ func (c *codec) encode(r *record) []byte {
 	s(r.host)
 	s(r.vanished)
 	o := &r.others
-	u(flags(false, o))
+	f := flags(false, o)
+	if r.partial {
+		f |= flagPartial
+	}
+	u(f)
 	for _, v := range [...]uint64{uint64(o.cpu), uint64(o.seen), o.memory, o.peak, o.read, o.write} {
 		u(v)
 	}
@@ -148,7 +159,11 @@ func (c *codec) encode(r *record) []byte {
 		u(uint64(max(r.rows[i].threads, 0)))
 	}
 	for i := range r.rows {
-		s(r.since - r.rows[i].started)
+		age := r.since - r.rows[i].started
+		if r.rows[i].started == 0 {
+			age = unknownStart
+		}
+		s(age)
 	}
 	for i := range r.rows {
 		u(uint64(r.rows[i].cpu))
@@ -207,6 +222,7 @@ func (c *codec) decode(body []byte, r *record) error {
 	in := &cursor{rest: unpacked}
 	r.frame = frame{covered: in.signed(), cpuCovered: in.signed(), cpus: int(in.unsigned()), memoryTotal: in.unsigned(), host: in.signed(), vanished: in.signed()}
 	f := in.unsigned()
+	r.partial = f&flagPartial != 0
 	r.others = sums{cpuKnown: f&flagCPUKnown != 0, ioKnown: f&flagIOKnown != 0, cpu: int64(in.unsigned()), seen: int64(in.unsigned()), memory: in.unsigned(), peak: in.unsigned(), read: in.unsigned(), write: in.unsigned()}
 
 	n := in.unsigned()
@@ -237,7 +253,9 @@ func (c *codec) decode(body []byte, r *record) error {
 		r.rows[i].threads = int(in.unsigned())
 	}
 	for i := range r.rows {
-		r.rows[i].started = r.since - in.signed()
+		if age := in.signed(); age != unknownStart {
+			r.rows[i].started = r.since - age
+		}
 	}
 	for i := range r.rows {
 		r.rows[i].cpu = int64(in.unsigned())

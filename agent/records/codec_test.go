@@ -40,6 +40,35 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 }
 
+// TestRecordOfNotAll: a record says whether it had all processes of the machine, and an
+// unknown start stays unknown where the record moves with the clock.
+func TestRecordOfNotAll(t *testing.T) {
+	c, err := newCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	want := sample()
+	want.partial = true
+	const by = 3_600_000
+	got := record{since: want.since + by}
+	if err := c.decode(c.encode(&want), &got); err != nil {
+		t.Fatal(err)
+	}
+	if !got.partial {
+		t.Error("the record has all processes")
+	}
+	for i := range got.rows {
+		moved := want.rows[i].started
+		if moved != 0 {
+			moved += by
+		}
+		if got.rows[i].started != moved {
+			t.Errorf("process %d started %d, want %d", got.rows[i].pid, got.rows[i].started, moved)
+		}
+	}
+}
+
 // TestFirstFormatStaysReadable: records stay on disk for a year.
 func TestFirstFormatStaysReadable(t *testing.T) {
 	const file = "testdata/record_v1.hex"

@@ -80,7 +80,8 @@ type Processes struct {
 	HostCPUSeconds float64
 	// Unattributed is CPU time of no known process: of processes that came and went
 	// between two scans (Vanished), and interrupts. It can be slightly negative,
-	// because the kernel accounts in steps of 10 ms.
+	// because the kernel accounts in steps of 10 ms. NaN where not all processes of the
+	// machine were seen.
 	Unattributed, Vanished float64
 	// Rows are the processes in the requested order, Matched is their number before
 	// the limit.
@@ -197,8 +198,10 @@ func (q *tableQuery) result(pq ProcessQuery) *Processes {
 	}
 	p.Others = others.usage(q.covered)
 	if q.cpuCovered > 0 {
-		p.HostCPUSeconds, p.Vanished = seconds(q.host), seconds(q.vanished)
-		p.Unattributed = seconds(q.host - attributed)
+		p.HostCPUSeconds = seconds(q.host)
+		if !q.partial {
+			p.Vanished, p.Unattributed = seconds(q.vanished), seconds(q.host-attributed)
+		}
 	}
 	return p
 }

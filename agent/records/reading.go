@@ -17,10 +17,20 @@ type ProcessReading struct {
 	// unknown.
 	HostCPUSeconds float64
 	// Unattributed is the CPU time in this tick of processes that came and went
-	// between two scans; NaN if unknown.
+	// between two scans; NaN if unknown. Where HostCPUSeconds is known and it is not, the
+	// rows are not all processes of the machine.
 	Unattributed float64
 	// Rows are all processes. They are not retained.
 	Rows []ProcessRow
+	// Ended are processes of earlier ticks that did something before they ended.
+	Ended []EndedProcess
+}
+
+// EndedProcess is what a process did after the last tick that had it.
+type EndedProcess struct {
+	PID                   int
+	Start                 uint64
+	ReadBytes, WriteBytes uint64
 }
 
 // ProcessRow is one process at one tick.
@@ -44,6 +54,9 @@ type ProcessRow struct {
 	// are not read at every tick.
 	ReadBytes, WriteBytes uint64
 	IOKnown               bool
+	// Young is true for a process that started within this tick: all that it did it did
+	// in it.
+	Young bool
 	// Started is the start time, the zero time if unknown.
 	Started time.Time
 }

@@ -73,6 +73,9 @@ type frame struct {
 	// host is the CPU time of all processors; vanished the part of it of processes
 	// that came and went between two scans.
 	host, vanished int64
+	// partial is set where some of it had not all processes of the machine: what is left of
+	// host is no one's in particular then.
+	partial bool
 	// others are the sums of processes without a row; seen is in process-
 	// milliseconds and peak is the maximum of one process.
 	others sums
@@ -87,6 +90,7 @@ func (f *frame) add(o *frame) {
 	}
 	f.host += o.host
 	f.vanished += o.vanished
+	f.partial = f.partial || o.partial
 	f.others.add(&o.others)
 }
 

@@ -41,13 +41,17 @@ func (r *processRecorder) addTable(t *instruments.ProcessTable, at time.Time) {
 			PID: p.PID, Start: p.Start, Name: p.Name, Program: p.Program, User: p.User, Status: p.Status,
 			Kernel: p.Kernel, CommandLine: p.CommandLine, Threads: p.Threads,
 			CPUSeconds: p.CPU * seconds, RSS: p.MemoryRSS,
-			ReadBytes: p.ReadBytes, WriteBytes: p.WriteBytes, IOKnown: p.IOKnown, Started: p.Started,
+			ReadBytes: p.ReadBytes, WriteBytes: p.WriteBytes, IOKnown: p.IOKnown, Started: p.Started, Young: p.Young,
 		})
+	}
+	var ended []records.EndedProcess
+	for _, e := range t.Ended {
+		ended = append(ended, records.EndedProcess(e))
 	}
 	r.records.AddProcesses(records.ProcessReading{
 		Time: at, Interval: r.span(t.Elapsed, at), BootID: r.boot,
 		CPUs: t.Logical, MemoryTotal: t.MemoryTotal,
-		HostCPUSeconds: t.Busy, Unattributed: t.Unattributed * seconds, Rows: r.rows,
+		HostCPUSeconds: t.Busy, Unattributed: t.Unattributed * seconds, Rows: r.rows, Ended: ended,
 	})
 	r.last = at
 	clear(r.rows) // Do not hold on to the texts of processes that have ended.
