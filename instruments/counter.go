@@ -15,7 +15,7 @@ package instruments
 // What a difference can be at most is for the collector to say, who knows the clock and
 // what the device can do.
 type counter struct {
-	// last is the newest number, high the greatest from which it has fallen.
+	// last is the newest number, high the maximum from which it has fallen.
 	last, high uint64
 }
 
@@ -41,5 +41,5 @@ func (c *counter) grow(now uint64) (by uint64, known bool) {
 // start has the counter begin at a number.
 func (c *counter) start(at uint64) { *c = counter{last: at} }
 
-// held is the greatest number so far.
+// held is the maximum so far.
 func (c *counter) held() uint64 { return max(c.last, c.high) }

@@ -39,7 +39,7 @@ func TestCounter(t *testing.T) {
 }
 
 // FuzzCounter: whatever a counter shows, the sum of its differences is never above the
-// greatest number, and no difference is above what is shown.
+// maximum, and no difference is above what is shown.
 func FuzzCounter(f *testing.F) {
 	f.Add(uint64(100), uint64(0), uint64(120), uint64(50))
 	f.Fuzz(func(t *testing.T, a, b, c, d uint64) {
@@ -56,7 +56,7 @@ func FuzzCounter(f *testing.F) {
 			fell = fell || n < last
 			sum, most, last = sum+by, max(most, n), n
 			if k.held() != most {
-				t.Fatalf("%d is held, the greatest was %d", k.held(), most)
+				t.Fatalf("%d is held, the maximum was %d", k.held(), most)
 			}
 		}
 		if !fell && sum != most {

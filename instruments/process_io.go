@@ -103,7 +103,7 @@ func (p *process) ask(table *processTable, e *processEntry, used usage) {
 	}
 }
 
-// readIO reads the I/O of a process; settle tells whose it is.
+// readIO reads the I/O of a process; settle finds out whose it is.
 func (p *process) readIO(table *processTable, e *processEntry, young, busy bool) {
 	raw, err := table.readIO(e, busy)
 	switch {

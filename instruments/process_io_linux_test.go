@@ -8,7 +8,7 @@ import (
 )
 
 // TestIOOfChildren: what the kernel has in the account of a parent and was counted as a
-// child's is not counted again, whoever waits, and however late it shows.
+// child's is not counted again, no matter who waits and how late it shows.
 func TestIOOfChildren(t *testing.T) {
 	const mega = 1 << 20
 	init := fake{pid: 1, comm: "init", faults: 10, childFaults: 900, write: 50 * mega}

@@ -113,7 +113,7 @@ func lookFrom(t *testing.T, place string) {
 	os.Exit(0)
 }
 
-// TestScopeByItsFiles: what tells in which namespace a /proc is.
+// TestScopeByItsFiles: what shows in which namespace a /proc is.
 func TestScopeByItsFiles(t *testing.T) {
 	const kernel, program = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0\n", "2 (bash) S 1 0 0 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0\n"
 	for _, c := range []struct {

@@ -213,7 +213,7 @@ func TestStartFollowsTheClock(t *testing.T) {
 }
 
 // TestStartsOfAnotherClock: in a container the uptime can be the container's while starts
-// are the machine's; then nothing tells which processes are new.
+// are the machine's; then nothing shows which processes are new.
 func TestStartsOfAnotherClock(t *testing.T) {
 	p := newProcessTree(t, Defaults())
 	p.put(fake{pid: 1, start: 90_000_000})
