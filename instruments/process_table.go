@@ -133,14 +133,14 @@ func (h *Host) processes(ctx context.Context, t Tick, see func(*processTable) er
 // explain says in a reading what it lacks. A table that does not hold all processes
 // says nothing of the machine's CPU time that is not theirs.
 func (t *processTable) explain(r *ProcessTable) {
-	switch {
-	case t.scope != "":
-		r.note(wholeScope, t.scope)
-	case t.hidden > 0:
-		r.note(wholeScope, fmt.Sprintf(unreadPIDs, t.hidden))
-	default:
+	reason := t.scope
+	if reason == "" && t.hidden > 0 {
+		reason = fmt.Sprintf(unreadPIDs, t.hidden)
+	}
+	if reason == "" {
 		return
 	}
+	r.parts = append(slices.Clip(r.parts), Missing{Subject: wholeScope, Reason: reason, Hidden: true})
 	r.Unattributed, r.UnattributedSeconds = unknown, unknown
 }
 

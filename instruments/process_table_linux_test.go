@@ -423,12 +423,12 @@ func TestAnOddProcessIsMissing(t *testing.T) {
 		t.Errorf("got %+v", table.All)
 	}
 	if missing := table.Missing(); len(missing) != 1 || missing[0].Subject != "process 7" || !strings.Contains(missing[0].Reason, "/proc/7/stat: not the text of") {
-		t.Errorf("got %q", missing)
+		t.Errorf("got %v", missing)
 	}
 	p.put(fake{pid: 7, user: 50})
 	table = p.read()
 	if got := row(t, table, 7); got.CPUSeconds != 0.5 || table.Missing() != nil {
-		t.Errorf("after the failure: %+v, %q", got, table.Missing())
+		t.Errorf("after the failure: %+v, %v", got, table.Missing())
 	}
 	p.write("proc/7/stat", "nonsense")
 	p.write("proc/8/stat", "nonsense")
