@@ -36,8 +36,8 @@ type rule struct {
 	role role
 	// kept: the tier keeps what it needs. counters: for counters only.
 	kept, counters bool
-	// smoothed: the range ends between points, by PromQL's own modifier.
-	smoothed bool
+	// computed: the answer for each range is computed here and not by the engine.
+	computed bool
 	// points is the number of points that the range must hold; widen: a range that is too
 	// short is widened, with a warning.
 	points time.Duration
@@ -62,9 +62,9 @@ func ruleOf(function string) rule {
 	case "present_over_time", "absent_over_time":
 		return rule{role: rolePoints, kept: true, points: 1}
 	case "rate", "increase":
-		return rule{role: roleOne, counters: true, smoothed: true, widen: true}
+		return rule{role: roleOne, counters: true, computed: true}
 	case "delta":
-		return rule{role: roleOne, smoothed: true, widen: true}
+		return rule{role: roleOne, computed: true}
 	case "resets":
 		return rule{role: roleOne, counters: true, points: 2}
 	case "last_over_time":
@@ -106,6 +106,8 @@ type reading struct {
 	function string
 	// place is "subquery" for what makes the points of one, else "step".
 	place string
+	// width is the range of a function that is computed.
+	width time.Duration
 	// short is the range or the step of a subquery that is shorter than a bucket, "" if
 	// neither is.
 	short string
@@ -113,7 +115,11 @@ type reading struct {
 
 // tag returns matchers that say what is read.
 func (r reading) tag(matchers []*labels.Matcher, of role) []*labels.Matcher {
-	value := strings.TrimRight(strings.Join([]string{r.source.Name(), string(of), r.function, r.place, r.short}, " "), " ")
+	function := r.function
+	if ruleOf(function).computed {
+		function += ":" + store.TierName(r.width)
+	}
+	value := strings.TrimRight(strings.Join([]string{r.source.Name(), string(of), function, r.place, r.short}, " "), " ")
 	return append(slices.Clone(matchers), labels.MustNewMatcher(labels.MatchRegexp, tierLabel, value))
 }
 
@@ -124,7 +130,9 @@ func untag(matchers []*labels.Matcher) (tier string, r reading, rest []*labels.M
 		return "", reading{role: roleValue}, matchers
 	}
 	fields := append(strings.Fields(matchers[i].Value), "", "", "", "", "")
-	r = reading{role: role(fields[1]), function: fields[2], place: fields[3], short: fields[4]}
+	function, width, _ := strings.Cut(fields[2], ":")
+	r = reading{role: role(fields[1]), function: function, place: fields[3], short: fields[4]}
+	r.width, _ = time.ParseDuration(width) // It was written by tag.
 	return fields[0], r, slices.Delete(slices.Clone(matchers), i, i+1)
 }
 
@@ -179,7 +187,7 @@ func (p *plan) rewrite(tiers []int) (string, error) {
 
 // reading returns what a window reads of a coarser tier.
 func (w *window) reading(source Source) reading {
-	r := reading{source: source, role: ruleOf(w.function).role, function: "-", place: "step"}
+	r := reading{source: source, role: ruleOf(w.function).role, function: "-", place: "step", width: w.width}
 	switch {
 	case w.function != "":
 		r.function = w.function
@@ -210,7 +218,6 @@ func (r reading) rewrite(call *parser.Call, matrix *parser.MatrixSelector, selec
 	case rule.widen:
 		matrix.Range = max(matrix.Range, rule.points*bucket)
 	}
-	selector.Smoothed = rule.smoothed
 	matchers := selector.LabelMatchers
 	selector.LabelMatchers = r.tag(matchers, r.role)
 	sum := func(of role) parser.Expr {
@@ -220,6 +227,10 @@ func (r reading) rewrite(call *parser.Call, matrix *parser.MatrixSelector, selec
 		return &parser.Call{Func: parser.Functions["sum_over_time"], Args: parser.Expressions{&ranged}}
 	}
 	switch {
+	case rule.computed:
+		// What is read has the answer at each moment: the sum over one of them is that.
+		matrix.Range = time.Millisecond
+		return sum(rule.role)
 	case name == "sum_over_time", name == "count_over_time":
 		return sum(rule.role)
 	case name == "avg_over_time" && metricName(matchers) != "":

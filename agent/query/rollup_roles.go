@@ -71,8 +71,8 @@ func (p *partReader) named(ctx context.Context, name string, s selected) storage
 			extreme = maxName
 		}
 		switch {
-		case kind == store.Counter || isRollup:
-		case extreme == "":
+		case isRollup:
+		case kind == store.Counter, extreme == "":
 			s.role = roleOne
 		default:
 			own = extreme

@@ -108,12 +108,18 @@ func (p *ruleQuerier) Select(ctx context.Context, sorted bool, hints *storage.Se
 		return p.reader.Select(ctx, sorted, hints, matchers...)
 	}
 	stored, own := p.reader.Select(ctx, true, hints, matchers...), newOwnSeriesSet(samples)
-	gaps, ok := stored.(*gapSet)
-	if !ok {
-		return storage.NewMergeSeriesSet([]storage.SeriesSet{stored, own}, 0, storage.ChainedSeriesMerge)
+	merged := func(set storage.SeriesSet) storage.SeriesSet {
+		return storage.NewMergeSeriesSet([]storage.SeriesSet{set, own}, 0, storage.ChainedSeriesMerge)
 	}
-	gaps.SeriesSet = storage.NewMergeSeriesSet([]storage.SeriesSet{gaps.SeriesSet, own}, 0, storage.ChainedSeriesMerge)
-	return gaps
+	switch set := stored.(type) {
+	case *gapSet:
+		set.SeriesSet = merged(set.SeriesSet)
+	case *computedSet:
+		set.SeriesSet = merged(set.SeriesSet)
+	default:
+		return merged(stored)
+	}
+	return stored
 }
 
 // ownSeriesSet has one series with one sample for each of the rule engine's own

@@ -31,7 +31,7 @@ func (l *timeline) reset(series storage.Series, from, to int64) {
 
 // next advances to the next sample in range that is a number.
 func (l *timeline) next() bool {
-	l.ended = false
+	ended := int64(math.MinInt64)
 	for {
 		switch l.samples.Next() {
 		case chunkenc.ValNone:
@@ -43,10 +43,12 @@ func (l *timeline) next() bool {
 				return false
 			case !math.IsNaN(l.v):
 				if l.t > l.from {
+					// Just before a sample it says that some are missing.
+					l.ended = ended != math.MinInt64 && ended != l.t-1
 					return true
 				}
 			case value.IsStaleNaN(l.v):
-				l.ended = true
+				ended = l.t
 			}
 		default: // Histograms have no single value.
 		}

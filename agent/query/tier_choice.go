@@ -169,7 +169,7 @@ func (p *plan) coarsen(s *segment) bool {
 // lookBack is how long a sample is valid for the engine: the longest of the tiers.
 func (p *plan) lookBack(s segment) (longest time.Duration) {
 	for i, w := range p.windows {
-		if w.width == 0 || s.tiers[i] > 0 && ruleOf(w.function).smoothed {
+		if w.width == 0 {
 			longest = max(longest, p.q.lookBack(p.sources[s.tiers[i]], p.steps.lookBack))
 			if p.steps.lookBack == 0 && (w.name == "" || p.q.ofRules(w.name)) {
 				longest = max(longest, rulesLookBack)

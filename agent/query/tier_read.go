@@ -48,8 +48,19 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 		s.hints = *hints
 	}
 	_, s.reading, s.matchers = untag(matchers)
-	set, limits := r.read(ctx, levelOf(r.sources, matchers), s)
-	if s.hints.Range > 0 {
+	level := levelOf(r.sources, matchers)
+	computed := level > 0 && ruleOf(s.function).computed
+	if computed {
+		// The points on both sides of the range.
+		bucket := r.sources[level].Resolution().Milliseconds()
+		s.hints.Start -= s.width.Milliseconds() + 3*bucket
+		s.hints.End += bucket
+	}
+	set, limits := r.read(ctx, level, s)
+	switch {
+	case computed:
+		return &computedSet{SeriesSet: set, limits: limits, function: s.function, width: s.width.Milliseconds()}
+	case s.hints.Range > 0:
 		return set
 	}
 	return &gapSet{SeriesSet: set, limits: limits, ofRules: r.q.ofRules}

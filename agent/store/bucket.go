@@ -19,7 +19,8 @@ type bucket struct {
 	sum      float64 // of a gauge
 	last     float64 // of a counter
 	min, max float64
-	// resets are the samples around the resets of a counter, at their true times.
+	// resets are the samples around the resets of a counter, at their true times, and the
+	// first of one that comes back, after a staleness marker.
 	resets []point
 }
 
@@ -59,6 +60,7 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 	rate, hasRate := st.rate(t, v, taken)
 	first := st.lastT == unknown
 	reset := !first && v < st.lastV
+	back := st.returns(t)
 	for i := range st.upper {
 		tier := &s.upper[i]
 		end := BucketEnd(t, tier.interval)
@@ -81,6 +83,12 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 			if reset && st.lastT > end-tier.interval {
 				b.addReset(st.lastT, st.lastV)
 			}
+			if back && st.lastT <= end-tier.interval {
+				// Nothing is known of the time before; without the marker it would
+				// look as if the counter had counted evenly since the bucket before.
+				b.addReset(t-1, math.Float64frombits(value.StaleNaN))
+				b.addReset(t, v)
+			}
 			if reset || first {
 				b.addReset(t, v)
 			}
@@ -93,7 +101,16 @@ func (s *Store) fold(st *seriesState, t int64, v float64, taken time.Duration) {
 			b.extreme(v, b.count == 1)
 		}
 	}
+	if !first && !back {
+		st.apart = t - st.lastT
+	}
 	st.lastT, st.lastV, st.lastTaken, st.ended = t, v, taken, false
+}
+
+// returns reports whether a series comes back at a time: it ended, or more than one of
+// its samples is missing.
+func (st *seriesState) returns(t int64) bool {
+	return st.lastT != unknown && (st.ended || st.apart > 0 && t-st.lastT > st.apart*5/2)
 }
 
 // foldEnd marks in the open buckets that a series ended at a tick. The tiers show

@@ -73,6 +73,12 @@ func (p *plain) rollUp(interval, now int64) map[string][]point {
 		var rates []float64
 		for _, i := range in {
 			s := p.samples[i]
+			if p.returns(i) && p.samples[i-1].t <= end-interval {
+				add(name, s.t-1, math.Float64frombits(value.StaleNaN))
+				if s.t < end {
+					add(name, s.t, s.v)
+				}
+			}
 			if i == 0 || s.v < p.samples[i-1].v {
 				if i > 0 && p.samples[i-1].t > end-interval {
 					add(name, p.samples[i-1].t, p.samples[i-1].v)
@@ -98,6 +104,19 @@ func (p *plain) rollUp(interval, now int64) map[string][]point {
 		out[k] = slices.CompactFunc(out[k], func(a, b point) bool { return a.t == b.t })
 	}
 	return out
+}
+
+// returns reports whether the series ended before a sample, or samples are missing.
+func (p *plain) returns(i int) bool {
+	apart, returns := int64(0), false
+	for j := 1; j <= i; j++ {
+		before, at := p.samples[j-1].t, p.samples[j].t
+		returns = p.endedBetween(before, at-1) || apart > 0 && at-before > apart*5/2
+		if !returns {
+			apart = at - before
+		}
+	}
+	return returns
 }
 
 // increase returns the growth of a counter, with resets counted from 0.

@@ -32,6 +32,8 @@ type seriesState struct {
 	// unknown before the first.
 	lastT int64
 	lastV float64
+	// apart is the time between the samples, 0 if unknown.
+	apart int64
 	// lastTaken is when it was read by the monotonic clock, since the store's base;
 	// noTaken if unknown.
 	lastTaken time.Duration

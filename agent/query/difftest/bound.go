@@ -28,7 +28,7 @@ func (b Bound) title() string { return [...]string{"Exact", "Within a bucket", "
 func (b Bound) meaning() string {
 	return [...]string{
 		"The same from every tier, except that a coarser tier shows a series for up to two and a half buckets after it ended or a gap began.",
-		"From a coarser tier: between the answers that Prometheus gives if the ends of each window are moved to the ends of the buckets that they are in, and one bucket further where a series begins, ends or has a gap. A series may be shown for up to two and a half buckets after it ended or a gap began. Prometheus extrapolates what a counter counted over the second at each end; a bucket knows it. A window shorter than two buckets may be refused.",
+		"From a coarser tier: between the answers that Prometheus gives if the ends of each window are moved to the ends of the buckets that they are in, and one bucket further where a series begins, ends or has a gap; a rate is what was counted then, by the length of the window that is asked for. A series may be shown for up to two and a half buckets after it ended or a gap began. Prometheus extrapolates what a counter counted at each end by up to 1.1 times the mean time between its samples; a bucket knows it. From a window shorter than two buckets the answer may carry a warning that names the tier, or be refused.",
 		"From a coarser tier: the answer carries a warning that names the tier, or it is refused.",
 	}[b]
 }
@@ -97,23 +97,61 @@ type mover struct {
 	windows []window
 	// empty is set if no whole bucket is in a window.
 	empty bool
+	// counted: rates become what was counted, by the width that is asked for.
+	counted bool
+	// widths are those asked for.
+	widths map[parser.Expr]time.Duration
+}
+
+// moved is an expression with its windows moved.
+func (m *mover) moved(expr parser.Expr) parser.Expr {
+	m.widths = map[parser.Expr]time.Duration{}
+	m.move(expr)
+	return m.count(expr)
 }
 
 func (m *mover) move(node parser.Node) {
 	switch n := node.(type) {
 	case *parser.MatrixSelector:
 		v := n.VectorSelector.(*parser.VectorSelector)
+		m.widths[n] = n.Range
 		m.fix(&n.Range, &v.OriginalOffset, &v.Timestamp, &v.StartOrEnd)
 	case *parser.SubqueryExpr:
 		m.fix(&n.Range, &n.OriginalOffset, &n.Timestamp, &n.StartOrEnd)
 	case *parser.VectorSelector:
 		var none time.Duration
 		m.fix(&none, &n.OriginalOffset, &n.Timestamp, &n.StartOrEnd)
+	case *parser.BinaryExpr:
+		m.move(n.LHS)
+		m.move(n.RHS)
+		n.LHS, n.RHS = m.count(n.LHS), m.count(n.RHS)
+	case *parser.AggregateExpr:
+		m.move(n.Expr)
+		n.Expr = m.count(n.Expr)
+	case *parser.Call:
+		for i := range n.Args {
+			m.move(n.Args[i])
+			n.Args[i] = m.count(n.Args[i])
+		}
 	default:
 		for child := range parser.ChildrenIter(node) {
 			m.move(child)
 		}
 	}
+}
+
+// count replaces a rate by what was counted, by the width that is asked for.
+func (m *mover) count(e parser.Expr) parser.Expr {
+	call, ok := e.(*parser.Call)
+	if !m.counted || !ok || call.Func.Name != "rate" {
+		return e
+	}
+	width, ok := m.widths[call.Args[0]]
+	if !ok {
+		return e
+	}
+	call.Func = parser.Functions["increase"]
+	return &parser.ParenExpr{Expr: &parser.BinaryExpr{Op: parser.DIV, LHS: call, RHS: &parser.NumberLiteral{Val: width.Seconds()}}}
 }
 
 // fix moves the ends of one window, to a time that does not depend on that of the query.
@@ -170,12 +208,12 @@ func within(allowed []map[string]float64) map[string]interval {
 
 // slack is how far beyond an interval a value may be, relative to it: averages and rates
 // of coarser tiers are rounded to one part in a million, and Prometheus extrapolates a
-// counter over two seconds of a window, and more where readings are missing.
-func slack(text string, shortest time.Duration) float64 {
+// counter at both ends of its samples in a window, by 1.1 times the mean time between them.
+func slack(text string, samples float64) float64 {
 	if !counts(text) {
 		return 2e-6
 	}
-	return max(5e-4, 2*time.Second.Seconds()/max(shortest, time.Minute).Seconds())
+	return max(5e-4, 2.2/max(samples-1, 1))
 }
 
 // counts reports whether an expression says how much a counter counted: in a part of a
@@ -189,8 +227,7 @@ func close(a, b float64) bool {
 	return a == b || math.IsNaN(a) && math.IsNaN(b) || math.Abs(a-b) <= 1e-9*max(math.Abs(a), math.Abs(b), 1e-6)
 }
 
-// holds reports whether a value is in the interval, but for a relative slack.
+// holds reports whether a value is in the interval, but for some slack.
 func (i interval) holds(v, slack float64) bool {
-	slack *= max(math.Abs(i.low), math.Abs(i.high))
 	return v >= i.low-slack && v <= i.high+slack || math.IsNaN(v) && math.IsNaN(i.low)
 }

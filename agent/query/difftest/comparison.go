@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,7 @@ func (c *comparison) one(ctx context.Context, q question) error {
 		case resolution == c.Tiers[0].Resolution():
 			c.differ(q, at, "", got.values[i], want.values[i])
 		case c.expression.Bound == Warned && warned:
+		case c.expression.Bound == Bucket && warned && c.shortest < 2*resolution:
 		case c.expression.Bound == Warned:
 			c.differ(q, at, " without a warning of the tier", got.values[i], want.values[i])
 		default:
@@ -157,18 +159,18 @@ func (c *comparison) resolution(expr parser.Expr, at time.Time) time.Duration {
 // bounded holds an answer against what Prometheus says for windows that end where the
 // buckets do.
 func (c *comparison) bounded(ctx context.Context, q question, at time.Time, resolution time.Duration, got, want map[string]float64) error {
-	allowed, empty, err := c.moved(ctx, q, at, resolution, windows())
+	allowed, empty, err := c.moved(ctx, q, at, resolution, windows(), false)
 	if err != nil {
 		return err
 	}
 	allowed = append(allowed, want)
 	bounds := within(allowed)
 	if missing(bounds) || !maps.EqualFunc(got, bounds, func(float64, interval) bool { return true }) {
-		more, _, err := c.moved(ctx, q, at, resolution, wider())
+		more, _, err := c.moved(ctx, q, at, resolution, wider(), false)
 		if err != nil {
 			return err
 		}
-		shown, _, err := c.moved(ctx, q, at, resolution, before())
+		shown, _, err := c.moved(ctx, q, at, resolution, before(), false)
 		if err != nil {
 			return err
 		}
@@ -180,13 +182,21 @@ func (c *comparison) bounded(ctx context.Context, q question, at time.Time, reso
 			bounds[key] = i
 		}
 	}
+	samples, fewest, scale, err := c.samples(ctx, q, at)
+	if err != nil {
+		return err
+	}
 	for key, v := range got {
 		i, ok := bounds[key]
+		n, known := samples[key]
+		if !known {
+			n = fewest
+		}
 		other, there := want[key]
 		if c.expression.Bound == Exact {
 			i.low, i.high = other, other
 		}
-		if !ok || there && !i.holds(v, slack(c.expression.Text, c.shortest)) {
+		if !ok || there && !i.holds(v, max(scale[key], math.Abs(i.low), math.Abs(i.high))*slack(c.expression.Text, n)) {
 			c.differ(q, at, fmt.Sprintf(", %s is beyond %v to %v by buckets of %s", key, i.low, i.high, resolution), got, want)
 			return nil
 		}
@@ -212,29 +222,80 @@ func missing(bounds map[string]interval) bool {
 
 // moved asks Prometheus with the ends of all windows moved in some ways. empty is set if a
 // window had no whole bucket.
-func (c *comparison) moved(ctx context.Context, q question, at time.Time, resolution time.Duration, ways []window) (all []map[string]float64, empty bool, err error) {
+func (c *comparison) moved(ctx context.Context, q question, at time.Time, resolution time.Duration, ways []window, counted bool) (all []map[string]float64, empty bool, err error) {
 	for _, way := range assigned(ways, c.selectors) {
 		expr, err := c.prometheus.parser.ParseExpr(c.expression.truth())
 		if err != nil {
 			return nil, false, err
 		}
-		m := mover{at: at.UnixMilli(), question: q, bucket: resolution.Milliseconds(), windows: way}
-		m.move(expr)
+		m := mover{at: at.UnixMilli(), question: q, bucket: resolution.Milliseconds(), windows: way, counted: counted}
+		expr = m.moved(expr)
 		if m.empty {
 			empty = true
 			continue
 		}
-		text := expr.String()
-		if _, known := c.known[text]; !known {
-			a, err := c.prometheus.ask(ctx, text, instant(at))
-			if err != nil {
-				return nil, false, fmt.Errorf("prometheus: %s: %w", text, err)
-			}
-			c.known[text] = a.values[0]
+		one, err := c.truth(ctx, expr.String(), at)
+		if err != nil {
+			return nil, false, err
 		}
-		all = append(all, c.known[text])
+		all = append(all, one)
+	}
+	if !counted && strings.Contains(c.expression.Text, "rate(") {
+		more, none, err := c.moved(ctx, q, at, resolution, ways, true)
+		return append(all, more...), empty || none, err
 	}
 	return all, empty, nil
+}
+
+// truth is what Prometheus says at a time.
+func (c *comparison) truth(ctx context.Context, text string, at time.Time) (map[string]float64, error) {
+	if known, ok := c.known[text]; ok {
+		return known, nil
+	}
+	a, err := c.prometheus.ask(ctx, text, instant(at))
+	if err != nil {
+		return nil, fmt.Errorf("prometheus: %s: %w", text, err)
+	}
+	c.known[text] = a.values[0]
+	return a.values[0], nil
+}
+
+// samples is the number of samples of each counter in its window, the smallest of two and
+// more, and of a difference the sum of both sides, because each side can be off.
+func (c *comparison) samples(ctx context.Context, q question, at time.Time) (each map[string]float64, fewest float64, scale map[string]float64, err error) {
+	each, fewest = map[string]float64{}, math.Inf(1)
+	expr, err := c.prometheus.parser.ParseExpr(c.expression.truth())
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	m := mover{at: at.UnixMilli(), question: q, bucket: 1, windows: slices.Repeat([]window{{same, same}}, c.selectors)}
+	expr = m.moved(expr)
+	if both, ok := expr.(*parser.BinaryExpr); ok && both.Op == parser.SUB {
+		both.Op = parser.ADD
+		if scale, err = c.truth(ctx, expr.String(), at); err != nil {
+			return nil, 0, nil, err
+		}
+	}
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		call, ok := node.(*parser.Call)
+		if !ok || !counts(call.Func.Name+"(") {
+			return nil
+		}
+		if _, ok := call.Args[0].(*parser.MatrixSelector); !ok {
+			return nil
+		}
+		counted, err := c.truth(ctx, fmt.Sprintf("count_over_time(%s)", call.Args[0]), at)
+		for key, n := range counted {
+			if before, ok := each[key]; !ok || n < before {
+				each[key] = n
+			}
+			if n > 1 {
+				fewest = min(fewest, n)
+			}
+		}
+		return err
+	})
+	return each, fewest, scale, nil
 }
 
 func equal(got, want map[string]float64) bool { return maps.EqualFunc(got, want, close) }
