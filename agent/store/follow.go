@@ -61,9 +61,14 @@ func partsOf(step clock.Step, resolution time.Duration, finest bool, oldest int6
 			into = step.Place(time.UnixMilli(oldest)).UnixMilli()
 		}
 	}
+	// A coarser tier keeps whole buckets: nothing can be written before the end of a block.
+	kept := min(present, into, begin)
+	if !finest {
+		kept = BucketEnd(kept, interval) - interval + 1
+	}
 	all := []part{
-		{from: past, to: min(present, into, begin), fate: keep},
-		{from: min(into, begin), to: min(present, begin), fate: again},
+		{from: past, to: kept, fate: keep},
+		{from: kept, to: min(present, begin), fate: again},
 		{from: present, to: begin, fate: ahead},
 	}
 	for i, m := range step.Moves {

@@ -40,6 +40,11 @@ func same(t, _ int64) int64      { return t }
 func down(t, bucket int64) int64 { return t - t%bucket }
 func up(t, bucket int64) int64   { return down(t+bucket-1, bucket) }
 
+// downBy moves an end to that of a bucket of another length.
+func downBy(bucket time.Duration) end {
+	return func(t, _ int64) int64 { return down(t, bucket.Milliseconds()) }
+}
+
 // earlier is a second before an end: a counter counts from the last reading before it.
 func earlier(of end) end { return func(t, bucket int64) int64 { return of(t, bucket) - 1000 } }
 
@@ -65,8 +70,10 @@ func wider() []window {
 	return []window{{buckets(down, 1), up}, {down, buckets(up, -1)}, {down, buckets(down, 1)}, {buckets(down, 1), buckets(down, 1)}, {up, buckets(up, -1)}, {buckets(up, -1), up}}
 }
 
-// before are the windows whose samples a look-back shows.
-func before() (all []window) {
+// before are the windows whose samples a look-back shows, and that of the first one after
+// a gap.
+func before(h *History) (all []window) {
+	all = append(all, window{h.returned, h.returned})
 	for n := int64(1); n <= 3; n++ {
 		all = append(all, window{buckets(down, n), buckets(down, n)})
 	}
@@ -76,6 +83,13 @@ func before() (all []window) {
 // assigned are all ways to move the windows of some selectors: each by itself where
 // there are two, else all alike.
 func assigned(ways []window, selectors int) (all [][]window) {
+	if selectors != 2 {
+		// What a tier has not written yet comes from a finer one.
+		ways = slices.Clone(ways)
+		for _, finer := range []end{same, downBy(time.Minute), downBy(5 * time.Minute)} {
+			ways = append(ways, window{down, finer}, window{up, finer})
+		}
+	}
 	for _, first := range ways {
 		if selectors != 2 {
 			all = append(all, slices.Repeat([]window{first}, selectors))
@@ -206,14 +220,18 @@ func within(allowed []map[string]float64) map[string]interval {
 	return all
 }
 
-// slack is how far beyond an interval a value may be, relative to it: averages and rates
+// largest is about that of a gauge of a history, positive or negative.
+const largest = 100
+
+// slack is how far beyond an interval a value may be: averages and rates
 // of coarser tiers are rounded to one part in a million, and Prometheus extrapolates a
 // counter at both ends of its samples in a window, by 1.1 times the mean time between them.
-func slack(text string, samples float64) float64 {
+func (i interval) slack(text string, samples, scale float64) float64 {
+	scale = max(scale, math.Abs(i.low), math.Abs(i.high))
 	if !counts(text) {
-		return 2e-6
+		return 2e-6 * max(scale, largest)
 	}
-	return max(5e-4, 2.2/max(samples-1, 1))
+	return scale * max(5e-4, 2.2/max(samples-1, 1))
 }
 
 // counts reports whether an expression says how much a counter counted: in a part of a

@@ -170,16 +170,18 @@ func (c *comparison) bounded(ctx context.Context, q question, at time.Time, reso
 		if err != nil {
 			return err
 		}
-		shown, _, err := c.moved(ctx, q, at, resolution, before(), false)
+		shown, _, err := c.moved(ctx, q, at, resolution, before(c.history), false)
 		if err != nil {
 			return err
 		}
 		bounds = within(slices.Concat(allowed, more, shown))
 	}
-	if empty && counts(c.expression.Text) {
+	if counts(c.expression.Text) {
 		for key, i := range bounds {
-			i.low = min(i.low, 0)
-			bounds[key] = i
+			if empty || i.absent { // In a part of a bucket it may have counted nothing.
+				i.low = min(i.low, 0)
+				bounds[key] = i
+			}
 		}
 	}
 	samples, fewest, scale, err := c.samples(ctx, q, at)
@@ -196,7 +198,7 @@ func (c *comparison) bounded(ctx context.Context, q question, at time.Time, reso
 		if c.expression.Bound == Exact {
 			i.low, i.high = other, other
 		}
-		if !ok || there && !i.holds(v, max(scale[key], math.Abs(i.low), math.Abs(i.high))*slack(c.expression.Text, n)) {
+		if !ok || there && !i.holds(v, i.slack(c.expression.Text, n, scale[key])) {
 			c.differ(q, at, fmt.Sprintf(", %s is beyond %v to %v by buckets of %s", key, i.low, i.high, resolution), got, want)
 			return nil
 		}

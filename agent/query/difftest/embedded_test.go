@@ -4,6 +4,7 @@ import (
 	"flag"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,8 +20,12 @@ func TestAnswersOfTheStore(t *testing.T) {
 }
 
 // TestSoakAnswers asks about histories of other seeds for as long as SYSOTEL_TEST_SOAK
-// says.
+// says, or about that of SYSOTEL_TEST_SEED.
 func TestSoakAnswers(t *testing.T) {
+	if seed, err := strconv.ParseUint(os.Getenv("SYSOTEL_TEST_SEED"), 10, 64); err == nil {
+		ask(t, random(seed), 1)
+		return
+	}
 	text := os.Getenv("SYSOTEL_TEST_SOAK")
 	if text == "" {
 		t.Skip("set SYSOTEL_TEST_SOAK=10m to run it")
@@ -30,10 +35,15 @@ func TestSoakAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for began := time.Now(); time.Since(began) < long; {
-		seed := rand.Uint64()
-		end := difftest.Noon.Add(time.Duration(rand.Int64N(int64(24*time.Hour/time.Second))) * time.Second)
-		ask(t, difftest.NewHistory(seed, end, difftest.ShortLength+time.Duration(rand.IntN(12*3600))*time.Second), 1)
+		ask(t, random(rand.Uint64()), 1)
 	}
+}
+
+// random is a history of which also the end and the length follow from the seed.
+func random(seed uint64) *difftest.History {
+	r := rand.New(rand.NewPCG(seed, 2))
+	end := difftest.Noon.Add(time.Duration(r.Int64N(int64(24*time.Hour/time.Second))) * time.Second)
+	return difftest.NewHistory(seed, end, difftest.ShortLength+time.Duration(r.IntN(12*3600))*time.Second)
 }
 
 // ask asks about a history; with every 0 the known must be wrong.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"sort"
 	"strconv"
 	"testing"
 	"time"
@@ -48,6 +49,17 @@ func (h *History) Start() time.Time { return h.seconds[0].at }
 
 // End is the time of the last reading.
 func (h *History) End() time.Time { return h.seconds[len(h.seconds)-1].at }
+
+// returned is an end of a window: the first reading after the last gap before a time.
+func (h *History) returned(t, _ int64) int64 {
+	i := sort.Search(len(h.seconds), func(i int) bool { return h.seconds[i].at.UnixMilli() > t }) - 1
+	for ; i > 0; i-- {
+		if h.seconds[i].at.Sub(h.seconds[i-1].at) > lost {
+			return h.seconds[i].at.UnixMilli()
+		}
+	}
+	return t
+}
 
 // Name names the history in a test.
 func (h *History) Name() string { return fmt.Sprintf("seed %d", h.Seed) }
