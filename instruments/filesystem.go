@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
+	"time"
 
 	"sysotel/instruments/pattern"
 )
@@ -15,12 +17,15 @@ type Filesystem struct {
 	Mounts []Mount
 	// Total is their sum, nil where it is not known.
 	Total *FilesystemTotal
+
+	misread misread
 }
 
 // FilesystemTotal sums up the file systems of the machine itself: those on its
 // own disks, and whatever is mounted at "/". Files that a server or a program
 // keeps are space of other machines and would be counted on every machine that
-// mounts them.
+// mounts them. What is a part of the space of another one that counts (an overlay's
+// upper directory, the image behind a loop device, a snapshot) is counted there.
 type FilesystemTotal struct {
 	// Size, Used and Free are in bytes and as in Mount.
 	Size, Used, Free uint64
@@ -53,7 +58,7 @@ type Mount struct {
 	Utilization float64
 
 	// failed is set where the numbers are known at other times. What the agent is
-	// not permitted to ask is never known, and no total waits for it.
+	// not permitted to ask, or cannot see, is never known, and no total waits for it.
 	failed bool
 }
 
@@ -114,14 +119,21 @@ type mount struct {
 	mountEntry
 	// label has the words of Mount that are the same at each tick.
 	label Mount
-	// counted reports whether it is in the total; share is the place of its pool in
-	// the sums, -1 where it has none.
-	counted bool
-	share   int
+	// at is its place among the mounts; share is that of its pool in the sums, none
+	// where it has none.
+	at, share int
+	// counted reports whether it is in the total, unless carrier, the mount whose space
+	// it is a part of, is. whole is, of a part, the mount of the whole file system.
+	counted        bool
+	carrier, whole *mount
+	// known is set once it had numbers, and outage since when it has none.
+	known  bool
+	outage outage
 	// question waits for its answer or to be taken; fresh means that
 	// it was asked in this tick.
 	question *question
 	fresh    bool
+	sight    sight
 }
 
 // filesystem reads the mounted file systems.
@@ -158,12 +170,14 @@ func (f *filesystem) Read(ctx context.Context, h *Host, _ Tick) (Reading, error)
 	if changed {
 		f.choose(entries)
 	}
-	return f.measure(ctx, h), nil
+	r := f.measure(ctx, h)
+	r.misread = f.source.misread
+	return r, nil
 }
 
 // measure asks every mount for its size.
 func (f *filesystem) measure(ctx context.Context, h *Host) *Filesystem {
-	r := &Filesystem{Mounts: make([]Mount, len(f.mounts))}
+	mounts := make([]Mount, len(f.mounts))
 	// The watched ones are asked first, so that they answer while the others are read.
 	watched := false
 	for _, m := range f.mounts {
@@ -174,10 +188,10 @@ func (f *filesystem) measure(ctx context.Context, h *Host) *Filesystem {
 		watched = watched || m.watched
 	}
 	for i, m := range f.mounts {
-		r.Mounts[i] = m.label
+		mounts[i] = m.label
 		if !m.watched {
-			c, err := h.statfs(h.mountPath(m.point))
-			r.Mounts[i].fill(c, err)
+			c, err := m.space(h)
+			mounts[i].fill(c, err)
 		}
 	}
 	if watched {
@@ -185,48 +199,97 @@ func (f *filesystem) measure(ctx context.Context, h *Host) *Filesystem {
 		defer cancel()
 		for i, m := range f.mounts {
 			if m.watched {
-				m.collect(patience, h, &r.Mounts[i])
+				m.collect(patience, h, &mounts[i])
 			}
 		}
 	}
-	r.Total = f.total(r.Mounts)
+	r := &Filesystem{Total: f.total(mounts, h.Now())}
+	r.Mounts = f.shown(mounts)
 	return r
 }
+
+// shown leaves out the directories that have no limit of their own: they are shown
+// by the mount of the whole file system.
+func (f *filesystem) shown(mounts []Mount) []Mount {
+	kept := mounts[:0]
+	for i, m := range f.mounts {
+		if !m.part || m.whole != nil && mounts[i].Measured && mounts[m.whole.at].Measured && mounts[i].Size != mounts[m.whole.at].Size {
+			kept = append(kept, mounts[i])
+		}
+	}
+	return kept
+}
+
+// noNumber is the least number that stands for none: no file system has 8 EiB or
+// that many files. Servers and programs that do not know what to say, and those that
+// count below 0, say -1 and its neighbours as numbers without a sign.
+const noNumber = 1 << 63
 
 // fill takes the result of statfs(2).
 func (m *Mount) fill(c capacity, err error) {
 	switch {
 	case err != nil:
-		m.Reason, m.failed = err.Error(), !errors.Is(err, fs.ErrPermission)
+		m.Reason = reasonOf(err)
+		m.failed = !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errNotVisible)
 		return
 	case c.Size == 0:
 		m.Reason = "reports no size"
 		return
+	case c.Size >= noNumber:
+		m.Reason = "reports a size that cannot be"
+		return
+	case c.Free > c.Size, c.Available > c.Size && c.Available < noNumber:
+		m.Reason = "reports more free than its size"
+		return
+	case c.Available >= noNumber:
+		// Less than nothing: root has taken of what is reserved to it.
+		c.Available = 0
 	}
 	m.Measured = true
-	m.Size, m.Used, m.Free = c.Size, saturatingSub(c.Size, c.Free), c.Available
+	m.Size, m.Used, m.Free = c.Size, c.Size-c.Free, c.Available
 	m.Reserved = saturatingSub(c.Free, c.Available)
-	m.Inodes, m.InodesUsed, m.InodesFree = c.Inodes, saturatingSub(c.Inodes, c.InodesFree), c.InodesFree
+	if c.Inodes < noNumber && c.InodesFree <= c.Inodes {
+		m.Inodes, m.InodesUsed, m.InodesFree = c.Inodes, c.Inodes-c.InodesFree, c.InodesFree
+	}
 	m.Utilization = share(m.Used, m.Free)
+}
+
+// errNotVisible tells that the agent has no way to a mount of the machine.
+var errNotVisible = errors.New("not visible from here")
+
+// reasonOf is an error without the path, which names the mount already and is not
+// a text of ours.
+func reasonOf(err error) string {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		err = path.Err
+	}
+	return err.Error()
 }
 
 // share is df's Use%: used over used and free, because what is reserved
 // for root is not available to users (giampaolo/psutil#829).
 func share(used, free uint64) float64 { return ratio(float64(used), float64(used)+float64(free)) }
 
-// total sums up what is counted, nil if there are none or one of them failed in
-// this tick: a sum without it would show a false dip. The free space of the file
-// systems of one pool is the same space and is counted once.
-func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
+// total sums up what is counted, nil if there is nothing to count, or one that had
+// numbers before has none for less than sumWaits. The free space of the file systems
+// of one pool is the same space and is counted once.
+func (f *filesystem) total(mounts []Mount, now time.Time) *FilesystemTotal {
 	clear(f.pools)
 	var t FilesystemTotal
-	found := false
+	found, waits, beyond := false, false, false
 	for i, m := range f.mounts {
 		one := &mounts[i]
 		switch {
-		case m.counted && (one.failed || one.Stuck):
-			return nil
-		case !m.counted || !one.Measured:
+		case !m.counted || m.carried(mounts):
+			continue
+		case !one.Measured && (m.known || one.failed || one.Stuck):
+			if m.outage.fails(now) {
+				one.Reason += leftOut
+			} else {
+				waits = true
+			}
+			continue
+		case !one.Measured:
 			continue
 		case m.share >= 0:
 			t.Size += one.Used
@@ -236,9 +299,11 @@ func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
 			t.Free += one.Free
 		}
 		t.Used += one.Used
-		found = true
+		m.known, found = true, true
+		m.outage.ends()
+		beyond = beyond || t.Size >= noNumber
 	}
-	if !found {
+	if !found || waits || beyond {
 		return nil
 	}
 	for _, free := range f.pools {
@@ -249,9 +314,20 @@ func (f *filesystem) total(mounts []Mount) *FilesystemTotal {
 	return &t
 }
 
-// Missing implements Partial: the mounts that were not measured.
+// carried reports whether what m stands on is counted and has numbers.
+func (m *mount) carried(mounts []Mount) bool {
+	for under := m.carrier; under != nil; under = under.carrier {
+		if under.counted && mounts[under.at].Measured {
+			return true
+		}
+	}
+	return false
+}
+
+// Missing implements Partial: the mounts that were not measured, and the lines of the
+// list of mounts that cannot be read.
 func (f *Filesystem) Missing() []Missing {
-	var missing []Missing
+	missing := slices.Clip(f.misread.Missing())
 	for i := range f.Mounts {
 		if m := &f.Mounts[i]; !m.Measured {
 			missing = append(missing, Missing{Subject: m.Mountpoint, Reason: m.Reason})

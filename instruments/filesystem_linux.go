@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -18,6 +19,8 @@ type mountSource struct {
 	text       []byte
 	at         time.Time
 	entries    []mountEntry
+	// misread are the lines that could not be read.
+	misread misread
 }
 
 // mountsEvery is how often the text is read although nothing was mounted: a file
@@ -50,12 +53,14 @@ func (s *mountSource) list(_ context.Context, h *Host) (entries []mountEntry, ch
 	if bytes.Equal(text, s.text) && s.entries != nil {
 		return s.entries, false, nil
 	}
-	parsed, err := parseMountinfo(text)
+	parsed, misread, err := parseMountinfo(text)
 	if err != nil {
 		return nil, false, fmt.Errorf("parse /proc/1/mountinfo: %w", err)
 	}
 	s.text = append(s.text[:0], text...)
-	s.entries = h.describeMounts(below(parsed, within))
+	// What is seen is decided before what is not below the root is left out.
+	s.entries = below(visibleMounts(h.describeMounts(parsed)), within)
+	s.misread = misread
 	return s.entries, true, nil
 }
 
@@ -96,9 +101,12 @@ func below(entries []mountEntry, root string) []mountEntry {
 //	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
 //
 // Fields are divided by one space each and can be empty: the last but one is
-// whatever was given to mount(2). Odd characters in paths are written in octal.
-func parseMountinfo(text []byte) ([]mountEntry, error) {
-	entries := make([]mountEntry, 0, bytes.Count(text, []byte{'\n'}))
+// whatever was given to mount(2). Odd characters in paths are written in octal. A line
+// that cannot be read is left out and named; without any good one there is an error.
+func parseMountinfo(text []byte) ([]mountEntry, misread, error) {
+	entries := make([]mountEntry, 0, bytes.Count(text, []byte{'\n'})+1)
+	var bad misread
+	var first error
 	for len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
@@ -107,11 +115,21 @@ func parseMountinfo(text []byte) ([]mountEntry, error) {
 		}
 		e, err := parseMount(line)
 		if err != nil {
-			return nil, fmt.Errorf("line %q: %w", line, err)
+			bad.note("/proc/1/mountinfo: "+quoted(line), err.Error())
+			if first == nil {
+				first = fmt.Errorf("line %s: %w", quoted(line), err)
+			}
+			continue
 		}
 		entries = append(entries, e)
 	}
-	return entries, nil
+	if len(entries) == 0 {
+		if first == nil {
+			first = errors.New("it lists no mount")
+		}
+		return nil, misread{}, first
+	}
+	return entries, bad, nil
 }
 
 func parseMount(line []byte) (mountEntry, error) {
@@ -143,20 +161,49 @@ func parseMount(line []byte) (mountEntry, error) {
 		return mountEntry{}, errors.New("has no device after the type")
 	}
 	major, minor, ok := bytes.Cut(fields[2], []byte{':'})
-	_, ok1 := parseUint(major)
-	if _, ok2 := parseUint(minor); !ok || !ok1 || !ok2 {
-		return mountEntry{}, fmt.Errorf("%q is not the number of a device", fields[2])
+	left, ok1 := parseUint(major)
+	right, ok2 := parseUint(minor)
+	if !ok || !ok1 || !ok2 || max(left, right) > math.MaxUint32 {
+		return mountEntry{}, fmt.Errorf("%s is not the number of a device", quoted(fields[2]))
 	}
 	e := mountEntry{
-		id: string(fields[0]), volume: string(fields[2]),
+		id: string(fields[0]), parent: string(fields[1]),
+		volume: string(fields[2]), number: unix.Mkdev(uint32(left), uint32(right)),
 		root: unescapeOctal(fields[3]), point: unescapeOctal(fields[4]),
 		kind: unescapeOctal(kind), device: unescapeOctal(device),
 		readOnly: isReadOnly(fields[5]) || isReadOnly(options),
 	}
 	if !strings.HasPrefix(e.point, "/") {
-		return mountEntry{}, fmt.Errorf("the mount point %q does not begin with a slash", e.point)
+		return mountEntry{}, fmt.Errorf("the mount point %s does not begin with a slash", quoted(fields[4]))
 	}
+	e.readOptions(options)
 	return e, nil
+}
+
+// readOptions takes what a file system says of itself, beside ro: what an overlay
+// stands on, and whether directories have limits of their own. (The kernel writes a
+// comma in a path in octal.)
+func (e *mountEntry) readOptions(options []byte) {
+	lower := false
+	for len(options) > 0 {
+		var option []byte
+		option, options, _ = bytes.Cut(options, []byte{','})
+		name, value, _ := bytes.Cut(option, []byte{'='})
+		switch string(name) {
+		case "upperdir":
+			e.upper = unescapeOctal(value)
+		case "lowerdir", "lowerdir+", "datadir+":
+			lower = true
+		case "prjquota", "pquota":
+			e.projects = true
+		}
+	}
+	switch e.kind {
+	case "overlay", "overlayfs":
+		e.image = lower && e.upper == ""
+	default:
+		e.upper = ""
+	}
 }
 
 // isReadOnly looks for ro among the options. The second word is what ext4 says
@@ -173,30 +220,94 @@ func isReadOnly(options []byte) bool {
 }
 
 // describeMounts adds what the machine knows beside mountinfo: which types keep
-// files on storage, and the devices' real names.
+// files on storage, the devices' real names, and what devices stand on.
 func (h *Host) describeMounts(entries []mountEntry) []mountEntry {
 	onDevices := parseFilesystems(h.readText("proc/filesystems"))
+	type device struct{ block, backing, snapshotOf string }
+	known := map[string]device{}
 	for i := range entries {
 		e := &entries[i]
 		e.describe(onDevices)
 		if !strings.HasPrefix(e.volume, "0:") {
-			if to := h.link("sys/dev/block/" + e.volume); to != "" {
-				e.block = to[strings.LastIndexByte(to, '/')+1:]
+			d, ok := known[e.volume]
+			if !ok {
+				if to := h.link("sys/dev/block/" + e.volume); to != "" {
+					d.block = to[strings.LastIndexByte(to, '/')+1:]
+					d.backing, d.snapshotOf = h.backing(d.block), h.snapshotOf(d.block)
+				}
+				known[e.volume] = d
 			}
+			e.block, e.backing, e.snapshotOf = d.block, d.backing, d.snapshotOf
 		}
 		if e.device == "/dev/root" {
 			e.device = h.rootDevice(e.volume)
 		}
 	}
-	// The path to a mount below one that hangs, hangs too.
-	for i := range entries {
-		for _, above := range entries {
-			if above.watched && above.point != "/" && strings.HasPrefix(entries[i].point, above.point+"/") {
-				entries[i].watched = true
+	return entries
+}
+
+// maxBacking bounds the devices that are looked at for one that stands on them.
+const maxBacking = 64
+
+// backing returns the files that a block device keeps all of its blocks in, divided
+// by NUL: those of loop devices, whatever is built on them. It is "" where the device,
+// or one below it, is no loop device.
+func (h *Host) backing(block string) string {
+	var files []string
+	devices := []string{block}
+	for n := 0; n < len(devices); n++ {
+		if n == maxBacking {
+			return ""
+		}
+		name := devices[n]
+		if disk, partition, ok := strings.Cut(name, "p"); ok && isNumbered(disk+partition, "loop") {
+			name = disk // loop0p1
+		}
+		if isNumbered(name, "loop") {
+			file := h.readText("sys/block/" + name + "/loop/backing_file")
+			if !strings.HasPrefix(file, "/") {
+				return ""
+			}
+			files = append(files, file)
+			continue
+		}
+		if diskKindByName(name) != diskStacked {
+			return ""
+		}
+		slaves := h.list("sys/block/" + name + "/slaves")
+		if len(slaves) == 0 {
+			return ""
+		}
+		devices = append(devices, slaves...)
+	}
+	return strings.Join(files, "\x00")
+}
+
+// snapshotOf returns the volume that a block device is a snapshot of by the device
+// mapper, "" where it is none. LVM builds a snapshot on the original's blocks
+// (UUID-real), where the original stands too, and on those that differ (UUID-cow).
+func (h *Host) snapshotOf(block string) string {
+	if !isNumbered(block, "dm-") {
+		return ""
+	}
+	layer := func(device, suffix string) string {
+		for _, slave := range h.list("sys/block/" + device + "/slaves") {
+			if strings.HasSuffix(h.readText("sys/block/"+slave+"/dm/uuid"), suffix) {
+				return slave
 			}
 		}
+		return ""
 	}
-	return entries
+	original := layer(block, "-real")
+	if original == "" || layer(block, "-cow") == "" {
+		return ""
+	}
+	for _, holder := range h.list("sys/block/" + original + "/holders") {
+		if holder != block && layer(holder, "-cow") == "" {
+			return h.readText("sys/block/" + holder + "/dev")
+		}
+	}
+	return ""
 }
 
 // rootDevice finds the real name of what the kernel mounted as /dev/root: the
@@ -233,10 +344,11 @@ func (e *mountEntry) describe(onDevices map[string]bool) {
 	switch kind, program, _ := strings.Cut(e.kind, "."); kind {
 	case "squashfs", "erofs", "iso9660", "udf", "cramfs", "romfs":
 		// Images and discs are always full.
-	case "overlay":
-		// It shows other file systems. Only where it is all there is (a
-		// container, a live system) it stands for the disk below.
-		e.storage, e.own = e.point == "/", true
+		e.image = true
+	case "overlay", "overlayfs":
+		// It shows other file systems. Only at "/" it can be all there is (a container,
+		// a live system) and stands for the disk below, see findCarriers.
+		e.storage, e.own = e.point == "/" && !e.image, true
 	case "zfs":
 		// Data sets of a pool share its space. A snapshot shows what its data set
 		// has in use already.

@@ -25,40 +25,40 @@ func TestParseMountinfo(t *testing.T) {
 	}{
 		{
 			what: "of proc_pid_mountinfo(5)", line: "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue",
-			want: mountEntry{id: "36", volume: "98:0", root: "/mnt1", point: "/mnt2", kind: "ext3", device: "/dev/root"},
+			want: mountEntry{id: "36", parent: "35", volume: "98:0", number: unix.Mkdev(98, 0), root: "/mnt1", point: "/mnt2", kind: "ext3", device: "/dev/root"},
 		},
 		{
 			what: "without optional fields", line: "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw",
-			want: mountEntry{id: "27", volume: "254:0", root: "/", point: "/", kind: "ext4", device: "/dev/vda"},
+			want: mountEntry{id: "27", parent: "1", volume: "254:0", number: unix.Mkdev(254, 0), root: "/", point: "/", kind: "ext4", device: "/dev/vda"},
 		},
 		{
 			what: "with many", line: "27 1 254:0 / / rw shared:1 master:2 propagate_from:3 unbindable - ext4 /dev/vda rw",
-			want: mountEntry{id: "27", volume: "254:0", root: "/", point: "/", kind: "ext4", device: "/dev/vda"},
+			want: mountEntry{id: "27", parent: "1", volume: "254:0", number: unix.Mkdev(254, 0), root: "/", point: "/", kind: "ext4", device: "/dev/vda"},
 		},
 		{
 			what: "a read-only mount", line: "27 1 8:1 / /x ro,relatime - ext4 /dev/sda1 rw",
-			want: mountEntry{id: "27", volume: "8:1", root: "/", point: "/x", kind: "ext4", device: "/dev/sda1", readOnly: true},
+			want: mountEntry{id: "27", parent: "1", volume: "8:1", number: unix.Mkdev(8, 1), root: "/", point: "/x", kind: "ext4", device: "/dev/sda1", readOnly: true},
 		},
 		{
 			what: "a read-only file system", line: "27 1 8:1 / /x rw - ext4 /dev/sda1 ro,errors=remount-ro",
-			want: mountEntry{id: "27", volume: "8:1", root: "/", point: "/x", kind: "ext4", device: "/dev/sda1", readOnly: true},
+			want: mountEntry{id: "27", parent: "1", volume: "8:1", number: unix.Mkdev(8, 1), root: "/", point: "/x", kind: "ext4", device: "/dev/sda1", readOnly: true},
 		},
 		{
 			what: "turned read-only after an error", line: "27 1 8:1 / /x rw - ext4 /dev/sda1 rw,errors=remount-ro,emergency_ro",
-			want: mountEntry{id: "27", volume: "8:1", root: "/", point: "/x", kind: "ext4", device: "/dev/sda1", readOnly: true},
+			want: mountEntry{id: "27", parent: "1", volume: "8:1", number: unix.Mkdev(8, 1), root: "/", point: "/x", kind: "ext4", device: "/dev/sda1", readOnly: true},
 		},
 		{
 			what: "octal", line: `27 1 8:1 /a\134b /my\040disk\011\012\043 rw - fuse.sshfs me@host:/my\040files rw`,
-			want: mountEntry{id: "27", volume: "8:1", root: `/a\b`, point: "/my disk\t\n#", kind: "fuse.sshfs", device: "me@host:/my files"},
+			want: mountEntry{id: "27", parent: "1", volume: "8:1", number: unix.Mkdev(8, 1), root: `/a\b`, point: "/my disk\t\n#", kind: "fuse.sshfs", device: "me@host:/my files"},
 		},
 		{
 			what: "what looks like octal and is none", line: `27 1 8:1 / /a\9\04 rw - ext4 /dev/sda1 rw`,
-			want: mountEntry{id: "27", volume: "8:1", root: "/", point: `/a\9\04`, kind: "ext4", device: "/dev/sda1"},
+			want: mountEntry{id: "27", parent: "1", volume: "8:1", number: unix.Mkdev(8, 1), root: "/", point: `/a\9\04`, kind: "ext4", device: "/dev/sda1"},
 		},
-		{what: "no device", line: "27 1 0:9 / /x rw - tmpfs  rw", want: mountEntry{id: "27", volume: "0:9", root: "/", point: "/x", kind: "tmpfs"}},
+		{what: "no device", line: "27 1 0:9 / /x rw - tmpfs  rw", want: mountEntry{id: "27", parent: "1", volume: "0:9", number: unix.Mkdev(0, 9), root: "/", point: "/x", kind: "tmpfs"}},
 		{
 			what: "a dash in a path", line: "27 1 8:1 /- /a-b rw - ext4 /dev/sda1 rw",
-			want: mountEntry{id: "27", volume: "8:1", root: "/-", point: "/a-b", kind: "ext4", device: "/dev/sda1"},
+			want: mountEntry{id: "27", parent: "1", volume: "8:1", number: unix.Mkdev(8, 1), root: "/-", point: "/a-b", kind: "ext4", device: "/dev/sda1"},
 		},
 		{what: "cut off early", line: "27 1 8:1 / /x", wrong: "5 fields"},
 		{what: "no dash", line: "27 1 8:1 / /x rw shared:1 ext4 /dev/sda1 rw", wrong: "no dash"},
@@ -68,14 +68,14 @@ func TestParseMountinfo(t *testing.T) {
 		{what: "a relative mount point", line: "27 1 8:1 / x rw - ext4 /dev/sda1 rw", wrong: "slash"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			got, err := parseMountinfo([]byte(c.line + "\n"))
+			got, bad, err := parseMountinfo([]byte(c.line + "\n"))
 			if c.wrong != "" {
 				if err == nil || !strings.Contains(err.Error(), c.wrong) {
 					t.Fatalf("error is %v, want one with %q", err, c.wrong)
 				}
 				return
 			}
-			if err != nil || len(got) != 1 || got[0] != c.want {
+			if err != nil || len(bad.Missing()) > 0 || len(got) != 1 || got[0] != c.want {
 				t.Errorf("got %+v %v, want %+v", got, err, c.want)
 			}
 		})
@@ -87,18 +87,27 @@ func FuzzParseMountinfo(f *testing.F) {
 	f.Add(`27 1 8:1 /a\134b /my\040disk rw - fuse.sshfs  rw`)
 	f.Add("27 1 8:1 / /x rw -")
 	f.Fuzz(func(t *testing.T, text string) {
-		entries, err := parseMountinfo([]byte(text))
+		entries, bad, err := parseMountinfo([]byte(text))
 		if err != nil {
 			return
 		}
-		lines := slices.DeleteFunc(strings.Split(text, "\n"), func(s string) bool { return s == "" })
-		if len(entries) != len(lines) {
-			t.Fatalf("%d mounts in %d lines", len(entries), len(lines))
+		// A line that is read alone is read among others, and no other is.
+		var good []string
+		wrong := false
+		for line := range strings.SplitSeq(text, "\n") {
+			if _, err := parseMount([]byte(line)); err == nil {
+				good = append(good, line)
+			} else if line != "" {
+				wrong = true
+			}
+		}
+		if len(entries) != len(good) || wrong != (len(bad.Missing()) > 0) {
+			t.Fatalf("%d mounts in %d good lines, missing %v", len(entries), len(good), bad.Missing())
 		}
 		for i, e := range entries {
-			fields := strings.Split(lines[i], " ")
+			fields := strings.Split(good[i], " ")
 			if e.point == "" || e.kind == "" || e.volume != fields[2] || e.id != fields[0] {
-				t.Errorf("%q gave %+v", lines[i], e)
+				t.Errorf("%q gave %+v", good[i], e)
 			}
 		}
 		// Whatever was parsed can be chosen from, and every volume comes once.
@@ -106,6 +115,9 @@ func FuzzParseMountinfo(f *testing.F) {
 		chosen, _ := chooseMounts(h.describeMounts(entries), pattern.Filter{})
 		seen := map[string]bool{}
 		for _, e := range chosen {
+			if e.part {
+				continue
+			}
 			if seen[e.volume] {
 				t.Errorf("%s is chosen twice", e.volume)
 			}
@@ -280,10 +292,19 @@ func TestFilesystemErrors(t *testing.T) {
 		t.Errorf("/boot: %+v", m)
 	}
 	wantPoints(t, r, map[string]float64{"sysotel.disk.limit{/dev/sda1,/boot,vfat}": unknown, "sysotel.disk.limit{,,}": 3000})
-	// A broken line fails the reading, and the next good text mends it.
-	b.write(map[string]string{"proc/1/mountinfo": machineMounts + "broken\n"})
-	if _, err := b.try(f); err == nil || !strings.Contains(err.Error(), `"broken"`) {
-		t.Errorf("the error of a broken line is %v, want one that shows it", err)
+	// A broken line costs what it says, and is named.
+	b.write(map[string]string{"proc/1/mountinfo": strings.Replace(machineMounts, "32 27 253:0 / /var rw - xfs", "32 27 253:0 / /var rw xfs", 1)})
+	r = b.tick(f).(*Filesystem)
+	if missing := r.Missing(); len(missing) != 2 || !strings.HasPrefix(missing[0].Subject, `/proc/1/mountinfo: "32 27 253:0`) || !strings.Contains(missing[0].Reason, "no dash") {
+		t.Errorf("missing are %+v, want the broken line and /boot", missing)
+	}
+	wantPoints(t, r, map[string]float64{"sysotel.disk.limit{/dev/mapper/vg-var,/var,xfs}": unknown, "sysotel.disk.limit{/dev/sda2,/,ext4}": 1000, "sysotel.disk.limit{,,}": 2000})
+	// Nothing that can be read is an error, and the next good text mends it.
+	for text, want := range map[string]string{"broken\n": `"broken"`, "": "lists no mount"} {
+		b.write(map[string]string{"proc/1/mountinfo": text})
+		if _, err := b.try(f); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error of %q is %v, want one with %q", text, err, want)
+		}
 	}
 	b.write(map[string]string{"proc/1/mountinfo": machineMounts})
 	b.tick(f)

@@ -15,7 +15,14 @@ import (
 type mountSource struct {
 	at      time.Time
 	entries []mountEntry
+	misread misread
 }
+
+// sight is how the agent finds the file system of a mount: there is one way only.
+type sight struct{}
+
+// space asks the mount's file system for its size.
+func (m *mount) space(h *Host) (capacity, error) { return h.statfs(h.mountPath(m.point)) }
 
 // mountsEvery is how often mounts are listed: on Windows that opens every drive.
 const mountsEvery = 10 * time.Second

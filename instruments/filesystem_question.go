@@ -21,10 +21,10 @@ const watch = 200 * time.Millisecond
 func (m *mount) ask(h *Host) {
 	q := &question{answered: make(chan struct{})}
 	m.question = q
-	path, now := h.mountPath(m.point), h.Now
+	now := h.Now
 	asked := now()
 	go func() {
-		q.answer, q.err = h.statfs(path)
+		q.answer, q.err = m.space(h)
 		q.took = now().Sub(asked)
 		close(q.answered)
 	}()

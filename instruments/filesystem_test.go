@@ -200,7 +200,7 @@ func TestFilesystemTotal(t *testing.T) {
 					}
 					mounts[i].fill(size, nil)
 				}
-				got := f.total(mounts)
+				got := f.total(mounts, time.Now())
 				if (got == nil) != (c.want == nil) {
 					t.Fatalf("total is %+v, want %+v", got, c.want)
 				}

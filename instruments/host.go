@@ -147,6 +147,9 @@ func (h *Host) gopsutil(ctx context.Context) context.Context {
 
 // capacity is the result of statfs(2), in bytes and inodes.
 type capacity struct {
+	// Volume is the number of the file system that answered, as stat(2) has it; 0
+	// where it is not known.
+	Volume                uint64
 	Size, Free, Available uint64
 	Inodes, InodesFree    uint64
 	ReadOnly              bool

@@ -3,6 +3,8 @@ package instruments
 import (
 	"bytes"
 	"errors"
+	"math"
+	"math/bits"
 	"os"
 	"runtime"
 	"time"
@@ -76,25 +78,73 @@ func (f *file) read() ([]byte, error) {
 
 func (f *file) close() { f.fd.close() }
 
-// statfs asks the file system mounted at path for its size. It can hang for as
-// long as a network server does not respond.
+// statfs asks the file system that a path leads to for its size, and which one it is:
+// the path is gone once, so that both answers are of one file system. It can hang for
+// as long as a network server does not respond.
 func statfs(path string) (capacity, error) {
-	var s unix.Statfs_t
-	for {
-		err := unix.Statfs(path, &s)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return capacity{}, &os.PathError{Op: "statfs", Path: path, Err: err}
-		}
-		break
+	fail := func(err error) (capacity, error) {
+		return capacity{}, &os.PathError{Op: "statfs", Path: path, Err: err}
 	}
+	fd, err := openPath(path)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var s unix.Statfs_t
+	if err := uninterrupted(func() error { return unix.Fstatfs(fd, &s) }); err != nil {
+		return fail(err)
+	}
+	c := capacity{Inodes: s.Files, InodesFree: s.Ffree, ReadOnly: s.Flags&unix.ST_RDONLY != 0}
 	block := uint64(s.Frsize)
-	return capacity{
-		Size: s.Blocks * block, Free: s.Bfree * block, Available: s.Bavail * block,
-		Inodes: s.Files, InodesFree: s.Ffree, ReadOnly: s.Flags&unix.ST_RDONLY != 0,
-	}, nil
+	if block == 0 {
+		block = uint64(s.Bsize)
+	}
+	c.Size, c.Free, c.Available = bytesOf(s.Blocks, block), bytesOf(s.Bfree, block), bytesOf(s.Bavail, block)
+	// No server is to be asked for what is the same for as long as it is mounted.
+	var x unix.Statx_t
+	if unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &x) == nil {
+		c.Volume = unix.Mkdev(x.Dev_major, x.Dev_minor)
+		return c, nil
+	}
+	// Kernels before 4.11, and containers that do not allow it.
+	var st unix.Stat_t
+	if err := uninterrupted(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		return fail(err)
+	}
+	c.Volume = uint64(st.Dev)
+	return c, nil
+}
+
+// openPath opens a path to ask about it, which needs no permission for the file itself
+// and mounts nothing.
+func openPath(path string) (fd int, err error) {
+	err = uninterrupted(func() (err error) {
+		fd, err = unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		return err
+	})
+	return fd, err
+}
+
+// uninterrupted makes a system call again that a signal interrupted.
+func uninterrupted(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// bytesOf is the size of blocks. What is too much to be one, or stands for a number
+// below 0, stays so.
+func bytesOf(blocks, size uint64) uint64 {
+	over, bytes := bits.Mul64(blocks, size)
+	switch {
+	case blocks >= noNumber:
+		return blocks
+	case over != 0:
+		return math.MaxUint64
+	}
+	return bytes
 }
 
 // Asleep is the time the machine has been suspended since boot: what
