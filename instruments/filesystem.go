@@ -254,7 +254,7 @@ func (m *Mount) fill(c capacity, err error) {
 	m.Utilization = share(m.Used, m.Free)
 }
 
-// errNotVisible tells that the agent has no way to a mount of the machine.
+// errNotVisible says that the agent has no way to a mount of the machine.
 var errNotVisible = errors.New("not visible from here")
 
 // reasonOf is an error without the path, which names the mount already and is not

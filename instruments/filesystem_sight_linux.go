@@ -27,7 +27,7 @@ type sight struct {
 // errOtherMounted is what the agent finds where it sees another mount.
 var errOtherMounted = errors.New("another file system is mounted there")
 
-// unseenError tells that the agent has no way to a mount.
+// unseenError says that the agent has no way to a mount.
 type unseenError struct {
 	// own is what the agent finds at the mount point, first what by way of the first
 	// process.
@@ -97,7 +97,7 @@ func (m *mount) look(h *Host, path string) (capacity, error) {
 
 // isAt reports whether the mount's file system is at a path, though stat(2) has
 // another number for it than the list of mounts, as btrfs has for each subvolume. The
-// mount found there tells: its id is that of the mount itself or, where the agent has
+// mount found there decides: its id is that of the mount itself or, where the agent has
 // mounts of its own, their list has the file system's number.
 func (m *mount) isAt(h *Host, path string, found uint64) bool {
 	if unix.Major(m.number) != 0 || unix.Major(found) != 0 {

@@ -10,7 +10,7 @@ import (
 // is mounted. This file walks the tree; nothing in it looks at the machine.
 
 // visibleMounts keeps the mounts that a path leads to, in the order of the list,
-// which tells nothing: the kernel prints mounts in the order of their numbers, and a
+// which says nothing: the kernel prints mounts in the order of their numbers, and a
 // mount can be moved on top of a newer one (mount --move) or be put beneath it
 // (MOVE_MOUNT_BENEATH). A mount is seen if its parent is, none is mounted on its own
 // root, and none of its siblings covers a directory on the way to it. A mount whose
