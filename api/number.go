@@ -34,8 +34,14 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return appendNumber(v), nil
 }
 
-// MarshalJSON writes the number without decimals, and null if it is unknown.
-func (c count) MarshalJSON() ([]byte, error) { return appendNumber(math.Round(float64(c))), nil }
+// MarshalJSON writes the number without decimals, and null if it is unknown: so is
+// what package instruments counts beyond 2^63-1.
+func (c count) MarshalJSON() ([]byte, error) {
+	if c >= 1<<63 {
+		c = count(unknown)
+	}
+	return appendNumber(math.Round(float64(c))), nil
+}
 
 func appendNumber(v float64) []byte {
 	if math.IsNaN(v) || math.IsInf(v, 0) {

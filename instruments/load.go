@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math"
 	"runtime"
 	"strconv"
 
@@ -14,6 +13,8 @@ import (
 // Load is a reading of the load averages: the mean number of threads that ran,
 // waited for a processor or slept uninterruptibly (mostly for a disk).
 type Load struct {
+	misread
+
 	// One, Five and Fifteen are the means over so many minutes.
 	One, Five, Fifteen float64
 }
@@ -68,27 +69,39 @@ func (l *load) readFile(h *Host) (Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := parseLoad(text)
-	if err != nil {
-		return nil, fmt.Errorf("parse /proc/loadavg: %w", err)
-	}
-	return &r, nil
+	return parseLoad(text)
 }
 
-// parseLoad reads the three averages of /proc/loadavg, proc_loadavg(5).
-func parseLoad(text []byte) (Load, error) {
-	var r Load
-	for _, to := range []*float64{&r.One, &r.Five, &r.Fifteen} {
+// parseLoad reads the three averages of /proc/loadavg, proc_loadavg(5). It is an
+// error only if none can be read.
+func parseLoad(text []byte) (*Load, error) {
+	r := &Load{}
+	good := false
+	all, _, _ := bytes.Cut(text, []byte{'\n'})
+	text = all
+	for _, one := range [...]struct {
+		name string
+		to   *float64
+	}{{"1m", &r.One}, {"5m", &r.Five}, {"15m", &r.Fifteen}} {
 		var word []byte
-		word, text, _ = bytes.Cut(text, []byte{' '})
+		word, text = cutWord(text)
 		v, err := strconv.ParseFloat(string(word), 64)
-		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
-			return Load{}, fmt.Errorf("%q is not a load average", word)
+		if err != nil || !(v >= 0 && v < maxLoad) {
+			*one.to = unknown
+			r.note("/proc/loadavg: "+one.name, notNumber(word))
+			continue
 		}
-		*to = v
+		*one.to, good = v, true
+	}
+	if !good {
+		word, _ := cutWord(all)
+		return nil, fmt.Errorf("parse /proc/loadavg: %s is not a load average", quoted(word))
 	}
 	return r, nil
 }
+
+// maxLoad is more threads than a machine can have (PID_MAX_LIMIT of Linux).
+const maxLoad = 1 << 22
 
 // Report implements Reading.
 func (l *Load) Report(o *Observer) {

@@ -1,15 +1,30 @@
 package instruments
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func TestParseLoad(t *testing.T) {
-	got, err := parseLoad([]byte("0.52 1.41 12.30 2/345 40000\n"))
-	if want := (Load{One: 0.52, Five: 1.41, Fifteen: 12.30}); err != nil || got != want {
-		t.Errorf("got %v, %v; want %v", got, err, want)
+	for _, c := range []struct{ text, want string }{
+		{"0.52 1.41 12.30 2/345 40000\n", "0.52 1.41 12.3 []"},
+		{"1 2\n", `1 2 NaN [{/proc/loadavg: 15m there is no number false}]`},
+		{"1 x -3 1/2 3", `1 NaN NaN [{/proc/loadavg: 5m "x" is not a number that can be false} {/proc/loadavg: 15m "-3" is not a number that can be false}]`},
+		{"NaN 2 Inf", `NaN 2 NaN [{/proc/loadavg: 1m "NaN" is not a number that can be false} {/proc/loadavg: 15m "Inf" is not a number that can be false}]`},
+		{"18446744073709551615 0 0", `NaN 0 0 [{/proc/loadavg: 1m "18446744073709551615" is not a number that can be false}]`},
+	} {
+		r, err := parseLoad([]byte(c.text))
+		if err != nil {
+			t.Errorf("%q: %v", c.text, err)
+			continue
+		}
+		if got := fmt.Sprint(r.One, r.Five, r.Fifteen, r.Missing()); got != c.want {
+			t.Errorf("%q: %s, want %s", c.text, got, c.want)
+		}
 	}
-	for _, text := range []string{"", "1 2", "1 2 x 1/2 3", "1 NaN 2", "1 2 Inf", "-1 2 3", "a b c\n"} {
+	for _, text := range []string{"", "\n", "a b c\n", "-1 -1 -1"} {
 		if got, err := parseLoad([]byte(text)); err == nil {
-			t.Errorf("%q: %v, want an error", text, got)
+			t.Errorf("%q: %+v, want an error", text, got)
 		}
 	}
 }
@@ -17,8 +32,8 @@ func TestParseLoad(t *testing.T) {
 func FuzzParseLoad(f *testing.F) {
 	f.Add([]byte("0.52 1.41 12.30 2/345 40000\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if r, err := parseLoad(text); err == nil && !(r.One >= 0 && r.Five >= 0 && r.Fifteen >= 0) {
-			t.Errorf("%q gives %v", text, r)
+		if r, err := parseLoad(text); err == nil && (r.One < 0 || r.Five < 0 || r.Fifteen < 0) {
+			t.Errorf("%q gives %+v", text, r)
 		}
 	})
 }

@@ -9,24 +9,34 @@ import (
 )
 
 // memory reads how memory is used, from /proc/meminfo.
-func (h *Host) memory(_ context.Context, t Tick) (Memory, error) {
+func (h *Host) memory(_ context.Context, t Tick, pools *memoryPools) (Memory, error) {
 	m, err := h.meminfo.read(h, t)
 	if err != nil {
 		return Memory{}, err
 	}
-	available := m.available
-	if !m.hasAvailable {
+	r := Memory{
+		Total: m.total, Available: m.available, Free: m.free, Inactive: m.inactive,
+		Buffers: m.buffers, Cached: m.cached, SlabReclaimable: m.slabReclaimable, SlabUnreclaimable: m.slabUnreclaimable,
+		misread: m.odd,
+	}
+	if m.cached != unknownCount && m.slabReclaimable != unknownCount {
+		r.Cached += m.slabReclaimable
+	}
+	switch {
+	case m.available == unknownCount:
 		zones, err := h.readFile("proc/zoneinfo")
 		if err != nil {
-			return Memory{}, fmt.Errorf("estimate the available memory, which this kernel does not report: %w", err)
+			r.note("the available memory", "is not reported by this kernel and cannot be estimated: "+err.Error())
+			break
 		}
-		available = m.estimateAvailable(lowWatermark(zones) * uint64(os.Getpagesize()))
+		r.Available = m.estimateAvailable(lowWatermark(zones) * uint64(os.Getpagesize()))
+	case m.total != unknownCount && m.available > m.total+m.total/64:
+		// The view of a container that shows its own limit and the machine's rest.
+		r.Available = unknownCount
+		r.note("/proc/meminfo: MemAvailable", "is more than MemTotal")
 	}
-	return Memory{
-		Total: m.total, Available: available, Free: m.free, Inactive: m.inactive,
-		Buffers: m.buffers, Cached: m.cached + m.slabReclaimable,
-		SlabReclaimable: m.slabReclaimable, SlabUnreclaimable: m.slabUnreclaimable,
-	}, nil
+	pools.fill(h, m, &r)
+	return r, nil
 }
 
 // meminfoFile is /proc/meminfo as it was when the tick's first collector asked for it.
@@ -57,33 +67,45 @@ func (f *meminfoFile) read(h *Host, t Tick) (*meminfo, error) {
 	return m, nil
 }
 
-// meminfo is /proc/meminfo in bytes, proc_meminfo(5).
+// meminfo is /proc/meminfo in bytes, proc_meminfo(5); unknownCount is what a kernel
+// does not report and what cannot be.
 type meminfo struct {
 	total, free, available             uint64
 	buffers, cached, inactive          uint64
 	activeFile, inactiveFile           uint64
 	slabReclaimable, slabUnreclaimable uint64
 	swapTotal, swapFree                uint64
-	// hasAvailable is false for kernels before 3.14.
-	hasAvailable bool
+	hugeTotal, hugeFree, hugeSize      uint64 // The first two are pages.
+	hugeAll                            uint64 // The huge pages of every size.
+	// odd is what of memory could not be read, oddSwap what of swap.
+	odd, oddSwap misread
 }
 
-// parseMeminfo reads the text of /proc/meminfo. A line that some kernels lack
-// leaves its field 0; without the total it is an error.
+// maxMemory is more than a machine can address: 2^57 bytes (five-level paging).
+const maxMemory = 1 << 57
+
+// parseMeminfo reads the text of /proc/meminfo. What cannot be read is unknown by
+// itself; it is an error only if nothing can be read.
 func parseMeminfo(text []byte) (*meminfo, error) {
-	m := &meminfo{}
+	m := &meminfo{
+		total: unknownCount, free: unknownCount, available: unknownCount, buffers: unknownCount, cached: unknownCount,
+		inactive: unknownCount, activeFile: unknownCount, inactiveFile: unknownCount,
+		slabReclaimable: unknownCount, slabUnreclaimable: unknownCount, swapTotal: unknownCount, swapFree: unknownCount,
+		hugeTotal: unknownCount, hugeFree: unknownCount, hugeSize: unknownCount, hugeAll: unknownCount,
+	}
+	good := false
 	for len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
 		name, rest, _ := bytes.Cut(line, []byte{':'})
-		var to *uint64
+		to, unit, odd := (*uint64)(nil), uint64(1024), &m.odd
 		switch string(name) {
 		case "MemTotal":
 			to = &m.total
 		case "MemFree":
 			to = &m.free
 		case "MemAvailable":
-			to, m.hasAvailable = &m.available, true
+			to = &m.available
 		case "Buffers":
 			to = &m.buffers
 		case "Cached":
@@ -99,21 +121,53 @@ func parseMeminfo(text []byte) (*meminfo, error) {
 		case "SUnreclaim":
 			to = &m.slabUnreclaimable
 		case "SwapTotal":
-			to = &m.swapTotal
+			to, odd = &m.swapTotal, &m.oddSwap
 		case "SwapFree":
-			to = &m.swapFree
+			to, odd = &m.swapFree, &m.oddSwap
+		case "HugePages_Total":
+			to, unit = &m.hugeTotal, 1
+		case "HugePages_Free":
+			to, unit = &m.hugeFree, 1
+		case "Hugepagesize":
+			to = &m.hugeSize
+		case "Hugetlb":
+			to = &m.hugeAll
 		default:
 			continue
 		}
-		digits, _, _ := bytes.Cut(bytes.TrimLeft(rest, " \t"), []byte{' '})
+		digits, _ := cutWord(rest)
 		v, ok := parseUint(digits)
-		if !ok || v > 1<<53 {
-			return nil, fmt.Errorf("line %q: %q is not a number of kB", line, digits)
+		switch {
+		case !ok, v > maxMemory/unit && to != &m.swapFree:
+			*to = unknownCount
+			odd.note("/proc/meminfo: "+string(name), notNumber(digits))
+		case v > maxMemory/unit:
+			// A container's free swap is its limit less what others use (lxc/lxcfs#695,
+			// #412): too large, it stands for all.
+			*to, good = maxMemory, true
+		default:
+			*to, good = v*unit, true
 		}
-		*to = v * 1024
+	}
+	if !good {
+		return nil, errors.New("no line can be read, MemTotal as little as another")
 	}
 	if m.total == 0 {
-		return nil, errors.New("no line MemTotal")
+		m.total = unknownCount
+		m.odd.note("/proc/meminfo: MemTotal", "is 0")
+	}
+	for _, part := range [...]struct {
+		name  string
+		bytes *uint64
+	}{
+		{"MemFree", &m.free}, {"Buffers", &m.buffers}, {"Cached", &m.cached}, {"Inactive", &m.inactive},
+		{"Active(file)", &m.activeFile}, {"Inactive(file)", &m.inactiveFile},
+		{"SReclaimable", &m.slabReclaimable}, {"SUnreclaim", &m.slabUnreclaimable},
+	} {
+		if *part.bytes != unknownCount && *part.bytes > m.total {
+			*part.bytes = unknownCount
+			m.odd.note("/proc/meminfo: "+part.name, "is more than MemTotal")
+		}
 	}
 	return m, nil
 }
@@ -124,12 +178,21 @@ func parseMeminfo(text []byte) (*meminfo, error) {
 // watermark. gopsutil does this in unsigned numbers, which wrap when memory is
 // nearly used up: just when the number matters.
 func (m *meminfo) estimateAvailable(low uint64) uint64 {
-	if m.activeFile+m.inactiveFile == 0 {
+	if m.free == unknownCount {
+		return unknownCount
+	}
+	if m.activeFile == unknownCount || m.inactiveFile == unknownCount || m.activeFile+m.inactiveFile == 0 {
+		if m.cached == unknownCount {
+			return unknownCount
+		}
 		return m.free + m.cached // Before 2.6.28 the lists of files are missing.
 	}
 	files := m.activeFile + m.inactiveFile
 	files -= min(files/2, low)
-	slab := m.slabReclaimable - min(m.slabReclaimable/2, low)
+	slab := uint64(0)
+	if m.slabReclaimable != unknownCount {
+		slab = m.slabReclaimable - min(m.slabReclaimable/2, low)
+	}
 	return saturatingSub(m.free+files+slab, low)
 }
 
@@ -140,7 +203,9 @@ func lowWatermark(text []byte) uint64 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
 		if rest, ok := bytes.CutPrefix(bytes.TrimLeft(line, " "), []byte("low ")); ok {
-			pages += firstNumber(rest)
+			if n := firstNumber(rest); n < maxMemory>>12 {
+				pages += n
+			}
 		}
 	}
 	return pages

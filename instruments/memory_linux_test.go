@@ -1,8 +1,12 @@
 package instruments
 
 import (
+	"fmt"
+	"math"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 const meminfoText = `MemTotal:       16000000 kB
@@ -23,29 +27,121 @@ HugePages_Total:       5
 `
 
 func TestParseMeminfo(t *testing.T) {
-	got, err := parseMeminfo([]byte(meminfoText))
+	const none = unknownCount
+	for _, c := range []struct {
+		text    string
+		want    meminfo
+		missing string
+	}{
+		{meminfoText, meminfo{
+			total: 16000000 << 10, free: 4000000 << 10, available: 10000000 << 10, buffers: 200000 << 10, cached: 5000000 << 10,
+			inactive: 1000000 << 10, activeFile: 800000 << 10, inactiveFile: 600000 << 10, slabReclaimable: 400000 << 10,
+			slabUnreclaimable: 150000 << 10, swapTotal: 4194304 << 10, swapFree: 3145728 << 10, hugeTotal: 5, hugeFree: none, hugeSize: none, hugeAll: none,
+		}, "[]"},
+		{"MemTotal: 1000 kB\nMemFree: many kB\nBuffers:\nCached: 18446744073709551615 kB\nInactive: 1001 kB\nSReclaimable: -1 kB\nSwapTotal: x\n", meminfo{
+			1000 << 10, none, none, none, none, none, none, none, none, none, none, none, none, none, none, none, misread{}, misread{},
+		}, `[{/proc/meminfo: MemFree "many" is not a number that can be false} {/proc/meminfo: Buffers there is no number false} ` +
+			`{/proc/meminfo: Cached "18446744073709551615" is not a number that can be false} {/proc/meminfo: SReclaimable "-1" is not a number that can be false} ` +
+			`{/proc/meminfo: Inactive is more than MemTotal false}]`},
+		{"MemTotal: 0 kB\nMemFree: 5 kB\n", meminfo{
+			none, 5 << 10, none, none, none, none, none, none, none, none, none, none, none, none, none, none, misread{}, misread{},
+		}, "[{/proc/meminfo: MemTotal is 0 false}]"},
+	} {
+		got, err := parseMeminfo([]byte(c.text))
+		if err != nil {
+			t.Errorf("%q: %v", c.text, err)
+			continue
+		}
+		if missing := fmt.Sprint(got.odd.Missing()); missing != c.missing {
+			t.Errorf("%q: missing %s, want %s", c.text, missing, c.missing)
+		}
+		got.odd, got.oddSwap = misread{}, misread{}
+		if !reflect.DeepEqual(*got, c.want) {
+			t.Errorf("%q: got %+v, want %+v", c.text, *got, c.want)
+		}
+	}
+	for _, text := range []string{"", "MemTotal:", "MemTotal: many kB\n", "junk\n"} {
+		if _, err := parseMeminfo([]byte(text)); err == nil || !strings.Contains(err.Error(), "no line can be read") {
+			t.Errorf("%q: error %v, want that no line can be read", text, err)
+		}
+	}
+}
+
+// TestMemoryThatIsNotUsed: free huge pages and what ZFS gives back are not used by
+// programs; where they are another machine's, or nonsense, they change nothing.
+func TestMemoryThatIsNotUsed(t *testing.T) {
+	const memory = "MemTotal: 16000000 kB\nMemFree: 2000000 kB\nMemAvailable: 4000000 kB\nBuffers: 0 kB\nCached: 1000000 kB\n"
+	const huge, gib, kb = "HugePages_Total: 1000\nHugePages_Free: %s\nHugePages_Rsvd: 0\nHugepagesize: 2048 kB\n", 1 << 30, 1024
+	arc := func(size, least string) string {
+		return "13 1 0x01 123 33456 1 2\nname type data\nhits 4 5\nc_min 4 " + least + "\nc_max 4 8000000000\nsize 4 " + size + "\ncompressed_size 4 9\n"
+	}
+	for _, c := range []struct {
+		what, meminfo, arc string
+		sizes              map[string]string
+		mounts             string
+		available, used    uint64
+		hugeFree, arcSize  uint64
+		missing            string
+	}{
+		{what: "neither", available: 4000000 * kb, used: 12000000 * kb},
+		{what: "huge pages", meminfo: fmt.Sprintf(huge, "500"), available: 4000000 * kb, used: 12000000*kb - 500<<21, hugeFree: 500 << 21},
+		{what: "huge pages of one size", meminfo: fmt.Sprintf(huge, "500") + "Hugetlb: 2048000 kB\n", sizes: map[string]string{"2048": "1"}, available: 4000000 * kb, used: 12000000*kb - 500<<21, hugeFree: 500 << 21},
+		{what: "huge pages of two sizes", meminfo: fmt.Sprintf(huge, "500") + "Hugetlb: 5193728 kB\n", sizes: map[string]string{"2048": "500", "1048576": "3"},
+			available: 4000000 * kb, used: 12000000*kb - 500<<21 - 3<<30, hugeFree: 500<<21 + 3<<30},
+		{what: "one size cannot be read", meminfo: fmt.Sprintf(huge, "500") + "Hugetlb: 5193728 kB\n", sizes: map[string]string{"2048": "500", "1048576": "x"},
+			available: 4000000 * kb, used: 12000000*kb - 500<<21, hugeFree: 500 << 21,
+			missing: `{/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages parse sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages: "x" is not a number false}`},
+		{what: "more huge pages than memory", meminfo: fmt.Sprintf(huge, "50000"), available: 4000000 * kb, used: 12000000 * kb,
+			missing: "{huge pages not visible from here: /proc/meminfo shows less memory in use than the machine has free huge pages true}"},
+		{what: "huge pages that cannot be", meminfo: fmt.Sprintf(huge, "18446744073709551615"), available: 4000000 * kb, used: 12000000 * kb,
+			missing: `{/proc/meminfo: HugePages_Free "18446744073709551615" is not a number that can be false}`},
+		{what: "ZFS", arc: arc("5368709120", "1073741824"), available: 4000000*kb + 4*gib, used: 12000000*kb - 4*gib, arcSize: 5 * gib},
+		{what: "ZFS at its least", arc: arc("1000", "1073741824"), available: 4000000 * kb, used: 12000000 * kb, arcSize: 1000},
+		{what: "ZFS and huge pages", meminfo: fmt.Sprintf(huge, "500"), arc: arc("5368709120", "1073741824"), available: 4000000*kb + 4*gib, used: 12000000*kb - 4*gib - 500<<21, arcSize: 5 * gib, hugeFree: 500 << 21},
+		{what: "ZFS of the machine, memory of a container", arc: arc("5368709120", "1073741824"), mounts: "40 20 0:50 /proc/meminfo ROOT/proc/meminfo rw - fuse.lxcfs lxcfs rw\n",
+			available: 4000000 * kb, used: 12000000 * kb, missing: "{ZFS's cache not visible from here: it is the machine's, and /proc/meminfo is a container's true}"},
+		{what: "ZFS larger than what is in use", arc: arc("15000000000", "1073741824"), available: 4000000 * kb, used: 12000000 * kb,
+			missing: "{ZFS's cache not visible from here: it is the machine's, and /proc/meminfo is a container's true}"},
+		{what: "ZFS with nonsense", arc: arc("18446744073709551615", "1"), available: 4000000 * kb, used: 12000000 * kb,
+			missing: "{/proc/spl/kstat/zfs/arcstats size and c_min cannot be read false}"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			tree := t.TempDir()
+			writeFile(t, tree+"/proc/meminfo", memory+c.meminfo)
+			if c.arc != "" {
+				writeFile(t, tree+"/"+arcStats, c.arc)
+			}
+			for size, free := range c.sizes {
+				writeFile(t, tree+"/sys/kernel/mm/hugepages/hugepages-"+size+"kB/free_hugepages", free+"\n")
+			}
+			h := NewHost(tree)
+			h.own = &Host{root: tree + "/own"}
+			writeFile(t, tree+"/own/proc/self/mountinfo", strings.ReplaceAll(c.mounts, "ROOT", tree))
+			r, err := newMemory().Read(t.Context(), h, Tick{Seq: 1, Interval: time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := r.(*Memory)
+			if m.Available != c.available || m.Used != c.used || m.HugeFree != c.hugeFree || m.ARC != c.arcSize {
+				t.Errorf("available %d, used %d, huge pages %d, ARC %d; want %d, %d, %d, %d", m.Available, m.Used, m.HugeFree, m.ARC, c.available, c.used, c.hugeFree, c.arcSize)
+			}
+			if got := strings.Trim(fmt.Sprint(m.Missing()), "[]"); got != c.missing {
+				t.Errorf("missing %s, want %s", got, c.missing)
+			}
+		})
+	}
+}
+
+// TestMemoryOfTwoViews: what is available of the machine says nothing of a container's total.
+func TestMemoryOfTwoViews(t *testing.T) {
+	tree := t.TempDir()
+	writeFile(t, tree+"/proc/meminfo", "MemTotal: 1000000 kB\nMemFree: 200000 kB\nMemAvailable: 9000000 kB\nBuffers: 1 kB\nCached: 1 kB\n")
+	r, err := newMemory().Read(t.Context(), NewHost(tree), Tick{Seq: 1, Interval: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := meminfo{
-		total: 16000000 << 10, free: 4000000 << 10, available: 10000000 << 10, buffers: 200000 << 10, cached: 5000000 << 10,
-		inactive: 1000000 << 10, activeFile: 800000 << 10, inactiveFile: 600000 << 10, slabReclaimable: 400000 << 10,
-		slabUnreclaimable: 150000 << 10, swapTotal: 4194304 << 10, swapFree: 3145728 << 10, hasAvailable: true,
-	}
-	if *got != want {
-		t.Errorf("got %+v, want %+v", *got, want)
-	}
-	for _, c := range []struct{ text, want string }{
-		{"", "no line MemTotal"},
-		{"MemFree: 5 kB\n", "no line MemTotal"},
-		{"MemTotal: 0 kB\n", "no line MemTotal"},
-		{"MemTotal: many kB\n", `"many" is not a number of kB`},
-		{"MemTotal: 99999999999999999 kB\n", "is not a number of kB"},
-		{"MemTotal:", `"" is not a number of kB`},
-	} {
-		if _, err := parseMeminfo([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%q: error %v, want %q", c.text, err, c.want)
-		}
+	if m := r.(*Memory); m.Used != unknownCount || m.Available != unknownCount || !math.IsNaN(m.Utilization) || m.Free != 200000<<10 {
+		t.Errorf("got %+v", m)
 	}
 }
 
@@ -53,8 +149,8 @@ func FuzzParseMeminfo(f *testing.F) {
 	f.Add([]byte(meminfoText))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := parseMeminfo(text)
-		if err == nil && (m.total == 0 || m.total%1024 != 0) {
-			t.Errorf("the total is %d", m.total)
+		if err == nil && m.total != unknownCount && (m.total == 0 || m.total%1024 != 0 || m.free != unknownCount && m.free > m.total) {
+			t.Errorf("got %+v", m)
 		}
 	})
 }
@@ -62,7 +158,7 @@ func FuzzParseMeminfo(f *testing.F) {
 // TestMemoryTrapEstimateUnderflow: when memory is nearly used up, less is free
 // than the watermark. gopsutil's estimate wraps around to 16 EiB then.
 func TestMemoryTrapEstimateUnderflow(t *testing.T) {
-	m := meminfo{total: 1 << 30, free: 1 << 20, activeFile: 1 << 20, inactiveFile: 1 << 20}
+	m := meminfo{total: 1 << 30, free: 1 << 20, activeFile: 1 << 20, inactiveFile: 1 << 20, slabReclaimable: unknownCount}
 	if got := m.estimateAvailable(64 << 20); got != 0 {
 		t.Errorf("available is %d, want 0", got)
 	}

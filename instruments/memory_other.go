@@ -11,8 +11,11 @@ import (
 // meminfoFile has nothing to keep where there is no /proc/meminfo.
 type meminfoFile struct{}
 
+// memoryPools has nothing to keep: huge pages and ZFS's cache are read on Linux only.
+type memoryPools struct{}
+
 // memory asks the system how memory is used.
-func (h *Host) memory(ctx context.Context, _ Tick) (Memory, error) {
+func (h *Host) memory(ctx context.Context, _ Tick, _ *memoryPools) (Memory, error) {
 	m, err := gopsutilmem.VirtualMemoryWithContext(ctx)
 	if err != nil {
 		return Memory{}, err

@@ -2,8 +2,11 @@ package instruments
 
 import "context"
 
-// Paging is a reading of swap space and page faults.
+// Paging is a reading of swap space and page faults; what could not be read is
+// above 2^63-1 and not reported.
 type Paging struct {
+	misread
+
 	// Total, Used and Free are of all swap devices together, in bytes; all are 0
 	// where no swap is configured.
 	Total, Used, Free uint64
@@ -62,7 +65,7 @@ var (
 	}
 	swapLimit = &Metric{
 		Name: "sysotel.swap.limit", Unit: "By", Kind: UpDownCounter, Integer: true,
-		Help: "Swap space of all devices; 0 without swap.", Source: "/proc/meminfo, SwapTotal",
+		Help: "Swap space of all devices; 0 without swap.", Source: "/proc/meminfo, SwapTotal; the sum of /proc/swaps where it cannot be",
 	}
 	swapUsage = &Metric{
 		Name: "sysotel.swap.usage", Unit: "By", Kind: UpDownCounter, Integer: true,
@@ -90,7 +93,10 @@ func (p *paging) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Utilization = ratio(float64(r.Used), float64(r.Total))
+	r.Utilization = unknown
+	if r.Total != unknownCount && r.Used != unknownCount {
+		r.Utilization = ratio(float64(r.Used), float64(r.Total))
+	}
 	return r, nil
 }
 
@@ -99,6 +105,9 @@ func (p *Paging) Report(o *Observer) {
 	for _, d := range p.Devices {
 		o.Uint(pagingUsage, d.Used, d.Name, "used")
 		o.Uint(pagingUsage, d.Free, d.Name, "free")
+		if d.Used == unknownCount {
+			continue
+		}
 		total := float64(d.Used) + float64(d.Free)
 		o.Float(pagingUtilization, ratio(float64(d.Used), total), d.Name, "used")
 		o.Float(pagingUtilization, ratio(float64(d.Free), total), d.Name, "free")

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
+	"math"
+	"slices"
 )
 
 // space reads all but the share of swap in use. The totals are read from
@@ -19,37 +20,70 @@ func (p *paging) space(_ context.Context, h *Host, t Tick) (*Paging, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Paging{Total: m.swapTotal, Free: min(m.swapFree, m.swapTotal)}
-	r.Used = r.Total - r.Free
-
-	text, err := p.vmstat.read()
-	if err != nil {
-		return nil, err
+	r := &Paging{Total: m.swapTotal, Free: m.swapFree, Used: unknownCount, misread: m.oddSwap}
+	p.count(r)
+	if p.list(r) && (r.Total == unknownCount || len(r.Devices) == 0 && r.Total/maxSwapShare > m.total) {
+		p.total(r)
 	}
-	c, err := parseVMStat(text)
-	if err != nil {
-		return nil, fmt.Errorf("parse /proc/vmstat: %w", err)
-	}
-	r.Counted, r.SwapIn, r.SwapOut = true, c.swapIn, c.swapOut
-	r.OOMKills, r.OOMCounted = c.oomKills, c.oomCounted
-	r.MajorFaults, r.MinorFaults = c.majorFaults, saturatingSub(c.faults, c.majorFaults)
-
-	text, err = p.swaps.read()
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, nil // A kernel built without swap.
-	}
-	if err != nil {
-		return nil, err
-	}
-	if r.Devices, err = parseSwaps(text); err != nil {
-		return nil, fmt.Errorf("parse /proc/swaps: %w", err)
+	if r.Total != unknownCount && r.Free != unknownCount {
+		r.Free = min(r.Free, r.Total)
+		r.Used = r.Total - r.Free
 	}
 	return r, nil
 }
 
+// count reads the counters. They are those of the machine where meminfo is a
+// container's, and stand without it as it does without them.
+func (p *paging) count(r *Paging) {
+	text, err := p.vmstat.read()
+	if err != nil {
+		r.note("/proc/vmstat", err.Error())
+		return
+	}
+	c := parseVMStat(text, &r.misread)
+	r.Counted, r.SwapIn, r.SwapOut = true, c.swapIn, c.swapOut
+	r.OOMKills, r.OOMCounted = c.oomKills, c.oomKills != unknownCount
+	r.MajorFaults, r.MinorFaults = c.majorFaults, unknownCount
+	if c.faults != unknownCount && c.majorFaults != unknownCount {
+		r.MinorFaults = saturatingSub(c.faults, c.majorFaults)
+	}
+}
+
+// list reads the devices, and reports whether the list is there.
+func (p *paging) list(r *Paging) bool {
+	text, err := p.swaps.read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false // A kernel built without swap.
+	}
+	if err != nil {
+		r.note("/proc/swaps", err.Error())
+		return false
+	}
+	r.Devices = parseSwaps(text, &r.misread)
+	return true
+}
+
+// maxSwapShare is how many times the memory a container's swap can be where no device
+// is listed; without a limit lxcfs shows exabytes (lxc/lxcfs#170).
+const maxSwapShare = 64
+
+// total adds up the devices, where meminfo's total cannot be.
+func (p *paging) total(r *Paging) {
+	r.note("/proc/meminfo: SwapTotal", "is more than can be; /proc/swaps is taken")
+	r.Total, r.Free = 0, 0
+	for _, d := range r.Devices {
+		if d.Used == unknownCount {
+			r.Total, r.Free = unknownCount, unknownCount
+			return
+		}
+		r.Total += d.Used + d.Free
+		r.Free += d.Free
+	}
+}
+
 // parseSwaps reads /proc/swaps, proc_swaps(5): a line of titles, then path,
 // kind, size and use in kB of each device.
-func parseSwaps(text []byte) ([]SwapDevice, error) {
+func parseSwaps(text []byte, odd *misread) []SwapDevice {
 	var devices []SwapDevice
 	_, text, _ = bytes.Cut(text, []byte{'\n'})
 	for len(text) > 0 {
@@ -59,31 +93,43 @@ func parseSwaps(text []byte) ([]SwapDevice, error) {
 		if len(fields) == 0 {
 			continue
 		}
+		d := SwapDevice{Name: unescapeOctal(fields[0]), Used: unknownCount, Free: unknownCount}
+		if slices.ContainsFunc(devices, func(o SwapDevice) bool { return o.Name == d.Name }) {
+			odd.note("/proc/swaps: "+quoted(fields[0]), "is listed twice")
+			continue
+		}
+		if len(devices) >= maxSwaps {
+			odd.note("/proc/swaps", "has more lines than there can be devices")
+			break
+		}
 		if len(fields) < 4 {
-			return nil, fmt.Errorf("line %q has %d fields, at least 4 are needed", line, len(fields))
+			odd.note("/proc/swaps: "+quoted(fields[0]), "has no size and use")
+			continue
 		}
 		size, ok1 := parseUint(fields[2])
 		used, ok2 := parseUint(fields[3])
-		if !ok1 || !ok2 || size > 1<<53 {
-			return nil, fmt.Errorf("line %q: size and use are not numbers of kB", line)
+		if ok1 && ok2 && size <= maxMemory/1024 && used <= maxMemory/1024 {
+			used = min(used, size)
+			d.Used, d.Free = used*1024, (size-used)*1024
+		} else {
+			odd.note("/proc/swaps: "+quoted(fields[0]), quoted(fields[2])+" and "+quoted(fields[3])+" are not a size and a use that can be")
 		}
-		used = min(used, size)
-		devices = append(devices, SwapDevice{Name: unescapeOctal(fields[0]), Used: used * 1024, Free: (size - used) * 1024})
+		devices = append(devices, d)
 	}
-	return devices, nil
+	return devices
 }
 
-// vmstat holds the counters of /proc/vmstat that are reported.
-type vmstat struct {
-	swapIn, swapOut, faults, majorFaults, oomKills uint64
-	oomCounted                                     bool
-}
+// maxSwaps bounds the devices; Linux has 29 at most (MAX_SWAPFILES).
+const maxSwaps = 64
+
+// vmstat holds the counters of /proc/vmstat that are reported; unknownCount is what
+// the kernel does not count and what cannot be read.
+type vmstat struct{ swapIn, swapOut, faults, majorFaults, oomKills uint64 }
 
 // parseVMStat reads five of the some 200 lines of /proc/vmstat and stops at the last.
-func parseVMStat(text []byte) (vmstat, error) {
-	var v vmstat
-	found, faults := 0, false
-	for found < 5 && len(text) > 0 {
+func parseVMStat(text []byte, odd *misread) vmstat {
+	v := vmstat{unknownCount, unknownCount, unknownCount, unknownCount, unknownCount}
+	for found := 0; found < 5 && len(text) > 0; {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
 		if len(line) == 0 || line[0] != 'p' && line[0] != 'o' {
@@ -101,21 +147,17 @@ func parseVMStat(text []byte) (vmstat, error) {
 		case "pgmajfault":
 			to = &v.majorFaults
 		case "oom_kill":
-			to, v.oomCounted = &v.oomKills, true
+			to = &v.oomKills
 		default:
 			continue
 		}
+		found++
 		n, ok := parseUint(value)
-		if !ok {
-			return vmstat{}, fmt.Errorf("line %q: %q is not a number", line, value)
+		if !ok || n > math.MaxInt64 {
+			odd.note("/proc/vmstat: "+string(name), notNumber(value))
+			continue
 		}
 		*to = n
-		found++
-		faults = faults || to == &v.faults
 	}
-	// A kernel built without swap lacks the two swap lines: it never swaps.
-	if !faults {
-		return vmstat{}, errors.New("no lines pgfault and pgmajfault")
-	}
-	return v, nil
+	return v
 }

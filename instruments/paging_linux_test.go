@@ -1,9 +1,11 @@
 package instruments
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 const swapsText = `Filename				Type		Size		Used		Priority
@@ -12,48 +14,111 @@ const swapsText = `Filename				Type		Size		Used		Priority
 `
 
 func TestParseSwaps(t *testing.T) {
-	got, err := parseSwaps([]byte(swapsText))
-	want := []SwapDevice{{Name: "/dev/sda3", Used: 1 << 30, Free: 3 << 30}, {Name: "/swap file (deleted)", Used: 1 << 20, Free: 0}}
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %+v, %v; want %+v", got, err, want)
-	}
-	if got, err := parseSwaps([]byte("Filename Type Size Used Priority\n")); err != nil || got != nil {
-		t.Errorf("no devices: %+v, %v", got, err)
-	}
-	for _, text := range []string{"x\n/dev/sda3 partition 5\n", "x\n/dev/sda3 partition five 1 -2\n", "x\n/dev/sda3 partition 5 -1 -2\n"} {
-		if got, err := parseSwaps([]byte(text)); err == nil {
-			t.Errorf("%q: %+v, want an error", text, got)
+	sda := SwapDevice{Name: "/dev/sda3", Used: 1 << 30, Free: 3 << 30}
+	for _, c := range []struct {
+		text    string
+		want    []SwapDevice
+		missing string
+	}{
+		{swapsText, []SwapDevice{sda, {Name: "/swap file (deleted)", Used: 1 << 20, Free: 0}}, "[]"},
+		{"Filename Type Size Used Priority\n", nil, "[]"},
+		{swapsText[:strings.Index(swapsText, "/swap")] + "/dev/sdb partition 5\n", []SwapDevice{sda}, `[{/proc/swaps: "/dev/sdb" has no size and use false}]`},
+		{"x\n/dev/sda3 partition 4194304 1048576 -2\n/dev/sda3 partition 5 1 -2\n", []SwapDevice{sda}, `[{/proc/swaps: "/dev/sda3" is listed twice false}]`},
+		{"x\n/dev/sdb partition 5 -1 -2\n/dev/sda3 partition 4194304 1048576 -2\n", []SwapDevice{{"/dev/sdb", unknownCount, unknownCount}, sda},
+			`[{/proc/swaps: "/dev/sdb" "5" and "-1" are not a size and a use that can be false}]`},
+	} {
+		var odd misread
+		if got := parseSwaps([]byte(c.text), &odd); !slices.Equal(got, c.want) {
+			t.Errorf("%q: got %+v, want %+v", c.text, got, c.want)
 		}
+		if got := fmt.Sprint(odd.Missing()); got != c.missing {
+			t.Errorf("%q: missing %s, want %s", c.text, got, c.missing)
+		}
+	}
+	if got := parseSwaps([]byte("x\n"+strings.Repeat("/dev/sda3 partition 5 1 -2\n", 5)), &misread{}); len(got) != 1 {
+		t.Errorf("%d devices of one name", len(got))
 	}
 }
 
 func FuzzParseSwaps(f *testing.F) {
 	f.Add([]byte(swapsText))
-	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = parseSwaps(text) })
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if got := parseSwaps(text, &misread{}); len(got) > maxSwaps {
+			t.Errorf("%d devices", len(got))
+		}
+	})
 }
 
 func TestParseVMStat(t *testing.T) {
-	text := "nr_free_pages 5\npgpgin 100\npgpgout 200\npswpin 3\npswpout 4\npgfault 500\npgmajfault 6\npgfault_x junk\noom_killer junk\noom_kill 7\n"
-	got, err := parseVMStat([]byte(text))
-	if want := (vmstat{3, 4, 500, 6, 7, true}); err != nil || got != want {
-		t.Errorf("got %+v, %v; want %+v", got, err, want)
-	}
-	got, err = parseVMStat([]byte("pgfault 500\npgmajfault 6\n"))
-	if want := (vmstat{0, 0, 500, 6, 0, false}); err != nil || got != want {
-		t.Errorf("a kernel without swap: got %+v, %v; want %+v", got, err, want)
-	}
-	for _, c := range []struct{ text, want string }{
-		{"", "no lines pgfault"},
-		{"pswpin 3\n", "no lines pgfault"},
-		{"pgfault many\n", `"many" is not a number`},
+	const none = unknownCount
+	for _, c := range []struct {
+		text    string
+		want    vmstat
+		missing string
+	}{
+		{"nr_free_pages 5\npgpgin 100\npgpgout 200\npswpin 3\npswpout 4\npgfault 500\npgmajfault 6\npgfault_x junk\noom_killer junk\noom_kill 7\n", vmstat{3, 4, 500, 6, 7}, "[]"},
+		// A kernel without swap counts none, an older one no kills.
+		{"pgfault 500\npgmajfault 6\n", vmstat{none, none, 500, 6, none}, "[]"},
+		{"", vmstat{none, none, none, none, none}, "[]"},
+		{"pswpin 3\npgfault many\npgmajfault 18446744073709551615\n", vmstat{3, none, none, none, none},
+			`[{/proc/vmstat: pgfault "many" is not a number that can be false} {/proc/vmstat: pgmajfault "18446744073709551615" is not a number that can be false}]`},
 	} {
-		if _, err := parseVMStat([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%q: error %v, want %q", c.text, err, c.want)
+		var odd misread
+		if got := parseVMStat([]byte(c.text), &odd); got != c.want {
+			t.Errorf("%q: got %+v, want %+v", c.text, got, c.want)
+		}
+		if got := fmt.Sprint(odd.Missing()); got != c.missing {
+			t.Errorf("%q: missing %s, want %s", c.text, got, c.missing)
 		}
 	}
 }
 
 func FuzzParseVMStat(f *testing.F) {
 	f.Add([]byte("pswpin 3\npswpout 4\npgfault 500\npgmajfault 6\n"))
-	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = parseVMStat(text) })
+	f.Fuzz(func(_ *testing.T, text []byte) { parseVMStat(text, &misread{}) })
+}
+
+// TestSwapOfContainers: what lxcfs shows of swap is right as far as it can be, and
+// costs no other number.
+func TestSwapOfContainers(t *testing.T) {
+	const memory = "MemTotal: 2000000 kB\nMemFree: 500000 kB\nMemAvailable: 1000000 kB\nBuffers: 0 kB\nCached: 0 kB\n"
+	const none = "Filename Type Size Used Priority\n"
+	for _, c := range []struct {
+		what, swap, swaps  string
+		limit, used, share string
+	}{
+		{"lxc/lxcfs#695", "SwapTotal: 0 kB\nSwapFree: 18446744073709346016 kB\n", none, "0", "0", ""},
+		{"lxc/lxcfs#412", "SwapTotal: 1048576 kB\nSwapFree: 18014398509481984 kB\n", none, "1073741824", "0", "0"},
+		{"more free than there is", "SwapTotal: 1000 kB\nSwapFree: 1001 kB\n", none, "1024000", "0", "0"},
+		{"lxc/lxcfs#170", "SwapTotal: 9007199246672720 kB\nSwapFree: 9007199246672720 kB\n", none, "0", "0", ""},
+		{"a petabyte without a device", "SwapTotal: 1000000000000 kB\nSwapFree: 1000000000000 kB\n", none, "0", "0", ""},
+		{"a total that cannot be read", "SwapTotal: x kB\nSwapFree: 1 kB\n", none + "/dev/sda2 partition 1000 250 -2\n", "1024000", "256000", "0.25"},
+		{"a container's own limit", "SwapTotal: 4000 kB\nSwapFree: 1000 kB\n", none, "4096000", "3072000", "0.75"},
+		{"nothing is said of what is free", "SwapTotal: 4000 kB\n", none, "4096000", "", ""},
+		{"nothing is said", "", none, "0", "0", ""},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			tree := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				writeFile(t, tree+"/proc/meminfo", memory+c.swap)
+				writeFile(t, tree+"/proc/swaps", c.swaps)
+				f := newFixture(t, tree, Defaults())
+				f.only([]string{"memory", "paging"})
+				f.open()
+				points := map[string]string{}
+				for _, line := range f.tick() {
+					i := strings.LastIndexByte(line, ' ')
+					points[line[:i]] = line[i+1:]
+				}
+				for name, want := range map[string]string{
+					"system.memory.usage{state=used}": "1024000000", "system.memory.utilization{state=used}": "0.5",
+					"sysotel.swap.limit{}": c.limit, "sysotel.swap.usage{}": c.used, "sysotel.swap.utilization{}": c.share,
+				} {
+					if points[name] != want {
+						t.Errorf("%s is %q, want %q", name, points[name], want)
+					}
+				}
+			})
+		})
+	}
 }

@@ -4,7 +4,11 @@ import "context"
 
 // Pressure is a reading of the kernel's pressure stall information: how long
 // tasks had to wait for a resource.
-type Pressure struct{ Resources []ResourcePressure }
+type Pressure struct {
+	misread
+
+	Resources []ResourcePressure
+}
 
 // ResourcePressure is how long tasks waited for one resource.
 type ResourcePressure struct {
@@ -31,11 +35,11 @@ var (
 
 	pressureTime = &Metric{
 		Name: "sysotel.pressure.time", Unit: "s", Kind: Counter, Keys: []Key{pressureResourceKey, pressureKindKey},
-		Help: "Time in which tasks waited for a resource.", Source: "/proc/pressure/{cpu,memory,io,irq}, total; full of cpu is left out, since the kernel always reports 0 for the whole machine",
+		Help: "Time in which tasks waited for a resource; waiting for the end of a CPU quota (container, unit) counts as cpu, however idle the processors are.", Source: "/proc/pressure/{cpu,memory,io,irq}, total; full of cpu is left out, since the kernel always reports 0 for the whole machine",
 	}
 	pressureUtilization = &Metric{
 		Name: "sysotel.pressure.utilization", Unit: "1", Kind: Gauge, Keys: []Key{pressureResourceKey, pressureKindKey},
-		Help: "Share of the last tick in which tasks waited for a resource.", Source: "difference of sysotel.pressure.time over the time that passed",
+		Help: "Share of the last tick in which tasks waited for a resource; waiting for the end of a CPU quota (container, unit) counts as cpu, however idle the processors are.", Source: "difference of sysotel.pressure.time over the time that passed",
 	}
 )
 
@@ -62,12 +66,13 @@ func (*pressure) Name() string { return "pressure" }
 func (*pressure) Metrics() []*Metric { return []*Metric{pressureTime, pressureUtilization} }
 
 func (p *pressure) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
-	stalls, err := p.stalls(ctx, h)
+	r := &Pressure{}
+	stalls, err := p.stalls(ctx, h, &r.misread)
 	if err != nil {
 		return nil, err
 	}
 	seconds := p.span.next(h.Now(), t.Interval)
-	r := &Pressure{Resources: make([]ResourcePressure, 0, len(stalls))}
+	r.Resources = make([]ResourcePressure, 0, len(stalls))
 	for _, s := range stalls {
 		resource := ResourcePressure{Resource: s.resource}
 		if s.some.known {
@@ -89,8 +94,12 @@ func (p *pressure) stall(of pressureSeries, line pressureLine, seconds float64) 
 	}
 	if before, ok := p.before[of]; ok {
 		// The kernel's clock and ours are read a little apart, so a machine that
-		// waited all the time can seem to have waited a little longer.
-		s.Utilization = min(perSecond(line.total, before, seconds)/1e6, 1)
+		// waited all the time can seem to have waited a little longer. Much longer is
+		// no waiting but a counter that jumped.
+		const slack = 0.1
+		if share := perSecond(line.total, before, seconds) / 1e6; share <= 1+slack {
+			s.Utilization = min(share, 1)
+		}
 	}
 	p.before[of] = line.total
 	return s

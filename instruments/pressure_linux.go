@@ -7,50 +7,54 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
 // stalls reads /proc/pressure, see Documentation/accounting/psi.rst of Linux.
-func (p *pressure) stalls(_ context.Context, h *Host) ([]resourceStalls, error) {
+func (p *pressure) stalls(_ context.Context, h *Host, odd *misread) ([]resourceStalls, error) {
 	if p.files == nil {
 		for _, resource := range []string{"cpu", "memory", "io", "irq"} {
 			p.files = append(p.files, pressureFile{resource, h.open("proc/pressure/" + resource)})
 		}
 	}
 	var found []resourceStalls
+	missing := 0
 	for _, f := range p.files {
 		text, err := f.file.read()
-		// A kernel without the feature lacks the files; one in which it is
-		// switched off refuses to read them. Only some kernels have irq.
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EOPNOTSUPP) {
-			continue
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.EOPNOTSUPP):
+			// A kernel without the feature lacks the files; one in which it is
+			// switched off refuses to read them. Only some kernels have irq.
+			missing++
+		case err != nil:
+			odd.note("/proc/pressure/"+f.resource, err.Error())
+		default:
+			s := parsePressure(text, "/proc/pressure/"+f.resource, odd)
+			s.resource = f.resource
+			found = append(found, s)
 		}
-		if err != nil {
-			return nil, err
-		}
-		s, err := parsePressure(text)
-		if err != nil {
-			return nil, fmt.Errorf("parse /proc/pressure/%s: %w", f.resource, err)
-		}
-		s.resource = f.resource
-		found = append(found, s)
 	}
-	if len(found) == 0 {
+	if missing == len(p.files) {
 		return nil, ErrUnsupported
+	}
+	if !slices.ContainsFunc(found, func(s resourceStalls) bool { return s.some.known || s.full.known }) {
+		return nil, fmt.Errorf("parse /proc/pressure: no line can be read: %v", odd.Missing())
 	}
 	return found, nil
 }
 
 // parsePressure reads lines such as
-// "some avg10=0.00 avg60=0.00 avg300=0.00 total=12345".
-func parsePressure(text []byte) (resourceStalls, error) {
+// "some avg10=0.00 avg60=0.00 avg300=0.00 total=12345". What cannot be read is
+// unknown by itself.
+func parsePressure(text []byte, file string, odd *misread) resourceStalls {
 	var s resourceStalls
 	for len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
-		kind, rest, _ := bytes.Cut(line, []byte{' '})
+		kind, rest := cutWord(line)
 		var to *pressureLine
 		switch string(kind) {
 		case "some":
@@ -61,39 +65,45 @@ func parsePressure(text []byte) (resourceStalls, error) {
 			continue
 		}
 		l := pressureLine{avg10: unknown, avg60: unknown, avg300: unknown}
-		for len(rest) > 0 {
+		for {
 			var word []byte
-			word, rest, _ = bytes.Cut(rest, []byte{' '})
+			if word, rest = cutWord(rest); len(word) == 0 {
+				break
+			}
 			key, value, _ := bytes.Cut(word, []byte{'='})
-			var err error
+			ok := true
 			switch string(key) {
 			case "avg10":
-				l.avg10, err = parsePercent(value)
+				l.avg10, ok = parsePercent(value)
 			case "avg60":
-				l.avg60, err = parsePercent(value)
+				l.avg60, ok = parsePercent(value)
 			case "avg300":
-				l.avg300, err = parsePercent(value)
+				l.avg300, ok = parsePercent(value)
 			case "total":
-				if l.total, l.known = parseUint(value); !l.known {
-					err = fmt.Errorf("%q is not a number", value)
-				}
+				l.total, ok = parseUint(value)
+				ok = ok && l.total <= math.MaxInt64
+				l.known = ok
 			}
-			if err != nil {
-				return resourceStalls{}, fmt.Errorf("line %q: %w", line, err)
+			if !ok {
+				odd.note(file+": "+string(kind)+" "+string(key), notNumber(value))
 			}
+		}
+		if !l.known {
+			odd.note(file+": "+string(kind)+" total", "there is no number")
 		}
 		*to = l
 	}
 	if !s.some.known && !s.full.known {
-		return resourceStalls{}, errors.New("no line some or full with a total")
+		odd.note(file, "there is no line some or full with a total")
 	}
-	return s, nil
+	return s
 }
 
-func parsePercent(b []byte) (float64, error) {
+// parsePercent reads a percentage. The kernel's means can be a little above 100.
+func parsePercent(b []byte) (float64, bool) {
 	v, err := strconv.ParseFloat(string(b), 64)
-	if err != nil || math.IsNaN(v) || v < 0 || v > 100 {
-		return unknown, fmt.Errorf("%q is not a percentage", b)
+	if err != nil || !(v >= 0 && v < 101) {
+		return unknown, false
 	}
-	return v, nil
+	return min(v, 100), true
 }

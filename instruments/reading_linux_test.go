@@ -63,9 +63,10 @@ func BenchmarkReport(b *testing.B) {
 func BenchmarkMeminfo(b *testing.B) {
 	b.Run("ours", func(b *testing.B) {
 		h := NewHost("/")
+		var pools memoryPools
 		b.ReportAllocs()
 		for seq := uint64(1); b.Loop(); seq++ {
-			if _, err := h.memory(b.Context(), Tick{Seq: seq}); err != nil {
+			if _, err := h.memory(b.Context(), Tick{Seq: seq}, &pools); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -123,7 +124,7 @@ func TestEveryCollectorReadsThisMachine(t *testing.T) {
 // same memory; what changes between the two looks is small.
 func TestMemoryAgreesWithGopsutil(t *testing.T) {
 	h := NewHost("/")
-	ours, err := h.memory(context.Background(), Tick{Seq: 1})
+	ours, err := h.memory(context.Background(), Tick{Seq: 1}, &memoryPools{})
 	if err != nil {
 		t.Fatal(err)
 	}

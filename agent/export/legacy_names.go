@@ -39,8 +39,7 @@ func legacyNameTable() []legacyName {
 			emit(r.(*instruments.Load).Fifteen)
 		}},
 		{"node_memory_usage_percent", "Memory usage percentage", gauge, nil, "memory", func(r instruments.Reading, emit func(float64, ...string)) {
-			m := r.(*instruments.Memory)
-			emit(100 * float64(m.Used) / float64(m.Total))
+			emit(100 * r.(*instruments.Memory).Utilization)
 		}},
 		{"node_swap_usage_bytes", "Swap in use in bytes", gauge, nil, "paging", func(r instruments.Reading, emit func(float64, ...string)) {
 			emit(float64(r.(*instruments.Paging).Used))
@@ -119,8 +118,8 @@ func (c *legacyCollector) Collect(out chan<- prometheus.Metric) {
 			continue
 		}
 		s.collect(reading, func(v float64, labels ...string) {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return
+			if math.IsNaN(v) || math.IsInf(v, 0) || v >= 1<<63 {
+				return // Package instruments has whole numbers beyond 2^63-1 for unknown ones.
 			}
 			if m, err := prometheus.NewConstMetric(c.descs[i], s.kind, v, validLabels(labels)...); err == nil {
 				out <- m
