@@ -2,7 +2,9 @@ package instruments
 
 import (
 	"context"
+	"math"
 	"strings"
+	"time"
 
 	"sysotel/instruments/pattern"
 	"sysotel/instruments/sanitize"
@@ -13,13 +15,15 @@ type Disk struct {
 	// Devices are whole disks and devices built on them (device mapper, RAID);
 	// partitions, images and memory devices only if a pattern includes them.
 	Devices []DiskDevice
-	// Total is the sum over the physical disks, including those that a
-	// pattern leaves out of Devices. Devices built on other disks are not in it,
-	// because their operations are counted again on those.
+	// Total has each operation once: it is the sum over the disks, including those
+	// that a pattern leaves out of Devices. A device built on others is in it only where
+	// those are not seen to count its operations again.
 	Total DiskRates
 	// Detailed reports whether the system counts merges, waiting and busy time
 	// (Linux does); if not, these fields are 0 or unknown and are not reported.
 	Detailed bool
+	// misread is what could not be read, and which disks the total goes on without.
+	misread
 }
 
 // DiskRates are the operations of the last tick, per second.
@@ -28,12 +32,14 @@ type DiskRates struct {
 	ReadsPerSecond, WritesPerSecond         float64
 }
 
-// DiskDevice is one block device. Counters count since boot, times are in seconds.
+// DiskDevice is one block device. Counters count since boot, times are in seconds; a
+// counter that could not be read is 2^64-1, a time is unknown.
 type DiskDevice struct {
 	// Name is the kernel's name, "sda"; Mapper is the name that the device
 	// mapper gave a "dm-0", such as "vg-root", else "".
 	Name, Mapper string
-	// Physical reports whether the device counts in the total.
+	// Physical reports whether the device counts in the total: a whole disk, or what
+	// stands on disks that keep no counts.
 	Physical bool
 	// Reads and Writes are completed operations, Merged those that the kernel
 	// joined to others before.
@@ -112,46 +118,55 @@ var (
 	}
 )
 
-// diskKind says what a block device is.
-type diskKind uint8
-
-const (
-	// diskSkipped are partitions, devices in memory, images and empty drives.
-	diskSkipped diskKind = iota
-	// diskStacked are built on other devices.
-	diskStacked
-	// diskVirtual are built neither on another device nor on hardware of this
-	// machine: a network block device.
-	diskVirtual
-	// diskPhysical are whole disks.
-	diskPhysical
-)
-
-// disk reads the block devices.
+// disk reads the block devices. What they are and what stands on what is in block.go.
 type disk struct {
 	filter  pattern.Filter
 	source  diskSource
 	devices map[string]*diskState
-	scans   uint64
-	span    span
+	// order has the devices of the newest reading in the order of the file.
+	order []*diskState
+	// looks asks beside the tick what stacked devices stand on: volumes are renamed and
+	// moved, arrays get other members.
+	looks beside[block]
+	scans uint64
+	span  span
 	// shown is the number of devices in the reading before.
 	shown int
 }
 
 // diskState is what is kept of one device between two reads.
 type diskState struct {
-	name, mapper string
-	kind         diskKind
+	// name is the kernel's, label can be shown.
+	name, label string
+	block
+	relations
 	// shown reports whether the device is in the reading; one that is not can still
 	// count in the total.
-	shown  bool
-	before diskCounters
-	// scan is the number of the newest read that saw the device.
-	scan uint64
+	shown bool
+	// identity is by what another device under the same name is noticed.
+	identity diskIdentity
+	counts   trail[[6]uint64]
+	times    [4]trail[[1]uint64]
+	// diskNumbers are those of the newest reading: the device's own, or what its parts
+	// counted where it keeps no counts itself.
+	diskNumbers
+	carrying bool
+	ceiling  ceiling
+	outage   outage
+	// scan is the number of the newest read that saw the device, first is set if there
+	// was none before it.
+	scan  uint64
+	first bool
 }
 
+// lookEvery is how often it is asked again what a stacked device stands on.
+const lookEvery = time.Minute
+
 func newDisk(c Config) Collector {
-	return &disk{filter: c.Filter("disk"), devices: map[string]*diskState{}}
+	return &disk{
+		filter: c.Filter("disk"), devices: map[string]*diskState{},
+		looks: beside[block]{every: lookEvery, read: func(h *Host, name string, _ block) block { return h.block(name) }},
+	}
 }
 
 func (*disk) Name() string { return "disk" }
@@ -160,7 +175,7 @@ func (*disk) Name() string { return "disk" }
 func (d *disk) Configure(c Config) {
 	d.filter = c.Filter("disk")
 	for _, s := range d.devices {
-		s.shown = d.filter.Keep(s.kind != diskSkipped, "device", s.name)
+		d.show(s)
 	}
 }
 
@@ -173,77 +188,137 @@ func (*disk) Metrics() []*Metric {
 
 func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	r := &Disk{Devices: make([]DiskDevice, 0, d.shown), Detailed: diskDetails}
-	var physical, virtual diskSum
-	seconds, begun := unknown, false
-	err := d.source.each(ctx, h, func(name []byte, c diskCounters) {
+	begun, changed := false, false
+	now, seconds := h.Now(), unknown
+	begin := func() {
 		if !begun {
 			// Only now are there new counters to compare.
 			d.scans++
-			seconds, begun = d.span.next(h.Now(), t.Interval), true
+			now = h.Now()
+			seconds, begun = d.span.next(now, t.Interval), true
+			d.order = d.order[:0]
 		}
-		s, known := d.devices[string(name)]
-		if !known {
-			s = &diskState{name: string(name)}
-			d.classify(h, s)
+	}
+	err := d.source.each(ctx, h, &r.misread, func(name []byte, c *diskCounters) {
+		begin()
+		s := d.devices[string(name)]
+		switch {
+		case s == nil:
+			s = &diskState{name: string(name), label: sanitize.EscapeControl(string(name))}
+			s.block = h.block(s.name)
 			d.devices[s.name] = s
-		}
-		known = known && s.scan == d.scans-1
-		before := s.before
-		s.before, s.scan = c, d.scans
-		if s.kind == diskSkipped && known && c != before && waitsForMedium(s.name) {
-			d.classify(h, s)
-		}
-		if s.kind == diskSkipped && !s.shown {
+			changed = true
+		case s.scan == d.scans:
+			r.note("/proc/diskstats: "+s.label, "the device is there twice")
 			return
 		}
-		one := DiskDevice{Name: s.name, Mapper: sanitize.EscapeControl(s.mapper), Physical: s.kind == diskPhysical}
-		one.count(c)
-		one.compare(c, before, known, seconds)
-		switch s.kind {
-		case diskPhysical:
-			physical.add(one.DiskRates, known)
-		case diskVirtual:
-			virtual.add(one.DiskRates, known)
+		s.first = s.scan == 0
+		if s.scan != d.scans-1 {
+			s.miss()
 		}
-		if s.shown {
-			r.Devices = append(r.Devices, one)
+		s.scan = d.scans
+		d.order = append(d.order, s)
+		if s.kind == blockEmpty && s.counts.begun && c.counts() != s.counts.value {
+			s.block, changed = h.block(s.name), true
+		}
+		if s.take(c, s.isReplaced(h, c, d.turn(len(d.order)), len(d.devices) <= identityTurn)) {
+			s.block, changed = h.block(s.name), true
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
+	begin()
 	for name, s := range d.devices {
-		if s.scan != d.scans || !begun {
+		if s.scan != d.scans {
 			delete(d.devices, name)
+			d.looks.forget(name)
+			changed = true
 		}
 	}
-	d.shown = len(r.Devices)
-	// A machine without disks of its own may run on a network block device.
-	r.Total = physical.rates()
-	if physical.devices == 0 {
-		r.Total = virtual.rates()
+	for _, s := range d.order {
+		if s.kind != blockStacked {
+			continue
+		}
+		if found, ok := d.looks.get(h, s.name, now); ok && !found.equal(&s.block) {
+			s.block, changed = found, true
+		}
 	}
+	if changed {
+		link(d.devices, d.order)
+		for _, s := range d.order {
+			d.show(s)
+		}
+	}
+	d.compare(r, seconds, now)
+	d.shown = len(r.Devices)
 	return r, nil
 }
 
-// classify looks up once what a device is: it does not change while the name exists.
-func (d *disk) classify(h *Host, s *diskState) {
-	s.kind, s.mapper = h.diskKind(s.name)
-	s.shown = d.filter.Keep(s.kind != diskSkipped, "device", s.name)
+// identityTurn is for how many devices at most it is looked in one tick whether they
+// are still the same; where there are more, they take turns.
+const identityTurn = 64
+
+// turn reports whether it is the turn of the device at a place in the list.
+func (d *disk) turn(place int) bool {
+	turns := uint64(len(d.devices))/identityTurn + 1
+	return (uint64(place)+d.scans)%turns == 0
 }
 
-// waitsForMedium reports whether a device that was skipped can come up under
-// its name: the kernel lists network block devices before they are connected.
-func waitsForMedium(name string) bool { return isNumbered(name, "nbd") }
+// show decides whether a device is in the readings.
+func (d *disk) show(s *diskState) {
+	usual := s.kind.usual() || s.kind == blockPart && s.whole == nil
+	s.shown = d.filter.Keep(usual, "device", s.name)
+}
+
+// compare fills in the devices that are shown, and the total.
+func (d *disk) compare(r *Disk, seconds float64, now time.Time) {
+	someCount := settle(d.order)
+	var sum diskSum
+	for _, s := range d.order {
+		counted := s.isCounted(someCount)
+		if !counted && !s.shown {
+			continue
+		}
+		one := DiskDevice{Name: s.label, Mapper: sanitize.EscapeControl(s.mapper), Physical: counted}
+		one.count(&s.diskNumbers)
+		one.compare(&s.diskNumbers, &s.ceiling, seconds)
+		if counted {
+			known := !math.IsNaN(one.ReadBytesPerSecond + one.WriteBytesPerSecond + one.ReadsPerSecond + one.WritesPerSecond)
+			switch {
+			case s.first, math.IsNaN(seconds):
+				sum.add(one.DiskRates, !s.first)
+			case known:
+				s.outage.ends()
+				sum.add(one.DiskRates, true)
+			case s.outage.fails(now):
+				r.note(s.label, "has had no rate for a minute"+leftOut)
+			default:
+				sum.add(one.DiskRates, true)
+			}
+		}
+		if s.shown {
+			r.Devices = append(r.Devices, one)
+		}
+	}
+	r.Total = sum.rates()
+}
 
 // count fills in the counters.
-func (d *DiskDevice) count(c diskCounters) {
-	d.Reads, d.Writes, d.ReadsMerged, d.WritesMerged = c.reads, c.writes, c.readsMerged, c.writesMerged
-	d.ReadBytes, d.WriteBytes, d.Pending = c.readBytes, c.writeBytes, c.pending
-	d.ReadTime, d.WriteTime = float64(c.readTime)/1000, float64(c.writeTime)/1000
-	d.IOTime, d.WeightedIOTime = float64(c.ioTime)/1000, float64(c.weightedIOTime)/1000
-	if !diskDetails {
-		d.IOTime, d.WeightedIOTime = unknown, unknown
+func (d *DiskDevice) count(n *diskNumbers) {
+	d.Reads, d.ReadsMerged, d.ReadBytes = n.count[diskReads], n.count[diskReadsMerged], n.count[diskReadBytes]
+	d.Writes, d.WritesMerged, d.WriteBytes = n.count[diskWrites], n.count[diskWritesMerged], n.count[diskWriteBytes]
+	d.Pending = n.pending
+	seconds := func(i int) float64 {
+		if n.count[i] == unknownCount {
+			return unknown
+		}
+		return float64(n.count[i]) / 1000
+	}
+	d.ReadTime, d.WriteTime = seconds(diskReadTime), seconds(diskWriteTime)
+	d.IOTime, d.WeightedIOTime = unknown, unknown
+	if diskDetails {
+		d.IOTime, d.WeightedIOTime = seconds(diskIOMillis), seconds(diskWeightedMillis)
 	}
 }
 

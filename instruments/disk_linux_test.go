@@ -2,6 +2,7 @@ package instruments
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -19,29 +20,43 @@ func TestParseDiskstat(t *testing.T) {
 	}
 	for _, c := range []struct {
 		what, line, name string
-		want             diskCounters
+		without          []int
 		wrong            string
 	}{
-		{what: "Linux 2.6.25 to 4.17", line: "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11", name: "sda", want: full},
-		{what: "with discards, 4.18", line: "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15", name: "sda", want: full},
-		{what: "with flushes, 5.5", line: " 259       0 nvme0n1 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", name: "nvme0n1", want: full},
-		{what: "a name with a slash", line: " 104 0 cciss/c0d0 1 2 3 4 5 6 7 8 9 10 11", name: "cciss/c0d0", want: full},
+		{what: "Linux 2.6.25 to 4.17", line: "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11", name: "sda"},
+		{what: "with discards, 4.18", line: "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15", name: "sda"},
+		{what: "with flushes, 5.5", line: " 259       0 nvme0n1 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", name: "nvme0n1"},
+		{what: "a name with a slash", line: " 104 0 cciss/c0d0 1 2 3 4 5 6 7 8 9 10 11", name: "cciss/c0d0"},
 		{what: "a partition before 2.6.25", line: "   8       1 sda1 1 2 3 4"},
 		{what: "an empty line", line: ""},
-		{what: "a negative number", line: "8 0 sda 1 2 -3 4 5 6 7 8 9 10 11", wrong: `"-3" is not a number`},
-		{what: "a word", line: "8 0 sda 1 2 3 4 5 6 7 8 9 10 many", wrong: `"many" is not a number`},
-		{what: "more sectors than bytes can be counted", line: "8 0 sda 1 2 18446744073709551615 4 5 6 7 8 9 10 11", wrong: "sectors"},
+		{what: "an empty line of blanks", line: "   "},
+		// What cannot be read is unknown by itself.
+		{what: "a negative number", line: "8 0 sda 1 2 -3 4 5 6 7 8 9 10 11", name: "sda", without: []int{2}, wrong: `counter 3 of 11: "-3" is not a number`},
+		{what: "a word", line: "8 0 sda 1 2 3 4 5 6 7 8 9 10 many", name: "sda", without: []int{10}, wrong: `"many" is not a number`},
+		{what: "more sectors than bytes can be counted", line: "8 0 sda 1 2 18446744073709551615 4 5 6 7 8 9 10 11", name: "sda", without: []int{2}, wrong: "counter 3"},
+		{what: "sectors below 0", line: "8 0 sda 1 2 3 4 5 6 18446744073709551600 8 9 10 11", name: "sda", without: []int{6}, wrong: "counter 7"},
+		{what: "negative discards", line: "8 0 sda 1 2 3 4 5 6 7 8 9 10 11 -1 -1 -1 -1", name: "sda"},
+		{what: "a line cut off", line: "8 0 sda 1 2 3 4 5 6 7", name: "sda", without: []int{7, 8, 9, 10}, wrong: "counter 8 of 11: there is no number"},
+		{what: "numbers of the device that cannot be read", line: "x -1 sda 1 2 3 4 5 6 7 8 9 10 11", name: "sda"},
+		{what: "no name", line: "8 0", wrong: "no name"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			name, got, err := parseDiskstat([]byte(c.line))
-			if c.wrong != "" {
-				if err == nil || !strings.Contains(err.Error(), c.wrong) {
-					t.Fatalf("error is %v, want one with %q", err, c.wrong)
-				}
-				return
+			if (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
+				t.Errorf("error is %v, want one with %q", err, c.wrong)
 			}
-			if err != nil || string(name) != c.name || got != c.want {
-				t.Errorf("got %q %+v %v, want %q %+v", name, got, err, c.name, c.want)
+			want := full
+			for _, i := range c.without {
+				*[...]*uint64{
+					&want.reads, &want.readsMerged, &want.readBytes, &want.readTime, &want.writes, &want.writesMerged,
+					&want.writeBytes, &want.writeTime, &want.pending, &want.ioTime, &want.weightedIOTime,
+				}[i] = unknownCount
+			}
+			if c.name == "" {
+				want = diskCounters{}
+			}
+			if want.device = got.device; string(name) != c.name || got != want {
+				t.Errorf("got %q %+v, want %q %+v", name, got, c.name, want)
 			}
 		})
 	}
@@ -53,18 +68,26 @@ func FuzzParseDiskstat(f *testing.F) {
 	f.Add("8 0 sda 1 2 3 4 5 6 7 8 9 10 x")
 	f.Fuzz(func(t *testing.T, line string) {
 		name, c, err := parseDiskstat([]byte(line))
-		if name == nil || err != nil {
+		if name == nil {
 			if c != (diskCounters{}) {
 				t.Errorf("%q: numbers %+v without a device", line, c)
 			}
 			return
 		}
 		words := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
-		if len(words) < 14 || words[2] != string(name) {
-			t.Errorf("%q: name is %q", line, name)
+		if words[2] != string(name) || len(words) < 14 && err == nil {
+			t.Errorf("%q: name is %q, error %v", line, name, err)
 		}
-		if c.readBytes%512 != 0 || c.writeBytes%512 != 0 {
-			t.Errorf("%q: %+v holds parts of sectors", line, c)
+		for i, n := range []uint64{c.reads, c.readsMerged, c.readBytes, c.readTime, c.writes, c.writesMerged, c.writeBytes, c.writeTime, c.pending, c.ioTime, c.weightedIOTime} {
+			switch {
+			case n == unknownCount && err == nil, n != unknownCount && !isCount(n):
+				t.Errorf("%q: counter %d is %d, error %v", line, i+1, n, err)
+			case n == unknownCount:
+			case (i == 2 || i == 6) && n%sectorSize != 0:
+				t.Errorf("%q: %+v holds parts of sectors", line, c)
+			case i != 2 && i != 6 && strings.TrimLeft(words[3+i], "0") != strings.TrimLeft(fmt.Sprint(n), "0"):
+				t.Errorf("%q: counter %d is %d", line, i+1, n)
+			}
 		}
 	})
 }
@@ -125,15 +148,19 @@ func TestDiskRates(t *testing.T) {
 	wantPoints(t, r, map[string]float64{"sysotel.disk.io.rate{read,sdb}": 1024, "sysotel.disk.busy{sda}": 0})
 	wantPoints(t, r, total(1024, 0, 1, 0))
 
-	// Another disk takes the name: its counters go back, and neither its rate nor
-	// the total is known.
+	// The counters go back: they are held, and neither the rate nor the total is known.
 	b.write(diskstats("8 0 sda 120 1 1200 100 200 2 2000 400 0 5250 9500", "8 16 sdb 1 0 8 0 9 0 9 9 0 9 9"))
 	r = b.tick(f)
 	wantPoints(t, r, map[string]float64{
-		"system.disk.io{sdb,read}": 4096, "sysotel.disk.io.rate{read,sdb}": unknown, "sysotel.disk.io.rate{write,sdb}": unknown,
+		"system.disk.io{sdb,read}": 7002 * 512, "sysotel.disk.io.rate{read,sdb}": unknown, "sysotel.disk.io.rate{write,sdb}": unknown,
 		"sysotel.disk.busy{sdb}": unknown, "sysotel.disk.io.rate{write,sda}": 0,
 	})
 	wantPoints(t, r, total(unknown, unknown, unknown, unknown))
+	// They go on from there: they were reset.
+	b.write(diskstats("8 0 sda 120 1 1200 100 200 2 2000 400 0 5250 9500", "8 16 sdb 2 0 16 0 9 0 9 9 0 9 9"))
+	r = b.tick(f)
+	wantPoints(t, r, map[string]float64{"system.disk.io{sdb,read}": 16 * 512, "sysotel.disk.io.rate{read,sdb}": 4096})
+	wantPoints(t, r, total(4096, 0, 1, 0))
 
 	// It is unplugged, and plugged in again with more on its counters.
 	b.write(diskstats("8 0 sda 120 1 1200 100 200 2 2000 400 0 5250 9500"))
@@ -191,55 +218,70 @@ func TestDiskHasNoRateOverAGap(t *testing.T) {
 	wantPoints(t, b.tick(f), map[string]float64{"sysotel.disk.io.rate{read,sda}": unknown, "sysotel.disk.io.rate{read,}": unknown})
 }
 
-func TestDiskKinds(t *testing.T) {
-	files := map[string]string{
-		"sys/block/sda/device/": "", "sys/block/sda/sda1/": "",
-		"sys/block/vda/device/":     "",
-		"sys/block/dm-0/dm/name":    "vg-root\n",
-		"sys/block/md0/md/":         "",
-		"sys/block/loop0/":          "",
-		"sys/block/zram0/":          "",
-		"sys/block/ram0/":           "",
-		"sys/block/sr0/device/":     "",
-		"sys/block/fd0/device/":     "",
-		"sys/block/nbd0/size":       "0\n",
-		"sys/block/nbd1/size":       "2048\n",
-		"sys/block/nvme0n1/device/": "",
-		// The path of a multipath NVMe disk; its disk counts the same operations.
-		"sys/block/nvme0c0n1/device/":   "",
-		"sys/block/nvme0c0n1/hidden":    "1\n",
-		"sys/block/cciss!c0d0/device/":  "",
-		"sys/block/bcache0/slaves/sda/": "",
-		"sys/block/odd0/slaves/sda/":    "",
-	}
-	b := newBench(t, files)
-	for name, want := range map[string]struct {
-		kind   diskKind
-		mapper string
-	}{
-		"sda": {diskPhysical, ""}, "vda": {diskPhysical, ""}, "nvme0n1": {diskPhysical, ""}, "cciss/c0d0": {diskPhysical, ""},
-		"dm-0": {diskStacked, "vg-root"}, "md0": {diskStacked, ""}, "bcache0": {diskStacked, ""}, "odd0": {diskStacked, ""},
-		"nbd1": {diskVirtual, ""},
-		"sda1": {diskSkipped, ""}, "loop0": {diskSkipped, ""}, "zram0": {diskSkipped, ""}, "ram0": {diskSkipped, ""},
-		"sr0": {diskSkipped, ""}, "fd0": {diskSkipped, ""}, "nbd0": {diskSkipped, ""}, "nvme0c0n1": {diskSkipped, ""},
+func TestBlock(t *testing.T) {
+	b := newBench(t, map[string]string{
+		"sys/block/sda/device/": "", "sys/block/sda/sda1/": "", "sys/block/sdb/device/": "", "sys/block/sdb/removable": "1\n",
+		"sys/block/vda/device/":                "",
+		"sys/block/dm-0/dm/name":               "vg-root\n",
+		"sys/block/dm-0/slaves/sda1/":          "",
+		"sys/block/dm-0/slaves/sda2/":          "",
+		"sys/block/dm-0/slaves/nvme0n1p3/":     "",
+		"sys/block/dm-0/slaves/md0/":           "",
+		"sys/block/md0/md/":                    "",
+		"sys/block/loop0/":                     "",
+		"sys/block/zram0/":                     "",
+		"sys/block/ram0/":                      "",
+		"sys/block/sr0/device/":                "",
+		"sys/block/fd0/device/":                "",
+		"sys/block/nbd0/size":                  "0\n",
+		"sys/block/nbd1/size":                  "2048\n",
+		"sys/block/nvme0n1/device/":            "",
+		"sys/block/nvme0c0n1/device/":          "",
+		"sys/block/nvme0c0n1/hidden":           "1\n",
+		"sys/block/nvme0c1n1/device/":          "",
+		"sys/block/cciss!c0d0/device/":         "",
+		"sys/block/cciss!c0d0/cciss!c0d0p1/":   "",
+		"sys/block/bcache0/slaves/sda/":        "",
+		"sys/block/bcache0/slaves/sdb/":        "",
+		"sys/block/odd0/slaves/sda/":           "",
+		"sys/block/mmcblk0/device/":            "",
+		"sys/block/mmcblk0boot0/device/":       "",
+		"sys/block/xvda1/device/":              "",
+		"sys/block/dm-1/slaves/cciss!c0d0p1/x": "",
+	})
+	for name, want := range map[string]block{
+		"sda": {kind: blockPhysical}, "sdb": {kind: blockPhysical, swaps: true}, "vda": {kind: blockPhysical}, "nvme0n1": {kind: blockPhysical},
+		"cciss/c0d0": {kind: blockPhysical}, "mmcblk0": {kind: blockPhysical}, "mmcblk0boot0": {kind: blockPhysical}, "xvda1": {kind: blockPhysical},
+		"dm-0": {kind: blockStacked, mapper: "vg-root", on: []string{"md0", "nvme0n1", "sda"}},
+		"md0":  {kind: blockStacked}, "bcache0": {kind: blockStacked, on: []string{"sda", "sdb"}}, "odd0": {kind: blockStacked, on: []string{"sda"}},
+		"nbd1": {kind: blockVirtual, swaps: true}, "nbd0": {kind: blockEmpty, swaps: true},
+		"sda1": {kind: blockPart, of: "sda"}, "cciss/c0d0p1": {kind: blockPart, of: "cciss/c0d0"}, "mmcblk0p2": {kind: blockPart, of: "mmcblk0"},
+		"sdz1": {kind: blockPart, of: "sdz"}, "sdz": {},
+		"loop0": {kind: blockImage, swaps: true}, "zram0": {kind: blockMemory}, "ram0": {kind: blockMemory},
+		"sr0": {kind: blockDrive, swaps: true}, "fd0": {kind: blockDrive, swaps: true},
+		"nvme0c0n1": {kind: blockPart, of: "nvme0n1", path: true},
+		// One that is not hidden is a disk: single paths were named so before Linux 4.15.
+		"nvme0c1n1": {kind: blockPhysical},
 	} {
-		if kind, mapper := b.host.diskKind(name); kind != want.kind || mapper != want.mapper {
-			t.Errorf("%s is %v %q, want %v %q", name, kind, mapper, want.kind, want.mapper)
+		if got := b.host.block(name); !got.equal(&want) {
+			t.Errorf("%s is %+v, want %+v", name, got, want)
 		}
 	}
 }
 
-func TestDiskKindsWithoutSys(t *testing.T) {
+func TestBlockWithoutSys(t *testing.T) {
 	b := newBench(t, nil)
-	for name, want := range map[string]diskKind{
-		"sda": diskPhysical, "sdaa": diskPhysical, "hda": diskPhysical, "vdb": diskPhysical, "xvda": diskPhysical,
-		"nvme0n1": diskPhysical, "nvme10n12": diskPhysical, "mmcblk0": diskPhysical,
-		"sda1": diskSkipped, "vdb12": diskSkipped, "nvme0n1p1": diskSkipped, "nvme0c0n1": diskSkipped, "mmcblk0p1": diskSkipped,
-		"mmcblk0boot0": diskSkipped, "loop3": diskSkipped, "sr0": diskSkipped,
-		"dm-0": diskStacked, "md127": diskStacked, "md_d0": diskSkipped, "zd16": diskStacked, "drbd1": diskStacked,
+	for name, want := range map[string]block{
+		"sda": {kind: blockPhysical}, "sdaa": {kind: blockPhysical}, "hda": {kind: blockPhysical}, "vdb": {kind: blockPhysical}, "xvda": {kind: blockPhysical},
+		"nvme0n1": {kind: blockPhysical}, "nvme10n12": {kind: blockPhysical}, "mmcblk0": {kind: blockPhysical}, "mmcblk0boot0": {kind: blockPhysical},
+		"sda1": {kind: blockPart, of: "sda"}, "vdb12": {kind: blockPart, of: "vdb"}, "nvme0n1p1": {kind: blockPart, of: "nvme0n1"},
+		"nvme2c10n13": {kind: blockPart, of: "nvme2n13", path: true}, "mmcblk0p1": {kind: blockPart, of: "mmcblk0"},
+		"loop3": {kind: blockImage, swaps: true}, "sr0": {kind: blockDrive, swaps: true}, "nbd3": {kind: blockVirtual, swaps: true},
+		"dm-0": {kind: blockStacked}, "md127": {kind: blockStacked}, "zd16": {kind: blockStacked}, "drbd1": {kind: blockStacked},
+		"md_d0": {}, "nvme0c": {}, "p": {}, "1": {}, "": {},
 	} {
-		if kind, _ := b.host.diskKind(name); kind != want {
-			t.Errorf("%s is %v, want %v", name, kind, want)
+		if got := b.host.block(name); !got.equal(&want) {
+			t.Errorf("%s is %+v, want %+v", name, got, want)
 		}
 	}
 }
@@ -279,7 +321,8 @@ func TestDiskTotalCountsWholeDisksOnce(t *testing.T) {
 			if !slices.Equal(names, c.devices) {
 				t.Errorf("devices are %v, want %v", names, c.devices)
 			}
-			if want := (DiskRates{ReadBytesPerSecond: 20 * 512, WriteBytesPerSecond: 200 * 512, ReadsPerSecond: 2, WritesPerSecond: 2}); r.Total != want {
+			// The network block device's work is done elsewhere, so no disk counts it again.
+			if want := (DiskRates{ReadBytesPerSecond: 40 * 512, WriteBytesPerSecond: 400 * 512, ReadsPerSecond: 4, WritesPerSecond: 4}); r.Total != want {
 				t.Errorf("total is %+v, want %+v", r.Total, want)
 			}
 		})
@@ -326,28 +369,52 @@ func TestDiskErrors(t *testing.T) {
 	if _, err := b.try(f); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("without /proc/diskstats the error is %v, want %v", err, ErrUnsupported)
 	}
-	b.write(map[string]string{"sys/block/sda/device/": ""})
-	b.write(diskstats("8 0 sda 1 0 8 0 0 0 0 0 0 0 0"))
+	b.write(map[string]string{"sys/block/sda/device/": "", "sys/block/sdb/device/": ""})
+	b.write(diskstats("8 0 sda 1 0 8 0 0 0 0 0 0 0 0", "8 16 sdb 1 0 8 0 0 0 0 0 0 0 0"))
 	b.tick(f)
-	b.write(diskstats("8 0 sda 1 0 x 0 0 0 0 0 0 0 0"))
-	if _, err := b.try(f); err == nil || !strings.Contains(err.Error(), `"8 0 sda 1 0 x`) {
-		t.Errorf("the error of a broken line is %v, want one that shows it", err)
+	// Only a file without a good line is an error, and that shows what is wrong.
+	b.write(diskstats("8 0 sda nothing", "8 16"))
+	if _, err := b.try(f); err == nil || !strings.Contains(err.Error(), `counter 1 of 11: "nothing"`) {
+		t.Errorf("the error of a broken file is %v, want one that shows it", err)
 	}
-	// The tick after compares with the last good reading.
-	b.write(diskstats("8 0 sda 3 0 24 0 0 0 0 0 0 0 0"))
-	wantPoints(t, b.tick(f), map[string]float64{"sysotel.disk.operations.rate{read,sda}": 1, "sysotel.disk.io.rate{read,}": 4096})
-
-	// A disk after a broken line was not read in that tick, and has no rate in
-	// the next: its counters are two seconds apart.
-	b.write(map[string]string{"sys/block/sdb/device/": ""})
+	// The tick after has nothing to compare with.
 	b.write(diskstats("8 0 sda 3 0 24 0 0 0 0 0 0 0 0", "8 16 sdb 1 0 8 0 0 0 0 0 0 0 0"))
-	b.tick(f)
-	b.write(diskstats("8 0 sda 3 0 24 0 0 0 0 0 0 0 0", "8 8 sdx 1 0 x 0 0 0 0 0 0 0 0", "8 16 sdb 2 0 16 0 0 0 0 0 0 0 0"))
-	if _, err := b.try(f); err == nil {
-		t.Error("a broken line was taken")
+	wantPoints(t, b.tick(f), map[string]float64{"sysotel.disk.operations.rate{read,sda}": unknown, "system.disk.operations{sda,read}": 3})
+
+	// A number that cannot be read costs itself and what is computed with it, a line without
+	// a name itself, and the rest stands. Both are named.
+	b.write(diskstats("8 0 sda 4 0 x 0 0 0 0 0 0 0 0", "8", "8 16 sdb 2 0 16 0 0 0 0 0 0 0 0", "8 16 sdb 9 0 99 0 0 0 0 0 0 0 0"))
+	r := b.tick(f)
+	wantPoints(t, r, map[string]float64{
+		"sysotel.disk.operations.rate{read,sda}": 1, "sysotel.disk.io.rate{read,sda}": unknown, "system.disk.io{sda,read}": unknown, "sysotel.disk.io.rate{write,sda}": 0,
+		"sysotel.disk.operations.rate{read,sdb}": 1, "sysotel.disk.io.rate{read,sdb}": 4096,
+		"sysotel.disk.operations.rate{read,}": 2, "sysotel.disk.io.rate{read,}": unknown, "sysotel.disk.io.rate{write,}": 0,
+	})
+	if got, want := missingText(r), `/proc/diskstats: sda counter 3 of 11: "x" is not a number that can be, /proc/diskstats line "8" has no name of a device, /proc/diskstats: sdb the device is there twice`; got != want {
+		t.Errorf("missing is %s, want %s", got, want)
 	}
-	b.write(diskstats("8 0 sda 4 0 32 0 0 0 0 0 0 0 0", "8 16 sdb 3 0 24 0 0 0 0 0 0 0 0"))
-	wantPoints(t, b.tick(f), map[string]float64{"sysotel.disk.operations.rate{read,sda}": 1, "sysotel.disk.operations.rate{read,sdb}": unknown})
+	// The next has no base for it, the one after has.
+	b.write(diskstats("8 0 sda 5 0 40 0 0 0 0 0 0 0 0"))
+	wantPoints(t, b.tick(f), map[string]float64{"sysotel.disk.operations.rate{read,sda}": 1, "sysotel.disk.io.rate{read,sda}": unknown, "system.disk.io{sda,read}": 40 * 512})
+	b.write(diskstats("8 0 sda 6 0 48 0 0 0 0 0 0 0 0"))
+	wantPoints(t, b.tick(f), map[string]float64{"sysotel.disk.io.rate{read,sda}": 4096, "sysotel.disk.io.rate{read,}": 4096})
+
+	// A disk that is broken for good holds up the total for a minute.
+	for second := range 130 {
+		line := fmt.Sprint("8 0 sda ", 7+second, " 0 ", 56+8*second, " 0 0 0 0 0 0 0 0")
+		b.write(diskstats(line, "8 16 sdb 1 0 -8 0 0 0 0 0 0 0 0"))
+		r := b.tick(f)
+		want := unknown
+		switch {
+		case second == 0, second > 60: // First sight, and given up.
+			want = 4096
+		}
+		wantPoints(t, r, map[string]float64{"sysotel.disk.io.rate{read,}": want, "sysotel.disk.io.rate{read,sda}": 4096})
+		gone := strings.Contains(missingText(r), "sdb has had no rate for a minute; totals go on without it")
+		if gone != (second > 60) {
+			t.Errorf("second %d: said that the total goes on without it: %v", second, gone)
+		}
+	}
 }
 
 // TestDiskAgreesWithGopsutil reads the real machine between two readings of ours.
@@ -356,13 +423,14 @@ func TestDiskAgreesWithGopsutil(t *testing.T) {
 	names := func() map[string]diskCounters {
 		found := map[string]diskCounters{}
 		var s diskSource
-		err := s.each(t.Context(), h, func(name []byte, c diskCounters) {
-			if c != (diskCounters{}) { // gopsutil leaves these out.
-				found[string(name)] = c
+		var bad misread
+		err := s.each(t.Context(), h, &bad, func(name []byte, c *diskCounters) {
+			if *c != (diskCounters{device: c.device}) { // gopsutil leaves these out.
+				found[string(name)] = *c
 			}
 		})
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || bad.Missing() != nil {
+			t.Fatal(err, bad.Missing())
 		}
 		return found
 	}

@@ -20,14 +20,14 @@ const diskDetails = runtime.GOOS != "darwin" && runtime.GOOS != "windows"
 type diskSource struct{}
 
 // each calls visit for every disk.
-func (diskSource) each(ctx context.Context, _ *Host, visit func(name []byte, c diskCounters)) error {
+func (diskSource) each(ctx context.Context, _ *Host, _ *misread, visit func(name []byte, c *diskCounters)) error {
 	found, err := gopsutildisk.IOCountersWithContext(ctx)
 	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		c := found[name]
-		visit([]byte(name), diskCounters{
+		visit([]byte(name), &diskCounters{
 			reads: c.ReadCount, readsMerged: c.MergedReadCount, readBytes: c.ReadBytes, readTime: c.ReadTime,
 			writes: c.WriteCount, writesMerged: c.MergedWriteCount, writeBytes: c.WriteBytes, writeTime: c.WriteTime,
 			pending: c.IopsInProgress, ioTime: c.IoTime, weightedIOTime: c.WeightedIO,
@@ -35,6 +35,3 @@ func (diskSource) each(ctx context.Context, _ *Host, visit func(name []byte, c d
 	}
 	return nil
 }
-
-// diskKind takes every disk that gopsutil lists for a physical one.
-func (h *Host) diskKind(string) (kind diskKind, mapper string) { return diskPhysical, "" }

@@ -2,56 +2,180 @@ package instruments
 
 import "math"
 
-// diskCounters are a device's counters since boot, times in milliseconds.
+// diskCounters are a device's counters since boot as they were read, times in
+// milliseconds; unknownCount is one that could not be read.
 type diskCounters struct {
+	// device is its major and minor number, which another device of the name has not.
+	device                                      uint64
 	reads, readsMerged, readBytes, readTime     uint64
 	writes, writesMerged, writeBytes, writeTime uint64
 	pending, ioTime, weightedIOTime             uint64
 }
 
-// wentBack reports whether the counters begin anew: the device was replaced by
-// another of its name. The times are left out, because the kernel keeps them in
-// 32 bits and they wrap every 50 days without anything being reset.
-func (c diskCounters) wentBack(before diskCounters) bool {
-	return c.reads < before.reads || c.writes < before.writes ||
-		c.readBytes < before.readBytes || c.writeBytes < before.writeBytes
+// The places of counters in diskNumbers: those that are reset together, and the
+// times, which the kernel keeps in 32 bits, so that each falls every 50 days by itself.
+const (
+	diskReads = iota
+	diskReadsMerged
+	diskReadBytes
+	diskWrites
+	diskWritesMerged
+	diskWriteBytes
+	diskReadTime
+	diskWriteTime
+	diskIOMillis
+	diskWeightedMillis
+	diskCounts
+
+	diskTimes = diskReadTime
+)
+
+// diskNumbers are what is believed of a device's counters.
+type diskNumbers struct {
+	count   [diskCounts]uint64
+	grown   [diskCounts]float64
+	pending uint64
 }
 
-// compare fills in what happened since before. Nothing is known of a device that
-// is seen for the first time or whose counters went back.
-func (d *DiskDevice) compare(c, before diskCounters, known bool, seconds float64) {
-	if !known || c.wentBack(before) {
-		seconds = unknown
+func (c *diskCounters) counts() [6]uint64 {
+	return [6]uint64{c.reads, c.readsMerged, c.readBytes, c.writes, c.writesMerged, c.writeBytes}
+}
+
+func (c *diskCounters) times() [4]uint64 {
+	return [4]uint64{c.readTime, c.writeTime, c.ioTime, c.weightedIOTime}
+}
+
+// miss notes that a reading lacked the device.
+func (s *diskState) miss() {
+	s.counts.miss()
+	for i := range s.times {
+		s.times[i].miss()
 	}
-	d.ReadBytesPerSecond = perSecond(c.readBytes, before.readBytes, seconds)
-	d.WriteBytesPerSecond = perSecond(c.writeBytes, before.writeBytes, seconds)
-	d.ReadsPerSecond = perSecond(c.reads, before.reads, seconds)
-	d.WritesPerSecond = perSecond(c.writes, before.writes, seconds)
+}
+
+// take takes the newest counters. It returns whether they are another device's.
+func (s *diskState) take(c *diskCounters, replaced bool) bool {
+	replaced = replaced && s.counts.begun
+	counts, times := c.counts(), c.times()
+	if replaced {
+		s.counts.replace(counts)
+		s.ceiling, s.witness = ceiling{}, witness{}
+	} else {
+		s.counts.next(counts)
+	}
+	for i := range counts {
+		s.count[i], s.grown[i] = s.counts.count(i), s.counts.grown(i)
+	}
+	for i := range times {
+		one := [1]uint64{times[i]}
+		if replaced {
+			s.times[i].replace(one)
+		} else {
+			s.times[i].next(one)
+		}
+		s.count[diskTimes+i], s.grown[diskTimes+i] = s.times[i].count(0), s.times[i].grown(0)
+		if s.counts.compared == 0 {
+			s.grown[diskTimes+i] = unknown // They may have been reset and grown past what they were.
+		}
+	}
+	// Where the kernel's own sum over processors is below 0, it is shown without a sign.
+	s.pending = c.pending
+	if s.pending > math.MaxInt32 {
+		s.pending = unknownCount
+	}
+	return replaced
+}
+
+// carry takes what the device's parts counted for its own. The busy time is that of
+// the busiest part: how those of several overlap is not known.
+func (s *diskState) carry(parts []*diskState) {
+	fresh := !s.carrying
+	s.carrying, s.pending = true, 0
+	s.grown = [diskCounts]float64{}
+	if fresh {
+		s.count = [diskCounts]uint64{}
+	} else {
+		s.count = s.carried
+	}
+	for _, p := range parts {
+		if isCount(p.pending) {
+			s.pending += p.pending
+		}
+		for i := range s.count {
+			add := p.grown[i]
+			switch {
+			case math.IsNaN(add) && p.first:
+				add = 0 // A path that has just come up.
+			case i == diskIOMillis:
+				s.grown[i] = math.Max(s.grown[i], add) // Unknown if one of them is.
+			default:
+				s.grown[i] += add
+			}
+			switch {
+			case fresh && !isCount(p.count[i]):
+			case fresh && i == diskIOMillis:
+				s.count[i] = max(s.count[i], p.count[i])
+			case fresh:
+				s.count[i] += p.count[i]
+			}
+		}
+	}
+	for i := range s.count {
+		if !fresh && !math.IsNaN(s.grown[i]) {
+			s.count[i] += uint64(s.grown[i])
+		}
+		if s.first {
+			s.grown[i] = unknown
+		}
+	}
+	s.carried = s.count
+}
+
+// stuck is for how long an operation can have been under way before the kernel added
+// its time to the busy time; what is more is no time.
+const stuck = 600
+
+// compare fills in what happened in so many seconds.
+func (d *DiskDevice) compare(n *diskNumbers, limit *ceiling, seconds float64) {
+	d.ReadBytesPerSecond, d.WriteBytesPerSecond = n.grown[diskReadBytes]/seconds, n.grown[diskWriteBytes]/seconds
+	d.ReadsPerSecond = atMost(n.grown[diskReads]/seconds, mostOperations)
+	d.WritesPerSecond = atMost(n.grown[diskWrites]/seconds, mostOperations)
 	d.Busy, d.Queue, d.ReadLatency, d.WriteLatency = unknown, unknown, unknown, unknown
+	if !limit.believes(max(d.ReadBytesPerSecond, d.WriteBytesPerSecond), unknown, usualDisk) {
+		d.DiskRates = unknownDiskRates
+	}
 	if math.IsNaN(seconds) {
 		return
 	}
-	d.ReadLatency = ratio(perSecond(c.readTime, before.readTime, 1000), float64(c.reads-before.reads))
-	d.WriteLatency = ratio(perSecond(c.writeTime, before.writeTime, 1000), float64(c.writes-before.writes))
-	if diskDetails {
+	if !math.IsNaN(d.ReadsPerSecond) {
+		d.ReadLatency = ratio(n.grown[diskReadTime]/1000, n.grown[diskReads])
+	}
+	if !math.IsNaN(d.WritesPerSecond) {
+		d.WriteLatency = ratio(n.grown[diskWriteTime]/1000, n.grown[diskWrites])
+	}
+	if !diskDetails {
+		return
+	}
+	if busy := n.grown[diskIOMillis] / 1000; busy <= seconds+stuck {
 		// The kernel adds to the busy time in steps, so a tick can hold more of it
 		// than it lasted.
-		d.Busy = min(perSecond(c.ioTime, before.ioTime, 1000)/seconds, 1)
-		d.Queue = perSecond(c.weightedIOTime, before.weightedIOTime, 1000) / seconds
+		d.Busy = min(busy/seconds, 1)
+		d.Queue = n.grown[diskWeightedMillis] / 1000 / seconds
 	}
 }
 
+var unknownDiskRates = DiskRates{ReadBytesPerSecond: unknown, WriteBytesPerSecond: unknown, ReadsPerSecond: unknown, WritesPerSecond: unknown}
+
 // diskSum adds up the rates of devices.
 type diskSum struct {
-	sum            DiskRates
-	devices, known int
+	sum   DiskRates
+	known int
 }
 
 // add takes one device into the sum. One that just appeared has no rate and is
 // left out; one that was reset makes the sum unknown: a sum without it would
 // show a dip that never was.
 func (s *diskSum) add(r DiskRates, known bool) {
-	s.devices++
 	if !known {
 		return
 	}
@@ -64,7 +188,7 @@ func (s *diskSum) add(r DiskRates, known bool) {
 
 func (s *diskSum) rates() DiskRates {
 	if s.known == 0 {
-		return DiskRates{ReadBytesPerSecond: unknown, WriteBytesPerSecond: unknown, ReadsPerSecond: unknown, WritesPerSecond: unknown}
+		return unknownDiskRates
 	}
 	return s.sum
 }

@@ -37,8 +37,13 @@ func newBench(t *testing.T, files map[string]string) *bench {
 
 func (b *bench) write(files map[string]string) {
 	b.t.Helper()
+	layFiles(b.t, b.host.root, files)
+}
+
+func layFiles(t testing.TB, root string, files map[string]string) {
+	t.Helper()
 	for name, content := range files {
-		path := filepath.Join(b.host.root, name)
+		path := filepath.Join(root, name)
 		dir := filepath.Dir(path)
 		if strings.HasSuffix(name, "/") {
 			dir = path
@@ -50,7 +55,7 @@ func (b *bench) write(files map[string]string) {
 			err = os.WriteFile(path, []byte(content), 0o644)
 		}
 		if err != nil {
-			b.t.Fatal(err)
+			t.Fatal(err)
 		}
 	}
 }
@@ -114,6 +119,15 @@ func wantPoints(t *testing.T, r Reading, want map[string]float64) {
 			t.Errorf("%s = %v, want %v", name, g, w)
 		}
 	}
+}
+
+// missingText lists what a reading says it lacks.
+func missingText(r Reading) string {
+	var parts []string
+	for _, m := range r.(Partial).Missing() {
+		parts = append(parts, m.Subject+" "+m.Reason)
+	}
+	return strings.Join(parts, ", ")
 }
 
 func TestIsNumbered(t *testing.T) {

@@ -20,16 +20,6 @@ func (c interfaceCounters) wentBack(before interfaceCounters) bool {
 	return c.receive.wentBack(before.receive) || c.transmit.wentBack(before.transmit)
 }
 
-const (
-	// headroom is how far above the link's speed a tick may lie, because counters
-	// are not read at whole seconds.
-	headroom = 1.2
-	// burst is how many ticks in a row can be implausible. Hardware that reports its
-	// own counts in bursts does so within a tick; rates that stay above the link's
-	// speed mean that the speed is wrong.
-	burst = 3
-)
-
 // rates compares the counters with those before. Nothing is known of an
 // interface that is seen for the first time or whose counters went back.
 func (s *interfaceState) rates(h *Host, c interfaceCounters, known bool, seconds float64, now time.Time) NetworkRates {
@@ -57,7 +47,7 @@ func (s *interfaceState) plausible(h *Host, bytes float64, now time.Time) bool {
 		s.inRow = 0
 		return true
 	}
-	if s.inRow >= burst {
+	if s.inRow >= int(burst) {
 		return true
 	}
 	if s.look(h, now); !above() {

@@ -54,25 +54,33 @@ func legacyNameTable() []legacyName {
 		}},
 		{"node_disk_io_read_bytes_total", "Bytes read from each disk since boot", counter, []string{"device"}, "disk", func(r instruments.Reading, emit func(float64, ...string)) {
 			for _, d := range r.(*instruments.Disk).Devices {
-				emit(float64(d.ReadBytes), d.Name)
+				emit(legacyCount(d.ReadBytes), d.Name)
 			}
 		}},
 		{"node_disk_io_write_bytes_total", "Bytes written to each disk since boot", counter, []string{"device"}, "disk", func(r instruments.Reading, emit func(float64, ...string)) {
 			for _, d := range r.(*instruments.Disk).Devices {
-				emit(float64(d.WriteBytes), d.Name)
+				emit(legacyCount(d.WriteBytes), d.Name)
 			}
 		}},
 		{"node_network_receive_bytes_total", "Bytes received on each interface since boot", counter, []string{"device"}, "network", func(r instruments.Reading, emit func(float64, ...string)) {
 			for _, i := range r.(*instruments.Network).Interfaces {
-				emit(float64(i.BytesReceived), i.Name)
+				emit(legacyCount(i.BytesReceived), i.Name)
 			}
 		}},
 		{"node_network_transmit_bytes_total", "Bytes sent on each interface since boot", counter, []string{"device"}, "network", func(r instruments.Reading, emit func(float64, ...string)) {
 			for _, i := range r.(*instruments.Network).Interfaces {
-				emit(float64(i.BytesSent), i.Name)
+				emit(legacyCount(i.BytesSent), i.Name)
 			}
 		}},
 	}
+}
+
+// legacyCount is a count, unknown if no machine can count to it: then it was not read.
+func legacyCount(n uint64) float64 {
+	if n > math.MaxInt64 {
+		return math.NaN()
+	}
+	return float64(n)
 }
 
 // isCounter reports whether the values only grow.
