@@ -271,7 +271,7 @@ func (h *Host) backing(block string) string {
 			files = append(files, file)
 			continue
 		}
-		if diskKindByName(name) != diskStacked {
+		if blockByName(name).kind != blockStacked {
 			return ""
 		}
 		slaves := h.list("sys/block/" + name + "/slaves")
