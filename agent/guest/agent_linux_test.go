@@ -71,7 +71,7 @@ func (m *machine) eventually(what string, check func() error) {
 		}
 		m.sh("usleep 500000")
 	}
-	m.t.Fatalf("%s: %v", what, err)
+	m.t.Errorf("%s: %v", what, err)
 }
 
 // get returns an answer of the agent's API.
@@ -116,10 +116,10 @@ type current struct {
 }
 
 type diskDevice struct {
-	Name     string
-	Physical bool
-	Read     *float64 `json:"read_bytes_per_sec"`
-	Write    *float64 `json:"write_bytes_per_sec"`
+	Name, Mapper string
+	Physical     bool
+	Read         *float64 `json:"read_bytes_per_sec"`
+	Write        *float64 `json:"write_bytes_per_sec"`
 }
 
 func (m *machine) current() current {
@@ -163,6 +163,34 @@ func (m *machine) query(expression string) map[string]float64 {
 		values[strings.Join(labels, " ")] = number
 	}
 	return values
+}
+
+// integral returns what a rate adds up to since the agent started, by the times of its
+// readings.
+func (m *machine) integral(selector string) float64 {
+	m.t.Helper()
+	var answer struct {
+		Data struct {
+			Result []struct{ Values [][2]any }
+		}
+	}
+	said := m.get("/prometheus/api/v1/query?query=" + url.QueryEscape(selector+"[1h]"))
+	if err := json.Unmarshal(said, &answer); err != nil || len(answer.Data.Result) != 1 {
+		m.t.Fatalf("%s: %v\n%s", selector, err, said)
+	}
+	sum, last := 0.0, 0.0
+	for i, v := range answer.Data.Result[0].Values {
+		rate, err := strconv.ParseFloat(fmt.Sprint(v[1]), 64)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		now := v[0].(float64)
+		if i > 0 {
+			sum += rate * (now - last)
+		}
+		last = now
+	}
+	return sum
 }
 
 // value returns the only value of a PromQL expression.

@@ -10,7 +10,7 @@ $bb mount -t devtmpfs dev /dev
 $bb mount -t tmpfs run /run
 $bb mount -t cgroup2 cgroup /sys/fs/cgroup
 exec </dev/null >/dev/console 2>&1
-$bb --install -s /bin
+$bb --install -s /bin 2>/dev/null
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 ip link set lo up
 
@@ -19,8 +19,7 @@ stty -F /dev/ttyS1 raw -echo
 echo ready >&3
 while read -r line <&3; do
 	echo "$line" | base64 -d >/run/script
-	# Of a session of its own, so that it can be stopped and its children stay.
-	sh /run/script </dev/null >/run/output 2>&1
+	/bin/sh /run/script </dev/null >/run/output 2>&1
 	code=$?
 	echo "$code $(base64 /run/output | tr -d '\n')" >&3
 done

@@ -187,25 +187,26 @@ func (i initramfs) addModules(t *testing.T, kernel string, wanted ...string) {
 			}
 		}
 		i[to+"/"+name+".ko"] = file{content: content}
-		// modprobe loads from the end: what a module needs follows it.
-		slices.Reverse(chain)
-		dependencies.WriteString(name + ".ko:")
-		seen := map[string]bool{}
+		// What is needed first is first here, and last in modules.dep.
+		var order []string
 		for _, d := range chain {
-			if !seen[d] {
-				seen[d] = true
-				dependencies.WriteString(" " + d + ".ko")
+			if !slices.Contains(order, d) {
+				order = append(order, d)
 			}
 		}
+		dependencies.WriteString(name + ".ko:")
+		for _, d := range slices.Backward(order) {
+			dependencies.WriteString(" " + d + ".ko")
+		}
 		dependencies.WriteString("\n")
-		slices.Reverse(chain)
-		needs[name] = append(chain, name)
+		needs[name] = append(order, name)
 		return needs[name]
 	}
 	for _, name := range wanted {
 		add(name, true)
 	}
 	i[to+"/modules.dep"] = file{content: []byte(dependencies.String())}
+	i[to+"/modules.builtin"] = file{content: builtin}
 	i[to+"/modules.alias"] = file{content: []byte(aliases.String())}
 }
 

@@ -60,12 +60,16 @@ func boot(t *testing.T, line string, h hardware) *machine {
 	image, tree := kernel(t, line), unpacked(t)
 	root := initramfs{"/init": {content: initScript}, "/sbin/modprobe": {link: "/bin/busybox"}}
 	root.add(t, "/bin/busybox", filepath.Join(tree, "bin/busybox"))
+	// The shell of busybox prefers its own programs to those of the packages.
+	root.addProgram(t, tree, "dash")
+	root["/bin/sh"] = file{link: "dash"}
 	root.add(t, "/sysotel", agentBinary(t))
 	root["/etc/passwd"] = file{content: []byte("root:x:0:0:root:/root:/bin/sh\n")}
 	for _, tool := range h.tools {
 		root.addProgram(t, tree, tool)
 	}
-	root.addModules(t, image, h.modules...)
+	// File systems ask for this by what it does, not by its name.
+	root.addModules(t, image, append([]string{"crc32c_generic"}, h.modules...)...)
 	return start(t, image, root, h)
 }
 

@@ -22,7 +22,7 @@ var kernels = []string{"6.1", "6.12"}
 
 // tools are the Debian packages that scenarios take programs from.
 var tools = []string{
-	"btrfs-progs", "busybox-static", "dbus", "dmsetup", "e2fsprogs", "iproute2", "iptables", "libnss-systemd",
+	"btrfs-progs", "busybox-static", "dash", "dbus", "dmsetup", "e2fsprogs", "iproute2", "iptables", "libnss-systemd",
 	"mdadm", "mount", "nfs-common", "nfs-kernel-server", "nvme-cli", "systemd-sysv", "util-linux", "wireguard-tools",
 }
 
