@@ -22,4 +22,10 @@ while read -r line <&3; do
 	/bin/sh /run/script </dev/null >/run/output 2>&1
 	code=$?
 	echo "$code $(base64 /run/output | tr -d '\n')" >&3
+	# A script can name another root, where this one begins anew.
+	if [ -f /run/root ]; then
+		root=$(cat /run/root)
+		umount -l /run /sys/fs/cgroup /sys /dev /proc
+		exec switch_root "$root" /init
+	fi
 done

@@ -199,6 +199,15 @@ func (m *machine) sh(script string) string {
 	return said
 }
 
+// switchRoot makes a directory of the guest its root, in which its programs must be.
+func (m *machine) switchRoot(dir string) {
+	m.t.Helper()
+	m.sh("echo " + dir + " >/run/root")
+	if word := m.answer(bootLimit); word != "ready" {
+		m.t.Fatalf("the guest began anew with %q", word)
+	}
+}
+
 // monitor is the control connection of a QEMU: docs/interop/qmp-spec.txt.
 type monitor struct {
 	t    *testing.T

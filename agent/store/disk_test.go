@@ -173,3 +173,27 @@ func awaitHealth(t *testing.T, s *Store, want health.Status) {
 		}
 	}
 }
+
+// TestSmallDisk: blocks are written, and moved when the clock is set, on a disk that
+// is smaller than what the library reserves for one by itself.
+func TestSmallDisk(t *testing.T) {
+	m := newMachine(noon)
+	o := m.options(t, filepath.Join(disktest.Small(t, 64<<20), "store"))
+	o.Free = nil // The real disk.
+	k := &ticker{m: m, j: o.Clock, s: openStore(t, o), g: gauge("g", "0")}
+	k.run(t, 3600)
+	k.s.Maintain(t.Context())
+	k.health(t, health.OK, "")
+	if blocks, err := filepath.Glob(filepath.Join(k.s.tiers[0].dir, "0*", "meta.json")); err != nil || len(blocks) == 0 {
+		t.Fatalf("no block was written: %v", err)
+	}
+	m.step(-3 * time.Hour)
+	k.run(t, 10)
+	k.settle(t)
+	k.health(t, health.OK, "")
+	got := k.raw(t)
+	mustRise(t, got)
+	if len(got) != 3610 {
+		t.Errorf("%d samples after the clock was set, want 3610", len(got))
+	}
+}

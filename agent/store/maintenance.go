@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/common/model"
 )
 
 // Run maintains the store until ctx is done: it closes buckets even if no reading
-// comes, and once a minute compacts, deletes what is beyond the retention and
+// comes, flushes the newest readings to the disk, and once a minute compacts, deletes what is beyond the retention and
 // enforces MaxBytes.
 func (s *Store) Run(ctx context.Context) error {
 	second := time.NewTicker(time.Second)
@@ -25,6 +26,9 @@ func (s *Store) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+	var flushing sync.WaitGroup
+	flushing.Go(func() { s.flushes(ctx) })
+	defer flushing.Wait()
 	for {
 		select {
 		case <-ctx.Done():

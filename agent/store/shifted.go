@@ -81,7 +81,7 @@ func (r shiftedChunks) ChunkOrIterable(meta chunks.Meta) (chunkenc.Chunk, chunke
 
 // newBlockWriter returns what writes blocks outside of an open database.
 func newBlockWriter(ctx context.Context, log *slog.Logger) (*tsdb.LeveledCompactor, error) {
-	return tsdb.NewLeveledCompactorWithOptions(ctx, nil, log, []int64{math.MaxInt64}, nil, tsdb.LeveledCompactorOptions{})
+	return tsdb.NewLeveledCompactorWithOptions(ctx, nil, log, []int64{math.MaxInt64}, nil, tsdb.LeveledCompactorOptions{MaxBlockChunkSegmentSize: chunkSegment})
 }
 
 // writePart writes the samples of a block from from to before to, by later, as a block

@@ -40,6 +40,8 @@ type Tier struct {
 	// first and newest are the times of the oldest and newest sample in
 	// milliseconds; math.MaxInt64 and math.MinInt64 if there are none.
 	first, newest atomic.Int64
+	// flushed belongs to the goroutine that flushes.
+	flushed flushed
 	// deletable are blocks to delete besides those beyond the retention.
 	deletable sync.Map
 	// verified are the blocks that were verified, and when by the boot clock.
@@ -240,6 +242,10 @@ const never = 100 * 365 * 24 * time.Hour
 // less than two.
 const walSegment = 1 << 20
 
+// chunkSegment is what the library reserves on the disk for the chunks of a block before it
+// writes them. By itself it reserves 512 MiB, and a disk with less never gets a block.
+const chunkSegment = minFree
+
 // databaseOptions configure the library. Its goroutine is idle: Maintain drives
 // compaction, retention and the mapping of chunks, because it checks free space
 // first and the library panics if it cannot write a chunk.
@@ -255,6 +261,7 @@ func (t *Tier) databaseOptions() *tsdb.Options {
 	o.WALSegmentSize = walSegment
 	o.WALCompression = compression.Snappy
 	o.WALReplayConcurrency = 2
+	o.MaxBlockChunkSegmentSize = chunkSegment
 	o.StripeSize = 256
 	o.SamplesPerChunk = samplesPerChunk
 	o.HeadChunksWriteBufferSize = 64 << 10
