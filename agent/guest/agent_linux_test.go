@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // collectors are those whose time limit is raised: an emulated processor is slow.
@@ -72,6 +73,29 @@ func (m *machine) eventually(what string, check func() error) {
 		m.sh("usleep 500000")
 	}
 	m.t.Errorf("%s: %v", what, err)
+}
+
+// wait waits until a condition comes by this machine's clock, a minute at most: for what happens
+// while the guest cannot be asked.
+func (m *machine) wait(what string, come func() bool) {
+	m.t.Helper()
+	for range 120 {
+		if come() {
+			return
+		}
+		pause(m.t, 500*time.Millisecond)
+	}
+	m.t.Fatalf("%s: not within a minute", what)
+}
+
+// pause waits in real time.
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(d):
+	case <-t.Context().Done():
+		t.Fatal("the test ended")
+	}
 }
 
 // get returns an answer of the agent's API.
