@@ -101,7 +101,7 @@ func TestGuestClock(t *testing.T) {
 			return nil
 		})
 		if len(m.events("clock_step")) == 0 {
-			t.Error("no event tells that the clock was set")
+			t.Error("no event says that the clock was set")
 		}
 		if most := m.value("max_over_time(sysotel_cpu_usage_ratio[10m])"); most > 1 {
 			t.Errorf("the CPU was used by %v", most)
