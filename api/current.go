@@ -346,8 +346,10 @@ func readCurrent(m Machine, seq uint64, at time.Time) *Current {
 		c.Processes.read(r)
 	}
 	if r := readingOf[instruments.System](m, "system"); r != nil {
-		boot := r.Boot.UTC()
-		c.UptimeSeconds, c.BootTime = number(r.Uptime), &boot
+		c.UptimeSeconds = number(r.Uptime)
+		if boot := r.Boot.UTC(); !boot.IsZero() {
+			c.BootTime = &boot
+		}
 	}
 	if r := readingOf[instruments.Cgroup](m, "cgroup"); r != nil {
 		c.Limits.read(r)

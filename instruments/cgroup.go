@@ -13,13 +13,15 @@ import (
 // Cgroup is a reading of the limits of the agent itself: those of its container, LXC
 // guest or systemd unit. All other collectors measure the whole machine.
 type Cgroup struct {
+	misread
+
 	// Path is the agent's own control group, as in /proc/self/cgroup.
 	Path string
 	// Version is that of the control groups, 1 or 2.
 	Version int
 	// CPULimit is the number of processors that the tightest limit on the way up
 	// from Path allows; unknown where nothing limits the processors, as are the
-	// three below.
+	// three below. What allows more than the machine has is no limit.
 	CPULimit float64
 	// CPUTime is what the group that has this limit used, in seconds.
 	CPUTime float64
@@ -29,7 +31,7 @@ type Cgroup struct {
 	// CPUThrottled is the time the group's threads were held back, in seconds.
 	CPUThrottled float64
 	// MemoryLimit is the tightest limit on the way up from Path, in bytes; 0
-	// where nothing limits memory.
+	// where nothing limits memory. What allows more than the machine has is no limit.
 	MemoryLimit uint64
 	// MemoryUsage is the working set of the group that has this limit: what it is
 	// charged for without the file cache it did not use recently, which the
@@ -42,7 +44,7 @@ type Cgroup struct {
 var (
 	cgroupCPULimit = &Metric{
 		Name: "sysotel.cgroup.cpu.limit", Unit: "{cpu}", Kind: Gauge,
-		Help: "Number of processors of the agent's own limit (container, unit), not of the host.", Source: "cpu.max, or cpu.cfs_quota_us over cpu.cfs_period_us, the minimum from the agent's control group up",
+		Help: "Number of processors of the agent's own limit (container, unit), not of the host.", Source: "cpu.max, or cpu.cfs_quota_us over cpu.cfs_period_us, the minimum from the agent's control group up; none where it allows more than the machine has",
 	}
 	cgroupCPUTime = &Metric{
 		Name: "sysotel.cgroup.cpu.time", Unit: "s", Kind: Counter,
@@ -58,7 +60,7 @@ var (
 	}
 	cgroupMemoryLimit = &Metric{
 		Name: "sysotel.cgroup.memory.limit", Unit: "By", Kind: UpDownCounter, Integer: true,
-		Help: "Memory of the agent's own limit (container, unit), not of the host.", Source: "memory.max or memory.limit_in_bytes, the minimum from the agent's control group up",
+		Help: "Memory of the agent's own limit (container, unit), not of the host.", Source: "memory.max or memory.limit_in_bytes, the minimum from the agent's control group up; none where it allows more than the machine has",
 	}
 	cgroupMemoryUsage = &Metric{
 		Name: "sysotel.cgroup.memory.usage", Unit: "By", Kind: UpDownCounter, Integer: true,
@@ -80,7 +82,8 @@ type cgroup struct {
 	// cpu and memory are the groups from the agent's own up to the mount's root.
 	cpu, memory []*cgroupLevel
 
-	used   float64
+	// used is the CPU time of the group usedBy, in nanoseconds.
+	used   counter
 	usedBy *cgroupLevel
 	span   span
 }
@@ -106,7 +109,7 @@ func (*cgroup) Metrics() []*Metric {
 	}
 }
 
-func (c *cgroup) Read(_ context.Context, h *Host, t Tick) (Reading, error) {
+func (c *cgroup) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	if err := c.locate(h.own); err != nil {
 		return nil, err
 	}
@@ -114,13 +117,9 @@ func (c *cgroup) Read(_ context.Context, h *Host, t Tick) (Reading, error) {
 		Path: c.path, Version: c.version,
 		CPULimit: unknown, CPUTime: unknown, CPUUsage: unknown, CPUThrottled: unknown, MemoryUtilization: unknown,
 	}
-	if err := c.readCPU(r, c.span.next(h.Now(), t.Interval)); err != nil {
-		return nil, err
-	}
-	if err := c.readMemory(r); err != nil {
-		return nil, err
-	}
-	if r.MemoryLimit == 0 && math.IsNaN(r.CPULimit) {
+	c.readCPU(r, c.span.next(h.Now(), t.Interval), h.processorCount(ctx, t))
+	c.readMemory(r, h.totalMemory(t))
+	if r.MemoryLimit == 0 && math.IsNaN(r.CPULimit) && len(r.Missing()) == 0 {
 		return nil, ErrUnsupported
 	}
 	return r, nil
@@ -181,50 +180,81 @@ func (c *cgroup) locate(own *Host) error {
 	return nil
 }
 
-// readCPU fills in the numbers of the group with the tightest CPU limit.
-func (c *cgroup) readCPU(r *Cgroup, seconds float64) error {
+// readCPU fills in the numbers of the group with the tightest CPU limit. A level that
+// cannot be read is left out and named.
+func (c *cgroup) readCPU(r *Cgroup, seconds float64, processors int) {
 	var tightest *cgroupLevel
 	for _, level := range c.cpu {
 		limit, err := level.cpus()
 		if err != nil {
-			return err
+			r.note("/"+level.limit.name, err.Error())
+			continue
 		}
-		if limit > 0 && !(r.CPULimit <= limit) {
+		if limit > 0 && !(r.CPULimit <= limit) && limit <= float64(processors) {
 			r.CPULimit, tightest = limit, level
 		}
 	}
 	if tightest == nil {
 		c.usedBy = nil
-		return nil
+		return
 	}
+	used := uint64(unknownCount)
 	text, err := tightest.stat.read()
 	if err != nil {
-		return err
-	}
-	if v, ok := statValue(text, "usage_usec"); ok {
-		r.CPUTime = float64(v) / 1e6
-	}
-	if v, ok := statValue(text, "throttled_usec"); ok {
-		r.CPUThrottled = float64(v) / 1e6
-	} else if v, ok := statValue(text, "throttled_time"); ok {
-		r.CPUThrottled = float64(v) / 1e9
+		r.note("/"+tightest.stat.name, err.Error())
+	} else {
+		used = cgroupTime(text, "usage_usec", 1000)
+		throttled := cgroupTime(text, "throttled_usec", 1000)
+		if throttled == unknownCount {
+			throttled = cgroupTime(text, "throttled_time", 1)
+		}
+		r.CPUThrottled = nanoseconds(throttled)
 	}
 	if tightest.usage != nil {
-		nanoseconds, err := tightest.usage.number()
-		if err != nil {
-			return err
+		if used, err = tightest.usage.number(); err != nil || used > maxNanoseconds {
+			used = unknownCount
+			r.note("/"+tightest.usage.name, "is not a time that can be")
 		}
-		r.CPUTime = float64(nanoseconds) / 1e9
+	} else if err == nil && used == unknownCount {
+		r.note("/"+tightest.stat.name+": usage_usec", "is not a time that can be")
 	}
-	if c.usedBy == tightest && r.CPUTime >= c.used {
-		r.CPUUsage = (r.CPUTime - c.used) / seconds / r.CPULimit
+	r.CPUTime = nanoseconds(used)
+	if c.usedBy != tightest {
+		c.used.start(used)
+		c.usedBy = nil
+		if used != unknownCount {
+			c.usedBy = tightest
+		}
+		return
 	}
-	c.used, c.usedBy = r.CPUTime, tightest
-	return nil
+	// Nobody uses more than the processors have.
+	if grown, ok := c.used.grow(used); ok && float64(grown)/1e9 <= (1.1*seconds+0.1)*float64(processors) {
+		r.CPUUsage = float64(grown) / 1e9 / seconds / r.CPULimit
+	}
+}
+
+// maxNanoseconds is three hundred years of one processor.
+const maxNanoseconds = 1<<63 - 1
+
+// nanoseconds turns a time of the kernel into seconds.
+func nanoseconds(n uint64) float64 {
+	if n == unknownCount {
+		return unknown
+	}
+	return float64(n) / 1e9
+}
+
+// cgroupTime finds a time in cpu.stat, in nanoseconds; unknownCount where there is none that can be.
+func cgroupTime(text []byte, key string, unit uint64) uint64 {
+	v, ok := statValue(text, key)
+	if !ok || v > maxNanoseconds/unit {
+		return unknownCount
+	}
+	return v * unit
 }
 
 // readMemory fills in the numbers of the group with the tightest memory limit.
-func (c *cgroup) readMemory(r *Cgroup) error {
+func (c *cgroup) readMemory(r *Cgroup, total uint64) {
 	var tightest *cgroupLevel
 	for _, level := range c.memory {
 		limit, err := level.limit.number()
@@ -232,34 +262,45 @@ func (c *cgroup) readMemory(r *Cgroup) error {
 			continue // The root of all groups has no limit.
 		}
 		if err != nil {
-			return err
+			r.note("/"+level.limit.name, err.Error())
+			continue
 		}
 		// Version 1 writes no limit as the largest number of whole pages.
-		const none = 1 << 62
-		if limit < none && (tightest == nil || limit < r.MemoryLimit) {
+		if limit <= total && (tightest == nil || limit < r.MemoryLimit) {
 			r.MemoryLimit, tightest = limit, level
 		}
 	}
 	if tightest == nil {
-		return nil
+		return
 	}
+	r.MemoryUsage = unknownCount
 	charged, err := tightest.usage.number()
-	if err != nil {
-		return err
+	if err != nil || charged > maxBytes {
+		r.note("/"+tightest.usage.name, "is not a number of bytes that can be")
+		return
 	}
 	text, err := tightest.stat.read()
 	if err != nil {
-		return err
+		r.note("/"+tightest.stat.name, err.Error())
+		return
 	}
 	// total_ is version 1's word for a group with those below it.
 	idle, ok := statValue(text, "total_inactive_file")
 	if !ok {
-		idle, _ = statValue(text, "inactive_file")
+		idle, ok = statValue(text, "inactive_file")
+	}
+	if !ok || idle > charged+charged/8+1<<20 {
+		// Without the cache the rest would look like a group that is nearly full. A
+		// little more than what is charged is a count that lags behind.
+		r.note("/"+tightest.stat.name+": inactive_file", "is not a number of bytes that can be")
+		return
 	}
 	r.MemoryUsage = saturatingSub(charged, idle)
 	r.MemoryUtilization = ratio(float64(r.MemoryUsage), float64(r.MemoryLimit))
-	return nil
 }
+
+// maxBytes is more than a machine can address.
+const maxBytes = 1 << 57
 
 // cpus is the level's CPU limit in processors, 0 where there is none.
 func (l *cgroupLevel) cpus() (float64, error) {
@@ -276,7 +317,7 @@ func (l *cgroupLevel) cpus() (float64, error) {
 	}
 	q, ok := parseUint(quota)
 	if !ok {
-		return 0, fmt.Errorf("parse %s: %q is not a quota", l.limit.name, quota)
+		return 0, fmt.Errorf("%s is not a quota", quoted(quota))
 	}
 	var p uint64
 	if l.period != nil {
@@ -284,10 +325,10 @@ func (l *cgroupLevel) cpus() (float64, error) {
 			return 0, err
 		}
 	} else if p, ok = parseUint(period); !ok {
-		return 0, fmt.Errorf("parse %s: %q is not a period", l.limit.name, period)
+		return 0, fmt.Errorf("%s is not a period", quoted(period))
 	}
 	if p == 0 {
-		return 0, fmt.Errorf("parse %s: the period is 0", l.limit.name)
+		return 0, errors.New("the period is 0")
 	}
 	return float64(q) / float64(p), nil
 }
@@ -304,7 +345,7 @@ func (f *file) number() (uint64, error) {
 	}
 	v, ok := parseUint(text)
 	if !ok {
-		return 0, fmt.Errorf("parse %s: %q is not a number", f.name, text)
+		return 0, fmt.Errorf("parse %s: %s is not a number", f.name, quoted(text))
 	}
 	return v, nil
 }

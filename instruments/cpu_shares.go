@@ -48,7 +48,8 @@ func statesOf(v [cpuStates]float64) CPUStates {
 	}
 }
 
-// held returns the counters to report after before: none falls, because the kernel
+// held returns the counters to report after before. It is counter's rule for states that
+// are parts of one time: none falls, because the kernel
 // corrects idle and iowait (proc_stat(5)) and a hypervisor its steal. Where idle and
 // work fell together the processor counts anew (a restored machine), and so do these.
 func (s stateTicks) held(before stateTicks) stateTicks {

@@ -82,7 +82,7 @@ type meminfo struct {
 }
 
 // maxMemory is more than a machine can address: 2^57 bytes (five-level paging).
-const maxMemory = 1 << 57
+const maxMemory = maxBytes
 
 // parseMeminfo reads the text of /proc/meminfo. What cannot be read is unknown by
 // itself; it is an error only if nothing can be read.
@@ -209,4 +209,12 @@ func lowWatermark(text []byte) uint64 {
 		}
 	}
 	return pages
+}
+
+// totalMemory is what the machine has, maxBytes where that is not known.
+func (h *Host) totalMemory(t Tick) uint64 {
+	if m, err := h.meminfo.read(h, t); err == nil && m.total != unknownCount {
+		return m.total
+	}
+	return maxBytes
 }

@@ -46,7 +46,7 @@ var (
 // pressure reads pressure stall information.
 type pressure struct {
 	files  []pressureFile
-	before map[pressureSeries]uint64
+	totals map[pressureSeries]*counter
 	span   span
 }
 
@@ -59,7 +59,7 @@ type pressureFile struct {
 // pressureSeries names one line of one file of /proc/pressure.
 type pressureSeries struct{ resource, kind string }
 
-func newPressure() Collector { return &pressure{before: map[pressureSeries]uint64{}} }
+func newPressure() Collector { return &pressure{totals: map[pressureSeries]*counter{}} }
 
 func (*pressure) Name() string { return "pressure" }
 
@@ -92,16 +92,20 @@ func (p *pressure) stall(of pressureSeries, line pressureLine, seconds float64) 
 		Time: float64(line.total) / 1e6, Utilization: unknown,
 		Avg10: line.avg10 / 100, Avg60: line.avg60 / 100, Avg300: line.avg300 / 100,
 	}
-	if before, ok := p.before[of]; ok {
+	total := p.totals[of]
+	if total == nil {
+		total = &counter{}
+		total.start(line.total)
+		p.totals[of] = total
+	} else if grown, ok := total.grow(line.total); ok {
 		// The kernel's clock and ours are read a little apart, so a machine that
 		// waited all the time can seem to have waited a little longer. Much longer is
-		// no waiting but a counter that jumped.
+		// no waiting but a number that jumped.
 		const slack = 0.1
-		if share := perSecond(line.total, before, seconds) / 1e6; share <= 1+slack {
+		if share := float64(grown) / 1e6 / seconds; share <= 1+slack {
 			s.Utilization = min(share, 1)
 		}
 	}
-	p.before[of] = line.total
 	return s
 }
 

@@ -214,3 +214,11 @@ func (h *Host) procStat(_ context.Context, t Tick) (*procStat, error) {
 	h.stat, h.tick = s, t.Seq
 	return s, nil
 }
+
+// processorCount is how many processors are online, maxProcessors where that is not known.
+func (h *Host) processorCount(ctx context.Context, t Tick) int {
+	if s, err := h.procStat(ctx, t); err == nil && len(s.cores) > 0 {
+		return len(s.cores)
+	}
+	return maxProcessors
+}

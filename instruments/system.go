@@ -7,12 +7,15 @@ import (
 
 // System is a reading of uptime, boot time and kernel counters.
 type System struct {
-	// Uptime is in seconds, time suspended included.
+	misread
+
+	// Uptime is in seconds, time suspended included; it can be unknown.
 	Uptime float64
-	// Boot is when it started.
+	// Boot is when it started; the zero time where that is unknown.
 	Boot time.Time
 	// Created counts processes and threads made since boot, ContextSwitches
-	// switches from one task to another; 0 if the system does not count them.
+	// switches from one task to another; 0 if the system does not count them, above
+	// 2^63-1 where they cannot be read.
 	Created, ContextSwitches uint64
 }
 
@@ -36,7 +39,11 @@ var (
 )
 
 // system reads uptime, boot time and the kernel's counts of tasks.
-type system struct{ uptime *file }
+type system struct {
+	uptime *file
+	// begun is the start by now less the uptime, where btime is not the machine's.
+	begun time.Time
+}
 
 func newSystem() Collector { return &system{} }
 
@@ -57,7 +64,9 @@ func (s *system) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 // Report implements Reading.
 func (s *System) Report(o *Observer) {
 	o.Float(systemUptime, s.Uptime)
-	o.Float(systemBoot, float64(s.Boot.Unix()))
+	if !s.Boot.IsZero() {
+		o.Float(systemBoot, float64(s.Boot.Unix()))
+	}
 	if s.Created > 0 {
 		o.Uint(processesCreated, s.Created)
 	}

@@ -16,30 +16,69 @@ func (s *system) running(ctx context.Context, h *Host, t Tick) (*System, error) 
 	if s.uptime == nil {
 		s.uptime = h.open("proc/uptime")
 	}
-	stat, err := h.procStat(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	if stat.boot == 0 {
-		return nil, errors.New("parse /proc/stat: no line btime")
+	r := &System{Uptime: unknown, Created: unknownCount, ContextSwitches: unknownCount}
+	stat, statErr := h.procStat(ctx, t)
+	if statErr == nil {
+		r.Created, r.ContextSwitches, r.misread = stat.created, stat.switches, stat.oddCounts
+		if stat.boot > 0 {
+			r.Boot = time.Unix(stat.boot, 0)
+		} else {
+			r.note("/proc/stat: btime", "there is no number")
+		}
+	} else {
+		r.note("/proc/stat", statErr.Error())
 	}
 	text, err := s.uptime.read()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		if r.Uptime, err = parseUptime(text); err != nil {
+			err = fmt.Errorf("parse /proc/uptime: %w", err)
+		}
 	}
-	uptime, err := parseUptime(text)
 	if err != nil {
-		return nil, fmt.Errorf("parse /proc/uptime: %w", err)
+		r.Uptime = unknown
+		r.note("/proc/uptime", err.Error())
 	}
-	return &System{Uptime: uptime, Boot: t.believed(time.Unix(stat.boot, 0), h.Now()), Created: stat.created, ContextSwitches: stat.switches}, nil
+	if err != nil && statErr != nil {
+		return nil, errors.Join(statErr, err)
+	}
+	now := h.Now()
+	s.compare(r, now)
+	if !r.Boot.IsZero() {
+		r.Boot = t.believed(r.Boot, now)
+	}
+	return r, nil
+}
+
+// compare puts the two views of how long the machine runs beside each other. A container
+// can be shown its own beginning in one of them (lxcfs, OpenVZ): the machine began first.
+func (s *system) compare(r *System, now time.Time) {
+	if r.Boot.IsZero() || math.IsNaN(r.Uptime) {
+		return
+	}
+	const slack = time.Minute
+	begun := now.Add(-time.Duration(r.Uptime * float64(time.Second)))
+	switch {
+	case r.Boot.After(now):
+		// The clock was set back since somebody recorded this: nothing to compare.
+	case begun.Sub(r.Boot) > slack:
+		r.Uptime = now.Sub(r.Boot).Seconds()
+		r.hide("/proc/uptime", "is not the machine's but a container's; the time since btime in /proc/stat is taken")
+	case r.Boot.Sub(begun) > slack:
+		// It moves by what the clock is set, and not from tick to tick.
+		if begun = begun.Truncate(time.Second); begun.Sub(s.begun).Abs() > 2*time.Second {
+			s.begun = begun
+		}
+		r.Boot = s.begun
+		r.hide("/proc/stat: btime", "is not the machine's but a container's; now less /proc/uptime is taken")
+	}
 }
 
 // parseUptime reads the first number of /proc/uptime, proc_uptime(5).
 func parseUptime(text []byte) (float64, error) {
-	word, _, _ := bytes.Cut(text, []byte{' '})
-	v, err := strconv.ParseFloat(string(bytes.TrimSpace(word)), 64)
-	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
-		return 0, fmt.Errorf("%q is not a number of seconds", word)
+	word, _, _ := bytes.Cut(bytes.TrimSpace(text), []byte{' '})
+	v, err := strconv.ParseFloat(string(word), 64)
+	if err != nil || !(v >= 0 && v <= maxTicks/userHZ) {
+		return 0, fmt.Errorf("%s is not a number of seconds", quoted(word))
 	}
 	return v, nil
 }

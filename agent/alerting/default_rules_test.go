@@ -1,8 +1,11 @@
 package alerting
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"sysotel/agent/query"
@@ -13,6 +16,23 @@ import (
 func TestDefaultRules(t *testing.T) {
 	promtool(t, "check", "rules", "sysotel_alerts.yml")
 	promtool(t, "test", "rules", "testdata/sysotel_alerts.test.yml")
+}
+
+// TestPressureOfProcessorsIsNoLoad: it counts waiting for a quota, on a machine that is
+// idle, so no built-in rule takes it for a busy machine.
+func TestPressureOfProcessorsIsNoLoad(t *testing.T) {
+	for _, file := range []string{"sysotel_alerts.yml", "../../otel-collector/prometheus/system_alerts.yml", "../../otel-collector/prometheus/stack_alerts.yml"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "pressure_") && !regexp.MustCompile(`pressure_\w+\{[^}]*resource="(memory|io|irq)"`).Match(text) {
+			t.Errorf("%s has a rule on the pressure of processors", file)
+		}
+		if bytes.Contains(text, []byte(`resource="cpu"`)) {
+			t.Errorf("%s has a rule on the pressure of processors", file)
+		}
+	}
 }
 
 // TestExport: the export is a rule file, with thresholds as ordinary rules.

@@ -475,7 +475,7 @@ export const list: List = {
     {
       "id": "pressure_cpu",
       "title": "CPU pressure",
-      "explain": "Share of time in which at least one task was runnable without a processor; /proc/pressure/cpu.",
+      "explain": "Share of time in which at least one task was runnable without a processor, or held back by a CPU quota (container, unit); /proc/pressure/cpu.",
       "unit": "ratio",
       "draw": "line",
       "source": "host",
