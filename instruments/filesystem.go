@@ -254,8 +254,12 @@ func (m *Mount) fill(c capacity, err error) {
 	m.Utilization = share(m.Used, m.Free)
 }
 
-// errNotVisible says that the agent has no way to a mount of the machine.
-var errNotVisible = errors.New("not visible from here")
+// NotVisible begins the reason why a mount has no numbers where the agent has no way to
+// it: it lives among other mounts than the machine, in a container or as a service
+// that the system protects.
+const NotVisible = "not visible from here"
+
+var errNotVisible = errors.New(NotVisible)
 
 // reasonOf is an error without the path, which names the mount already and is not
 // a text of ours.

@@ -58,9 +58,11 @@ func (s *mountSource) list(_ context.Context, h *Host) (entries []mountEntry, ch
 		return nil, false, fmt.Errorf("parse /proc/1/mountinfo: %w", err)
 	}
 	s.text = append(s.text[:0], text...)
-	// What is seen is decided before what is not below the root is left out.
-	s.entries = below(visibleMounts(h.describeMounts(parsed)), within)
-	s.misread = misread
+	s.entries, s.misread = h.describeMounts(parsed), misread
+	if within != "" {
+		// What is seen is decided before what is not below the root is left out.
+		s.entries = below(visibleMounts(s.entries), within)
+	}
 	return s.entries, true, nil
 }
 
@@ -260,8 +262,8 @@ func (h *Host) backing(block string) string {
 			return ""
 		}
 		name := devices[n]
-		if disk, partition, ok := strings.Cut(name, "p"); ok && isNumbered(disk+partition, "loop") {
-			name = disk // loop0p1
+		if at := strings.LastIndexByte(name, 'p'); at > 0 && isNumbered(name[:at], "loop") {
+			name = name[:at] // loop0p1
 		}
 		if isNumbered(name, "loop") {
 			file := h.readText("sys/block/" + name + "/loop/backing_file")

@@ -57,7 +57,7 @@ func (h *Host) Close() error {
 }
 
 // DetectRoot returns where the host's file tree is: "/host" where a container
-// was given it there (-v /:/host:ro), else "/".
+// was given it there (-v /:/host:ro,rslave), else "/".
 func DetectRoot() string {
 	if _, err := os.Stat("/host/proc/1/stat"); err == nil {
 		return "/host"
@@ -72,7 +72,7 @@ func (h *Host) Check() error {
 		return nil
 	}
 	if _, err := os.ReadFile(h.path("proc/stat")); err != nil {
-		return fmt.Errorf("host.root: the machine cannot be read: %w; in a container mount the host's files with -v /:/host:ro and give it the host's processes with --pid host", err)
+		return fmt.Errorf("host.root: the machine cannot be read: %w; in a container mount the host's files with -v /:/host:ro,rslave and give it the host's processes with --pid host", err)
 	}
 	return nil
 }

@@ -76,9 +76,13 @@ func (l *deviceList) compare(r instruments.Reading, at time.Time, emit func(reco
 		left := maxDeviceEvents
 		changes := func(kind records.Kind, of, in []device) {
 			more := 0
+			known := make(map[device]bool, len(in))
+			for _, d := range in {
+				known[d] = true
+			}
 			for _, d := range of {
 				switch {
-				case slices.Contains(in, d):
+				case known[d]:
 				case left == 0:
 					more++
 				default:

@@ -69,14 +69,21 @@ func ofProcesses(t *instruments.ProcessTable, h *instruments.Host) []Limit {
 
 // ofMounts returns which file systems are not seen.
 func ofMounts(f *instruments.Filesystem) []Limit {
-	var refused []string
+	var refused, unseen []string
 	for _, m := range f.Missing() {
-		if strings.Contains(m.Reason, fs.ErrPermission.Error()) {
+		switch {
+		case strings.HasPrefix(m.Reason, instruments.NotVisible):
+			unseen = append(unseen, m.Subject)
+		case strings.Contains(m.Reason, fs.ErrPermission.Error()):
 			refused = append(refused, m.Subject)
 		}
 	}
-	if refused == nil {
-		return nil
+	var limits []Limit
+	if refused != nil {
+		limits = append(limits, Limit{"the size of " + strings.Join(refused, ", ") + " is not seen: this user may not enter a directory on the way there", mountRemedy})
 	}
-	return []Limit{{"the size of " + strings.Join(refused, ", ") + " is not seen: this user may not enter a directory on the way there", mountRemedy}}
+	if unseen != nil {
+		limits = append(limits, Limit{"the size of " + strings.Join(unseen, ", ") + " is not seen: something else is mounted there where the agent runs", unseenRemedy})
+	}
+	return limits
 }

@@ -14,6 +14,7 @@ const (
 	processIORemedy = "the capabilities CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, both"
 	hiddenRemedy    = "the capability CAP_SYS_PTRACE, or the group of the mount option gid="
 	kernelLogRemedy = "the capability CAP_SYSLOG, or the setting kernel.dmesg_restrict=0"
+	unseenRemedy    = "the capability CAP_SYS_PTRACE, or the host's files in a container with -v /:/host:ro,rslave"
 	mountRemedy     = "the capability CAP_DAC_READ_SEARCH, or instruments.filesystem.exclude"
 )
 

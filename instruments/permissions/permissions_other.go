@@ -7,6 +7,7 @@ const (
 	processIORemedy = "to run as root or as an administrator"
 	hiddenRemedy    = processIORemedy
 	kernelLogRemedy = processIORemedy
+	unseenRemedy    = "instruments.filesystem.exclude"
 	mountRemedy     = "instruments.filesystem.exclude"
 )
 
