@@ -41,7 +41,7 @@ func (a *App) openReadings(o Options, host *instruments.Host, name string) error
 	}
 	exporting := export.Options{
 		Config: o.Config.Export, Collectors: collectors, Conventions: o.Config.Instruments.Conventions, Host: host,
-		Started: started, HostName: name, Version: o.Version, Log: a.log,
+		Started: started, Clock: a.clock, HostName: name, Version: o.Version, Log: a.log,
 	}
 	a.history.readingOptions(&reading, &exporting)
 	var err error

@@ -37,8 +37,11 @@ type Options struct {
 	Collectors  []instruments.Collector
 	Conventions instruments.Conventions
 	Host        *instruments.Host
-	// Started is when the agent started; its own counters count since then.
+	// Started is when the agent started by the host's clock; its own counters count since
+	// then.
 	Started time.Time
+	// Clock is the clock that readings are by; nil for one that is never set.
+	Clock Clock
 	// HostName is host.name, on every series.
 	HostName string
 	Version  string
@@ -50,6 +53,13 @@ type Options struct {
 	// Tiers have the buckets to send if otlp.tiered is set.
 	Tiers Tiers
 	Log   *slog.Logger
+}
+
+// Clock says what time it is; *clock.Judge is one.
+type Clock interface {
+	// Now is the present time, Boot the time since boot by a clock that cannot be set.
+	Now() time.Time
+	Boot() time.Duration
 }
 
 // Machine has the newest readings of a machine; *sampler.Sampler is one.
@@ -180,7 +190,13 @@ func (p *Exporter) newTimestamper(delta bool) *timestamper {
 	if boot.IsZero() {
 		boot = p.options.Started
 	}
-	return newTimestamper(boot, p.options.Started, metrics, p.options.Conventions, delta)
+	t := newTimestamper(boot, p.options.Started, metrics, p.options.Conventions, delta)
+	if c := p.options.Clock; c != nil {
+		// Both starts are by the host's clock, which may not be believed.
+		t.clock, t.zero = c, p.options.Host.Now().Round(0).Add(-c.Boot())
+		t.follow()
+	}
+	return t
 }
 
 // register creates a collector's instruments and its callback. The callback does no I/O

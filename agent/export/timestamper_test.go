@@ -132,6 +132,46 @@ type (
 	floats = values[float64]
 )
 
+// setClock is a clock that tests set.
+type setClock struct {
+	now  time.Time
+	boot time.Duration
+}
+
+func (c *setClock) Now() time.Time      { return c.now }
+func (c *setClock) Boot() time.Duration { return c.boot }
+
+// TestStartsFollowTheClock: a counter's start is as long ago as it was, by whatever clock
+// its time is, and is never after it.
+func TestStartsFollowTheClock(t *testing.T) {
+	for _, delta := range []bool{false, true} {
+		s := testTimestamper(delta)
+		clock := &setClock{at("12:00:00"), 6 * time.Hour}
+		s.clock, s.zero = clock, zeroOf(clock)
+		n := int64(0)
+		read := func(by time.Duration, want ...string) {
+			t.Helper()
+			n += 10
+			clock.boot += time.Second
+			clock.now = clock.now.Add(time.Second + by)
+			wantPoints(t, s, collected(scope("f", clock.now, counter(kernelBytes, ints{"sda": n}), counter(agentTicks, ints{"": n}), counter(memoryUsage, ints{"": 5}))), want...)
+		}
+		if delta {
+			read(0, "memory.usage ", "5 from 06:00:00 to 12:00:01")
+			read(-8*time.Hour, "kernel.bytes sda", "+10 from 04:00:01 to 04:00:02", "agent.ticks ", "+10 from 04:00:01 to 04:00:02", "memory.usage ", "5 from 22:00:00 to 04:00:02")
+			continue
+		}
+		read(0, "kernel.bytes sda", "10 from 06:00:00 to 12:00:01", "agent.ticks ", "10 from 11:59:58 to 12:00:01", "memory.usage ", "5 from 06:00:00 to 12:00:01")
+		// A clock that ran ahead is set right, to before what it took for the boot.
+		read(-8*time.Hour, "kernel.bytes sda", "20 from 22:00:00 to 04:00:02", "agent.ticks ", "20 from 03:59:58 to 04:00:02", "memory.usage ", "5 from 22:00:00 to 04:00:02")
+		// A small step needs nothing.
+		read(20*time.Second, "kernel.bytes sda", "30 from 22:00:00 to 04:00:23", "agent.ticks ", "30 from 03:59:58 to 04:00:23", "memory.usage ", "5 from 22:00:00 to 04:00:23")
+		// A counter that was reset after a step counts since then.
+		n = -10
+		read(time.Hour, "kernel.bytes sda", "0 from 05:00:43 to 05:00:24", "agent.ticks ", "0 from 05:00:43 to 05:00:24", "memory.usage ", "5 from 23:00:20 to 05:00:24")
+	}
+}
+
 func TestEachReadingOnce(t *testing.T) {
 	s := testTimestamper(false)
 	reading := func(clock string, n int64) metricdata.ScopeMetrics {
