@@ -24,21 +24,23 @@ type processIO struct {
 	own         moved
 	// readRate and writeRate are of its own, in bytes a second.
 	readRate, writeRate float64
-	// final is set when it was read after the process had ended.
-	final bool
-	// reaped is childFaults at the last look.
-	reaped uint64
-	// owed is what the account has of children and was counted as theirs, owedLooks for
-	// how many looks that has not been found in it; pending are children that have ended
-	// and may be in the account.
-	owed      moved
-	owedLooks uint8
-	pending   []reaping
-	// ended is set when it was found to have ended since the table was read, settled
-	// when its parent was told.
-	ended, settled bool
+	// final is set when it was read after the process had ended, ended when it was found to
+	// have ended since the table was read, settled when its parent was told.
+	final, ended, settled bool
 	// asked is its place in process.asked plus one, 0 where it was not read in this look.
-	asked int
+	asked int32
+	// children is nil while there are none to be found in the account.
+	children *endedChildren
+}
+
+// endedChildren are the children of a process that its account has, or may have.
+type endedChildren struct {
+	// owed is what the account has of them and was counted as theirs, looks for how many
+	// reads that has not been found in it.
+	owed  moved
+	looks int
+	// pending are those that may be in it.
+	pending []reaping
 }
 
 // reaping is a child that has ended: it is in its parent's account if the parent has
@@ -112,7 +114,7 @@ func (p *process) readIO(table *processTable, e *processEntry, young, busy bool)
 	case err == nil:
 		e.io.ended, e.io.settled = false, false
 		p.asked = append(p.asked, asked{entry: e, raw: raw, young: young, to: e})
-		e.io.asked = len(p.asked)
+		e.io.asked = int32(len(p.asked))
 	case gone(err) && e.io.known:
 		// It has ended since the table was read, so it may be in its parent's account by now.
 		e.io.readRate, e.io.writeRate = unknown, unknown
@@ -140,7 +142,11 @@ func (p *process) settle(table *processTable, seconds float64, r *ProcessTable) 
 	clear(p.asked)
 	p.asked = p.asked[:0]
 	p.debtors = slices.DeleteFunc(p.debtors, func(e *processEntry) bool {
-		return e.io.ended || len(e.io.pending) == 0 && e.io.owed == moved{}
+		c := e.io.children
+		if c != nil && len(c.pending) == 0 && c.owed == (moved{}) {
+			e.io.children = nil
+		}
+		return e.io.ended || e.io.children == nil
 	})
 }
 
@@ -158,11 +164,13 @@ func (p *process) inherit(table *processTable) {
 			continue
 		}
 		p.owe(parent, reaping{child: e, moved: e.io.account(), faults: e.faults + e.childFaults, orphan: orphan})
-		for _, r := range e.io.pending {
-			p.owe(parent, r)
+		if c := e.io.children; c != nil {
+			for _, r := range c.pending {
+				p.owe(parent, r)
+			}
+			parent.io.children.owed.add(c.owed)
+			e.io.children = nil
 		}
-		parent.io.owed.add(e.io.owed)
-		e.io.pending = nil
 	}
 	clear(ended)
 	table.ended = ended[:0]
@@ -188,10 +196,12 @@ func (t *processTable) parent(e *processEntry, ended []*processEntry) (parent *p
 
 // owe has a process looked at for a child that has ended.
 func (p *process) owe(e *processEntry, r reaping) {
-	if len(e.io.pending) == maxPending {
-		return
+	if e.io.children == nil {
+		e.io.children = &endedChildren{}
 	}
-	e.io.pending = append(e.io.pending, r)
+	if c := e.io.children; len(c.pending) < maxPending {
+		c.pending = append(c.pending, r)
+	}
 	if !slices.Contains(p.debtors, e) {
 		p.debtors = append(p.debtors, e)
 	}
@@ -200,22 +210,22 @@ func (p *process) owe(e *processEntry, r reaping) {
 // await finds out which of the children that have ended are in a process' account by now,
 // and reads that account after it.
 func (p *process) await(table *processTable, e *processEntry) {
-	if e.io.denied || e.io.ended {
-		e.io.pending = nil
+	children := e.io.children
+	if e.io.denied || e.io.ended || children == nil {
 		return
 	}
 	e.childFaults = max(e.childFaults, table.reaped(e))
-	faults := e.childFaults - min(e.io.reaped, e.childFaults)
+	faults := e.childFaults - min(e.reaped, e.childFaults)
 	var heir *processEntry
-	kept := e.io.pending[:0]
+	var kept []reaping
 	for _, orphans := range [...]bool{false, true} {
-		for _, r := range e.io.pending {
+		for _, r := range children.pending {
 			switch {
 			case r.orphan != orphans:
 			case r.faults <= faults:
 				faults -= r.faults
-				e.io.owed.add(r.moved)
-				e.io.owedLooks = 0
+				children.owed.add(r.moved)
+				children.looks = 0
 				if !r.child.io.final && r.child.busier(heir) {
 					heir = r.child
 				}
@@ -226,7 +236,7 @@ func (p *process) await(table *processTable, e *processEntry) {
 		}
 	}
 	p.readIO(table, e, false, true)
-	e.io.pending = nil
+	children.pending = nil
 	for _, r := range kept {
 		next := e
 		if above := table.find(e.parent); r.orphan && above != nil {
@@ -275,7 +285,7 @@ func (p *process) count(a *asked, now time.Time, seconds float64, r *ProcessTabl
 		io.write.start(raw.write)
 		e.group.look.ioKnown = true
 		if !a.young {
-			io.owed = moved{} // It is in what was there before.
+			io.children = nil // They are in what was there before.
 			return
 		}
 		io.read, io.write, io.own, passed = counter{}, counter{}, moved{}, seconds
@@ -285,9 +295,11 @@ func (p *process) count(a *asked, now time.Time, seconds float64, r *ProcessTabl
 	var readKnown, writeKnown bool
 	grown.read, readKnown = plausible(&io.read, raw.read, passed)
 	grown.write, writeKnown = plausible(&io.write, raw.write, passed)
-	grown.take(&io.owed)
-	if io.owedLooks++; io.owedLooks > owedTurns {
-		io.owed = moved{}
+	if c := io.children; c != nil {
+		grown.take(&c.owed)
+		if c.looks++; c.looks > owedTurns {
+			c.owed = moved{}
+		}
 	}
 	if a.to != e && grown != (moved{}) {
 		a.to.io.own.add(grown)

@@ -150,7 +150,7 @@ func TestIOOfChildren(t *testing.T) {
 				}
 			}
 			if n := len(p.host.table.accounts.debtors); n != 0 {
-				t.Errorf("%d processes are still waited for: %s", n, fmt.Sprint(p.host.table.accounts.debtors[0].io))
+				t.Errorf("%d processes are still waited for: %s", n, fmt.Sprint(p.host.table.accounts.debtors[0].io.children))
 			}
 		})
 	}

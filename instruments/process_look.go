@@ -54,7 +54,7 @@ func (p *process) look(table *processTable, seconds float64, logical int) *Proce
 	r.All = make([]Process, len(table.entries))
 	for i, e := range table.entries {
 		p.row(table, e, &r.All[i])
-		e.io.reaped = e.childFaults
+		e.reaped = e.childFaults
 	}
 	return r
 }

@@ -61,8 +61,9 @@ type processEntry struct {
 	user, system uint64 // in cpuTicks
 	threads      int
 	rss, virtual uint64
-	// faults are page faults of its own, childFaults of the children it has waited for.
-	faults, childFaults uint64
+	// faults are page faults of its own, childFaults of the children it has waited for and
+	// reaped the same at the last look.
+	faults, childFaults, reaped uint64
 	// thread is a thread that lives where the first one has ended, else 0.
 	thread int
 	// noTimes is true where the system does not report to this agent user and system
@@ -111,7 +112,7 @@ func (t *processTable) find(pid int) *processEntry {
 // end takes a process out of the table.
 func (t *processTable) end(e *processEntry) {
 	t.release(e)
-	if e.looks > 0 && (e.io.account() != moved{} || e.io.pending != nil || e.io.owed != moved{}) {
+	if e.looks > 0 && (e.io.account() != moved{} || e.io.children != nil) {
 		t.ended = append(t.ended, e)
 	}
 }

@@ -118,9 +118,11 @@ func (t *processTable) scan(ctx context.Context, tick Tick) error {
 	}
 	// Where the clock is a container's and the starts are the machine's, processes
 	// start in the future, and which are new cannot be told.
-	for _, e := range next {
-		if e.start > clock && e.start-clock > startSlack {
-			clock = math.MaxUint64
+	if !s.kept {
+		for _, e := range next {
+			if e.start > clock && e.start-clock > startSlack {
+				clock = math.MaxUint64
+			}
 		}
 	}
 	t.at, t.clock, t.hidden = at, clock, hidden
