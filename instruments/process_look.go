@@ -48,6 +48,7 @@ func (p *process) look(table *processTable, seconds float64, logical int) *Proce
 		e.looks++
 	}
 	p.settle(table, seconds, r)
+	table.renameOwners()
 	p.choose(table.entries)
 	p.programs.end(seconds, max(whole, 1), float64(p.memory))
 	r.Programs = p.programs.report(seconds, logical, p.memory)

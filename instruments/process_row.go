@@ -19,7 +19,7 @@ type Process struct {
 	// "python3:manage.py" or, for a kernel thread, "kworker".
 	Program string
 	// User is the owner's name, or the number where the number has no name; it is
-	// empty if the system does not report it.
+	// empty if the system does not report it, or not in the agent's user namespace.
 	User string
 	// Status is running, sleeping, idle, blocked (waits for a disk), stopped,
 	// zombie, or another word of the host metrics receiver.

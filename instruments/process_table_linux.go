@@ -42,6 +42,8 @@ type processSystem struct {
 	spare   []*processEntry
 	buf     []byte
 	users   users
+	// named is users.known at the time at which owners were given their names.
+	named uint64
 }
 
 // processFile is what an entry holds on to: its files, where they are kept
@@ -49,6 +51,9 @@ type processSystem struct {
 type processFile struct {
 	stat, io keptFile
 	text     []byte
+	// user is the owner's number, where ownerKnown is set.
+	user       uint32
+	ownerKnown bool
 }
 
 // keptFile is a file descriptor plus one, so that the zero value is a closed file.
@@ -456,9 +461,24 @@ func (t *processTable) identify(e *processEntry) identity {
 	// it belong to root where the process may not be traced (setuid programs).
 	var stat unix.Stat_t
 	if unix.Fstatat(t.system.dir, strconv.Itoa(e.pid), &stat, 0) == nil {
+		e.file.user, e.file.ownerKnown = stat.Uid, true
 		id.owner = t.system.users.name(t.host, stat.Uid)
 	}
 	return id
+}
+
+// renameOwners gives processes their owners' new names where names have changed.
+func (t *processTable) renameOwners() {
+	s := &t.system
+	if s.named == s.users.known {
+		return
+	}
+	s.named = s.users.known
+	for _, e := range t.entries {
+		if e.file.ownerKnown {
+			e.owner = s.users.name(t.host, e.file.user)
+		}
+	}
 }
 
 // arguments reads the command line with all secrets in it, none where there is none.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -708,6 +709,81 @@ func TestUserNames(t *testing.T) {
 	}
 	p.now = p.now.Add(61 * time.Second)
 	name(1000, "1000")
+}
+
+// TestNamesOfUsersComeLate: a file that does not answer holds up no tick for long, and when
+// it does, the processes that are there get their owners' names.
+func TestNamesOfUsersComeLate(t *testing.T) {
+	p := newProcessTree(t, Defaults())
+	path := filepath.Join(p.root, "etc/passwd")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(path, 0o644); err != nil { // It answers when it is written to.
+		t.Fatal(err)
+	}
+	p.put(fake{pid: 7})
+	uid := strconv.Itoa(os.Getuid())
+	began := time.Now()
+	for range 200 {
+		p.now = p.now.Add(2 * passwdTurn)
+		if r := row(t, p.read(), 7); r.User != uid {
+			t.Fatalf("the owner is %q", r.User)
+		}
+	}
+	if took := time.Since(began); took > 20*passwdWait {
+		t.Errorf("200 ticks took %s", took)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(f, "late:x:%s:0::/:/bin/sh\n", uid)
+	f.Close()
+	for answer := p.host.table.system.users.answer; len(answer) == 0; {
+		runtime.Gosched()
+	}
+	p.put(fake{pid: 8})
+	p.read()
+	if table := p.read(); row(t, table, 7).User != "late" || row(t, table, 8).User != "late" {
+		t.Errorf("the owners are %q and %q", row(t, table, 7).User, row(t, table, 8).User)
+	}
+}
+
+// TestUsersOfAnotherNamespace: through the map of a user namespace everybody who is not in
+// it looks like nobody, and numbers are not those of the machine's files.
+func TestUsersOfAnotherNamespace(t *testing.T) {
+	const rootless = "         0       1000          1\n         1     100000      65536\n"
+	for _, c := range []struct {
+		text          string
+		uid           uint32
+		own, machines string
+	}{
+		{"         0          0 4294967295\n", 65534, "65534", "65534"},
+		{"", 65534, "65534", "65534"},
+		{rootless, 0, "0", "1000"},
+		{rootless, 34, "34", "100033"},
+		{rootless, 65535, "65535", "165534"},
+		{rootless, 65537, "", ""},
+		{"0 1000 1\n", 65534, "", ""},
+		{"0 100000 65536\n", 65534, "", ""}, // It is in the map, as everybody else is shown.
+		{"0 100000 65536\n", 65533, "65533", "165533"},
+		{"nonsense\n0 1000 1 1\n-1 -1 -1\n", 0, "0", "1000"},
+	} {
+		for _, outside := range []bool{false, true} {
+			want := c.own
+			if outside {
+				want = c.machines
+			}
+			got := ""
+			if n, ok := parseUserIDs(c.text).of(c.uid, outside); ok {
+				got = fmt.Sprint(n)
+			}
+			if got != want {
+				t.Errorf("%q: user %d, outside %t, is %q, want %q", c.text, c.uid, outside, got, want)
+			}
+		}
+	}
 }
 
 func TestTheCollectorsShareOneScan(t *testing.T) {

@@ -69,6 +69,9 @@ func startTime(_ time.Time, start uint64) time.Time { return time.UnixMilli(int6
 // release has nothing to close.
 func (t *processTable) release(*processEntry) {}
 
+// renameOwners: the system is asked for a name each time.
+func (t *processTable) renameOwners() {}
+
 // reaped: only Linux has the account of children in that of their parent.
 func (t *processTable) reaped(*processEntry) uint64 { return 0 }
 
