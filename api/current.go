@@ -438,8 +438,8 @@ func (n *CurrentNetwork) read(r *instruments.Network) {
 		n.Interfaces = append(n.Interfaces, CurrentInterface{from.Name, from.Physical, from.Counted, networkIO(from.NetworkRates), number(from.Speed)})
 	}
 	if s := r.Sockets; s != nil {
-		n.Connections.TCPInUse, n.Connections.TCPTimeWait = count(s.TCPInUse), count(s.TCPTimeWait)
-		n.Connections.TCPOrphans, n.Connections.UDPInUse = count(s.TCPOrphans), count(s.UDPInUse)
+		n.Connections.TCPInUse, n.Connections.TCPTimeWait = countOf(s.TCPInUse), countOf(s.TCPTimeWait)
+		n.Connections.TCPOrphans, n.Connections.UDPInUse = countOf(s.TCPOrphans), countOf(s.UDPInUse)
 	}
 	for _, state := range r.TCP {
 		n.Connections.TCPStates = append(n.Connections.TCPStates, ConnectionState{state.State, count(state.Count)})

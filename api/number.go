@@ -16,6 +16,14 @@ type number float64
 // unknown. It is exact up to 2^53, 9 PB.
 type count float64
 
+// countOf is a count of a reading; what no machine counts to stands for none.
+func countOf(n uint64) count {
+	if n > math.MaxInt64 {
+		return count(unknown)
+	}
+	return count(n)
+}
+
 // unknown is an unknown number.
 var unknown = math.NaN()
 

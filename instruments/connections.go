@@ -2,6 +2,7 @@ package instruments
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -12,7 +13,7 @@ type Connections struct {
 	// TCP counts TCP sockets by state, in the order of the kernel's states, nil
 	// where they could not be counted.
 	TCP []ConnectionCount
-	// Reason says why TCP is nil, "" where it is not.
+	// Reason says why TCP is nil or lacks some, "" where it is whole.
 	Reason string
 }
 
@@ -22,7 +23,7 @@ type ConnectionCount struct {
 	Count uint64
 }
 
-// Sockets are the kernel's totals of sockets.
+// Sockets are the kernel's totals of sockets; one above 2^63-1 is unknown.
 type Sockets struct {
 	// TCPInUse counts open TCP sockets of IPv4 and IPv6, TCPOrphans those owned by
 	// no process, TCPTimeWait closed ones that still wait for stray packets,
@@ -46,7 +47,8 @@ const (
 	newSynReceived = 12
 )
 
-// tcpCounts counts TCP sockets by the kernel's number of their state.
+// tcpCounts counts TCP sockets by the kernel's number of their state; 0, which is none,
+// stands for a state that cannot be read.
 type tcpCounts [newSynReceived + 1]uint64
 
 // add counts a socket; an unknown state is left out.
@@ -114,6 +116,9 @@ func (c *connections) read(ctx context.Context, h *Host, now time.Time) Connecti
 			c.newest.Reason = err.Error()
 		} else {
 			c.newest.TCP = counts.counts()
+			if odd := counts[0]; odd > 0 {
+				c.newest.Reason = fmt.Sprintf("the state of %d sockets cannot be read", odd)
+			}
 		}
 	}
 	r := c.newest

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 )
 
 // connectionSource counts sockets. gopsutil would read /proc/PID/fd of every
@@ -61,9 +62,12 @@ func (h *Host) netlinkReaches() bool {
 }
 
 // parseTCPTable counts the sockets of /proc/net/tcp or tcp6, proc_pid_net(5): a
-// line of titles, then slot, local and remote address, and state in hexadecimal.
+// line of titles, then slot, local and remote address, and state in hexadecimal. Lines
+// that have no state are left out and counted; a table with only such is an error.
 func parseTCPTable(text []byte, c *tcpCounts) error {
 	_, text, _ = bytes.Cut(text, []byte{'\n'})
+	good := false
+	var odd error
 	for len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
@@ -75,17 +79,25 @@ func parseTCPTable(text []byte, c *tcpCounts) error {
 		for range 4 {
 			word, rest = cutWord(rest)
 		}
-		if len(word) != 2 {
-			return fmt.Errorf("line %q: %q is not a state", line, word)
+		var state byte
+		ok := len(word) == 2
+		for _, digit := range word[:min(len(word), 2)] {
+			value, isDigit := hexDigit(digit)
+			state, ok = state<<4|value, ok && isDigit
 		}
-		high, ok1 := hexDigit(word[0])
-		low, ok2 := hexDigit(word[1])
-		if !ok1 || !ok2 {
-			return fmt.Errorf("line %q: %q is not a state", line, word)
+		if !ok {
+			if c.add(0); odd == nil {
+				odd = fmt.Errorf("line %s: %s is not a state", quoted(line), quoted(word))
+			}
+			continue
 		}
-		c.add(high<<4 | low)
+		good = true
+		c.add(state)
 	}
-	return nil
+	if good {
+		return nil
+	}
+	return odd
 }
 
 func hexDigit(c byte) (byte, bool) {
@@ -100,7 +112,8 @@ func hexDigit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// sockets reads the kernel's totals, nil if it has none.
+// sockets reads the kernel's totals, nil if it has none; one that cannot be read is
+// unknownCount.
 func (s *connectionSource) sockets(h *Host) *Sockets {
 	text, err := s.sockstat.read(h, "sockstat")
 	if err != nil {
@@ -129,29 +142,32 @@ func parseSockstat(text []byte, s *Sockets) bool {
 		if !tcp && string(protocol) != "UDP:" && string(protocol) != "UDP6:" {
 			continue
 		}
-		for {
+		for len(rest) > 0 {
 			var name, value []byte
 			name, rest = cutWord(rest)
 			value, rest = cutWord(rest)
-			n, ok := parseUint(value)
-			if !ok {
-				break
-			}
+			var to *uint64
 			switch {
 			case string(name) == "inuse" && tcp:
-				s.TCPInUse += n
+				to = &s.TCPInUse
 			case string(name) == "inuse":
-				s.UDPInUse += n
+				to = &s.UDPInUse
 			case string(name) == "orphan":
-				s.TCPOrphans += n
+				to = &s.TCPOrphans
 			case string(name) == "tw":
-				s.TCPTimeWait += n
+				to = &s.TCPTimeWait
 			case string(name) == "alloc":
-				s.TCPAllocated += n
+				to = &s.TCPAllocated
 			default:
 				continue
 			}
 			found = true
+			switch n, ok := parseUint(value); {
+			case !ok || n > math.MaxInt64 || *to > math.MaxInt64-n:
+				*to = unknownCount
+			default:
+				*to += n
+			}
 		}
 	}
 	return found

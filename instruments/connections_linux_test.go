@@ -30,8 +30,12 @@ func TestParseSockstat(t *testing.T) {
 			want: Sockets{TCPInUse: 27, TCPOrphans: 1, TCPTimeWait: 2, TCPAllocated: 9, UDPInUse: 34}, found: true,
 		},
 		{what: "words unheard of", files: []string{"TCP: inuse 7 new 5 orphan 1\nXTCP: inuse 9\n"}, want: Sockets{TCPInUse: 7, TCPOrphans: 1}, found: true},
-		{what: "a number that is none", files: []string{"TCP: inuse many orphan 1\n"}},
-		{what: "a name without a number", files: []string{"TCP: inuse"}},
+		{
+			what:  "numbers that are none",
+			files: []string{"TCP: inuse many orphan 1 tw -1 alloc 18446744073709551615\nUDP: inuse 3\n", "TCP6: inuse 4\nUDP6: inuse 99999999999999999999999\n"},
+			want:  Sockets{TCPInUse: unknownCount, TCPOrphans: 1, TCPTimeWait: unknownCount, TCPAllocated: unknownCount, UDPInUse: unknownCount}, found: true,
+		},
+		{what: "a name without a number", files: []string{"TCP: inuse"}, want: Sockets{TCPInUse: unknownCount}, found: true},
 		{what: "nothing", files: []string{""}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -71,8 +75,8 @@ func TestParseTCPTable(t *testing.T) {
 		text += tcpLine(state)
 	}
 	var c tcpCounts
-	if err := parseTCPTable([]byte(text), &c); err != nil {
-		t.Fatal(err)
+	if err := parseTCPTable([]byte(text), &c); err != nil || c[0] != 0 {
+		t.Fatal(c, err)
 	}
 	want := []ConnectionCount{
 		{"ESTABLISHED", 2},
@@ -93,6 +97,10 @@ func TestParseTCPTable(t *testing.T) {
 	for _, line := range []string{"   0: 0100007F:1F90 00000000:0000\n", tcpLine("1"), tcpLine("0G"), tcpLine("G0"), "garbage\n"} {
 		if err := parseTCPTable([]byte(tcpTitles+line), &c); err == nil {
 			t.Errorf("%q was taken", line)
+		}
+		var one tcpCounts
+		if err := parseTCPTable([]byte(tcpTitles+line+tcpLine("0A")), &one); err != nil || one[0] != 1 || one[10] != 1 {
+			t.Errorf("%q beside another: %v, %v", line, err, one)
 		}
 	}
 }

@@ -121,12 +121,19 @@ func (h *Host) link(name string) string {
 	return to
 }
 
-// sharesNetwork reports whether /proc/self and the machine's first process are in
-// one network namespace; where that is not permitted to be seen, they are taken to be.
+// sharesNetwork reports whether /proc/self and the machine's first process are in one
+// network namespace; where that cannot be seen, they are taken to be.
 func (h *Host) sharesNetwork() bool {
 	own, err := os.Readlink("/proc/self/ns/net")
-	first := h.link("proc/1/ns/net")
-	return err != nil || first == "" || own == first
+	if first := h.link("proc/1/ns/net"); err == nil && first != "" {
+		return own == first
+	}
+	// Only who may trace the first process sees its namespace. But each namespace has
+	// files of its own, which everybody sees.
+	const name = "/net/dev"
+	mine, ok := procInode("/proc/self" + name)
+	its, okFirst := procInode(h.path("proc/1" + name))
+	return !ok || !okFirst || mine == its
 }
 
 // gopsutil returns the context by which gopsutil finds the machine below root.

@@ -147,6 +147,16 @@ func bytesOf(blocks, size uint64) uint64 {
 	return bytes
 }
 
+// procInode is the number of a file of a real procfs.
+func procInode(path string) (uint64, bool) {
+	var fs unix.Statfs_t
+	var info unix.Stat_t
+	if unix.Statfs(path, &fs) != nil || fs.Type != unix.PROC_SUPER_MAGIC || unix.Stat(path, &info) != nil {
+		return 0, false
+	}
+	return info.Ino, true
+}
+
 // Asleep is the time the machine has been suspended since boot: what
 // CLOCK_BOOTTIME counts and CLOCK_MONOTONIC does not.
 func (h *Host) Asleep() time.Duration {

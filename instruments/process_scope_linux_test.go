@@ -33,6 +33,8 @@ func TestScope(t *testing.T) {
 		t.Errorf("on this machine: %v, unattributed %v", table.Missing(), table.Unattributed)
 	}
 	for place, want := range map[string]string{
+		"network":   "",
+		"nobody":    "",
 		"namespace": "PID namespace of its own",
 		"nested":    "", // It was given the machine's /proc, as with -v /:/host.
 		"hidden":    "hides processes",
@@ -45,17 +47,22 @@ func TestScope(t *testing.T) {
 		if place == "namespace" || place == "nested" {
 			cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWPID
 		}
+		network := "shared"
+		if place == "network" {
+			cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNET
+			network = "own"
+		}
 		text, err := cmd.CombinedOutput()
 		line, _, _ := strings.Cut(string(text), "\n")
-		fields := strings.SplitN(line, "|", 4)
-		if err != nil || len(fields) != 4 {
+		fields := strings.SplitN(line, "|", 5)
+		if err != nil || len(fields) != 5 {
 			t.Fatalf("%s: %v\n%s", place, err, text)
 		}
 		unattributed := "unknown"
 		if want == "" {
 			unattributed = "known"
 		}
-		if fields[0] != unattributed || fields[1] != "own row" || !strings.Contains(fields[3], want) || want == "" && fields[3] != "[]" {
+		if fields[0] != unattributed || fields[1] != "own row" || fields[2] != network || !strings.Contains(fields[4], want) || want == "" && fields[4] != "[]" {
 			t.Errorf("%s: %s", place, line)
 		}
 	}
@@ -80,10 +87,13 @@ func lookFrom(t *testing.T, place string) {
 	case "unread":
 		options = "hidepid=1"
 	}
-	if place != "nested" {
+	switch place {
+	case "nested", "network", "nobody":
+	default:
 		must(unix.Mount("proc", "/proc", "proc", 0, options))
 	}
-	if place == "hidden" || place == "unread" {
+	switch place {
+	case "hidden", "unread", "network", "nobody":
 		must(syscall.Setgroups(nil))
 		must(syscall.Setresgid(65534, 65534, 65534)) // The group 0 sees all.
 		must(syscall.Setresuid(65534, 65534, 65534))
@@ -108,7 +118,11 @@ func lookFrom(t *testing.T, place string) {
 			words[1] = "own row"
 		}
 	}
-	fmt.Printf("%s|%s|%d rows|%v\n", words[0], words[1], len(table.All), table.Missing())
+	words = append(words, "own")
+	if h.ownNetwork {
+		words[2] = "shared"
+	}
+	fmt.Printf("%s|%s|%s|%d rows|%v\n", words[0], words[1], words[2], len(table.All), table.Missing())
 	os.Stdout.Sync()
 	os.Exit(0)
 }
