@@ -71,7 +71,7 @@ func cookie(r *http.Request, name string) string {
 func (s *Server) cookies(r *http.Request, g auth.Grant) []http.Cookie {
 	one := func(name, path, value string, until time.Time) http.Cookie {
 		c := http.Cookie{ //nolint:gosec // Without TLS, which is on loopback only, a browser would drop a Secure one.
-			Name: name, Value: value, Path: path, MaxAge: int(time.Until(until).Seconds()),
+			Name: name, Value: value, Path: path, MaxAge: int(until.Sub(s.now()).Seconds()),
 			HttpOnly: true, Secure: s.isSecure(r), SameSite: http.SameSiteStrictMode,
 		}
 		if value == "" || c.MaxAge < 1 {

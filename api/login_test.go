@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sysotel/agent/auth"
 )
 
 // ownPage has the headers that browsers send for our pages.
@@ -232,5 +234,19 @@ func TestOwnPassword(t *testing.T) {
 	problemOf(t, send(d.Server, remote, "GET", authPath+"/me", "", bearer(g.Access)), 401)
 	if w := send(d.Server, remote, "GET", authPath+"/me", "", bearer(after.AccessToken)); w.Code != 200 {
 		t.Errorf("the new session gets %d", w.Code)
+	}
+}
+
+// TestCookiesLastByTheClock: sessions are by the clock that is believed, which need not be
+// the wall clock; a browser counts for itself.
+func TestCookiesLastByTheClock(t *testing.T) {
+	now := time.Date(2020, 1, 1, 0, 0, 30, 0, time.UTC)
+	d := newAuthServer(t, func(o *Options) { o.Now = func() time.Time { return now } })
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, authPath+"/login", nil)
+	grant := auth.Grant{Access: "a", AccessUntil: now.Add(15 * time.Minute), Refresh: "r", RefreshUntil: now.Add(time.Hour)}
+	for i, want := range []int{900, 3600} {
+		if got := d.cookies(r, grant)[i]; got.MaxAge != want || got.Value == "" {
+			t.Errorf("%s lasts %d s, want %d", got.Name, got.MaxAge, want)
+		}
 	}
 }

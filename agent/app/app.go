@@ -307,7 +307,19 @@ func (a *App) health() []health.Component {
 	if a.written != nil {
 		parts = append(parts, a.written.health())
 	}
+	for i := range parts {
+		parts[i].Since = a.believed(parts[i].Since)
+	}
 	return parts
+}
+
+// believed is a time of the wall clock by the clock that is believed: it is as long ago.
+// One without a monotonic part is by that clock already.
+func (a *App) believed(t time.Time) time.Time {
+	if t.IsZero() || t == t.Round(0) {
+		return t
+	}
+	return a.clock.Now().Add(-time.Since(t)).Round(0)
 }
 
 // settings returns the effective configuration.

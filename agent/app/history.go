@@ -99,7 +99,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	querier := func(sources []query.Source) *query.Querier {
 		return query.NewQuerier(query.Config{
 			Tiers: func() []query.Source { return sources }, Names: series.Rollups(), Aliases: aliases,
-			Interval: slowest(o.Config), Limits: o.Config.Query.Limits(),
+			Interval: slowest(o.Config), Limits: o.Config.Query.Limits(), Now: a.clock.Now,
 		})
 	}
 	local := querier(query.Sources(series.Tiers()))
@@ -114,7 +114,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 	for _, tier := range series.Tiers() {
 		node, err := victoriametrics.New(victoriametrics.Options{
 			URL: c.VictoriaMetrics[tier.Name()], Log: a.log.With("component", "victoriametrics"),
-			Tier: store.TierConfig{Resolution: tier.Resolution(), Retention: tier.Retention()},
+			Tier: store.TierConfig{Resolution: tier.Resolution(), Retention: tier.Retention()}, Now: a.clock.Now,
 		})
 		if err != nil {
 			return fmt.Errorf("store.victoriametrics: %w", err)
@@ -124,7 +124,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 		sources = append(sources, &query.Cached{Remote: node, Local: tier, Host: hostName})
 	}
 	a.history.answers = querier(sources)
-	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, log: a.log.With("component", "hosts")}
+	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, now: a.clock.Now, log: a.log.With("component", "hosts")}
 	return nil
 }
 

@@ -26,6 +26,8 @@ type hosts struct {
 	// nodes are the tiers, finest first.
 	nodes   []*victoriametrics.Node
 	answers *query.Querier
+	// now is the time of the newest readings.
+	now func() time.Time
 	// meters are the selectors of what is shown of each machine.
 	meters [3]string
 	log    *slog.Logger
@@ -81,7 +83,7 @@ func (h *hosts) seenBy(ctx context.Context, node *victoriametrics.Node, within t
 func (h *hosts) Meters(ctx context.Context) (map[string]api.Meters, error) {
 	all := map[string]api.Meters{}
 	for i, selector := range h.meters {
-		answer, err := h.answers.Instant(ctx, selector, time.Now())
+		answer, err := h.answers.Instant(ctx, selector, h.now())
 		if err != nil {
 			return nil, err
 		}

@@ -190,7 +190,7 @@ func (t *toTiers) end(ctx context.Context, closed time.Time) {
 	if !follows {
 		return
 	}
-	now := t.exporter.options.Host.Now()
+	now := t.to.finest().partition.Now()
 	if closed.After(now) {
 		now = closed
 	}

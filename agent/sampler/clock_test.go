@@ -3,6 +3,8 @@ package sampler
 import (
 	"testing"
 	"time"
+
+	"sysotel/agent/clock"
 )
 
 // at is a moment of the day on which the clock tests play.
@@ -77,4 +79,23 @@ func TestSince(t *testing.T) {
 	slept, set = moment{at("11:00:01"), time.Minute + time.Second, time.Hour}.since(start)
 	equal(t, "slept", slept, 0)
 	equal(t, "set", set, -time.Hour)
+}
+
+// TestSinceFollowsTheClock: since when a collector is as it is moves with the times that
+// were written.
+func TestSinceFollowsTheClock(t *testing.T) {
+	s := testSampler(t, time.Second, &logbook{}, nil, &fake{name: "cpu"})
+	step := clock.Step{Number: 3, Moves: []clock.Move{{From: at("11:00:00"), By: -8 * time.Hour}}}
+	s.clock.latest = func(after uint64) []clock.Step {
+		equal(t, "the step before", after, 2)
+		return []clock.Step{step}
+	}
+	c := s.byName["cpu"]
+	s.placeSince(&clock.Change{Step: 3})
+	equal(t, "of one that was always so", c.since, time.Time{})
+	c.since = at("12:00:00")
+	s.placeSince(&clock.Change{Cause: clock.Slewed})
+	equal(t, "after a step that moves nothing", c.since, at("12:00:00"))
+	s.placeSince(&clock.Change{Step: 3})
+	equal(t, "after a step", c.since, at("04:00:00"))
 }

@@ -233,6 +233,7 @@ func (s *Sampler) tick(ctx context.Context) error {
 			slept, set := now.since(last)
 			if change != nil {
 				tick.Time = s.clock.place(tick.Time, change)
+				s.placeSince(change)
 			}
 			var early bool
 			next, early, event = nextTick(tick.Time, now.wall, slept, set, s.interval)
@@ -252,6 +253,17 @@ func (s *Sampler) tick(ctx context.Context) error {
 			s.gap(event)
 		}
 		tick = instruments.Tick{Time: next, Seq: tick.Seq + 1, Interval: s.interval}
+	}
+}
+
+// placeSince moves along since when collectors are as they are.
+func (s *Sampler) placeSince(change *clock.Change) {
+	for _, c := range s.collectors {
+		c.mu.Lock()
+		if !c.since.IsZero() {
+			c.since = s.clock.place(c.since, change)
+		}
+		c.mu.Unlock()
 	}
 }
 

@@ -202,3 +202,13 @@ func TestTooMuchIsRefused(t *testing.T) {
 		t.Errorf("%v, and the node is away for %v", err, node.Down())
 	}
 }
+
+// TestTheNodesTimes: what it may have is by the clock that samples are by, which need not
+// be the wall clock.
+func TestTheNodesTimes(t *testing.T) {
+	now := time.Date(2020, 1, 1, 0, 0, 30, 0, time.UTC)
+	node := newNode(t, func(o *victoriametrics.Options) { o.Now = func() time.Time { return now } }, func(http.ResponseWriter, *http.Request) {})
+	if newest := node.Newest(); newest.After(now) || now.Sub(newest) > time.Minute {
+		t.Errorf("the newest sample is of %s", newest)
+	}
+}

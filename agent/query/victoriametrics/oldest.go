@@ -31,7 +31,7 @@ func (n *Node) Oldest() time.Time {
 	if n.first.IsZero() {
 		return time.Time{}
 	}
-	if kept := time.Now().Add(-n.options.Tier.Retention); n.first.Before(kept) {
+	if kept := n.options.Now().Add(-n.options.Tier.Retention); n.first.Before(kept) {
 		return kept
 	}
 	return n.first
@@ -67,7 +67,7 @@ func (n *Node) due() bool {
 
 // firstDay finds the first day with series; the zero time if there is none.
 func (n *Node) firstDay(ctx context.Context) (time.Time, error) {
-	today := time.Now().UTC().Truncate(day)
+	today := n.options.Now().UTC().Truncate(day)
 	from := today.Add(-n.options.Tier.Retention).Truncate(day)
 	for ; !from.After(today.Add(day)); from = from.Add(span * day) {
 		any, err := n.holds(ctx, from, from.Add(span*day))

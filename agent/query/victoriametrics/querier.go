@@ -55,7 +55,7 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 // form returns the parameters for matchers; false if the range has no time for
 // which the node can have data.
 func (q *querier) form(mint, maxt int64, matchers []*labels.Matcher) (form url.Values, rest []*labels.Matcher, ok bool) {
-	now := time.Now()
+	now := q.node.options.Now()
 	// The node rejects times before 1970 and far in the future.
 	mint = max(mint, now.Add(-q.node.options.Tier.Retention-day).UnixMilli())
 	maxt = min(maxt, now.Add(2*day).UnixMilli())

@@ -34,7 +34,9 @@ type Options struct {
 	MaxBytes int
 	// Timeout is the timeout of one request; 0 means the default.
 	Timeout time.Duration
-	Log     *slog.Logger
+	// Now is the time of the newest samples; nil is time.Now.
+	Now func() time.Time
+	Log *slog.Logger
 }
 
 const (
@@ -77,6 +79,9 @@ func New(o Options) (*Node, error) {
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -108,7 +113,7 @@ const closed = 2 * time.Second
 
 // Newest is the end of the newest bucket that has arrived, if all is well.
 func (n *Node) Newest() time.Time {
-	return time.Now().Add(-closed - latency).Truncate(n.options.Tier.Resolution)
+	return n.options.Now().Add(-closed - latency).Truncate(n.options.Tier.Resolution)
 }
 
 // Address is the host and port of the node.
