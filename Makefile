@@ -41,9 +41,10 @@ test: bin/sysotel ## vet, cross-compile and run every test, against real Prometh
 race: ## run the Go tests with the race detector
 	go test -race -timeout 20m ./...
 
-soak: bin/sysotel ## run the soak, accuracy and kill tests for ten minutes each
+soak: bin/sysotel ## run the soak, accuracy and kill tests for ten minutes each, and spoil recorded machines for an hour
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics >/dev/null
 	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'Soak|Truth|Kill' -v ./agent/...
+	SYSOTEL_TEST_SOAK=1h go test -count=1 -timeout 90m -run Soak -v ./instruments
 	@$(MAKE) guest
 
 guest: ## run the agent on Debian's kernels 6.1 and 6.12 in QEMU; ONLY=Block runs one scenario

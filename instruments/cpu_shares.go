@@ -150,6 +150,9 @@ func (s stateTicks) since(before stateTicks, span cpuSpan) shares {
 	}
 	if !(r.busy <= span.elapsed+span.slack) {
 		r.busy, r.states[stateIdle], r.states[stateWait] = unknown, unknown, unknown
+		for i, v := range r.states {
+			r.states[i] = min(v, r.whole)
+		}
 		return r
 	}
 	r.whole = max(span.elapsed, r.busy)

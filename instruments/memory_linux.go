@@ -20,7 +20,10 @@ func (h *Host) memory(_ context.Context, t Tick, pools *memoryPools) (Memory, er
 		misread: m.odd,
 	}
 	if m.cached != unknownCount && m.slabReclaimable != unknownCount {
-		r.Cached += m.slabReclaimable
+		if r.Cached += m.slabReclaimable; r.Cached > m.total {
+			r.Cached = unknownCount
+			r.note("/proc/meminfo: Cached", "and SReclaimable are more than MemTotal")
+		}
 	}
 	switch {
 	case m.available == unknownCount:

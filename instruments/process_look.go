@@ -102,7 +102,8 @@ func (p *process) account(e *processEntry, whole float64) usage {
 		u.user, u.known = e.userBefore.grow(e.user)
 		u.system, known = e.systemBefore.grow(e.system)
 		u.known = u.known && known
-		if float64(u.user+u.system) > 2*whole+cpuTicks {
+		// A quarter and ten ticks more: processes are not read all at once.
+		if float64(u.user+u.system) > 1.25*whole+10 {
 			u = usage{}
 		}
 		return u

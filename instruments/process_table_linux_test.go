@@ -603,7 +603,8 @@ func TestUnattributedBalance(t *testing.T) {
 	step(53, 50, 0, 0.31)
 	step(0, 10, 0.07, 0.38)
 	// But an account that stays behind does not hide what comes later for long.
-	step(400, 0, 0, 0.38)
+	step(200, 0, 0, 0.38)
+	step(200, 0, 0, 0.38)
 	step(0, 190, 0, 0.38)
 	step(0, 190, 3.8-maxCarry*2, 0.38+3.8-maxCarry*2)
 	// More than the processors can do is no work of anybody.
