@@ -47,7 +47,7 @@ soak: bin/sysotel ## run the soak, accuracy and kill tests for ten minutes each,
 	SYSOTEL_TEST_SOAK=1h go test -count=1 -timeout 90m -run Soak -v ./instruments
 	@$(MAKE) guest
 
-guest: ## run the agent on Debian's kernels 6.1 and 6.12 in QEMU; ONLY=Block runs one scenario
+guest: ## run the agent on Debian's kernels 6.1 and 6.12 in QEMU; ONLY=Disks runs one scenario
 	SYSOTEL_TEST_GUEST=all go test -count=1 -timeout 60m -run 'TestGuest$(ONLY)' -v ./agent/guest
 
 attack: bin/sysotel ## attack the agent for ten minutes: every route, caller and form, random expressions, foreign pages

@@ -19,16 +19,21 @@ var collectors = []string{
 	"processes", "system",
 }
 
-// startAgent starts the agent in a guest and waits for its third reading: rates need two.
-// Further options are lines of flags.
-func (m *machine) startAgent(options ...string) {
-	m.t.Helper()
+// slowConfig is a configuration with the longest limits that a tick allows.
+func slowConfig() string {
 	var config strings.Builder
 	config.WriteString("instruments:\n")
 	for _, c := range collectors {
 		fmt.Fprintf(&config, "  %s: {timeout: 900ms}\n", c)
 	}
-	m.sh("cat >/etc/sysotel.yaml <<'END'\n" + config.String() + "END\n" +
+	return config.String()
+}
+
+// startAgent starts the agent in a guest and waits for its third reading: rates need two.
+// Further options are lines of flags.
+func (m *machine) startAgent(options ...string) {
+	m.t.Helper()
+	m.sh("cat >/etc/sysotel.yaml <<'END'\n" + slowConfig() + "END\n" +
 		"/sysotel run --config /etc/sysotel.yaml " + strings.Join(options, " ") + " >>/run/sysotel.log 2>&1 & echo $! >/run/sysotel.pid")
 	m.t.Cleanup(func() {
 		if m.t.Failed() && m.alive() {

@@ -199,10 +199,10 @@ func (m *machine) sh(script string) string {
 	return said
 }
 
-// switchRoot makes a directory of the guest its root, in which its programs must be.
-func (m *machine) switchRoot(dir string) {
+// switchRoot makes a directory of the guest its root, with a first process that is there.
+func (m *machine) switchRoot(dir, first string) {
 	m.t.Helper()
-	m.sh("echo " + dir + " >/run/root")
+	m.sh("echo " + dir + " " + first + " >/run/root")
 	if word := m.answer(bootLimit); word != "ready" {
 		m.t.Fatalf("the guest began anew with %q", word)
 	}

@@ -128,7 +128,7 @@ func TestGuestMounts(t *testing.T) {
 }
 
 // copyRoot copies the guest's programs to a directory, for another root.
-const copyRoot = `copy() { mkdir -p $1; cp -a /bin /sbin /lib /lib64 /usr /etc /init /sysotel $1; mkdir -p $1/proc $1/sys $1/dev $1/run $1/tmp $1/mnt $1/var/lib $1/root; }
+const copyRoot = `copy() { mkdir -p $1; for d in /bin /sbin /lib /lib64 /usr /etc /init /sysotel; do [ ! -e $d ] || cp -a $d $1; done; cd $1; mkdir -p proc sys dev run tmp mnt var/lib root; cd /; }
 `
 
 // TestGuestOverlayRoots starts from roots that are no disk of their own: each has the size of what
@@ -145,7 +145,7 @@ func TestGuestOverlayRoots(t *testing.T) {
 				mkdir -p /disk/empty; mount -t overlay overlay -o ro,lowerdir=/disk/image:/disk/empty /new
 				mount --bind /disk/state/etc /new/etc; mount --bind /disk/state/var /new/var
 				mount --bind /disk /new/sysroot`)
-			m.switchRoot("/new")
+			m.switchRoot("/new", "/init")
 			m.sh("mkdir -p /var/lib")
 			m.startAgent()
 			m.eventually("the disk, and not the image", func() error {
@@ -165,7 +165,7 @@ func TestGuestOverlayRoots(t *testing.T) {
 				mkfs.ext4 -q /dev/vdd; mkdir /disk /new; mount /dev/vdd /disk; mkdir /disk/upper /disk/work; copy /disk/rom; mkdir /disk/rom/overlay
 				mount -t overlay overlay -o lowerdir=/disk/rom,upperdir=/disk/upper,workdir=/disk/work /new
 				mount --move /disk /new/overlay`)
-			m.switchRoot("/new")
+			m.switchRoot("/new", "/init")
 			m.startAgent()
 			m.eventually("the disk once", func() error {
 				c := m.current()
