@@ -162,9 +162,9 @@ func TestGuestOverlayRoots(t *testing.T) {
 			// mounted too.
 			m := boot(t, kernel, mountHardware(t))
 			m.sh(copyRoot + `for i in virtio_pci virtio_blk ext4 btrfs overlay; do modprobe $i; done; sleep 1
-				mkfs.ext4 -q /dev/vdd; mkdir /disk /new; mount /dev/vdd /disk; mkdir /disk/upper /disk/work; copy /disk/rom; mkdir /disk/rom/overlay
-				mount -t overlay overlay -o lowerdir=/disk/rom,upperdir=/disk/upper,workdir=/disk/work /new
-				mount --move /disk /new/overlay`)
+				mkfs.ext4 -q /dev/vdd; mkdir /overlay /new; mount /dev/vdd /overlay; mkdir /overlay/upper /overlay/work; copy /overlay/rom; mkdir /overlay/rom/overlay
+				mount -t overlay overlay -o lowerdir=/overlay/rom,upperdir=/overlay/upper,workdir=/overlay/work /new
+				mount --move /overlay /new/overlay`)
 			m.switchRoot("/new", "/init")
 			m.startAgent()
 			m.eventually("the disk once", func() error {
