@@ -3,7 +3,6 @@ package query
 import (
 	"math"
 	"sort"
-	"time"
 
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -12,8 +11,9 @@ import (
 
 // Over a range rate, increase and delta are the difference between two values of a counter
 // or a gauge. The engine would take those of the points within the range, which for a
-// coarser tier can be far from its ends. So what is read of such a tier is a series that at
-// each moment has the answer for the range that ends then.
+// coarser tier can be far from its ends; and it would copy all points of the range at each
+// step. So what is read is a series that at each moment has the answer for the range that
+// ends then.
 
 // computedSet has such series.
 type computedSet struct {
@@ -22,6 +22,8 @@ type computedSet struct {
 	limits   gapLimits
 	function string
 	width    int64
+	// seconds is set for the finest tier, which has the samples of Prometheus.
+	seconds bool
 }
 
 // At implements storage.SeriesSet.
@@ -53,8 +55,9 @@ type computedIterator struct {
 // computedPoint is a point of a tier.
 type computedPoint struct {
 	t int64
-	// v is the value; of a counter what it has counted since the first point.
 	v float64
+	// lost is what a counter lost at its resets until then.
+	lost float64
 	// begins is set if it is not known what was before it.
 	begins bool
 }
@@ -62,27 +65,21 @@ type computedPoint struct {
 // load reads the points.
 func (c *computedIterator) load() {
 	counter := c.by.function != "delta"
-	last, sum, begins := 0.0, 0.0, true
+	last, lost, begins := math.Inf(-1), 0.0, true
 	for c.Iterator.Next() == chunkenc.ValFloat { // A histogram has no difference here.
 		t, v := c.Iterator.At()
 		if math.IsNaN(v) {
 			begins = begins || value.IsStaleNaN(v)
 			continue
 		}
-		if n := len(c.points); n > 0 {
+		if n := len(c.points); n > 0 && !begins && !c.by.seconds {
 			before := c.points[n-1].t
-			begins = begins || t-before > c.by.limits.of(before)
+			begins = t-before > c.by.limits.of(before)
 		}
-		switch {
-		case !counter:
-			sum = v
-		case len(c.points) == 0:
-		case v < last: // It was reset.
-			sum += v
-		default:
-			sum += v - last
+		if v < last && counter {
+			lost += last
 		}
-		c.points = append(c.points, computedPoint{t, sum, begins})
+		c.points = append(c.points, computedPoint{t, v, lost, begins})
 		last, begins = v, false
 	}
 }
@@ -90,7 +87,8 @@ func (c *computedIterator) load() {
 // between is the value at a time from the point before one on.
 func (c *computedIterator) between(i int, t int64) float64 {
 	p, q := c.points[i-1], c.points[i]
-	return p.v + (q.v-p.v)*(float64(t-p.t)/float64(q.t-p.t))
+	from, to := p.v+p.lost, q.v+q.lost
+	return from + (to-from)*(float64(t-p.t)/float64(q.t-p.t))
 }
 
 // answer is that for the range up to a time; false if there is none. Where a series begins
@@ -103,6 +101,9 @@ func (c *computedIterator) answer(t int64) (float64, bool) {
 	if first == n || after == 0 {
 		return 0, false
 	}
+	if c.by.seconds {
+		return c.extrapolated(first, after, from, t)
+	}
 	start, end := c.points[first], c.points[after-1]
 	if first > 0 && !start.begins {
 		start = computedPoint{t: from, v: c.between(first, from)}
@@ -113,11 +114,38 @@ func (c *computedIterator) answer(t int64) (float64, bool) {
 	if start.t >= end.t {
 		return 0, false
 	}
-	v := end.v - start.v
+	v := end.v + end.lost - start.v - start.lost
 	if c.by.function == "rate" {
-		v /= (time.Duration(c.by.width) * time.Millisecond).Seconds()
+		v /= float64(c.by.width) / 1000
 	}
 	return v, true
+}
+
+// extrapolated is what Prometheus says of the samples from first to before after, in the
+// range (from, to]: extrapolatedRate in promql/functions.go.
+func (c *computedIterator) extrapolated(first, after int, from, to int64) (float64, bool) {
+	if after-first < 2 {
+		return 0, false
+	}
+	start, end := c.points[first], c.points[after-1]
+	v := end.v - start.v + (end.lost - start.lost)
+	sampled := float64(end.t-start.t) / 1000
+	apart := sampled / float64(after-first-1)
+	before, behind := float64(start.t-from)/1000, float64(to-end.t)/1000
+	if before >= 1.1*apart {
+		before = apart / 2
+	}
+	if v > 0 && start.v >= 0 { // A counter is never below zero.
+		before = min(before, sampled*(start.v/v))
+	}
+	if behind >= 1.1*apart {
+		behind = apart / 2
+	}
+	factor := (sampled + before + behind) / sampled
+	if c.by.function == "rate" {
+		factor /= float64(c.by.width) / 1000
+	}
+	return v * factor, true
 }
 
 // Next implements chunkenc.Iterator.

@@ -142,13 +142,24 @@ var tags = regexp.MustCompile(`\{` + tag + `\}|,` + tag + `|` + tag + `,?`)
 // tag is a matcher in the text of an expression.
 const tag = tierLabel + `=~"[^"]*"`
 
+// computed are functions over a range in the text of an expression.
+var computed = regexp.MustCompile(`sum_over_time\(([^()]*)(` + tierLabel + `=~"[^"]* (rate|increase|delta):(\w+) [^"]*"[^()\[]*)\[1ms\]`)
+
 // withoutTags returns the text of an expression as its author knows it.
-func withoutTags(text string) string { return tags.ReplaceAllString(text, "") }
+func withoutTags(text string) string {
+	return tags.ReplaceAllString(computed.ReplaceAllString(text, "$3($1$2[$4]"), "")
+}
 
 // rewrite returns the text of an expression in which each selector reads its tier,
-// given in the order of the selectors. Those of the finest tier stay as they are.
+// given in the order of the selectors. Those of the finest tier stay as they are, but for
+// rates of counters.
 func (p *plan) rewrite(tiers []int) (string, error) {
-	if !slices.ContainsFunc(tiers, func(tier int) bool { return tier > 0 }) {
+	reads := func(i int) bool { return tiers[i] > 0 || p.q.computes(&p.windows[i]) }
+	any := false
+	for i := range tiers {
+		any = any || reads(i)
+	}
+	if !any {
 		return p.text, nil
 	}
 	expr, err := p.q.engineParser.ParseExpr(p.text)
@@ -159,7 +170,7 @@ func (p *plan) rewrite(tiers []int) (string, error) {
 	i := 0
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		if selector, ok := node.(*parser.VectorSelector); ok {
-			if tiers[i] > 0 && !selector.BypassEmptyMatcherCheck { // It adds labels, and reads no samples.
+			if reads(i) && !selector.BypassEmptyMatcherCheck { // It adds labels, and reads no samples.
 				readings[selector] = p.windows[i].reading(p.sources[tiers[i]])
 			}
 			i++
@@ -183,6 +194,15 @@ func (p *plan) rewrite(tiers []int) (string, error) {
 		selector.LabelMatchers = r.tag(selector.LabelMatchers, r.role)
 	}
 	return expr.String(), nil
+}
+
+// computes reports whether the rate or increase that a window reads of the finest tier is
+// computed here. Of what may be no counter the engine has more to say.
+func (q *Querier) computes(w *window) bool {
+	if !ruleOf(w.function).computed || w.function == "delta" || w.selector.Anchored || w.selector.Smoothed || !q.isCounter(w.name) {
+		return false
+	}
+	return slices.ContainsFunc([]string{"_total", "_sum", "_count", "_bucket"}, func(end string) bool { return strings.HasSuffix(w.name, end) })
 }
 
 // reading returns what a window reads of a coarser tier.
@@ -229,6 +249,7 @@ func (r reading) rewrite(call *parser.Call, matrix *parser.MatrixSelector, selec
 	switch {
 	case rule.computed:
 		// What is read has the answer at each moment: the sum over one of them is that.
+		selector.Anchored, selector.Smoothed = false, false
 		matrix.Range = time.Millisecond
 		return sum(rule.role)
 	case name == "sum_over_time", name == "count_over_time":

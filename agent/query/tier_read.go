@@ -49,17 +49,20 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 	}
 	_, s.reading, s.matchers = untag(matchers)
 	level := levelOf(r.sources, matchers)
-	computed := level > 0 && ruleOf(s.function).computed
+	computed := ruleOf(s.function).computed
 	if computed {
+		s.hints.Start -= s.width.Milliseconds()
+	}
+	if computed && level > 0 {
 		// The points on both sides of the range.
 		bucket := r.sources[level].Resolution().Milliseconds()
-		s.hints.Start -= s.width.Milliseconds() + 3*bucket
+		s.hints.Start -= 3 * bucket
 		s.hints.End += bucket
 	}
 	set, limits := r.read(ctx, level, s)
 	switch {
 	case computed:
-		return &computedSet{SeriesSet: set, limits: limits, function: s.function, width: s.width.Milliseconds()}
+		return &computedSet{SeriesSet: set, limits: limits, function: s.function, width: s.width.Milliseconds(), seconds: level == 0}
 	case s.hints.Range > 0:
 		return set
 	}
