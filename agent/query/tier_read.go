@@ -52,6 +52,7 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 	computed := ruleOf(s.function).computed
 	if computed {
 		s.hints.Start -= s.width.Milliseconds()
+		s.hints.DisableTrimming = level == 0
 	}
 	if computed && level > 0 {
 		// The points on both sides of the range.

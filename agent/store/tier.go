@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/compression"
@@ -148,7 +149,7 @@ func (t *Tier) Querier(mint, maxt int64) (storage.Querier, error) {
 		t.release()
 		return nil, fmt.Errorf("open a querier of tier %s: %w", t.name, err)
 	}
-	return &querier{Querier: q, tier: t}, nil
+	return &querier{Querier: q, tier: t, from: from, mint: mint, maxt: maxt}, nil
 }
 
 // querier releases its tier when it is closed.
@@ -156,11 +157,29 @@ type querier struct {
 	storage.Querier
 	tier *Tier
 	once sync.Once
+
+	from       storage.Queryable
+	mint, maxt int64
+	// chunks are what whole has opened.
+	chunks []storage.ChunkQuerier
+}
+
+// Select implements storage.Querier.
+func (q *querier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	if hints != nil && hints.DisableTrimming {
+		if set, ok := q.whole(ctx, sorted, hints, matchers); ok {
+			return set
+		}
+	}
+	return q.Querier.Select(ctx, sorted, hints, matchers...)
 }
 
 // Close releases the tier.
 func (q *querier) Close() error {
 	err := q.Querier.Close()
+	for _, c := range q.chunks {
+		err = errors.Join(err, c.Close())
+	}
 	q.once.Do(q.tier.release)
 	return err
 }
