@@ -38,6 +38,11 @@ func noteCounts(source Source) error {
 	return fmt.Errorf("%w: tier %s counts the readings of each %[2]s by collector; a series that begins, ends or is missing within one has fewer", annotations.PromQLInfo, source.Name())
 }
 
+// noteUnweighted is the information that buckets count alike in a mean.
+func noteUnweighted(source Source) error {
+	return fmt.Errorf("%w: the mean over several metrics counts each %s of tier %[2]s alike, however many readings it has", annotations.PromQLInfo, source.Name())
+}
+
 // noteSubquery is the information that the points of a subquery are not exact.
 func noteSubquery(source Source) error {
 	return fmt.Errorf("%w: each point of the subquery is off by at most the share of a %s bucket of tier %[2]s", annotations.PromQLInfo, source.Name())

@@ -196,10 +196,14 @@ func (p *plan) rewrite(tiers []int) (string, error) {
 	return expr.String(), nil
 }
 
+// longRange is the range from which on it takes less to compute a rate here: it takes all
+// samples, and the engine those of each step.
+const longRange = 10 * time.Minute
+
 // computes reports whether the rate or increase that a window reads of the finest tier is
 // computed here. Of what may be no counter the engine has more to say.
 func (q *Querier) computes(w *window) bool {
-	if !ruleOf(w.function).computed || w.function == "delta" || w.selector.Anchored || w.selector.Smoothed || !q.isCounter(w.name) {
+	if w.width < longRange || !ruleOf(w.function).computed || w.function == "delta" || w.selector.Anchored || w.selector.Smoothed || !q.isCounter(w.name) {
 		return false
 	}
 	return slices.ContainsFunc([]string{"_total", "_sum", "_count", "_bucket"}, func(end string) bool { return strings.HasSuffix(w.name, end) })

@@ -245,6 +245,8 @@ func (p *partReader) noteOf(s selected, isCounter, isRollup bool) error {
 		return noteFunction(p.source, s.function)
 	case s.role == roleValue && !isCounter && !isRollup:
 		return noteMeans(p.source)
+	case s.role == rolePoints && s.function == "avg_over_time":
+		return noteUnweighted(p.source)
 	case s.place == "subquery":
 		return noteSubquery(p.source)
 	}

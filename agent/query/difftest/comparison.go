@@ -28,8 +28,10 @@ type comparison struct {
 	// selectors is the number of windows, shortest the width of the shortest.
 	selectors int
 	shortest  time.Duration
-	asked     int
-	wrong     []string
+	// tiers are those that answered.
+	tiers []query.Span
+	asked int
+	wrong []string
 }
 
 func (c *comparison) all(ctx context.Context, tb testing.TB) {
@@ -104,6 +106,9 @@ func (c *comparison) one(ctx context.Context, q question) error {
 			continue
 		}
 		resolution := c.resolution(expr, at)
+		if c.Coarse && q.step > 0 {
+			resolution = max(resolution, c.answered(at))
+		}
 		switch {
 		case resolution == c.Tiers[0].Resolution():
 			c.differ(q, at, "", got.values[i], want.values[i])
@@ -136,6 +141,7 @@ func (c *comparison) ask(ctx context.Context, q question) (answers, error) {
 		return answers{}, err
 	}
 	defer r.Close()
+	c.tiers = r.Tiers
 	return newAnswers(q, r.Value, r.Warnings), nil
 }
 
@@ -154,6 +160,18 @@ func (c *comparison) resolution(expr parser.Expr, at time.Time) time.Duration {
 		}
 	}
 	return c.Tiers[len(c.Tiers)-1].Resolution()
+}
+
+// answered is the resolution of the tier that answered for a time.
+func (c *comparison) answered(at time.Time) (resolution time.Duration) {
+	for _, span := range c.tiers {
+		for _, tier := range c.Tiers {
+			if tier.Name() == span.Tier && !at.Before(span.From) && !at.After(span.To) {
+				resolution = tier.Resolution()
+			}
+		}
+	}
+	return resolution
 }
 
 // bounded holds an answer against what Prometheus says for windows that end where the

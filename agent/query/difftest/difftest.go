@@ -24,6 +24,8 @@ type Subject struct {
 	// Every is set to ask at every such moment only. If it is not, each of Known must be
 	// wrong at least once.
 	Every int
+	// Coarse is set if coarser tiers than the finest that reaches back answer ranges.
+	Coarse bool
 }
 
 // Run asks every expression at every moment and fails the test for each answer that is

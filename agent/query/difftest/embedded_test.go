@@ -19,6 +19,17 @@ func TestAnswersOfTheStore(t *testing.T) {
 	ask(t, difftest.NewHistory(1, difftest.Noon, difftest.ShortLength), 0)
 }
 
+// TestAnswersOfCoarserTiers asks of a store that may read nearly nothing, so that a coarser
+// tier answers wherever it can.
+func TestAnswersOfCoarserTiers(t *testing.T) {
+	h := difftest.NewHistory(1, difftest.Noon, difftest.ShortLength)
+	s := h.Store(t, difftest.Tiers())
+	tiers, limits := query.Sources(s.Tiers()), query.DefaultLimits()
+	limits.Samples = 1
+	subject := difftest.Subject{Querier: difftest.Limited(s, tiers, limits), Tiers: tiers, Every: 2, Coarse: true}
+	difftest.Run(t, subject, h, difftest.NewPrometheus(t, h))
+}
+
 // TestSoakAnswers asks about histories of other seeds for as long as SYSOTEL_TEST_SOAK
 // says, or about that of SYSOTEL_TEST_SEED.
 func TestSoakAnswers(t *testing.T) {

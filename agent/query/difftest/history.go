@@ -138,8 +138,13 @@ func (s second) ended(before []float64, end func(i int)) {
 
 // Querier returns a querier on the tiers of a store, or on others with the same names.
 func Querier(s *store.Store, tiers []query.Source) *query.Querier {
+	return Limited(s, tiers, query.DefaultLimits())
+}
+
+// Limited returns a querier with limits of its own.
+func Limited(s *store.Store, tiers []query.Source, limits query.Limits) *query.Querier {
 	return query.NewQuerier(query.Config{
-		Tiers: func() []query.Source { return tiers }, Names: s.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
+		Tiers: func() []query.Source { return tiers }, Names: s.Rollups(), Interval: time.Second, Limits: limits,
 	})
 }
 
