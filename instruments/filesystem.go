@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
-	"time"
 
 	"sysotel/instruments/pattern"
 )
@@ -19,18 +18,6 @@ type Filesystem struct {
 	Total *FilesystemTotal
 
 	misread misread
-}
-
-// FilesystemTotal sums up the file systems of the machine itself: those on its
-// own disks, and whatever is mounted at "/". Files that a server or a program
-// keeps are space of other machines and would be counted on every machine that
-// mounts them. What is a part of the space of another one that counts (an overlay's
-// upper directory, the image behind a loop device, a snapshot) is counted there.
-type FilesystemTotal struct {
-	// Size, Used and Free are in bytes and as in Mount.
-	Size, Used, Free uint64
-	// Utilization is Used over Used and Free.
-	Utilization float64
 }
 
 // Mount is a mounted file system.
@@ -268,64 +255,6 @@ func reasonOf(err error) string {
 		err = path.Err
 	}
 	return err.Error()
-}
-
-// share is df's Use%: used over used and free, because what is reserved
-// for root is not available to users (giampaolo/psutil#829).
-func share(used, free uint64) float64 { return ratio(float64(used), float64(used)+float64(free)) }
-
-// total sums up what is counted, nil if there is nothing to count, or one that had
-// numbers before has none for less than sumWaits. The free space of the file systems
-// of one pool is the same space and is counted once.
-func (f *filesystem) total(mounts []Mount, now time.Time) *FilesystemTotal {
-	clear(f.pools)
-	var t FilesystemTotal
-	found, waits, beyond := false, false, false
-	for i, m := range f.mounts {
-		one := &mounts[i]
-		switch {
-		case !m.counted || m.carried(mounts):
-			continue
-		case !one.Measured && (m.known || one.failed || one.Stuck):
-			if m.outage.fails(now) {
-				one.Reason += leftOut
-			} else {
-				waits = true
-			}
-			continue
-		case !one.Measured:
-			continue
-		case m.share >= 0:
-			t.Size += one.Used
-			f.pools[m.share] = max(f.pools[m.share], one.Free)
-		default:
-			t.Size += one.Size
-			t.Free += one.Free
-		}
-		t.Used += one.Used
-		m.known, found = true, true
-		m.outage.ends()
-		beyond = beyond || t.Size >= noNumber
-	}
-	if !found || waits || beyond {
-		return nil
-	}
-	for _, free := range f.pools {
-		t.Size += free
-		t.Free += free
-	}
-	t.Utilization = share(t.Used, t.Free)
-	return &t
-}
-
-// carried reports whether what m stands on is counted and has numbers.
-func (m *mount) carried(mounts []Mount) bool {
-	for under := m.carrier; under != nil; under = under.carrier {
-		if under.counted && mounts[under.at].Measured {
-			return true
-		}
-	}
-	return false
 }
 
 // Missing implements Partial: the mounts that were not measured, and the lines of the

@@ -234,7 +234,7 @@ func (h *Host) describeMounts(entries []mountEntry) []mountEntry {
 			d, ok := known[e.volume]
 			if !ok {
 				if to := h.link("sys/dev/block/" + e.volume); to != "" {
-					d.block = to[strings.LastIndexByte(to, '/')+1:]
+					d.block = strings.ReplaceAll(to[strings.LastIndexByte(to, '/')+1:], "!", "/")
 					d.backing, d.snapshotOf = h.backing(d.block), h.snapshotOf(d.block)
 				}
 				known[e.volume] = d
@@ -246,86 +246,6 @@ func (h *Host) describeMounts(entries []mountEntry) []mountEntry {
 		}
 	}
 	return entries
-}
-
-// maxBacking bounds the devices that are looked at for one that stands on them.
-const maxBacking = 64
-
-// backing returns the files that a block device keeps all of its blocks in, divided
-// by NUL: those of loop devices, whatever is built on them. It is "" where the device,
-// or one below it, is no loop device.
-func (h *Host) backing(block string) string {
-	var files []string
-	devices := []string{block}
-	for n := 0; n < len(devices); n++ {
-		if n == maxBacking {
-			return ""
-		}
-		name := devices[n]
-		if at := strings.LastIndexByte(name, 'p'); at > 0 && isNumbered(name[:at], "loop") {
-			name = name[:at] // loop0p1
-		}
-		if isNumbered(name, "loop") {
-			file := h.readText("sys/block/" + name + "/loop/backing_file")
-			if !strings.HasPrefix(file, "/") {
-				return ""
-			}
-			files = append(files, file)
-			continue
-		}
-		if blockByName(name).kind != blockStacked {
-			return ""
-		}
-		slaves := h.list("sys/block/" + name + "/slaves")
-		if len(slaves) == 0 {
-			return ""
-		}
-		devices = append(devices, slaves...)
-	}
-	return strings.Join(files, "\x00")
-}
-
-// snapshotOf returns the volume that a block device is a snapshot of by the device
-// mapper, "" where it is none. LVM builds a snapshot on the original's blocks
-// (UUID-real), where the original stands too, and on those that differ (UUID-cow).
-func (h *Host) snapshotOf(block string) string {
-	if !isNumbered(block, "dm-") {
-		return ""
-	}
-	layer := func(device, suffix string) string {
-		for _, slave := range h.list("sys/block/" + device + "/slaves") {
-			if strings.HasSuffix(h.readText("sys/block/"+slave+"/dm/uuid"), suffix) {
-				return slave
-			}
-		}
-		return ""
-	}
-	original := layer(block, "-real")
-	if original == "" || layer(block, "-cow") == "" {
-		return ""
-	}
-	for _, holder := range h.list("sys/block/" + original + "/holders") {
-		if holder != block && layer(holder, "-cow") == "" {
-			return h.readText("sys/block/" + holder + "/dev")
-		}
-	}
-	return ""
-}
-
-// rootDevice finds the real name of what the kernel mounted as /dev/root: the
-// name that the device has in /dev, else the kernel's boot parameter.
-func (h *Host) rootDevice(volume string) string {
-	for line := range strings.Lines(h.readText("sys/dev/block/" + volume + "/uevent")) {
-		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "DEVNAME="); ok {
-			return "/dev/" + name
-		}
-	}
-	for word := range strings.FieldsSeq(h.readText("proc/cmdline")) {
-		if device, ok := strings.CutPrefix(word, "root="); ok && strings.HasPrefix(device, "/dev/") {
-			return device
-		}
-	}
-	return "/dev/root"
 }
 
 // parseFilesystems reads /proc/filesystems, proc_filesystems(5): the types that

@@ -288,6 +288,59 @@ func TestRealCarriers(t *testing.T) {
 	d.unmount(disk)
 }
 
+// pivot makes a directory the root of all processes and leaves the old root behind.
+func (d *disks) pivot(root string) {
+	d.t.Helper()
+	for _, dir := range []string{"dev", "sys"} {
+		d.mount("/"+dir, filepath.Join(root, dir), "--rbind")
+	}
+	old := filepath.Join(root, "mnt")
+	if err := errors.Join(unix.PivotRoot(root, old), unix.Chdir("/"), unix.Mount("proc", "/proc", "proc", 0, ""), unix.Unmount("/mnt", unix.MNT_DETACH)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// TestRealOverlayRoot starts the machine from an overlay on one of its disks, as OpenWrt
+// does: both show one space.
+func TestRealOverlayRoot(t *testing.T) {
+	dir := inNamespaces(t)
+	if dir == "" {
+		return
+	}
+	d := newDisks(t, dir)
+	// The disk is to be seen at the place that the overlay was mounted with.
+	flash, root := d.place("flash"), d.place("root")
+	d.disk(40, flash)
+	d.mount("overlay", root, "-t", "overlay", "-o", "lowerdir=/,upperdir="+d.place("flash", "upper")+",workdir="+d.place("flash", "work"))
+	d.mount(flash, d.place("root", flash), "--move")
+	d.pivot(root)
+	size := sizeOf(t, flash)
+	d.want(NewHost("/"), &Filesystem{Total: &FilesystemTotal{}}, size, map[string]uint64{"/": size, flash: size})
+	// Where the disk is not to be seen, the overlay stands for it.
+	d.unmount(flash)
+	d.want(NewHost("/"), &Filesystem{Total: &FilesystemTotal{}}, size, map[string]uint64{"/": size, flash: 0})
+}
+
+// TestRealImageRoot starts the machine from an overlay that nobody writes to, as
+// composefs is: an image, which is no space.
+func TestRealImageRoot(t *testing.T) {
+	dir := inNamespaces(t)
+	if dir == "" {
+		return
+	}
+	d := newDisks(t, dir)
+	disk, data, root := d.place("disk"), d.place("data"), d.place("root")
+	d.disk(40, disk)
+	d.place("disk", "var")
+	d.mount("overlay", root, "-t", "overlay", "-o", "lowerdir=/:"+d.place("lower"))
+	d.mount(filepath.Join(disk, "var"), filepath.Join(root, "srv"), "--bind")
+	d.mount(filepath.Join(disk, "var"), filepath.Join(root, "media"), "--bind")
+	size := sizeOf(t, disk)
+	d.unmount(disk)
+	d.pivot(root)
+	d.want(NewHost("/"), &Filesystem{Total: &FilesystemTotal{}}, size, map[string]uint64{"/": 0, data: 0, "/srv": size, "/media": 0})
+}
+
 // TestRealSubvolumes mounts two subvolumes of btrfs, for which stat(2) has other
 // numbers than the list of mounts.
 func TestRealSubvolumes(t *testing.T) {

@@ -101,7 +101,7 @@ func TestSpaceOfMachines(t *testing.T) {
 			mounts: "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 253:0 / /a rw - ext4 /dev/mapper/vg-a rw\n22 20 253:1 / /b rw - ext4 /dev/mapper/vg-b rw",
 			files: map[string]string{
 				"sys/dev/block/253:0": "-> ../../devices/virtual/block/dm-0", "sys/block/dm-0/slaves/loop0": "-> ../../loop0", "sys/block/dm-0/slaves/loop1p2": "-> ../../loop1p2",
-				"sys/dev/block/253:1": "-> ../../devices/virtual/block/dm-1", "sys/block/dm-1/slaves/loop0": "-> ../../loop0", "sys/block/dm-1/slaves/sdb": "-> ../../sdb",
+				"sys/dev/block/253:1": "-> ../../devices/virtual/block/dm-1", "sys/block/dm-1/slaves/loop0": "-> ../../loop0", "sys/block/dm-1/slaves/sdb": "-> ../../sdb", "sys/block/sdb/device/": "",
 				"sys/block/loop0/loop/backing_file": "/one\n", "sys/block/loop1/loop/backing_file": "/two\n",
 			},
 			sizes: map[string]uint64{"/": 50, "/a": 5, "/b": 6}, rows: []string{"/", "/a", "/b"}, total: 56,

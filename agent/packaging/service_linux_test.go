@@ -84,7 +84,7 @@ func sorted(words []string) []string {
 // it. What is not listed must be closed.
 var exposed = map[string]string{
 	"CapabilityBoundingSet_CAP_DAC_FOWNER_IPC_OWNER": "file systems below private directories, I/O of other users' processes",
-	"CapabilityBoundingSet_CAP_SYS_PTRACE":           "I/O of other users' processes",
+	"CapabilityBoundingSet_CAP_SYS_PTRACE":           "I/O of other users' processes, file systems that the service itself does not have",
 	"CapabilityBoundingSet_CAP_SYSLOG":               "OOM kills, from the kernel log",
 	"ProtectKernelLogs":                              "OOM kills, from the kernel log",
 	"DeviceAllow":                                    "the kernel log, and the clock that ProtectClock allows to be read",
