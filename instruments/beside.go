@@ -123,7 +123,6 @@ func (b *beside[V]) work(h *Host, budget *time.Timer) {
 		for v == nil && len(b.due) > 0 {
 			v = b.due[0]
 			b.due = b.due[1:]
-			v.due = false
 			if b.values[v.name] != v {
 				v = nil // Forgotten.
 			}
@@ -135,7 +134,7 @@ func (b *beside[V]) work(h *Host, budget *time.Timer) {
 		b.mu.Unlock()
 		value := b.read(h, v.name, before)
 		b.mu.Lock()
-		v.value, v.known, v.at = value, true, asked
+		v.value, v.known, v.at, v.due = value, true, asked, false
 		spent := false
 		select {
 		case <-budget.C:

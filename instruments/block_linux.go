@@ -1,10 +1,7 @@
 package instruments
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
-	"io/fs"
 	"slices"
 	"strings"
 )
@@ -140,45 +137,16 @@ func isDiskName(name string) bool {
 	return isNumbered(card, "mmcblk") || isNumbered(name, "rbd") || isNumbered(name, "pmem")
 }
 
-// diskIdentity is by what a device is known to be the same one.
-type diskIdentity struct {
-	// number is its major and minor number.
-	number uint64
-	// sequence is the content of its file diskseq (Linux 5.15), a number that no other
-	// device gets: a disk can be replaced under its name and number within a tick.
-	sequence string
-	file     *file
-	// lacking is set where there is no such file.
-	lacking bool
-}
-
 // isReplaced reports whether another device has the name now. Its sequence number is
 // looked at where look is set, and its file stays open where keep is.
 func (s *diskState) isReplaced(h *Host, c *diskCounters, look, keep bool) bool {
-	id := &s.identity
-	replaced := id.number != 0 && c.device != 0 && c.device != id.number
+	replaced := s.number != 0 && c.device != 0 && c.device != s.number
 	if c.device != 0 {
-		id.number = c.device
+		s.number = c.device
 	}
-	// The number changes with the medium too, under counters that go on.
-	if !look || id.lacking || s.swaps || !s.kind.bottom() {
-		return replaced
-	}
-	if id.file == nil {
-		id.file = h.open(sysBlock(s.name) + "/diskseq")
-	}
-	text, err := id.file.read()
-	if err != nil {
-		id.lacking = errors.Is(err, fs.ErrNotExist)
-		return replaced
-	}
-	if text = bytes.TrimSpace(text); string(text) != id.sequence {
-		replaced = replaced || id.sequence != ""
-		id.sequence = string(text)
-	}
-	if !keep {
-		id.file.close()
-		id.file = nil
+	// The sequence number changes with the medium too, under counters that go on.
+	if look && !s.swaps && s.kind.bottom() && s.sequence.changed(h, "sys/block", strings.ReplaceAll(s.name, "/", "!"), "diskseq", keep) {
+		replaced = true
 	}
 	return replaced
 }

@@ -142,6 +142,14 @@ func (t *trail[C]) grown(i int) float64 {
 	return float64(t.value[i] - t.base[i])
 }
 
+// ever is what a counter has counted, 0 if it was never told.
+func (t *trail[C]) ever(i int) uint64 {
+	if !isCount(t.value[i]) {
+		return 0
+	}
+	return t.value[i]
+}
+
 // held reports whether the newest reading was not believed.
 func (t *trail[C]) held() bool { return t.lows > 0 }
 
@@ -165,9 +173,9 @@ const (
 	// burst is how many ticks in a row can be above what is known to be possible.
 	// Hardware that reports its own counts in bursts does so within a tick.
 	burst = 3
-	// mostBytes, mostPackets and mostOperations a second are beyond any device: about
-	// ten times what the fastest did in 2026.
-	mostBytes, mostPackets, mostOperations = 1e12, 6e9, 1e9
+	// mostBytes, mostPackets and mostOperations a second are beyond any device: some
+	// times what the fastest did in 2026.
+	mostBytes, mostPackets, mostOperations = 1e12, 2e9, 1e9
 	// usualLink and usualDisk are bytes a second that are never surprising: an
 	// Ethernet of 1 Gbit/s, and a disk of flash memory.
 	usualLink, usualDisk = 125e6 * headroom, 1e9

@@ -143,8 +143,10 @@ type diskState struct {
 	// shown reports whether the device is in the reading; one that is not can still
 	// count in the total.
 	shown bool
-	// identity is by what another device under the same name is noticed.
-	identity diskIdentity
+	// number is its major and minor number; by that and its sequence another device
+	// under the same name is noticed.
+	number   uint64
+	sequence sequence
 	counts   trail[[6]uint64]
 	times    [4]trail[[1]uint64]
 	// diskNumbers are those of the newest reading: the device's own, or what its parts
@@ -221,7 +223,7 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		if s.kind == blockEmpty && s.counts.begun && c.counts() != s.counts.value {
 			s.block, changed = h.block(s.name), true
 		}
-		if s.take(c, s.isReplaced(h, c, d.turn(len(d.order)), len(d.devices) <= identityTurn)) {
+		if s.take(c, s.isReplaced(h, c, turn(len(d.order), len(d.devices), d.scans), len(d.devices) <= sequenceTurn)) {
 			s.block, changed = h.block(s.name), true
 		}
 	})
@@ -253,16 +255,6 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	d.compare(r, seconds, now)
 	d.shown = len(r.Devices)
 	return r, nil
-}
-
-// identityTurn is for how many devices at most it is looked in one tick whether they
-// are still the same; where there are more, they take turns.
-const identityTurn = 64
-
-// turn reports whether it is the turn of the device at a place in the list.
-func (d *disk) turn(place int) bool {
-	turns := uint64(len(d.devices))/identityTurn + 1
-	return (uint64(place)+d.scans)%turns == 0
 }
 
 // show decides whether a device is in the readings.

@@ -2,6 +2,7 @@ package instruments
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"sysotel/instruments/pattern"
@@ -11,12 +12,15 @@ import (
 // Network is a reading of the network interfaces and connections.
 type Network struct {
 	Interfaces []Interface
-	// Total is the sum over the physical interfaces, those that Interfaces leaves
-	// out by pattern included. In a container, which has none, it is the sum over
-	// those that lead outside of it.
+	// Total has each byte once that the machine exchanges with others: it is the sum
+	// over the physical interfaces, those that Interfaces leaves out by pattern included.
+	// In a container, which has none, it is the sum over those that lead outside of it. One
+	// that stands on others (a bond) is in it only where those are not seen to count.
 	Total NetworkRates
 	// Connections are counted each tick (sockets) and every 10 s (states).
 	Connections
+	// misread is what could not be read, and which interfaces the total goes on without.
+	misread
 }
 
 // NetworkRates is the traffic of the last tick, per second.
@@ -27,7 +31,8 @@ type NetworkRates struct {
 	DroppedReceivedPerSecond, DroppedSentPerSecond float64
 }
 
-// Interface is one network interface. Counters count since it came up.
+// Interface is one network interface. Counters count since it came up; one that could
+// not be read is 2^64-1.
 type Interface struct {
 	Name string
 	// Physical reports whether it has hardware, also a virtual machine's.
@@ -44,7 +49,8 @@ type Interface struct {
 	// Speed is that of the link in bit/s, unknown if the system does not report it.
 	Speed float64
 	// Implausible counts the ticks in which more bytes were counted than the link
-	// can carry; their rates are unknown.
+	// can carry or, where its speed is not known, than twice the most before; their rates
+	// are unknown.
 	Implausible uint64
 
 	kind interfaceKind
@@ -92,30 +98,22 @@ var (
 	}
 	networkImplausible = &Metric{
 		Name: "sysotel.network.implausible", Unit: "{tick}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{interfaceKey},
-		Help: "Ticks whose rates were left out because a physical interface counted more bytes than 1.2 times what its link can carry.", Source: "system.network.io against /sys/class/net/NAME/speed",
+		Help: "Ticks whose rates were left out because a physical interface counted more bytes than 1.2 times what its link can carry or, where its speed is not known, than 1.2 Gbit/s and twice the most before.", Source: "system.network.io against /sys/class/net/NAME/speed",
 	}
 )
 
-// interfaceKind is how an interface is connected to the network.
-type interfaceKind uint8
-
-const (
-	// interfaceLoopback leads nowhere.
-	interfaceLoopback interfaceKind = iota
-	// interfaceInner carries what another interface carries too: bridges, tunnels
-	// and the machine's ends of containers and virtual machines.
-	interfaceInner
-	// interfaceVirtual has no hardware and could be the way outside: a container's eth0.
-	interfaceVirtual
-	// interfacePhysical has hardware.
-	interfacePhysical
-)
-
-// network reads the network interfaces.
+// network reads the network interfaces. How they are connected is in attachment.go.
 type network struct {
-	filter      pattern.Filter
-	source      networkSource
-	interfaces  map[string]*interfaceState
+	filter     pattern.Filter
+	source     networkSource
+	interfaces map[string]*interfaceState
+	// order has the interfaces of the newest reading in the order of the file.
+	order []*interfaceState
+	// best is the best kind of interfaces there are.
+	best interfaceKind
+	// attachments and links ask beside the tick what can have changed.
+	attachments beside[attachment]
+	links       beside[linkInfo]
 	scans       uint64
 	span        span
 	connections connections
@@ -124,26 +122,38 @@ type network struct {
 // interfaceState is what is kept of one interface between two reads.
 type interfaceState struct {
 	name, label string
-	kind        interfaceKind
-	shown       bool
-	// speed is that of the link in bit/s, as looked up at the time looked.
-	speed  float64
-	looked time.Time
-	// implausible counts all ticks above the speed, inRow the newest without a break.
+	attachment
+	link  linkInfo
+	shown bool
+	// sequence is its number, changes how often its link has come and gone.
+	sequence, changes sequence
+	counts            trail[[interfaceCounts]uint64]
+	ceiling           ceiling
+	outage            outage
+	// below are all interfaces that carry its bytes too, witness whether they count them.
+	below   []*interfaceState
+	witness witness
+	// implausible counts all ticks above what the link can carry.
 	implausible uint64
-	inRow       int
-	before      interfaceCounters
-	// scan is the number of the newest read that saw the interface.
-	scan uint64
+	// scan is the number of the newest read that saw the interface, first is set if there
+	// was none before it.
+	scan  uint64
+	first bool
 }
 
-// linkEvery is how often an interface's speed and place are looked up again: a
-// cable can be plugged into a faster switch, and a driver's answer costs more
-// than a counter.
-const linkEvery = time.Minute
+const (
+	// linkEvery is how often it is asked again how an interface is connected and how fast.
+	linkEvery = time.Minute
+	// changesEvery is after how many ticks it is looked whether a link has come and gone.
+	changesEvery = 10
+)
 
 func newNetwork(c Config) Collector {
-	return &network{filter: c.Filter("network"), interfaces: map[string]*interfaceState{}}
+	return &network{
+		filter: c.Filter("network"), interfaces: map[string]*interfaceState{},
+		attachments: beside[attachment]{every: linkEvery, read: func(h *Host, name string, _ attachment) attachment { return h.attachment(name) }},
+		links:       beside[linkInfo]{every: linkEvery, read: func(h *Host, name string, _ linkInfo) linkInfo { return h.linkInfo(name) }},
+	}
 }
 
 func (*network) Name() string { return "network" }
@@ -166,68 +176,150 @@ func (*network) Metrics() []*Metric {
 
 func (n *network) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	r := &Network{Interfaces: make([]Interface, 0, len(n.interfaces))}
-	// One sum for each kind; the total is that of the best kind there is.
-	var sums [interfacePhysical + 1]networkSum
-	seconds, begun := unknown, false
+	seconds, begun, changed := unknown, false, false
 	now := h.Now()
-	err := n.source.each(ctx, h, func(name []byte, c interfaceCounters) {
+	begin := func() {
 		if !begun {
 			// Only now is it sure that there are new counters to compare.
 			n.scans++
 			now = h.Now()
 			seconds, begun = n.span.next(now, t.Interval), true
+			n.order = n.order[:0]
 		}
-		s, known := n.interfaces[string(name)]
-		if !known {
+	}
+	err := n.source.each(ctx, h, &r.misread, func(name []byte, c *interfaceCounters) {
+		begin()
+		s := n.interfaces[string(name)]
+		switch {
+		case s == nil:
 			s = &interfaceState{name: string(name), label: sanitize.EscapeControl(string(name))}
 			s.shown = n.filter.Keep(true, "device", s.label)
-			s.look(h, now)
+			s.attachment, s.link.speed = h.attachment(s.name), unknown
 			n.interfaces[s.name] = s
-		} else if now.Sub(s.looked) >= linkEvery {
-			s.look(h, now)
+			changed = true
+		case s.scan == n.scans:
+			r.note("/proc/net/dev: "+s.label, "the interface is there twice")
+			return
 		}
-		known = known && s.scan == n.scans-1
-		rates := s.rates(h, c, known, seconds, now)
-		s.before, s.scan = c, n.scans
-		sums[s.kind].add(rates, known)
-		if s.shown {
-			one := Interface{Name: s.label, kind: s.kind, NetworkRates: rates, Speed: s.speed, Implausible: s.implausible}
-			one.count(c)
-			r.Interfaces = append(r.Interfaces, one)
+		s.first = s.scan == 0
+		if s.scan != n.scans-1 {
+			s.counts.miss()
 		}
+		s.scan = n.scans
+		n.order = append(n.order, s)
+		if n.isReplaced(h, s) && !s.first {
+			n.forget(s.name)
+			s.counts.replace(c.counts())
+			s.attachment, s.link, s.ceiling, s.witness = h.attachment(s.name), linkInfo{speed: unknown}, ceiling{}, witness{}
+			changed = true
+		} else {
+			s.counts.next(c.counts())
+		}
+		changed = n.look(h, s, now) || changed
 	})
 	if err != nil {
 		return nil, err
 	}
+	begin()
 	for name, s := range n.interfaces {
-		if s.scan != n.scans || !begun {
+		if s.scan != n.scans {
 			delete(n.interfaces, name)
+			n.forget(name)
+			changed = true
 		}
 	}
-	best := interfacePhysical
-	for best > interfaceInner && sums[best].interfaces == 0 {
-		best--
+	if changed {
+		n.connect()
 	}
-	r.Total = sums[best].rates()
-	for i := range r.Interfaces {
-		r.Interfaces[i].Counted = r.Interfaces[i].kind == best
-	}
+	n.compare(h, r, seconds, now)
 	r.Connections = n.connections.read(ctx, h, now)
 	return r, nil
 }
 
-// look finds out how the interface is connected.
-func (s *interfaceState) look(h *Host, now time.Time) {
-	s.kind, s.speed, s.looked = h.interfaceKind(s.name), h.linkSpeed(s.name), now
+// matters reports whether anything about an interface is reported: one that is left
+// out and carries what others carry too costs its line in the file and nothing else.
+func (s *interfaceState) matters() bool {
+	return s.kind >= interfaceVirtual || s.shown || len(s.below) > 0
+}
+
+// isReplaced reports whether another interface has the name now.
+func (n *network) isReplaced(h *Host, s *interfaceState) bool {
+	place, count := len(n.order), len(n.interfaces)
+	return s.name != "lo" && s.matters() && turn(place, count, n.scans) && s.sequence.changed(h, "sys/class/net", s.name, "ifindex", count <= sequenceTurn)
+}
+
+// look takes the answers that came beside the tick, and reports whether they
+// differ from what was known.
+func (n *network) look(h *Host, s *interfaceState, now time.Time) (changed bool) {
+	if s.name == "lo" || !s.matters() {
+		return false
+	}
+	if a, ok := n.attachments.get(h, s.name, now); ok && !a.equal(&s.attachment) {
+		s.attachment, changed = a, true
+	}
+	if s.kind != interfacePhysical {
+		return changed
+	}
+	if (uint64(len(n.order))+n.scans)%changesEvery == 0 && s.changes.changed(h, "sys/class/net", s.name, "carrier_changes", len(n.interfaces) <= sequenceTurn) {
+		n.links.again(h, s.name, now)
+	}
+	before := s.link
+	link, ok := n.links.get(h, s.name, now)
+	if !ok {
+		link = linkInfo{speed: unknown, network: before.network, port: before.port}
+	}
+	s.link = link
+	return changed || before.network != link.network || before.port != link.port
+}
+
+// forget drops what was asked beside the tick.
+func (n *network) forget(name string) {
+	n.attachments.forget(name)
+	n.links.forget(name)
+}
+
+// compare fills in the interfaces that are shown, and the total.
+func (n *network) compare(h *Host, r *Network, seconds float64, now time.Time) {
+	var sum networkSum
+	for _, s := range n.order {
+		s.see()
+		counted := s.isCounted(n.best)
+		if !counted && !s.shown {
+			continue
+		}
+		rates, believed := s.rates(seconds)
+		if !believed {
+			n.links.again(h, s.name, now)
+		}
+		if counted {
+			switch {
+			case s.first, math.IsNaN(seconds):
+				sum.add(rates, !s.first)
+			case rates.known():
+				s.outage.ends()
+				sum.add(rates, true)
+			case s.outage.fails(now):
+				r.note(s.label, "has had no rate for a minute"+leftOut)
+			default:
+				sum.add(rates, true)
+			}
+		}
+		if s.shown {
+			one := Interface{Name: s.label, Counted: counted, kind: s.kind, NetworkRates: rates, Speed: s.link.speed, Implausible: s.implausible}
+			one.count(&s.counts)
+			r.Interfaces = append(r.Interfaces, one)
+		}
+	}
+	r.Total = sum.rates()
 }
 
 // count fills in the counters.
-func (i *Interface) count(c interfaceCounters) {
+func (i *Interface) count(c *trail[[interfaceCounts]uint64]) {
 	i.Physical = i.kind == interfacePhysical
-	i.BytesReceived, i.BytesSent = c.receive.bytes, c.transmit.bytes
-	i.PacketsReceived, i.PacketsSent = c.receive.packets, c.transmit.packets
-	i.ErrorsReceived, i.ErrorsSent = c.receive.errors, c.transmit.errors
-	i.DroppedReceived, i.DroppedSent = c.receive.dropped, c.transmit.dropped
+	i.BytesReceived, i.BytesSent = c.count(bytesReceived), c.count(bytesSent)
+	i.PacketsReceived, i.PacketsSent = c.count(packetsReceived), c.count(packetsSent)
+	i.ErrorsReceived, i.ErrorsSent = c.count(errorsReceived), c.count(errorsSent)
+	i.DroppedReceived, i.DroppedSent = c.count(droppedReceived), c.count(droppedSent)
 }
 
 // Report implements Reading.

@@ -2,35 +2,55 @@ package instruments
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+
+	"sysotel/instruments/sanitize"
 )
 
 // networkSource is /proc/1/net/dev. /proc/net is a link to the reading process, in
 // a container with a network of its own the wrong one (prometheus/node_exporter#2007).
 // gopsutil can be given the file, but opens it anew each time, which takes twice as
 // long and five allocations for each interface (BenchmarkNetworkGopsutil).
-type networkSource struct{ dev networkFile }
+type networkSource struct {
+	dev networkFile
+	// newest is that of the line that is visited.
+	newest interfaceCounters
+}
 
-// each calls visit for every interface; the name is valid during the call only.
-func (s *networkSource) each(_ context.Context, h *Host, visit func(name []byte, c interfaceCounters)) error {
+// each calls visit for every line that names an interface; the name is valid during the
+// call only. What cannot be read is unknown by itself, and named in bad; only a file
+// without a good line is an error.
+func (s *networkSource) each(_ context.Context, h *Host, bad *misread, visit func(name []byte, c *interfaceCounters)) error {
 	text, err := s.dev.read(h, "dev")
 	if err != nil {
 		return err
 	}
+	good := false
+	var wrong error
 	for len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
 		name, c, err := parseNetDev(line)
-		if err != nil {
-			return fmt.Errorf("parse /proc/net/dev: line %q: %w", line, err)
+		switch {
+		case err == nil:
+		case name == nil:
+			wrong = cmp.Or(wrong, err)
+			bad.note("/proc/net/dev", err.Error())
+		default:
+			wrong = cmp.Or(wrong, err)
+			bad.note("/proc/net/dev: "+sanitize.EscapeControl(string(name)), err.Error())
 		}
 		if name != nil {
-			visit(name, c)
+			good = good || isCount(c.receive.bytes) || isCount(c.transmit.bytes)
+			s.newest = c
+			visit(name, &s.newest)
 		}
+	}
+	if !good && wrong != nil {
+		return fmt.Errorf("parse /proc/net/dev: %w", wrong)
 	}
 	return nil
 }
@@ -58,75 +78,37 @@ func (f *networkFile) read(h *Host, name string) ([]byte, error) {
 
 // parseNetDev reads one line of /proc/net/dev, proc_pid_net(5). The name is nil
 // for the two lines of titles. The numbers can follow the colon without a space,
-// and an alias of old has a colon in its name, so the last one counts.
+// and an alias of old has a colon in its name, so the last one counts. A number that
+// cannot be read is unknownCount, and the error says of the first why.
 func parseNetDev(line []byte) (name []byte, c interfaceCounters, err error) {
 	colon := bytes.LastIndexByte(line, ':')
 	if colon < 0 {
 		if len(line) > 0 && bytes.IndexByte(line, '|') < 0 {
-			return nil, c, errors.New("there is no colon after a name")
+			return nil, c, fmt.Errorf("line %s has no colon after a name", quoted(line))
 		}
 		return nil, c, nil
 	}
 	name = bytes.TrimLeft(line[:colon], " ")
 	if len(name) == 0 {
-		return nil, c, errors.New("there is no name before the colon")
+		return nil, c, fmt.Errorf("line %s has no name before the colon", quoted(line))
 	}
-	var numbers [16]uint64
 	rest := line[colon+1:]
-	for i := range numbers {
+	for i, to := range [...]*uint64{
+		&c.receive.bytes, &c.receive.packets, &c.receive.errors, &c.receive.dropped, nil, nil, nil, nil,
+		&c.transmit.bytes, &c.transmit.packets, &c.transmit.errors, &c.transmit.dropped,
+	} {
 		var word []byte
 		word, rest = cutWord(rest)
-		var ok bool
-		if numbers[i], ok = parseUint(word); !ok {
-			return nil, c, fmt.Errorf("%q in column %d is not a number", word, i+1)
+		if to == nil {
+			continue
+		}
+		n, ok := parseUint(word)
+		if *to = n; !ok || !isCount(n) {
+			*to = unknownCount
+			if err == nil {
+				err = fmt.Errorf("column %d: %s", i+1, notNumber(word))
+			}
 		}
 	}
-	c.receive = trafficCounters{numbers[0], numbers[1], numbers[2], numbers[3]}
-	c.transmit = trafficCounters{numbers[8], numbers[9], numbers[10], numbers[11]}
-	return name, c, nil
-}
-
-// interfaceKind looks up in /sys how an interface is connected.
-func (h *Host) interfaceKind(name string) interfaceKind {
-	dir := "sys/class/net/" + name
-	devtype := ""
-	for line := range strings.Lines(h.readText(dir + "/uevent")) {
-		if t, ok := strings.CutPrefix(strings.TrimSpace(line), "DEVTYPE="); ok {
-			devtype = t
-		}
-	}
-	switch {
-	case name == "lo", h.readText(dir+"/type") == "772": // ARPHRD_LOOPBACK
-		return interfaceLoopback
-	case h.exists(dir + "/device"):
-		// A port of a switch chip sends through the interface of the chip's
-		// conduit, and the fast path of a cloud's interface (Azure, failover)
-		// is counted again in the interface that is its master.
-		if devtype == "dsa" || h.exists(dir+"/master/device") {
-			return interfaceInner
-		}
-		return interfacePhysical
-	case h.exists(dir + "/bridge"), h.exists(dir + "/tun_flags"):
-		return interfaceInner
-	}
-	switch devtype {
-	case "bridge", "vlan", "vxlan", "gre", "geneve", "wireguard", "macsec":
-		return interfaceInner
-	}
-	for _, prefix := range [...]string{"veth", "docker", "virbr", "br-", "cali", "lxc", "tun", "tap", "ifb"} {
-		if strings.HasPrefix(name, prefix) {
-			return interfaceInner
-		}
-	}
-	return interfaceVirtual
-}
-
-// linkSpeed reads the speed of a link in bit/s from /sys, which has Mbit/s,
-// and -1 or an error where the driver does not know it.
-func (h *Host) linkSpeed(name string) float64 {
-	n, err := strconv.ParseInt(h.readText("sys/class/net/"+name+"/speed"), 10, 64)
-	if err != nil || n <= 0 {
-		return unknown
-	}
-	return float64(n) * 1e6
+	return name, c, err
 }

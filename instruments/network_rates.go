@@ -1,8 +1,9 @@
 package instruments
 
-import "time"
+import "math"
 
-// interfaceCounters are an interface's counters since it came up.
+// interfaceCounters are an interface's counters since it came up as they were read;
+// unknownCount is one that could not be read.
 type interfaceCounters struct {
 	receive, transmit trafficCounters
 }
@@ -10,52 +11,54 @@ type interfaceCounters struct {
 // trafficCounters are the counters of one direction.
 type trafficCounters struct{ bytes, packets, errors, dropped uint64 }
 
-func (c trafficCounters) wentBack(before trafficCounters) bool {
-	return c.bytes < before.bytes || c.packets < before.packets || c.errors < before.errors || c.dropped < before.dropped
+// The places of counters in a trail.
+const (
+	bytesReceived = iota
+	bytesSent
+	packetsReceived
+	packetsSent
+	errorsReceived
+	errorsSent
+	droppedReceived
+	droppedSent
+	interfaceCounts
+)
+
+func (c *interfaceCounters) counts() [interfaceCounts]uint64 {
+	in, out := &c.receive, &c.transmit
+	return [interfaceCounts]uint64{in.bytes, out.bytes, in.packets, out.packets, in.errors, out.errors, in.dropped, out.dropped}
 }
 
-// wentBack reports whether the counters begin anew: the driver was loaded again,
-// or another interface took the name.
-func (c interfaceCounters) wentBack(before interfaceCounters) bool {
-	return c.receive.wentBack(before.receive) || c.transmit.wentBack(before.transmit)
+// rates compares the counters with those before, and reports whether the link can have
+// carried so much. The speed of tunnels and virtual pairs is made up and says nothing.
+func (s *interfaceState) rates(seconds float64) (r NetworkRates, believed bool) {
+	of := func(i int) float64 { return s.counts.grown(i) / seconds }
+	packets := func(i int) float64 { return atMost(of(i), mostPackets) }
+	r = NetworkRates{
+		BytesReceivedPerSecond: of(bytesReceived), BytesSentPerSecond: of(bytesSent),
+		PacketsReceivedPerSecond: packets(packetsReceived), PacketsSentPerSecond: packets(packetsSent),
+		ErrorsReceivedPerSecond: packets(errorsReceived), ErrorsSentPerSecond: packets(errorsSent),
+		DroppedReceivedPerSecond: packets(droppedReceived), DroppedSentPerSecond: packets(droppedSent),
+	}
+	capacity := unknown
+	if s.kind == interfacePhysical {
+		capacity = s.link.speed / 8
+	}
+	most := max(orZero(r.BytesReceivedPerSecond), orZero(r.BytesSentPerSecond))
+	if math.IsNaN(r.BytesReceivedPerSecond) && math.IsNaN(r.BytesSentPerSecond) {
+		most = unknown
+	}
+	if !s.ceiling.believes(most, capacity, usualLink) {
+		s.implausible++
+		return unknownRates, false
+	}
+	return r, true
 }
 
-// rates compares the counters with those before. Nothing is known of an
-// interface that is seen for the first time or whose counters went back.
-func (s *interfaceState) rates(h *Host, c interfaceCounters, known bool, seconds float64, now time.Time) NetworkRates {
-	if !known || c.wentBack(s.before) {
-		seconds = unknown
-	}
-	in, out, inBefore, outBefore := &c.receive, &c.transmit, &s.before.receive, &s.before.transmit
-	r := NetworkRates{
-		BytesReceivedPerSecond: perSecond(in.bytes, inBefore.bytes, seconds), BytesSentPerSecond: perSecond(out.bytes, outBefore.bytes, seconds),
-		PacketsReceivedPerSecond: perSecond(in.packets, inBefore.packets, seconds), PacketsSentPerSecond: perSecond(out.packets, outBefore.packets, seconds),
-		ErrorsReceivedPerSecond: perSecond(in.errors, inBefore.errors, seconds), ErrorsSentPerSecond: perSecond(out.errors, outBefore.errors, seconds),
-		DroppedReceivedPerSecond: perSecond(in.dropped, inBefore.dropped, seconds), DroppedSentPerSecond: perSecond(out.dropped, outBefore.dropped, seconds),
-	}
-	if !s.plausible(h, max(r.BytesReceivedPerSecond, r.BytesSentPerSecond), now) {
-		return unknownRates
-	}
-	return r
-}
-
-// plausible reports whether the link can carry so many bytes a second. Only
-// hardware is asked: the speed of tunnels and virtual pairs is made up.
-func (s *interfaceState) plausible(h *Host, bytes float64, now time.Time) bool {
-	above := func() bool { return s.kind == interfacePhysical && bytes*8 > s.speed*headroom }
-	if !above() {
-		s.inRow = 0
-		return true
-	}
-	if s.inRow >= int(burst) {
-		return true
-	}
-	if s.look(h, now); !above() {
-		return true
-	}
-	s.inRow++
-	s.implausible++
-	return false
+// known reports whether all rates are.
+func (r *NetworkRates) known() bool {
+	return !math.IsNaN(r.BytesReceivedPerSecond + r.BytesSentPerSecond + r.PacketsReceivedPerSecond + r.PacketsSentPerSecond +
+		r.ErrorsReceivedPerSecond + r.ErrorsSentPerSecond + r.DroppedReceivedPerSecond + r.DroppedSentPerSecond)
 }
 
 var unknownRates = NetworkRates{
@@ -67,15 +70,14 @@ var unknownRates = NetworkRates{
 
 // networkSum adds up the rates of interfaces.
 type networkSum struct {
-	sum               NetworkRates
-	interfaces, known int
+	sum   NetworkRates
+	known int
 }
 
-// add takes one interface into the sum. One that just appeared has no rate and
-// is left out; one that was reset makes the sum unknown: a sum without it would
+// add takes one interface into the sum. One that just appeared has no rate and is
+// left out; one that was reset makes the sum unknown: a sum without it would
 // show a false dip.
 func (s *networkSum) add(r NetworkRates, known bool) {
-	s.interfaces++
 	if !known {
 		return
 	}
