@@ -10,7 +10,7 @@ import (
 // TestGuestHotPlug adds processors and memory to a guest of two NUMA nodes that runs, and takes
 // processors away.
 func TestGuestHotPlug(t *testing.T) {
-	onEach(t, "6.1", func(t *testing.T, kernel string) {
+	onEach(t, "", func(t *testing.T, kernel string) {
 		m := boot(t, kernel, hardware{
 			processors: "2,maxcpus=3,sockets=3,cores=1,threads=1", memory: -1,
 			devices: []string{
@@ -91,7 +91,7 @@ func TestGuestHotPlug(t *testing.T) {
 // TestGuestSuspend lets a guest sleep: the time asleep is no gap of the agent's making, and no rate
 // is of it.
 func TestGuestSuspend(t *testing.T) {
-	onEach(t, "6.12", func(t *testing.T, kernel string) {
+	onEach(t, "", func(t *testing.T, kernel string) {
 		m := boot(t, kernel, hardware{})
 		m.startAgent()
 		m.sh("sleep 5; (sleep 1; echo mem >/sys/power/state) & :")
