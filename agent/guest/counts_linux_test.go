@@ -10,7 +10,11 @@ import (
 // below a limit of its own control group.
 func TestGuestCounts(t *testing.T) {
 	onEach(t, "6.12", func(t *testing.T, kernel string) {
-		m := boot(t, kernel, hardware{processors: "2", modules: []string{"ext4", "loop"}, tools: []string{"mkfs.ext4"}})
+		m := boot(t, kernel, hardware{
+			processors: "2", devices: append(drive(t, "data", 128), "-device", "virtio-blk-pci,drive=data"),
+			modules: []string{"virtio_pci", "virtio_blk", "ext4"}, tools: []string{"mkfs.ext4"},
+		})
+		m.sh("for i in virtio_pci virtio_blk ext4; do modprobe $i; done; sleep 1; mkfs.ext4 -q /dev/vda; mount /dev/vda /mnt")
 		// The agent's own group has a limit; the machine has none.
 		m.sh(`echo '+cpu +memory +io' >/sys/fs/cgroup/cgroup.subtree_control
 			mkdir -p /sys/fs/cgroup/system.slice/agent
@@ -32,6 +36,17 @@ func TestGuestCounts(t *testing.T) {
 		m.sh("timeout -s STOP 6 yes >/dev/null & sleep 7")
 		grind := m.number("awk '{print ($14 + $15) / 100}' /proc/$(pidof yes)/stat")
 		m.settles(`sum(process_cpu_time_seconds_total{process_executable_name="yes"})`, grind, 0.1)
+
+		// A write is one program's, not also that of all who wait for it.
+		written := func() float64 { return m.value(`sum(process_disk_io_bytes_total{direction="write"})`) / (1 << 20) }
+		before := written()
+		m.sh(`sh -c 'sh -c "dd if=/dev/zero of=/mnt/file bs=1M count=20 conv=fsync 2>/dev/null; sleep 4"; sleep 4'`)
+		m.eventually("20 MiB written by a child's child", func() error {
+			if said := written() - before; said < 19.5 || said > 24 {
+				return fmt.Errorf("programs wrote %.1f MiB: %v", said, m.query(`process_disk_io_bytes_total{direction="write"} > 1e6`))
+			}
+			return nil
+		})
 
 		busy := func() float64 {
 			return m.number(`awk '/^cpu / {print ($2 + $3 + $4 + $7 + $8 + $9) / 100}' /proc/stat`)

@@ -41,23 +41,26 @@ func TestGuestUnit(t *testing.T) {
 		}
 		h := mountHardware(t)
 		h.memory, h.processors = 1024, "2"
+		h.modules = append(h.modules, "autofs4")
 		h.parameters = "systemd.unit=multi-user.target systemd.firstboot=off systemd.show_status=0"
 		h.devices = append([]string{"-drive", "if=none,format=raw,snapshot=on,id=system,file=" + systemImage(t), "-device", "virtio-blk-pci,drive=system"}, h.devices...)
 		m := boot(t, kernel, h)
-		m.sh("for i in virtio_pci virtio_blk ext4; do modprobe $i; done; sleep 1; mkdir /new; mount /dev/vda /new; cd /new; mkdir -p usr/local/bin etc/systemd/system/multi-user.target.wants proc sys dev run tmp root home srv var/lib etc/sysotel" + `
+		m.sh("for i in virtio_pci virtio_blk ext4 autofs4; do modprobe $i; done; sleep 1; mkdir /new; mount /dev/vda /new; cd /new; mkdir -p usr/local/bin etc/systemd/system/multi-user.target.wants proc sys dev run tmp root home srv var/lib etc/sysotel" + `
 			cp /sysotel usr/local/bin/; cp /init init; cp -a /lib/modules lib/; rm -f etc/systemd/system/multi-user.target.wants/*
 			printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\nguest:x:1000:1000::/:/bin/sh\n' >etc/passwd
 			printf 'root:x:0:\nnogroup:x:65534:\nguest:x:1000:\n' >etc/group; printf 'passwd: files systemd\ngroup: files systemd\n' >etc/nsswitch.conf
 			echo 0123456789abcdef0123456789abcdef >etc/machine-id; echo guest >etc/hostname
 			cat >etc/systemd/system/sysotel.service <<'END'
 ` + string(unit) + "END\ncat >etc/systemd/system/shell.service <<'END'\n" + shellService + `END
+			printf '[Mount]\nWhat=/dev/vde\nWhere=/srv/automatic\nType=ext4\n' >etc/systemd/system/srv-automatic.mount
+			printf '[Automount]\nWhere=/srv/automatic\n' >etc/systemd/system/srv-automatic.automount
 			ln -s ../shell.service etc/systemd/system/multi-user.target.wants/
 			echo SYSOTEL_CONFIG=/etc/sysotel/sysotel.yaml >etc/sysotel/sysotel.env
 			cat >etc/sysotel/sysotel.yaml <<'END'
 ` + slowConfig() + "END\ncp etc/sysotel/sysotel.yaml etc/; chmod 755 etc/sysotel; chmod 644 etc/sysotel/*")
 		m.switchRoot("/new", "/lib/systemd/systemd")
-		m.sh(`mkfs.ext4 -q /dev/vdb; mkfs.ext4 -q /dev/vdc; mkfs.ext4 -q /dev/vdd; mkdir -p /home/guest/private/disk /srv/later; chmod 700 /home/guest/private
-			mount /dev/vdb /home/guest/private/disk; systemctl start sysotel; sleep 2; systemctl is-active sysotel`)
+		m.sh(`for d in vdb vdc vde; do mkfs.ext4 -q /dev/$d; done; mkdir -p /home/guest/private/disk /srv/later; chmod 700 /home/guest/private
+			mount /dev/vdb /home/guest/private/disk; systemctl start srv-automatic.automount sysotel; sleep 2; systemctl is-active sysotel`)
 		const free = "http://127.0.0.1:18080"
 		m.sh("sysotel run --config /etc/sysotel.yaml --data-dir /root/data --http.listen 127.0.0.1:18080 --prometheus.listen '' >/run/sysotel.log 2>&1 & :")
 		// What comes after the unit has started: a disk, a program of somebody else's, a lack of memory.
@@ -95,6 +98,10 @@ func TestGuestUnit(t *testing.T) {
 					t.Errorf("%s does not know the I/O of %v", agent, p)
 				}
 			}
+		}
+		// Who looks into what is mounted on demand mounts it.
+		if said, _ := m.try("systemctl is-active srv-automatic.automount srv-automatic.mount"); said != "active\ninactive\n" {
+			t.Errorf("what is mounted on demand is %q", said)
 		}
 		if said := document("http://127.0.0.1:8080", "/api/v1/health")["status"]; said != "ok" {
 			t.Errorf("the unit's agent is %v: %v", said, m.unhealthy())
