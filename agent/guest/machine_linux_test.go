@@ -76,12 +76,7 @@ func boot(t *testing.T, line string, h hardware) *machine {
 // start starts a guest with that first file system.
 func start(t *testing.T, image string, root initramfs, h hardware) *machine {
 	t.Helper()
-	// The path of a socket must be short.
-	dir, err := os.MkdirTemp("", "guest")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := t.TempDir()
 	root.write(t, filepath.Join(dir, "initramfs"))
 	vmlinuz, err := filepath.Glob(filepath.Join(image, "boot/vmlinuz-*"))
 	if err != nil || len(vmlinuz) != 1 {
