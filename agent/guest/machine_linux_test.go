@@ -27,7 +27,7 @@ var buildOnce sync.Once
 
 // hardware describes a guest. The zero value has one processor and no disk.
 type hardware struct {
-	// memory is in MiB; 0 is 512.
+	// memory is in MiB; 0 is 512, and what is negative is said by devices.
 	memory int
 	// processors is what -smp takes; "" is one.
 	processors string
