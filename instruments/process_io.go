@@ -48,7 +48,7 @@ type endedChildren struct {
 type reaping struct {
 	child *processEntry
 	moved
-	// faults are the page faults that the child had at least: as many are in the
+	// faults are the page faults that the child had at least: as many are new in the
 	// parent's account of children's page faults once the child is. No process has none.
 	faults uint64
 	// orphan is set where its parent has ended too: another process has waited for it.
@@ -129,9 +129,8 @@ func (p *process) readIO(table *processTable, e *processEntry, young, busy bool)
 
 // settle gives what was read to the processes that did it.
 func (p *process) settle(table *processTable, seconds float64, r *ProcessTable) {
-	if len(table.ended) > 0 {
-		p.inherit(table)
-	}
+	p.miss(table)
+	p.inherit(table)
 	for i := 0; i < len(p.debtors); i++ { // More of them come up on the way.
 		p.await(table, p.debtors[i])
 	}
@@ -141,6 +140,8 @@ func (p *process) settle(table *processTable, seconds float64, r *ProcessTable) 
 	}
 	clear(p.asked)
 	p.asked = p.asked[:0]
+	clear(table.ended)
+	table.ended = table.ended[:0]
 	p.debtors = slices.DeleteFunc(p.debtors, func(e *processEntry) bool {
 		c := e.io.children
 		if c != nil && len(c.pending) == 0 && c.owed == (moved{}) {
@@ -148,6 +149,44 @@ func (p *process) settle(table *processTable, seconds float64, r *ProcessTable) 
 		}
 		return e.io.ended || e.io.children == nil
 	})
+}
+
+// miss finds processes that have ended since the table was read and whose parents'
+// accounts have them already: those have grown by as much at least.
+func (p *process) miss(table *processTable) {
+	var most moved
+	for i := range p.asked {
+		by := p.asked[i].grown()
+		most = moved{max(most.read, by.read), max(most.write, by.write)}
+	}
+	if most == (moved{}) {
+		return
+	}
+	for _, e := range table.entries {
+		had := e.io.account()
+		if had == (moved{}) || had.read > most.read || had.write > most.write || e.io.ended {
+			continue
+		}
+		if parent := table.find(e.parent); parent != nil && parent.io.asked > 0 {
+			if by := p.asked[parent.io.asked-1].grown(); had.read <= by.read && had.write <= by.write && !table.lives(e) {
+				e.io.ended = true
+				table.ended = append(table.ended, e)
+			}
+		}
+	}
+}
+
+// grown is by how much an account is more than before.
+func (a *asked) grown() (by moved) {
+	if io := &a.entry.io; io.known {
+		if a.raw.read != unknownCount && a.raw.read > io.read.last {
+			by.read = a.raw.read - io.read.last
+		}
+		if a.raw.write != unknownCount && a.raw.write > io.write.last {
+			by.write = a.raw.write - io.write.last
+		}
+	}
+	return by
 }
 
 // inherit finds who waits for the processes that have ended.
@@ -159,6 +198,9 @@ func (p *process) inherit(table *processTable) {
 			continue // It was found to have ended before the table was read anew.
 		}
 		e.io.settled = true
+		if e.io.account() == (moved{}) && e.io.children == nil {
+			continue // It is here for those below it.
+		}
 		parent, orphan := table.parent(e, ended)
 		if parent == nil {
 			continue
@@ -172,8 +214,6 @@ func (p *process) inherit(table *processTable) {
 			e.io.children = nil
 		}
 	}
-	clear(ended)
-	table.ended = ended[:0]
 }
 
 // parent is who waits for a process that has ended: its parent, or where that has ended
@@ -207,23 +247,39 @@ func (p *process) owe(e *processEntry, r reaping) {
 	}
 }
 
-// await finds out which of the children that have ended are in a process' account by now,
-// and reads that account after it.
+// await reads a process' account and finds out which of the children that have ended are
+// in it. The account is read first: what is in it by then has ended by the time at which the
+// children are looked at, and what has ended after that is found in it at the next look.
 func (p *process) await(table *processTable, e *processEntry) {
 	children := e.io.children
 	if e.io.denied || e.io.ended || children == nil {
 		return
 	}
+	p.readIO(table, e, false, true)
 	e.childFaults = max(e.childFaults, table.reaped(e))
+	for _, child := range table.entries {
+		if child.parent == e.pid && child.io.account() != (moved{}) && !child.io.ended && !table.lives(child) {
+			child.io.ended = true
+			table.ended = append(table.ended, child)
+		}
+	}
+	p.inherit(table)
 	faults := e.childFaults - min(e.reaped, e.childFaults)
+	var left moved // What the account has grown by and is nobody's yet.
+	if e.io.asked > 0 {
+		left = p.asked[e.io.asked-1].grown()
+	}
+	owed := children.owed
+	left.take(&owed)
 	var heir *processEntry
 	var kept []reaping
 	for _, orphans := range [...]bool{false, true} {
 		for _, r := range children.pending {
 			switch {
 			case r.orphan != orphans:
-			case r.faults <= faults:
-				faults -= r.faults
+			case r.faults <= faults && (!r.orphan || r.read <= left.read && r.write <= left.write):
+				owed = r.moved
+				left.take(&owed)
 				children.owed.add(r.moved)
 				children.looks = 0
 				if !r.child.io.final && r.child.busier(heir) {
@@ -235,7 +291,6 @@ func (p *process) await(table *processTable, e *processEntry) {
 			}
 		}
 	}
-	p.readIO(table, e, false, true)
 	children.pending = nil
 	for _, r := range kept {
 		next := e

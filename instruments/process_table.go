@@ -112,7 +112,7 @@ func (t *processTable) find(pid int) *processEntry {
 // end takes a process out of the table.
 func (t *processTable) end(e *processEntry) {
 	t.release(e)
-	if e.looks > 0 && (e.io.account() != moved{} || e.io.children != nil) {
+	if e.looks > 0 {
 		t.ended = append(t.ended, e)
 	}
 }

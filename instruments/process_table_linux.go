@@ -521,6 +521,17 @@ func (t *processTable) readIO(e *processEntry, busy bool) (m moved, err error) {
 	return parseProcessIO(text)
 }
 
+// lives reports whether a process is still there, as a zombie too.
+func (t *processTable) lives(e *processEntry) bool {
+	text, file, err := t.readStat(e.file.stat, e.pid)
+	e.file.stat = file
+	if err != nil {
+		return !gone(err)
+	}
+	stat, err := parseProcessStat(text)
+	return err != nil || stat.start == e.start
+}
+
 // reaped reads anew which page faults a process has taken over from children.
 func (t *processTable) reaped(e *processEntry) uint64 {
 	text, file, err := t.readStat(e.file.stat, e.pid)

@@ -72,6 +72,9 @@ func (t *processTable) release(*processEntry) {}
 // renameOwners: the system is asked for a name each time.
 func (t *processTable) renameOwners() {}
 
+// lives: only Linux asks.
+func (t *processTable) lives(*processEntry) bool { return true }
+
 // reaped: only Linux has the account of children in that of their parent.
 func (t *processTable) reaped(*processEntry) uint64 { return 0 }
 

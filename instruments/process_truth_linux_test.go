@@ -489,3 +489,60 @@ func TestTruthOfInheritedIO(t *testing.T) {
 		}
 	}
 }
+
+// TestTruthOfManyFamilies: at whatever moment a look comes, what is written is counted once.
+func TestTruthOfManyFamilies(t *testing.T) {
+	dir, shell, inner, writer := family(t)
+	const families, size = 40, 4 << 20
+	m := newRealProcesses(t)
+	before := row(t, m.read(), os.Getpid()).WriteBytes
+	ended := make(chan error)
+	go func() {
+		for i := range families {
+			// One in three leaves its writer to the first process or another that takes orphans.
+			wait := [...]string{"; true", "; sleep 0.02", " & sleep 0.01"}[i%3]
+			command := fmt.Sprintf("./%s -c './%s if=/dev/zero of=file%d bs=1M count=4 conv=fsync 2>/dev/null%s'; true", inner, writer, i, wait)
+			cmd := exec.Command(filepath.Join(dir, shell), "-c", command)
+			cmd.Dir = dir
+			if err := cmd.Run(); err != nil {
+				ended <- err
+				return
+			}
+		}
+		close(ended)
+	}()
+	for running := true; running; {
+		select {
+		case err := <-ended:
+			if running = false; err != nil {
+				t.Fatal(err)
+			}
+		default:
+		}
+		m.read()
+	}
+	for i := range families { // Those that were left alone.
+		for {
+			if info, err := os.Stat(filepath.Join(dir, fmt.Sprint("file", i))); err == nil && info.Size() == size {
+				break
+			}
+			m.read()
+		}
+	}
+	for range 2 * ioTurn {
+		m.read()
+	}
+	table := m.read()
+	rest := row(t, table, os.Getpid()).WriteBytes - before + written(table, shell) + written(table, inner)
+	all := rest + written(table, writer)
+	t.Logf("%d bytes, %d of them not the writers'", all, rest)
+	// /proc is not read in one moment. These looks follow one another at once, so one in a
+	// hundred families ends within one, which at a look a second is one in tens of thousands.
+	if all > families*size*115/100 {
+		t.Errorf("%d bytes are counted, %d were written", all, families*size)
+	}
+	// Who is left to another process, and was never seen, is that one's.
+	if all < families*size*6/10 {
+		t.Errorf("%d bytes are counted, %d were written", all, families*size)
+	}
+}

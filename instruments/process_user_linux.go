@@ -67,16 +67,23 @@ func (u *users) name(h *Host, uid uint32) string {
 
 // take takes the names if they are there after a while.
 func (u *users) take(wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
+	var p passwd
 	select {
-	case p := <-u.answer:
-		if p.changed != u.passwd.changed || p.size != u.passwd.size {
-			u.known++
+	case p = <-u.answer:
+	default:
+		if wait == 0 {
+			return
 		}
-		u.passwd, u.answer = p, nil
-	case <-timer.C:
+		select {
+		case p = <-u.answer:
+		case <-time.After(wait):
+			return
+		}
 	}
+	if p.changed != u.passwd.changed || p.size != u.passwd.size {
+		u.known++
+	}
+	u.passwd, u.answer = p, nil
 }
 
 // read reads the file unless it is as before.

@@ -2,6 +2,7 @@ package sampler
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -74,6 +75,13 @@ func TestProcessTableToRecords(t *testing.T) {
 		Threads: 3, RSS: 1 << 30, ReadBytes: 4096, WriteBytes: 8192, IOKnown: true,
 	})
 	equal(t, "start of a process", r.Rows[0].Started, at("10:00:00"))
+	table := tableOf(1, 0.5, 1.5)
+	table.All[1].Young = true
+	table.Ended = []instruments.EndedProcess{{PID: 9, Start: 99, ReadBytes: 1, WriteBytes: 2}}
+	d.addTable(table, at("12:01:10"))
+	r = n.readings[len(n.readings)-1]
+	equal(t, "ended", fmt.Sprint(r.Ended), "[{9 99 1 2}]")
+	equal(t, "young", fmt.Sprint(r.Rows[0].Young, r.Rows[1].Young), "false true")
 }
 
 // forgetful takes records and keeps nothing.
