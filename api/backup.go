@@ -6,9 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
-
 	"sysotel/instruments/sanitize"
 )
 
@@ -34,19 +31,8 @@ type BackupAnswer struct {
 
 type backupOutput struct{ Body BackupAnswer }
 
-// backupInput is the request; it may take longer than others.
+// backupInput is the request.
 type backupInput struct{ Body BackupRequest }
-
-// backupTime is how long a backup may take.
-const backupTime = 10 * time.Minute
-
-// Resolve implements huma.Resolver.
-func (*backupInput) Resolve(ctx huma.Context) []error {
-	_, w := humago.Unwrap(ctx)
-	// Without support for deadlines the connection keeps its own.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(backupTime))
-	return nil
-}
 
 // Backup registers the operations of this file.
 func (operations) Backup(s *Server) {

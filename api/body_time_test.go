@@ -37,7 +37,7 @@ func TestLongRequestWithBody(t *testing.T) {
 		refused := make(chan time.Duration, 1)
 		l := oneConnection{make(chan net.Conn, 1)}
 		l.accepted <- server
-		s := &http.Server{Handler: secure(quiet, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := &http.Server{WriteTimeout: responseTime, Handler: secure(quiet, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/turn" { // As a large query waits for its turn.
 				time.Sleep(2 * bodyTime)
 			}
@@ -49,7 +49,7 @@ func TestLongRequestWithBody(t *testing.T) {
 				return
 			}
 			select {
-			case <-time.After(3 * bodyTime):
+			case <-time.After(responseTime + bodyTime): // It takes long to make the response.
 				_, _ = fmt.Fprintf(w, "read %s", body)
 			case <-r.Context().Done():
 				w.WriteHeader(499)
@@ -58,6 +58,7 @@ func TestLongRequestWithBody(t *testing.T) {
 		served := make(chan error)
 		go func() { served <- s.Serve(l) }()
 		answers := bufio.NewReader(client)
+		late := responseTime + bodyTime + 3*lateTime
 		ask := func(request, want string) {
 			t.Helper()
 			head, rest, _ := strings.Cut(request, "\r\n\r\n")
@@ -65,7 +66,7 @@ func TestLongRequestWithBody(t *testing.T) {
 				_, _ = io.WriteString(client, head+"\r\n\r\n")
 				_, _ = io.WriteString(client, rest)
 			}()
-			time.Sleep(3*bodyTime + 3*lateTime) // It reads late.
+			time.Sleep(late) // It reads late.
 			r, err := http.ReadResponse(answers, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -85,6 +86,7 @@ func TestLongRequestWithBody(t *testing.T) {
 			time.Sleep(bodyTime + lateTime/2)
 			_, _ = io.WriteString(client, "h") // The other half, too late.
 		}()
+		late = 2 * bodyTime
 		ask(post+"g", "408")
 		if took := <-refused; took != bodyTime {
 			t.Errorf("half a body was awaited for %s", took)

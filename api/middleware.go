@@ -101,6 +101,8 @@ func (b *timedBody) Read(p []byte) (int, error) {
 }
 
 // responseWriter records whether the response has begun, its status and the caller.
+// The client has responseTime to read the response from when it begins, however long
+// it took to make.
 type responseWriter struct {
 	http.ResponseWriter
 	begun  bool
@@ -108,19 +110,29 @@ type responseWriter struct {
 	caller Caller
 }
 
+// begin notes that the response begins. Connections without support for deadlines keep
+// their own.
+func (w *responseWriter) begin() {
+	if !w.begun {
+		w.begun = true
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(responseTime))
+	}
+}
+
 func (w *responseWriter) WriteHeader(status int) {
-	w.begun, w.status = true, status
+	w.begin()
+	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *responseWriter) Write(b []byte) (int, error) {
-	w.begun = true
+	w.begin()
 	return w.ResponseWriter.Write(b)
 }
 
 // Flush implements http.Flusher for handlers that ask by type.
 func (w *responseWriter) Flush() {
-	w.begun = true
+	w.begin()
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
 }
 

@@ -1,29 +1,16 @@
 package api
 
-import (
-	"net/http"
-	"time"
-)
+import "net/http"
 
-const (
-	// prometheusPath is the prefix of the Prometheus HTTP API.
-	prometheusPath = "/prometheus"
-	// prometheusTime is how long a response may take: the longest evaluation, and
-	// then responseTime to send it.
-	prometheusTime = 2 * responseTime
-)
+// prometheusPath is the prefix of the Prometheus HTTP API.
+const prometheusPath = "/prometheus"
 
 // addPrometheus mounts the Prometheus HTTP API. It is not in the OpenAPI document:
 // its paths, responses and errors are those of Prometheus.
 func (s *Server) addPrometheus() {
 	handler := http.HandlerFunc(noPrometheus)
 	if s.options.PromQL != nil {
-		stripped := http.StripPrefix(prometheusPath, s.options.PromQL)
-		handler = func(w http.ResponseWriter, r *http.Request) {
-			// Without support for deadlines the connection keeps its own.
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(prometheusTime))
-			stripped.ServeHTTP(w, r)
-		}
+		handler = http.StripPrefix(prometheusPath, s.options.PromQL).ServeHTTP
 	}
 	// The configuration is for those who may read it as /api/v1/config too.
 	for _, path := range []string{"config", "flags"} {

@@ -106,8 +106,8 @@ type Options struct {
 }
 
 // The limits of a connection. A client has headerTime to send the headers of a
-// request and responseTime to read the response; streams have their own, see
-// stream.go.
+// request and responseTime to read the response from its beginning; streams have their
+// own, see stream.go.
 const (
 	headerTime   = 5 * time.Second
 	responseTime = 30 * time.Second

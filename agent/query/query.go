@@ -81,7 +81,11 @@ func NewQuerier(config Config) *Querier {
 }
 
 // Large waits for a turn to have a large request in memory, until done is called.
-func (q *Querier) Large(ctx context.Context) (done func(), err error) { return q.large.take(ctx) }
+func (q *Querier) Large(ctx context.Context) (done func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, q.config.Limits.Timeout)
+	defer cancel()
+	return q.large.take(ctx)
+}
 
 // Features lists what of PromQL is there, by category, as Prometheus names it.
 func (q *Querier) Features() map[string]map[string]bool { return q.features.Get() }
