@@ -6,6 +6,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
@@ -24,6 +25,7 @@ type Custom struct {
 	Errors []exposition.SourceError
 
 	sources []exposition.Source
+	at      time.Time
 }
 
 var (
@@ -37,13 +39,22 @@ var (
 		Name: "sysotel.custom.duration", Unit: "s", Kind: Gauge, Keys: []Key{sourceKey},
 		Help: "How long a command ran the last time, or how long a text file took to read when it last changed.", Source: "custom.textfile and custom.commands",
 	}
+	customAge = &Metric{
+		Name: "sysotel.custom.age", Unit: "s", Kind: Gauge, Keys: []Key{sourceKey},
+		Help: "Time since the metrics of a source were written: since a text file last changed, or a command ended.", Source: "stat(2) st_mtime of the text file; the end of the command; not reported by a clock that is behind it",
+	}
+	customChanges = &Metric{
+		Name: "sysotel.custom.changes", Unit: "{change}", Kind: Counter, Integer: true, Keys: []Key{sourceKey},
+		Help: "How often the metrics of a source were written anew since the agent first read them, as far as it saw.", Source: "custom.textfile and custom.commands",
+	}
 )
 
 // custom reads text files when they change and runs commands when they are due.
 type custom struct {
 	directories []*textfile.Directory
 	commands    []*command.Command
-	merged      *Custom // the newest reading, shared until a source changes
+	merged      *Custom // the newest reading but for its time, shared until a source changes
+	own         map[string]bool
 	stop        context.CancelFunc
 	ctx         context.Context
 }
@@ -59,7 +70,19 @@ func newCustom(c Config) Collector {
 
 func (*custom) Name() string { return "custom" }
 
-func (*custom) Metrics() []*Metric { return []*Metric{customSuccess, customDuration} }
+func (*custom) Metrics() []*Metric {
+	return []*Metric{customSuccess, customDuration, customAge, customChanges}
+}
+
+// Reserve keeps names on the scrape page, those of the agent's own metrics, from custom
+// metrics. It is called once, before the first reading.
+func Reserve(collectors []Collector, names map[string]bool) {
+	for _, collector := range collectors {
+		if c, ok := collector.(*custom); ok {
+			c.own = names
+		}
+	}
+}
 
 // Configure implements Configurable. Unchanged commands keep running.
 func (c *custom) Configure(config Config) {
@@ -124,9 +147,12 @@ func (c *custom) Read(_ context.Context, h *Host, t Tick) (Reading, error) {
 		for _, command := range c.commands {
 			sources = append(sources, command.Source())
 		}
-		c.merged = mergeSources(sources)
+		families, errs := exposition.Merge(sources, c.own)
+		c.merged = &Custom{Families: families, Errors: errs, sources: sources}
 	}
-	return c.merged, nil
+	reading := *c.merged
+	reading.at = t.Time
+	return &reading, nil
 }
 
 // Report implements Reading.
@@ -141,6 +167,12 @@ func (c *Custom) Report(o *Observer) {
 		}
 		o.Int(customSuccess, ok, s.Name)
 		o.Float(customDuration, s.Seconds, s.Name)
+		if age := c.at.Sub(s.Written); !s.Written.IsZero() && age >= 0 {
+			o.Float(customAge, age.Seconds(), s.Name)
+		}
+		if !s.Written.IsZero() {
+			o.Int(customChanges, s.Changes, s.Name)
+		}
 	}
 }
 
@@ -155,9 +187,4 @@ func (c *Custom) Missing() []Missing {
 		}
 	}
 	return missing
-}
-
-func mergeSources(sources []exposition.Source) *Custom {
-	families, errs := exposition.Merge(sources)
-	return &Custom{families, errs, sources}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,9 @@ func newCustomFixture(t *testing.T, c CustomConfig) *customFixture {
 	// while none runs.
 	f.host.Now = func() time.Time { return f.now }
 	f.collector = newCustom(Config{Custom: c}).(*custom)
+	for _, d := range f.collector.directories {
+		d.Patience = time.Minute
+	}
 	t.Cleanup(func() {
 		if err := f.collector.Close(); err != nil {
 			t.Error(err)
@@ -106,7 +110,7 @@ func TestTextFiles(t *testing.T) {
 	if got := successes(first); got["raid.prom"] != 1 || got["bad.prom"] != 0 || got["missing"] != 0 || len(got) != 4 {
 		t.Errorf("successes are %v", got)
 	}
-	if second := f.tick(); second != first {
+	if second := f.tick(); &second.Families[0] != &first.Families[0] {
 		t.Error("nothing changed, but the files were read again")
 	}
 
@@ -136,6 +140,39 @@ func TestTextFiles(t *testing.T) {
 	}
 	if got := contents(f.tick()); !strings.HasPrefix(got, "fine{} 3\nmended{} 4\n") {
 		t.Errorf("after a rename got\n%s", got)
+	}
+}
+
+// TestCustomAge: values that nobody writes any more do not look new.
+func TestCustomAge(t *testing.T) {
+	dir := t.TempDir()
+	f := newCustomFixture(t, CustomConfig{Textfile: []string{dir}})
+	path := filepath.Join(dir, "backup.prom")
+	writeText(t, path, "backup_success 1\n")
+	ages := func(c *Custom) (found []float64) {
+		Visit(c, func(m *Metric, v float64, _ []string) {
+			if m == customAge {
+				found = append(found, v)
+			}
+		})
+		return found
+	}
+	for _, behind := range []time.Duration{3 * 24 * time.Hour, time.Minute} {
+		if err := os.Chtimes(path, f.now, f.now.Add(-behind)); err != nil {
+			t.Fatal(err)
+		}
+		for second := range 2 {
+			want := behind.Seconds() + float64(second+1)
+			if got := ages(f.tick()); len(got) != 1 || math.Abs(got[0]-want) > 2 {
+				t.Errorf("the ages are %v, want %v", got, want)
+			}
+		}
+	}
+	if err := os.Chtimes(path, f.now, f.now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if got := ages(f.tick()); len(got) != 0 {
+		t.Errorf("by a clock that is behind the ages are %v", got)
 	}
 }
 
@@ -171,12 +208,16 @@ func TestMergeSources(t *testing.T) {
 		{"two types of one page name", []string{"# TYPE a_total gauge\na_total 1\n", "# TYPE a counter\na 2\n"}, "a_total{} 1\nerror s1: metric a (counter) conflicts with a_total (gauge) of s0"},
 		{"underscores", []string{"a_b 1\n", "a__b 2\n"}, "a_b{} 1\nerror s1: metric a__b (untyped) conflicts with a_b (untyped) of s0"},
 		{"parts of a histogram", []string{"# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n", "h_count 5\n"}, "h{} 0\nerror s1: metric h_count (untyped) conflicts with h (histogram) of s0"},
+		{"names of the agent's", []string{"own 1\nown_other 2\nown_min 3\n"}, "own_other{} 2\nerror s0: metric own: the agent has a metric of this name\nerror s0: metric own_min: the agent has a metric of this name"},
+		{"a name of the agent's on the page", []string{"# TYPE __own counter\n__own 1\n"}, "error s0: metric __own: the agent has a metric of this name"},
+		{"Windows", []string{"\ufeff# TYPE a gauge\r\na 1\r\nb{c=\"d\"} 2\r\n"}, "a{} 1\nb{c=\"d\"} 2"},
 	} {
 		var sources []exposition.Source
 		for i, text := range c.sources {
 			sources = append(sources, source(fmt.Sprintf("s%d", i), text))
 		}
-		merged := mergeSources(sources)
+		families, errs := exposition.Merge(sources, map[string]bool{"own": true, "own_min": true, "own_total": true})
+		merged := &Custom{Families: families, Errors: errs, sources: sources}
 		if got := contents(merged); got != c.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, c.want)
 		}

@@ -35,6 +35,11 @@ func (a *App) openReadings(o Options, host *instruments.Host, name string) error
 		s.Store, s.Records = a.history.stats()
 		return s
 	})
+	own, err := export.OwnNames(collectors, o.Config.Instruments.Conventions, o.Config.Export)
+	if err != nil {
+		return err
+	}
+	instruments.Reserve(collectors, own)
 	reading := sampler.Options{
 		Host: host, Collectors: collectors, Measured: o.Config.Instruments, Interval: o.Config.Sampling.Interval,
 		HostName: name, Version: o.Version, Log: a.log, Clock: a.clock,
@@ -44,7 +49,6 @@ func (a *App) openReadings(o Options, host *instruments.Host, name string) error
 		Started: started, Clock: a.clock, HostName: name, Version: o.Version, Log: a.log,
 	}
 	a.history.readingOptions(&reading, &exporting)
-	var err error
 	if exporting.Queue, err = a.openQueue(o.Config); err != nil {
 		return err
 	}

@@ -56,6 +56,29 @@ func Aliases(m *instruments.Metric, c instruments.Conventions) (map[string]strin
 	return aliases, nil
 }
 
+// OwnNames are the names that metrics of collectors have or can have on the scrape page
+// and in the history.
+func OwnNames(collectors []instruments.Collector, c instruments.Conventions, config Config) (map[string]bool, error) {
+	own := map[string]bool{}
+	for _, collector := range collectors {
+		for _, m := range collector.Metrics() {
+			aliases, err := Aliases(m, c)
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range aliases {
+				own[name] = true
+			}
+		}
+	}
+	if config.Prometheus.NodeExporter {
+		for _, legacy := range LegacyNames() {
+			own[legacy[0]] = true
+		}
+	}
+	return own, nil
+}
+
 // Suffixes of the names of roll-ups. No other name of ours has them.
 const (
 	minSuffix, maxSuffix = ".min", ".max"

@@ -38,7 +38,7 @@ func TestAliases(t *testing.T) {
 	if err != nil || expr.String() != "rate(system_load[1m]) > 0" {
 		t.Errorf("a rule has %v, %v", expr, err)
 	}
-	sets, err := q.Matchers([]string{`{"system.load",core=~".*"}`})
+	sets, err := q.Matchers(t.Context(), []string{`{"system.load",core=~".*"}`})
 	if err != nil {
 		t.Fatal(err)
 	}

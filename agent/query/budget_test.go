@@ -143,14 +143,14 @@ func TestSelectorsAreBounded(t *testing.T) {
 	q := querierOn(fourTiers(day)...)
 	f := func(want string, selectors ...string) {
 		t.Helper()
-		if _, err := q.Matchers(selectors); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := q.Matchers(t.Context(), selectors); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
 	f("201 selectors, at most 200", strings.Split(strings.TrimSuffix(strings.Repeat("g,", 201), ","), ",")...)
 	large := `{a=~"(abc?d){900}"}`
 	f("instructions", large, large, large, large, large)
-	if _, err := q.Matchers([]string{large, `g{a=~"x.*"}`}); err != nil {
+	if _, err := q.Matchers(t.Context(), []string{large, `g{a=~"x.*"}`}); err != nil {
 		t.Error(err)
 	}
 }

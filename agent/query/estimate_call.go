@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/prometheus/prometheus/promql/parser"
-
-	"sysotel/agent/regex"
 )
 
 // call adds a function.
@@ -110,7 +108,7 @@ func (s *sum) windows(n *parser.Call, samples, steps, series float64) {
 // long as the source at most.
 func (s *sum) replaced(n *parser.Call, in shape) shape {
 	to, replacement, from, pattern := text(n.Args[1]), text(n.Args[2]), text(n.Args[3]), text(n.Args[4])
-	size, err := regex.Measure(pattern)
+	size, err := s.guard.measure(pattern)
 	s.patterns = s.patterns.Plus(size)
 	if checked := s.patterns.Check(); checked != nil {
 		s.forbid(n, "the regular expression, with those before it, %w", checked)

@@ -24,8 +24,9 @@ import (
 type guard struct {
 	inner  storage.Queryable
 	budget *budget
-	// patterns are those of the matchers.
+	// patterns are those of the matchers; measured are the others that have been measured.
 	patterns regex.Size
+	measured map[string]measured
 	// samples is the number of samples of a selector in a range, at most.
 	samples func([]*labels.Matcher, time.Duration) float64
 	// readable is how many samples may be read while there is a coarser tier, reads how
@@ -147,6 +148,25 @@ func (g *guard) instead(err error) error {
 
 // errTooMany ends an evaluation that would read too many samples of its tiers.
 var errTooMany = errors.New("too many samples")
+
+// measured is what is known of a regular expression.
+type measured struct {
+	size regex.Size
+	err  error
+}
+
+// measure measures a regular expression, once for all estimates.
+func (g *guard) measure(pattern string) (regex.Size, error) {
+	known, ok := g.measured[pattern]
+	if !ok {
+		known.size, known.err = regex.Measure(pattern)
+		if g.measured == nil {
+			g.measured = map[string]measured{}
+		}
+		g.measured[pattern] = known
+	}
+	return known.size, known.err
+}
 
 // count sums up the samples of all windows.
 func (g *guard) count() {

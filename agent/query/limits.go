@@ -31,7 +31,7 @@ type Limits struct {
 
 // DefaultLimits are generous for users and charts: as many points as Prometheus, and
 // lists of 2,000 hosts in an expression. All evaluations together take
-// 80 MiB at most: three light ones, a heavy one, a rule, and the results being sent.
+// 74 MiB at most: two light ones, a heavy one, a rule, and the results being sent.
 func DefaultLimits() Limits {
 	return Limits{
 		Points:      11_000,
@@ -39,7 +39,7 @@ func DefaultLimits() Limits {
 		Samples:     float64(DefaultOptions().MaxSamples),
 		Series:      2_000,
 		Timeout:     30 * time.Second,
-		Concurrency: 3,
+		Concurrency: 2,
 		Waiting:     512,
 		Length:      256 << 10,
 		Depth:       200,

@@ -73,7 +73,7 @@ func NewQuerier(config Config) *Querier {
 		light: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
 		heavy: newTurns(1, config.Limits.Waiting),
 		rules: newTurns(1, config.Limits.Waiting),
-		large: newTurns(config.Limits.Concurrency, config.Limits.Waiting),
+		large: newTurns(1, config.Limits.Waiting),
 		held:  newHeld(), features: listed,
 	}
 	q.parser.RegisterFeatures(listed) // Not those of plans.

@@ -89,7 +89,7 @@ func TestQueriesOnTheStore(t *testing.T) {
 		t.Errorf("the rate is %v, want exactly %v", got, want)
 	}
 	// Lookups see every tier, and roll-ups by their name only.
-	sets, err := q.Matchers([]string{`{__name__=~"load.*"}`})
+	sets, err := q.Matchers(t.Context(), []string{`{__name__=~"load.*"}`})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestQueriesOnTheStore(t *testing.T) {
 	if err != nil || len(found) != 1 {
 		t.Errorf("%d series %v, %v; want load", len(found), found, err)
 	}
-	if sets, err = q.Matchers([]string{"load_max"}); err != nil {
+	if sets, err = q.Matchers(t.Context(), []string{"load_max"}); err != nil {
 		t.Fatal(err)
 	}
 	if found, _, err = q.Series(t.Context(), sets, noon, end, 0); err != nil || len(found) != 1 {

@@ -80,8 +80,8 @@ func (l Limits) scan(text string) (scanned, error) {
 func (s *scanned) pattern(text string) error {
 	size, err := regex.Measure(text)
 	if err != nil {
-		if checked := size.Check(); checked != nil {
-			return checked
+		if size.Check() != nil {
+			return err
 		}
 		return nil
 	}

@@ -24,13 +24,14 @@ var errTooManySeries = &Error{Type: Execution, Err: errors.New("more than 100000
 // maxSelectors is the maximum number of selectors of a lookup.
 const maxSelectors = 200
 
-// Matchers parses the selectors of a lookup.
-func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {
+// Matchers parses the selectors of a lookup. What they take counts as held by the client
+// until its context ends.
+func (q *Querier) Matchers(ctx context.Context, selectors []string) (sets [][]*labels.Matcher, err error) {
 	if len(selectors) > maxSelectors {
 		return nil, badData("there are %d selectors, at most %d are allowed", len(selectors), maxSelectors)
 	}
-	sets := make([][]*labels.Matcher, 0, len(selectors))
 	var size regex.Size
+	bytes := 0.0
 	for _, selector := range selectors {
 		scanned, err := q.config.Limits.scan(selector)
 		if err != nil {
@@ -39,6 +40,25 @@ func (q *Querier) Matchers(selectors []string) ([][]*labels.Matcher, error) {
 		if size = size.Plus(scanned.patterns); size.Check() != nil {
 			return nil, badData("the regular expressions of all selectors together: one %w", size.Check())
 		}
+		bytes += scanned.bytes(selector)
+	}
+	err = q.within(ctx, size.Heavy(), func(_ context.Context, b *budget) error {
+		if err := b.take(bytes); err != nil {
+			return err
+		}
+		sets, err = q.parseSelectors(selectors)
+		return err
+	})
+	if err == nil {
+		err = q.held.until(ctx, bytes)
+	}
+	return sets, err
+}
+
+// parseSelectors parses selectors that have been scanned.
+func (q *Querier) parseSelectors(selectors []string) ([][]*labels.Matcher, error) {
+	sets := make([][]*labels.Matcher, 0, len(selectors))
+	for _, selector := range selectors {
 		set, err := q.parser.ParseMetricSelector(selector)
 		if err != nil {
 			return nil, &Error{Type: BadData, Err: err}

@@ -8,9 +8,12 @@ import (
 	"math"
 	"regexp/syntax"
 	"strings"
+	"sync"
 )
 
 const (
+	// maxText is the maximum length in bytes.
+	maxText = 256 << 10
 	// maxProgram is the maximum number of instructions, of one expression or of all
 	// those of a query. A name of a host in a
 	// list takes as many as it has characters.
@@ -76,9 +79,16 @@ func Check(pattern string) error {
 	return err
 }
 
+// parsing lets one expression be parsed at a time: its tree takes 100 times its length,
+// and nobody has a turn yet when it is measured.
+var parsing sync.Mutex
+
 // Measure returns the size of an expression, or why it is invalid or cannot be
 // measured. It compiles nothing.
 func Measure(pattern string) (Size, error) {
+	if len(pattern) > maxText {
+		return Size{Program: len(pattern)}, fmt.Errorf("has %d bytes, at most %d are allowed", len(pattern), maxText)
+	}
 	s := Size{
 		classes: strings.Count(pattern, "["),
 		unicode: strings.Count(pattern, `\p`) + strings.Count(pattern, `\P`),
@@ -86,6 +96,8 @@ func Measure(pattern string) (Size, error) {
 	if s.classes > maxClasses || s.unicode > maxUnicode {
 		return s, s.Check()
 	}
+	parsing.Lock()
+	defer parsing.Unlock()
 	parsed, err := syntax.Parse(pattern, syntax.Perl|syntax.DotNL)
 	if err != nil {
 		return s, fmt.Errorf("is invalid: %w", err)

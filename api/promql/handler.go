@@ -33,7 +33,7 @@ type Querier interface {
 	Parsed(ctx context.Context, expr string, f func(parser.Expr) error) error
 	Features() map[string]map[string]bool
 	Large(ctx context.Context) (done func(), err error)
-	Matchers(selectors []string) ([][]*labels.Matcher, error)
+	Matchers(ctx context.Context, selectors []string) ([][]*labels.Matcher, error)
 	Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error)
 	LabelNames(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error)
 	LabelValues(ctx context.Context, name string, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error)
@@ -77,10 +77,10 @@ type Config struct {
 const TierHeader = "X-Sysotel-Tier"
 
 // maxBody is the maximum size of a form: an expression of 256 KiB, percent-encoded.
-// Only a few forms larger than largeBody, or of unknown size, are in memory at once.
+// Only one form larger than largeBody, or of unknown size, is in memory at once.
 const (
 	maxBody   = 1 << 20
-	largeBody = 64 << 10
+	largeBody = 32 << 10
 )
 
 // api is the handler.

@@ -35,7 +35,7 @@ func (a *api) selection(r *http.Request, named bool) (s selection, err error) {
 	if s.end, err = timeOf(r, "end", maxTime); err != nil {
 		return s, err
 	}
-	if s.sets, err = a.config.Querier.Matchers(r.Form["match[]"]); err != nil && named {
+	if s.sets, err = a.config.Querier.Matchers(r.Context(), r.Form["match[]"]); err != nil && named {
 		err = badParameter("match[]", err)
 	}
 	return s, err

@@ -136,7 +136,7 @@ func (a *api) ruleFilter(r *http.Request) (f ruleFilter, err error) {
 		f.limit = int(limit)
 	}
 	if selectors := r.Form["match[]"]; len(selectors) > 0 {
-		f.sets, err = a.config.Querier.Matchers(selectors)
+		f.sets, err = a.config.Querier.Matchers(r.Context(), selectors)
 	}
 	return f, err
 }

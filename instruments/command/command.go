@@ -87,22 +87,27 @@ func (c *Command) Refresh(clock func() time.Time, interval time.Duration) bool {
 	// Half a tick early is on time: ticks come a little before or after their second.
 	if !c.running && (c.started.IsZero() || now.Sub(c.started) >= c.Interval-interval/2) {
 		c.started, c.running = now, true
-		go func() { c.ended <- c.run(clock) }()
+		before := c.source
+		go func() { c.ended <- c.run(clock, before) }()
 	}
 	return changed
 }
 
-// run runs the program once and reads what it printed.
-func (c *Command) run(clock func() time.Time) exposition.Source {
+// run runs the program once and reads what it printed; before is of the run before.
+func (c *Command) run(clock func() time.Time, before exposition.Source) exposition.Source {
 	start := clock()
 	text, err := run(c.ctx, c.Command, c.Timeout)
-	s := exposition.Source{Name: c.Name}
+	end := clock()
+	s := exposition.Source{Name: c.Name, Changes: before.Changes, Seconds: end.Sub(start).Seconds()}
 	if err != nil {
 		s.Errors = []error{err}
-	} else {
-		s.Families, s.Errors = exposition.Parse(text)
+		return s
 	}
-	s.OK, s.Seconds = len(s.Errors) == 0, clock().Sub(start).Seconds()
+	s.Families, s.Errors = exposition.Parse(text)
+	s.OK, s.Written = len(s.Errors) == 0, end
+	if !before.Written.IsZero() {
+		s.Changes++
+	}
 	return s
 }
 

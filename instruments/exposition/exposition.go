@@ -25,19 +25,24 @@ const (
 // maxErrors bounds the errors that are reported for one source at once.
 const maxErrors = 10
 
-// reservedNames begin the names of our own metrics on the scrape page.
-var reservedNames = []string{"system_", "process_", "sysotel_", "node_", "target_info"}
+// reservedNames begin names that only the agent gives, in this version or another.
+var reservedNames = []string{"sysotel_", "target_info"}
+
+// byteOrderMark is what programs on Windows begin files with.
+var byteOrderMark = []byte("\ufeff")
 
 // quoted is input that a syntax error quotes. Everybody who sees the health reads the
 // error, but not everybody may read the source; the line number is enough.
 var quoted = regexp.MustCompile(` "(?:[^"\\]|\\.)*"`)
 
-// Parse reads the Prometheus text format. A syntax error costs all metrics of the
-// source, an unsupported metric only itself.
+// Parse reads the Prometheus text format, also with the line ends and the byte order
+// mark of Windows. A syntax error costs all metrics of the source, an unsupported metric
+// only itself.
 func Parse(text []byte) ([]*dto.MetricFamily, []error) {
 	if len(text) > MaxBytes {
 		return nil, []error{fmt.Errorf("is larger than %d bytes", MaxBytes)}
 	}
+	text = bytes.ReplaceAll(bytes.TrimPrefix(text, byteOrderMark), []byte("\r\n"), []byte("\n"))
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	parsed, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
@@ -50,9 +55,7 @@ func Parse(text []byte) ([]*dto.MetricFamily, []error) {
 	names := make([]string, 0, len(parsed))
 	for name, f := range parsed {
 		names = append(names, name)
-		for _, m := range f.Metric {
-			series += 1 + len(m.GetHistogram().GetBucket()) + len(m.GetSummary().GetQuantile())
-		}
+		series += seriesOf(f)
 	}
 	if series > MaxSeries {
 		return nil, []error{fmt.Errorf("has %d series, at most %d are possible", series, MaxSeries)}

@@ -46,9 +46,8 @@ func TestExpositionErrors(t *testing.T) {
 		{"what a value is", "good 1\nbad hunter2\n", `line 2: expected float as value, got "…"`, 0},
 		{"a quote in it", "good 1\n# TYPE bad hun\"ter\n", `line 2: unknown metric type "…"`, 0},
 		{"half a line", "good 1\nbad{a=\"b", "line 2: unexpected end of input stream", 0},
-		{"our own name", "good 1\nsystem_cpu_time 5\n", "metric system_cpu_time: names that begin with system_ are the agent's own", 1},
+		{"our own name", "good 1\nsysotel_cpu_time 5\n", "metric sysotel_cpu_time: names that begin with sysotel_ are the agent's own", 1},
 		{"our own name, hidden", "__sysotel_x 5\n", "names that begin with sysotel_ are", 0},
-		{"the seed's name", "node_load1 5\n", "names that begin with node_ are", 0},
 		{"the resource", "target_info 1\n", "names that begin with target_info are", 0},
 		{"our label", "a{host_name=\"x\"} 1\nb 2\n", "metric a: the label host_name is the agent's own", 1},
 		{"a time of its own", "a 1 1700000000000\nb 2\n", "metric a: has a timestamp of its own", 1},
@@ -77,7 +76,7 @@ func TestExpositionBounds(t *testing.T) {
 	}
 	text.Reset()
 	for i := range 15 {
-		fmt.Fprintf(&text, "node_%d 1\n", i)
+		fmt.Fprintf(&text, "sysotel_%d 1\n", i)
 	}
 	if _, errs := Parse([]byte(text.String())); len(errs) != maxErrors+1 || errs[maxErrors].Error() != "and 5 more errors" {
 		t.Errorf("15 errors are reported as %v", errs)
@@ -97,7 +96,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("# TYPE a summary\na{quantile=\"0.5\"} 1\na_sum 2\na_count 3\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		families, errs := Parse(text)
-		merged, _ := Merge([]Source{{Name: "a", Families: families, Errors: errs}, {Name: "b", Families: families}})
+		merged, _ := Merge([]Source{{Name: "a", Families: families, Errors: errs}, {Name: "b", Families: families}}, nil)
 		for _, family := range merged {
 			if err := check(family); err != nil {
 				t.Error(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 )
@@ -32,14 +33,24 @@ type Source struct {
 	// command has ended for the first time.
 	OK      bool
 	Seconds float64
+	// Written is when the metrics were written: the last change of a file, the end of a
+	// run. Zero where there are none.
+	Written time.Time
+	// Changes counts how often metrics were written after the first ones that were read.
+	Changes int64
 }
+
+// maxMerged is how many series all sources together may give.
+const maxMerged = 2 * MaxSeries
 
 // Merge merges the metric families of all sources, one per name, in the order of
 // their names. Where two sources claim one series, or one name with two meanings,
-// the first has it. A source of which something is refused is no longer OK.
-func Merge(sources []Source) (merged []*dto.MetricFamily, failures []SourceError) {
+// the first has it; a name that is in own, as a scrape page shows it, is the agent's. A
+// source of which something is refused is no longer OK.
+func Merge(sources []Source, own map[string]bool) (merged []*dto.MetricFamily, failures []SourceError) {
 	families := map[string]*dto.MetricFamily{} // by the names that a scrape page shows
 	from := map[string]string{}                // the source of each family and series
+	total := 0
 	for i := range sources {
 		s := &sources[i]
 		refuse := func(format string, a ...any) {
@@ -49,8 +60,21 @@ func Merge(sources []Source) (merged []*dto.MetricFamily, failures []SourceError
 		for _, err := range s.Errors {
 			failures = append(failures, SourceError{s.Name, err})
 		}
+		series := 0
+		for _, f := range s.Families {
+			series += seriesOf(f)
+		}
+		if total+series > maxMerged {
+			refuse("has %d series, but all sources together can have only %d, of which those before it have %d", series, maxMerged, total)
+			continue
+		}
+		total += series
 		for _, f := range s.Families {
 			names := pageNames(f)
+			if slices.ContainsFunc(names, func(n string) bool { return own[n] }) {
+				refuse("metric %s: the agent has a metric of this name", f.GetName())
+				continue
+			}
 			family := families[names[0]]
 			clash := slices.IndexFunc(names, func(n string) bool {
 				other := families[n]
@@ -85,6 +109,15 @@ func Merge(sources []Source) (merged []*dto.MetricFamily, failures []SourceError
 	}
 	slices.SortFunc(merged, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return merged, failures
+}
+
+// seriesOf is the number of series of a metric family on a scrape page.
+func seriesOf(f *dto.MetricFamily) int {
+	series := len(f.Metric)
+	for _, m := range f.Metric {
+		series += len(m.GetHistogram().GetBucket()) + len(m.GetSummary().GetQuantile())
+	}
+	return series
 }
 
 // pageNames lists the names that a metric family takes: its own, and those on a scrape

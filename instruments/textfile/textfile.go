@@ -18,9 +18,26 @@ import (
 // Directory is a directory whose *.prom files hold metrics. A program
 // writes such a file beside it and renames it, so that no partial file is read.
 type Directory struct {
-	path  string
-	state exposition.Source // of the listing itself
+	// Patience is how long a tick waits until the directory is read.
+	Patience time.Duration
+
+	path string
+	list func(dir string) ([]foundFile, error)
+	// listing is what is known of it; others share what it refers to.
+	listing listing
+	// since is when the listing that runs was begun, by the clock of Refresh; zero if
+	// none runs.
+	since time.Time
+	ended chan listing
+	lost  bool // Whether that takes too long.
+}
+
+// listing is a directory as it was when it was last read.
+type listing struct {
+	state exposition.Source // of the directory itself
 	files []file
+	// changed is set if it differs from the one before.
+	changed bool
 }
 
 // file is a file as it was when it was last read.
@@ -29,38 +46,90 @@ type file struct {
 	state exposition.Source
 }
 
-// New is a directory whose files were not read yet.
-func New(path string) *Directory { return &Directory{path: path} }
+// The most that a directory may hold: everything is parsed again when it changes, and
+// kept.
+const (
+	maxFiles = 1_000
+	maxBytes = 8 << 20
+)
 
-// Refresh reads what changed and reports whether anything did.
+// maxWait is after how long a directory that does not answer, on a dead server, has
+// nothing.
+const maxWait = 10 * time.Second
+
+// New is a directory whose files were not read yet. On a sound disk its patience is
+// enough for a tick to have what is there.
+func New(path string) *Directory {
+	return &Directory{Patience: 20 * time.Millisecond, path: path, list: list, ended: make(chan listing, 1)}
+}
+
+// Refresh reads what changed and reports whether anything did. What takes long, here
+// or on another machine, goes on beside the ticks, and a later Refresh has it.
 func (d *Directory) Refresh(now func() time.Time) bool {
+	if d.since.IsZero() {
+		d.since = now()
+		before := d.listing
+		go func() { d.ended <- before.next(d, now) }()
+	}
+	limit := time.NewTimer(d.Patience)
+	defer limit.Stop()
+	select {
+	case d.listing = <-d.ended:
+		changed := d.listing.changed || d.lost
+		d.since, d.lost = time.Time{}, false
+		return changed
+	case <-limit.C:
+	}
+	if d.lost || now().Sub(d.since) < maxWait {
+		return false
+	}
+	d.lost = true
+	return true
+}
+
+// next reads what has changed since the listing before.
+func (l listing) next(d *Directory, now func() time.Time) listing {
 	start := now()
-	found, err := list(d.path)
+	found, err := d.list(d.path)
 	failed := err != nil
-	changed := d.state.Name == "" || failed == d.state.OK || failed && err.Error() != d.state.Errors[0].Error()
-	if changed {
-		d.state = exposition.Source{Name: d.path, OK: !failed, Seconds: now().Sub(start).Seconds()}
+	next := listing{state: l.state, files: make([]file, 0, len(found))}
+	next.changed = l.state.Name == "" || failed == l.state.OK || failed && err.Error() != l.state.Errors[0].Error()
+	if next.changed {
+		next.state = exposition.Source{Name: d.path, OK: !failed, Seconds: now().Sub(start).Seconds()}
 		if failed {
-			d.state.Errors = []error{err}
+			next.state.Errors = []error{err}
 		}
 	}
-	before := d.files
-	d.files = make([]file, 0, len(found))
-	for i, f := range found {
-		if i < len(before) && before[i].state.Name == sanitize.EscapeControl(f.path) && f.sameAs(before[i]) {
-			d.files = append(d.files, before[i])
-			continue
-		}
-		changed = true
-		d.files = append(d.files, f.read(now))
+	before := map[string]file{}
+	for _, f := range l.files {
+		before[f.state.Name] = f
 	}
-	return changed || len(before) != len(d.files)
+	size := int64(0)
+	for _, f := range found {
+		if f.err == nil {
+			if size += f.info.Size(); size > maxBytes {
+				f.err = fmt.Errorf("is not read: the files before it have %d bytes already, all of a directory at most %d", size-f.info.Size(), maxBytes)
+				size -= f.info.Size()
+			}
+		}
+		old := before[sanitize.EscapeControl(f.path)]
+		if !f.sameAs(old) {
+			next.changed = true
+			old = f.read(now, old.state)
+		}
+		next.files = append(next.files, old)
+	}
+	next.changed = next.changed || len(l.files) != len(next.files)
+	return next
 }
 
 // Sources are the directory itself and each of its files.
 func (d *Directory) Sources() []exposition.Source {
-	sources := []exposition.Source{d.state}
-	for _, f := range d.files {
+	if d.lost {
+		return []exposition.Source{{Name: d.path, Seconds: maxWait.Seconds(), Errors: []error{fmt.Errorf("has not answered for %s", maxWait)}}}
+	}
+	sources := []exposition.Source{d.listing.state}
+	for _, f := range d.listing.files {
 		sources = append(sources, f.state)
 	}
 	return sources
@@ -80,17 +149,26 @@ func (f foundFile) sameAs(before file) bool {
 		f.info.Size() == before.info.Size() && f.info.ModTime().Equal(before.info.ModTime())
 }
 
-func (f foundFile) read(now func() time.Time) file {
+// read reads the file, of which before is known.
+func (f foundFile) read(now func() time.Time, before exposition.Source) file {
 	start := now()
+	state := exposition.Source{Name: sanitize.EscapeControl(f.path), Changes: before.Changes}
 	text, err := []byte(nil), f.err
 	if err == nil {
 		text, err = readFile(f.path, f.info)
 	}
 	if err != nil {
-		return file{state: exposition.Source{Name: sanitize.EscapeControl(f.path), Errors: []error{err}, Seconds: now().Sub(start).Seconds()}}
+		state.Errors = []error{err}
+		state.Seconds = now().Sub(start).Seconds()
+		return file{state: state}
 	}
-	families, errs := exposition.Parse(text)
-	return file{f.info, exposition.Source{Name: sanitize.EscapeControl(f.path), Families: families, Errors: errs, OK: len(errs) == 0, Seconds: now().Sub(start).Seconds()}}
+	state.Families, state.Errors = exposition.Parse(text)
+	state.OK, state.Seconds = len(state.Errors) == 0, now().Sub(start).Seconds()
+	state.Written = f.info.ModTime()
+	if !before.Written.IsZero() && !state.Written.Equal(before.Written) {
+		state.Changes++
+	}
+	return file{f.info, state}
 }
 
 // look returns what is known of a file without opening it. Others than the agent's
@@ -134,6 +212,9 @@ func list(dir string) ([]foundFile, error) {
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".prom") || strings.HasPrefix(e.Name(), ".") {
 			continue
+		}
+		if len(found) == maxFiles {
+			return found, fmt.Errorf("has more than %d *.prom files; those after %s are not read", maxFiles, sanitize.EscapeControl(found[maxFiles-1].path))
 		}
 		path := filepath.Join(dir, e.Name())
 		info, err := look(path)
