@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -117,6 +118,33 @@ func TestPrometheusNames(t *testing.T) {
 		if got := metadata.Data[name]; len(got) != 1 || got[0].Type != want {
 			t.Errorf("%s is %v, want %s", name, got, want)
 		}
+	}
+	// A text file can have no name of these, but any other, whatever it begins with.
+	text := "node_md_state 1\nprocess_exporter_up 1\n"
+	own := 0
+	for name := range metadata.Data {
+		if !strings.HasPrefix(name, "sysotel_") && !strings.HasPrefix(name, "b2_") {
+			text += name + " 12345.5\n"
+			own++
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "own.prom"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, func() error {
+		page := string(get(t, a.socket, "/metrics"))
+		if !strings.Contains(page, "node_md_state{") || !strings.Contains(page, "process_exporter_up{") {
+			return errors.New("the page has no names of other programs")
+		}
+		for line := range strings.Lines(page) {
+			if strings.HasSuffix(line, " 12345.5\n") {
+				t.Errorf("a text file gives a metric of the agent's: %s", line)
+			}
+		}
+		return nil
+	})
+	if own < 50 {
+		t.Errorf("only %d names were tried", own)
 	}
 	if got := metadata.Data["b2_level_max"]; len(got) == 1 && got[0].Help != "Maximum of b2_level since the point before. Level." {
 		t.Errorf("%+v", got)

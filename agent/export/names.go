@@ -2,6 +2,7 @@ package export
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/prometheus/otlptranslator"
 
@@ -72,8 +73,12 @@ func OwnNames(collectors []instruments.Collector, c instruments.Conventions, con
 		}
 	}
 	if config.Prometheus.NodeExporter {
-		for _, legacy := range LegacyNames() {
-			own[legacy[0]] = true
+		for _, legacy := range legacyNameTable() {
+			minimum, maximum, err := rollupNames(newNamer(), strings.TrimSuffix(legacy.name, "_total"), "", legacy.isCounter())
+			if err != nil {
+				return nil, err
+			}
+			own[legacy.name], own[minimum], own[maximum] = true, true, true
 		}
 	}
 	return own, nil
