@@ -26,7 +26,7 @@ func pick[T any](g grammar, from ...T) T { return from[g.IntN(len(from))] }
 
 // word is a text of a random length, rarely a long one.
 func (g grammar) word() string {
-	return strings.Repeat(pick(g, "a", "x1", "é", "ab.c"), pick(g, 1, 1, 1, 3, 30, 300, 3000, 10_000))
+	return strings.Repeat(pick(g, "a", "x1", "é", "ab-c"), pick(g, 1, 1, 1, 3, 30, 300, 3000, 10_000))
 }
 
 // references is a replacement with references to what matched.

@@ -80,10 +80,7 @@ func (l Limits) scan(text string) (scanned, error) {
 func (s *scanned) pattern(text string) error {
 	size, err := regex.Measure(text)
 	if err != nil {
-		if size.Check() != nil {
-			return err
-		}
-		return nil
+		return size.Check()
 	}
 	s.patterns = s.patterns.Plus(size)
 	return s.patterns.Check()

@@ -24,6 +24,10 @@ const (
 	// maxClasses bounds character classes, whose ranges can take a megabyte and a
 	// millisecond each while they are parsed, and maxUnicode those such as \pL.
 	maxClasses, maxUnicode = 256, 64
+	// maxSigns bounds the signs such as . and \d between two |. What alternatives have in
+	// common at their beginning is taken out sign by sign while they are parsed, and what
+	// is left copied each time.
+	maxSigns = 256
 )
 
 // Size is an upper bound of what one or several regular expressions take.
@@ -33,11 +37,13 @@ type Size struct {
 	Program, loose int
 	// classes and unicode are the numbers of character classes in the text.
 	classes, unicode int
+	// text is the length of the longest, signs the number of signs in an alternative.
+	text, signs int
 }
 
 // Plus is the size of the expressions of both.
 func (s Size) Plus(o Size) Size {
-	return Size{s.Program + o.Program, s.loose + o.loose, s.classes + o.classes, s.unicode + o.unicode}
+	return Size{s.Program + o.Program, s.loose + o.loose, s.classes + o.classes, s.unicode + o.unicode, max(s.text, o.text), max(s.signs, o.signs)}
 }
 
 // Bytes is the memory of the programs, while they match.
@@ -57,6 +63,10 @@ func (s Size) Heavy() bool { return s.loose > maxLoose/20 || s.Program > maxProg
 // continues a sentence that names it.
 func (s Size) Check() error {
 	switch {
+	case s.text > maxText:
+		return fmt.Errorf("has %d bytes, at most %d are allowed", s.text, maxText)
+	case s.signs > maxSigns:
+		return fmt.Errorf("has %d signs such as . or \\d in one alternative, at most %d are allowed", s.signs, maxSigns)
 	case s.unicode > maxUnicode:
 		return fmt.Errorf("has %d Unicode classes such as \\pL, at most %d are allowed", s.unicode, maxUnicode)
 	case s.classes > maxClasses:
@@ -86,15 +96,13 @@ var parsing sync.Mutex
 // Measure returns the size of an expression, or why it is invalid or cannot be
 // measured. It compiles nothing.
 func Measure(pattern string) (Size, error) {
-	if len(pattern) > maxText {
-		return Size{Program: len(pattern)}, fmt.Errorf("has %d bytes, at most %d are allowed", len(pattern), maxText)
-	}
 	s := Size{
+		text: len(pattern), signs: signs(pattern),
 		classes: strings.Count(pattern, "["),
 		unicode: strings.Count(pattern, `\p`) + strings.Count(pattern, `\P`),
 	}
-	if s.classes > maxClasses || s.unicode > maxUnicode {
-		return s, s.Check()
+	if err := s.Check(); err != nil {
+		return s, err
 	}
 	parsing.Lock()
 	defer parsing.Unlock()
@@ -107,6 +115,25 @@ func Measure(pattern string) (Size, error) {
 		s.loose = s.Program
 	}
 	return s, nil
+}
+
+// signs is the largest number of signs that are no literals in an alternative.
+func signs(pattern string) (most int) {
+	count := 0
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '|':
+			count = 0
+		case '.', '^', '$', '[':
+			count++
+		case '\\':
+			if i++; i < len(pattern) && (pattern[i]|0x20 >= 'a' && pattern[i]|0x20 <= 'z') {
+				count++
+			}
+		}
+		most = max(most, count)
+	}
+	return most
 }
 
 // instructions is an upper bound of the number of instructions.

@@ -55,6 +55,9 @@ func TestCheck(t *testing.T) {
 	f("(", "is invalid: error parsing regexp: missing closing )")
 	f(strings.Repeat("h", 100_001), "at most 100000 are allowed")
 	f(strings.Repeat("x{1000}", 21)+"z*", "has repetitions such as * or ?, at most 20000")
-	f(strings.Repeat("[a-z]", 257), "has 257 character classes, at most 256")
+	f(strings.Repeat("[a-z]|", 257), "has 257 character classes, at most 256")
+	f(strings.Repeat(".", 256)+"|"+strings.Repeat(`\d\.`, 256), "")
+	f("a|"+strings.Repeat(`b.\.`, 257), "has 257 signs such as . or \\d in one alternative, at most 256 are allowed")
+	f(strings.Repeat("h|", 128<<10)+"h", "has 262145 bytes, at most 262144")
 	f(strings.Repeat(`\pL`, 65), "has 65 Unicode classes")
 }
