@@ -73,7 +73,7 @@ func TestDirectoryBounds(t *testing.T) {
 	}
 }
 
-// TestWritten: a source tells when its metrics were written and how often.
+// TestWritten: a source reports when its metrics were written and how often.
 func TestWritten(t *testing.T) {
 	d := New(t.TempDir())
 	for i, want := range []int64{0, 0, 1, 1, 2} {
