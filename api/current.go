@@ -368,7 +368,9 @@ func megahertz(hertz float64) number { return number(hertz / 1e6) }
 func (c *CurrentCPU) read(r *instruments.CPU) {
 	c.UsagePercent = percentOf(r.Usage)
 	c.Frequency = Frequency{megahertz(r.Frequency.Current), megahertz(r.Frequency.Min), megahertz(r.Frequency.Max)}
-	c.Count = count(r.Logical)
+	if r.Logical > 0 {
+		c.Count = count(r.Logical)
+	}
 	if r.Physical > 0 {
 		c.Physical = count(r.Physical)
 	}

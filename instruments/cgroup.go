@@ -117,8 +117,8 @@ func (c *cgroup) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		Path: c.path, Version: c.version,
 		CPULimit: unknown, CPUTime: unknown, CPUUsage: unknown, CPUThrottled: unknown, MemoryUtilization: unknown,
 	}
-	c.readCPU(r, c.span.next(h.Now(), t.Interval), h.processorCount(ctx, t))
-	c.readMemory(r, h.totalMemory(t))
+	c.readCPU(r, c.span.next(h.Now(), t.Interval), func() int { return h.processorCount(ctx, t) })
+	c.readMemory(r, func() uint64 { return h.totalMemory(t) })
 	if r.MemoryLimit == 0 && math.IsNaN(r.CPULimit) && len(r.Missing()) == 0 {
 		return nil, ErrUnsupported
 	}
@@ -182,13 +182,17 @@ func (c *cgroup) locate(own *Host) error {
 
 // readCPU fills in the numbers of the group with the tightest CPU limit. A level that
 // cannot be read is left out and named.
-func (c *cgroup) readCPU(r *Cgroup, seconds float64, processors int) {
+func (c *cgroup) readCPU(r *Cgroup, seconds float64, count func() int) {
+	processors := 0 // What the machine has, counted where something is limited.
 	var tightest *cgroupLevel
 	for _, level := range c.cpu {
 		limit, err := level.cpus()
 		if err != nil {
 			r.note("/"+level.limit.name, err.Error())
 			continue
+		}
+		if limit > 0 && processors == 0 {
+			processors = count()
 		}
 		if limit > 0 && !(r.CPULimit <= limit) && limit <= float64(processors) {
 			r.CPULimit, tightest = limit, level
@@ -201,7 +205,7 @@ func (c *cgroup) readCPU(r *Cgroup, seconds float64, processors int) {
 	used := uint64(unknownCount)
 	text, err := tightest.stat.read()
 	if err != nil {
-		r.note("/"+tightest.stat.name, err.Error())
+		r.lost("/"+tightest.stat.name, err)
 	} else {
 		used = cgroupTime(text, "usage_usec", 1000)
 		throttled := cgroupTime(text, "throttled_usec", 1000)
@@ -254,7 +258,7 @@ func cgroupTime(text []byte, key string, unit uint64) uint64 {
 }
 
 // readMemory fills in the numbers of the group with the tightest memory limit.
-func (c *cgroup) readMemory(r *Cgroup, total uint64) {
+func (c *cgroup) readMemory(r *Cgroup, total func() uint64) {
 	var tightest *cgroupLevel
 	for _, level := range c.memory {
 		limit, err := level.limit.number()
@@ -266,11 +270,12 @@ func (c *cgroup) readMemory(r *Cgroup, total uint64) {
 			continue
 		}
 		// Version 1 writes no limit as the largest number of whole pages.
-		if limit <= total && (tightest == nil || limit < r.MemoryLimit) {
+		if limit <= maxBytes && (tightest == nil || limit < r.MemoryLimit) {
 			r.MemoryLimit, tightest = limit, level
 		}
 	}
-	if tightest == nil {
+	if tightest == nil || r.MemoryLimit > total() {
+		r.MemoryLimit = 0
 		return
 	}
 	r.MemoryUsage = unknownCount
@@ -281,7 +286,7 @@ func (c *cgroup) readMemory(r *Cgroup, total uint64) {
 	}
 	text, err := tightest.stat.read()
 	if err != nil {
-		r.note("/"+tightest.stat.name, err.Error())
+		r.lost("/"+tightest.stat.name, err)
 		return
 	}
 	// total_ is version 1's word for a group with those below it.

@@ -93,7 +93,7 @@ func (p *memoryPools) fillARC(r *Memory) {
 	}
 	text, err := p.arc.read()
 	if err != nil {
-		r.note("/"+arcStats, err.Error())
+		r.lost("/"+arcStats, err)
 		return
 	}
 	size, least, ok := parseARC(text)

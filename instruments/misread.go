@@ -1,6 +1,10 @@
 package instruments
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
 
 // maxMisread bounds what one reading names: a broken file has thousands of lines.
 const maxMisread = 16
@@ -21,6 +25,16 @@ func (m *misread) note(subject, reason string) { m.add(Missing{Subject: subject,
 // hide names a part that is not visible from where the agent runs, as note does.
 func (m *misread) hide(subject, reason string) {
 	m.add(Missing{Subject: subject, Reason: reason, Hidden: true})
+}
+
+// lost names a file that could not be read. One that is not there is of a kernel
+// without it, which is no fault.
+func (m *misread) lost(file string, err error) {
+	reason := err.Error()
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		reason = path.Op + ": " + path.Err.Error()
+	}
+	m.add(Missing{Subject: file, Reason: reason, Hidden: errors.Is(err, fs.ErrNotExist)})
 }
 
 func (m *misread) add(part Missing) {

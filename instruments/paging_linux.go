@@ -37,7 +37,7 @@ func (p *paging) space(_ context.Context, h *Host, t Tick) (*Paging, error) {
 func (p *paging) count(r *Paging) {
 	text, err := p.vmstat.read()
 	if err != nil {
-		r.note("/proc/vmstat", err.Error())
+		r.lost("/proc/vmstat", err)
 		return
 	}
 	c := parseVMStat(text, &r.misread)
@@ -56,7 +56,7 @@ func (p *paging) list(r *Paging) bool {
 		return false // A kernel built without swap.
 	}
 	if err != nil {
-		r.note("/proc/swaps", err.Error())
+		r.lost("/proc/swaps", err)
 		return false
 	}
 	r.Devices = parseSwaps(text, &r.misread)

@@ -30,9 +30,9 @@ func (p *pressure) stalls(_ context.Context, h *Host, odd *misread) ([]resourceS
 			// switched off refuses to read them. Only some kernels have irq.
 			missing++
 		case err != nil:
-			odd.note("/proc/pressure/"+f.resource, err.Error())
+			odd.lost("/proc/pressure/"+f.resource, err)
 		default:
-			s := parsePressure(text, "/proc/pressure/"+f.resource, odd)
+			s := parsePressure(text, f.resource, odd)
 			s.resource = f.resource
 			found = append(found, s)
 		}
@@ -49,7 +49,7 @@ func (p *pressure) stalls(_ context.Context, h *Host, odd *misread) ([]resourceS
 // parsePressure reads lines such as
 // "some avg10=0.00 avg60=0.00 avg300=0.00 total=12345". What cannot be read is
 // unknown by itself.
-func parsePressure(text []byte, file string, odd *misread) resourceStalls {
+func parsePressure(text []byte, resource string, odd *misread) resourceStalls {
 	var s resourceStalls
 	for len(text) > 0 {
 		var line []byte
@@ -85,16 +85,16 @@ func parsePressure(text []byte, file string, odd *misread) resourceStalls {
 				l.known = ok
 			}
 			if !ok {
-				odd.note(file+": "+string(kind)+" "+string(key), notNumber(value))
+				odd.note("/proc/pressure/"+resource+": "+string(kind)+" "+string(key), notNumber(value))
 			}
 		}
 		if !l.known {
-			odd.note(file+": "+string(kind)+" total", "there is no number")
+			odd.note("/proc/pressure/"+resource+": "+string(kind)+" total", "there is no number")
 		}
 		*to = l
 	}
 	if !s.some.known && !s.full.known {
-		odd.note(file, "there is no line some or full with a total")
+		odd.note("/proc/pressure/"+resource, "there is no line some or full with a total")
 	}
 	return s
 }

@@ -25,7 +25,7 @@ func TestParsePressure(t *testing.T) {
 		{"", resourceStalls{}, "[{/proc/pressure/io there is no line some or full with a total false}]"},
 	} {
 		var odd misread
-		if got := parsePressure([]byte(c.text), "/proc/pressure/io", &odd); got != c.want {
+		if got := parsePressure([]byte(c.text), "io", &odd); got != c.want {
 			t.Errorf("%q: got %+v, want %+v", c.text, got, c.want)
 		}
 		if got := fmt.Sprint(odd.Missing()); got != c.missing {

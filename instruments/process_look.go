@@ -30,7 +30,7 @@ func (p *process) look(table *processTable, seconds float64, logical int) *Proce
 	whole := seconds * float64(logical) * cpuTicks
 	for _, e := range table.entries {
 		p.name(table, e)
-		used := p.account(e, whole)
+		used := p.account(e, whole, table.clock)
 		e.cpuBefore, e.cpu, e.young = e.cpu, unknown, used.young
 		if used.known {
 			e.cpu = float64(used.user+used.system) / whole
@@ -91,8 +91,9 @@ type usage struct {
 }
 
 // account takes the difference of a process' CPU time; whole is what all processors have
-// in the time since the last look, more than which no process can use.
-func (p *process) account(e *processEntry, whole float64) usage {
+// in the time since the last look, more than which no process can use, and clock is
+// when this look is.
+func (p *process) account(e *processEntry, whole float64, clock uint64) usage {
 	var u usage
 	switch {
 	case e.noTimes:
@@ -102,16 +103,17 @@ func (p *process) account(e *processEntry, whole float64) usage {
 		u.user, u.known = e.userBefore.grow(e.user)
 		u.system, known = e.systemBefore.grow(e.system)
 		u.known = u.known && known
-		// A quarter and ten ticks more: processes are not read all at once.
-		if float64(u.user+u.system) > 1.25*whole+10 {
-			u = usage{}
+	default:
+		if p.looks > 0 && e.start >= p.clock && e.start <= max(clock, clock+cpuTicks) { // Not later than this look.
+			u = usage{user: e.user, system: e.system, known: true, young: true}
 		}
-		return u
-	case p.looks > 0 && e.start >= p.clock:
-		u = usage{user: e.user, system: e.system, known: true, young: true}
+		e.userBefore.start(e.user)
+		e.systemBefore.start(e.system)
 	}
-	e.userBefore.start(e.user)
-	e.systemBefore.start(e.system)
+	// A quarter and ten ticks more: processes are not read all at once.
+	if float64(u.user)+float64(u.system) > 1.25*whole+10 {
+		u = usage{young: u.young}
+	}
 	return u
 }
 

@@ -239,20 +239,20 @@ func TestCommandLinesAreOffByDefault(t *testing.T) {
 
 func TestPIDReuse(t *testing.T) {
 	p := newProcessTree(t, Defaults())
-	p.put(fake{pid: 7, start: 500, user: 9000, comm: "old", read: 1000})
+	p.put(fake{pid: 7, start: 500, user: 90, comm: "old", read: 1000})
 	p.read()
 	// Within one tick the old process ended and another got its PID, which has
 	// used more than the old one.
-	p.put(fake{pid: 7, start: 100_120, user: 9050, comm: "new", read: 5000})
+	p.put(fake{pid: 7, start: 100_120, user: 140, comm: "new", read: 5000})
 	table := p.read()
 	r := row(t, table, 7)
-	if r.Name != "new" || !near(r.CPU, 90.50/2) || r.ReadBytesPerSecond != 5000 {
+	if r.Name != "new" || !near(r.CPU, 1.40/2) || r.ReadBytesPerSecond != 5000 {
 		t.Errorf("the new process has the old one's past: %+v", r)
 	}
 	if g := findProgram(t, table.Programs, "old"); g.Processes != 0 || g.UserSeconds != 0 {
 		t.Errorf("the old program got %+v", g)
 	}
-	if g := findProgram(t, table.Programs, "new"); g.UserSeconds != 90.5 || g.ReadBytes != 5000 {
+	if g := findProgram(t, table.Programs, "new"); g.UserSeconds != 1.4 || g.ReadBytes != 5000 {
 		t.Errorf("the new program got %+v", g)
 	}
 }

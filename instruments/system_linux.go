@@ -26,17 +26,16 @@ func (s *system) running(ctx context.Context, h *Host, t Tick) (*System, error) 
 			r.note("/proc/stat: btime", "there is no number")
 		}
 	} else {
-		r.note("/proc/stat", statErr.Error())
+		r.lost("/proc/stat", statErr)
 	}
 	text, err := s.uptime.read()
 	if err == nil {
 		if r.Uptime, err = parseUptime(text); err != nil {
-			err = fmt.Errorf("parse /proc/uptime: %w", err)
 		}
 	}
 	if err != nil {
 		r.Uptime = unknown
-		r.note("/proc/uptime", err.Error())
+		r.lost("/proc/uptime", err)
 	}
 	if err != nil && statErr != nil {
 		return nil, errors.Join(statErr, err)

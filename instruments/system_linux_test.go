@@ -26,11 +26,14 @@ func TestSystemTwoViews(t *testing.T) {
 			"[{/proc/stat: btime is not the machine's but a container's; now less /proc/uptime is taken true}]"},
 		{"a clock that was set back", fmt.Sprint("btime ", now.Unix()+3600), "2592000.00 1.00", now.Add(time.Hour), month, "[]"},
 		{"no btime", "ctxt 5", "5.00 1.00", time.Time{}, 5, "[{/proc/stat: btime there is no number false}]"},
-		{"no uptime", fmt.Sprint("btime ", boot.Unix()), "x", boot, math.NaN(), `[{/proc/uptime parse /proc/uptime: "x" is not a number of seconds false}]`},
+		{"a kernel without /proc/uptime", fmt.Sprint("btime ", boot.Unix()), "", boot, math.NaN(), "[{/proc/uptime open: no such file or directory true}]"},
+		{"no uptime", fmt.Sprint("btime ", boot.Unix()), "x", boot, math.NaN(), `[{/proc/uptime "x" is not a number of seconds false}]`},
 	} {
 		tree := t.TempDir()
 		writeFile(t, tree+"/proc/stat", c.btime+"\nprocesses 7\n")
-		writeFile(t, tree+"/proc/uptime", c.uptime+"\n")
+		if c.uptime != "" {
+			writeFile(t, tree+"/proc/uptime", c.uptime+"\n")
+		}
 		h := NewHost(tree)
 		h.Now = func() time.Time { return now }
 		r, err := newSystem().Read(t.Context(), h, Tick{Seq: 1, Interval: time.Second})
