@@ -248,7 +248,7 @@ func spoil(random *rand.Rand, files map[string]string) (small bool, what string)
 	text := files[name]
 	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
 	i := random.IntN(len(lines))
-	switch kind := random.IntN(12); kind {
+	switch kind := random.IntN(14); kind {
 	case 0:
 		files[name] = ""
 		return false, " " + name + " is empty;"
@@ -269,6 +269,16 @@ func spoil(random *rand.Rand, files map[string]string) (small bool, what string)
 	case 5, 6:
 		files[name] = strings.Join(slices.Insert(lines, i, strings.TrimSuffix(lines[i], "\n")+"\n"), "")
 		return len(lines) > 3, fmt.Sprintf(" %s has %q twice;", name, lines[i])
+	case 7:
+		was := lines[i]
+		lines[i] = wholeNumber.ReplaceAllLiteralString(was, oddNumbers[random.IntN(len(oddNumbers))])
+		files[name] = strings.Join(lines, "")
+		return len(lines) > 3, fmt.Sprintf(" %s: %q in place of %q;", name, lines[i], was)
+	case 8:
+		// Another of the kind, under a name of its own: sda1 in place of sda.
+		double := strings.TrimSuffix(wholeNumber.ReplaceAllStringFunc(lines[i], func(n string) string { return n + strconv.Itoa(random.IntN(10)) }), "\n")
+		files[name] = strings.Join(slices.Insert(lines, i, double+"\n"), "")
+		return len(lines) > 3, fmt.Sprintf(" %s has %q too;", name, double)
 	default:
 		places := wholeNumber.FindAllStringIndex(lines[i], -1)
 		if len(places) == 0 {
@@ -276,7 +286,7 @@ func spoil(random *rand.Rand, files map[string]string) (small bool, what string)
 		}
 		at := places[random.IntN(len(places))]
 		to := oddNumbers[random.IntN(len(oddNumbers))]
-		if n, err := strconv.ParseUint(lines[i][at[0]:at[1]], 10, 64); err == nil && kind > 8 {
+		if n, err := strconv.ParseUint(lines[i][at[0]:at[1]], 10, 64); err == nil && kind > 10 {
 			// A counter that falls or leaps.
 			to = strconv.FormatUint(uint64(float64(n)*random.ExpFloat64()), 10)
 		}

@@ -241,7 +241,7 @@ export const list: List = {
     {
       "id": "memory_now",
       "title": "Memory",
-      "explain": "Memory that is not available without swapping: 1 - MemAvailable / MemTotal; /proc/meminfo.",
+      "explain": "Memory in use: neither available without swapping (ZFS's cache is available) nor set aside as free huge pages; /proc/meminfo.",
       "unit": "ratio",
       "draw": "stat",
       "max": 1,
@@ -544,7 +544,7 @@ export const list: List = {
     {
       "id": "memory",
       "title": "Memory in use",
-      "explain": "1 - MemAvailable / MemTotal: memory that is not available without swapping; /proc/meminfo.",
+      "explain": "Memory in use: neither available without swapping (ZFS's cache is available) nor set aside as free huge pages; /proc/meminfo.",
       "unit": "ratio",
       "draw": "line",
       "max": 1,
@@ -563,7 +563,7 @@ export const list: List = {
     {
       "id": "memory_parts",
       "title": "Memory",
-      "explain": "used = MemTotal - MemAvailable, reclaimable = MemAvailable - MemFree (caches that the kernel can drop), free = MemFree; the sum is MemTotal; /proc/meminfo.",
+      "explain": "used = MemTotal - MemAvailable - free huge pages, reclaimable = MemAvailable - MemFree (caches that the kernel or ZFS can drop), free = MemFree; with free huge pages the sum is MemTotal; /proc/meminfo.",
       "unit": "bytes",
       "draw": "stack",
       "source": "host",
