@@ -121,7 +121,6 @@ func (p *process) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	logical := max(len(host.cores), 1)
 	var r *ProcessTable
 	err = h.processes(ctx, t, func(table *processTable) error {
 		p.processAccounts = &table.accounts
@@ -129,11 +128,13 @@ func (p *process) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 			p.memory = table.memoryTotal(ctx)
 		}
 		seconds := p.span.next(table.at, t.Interval)
-		if p.looks == 0 {
+		done := p.processors.next(host, t.Interval)
+		logical := p.processors.count
+		if p.looks == 0 || logical == 0 {
 			seconds = unknown
 		}
 		r = p.look(table, seconds, logical)
-		r.Unattributed, r.UnattributedSeconds, r.Busy = p.balance(p.processors.next(host, t.Interval), seconds, logical)
+		r.Unattributed, r.UnattributedSeconds, r.Busy = p.balance(done, seconds, logical)
 		table.explain(r)
 		p.clock = table.clock
 		p.looks++
