@@ -2,6 +2,7 @@ package instruments
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -214,6 +215,8 @@ type processors struct {
 	took  time.Duration
 	scan  uint64
 	began bool
+	// switches is the number of context switches, by which a file shows that it lives.
+	switches uint64
 	// gone are those that the total goes on without, in no order.
 	gone []string
 }
@@ -248,6 +251,10 @@ func (p *processors) next(s *procStat, interval time.Duration) (total shares) {
 	p.took = s.took
 	p.scan++
 	p.gone = p.gone[:0]
+	if !p.lives(s) {
+		// Not even the kernel's own count moved: this is no second of rest.
+		passed.elapsed = unknown
+	}
 	compared, appeared, failing := 0, 0, 0
 	for i := range s.cores {
 		core := &s.cores[i]
@@ -296,6 +303,18 @@ func (p *processors) next(s *procStat, interval time.Duration) (total shares) {
 			total = line
 		}
 	}
-	p.total, p.began = s.total, true
+	p.total, p.switches, p.began = s.total, s.switches, true
 	return total
+}
+
+// lives reports whether anything moved since the reading before. A copy of the file, or a
+// view that no longer follows, says nothing of what the processors do.
+func (p *processors) lives(s *procStat) bool {
+	if s.switches != p.switches || s.total != p.total || len(s.cores) != len(p.cores) {
+		return true
+	}
+	return slices.ContainsFunc(s.cores, func(core coreTime) bool {
+		c := p.cores[core.id]
+		return c == nil || c.ticks != core.ticks
+	})
 }

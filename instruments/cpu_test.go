@@ -231,6 +231,26 @@ func TestCPUAgainstTheClock(t *testing.T) {
 	}
 }
 
+// TestCPUStandsStill: a processor that did nothing for a second is idle; a file in which
+// nothing moves says nothing.
+func TestCPUStandsStill(t *testing.T) {
+	tree := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h := newCPUHistory(t, tree, stateTicks{1000, 0, 0, 90000}, stateTicks{5000, 0, 0, 70000})
+		h.after(nil)
+		h.after([]cpuSecond{{2, 98, 0}, {2, 98, 0}})
+		if points := h.after([]cpuSecond{{0, 0, 0}, {2, 98, 0}}); points["sysotel.cpu.core.usage{cpu=cpu0}"] != "0" || points["sysotel.cpu.usage{}"] != "0.01" {
+			t.Errorf("a processor that stands still beside one that does not: %v", points)
+		}
+		points := h.after(nil)
+		for name, v := range points {
+			if strings.HasPrefix(name, "sysotel.cpu.") {
+				t.Errorf("nothing moved, but %s is %s", name, v)
+			}
+		}
+	})
+}
+
 // TestCPUOneCoreCannotBeRead: the others stand, the machine's share is that of the line
 // of all, and what is wrong is named.
 func TestCPUOneCoreCannotBeRead(t *testing.T) {

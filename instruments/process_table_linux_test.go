@@ -63,7 +63,7 @@ func (p *processTree) write(name, text string) {
 func (p *processTree) clock() {
 	p.t.Helper()
 	p.write("proc/uptime", fmt.Sprintf("%d.%02d 5.00\n", p.uptime/100, p.uptime%100))
-	p.write("proc/stat", fmt.Sprintf("cpu  %d 0 0 1000 0 0 0 0 0 0\ncpu0 %d 0 0 500 0 0 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0 0 0\nbtime %d\n", p.user, p.user, p.boot))
+	p.write("proc/stat", fmt.Sprintf("cpu  %d 0 0 1000 0 0 0 0 0 0\ncpu0 %d 0 0 500 0 0 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0 0 0\nctxt %d\nbtime %d\n", p.user, p.user, p.uptime, p.boot))
 }
 
 // fake is a process of the tree. Times are in hundredths of a second.

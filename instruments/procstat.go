@@ -50,6 +50,10 @@ func parseStat(text []byte, before []coreTime) (*procStat, error) {
 		if bytes.HasPrefix(name, []byte("cpu")) {
 			if len(name) == 3 {
 				total, odd := parseStates(rest)
+				if s.total != noTicks {
+					s.odd.note("/proc/stat: cpu", "is listed twice")
+					continue
+				}
 				if odd.field != "" {
 					s.odd.note("/proc/stat: cpu, "+odd.field, odd.reason)
 				}
