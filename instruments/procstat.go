@@ -49,7 +49,7 @@ func parseStat(text []byte, before []coreTime) (*procStat, error) {
 		name, rest, _ := bytes.Cut(line, []byte{' '})
 		if bytes.HasPrefix(name, []byte("cpu")) {
 			if len(name) == 3 {
-				total, odd := parseStates(rest)
+				total, odd := parseStates(rest, maxTicks*maxProcessors)
 				if s.total != noTicks {
 					s.odd.note("/proc/stat: cpu", "is listed twice")
 					continue
@@ -76,7 +76,7 @@ func parseStat(text []byte, before []coreTime) (*procStat, error) {
 				continue
 			}
 			last = max(last, int(number))
-			states, odd := parseStates(rest)
+			states, odd := parseStates(rest, maxTicks)
 			if odd.field != "" {
 				s.odd.note("/proc/stat: "+id+", "+odd.field, odd.reason)
 			}
@@ -126,8 +126,9 @@ var noTicks = stateTicks{
 // oddField is the first of a line's fields that could not be read.
 type oddField struct{ field, reason string }
 
-// parseStates reads the times of a line. One that cannot be read is unknown by itself.
-func parseStates(b []byte) (stateTicks, oddField) {
+// parseStates reads the times of a line, each at most as given. One that cannot be read
+// is unknown by itself.
+func parseStates(b []byte, most uint64) (stateTicks, oddField) {
 	var n stateTicks
 	var odd oddField
 	for i := range n {
@@ -137,7 +138,7 @@ func parseStates(b []byte) (stateTicks, oddField) {
 			break // Kernels before 2.6.11 have fewer states: 0.
 		}
 		var ok bool
-		if n[i], ok = parseUint(word); ok && n[i] <= maxTicks {
+		if n[i], ok = parseUint(word); ok && n[i] <= most {
 			continue
 		}
 		n[i] = unknownCount

@@ -61,6 +61,8 @@ func TestParseStatOddLines(t *testing.T) {
 		{"cpu0 1 2 3 4\ncpu999999999 5 6 7 8\n", `[{/proc/stat: a line of a processor "cpu999999999" is not the name of one false}]`},
 		{"cpu0 1 2 3 4\ncpufreq 5 6 7 8\n", `[{/proc/stat: a line of a processor "cpufreq" is not the name of one false}]`},
 		{"ctxt 5\n", "[]"},
+		// 256 processors that were idle for two years.
+		{"cpu 1 2 3 1614643200000\ncpu0 1 2 3 6307200000\n", "[]"},
 	} {
 		s, err := parseStat([]byte(c.text), nil)
 		if err != nil {
