@@ -13,7 +13,8 @@ package instruments
 //     than one difference by it.
 //
 // What a difference can be at most is for the collector to say, who knows the clock and
-// what the device can do.
+// what the device can do. The counters of a disk or an interface, which are reset together and
+// reported as they are, follow this rule in trail.
 type counter struct {
 	// last is the newest number, high the maximum from which it has fallen.
 	last, high uint64

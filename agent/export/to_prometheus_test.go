@@ -183,6 +183,25 @@ func TestPageWithoutLegacyNames(t *testing.T) {
 	}
 }
 
+// TestPageWithoutCountsThatWereNotRead: 2^64-1 stands for a count that could not be read,
+// and is on the page under no name.
+func TestPageWithoutCountsThatWereNotRead(t *testing.T) {
+	const unread = 1<<64 - 1
+	page := scrape(t, shown(t, &logbook{}, instruments.Hostmetrics, map[string]instruments.Reading{
+		"disk":    &instruments.Disk{Devices: []instruments.DiskDevice{{Name: "sda", ReadBytes: unread, WriteBytes: 5, Pending: unread}}},
+		"network": &instruments.Network{Interfaces: []instruments.Interface{{Name: "eth0", BytesReceived: 7, BytesSent: unread}}},
+	}, false)).Body.String()
+	for name, want := range map[string]bool{
+		"node_disk_io_read_bytes_total{": false, "node_disk_io_write_bytes_total{": true,
+		"node_network_receive_bytes_total{": true, "node_network_transmit_bytes_total{": false,
+	} {
+		equal(t, name, strings.Contains(page, "\n"+name), want)
+	}
+	if strings.Contains(page, "e+18") || strings.Contains(page, "e+19") || strings.Contains(page, "184467") {
+		t.Errorf("a count that was not read is on the page:\n%s", page)
+	}
+}
+
 // TestManySeries: the SDK drops what exceeds 2,000 series a metric, silently,
 // unless it is configured not to.
 func TestManySeries(t *testing.T) {

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// TestCounterThatFalls is the rule for counters that fall, one line a case: the
+// TestCountersThatFall is the rule for counters that fall, one line a case: the
 // readings of two counters of a device, and what is reported at each as
 // "count,count+grown,grown"; "-" is unknown, "!" before a reading says that another
 // device has the name.
-func TestCounterThatFalls(t *testing.T) {
+func TestCountersThatFall(t *testing.T) {
 	const none = "18446744073709551615"
 	for _, c := range []struct{ what, readings, want string }{
 		{"grows", "5,7 6,7 9,9", "5,7+-,- 6,7+1,0 9,9+3,2"},
@@ -65,35 +65,6 @@ func TestCounterThatFalls(t *testing.T) {
 			}
 			if s := strings.Join(got, " "); s != c.want {
 				t.Errorf("got  %s\nwant %s", s, c.want)
-			}
-		})
-	}
-}
-
-// TestCeiling: which rates are believed, in the order in which they come.
-func TestCeiling(t *testing.T) {
-	const usual = 100
-	for _, c := range []struct {
-		what     string
-		capacity float64
-		rates    []float64
-		believed string
-	}{
-		{"no capacity: the usual and twice the largest", unknown, []float64{100, 99, 150, 300, 301}, "yyyyy"},
-		{"a true first burst is missed once", unknown, []float64{1, 5000, 5000, 1, 5000}, "ynyyy"},
-		{"and once for a greater one", unknown, []float64{1, 5000, 9000, 90000, 90000}, "ynyny"},
-		{"what no device can do teaches nothing", unknown, []float64{1, 4e12, 4e12, 4e12, 101}, "ynnnn"},
-		{"a link", 1000, []float64{1000, 1200, 1201, 1000, 5000, 5000, 5000, 5000, 5000}, "yynynnnyy"},
-		{"unknown rates say nothing", 1000, []float64{5000, 5000, unknown, 5000, 5000}, "nnyny"},
-	} {
-		t.Run(c.what, func(t *testing.T) {
-			var ceiling ceiling
-			got := ""
-			for _, rate := range c.rates {
-				got += map[bool]string{true: "y", false: "n"}[ceiling.believes(rate, c.capacity, usual)]
-			}
-			if want := strings.ReplaceAll(c.believed, " ", ""); got != want {
-				t.Errorf("believed %s, want %s", got, want)
 			}
 		})
 	}
