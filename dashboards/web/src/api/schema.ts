@@ -1877,7 +1877,7 @@ export interface components {
              * @description Number of processes; for the past, of those recorded by name.
              */
             total: number;
-            /** @description CPU time of processes that started and ended between two samples. */
+            /** @description CPU time of processes that started and ended between two samples; null where the agent does not see all processes of the machine. */
             unattributed: components["schemas"]["ProcessNobodys"];
             /**
              * Format: int64
