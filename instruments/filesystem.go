@@ -85,7 +85,7 @@ var (
 	}
 	filesystemSize = &Metric{
 		Name: "sysotel.disk.limit", Unit: "By", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
-		Help: "Size of each file system and (without attributes) of all that are on the machine's own disks.", Source: "statfs(2): blocks",
+		Help: "Size of each file system and (without attributes) of all that are on the machine's own disks, where what is a part of another one's space (an image in a file, a snapshot, an overlay) counts once. A file system that fails is waited for a minute.", Source: "statfs(2): blocks",
 	}
 	filesystemUsed = &Metric{
 		Name: "sysotel.disk.usage", Unit: "By", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},

@@ -273,6 +273,48 @@ func TestHungServer(t *testing.T) {
 	})
 }
 
+// TestHungDisk is a disk of the machine that a program serves and that hangs: the total
+// waits for it a minute, and has it again when it answers.
+func TestHungDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hangs atomic.Bool
+		hang := make(chan struct{})
+		h := &Host{root: "/", Now: time.Now}
+		h.statfs = func(path string) (capacity, error) {
+			if path == h.mountPath("/usb") && hangs.Load() {
+				<-hang
+			}
+			return capacity{Size: 1000, Free: 500, Available: 500}, nil
+		}
+		f := &filesystem{}
+		f.choose([]mountEntry{entry("8:1", "/"), entry("8:17", "/usb", func(e *mountEntry) { e.kind, e.watched = "fuseblk", true })})
+		tick := func() *Filesystem {
+			r := f.measure(t.Context(), h)
+			time.Sleep(time.Second)
+			return r
+		}
+		wantPoints(t, tick(), map[string]float64{"sysotel.disk.limit{,,}": 2000})
+		hangs.Store(true)
+		began := time.Now()
+		for time.Since(began) < 2*time.Minute {
+			waits := time.Since(began) < sumWaits
+			r := tick()
+			want, reason := 1000.0, "does not answer; totals go on without it"
+			if waits {
+				want, reason = unknown, "does not answer"
+			}
+			wantPoints(t, r, map[string]float64{"sysotel.disk.limit{,,}": want, "sysotel.filesystem.stuck{/dev/8:17,/usb,fuseblk}": 1})
+			if missing := r.Missing(); len(missing) != 1 || missing[0].Subject != "/usb" || missing[0].Reason != reason {
+				t.Fatalf("after %v missing is %+v, want /usb: %s", time.Since(began), missing, reason)
+			}
+		}
+		hangs.Store(false)
+		close(hang)
+		synctest.Wait()
+		wantPoints(t, tick(), map[string]float64{"sysotel.disk.limit{,,}": 2000, "sysotel.filesystem.stuck{/dev/8:17,/usb,fuseblk}": 0})
+	})
+}
+
 // A server far away answers every time, but later than the watch lasts: it has
 // numbers, and no tick waits for them.
 func TestSlowServer(t *testing.T) {
