@@ -30,8 +30,8 @@ func (a *App) addPrometheus(o *api.Options) {
 	})
 }
 
-// metadata describes all metrics that can be asked: ours, custom ones, and the extremes of
-// both.
+// metadata describes all metrics that can be asked: ours, custom ones, those that rules
+// make, and the extremes of all.
 func (a *App) metadata() map[string]promql.Metadata {
 	all := maps.Clone(a.history.metadata)
 	reading, _ := a.readings.sampler.Newest("custom")
@@ -39,6 +39,19 @@ func (a *App) metadata() map[string]promql.Metadata {
 		for _, f := range custom.Families {
 			all[f.GetName()] = promql.Metadata{Type: typeOf(f), Help: f.GetHelp(), Unit: f.GetUnit()}
 		}
+	}
+	for name, kind := range a.history.store.Rollups().OfCollector(store.Rules) {
+		if _, measured := all[name]; measured {
+			continue
+		}
+		made := promql.Metadata{Type: string(model.MetricTypeGauge), Help: "Recorded by a rule."}
+		if kind == store.Counter {
+			made.Type = string(model.MetricTypeCounter)
+		}
+		if strings.HasPrefix(name, "ALERTS") {
+			made.Help = "State of alerts, as Prometheus keeps it."
+		}
+		all[name] = made
 	}
 	for name, rollup := range a.history.store.Rollups().All() {
 		raw, ok := all[rollup.Raw]

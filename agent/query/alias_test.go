@@ -12,15 +12,20 @@ func TestAliases(t *testing.T) {
 	for s := range int64(60) {
 		raw[s*1000] = float64(s)
 	}
-	tier := &fakeTier{"1s", time.Second, time.Unix(-100, 0), storageOf(t, samples{named("system_load", "core", "0"), raw})}
+	tier := &fakeTier{"1s", time.Second, time.Unix(-100, 0), storageOf(t, samples{named("system_load", "core", "0"), raw}, samples{named("cpu_seconds", "cpu_mode", "user"), raw})}
 	q := querierOn(tier)
-	q.config.Aliases = map[string]string{"system.load": "system_load"}
+	q.config.Aliases = map[string]string{"system.load": "system_load", "cpu.seconds": "cpu_seconds"}
 	for text, want := range map[string]string{
 		`{"system.load"}`:                                  `{__name__="system_load", core="0"} 30@30000` + "\n",
 		`{"system.load", core="0"} offset (2*5s)`:          `{__name__="system_load", core="0"} 20@30000` + "\n",
 		`{__name__="system.load"}`:                         `{__name__="system_load", core="0"} 30@30000` + "\n",
 		`sum(max_over_time({"system.load"}[5s*2]))`:        `{} 30@30000` + "\n",
 		`{"system.load"} - on (core) {"system.load"}`:      `{core="0"} 0@30000` + "\n",
+		`{"cpu.seconds", "cpu.mode"="user"}`:               `{__name__="cpu_seconds", cpu_mode="user"} 30@30000` + "\n",
+		`cpu_seconds{"cpu.mode"=~"u.*"}`:                   `{__name__="cpu_seconds", cpu_mode="user"} 30@30000` + "\n",
+		`sum by ("cpu.mode") (cpu_seconds)`:                `{cpu_mode="user"} 30@30000` + "\n",
+		`cpu_seconds / on ("cpu.mode") cpu_seconds`:        `{cpu_mode="user"} 1@30000` + "\n",
+		`cpu_seconds{"cpu.mode"!="user"}`:                  "",
 		`{"system.loaded"}`:                                "",
 		`label_replace({"system.load"}, "a", "b", "", "")`: `{__name__="system_load", a="b", core="0"} 30@30000` + "\n",
 	} {

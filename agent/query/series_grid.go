@@ -135,6 +135,9 @@ func (g *grid) layOut(sources []Source, start, end, step int64) {
 		if until := completeUntil(s); !until.IsZero() {
 			ends[i] = until.UnixMilli() + 1
 		}
+		if i > 0 { // What is not written yet comes from a finer tier.
+			ends[i] = min(ends[i]-1, writtenUntil(s)) + 1
+		}
 		for _, edge := range []int64{covers[i], ends[i]} {
 			if edge > start && edge <= end {
 				edges = append(edges, edge)

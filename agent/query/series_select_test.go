@@ -334,3 +334,36 @@ func TestSelectRefusesBadQueries(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// behind is a tier whose newest bucket is not written yet.
+type behind struct {
+	*fakeTier
+	newest time.Time
+}
+
+// Newest is the time of the newest point.
+func (b *behind) Newest() time.Time { return b.newest }
+
+// TestSeriesAreNotLate: a step that has ended has a point, also while the coarser tier has
+// not written its bucket.
+func TestSeriesAreNotLate(t *testing.T) {
+	seconds, minutes := samples{named("g"), map[int64]float64{}}, samples{named("g"), map[int64]float64{}}
+	for k := range int64(300) {
+		seconds.at[day.UnixMilli()+1000*(k-299)] = float64(k)
+	}
+	for k := range int64(4) {
+		minutes.at[day.UnixMilli()-60_000*(4-k)] = 29.5 + 60*float64(k)
+	}
+	fine := &fakeTier{name: "1s", resolution: time.Second, oldest: day.Add(-time.Hour), queryable: storageOf(t, seconds)}
+	coarse := &fakeTier{name: "1m", resolution: time.Minute, oldest: day.Add(-time.Hour), queryable: storageOf(t, minutes)}
+	q := querierOn(fine, coarse)
+	tiers := []Source{fine, &behind{coarse, day.Add(-time.Minute)}}
+	q.config.Tiers = func() []Source { return tiers }
+	r := mustSelect(t, q, SeriesQuery{Matchers: matchers("g"), Start: day.Add(-4 * time.Minute), End: day.Add(time.Second), Step: time.Minute, Avg: true})
+	if got, want := r.Series[0].Avg, []float64{29.5, 89.5, 149.5, 209.5, 269.5}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if r.Step != time.Minute || len(r.Tiers) != 2 {
+		t.Errorf("step %s, tiers %v", r.Step, r.Tiers)
+	}
+}

@@ -232,3 +232,17 @@ func (r *Rollups) Collector(raw string) string {
 	m, _ := r.metric(raw)
 	return m.Collector
 }
+
+// OfCollector returns the names of the metrics of a collector, without their roll-ups, and
+// their kinds.
+func (r *Rollups) OfCollector(collector string) map[string]Kind {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	found := map[string]Kind{}
+	for name, m := range r.metrics {
+		if m.Collector == collector {
+			found[name] = m.Kind
+		}
+	}
+	return found
+}

@@ -264,6 +264,9 @@ func TestRollups(t *testing.T) {
 		if got := s.Rollups().All(); !maps.Equal(got, want) {
 			t.Errorf("the table is %v, want %v", got, want)
 		}
+		if of := s.Rollups().OfCollector("f"); !maps.Equal(of, map[string]Kind{"g": Gauge, "c_total": Counter}) || len(s.Rollups().OfCollector(Rules)) > 0 {
+			t.Errorf("the collector has %v", of)
+		}
 		if _, ok := s.Rollups().Lookup("g_rate_min"); ok {
 			t.Error("a name that was not registered is found")
 		}

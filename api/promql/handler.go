@@ -133,6 +133,7 @@ func (a *api) route() {
 	}
 	get("label/{name}/values", a.labelValues)
 	get("metadata", a.metadata)
+	get("targets/metadata", a.targetMetadata)
 	get("rules", a.rules)
 	get("alerts", a.alerts)
 	get("features", a.features)

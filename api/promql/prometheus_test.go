@@ -41,7 +41,7 @@ var asked = []string{
 	"metadata", "metadata?metric=up&limit=1",
 	"rules", "rules?type=alert", "rules?type=record", "rules?exclude_alerts=true", "rules?group_limit=1", `rules?match[]={severity="warning"}`, `rules?match[]={severity="none"}`,
 	"rules?rule_name[]=Busy", "rules?rule_group[]=none", "rules?file[]=none", "alerts",
-	"scrape_pools", "targets", "targets/metadata", "targets/metadata?metric=up", "alertmanagers", "features", "notifications",
+	"scrape_pools", "targets", "targets/metadata", "targets/metadata?metric=up", `targets/metadata?match_target={job="x"}&limit=3`, "alertmanagers", "features", "notifications",
 	"status/config", "status/flags", "status/runtimeinfo", "status/buildinfo", "status/tsdb", "status/tsdb?limit=1", "status/tsdb/blocks", "status/walreplay",
 }
 
@@ -58,7 +58,7 @@ var wrong = []string{
 	"query?query=max_over_time(up[1m]%20anchored)", "query_range?query=up", "query_range?query=up&start=2&end=1&step=1", "query_range?query=up&start=0&end=1&step=0",
 	"query_range?query=up&start=0&end=1e6&step=1", "query_range?query=up[1m]&start=0&end=60&step=1",
 	"query_exemplars?query=sum(", "query_exemplars?query=up&start=x", "query_exemplars?query=up&start=2&end=1", "parse_query?query=sum(", "format_query?query=sum(",
-	"series", "series?match[]=x{", "series?match[]={}", "labels?match[]=x{", "metadata?limit=x", "metadata?limit_per_metric=x", "status/tsdb?limit=0", "status/tsdb?limit=99999",
+	"series", "series?match[]=x{", "series?match[]={}", "labels?match[]=x{", "metadata?limit=x", "metadata?limit_per_metric=x", "targets/metadata?limit=x", "targets/metadata?match_target=x{", "status/tsdb?limit=0", "status/tsdb?limit=99999",
 	"rules?type=x", "rules?exclude_alerts=x", "rules?group_limit=0", "rules?group_limit=x", "rules?group_next_token=x", "rules?group_next_token=x&group_limit=1", "rules?match[]=x{", "rules?match[]={}",
 }
 

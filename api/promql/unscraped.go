@@ -3,6 +3,7 @@ package promql
 import (
 	"errors"
 	"net/http"
+	"strconv"
 
 	"sysotel/agent/query"
 )
@@ -10,11 +11,10 @@ import (
 // constant are the responses that are the same for every agent: it scrapes nothing, and
 // sends no alerts through Prometheus' notifier.
 var constant = map[string]string{
-	"scrape_pools":     `{"scrapePools":[]}`,
-	"targets":          `{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}`,
-	"targets/metadata": `[]`,
-	"alertmanagers":    `{"activeAlertmanagers":[],"droppedAlertmanagers":[]}`,
-	"notifications":    `[]`,
+	"scrape_pools":  `{"scrapePools":[]}`,
+	"targets":       `{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}`,
+	"alertmanagers": `{"activeAlertmanagers":[],"droppedAlertmanagers":[]}`,
+	"notifications": `[]`,
 	// A tier that is opened answers nothing, and one that is open has nothing to replay.
 	"status/walreplay": `{"min":0,"max":0,"current":0}`,
 }
@@ -49,6 +49,22 @@ func always(text string) func(http.ResponseWriter, *http.Request) error {
 		e.end(nil, "")
 		return nil
 	}
+}
+
+// targetMetadata lists the metadata of scraped targets, of which there are none; what it is
+// asked for must be valid nevertheless.
+func (a *api) targetMetadata(w http.ResponseWriter, r *http.Request) error {
+	if limit := r.FormValue("limit"); limit != "" {
+		if _, err := strconv.Atoi(limit); err != nil {
+			return &query.Error{Type: query.BadData, Err: errors.New("limit must be a number")}
+		}
+	}
+	if selector := r.FormValue("match_target"); selector != "" {
+		if _, err := a.config.Querier.Matchers([]string{selector}); err != nil {
+			return badParameter("match_target", err)
+		}
+	}
+	return always(`[]`)(w, r)
 }
 
 // refuse responds with the reason why a path is not here.

@@ -9,7 +9,7 @@ import { useLoad } from '../load'
 import { asFailure, Failed } from '../parts/failed'
 import { Field, Form, Numeric } from '../parts/form'
 import { measure, now } from '../state'
-import { durationLabel, momentLabel } from '../time'
+import { durationLabel, momentLabel, stepFor } from '../time'
 import { written } from '../units'
 import { metrics, readPairs, writePairs } from './metrics'
 import { type Course, Trial } from './trial'
@@ -20,7 +20,12 @@ type Preview = components['schemas']['Preview']
 export const fresh = (): Threshold => ({ name: '', metric: 'cpu_usage_total', op: '>', threshold: 80, for: '5m', severity: 'warning', enabled: true })
 
 const week = 7 * 86_400
-const step = 1800
+
+// most is the number of points of the history.
+const most = 336
+
+// A mean is seldom equal to anything.
+const isOrdered = (op: string): boolean => op !== '==' && op !== '!='
 
 // Editor edits a threshold and shows how often it would have fired.
 export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolean; done: () => void }) {
@@ -36,14 +41,15 @@ export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolea
   const inWords = (value: number) => (metric ? written(value * metric.factor, metric.unit, measure.value) : String(value))
   const less = r.op.startsWith('<')
 
-  // The history depends on the metric only.
+  // The history depends on the metric only, and begins where measuring began.
+  const since = preview.value?.measured_from
   useEffect(() => {
     const asking = new AbortController()
     const timer = setTimeout(() => {
-      loadCourse({ ...r, match: readPairs(match.value) }, less, asking.signal).then((c) => { course.value = c }, () => { if (!asking.signal.aborted) course.value = null })
+      loadCourse({ ...r, match: readPairs(match.value) }, less, since, asking.signal).then((c) => { course.value = c }, () => { if (!asking.signal.aborted) course.value = null })
     }, 300)
     return () => { clearTimeout(timer); asking.abort() }
-  }, [r.metric, r.expr, match.value, less])
+  }, [r.metric, r.expr, match.value, less, since])
   useEffect(() => {
     const asking = new AbortController()
     const timer = setTimeout(() => {
@@ -53,7 +59,7 @@ export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolea
       )
     }, 400)
     return () => { clearTimeout(timer); asking.abort() }
-  }, [r.metric, r.expr, r.op, r.threshold, r.recover, r.for, match.value])
+  }, [r.metric, r.expr, r.op, r.threshold, r.recover, r.for, r.reduce, match.value])
 
   const save = async () => {
     const body = sent(r, match.value)
@@ -80,8 +86,17 @@ export function Editor({ first, isNew, done }: { first: Threshold; isNew: boolea
         {r.expr !== undefined
           ? <Field name={t('rules.expr')} help={t('rules.expr.help')} wide><textarea rows={2} value={r.expr} onInput={(e) => { change({ expr: e.currentTarget.value }) }} required /></Field>
           : <Field name={t('rules.match')} help={t('rules.match.help')}><input value={match.value} placeholder="device=sda" onInput={(e) => { match.value = e.currentTarget.value }} /></Field>}
-        <Field name={t('rules.op')}><select value={r.op} onChange={(e) => { change({ op: e.currentTarget.value as Threshold['op'] }) }}>{(['>', '>=', '<', '<=', '==', '!='] as const).map((op) => <option key={op} value={op}>{op}</option>)}</select></Field>
+        <Field name={t('rules.op')}><select value={r.op} onChange={(e) => {
+          const op = e.currentTarget.value as Threshold['op']
+          const { reduce, ...rest } = rule.value
+          rule.value = { ...rest, op, ...(reduce !== undefined && (isOrdered(op) || reduce !== 'mean') ? { reduce } : {}) }
+        }}>{(['>', '>=', '<', '<=', '==', '!='] as const).map((op) => <option key={op} value={op}>{op}</option>)}</select></Field>
         <Field name={t('rules.threshold')} help={inWords(r.threshold)}><Numeric value={r.threshold} required set={(threshold) => { if (threshold !== null) change({ threshold }) }} /></Field>
+        <Field name={t('rules.reduce')} help={t('rules.reduce.help')}>
+          <select value={r.reduce ?? (isOrdered(r.op) ? 'mean' : 'worst')} onChange={(e) => { change({ reduce: e.currentTarget.value }) }}>
+            {(['mean', 'worst', 'last'] as const).filter((by) => by !== 'mean' || isOrdered(r.op)).map((by) => <option key={by} value={by}>{t(`rules.reduce.${by}`)}</option>)}
+          </select>
+        </Field>
         <Field name={t('rules.recover')} help={t('rules.recover.help')}><Numeric value={r.recover ?? null} set={(recover) => {
           const { recover: _, ...rest } = rule.value
           rule.value = recover === null ? rest : { ...rest, recover }
@@ -134,20 +149,23 @@ function Verdict({ preview: p }: { preview: Preview }) {
   return (
     <>
       <strong>{p.count === 0 ? t('rules.would.never', { span }) : t(p.count === 1 ? 'rules.would.once' : 'rules.would', { n: p.count, span, time: durationLabel(Math.max(1, p.seconds), language) })}</strong>
+      <span class="note">{t('rules.would.how', { step: durationLabel(p.step, language), tiers: [...new Set(p.tiers.map((tier) => tier.tier))].join(', ') || '–' })}</span>
       {newest && <span class="note">{t('rules.would.last', { time: momentLabel(Date.parse(newest.from) / 1000, language, now.peek(), false) })}</span>}
     </>
   )
 }
 
-// loadCourse loads a week of the metric: the maximum of each half hour, or the minimum
-// for a lower bound.
-async function loadCourse(r: Threshold, less: boolean, signal: AbortSignal): Promise<Course> {
+// loadCourse loads a week of the metric, or less if measuring began since: the maximum of
+// each step, or the minimum for a lower bound.
+async function loadCourse(r: Threshold, less: boolean, since: string | undefined, signal: AbortSignal): Promise<Course> {
+  const began = Math.max(now.peek() - week, since === undefined ? 0 : Date.parse(since) / 1000)
+  const step = stepFor(Math.max(60, now.peek() - began), most)
   const to = Math.floor(now.peek() / step) * step + step
-  const from = to - week
+  const from = Math.floor(began / step) * step
   const metric = metrics.find((m) => m.name === r.metric)
   if (r.expr === undefined && metric) {
     const agg = less ? 'min' : 'max'
-    const filters = new URLSearchParams({ metric: metric.name, agg, start: '-7d', step: `${step}s`, host: hostName.peek() })
+    const filters = new URLSearchParams({ metric: metric.name, agg, start: String(from), step: `${step}s`, host: hostName.peek() })
     for (const [name, value] of Object.entries(r.match ?? {})) {
       const as = name === 'cpu' ? 'core' : name === 'device' && metric.part === 'network' ? 'interface' : name
       if (['core', 'device', 'mountpoint', 'interface'].includes(as) && !/^[~!]/.test(value)) filters.append(as, value)

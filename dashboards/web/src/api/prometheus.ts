@@ -6,19 +6,26 @@ import { ask } from './client'
 interface Body<T> {
   data: { result: T[] }
   warnings?: string[]
+  infos?: string[]
 }
 
 export interface Range {
   series: Series[]
   // tier is the resolution that answered, '' if unknown.
   tier: string
+  // warnings and infos are what the answer cannot tell.
+  warnings: string[]
+  infos: string[]
 }
 
 export async function queryRange(query: string, start: number, end: number, step: number, signal?: AbortSignal): Promise<Range> {
   const form = new URLSearchParams({ query, start: String(start), end: String(end), step: String(step) })
   const { body, headers } = await ask<Body<Series>>('/prometheus/api/v1/query_range', signal ? { form, signal } : { form })
-  return { series: body.data.result, tier: headers.get('X-Sysotel-Tier') ?? '' }
+  return { series: body.data.result, tier: headers.get('X-Sysotel-Tier') ?? '', warnings: plain(body.warnings), infos: plain(body.infos) }
 }
+
+// plain is without what Prometheus puts before each of its notes.
+const plain = (notes: string[] | undefined): string[] => (notes ?? []).map((note) => note.replace(/^PromQL (warning|info): /, ''))
 
 export interface Instant {
   metric: Record<string, string>

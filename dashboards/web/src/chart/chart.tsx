@@ -154,8 +154,9 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
       <header>
         <h3>{title}</h3>
         <Resolution feed={feed} />
-        <Explain panel={panel} window={() => feed.frame?.step ?? 1} />
+        <Explain panel={panel} window={() => feed.frame?.step ?? 1} notes={feed.infos} />
       </header>
+      {feed.warnings.value.map((text) => <p key={text} class="note" role="note">{text}</p>)}
       <Legend feed={feed} cursor={cursor} shown={shown} />
       <div
         class="plot" style={{ height: `${height}px` }} tabIndex={0}

@@ -1,12 +1,12 @@
-import { useSignal } from '@preact/signals'
+import { type Signal, useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { hostName } from '../host'
 import { explanationOf, t, titleOf } from '../i18n'
 import { expand, type Panel } from '../panels'
 
-// Explain shows a panel's formula and source, and its queries; window is the time that one
-// point covers, in seconds.
-export function Explain({ panel, window }: { panel: Panel; window: () => number }) {
+// Explain shows a panel's formula and source, its queries, and notes on their answer; window
+// is the time that one point covers, in seconds.
+export function Explain({ panel, window, notes }: { panel: Panel; window: () => number; notes?: Signal<string[]> }) {
   const isOpen = useSignal(false)
   const root = useRef<HTMLDivElement>(null)
   const id = `explain-${panel.id}`
@@ -30,6 +30,7 @@ export function Explain({ panel, window }: { panel: Panel; window: () => number 
       {isOpen.value && (
         <div class="popover" id={id}>
           <p>{explanationOf(panel.id, panel.explain)}</p>
+          {notes?.value.map((text) => <p key={text} class="note">{text}</p>)}
           <h4>{t('chart.query')}</h4>
           {panel.queries.map((q) => <code key={q.expr}>{expand(q.expr, { host: hostName.value, window: window() })}</code>)}
         </div>

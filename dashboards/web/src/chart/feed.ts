@@ -17,6 +17,9 @@ export class Feed {
   // version increases with each change of the frame, which is changed in place.
   readonly version = signal(0)
   readonly tier = signal('')
+  // warnings and infos are what the answer cannot tell.
+  readonly warnings = signal<string[]>([])
+  readonly infos = signal<string[]>([])
   frame: Frame | null = null
   range: Range = { preset: '1h' }
 
@@ -53,6 +56,8 @@ export class Feed {
         this.frame = buildFrame(this.panel, answer.series, from, to, step)
         this.growing = this.read && own ? new Growing(this.panel, this.frame) : null
         this.tier.value = answer.tier
+        this.warnings.value = answer.warnings
+        this.infos.value = answer.infos
         this.state.value = answer.series.length > 0 ? 'ready' : 'empty'
         this.changed()
       },
