@@ -121,7 +121,10 @@ func (a *App) openHistory(o Options, hostName string) error {
 		}
 		a.closers = append(a.closers, node.Close)
 		a.history.nodes = append(a.history.nodes, node)
-		sources = append(sources, &query.Cached{Remote: node, Local: tier, Host: hostName})
+		sources = append(sources, &query.Cached{
+			Remote: node, Local: tier, Host: hostName,
+			Here: func(metric string) bool { return query.OfRules(series.Rollups(), metric) }, // Not pushed.
+		})
 	}
 	a.history.answers = querier(sources)
 	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, now: a.clock.Now, log: a.log.With("component", "hosts")}

@@ -32,13 +32,15 @@ const rulesLookBack = 5 * time.Minute
 
 // ofRules reports whether rules make a metric.
 func (q *Querier) ofRules(metric string) bool {
-	if q.config.Names == nil {
-		return false
-	}
-	if rollup, ok := q.config.Names.Lookup(metric); ok {
+	return q.config.Names != nil && OfRules(q.config.Names, metric)
+}
+
+// OfRules reports whether rules make a metric, or what it is rolled up from.
+func OfRules(names Names, metric string) bool {
+	if rollup, ok := names.Lookup(metric); ok {
 		metric = rollup.Raw
 	}
-	return q.config.Names.Collector(metric) == store.Rules
+	return names.Collector(metric) == store.Rules
 }
 
 // MaxLookBack is the longest that a query may ask for: the engine reads that much more.

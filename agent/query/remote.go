@@ -71,6 +71,8 @@ type Cached struct {
 	Local  Source
 	// Host is this host's name.
 	Host string
+	// Here reports whether a metric is in the embedded tier only; may be nil.
+	Here func(metric string) bool
 }
 
 var _ Source = (*Cached)(nil)
@@ -172,6 +174,14 @@ func (q *cachedQuerier) Close() error {
 	return errors.Join(q.remote.Close(), q.local.Close())
 }
 
+// open opens the embedded tier.
+func (q *cachedQuerier) open() (err error) {
+	if q.local == nil {
+		q.local, err = q.Local.Queryable().Querier(q.mint, q.maxt)
+	}
+	return err
+}
+
 // instead returns the querier to fall back to after an error, with a warning; or
 // the error if there is none.
 func (q *cachedQuerier) instead(err error, matchers []*labels.Matcher) (storage.Querier, annotations.Annotations, error) {
@@ -184,18 +194,20 @@ func (q *cachedQuerier) instead(err error, matchers []*labels.Matcher) (storage.
 			return nil, nil, &Error{Type: Unavailable, Err: fmt.Errorf("%w; the local cache has data of %s only", known.Err, q.Host)}
 		}
 	}
-	if q.local == nil {
-		local, opening := q.Local.Queryable().Querier(q.mint, q.maxt)
-		if opening != nil {
-			return nil, nil, fmt.Errorf("%w; the local cache is not available either: %w", known.Err, opening)
-		}
-		q.local = local
+	if opening := q.open(); opening != nil {
+		return nil, nil, fmt.Errorf("%w; the local cache is not available either: %w", known.Err, opening)
 	}
 	return q.local, annotations.New().Add(&LocalCacheWarning{Tier: q.Name(), Host: q.Host, Why: known.Err}), nil
 }
 
 // Select implements storage.Querier.
 func (q *cachedQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	if name := metricName(matchers); name != "" && q.Here != nil && q.Here(name) {
+		if err := q.open(); err != nil {
+			return storage.ErrSeriesSet(err)
+		}
+		return q.local.Select(ctx, sorted, hints, matchers...)
+	}
 	set := q.remote.Select(ctx, sorted, hints, matchers...)
 	err := set.Err()
 	if err == nil {

@@ -75,10 +75,30 @@ func cachedQuerier(t *testing.T) (*down, *query.Querier, time.Time) {
 	}
 	kept := hold(1, "here", "there")
 	remote := &down{Source: kept.Tiers()[0], store: kept}
-	source := &query.Cached{Remote: remote, Local: hold(2, "here").Tiers()[0], Host: "here"}
+	local := hold(2, "here")
+	recorded := store.CollectorReading{Collector: store.Rules, Samples: []store.Sample{{Series: &store.Series{Labels: labels.FromStrings("__name__", "a:b")}, Value: 3}}}
+	if err := local.Append(store.Reading{Time: at.Add(time.Second), Collectors: []store.CollectorReading{recorded}}); err != nil {
+		t.Fatal(err)
+	}
+	source := &query.Cached{Remote: remote, Local: local.Tiers()[0], Host: "here", Here: func(metric string) bool { return query.OfRules(local.Rollups(), metric) }}
 	return remote, query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return []query.Source{source} }, Interval: time.Second, Limits: query.DefaultLimits(),
 	}), at
+}
+
+// TestRecordedSeriesAreHere: what rules make is not pushed, so the embedded tier answers.
+func TestRecordedSeriesAreHere(t *testing.T) {
+	_, q, at := cachedQuerier(t)
+	for text, want := range map[string]string{"a:b": `{__name__="a:b"} => 3`, "max_over_time(a:b[1m])": "{} => 3", "g": `{__name__="g", host_name="here"} => 1`} {
+		result, err := q.Instant(t.Context(), text, at.Add(time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := result.Value.String(); !strings.HasPrefix(got, want) || len(result.Warnings) > 0 {
+			t.Errorf("%s: %s, %v", text, got, result.Warnings)
+		}
+		result.Close()
+	}
 }
 
 // TestLocalCacheStandsIn: while the remote tier is down, data of this host comes
