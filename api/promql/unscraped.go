@@ -60,7 +60,7 @@ func (a *api) targetMetadata(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if selector := r.FormValue("match_target"); selector != "" {
-		if _, err := a.config.Querier.Matchers([]string{selector}); err != nil {
+		if _, err := a.config.Querier.Matchers(r.Context(), []string{selector}); err != nil {
 			return badParameter("match_target", err)
 		}
 	}
