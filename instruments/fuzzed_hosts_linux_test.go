@@ -121,7 +121,6 @@ func (host *recordedHost) read(t *testing.T, tree string, random *rand.Rand) {
 		c.Collectors[name] = one
 	}
 	f := newFixture(t, tree, c)
-	f.collectors = slices.DeleteFunc(f.collectors, func(c Collector) bool { return c.Name() == "network" })
 	var told []string
 	defer func() {
 		if f.host != nil {
