@@ -114,6 +114,7 @@ type network struct {
 	// attachments and links ask beside the tick what can have changed.
 	attachments beside[attachment]
 	links       beside[linkInfo]
+	changes     beside[string]
 	scans       uint64
 	span        span
 	connections connections
@@ -126,10 +127,11 @@ type interfaceState struct {
 	link  linkInfo
 	shown bool
 	// sequence is its number, changes how often its link has come and gone.
-	sequence, changes sequence
-	counts            trail[[interfaceCounts]uint64]
-	ceiling           ceiling
-	outage            outage
+	sequence sequence
+	changes  string
+	counts   trail[[interfaceCounts]uint64]
+	ceiling  ceiling
+	outage   outage
 	// below are all interfaces that carry its bytes too, witness whether they count them.
 	below   []*interfaceState
 	witness witness
@@ -144,8 +146,8 @@ type interfaceState struct {
 const (
 	// linkEvery is how often it is asked again how an interface is connected and how fast.
 	linkEvery = time.Minute
-	// changesEvery is after how many ticks it is looked whether a link has come and gone.
-	changesEvery = 10
+	// changesEvery is how often it is looked whether a link has come and gone.
+	changesEvery = 10 * time.Second
 )
 
 func newNetwork(c Config) Collector {
@@ -153,6 +155,9 @@ func newNetwork(c Config) Collector {
 		filter: c.Filter("network"), interfaces: map[string]*interfaceState{},
 		attachments: beside[attachment]{every: linkEvery, read: func(h *Host, name string, _ attachment) attachment { return h.attachment(name) }},
 		links:       beside[linkInfo]{every: linkEvery, read: func(h *Host, name string, _ linkInfo) linkInfo { return h.linkInfo(name) }},
+		changes: beside[string]{every: changesEvery, read: func(h *Host, name, _ string) string {
+			return h.readText("sys/class/net/" + name + "/carrier_changes")
+		}},
 	}
 }
 
@@ -260,8 +265,11 @@ func (n *network) look(h *Host, s *interfaceState, now time.Time) (changed bool)
 	if s.kind != interfacePhysical {
 		return changed
 	}
-	if (uint64(len(n.order))+n.scans)%changesEvery == 0 && s.changes.changed(h, "sys/class/net", s.name, "carrier_changes", len(n.interfaces) <= sequenceTurn) {
-		n.links.again(h, s.name, now)
+	if changes, ok := n.changes.get(h, s.name, now); ok && changes != s.changes {
+		if s.changes != "" {
+			n.links.again(h, s.name, now)
+		}
+		s.changes = changes
 	}
 	before := s.link
 	link, ok := n.links.get(h, s.name, now)
@@ -276,6 +284,7 @@ func (n *network) look(h *Host, s *interfaceState, now time.Time) (changed bool)
 func (n *network) forget(name string) {
 	n.attachments.forget(name)
 	n.links.forget(name)
+	n.changes.forget(name)
 }
 
 // compare fills in the interfaces that are shown, and the total.
