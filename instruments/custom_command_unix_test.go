@@ -152,9 +152,10 @@ func TestConfigureKeepsWhatStays(t *testing.T) {
 
 func TestCommandsDoNotSeeOurSecrets(t *testing.T) {
 	t.Setenv("SYSOTEL_AUTH_TOKEN", "secret")
+	t.Setenv("NOTIFY_SOCKET", "/run/systemd/notify")
 	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "secret")
 	t.Setenv("OTHER", "5")
-	f := newCustomFixture(t, CustomConfig{Commands: []command.Config{shell("env", "echo \"seen ${#SYSOTEL_AUTH_TOKEN}${#OTEL_EXPORTER_OTLP_HEADERS}$OTHER\"")}})
+	f := newCustomFixture(t, CustomConfig{Commands: []command.Config{shell("env", "echo \"seen ${#SYSOTEL_AUTH_TOKEN}${#OTEL_EXPORTER_OTLP_HEADERS}${#NOTIFY_SOCKET}$OTHER\"")}})
 	f.tick()
 	if got := contents(f.tick()); got != "seen{} 5" {
 		t.Errorf("got %s, want 005", got)

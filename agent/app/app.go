@@ -313,6 +313,23 @@ func (a *App) health() []health.Component {
 	return parts
 }
 
+// Tick is the number of the newest complete tick, 0 before the first.
+func (a *App) Tick() uint64 {
+	tick, _, _ := a.readings.sampler.Tick()
+	return tick
+}
+
+// Summary is the agent's status in a line: that of the first component that is not well.
+func (a *App) Summary() string {
+	parts := a.health()
+	for _, status := range []health.Status{health.Failed, health.Degraded} {
+		if i := slices.IndexFunc(parts, func(c health.Component) bool { return c.Status == status }); i >= 0 {
+			return fmt.Sprintf("%s: %s: %s", status, parts[i].Name, parts[i].Reason)
+		}
+	}
+	return string(health.OK)
+}
+
 // believed is a time of the wall clock by the clock that is believed: it is as long ago.
 // One without a monotonic part is by that clock already.
 func (a *App) believed(t time.Time) time.Time {

@@ -33,20 +33,30 @@ func runAgent(c Call) int {
 		return c.fail(err)
 	}
 	agent.Start()
+	supervisor := newSupervisor(agent, loaded.Sampling.Interval)
+	supervisor.ready()
+	due := supervisor.signs()
+	defer due.Stop()
 	code := 0
 	for {
 		select {
+		case <-due.C:
+			supervisor.sign()
+			continue
 		case <-c.Stop.Done():
 		case err := <-agent.Failed():
 			code = c.fail(err)
 		case <-c.Reload:
+			supervisor.reloading()
 			if again, wrong := c.read(); len(wrong) > 0 {
 				agent.ReloadFailed(wrong)
 			} else {
 				agent.Reload(again)
 			}
+			supervisor.ready()
 			continue
 		}
+		supervisor.stopping()
 		// Unsent readings are reported, but the agent did stop as requested: for its
 		// supervisor that is no failure.
 		if err := agent.Stop(); err != nil {

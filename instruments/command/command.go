@@ -142,10 +142,12 @@ func run(ctx context.Context, argv []string, limit time.Duration) ([]byte, error
 	return out.text.Bytes(), nil
 }
 
-// isOurs reports whether a variable configures the agent: it may hold a secret
-// that other programs must not get.
+// isOurs reports whether a variable is for the agent alone: it may hold a secret that
+// other programs must not get, or name the socket of its supervisor.
 func isOurs(variable string) bool {
-	return strings.HasPrefix(variable, "SYSOTEL_") || strings.HasPrefix(variable, "OTEL_")
+	return slices.ContainsFunc([]string{"SYSOTEL_", "OTEL_", "NOTIFY_SOCKET=", "WATCHDOG_"}, func(prefix string) bool {
+		return strings.HasPrefix(variable, prefix)
+	})
 }
 
 // boundedOutput keeps what a program prints up to a limit.
