@@ -11,8 +11,14 @@ import (
 // processors away.
 func TestGuestHotPlug(t *testing.T) {
 	onEach(t, "", func(t *testing.T, kernel string) {
+		// Kernel 6.12 takes no processor that QEMU adds later; there the third is there, and off.
+		added := kernel == "6.1"
+		sockets := "3,sockets=3,cores=1,threads=1"
+		if added {
+			sockets = "2,maxcpus=3,sockets=3,cores=1,threads=1"
+		}
 		m := boot(t, kernel, hardware{
-			processors: "2,maxcpus=3,sockets=3,cores=1,threads=1", memory: -1,
+			processors: sockets, parameters: "maxcpus=2", memory: -1,
 			devices: []string{
 				"-m", "512M,slots=2,maxmem=2G",
 				"-object", "memory-backend-ram,id=node0,size=256M", "-object", "memory-backend-ram,id=node1,size=256M",
@@ -48,7 +54,9 @@ func TestGuestHotPlug(t *testing.T) {
 		processors("at first", "cpu0", "cpu1")
 		memory()
 
-		m.monitor.do("device_add", map[string]any{"driver": "qemu64-x86_64-cpu", "id": "third", "socket-id": 2, "core-id": 0, "thread-id": 0})
+		if added {
+			m.monitor.do("device_add", map[string]any{"driver": "qemu64-x86_64-cpu", "id": "third", "socket-id": 2, "core-id": 0, "thread-id": 0})
+		}
 		m.eventually("the third processor", func() error {
 			if said, code := m.try("[ -d /sys/devices/system/cpu/cpu2 ]"); code != 0 {
 				return fmt.Errorf("it does not come: %s", said)
