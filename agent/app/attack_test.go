@@ -419,9 +419,10 @@ func (k *attack) send(client *http.Client, c assailant, o attackedOperation, f f
 	if f.media != "" {
 		r.Header.Set("Content-Type", f.media)
 	}
+	cut := f.name == "body too large" || f.name == "body large" // It is cut off if it is not wanted.
 	response, err := client.Do(r)
 	if err != nil {
-		if f.name != "body too large" && f.name != "body large" { // It is cut off if it is not wanted.
+		if !cut {
 			k.t.Errorf("%s: %s %s, %s: %v", c.name, f.method, o.path, f.name, err)
 		}
 		return
@@ -429,7 +430,9 @@ func (k *attack) send(client *http.Client, c assailant, o attackedOperation, f f
 	defer response.Body.Close()
 	var body []byte
 	if !o.stream || response.StatusCode != http.StatusOK {
-		if body, err = io.ReadAll(response.Body); err != nil {
+		if body, err = io.ReadAll(response.Body); err != nil && cut {
+			return
+		} else if err != nil {
 			k.t.Errorf("%s: %s %s, %s: %v", c.name, f.method, o.path, f.name, err)
 		}
 	}

@@ -5,9 +5,9 @@ type Options struct {
 	MaxSamples int `yaml:"max_samples" help:"Number of samples from which on a query over a range reads coarser tiers, where those can answer, instead of each second; rules and queries at one time always read the finest tier that reaches back."`
 }
 
-// DefaultOptions returns the default options: a chart of 20 series has each second of two
-// and a half hours, one of 2 series those of a day.
-func DefaultOptions() Options { return Options{MaxSamples: 200_000} }
+// DefaultOptions returns the default options: a chart of 10 series has each second of an
+// hour and more, one of a single series those of half a day.
+func DefaultOptions() Options { return Options{MaxSamples: 50_000} }
 
 // Validate calls wrong for every validation error with the path of the option, its value
 // and the rule.
