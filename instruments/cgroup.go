@@ -82,8 +82,8 @@ type cgroup struct {
 	// cpu and memory are the groups from the agent's own up to the mount's root.
 	cpu, memory []*cgroupLevel
 
-	// used is the CPU time of the group usedBy, in nanoseconds.
-	used   counter
+	// used are the CPU time and the throttled time of the group usedBy, in nanoseconds.
+	used   trail[[2]uint64]
 	usedBy *cgroupLevel
 	span   span
 }
@@ -202,17 +202,16 @@ func (c *cgroup) readCPU(r *Cgroup, seconds float64, count func() int) {
 		c.usedBy = nil
 		return
 	}
-	used := uint64(unknownCount)
+	used, throttled := uint64(unknownCount), uint64(unknownCount)
 	text, err := tightest.stat.read()
 	if err != nil {
 		r.lost("/"+tightest.stat.name, err)
 	} else {
 		used = cgroupTime(text, "usage_usec", 1000)
-		throttled := cgroupTime(text, "throttled_usec", 1000)
+		throttled = cgroupTime(text, "throttled_usec", 1000)
 		if throttled == unknownCount {
 			throttled = cgroupTime(text, "throttled_time", 1)
 		}
-		r.CPUThrottled = nanoseconds(throttled)
 	}
 	if tightest.usage != nil {
 		if used, err = tightest.usage.number(); err != nil || used > maxNanoseconds {
@@ -222,18 +221,14 @@ func (c *cgroup) readCPU(r *Cgroup, seconds float64, count func() int) {
 	} else if err == nil && used == unknownCount {
 		r.note("/"+tightest.stat.name+": usage_usec", "is not a time that can be")
 	}
-	r.CPUTime = nanoseconds(used)
 	if c.usedBy != tightest {
-		c.used.start(used)
-		c.usedBy = nil
-		if used != unknownCount {
-			c.usedBy = tightest
-		}
-		return
+		c.usedBy, c.used = tightest, trail[[2]uint64]{}
 	}
+	c.used.next([2]uint64{used, throttled})
+	r.CPUTime, r.CPUThrottled = nanoseconds(c.used.count(0)), nanoseconds(c.used.count(1))
 	// Nobody uses more than the processors have.
-	if grown, ok := c.used.grow(used); ok && float64(grown)/1e9 <= (1.1*seconds+0.1)*float64(processors) {
-		r.CPUUsage = float64(grown) / 1e9 / seconds / r.CPULimit
+	if grown := c.used.grown(0) / 1e9; grown <= (1.1*seconds+0.1)*float64(processors) {
+		r.CPUUsage = grown / seconds / r.CPULimit
 	}
 }
 

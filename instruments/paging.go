@@ -78,7 +78,11 @@ var (
 )
 
 // paging reads swap space and page faults.
-type paging struct{ swaps, vmstat *file }
+type paging struct {
+	swaps, vmstat *file
+	// counts are swapIn, swapOut, oomKills, majorFaults and faults of vmCounts.
+	counts trail[[5]uint64]
+}
 
 func newPaging() Collector { return &paging{} }
 

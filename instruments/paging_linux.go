@@ -37,15 +37,18 @@ func (p *paging) space(_ context.Context, h *Host, t Tick) (*Paging, error) {
 func (p *paging) count(r *Paging) {
 	text, err := p.vmstat.read()
 	if err != nil {
+		p.counts.miss()
 		r.lost("/proc/vmstat", err)
 		return
 	}
 	c := parseVMStat(text, &r.misread)
-	r.Counted, r.SwapIn, r.SwapOut = true, c.swapIn, c.swapOut
-	r.OOMKills, r.OOMCounted = c.oomKills, c.oomKills != unknownCount
-	r.MajorFaults, r.MinorFaults = c.majorFaults, unknownCount
-	if c.faults != unknownCount && c.majorFaults != unknownCount {
-		r.MinorFaults = saturatingSub(c.faults, c.majorFaults)
+	p.counts.next([5]uint64{c.swapIn, c.swapOut, c.oomKills, c.majorFaults, c.faults})
+	r.Counted, r.SwapIn, r.SwapOut = true, p.counts.count(0), p.counts.count(1)
+	r.OOMKills = p.counts.count(2)
+	r.OOMCounted = r.OOMKills != unknownCount
+	r.MajorFaults, r.MinorFaults = p.counts.count(3), unknownCount
+	if faults := p.counts.count(4); faults != unknownCount && r.MajorFaults != unknownCount {
+		r.MinorFaults = saturatingSub(faults, r.MajorFaults)
 	}
 }
 

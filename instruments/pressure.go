@@ -46,7 +46,7 @@ var (
 // pressure reads pressure stall information.
 type pressure struct {
 	files  []pressureFile
-	totals map[pressureSeries]*counter
+	totals map[pressureSeries]*trail[[1]uint64]
 	span   span
 }
 
@@ -59,7 +59,7 @@ type pressureFile struct {
 // pressureSeries names one line of one file of /proc/pressure.
 type pressureSeries struct{ resource, kind string }
 
-func newPressure() Collector { return &pressure{totals: map[pressureSeries]*counter{}} }
+func newPressure() Collector { return &pressure{totals: map[pressureSeries]*trail[[1]uint64]{}} }
 
 func (*pressure) Name() string { return "pressure" }
 
@@ -88,23 +88,22 @@ func (p *pressure) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 
 // stall compares a line with the same line of the previous reading.
 func (p *pressure) stall(of pressureSeries, line pressureLine, seconds float64) *Stall {
-	s := &Stall{
-		Time: float64(line.total) / 1e6, Utilization: unknown,
-		Avg10: line.avg10 / 100, Avg60: line.avg60 / 100, Avg300: line.avg300 / 100,
-	}
 	total := p.totals[of]
 	if total == nil {
-		total = &counter{}
-		total.start(line.total)
+		total = &trail[[1]uint64]{}
 		p.totals[of] = total
-	} else if grown, ok := total.grow(line.total); ok {
-		// The kernel's clock and ours are read a little apart, so a machine that
-		// waited all the time can seem to have waited a little longer. Much longer is
-		// no waiting but a number that jumped.
-		const slack = 0.1
-		if share := float64(grown) / 1e6 / seconds; share <= 1+slack {
-			s.Utilization = min(share, 1)
-		}
+	}
+	total.next([1]uint64{line.total})
+	s := &Stall{
+		Time: float64(total.ever(0)) / 1e6, Utilization: unknown,
+		Avg10: line.avg10 / 100, Avg60: line.avg60 / 100, Avg300: line.avg300 / 100,
+	}
+	// The kernel's clock and ours are read a little apart, so a machine that
+	// waited all the time can seem to have waited a little longer. Much longer is
+	// no waiting but a number that jumped.
+	const slack = 0.1
+	if share := total.grown(0) / 1e6 / seconds; share <= 1+slack {
+		s.Utilization = min(share, 1)
 	}
 	return s
 }

@@ -43,6 +43,8 @@ type system struct {
 	uptime *file
 	// begun is the start by now less the uptime, where btime is not the machine's.
 	begun time.Time
+	// counts are the processes created and the context switches.
+	counts trail[[2]uint64]
 }
 
 func newSystem() Collector { return &system{} }

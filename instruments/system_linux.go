@@ -19,19 +19,20 @@ func (s *system) running(ctx context.Context, h *Host, t Tick) (*System, error) 
 	r := &System{Uptime: unknown, Created: unknownCount, ContextSwitches: unknownCount}
 	stat, statErr := h.procStat(ctx, t)
 	if statErr == nil {
-		r.Created, r.ContextSwitches, r.misread = stat.created, stat.switches, stat.oddCounts
+		s.counts.next([2]uint64{stat.created, stat.switches})
+		r.Created, r.ContextSwitches, r.misread = s.counts.count(0), s.counts.count(1), stat.oddCounts
 		if stat.boot > 0 {
 			r.Boot = time.Unix(stat.boot, 0)
 		} else {
 			r.note("/proc/stat: btime", "there is no number")
 		}
 	} else {
+		s.counts.miss()
 		r.lost("/proc/stat", statErr)
 	}
 	text, err := s.uptime.read()
 	if err == nil {
-		if r.Uptime, err = parseUptime(text); err != nil {
-		}
+		r.Uptime, err = parseUptime(text)
 	}
 	if err != nil {
 		r.Uptime = unknown

@@ -26,9 +26,9 @@ import "math"
 // too and have grown past what they were. What grows is compared with what the
 // device can do, see ceiling.
 
-// counterSet are the counters of one device that are reset together.
+// counterSet are the counters of one device, or of one file, that are reset together.
 type counterSet interface {
-	[1]uint64 | [2]uint64 | [6]uint64 | [8]uint64
+	[1]uint64 | [2]uint64 | [5]uint64 | [6]uint64 | [8]uint64
 }
 
 // heldReadings is how many readings a fallen counter that does not move is held.
