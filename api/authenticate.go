@@ -12,9 +12,10 @@ import (
 // authenticate identifies the caller before any handler sees the request.
 //
 // Wrong credentials are rejected: a client that sends credentials expects to be
-// authenticated; answering anonymously would hide the error. Only an expired
-// cookie counts as no credentials, because browsers send it automatically and
-// must still reach the login page.
+// authenticated; answering anonymously would hide the error. An expired cookie counts
+// as no credentials, because browsers send it automatically and must still reach the
+// login page; so does an Authorization header that is meant for a proxy, beside a valid
+// cookie or where nobody must log in to view.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := callerOf(r.Context())
@@ -36,8 +37,10 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		ok := true
 		switch header := r.Header["Authorization"]; {
 		case s.options.Auth == nil:
-		case len(header) > 0:
+		case len(header) > 0 && !s.isForProxy(r, header):
 			caller, ok = s.authenticateHeader(w, r, caller, header)
+		case len(header) > 0:
+			caller, ok = s.authenticateBeside(w, r, caller, header)
 		default:
 			caller, ok = s.authenticateCookie(w, r, caller)
 		}
@@ -55,6 +58,33 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isForProxy reports whether an Authorization header is of another server than ours.
+func (s *Server) isForProxy(r *http.Request, header []string) bool {
+	token, isBearer := cutScheme(header[0], "Bearer ")
+	if _, password, isBasic := r.BasicAuth(); isBasic {
+		token = password
+	} else if !isBearer {
+		return len(header) == 1
+	}
+	return len(header) == 1 && token != "" && !s.options.Auth.Issued(token)
+}
+
+// authenticateBeside identifies a caller whose Authorization header is meant for a proxy:
+// by the cookie, or as one who needs no login to view. Such a caller comes through the
+// proxy and administers nothing without a login. Others are rejected; it has already
+// responded if ok is false.
+func (s *Server) authenticateBeside(w http.ResponseWriter, r *http.Request, caller Caller, header []string) (_ Caller, ok bool) {
+	known, ok := s.authenticateCookie(w, r, caller)
+	switch {
+	case !ok || known.Identity.ID != "":
+		return known, ok
+	case caller.Role >= Viewer:
+		caller.holder = &holder{barred: "this request has credentials for a proxy"}
+		return caller, true
+	}
+	return s.authenticateHeader(w, r, caller, header)
 }
 
 // authenticateHeader checks the Authorization header: the access token of a login

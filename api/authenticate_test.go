@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -275,6 +276,41 @@ func TestWrongCredentials(t *testing.T) {
 	for _, header := range []http.Header{bearer(secret), bearer(admin.Access), basic("anyone", secret), {"Authorization": {"bearer " + secret}}} {
 		if w := send(d.Server, remote, "GET", "/api/v1/metrics/current", "", header); w.Code != 200 {
 			t.Errorf("%v: %d %s", header, w.Code, w.Body)
+		}
+	}
+}
+
+// TestCredentialsOfAProxy: what a browser or a client sends for a proxy on the way costs
+// nothing where nobody must log in, and nothing beside a session; it gives nothing either.
+func TestCredentialsOfAProxy(t *testing.T) {
+	d := newAuthServer(t, nil)
+	admin := d.user("ada", Admin)
+	root := localUser(0)
+	foreign := []string{"Basic " + base64.StdEncoding.EncodeToString([]byte("ada:of the proxy")), "Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJzc28ifQ.", "Bearer opaque", "Negotiate abc", "Digest x"}
+	for _, credential := range foreign {
+		header := http.Header{"Authorization": {credential}}
+		for _, path := range []string{"/", "/api/v1/metrics/current", "/metrics", "/api/v1/health"} {
+			if w := send(d.Server, root, "GET", path, "", header); w.Code == 401 || w.Code == 403 {
+				t.Errorf("%s with %s: %d %s", path, credential, w.Code, w.Body)
+			}
+		}
+		if w := send(d.Server, root, "GET", "/api/v1/users", "", header); w.Code != 401 && w.Code != 403 {
+			t.Errorf("root through a proxy with %s lists the users: %d", credential, w.Code)
+		}
+		if w := send(d.Server, remote, "GET", "/api/v1/metrics/current", "", header); w.Code != 401 {
+			t.Errorf("somebody elsewhere with %s: %d", credential, w.Code)
+		}
+		session := own(admin)
+		session["Authorization"] = header["Authorization"]
+		for _, caller := range []Caller{root, remote} {
+			if w := send(d.Server, caller, "GET", "/api/v1/users", "", session); w.Code != 200 {
+				t.Errorf("a session beside %s: %d %s", credential, w.Code, w.Body)
+			}
+		}
+	}
+	for _, token := range []string{d.token("probe", Viewer) + "x", "sysotel_x", admin.Access + "x"} {
+		if w := send(d.Server, root, "GET", "/api/v1/metrics/current", "", bearer(token)); w.Code != 401 {
+			t.Errorf("a wrong token of ours gets %d", w.Code)
 		}
 	}
 }

@@ -107,6 +107,9 @@ func (a *Alerting) load(fromAPI apiRules) (active, disabled []*rule, err error) 
 		if err != nil {
 			return nil, nil, fmt.Errorf("alerting.rules: %s: %w", pattern, err)
 		}
+		if len(paths) == 0 {
+			a.log.Warn("no rule file matches", "pattern", pattern)
+		}
 		if files += len(paths); files > maxFiles {
 			return nil, nil, fmt.Errorf("alerting.rules: there are %d files; at most %d are allowed", files, maxFiles)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -11,7 +12,7 @@ import (
 // sysotel.yaml, beside those of package notify.
 type Config struct {
 	Defaults   bool          `yaml:"defaults" help:"Whether to evaluate the built-in rules for processors, memory, file systems and more (agent/alerting/sysotel_alerts.yml). Each can be disabled through the API."`
-	Rules      []string      `yaml:"rules" help:"Prometheus rule files; * matches several. Rules are evaluated on the history of this machine."`
+	Rules      []string      `yaml:"rules" help:"Prometheus rule files; * matches several, or none. Rules are evaluated on the history of this machine."`
 	Thresholds []Threshold   `yaml:"thresholds" help:"Simple rules: {name, metric or expr, match, op, reduce, threshold, for, recover, remind, severity, channels, enabled}. More can be added through the API."`
 	Interval   time.Duration `yaml:"interval" help:"Interval between rule evaluations, 1s to 5m."`
 }
@@ -30,8 +31,8 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 		switch {
 		case err != nil:
 			wrong(fmt.Sprintf("rules[%d]", i), pattern, "must be a path, or a pattern with * and ?")
-		case len(found) == 0:
-			wrong(fmt.Sprintf("rules[%d]", i), pattern, "no file matches")
+		case len(found) == 0 && !isPattern(pattern):
+			wrong(fmt.Sprintf("rules[%d]", i), pattern, "there is no such file")
 		}
 		for _, path := range found {
 			if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -40,3 +41,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 		}
 	}
 }
+
+// isPattern reports whether a path has signs of a pattern, which may match nothing: a
+// directory of rules can be empty.
+func isPattern(path string) bool { return strings.ContainsAny(path, `*?[`) }

@@ -250,6 +250,36 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestRulesThatAreRemoved: a pattern of rule files may match nothing, at the start and
+// when the files are gone, and then no rule of theirs goes on.
+func TestRulesThatAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	rules := "--alerting.rules=" + filepath.Join(dir, "*.yml")
+	c := configure(t, rules)
+	a := run(t, c)
+	listed := func(want int) {
+		t.Helper()
+		if got := strings.Count(string(get(t, a.socket, "/prometheus/api/v1/rules")), `"name":"FromFile"`); got != want {
+			t.Errorf("%d rules of the file, want %d", got, want)
+		}
+	}
+	listed(0)
+	if err := os.WriteFile(filepath.Join(dir, "a.yml"), []byte("groups: [{name: g, rules: [{alert: FromFile, expr: vector(1)}]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := []string{"--data-dir=" + c.DataDir, "--http.listen=127.0.0.1:0", "--prometheus.listen=127.0.0.1:0", rules}
+	a.Reload(load(t, flags...))
+	listed(1)
+	if err := os.Remove(filepath.Join(dir, "a.yml")); err != nil {
+		t.Fatal(err)
+	}
+	a.Reload(load(t, flags...))
+	listed(0)
+	if text := a.journal.String(); strings.Count(text, "no rule file matches") != 2 {
+		t.Errorf("the log says\n%s", text)
+	}
+}
+
 // TestStartIsQuick logs the time from start to the first served reading, which should
 // be below a second. It cannot fail, as machines differ.
 func TestStartIsQuick(t *testing.T) {
