@@ -336,6 +336,9 @@ func (f *File) tryDisk(ctx context.Context) error {
 	if err := f.o.clear(); err != nil {
 		return err
 	}
+	if err := f.there(ctx); err != nil {
+		return err
+	}
 	writer, err := f.o.open(ctx, f.o.Path)
 	if err != nil {
 		return err
@@ -375,6 +378,29 @@ func (f *File) tryDisk(ctx context.Context) error {
 	f.opened, f.trouble, f.why = info, nil, nil
 	f.mu.Unlock()
 	return f.use(onDisk, writer, reader)
+}
+
+// there makes a file that is not there under another name first. So one that is empty is
+// no file that was just begun, but one that a loss of power or a full disk has emptied.
+func (f *File) there(ctx context.Context) error {
+	if info, err := os.Lstat(f.o.Path); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+			return fmt.Errorf("%w: it is empty", ErrDamaged)
+		}
+		return err
+	}
+	fresh := f.o.Path + salvageSuffix
+	db, err := f.o.open(ctx, fresh)
+	if err == nil {
+		err = db.Close()
+	}
+	for _, suffix := range []string{walSuffix, indexSuffix} { // Of a file that was removed.
+		err = errors.Join(err, os.RemoveAll(f.o.Path+suffix))
+	}
+	if err == nil {
+		err = os.Rename(fresh, f.o.Path)
+	}
+	return err
 }
 
 // leaveDisk goes on without the disk, for a reason. The caller holds turn, or is the

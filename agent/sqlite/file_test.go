@@ -256,6 +256,51 @@ func TestDirectoryInPlace(t *testing.T) {
 	o.want("instead of directories", 3, "")
 }
 
+// TestEmptied: a file that has lost what it held is damaged, not new; one that was never
+// there is no damage, nor is the log of one that was removed.
+func TestEmptied(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notes.db")
+	o := openNotes(t, path, false)
+	if d := o.Damage(); d != nil {
+		t.Errorf("a new file is damaged: %s", d)
+	}
+	if err := o.add(3); err != nil {
+		t.Error(err)
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	o = openNotes(t, path, false)
+	o.want("after it was emptied", 0, "")
+	if d := o.Damage(); d == nil || !d.Gone || !errors.Is(d.Cause, ErrDamaged) || !strings.Contains(o.log.String(), "it is empty") {
+		t.Errorf("the damage is %+v, the log\n%s", d, o.log.String())
+	}
+	if err := o.add(2); err != nil {
+		t.Error(err)
+	}
+	log, err := os.ReadFile(path + walSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(os.Remove(path), os.WriteFile(path+walSuffix, log, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	o = openNotes(t, path, false)
+	o.want("after it was removed", 0, "")
+	if d := o.Damage(); d != nil {
+		t.Errorf("a removed file is damaged: %s", d)
+	}
+	if err := o.add(1); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestNewerFile: a file of a newer version is refused, also where it can only be read.
 func TestNewerFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes.db")
