@@ -1,8 +1,10 @@
 package config
 
 import (
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestFlags(t *testing.T) {
@@ -41,8 +43,24 @@ func TestWrongFlags(t *testing.T) {
 	f("--processes.top -1", "processes.top: -1 is not allowed: must be from 1 to 200 (--processes.top)")
 	f("--prometheus.insecure=yes", "prometheus.insecure: yes is not allowed: must be true or false (--prometheus.insecure)")
 	f("--prometheus.insecure topsecret", "argument 2: is not an option; write --name VALUE or --name=VALUE, and --name=false to turn something off (command line)")
-	f("--sampling.interval=0", "sampling.interval: 0 is not allowed: must be a duration with a unit, such as 1s or 500ms (--sampling.interval)")
+	f("--sampling.interval=0", "sampling.interval: 0 is not allowed: must be a duration with a unit, such as 500ms, 1s or 7d (--sampling.interval)")
 	f("--log.level=inf --log.format=xml", "log.level: inf is not allowed: must be one of debug, info, warn, error; did you mean info? (--log.level)\n"+
 		"log.format: xml is not allowed: must be one of text, json (--log.format)")
 	f("--otlp.headers=topsecret", "otlp.headers: must be name=value pairs separated by commas, with %2C for a comma in a value and %25 for a % (--otlp.headers)")
+}
+
+// TestDurations: durations have the units of Go's, and days, weeks and years.
+func TestDurations(t *testing.T) {
+	for text, want := range map[string]time.Duration{"1.5s": 1500 * time.Millisecond, "1h30m": 90 * time.Minute, "7d": 168 * time.Hour, "1d12h": 36 * time.Hour, "1y": 8760 * time.Hour} {
+		var d time.Duration
+		if rule := parseDuration(reflect.ValueOf(&d).Elem(), text); rule != "" || d != want {
+			t.Errorf("%s is %s (%s), want %s", text, d, rule, want)
+		}
+	}
+	for _, text := range []string{"", "0", "60", "d", "7 d", "1.5d", "1d-2h"} {
+		var d time.Duration
+		if rule := parseDuration(reflect.ValueOf(&d).Elem(), text); rule == "" {
+			t.Errorf("%q is taken as %s", text, d)
+		}
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 // parse sets an option from the text of a flag, a variable or a scalar of the file.
@@ -55,12 +57,18 @@ func isText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// parseDuration refuses a number without a unit, 0 included: 60 could be seconds or
+// parseDuration takes Go's durations and those of the API and of rules, which have days
+// and weeks. It refuses a number without a unit, 0 included: 60 could be seconds or
 // nanoseconds.
 func parseDuration(v reflect.Value, text string) (rule string) {
 	d, err := time.ParseDuration(text)
+	if err != nil {
+		var whole model.Duration
+		whole, err = model.ParseDuration(text)
+		d = time.Duration(whole)
+	}
 	if err != nil || strings.Trim(text, "+-0") == "" {
-		return "must be a duration with a unit, such as 1s or 500ms"
+		return "must be a duration with a unit, such as 500ms, 1s or 7d"
 	}
 	v.SetInt(int64(d))
 	return ""
