@@ -21,9 +21,9 @@ const (
 	resultMemory = heavyMemory / 2
 	// ruleMemory is the memory that a rule may take.
 	ruleMemory = 12 << 20
-	// heldMemory is the memory of the results that are being sent to clients, half of
-	// it at most to one of them.
-	heldMemory = 2 * resultMemory
+	// heldMemory is the memory of the results that are being sent to clients, of which
+	// one has resultMemory at most.
+	heldMemory = 16 << 20
 )
 
 // errHeavy ends a light evaluation that turns out to be heavy.
@@ -105,13 +105,13 @@ func newHeld() *held { return &held{each: map[string]float64{}} }
 // take counts a result. The returned function is called when it is not needed any
 // more.
 func (h *held) take(ctx context.Context, bytes float64) (func(), error) {
-	if bytes > heldMemory/2 {
-		return nil, (&budget{limit: heldMemory}).tooLarge(bytes)
+	if bytes > resultMemory {
+		return nil, (&budget{limit: heavyMemory}).tooLarge(bytes)
 	}
 	client := clientOf(ctx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.each[client]+bytes > heldMemory/2 || h.total+bytes > heldMemory {
+	if h.each[client]+bytes > resultMemory || h.total+bytes > heldMemory {
 		return nil, &Error{Type: Unavailable, Err: fmt.Errorf("%s of results have not been read by their clients yet; read them first", mebibytes(h.total))}
 	}
 	h.total += bytes

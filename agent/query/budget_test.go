@@ -59,7 +59,8 @@ func TestRulesAreBounded(t *testing.T) {
 	}
 }
 
-// TestResultsThatNobodyReadsAreBounded: one client can hold half of what is allowed.
+// TestResultsThatNobodyReadsAreBounded: one client can hold the largest result, and never
+// all that is allowed.
 func TestResultsThatNobodyReadsAreBounded(t *testing.T) {
 	h := newHeld()
 	greedy, other := WithClient(t.Context(), "greedy"), WithClient(t.Context(), "other")
@@ -71,18 +72,18 @@ func TestResultsThatNobodyReadsAreBounded(t *testing.T) {
 		}
 		return release
 	}
-	release := take(greedy, heldMemory/2)
+	release := take(greedy, resultMemory)
 	var known *Error
 	if _, err := h.take(greedy, 1); !errors.As(err, &known) || known.Type != Unavailable || !strings.Contains(err.Error(), "12 MiB of results") {
 		t.Errorf("error %v, want one of what has not been read", err)
 	}
-	if _, err := h.take(other, heldMemory/2+1); !errors.As(err, &known) || known.Type != Execution || !strings.Contains(err.Error(), "at most 12 MiB") {
+	if _, err := h.take(other, resultMemory+1); !errors.As(err, &known) || known.Type != Execution || !strings.Contains(err.Error(), "at most 12 MiB") {
 		t.Errorf("error %v, want one of a result that is too large", err)
 	}
-	take(other, heldMemory/2)()
+	take(other, heldMemory-resultMemory)()
 	release()
 	release() // A second time does nothing.
-	take(greedy, heldMemory/2)()
+	take(greedy, resultMemory)()
 	if h.total != 0 || len(h.each) != 0 {
 		t.Errorf("left over: %v, %v", h.total, h.each)
 	}

@@ -31,7 +31,7 @@ type Limits struct {
 
 // DefaultLimits are generous for users and charts: as many points as Prometheus, and
 // lists of 2,000 hosts in an expression. All evaluations together take
-// 74 MiB at most: two light ones, a heavy one, a rule, and the results being sent.
+// 64 MiB at most: two light ones, a heavy one, a rule, and the results being sent.
 func DefaultLimits() Limits {
 	return Limits{
 		Points:      11_000,
