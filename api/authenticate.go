@@ -62,13 +62,16 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 
 // isForProxy reports whether an Authorization header is of another server than ours.
 func (s *Server) isForProxy(r *http.Request, header []string) bool {
+	if len(header) > 1 || header[0] == "" || strings.EqualFold(header[0], "Bearer") {
+		return false
+	}
 	token, isBearer := cutScheme(header[0], "Bearer ")
 	if _, password, isBasic := r.BasicAuth(); isBasic {
 		token = password
 	} else if !isBearer {
-		return len(header) == 1
+		return true
 	}
-	return len(header) == 1 && token != "" && !s.options.Auth.Issued(token)
+	return token != "" && !s.options.Auth.Issued(token)
 }
 
 // authenticateBeside identifies a caller whose Authorization header is meant for a proxy:

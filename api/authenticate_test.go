@@ -308,7 +308,7 @@ func TestCredentialsOfAProxy(t *testing.T) {
 			}
 		}
 	}
-	for _, token := range []string{d.token("probe", Viewer) + "x", "sysotel_x", admin.Access + "x"} {
+	for _, token := range []string{d.token("probe", Viewer) + "x", "sysotel_x", admin.Access + "x", admin.Refresh, ""} {
 		if w := send(d.Server, root, "GET", "/api/v1/metrics/current", "", bearer(token)); w.Code != 401 {
 			t.Errorf("a wrong token of ours gets %d", w.Code)
 		}

@@ -154,14 +154,22 @@ func (a *Auth) Refresh(ctx context.Context, refresh string) (Grant, error) {
 // sessionOf returns the bytes of a refresh token and the session that it is or was of,
 // nil if there is none.
 func (a *Auth) sessionOf(refresh string) (raw []byte, found *sessionRow) {
-	if len(refresh) != base64.RawURLEncoding.EncodedLen(familyBytes+newestBytes) {
-		return nil, nil
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(refresh)
-	if err != nil || len(raw) != familyBytes+newestBytes {
+	if raw = refreshBytes(refresh); raw == nil {
 		return nil, nil
 	}
 	return raw, a.current.Load().families[digestOf(raw[:familyBytes])]
+}
+
+// refreshBytes are those of a refresh token, nil if it has not the form of one.
+func refreshBytes(refresh string) []byte {
+	if len(refresh) != base64.RawURLEncoding.EncodedLen(familyBytes+newestBytes) {
+		return nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(refresh)
+	if err != nil || len(raw) != familyBytes+newestBytes {
+		return nil
+	}
+	return raw
 }
 
 // Abandon ends the session of a refresh token, used or not, for a browser that logs in

@@ -19,7 +19,7 @@ func (a *Auth) Verify(bearer string) (Identity, error) {
 // Issued reports whether a bearer has the form of a token of ours, valid or not: what
 // else stands in a request is meant for somebody else, such as a proxy.
 func (a *Auth) Issued(bearer string) bool {
-	if strings.HasPrefix(bearer, tokenPrefix) {
+	if strings.HasPrefix(bearer, tokenPrefix) || refreshBytes(bearer) != nil {
 		return true
 	}
 	if len(bearer) > maxBearer {
