@@ -38,7 +38,7 @@ func TestShortLivedProgram(t *testing.T) {
 	}
 	a := run(t, configure(t))
 	a.ticks(2)
-	cmd := exec.CommandContext(t.Context(), program, "-c", "i=0; while [ $i -lt 4000000 ]; do i=$((i+1)); done")
+	cmd := exec.CommandContext(t.Context(), program, "-c", "i=0; while [ $i -lt 6000000 ]; do i=$((i+1)); done")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
