@@ -301,14 +301,19 @@ func (r *recorder) checkTimes(service string, missed map[time.Time]bool) int {
 	return longest
 }
 
-// checkSteady: every counter of a collector has a point at each of its seconds.
+// checkSteady: every counter of a collector has a point at each of its seconds. What is
+// read beside the ticks is not there at the first.
 func (r *recorder) checkSteady(service, scope string, seconds map[time.Time]bool) {
 	r.tb.Helper()
 	for series, arrivals := range r.arrivals {
 		if series.service != service || series.scope != scope || r.metrics[metricID{service, series.metric}].kind == "gauge" {
 			continue
 		}
-		if len(arrivals) != len(seconds) {
+		late := 0
+		if strings.HasPrefix(series.metric, "system.cpu.physical.count") {
+			late = 1
+		}
+		if n := len(arrivals); n != len(seconds) && n != len(seconds)-late {
 			r.tb.Errorf("%v has %d points in %d seconds of its collector", series, len(arrivals), len(seconds))
 		}
 	}
