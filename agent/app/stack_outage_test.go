@@ -193,7 +193,8 @@ func tierOnDisk(tb testing.TB, dataDir, tier string) samples {
 			tb.Fatal(it.Err())
 		}
 		l := set.At().Labels()
-		if len(times) > 0 && !strings.HasPrefix(l.Get("__name__"), "node_") && l.Get("family") != store.Rules { // These stay here.
+		here := slices.ContainsFunc([]string{"node_", "ALERTS"}, func(prefix string) bool { return strings.HasPrefix(l.Get("__name__"), prefix) })
+		if len(times) > 0 && !here && l.Get("family") != store.Rules { // These stay here.
 			all[seriesName(l.Map())] = times
 		}
 	}
