@@ -91,7 +91,7 @@ func fill(device string, mib int) string {
 // TestGuestDisks moves known amounts over disks of each kind, and over what stands on them: each
 // byte counts once in the machine's total, at the disk that carries it.
 func TestGuestDisks(t *testing.T) {
-	onEach(t, "6.1", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		m := boot(t, kernel, hardware{
 			memory: 768,
 			devices: slices.Concat(

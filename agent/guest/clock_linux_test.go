@@ -54,7 +54,7 @@ func (m *machine) started(name string) time.Time {
 
 // TestGuestClock sets the clock by hours, ahead and back, under an agent that runs.
 func TestGuestClock(t *testing.T) {
-	onEach(t, "6.1", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		m := boot(t, kernel, hardware{})
 		m.sh("sleep 100000 &")
 		m.startAgent()

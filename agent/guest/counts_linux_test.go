@@ -9,7 +9,7 @@ import (
 // TestGuestCounts holds the plain numbers of a machine against what it is made of, the agent
 // below a limit of its own control group.
 func TestGuestCounts(t *testing.T) {
-	onEach(t, "6.12", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		m := boot(t, kernel, hardware{
 			processors: "2", devices: append(drive(t, "data", 128), "-device", "virtio-blk-pci,drive=data"),
 			modules: []string{"virtio_pci", "virtio_blk", "ext4"}, tools: []string{"mkfs.ext4"},

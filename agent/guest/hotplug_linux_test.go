@@ -10,7 +10,7 @@ import (
 // TestGuestHotPlug adds processors and memory to a guest of two NUMA nodes that runs, and takes
 // processors away.
 func TestGuestHotPlug(t *testing.T) {
-	onEach(t, "", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		// Kernel 6.12 takes no processor that QEMU adds later; there the third is there, and off.
 		added := kernel == "6.1"
 		sockets := "3,sockets=3,cores=1,threads=1"
@@ -99,7 +99,7 @@ func TestGuestHotPlug(t *testing.T) {
 // TestGuestSuspend lets a guest sleep: the time asleep is no gap of the agent's making, and no rate
 // is of it.
 func TestGuestSuspend(t *testing.T) {
-	onEach(t, "", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		m := boot(t, kernel, hardware{})
 		m.startAgent()
 		m.sh("sleep 5; (sleep 1; echo mem >/sys/power/state) & :")

@@ -70,7 +70,7 @@ func mountHardware(t *testing.T) hardware {
 // TestGuestMounts covers, moves and binds mounts, and holds what is reported against what can
 // be seen.
 func TestGuestMounts(t *testing.T) {
-	onEach(t, "6.12", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		m := boot(t, kernel, mountHardware(t))
 		m.sh(`for i in virtio_pci virtio_blk ext4 btrfs overlay; do modprobe $i; done; sleep 1
 			for d in vda vdb vdc; do mkfs.ext4 -q /dev/$d; done
@@ -134,7 +134,7 @@ const copyRoot = `copy() { mkdir -p $1; for d in /bin /sbin /lib /lib64 /usr /et
 // TestGuestOverlayRoots starts from roots that are no disk of their own: each has the size of what
 // carries what is written to it, and an image has none.
 func TestGuestOverlayRoots(t *testing.T) {
-	onEach(t, "", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		t.Run("image", func(t *testing.T) {
 			// As composefs makes it: a root without an upper layer, and the disk that
 			// carries it mounted in parts.

@@ -76,7 +76,7 @@ func nic(n int) []string {
 // TestGuestInterfaces sends known amounts over cards and over what stands on them: each
 // byte counts once in the machine's total.
 func TestGuestInterfaces(t *testing.T) {
-	onEach(t, "6.12", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		m := boot(t, kernel, hardware{
 			devices: append(append(nic(0), nic(1)...), nic(2)...),
 			modules: []string{"virtio_pci", "virtio_net", "bonding", "8021q", "bridge", "veth", "dummy", "wireguard", "macvlan", "sch_netem"},

@@ -8,7 +8,7 @@ import (
 // TestGuestNFS mounts a file system over the network whose server stops to answer and comes
 // back: it alone is unknown meanwhile, and all else goes on.
 func TestGuestNFS(t *testing.T) {
-	onEach(t, "", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		h := mountHardware(t)
 		h.modules = append(h.modules, "nfs", "nfsv4", "nfsd", "lockd", "sunrpc", "rpcsec_gss_krb5")
 		h.tools = append(h.tools, "rpc.nfsd", "rpc.mountd", "exportfs", "mount.nfs")

@@ -15,7 +15,7 @@ const inFlight = 7 * time.Second
 // TestGuestPowerLoss takes the power away from a guest, again and again: what was read is in the
 // history once, but for the newest.
 func TestGuestPowerLoss(t *testing.T) {
-	onEach(t, "", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		disk := drive(t, "data", 512)
 		h := hardware{
 			devices: append(disk, "-device", "virtio-blk-pci,drive=data"),

@@ -33,7 +33,7 @@ WantedBy=multi-user.target
 // TestGuestUnit runs the shipped unit under systemd, beside an agent that is root and restricted
 // by nothing: what the unit closes costs no number.
 func TestGuestUnit(t *testing.T) {
-	onEach(t, "", func(t *testing.T, kernel string) {
+	onEach(t, func(t *testing.T, kernel string) {
 		needPrograms(t)
 		unit, err := os.ReadFile(filepath.Join("..", "packaging", "sysotel.service"))
 		if err != nil {
