@@ -24,7 +24,7 @@ func seconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
 // takes time.
 func TestDashboard(t *testing.T) {
 	browser := startBrowser(t)
-	a := startAgent(t)
+	a := startAgent(t, "--rate-limit.queries.per-second=100") // It turns pages faster than anybody reads them.
 	a.ticks(5)
 
 	t.Run("first paint", func(t *testing.T) {
