@@ -135,7 +135,7 @@ func (c *computedIterator) extrapolated(first, after int, from, to int64) (float
 	if before >= 1.1*apart {
 		before = apart / 2
 	}
-	if v > 0 && start.v >= 0 { // A counter is never below zero.
+	if v > 0 && start.v >= 0 && c.by.function != "delta" { // A counter is never below zero.
 		before = min(before, sampled*(start.v/v))
 	}
 	if behind >= 1.1*apart {
