@@ -159,6 +159,8 @@ type status struct {
 	evaluations         uint64
 	took                time.Duration
 	at                  time.Time
+	// files are the errors of rule files that cannot be read any more.
+	files []string
 }
 
 // Open loads the rules and the state of the previous run.
@@ -347,6 +349,8 @@ func (a *Alerting) failing() string {
 		return fmt.Sprintf("%d notifications are waiting to be queued: %s", len(a.undelivered), a.status.deliverErr)
 	case a.status.unsteady != "":
 		return "the rules are not evaluated: " + a.status.unsteady
+	case len(a.status.files) > 0:
+		return a.filesTrouble()
 	case len(aside) > 0:
 		return strings.Join(aside, "; ")
 	case len(a.invalid) > 0:

@@ -171,6 +171,7 @@ func (w *alerts) start(run func(name string, f func(context.Context) error)) {
 	}
 	run("channels", w.notifier.Run)
 	run("alerting", w.rules.Run)
+	run("rule files", w.rules.WatchFiles)
 }
 
 // health returns the components of the alerts.

@@ -25,6 +25,7 @@ import (
 	"sysotel/api"
 	"sysotel/dashboards"
 	"sysotel/instruments"
+	"sysotel/instruments/command"
 	"sysotel/instruments/portowner"
 )
 
@@ -34,6 +35,9 @@ type Options struct {
 	Version string
 	// Out receives the setup link, which must not be logged; nil discards it.
 	Out io.Writer
+	// Orphans is set where this process is the agent alone: it then waits for children
+	// that it did not start.
+	Orphans bool
 	// Log replaces the configured log, for tests.
 	Log *slog.Logger
 	// Wall and Boot replace the system's clocks, for tests.
@@ -44,6 +48,7 @@ type Options struct {
 // App is one running agent.
 type App struct {
 	config   config.Config
+	orphans  bool
 	log      *slog.Logger
 	level    *slog.LevelVar
 	clock    *clock.Judge
@@ -88,7 +93,7 @@ const stopLimit = 5 * time.Second
 // New builds the agent from a valid configuration and binds its addresses. On an
 // error it releases everything.
 func New(o Options) (_ *App, err error) {
-	a := &App{config: o.Config, out: o.Out, failed: make(chan error, 13)}
+	a := &App{config: o.Config, orphans: o.Orphans, out: o.Out, failed: make(chan error, 16)}
 	defer func() {
 		if err == nil {
 			return
@@ -233,7 +238,13 @@ func (a *App) Start() {
 	a.mu.Unlock()
 	a.history.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	a.alerts.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
+	if a.orphans {
+		a.run(ctx, "orphans", command.Reap)
+	}
 	a.run(ctx, "data directory", a.dir.watch)
+	if a.history.records != nil {
+		a.run(ctx, "health events", a.watchHealth)
+	}
 	a.run(ctx, "clock", a.clock.Run)
 	a.run(ctx, "accounts", a.accounts.auth.Run)
 	a.run(ctx, "sampler", a.readings.run)

@@ -28,6 +28,8 @@ const lockFileName = "lock"
 type dataDir struct {
 	path string
 	log  *slog.Logger
+	// lost is told that what was in the directory is gone; nil before the start.
+	lost func()
 
 	mu sync.Mutex // protects what follows
 	// held are the locked files, info is the locked directory.
@@ -215,6 +217,9 @@ func (d *dataDir) look() {
 	if !same && d.info != nil {
 		d.log.Error("the data directory was deleted or replaced while it was in use; it is made anew", "path", d.path)
 		d.info = nil
+		if d.lost != nil {
+			d.lost()
+		}
 	}
 	if err := d.hold(); err != nil {
 		d.say("the data directory cannot be used: " + err.Error())

@@ -102,6 +102,9 @@ func (a *App) openHistory(o Options, hostName string) error {
 			Interval: slowest(o.Config), Limits: o.Config.Query.Limits(), Now: a.clock.Now,
 		})
 	}
+	a.dir.mu.Lock()
+	a.dir.lost = a.noteLostDirectory
+	a.dir.mu.Unlock()
 	local := querier(query.Sources(series.Tiers()))
 	a.history = history{
 		store: series, records: kept, dir: o.Config.DataDir, clock: a.clock, most: int64(c.MaxBytes) / recordsShare,
@@ -145,6 +148,15 @@ func (a *App) noteDamage(d sqlite.Damage) {
 	if a.history.records != nil {
 		_ = a.history.records.AddDamage(d) // It has a time and a known kind.
 	}
+}
+
+// noteLostDirectory records, as an event, that the data directory was deleted.
+func (a *App) noteLostDirectory() {
+	_ = a.history.records.AddEvent(records.Event{ // It has a time and a known kind.
+		Time: a.clock.Now(), Kind: records.Damage, Subject: "the data directory",
+		Cause:  "it was deleted or replaced while it was in use, and is made anew",
+		Detail: map[string]string{"path": a.dir.path},
+	})
 }
 
 // finestRecord is the minimum interval of process tables, which are large and change

@@ -28,7 +28,7 @@ func runAgent(c Call) int {
 	// Without this a line that nobody reads any more ends the program, which systemd takes
 	// for a clean end. Not ignored: custom commands would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	agent, err := app.New(app.Options{Config: loaded, Version: c.Version, Out: c.Out})
+	agent, err := app.New(app.Options{Config: loaded, Version: c.Version, Out: c.Out, Orphans: true})
 	if err != nil {
 		return c.fail(err)
 	}

@@ -30,11 +30,13 @@ const (
 	Alert         Kind = "alert"
 	// Damage: a file of the agent was damaged and repaired.
 	Damage Kind = "damage"
+	// Health: a component of the agent became degraded or failed, or ok again.
+	Health Kind = "health"
 )
 
 // Kinds lists the kinds of events.
 func Kinds() []Kind {
-	return []Kind{Start, Stop, Reboot, Suspend, ClockStep, Gap, DeviceAdded, DeviceRemoved, OOMKill, Alert, Damage}
+	return []Kind{Start, Stop, Reboot, Suspend, ClockStep, Gap, DeviceAdded, DeviceRemoved, OOMKill, Alert, Damage, Health}
 }
 
 // Event is something that happened. Its strings are untrusted.

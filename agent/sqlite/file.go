@@ -281,7 +281,13 @@ func (f *File) retry(ctx context.Context) error {
 		return ErrClosed
 	case onDisk:
 		now, err := os.Stat(f.o.Path)
-		if err == nil && os.SameFile(now, f.opened) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err == nil && os.SameFile(now, f.opened) {
+			if now.Size() > 0 {
+				return nil
+			}
+			return f.repair(ctx, fmt.Errorf("%w: it was emptied while it was in use", ErrDamaged))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		// What is open is not what is there: it was removed, or replaced with its
@@ -292,6 +298,9 @@ func (f *File) retry(ctx context.Context) error {
 		}
 		if now != nil {
 			f.whole = nil // Rows of the other file stay.
+		}
+		if f.o.Damaged != nil {
+			f.o.Damaged(Damage{When: time.Now().UTC(), What: f.o.What, Path: f.o.Path, Cause: errRemoved, Gone: !f.o.Memory})
 		}
 	case inMemory, fixed, repaired:
 	}

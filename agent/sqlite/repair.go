@@ -39,7 +39,8 @@ type Span struct{ From, To time.Time }
 type Damage struct {
 	// When is when it was found.
 	When time.Time
-	// What and Path are those of the file, Aside is what it is now called.
+	// What and Path are those of the file, Aside is what it is now called; empty where it
+	// was removed, or another was put in its place.
 	What, Path, Aside string
 	// Cause is how it was noticed.
 	Cause error
@@ -65,6 +66,12 @@ func (d *Damage) String() string {
 			spans = append(spans, s.String())
 		}
 		lost = "lost is " + strings.Join(spans, ", ")
+	}
+	if d.Aside == "" {
+		if !d.Gone {
+			lost = "its rows are written anew from memory"
+		}
+		return fmt.Sprintf("%s was removed or replaced while it was in use: %s", d.What, lost)
 	}
 	if d.Saved > 0 {
 		lost = fmt.Sprintf("%d rows are saved, %s", d.Saved, lost)

@@ -128,7 +128,7 @@ func run(ctx context.Context, argv []string, limit time.Duration) ([]byte, error
 	out := &boundedOutput{limit: exposition.MaxBytes, exceeded: cancel}
 	complaint := &shortOutput{limit: maxErrorText}
 	cmd.Stdout, cmd.Stderr = out, complaint
-	err := cmd.Run()
+	err := runAndWait(cmd)
 	switch {
 	case out.full:
 		return nil, fmt.Errorf("printed more than %d bytes and was killed", out.limit)

@@ -1428,7 +1428,7 @@ export interface components {
              * @description Kind of event.
              * @enum {string}
              */
-            kind: "start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert" | "damage";
+            kind: "start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert" | "damage" | "health";
             /** @description Subject of the event, such as a device, a process or a rule. Untrusted text: the name may have been chosen by anyone. */
             subject: string;
             /**
@@ -4564,7 +4564,7 @@ export interface operations {
                 /** @description End, in the format of start. Default: now. */
                 end?: string;
                 /** @description Return only events of this kind; may be repeated. */
-                kind?: ("start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert" | "damage")[] | null;
+                kind?: ("start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert" | "damage" | "health")[] | null;
                 /** @description Maximum number of events per page. */
                 limit?: number;
                 /** @description Value of next from the previous page. To continue where it ended, give start and end as absolute times. */

@@ -114,6 +114,7 @@ export const en = {
   'event.device_removed': '{subject} removed',
   'event.oom_kill': '{subject} killed by the OOM killer',
   'event.damage': '{subject} was damaged and repaired',
+  'event.health': 'Health of {subject} changed',
   'event.alert': 'Alert {subject}',
   'custom.title': 'Custom metrics',
   'event.title': 'Events',

@@ -120,6 +120,7 @@ export const ko: Partial<Record<Word | PanelWord, string>> = {
   'event.device_removed': '{subject} 제거됨',
   'event.oom_kill': 'OOM killer가 {subject} 종료',
   'event.damage': '{subject} 손상, 복구됨',
+  'event.health': '{subject} 상태 변경',
   'event.alert': '알림 {subject}',
   'custom.title': '사용자 정의 지표',
   'event.title': '이벤트',
