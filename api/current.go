@@ -464,6 +464,9 @@ func readPressure(r *instruments.Pressure) []Pressure {
 }
 
 func (p *CurrentProcesses) read(r *instruments.Processes) {
+	if r.Hidden {
+		return // They are unknown.
+	}
 	p.Total = count(r.Total)
 	for _, state := range []struct {
 		name string

@@ -55,14 +55,18 @@ type custom struct {
 	commands    []*command.Command
 	merged      *Custom // the newest reading but for its time, shared until a source changes
 	own         map[string]bool
-	stop        context.CancelFunc
-	ctx         context.Context
+	budget      *exposition.Budget
+	// patience is how long a tick waits for the directories in all. On a sound disk it is
+	// enough for a tick to have what is there.
+	patience time.Duration
+	stop     context.CancelFunc
+	ctx      context.Context
 }
 
 var _ Configurable = (*custom)(nil)
 
 func newCustom(c Config) Collector {
-	f := &custom{}
+	f := &custom{budget: &exposition.Budget{}, patience: 20 * time.Millisecond}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.Configure(c)
 	return f
@@ -87,9 +91,12 @@ func Reserve(collectors []Collector, names map[string]bool) {
 // Configure implements Configurable. Unchanged commands keep running.
 func (c *custom) Configure(config Config) {
 	before := c.commands
+	for _, d := range c.directories {
+		d.Stop()
+	}
 	c.directories, c.commands, c.merged = nil, nil, nil
 	for _, dir := range config.Custom.Textfile {
-		c.directories = append(c.directories, textfile.New(filepath.Clean(dir)))
+		c.directories = append(c.directories, textfile.New(filepath.Clean(dir), c.budget.Share()))
 	}
 	for _, wanted := range config.Custom.Commands {
 		i := slices.IndexFunc(before, func(old *command.Command) bool { return old.Is(wanted) })
@@ -97,7 +104,7 @@ func (c *custom) Configure(config Config) {
 			c.commands = append(c.commands, before[i])
 			continue
 		}
-		c.commands = append(c.commands, command.New(c.ctx, wanted))
+		c.commands = append(c.commands, command.New(c.ctx, wanted, c.budget.Share()))
 	}
 	for _, old := range before {
 		if !slices.Contains(c.commands, old) {
@@ -133,7 +140,9 @@ func (c *custom) Read(_ context.Context, h *Host, t Tick) (Reading, error) {
 		return nil, errors.New("the collector is closed")
 	}
 	changed := c.merged == nil
+	began := time.Now()
 	for _, d := range c.directories {
+		d.Patience = max(c.patience-time.Since(began), 0)
 		changed = d.Refresh(h.Now) || changed
 	}
 	for _, command := range c.commands {

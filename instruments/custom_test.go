@@ -29,9 +29,7 @@ func newCustomFixture(t *testing.T, c CustomConfig) *customFixture {
 	// while none runs.
 	f.host.Now = func() time.Time { return f.now }
 	f.collector = newCustom(Config{Custom: c}).(*custom)
-	for _, d := range f.collector.directories {
-		d.Patience = time.Minute
-	}
+	f.collector.patience = time.Minute
 	t.Cleanup(func() {
 		if err := f.collector.Close(); err != nil {
 			t.Error(err)

@@ -32,7 +32,7 @@ func (s *diskSource) each(_ context.Context, h *Host, bad *misread, visit func(n
 		s.stats = h.open("proc/diskstats")
 	}
 	text, err := s.stats.read()
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !h.pidsOnly {
 		return ErrUnsupported // A kernel without block devices, and some containers.
 	}
 	if err != nil {

@@ -2,7 +2,9 @@ package instruments
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +30,10 @@ type Host struct {
 	// ownNetwork reports whether the agent lives in the machine's network namespace.
 	ownNetwork bool
 
+	// pidsOnly is set where /proc has processes and nothing else: it is mounted with
+	// subset=pid, as by ProcSubset=pid of systemd.
+	pidsOnly bool
+
 	mu       sync.Mutex
 	tick     uint64
 	stat     *procStat
@@ -42,6 +48,7 @@ type Host struct {
 func NewHost(root string) *Host {
 	h := &Host{root: filepath.Clean(root), own: &Host{root: "/"}, Now: time.Now, statfs: statfs}
 	h.ownNetwork = h.sharesNetwork()
+	h.pidsOnly = linux && !h.exists("proc/stat") && (h.exists("proc/self/stat") || h.exists("proc/1/stat"))
 	h.statFile = h.open("proc/stat")
 	h.statm = (&Host{root: "/"}).open("proc/self/statm")
 	h.table.host = h
@@ -68,7 +75,7 @@ func DetectRoot() string {
 // Check returns an error if the machine cannot be read at all; a missing part is
 // reported by its collector.
 func (h *Host) Check() error {
-	if !linux {
+	if !linux || h.pidsOnly {
 		return nil
 	}
 	if _, err := os.ReadFile(h.path("proc/stat")); err != nil {
@@ -76,6 +83,26 @@ func (h *Host) Check() error {
 	}
 	return nil
 }
+
+// Explain returns the error of a collector's Read as it is to be understood: where /proc
+// has only processes, the machine has what is not there, and the agent does not see it.
+func (h *Host) Explain(err error) error {
+	if !h.pidsOnly || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return pidsOnlyError{err}
+}
+
+// pidsOnlyError is an ErrUnsupported: nothing is reported, and nothing is retried.
+type pidsOnlyError struct{ error }
+
+// Error implements error.
+func (pidsOnlyError) Error() string {
+	return NotVisible + ": /proc is mounted with subset=pid and has only processes; in a systemd unit remove ProcSubset=pid"
+}
+
+// Is makes errors.Is report it as ErrUnsupported.
+func (pidsOnlyError) Is(target error) bool { return target == ErrUnsupported }
 
 // Root is where the machine's file tree is.
 func (h *Host) Root() string { return h.root }

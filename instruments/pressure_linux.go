@@ -22,6 +22,9 @@ func (p *pressure) stalls(_ context.Context, h *Host, odd *misread) ([]resourceS
 	}
 	var found []resourceStalls
 	missing := 0
+	if h.pidsOnly {
+		return nil, fs.ErrNotExist
+	}
 	for _, f := range p.files {
 		text, err := f.file.read()
 		switch {

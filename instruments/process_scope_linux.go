@@ -9,11 +9,6 @@ import (
 // include/linux/proc_ns.h): the one that has every process.
 const initialPIDs = "pid:[4026531836]"
 
-const (
-	ownPIDs    = "the agent is in a PID namespace of its own, so other processes of the machine are not seen, and CPU time without a process is unknown; a container sees all with --pid=host"
-	hiddenPIDs = "/proc hides processes of other users from the agent (hidepid, ProtectProc=), and CPU time without a process is unknown; to see them needs CAP_SYS_PTRACE or the group of the mount option gid="
-)
-
 // processScope says why /proc does not list every process of the machine, "" where it
 // does or where nothing speaks against it. /proc/stat is the machine's in every
 // namespace, so the difference of the two is nobody's then.

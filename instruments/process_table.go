@@ -134,10 +134,7 @@ func (h *Host) processes(ctx context.Context, t Tick, see func(*processTable) er
 // explain says in a reading what it lacks. A table that does not hold all processes
 // says nothing of the machine's CPU time that is not theirs.
 func (t *processTable) explain(r *ProcessTable) {
-	reason := t.scope
-	if reason == "" && t.hidden > 0 {
-		reason = fmt.Sprintf(unreadPIDs, t.hidden)
-	}
+	reason := t.unseen()
 	if reason == "" {
 		return
 	}
@@ -145,9 +142,23 @@ func (t *processTable) explain(r *ProcessTable) {
 	r.Unattributed, r.UnattributedSeconds = unknown, unknown
 }
 
+// unseen says why the table does not hold every process of the machine, "" where it does.
+func (t *processTable) unseen() string {
+	if t.scope == "" && t.hidden > 0 {
+		return fmt.Sprintf(unreadPIDs, t.hidden)
+	}
+	return t.scope
+}
+
 // wholeScope is what such a table lacks; unreadPIDs is the reason where processes are
 // listed that cannot be read.
 const (
 	wholeScope = "processes"
 	unreadPIDs = "%d processes cannot be read, they belong to other users (hidepid), and CPU time without a process is unknown; that needs CAP_SYS_PTRACE or the group of the mount option gid="
+)
+
+// Reasons why a table does not hold all processes.
+const (
+	ownPIDs    = "the agent is in a PID namespace of its own, so other processes of the machine are not seen, and CPU time without a process is unknown; a container sees all with --pid=host"
+	hiddenPIDs = "/proc hides processes of other users from the agent (hidepid, ProtectProc=), and CPU time without a process is unknown; to see them needs CAP_SYS_PTRACE or the group of the mount option gid="
 )

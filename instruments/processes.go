@@ -14,6 +14,11 @@ type Processes struct {
 	Count map[string]int
 	// Total is the number of all processes.
 	Total int
+	// Hidden is set where /proc hides processes from the agent. Then Count is empty and
+	// Total means nothing: the processes that it shows are no number of the machine's.
+	Hidden bool
+
+	misread
 }
 
 var processCount = &Metric{
@@ -38,6 +43,15 @@ func (processes) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	// The usual states are reported as 0 too.
 	r := &Processes{Count: map[string]int{"running": 0, "sleeping": 0, "blocked": 0, "zombies": 0, "stopped": 0}}
 	err := h.processes(ctx, t, func(table *processTable) error {
+		reason := table.unseen()
+		if reason != "" {
+			r.hide(wholeScope, reason)
+		}
+		// A namespace has all of its processes.
+		if r.Hidden = reason != "" && table.scope != ownPIDs; r.Hidden {
+			r.Count = nil
+			return nil
+		}
 		for _, e := range table.entries {
 			r.Count[countWord(e.status)]++
 		}

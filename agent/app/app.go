@@ -25,7 +25,7 @@ import (
 	"sysotel/api"
 	"sysotel/dashboards"
 	"sysotel/instruments"
-	"sysotel/instruments/command"
+	commands "sysotel/instruments/command"
 	"sysotel/instruments/portowner"
 )
 
@@ -239,7 +239,7 @@ func (a *App) Start() {
 	a.history.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	a.alerts.start(func(name string, f func(context.Context) error) { a.run(ctx, name, f) })
 	if a.orphans {
-		a.run(ctx, "orphans", command.Reap)
+		a.run(ctx, "orphans", commands.Reap)
 	}
 	a.run(ctx, "data directory", a.dir.watch)
 	if a.history.records != nil {

@@ -62,7 +62,7 @@ func TestOrphans(t *testing.T) {
 			deadline := time.Now().Add(patience)
 			said := ""
 			for n := 0; n < 5; n, said = runs() {
-				time.Sleep(200 * time.Millisecond)
+				<-time.After(200 * time.Millisecond)
 				if time.Now().After(deadline) {
 					t.Fatalf("the command ran %d times: %s", n, said)
 				}
@@ -81,7 +81,7 @@ func TestOrphans(t *testing.T) {
 				if zombies = zombiesOf(t, cmd.Process.Pid); zombies == nil {
 					break
 				}
-				time.Sleep(50 * time.Millisecond)
+				<-time.After(50 * time.Millisecond)
 			}
 			if zombies != nil {
 				t.Errorf("zombies: %q", zombies)

@@ -110,5 +110,6 @@ func (c *collector) readOnce(ctx context.Context, host *instruments.Host, t inst
 			r, err = nil, fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return c.Read(ctx, host, t)
+	r, err = c.Read(ctx, host, t)
+	return r, host.Explain(err)
 }

@@ -36,6 +36,7 @@ func (c *Config) SetDefaults() {
 // runs twice at once.
 type Command struct {
 	Config
+	share   *exposition.Share
 	ctx     context.Context
 	cancel  context.CancelFunc
 	started time.Time
@@ -44,11 +45,12 @@ type Command struct {
 	source  exposition.Source
 }
 
-// New returns a command that has not run yet. The end of ctx kills it.
-func New(ctx context.Context, c Config) *Command {
+// New returns a command that has not run yet. The end of ctx kills it. What it prints is
+// of the share.
+func New(ctx context.Context, c Config, share *exposition.Share) *Command {
 	ctx, cancel := context.WithCancel(ctx)
 	return &Command{
-		Config: c, ctx: ctx, cancel: cancel,
+		Config: c, share: share, ctx: ctx, cancel: cancel,
 		ended: make(chan exposition.Source, 1), source: exposition.Source{Name: c.Name, Seconds: math.NaN()},
 	}
 }
@@ -61,8 +63,12 @@ func (c *Command) Is(o Config) bool {
 // Source is what the last run that ended gave.
 func (c *Command) Source() exposition.Source { return c.source }
 
-// Stop kills the program where it runs.
-func (c *Command) Stop() { c.cancel() }
+// Stop kills the program where it runs, and gives back what its output holds of the bound
+// for all sources.
+func (c *Command) Stop() {
+	c.cancel()
+	c.share.End()
+}
 
 // Wait waits for the end of a run. The next Refresh takes its result.
 func (c *Command) Wait() {
@@ -99,7 +105,11 @@ func (c *Command) run(clock func() time.Time, before exposition.Source) expositi
 	text, err := run(c.ctx, c.Command, c.Timeout)
 	end := clock()
 	s := exposition.Source{Name: c.Name, Changes: before.Changes, Seconds: end.Sub(start).Seconds()}
+	if err == nil {
+		err = c.share.Hold(int64(len(text)))
+	}
 	if err != nil {
+		_ = c.share.Hold(0) // Which is always possible.
 		s.Errors = []error{err}
 		return s
 	}

@@ -21,8 +21,9 @@ type Directory struct {
 	// Patience is how long a tick waits until the directory is read.
 	Patience time.Duration
 
-	path string
-	list func(dir string) ([]foundFile, error)
+	path  string
+	share *exposition.Share
+	list  func(dir string) ([]foundFile, error)
 	// listing is what is known of it; others share what it refers to.
 	listing listing
 	// since is when the listing that runs was begun, by the clock of Refresh; zero if
@@ -38,6 +39,8 @@ type listing struct {
 	files []file
 	// changed is set if it differs from the one before.
 	changed bool
+	// bytes is the size of the files that were read.
+	bytes int64
 }
 
 // file is a file as it was when it was last read.
@@ -46,22 +49,20 @@ type file struct {
 	state exposition.Source
 }
 
-// The most that a directory may hold: everything is parsed again when it changes, and
-// kept.
-const (
-	maxFiles = 1_000
-	maxBytes = 8 << 20
-)
+// maxFiles is how many files a directory may hold.
+const maxFiles = 1_000
 
 // maxWait is after how long a directory that does not answer, on a dead server, has
 // nothing.
 const maxWait = 10 * time.Second
 
-// New is a directory whose files were not read yet. On a sound disk its patience is
-// enough for a tick to have what is there.
-func New(path string) *Directory {
-	return &Directory{Patience: 20 * time.Millisecond, path: path, list: list, ended: make(chan listing, 1)}
+// New is a directory whose files were not read yet. Their bytes are of the share.
+func New(path string, share *exposition.Share) *Directory {
+	return &Directory{path: path, share: share, list: list, ended: make(chan listing, 1)}
 }
+
+// Stop gives back what the files hold of the bound for all sources.
+func (d *Directory) Stop() { d.share.End() }
 
 // Refresh reads what changed and reports whether anything did. What takes long, here
 // or on another machine, goes on beside the ticks, and a later Refresh has it.
@@ -71,20 +72,34 @@ func (d *Directory) Refresh(now func() time.Time) bool {
 		before := d.listing
 		go func() { d.ended <- before.next(d, now) }()
 	}
-	limit := time.NewTimer(d.Patience)
-	defer limit.Stop()
-	select {
-	case d.listing = <-d.ended:
+	if next, ok := d.wait(); ok {
+		d.listing = next
 		changed := d.listing.changed || d.lost
 		d.since, d.lost = time.Time{}, false
 		return changed
-	case <-limit.C:
 	}
 	if d.lost || now().Sub(d.since) < maxWait {
 		return false
 	}
 	d.lost = true
 	return true
+}
+
+// wait waits for the listing that runs, as long as a tick may.
+func (d *Directory) wait() (listing, bool) {
+	limit := time.NewTimer(d.Patience)
+	defer limit.Stop()
+	select {
+	case next := <-d.ended:
+		return next, true
+	case <-limit.C:
+	}
+	select { // Where a tick may not wait at all.
+	case next := <-d.ended:
+		return next, true
+	default:
+		return listing{}, false
+	}
 }
 
 // next reads what has changed since the listing before.
@@ -104,15 +119,22 @@ func (l listing) next(d *Directory, now func() time.Time) listing {
 	for _, f := range l.files {
 		before[f.state.Name] = f
 	}
-	size := int64(0)
 	for _, f := range found {
 		if f.err == nil {
-			if size += f.info.Size(); size > maxBytes {
-				f.err = fmt.Errorf("is not read: the files before it have %d bytes already, all of a directory at most %d", size-f.info.Size(), maxBytes)
-				size -= f.info.Size()
+			// No less than before: else another directory would get what files behind this
+			// one have.
+			with := next.bytes + f.info.Size()
+			if err := d.share.Hold(max(with, min(l.bytes, exposition.MaxTotal))); err != nil {
+				f.err = fmt.Errorf("is not read: %w", err)
+			} else {
+				next.bytes = with
 			}
 		}
 		old := before[sanitize.EscapeControl(f.path)]
+		if f.err != nil && old.info == nil && len(old.state.Errors) == 1 && old.state.Errors[0].Error() == f.err.Error() {
+			next.files = append(next.files, old)
+			continue
+		}
 		if !f.sameAs(old) {
 			next.changed = true
 			old = f.read(now, old.state)
@@ -120,6 +142,7 @@ func (l listing) next(d *Directory, now func() time.Time) listing {
 		next.files = append(next.files, old)
 	}
 	next.changed = next.changed || len(l.files) != len(next.files)
+	_ = d.share.Hold(next.bytes) // It holds that much already.
 	return next
 }
 

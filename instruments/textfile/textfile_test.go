@@ -8,13 +8,22 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sysotel/instruments/exposition"
 )
+
+// newDirectory is a directory with the patience of a tick.
+func newDirectory(path string, budget *exposition.Budget) *Directory {
+	d := New(path, budget.Share())
+	d.Patience = 20 * time.Millisecond
+	return d
+}
 
 // TestDirectoryThatDoesNotAnswer: ticks go on with what is known, for a time; then
 // there is nothing, and again once the directory answers.
 func TestDirectoryThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := New(t.TempDir())
+		d := newDirectory(t.TempDir(), new(exposition.Budget))
 		write(t, d.path, "a.prom", "a 1\n")
 		if !d.Refresh(time.Now) || len(d.Sources()) != 2 {
 			t.Fatalf("sources %+v, want the directory and its file", d.Sources())
@@ -49,7 +58,7 @@ func TestDirectoryThatDoesNotAnswer(t *testing.T) {
 
 // TestDirectoryBounds: a directory has a bound for its files, and for what they hold.
 func TestDirectoryBounds(t *testing.T) {
-	d := New(t.TempDir())
+	d := newDirectory(t.TempDir(), new(exposition.Budget))
 	for i := range maxFiles + 1 {
 		write(t, d.path, fmt.Sprintf("%04d.prom", i), "")
 	}
@@ -59,7 +68,7 @@ func TestDirectoryBounds(t *testing.T) {
 		t.Errorf("%d sources, the directory: %+v", len(sources), sources[0])
 	}
 
-	d = New(t.TempDir())
+	d = newDirectory(t.TempDir(), new(exposition.Budget))
 	large := strings.Repeat("# comment\n", 100_000)
 	for i := range 9 {
 		write(t, d.path, fmt.Sprintf("%d.prom", i), large)
@@ -67,15 +76,51 @@ func TestDirectoryBounds(t *testing.T) {
 	write(t, d.path, "small.prom", "a 1\n")
 	refresh(d)
 	for _, s := range d.Sources() {
-		if tooMuch := strings.HasSuffix(s.Name, "8.prom"); s.OK == tooMuch || tooMuch && !strings.Contains(s.Errors[0].Error(), "the files before it have 8000000 bytes already") {
+		if tooMuch := strings.HasSuffix(s.Name, "8.prom"); s.OK == tooMuch || tooMuch && !strings.Contains(s.Errors[0].Error(), "at most 8388608 bytes, of which the others have 0, and this would be 9000000") {
 			t.Errorf("%+v", s)
 		}
 	}
 }
 
+// TestOneBound: the bound is one for all directories. Who has something keeps it, and what
+// one gives up is the other's.
+func TestOneBound(t *testing.T) {
+	var budget exposition.Budget
+	first, second := newDirectory(t.TempDir(), &budget), newDirectory(t.TempDir(), &budget)
+	large := strings.Repeat("# comment\n", 100_000)
+	for i := range 5 {
+		write(t, first.path, fmt.Sprintf("%d.prom", i), large)
+		write(t, second.path, fmt.Sprintf("%d.prom", i), large)
+	}
+	refused := func(d *Directory) (n int) {
+		for _, s := range d.Sources() {
+			if !s.OK {
+				n++
+				if !strings.Contains(fmt.Sprint(s.Errors), "is not read: all sources together can have at most 8388608 bytes, of which the others have 5000000") {
+					t.Errorf("%+v", s)
+				}
+			}
+		}
+		return n
+	}
+	for look := range 5 {
+		refresh(first)
+		refresh(second)
+		if a, b := refused(first), refused(second); a != 0 || b != 2 {
+			t.Fatalf("look %d: %d and %d files are refused, want 0 and 2", look, a, b)
+		}
+	}
+	first.Stop()
+	refresh(first) // It is read once more, at a reload.
+	refresh(second)
+	if n := refused(second); n != 0 {
+		t.Errorf("%d files are still refused", n)
+	}
+}
+
 // TestWritten: a source reports when its metrics were written and how often.
 func TestWritten(t *testing.T) {
-	d := New(t.TempDir())
+	d := newDirectory(t.TempDir(), new(exposition.Budget))
 	for i, want := range []int64{0, 0, 1, 1, 2} {
 		at := time.Unix(1_800_000_000+int64(i/2), 0)
 		path := write(t, d.path, "a.prom", "a 1\n")

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sysotel/instruments/exposition"
 )
 
 // TestForeignLinks: nobody reads another user's file through the directory.
@@ -52,7 +54,7 @@ func TestForeignLinks(t *testing.T) {
 
 	check := func(refused ...string) {
 		t.Helper()
-		d := New(dir)
+		d := newDirectory(dir, new(exposition.Budget))
 		d.Refresh(time.Now)
 		for _, s := range d.Sources() {
 			wrong := ""
