@@ -63,7 +63,11 @@ type networkFile struct{ first, own *file }
 // that process (hidepid), the agent's own is as good, but only in the same namespace.
 func (f *networkFile) read(h *Host, name string) ([]byte, error) {
 	if f.first == nil {
-		f.first, f.own = h.open("proc/1/net/"+name), h.open("proc/net/"+name)
+		own := "proc/net/"
+		if h.pidsOnly { // Then there is no such link.
+			own = "proc/self/net/"
+		}
+		f.first, f.own = h.open("proc/1/net/"+name), h.open(own+name)
 	}
 	text, err := f.first.read()
 	if err != nil && h.ownNetwork {

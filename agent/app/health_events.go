@@ -14,7 +14,7 @@ import (
 // looks see is an event: at most healthEvents an hour for each component, so that one that
 // comes and goes does not fill the history.
 const (
-	healthEvery  = 10 * time.Second
+	healthEvery  = 5 * time.Second
 	healthEvents = 6
 )
 
