@@ -178,6 +178,7 @@ var allowed = map[string]map[string]string{
 		"agent/queue":                 "it wires everything",
 		"api/promql":                  "it wires everything",
 		"instruments":                 "it wires everything",
+		"instruments/command":         "children that custom commands leave behind are waited for",
 		"instruments/exposition":      "metadata have the types of custom metrics from there",
 		"agent/sampler":               "it wires everything",
 		"agent/export":                "it wires everything",
