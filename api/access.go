@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 
 	"sysotel/agent/auth"
 	"sysotel/agent/peer"
@@ -59,6 +60,9 @@ type Access struct {
 	Harmless string
 	// Page is set for pages that a link on another site may open. They have no numbers.
 	Page bool
+	// Check is set for what load balancers and probes ask for, also without a Host
+	// header, which no browser leaves out.
+	Check bool
 	// BeforeSetup allows requests before there is an administrator.
 	BeforeSetup bool
 }
@@ -77,6 +81,8 @@ type Caller struct {
 	Socket bool
 	// Address is the caller's address, for the audit log.
 	Address string
+	// until is when a caller whom a proxy names must be named again; zero for others.
+	until time.Time
 	// shown is the token of the Identity, which streams check again.
 	shown credential
 }

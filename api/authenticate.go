@@ -15,7 +15,8 @@ import (
 // authenticated; answering anonymously would hide the error. An expired cookie counts
 // as no credentials, because browsers send it automatically and must still reach the
 // login page; so does an Authorization header that is meant for a proxy, beside a valid
-// cookie or where nobody must log in to view.
+// cookie or where nobody must log in to view. Whom a trusted proxy names is believed
+// before a cookie: it asked later.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := callerOf(r.Context())
@@ -39,6 +40,8 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		case s.options.Auth == nil:
 		case len(header) > 0 && !s.isForProxy(r, header):
 			caller, ok = s.authenticateHeader(w, r, caller, header)
+		case s.proxyLogin.names(r):
+			caller, ok = s.proxyLogin.identify(w, r, caller)
 		case len(header) > 0:
 			caller, ok = s.authenticateBeside(w, r, caller, header)
 		default:
@@ -140,8 +143,11 @@ func (c Caller) as(identity auth.Identity, token string) Caller {
 
 // isStill reports whether the caller's token is still valid with the same role.
 // Streams check it repeatedly, so that they end on logout, when the token expires
-// and when the role is taken away.
+// and when the role is taken away; those of a proxy's user end after a while.
 func (s *Server) isStill(c Caller) bool {
+	if !c.until.IsZero() {
+		return s.now().Before(c.until)
+	}
 	if c.shown == "" {
 		return true
 	}
@@ -188,7 +194,7 @@ func unauthorized(w http.ResponseWriter, r *http.Request, detail string) {
 // already responded.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request, a Access) bool {
 	caller := callerOf(r.Context())
-	if s.awaitsSetup() && !a.BeforeSetup && !caller.Socket && caller.Identity.Kind != auth.KindToken {
+	if s.awaitsSetup() && !a.BeforeSetup && !caller.Socket && caller.Identity.Kind != auth.KindToken && caller.Identity.Kind != auth.KindProxy {
 		s.refuseBeforeSetup(w, r)
 		return false
 	}
@@ -196,6 +202,8 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, a Access) boo
 		return true
 	}
 	switch {
+	case caller.Role == Public && caller.Identity.Kind == auth.KindProxy:
+		writeProblem(w, http.StatusForbidden, "This requires the role "+a.Role.String()+", and none of the groups that the proxy gives you has one here; see auth.proxy.viewers and auth.proxy.admins.")
 	case caller.Role == Public && s.options.Authenticate && isNavigation(r):
 		redirectTo(loginPath+"?next="+url.QueryEscape(r.URL.RequestURI()))(w, r)
 	case caller.Role == Public && s.options.Authenticate:

@@ -21,15 +21,17 @@ type Config struct {
 // AuthConfig configures logins.
 type AuthConfig struct {
 	// There is no value "on": YAML 1.1 reads it as true.
-	Mode       string        `yaml:"mode" enum:"auto|always" help:"When callers must log in: auto requires it only if the API is reachable from other machines, according to http.listen, http.external_url or http.behind_proxy; always requires it on this machine too."`
+	Mode       string        `yaml:"mode" enum:"auto|always" help:"When callers must log in: auto requires it only if the API is reachable from other machines, according to http.listen, http.external_url, http.behind_proxy or auth.proxy; always requires it on this machine too."`
 	AccessTTL  time.Duration `yaml:"access_ttl" help:"Lifetime of an access token before it must be refreshed, from 1m to 24h."`
 	SessionTTL time.Duration `yaml:"session_ttl" help:"Maximum lifetime of a login, no matter how often it is refreshed, from 1h to 8760h and not less than auth.access_ttl."`
+
+	Proxy ProxyLoginConfig `yaml:"proxy" help:"Users whom a reverse proxy with single sign-on has logged in. Off unless user_header is set."`
 }
 
 // HTTPConfig configures the HTTP server.
 type HTTPConfig struct {
 	Listen      string   `yaml:"listen" help:"Listen address of the API and the dashboard."`
-	ExternalURL string   `yaml:"external_url" help:"URL at which people reach the dashboard if it differs from the listen address; used for links and to check the Host header."`
+	ExternalURL string   `yaml:"external_url" help:"URL at which people reach the dashboard if it differs from the listen address, with the path under which a reverse proxy serves it, such as https://host.example/sysotel/; used for links, redirects, cookies and to check the Host header."`
 	CORS        []string `yaml:"cors" help:"Origins of other web pages that may call the API, such as https://home.example."`
 	// BehindProxy is set if a reverse proxy handles TLS.
 	BehindProxy    bool     `yaml:"behind_proxy" help:"Whether a reverse proxy in front of the API handles TLS. Its addresses are trusted_proxies; if that is empty, it runs on this machine."`
@@ -56,7 +58,7 @@ func Defaults() Config {
 	return Config{
 		HTTP: HTTPConfig{Listen: "127.0.0.1:8080"},
 		TLS:  TLSConfig{ClientAuth: "none", MinVersion: "1.2"},
-		Auth: AuthConfig{Mode: "auto", AccessTTL: 15 * time.Minute, SessionTTL: 30 * 24 * time.Hour},
+		Auth: AuthConfig{Mode: "auto", AccessTTL: 15 * time.Minute, SessionTTL: 30 * 24 * time.Hour, Proxy: ProxyLoginConfig{Admins: []string{"admin"}}},
 		// A dashboard with 20 charts plus a scraper stays below these.
 		RateLimit: RateLimitConfig{
 			Enabled:  true,
@@ -71,7 +73,7 @@ func Defaults() Config {
 // Authenticates reports whether callers must log in. An external URL implies a
 // proxy or a tunnel, whose clients all connect from loopback.
 func (c Config) Authenticates() bool {
-	if c.Auth.Mode == "always" || c.HTTP.BehindProxy || !loopback.Address(c.HTTP.Listen) {
+	if c.Auth.Mode == "always" || c.HTTP.BehindProxy || c.Auth.Proxy.UserHeader != "" || !loopback.Address(c.HTTP.Listen) {
 		return true
 	}
 	u, err := url.Parse(c.HTTP.ExternalURL)
@@ -82,13 +84,7 @@ func (c Config) Authenticates() bool {
 // violated rule. Listen addresses are checked in agent/config, for all listeners.
 func (c Config) Validate(wrong func(path string, value any, rule string)) {
 	c.TLS.validate(wrong)
-	if c.HTTP.ExternalURL != "" && !isURL(c.HTTP.ExternalURL) {
-		value := c.HTTP.ExternalURL
-		if strings.Contains(value, "@") {
-			value = "<secret>"
-		}
-		wrong("http.external_url", value, "must be an http:// or https:// URL with a host, such as https://sysotel.example, without a password, ? or #")
-	}
+	c.HTTP.validateExternalURL(wrong)
 	if ttl := c.Auth.AccessTTL; ttl < time.Minute || ttl > 24*time.Hour {
 		wrong("auth.access_ttl", ttl, "must be from 1m to 24h")
 	}
@@ -110,6 +106,7 @@ func (c Config) Validate(wrong func(path string, value any, rule string)) {
 			wrong(fmt.Sprintf("http.trusted_proxies[%d]", i), text, err.Error())
 		}
 	}
+	c.Auth.Proxy.validate(newProxies(HTTPConfig{TrustedProxies: c.HTTP.TrustedProxies}), wrong)
 	c.RateLimit.validate(wrong)
 }
 
@@ -130,6 +127,26 @@ func (c RateLimitConfig) validate(wrong func(path string, value any, rule string
 	} {
 		if number.value < 1 || number.value > number.most {
 			wrong("rate_limit."+number.key, number.value, fmt.Sprintf("must be from 1 to %d", number.most))
+		}
+	}
+}
+
+// validateExternalURL checks external_url.
+func (c HTTPConfig) validateExternalURL(wrong func(path string, value any, rule string)) {
+	value := c.ExternalURL
+	if value == "" {
+		return
+	}
+	if !isURL(value) {
+		if strings.Contains(value, "@") {
+			value = "<secret>"
+		}
+		wrong("http.external_url", value, "must be an http:// or https:// URL with a host, such as https://sysotel.example, without a password, ? or #")
+		return
+	}
+	if u, err := url.Parse(value); err == nil {
+		if rule := wrongBasePath(u); rule != "" {
+			wrong("http.external_url", value, rule)
 		}
 	}
 }

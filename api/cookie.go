@@ -17,7 +17,9 @@ import (
 const authPath = "/api/v1/auth"
 
 // The session cookies. Because of their prefixes browsers enforce that both are
-// Secure and that the first is set by this host.
+// Secure and that the first is set by this host and for all of its paths. Below a base
+// path the first cannot have that prefix: its path keeps it from the other servers
+// behind the proxy.
 const (
 	accessName  = "__Host-sysotel"
 	refreshName = "__Secure-sysotel-refresh"
@@ -34,10 +36,14 @@ func (s *Server) isSecure(r *http.Request) bool {
 // of a host, so that the port that the browser asked is in the name: two agents on one
 // host would log each other out.
 func (s *Server) accessCookie(r *http.Request) string {
-	if s.isSecure(r) {
-		return accessName + portOf(r)
+	name := strings.TrimPrefix(accessName, "__Host-") + portOf(r)
+	switch {
+	case !s.isSecure(r):
+		return name
+	case s.base() != "":
+		return "__Secure-" + name
 	}
-	return strings.TrimPrefix(accessName, "__Host-") + portOf(r)
+	return "__Host-" + name
 }
 
 func (s *Server) refreshCookie(r *http.Request) string {
@@ -80,8 +86,8 @@ func (s *Server) cookies(r *http.Request, g auth.Grant) []http.Cookie {
 		return c
 	}
 	return []http.Cookie{
-		one(s.accessCookie(r), "/", g.Access, g.AccessUntil),
-		one(s.refreshCookie(r), authPath, g.Refresh, g.RefreshUntil),
+		one(s.accessCookie(r), s.base()+"/", g.Access, g.AccessUntil),
+		one(s.refreshCookie(r), s.base()+authPath, g.Refresh, g.RefreshUntil),
 	}
 }
 

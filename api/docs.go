@@ -39,11 +39,12 @@ const (
 type docsPage struct {
 	Title, Version, Agent, Hostname string
 	Introduction                    []template.HTML
-	Style, Base                     string
-	Operations                      []docsOperation
-	Problem                         template.HTML
-	Metrics, Login                  bool
-	Guides                          []guide
+	// Root goes before the paths of links, Base before those of examples.
+	Root, Style, Base string
+	Operations        []docsOperation
+	Problem           template.HTML
+	Metrics, Login    bool
+	Guides            []guide
 }
 
 type docsOperation struct {
@@ -85,7 +86,8 @@ func (s *Server) renderDocs() ([]byte, error) {
 		Title: document.Info.Title, Version: document.Info.Version,
 		Agent: s.options.Version, Hostname: s.options.Hostname,
 		Introduction: paragraphs(document.Info.Description),
-		Style:        docsStylePath + "?v=" + hex.EncodeToString(sum[:6]),
+		Root:         s.base(),
+		Style:        s.base() + docsStylePath + "?v=" + hex.EncodeToString(sum[:6]),
 		Base:         s.baseURL(), Metrics: s.options.MetricsPage != nil, Login: s.options.Authenticate,
 		Guides: guides,
 	}
@@ -133,11 +135,14 @@ func compareOperations(a, b docsOperation) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Path, b.Path))
 }
 
+// base is the base path of the server, see below.
+func (s *Server) base() string { return s.options.Config.BasePath() }
+
 // baseURL is the URL of the server in examples and links. For an unspecified listen
 // address it uses the host name.
 func (s *Server) baseURL() string {
 	if s.options.Config.ExternalURL != "" {
-		return strings.TrimSuffix(s.options.Config.ExternalURL, "/")
+		return s.options.Config.PublicURL()
 	}
 	host, port, err := net.SplitHostPort(s.options.Config.Listen)
 	if addr := s.Addr(); port == "0" && addr != nil {
@@ -184,7 +189,7 @@ func (s *Server) describeForPeople(op *huma.Operation, route Route) (docsOperati
 	}
 	d.Curl = curl(route, s.baseURL(), query, s.bodyExample(op))
 	if route.Method == http.MethodGet && !strings.Contains(route.Path, "{") {
-		d.Try = strings.TrimSuffix(route.Path+"?"+query.Encode(), "?")
+		d.Try = s.base() + strings.TrimSuffix(route.Path+"?"+query.Encode(), "?")
 	}
 	for media, content := range op.Responses["200"].Content {
 		if content.Example == nil {

@@ -27,6 +27,7 @@ var guides = []guide{
 	{"agent/store/HISTORY.md", "History"},
 	{"agent/alerting/ALERTS.md", "Alerts"},
 	{"api/NETWORK.md", "Security and networks"},
+	{"api/PROXIES.md", "Reverse proxies"},
 	{"instruments/CONTAINERS.md", "Containers"},
 	{"otel-collector/STACK.md", "The full stack"},
 	{"instruments/METRICS.md", "Metrics"},
@@ -70,7 +71,7 @@ func (s *Server) renderGuide(g guide) ([]byte, error) {
 	var page bytes.Buffer
 	err = t.Execute(&page, map[string]any{
 		"Guide": g, "Guides": guides, "Body": template.HTML(body), //nolint:gosec // Made from our own files, without raw HTML.
-		"Style": docsStylePath + "?v=" + hex.EncodeToString(sum[:6]), "Login": s.options.Authenticate,
+		"Root": s.base(), "Style": s.base() + docsStylePath + "?v=" + hex.EncodeToString(sum[:6]), "Login": s.options.Authenticate,
 		"Hostname": s.options.Hostname, "Agent": s.options.Version,
 	})
 	if err != nil {

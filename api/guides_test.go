@@ -75,11 +75,14 @@ func (t forPages) Transform(document *ast.Document, source text.Reader, _ parser
 func pageOf(link string) string {
 	for _, g := range guides {
 		if path.Base(link) == path.Base(g.File) {
-			return g.Path()
+			return g.name() // All are in one folder, wherever a proxy serves it.
 		}
 	}
-	if strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "#") || strings.HasPrefix(link, "/") {
+	if strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "#") {
 		return link
+	}
+	if inside, ok := strings.CutPrefix(link, "/"); ok {
+		return "../" + inside
 	}
 	return ""
 }

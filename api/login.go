@@ -45,7 +45,7 @@ type PasswordRequest struct {
 
 // Me is the caller.
 type Me struct {
-	Kind string `json:"kind" enum:"user,token,socket,local" doc:"user: logged in; token: API token; socket: through the agent's Unix socket; local: on the machine itself, without a login."`
+	Kind string `json:"kind" enum:"user,token,proxy,socket,local" doc:"user: logged in; token: API token; proxy: logged in by the reverse proxy; socket: through the agent's Unix socket; local: on the machine itself, without a login."`
 	ID   string `json:"id,omitempty" doc:"ID of the user or token."`
 	Name string `json:"name,omitempty" doc:"Name of the user or token; on the machine itself without a login, the user of the connection if it administers, such as uid 0."`
 	Role Role   `json:"role" enum:"viewer,admin" doc:"Role of the caller. Without a login it does not cover operations that write files, run commands or grant access."`
@@ -277,6 +277,9 @@ func (s *Server) logOut(ctx context.Context, in *logoutInput) (*doneOutput, erro
 	accounts, err := s.accounts()
 	if err != nil {
 		return nil, err
+	}
+	if callerOf(ctx).Identity.Kind == auth.KindProxy {
+		return nil, problem(http.StatusConflict, "The reverse proxy has logged you in: log out there.")
 	}
 	session := callerOf(ctx).Identity.Session
 	if session == "" {

@@ -80,7 +80,7 @@ func (s *Server) renderLoginPage(name string) ([]byte, error) {
 	}
 	sum := sha256.Sum256(style)
 	var b bytes.Buffer
-	err = t.Execute(&b, struct{ Hostname, Style string }{s.options.Hostname, loginAssetPath + "login.css?v=" + hex.EncodeToString(sum[:6])})
+	err = t.Execute(&b, struct{ Hostname, Root, Style string }{s.options.Hostname, s.base(), s.base() + loginAssetPath + "login.css?v=" + hex.EncodeToString(sum[:6])})
 	if err != nil {
 		return nil, err
 	}

@@ -108,6 +108,8 @@ type responseWriter struct {
 	begun  bool
 	status int
 	caller Caller
+	// base goes before redirects, see below.
+	base string
 }
 
 // begin notes that the response begins. Connections without support for deadlines keep
@@ -122,6 +124,7 @@ func (w *responseWriter) begin() {
 func (w *responseWriter) WriteHeader(status int) {
 	w.begin()
 	w.status = status
+	rebase(w.base, w.Header())
 	w.ResponseWriter.WriteHeader(status)
 }
 

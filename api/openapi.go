@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -30,10 +31,12 @@ const introduction = "What a machine is doing, second by second: processors, mem
 	"It is not part of this document; see the Prometheus documentation.\n\n" +
 	"Errors are RFC 9457 problems (`application/problem+json`): `detail` says what is wrong; `errors` lists each invalid value and what is allowed."
 
-// newDocument returns the OpenAPI document without operations.
-func newDocument() *huma.OpenAPI {
+// newDocument returns the OpenAPI document without operations. The server is relative to
+// the document, so that it is right on every address of the agent and of proxies.
+func newDocument(base string) *huma.OpenAPI {
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
+		Servers: []*huma.Server{{URL: cmp.Or(base, "/"), Description: "The agent that serves this document."}},
 		Info: &huma.Info{
 			Title: "sysotel", Version: apiVersion, Description: introduction,
 			License: &huma.License{Name: "MIT", Identifier: "MIT"},
@@ -93,7 +96,7 @@ func (s *Server) addPages() {
 	style := func() ([]byte, error) { return docsStyle, nil }
 	s.routes.page(http.MethodGet, docsStylePath, open, s.generated("text/css; charset=utf-8", style, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}))
 	if s.options.MetricsPage != nil {
-		s.routes.page(http.MethodGet, "/metrics", Access{Role: Viewer, Cost: Query}, s.options.MetricsPage.ServeHTTP)
+		s.routes.page(http.MethodGet, "/metrics", Access{Role: Viewer, Cost: Query, Check: true}, s.options.MetricsPage.ServeHTTP)
 	}
 }
 

@@ -315,12 +315,15 @@ func rule(s *huma.Schema) string {
 	return words
 }
 
-// isPage reports whether a request opens a page that other sites may link to.
-func (t *routes) isPage(r *http.Request) bool {
+// accessOf is the access rules of the route that answers a request, zero without one.
+func (t *routes) accessOf(r *http.Request) Access {
 	_, pattern := t.mux.Handler(r)
 	method, path, _ := strings.Cut(pattern, " ")
 	i := slices.IndexFunc(t.list, func(route Route) bool { return route.Method == method && route.Path == path })
-	return i >= 0 && t.list[i].Access.Page
+	if i < 0 {
+		return Access{}
+	}
+	return t.list[i].Access
 }
 
 // notFound responds for unknown routes: 405 if another method exists, else 404.

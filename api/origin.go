@@ -36,9 +36,8 @@ type originCheck struct {
 	anyAddress bool
 	// anyHost accepts every Host.
 	anyHost bool
-	// isPage reports whether a request is for a page that other sites may link to;
-	// nil if there is none.
-	isPage func(*http.Request) bool
+	// accessOf is the access rules of what a request asks for; nil if it has none.
+	accessOf func(*http.Request) Access
 }
 
 // newServerOriginCheck returns the check of the API, which also accepts the host
@@ -73,7 +72,7 @@ func newOriginCheck(config HTTPConfig) *originCheck {
 // middleware rejects requests that fail the check.
 func (c *originCheck) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !c.anyHost && !c.knowsHost(r.Host) {
+		if !c.anyHost && !c.knowsHost(r.Host) && !c.isCheck(r) {
 			writeProblem(w, http.StatusForbidden,
 				"The name in the Host header is not one of this server's names; add it with http.external_url.",
 				invalidValue("header.Host", r.Host, "must be "+c.listHosts()))
@@ -86,7 +85,7 @@ func (c *originCheck) middleware(next http.Handler) http.Handler {
 			if !c.allowOrigin(w, r, origin) {
 				return
 			}
-		} else if !c.isOwnSite(r) && !(opensPage(r) && c.isPage != nil && c.isPage(r)) {
+		} else if !c.isOwnSite(r) && !(opensPage(r) && c.access(r).Page) {
 			writeProblem(w, http.StatusForbidden,
 				"A web page of another site sent this request, so nothing is answered; to see this, type the address yourself.",
 				invalidValue("header."+siteHeader(r), r.Header.Get(siteHeader(r)), "must be this server's own; add the page's origin with http.cors if its scripts may call"))
@@ -94,6 +93,20 @@ func (c *originCheck) middleware(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// access is the access rules of what a request asks for.
+func (c *originCheck) access(r *http.Request) Access {
+	if c.accessOf == nil {
+		return Access{}
+	}
+	return c.accessOf(r)
+}
+
+// isCheck reports whether a request is that of a load balancer or a probe without a
+// Host, as HTTP/1.0 has it. Web pages cannot send one: every browser names the host.
+func (c *originCheck) isCheck(r *http.Request) bool {
+	return r.Host == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) && c.access(r).Check
 }
 
 // isOwnSite reports whether a request without an Origin comes from a page of this

@@ -25,10 +25,11 @@ func NewScrape(address, webConfig string, page http.Handler, limit RateLimitConf
 	pages := &routes{mux: http.NewServeMux(), hint: "the only page here is /metrics.", rates: newRates(limit, nil)}
 	// Everyone who can reach the address may read the page.
 	pages.authorize = func(http.ResponseWriter, *http.Request, Access) bool { return true }
-	pages.page(http.MethodGet, "/metrics", Access{Role: Public, Cost: Query}, page.ServeHTTP)
+	pages.page(http.MethodGet, "/metrics", Access{Role: Public, Cost: Query, Check: true}, page.ServeHTTP)
 	pages.page(http.MethodGet, "/{$}", Access{Role: Public, Cost: Cheap}, redirectTo("/metrics"))
 	pages.mux.HandleFunc("/", pages.rates.limit(Cheap, pages.notFound))
 	origin := newOriginCheck(HTTPConfig{Listen: address})
+	origin.accessOf = pages.accessOf
 	origin.anyHost = !loopback.Address(address)
 	handler := origin.middleware(pages)
 	s := &Scrape{}

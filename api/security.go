@@ -14,7 +14,7 @@ func securitySchemes() map[string]*huma.SecurityScheme {
 	return map[string]*huma.SecurityScheme{
 		bearerScheme:  {Type: "http", Scheme: "bearer", Description: "The access token of a login, or an API token."},
 		basicScheme:   {Type: "http", Scheme: "basic", Description: "An API token as the password, under any user name."},
-		sessionScheme: {Type: "apiKey", In: "cookie", Name: accessName, Description: "Session cookie of a browser, for the pages of this server; over plain HTTP on loopback its name is sysotel. The port follows unless it is the standard one: sysotel-8080."},
+		sessionScheme: {Type: "apiKey", In: "cookie", Name: accessName, Description: "Session cookie of a browser, for the pages of this server; below the path of http.external_url its name is __Secure-sysotel, and over plain HTTP on loopback sysotel. The port follows unless it is the standard one: sysotel-8080."},
 	}
 }
 

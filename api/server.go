@@ -97,6 +97,8 @@ type Options struct {
 	// user none to administer.
 	Auth         *auth.Auth
 	Authenticate bool
+	// ProxyLogin is about users whom a reverse proxy has logged in.
+	ProxyLogin ProxyLoginConfig
 	// Settings returns the effective configuration without secrets; may be nil.
 	Settings func() []Setting
 	// Audit logs logins, refusals and changes; may be nil.
@@ -130,6 +132,8 @@ type Server struct {
 	refused refusals
 	// logins slows down password guessing; nil in some tests.
 	logins *loginLimiter
+	// proxyLogin identifies the users of a proxy; nil unless it is configured.
+	proxyLogin *proxyLogin
 
 	tcp, unix *http.Server
 	// certificates are those of tcp; nil for plain HTTP.
@@ -164,11 +168,12 @@ func New(o Options) (*Server, error) {
 	if o.RateLimit.Logins > 0 {
 		s.logins = newLoginLimiter(o.RateLimit.Logins)
 	}
+	s.proxyLogin = newProxyLogin(o.ProxyLogin, s.proxies, s.origin, s.now)
 	s.current = &currentCache{machine: o.Machine, encode: s.encodeCurrent}
 	if err := s.addRoutes(); err != nil {
 		return nil, err
 	}
-	s.origin.isPage = s.routes.isPage
+	s.origin.accessOf = s.routes.accessOf
 	s.addServers()
 	if err := s.setUpTLS(); err != nil {
 		return nil, err
@@ -178,7 +183,7 @@ func New(o Options) (*Server, error) {
 
 // addRoutes creates the routes and adds all operations and pages.
 func (s *Server) addRoutes() error {
-	document := newDocument()
+	document := newDocument(s.base())
 	s.routes = &routes{
 		mux: http.NewServeMux(), registry: document.Components.Schemas, hint: "see /docs for what exists.",
 		authorize: s.authorize, rates: newRates(s.options.RateLimit, s.proxies), proxies: s.proxies,
@@ -197,6 +202,7 @@ func (s *Server) addRoutes() error {
 		return err
 	}
 	s.addPrometheus()
+	s.addProbes()
 	s.routes.mux.HandleFunc("/", s.routes.rates.limit(Cheap, s.routes.guard(Access{Role: Public}, s.routes.notFound)))
 	return nil
 }
@@ -204,9 +210,9 @@ func (s *Server) addRoutes() error {
 // addServers creates the servers of the TCP address and the Unix socket with their
 // middleware.
 func (s *Server) addServers() {
-	s.tcp = newHTTP(secure(s.log, s.auditRefusals(s.origin.middleware(s.authenticate(s.routes)))), s.log)
+	s.tcp = newHTTP(secure(s.log, below(s.base(), s.auditRefusals(s.origin.middleware(s.authenticate(s.routes))))), s.log)
 	s.tcp.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return withCaller(ctx, callerOfConn(c, !s.options.Authenticate))
+		return s.proxyLogin.withConn(withCaller(ctx, callerOfConn(c, !s.options.Authenticate)), c)
 	}
 	newConnections(s.proxies).attach(s.tcp)
 	// Web pages cannot reach a Unix socket: there is no Host or Origin to check.

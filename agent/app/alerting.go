@@ -147,7 +147,7 @@ func (a *App) topProcesses(byMemory bool) (all []notify.Process) {
 
 // dashboard is the URL of the dashboard.
 func (a *App) dashboard() string {
-	if address := a.config.API.HTTP.ExternalURL; address != "" {
+	if address := a.config.API.HTTP.PublicURL(); address != "" {
 		return address
 	}
 	if a.server == nil { // Alerts that ended while the agent was down are told before it listens.

@@ -166,7 +166,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		Hostname: name, OS: host.OSDescription(), Version: o.Version, Interval: o.Config.Sampling.Interval,
 		Socket:      filepath.Join(o.Config.DataDir, SocketName),
 		MetricsPage: a.readings.exporter.Page, Logger: a.log,
-		Auth: a.accounts.auth, Authenticate: a.accounts.required, Audit: a.accounts.audit.log,
+		Auth: a.accounts.auth, Authenticate: a.accounts.required, ProxyLogin: o.Config.API.Auth.Proxy, Audit: a.accounts.audit.log,
 		Settings: a.settings, Now: a.clock.Now,
 	}
 	var err error

@@ -27,7 +27,7 @@ func (a *App) openReadings(o Options, host *instruments.Host, name string) error
 	r := &a.readings
 	started := host.Now()
 	about := instruments.AgentStats{
-		HostID: host.ID(), Version: o.Version, URL: o.Config.API.HTTP.ExternalURL,
+		HostID: host.ID(), Version: o.Version, URL: o.Config.API.HTTP.PublicURL(),
 		Started: started.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
 	}
 	collectors := instruments.NewCollectors(o.Config.Instruments, func() instruments.AgentStats {

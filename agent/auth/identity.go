@@ -14,6 +14,8 @@ type Kind string
 const (
 	KindUser  Kind = "user"
 	KindToken Kind = "token"
+	// KindProxy is a user whom a trusted proxy names. There is no account.
+	KindProxy Kind = "proxy"
 )
 
 // Identity is an authenticated caller. Session is empty for an API token.

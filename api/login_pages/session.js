@@ -1,5 +1,5 @@
 // Shows the logged-in user and the logout button.
-import { ask, refresh } from './ask.js'
+import { ask, base, refresh } from './ask.js'
 
 // again repeats a request after a refresh if the access token has expired.
 async function again(method, path) {
@@ -17,9 +17,9 @@ again('GET', '/api/v1/auth/me').then((me) => {
   place.querySelector('b').textContent = me.name
   place.querySelector('i').textContent = me.role
   place.hidden = false
-}, () => location.replace('/login?next=' + encodeURIComponent(location.pathname)))
+}, () => location.replace(base + '/login?next=' + encodeURIComponent(location.pathname.startsWith(base + '/') ? location.pathname.slice(base.length) : location.pathname)))
 
 place.querySelector('button').addEventListener('click', async () => {
   await again('POST', '/api/v1/auth/logout').catch(() => undefined) // Without a session there is nothing to end.
-  location.replace('/login')
+  location.replace(base + '/login')
 })

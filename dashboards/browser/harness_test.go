@@ -96,13 +96,13 @@ func await(tb testing.TB, f func() error) {
 }
 
 // startBrowser starts Chromium and returns the context for tabs.
-func startBrowser(tb testing.TB) context.Context {
+func startBrowser(tb testing.TB, more ...chromedp.ExecAllocatorOption) context.Context {
 	tb.Helper()
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(chromium(tb)), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("lang", "en-GB"),
 		chromedp.WindowSize(1440, 900), chromedp.UserDataDir(tb.TempDir()))
-	allocated, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	allocated, stop := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	browser, closeBrowser := chromedp.NewContext(allocated)
 	tb.Cleanup(func() {
 		_ = chromedp.Cancel(browser) // Waits until the browser has left its directory.

@@ -13,6 +13,8 @@ const placeholder = {
 }
 
 export default defineConfig({
+  // Relative addresses: a reverse proxy may serve the agent below a path.
+  base: './',
   plugins: [placeholder],
   build: {
     target: 'es2022',

@@ -1,3 +1,4 @@
+import { inside } from './base'
 import { isLive, type Preset, parseMoment, presets, type Range, writeMoment } from './time'
 
 // The address holds everything that decides what a page shows, so that a link shows
@@ -21,7 +22,7 @@ export const usual: Preset = '1h'
 const shared = ['range', 'from', 'to', 'host', 'at']
 
 export function parseView(url: URL): View {
-  const name = url.pathname.replace(/^\/|\/$/g, '')
+  const name = inside(url.pathname).replace(/^\/|\/$/g, '')
   const page = pages.find((p) => p === name) ?? 'overview'
   const query = url.searchParams
   const from = parseMoment(query.get('from'))
@@ -38,6 +39,7 @@ export function parseView(url: URL): View {
   }
 }
 
+// writeView returns the address of a view below the root of an agent.
 export function writeView(view: View): string {
   const query = new URLSearchParams()
   if (!isLive(view.range)) {

@@ -1,4 +1,5 @@
 import { computed, effect, signal } from '@preact/signals'
+import { base } from './base'
 import { parseView, type View, writeView } from './route'
 import { isLive, lengthOf, type Range, spanOf } from './time'
 import type { Measure } from './units'
@@ -21,13 +22,15 @@ export function go(change: Partial<View>, how: 'push' | 'replace' | 'zoom' = 'pu
   const next: View = { ...before, at: null, ...(other ? { own: {} } : { at: before.at }), ...change }
   const address = writeView(next)
   if (address === writeView(before)) return
-  if (how === 'replace') history.replaceState(history.state, '', address)
-  else history.pushState({ depth: how === 'zoom' ? depth() + 1 : 0 }, '', address)
+  if (how === 'replace') history.replaceState(history.state, '', base + address)
+  else history.pushState({ depth: how === 'zoom' ? depth() + 1 : 0 }, '', base + address)
   view.value = next
   if (other) scrollTo(0, 0)
 }
 
-export const hrefOf = (change: Partial<View>): string =>
+// hrefOf is the address of a changed view here, pathOf below the root of any agent.
+export const hrefOf = (change: Partial<View>): string => base + pathOf(change)
+export const pathOf = (change: Partial<View>): string =>
   writeView({ ...view.value, ...(change.page !== undefined && change.page !== view.value.page ? { own: {}, at: null } : {}), ...change })
 
 export const setRange = (range: Range): void => go({ range, at: null })

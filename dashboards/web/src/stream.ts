@@ -1,5 +1,6 @@
 import { computed, signal } from '@preact/signals'
 import { type Current, get } from './api/client'
+import { base } from './base'
 
 // The live stream of readings. The page uses the agent's time, from the newest reading
 // and the time since, because the viewer's clock can be wrong.
@@ -44,7 +45,7 @@ let retry: ReturnType<typeof setTimeout> | undefined
 export function connect(): void {
   clearTimeout(retry)
   source?.close()
-  source = new EventSource('/api/v1/metrics/stream')
+  source = new EventSource(base + '/api/v1/metrics/stream')
   source.addEventListener('open', () => { connection.value = 'open' })
   source.addEventListener('reading', (e) => {
     try {

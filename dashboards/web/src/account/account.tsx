@@ -1,5 +1,6 @@
 import { useSignal } from '@preact/signals'
 import { ask } from '../api/client'
+import { base } from '../base'
 import { t } from '../i18n'
 import { Field, Form } from '../parts/form'
 import { LogIn } from './login'
@@ -12,12 +13,12 @@ export function Account() {
   if (!who) return null
   const leave = async () => {
     await ask('/api/v1/auth/logout', { method: 'POST' }).catch(() => undefined)
-    location.assign('/login')
+    location.assign(base + '/login')
   }
   return (
     <section class="panel">
       <header><h2>{t('account.title')}</h2></header>
-      <p>{who.kind === 'user' ? t('account.user', { name: who.name ?? '', role: t(`role.${who.role}`) }) : who.kind === 'token' ? t('account.token', { name: who.name ?? '', role: t(`role.${who.role}`) }) : t('account.local', { role: t(`role.${who.role}`) })}</p>
+      <p>{who.kind === 'user' || who.kind === 'proxy' ? t('account.user', { name: who.name ?? '', role: t(`role.${who.role}`) }) : who.kind === 'token' ? t('account.token', { name: who.name ?? '', role: t(`role.${who.role}`) }) : t('account.local', { role: t(`role.${who.role}`) })}</p>
       {mayLogIn.value && <p class="note">{t('account.viewer')} <LogIn /></p>}
       {who.kind === 'user' && !changing.value && (
         <p class="form actions">

@@ -1,3 +1,4 @@
+import { base } from '../base'
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { LogIn } from '../account/login'
@@ -31,7 +32,7 @@ export function Rules() {
   return (
     <section class="panel" aria-label={t('alerts.tab.rules')}>
       <header>
-        <p class="note">{t('rules.about')} {judged > 0 && t('rules.evaluated', { time: momentLabel(judged, language, now.peek()) })} <a href="/api/v1/alerts/rules/export" download="sysotel_rules.yml">{t('rules.export')}</a> <LogIn /></p>
+        <p class="note">{t('rules.about')} {judged > 0 && t('rules.evaluated', { time: momentLabel(judged, language, now.peek()) })} <a href={base + '/api/v1/alerts/rules/export'} download="sysotel_rules.yml">{t('rules.export')}</a> <LogIn /></p>
         {isAdmin.value && <button class="plain" onClick={() => { open('new') }}>{t('rules.add')}</button>}
       </header>
       <ul class="list">{body.rules.map((r) => <Item key={`${r.source} ${r.name}`} rule={r} edit={() => { open(r.name) }} again={again} />)}</ul>

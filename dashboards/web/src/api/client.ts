@@ -1,3 +1,4 @@
+import { base, inside } from '../base'
 import type { components, paths } from './schema'
 
 // All requests to the agent go through here, so that failures are handled alike.
@@ -44,7 +45,7 @@ async function send(path: string, q: Question): Promise<Response> {
   if (q.body !== undefined) headers['Content-Type'] = 'application/json'
   const limit = AbortSignal.timeout(patience)
   try {
-    return await fetch(path, {
+    return await fetch(base + path, {
       method: q.method ?? (q.body === undefined && !q.form ? 'GET' : 'POST'),
       headers,
       body: q.form ?? (q.body === undefined ? null : JSON.stringify(q.body)),
@@ -82,7 +83,7 @@ async function whoAmI(): Promise<Partial<Schemas['Me']>> {
   return r.ok ? ((await r.json()) as Schemas['Me']) : {}
 }
 
-const isLoggedIn = async (): Promise<boolean> => (await whoAmI()).kind === 'user'
+const isLoggedIn = async (): Promise<boolean> => ['user', 'proxy'].includes((await whoAmI()).kind ?? '')
 
 // hasExpired reports whether a request may be refused only because the access token
 // has expired. Where nobody needs a login, that makes the user a viewer again.
@@ -90,9 +91,11 @@ async function hasExpired(status: number): Promise<boolean> {
   return status === 401 || status === 403 && (await whoAmI().catch(() => null))?.can_refresh === true
 }
 
-// goToLogin opens the login page, which leads back here.
+// loginPage is the address of the login page, which leads back here.
+export const loginPage = (): string => base + '/login?next=' + encodeURIComponent(inside(location.pathname) + location.search)
+
 export function goToLogin(): void {
-  location.assign('/login?next=' + encodeURIComponent(location.pathname + location.search))
+  location.assign(loginPage())
 }
 
 // ask sends a request. It throws a Failure, or the AbortError of the caller's signal.

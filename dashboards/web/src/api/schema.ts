@@ -1548,10 +1548,10 @@ export interface components {
             /** @description ID of the user or token. */
             id?: string;
             /**
-             * @description user: logged in; token: API token; socket: through the agent's Unix socket; local: on the machine itself, without a login.
+             * @description user: logged in; token: API token; proxy: logged in by the reverse proxy; socket: through the agent's Unix socket; local: on the machine itself, without a login.
              * @enum {string}
              */
-            kind: "user" | "token" | "socket" | "local";
+            kind: "user" | "token" | "proxy" | "socket" | "local";
             /** @description Name of the user or token; on the machine itself without a login, the user of the connection if it administers, such as uid 0. */
             name?: string;
             /**

@@ -8,7 +8,7 @@ import { language, t, type Word } from '../i18n'
 import { asFailure, Failed } from '../parts/failed'
 import { Icon } from '../parts/icons'
 import { PanelById } from '../parts/panel'
-import { go, hrefOf, measure, now, view } from '../state'
+import { go, pathOf, measure, now, view } from '../state'
 import { reading, seen } from '../stream'
 import { arrange, type Column, columns, hold, path, type Row, startsUp, type Table, Trails, type Wish } from '../table/rows'
 import { durationLabel, isLive, momentLabel, spanLabel, spanOf, stepLabel, writeMoment } from '../time'
@@ -326,7 +326,7 @@ function Rest({ table, head, perCore }: { table: Table; head: Column[]; perCore:
 function Elsewhere() {
   return (
     <>
-      <section class="moment"><p><strong>{t('processes.elsewhere', { host: hostName.value })}</strong><span>{t('processes.elsewhere.why')}</span></p>{remote.value?.url && <a class="plain" href={remote.value.url + hrefOf({ host: '' })}>{t('processes.elsewhere.go')}</a>}</section>
+      <section class="moment"><p><strong>{t('processes.elsewhere', { host: hostName.value })}</strong><span>{t('processes.elsewhere.why')}</span></p>{remote.value?.url && <a class="plain" href={remote.value.url + pathOf({ host: '' })}>{t('processes.elsewhere.go')}</a>}</section>
       <div class="grid">{['process_cpu', 'process_memory', 'process_io', 'process_count'].map((id) => <PanelById key={id} id={id} />)}</div>
     </>
   )

@@ -1,5 +1,5 @@
 import { language, t } from '../i18n'
-import { go, now } from '../state'
+import { go, hrefOf, now } from '../state'
 import { momentLabel } from '../time'
 import { hostAlerts } from '../watch'
 import { Sign } from './icons'
@@ -11,7 +11,7 @@ export function ActiveAlerts() {
   return (
     <section class="active-alerts" aria-label={t('alerts.active')}>
       {list.map((a) => (
-        <a key={a.id} class={`alert ${a.level}`} href="/alerts" onClick={(e) => { e.preventDefault(); go({ page: 'alerts' }) }}>
+        <a key={a.id} class={`alert ${a.level}`} href={hrefOf({ page: 'alerts' })} onClick={(e) => { e.preventDefault(); go({ page: 'alerts' }) }}>
           <Sign level={a.level} />
           <b>{a.name}</b>
           <span>{a.summary}</span>

@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact'
 import { remote } from '../facts'
 import { isOwnHost } from '../host'
 import { language, t } from '../i18n'
-import { hrefOf, measure, now } from '../state'
+import { pathOf, measure, now } from '../state'
 import { reading } from '../stream'
 import { durationLabel, momentLabel } from '../time'
 import { written } from '../units'
@@ -19,7 +19,7 @@ function otherFacts(): [string, ComponentChildren][] {
     [t('host.processors'), String(f.facts.cores ?? '–')],
     [t('host.memory'), written(f.facts.memory.total, 'bytes', measure.value)],
     [t('host.uptime'), f.uptime === null ? '–' : durationLabel(f.uptime, language, 2)],
-    ...(f.url ? [[t('host.agent'), <a href={f.url + hrefOf({ host: '' })}>{t('host.agent.go')}</a>] as [string, ComponentChildren]] : []),
+    ...(f.url ? [[t('host.agent'), <a href={f.url + pathOf({ host: '' })}>{t('host.agent.go')}</a>] as [string, ComponentChildren]] : []),
   ]
 }
 

@@ -1,4 +1,5 @@
 import { computed } from '@preact/signals'
+import { base } from '../base'
 import { t } from '../i18n'
 import { measure } from '../state'
 import { isStale, reading, silence } from '../stream'
@@ -33,7 +34,7 @@ export function Footer() {
         <span class="part">{r.agent.gaps ? t('footer.gaps', { n: r.agent.gaps }) : t('footer.gaps.none')}</span>
       </>}
       {q && <span class={q.dropped > 0 ? 'part warning' : 'part'}>{q.waiting > 0 ? t('footer.queue', { n: q.waiting }) : t('footer.queue.none')}{q.dropped > 0 && `, ${t('footer.dropped', { n: q.dropped })}`}</span>}
-      <a href="/docs">{t('footer.docs')}</a>
+      <a href={base + '/docs'}>{t('footer.docs')}</a>
     </footer>
   )
 }
