@@ -212,6 +212,9 @@ func TestBeforeSetup(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := map[string]bool{"POST /api/v1/auth/setup": true, "GET /setup": true, "GET /api/v1/health": true}
+	for _, root := range []string{"", prometheusPath} {
+		open["GET "+root+"/-/healthy"], open["GET "+root+"/-/ready"] = true, true
+	}
 	path := strings.NewReplacer("{id}", "none", "{path...}", "query", "{$}", "")
 	for _, route := range d.Routes() {
 		w := send(d.Server, remote, route.Method, path.Replace(route.Path), "", nil)

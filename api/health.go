@@ -80,7 +80,7 @@ func (s *Server) addProbes() {
 			}
 		})
 	}
-	// The page of a Prometheus: whoever opens the address of the data source means ours.
+	// The page of a Prometheus: a user who opens the address of the data source means ours.
 	for _, path := range []string{prometheusPath, prometheusPath + "/{$}", prometheusPath + "/graph", prometheusPath + "/query"} {
 		s.routes.page(http.MethodGet, path, Access{Role: Public, Cost: Cheap, Page: true}, redirectTo("/"))
 	}

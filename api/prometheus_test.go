@@ -61,7 +61,7 @@ func TestPrometheusIsMounted(t *testing.T) {
 		}
 	}
 	problemOf(t, ask(s, http.MethodDelete, "/prometheus/api/v1/series", nil), http.StatusMethodNotAllowed)
-	problemOf(t, ask(s, http.MethodGet, "/prometheus/graph", nil), http.StatusNotFound)
+	problemOf(t, ask(s, http.MethodGet, "/prometheus/classic", nil), http.StatusNotFound)
 }
 
 func TestWithoutHistoryPrometheusSaysSo(t *testing.T) {

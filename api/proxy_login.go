@@ -133,7 +133,7 @@ func newProxyLogin(c ProxyLoginConfig, p proxies, origin *originCheck, now func(
 	return l
 }
 
-// errNotTheProxy is wrapped by errors about whoever says to be the proxy.
+// errNotTheProxy is wrapped by errors about a client that only says it is the proxy.
 var errNotTheProxy = errors.New("the header is not the proxy's")
 
 // names reports whether a trusted proxy names a user in a request. From any other

@@ -460,7 +460,7 @@ func (v *visitor) follow(long time.Duration) {
 	v.t.Logf("%d events in %s", events, long)
 }
 
-// TestSingleSignOn: nginx asks a server who it is, and tells the agent.
+// TestSingleSignOn: nginx asks a server for the user, and names it to the agent.
 func TestSingleSignOn(t *testing.T) {
 	groups := map[string]string{"ada": "staff,sysotel-admins", "eve": "staff", "mallory": "guests"}
 	verify := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
