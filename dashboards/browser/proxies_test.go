@@ -62,14 +62,15 @@ func example(t *testing.T, language string, number int, pairs ...string) string 
 
 // way is how to an agent: where the proxy listens, and where the agent does.
 type way struct {
+	*agent
 	dir            string
 	port           int
-	agent          string
 	cert, key, pem string
 }
 
-// newWay chooses the ports and makes the certificate of a proxy.
-func newWay(t *testing.T) *way {
+// newWay chooses the ports and makes the certificate of a proxy. The agent does not run
+// yet.
+func newWay(t *testing.T, flags ...string) *way {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -85,7 +86,8 @@ func newWay(t *testing.T) *way {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	w := &way{dir: dir, port: programs.FreePort(t), agent: "127.0.0.1:" + strconv.Itoa(programs.FreePort(t))}
+	w := &way{dir: dir, port: programs.FreePort(t)}
+	w.agent = newAgent(t, append([]string{guarded, "--http.behind-proxy", "--http.external-url=" + w.site() + "/sysotel/"}, flags...)...)
 	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
 	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
 	w.cert, w.key, w.pem = w.write(t, "cert.pem", cert), w.write(t, "key.pem", key), w.write(t, "both.pem", append(cert, key...))
@@ -105,15 +107,8 @@ func (w *way) write(t *testing.T, name string, content []byte) string {
 // site is the origin of the proxy.
 func (w *way) site() string { return "https://127.0.0.1:" + strconv.Itoa(w.port) }
 
-// startAgent starts the agent behind the proxy.
-func (w *way) startAgent(t *testing.T, flags ...string) *agent {
-	t.Helper()
-	flags = append([]string{guarded, "--http.listen=" + w.agent, "--http.behind-proxy", "--http.external-url=" + w.site() + "/sysotel/"}, flags...)
-	a := newAgent(t, flags...)
-	a.url = "http://" + w.agent
-	a.start()
-	return a
-}
+// listens is the address of the agent.
+func (w *way) listens() string { return strings.TrimPrefix(w.url, "http://") }
 
 // system finds a program of the system.
 func system(t *testing.T, name string) string {
@@ -183,7 +178,7 @@ func (w *way) startNginx(t *testing.T, servers string) {
 func (w *way) nginxPairs() []string {
 	return []string{
 		"listen 443 ssl", fmt.Sprintf("listen 127.0.0.1:%d ssl", w.port), "/etc/ssl/host.example.pem", w.cert, "/etc/ssl/host.example.key", w.key,
-		"host.example", "127.0.0.1", "127.0.0.1:8080", w.agent,
+		"host.example", "127.0.0.1", "127.0.0.1:8080", w.listens(),
 	}
 }
 
@@ -194,18 +189,18 @@ var servers = []struct {
 }{
 	{"nginx", func(t *testing.T, w *way) { w.startNginx(t, example(t, "nginx", 0, w.nginxPairs()...)) }},
 	{"nginx that cuts the path off", func(t *testing.T, w *way) {
-		w.startNginx(t, example(t, "nginx", 0, append(w.nginxPairs(), "proxy_pass http://"+w.agent+";", "proxy_pass http://"+w.agent+"/;")...))
+		w.startNginx(t, example(t, "nginx", 0, append(w.nginxPairs(), "proxy_pass http://"+w.listens()+";", "proxy_pass http://"+w.listens()+"/;")...))
 	}},
 	{"nginx without headers", func(t *testing.T, w *way) {
-		w.startNginx(t, fmt.Sprintf("server { listen 127.0.0.1:%d ssl; ssl_certificate %s; ssl_certificate_key %s; location /sysotel/ { proxy_pass http://%s/; } }\n", w.port, w.cert, w.key, w.agent))
+		w.startNginx(t, fmt.Sprintf("server { listen 127.0.0.1:%d ssl; ssl_certificate %s; ssl_certificate_key %s; location /sysotel/ { proxy_pass http://%s/; } }\n", w.port, w.cert, w.key, w.listens()))
 	}},
 	{"HAProxy", func(t *testing.T, w *way) {
-		text := example(t, "haproxy", 0, "bind :443 ssl", fmt.Sprintf("bind 127.0.0.1:%d ssl", w.port), "/etc/ssl/host.example.pem", w.pem, "127.0.0.1:8080", w.agent)
+		text := example(t, "haproxy", 0, "bind :443 ssl", fmt.Sprintf("bind 127.0.0.1:%d ssl", w.port), "/etc/ssl/host.example.pem", w.pem, "127.0.0.1:8080", w.listens())
 		programs.Start(t, exec.CommandContext(t.Context(), system(t, "haproxy"), "-db", "-f", w.write(t, "haproxy.cfg", []byte("global\n    maxconn 200\n\n"+text))))
 	}},
 	{"Caddy", func(t *testing.T, w *way) {
 		program := goProgram(t, "github.com/caddyserver/caddy/v2/cmd/caddy", "github.com/caddyserver/caddy/v2", "v2.11.9")
-		text := example(t, "caddyfile", 0, "host.example {", fmt.Sprintf("%s {\n    tls %s %s", w.site(), w.cert, w.key), "127.0.0.1:8080", w.agent)
+		text := example(t, "caddyfile", 0, "host.example {", fmt.Sprintf("%s {\n    tls %s %s", w.site(), w.cert, w.key), "127.0.0.1:8080", w.listens())
 		file := w.write(t, "Caddyfile", []byte("{\n    admin off\n    auto_https disable_redirects\n    skip_install_trust\n}\n"+text))
 		cmd := exec.CommandContext(t.Context(), program, "run", "--adapter", "caddyfile", "--config", file)
 		cmd.Env = append(os.Environ(), "HOME="+w.dir, "XDG_DATA_HOME="+w.dir, "XDG_CONFIG_HOME="+w.dir)
@@ -213,7 +208,7 @@ var servers = []struct {
 	}},
 	{"Traefik", func(t *testing.T, w *way) {
 		program := goProgram(t, "github.com/traefik/traefik/v3/cmd/traefik", "github.com/traefik/traefik/v3", "v3.6.12")
-		file := w.write(t, "sysotel.toml", []byte(example(t, "toml", 0, "host.example", "127.0.0.1", "http://127.0.0.1:8080", "http://"+w.agent)))
+		file := w.write(t, "sysotel.toml", []byte(example(t, "toml", 0, "host.example", "127.0.0.1", "http://127.0.0.1:8080", "http://"+w.listens())))
 		programs.Start(t, exec.CommandContext(t.Context(), program, "--entryPoints.websecure.address=127.0.0.1:"+strconv.Itoa(w.port), "--providers.file.filename="+file,
 			"--global.checkNewVersion=false", "--global.sendAnonymousUsage=false"))
 	}},
@@ -294,11 +289,11 @@ func (v *visitor) ready() {
 }
 
 // setupCode waits for the link to set up the agent and returns its code.
-func (w *way) setupCode(t *testing.T, a *agent) string {
+func (w *way) setupCode(t *testing.T) string {
 	t.Helper()
 	var found []string
 	await(t, func() error {
-		if found = regexp.MustCompile(regexp.QuoteMeta(w.site()) + `/sysotel/setup#(\S+)`).FindStringSubmatch(a.Output()); found == nil {
+		if found = regexp.MustCompile(regexp.QuoteMeta(w.site()) + `/sysotel/setup#(\S+)`).FindStringSubmatch(w.Output()); found == nil {
 			return errors.New("the agent printed no link")
 		}
 		return nil
@@ -327,7 +322,7 @@ func TestThroughProxies(t *testing.T) {
 		t.Run(server.name, func(t *testing.T) {
 			w := newWay(t)
 			server.start(t, w)
-			a := w.startAgent(t)
+			w.start()
 			v := w.visit(t)
 			v.ready()
 
@@ -341,7 +336,7 @@ func TestThroughProxies(t *testing.T) {
 			}
 
 			// Log in.
-			body := fmt.Sprintf(`{"code":%q,"name":"ada","password":%q,"cookie":true}`, w.setupCode(t, a), proxyPassword)
+			body := fmt.Sprintf(`{"code":%q,"name":"ada","password":%q,"cookie":true}`, w.setupCode(t), proxyPassword)
 			h, _ := v.want(200, "POST", "/sysotel/api/v1/auth/setup", body)
 			for _, c := range (&http.Response{Header: h}).Cookies() {
 				if !strings.HasPrefix(c.Path, "/sysotel/") || !c.Secure || !c.HttpOnly || !strings.HasPrefix(c.Name, "__Secure-sysotel") {
@@ -473,10 +468,10 @@ func TestSingleSignOn(t *testing.T) {
 		w.Header().Set("Remote-Groups", groups[session.Value])
 	}))
 	t.Cleanup(verify.Close)
-	w := newWay(t)
-	w.startNginx(t, example(t, "nginx", 1, append(w.nginxPairs(), "127.0.0.1:9091", strings.TrimPrefix(verify.URL, "http://"))...))
-	w.startAgent(t, "--http.trusted-proxies=127.0.0.1", "--auth.proxy.user-header=Remote-User", "--auth.proxy.role-header=Remote-Groups",
+	w := newWay(t, "--http.trusted-proxies=127.0.0.1", "--auth.proxy.user-header=Remote-User", "--auth.proxy.role-header=Remote-Groups",
 		"--auth.proxy.admins=sysotel-admins", "--auth.proxy.viewers=staff", "--auth.proxy.local-users="+strconv.Itoa(os.Getuid()))
+	w.startNginx(t, example(t, "nginx", 1, append(w.nginxPairs(), "127.0.0.1:9091", strings.TrimPrefix(verify.URL, "http://"))...))
+	w.start()
 	v := w.visit(t)
 	as := func(name string) []string {
 		return []string{"Cookie", "sso=" + name, "Remote-User", "ada", "Remote-Groups", "sysotel-admins"}
@@ -514,10 +509,10 @@ func TestBehindNginx(t *testing.T) {
 	w := newWay(t)
 	w.startNginx(t, example(t, "nginx", 0, w.nginxPairs()...))
 	browser := startBrowser(t, chromedp.Flag("ignore-certificate-errors", true))
-	a := w.startAgent(t)
+	w.start()
 	w.visit(t).ready()
 	b := open(browser, t, w.site(), desktop(), "status of 401", "status of 403", "status of 409")
-	b.visit("/sysotel/setup#" + w.setupCode(t, a))
+	b.visit("/sysotel/setup#" + w.setupCode(t))
 	b.do(chromedp.WaitVisible("#setup"))
 	b.fill("#name", "ada")
 	b.fill("#password", proxyPassword)
