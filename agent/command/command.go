@@ -99,6 +99,7 @@ func commands() []command {
 		userCommand(),
 		tokenCommand(),
 		openAPICommand(),
+		completionCommand(),
 		versionCommand(),
 		helpCommand(),
 	}
@@ -112,6 +113,9 @@ func Main(c Call) int {
 		return 2
 	}
 	name := c.Args[0]
+	if name == completeCommand {
+		return c.complete(c.Args[1:])
+	}
 	if isHelp(name) {
 		name = "help"
 	}

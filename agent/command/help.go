@@ -12,12 +12,17 @@ import (
 func helpCommand() command {
 	return command{
 		name: "help", summary: "list the commands, or show how to use one", args: "[COMMAND]", run: runHelp,
-		examples: []string{"sysotel help run", "sysotel help token"},
+		flags:    []commandFlag{{name: "--man", help: "print all of it as a manual page, in roff"}},
+		examples: []string{"sysotel help run", "sysotel help token", "sysotel help --man | man -l -"},
 	}
 }
 
-// runHelp prints the list of commands, or the help of one.
+// runHelp prints the list of commands, the help of one, or the manual page.
 func runHelp(c Call) int {
+	if _, ok := c.flags["--man"]; ok {
+		writeManual(c.Out, c.Version)
+		return 0
+	}
 	if len(c.words) == 0 {
 		writeList(c.Out)
 		return 0
@@ -30,11 +35,14 @@ func runHelp(c Call) int {
 	return 0
 }
 
+// description says what the program is for.
+const description = "sysotel measures this machine every second and serves the readings to browsers,\nscripts, Prometheus and OpenTelemetry collectors."
+
 // writeList writes the list of commands.
 func writeList(w io.Writer) {
-	fmt.Fprint(w, "sysotel measures this machine every second and serves the readings to browsers,\nscripts, Prometheus and OpenTelemetry collectors.\n\nUsage: sysotel COMMAND [OPTION ...]\n\nCommands:\n")
+	fmt.Fprint(w, description+"\n\nUsage: sysotel COMMAND [OPTION ...]\n\nCommands:\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(w, "\nsysotel help COMMAND shows how to use one, sysotel help run every option.\n")
 }
@@ -77,25 +85,34 @@ func (c command) usage() string {
 	return line
 }
 
-// writeFlags writes the command's own flags, and those by which it finds the
+// flagsWithAgent returns the command's own flags, and those by which it finds the
 // running agent.
-func (c command) writeFlags(w io.Writer) {
-	flags := c.flags
-	if c.options == agentOptions {
-		flags = append(slices.Clip(flags),
-			commandFlag{name: "--data-dir", value: "DIR", help: "data directory of the agent", preset: "as for run"},
-			commandFlag{name: "--config", value: "FILE", help: "configuration file that sets it", preset: "as for run"},
-		)
+func (c command) flagsWithAgent() []commandFlag {
+	if c.options != agentOptions {
+		return c.flags
 	}
+	return append(slices.Clip(c.flags),
+		commandFlag{name: "--data-dir", value: "DIR", help: "data directory of the agent", preset: "as for run"},
+		commandFlag{name: "--config", value: "FILE", help: "configuration file that sets it", preset: "as for run"},
+	)
+}
+
+// meaning is the help of a flag and its default.
+func (f commandFlag) meaning() string {
+	if f.preset == "" {
+		return f.help
+	}
+	return f.help + " (default: " + f.preset + ")"
+}
+
+// writeFlags writes the flags.
+func (c command) writeFlags(w io.Writer) {
+	flags := c.flagsWithAgent()
 	if len(flags) == 0 {
 		return
 	}
 	fmt.Fprint(w, "\nOptions:\n")
 	for _, f := range flags {
-		text := f.help
-		if f.preset != "" {
-			text += " (default: " + f.preset + ")"
-		}
-		fmt.Fprintf(w, "  %-24s %s\n", strings.TrimSpace(f.name+" "+f.value), text)
+		fmt.Fprintf(w, "  %-24s %s\n", strings.TrimSpace(f.name+" "+f.value), f.meaning())
 	}
 }

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,8 +19,10 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// targets are the systems that sysotel is built for; what is linked in differs.
-var targets = []string{"linux/amd64", "linux/arm64", "darwin/arm64", "windows/amd64"}
+// targets are the systems that sysotel is released for; what is linked in differs.
+var targets = []string{
+	"linux/amd64", "linux/arm64", "linux/arm", "linux/riscv64", "darwin/amd64", "darwin/arm64", "windows/amd64",
+}
 
 // permitted are the licences that may be linked into a program that is handed
 // on under MIT, and why. It is a statement of policy: a module under another
@@ -159,10 +163,68 @@ func listModules(t *testing.T) []linkedModule {
 	}
 	dir := strings.TrimSpace(string(root))
 	known[standardLibrary] = linkedModule{standardLibrary, "", dir, map[string]bool{dir: true}}
+	for _, m := range listWebModules(t) {
+		known[m.path] = m
+	}
 	return slices.SortedFunc(maps.Values(known), func(a, b linkedModule) int { return strings.Compare(a.path, b.path) })
 }
 
 const standardLibrary = "Go standard library and runtime"
+
+// webApp is where the web app is, which is embedded.
+var webApp = filepath.Join("..", "..", "dashboards", "web")
+
+// listWebModules lists the npm packages that the web app is bundled from: those in
+// its lock file that are not for development only.
+func listWebModules(t *testing.T) []linkedModule {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(webApp, "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lock struct {
+		Packages map[string]struct {
+			Version string
+			Dev     bool
+		}
+	}
+	if err := json.Unmarshal(text, &lock); err != nil {
+		t.Fatal(err)
+	}
+	var found []linkedModule
+	for dir, p := range lock.Packages {
+		_, name, ok := strings.Cut(dir, "node_modules/")
+		if !ok || p.Dev {
+			continue
+		}
+		root := filepath.Join(webApp, filepath.FromSlash(dir))
+		found = append(found, linkedModule{"npm " + name, p.Version, root, map[string]bool{root: true}})
+	}
+	if len(found) == 0 {
+		t.Fatal("the web app is made of no npm packages; is the pattern of this test still right?")
+	}
+	return found
+}
+
+// known returns the notices of a module in the embedded list, for npm packages that
+// are not installed.
+func known(m linkedModule) (found []notice) {
+	for section := range strings.SplitSeq(licenses(), "\n"+rule) {
+		// A section is the names of its files, then a rule, then the text.
+		owners, _, _ := strings.Cut(section, "\n\n")
+		for owner := range strings.Lines(owners) {
+			if name, ok := strings.CutSuffix(strings.TrimSpace(owner), " of "+m.String()); ok {
+				_, text, _ := strings.Cut(licenses(), "\n"+section+"\n"+rule+"\n")
+				text, _, _ = strings.Cut(text, "\n"+rule)
+				found = append(found, notice{name, tidy(text), true})
+			}
+		}
+	}
+	return found
+}
+
+// rule stands before and after the names of the files that hold a text.
+const rule = "--------------------------------------------------------------------------------\n"
 
 // notice is one text and whom it belongs to.
 type notice struct {
@@ -173,6 +235,9 @@ type notice struct {
 // notices are the licence texts of a module, the one of its root first.
 func notices(t *testing.T, m linkedModule) []notice {
 	t.Helper()
+	if _, err := os.Stat(m.root); os.IsNotExist(err) {
+		return known(m)
+	}
 	var found []notice
 	for _, dir := range slices.Sorted(maps.Keys(m.folders)) {
 		entries, err := os.ReadDir(dir)
@@ -216,7 +281,6 @@ func tidy(text string) string {
 // printLicenses writes the list of modules and each text once.
 func printLicenses(t *testing.T, modules []linkedModule) string {
 	t.Helper()
-	const rule = "--------------------------------------------------------------------------------\n"
 	var list, texts strings.Builder
 	var order []string
 	owners := map[string][]string{}
@@ -251,7 +315,7 @@ func printLicenses(t *testing.T, modules []linkedModule) string {
 	return "sysotel is under the MIT licence. Built into it, on one system or another, are the\n" +
 		"modules below, each under its own licence; the texts follow, each once, under the\n" +
 		"names of the files that hold it. The source of a module, which is unchanged, is what\n" +
-		"`go mod download MODULE@VERSION` fetches.\n\n" + list.String() + texts.String()
+		"`go mod download MODULE@VERSION` fetches, or `npm pack PACKAGE@VERSION`.\n\n" + list.String() + texts.String()
 }
 
 // TestGoldenLicenses compares the embedded notices with the modules that are linked
@@ -260,18 +324,27 @@ func TestGoldenLicenses(t *testing.T) {
 	modules := listModules(t)
 	want := printLicenses(t, modules)
 	if *update {
-		if err := os.WriteFile("licenses.txt", []byte(want), 0o644); err != nil {
+		var packed bytes.Buffer
+		w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.WriteString(w, want)
+		if err = errors.Join(err, w.Close(), os.WriteFile("licenses.txt", []byte(want), 0o644), os.WriteFile("licenses.txt.gz", packed.Bytes(), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	for _, m := range modules {
-		if !strings.Contains(licenses, "\n"+m.String()+": ") {
+		if !strings.Contains(licenses(), "\n"+m.String()+": ") {
 			t.Errorf("licenses.txt does not list %s; run make golden", m)
 		}
 	}
-	if licenses != want {
-		t.Error("licenses.txt is not what the linked modules say; run make golden")
+	if licenses() != want {
+		t.Error("licenses.txt.gz is not what the linked modules say; run make golden")
+	}
+	if text, err := os.ReadFile("licenses.txt"); err != nil || string(text) != want {
+		t.Errorf("licenses.txt is not what the linked modules say; run make golden (%v)", err)
 	}
 }
 
@@ -289,6 +362,9 @@ func TestLicensesHoldEveryModule(t *testing.T) {
 		t.Fatal(err)
 	}
 	required := map[string]bool{standardLibrary: true}
+	for _, m := range listWebModules(t) {
+		required[m.String()] = true
+	}
 	for _, r := range mod.Require {
 		required[r.Path+" "+r.Version] = true
 	}
@@ -305,11 +381,25 @@ func TestLicensesHoldEveryModule(t *testing.T) {
 			t.Errorf("licenses.txt: %q has no licence", row)
 		}
 		if !required[module] {
-			t.Errorf("licenses.txt lists %s, which go.mod does not require", module)
+			t.Errorf("licenses.txt lists %s, which neither go.mod nor package-lock.json requires", module)
 		}
 		rows++
 	}
 	if rows < 2 {
 		t.Errorf("licenses.txt lists %d modules", rows)
+	}
+}
+
+// TestLicensesOfWebApp: without Node the notices of npm packages are those that are
+// embedded, and they are the same.
+func TestLicensesOfWebApp(t *testing.T) {
+	for _, m := range listWebModules(t) {
+		embedded := known(m)
+		if len(embedded) == 0 {
+			t.Errorf("%s has no embedded notice", m)
+		}
+		if _, err := os.Stat(m.root); err == nil && !slices.Equal(notices(t, m), embedded) {
+			t.Errorf("%s has other notices installed than embedded", m)
+		}
 	}
 }

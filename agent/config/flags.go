@@ -65,6 +65,17 @@ func Flags() map[string]bool {
 	return all
 }
 
+// Choices lists the words that flags take, for those that take one of a fixed set.
+func Choices() map[string][]string {
+	all := map[string][]string{}
+	for name, o := range Defaults().flags() {
+		if o.enum != "" {
+			all[name] = strings.Split(o.enum, "|")
+		}
+	}
+	return all
+}
+
 // flags returns the options by flag, and --config without one.
 func (c Config) flags() map[string]option {
 	known := map[string]option{configFlag: {}}
