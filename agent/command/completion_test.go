@@ -21,7 +21,11 @@ func TestCandidates(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", line, got, want)
 		}
 	}
-	f("")
+	var all []string
+	for _, c := range commands() {
+		all = append(all, c.name)
+	}
+	f("", all...)
 	f("use", "user")
 	f("nonsense x")
 	f("user ", "list", "add", "role", "password", "remove")
@@ -50,10 +54,10 @@ func TestCompletionScripts(t *testing.T) {
 	dir := t.TempDir()
 	// A shell reads it under the name sysotel, from its PATH.
 	for shell, drive := range map[string]string{
-		"bash": `source script; complete_line() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sysotel 2>/dev/null; printf '%s\n' "${COMPREPLY[@]}"; }`,
-		"zsh": `autoload -U compinit && compinit -D -u; _describe() { print -l -- "${(@P)2}"; }; source ./script
+		"bash": `source ./script; compopt() { :; }; complete_line() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sysotel 2>/dev/null; printf '%s\n' "${COMPREPLY[@]}"; }`,
+		"zsh": `autoload -U compinit && compinit -D -u; _describe() { print -l -- "${(@P)2}"; }; _files() { print -l scr*; }; source ./script
 complete_line() { words=("$@"); CURRENT=$#; _sysotel; }`,
-		"fish": `source script; function complete_line; complete -C (string join ' ' -- $argv); end`,
+		"fish": `source ./script; function complete_line; complete -C (string join ' ' -- $argv); end`,
 	} {
 		t.Run(shell, func(t *testing.T) {
 			path, err := exec.LookPath(shell)
