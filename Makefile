@@ -29,6 +29,11 @@ bin/sysotel: $(GO_FILES) dashboards/web/dist/index.html $(shell find agent api i
 dashboards/web/dist/index.html: $(WEB_FILES)
 	dashboards/web/build.sh
 
+# The same commit gives the same bytes: nothing of this machine is in them.
+release: dashboards/web/dist/index.html ## build packages, images and archives into bin/release; TARGETS=linux/amd64 builds one
+	rm -rf bin/release
+	@$$($(PROGRAMS) release) -out bin/release $(if $(TARGETS),-targets $(TARGETS))
+
 test: bin/sysotel ## vet, cross-compile and run every test, against real Prometheus, Collector, …
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics telegraf gotestsum >/dev/null
 	go vet ./...
@@ -89,4 +94,4 @@ cover: ## write coverage.out and print the total coverage
 	go test -timeout 20m -coverprofile coverage.out ./...
 	go tool cover -func coverage.out | tail -1
 
-.PHONY: help run stack build test race soak guest attack bench fuzz golden fmt lint vulncheck cover
+.PHONY: help run stack build release test race soak guest attack bench fuzz golden fmt lint vulncheck cover

@@ -23,7 +23,7 @@ type program struct {
 	// needs names programs that build this one. Its version includes theirs.
 	needs []string
 	// definedBy lists the files, relative to the repository root, whose content defines
-	// the version: if one changes, the program is built again.
+	// the version: if one changes, the program is built again. They may be patterns.
 	definedBy []string
 	// recipe describes how the program is built. It is part of the version too, for
 	// changes of build flags.
@@ -64,6 +64,19 @@ func goTool(name, folder, pkg string, flags func(goMod string) []string) program
 			}
 			args := slices.Insert(args(string(content)), 1, "-o", out)
 			return w.run(ctx, filepath.Join(w.root, folder), "go", args...)
+		},
+	}
+}
+
+// ourTool is a program of this repository that is a module of its own.
+func ourTool(name, folder string) program {
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
+	return program{
+		name:      name,
+		definedBy: []string{folder + "/go.mod", folder + "/go.sum", folder + "/*.go"},
+		recipe:    "go " + strings.Join(args, " "),
+		make: func(ctx context.Context, w workshop, _, out string) error {
+			return w.run(ctx, filepath.Join(w.root, folder), "go", append(args, "-o", out, ".")...)
 		},
 	}
 }
@@ -186,12 +199,25 @@ func (w workshop) find(name string) (program, error) {
 func (w workshop) version(p program) (string, error) {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s %s/%s\n%s\n", p.name, runtime.GOOS, runtime.GOARCH, p.recipe)
-	for _, name := range p.definedBy {
-		content, err := os.ReadFile(filepath.Join(w.root, name))
+	for _, pattern := range p.definedBy {
+		files, err := filepath.Glob(filepath.Join(w.root, pattern))
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("find %s: %w", pattern, err)
 		}
-		fmt.Fprintf(hash, "%s %d\n%s", name, len(content), content)
+		if len(files) == 0 {
+			return "", fmt.Errorf("find %s: %w", pattern, fs.ErrNotExist)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				return "", err
+			}
+			name := pattern
+			if len(files) > 1 {
+				name = filepath.Base(file)
+			}
+			fmt.Fprintf(hash, "%s %d\n%s", name, len(content), content)
+		}
 	}
 	for _, name := range p.needs {
 		needed, err := w.find(name)

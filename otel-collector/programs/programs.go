@@ -42,6 +42,8 @@ func table() []program {
 		goTool("gofumpt", "lint", "mvdan.cc/gofumpt", nil),
 		goTool("gotestsum", "testsum", "gotest.tools/gotestsum", nil),
 		goTool("govulncheck", "vuln", "golang.org/x/vuln/cmd/govulncheck", nil),
+		// What `make release` runs.
+		ourTool("release", "agent/packaging/release"),
 	}
 }
 
