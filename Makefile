@@ -11,7 +11,7 @@ GO_FILES := $(shell find agent api instruments otel-collector dashboards -name '
 WEB_FILES := $(shell find dashboards/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*') dashboards/panels.json
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: bin/sysotel ## build bin/sysotel and run it with its defaults
 	bin/sysotel run
@@ -33,6 +33,9 @@ dashboards/web/dist/index.html: $(WEB_FILES)
 release: dashboards/web/dist/index.html ## build packages, images and archives into bin/release; TARGETS=linux/amd64 builds one
 	rm -rf bin/release
 	@$$($(PROGRAMS) release) -out bin/release $(if $(TARGETS),-targets $(TARGETS))
+
+releasecheck: bin/sysotel ## install, upgrade, back up, remove and purge the package in a clean Debian under systemd
+	SYSOTEL_TEST_RELEASE=1 go test -count=1 -timeout 60m -run 'TestRelease|TestInstall' -v ./agent/packaging
 
 test: bin/sysotel ## vet, cross-compile and run every test, against real Prometheus, Collector, …
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics telegraf gotestsum >/dev/null
@@ -94,4 +97,4 @@ cover: ## write coverage.out and print the total coverage
 	go test -timeout 20m -coverprofile coverage.out ./...
 	go tool cover -func coverage.out | tail -1
 
-.PHONY: help run stack build release test race soak guest attack bench fuzz golden fmt lint vulncheck cover
+.PHONY: help run stack build release releasecheck test race soak guest attack bench fuzz golden fmt lint vulncheck cover
