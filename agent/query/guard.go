@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -171,16 +172,27 @@ func (g *guard) measure(pattern string) (regex.Size, error) {
 // count sums up the samples of all windows.
 func (g *guard) count() {
 	g.reads = 0
-	for i := range g.windows {
-		w := &g.windows[i]
-		span := w.span
-		if w.at == nil {
-			span += g.statement.End.Sub(g.statement.Start)
-		}
-		if i < len(g.selected) {
-			g.reads += float64(len(g.selected[i])) * g.samples(w.selector.LabelMatchers, span)
-		}
+	for i := range g.selected {
+		g.reads += float64(len(g.selected[i])) * g.each(&g.windows[i])
 	}
+}
+
+// each is the number of samples that a window reads of each series.
+func (g *guard) each(w *window) float64 {
+	span := w.span
+	if w.at == nil {
+		span += g.statement.End.Sub(g.statement.Start)
+	}
+	return g.samples(w.selector.LabelMatchers, span)
+}
+
+// most is the number of series that the next window may have while there is a coarser tier.
+func (g *guard) most() int {
+	if g.finest || math.IsInf(g.readable, 1) || len(g.selected) >= len(g.windows) {
+		return math.MaxInt
+	}
+	g.count()
+	return int(max(0, g.readable-g.reads) / g.each(&g.windows[len(g.selected)]))
 }
 
 // guardedQuerier implements storage.Querier for the engine.
@@ -212,7 +224,11 @@ func (q *guardedQuerier) Select(ctx context.Context, sorted bool, hints *storage
 	set := q.Querier.Select(ctx, sorted, hints, matchers...)
 	gaps, limited := set.(*gapSet)
 	found := &foundSet{guard: q.guard, warnings: annotations.Annotations{}}
+	most := q.most()
 	for set.Next() {
+		if len(found.series) == most {
+			return storage.ErrSeriesSet(q.refuse(errTooMany))
+		}
 		series := set.At()
 		if err := q.take(each + float64(series.Labels().ByteSize())); err != nil {
 			return storage.ErrSeriesSet(err)

@@ -63,6 +63,11 @@ func chartTier(b testing.TB, resolution, span time.Duration) *fakeTier {
 	if err := app.Commit(); err != nil {
 		b.Fatal(err)
 	}
+	// Now, and not while it is measured.
+	if err := s.Compact(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	s.DisableCompactions()
 	return &fakeTier{name: store.TierName(resolution), resolution: resolution, oldest: day.Add(-span), queryable: s}
 }
 

@@ -21,9 +21,6 @@ type partReader struct {
 
 // openPart opens a tier, given by its index.
 func (q *Querier) openPart(sources []Source, level int, from, to int64) (*partReader, error) {
-	if level == 0 { // A difference needs the sample before the range.
-		from -= store.RateGap.Milliseconds()
-	}
 	querier, err := sources[level].Queryable().Querier(from, to)
 	if err != nil {
 		return nil, err

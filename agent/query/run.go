@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -24,44 +25,52 @@ type run struct {
 	result   *Result
 	// present resolves the selectors of a rule; nil for all others.
 	present storage.Queryable
-	// read is the number of samples that earlier segments have read.
-	read float64
-	// joined are the results of earlier segments, taken what they take.
+	// read is the number of samples that the segments so far have read, evaluated is set if
+	// there are any.
+	read      float64
+	evaluated bool
+	// joined are the results of several segments.
 	joined *joined
 }
 
 // maxCuts is the number of segments into which an evaluation may be cut.
 const maxCuts = 500
 
-// all evaluates all segments.
+// all evaluates all segments, the newest first: what is exact for as long as the budget
+// reaches is the newest.
 func (r *run) all(ctx context.Context, segments []segment) error {
-	if len(segments) > 1 {
-		r.joined = newJoined(r.budget)
-	}
 	for len(segments) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := r.segment(ctx, segments[0])
+		if r.joined == nil && len(segments) > 1 {
+			r.joined = newJoined(r.budget)
+		}
+		newest := len(segments) - 1
+		err := r.segment(ctx, segments[newest])
 		var long *tooLong
 		switch {
 		case errors.Is(err, errTooMany):
-			if !r.plan.coarsen(&segments[0]) {
-				segments[0].unbounded = true
+			if !r.plan.coarsen(&segments[newest]) {
+				segments[newest].unbounded = true
+			}
+			if newest > 0 && segments[newest-1].meets(segments[newest]) {
+				segments[newest-1].last = segments[newest].last
+				segments = segments[:newest]
+			}
+			if len(segments) == 1 && !r.evaluated {
+				r.joined = nil
 			}
 		case errors.As(err, &long):
-			cut, err := segments[0].cut(long.steps)
+			cut, err := segments[newest].cut(long.steps)
 			if err != nil {
 				return err
 			}
-			segments = append(cut, segments[1:]...)
-			if r.joined == nil {
-				r.joined = newJoined(r.budget)
-			}
+			segments = append(segments[:newest], cut...)
 		case err != nil:
 			return err
 		default:
-			segments = segments[1:]
+			segments, r.evaluated = segments[:newest], true
 		}
 	}
 	if r.joined != nil {
@@ -99,7 +108,7 @@ func (r *run) segment(ctx context.Context, seg segment) error {
 	s, lookBack := r.plan.steps, r.plan.lookBack(seg)
 	g := &guard{
 		inner: r.present, budget: r.budget, patterns: r.patterns,
-		samples: samplesOf(r.plan.sources, s.at(seg.last)), readable: math.Inf(1), finest: seg.unbounded,
+		samples: samplesOf(r.plan.sources, s.at(seg.last)), readable: math.Inf(1), finest: seg.unbounded || !r.plan.coarser(seg),
 	}
 	if g.inner == nil {
 		g.inner = r.queryable(r.plan.sources, s.lookBack, seg.late)
@@ -140,15 +149,15 @@ func (r *run) segment(ctx context.Context, seg segment) error {
 	}
 	defer query.Close()
 	matrix, _ := result.Value.(promql.Matrix) // Range queries have no other results.
-	return r.joined.add(matrix, s.count)
+	return r.joined.add(matrix)
 }
 
-// add adds the tier of a segment.
-func (a *Result) add(next Span, reads bool) {
-	if n := len(a.Tiers); n > 0 && a.Tiers[n-1].Tier == next.Tier {
-		a.Tiers[n-1].To = next.To
+// add adds the tier of a segment before the others.
+func (a *Result) add(earlier Span, reads bool) {
+	if len(a.Tiers) > 0 && a.Tiers[0].Tier == earlier.Tier {
+		a.Tiers[0].From = earlier.From
 	} else if reads {
-		a.Tiers = append(a.Tiers, next)
+		a.Tiers = slices.Insert(a.Tiers, 0, earlier)
 	}
 }
 

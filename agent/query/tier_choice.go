@@ -154,6 +154,14 @@ func (q *Querier) answers(w *window, resolution time.Duration) bool {
 	return w.width == 0 || rule.kept || rule.counters && q.isCounter(w.name)
 }
 
+// meets reports whether a segment and the one after it are one.
+func (s segment) meets(next segment) bool {
+	return slices.Equal(s.tiers, next.tiers) && s.late == next.late && !s.unbounded && !next.unbounded
+}
+
+// coarser reports whether coarser tiers can answer a segment.
+func (p *plan) coarser(s segment) bool { return p.coarsen(&s) }
+
 // coarsen takes the next coarser tiers of a segment; false if there are none.
 func (p *plan) coarsen(s *segment) bool {
 	for s.coarser < len(p.sources)-1 {

@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"sysotel/agent/store"
 )
 
 // queryable resolves the selectors of one evaluation, each on the tier that it is tagged
@@ -91,7 +93,11 @@ func (r *reader) read(ctx context.Context, level int, s selected) (storage.Serie
 
 // part reads a part of the time from one tier.
 func (r *reader) part(ctx context.Context, level int, s selected) storage.SeriesSet {
-	p, err := r.q.openPart(r.sources, level, s.hints.Start, s.hints.End)
+	from := s.hints.Start
+	if level == 0 && r.q.isRate(metricName(s.matchers)) { // A difference needs the sample before the range.
+		from -= store.RateGap.Milliseconds()
+	}
+	p, err := r.q.openPart(r.sources, level, from, s.hints.End)
 	if err != nil {
 		return storage.ErrSeriesSet(err)
 	}

@@ -122,6 +122,15 @@ func (q *Querier) keepers(name string, tiers int) int {
 // briefTiers is the number of tiers that keep brief series.
 const briefTiers = 2
 
+// isRate reports whether a name is that of a roll-up of the rates of a counter.
+func (q *Querier) isRate(name string) bool {
+	if q.config.Names == nil {
+		return false
+	}
+	rollup, ok := q.config.Names.Lookup(name)
+	return ok && rollup.Rate
+}
+
 // isCounter reports whether a metric is registered as a counter.
 func (q *Querier) isCounter(name string) bool {
 	if q.config.Names == nil {
