@@ -4,12 +4,14 @@ import (
 	"math"
 	"sort"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// Over a range rate, increase and delta are the difference between two values of a counter
+// Over a range avg_over_time is the mean of what buckets keep, weighted by their readings,
+// and rate, increase and delta are the difference between two values of a counter
 // or a gauge. The engine would take those of the points within the range, which for a
 // coarser tier can be far from its ends; and it would copy all points of the range at each
 // step. So what is read is a series that at each moment has the answer for the range that
@@ -24,6 +26,8 @@ type computedSet struct {
 	width    int64
 	// seconds is set for the finest tier, which has the samples of Prometheus.
 	seconds bool
+	// room is about the number of points of a series.
+	room int
 }
 
 // At implements storage.SeriesSet.
@@ -34,10 +38,10 @@ func (s *computedSet) At() storage.Series {
 		SampleIteratorFn: func(reuse chunkenc.Iterator) chunkenc.Iterator {
 			c, ok := reuse.(*computedIterator)
 			if !ok {
-				c = &computedIterator{Iterator: chunkenc.NewNopIterator()}
+				c = &computedIterator{points: make([]computedPoint, 0, s.room)}
 			}
-			*c = computedIterator{Iterator: series.Iterator(c.Iterator), by: s, points: c.points[:0], t: math.MinInt64}
-			c.load()
+			*c = computedIterator{Iterator: series.Iterator(c.Iterator), by: s, points: c.points[:0]}
+			c.load(series.Labels())
 			return c
 		},
 	}
@@ -50,20 +54,38 @@ type computedIterator struct {
 	by     *computedSet
 	points []computedPoint
 	t      int64
+	// first and after are the points of the newest answer.
+	first, after int
 }
 
 // computedPoint is a point of a tier.
 type computedPoint struct {
 	t int64
 	v float64
-	// lost is what a counter lost at its resets until then.
-	lost float64
+	// lost is what a counter lost at its resets until then, readings the number of those of
+	// a mean.
+	lost, readings float64
 	// begins is set if it is not known what was before it.
 	begins bool
 }
 
-// load reads the points.
-func (c *computedIterator) load() {
+// load reads the points; after an error there are none.
+func (c *computedIterator) load(l labels.Labels) {
+	if c.by.function == "avg_over_time" {
+		c.loadMeans(l.Get(hostLabel))
+	} else {
+		c.loadValues()
+	}
+	if c.Err() != nil {
+		c.points = c.points[:0]
+	}
+	if len(c.points) > 0 {
+		c.t = c.points[0].t - 2*c.by.limits.bucket() // Nothing has an answer there.
+	}
+}
+
+// loadValues reads the points of a counter or a gauge.
+func (c *computedIterator) loadValues() {
 	counter := c.by.function != "delta"
 	last, lost, begins := math.Inf(-1), 0.0, true
 	for c.Iterator.Next() == chunkenc.ValFloat { // A histogram has no difference here.
@@ -79,7 +101,7 @@ func (c *computedIterator) load() {
 		if v < last && counter {
 			lost += last
 		}
-		c.points = append(c.points, computedPoint{t, v, lost, begins})
+		c.points = append(c.points, computedPoint{t: t, v: v, lost: lost, begins: begins})
 		last, begins = v, false
 	}
 }
@@ -96,8 +118,10 @@ func (c *computedIterator) between(i int, t int64) float64 {
 func (c *computedIterator) answer(t int64) (float64, bool) {
 	n := len(c.points)
 	from := t - c.by.width
-	first := sort.Search(n, func(i int) bool { return c.points[i].t > from })
-	after := first + sort.Search(n-first, func(i int) bool { return c.points[first+i].t > t })
+	first, after := c.find(from, t)
+	if c.by.function == "avg_over_time" {
+		return c.mean(first, after, from, t)
+	}
 	if first == n || after == 0 {
 		return 0, false
 	}
@@ -119,6 +143,26 @@ func (c *computedIterator) answer(t int64) (float64, bool) {
 		v /= float64(c.by.width) / 1000
 	}
 	return v, true
+}
+
+// find returns the first point after one time and the first after another. Times only
+// grow.
+func (c *computedIterator) find(from, to int64) (first, after int) {
+	c.first = c.next(c.first, from)
+	c.after = c.next(max(c.after, c.first), to)
+	return c.first, c.after
+}
+
+// next is the first point after a time, from one on that is not behind it: mostly one of
+// the next few.
+func (c *computedIterator) next(i int, t int64) int {
+	for range 4 {
+		if i == len(c.points) || c.points[i].t > t {
+			return i
+		}
+		i++
+	}
+	return i + sort.Search(len(c.points)-i, func(k int) bool { return c.points[i+k].t > t })
 }
 
 // extrapolated is what Prometheus says of the samples from first to before after, in the
@@ -153,7 +197,7 @@ func (c *computedIterator) Next() chunkenc.ValueType { return c.Seek(c.t + 1) }
 
 // Seek implements chunkenc.Iterator.
 func (c *computedIterator) Seek(t milliseconds) chunkenc.ValueType {
-	if len(c.points) == 0 || c.Err() != nil {
+	if len(c.points) == 0 {
 		return chunkenc.ValNone
 	}
 	c.t = max(c.t, t)

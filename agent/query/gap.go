@@ -12,7 +12,13 @@ import (
 
 // gapLimit is how long a sample is valid, for samples before a time; both in
 // milliseconds.
-type gapLimit struct{ until, gap int64 }
+type gapLimit struct {
+	until, gap int64
+	// bucket is the time between two points, 0 for the finest tier, and weights are the
+	// numbers of readings of those of a mean, by host.
+	bucket  int64
+	weights map[string]*weights
+}
 
 // gapLimits are in order of time.
 type gapLimits []gapLimit
@@ -25,6 +31,23 @@ func (l gapLimits) of(t int64) int64 {
 		}
 	}
 	return l[len(l)-1].gap
+}
+
+// part is what is known of the point at a time.
+func (l gapLimits) part(t int64) *gapLimit {
+	i := 0
+	for i < len(l)-1 && t > l[i].until {
+		i++
+	}
+	return &l[i]
+}
+
+// bucket is the longest time between two points.
+func (l gapLimits) bucket() (longest int64) {
+	for _, limit := range l {
+		longest = max(longest, limit.bucket)
+	}
+	return longest
 }
 
 // shorter reports whether a sample is valid for less than a time.

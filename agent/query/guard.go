@@ -291,7 +291,7 @@ func (s *foundSet) Warnings() annotations.Annotations { return s.warnings }
 func samplesOf(sources []Source, now time.Time) func([]*labels.Matcher, time.Duration) float64 {
 	return func(matchers []*labels.Matcher, span time.Duration) float64 {
 		level := levelOf(sources, matchers)
-		if _, r, _ := untag(matchers); ruleOf(r.function).computed {
+		if _, r, _ := untag(matchers); r.computed() {
 			span += r.width
 		}
 		resolution, oldest := max(sources[level].Resolution(), time.Second), sources[level].Oldest()

@@ -24,6 +24,8 @@ const (
 	// roleCount is the number of readings, roleSum their sum.
 	roleCount role = "count"
 	roleSum   role = "sum"
+	// roleMean is the mean of each bucket and the number of its readings.
+	roleMean role = "mean"
 	// rolePoints are values of which only time and order matter.
 	rolePoints role = "points"
 	// roleOne is one value of each bucket, for what the tier cannot tell.
@@ -113,10 +115,13 @@ type reading struct {
 	short string
 }
 
+// computed reports whether the answer for each range is computed here.
+func (r reading) computed() bool { return r.role == roleMean || ruleOf(r.function).computed }
+
 // tag returns matchers that say what is read.
 func (r reading) tag(matchers []*labels.Matcher, of role) []*labels.Matcher {
 	function := r.function
-	if ruleOf(function).computed {
+	if r.computed() {
 		function += ":" + store.TierName(r.width)
 	}
 	value := strings.TrimRight(strings.Join([]string{r.source.Name(), string(of), function, r.place, r.short}, " "), " ")
@@ -143,7 +148,7 @@ var tags = regexp.MustCompile(`\{` + tag + `\}|,` + tag + `|` + tag + `,?`)
 const tag = tierLabel + `=~"[^"]*"`
 
 // computed are functions over a range in the text of an expression.
-var computed = regexp.MustCompile(`sum_over_time\(([^()]*)(` + tierLabel + `=~"[^"]* (rate|increase|delta):(\w+) [^"]*"[^()\[]*)\[1ms\]`)
+var computed = regexp.MustCompile(`sum_over_time\(([^()]*)(` + tierLabel + `=~"[^"]* (rate|increase|delta|avg_over_time):(\w+) [^"]*"[^()\[]*)\[1ms\]`)
 
 // withoutTags returns the text of an expression as its author knows it.
 func withoutTags(text string) string {
@@ -218,6 +223,9 @@ func (w *window) reading(source Source) reading {
 	case w.width > 0: // The samples themselves.
 		r.role = roleOne
 	}
+	if w.function == "avg_over_time" && w.name != "" { // Several names can be of several collectors.
+		r.role = roleMean
+	}
 	least := w.width
 	if w.subquery {
 		r.place = "subquery"
@@ -235,6 +243,7 @@ func (w *window) reading(source Source) reading {
 func (r reading) rewrite(call *parser.Call, matrix *parser.MatrixSelector, selector *parser.VectorSelector) parser.Expr {
 	rule, name, bucket := ruleOf(call.Func.Name), call.Func.Name, r.source.Resolution()
 	switch {
+	case r.role == roleMean: // Its own range is that of the answer.
 	case rule.role == roleMin, rule.role == roleMax, name == "avg_over_time" && matrix.Range < bucket:
 		// All buckets of which a part lies in the range, also the one that ends after it.
 		matrix.Range += bucket - time.Millisecond
@@ -251,19 +260,13 @@ func (r reading) rewrite(call *parser.Call, matrix *parser.MatrixSelector, selec
 		return &parser.Call{Func: parser.Functions["sum_over_time"], Args: parser.Expressions{&ranged}}
 	}
 	switch {
-	case rule.computed:
+	case r.computed():
 		// What is read has the answer at each moment: the sum over one of them is that.
 		selector.Anchored, selector.Smoothed = false, false
 		matrix.Range = time.Millisecond
-		return sum(rule.role)
+		return sum(r.role)
 	case name == "sum_over_time", name == "count_over_time":
 		return sum(rule.role)
-	case name == "avg_over_time" && metricName(matchers) != "":
-		// Pairs by labels: with several names there could be several pairs.
-		return &parser.ParenExpr{Expr: &parser.BinaryExpr{
-			Op: parser.DIV, LHS: sum(roleSum), RHS: sum(roleCount),
-			VectorMatching: &parser.VectorMatching{Card: parser.CardOneToOne},
-		}}
 	}
 	return call
 }

@@ -31,7 +31,7 @@ func TestRewritesForACoarserTier(t *testing.T) {
 	f(`min_over_time((g[5s]))`, `min_over_time((g{`+start+`min min_over_time step 5s"}[1m4s999ms] offset -59s999ms))`)
 	f(`sum_over_time(g[5m])`, `sum_over_time(g{`+start+`sum sum_over_time step"}[5m])`)
 	f(`count_over_time(g[5m] @ 7)`, `sum_over_time(g{`+start+`count count_over_time step"}[5m] @ 7.000)`)
-	f(`avg_over_time(g[5m])`, `(sum_over_time(g{`+start+`sum avg_over_time step"}[5m]) / sum_over_time(g{`+start+`count avg_over_time step"}[5m]))`)
+	f(`avg_over_time(g[5m])`, `sum_over_time(g{`+start+`mean avg_over_time:5m step"}[1ms])`)
 	f(`avg_over_time({__name__=~"g|h"}[5m])`, `avg_over_time({__name__=~"g|h",`+start+`points avg_over_time step"}[5m])`)
 	f(`rate(c_total[30s] offset 1d)`, `sum_over_time(c_total{`+start+`one rate:30s step 30s"}[1ms] offset 1d)`)
 	f(`-increase(c_total[30s]) ^ 2`, `-sum_over_time(c_total{`+start+`one increase:30s step 30s"}[1ms]) ^ 2`)

@@ -76,6 +76,8 @@ func (p *partReader) named(ctx context.Context, name string, s selected) storage
 		}
 	case roleSum, roleCount:
 		return p.weighed(ctx, raw, name, s)
+	case roleMean:
+		return p.noted(p.selectName(ctx, name, s), name, s)
 	}
 	set := p.selectName(ctx, own, s)
 	if own != name {
@@ -154,13 +156,11 @@ func matchesName(matchers []*labels.Matcher, name string) bool {
 // weighed reads the number of readings in each bucket, or their sum. The number is that
 // of the metric's collector.
 func (p *partReader) weighed(ctx context.Context, raw, name string, s selected) storage.SeriesSet {
-	byHost := map[string]*weights{}
-	if collector := p.collector(raw); collector != "" {
-		var err error
-		if byHost, err = readWeights(ctx, p.Querier, collector, s.matchers, s.hints.Start-1, s.hints.End, p.source.Resolution().Milliseconds()); err != nil {
-			return storage.ErrSeriesSet(err)
-		}
+	byHost, err := p.weights(ctx, raw, s)
+	if err != nil {
+		return storage.ErrSeriesSet(err)
 	}
+	s.uncounted = len(byHost) == 0
 	sum, resolution := s.role == roleSum, p.source.Resolution().Milliseconds()
 	set := &mappedSet{SeriesSet: p.selectName(ctx, name, s), each: func(l labels.Labels) func(int64, float64) (float64, bool) {
 		w := byHost[l.Get(hostLabel)]
@@ -178,16 +178,31 @@ func (p *partReader) weighed(ctx context.Context, raw, name string, s selected) 
 			return readings, true
 		}
 	}}
+	return p.noted(set, name, s)
+}
+
+// noted says what the numbers of readings behind an answer are not.
+func (p *partReader) noted(set storage.SeriesSet, name string, s selected) storage.SeriesSet {
 	_, _, _, kind, _ := p.metric(name)
 	switch {
-	case len(byHost) == 0:
+	case s.uncounted:
 		return &notedSet{SeriesSet: set, note: noteUncounted(p.source)}
 	case s.short != "":
 		return &notedSet{SeriesSet: set, note: noteShort(p.source, s.short)}
-	case sum && kind == store.Counter:
+	case s.role != roleCount && kind == store.Counter:
 		return &notedSet{SeriesSet: set, note: noteFunction(p.source, s.function)}
 	}
 	return &notedSet{SeriesSet: set, note: noteCounts(p.source)}
+}
+
+// weights reads the numbers of readings of a metric's collector, by host.
+func (p *partReader) weights(ctx context.Context, name string, s selected) (map[string]*weights, error) {
+	raw, _, _, _, _ := p.metric(name)
+	collector := p.collector(raw)
+	if collector == "" {
+		return nil, nil
+	}
+	return readWeights(ctx, p.Querier, collector, s.matchers, s.hints.Start-1, s.hints.End, p.source.Resolution().Milliseconds())
 }
 
 func (p *partReader) collector(raw string) string {

@@ -41,6 +41,8 @@ type selected struct {
 	matchers []*labels.Matcher
 	hints    storage.SelectHints
 	sorted   bool
+	// uncounted is set if the numbers of readings are unknown.
+	uncounted bool
 }
 
 // Select implements storage.Querier.
@@ -51,34 +53,52 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 	}
 	_, s.reading, s.matchers = untag(matchers)
 	level := levelOf(r.sources, matchers)
-	computed := ruleOf(s.function).computed
+	computed := s.computed()
 	if computed {
 		s.hints.Start -= s.width.Milliseconds()
 		s.hints.DisableTrimming = level == 0
 	}
 	if computed && level > 0 {
-		// The points on both sides of the range.
 		bucket := r.sources[level].Resolution().Milliseconds()
-		s.hints.Start -= 3 * bucket
-		s.hints.End += bucket
+		switch {
+		case s.role != roleMean: // The points on both sides of the range.
+			s.hints.Start -= 3 * bucket
+			s.hints.End += bucket
+		case s.width.Milliseconds() < bucket: // The bucket that ends after the range.
+			s.hints.End += bucket
+		}
 	}
 	set, limits := r.read(ctx, level, s)
 	switch {
 	case computed:
-		return &computedSet{SeriesSet: set, limits: limits, function: s.function, width: s.width.Milliseconds(), seconds: level == 0}
+		begin, resolution := s.hints.Start, max(r.sources[level].Resolution(), time.Second).Milliseconds()
+		if oldest := r.sources[level].Oldest(); !oldest.IsZero() {
+			begin = max(begin, oldest.UnixMilli())
+		}
+		return &computedSet{
+			SeriesSet: set, limits: limits, function: s.function, width: s.width.Milliseconds(), seconds: level == 0,
+			room: int(max(0, min(maxRoom, (s.hints.End-begin)/resolution+2))),
+		}
 	case s.hints.Range > 0:
 		return set
 	}
 	return &gapSet{SeriesSet: set, limits: limits, ofRules: r.q.ofRules}
 }
 
+// maxRoom is the number of points for which there is room from the beginning, seconds of a
+// day and more.
+const maxRoom = 100_000
+
 // read reads a tier up to its newest bucket, and from there on the finer one.
 func (r *reader) read(ctx context.Context, level int, s selected) (storage.SeriesSet, gapLimits) {
 	source := r.sources[level]
 	limit := gapLimit{until: math.MaxInt64, gap: (r.q.lookBack(source, r.asked) + r.late).Milliseconds()}
+	if level > 0 {
+		limit.bucket = source.Resolution().Milliseconds()
+	}
 	written := writtenUntil(source)
 	if level == 0 || s.hints.End <= written {
-		return r.part(ctx, level, s), gapLimits{limit}
+		return r.part(ctx, level, s, &limit), gapLimits{limit}
 	}
 	s.sorted = true
 	finer := s
@@ -88,11 +108,12 @@ func (r *reader) read(ctx context.Context, level int, s selected) (storage.Serie
 		return rest, limits
 	}
 	s.hints.End, limit.until = written, written
-	return storage.NewMergeSeriesSet([]storage.SeriesSet{r.part(ctx, level, s), rest}, 0, storage.ChainedSeriesMerge), append(gapLimits{limit}, limits...)
+	set := storage.NewMergeSeriesSet([]storage.SeriesSet{r.part(ctx, level, s, &limit), rest}, 0, storage.ChainedSeriesMerge)
+	return set, append(gapLimits{limit}, limits...)
 }
 
-// part reads a part of the time from one tier.
-func (r *reader) part(ctx context.Context, level int, s selected) storage.SeriesSet {
+// part reads a part of the time from one tier, and the weights of means to the limit.
+func (r *reader) part(ctx context.Context, level int, s selected, limit *gapLimit) storage.SeriesSet {
 	from := s.hints.Start
 	if level == 0 && r.q.isRate(metricName(s.matchers)) { // A difference needs the sample before the range.
 		from -= store.RateGap.Milliseconds()
@@ -102,6 +123,12 @@ func (r *reader) part(ctx context.Context, level int, s selected) storage.Series
 		return storage.ErrSeriesSet(err)
 	}
 	r.opened = append(r.opened, p)
+	if s.role == roleMean && level > 0 {
+		if limit.weights, err = p.weights(ctx, metricName(s.matchers), s); err != nil {
+			return storage.ErrSeriesSet(err)
+		}
+		s.uncounted = len(limit.weights) == 0
+	}
 	if name := metricName(s.matchers); name != "" || !p.needsName(s.role) {
 		return p.named(ctx, name, s)
 	}
