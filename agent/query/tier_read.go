@@ -132,7 +132,7 @@ func (r *reader) part(ctx context.Context, level int, s selected, limit *gapLimi
 	if name := metricName(s.matchers); name != "" || !p.needsName(s.role) {
 		return p.named(ctx, name, s)
 	}
-	names, _, err := p.LabelValues(ctx, model.MetricNameLabel, nil, s.matchers...)
+	names, _, err := p.Querier.LabelValues(ctx, model.MetricNameLabel, nil, s.matchers...)
 	if err != nil {
 		return storage.ErrSeriesSet(err)
 	}
