@@ -41,7 +41,9 @@ type hardware struct {
 
 // A machine is a guest that runs.
 type machine struct {
-	t       *testing.T
+	t *testing.T
+	// tick is the agent's, in seconds.
+	tick    int
 	console string
 	qemu    *programs.Process
 	shell   net.Conn
@@ -51,7 +53,7 @@ type machine struct {
 
 // bootLimit bounds the start of a guest, scriptLimit a script. Both are for a machine whose
 // processors are shared; nothing here is judged by time.
-const bootLimit, scriptLimit = 3 * time.Minute, 2 * time.Minute
+const bootLimit, scriptLimit = 5 * time.Minute, 5 * time.Minute
 
 // boot starts a guest, which ends with the test.
 func boot(t *testing.T, line string, h hardware) *machine {
@@ -88,7 +90,7 @@ func start(t *testing.T, image string, root initramfs, h hardware) *machine {
 	if h.processors == "" {
 		h.processors = "1"
 	}
-	m := &machine{t: t, console: filepath.Join(dir, "console")}
+	m := &machine{t: t, tick: 1, console: filepath.Join(dir, "console")}
 	listen := func(name string) net.Listener {
 		l, err := net.Listen("unix", filepath.Join(dir, name))
 		if err != nil {
@@ -114,7 +116,7 @@ func start(t *testing.T, image string, root initramfs, h hardware) *machine {
 		args = append(args, "-m", memory)
 	}
 	// Others share the processors. The guest ends after the cleanup that asks it what it knows.
-	m.qemu = programs.Start(t, exec.CommandContext(context.WithoutCancel(t.Context()), "nice", append([]string{"-n", "10", "qemu-system-x86_64"}, append(args, h.devices...)...)...))
+	m.qemu = programs.Start(t, exec.CommandContext(context.WithoutCancel(t.Context()), "nice", append([]string{"-n", "5", "qemu-system-x86_64"}, append(args, h.devices...)...)...))
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the guest's console:\n%s", m.log())

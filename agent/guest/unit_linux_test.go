@@ -30,35 +30,45 @@ ExecStart=/bin/busybox sh /init
 WantedBy=multi-user.target
 `
 
+// bootSystem starts a guest with systemd from a disk of its own, vda, before those of the hardware.
+// The agent is installed there with the shipped unit, and not started. The script runs before,
+// in the root of that system.
+func bootSystem(t *testing.T, kernel string, h hardware, script string) *machine {
+	t.Helper()
+	needPrograms(t)
+	unit, err := os.ReadFile(filepath.Join("..", "packaging", "sysotel.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.memory, h.processors = 1024, "2"
+	h.modules = append(h.modules, "virtio_pci", "virtio_blk", "ext4")
+	h.parameters = "systemd.unit=multi-user.target systemd.firstboot=off systemd.show_status=0"
+	h.devices = append([]string{"-drive", "if=none,format=raw,snapshot=on,id=system,file=" + systemImage(t), "-device", "virtio-blk-pci,drive=system"}, h.devices...)
+	m := boot(t, kernel, h)
+	m.sh("for i in virtio_pci virtio_blk ext4; do modprobe $i; done; sleep 1; mkdir /new; mount /dev/vda /new; cd /new; mkdir -p usr/local/bin etc/systemd/system/multi-user.target.wants proc sys dev run tmp root home srv var/lib etc/sysotel" + `
+		cp /sysotel usr/local/bin/; cp /init init; cp -a /lib/modules lib/; rm -f etc/systemd/system/multi-user.target.wants/*
+		printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\nguest:x:1000:1000::/:/bin/sh\n' >etc/passwd
+		printf 'root:x:0:\nnogroup:x:65534:\nguest:x:1000:\n' >etc/group; printf 'passwd: files systemd\ngroup: files systemd\n' >etc/nsswitch.conf
+		echo 0123456789abcdef0123456789abcdef >etc/machine-id; echo guest >etc/hostname
+		cat >etc/systemd/system/sysotel.service <<'END'
+` + string(unit) + "END\ncat >etc/systemd/system/shell.service <<'END'\n" + shellService + `END
+		ln -s ../shell.service etc/systemd/system/multi-user.target.wants/
+		echo SYSOTEL_CONFIG=/etc/sysotel/sysotel.yaml >etc/sysotel/sysotel.env
+		cat >etc/sysotel/sysotel.yaml <<'END'
+` + slowConfig(1) + "END\ncp etc/sysotel/sysotel.yaml etc/; chmod 755 etc/sysotel; chmod 644 etc/sysotel/*\n" + script)
+	m.switchRoot("/new", "/lib/systemd/systemd")
+	return m
+}
+
 // TestGuestUnit runs the shipped unit under systemd, beside an agent that is root and restricted
 // by nothing: what the unit closes costs no number.
 func TestGuestUnit(t *testing.T) {
 	onEach(t, func(t *testing.T, kernel string) {
-		needPrograms(t)
-		unit, err := os.ReadFile(filepath.Join("..", "packaging", "sysotel.service"))
-		if err != nil {
-			t.Fatal(err)
-		}
 		h := mountHardware(t)
-		h.memory, h.processors = 1024, "2"
 		h.modules = append(h.modules, "autofs4")
-		h.parameters = "systemd.unit=multi-user.target systemd.firstboot=off systemd.show_status=0"
-		h.devices = append([]string{"-drive", "if=none,format=raw,snapshot=on,id=system,file=" + systemImage(t), "-device", "virtio-blk-pci,drive=system"}, h.devices...)
-		m := boot(t, kernel, h)
-		m.sh("for i in virtio_pci virtio_blk ext4 autofs4; do modprobe $i; done; sleep 1; mkdir /new; mount /dev/vda /new; cd /new; mkdir -p usr/local/bin etc/systemd/system/multi-user.target.wants proc sys dev run tmp root home srv var/lib etc/sysotel" + `
-			cp /sysotel usr/local/bin/; cp /init init; cp -a /lib/modules lib/; rm -f etc/systemd/system/multi-user.target.wants/*
-			printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\nguest:x:1000:1000::/:/bin/sh\n' >etc/passwd
-			printf 'root:x:0:\nnogroup:x:65534:\nguest:x:1000:\n' >etc/group; printf 'passwd: files systemd\ngroup: files systemd\n' >etc/nsswitch.conf
-			echo 0123456789abcdef0123456789abcdef >etc/machine-id; echo guest >etc/hostname
-			cat >etc/systemd/system/sysotel.service <<'END'
-` + string(unit) + "END\ncat >etc/systemd/system/shell.service <<'END'\n" + shellService + `END
+		m := bootSystem(t, kernel, h, `modprobe autofs4
 			printf '[Mount]\nWhat=/dev/vde\nWhere=/srv/automatic\nType=ext4\n' >etc/systemd/system/srv-automatic.mount
-			printf '[Automount]\nWhere=/srv/automatic\n' >etc/systemd/system/srv-automatic.automount
-			ln -s ../shell.service etc/systemd/system/multi-user.target.wants/
-			echo SYSOTEL_CONFIG=/etc/sysotel/sysotel.yaml >etc/sysotel/sysotel.env
-			cat >etc/sysotel/sysotel.yaml <<'END'
-` + slowConfig() + "END\ncp etc/sysotel/sysotel.yaml etc/; chmod 755 etc/sysotel; chmod 644 etc/sysotel/*")
-		m.switchRoot("/new", "/lib/systemd/systemd")
+			printf '[Automount]\nWhere=/srv/automatic\n' >etc/systemd/system/srv-automatic.automount`)
 		m.sh(`for d in vdb vdc vde; do mkfs.ext4 -q /dev/$d; done; mkdir -p /home/guest/private/disk /srv/later; chmod 700 /home/guest/private
 			mount /dev/vdb /home/guest/private/disk; systemctl start srv-automatic.automount sysotel; sleep 2; systemctl is-active sysotel`)
 		const free = "http://127.0.0.1:18080"
