@@ -14,10 +14,11 @@ func (m *machine) property(name string) string {
 	return strings.TrimSpace(m.sh("systemctl show --property " + name + " --value sysotel"))
 }
 
-// drop replaces the test's own lines of the unit's section [Service].
+// drop replaces the test's own lines of the unit's section [Service], besides limits that an
+// emulated machine may need.
 func (m *machine) drop(lines string) {
 	m.t.Helper()
-	m.sh("mkdir -p /run/systemd/system/sysotel.service.d; printf '[Service]\n" + lines + "' >/run/systemd/system/sysotel.service.d/test.conf; systemctl daemon-reload")
+	m.sh("mkdir -p /run/systemd/system/sysotel.service.d; printf '[Service]\nTimeoutStartSec=5min\nTimeoutStopSec=1min\n" + lines + "' >/run/systemd/system/sysotel.service.d/test.conf; systemctl daemon-reload")
 }
 
 // lives fails unless the agent is the process that it was, and answers.
@@ -59,6 +60,8 @@ func TestGuestService(t *testing.T) {
 	onEach(t, func(t *testing.T, kernel string) {
 		m := bootSystem(t, kernel, hardware{}, "")
 		stored := func() float64 { return m.value("count_over_time(system_memory_limit_bytes[1h])") }
+
+		m.drop("")
 
 		// Started is what answers.
 		said := m.sh(`systemctl start --no-block sysotel
