@@ -3,8 +3,8 @@
 // interfaces, mounts and clocks do what they do on other people's machines, and holds what
 // the agent says against what the kernel counted.
 //
-// It has only tests. `make guest` runs them all; a plain `go test` runs the form of a few
-// minutes, and `make soak` the rest. Kernels and tools are Debian packages, unpacked below
+// It has only tests. `make guest` and `make soak` run them all; a plain `go test` runs the short
+// form, of five minutes at most, on one kernel. Kernels and tools are Debian packages, unpacked below
 // bin/guest and never installed. An emulated processor is slow: counts and states are
 // judged, never costs.
 //
