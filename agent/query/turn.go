@@ -3,8 +3,10 @@ package query
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // clientKey is the context key of WithClient.
@@ -28,13 +30,18 @@ func clientOf(ctx context.Context) string {
 var ErrBusy = errors.New("too many queries are waiting already; try again in a second")
 
 // turns lets a number of evaluations run at once. A free turn goes to the waiting
-// client that has the fewest, and among those to the one that got its last turn the
-// longest ago: one that has none waits for one evaluation of the others, however many
-// they ask for.
+// client that has the fewest, and among those to the one whose turns took the least
+// time: one that asks for little waits for what runs, not for what others wait for.
+// Time is shared by start-time fair queuing (Goyal, Vin and Cheng, 1996): who comes
+// anew stands where the last turn was given, not before those that have waited.
 type turns struct {
 	mu   sync.Mutex
 	free int
 	held map[string]int
+	// used is the end of the last turn of each client that is ahead of now, the start of
+	// the last turn given, in time that only turns take.
+	used map[string]time.Duration
+	now  time.Duration
 	// lines are the clients that wait, the one served the longest ago first.
 	lines []*line
 	// waiting is the number of queries in all lines; most and each bound it and the
@@ -50,7 +57,7 @@ type line struct {
 }
 
 func newTurns(n, most int) *turns {
-	return &turns{free: n, held: map[string]int{}, most: most, each: max(1, most/4)}
+	return &turns{free: n, held: map[string]int{}, used: map[string]time.Duration{}, most: most, each: max(1, most/4)}
 }
 
 // take waits for a turn. The returned function gives it back.
@@ -62,9 +69,9 @@ func (t *turns) take(ctx context.Context) (func(), error) {
 	t.mu.Lock()
 	if t.free > 0 { // Then nobody waits.
 		t.free--
-		t.held[client]++
+		t.start(client)
 		t.mu.Unlock()
-		return func() { t.giveBack(client) }, nil
+		return t.end(client), nil
 	}
 	ready, ok := t.join(client)
 	t.mu.Unlock()
@@ -73,14 +80,14 @@ func (t *turns) take(ctx context.Context) (func(), error) {
 	}
 	select {
 	case <-ready:
-		return func() { t.giveBack(client) }, nil
+		return t.end(client), nil
 	case <-ctx.Done():
 	}
 	t.mu.Lock()
 	left := t.leave(client, ready)
 	t.mu.Unlock()
 	if !left { // The turn came at the same time.
-		t.giveBack(client)
+		t.end(client)()
 	}
 	return nil, withType(context.Cause(ctx))
 }
@@ -127,10 +134,23 @@ func (t *turns) tidy(i int) {
 	}
 }
 
-// giveBack passes a turn on to the next query.
-func (t *turns) giveBack(client string) {
+// start notes that a client has got a turn. t.mu is held.
+func (t *turns) start(client string) {
+	t.held[client]++
+	t.now = max(t.now, t.used[client])
+}
+
+// end returns the function that gives back the turn which begins now.
+func (t *turns) end(client string) func() {
+	began := time.Now()
+	return func() { t.giveBack(client, time.Since(began)) }
+}
+
+// giveBack passes a turn, which took a time, on to the next query.
+func (t *turns) giveBack(client string, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.use(client, took)
 	if t.held[client]--; t.held[client] == 0 {
 		delete(t.held, client)
 	}
@@ -140,7 +160,7 @@ func (t *turns) giveBack(client string) {
 	}
 	next := 0
 	for i, l := range t.lines {
-		if t.held[l.client] < t.held[t.lines[next].client] {
+		if t.before(l.client, t.lines[next].client) {
 			next = i
 		}
 	}
@@ -148,8 +168,26 @@ func (t *turns) giveBack(client string) {
 	ready := l.wait[0]
 	l.wait = l.wait[1:]
 	t.waiting--
-	t.held[l.client]++
+	t.start(l.client)
 	t.lines = append(slices.Delete(t.lines, next, next+1), l)
 	t.tidy(len(t.lines) - 1)
 	close(ready)
+}
+
+// before reports whether a turn goes to client a rather than to b. t.mu is held.
+func (t *turns) before(a, b string) bool {
+	if t.held[a] != t.held[b] {
+		return t.held[a] < t.held[b]
+	}
+	return max(t.now, t.used[a]) < max(t.now, t.used[b])
+}
+
+// use counts the time of a turn, and forgets the clients that are not ahead of now.
+// t.mu is held.
+func (t *turns) use(client string, took time.Duration) {
+	t.used[client] = max(t.now, t.used[client]) + took
+	if len(t.used) > t.most { // Ever new clients: they are all served alike.
+		t.now = slices.Min(slices.Collect(maps.Values(t.used)))
+	}
+	maps.DeleteFunc(t.used, func(_ string, used time.Duration) bool { return used <= t.now })
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,7 +50,7 @@ func TestTurnsAreShared(t *testing.T) {
 	})
 }
 
-// TestTurnsGoRound: clients that wait with equally many turns get them one after the
+// TestTurnsGoRound: clients that wait get as much time, one after the other.
 // other.
 func TestTurnsGoRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -68,8 +70,75 @@ func TestTurnsGoRound(t *testing.T) {
 			synctest.Wait()
 		}
 		time.Sleep(time.Minute)
-		if got := fmt.Sprint(order); got != "[a a b c a b]" {
-			t.Errorf("served %s, want [a a b c a b]", got)
+		if got := fmt.Sprint(order); got != "[a b c a b a]" {
+			t.Errorf("served %s, want [a b c a b a]", got)
+		}
+	})
+}
+
+// TestTurnsShareTime: who asks for little waits for what runs, not for others who wait
+// for long turns.
+func TestTurnsShareTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(2, 64)
+		ask := func(client string, length time.Duration) (waited time.Duration) {
+			began := time.Now()
+			done, err := turns.take(WithClient(t.Context(), client))
+			if err != nil {
+				t.Error(err)
+				return 0
+			}
+			waited = time.Since(began)
+			time.Sleep(length)
+			done()
+			return waited
+		}
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		end := time.Now().Add(time.Minute)
+		served := map[string]int{}
+		for i := range 8 {
+			client := fmt.Sprint("greedy", i%4)
+			all.Go(func() {
+				for time.Now().Before(end) {
+					ask(client, 50*time.Millisecond)
+					mu.Lock()
+					served[client]++
+					mu.Unlock()
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		all.Go(func() {
+			for time.Now().Before(end) {
+				if waited := ask("honest", 5*time.Millisecond); waited > 60*time.Millisecond {
+					t.Fatalf("the honest client waited %v, more than a turn of the others", waited)
+				}
+				time.Sleep(95 * time.Millisecond)
+			}
+		})
+		all.Wait()
+		for client, n := range served {
+			if n < 550 || n > 620 { // A quarter of two turns is 600, less what the honest client took.
+				t.Errorf("%s got %d turns: %v", client, n, served)
+			}
+		}
+		// Ever new clients do not put off one that has used much for ever, and are forgotten.
+		end = time.Now().Add(time.Minute)
+		for range 3 {
+			all.Go(func() {
+				for time.Now().Before(end) {
+					ask(fmt.Sprint("new", rand.Int()), time.Millisecond)
+				}
+			})
+		}
+		ask("greedy0", 50*time.Millisecond)
+		if waited := ask("greedy0", 0); waited > 10*time.Second {
+			t.Errorf("a client waited %v for its turn while ever new ones came", waited)
+		}
+		all.Wait()
+		if len(turns.used) > 64 || turns.free != 2 {
+			t.Errorf("%d clients are remembered, %d turns are free", len(turns.used), turns.free)
 		}
 	})
 }
