@@ -102,7 +102,9 @@ var allowed = map[string]map[string]string{
 		"agent/template":   "templates of rules are bounded there",
 		"agent/regex":      "regular expressions of callers are bounded there",
 		"agent/query":      "rules are evaluated by it; results and errors have their types from there",
+		"agent/nearest":    "names that match nothing are likely misspelt",
 	},
+	"agent/nearest": {},
 	"agent/store/storetest": {
 		"agent/clock":  "its stores have clocks that can be set",
 		"agent/health": "a store that made history must be healthy",
@@ -153,6 +155,7 @@ var allowed = map[string]map[string]string{
 		"agent/records":        "queries of past processes and events, and their results, have their types from there",
 	},
 	"agent/config": {
+		"agent/nearest":        "misspelt names get a hint",
 		"agent/loopback":       "a listener that others reach needs TLS",
 		"instruments/sanitize": "names of variables are hostile",
 		"instruments":          "one struct made of each package's own Config",
@@ -190,6 +193,7 @@ var allowed = map[string]map[string]string{
 		"agent/health":                "it wires everything",
 	},
 	"agent/command": {
+		"agent/nearest":           "misspelt names get a hint",
 		"agent/health":            "health prints components",
 		"agent/app":               "run starts the agent",
 		"agent/atomicfile":        "token add writes a file",

@@ -18,6 +18,10 @@ const (
 	NoData State = "no_data"
 	// Resolved: the condition no longer holds.
 	Resolved State = "resolved"
+	// WithoutSeries: an inactive rule whose selectors have matched no series since the start.
+	WithoutSeries State = "no_series"
+	// Off: a built-in rule for what this machine does not have.
+	Off State = "off"
 )
 
 // Alert is an alert of a rule. Its labels are untrusted: plugging in a device can

@@ -20,12 +20,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
 
 	"sysotel/agent/clock"
 	"sysotel/agent/health"
@@ -46,6 +48,9 @@ type Querier interface {
 	Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*query.Result, error)
 	LookBack() time.Duration
 	Extents() []query.Extent
+	Matched(ctx context.Context, selections []query.Selection, end time.Time) ([]bool, error)
+	Series(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]labels.Labels, annotations.Annotations, error)
+	LabelValues(ctx context.Context, name string, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error)
 }
 
 var _ Querier = (*query.Querier)(nil)
@@ -82,6 +87,8 @@ type Options struct {
 	SeenFrom func() time.Time
 	// Metrics returns the metric behind a name of the REST API.
 	Metrics func(name string) (Metric, bool)
+	// Catalogue returns the names that can be measured. Optional.
+	Catalogue func() Catalogue
 	// Notifier sends notifications. Optional.
 	Notifier Notifier
 	// Processes returns the current top processes by memory or by CPU. Optional.
@@ -128,6 +135,7 @@ type Alerting struct {
 	leaving []labels.Labels
 	keptAt  time.Time
 	step    uint64 // the newest step of the clock that was taken over
+	names   atomic.Pointer[names]
 
 	// mu protects what follows; writers hold turn too.
 	mu       sync.RWMutex
@@ -144,6 +152,7 @@ type Alerting struct {
 	removed     []*alertState          // to be deleted from the file
 	silences    []Silence
 	undelivered []notify.Notice
+	sightings   map[string]*sighting // by their text
 	status      status
 }
 
@@ -300,12 +309,20 @@ func (a *Alerting) Run(ctx context.Context) error {
 	}
 }
 
-// Health is degraded if rules, or anything that they need, fail.
+// Health is degraded if rules, or anything that they need, fail, or if rules cannot fire
+// because of a name that does not exist.
 func (a *Alerting) Health() health.Component {
 	if reason := a.failing(); reason != "" {
 		return health.Component{Name: "alerting", Status: health.Degraded, Reason: reason}
 	}
-	return health.Component{Name: "alerting", Status: health.OK}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	reason, never := a.sightless()
+	status := health.OK
+	if never {
+		status = health.Degraded
+	}
+	return health.Component{Name: "alerting", Status: status, Reason: reason}
 }
 
 // failing describes the first thing that fails, "" if nothing does.

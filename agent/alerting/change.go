@@ -190,6 +190,7 @@ func (a *Alerting) install(ctx context.Context, active, disabled []*rule) {
 	for _, r := range active {
 		r.selectors = a.inputs(r.expr, maxChain)
 	}
+	a.sight(active)
 	for _, t := range a.states {
 		if !known[t.Owner] {
 			a.end(t, a.options.Clock.Now().UTC().Truncate(time.Second), "the rule was changed, disabled or deleted")
@@ -224,6 +225,7 @@ func (a *Alerting) apply(ctx context.Context, next apiRules) error {
 		return fmt.Errorf("write the rules: %w", err)
 	}
 	a.install(ctx, active, disabled)
+	a.observe(ctx, a.options.Clock.Now().UTC().Truncate(time.Second))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.fromAPI, a.invalid, a.rulesErr = next, nil, nil
@@ -271,6 +273,41 @@ func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric
 			wrong("rules", nil, strings.TrimSpace(line))
 		}
 	}
+}
+
+// Unmeasured returns a warning for each rule of a configuration that cannot have a result
+// for want of a metric, because no metric of the catalogue has its name and no rule
+// records it. The built-in rules are left out.
+func (c Config) Unmeasured(q Querier, channels []string, metrics func(string) (Metric, bool), all Catalogue) (warnings []string) {
+	c.Defaults = false
+	a := &Alerting{options: Options{Config: c, Querier: q, Metrics: metrics}, channels: channels, interval: c.Interval, log: discard(), parser: query.NewParser(), byName: map[string][]*rule{}}
+	active, _, err := a.load(apiRules{})
+	if err != nil {
+		return nil // Check reports it.
+	}
+	for _, r := range active {
+		a.byName[r.Name()] = append(a.byName[r.Name()], r)
+	}
+	a.sight(active)
+	known := newNames(slices.Clone(all.Metrics), all.REST)
+	for _, s := range a.sightings {
+		switch name := nameOf(s.matchers, model.MetricNameLabel); {
+		case isOwn(s.matchers):
+			s.seen = name == silentName // Whether there are other machines is not known here.
+		default:
+			s.seen = name == "" || known.has[name]
+		}
+	}
+	for _, r := range active {
+		var missing []NoSeries
+		for _, s := range r.need.missing() {
+			missing = append(missing, a.explainName(s, known))
+		}
+		if len(missing) > 0 {
+			warnings = append(warnings, fmt.Sprintf("%s: rule %s cannot have a result: %s", r.where, shown(r.Name()), textOfAll(missing)))
+		}
+	}
+	return warnings
 }
 
 // checkThreshold validates one threshold.

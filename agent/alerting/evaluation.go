@@ -45,6 +45,7 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 			a.suspects.unmark()
 		}
 	}
+	a.observe(ctx, at)
 	a.keep(at)
 	a.lastAt, a.lastMono, a.observed = at, mono, true
 	a.ticks++

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,8 @@ type Preview struct {
 	Seconds float64         `json:"seconds" doc:"Total firing time in seconds."`
 	Firings []PreviewFiring `json:"firings" nullable:"false" doc:"Firing periods, newest first; at most 1000."`
 	// MeasuredFrom distinguishes "never fired" from "no data".
-	MeasuredFrom time.Time `json:"measured_from,omitzero" doc:"First evaluation for which there is data; absent if there is none. Nothing is said of the time before."`
+	MeasuredFrom time.Time  `json:"measured_from,omitzero" doc:"First evaluation for which there is data; absent if there is none. Nothing is said of the time before."`
+	NoSeries     []NoSeries `json:"no_series,omitempty" doc:"Selectors that match no series in the time range and without which the rule has no result, with the reason."`
 }
 
 // PreviewTier is a part of the time range that one tier served.
@@ -109,6 +111,7 @@ func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error
 		if err := a.checkThreshold(*q.Threshold); err != nil {
 			return nil, under("threshold", err)
 		}
+		f.threshold = q.Threshold
 		c, _ := q.Threshold.check(a.options.Metrics, a.channels, a.interval)
 		value, f.hold, condition, p.Expr = c.over, c.hold, c.value, c.rule().Expr
 		// The worst second of == and != is there only where the condition holds.
@@ -134,7 +137,115 @@ func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error
 		}
 	}
 	f.finish()
-	return p, nil
+	from := q.End
+	if len(parts) > 0 {
+		from = parts[0].from
+	}
+	return p, a.previewSeries(ctx, f, expr, from)
+}
+
+// maxProbes bounds the selectors whose first sample is looked for, probes the
+// evaluations of each.
+const maxProbes, probes = 10, 1000
+
+// previewSeries adds the selectors of an expression that match nothing, and from when on
+// the others do: an expression that is a condition has no result where it does not hold.
+func (a *Alerting) previewSeries(ctx context.Context, f *previewed, expr parser.Expr, from time.Time) error {
+	p := f.preview
+	found := map[string]*sighting{}
+	metric := ""
+	if f.threshold != nil {
+		metric = f.threshold.Metric
+	}
+	a.mu.RLock()
+	needed := a.needs(expr, maxChain, func(v *parser.VectorSelector) *sighting { return sightingOf(v, metric, nil, found) })
+	back := time.Duration(0)
+	for _, s := range a.inputs(expr, maxChain) {
+		back = max(back, s.window+s.offset)
+	}
+	a.mu.RUnlock()
+	var all []*sighting
+	var selections []query.Selection
+	for _, text := range slices.Sorted(maps.Keys(found)) {
+		if s := found[text]; !isOwn(s.matchers) {
+			all = append(all, s)
+			selections = append(selections, query.Selection{Matchers: s.matchers, Start: p.Start.Add(-back)})
+		}
+	}
+	seen, err := a.options.Querier.Matched(ctx, selections, p.End)
+	if err != nil {
+		return err
+	}
+	for i, s := range all {
+		s.seen = seen[i]
+	}
+	if missing := needed.missing(); len(missing) > 0 {
+		p.MeasuredFrom = time.Time{}
+		for _, s := range missing {
+			why, err := a.explain(ctx, s, p.Start.Add(-back), p.End)
+			if err != nil {
+				return err
+			}
+			p.NoSeries = append(p.NoSeries, *why)
+		}
+		return nil
+	}
+	if f.limit != nil || p.MeasuredFrom.IsZero() || len(all) > maxProbes {
+		return nil
+	}
+	first := map[*sighting]time.Time{}
+	for _, s := range all {
+		if !s.seen {
+			continue
+		}
+		if first[s], err = a.firstSample(ctx, s, from, p.End); err != nil {
+			return err
+		}
+	}
+	if at := needed.measuredFrom(first); at.After(p.MeasuredFrom) {
+		p.MeasuredFrom = at.UTC()
+	}
+	return nil
+}
+
+// firstSample is the first evaluation from start to end at which a selector has a sample;
+// start if there is none. It comes near in probes steps, and then looks at each
+// evaluation.
+func (a *Alerting) firstSample(ctx context.Context, s *sighting, start, end time.Time) (time.Time, error) {
+	text := "group(" + s.text + ")"
+	start = start.Truncate(a.interval)
+	for step := max(a.interval, (end.Sub(start) / probes).Truncate(a.interval)); ; step = a.interval {
+		answer, err := a.options.Querier.Range(ctx, text, start, end, step)
+		if err != nil {
+			return start, err
+		}
+		at := start
+		if matrix, ok := answer.Value.(promql.Matrix); ok && len(matrix) > 0 && len(matrix[0].Floats) > 0 {
+			at = time.UnixMilli(matrix[0].Floats[0].T)
+		}
+		answer.Close()
+		if step == a.interval || !at.After(start) {
+			return at, nil
+		}
+		start, end = at.Add(-step), at
+	}
+}
+
+// measuredFrom is when an expression can have its first result, by the first samples of
+// its selectors.
+func (n *need) measuredFrom(first map[*sighting]time.Time) (from time.Time) {
+	if n.selector != nil {
+		return first[n.selector]
+	}
+	for _, part := range n.parts {
+		at := part.measuredFrom(first)
+		switch {
+		case at.IsZero() && n.either: // It matches nothing.
+		case from.IsZero(), n.either && at.Before(from), !n.either && at.After(from):
+			from = at
+		}
+	}
+	return from
 }
 
 // unfilled is how long after a time the windows of an expression are not filled yet, so
@@ -185,10 +296,12 @@ func (a *Alerting) previewPart(ctx context.Context, f *previewed, text string, o
 // previewed follows all series of a preview.
 type previewed struct {
 	preview *Preview
-	limit   *checked // nil if the expression is the condition itself
-	hold    time.Duration
-	step    time.Duration // of the present part
-	series  map[uint64]*follower
+	// threshold is nil for an expression, limit if that is the condition itself.
+	threshold *Threshold
+	limit     *checked
+	hold      time.Duration
+	step      time.Duration // of the present part
+	series    map[uint64]*follower
 }
 
 // take follows the series of a result.

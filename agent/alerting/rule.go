@@ -37,10 +37,11 @@ type RuleStatus struct {
 	Labels      map[string]string `json:"labels" doc:"Labels added to its alerts."`
 	Annotations map[string]string `json:"annotations" doc:"Annotations of its alerts, as templates."`
 	Severity    string            `json:"severity" doc:"Severity of its alerts; may be empty."`
-	State       State             `json:"state" enum:"inactive,pending,firing,no_data" doc:"Most severe state of its alerts."`
+	State       State             `json:"state" enum:"inactive,pending,firing,no_data,no_series,off" doc:"Most severe state of its alerts. Without alerts no_series if its selectors have matched no series since the agent started, so that it cannot fire, and off if it is a built-in rule for what this machine does not have."`
 	Alerts      int               `json:"alerts" doc:"Number of active alerts, including pending ones."`
-	Health      string            `json:"health" enum:"unknown,ok,err" doc:"unknown before the first evaluation."`
+	Health      string            `json:"health" enum:"unknown,ok,err,no_series" doc:"unknown before the first evaluation; no_series as in state."`
 	Error       string            `json:"error,omitempty" doc:"Why the last evaluation failed."`
+	NoSeries    []NoSeries        `json:"no_series,omitempty" doc:"Selectors that have matched no series since the agent started and without which the rule has no result, with the reason."`
 	EvaluatedAt time.Time         `json:"evaluated_at,omitzero" doc:"When it was last evaluated; absent before."`
 	Seconds     float64           `json:"seconds" doc:"Duration of the last evaluation in seconds."`
 	Threshold   *Threshold        `json:"threshold,omitempty" doc:"Threshold that the rule was generated from; absent for rules from files."`
@@ -72,8 +73,11 @@ type rule struct {
 	remind                     time.Duration
 	channels                   []string
 	limits                     struct{ text, unit string }
-	// selectors are the measured inputs of its expression.
-	selectors []selector
+	// selectors are the measured inputs of its expression, need what it needs of them, and
+	// toldNoSeries whether it was logged that they match nothing.
+	selectors    []selector
+	need         *need
+	toldNoSeries bool
 
 	// last are the elements of the last result, after filtering, by the hash of their
 	// labels; evaluated is its time.

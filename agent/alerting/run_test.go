@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
 
 	"sysotel/agent/clock"
 	"sysotel/agent/health"
@@ -30,6 +32,18 @@ func (*oneValue) LookBack() time.Duration                         { return 3 * t
 func (*oneValue) Extents() []query.Extent                         { return nil }
 func (*oneValue) Range(context.Context, string, time.Time, time.Time, time.Duration) (*query.Result, error) {
 	return nil, store.ErrOpening
+}
+
+func (*oneValue) Matched(_ context.Context, selections []query.Selection, _ time.Time) ([]bool, error) {
+	return slices.Repeat([]bool{true}, len(selections)), nil
+}
+
+func (*oneValue) Series(context.Context, [][]*labels.Matcher, time.Time, time.Time, int) ([]labels.Labels, annotations.Annotations, error) {
+	return nil, nil, store.ErrOpening
+}
+
+func (*oneValue) LabelValues(context.Context, string, [][]*labels.Matcher, time.Time, time.Time, int) ([]string, annotations.Annotations, error) {
+	return nil, nil, store.ErrOpening
 }
 
 func (o *oneValue) EvalRule(_ context.Context, _ string, at time.Time, _ storage.Queryable) (promql.Vector, error) {

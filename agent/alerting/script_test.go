@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -47,6 +48,7 @@ var update = flag.Bool("update", false, "rewrite golden files")
 //	disable RULE, enable RULE
 //	host NAME, mute NAME  a machine starts and stops pushing
 //	alerts, history, rules  lists them
+//	status, health, log   the status of the rules and of all, warnings since the last time
 //	preview JSON          of a threshold or an expression
 func TestGoldenScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -93,6 +95,7 @@ type play struct {
 	dir    string
 	config Config
 	output strings.Builder
+	logged lockedText // warnings and errors
 
 	wall time.Time
 	boot time.Duration
@@ -184,7 +187,7 @@ func (p *play) open() {
 	p.t.Helper()
 	var err error
 	p.alerts, err = Open(p.t.Context(), Options{
-		Config: p.config, Dir: filepath.Join(p.dir, "alerting"), Host: "h", Querier: p.querier, Unready: p.store.Unready, SeenFrom: p.store.SeenFrom,
+		Config: p.config, Dir: filepath.Join(p.dir, "alerting"), Host: "h", Querier: p.querier, Catalogue: catalogue, Unready: p.store.Unready, SeenFrom: p.store.SeenFrom,
 		Notifier: p, Link: func() string { return "http://h" },
 		Processes: func(byMemory bool) []notify.Process {
 			return []notify.Process{{Name: "burner", PID: 7, CPUPercent: 99}}
@@ -197,7 +200,7 @@ func (p *play) open() {
 			}
 			return all, nil
 		},
-		Log: slog.New(slog.DiscardHandler), Clock: p.judge, Mono: func() time.Duration { return p.mono },
+		Log: slog.New(slog.NewTextHandler(&p.logged, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: p.replaceLogged})), Clock: p.judge, Mono: func() time.Duration { return p.mono },
 	})
 	if err != nil {
 		p.t.Fatal(err)
@@ -362,6 +365,20 @@ func (p *play) command(line string) {
 		for _, r := range p.alerts.Rules() {
 			fmt.Fprintf(&p.output, "  %s: %s, %s\n", r.Name, r.Expr, r.Annotations[annotationSummary])
 		}
+	case "status":
+		for _, r := range p.alerts.Rules() {
+			fmt.Fprintf(&p.output, "  %s: %s, health %s", r.Name, r.State, r.Health)
+			for _, missing := range r.NoSeries {
+				fmt.Fprintf(&p.output, "; %s", missing)
+			}
+			fmt.Fprintln(&p.output)
+		}
+	case "health":
+		h := p.alerts.Health()
+		fmt.Fprintf(&p.output, "  %s %s\n", h.Status, h.Reason)
+	case "log":
+		p.output.WriteString(p.logged.String())
+		p.logged.Reset()
 	case "preview":
 		p.preview(rest)
 	default:
@@ -399,6 +416,9 @@ func (p *play) preview(text string) {
 	fmt.Fprintf(&p.output, "  %d times, %g s, step %g s, %s\n", found.Count, found.Seconds, found.Step, found.Expr)
 	if !found.MeasuredFrom.IsZero() {
 		fmt.Fprintf(&p.output, "  measured from %s\n", found.MeasuredFrom.Format(time.TimeOnly))
+	}
+	for _, missing := range found.NoSeries {
+		fmt.Fprintf(&p.output, "  no series: %s\n", missing)
 	}
 	for _, f := range found.Firings {
 		until := "the end"
@@ -438,6 +458,36 @@ func (p *play) pass(d time.Duration, read bool) {
 			p.changes()
 		}
 	}
+}
+
+// lockedText is a text that several goroutines write.
+type lockedText struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+// Write implements io.Writer.
+func (t *lockedText) Write(line []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.WriteString("  ")
+	return t.Builder.Write(line)
+}
+
+// replaceLogged leaves out what differs in each run.
+func (p *play) replaceLogged(_ []string, a slog.Attr) slog.Attr {
+	switch {
+	case a.Key == slog.TimeKey:
+		return slog.Attr{}
+	case a.Value.Kind() == slog.KindString:
+		return slog.String(a.Key, strings.ReplaceAll(a.Value.String(), p.dir, "DIR"))
+	}
+	return a
+}
+
+// catalogue has a metric that no script measures.
+func catalogue() Catalogue {
+	return Catalogue{Metrics: []string{"zfs_arc_size_bytes"}, REST: []string{"disk_write_bytes"}}
 }
 
 // read appends one reading of each family: what stands before the first _ of a

@@ -78,14 +78,17 @@ func (a *Alerting) ruleStatus(name string) (RuleStatus, error) {
 }
 
 // describe returns the status of a rule. The caller holds mu.
-func (a *Alerting) describe(r *rule, enabled bool) RuleStatus {
-	s := RuleStatus{
+func (a *Alerting) describe(r *rule, enabled bool) (s RuleStatus) {
+	s = RuleStatus{
 		Name: r.Name(), Source: r.source, File: r.file, Group: r.group, Enabled: enabled, Expr: r.expr.String(), For: "0s",
 		Labels: r.Labels().Map(), Annotations: map[string]string{}, Severity: r.Labels().Get(severityLabel), State: Inactive,
 		Health: string(r.Health()), EvaluatedAt: r.GetEvaluationTimestamp(), Seconds: r.GetEvaluationDuration().Seconds(), Threshold: r.threshold,
 	}
 	if err := r.LastError(); err != nil {
 		s.Error = err.Error()
+	}
+	if enabled {
+		defer a.describeNoSeries(r, &s)
 	}
 	if r.alerting == nil {
 		return s
@@ -109,6 +112,23 @@ func (a *Alerting) describe(r *rule, enabled bool) RuleStatus {
 	return s
 }
 
+// describeNoSeries adds what a rule misses. The caller holds mu.
+func (a *Alerting) describeNoSeries(r *rule, s *RuleStatus) {
+	var off bool
+	if s.NoSeries, off = a.noSeries(r); len(s.NoSeries) == 0 {
+		return
+	}
+	state := WithoutSeries
+	if off {
+		state = Off
+	} else if s.Health == string(rules.HealthGood) {
+		s.Health = WithoutSeries
+	}
+	if s.State == Inactive {
+		s.State = state
+	}
+}
+
 // PrometheusGroup is a group of rules for Prometheus' API.
 type PrometheusGroup struct {
 	Name, File string
@@ -122,6 +142,9 @@ type PrometheusRule struct {
 	Rule   rules.Rule
 	State  rules.AlertState
 	Alerts []*rules.Alert
+	// NoSeries says which selectors have matched no series since the start, "" if the rule
+	// can have a result.
+	NoSeries string
 }
 
 // Groups lists the enabled rules for Prometheus' API.
@@ -135,6 +158,11 @@ func (a *Alerting) Groups() (groups []PrometheusGroup) {
 			i = len(groups) - 1
 		}
 		one := PrometheusRule{Rule: r.Rule}
+		if all, off := a.noSeries(r); off {
+			one.NoSeries = "off: there is no such source: " + textOfAll(all)
+		} else if len(all) > 0 {
+			one.NoSeries = "no_series since the start: " + textOfAll(all)
+		}
 		if r.alerting != nil {
 			one.State, one.Alerts = r.alerting.State(), r.alerting.ActiveAlerts()
 		}

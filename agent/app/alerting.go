@@ -60,7 +60,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	}
 	rules, err := alerting.Open(context.Background(), alerting.Options{
 		Config: c.Rules, Dir: filepath.Join(dir, alertingDir), Host: hostName,
-		Querier: a.history.querier, Unready: a.history.store.Unready, SeenFrom: a.history.store.SeenFrom, Metrics: o.Config.AlertMetric,
+		Querier: a.history.querier, Unready: a.history.store.Unready, SeenFrom: a.history.store.SeenFrom, Metrics: o.Config.AlertMetric, Catalogue: a.catalogue,
 		Notifier: notifier, Processes: a.topProcesses, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts, Store: a.history.store,
 		Log: a.log.With("component", "alerting"), Clock: a.clock, Damaged: a.noteDamage,
 	})
@@ -71,6 +71,13 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	a.alerts = alerts{rules: rules, notifier: notifier}
 	a.history.groups, a.history.alerts = rules.Groups, rules
 	return nil
+}
+
+// catalogue has the names of all metrics that can be asked.
+func (a *App) catalogue() alerting.Catalogue {
+	metrics := slices.Collect(maps.Keys(a.metadata()))
+	c, _ := a.config.Catalogue() // Its mistakes stopped the start.
+	return alerting.Catalogue{Metrics: append(metrics, c.Metrics...), REST: c.REST}
 }
 
 // known caches when each machine was last seen: a query over the whole history is

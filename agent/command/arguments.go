@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sysotel/agent/config"
+	"sysotel/agent/nearest"
 )
 
 // parse separates the arguments into positional ones, the command's own flags,
@@ -31,7 +32,7 @@ func (c Call) parse(cmd command) (Call, error) {
 			}
 			c.flags[own.name] = value
 		case cmd.options == noOptions:
-			return c, fmt.Errorf("%s: unknown option%s", name, config.DidYouMean(name, cmd.flagNames()))
+			return c, fmt.Errorf("%s: unknown option%s", name, nearest.DidYouMean(name, cmd.flagNames()))
 		default:
 			c.Args = append(c.Args, arg)
 			if takesValue, ok := known[name]; (takesValue || !ok) && !hasValue && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
@@ -114,7 +115,7 @@ func (c Call) subcommand(cmd command) (subcommand, error) {
 	}
 	i := slices.Index(names, c.words[0])
 	if i < 0 {
-		return subcommand{}, fmt.Errorf("%s: unknown subcommand %q%s", cmd.name, c.words[0], config.DidYouMean(c.words[0], names))
+		return subcommand{}, fmt.Errorf("%s: unknown subcommand %q%s", cmd.name, c.words[0], nearest.DidYouMean(c.words[0], names))
 	}
 	sub, name := cmd.subcommands[i], cmd.name+" "+names[i]
 	if err := checkCount(name, sub.args, c.words[1:]); err != nil {

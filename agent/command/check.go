@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -39,6 +40,14 @@ func runCheck(c Call) int {
 	for _, warning := range loaded.Warnings() {
 		fmt.Fprintf(c.Out, "warning: %s\n", warning)
 	}
+	measured := c.measured()
+	unmeasured := loaded.Unmeasured(measured)
+	for _, warning := range unmeasured {
+		fmt.Fprintf(c.Out, "warning: %s\n", sanitize.ReplaceUnprintable(warning))
+	}
+	if len(unmeasured) > 0 && measured == nil {
+		fmt.Fprintln(c.Out, "(no agent runs with this data_dir: names of custom metrics are not known)")
+	}
 	ctx, cancel := context.WithTimeout(c.Stop, checkTimeout)
 	defer cancel()
 	root := loaded.Instruments.Host.Root
@@ -59,6 +68,16 @@ func runCheck(c Call) int {
 		fmt.Fprintf(c.Out, "- %s\n  needed: %s\n", sanitize.ReplaceUnprintable(l.What), l.Remedy)
 	}
 	return 0
+}
+
+// measured are the names of the metrics in the history of the agent that runs, nil if
+// none runs.
+func (c Call) measured() []string {
+	var names struct{ Data []string }
+	if status, err := c.get("/prometheus/api/v1/label/__name__/values", &names); err != nil || status != http.StatusOK {
+		return nil
+	}
+	return names.Data
 }
 
 // ownLimits tries to use the files and ports of the agent itself.

@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"sysotel/agent/config"
+	"sysotel/agent/nearest"
 )
 
 // Call is one call of the program: everything a command may look at.
@@ -149,7 +150,7 @@ func find(name string) (command, error) {
 		}
 		names = append(names, known.name)
 	}
-	return command{}, fmt.Errorf("unknown command %q%s", name, config.DidYouMean(name, names))
+	return command{}, fmt.Errorf("unknown command %q%s", name, nearest.DidYouMean(name, names))
 }
 
 // read reads the configuration and returns every error in it.

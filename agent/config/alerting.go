@@ -1,7 +1,9 @@
 package config
 
 import (
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sysotel/agent/alerting"
@@ -23,6 +25,34 @@ func (c Config) validateAlerting(wrong func(path string, value any, rule string)
 	// The querier only parses: it has no store.
 	language := query.NewQuerier(query.Config{Limits: query.DefaultLimits()})
 	c.Alerting.Rules.Check(language, c.Alerting.Notify.Names(), c.AlertMetric, under)
+}
+
+// Catalogue returns the names of all metrics that the agent can measure, in both
+// conventions, and those of the REST API. An error is a name that Prometheus cannot have.
+func (c Config) Catalogue() (all alerting.Catalogue, err error) {
+	own := c.Instruments
+	own.Conventions = instruments.Both
+	names, err := export.OwnNames(instruments.NewCollectors(own, nil), instruments.Both, c.Export)
+	if err != nil {
+		return alerting.Catalogue{}, err
+	}
+	all.Metrics = slices.Collect(maps.Keys(names))
+	for _, q := range instruments.Quantities() {
+		all.REST = append(all.REST, q.Name)
+	}
+	return all, nil
+}
+
+// Unmeasured returns a warning for each rule of the configuration that names a metric
+// which is none of the agent's and none of the others.
+func (c Config) Unmeasured(others []string) []string {
+	all, err := c.Catalogue()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	all.Metrics = append(all.Metrics, others...)
+	language := query.NewQuerier(query.Config{Limits: query.DefaultLimits()})
+	return c.Alerting.Rules.Unmeasured(language, c.Alerting.Notify.Names(), c.AlertMetric, all)
 }
 
 // AlertMetric translates a metric name of the REST API to PromQL; ok is false for an

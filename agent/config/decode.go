@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"sysotel/agent/nearest"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -152,11 +154,11 @@ func (d decoder) mapping(n *yaml.Node, o option, rule string, visit func(key str
 
 // unknown reports a key that is not among the known ones.
 func (d decoder) unknown(n *yaml.Node, path, what, key string, known []string) {
-	hint := DidYouMean(key, known)
+	hint := nearest.DidYouMean(key, known)
 	if hint == "" {
 		hint = "."
 	}
-	d.add(n, path, "", fmt.Sprintf("unknown %s%s Allowed here: %s", what, hint, strings.Join(byNearness(key, known), ", ")))
+	d.add(n, path, "", fmt.Sprintf("unknown %s%s Allowed here: %s", what, hint, strings.Join(nearest.Sort(key, known), ", ")))
 }
 
 // wrong reports an invalid value. The value of a secret option is not shown.

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"sysotel/agent/nearest"
 )
 
 // Names in the environment begin with variablePrefix; configVariable names the file
@@ -43,7 +45,7 @@ func (l *loader) loadVariables() {
 			l.assign(path, l.environment[name], name)
 		case !strings.HasPrefix(name, variablePrefix), name == configVariable, isServiceLink(name):
 		default:
-			l.report(ValidationError{Path: showName(name), Rule: "unknown variable" + DidYouMean(name, known), Where: "environment"})
+			l.report(ValidationError{Path: showName(name), Rule: "unknown variable" + nearest.DidYouMean(name, known), Where: "environment"})
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"sysotel/agent/nearest"
 )
 
 // configFlag names the file and is not an option.
@@ -26,7 +28,7 @@ func (l *loader) parseFlags(args, others []string) []setting {
 			l.reportFlag(fmt.Sprintf("argument %d", i+1), "is not an option; write --name VALUE or --name=VALUE, and --name=false to turn something off")
 			continue
 		case !ok:
-			l.reportFlag(showName(flag), "unknown option"+DidYouMean(flag, append(slices.Sorted(maps.Keys(known)), others...)))
+			l.reportFlag(showName(flag), "unknown option"+nearest.DidYouMean(flag, append(slices.Sorted(maps.Keys(known)), others...)))
 			// What follows is likely its value, and one error is enough.
 			if !hasValue && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
 				i++

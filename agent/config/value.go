@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"sysotel/agent/nearest"
+
 	"github.com/prometheus/common/model"
 )
 
@@ -45,7 +47,7 @@ func (o option) parse(text string) (rule string) {
 		return parsePairs(v, text)
 	default:
 		if words := strings.Split(o.enum, "|"); o.enum != "" && !slices.Contains(words, text) {
-			return "must be one of " + strings.Join(words, ", ") + DidYouMean(text, words)
+			return "must be one of " + strings.Join(words, ", ") + nearest.DidYouMean(text, words)
 		}
 		v.SetString(text)
 	}

@@ -175,6 +175,9 @@ func describeRule(one alerting.PrometheusRule, kind string, bare bool) any {
 	state := evaluation{Health: one.Rule.Health(), EvaluationTime: one.Rule.GetEvaluationDuration().Seconds(), LastEvaluation: one.Rule.GetEvaluationTimestamp()}
 	if err := one.Rule.LastError(); err != nil {
 		state.LastError = err.Error()
+	} else if one.NoSeries != "" {
+		// Whether the condition holds is unknown. Prometheus has no other word for it.
+		state.Health, state.LastError = rules.HealthUnknown, one.NoSeries
 	}
 	switch rule := one.Rule.(type) {
 	case *rules.AlertingRule:

@@ -8,6 +8,7 @@ import { language, t } from '../i18n'
 import { useLoad } from '../load'
 import { asFailure, Failed } from '../parts/failed'
 import { Field, Form, Numeric } from '../parts/form'
+import { NoSeriesList } from '../parts/noseries'
 import { measure, now } from '../state'
 import { durationLabel, momentLabel, stepFor } from '../time'
 import { written } from '../units'
@@ -143,6 +144,7 @@ function sent(r: Threshold, match: string): Threshold {
 
 function Verdict({ preview: p }: { preview: Preview }) {
   const [newest] = p.firings
+  if (p.no_series) return <><strong>{t('rules.would.noseries')}</strong><span class="note"><NoSeriesList all={p.no_series} /></span></>
   if (!p.measured_from) return <strong>{t('rules.would.unknown')}</strong>
   // History may be shorter than a week.
   const span = durationLabel(Math.max(1, (Date.parse(p.end) - Date.parse(p.measured_from)) / 1000), language)
@@ -150,6 +152,7 @@ function Verdict({ preview: p }: { preview: Preview }) {
     <>
       <strong>{p.count === 0 ? t('rules.would.never', { span }) : t(p.count === 1 ? 'rules.would.once' : 'rules.would', { n: p.count, span, time: durationLabel(Math.max(1, p.seconds), language) })}</strong>
       <span class="note">{t('rules.would.how', { step: durationLabel(p.step, language), tiers: [...new Set(p.tiers.map((tier) => tier.tier))].join(', ') || '–' })}</span>
+      {Date.parse(p.measured_from) > Date.parse(p.start) + 1000 * p.step && <span class="note">{t('rules.would.since', { time: momentLabel(Date.parse(p.measured_from) / 1000, language, now.peek(), false) })}</span>}
       {newest && <span class="note">{t('rules.would.last', { time: momentLabel(Date.parse(newest.from) / 1000, language, now.peek(), false) })}</span>}
     </>
   )

@@ -10,6 +10,7 @@ import { limits } from '../thresholds'
 import { limitsOf } from '../limits'
 import { useLoad } from '../load'
 import { asFailure, Failed } from '../parts/failed'
+import { NoSeriesList } from '../parts/noseries'
 import { Sure } from '../parts/form'
 import { go, now, view } from '../state'
 import { momentLabel } from '../time'
@@ -63,6 +64,8 @@ function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: (
       </span>
       {r.annotations?.summary && <span class="line">{withoutNumbers(r.annotations.summary)}</span>}
       <Expression rule={r} />
+      {r.no_series && r.state !== 'off' && <span class="line">{t('noseries.rule')}</span>}
+      {r.no_series && <NoSeriesList all={r.no_series} />}
       {r.error && <span class="line error">{r.error}</span>}
       {error.value && <span class="line error" role="alert">{error.value}</span>}
     </li>

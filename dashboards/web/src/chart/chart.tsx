@@ -14,6 +14,7 @@ import { reading, resumed, seen } from '../stream'
 import { isLive, momentLabel, spanOf, stepLabel } from '../time'
 import { written } from '../units'
 import { Failed } from '../parts/failed'
+import { NoSeriesList } from '../parts/noseries'
 import { Explain } from './explain'
 import { Feed } from './feed'
 import { Legend } from './legend'
@@ -246,7 +247,7 @@ function Over({ feed }: { feed: Feed }) {
   const state = feed.state.value
   if (state === 'ready') return null
   if (state === 'loading') return <p class="over quiet">{t('state.loading')}</p>
-  if (state === 'empty') return <p class="over">{t('state.empty')}</p>
+  if (state === 'empty') return <p class="over">{t('state.empty')}<NoSeriesList all={feed.noSeries.value} /></p>
   return <div class="over"><Failed failure={state} /></div>
 }
 

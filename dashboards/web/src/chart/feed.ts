@@ -6,6 +6,7 @@ import { readerOf } from '../live'
 import { type Panel, question } from '../panels'
 import { type Range, spanOf, isLive, lengthOf, stepFor } from '../time'
 import { serverNow } from '../stream'
+import { askNoSeries, type NoSeries } from '../parts/noseries'
 import { askTogether } from './together'
 
 // A Feed loads a chart's frame: the past by one query, then each live reading.
@@ -20,6 +21,8 @@ export class Feed {
   // warnings and infos are what the answer cannot tell.
   readonly warnings = signal<string[]>([])
   readonly infos = signal<string[]>([])
+  // noSeries are the selectors for whose want the chart is empty.
+  readonly noSeries = signal<NoSeries[]>([])
   frame: Frame | null = null
   range: Range = { preset: '1h' }
 
@@ -59,6 +62,11 @@ export class Feed {
         this.warnings.value = answer.warnings
         this.infos.value = answer.infos
         this.state.value = answer.series.length > 0 ? 'ready' : 'empty'
+        this.noSeries.value = []
+        if (answer.series.length === 0 && own) {
+          void askNoSeries(question(this.panel, { host, window: step }, false), span.from, span.to, asking.signal)
+            .then((all) => { if (!asking.signal.aborted) this.noSeries.value = all })
+        }
         this.changed()
       },
       (e: unknown) => {

@@ -4,7 +4,7 @@ import { Failure } from '../api/client'
 import { type Instant, query } from '../api/prometheus'
 import { Explain } from '../chart/explain'
 import { facts } from '../facts'
-import { hostName } from '../host'
+import { hostName, isOwnHost } from '../host'
 import { language, t, titleOf } from '../i18n'
 import { limits } from '../thresholds'
 import { levelOf, usual } from '../limits'
@@ -16,6 +16,7 @@ import { quantity, written } from '../units'
 import { full } from '../watch'
 import { asFailure, Failed } from './failed'
 import { Sign } from './icons'
+import { askNoSeries, type NoSeries, NoSeriesList } from './noseries'
 
 // Newest shows a panel of newest values: bars, numbers or rows. For a past time range
 // it shows the values at its end.
@@ -47,6 +48,7 @@ function valuesOf(panel: Panel, found: Instant[]): Value[] {
 export function Newest({ panel }: { panel: Panel }) {
   const values = useSignal<Value[] | null>(null)
   const failure = useSignal<Failure | null>(null)
+  const missing = useSignal<NoSeries[]>([])
   const near = useSignal(false)
   const beat = useSignal(0)
   const root = useRef<HTMLElement>(null)
@@ -69,6 +71,10 @@ export function Newest({ panel }: { panel: Panel }) {
       (found) => {
         values.value = valuesOf(panel, found)
         failure.value = null
+        if (found.length === 0 && isOwnHost.peek() && missing.peek().length === 0) {
+          const to = isLive(range) ? now.peek() : range.to
+          void askNoSeries(question(panel, { host, window }, false), to - 300, to, asking.signal).then((all) => { missing.value = all })
+        }
       },
       (e: unknown) => { if (!asking.signal.aborted) failure.value = asFailure(e) },
     )
@@ -82,7 +88,7 @@ export function Newest({ panel }: { panel: Panel }) {
         <span class="resolution" />
         <Explain panel={panel} window={() => window} />
       </header>
-      {failure.value ? <Failed failure={failure.value} /> : list === null ? <p class="over quiet">{t('state.loading')}</p> : list.length === 0 ? <p class="over">{t('state.empty')}</p> : <Values panel={panel} list={list} />}
+      {failure.value ? <Failed failure={failure.value} /> : list === null ? <p class="over quiet">{t('state.loading')}</p> : list.length === 0 ? <p class="over">{t('state.empty')}<NoSeriesList all={missing.value} /></p> : <Values panel={panel} list={list} />}
     </section>
   )
 }
