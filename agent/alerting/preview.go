@@ -39,7 +39,7 @@ type Preview struct {
 	Firings []PreviewFiring `json:"firings" nullable:"false" doc:"Firing periods, newest first; at most 1000."`
 	// MeasuredFrom distinguishes "never fired" from "no data".
 	MeasuredFrom time.Time  `json:"measured_from,omitzero" doc:"First evaluation for which there is data; absent if there is none. Nothing is said of the time before."`
-	NoSeries     []NoSeries `json:"no_series,omitempty" doc:"Selectors that match no series in the time range and without which the rule has no result, with the reason."`
+	NoSeries     []NoSeries `json:"no_series,omitempty" nullable:"false" doc:"Selectors that match no series in the time range and without which the rule has no result, with the reason."`
 }
 
 // PreviewTier is a part of the time range that one tier served.

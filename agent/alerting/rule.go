@@ -41,7 +41,7 @@ type RuleStatus struct {
 	Alerts      int               `json:"alerts" doc:"Number of active alerts, including pending ones."`
 	Health      string            `json:"health" enum:"unknown,ok,err,no_series" doc:"unknown before the first evaluation; no_series as in state."`
 	Error       string            `json:"error,omitempty" doc:"Why the last evaluation failed."`
-	NoSeries    []NoSeries        `json:"no_series,omitempty" doc:"Selectors that have matched no series since the agent started and without which the rule has no result, with the reason."`
+	NoSeries    []NoSeries        `json:"no_series,omitempty" nullable:"false" doc:"Selectors that have matched no series since the agent started and without which the rule has no result, with the reason."`
 	EvaluatedAt time.Time         `json:"evaluated_at,omitzero" doc:"When it was last evaluated; absent before."`
 	Seconds     float64           `json:"seconds" doc:"Duration of the last evaluation in seconds."`
 	Threshold   *Threshold        `json:"threshold,omitempty" doc:"Threshold that the rule was generated from; absent for rules from files."`

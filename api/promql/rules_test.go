@@ -64,6 +64,13 @@ func TestRules(t *testing.T) {
 	f("rules", "type=alert&exclude_alerts=true&rule_name[]=Busy", `{"groups":[`+group+one("null")+ends+never+`}]}`)
 	f("rules", "type=record", `{"groups":[`+group+rec+ends+never+`}]}`)
 	f("rules", "rule_group[]=other", `{"groups":[]}`)
+
+	// Of a rule that matches no series nobody knows whether its condition holds.
+	h = New(Config{Log: slog.New(slog.DiscardHandler), Rules: func() []alerting.PrometheusGroup {
+		return []alerting.PrometheusGroup{{Name: "g", File: "f.yml", Interval: 15, Rules: []alerting.PrometheusRule{{Rule: busy, State: rules.StateInactive, NoSeries: "no_series: cpu"}}}}
+	}})
+	blind := strings.Replace(one("null"), `"health":"ok"`, `"health":"unknown","lastError":"no_series: cpu"`, 1)
+	f("rules", "exclude_alerts=true", `{"groups":[`+group+strings.Replace(blind, "pending", "inactive", 1)+ends+once+`}]}`)
 	if code, _, _ := ask(t, h, http.MethodGet, "/api/v1/rules", url.Values{"type": {"odd"}}); code != http.StatusBadRequest {
 		t.Errorf("an odd type is answered %d", code)
 	}

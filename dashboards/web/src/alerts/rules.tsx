@@ -64,8 +64,8 @@ function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: (
       </span>
       {r.annotations?.summary && <span class="line">{withoutNumbers(r.annotations.summary)}</span>}
       <Expression rule={r} />
-      {r.no_series && r.state !== 'off' && <span class="line">{t('noseries.rule')}</span>}
-      {r.no_series && <NoSeriesList all={r.no_series} />}
+      {r.state === 'no_series' && <span class="line">{t('noseries.rule')}</span>}
+      {r.no_series && (r.state === 'no_series' || r.state === 'off') && <NoSeriesList all={r.no_series} />}
       {r.error && <span class="line error">{r.error}</span>}
       {error.value && <span class="line error" role="alert">{error.value}</span>}
     </li>

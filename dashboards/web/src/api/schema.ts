@@ -1580,6 +1580,19 @@ export interface components {
             /** @description The token. */
             token: components["schemas"]["Token"];
         };
+        NoSeries: {
+            /** @description Label that does not fit. */
+            label?: string;
+            /** @description Nearest name of a metric, label, value or rule that exists. */
+            nearest?: string;
+            /**
+             * @description unknown_metric: no metric has that name; not_measured: the metric is known, but not measured here; unknown_label: the metric has no such label; unknown_value: the label has no such value; unknown_rule: no alert rule has that name; no_match: no series has all the labels.
+             * @enum {string}
+             */
+            reason: "unknown_metric" | "not_measured" | "unknown_label" | "unknown_value" | "unknown_rule" | "no_match";
+            /** @description Selector that has matched no series since the agent started, or in the time range of a preview. */
+            selector: string;
+        };
         PasswordRequest: {
             /** @description Store the tokens of the new session in HttpOnly cookies, as for the login. */
             cookie?: boolean;
@@ -1624,6 +1637,8 @@ export interface components {
              * @description First evaluation for which there is data; absent if there is none. Nothing is said of the time before.
              */
             measured_from?: string;
+            /** @description Selectors that match no series in the time range and without which the rule has no result, with the reason. */
+            no_series?: components["schemas"]["NoSeries"][];
             /**
              * Format: double
              * @description Total firing time in seconds.
@@ -1926,16 +1941,18 @@ export interface components {
             /** @description Group in the file. */
             group: string;
             /**
-             * @description unknown before the first evaluation.
+             * @description unknown before the first evaluation; no_series as in state.
              * @enum {string}
              */
-            health: "unknown" | "ok" | "err";
+            health: "unknown" | "ok" | "err" | "no_series";
             /** @description Labels added to its alerts. */
             labels: {
                 [key: string]: string;
             };
             /** @description Name of the rule. */
             name: string;
+            /** @description Selectors that have matched no series since the agent started and without which the rule has no result, with the reason. */
+            no_series?: components["schemas"]["NoSeries"][];
             /**
              * Format: double
              * @description Duration of the last evaluation in seconds.
@@ -1949,10 +1966,10 @@ export interface components {
              */
             source: "default" | "file" | "config" | "api";
             /**
-             * @description Most severe state of its alerts.
+             * @description Most severe state of its alerts. Without alerts no_series if its selectors have matched no series since the agent started, so that it cannot fire, and off if it is a built-in rule for what this machine does not have.
              * @enum {string}
              */
-            state: "inactive" | "pending" | "firing" | "no_data";
+            state: "inactive" | "pending" | "firing" | "no_data" | "no_series" | "off";
             /** @description Threshold that the rule was generated from; absent for rules from files. */
             threshold?: components["schemas"]["Threshold"];
         };
