@@ -17,6 +17,9 @@ import (
 	"sysotel/instruments/sanitize"
 )
 
+// maxWarnings bounds the rules that are named: a public rule file has hundreds.
+const maxWarnings = 100
+
 // checkTimeout bounds the check of permissions.
 const checkTimeout = 10 * time.Second
 
@@ -42,7 +45,11 @@ func runCheck(c Call) int {
 	}
 	measured := c.measured()
 	unmeasured := loaded.Unmeasured(measured)
-	for _, warning := range unmeasured {
+	for i, warning := range unmeasured {
+		if i == maxWarnings {
+			fmt.Fprintf(c.Out, "and %d more rules\n", len(unmeasured)-maxWarnings)
+			break
+		}
 		fmt.Fprintf(c.Out, "warning: %s\n", sanitize.ReplaceUnprintable(warning))
 	}
 	if len(unmeasured) > 0 && measured == nil {
