@@ -76,7 +76,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 // catalogue has the names of all metrics that can be asked.
 func (a *App) catalogue() alerting.Catalogue {
 	metrics := slices.Collect(maps.Keys(a.metadata()))
-	c, _ := a.config.Catalogue() // Its mistakes stopped the start.
+	c, _ := a.config.Catalogue() // An error would have stopped the start.
 	return alerting.Catalogue{Metrics: append(metrics, c.Metrics...), REST: c.REST}
 }
 
