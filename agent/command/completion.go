@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sysotel/agent/config"
+	"sysotel/agent/nearest"
 )
 
 // completionScripts make each shell ask the program itself, so that they fit whatever
@@ -42,7 +43,7 @@ func completionCommand() command {
 func runCompletion(c Call) int {
 	script, err := completionScripts.ReadFile("completion/" + c.words[0])
 	if err != nil {
-		return c.misuse(fmt.Errorf("unknown shell %q%s", c.words[0], config.DidYouMean(c.words[0], choices(completionCommand().args))), "sysotel help completion shows its usage")
+		return c.misuse(fmt.Errorf("unknown shell %q%s", c.words[0], nearest.DidYouMean(c.words[0], choices(completionCommand().args))), "sysotel help completion shows its usage")
 	}
 	_, _ = c.Out.Write(script)
 	return 0
