@@ -542,6 +542,12 @@ func TestBehindNginx(t *testing.T) {
 	b.visit("/sysotel/processes?range=6h")
 	b.waitFor(`document.querySelectorAll('main table tbody tr').length > 3`)
 	lost()
+	for _, page := range []string{"hosts", "settings"} {
+		b.visit("/sysotel/" + page)
+		b.waitFor(`document.querySelector('main h1, main h2') && !document.querySelector('main').innerText.includes('Loading')`)
+		lost()
+	}
+	b.photograph("settings-behind-nginx")
 	b.do(click("footer a[href='/sysotel/docs']"))
 	b.waitFor(`location.pathname === '/sysotel/docs' && document.querySelector('#account b')?.textContent === 'ada' && document.styleSheets.length === 1 && document.styleSheets[0].cssRules.length > 10`)
 	lost()
