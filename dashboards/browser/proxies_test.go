@@ -207,6 +207,9 @@ var servers = []struct {
 		programs.Start(t, cmd)
 	}},
 	{"Traefik", func(t *testing.T, w *way) {
+		if os.Getenv("SYSOTEL_TEST_PROXIES") != "all" {
+			t.Skip("building Traefik takes longer than all other tests; SYSOTEL_TEST_PROXIES=all does it")
+		}
 		program := goProgram(t, "github.com/traefik/traefik/v3/cmd/traefik", "github.com/traefik/traefik/v3", "v3.6.12")
 		file := w.write(t, "sysotel.toml", []byte(example(t, "toml", 0, "host.example", "127.0.0.1", "http://127.0.0.1:8080", "http://"+w.listens())))
 		programs.Start(t, exec.CommandContext(t.Context(), program, "--entryPoints.websecure.address=127.0.0.1:"+strconv.Itoa(w.port), "--providers.file.filename="+file,
