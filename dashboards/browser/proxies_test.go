@@ -547,7 +547,7 @@ func TestBehindNginx(t *testing.T) {
 	lost()
 	for _, page := range []string{"hosts", "settings"} {
 		b.visit("/sysotel/" + page)
-		b.waitFor(`document.querySelector('main h1, main h2') && !document.querySelector('main').innerText.includes('Loading')`)
+		b.waitFor(`document.querySelector('main table, main h2') && !document.querySelector('main').innerText.includes('Loading')`)
 		lost()
 	}
 	b.photograph("settings-behind-nginx")
