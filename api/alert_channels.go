@@ -49,7 +49,7 @@ func (s *Server) notifier() (Notifier, error) {
 func (operations) AlertChannels(s *Server) {
 	const path = alertPath + "/channels"
 	register(s, Operation{
-		ID: "list-channels", Method: http.MethodGet, Path: path,
+		ID: "list-channels", Method: http.MethodGet, Path: path, Table: "channels",
 		Summary: "List notification channels", Description: "Configured notification channels with their status, without addresses and secrets.",
 		Access: Access{Role: Viewer, Cost: Cheap}, Example: Channels{[]notify.Channel{{Name: "mail", Type: "email", LastSuccess: exampleTime}}}, Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*channelsOutput, error) {

@@ -45,7 +45,7 @@ func (operations) AlertRules(s *Server) {
 	const path = alertPath + "/rules"
 	refusals := []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable}
 	register(s, Operation{
-		ID: "list-alert-rules", Method: http.MethodGet, Path: path,
+		ID: "list-alert-rules", Method: http.MethodGet, Path: path, Table: "rules",
 		Summary:     "List alert rules",
 		Description: "All rules with source and status: built-in rules, rules from the files of `alerting.rules`, and thresholds.",
 		Access:      see, Example: AlertRules{[]alerting.RuleStatus{exampleRule()}}, Errors: []int{http.StatusServiceUnavailable},

@@ -39,7 +39,7 @@ func (operations) AlertSilences(s *Server) {
 		Matchers: []alerting.Matcher{{Name: "alertname", Op: "=", Value: "DataDiskFull"}},
 	}
 	register(s, Operation{
-		ID: "list-silences", Method: http.MethodGet, Path: path,
+		ID: "list-silences", Method: http.MethodGet, Path: path, Table: "silences",
 		Summary: "List silences", Description: "Active and pending silences, and those that expired in the last 5 days.",
 		Access: Access{Role: Viewer, Cost: Cheap}, Example: Silences{[]alerting.Silence{example}}, Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*silencesOutput, error) {

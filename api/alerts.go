@@ -80,14 +80,14 @@ const alertPath = "/api/v1/alerts"
 // Alerts registers the operations of this file.
 func (operations) Alerts(s *Server) {
 	register(s, Operation{
-		ID: "list-alerts", Method: http.MethodGet, Path: alertPath,
+		ID: "list-alerts", Method: http.MethodGet, Path: alertPath, Table: "alerts",
 		Summary: "List current alerts",
 		Description: "Current alerts, including pending and recently resolved ones.\n\n" +
 			"A firing alert without data is not resolved: it is held as `no_data` until data returns or the monitored object is removed.",
 		Access: Access{Role: Viewer, Cost: Cheap}, Example: exampleAlerts(), Errors: []int{http.StatusServiceUnavailable},
 	}, s.listAlerts)
 	register(s, Operation{
-		ID: "get-alert-history", Method: http.MethodGet, Path: alertPath + "/history",
+		ID: "get-alert-history", Method: http.MethodGet, Path: alertPath + "/history", Table: "episodes",
 		Summary:     "List past alerts",
 		Description: "Every period in which an alert fired within a time range, newest first. Alerts that were only pending are not included.",
 		Access:      Access{Role: Viewer, Cost: Query}, Example: exampleAlertHistory(), Errors: []int{http.StatusServiceUnavailable},

@@ -38,7 +38,7 @@ type Current struct {
 	Memory    CurrentMemory    `json:"memory" doc:"Memory, in bytes."`
 	Disk      CurrentDisk      `json:"disk" doc:"File system totals and physical disk I/O."`
 	Network   CurrentNetwork   `json:"network" doc:"Total traffic of the physical network interfaces."`
-	Pressure  []Pressure       `json:"pressure" doc:"Pressure stall information (PSI): the share of time tasks waited for a resource; null if the kernel does not provide it."`
+	Pressure  []Pressure       `json:"pressure" nullable:"true" doc:"Pressure stall information (PSI): the share of time tasks waited for a resource; null if the kernel does not provide it."`
 	Processes CurrentProcesses `json:"processes" doc:"Number of processes by state."`
 
 	UptimeSeconds number        `json:"uptime_seconds" doc:"Uptime, including time suspended."`
@@ -50,13 +50,13 @@ type Current struct {
 // CurrentCPU is Current's section on processors.
 type CurrentCPU struct {
 	UsagePercent  number        `json:"usage_percent" doc:"Busy share of all processors during the last tick: everything except idle and iowait."`
-	PerCore       []number      `json:"per_core" doc:"The same for each logical processor, in numeric order."`
+	PerCore       []number      `json:"per_core" nullable:"true" doc:"The same for each logical processor, in numeric order."`
 	Frequency     Frequency     `json:"frequency" doc:"Clock frequencies in MHz."`
 	LoadAverage   [3]number     `json:"load_average" nullable:"false" doc:"Load average over 1, 5 and 15 minutes."`
 	Count         count         `json:"count" doc:"Number of online logical processors."`
 	Physical      count         `json:"physical" doc:"Number of physical cores."`
 	StatesPercent StatesPercent `json:"states_percent" doc:"Share of time in each state, over all processors; the shares add up to 100."`
-	Cores         []CurrentCore `json:"cores" doc:"Each logical processor."`
+	Cores         []CurrentCore `json:"cores" nullable:"true" doc:"Each logical processor."`
 }
 
 // Frequency is a clock frequency with its limits.
@@ -105,7 +105,7 @@ type CurrentSwap struct {
 	Used    count        `json:"used" doc:"Swap space in use."`
 	Percent number       `json:"percent" doc:"used as a share of total; null without swap."`
 	Free    count        `json:"free" doc:"Unused swap space."`
-	Devices []SwapDevice `json:"devices" doc:"Each swap partition or file."`
+	Devices []SwapDevice `json:"devices" nullable:"true" doc:"Each swap partition or file."`
 }
 
 // SwapDevice is a swap partition or file.
@@ -122,8 +122,8 @@ type CurrentDisk struct {
 	Free        count               `json:"free" doc:"Bytes available to unprivileged users."`
 	Percent     number              `json:"percent" doc:"used / (used + free), as df shows it."`
 	IO          DiskIO              `json:"io" doc:"I/O of all physical disks during the last tick."`
-	Devices     []CurrentDevice     `json:"devices" doc:"Each disk."`
-	Filesystems []CurrentFilesystem `json:"filesystems" doc:"Each file system."`
+	Devices     []CurrentDevice     `json:"devices" nullable:"true" doc:"Each disk."`
+	Filesystems []CurrentFilesystem `json:"filesystems" nullable:"true" doc:"Each file system."`
 }
 
 // DiskIO is disk I/O, each number per second.
@@ -149,7 +149,7 @@ type CurrentDevice struct {
 // CurrentNetwork is Current's section on the network.
 type CurrentNetwork struct {
 	NetworkIO
-	Interfaces  []CurrentInterface `json:"interfaces" doc:"Each network interface."`
+	Interfaces  []CurrentInterface `json:"interfaces" nullable:"true" doc:"Each network interface."`
 	Connections CurrentConnections `json:"connections" doc:"Sockets of the whole machine."`
 }
 
@@ -180,7 +180,7 @@ type CurrentConnections struct {
 	TCPTimeWait count             `json:"tcp_time_wait" doc:"TCP sockets in the state TIME_WAIT."`
 	TCPOrphans  count             `json:"tcp_orphans" doc:"TCP sockets no longer attached to a process."`
 	UDPInUse    count             `json:"udp_in_use" doc:"Open UDP sockets."`
-	TCPStates   []ConnectionState `json:"tcp_states" doc:"TCP sockets by state, counted every 10 seconds; null if they cannot be counted."`
+	TCPStates   []ConnectionState `json:"tcp_states" nullable:"true" doc:"TCP sockets by state, counted every 10 seconds; null if they cannot be counted."`
 }
 
 // ConnectionState is the number of TCP sockets in one state.

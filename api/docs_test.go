@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -72,6 +73,40 @@ func TestExamplesAreValid(t *testing.T) {
 			t.Fatal(err)
 		}
 		validatedAs(t, s, op, b)
+	}
+}
+
+// Every operation has one tag, which the document describes, and no tag is without any.
+func TestTags(t *testing.T) {
+	s := newTestServer(t, ticked(), nil)
+	unused := map[string]bool{}
+	for _, tag := range s.api.OpenAPI().Tags {
+		if tag.Description == "" {
+			t.Errorf("the tag %s is not described", tag.Name)
+		}
+		unused[tag.Name] = true
+	}
+	known := maps.Clone(unused)
+	for route, op := range operationsOf(s) {
+		if len(op.Tags) != 1 || !known[op.Tags[0]] {
+			t.Errorf("%s %s has the tags %v", route.Method, route.Path, op.Tags)
+			continue
+		}
+		delete(unused, op.Tags[0])
+	}
+	if len(unused) > 0 {
+		t.Errorf("no operation has the tags %v", unused)
+	}
+}
+
+// YAML 1.1 reserves a bare =, and PyYAML refuses it.
+func TestTheDocumentIsYAML11(t *testing.T) {
+	document, err := OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := regexp.MustCompile(`(?m)^.*[-:] (=|<<)$`).Find(document); found != nil {
+		t.Errorf("the document has %q", found)
 	}
 }
 

@@ -59,7 +59,7 @@ type eventsOutput struct{ Body *Events }
 // Events registers the operations of this file.
 func (operations) Events(s *Server) {
 	register(s, Operation{
-		ID: "get-events", Method: http.MethodGet, Path: "/api/v1/events",
+		ID: "get-events", Method: http.MethodGet, Path: "/api/v1/events", Table: "events",
 		Summary: "List events",
 		Description: "Events of the machine and the agent, newest first: starts and stops, reboots with their cause if known, gaps, clock steps, devices added and removed, processes killed by the OOM killer.\n\n" +
 			"If the response has `next`, there are older events: pass it as `cursor`.",

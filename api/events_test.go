@@ -105,7 +105,7 @@ func TestBadEventQueries(t *testing.T) {
 		{"cursor=%ff", "query.cursor", "value of next"},
 		{"cursor=x.y", "query.cursor", "value of next"},
 		{"kind=", "query.kind", "not be empty"},
-		{"colour=red", "query.colour", "cursor, end, kind"},
+		{"colour=red", "query.colour", "cursor, end, format, kind"},
 	} {
 		_, invalid := problemOf(t, ask(s, http.MethodGet, "/api/v1/events?"+c.query, nil), http.StatusUnprocessableEntity)
 		if !strings.Contains(invalid[c.location], c.says) {

@@ -13,7 +13,7 @@ import (
 // Health is the response of /health.
 type Health struct {
 	Status health.Status      `json:"status" enum:"ok,degraded,failed" doc:"Worst status of all components." example:"degraded"`
-	Parts  []health.Component `json:"parts,omitempty" doc:"Every component; absent for callers without the role viewer."`
+	Parts  []health.Component `json:"parts,omitempty" nullable:"false" doc:"Every component; absent for callers without the role viewer."`
 }
 
 // healthOutput has the HTTP status and the body.
@@ -25,11 +25,11 @@ type healthOutput struct {
 // Health registers the operations of this file.
 func (operations) Health(s *Server) {
 	register(s, Operation{
-		ID: "get-health", Method: http.MethodGet, Path: "/api/v1/health",
+		ID: "get-health", Method: http.MethodGet, Path: "/api/v1/health", Table: "parts",
 		Summary: "Get the health of the agent",
 		Description: "Every component of the agent with its status and, if it is not ok, the reason. " +
 			"The HTTP status is 200 for ok and degraded, and 503 with the same body for failed.",
-		Access: Access{Role: Public, Cost: Cheap, BeforeSetup: true, Check: true},
+		Access: Access{Role: Public, Cost: Cheap, BeforeSetup: true, Check: true}, Failing: true,
 		Example: Health{Status: health.Degraded, Parts: []health.Component{
 			{Name: "cpu", Status: health.OK},
 			{Name: "filesystem", Status: health.Degraded, Reason: "did not answer within 500ms", Since: exampleTime.Add(-19 * time.Second)},

@@ -70,7 +70,7 @@ type hostsOutput struct{ Body *HostList }
 // Hosts registers the operations of this file.
 func (operations) Hosts(s *Server) {
 	register(s, Operation{
-		ID: "get-hosts", Method: http.MethodGet, Path: "/api/v1/hosts",
+		ID: "get-hosts", Method: http.MethodGet, Path: "/api/v1/hosts", Table: "hosts",
 		Summary: "List the machines with history",
 		Description: "Every machine this agent has history for: all that push to the same VictoriaMetrics, or only this one, depending on `store.backend`. " +
 			"If VictoriaMetrics does not respond, only this machine is listed and `warnings` give the reason.",

@@ -84,7 +84,7 @@ func parseNumber(b []byte) (float64, error) {
 
 // Schema implements huma.SchemaProvider.
 func (number) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeNumber, Nullable: true}
+	return &huma.Schema{Type: huma.TypeNumber, Format: "double", Nullable: true}
 }
 
 // Schema implements huma.SchemaProvider.

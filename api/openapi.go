@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,11 +32,40 @@ const introduction = "What a machine is doing, second by second: processors, mem
 	"It is not part of this document; see the Prometheus documentation.\n\n" +
 	"Errors are RFC 9457 problems (`application/problem+json`): `detail` says what is wrong; `errors` lists each invalid value and what is allowed."
 
+// groups are the tags of the document, each with the beginnings of its paths.
+var groups = []struct {
+	name, description string
+	paths             []string
+}{
+	{"metrics", "What is measured: now, over time, and live.", []string{"/api/v1/metrics/"}},
+	{"hosts", "The machines with history.", []string{"/api/v1/hosts"}},
+	{"events", "What happened on the machine and to the agent.", []string{"/api/v1/events"}},
+	{"alerts", "Alerts, the rules that make them, notification channels and silences.", []string{alertPath}},
+	{"access", "Logging in, users and API tokens.", []string{"/api/v1/auth/", "/api/v1/users", "/api/v1/tokens"}},
+	{"agent", "The agent itself: its health, configuration and backups.", []string{"/api/v1/health", "/api/v1/config", "/api/v1/backup"}},
+}
+
+// groupOf is the tag of the operations of a path.
+func groupOf(path string) string {
+	for _, g := range groups {
+		for _, begin := range g.paths {
+			if strings.HasPrefix(path, begin) {
+				return g.name
+			}
+		}
+	}
+	panic("no group has the path " + path)
+}
+
 // newDocument returns the OpenAPI document without operations. The server is relative to
 // the document, so that it is right on every address of the agent and of proxies.
 func newDocument(base string) *huma.OpenAPI {
+	var tags []*huma.Tag
+	for _, g := range groups {
+		tags = append(tags, &huma.Tag{Name: g.name, Description: g.description})
+	}
 	return &huma.OpenAPI{
-		OpenAPI: "3.1.0",
+		OpenAPI: "3.1.0", Tags: tags,
 		Servers: []*huma.Server{{URL: cmp.Or(base, "/"), Description: "The agent that serves this document."}},
 		Info: &huma.Info{
 			Title: "sysotel", Version: apiVersion, Description: introduction,
@@ -69,13 +99,16 @@ func (s *Server) documentJSON() ([]byte, error) {
 	return b, nil
 }
 
-// documentYAML returns the document in YAML.
+// bareEquals is a value that YAML 1.1 reserves, so that PyYAML refuses the document.
+var bareEquals = regexp.MustCompile(`(?m)((?::|-) )=$`)
+
+// documentYAML returns the document in YAML, which parsers of YAML 1.1 read, too.
 func (s *Server) documentYAML() ([]byte, error) {
 	b, err := s.api.OpenAPI().YAML()
 	if err != nil {
 		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
 	}
-	return b, nil
+	return bareEquals.ReplaceAll(b, []byte(`$1"="`)), nil
 }
 
 // addPages adds the pages that are not operations: the OpenAPI document, its

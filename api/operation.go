@@ -52,8 +52,12 @@ type Operation struct {
 	Example any
 	// Media is the media type of the response; empty is application/json.
 	Media string
-	// Also is another media type, which clients can request with Accept; may be empty.
-	Also string
+	// Table is the field of the response with the rows of the table that it is as CSV;
+	// empty if there is none. A handler of pages that encodes the response itself also
+	// writes the CSV.
+	Table string
+	// Failing: the same response with the status 503 says that all is not well.
+	Failing bool
 	// Errors are the error statuses beyond those that every operation has.
 	Errors []int
 }
@@ -62,7 +66,40 @@ type Operation struct {
 // every other page through routes.page: nothing else can reach the mux, because
 // routes requires an Access.
 func register[I, O any](s *Server, op Operation, handler func(context.Context, *I) (*O, error)) {
-	huma.Register(s.api, s.describe(op), func(ctx context.Context, in *I) (*O, error) {
+	if _, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
+		op.Errors = append(slices.Clone(op.Errors), http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	checked := errorsLogged(s, op, handler)
+	body, ok := reflect.TypeFor[O]().FieldByName("Body")
+	if op.Table == "" || !ok || body.Type.Kind() == reflect.Func {
+		huma.Register(s.api, s.describe(op), checked)
+		return
+	}
+	rowsOf(reflect.Zero(elementOf(body.Type)), op.Table) // Panics if there are none.
+	huma.Register(s.api, s.describe(op), func(ctx context.Context, in *I) (*streamOutput, error) {
+		out, err := checked(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		v, status := reflect.ValueOf(out).Elem(), 0
+		if f := v.FieldByName("Status"); f.IsValid() {
+			status = int(f.Int())
+		}
+		return &streamOutput{func(ctx huma.Context) { writeTable(ctx, op.ID, op.Table, status, v.FieldByName("Body")) }}, nil
+	})
+}
+
+// elementOf is the type that t points to, or t.
+func elementOf(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		return t.Elem()
+	}
+	return t
+}
+
+// errorsLogged is a handler whose internal errors are logged.
+func errorsLogged[I, O any](s *Server, op Operation, handler func(context.Context, *I) (*O, error)) func(context.Context, *I) (*O, error) {
+	return func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err == nil {
 			return out, nil
@@ -73,7 +110,7 @@ func register[I, O any](s *Server, op Operation, handler func(context.Context, *
 		// Internal errors are only logged: they may contain file names and secrets.
 		s.log.ErrorContext(ctx, "operation failed", "operation", op.ID, "err", err)
 		return nil, problem(http.StatusInternalServerError, internalError)
-	})
+	}
 }
 
 // accessKey is the metadata key by which describe passes an operation's Access to routes.
@@ -81,21 +118,26 @@ const accessKey = "access"
 
 // meanings are the descriptions of the error statuses in the document.
 var meanings = map[int]string{
-	http.StatusUnauthorized:        "Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes.",
-	http.StatusForbidden:           "The Host or Origin of the request is not allowed, or the caller's role is insufficient.",
-	http.StatusNotFound:            "There is no data for that time, or no object with that ID or name.",
-	http.StatusConflict:            "The request conflicts with the current state; see detail.",
-	http.StatusTooManyRequests:     "Too many requests; Retry-After gives the seconds to wait.",
-	http.StatusUnprocessableEntity: "A parameter or the body is invalid; errors lists what is wrong and what is allowed.",
-	http.StatusInternalServerError: internalError,
-	http.StatusServiceUnavailable:  "Temporarily unavailable; Retry-After, if present, gives the seconds to wait.",
+	http.StatusUnauthorized:          "Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes.",
+	http.StatusForbidden:             "The Host or Origin of the request is not allowed, or the caller's role is insufficient.",
+	http.StatusBadRequest:            "The body is missing or is not JSON.",
+	http.StatusRequestTimeout:        "The body took too long.",
+	http.StatusRequestEntityTooLarge: "The body is too large; detail says what is allowed.",
+	http.StatusUnsupportedMediaType:  "The body must be application/json.",
+	http.StatusNotAcceptable:         "The response cannot be had in the format that was asked for.",
+	http.StatusNotFound:              "There is no data for that time, or no object with that ID or name.",
+	http.StatusConflict:              "The request conflicts with the current state; see detail.",
+	http.StatusTooManyRequests:       "Too many requests; Retry-After gives the seconds to wait.",
+	http.StatusUnprocessableEntity:   "A parameter or the body is invalid; errors lists what is wrong and what is allowed.",
+	http.StatusInternalServerError:   internalError,
+	http.StatusServiceUnavailable:    "Temporarily unavailable; Retry-After, if present, gives the seconds to wait.",
 }
 
 // describe converts an operation for Huma.
 func (s *Server) describe(op Operation) huma.Operation {
 	media := op.Media
 	if media == "" {
-		media = "application/json"
+		media = jsonMedia
 	}
 	response := &huma.MediaType{Example: op.Example}
 	if op.Example != nil {
@@ -103,16 +145,21 @@ func (s *Server) describe(op Operation) huma.Operation {
 	}
 	described := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary, Description: op.Description,
+		Tags:       []string{groupOf(op.Path)},
 		Security:   security(op.Access),
-		Errors:     append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, op.Errors...),
+		Errors:     append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotAcceptable, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError}, op.Errors...),
 		Metadata:   map[string]any{accessKey: op.Access},
 		Extensions: map[string]any{"x-sysotel-role": op.Role.String(), "x-sysotel-cost": op.Cost.String()},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "Success.", Content: map[string]*huma.MediaType{media: response}},
 		},
 	}
-	if op.Also != "" {
-		described.Responses["200"].Content[op.Also] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+	if op.Table != "" {
+		described.Responses["200"].Content[csvMedia] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: csvDescription(op.Table)}}
+		described.Parameters = []*huma.Param{newFormatParameter()}
+	}
+	if op.Failing {
+		described.Responses["503"] = &huma.Response{Description: "The same response where a component has failed.", Content: described.Responses["200"].Content}
 	}
 	if op.Concurrent > 0 {
 		described.Extensions["x-sysotel-concurrent"] = op.Concurrent
@@ -155,11 +202,15 @@ func (t *routes) Handle(op *huma.Operation, handler func(huma.Context)) {
 		panic(fmt.Sprintf("operation %s %s was not added by register", op.Method, op.Path))
 	}
 	for status, response := range op.Responses {
-		if code, _ := strconv.Atoi(status); meanings[code] != "" {
+		if code, _ := strconv.Atoi(status); meanings[code] != "" && (response.Description == "" || response.Description == http.StatusText(code)) {
 			response.Description = meanings[code]
 		}
 	}
 	t.page(op.Method, op.Path, access, func(w http.ResponseWriter, r *http.Request) {
+		r, ok := t.negotiate(w, r, op)
+		if !ok {
+			return
+		}
 		if invalid := t.checkQuery(r.URL.RawQuery, op.Parameters); len(invalid) > 0 {
 			writeProblem(w, http.StatusUnprocessableEntity, invalidQuery, invalid...)
 			return

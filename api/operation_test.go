@@ -180,7 +180,7 @@ func TestBadQueries(t *testing.T) {
 		{processes + "at=2026-01-01", "query.at", "RFC 3339"},
 		{processes + "Top=3", "query.Top", "q, sort, start, top"},
 		{current + "pretty", "query.pretty", "it has none"},
-		{"/api/v1/health?x=1", "query.x", "it has none"},
+		{"/api/v1/health?x=1", "query.x", "it has format"},
 		{"/api/v1/metrics/stream?x=1", "query.x", "it has none"},
 		{processes + "q=%zz", "query", "%XX"},
 		{processes + "a=1;b=2", "query", "joined by &"},

@@ -47,10 +47,10 @@ type ProcessRow struct {
 	WriteBytesPerSec number     `json:"write_bytes_per_sec" doc:"Bytes written to disk per second; null if the agent may not read them."`
 	Started          *time.Time `json:"started" doc:"Start time."`
 	CommandLine      string     `json:"command_line,omitempty" doc:"Command line; for administrators only, and only if processes.command_line is on."`
-	MemoryPeak       *count     `json:"memory_peak,omitempty" doc:"Peak of memory_rss in the period."`
-	ReadBytes        *count     `json:"read_bytes,omitempty" doc:"Bytes read from disk in the period; null if the agent may not read them."`
-	WriteBytes       *count     `json:"write_bytes,omitempty" doc:"Bytes written to disk in the period; null if the agent may not read them."`
-	SeenSeconds      *number    `json:"seen_seconds,omitempty" doc:"Seconds of the period during which it ran."`
+	MemoryPeak       *count     `json:"memory_peak,omitempty" nullable:"true" doc:"Peak of memory_rss in the period."`
+	ReadBytes        *count     `json:"read_bytes,omitempty" nullable:"true" doc:"Bytes read from disk in the period; null if the agent may not read them."`
+	WriteBytes       *count     `json:"write_bytes,omitempty" nullable:"true" doc:"Bytes written to disk in the period; null if the agent may not read them."`
+	SeenSeconds      *number    `json:"seen_seconds,omitempty" nullable:"true" doc:"Seconds of the period during which it ran."`
 }
 
 // ProcessOthers is the sum of the processes without a row.
@@ -63,7 +63,7 @@ type ProcessOthers struct {
 	NumThreads       int     `json:"num_threads" doc:"Number of threads."`
 	ReadBytesPerSec  number  `json:"read_bytes_per_sec" doc:"Sum over the processes the agent may read."`
 	WriteBytesPerSec number  `json:"write_bytes_per_sec" doc:"Sum over the processes the agent may read."`
-	CPUSeconds       *number `json:"cpu_seconds,omitempty" doc:"CPU seconds used in the period."`
+	CPUSeconds       *number `json:"cpu_seconds,omitempty" nullable:"true" doc:"CPU seconds used in the period."`
 }
 
 // ProcessNobodys is CPU time not attributed to any process of the table.
@@ -101,7 +101,7 @@ type processesOutput struct{ Body *Processes }
 // Processes registers the operations of this file.
 func (operations) Processes(s *Server) {
 	register(s, Operation{
-		ID: "get-processes", Method: http.MethodGet, Path: "/api/v1/metrics/processes",
+		ID: "get-processes", Method: http.MethodGet, Path: "/api/v1/metrics/processes", Table: "processes",
 		Summary: "Get the process table, now or in the past",
 		Description: "Returns the processes at the newest tick; with `at`, at a past moment; with `start` and `end`, their usage over a period, ranked by `sort`: CPU seconds (`cpu`), mean memory (`memory`), peak memory (`memory_peak`) or bytes read and written (`io`). CPU usage is given as `cpu_percent` of the whole machine and as `cpu_percent_core`, where 100 is one processor. " +
 			"The rows, `others` and `unattributed` add up to all CPU time used.\n\n" +

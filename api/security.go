@@ -6,7 +6,7 @@ import "github.com/danielgtaylor/huma/v2"
 const (
 	bearerScheme  = "bearer"
 	basicScheme   = "basic"
-	sessionScheme = "session"
+	sessionScheme = "cookie" // Not session: a schema has that name, and ogen makes one type of both.
 )
 
 // securitySchemes are the authentication schemes of the document.

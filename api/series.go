@@ -152,10 +152,10 @@ func addSeries[I any](s *Server, f seriesGroup, read func(*I) (SeriesQuery, map[
 		Description: "Returns these metrics over a time range: " + strings.Join(names, ", ") + ". " + f.words + "\n\n" +
 			"Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. " +
 			"In every tier, `min` and `max` are those of the finest resolution. " +
-			"With `Accept: text/csv` the response is a table with one line per point.",
+			"With `format=csv`, or `Accept: text/csv`, the response is a table with one line per point.",
 		Access:  Access{Role: Viewer, Cost: Query},
 		Example: exampleSeries(f.name),
-		Also:    csvMedia,
+		Table:   "series",
 		Errors:  []int{http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *I) (*streamOutput, error) {
 		if s.options.History == nil {

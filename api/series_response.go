@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -24,9 +22,6 @@ import (
 
 // localCache is the source of a tier if VictoriaMetrics did not respond.
 const localCache = "local cache"
-
-// csvMedia is the media type of tables.
-const csvMedia = "text/csv"
 
 // seriesResponse is the store's result for a plan.
 type seriesResponse struct {
@@ -98,7 +93,7 @@ func (a *seriesResponse) join(spans []query.Span) {
 
 // write writes CSV or JSON, as the client prefers.
 func (a *seriesResponse) write(ctx huma.Context) {
-	r, w := humago.Unwrap(ctx)
+	_, w := humago.Unwrap(ctx)
 	h := w.Header()
 	h.Set("Vary", "Accept")
 	if len(a.tiers) > 0 {
@@ -113,36 +108,14 @@ func (a *seriesResponse) write(ctx huma.Context) {
 		h.Set("X-Sysotel-Tier", strings.Join(names, ", "))
 	}
 	buffered := bufio.NewWriterSize(w, 32<<10)
-	if prefersCSV(r.Header.Values("Accept")) {
-		h.Set("Content-Type", csvMedia+"; charset=utf-8; header=present")
-		h.Set("Content-Disposition", `attachment; filename="sysotel-`+a.plan.group.name+`.csv"`)
+	if wantsCSV(ctx.Context()) {
+		setCSVHeaders(h, a.plan.group.name)
 		a.writeCSV(buffered)
 	} else {
-		h.Set("Content-Type", "application/json")
+		h.Set("Content-Type", jsonMedia)
 		a.writeJSON(buffered)
 	}
 	_ = buffered.Flush() // The client may have disconnected.
-}
-
-// prefersCSV reports whether the client prefers CSV to JSON.
-func prefersCSV(accept []string) bool {
-	table, object := 0.0, 0.0
-	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
-		media, parameters, _ := strings.Cut(part, ";")
-		quality := 1.0
-		for parameter := range strings.SplitSeq(parameters, ";") {
-			if text, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
-				quality, _ = strconv.ParseFloat(text, 64) // An invalid quality counts as 0.
-			}
-		}
-		switch strings.ToLower(strings.TrimSpace(media)) {
-		case csvMedia:
-			table = max(table, quality)
-		case "application/json":
-			object = max(object, quality)
-		}
-	}
-	return table > object
 }
 
 // column returns the values of an aggregation, nil if there are none.
@@ -264,17 +237,6 @@ func (a *seriesResponse) writeCSV(w *bufio.Writer) {
 		}
 	}
 	table.Flush()
-}
-
-// harmlessCell escapes text that spreadsheets would treat as a formula: a device
-// name could otherwise make them fetch a page or run a command.
-func harmlessCell(text string) string {
-	// Some ignore leading spaces and accept full-width signs.
-	first, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(text, unicode.IsSpace))
-	if strings.ContainsRune("=+-@|%\uff1d\uff0b\uff0d\uff20", first) || text != "" && strings.ContainsRune("\t\r\n", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }
 
 // appendSeconds writes milliseconds as Unix seconds.

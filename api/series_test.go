@@ -232,7 +232,7 @@ func TestCSVHasNoFormulas(t *testing.T) {
 	if lines[2][6] != "" || lines[2][7] != "" {
 		t.Errorf("a gap is %q", lines[2])
 	}
-	for text, want := range map[string]string{"+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", " =1": "' =1", "\uff1d1": "'\uff1d1", "sda": "sda", "": "", "/": "/"} {
+	for text, want := range map[string]string{"+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", " =1": "' =1", "'=1": "''=1", "'": "''", "\uff1d1": "'\uff1d1", "sda": "sda", "": "", "/": "/"} {
 		if got := harmlessCell(text); got != want {
 			t.Errorf("%q became %q", text, got)
 		}
@@ -244,7 +244,7 @@ func TestAcceptChoosesTheForm(t *testing.T) {
 		"": false, "*/*": false, "text/csv": true, "application/json": false, "text/csv, application/json": false, "Text/CSV;q=0.9, */*;q=0.1": true,
 		"text/csv;q=0.5, application/json;q=0.4": true, "text/csv;q=0": false, "text/html": false,
 	} {
-		if got := prefersCSV([]string{accept}); got != want {
+		if got := prefersCSV(accept); got != want {
 			t.Errorf("%q: %v", accept, got)
 		}
 	}

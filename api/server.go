@@ -196,6 +196,8 @@ func (s *Server) addRoutes() error {
 		Transformers:  []huma.Transformer{withoutBodies},
 	}, s.routes)
 	s.addOperations()
+	// Huma declares its list as nullable, which is absent instead.
+	document.Components.Schemas.Map()["ErrorModel"].Properties["errors"].Nullable = false
 	s.addPages()
 	s.addLoginPages()
 	if err := s.addWeb(); err != nil {

@@ -22,7 +22,7 @@ type settingsOutput struct{ Body Settings }
 // Settings registers the operations of this file.
 func (operations) Settings(s *Server) {
 	register(s, Operation{
-		ID: "get-config", Method: http.MethodGet, Path: "/api/v1/config",
+		ID: "get-config", Method: http.MethodGet, Path: "/api/v1/config", Table: "options",
 		Summary:     "Get the effective configuration",
 		Description: "Every option with its value and its origin. Secrets are masked.",
 		Access:      Access{Role: Admin, Cost: Query},

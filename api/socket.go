@@ -19,12 +19,20 @@ import (
 // sys/un.h has 108 bytes on Linux and 104 elsewhere, including the final 0.
 const maxSocketPath = 103
 
+// CheckSocketPath returns an error if a path is too long for the Unix socket.
+func CheckSocketPath(path string) error {
+	if len(path)+len("/.sock12345678") > maxSocketPath {
+		return fmt.Errorf("open the Unix socket %s: the path is too long for a socket; choose a shorter one with --data-dir", path)
+	}
+	return nil
+}
+
 // listenUnix opens the socket through which the sysotel commands talk to the
 // running agent. Only the agent's user may open it: the socket is created in a
 // private directory, given its mode, and only then moved to its path.
 func listenUnix(path string) (net.Listener, error) {
-	if len(path)+len("/.sock12345678") > maxSocketPath {
-		return nil, fmt.Errorf("open the Unix socket %s: the path is too long for a socket; choose a shorter one with --data-dir", path)
+	if err := CheckSocketPath(path); err != nil {
+		return nil, err
 	}
 	if err := removeStale(path); err != nil {
 		return nil, fmt.Errorf("open the Unix socket %s: %w", path, err)

@@ -26,11 +26,11 @@ import (
 
 // TLSConfig configures HTTPS of the API.
 type TLSConfig struct {
-	CertFile     string `yaml:"cert_file" help:"PEM file with the certificate of the API and the dashboard, followed by any intermediate certificates; enables HTTPS. Reloaded when it changes."`
-	KeyFile      string `yaml:"key_file" help:"PEM file with the private key of that certificate."`
+	CertFile     string `yaml:"cert_file" path:"file" help:"PEM file with the certificate of the API and the dashboard, followed by any intermediate certificates; enables HTTPS. Reloaded when it changes."`
+	KeyFile      string `yaml:"key_file" path:"file" help:"PEM file with the private key of that certificate."`
 	SelfSigned   bool   `yaml:"self_signed" help:"Whether the agent creates its own certificate at the first start, in the directory tls of data_dir, and renews it; clients can trust the file cert.pem there."`
 	ClientAuth   string `yaml:"client_auth" enum:"none|request|require" help:"Whether clients must present a certificate: with request they may, with require they must. A certificate not issued by tls.client_ca_file is rejected. A certificate grants no role: it only opens the connection and does not replace a login."`
-	ClientCAFile string `yaml:"client_ca_file" help:"PEM file with the certificates of the authorities that issue client certificates. Reloaded when it changes."`
+	ClientCAFile string `yaml:"client_ca_file" path:"file" help:"PEM file with the certificates of the authorities that issue client certificates. Reloaded when it changes."`
 	MinVersion   string `yaml:"min_version" enum:"1.2|1.3" help:"Minimum TLS version."`
 	Redirect     string `yaml:"redirect" help:"Address that redirects plain HTTP to HTTPS, such as 127.0.0.1:8081; empty for none."`
 }

@@ -52,7 +52,7 @@ func (operations) Tokens(s *Server) {
 	const path = "/api/v1/tokens"
 	example := Token{ID: "01JM3ZC8V5T2", Name: "grafana", Role: Viewer, Created: exampleTime, Expires: exampleTime.Add(30 * 24 * time.Hour)}
 	register(s, Operation{
-		ID: "list-tokens", Method: http.MethodGet, Path: path,
+		ID: "list-tokens", Method: http.MethodGet, Path: path, Table: "tokens",
 		Summary: "List API tokens", Description: "Every token that programs use instead of logging in.",
 		Access: access, Example: Tokens{[]Token{example}}, Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*tokensOutput, error) {

@@ -57,7 +57,7 @@ func (operations) Users(s *Server) {
 	access := Access{Role: Admin, Cost: Query, Guarded: true}
 	const path = "/api/v1/users"
 	register(s, Operation{
-		ID: "list-users", Method: http.MethodGet, Path: path,
+		ID: "list-users", Method: http.MethodGet, Path: path, Table: "users",
 		Summary: "List users", Description: "Everyone who can log in.",
 		Access: access, Example: Users{[]User{exampleUser}}, Errors: []int{http.StatusServiceUnavailable},
 	}, func(context.Context, *struct{}) (*usersOutput, error) {

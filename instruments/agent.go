@@ -23,9 +23,19 @@ type AgentStats struct {
 	Collectors []CollectorStats
 	// Queues is the status of each push destination's queue.
 	Queues []QueueStats
+	// Config is what became of the newest reload.
+	Config ConfigStats
 	// Store and Records are nil where no history is kept.
 	Store   *StoreStats
 	Records *RecordsStats
+}
+
+// ConfigStats is whether the configuration that was read last is in use.
+type ConfigStats struct {
+	// ReloadFailed: the configuration before it stays in use.
+	ReloadFailed bool
+	// NeedRestart is the number of changed options that need a restart.
+	NeedRestart uint64
 }
 
 // StoreStats counts what the store of the history writes and drops.
@@ -58,6 +68,8 @@ type QueueStats struct {
 	Destination string
 	// Waiting is the number of requests not sent yet.
 	Waiting uint64
+	// Age is how long the oldest of them that is due has waited, in seconds.
+	Age float64
 	// Sent, Dropped and Rejected count requests sent, requests dropped because
 	// the queue was full, and points the receiver refused.
 	Sent, Dropped, Rejected uint64
@@ -126,6 +138,10 @@ var (
 		Name: "sysotel.queue.requests", Unit: "{request}", Kind: UpDownCounter, Integer: true, Keys: []Key{destinationKey},
 		Help: "Requests waiting to be sent.", Source: "the queue",
 	}
+	queueAge = &Metric{
+		Name: "sysotel.queue.age", Unit: "s", Kind: Gauge, Keys: []Key{destinationKey},
+		Help: "How long the oldest request that could not be sent has waited, 0 where none waits. What waits for otlp.interval does not count.", Source: "the sender",
+	}
 	queueSent = &Metric{
 		Name: "sysotel.queue.sent", Unit: "{request}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{destinationKey},
 		Help: "Requests accepted by the receiver.", Source: "the sender",
@@ -137,6 +153,14 @@ var (
 	queueRejected = &Metric{
 		Name: "sysotel.queue.rejected", Unit: "{point}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{destinationKey},
 		Help: "Points that the receiver refused in a partial success.", Source: "the receiver's response",
+	}
+	configReload = &Metric{
+		Name: "sysotel.config.reload.success", Kind: Gauge, Integer: true,
+		Help: "1 where the configuration that was read last is in use, 0 where its reload failed and the one before stays in use.", Source: "the newest reload",
+	}
+	configRestart = &Metric{
+		Name: "sysotel.config.restart.options", Unit: "{option}", Kind: Gauge, Integer: true,
+		Help: "Options that a reload found changed and that need a restart.", Source: "the newest reload",
 	}
 	storeSamples = &Metric{
 		Name: "sysotel.store.samples", Unit: "{sample}", Kind: Counter, Integer: true, Start: SinceAgent,
@@ -170,7 +194,8 @@ func (*agent) Name() string { return "agent" }
 func (*agent) Metrics() []*Metric {
 	return []*Metric{
 		agentInfo, agentCPU, agentMemory, agentTicks, agentGaps, collectorDuration, collectorSuccess,
-		collectorFailures, collectorRetries, collectorOverflow, queueWaiting, queueSent, queueDropped, queueRejected,
+		collectorFailures, collectorRetries, collectorOverflow, queueWaiting, queueAge, queueSent, queueDropped, queueRejected,
+		configReload, configRestart,
 		storeSamples, storeSeries, storeWaiting, storeDropped, recordsDropped,
 	}
 }
@@ -205,10 +230,17 @@ func (a *Agent) Report(o *Observer) {
 	}
 	for _, q := range a.Queues {
 		o.Uint(queueWaiting, q.Waiting, q.Destination)
+		o.Float(queueAge, q.Age, q.Destination)
 		o.Uint(queueSent, q.Sent, q.Destination)
 		o.Uint(queueDropped, q.Dropped, q.Destination)
 		o.Uint(queueRejected, q.Rejected, q.Destination)
 	}
+	valid := int64(1)
+	if a.Config.ReloadFailed {
+		valid = 0
+	}
+	o.Int(configReload, valid)
+	o.Uint(configRestart, a.Config.NeedRestart)
 	if s := a.Store; s != nil {
 		o.Uint(storeSamples, s.Samples)
 		o.Uint(storeSeries, s.Series)

@@ -25,7 +25,7 @@ type Config struct {
 // HostConfig names the machine and says where its files are.
 type HostConfig struct {
 	Name string `yaml:"name" help:"Name of this machine in every metric (host.name); empty means the system's host name."`
-	Root string `yaml:"root" help:"Directory that contains the machine's /proc and /sys; empty means /host if it is mounted in a container, else /."`
+	Root string `yaml:"root" path:"file" help:"Directory that contains the machine's /proc and /sys; empty means /host if it is mounted in a container, else /."`
 }
 
 // Collectors holds the configuration of each collector by its name. The keys are
@@ -58,7 +58,7 @@ func (c ProcessesConfig) WithoutSecrets(args []string) []string {
 
 // CustomConfig says where metrics that are not ours come from.
 type CustomConfig struct {
-	Textfile []string         `yaml:"textfile" help:"Directories whose *.prom files are read. A metric without a TYPE line is a counter if its name ends in _total, _sum, _count or _bucket."`
+	Textfile []string         `yaml:"textfile" path:"file" help:"Directories whose *.prom files are read. A metric without a TYPE line is a counter if its name ends in _total, _sum, _count or _bucket."`
 	Commands []command.Config `yaml:"commands" help:"Programs that print metrics; they are set in the file only."`
 }
 

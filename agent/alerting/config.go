@@ -12,7 +12,7 @@ import (
 // sysotel.yaml, beside those of package notify.
 type Config struct {
 	Defaults   bool          `yaml:"defaults" help:"Whether to evaluate the built-in rules for processors, memory, file systems and more (agent/alerting/sysotel_alerts.yml). Each can be disabled through the API."`
-	Rules      []string      `yaml:"rules" help:"Prometheus rule files; * matches several, or none. Rules are evaluated on the history of this machine."`
+	Rules      []string      `yaml:"rules" path:"file" help:"Prometheus rule files; * matches several, or none. Rules are evaluated on the history of this machine."`
 	Thresholds []Threshold   `yaml:"thresholds" help:"Simple rules: {name, metric or expr, match, op, reduce, threshold, for, recover, remind, severity, channels, enabled}. More can be added through the API."`
 	Interval   time.Duration `yaml:"interval" help:"Interval between rule evaluations, 1s to 5m."`
 }

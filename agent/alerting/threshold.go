@@ -16,7 +16,7 @@ type Threshold struct {
 	Recover   *float64          `yaml:"recover,omitempty" json:"recover,omitempty" doc:"Value at which the alert resolves. Default: the threshold." example:"80"`
 	Remind    string            `yaml:"remind,omitempty" json:"remind,omitempty" maxLength:"32" doc:"Interval of reminders while the alert fires, such as 4h; doubles each time, up to a day. Default: none." example:"4h"`
 	Severity  string            `yaml:"severity,omitempty" json:"severity,omitempty" maxLength:"32" doc:"Severity: info, warning, critical, or any custom value. Default warning." example:"warning"`
-	Channels  []string          `yaml:"channels,omitempty" json:"channels,omitempty" maxItems:"32" doc:"Names of the notification channels. Default: all."`
+	Channels  []string          `yaml:"channels,omitempty" json:"channels,omitempty" nullable:"false" maxItems:"32" doc:"Names of the notification channels. Default: all."`
 	Summary   string            `yaml:"summary,omitempty" json:"summary,omitempty" maxLength:"1024" doc:"Text of the notification, a Prometheus template such as {{ $labels.device }} is full. Default: generated."`
 	Enabled   bool              `yaml:"enabled" json:"enabled" required:"false" doc:"Whether it is evaluated. Default true." help:"Whether it is evaluated."`
 }

@@ -611,10 +611,19 @@ func TestCollectorOutage(t *testing.T) {
 	if waiting, _ := scrape(t, a.socket).sum("sysotel_queue_requests"); waiting < 3 {
 		t.Errorf("%g requests are queued, want at least 3", waiting)
 	}
+	if age, _ := scrape(t, a.socket).sum("sysotel_queue_age_seconds"); age < 3 || age > 600 {
+		t.Errorf("the oldest has waited %g s, want at least 3", age)
+	}
 
 	c.start()
 	a.journal.await(t, map[string]any{"msg": "the receiver accepts requests again"})
 	last := a.tick()
+	r.await(service, last)
+	a.ticks(2)
+	if age, _ := scrape(t, a.socket).sum("sysotel_queue_age_seconds"); age != 0 {
+		t.Errorf("nothing waits, and the oldest has waited %g s", age)
+	}
+	last = a.tick()
 	r.await(service, last)
 	if err := a.Stop(); err != nil {
 		t.Errorf("stop: %v", err)

@@ -53,6 +53,51 @@ func holdDirectory(path string, log *slog.Logger) (*dataDir, error) {
 	return d, nil
 }
 
+// heldError says that another agent holds the directory at a path.
+type heldError struct{ path string }
+
+// Error implements error.
+func (e heldError) Error() string {
+	return fmt.Sprintf("another sysotel runs on %s; stop it or choose another directory with --data-dir", e.path)
+}
+
+// tryDirectory holds a data directory as a start would, and leaves it as it was. held
+// reports that an agent runs on it.
+func tryDirectory(path string, log *slog.Logger) (held bool, err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return false, fmt.Errorf("data_dir: %w", err)
+	}
+	var made []string // Innermost first.
+	for at := path; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+			break
+		}
+		made = append(made, at)
+	}
+	before, _ := os.Stat(path)
+	lock := filepath.Join(path, lockFileName)
+	_, noLock := os.Lstat(lock)
+	d, err := holdDirectory(path, log)
+	if err == nil {
+		err = d.close()
+	}
+	if errors.Is(noLock, fs.ErrNotExist) {
+		_ = os.Remove(lock) // Of another user it would stop the agent.
+	}
+	if now, err := os.Stat(path); err == nil && before != nil && now.Mode() != before.Mode() {
+		_ = os.Chmod(path, before.Mode().Perm())
+	}
+	for _, dir := range made {
+		_ = os.Remove(dir)
+	}
+	var other heldError
+	if errors.As(err, &other) {
+		return true, nil
+	}
+	return false, err
+}
+
 // hold locks the directory. The caller holds mu, or is the only one.
 func (d *dataDir) hold() error {
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
@@ -96,7 +141,7 @@ func (d *dataDir) hold() error {
 	case errors.Is(ofFile, errLocked), errors.Is(ofDir, errLocked):
 		d.held = held
 		d.release()
-		return fmt.Errorf("another sysotel runs on %s; stop it or choose another directory with --data-dir", d.path)
+		return heldError{d.path}
 	case errors.Is(ofFile, fs.ErrPermission):
 		d.held = held
 		d.release()

@@ -20,12 +20,9 @@ func (a *App) openLog(o Options) error {
 	}
 	out := newLogWriter(os.Stderr, "standard error")
 	if c.File != "" {
-		// lumberjack would not report an unwritable directory before the first line.
-		f, err := os.OpenFile(c.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return fmt.Errorf("log.file: %w", err)
+		if err := tryLogFile(c.File); err != nil {
+			return err
 		}
-		_ = f.Close()
 		rotated := &lumberjack.Logger{Filename: c.File, MaxSize: 10, MaxBackups: 5, Compress: true}
 		a.closers = append(a.closers, rotated.Close)
 		out = newLogWriter(rotated, c.File)
@@ -38,6 +35,16 @@ func (a *App) openLog(o Options) error {
 	}
 	a.written, out.tell = out, tellLost(a.log)
 	return nil
+}
+
+// tryLogFile opens the log file, because lumberjack would not report a directory that
+// cannot be written before the first line.
+func tryLogFile(path string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("log.file: %w", err)
+	}
+	return f.Close()
 }
 
 // level returns the slog level of a configured word.

@@ -33,6 +33,7 @@ func (a *App) openReadings(o Options, host *instruments.Host, name string) error
 	collectors := instruments.NewCollectors(o.Config.Instruments, func() instruments.AgentStats {
 		s := r.stats(host, about)
 		s.Store, s.Records = a.history.stats()
+		s.Config = a.reloaded.stats()
 		return s
 	})
 	own, err := export.OwnNames(collectors, o.Config.Instruments.Conventions, o.Config.Export)

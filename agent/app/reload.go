@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"sysotel/agent/config"
 	"sysotel/agent/health"
+	"sysotel/agent/records"
+	"sysotel/instruments"
 )
 
 // reloadable are the prefixes of options that Reload can change.
@@ -39,12 +42,34 @@ func (a *App) Reload(c config.Config) (restart []string) {
 	if len(restart) > 0 {
 		a.log.Warn("changes of the configuration need a restart", "options", restart)
 	}
+	a.reloaded.wants(restart)
 	if err != nil {
-		a.reloaded.fail(a.log, "the new alert rules cannot be used; the old ones stay in use", err.Error())
-	} else {
-		a.reloaded.succeed(a.clock.Now())
+		a.reloadFailed("the new alert rules cannot be used; the old ones stay in use", err.Error())
+		return restart
+	}
+	a.reloaded.succeed(a.clock.Now())
+	switch {
+	case len(restart) > 0:
+		a.noteReload("needs a restart", map[string]string{"options": strings.Join(restart, ", ")})
+	case len(changed) > 0:
+		a.noteReload("", map[string]string{"options": strings.Join(changed, ", ")})
 	}
 	return restart
+}
+
+// noteReload records a reload, as an event.
+func (a *App) noteReload(cause string, detail map[string]string) {
+	if a.history.records != nil {
+		_ = a.history.records.AddEvent(records.Event{ // It has a time and a known kind.
+			Time: a.clock.Now(), Kind: records.Reload, Subject: "configuration", Cause: cause, Detail: detail,
+		})
+	}
+}
+
+// reloadFailed reports a reload that failed, with each of its errors.
+func (a *App) reloadFailed(what string, all ...string) {
+	a.reloaded.fail(a.log, what, all...)
+	a.noteReload("failed", map[string]string{"error": all[0], "errors": strconv.Itoa(len(all))})
 }
 
 // ReloadFailed reports a configuration with errors, of which there is at least one; the
@@ -54,7 +79,7 @@ func (a *App) ReloadFailed(wrong []config.ValidationError) {
 	for i, w := range wrong {
 		all[i] = w.String()
 	}
-	a.reloaded.fail(a.log, "the configuration cannot be reloaded; the running one stays in use", all...)
+	a.reloadFailed("the configuration cannot be reloaded; the running one stays in use", all...)
 }
 
 // reloaded is what became of the newest reload. It is safe for concurrent use.
@@ -64,6 +89,8 @@ type reloaded struct {
 	at time.Time
 	// trouble is why it failed, empty if it did not.
 	trouble string
+	// restart are the changed options that need a restart.
+	restart []string
 }
 
 // fail logs each error, and keeps them for health until a reload succeeds.
@@ -85,6 +112,20 @@ func (r *reloaded) succeed(at time.Time) {
 	r.at, r.trouble = at, ""
 }
 
+// wants notes which changed options need a restart.
+func (r *reloaded) wants(restart []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.restart = restart
+}
+
+// stats is the status as metrics report it.
+func (r *reloaded) stats() instruments.ConfigStats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return instruments.ConfigStats{ReloadFailed: r.trouble != "", NeedRestart: uint64(len(r.restart))}
+}
+
 // newest returns when the configuration in use was read, and whether a newer one has
 // failed since.
 func (r *reloaded) newest() (at time.Time, failed bool) {
@@ -98,8 +139,20 @@ func (r *reloaded) health() health.Component {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := health.Component{Name: "configuration", Status: health.OK}
+	var reasons []string
 	if r.trouble != "" {
-		c.Status, c.Reason = health.Degraded, r.trouble
+		reasons = append(reasons, r.trouble)
+	}
+	if n := len(r.restart); n > 0 {
+		const shown = 5
+		options := strings.Join(r.restart[:min(n, shown)], ", ")
+		if n > shown {
+			options += fmt.Sprintf(" and %d more", n-shown)
+		}
+		reasons = append(reasons, "these options were changed and need a restart: "+options)
+	}
+	if len(reasons) > 0 {
+		c.Status, c.Reason = health.Degraded, strings.Join(reasons, "; ")
 	}
 	return c
 }

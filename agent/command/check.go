@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"sysotel/agent/app"
 	"sysotel/agent/config"
 	"sysotel/instruments"
 	"sysotel/instruments/permissions"
@@ -26,7 +27,7 @@ const checkTimeout = 10 * time.Second
 func checkCommand() command {
 	return command{
 		name: "check", summary: "validate the configuration and report missing permissions",
-		details: "Run it as the user that the agent will run as. It starts nothing. The exit code\nis 1 if the configuration is invalid.",
+		details: "Run it as the user that the agent will run as. It opens what the agent opens, such\nas ports, certificates and rule files, and starts nothing. The exit code is 1 if the\nagent could not start.",
 		options: allOptions, run: runCheck,
 		examples: []string{"sysotel check --config /etc/sysotel/sysotel.yaml", "sudo -u sysotel sysotel check"},
 	}
@@ -40,9 +41,6 @@ func runCheck(c Call) int {
 		return 1
 	}
 	fmt.Fprintln(c.Out, "the configuration is valid")
-	for _, warning := range loaded.Warnings() {
-		fmt.Fprintf(c.Out, "warning: %s\n", warning)
-	}
 	measured := c.measured()
 	unmeasured := loaded.Unmeasured(measured)
 	for i, warning := range unmeasured {
@@ -62,7 +60,23 @@ func runCheck(c Call) int {
 		root = instruments.DetectRoot()
 	}
 	limits := permissions.Check(ctx, instruments.NewHost(root), loaded.Instruments)
-	limits = append(limits, ownLimits(ctx, loaded)...)
+	own, code := ownLimits(ctx, loaded), 0
+	limits = append(limits, own...)
+	if len(own) > 0 {
+		code = 1 // Said below.
+		for _, warning := range loaded.Warnings() {
+			fmt.Fprintf(c.Out, "warning: %s\n", warning)
+		}
+	} else {
+		hideFromSDK(c.Env)
+		warnings, err := app.Check(app.Options{Config: loaded, Version: c.Version})
+		for _, warning := range warnings {
+			fmt.Fprintf(c.Out, "warning: %s\n", sanitize.ReplaceUnprintable(warning))
+		}
+		if err != nil {
+			code = c.fail(fmt.Errorf("the agent cannot start: %w", err))
+		}
+	}
 	switch user := os.Geteuid(); {
 	case user == 0:
 		fmt.Fprintf(c.Out, "warning: you are root, which the agent needs only %s; run check as the agent's user to see what that user lacks\n", permissions.NeedsRoot)
@@ -74,7 +88,7 @@ func runCheck(c Call) int {
 	for _, l := range limits {
 		fmt.Fprintf(c.Out, "- %s\n  needed: %s\n", sanitize.ReplaceUnprintable(l.What), l.Remedy)
 	}
-	return 0
+	return code
 }
 
 // measured are the names of the metrics in the history of the agent that runs, nil if

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,13 +26,18 @@ func TestCheckReportsMissingPermissions(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(program), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	owned := filepath.Join(t.TempDir(), "data")
+	if err := errors.Join(os.Mkdir(owned, 0o700), os.Chown(owned, nobody, nobody), os.Chmod(filepath.Dir(owned), 0o755), os.Chmod(filepath.Dir(filepath.Dir(owned)), 0o755)); err != nil {
+		t.Fatal(err)
+	}
 	check := func(args []string, capabilities ...uintptr) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program, append([]string{"check"}, args...)...)
-		cmd.Dir, cmd.Env = "/", append(os.Environ(), "SYSOTEL_DATA_DIR=/tmp")
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"check", "--http.listen=127.0.0.1:0", "--prometheus.listen="}, args...)...)
+		cmd.Dir, cmd.Env = "/", append(os.Environ(), "SYSOTEL_DATA_DIR="+owned)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: capabilities}
 		output, err := cmd.CombinedOutput()
-		if err != nil {
+		// The exit code is 1 exactly if it says that the agent cannot start.
+		if refused := strings.Contains(string(output), "the agent cannot start: "); (err != nil) != refused || cmd.ProcessState.ExitCode() > 1 {
 			t.Fatalf("check: %v\n%s", err, output)
 		}
 		return string(output)
@@ -87,11 +93,11 @@ func TestCheckReportsMissingPermissions(t *testing.T) {
 			t.Errorf("check misses that %s belongs to another user:\n%s", option, closed)
 		}
 	}
-	if left, _ := filepath.Glob("/tmp/.sysotel-check-*"); left != nil {
+	if left, _ := filepath.Glob(filepath.Join(owned, "*")); left != nil {
 		t.Errorf("check leaves %v behind", left)
 	}
 
-	root, err := exec.CommandContext(t.Context(), program, "check", "--data-dir="+data).CombinedOutput()
+	root, err := exec.CommandContext(t.Context(), program, "check", "--http.listen=127.0.0.1:0", "--prometheus.listen=", "--data-dir="+data).CombinedOutput()
 	if err != nil || !strings.Contains(string(root), "warning: you are root, which the agent needs only to see") {
 		t.Errorf("check reports for root (%v)\n%s", err, root)
 	}
@@ -103,7 +109,7 @@ func TestCheckSeesHiddenProcesses(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(program), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	script := fmt.Sprintf("mount -t proc -o hidepid=invisible proc /proc && exec setpriv --reuid %d --regid %d --clear-groups %s check --data-dir=/tmp", nobody, nobody, program)
+	script := fmt.Sprintf("mount -t proc -o hidepid=invisible proc /proc && exec setpriv --reuid %d --regid %d --clear-groups %s check --http.listen=127.0.0.1:0 --prometheus.listen= --data-dir=/tmp/%d/data", nobody, nobody, program, os.Getpid())
 	output, err := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-c", script).CombinedOutput()
 	if err != nil {
 		t.Fatalf("check: %v\n%s", err, output)

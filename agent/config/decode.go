@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -35,6 +36,7 @@ func (d decoder) decode(n *yaml.Node, o option) {
 		return
 	}
 	d.origins[o.path] = d.where(n)
+	defer d.locate(o)
 	if own, ok := reflect.TypeAssert[yaml.Unmarshaler](o.value.Addr()); ok && !isNull(n) {
 		if err := own.UnmarshalYAML(n); err != nil {
 			d.wrong(n, o, err.Error())
@@ -52,6 +54,45 @@ func (d decoder) decode(n *yaml.Node, o option) {
 		d.list(n, o)
 	default:
 		d.scalar(n, o)
+	}
+}
+
+// located are values that contain paths.
+type located interface {
+	// StartFrom makes relative paths start from a directory.
+	StartFrom(dir string)
+}
+
+// locate makes relative paths start from the directory of the file that names them.
+func (d decoder) locate(o option) {
+	dir := filepath.Dir(d.file)
+	if paths, ok := reflect.TypeAssert[located](o.value.Addr()); ok {
+		paths.StartFrom(dir)
+		return
+	}
+	if o.paths == "absolute" {
+		if whole, err := filepath.Abs(dir); err == nil {
+			dir = whole
+		}
+	}
+	start := func(v reflect.Value) {
+		if path := v.String(); path != "" && !filepath.IsAbs(path) {
+			v.SetString(filepath.Join(dir, path))
+		}
+	}
+	switch o.paths {
+	case "file", "absolute":
+		if o.value.Kind() != reflect.Slice {
+			start(o.value)
+			return
+		}
+		for i := range o.value.Len() {
+			start(o.value.Index(i))
+		}
+	case "program":
+		if o.value.Len() > 0 && strings.ContainsRune(filepath.ToSlash(o.value.Index(0).String()), '/') {
+			start(o.value.Index(0))
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -170,6 +172,28 @@ func TestStandardVariables(t *testing.T) {
 }
 
 // TestServiceLinks: Kubernetes and Docker set these variables in every container.
+// TestNoPushOverridesTheFile: the standard variables override the file, also where they say
+// that nothing is pushed; our own override them.
+func TestNoPushOverridesTheFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sysotel.yaml")
+	if err := os.WriteFile(file, []byte("otlp: {endpoint: \"http://c:4317\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, variable := range []string{"OTEL_SDK_DISABLED=true", "OTEL_METRICS_EXPORTER=none"} {
+		c := load(t, Options{Path: file, Env: home(variable)})
+		if warned := strings.Join(c.Warnings(), "\n"); c.Export.OTLP.Endpoint != "" || !strings.Contains(warned, file+" line 1) is not used, because "+variable[:strings.IndexByte(variable, '=')]) {
+			t.Errorf("with %s the endpoint is %q, and the warnings are %s", variable, c.Export.OTLP.Endpoint, warned)
+		}
+		c = load(t, Options{Path: file, Env: home(variable, "SYSOTEL_OTLP_ENDPOINT=http://own:4317")})
+		if c.Export.OTLP.Endpoint != "http://own:4317" {
+			t.Errorf("with %s our own variable gives %q", variable, c.Export.OTLP.Endpoint)
+		}
+	}
+	if c := load(t, Options{Path: file, Env: home("OTEL_SDK_DISABLED=false", "OTEL_METRICS_EXPORTER=otlp")}); c.Export.OTLP.Endpoint != "http://c:4317" {
+		t.Errorf("the endpoint is %q", c.Export.OTLP.Endpoint)
+	}
+}
+
 func TestServiceLinks(t *testing.T) {
 	load(t, Options{Env: home("SYSOTEL_SERVICE_HOST=10.0.0.1", "SYSOTEL_SERVICE_PORT=8080", "SYSOTEL_SERVICE_PORT_HTTP=8080",
 		"SYSOTEL_PORT=tcp://10.0.0.1:8080", "SYSOTEL_PORT_8080_TCP=tcp://10.0.0.1:8080", "SYSOTEL_PORT_8080_TCP_ADDR=10.0.0.1",

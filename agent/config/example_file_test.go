@@ -12,6 +12,9 @@ const exampleHeader = `# sysotel.yaml: every option of the agent, with its defau
 # variable (SYSOTEL_HTTP_LISTEN). The standard OTEL_ variables override this file,
 # SYSOTEL_ variables override those, and flags override all.
 #
+# Relative paths start from the directory of this file, and those of flags and
+# variables from the working directory.
+#
 # Validate a file with "sysotel check". This one is generated.
 `
 

@@ -45,8 +45,8 @@ func standardVariables() []standardVariable {
 		{"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "otlp.temporality", "cumulative, delta or lowmemory", (*loader).assignTemporality},
 		{"OTEL_RESOURCE_ATTRIBUTES", "resource.attributes", "service.name and host.name in it set those options", (*loader).assignResource},
 		{"OTEL_SERVICE_NAME", "resource.service_name", "", (*loader).assignVariable},
-		{"OTEL_METRICS_EXPORTER", "", "the endpoint is used if otlp is in this list, or it is not set", nil},
-		{"OTEL_SDK_DISABLED", "", "with true the endpoint is not used", nil},
+		{"OTEL_METRICS_EXPORTER", "", "nothing is pushed if it is set and otlp is not in this list", nil},
+		{"OTEL_SDK_DISABLED", "", "with true nothing is pushed", nil},
 	}
 }
 
@@ -77,6 +77,14 @@ func (l *loader) loadOpenTelemetry() {
 		}
 		if name, value := l.standard(v); value != "" && v.set != nil {
 			v.set(l, v.path, name)
+		}
+	}
+	// They override the file like the others, and are overridden by our own variables.
+	if where := l.config.Where("otlp.endpoint"); where != "" {
+		if reason := l.noPush(); reason != "" {
+			l.warn("otlp.endpoint (%s) is not used, because %s; SYSOTEL_OTLP_ENDPOINT would be", where, reason)
+			l.config.Export.OTLP.Endpoint = ""
+			delete(l.config.origins, "otlp.endpoint")
 		}
 	}
 	var others []string
@@ -126,15 +134,22 @@ func (l *loader) assignMilliseconds(path, name string) {
 	l.assign(path, (time.Duration(n) * time.Millisecond).String(), name)
 }
 
+// noPush is why standard variables say that there is no push over OTLP, "" if they do not.
+func (l *loader) noPush() string {
+	if strings.EqualFold(l.environment["OTEL_SDK_DISABLED"], "true") {
+		return "OTEL_SDK_DISABLED is true"
+	}
+	if list := l.environment["OTEL_METRICS_EXPORTER"]; list != "" && !slices.Contains(splitList(list), "otlp") {
+		return "OTEL_METRICS_EXPORTER is " + show(list)
+	}
+	return ""
+}
+
 // assignEndpoint sets the endpoint, unless other variables say that there is no push over
 // OTLP.
 func (l *loader) assignEndpoint(path, name string) {
-	if strings.EqualFold(l.environment["OTEL_SDK_DISABLED"], "true") {
-		l.warn("%s is not used, because OTEL_SDK_DISABLED is true", name)
-		return
-	}
-	if list := l.environment["OTEL_METRICS_EXPORTER"]; list != "" && !slices.Contains(splitList(list), "otlp") {
-		l.warn("%s is not used, because OTEL_METRICS_EXPORTER is %s", name, show(list))
+	if reason := l.noPush(); reason != "" {
+		l.warn("%s is not used, because %s", name, reason)
 		return
 	}
 	value := l.environment[name]

@@ -22,8 +22,11 @@ type option struct {
 	// help, enum (the accepted words, separated by |) and entry (what an entry of a
 	// map of sections is called) come from the field's tags.
 	help, enum, entry string
-	section           bool
-	value             reflect.Value
+	// paths is set for paths, which start from the file that names them: "file"; "absolute"
+	// where it has to be absolute then; "program" where only the first text is one, and only if it has a separator.
+	paths   string
+	section bool
+	value   reflect.Value
 }
 
 // key returns the last element of the path.
@@ -159,7 +162,7 @@ func (f field) option(v reflect.Value, above option) option {
 	value := v.FieldByIndex(f.Index)
 	return option{
 		path: join(above.path, f.key), general: join(above.general, f.key),
-		help: f.help(), enum: f.Tag.Get("enum"), entry: f.Tag.Get("entry"),
+		help: f.help(), enum: f.Tag.Get("enum"), entry: f.Tag.Get("entry"), paths: f.Tag.Get("path"),
 		section: value.Kind() == reflect.Struct || isSectionMap(value.Type()), value: value,
 	}
 }

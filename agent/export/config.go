@@ -21,7 +21,7 @@ type Config struct {
 // PrometheusConfig is the scrape page.
 type PrometheusConfig struct {
 	Listen       string `yaml:"listen" help:"Address of the scrape page; empty for none."`
-	WebConfig    string `yaml:"web_config" help:"Prometheus web configuration file of the scrape page, with tls_server_config, basic_auth_users and others; empty for neither TLS nor password. Changes apply at once; only rate_limit, http2 and turning TLS on or off need a restart. A changed file that cannot be used leaves the previous one in force."`
+	WebConfig    string `yaml:"web_config" path:"file" help:"Prometheus web configuration file of the scrape page, with tls_server_config, basic_auth_users and others; empty for neither TLS nor password. Changes apply at once; only rate_limit, http2 and turning TLS on or off need a restart. A changed file that cannot be used leaves the previous one in force."`
 	Insecure     bool   `yaml:"insecure" help:"Whether the scrape page may be open to the network without TLS and password."`
 	NodeExporter bool   `yaml:"node_exporter" help:"Whether the page also has the node_ names, for existing alert rules and dashboards."`
 }
@@ -48,9 +48,9 @@ type QueueConfig struct {
 
 // TLSConfig is the client's side of TLS.
 type TLSConfig struct {
-	CA                 string `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
-	Cert               string `yaml:"cert" help:"File with the client certificate."`
-	Key                string `yaml:"key" help:"File with the key of the client certificate."`
+	CA                 string `yaml:"ca" path:"file" help:"File with the CA certificates to trust instead of the system's."`
+	Cert               string `yaml:"cert" path:"file" help:"File with the client certificate."`
+	Key                string `yaml:"key" path:"file" help:"File with the key of the client certificate."`
 	ServerName         string `yaml:"server_name" help:"Name that the server's certificate must have, if it is not the host of the endpoint."`
 	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" help:"Whether to accept any certificate; then others on the network can read and change what is sent."`
 }

@@ -42,6 +42,8 @@ type sender struct {
 	since    time.Time
 	// lastAccepted is when the receiver last accepted a request.
 	lastAccepted time.Time
+	// oldest is when the oldest request that is due was pushed, zero if none waits.
+	oldest time.Time
 	// rejects are points that it rejected of requests that it accepted, warns what it
 	// said without rejecting any.
 	rejects, warns remark
@@ -124,7 +126,10 @@ func (s *sender) sendBacklog(ctx, call context.Context, left <-chan struct{}) {
 	for ctx.Err() == nil {
 		delay, err := time.Duration(0), queue.ErrEmpty
 		if !s.to.ordered || s.isDue() {
-			delay, err = s.sendOne(call, s.partition.Oldest)
+			delay, err = s.sendOne(call, s.takeOldest)
+		}
+		if errors.Is(err, queue.ErrEmpty) {
+			s.noteOldest(time.Time{})
 		}
 		switch {
 		case errors.Is(err, queue.ErrEmpty):
@@ -187,6 +192,21 @@ func (s *sender) sendOne(ctx context.Context, take func(most int) ([]queue.Reque
 		return 0, nil
 	}
 	return delay, err
+}
+
+// takeOldest takes the requests that have waited longest, and notes since when.
+func (s *sender) takeOldest(most int) ([]queue.Request, error) {
+	requests, err := s.partition.Oldest(most)
+	if err == nil {
+		s.noteOldest(requests[0].Time)
+	}
+	return requests, err
+}
+
+func (s *sender) noteOldest(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.oldest = at
 }
 
 // join makes one request of several: in protobuf that is their concatenation.
@@ -392,10 +412,14 @@ func (s *sender) flush(ctx context.Context) error {
 
 // stats returns the counters of the partition.
 func (s *sender) stats() instruments.QueueStats {
-	q := s.partition.Stats()
+	q, now := s.partition.Stats(), s.partition.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return instruments.QueueStats{Destination: s.name, Waiting: q.Waiting, Sent: s.sent, Dropped: q.Dropped + s.refused, Rejected: s.rejected}
+	age := 0.0
+	if !s.oldest.IsZero() {
+		age = max(now.Sub(s.oldest).Seconds(), 0)
+	}
+	return instruments.QueueStats{Destination: s.name, Waiting: q.Waiting, Age: age, Sent: s.sent, Dropped: q.Dropped + s.refused, Rejected: s.rejected}
 }
 
 // health returns the status: whether requests are accepted, and kept on disk until then.

@@ -133,8 +133,10 @@ func TestReceiverRefusesTheSender(t *testing.T) {
 				return strings.Contains(h.Reason, code.String()+": the token is ") && strings.Contains(h.Reason, "2 requests wait, 0 were dropped") &&
 					!strings.Contains(h.Reason, "\x1b") && len(h.Reason) < 1000
 			})
+			within(t, patience, "the oldest grows older", func() bool { return a.otlp.finest().stats().Age > 0.1 })
 			accepts.Store(true)
 			within(t, patience, "both are sent", func() bool { return a.otlp.finest().stats().Sent == 2 })
+			within(t, patience, "none waits any more", func() bool { return a.otlp.finest().stats().Age == 0 })
 			a.wantLoads(t, r, 0, 1)
 			a.log.soon(t, 1, "level=WARN", "expired")
 		})

@@ -18,7 +18,7 @@ type AlertmanagerConfig struct {
 	URLs     []string    `yaml:"urls" help:"Base URLs, http://HOST:PORT or https://HOST:PORT, with the path before /api/v2 if there is one; for a cluster, those of all members."`
 	Username string      `yaml:"username" help:"User name for basic authentication; empty for none."`
 	Password secret.Text `yaml:"password" help:"Password for basic authentication, ${file:PATH} or ${env:NAME}."`
-	CA       string      `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
+	CA       string      `yaml:"ca" path:"file" help:"File with the CA certificates to trust instead of the system's."`
 }
 
 func (c AlertmanagerConfig) validate(report reportFunc) {

@@ -13,7 +13,7 @@ import (
 type Config struct {
 	Channels      []ChannelConfig    `yaml:"channels" help:"Notification channels. An alert that names none goes to all."`
 	GroupWait     time.Duration      `yaml:"group_wait" help:"How long a message waits for others that can be sent with it, 0s to 10m."`
-	LogDirs       []string           `yaml:"log_directories" help:"Directories that log channels may write to, besides log in the data directory."`
+	LogDirs       []string           `yaml:"log_directories" path:"absolute" help:"Directories that log channels may write to, besides log in the data directory."`
 	Alertmanagers AlertmanagerConfig `yaml:"external_alertmanager" help:"External Alertmanagers. They receive every alert, whatever its channels."`
 	Heartbeat     HeartbeatConfig    `yaml:"heartbeat" help:"Dead man's switch: a URL that is called regularly while alert rules are evaluated. The service behind it raises the alarm when the calls stop."`
 }

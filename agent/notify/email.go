@@ -29,7 +29,7 @@ type EmailConfig struct {
 	Server     string      `yaml:"server" help:"Mail server, HOST:PORT, such as smtp.example.org:587."`
 	Hello      string      `yaml:"hello" help:"Name of this machine in the greeting (EHLO). Default host.name if it contains a dot, else the machine's full name, else its address."`
 	TLS        string      `yaml:"tls" enum:"starttls|tls|none" help:"Encryption: starttls, tls from the start (port 465), or none, which allows no password. Default starttls."`
-	CA         string      `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
+	CA         string      `yaml:"ca" path:"file" help:"File with the CA certificates to trust instead of the system's."`
 	ServerName string      `yaml:"server_name" help:"Name in the server's certificate if it is not the host in server."`
 	Username   string      `yaml:"username" help:"User name; empty for no authentication."`
 	Password   secret.Text `yaml:"password" help:"Password, ${file:PATH} or ${env:NAME}."`

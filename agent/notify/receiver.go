@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,6 +54,29 @@ func (r *Receiver) UnmarshalYAML(n *yaml.Node) error {
 	text, err := yaml.Marshal(n)
 	*r = Receiver(text)
 	return err
+}
+
+// StartFrom makes relative paths, those of keys that end in _file as in the Alertmanager,
+// start from a directory.
+func (r *Receiver) StartFrom(dir string) {
+	var block yaml.Node
+	if yaml.Unmarshal([]byte(*r), &block) != nil {
+		return // validate says so.
+	}
+	var locate func(*yaml.Node)
+	locate = func(n *yaml.Node) {
+		for i, inner := range n.Content {
+			isFile := n.Kind == yaml.MappingNode && i%2 == 1 && strings.HasSuffix(n.Content[i-1].Value, "_file")
+			if isFile && inner.Kind == yaml.ScalarNode && inner.Value != "" && !filepath.IsAbs(inner.Value) {
+				inner.SetString(filepath.Join(dir, inner.Value))
+			}
+			locate(inner)
+		}
+	}
+	locate(&block)
+	if text, err := yaml.Marshal(&block); err == nil {
+		*r = Receiver(text)
+	}
 }
 
 // MarshalYAML shows which receivers it has and nothing else: nearly every value is

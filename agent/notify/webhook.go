@@ -17,7 +17,7 @@ import (
 type WebhookConfig struct {
 	URL        secret.Text            `yaml:"url" help:"URL to post to, ${file:PATH} or ${env:NAME}."`
 	Headers    map[string]secret.Text `yaml:"headers" help:"Request headers, such as Authorization; values may be ${file:PATH} or ${env:NAME}."`
-	CA         string                 `yaml:"ca" help:"File with the CA certificates to trust instead of the system's."`
+	CA         string                 `yaml:"ca" path:"file" help:"File with the CA certificates to trust instead of the system's."`
 	ServerName string                 `yaml:"server_name" help:"Name in the server's certificate if it is not the host in url."`
 }
 

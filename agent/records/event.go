@@ -32,11 +32,13 @@ const (
 	Damage Kind = "damage"
 	// Health: a component of the agent became degraded or failed, or ok again.
 	Health Kind = "health"
+	// Reload: the configuration was read again, as cause and detail say.
+	Reload Kind = "reload"
 )
 
 // Kinds lists the kinds of events.
 func Kinds() []Kind {
-	return []Kind{Start, Stop, Reboot, Suspend, ClockStep, Gap, DeviceAdded, DeviceRemoved, OOMKill, Alert, Damage, Health}
+	return []Kind{Start, Stop, Reboot, Suspend, ClockStep, Gap, DeviceAdded, DeviceRemoved, OOMKill, Alert, Damage, Health, Reload}
 }
 
 // Event is something that happened. Its strings are untrusted.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -80,6 +81,17 @@ func (t Text) Open(valid func(string) error, note func(error)) (*fresh.Files[str
 
 // reference matches a reference in a secret.
 var reference = regexp.MustCompile(`\$\{(env|file):([^}]*)\}`)
+
+// StartFrom makes relative paths of files start from a directory.
+func (t *Text) StartFrom(dir string) {
+	*t = Text(reference.ReplaceAllStringFunc(string(*t), func(one string) string {
+		r := reference.FindStringSubmatch(one)
+		if r[1] != "file" || r[2] == "" || filepath.IsAbs(r[2]) {
+			return one
+		}
+		return "${file:" + filepath.Join(dir, r[2]) + "}"
+	}))
+}
 
 // files lists the files that the secret refers to.
 func (t Text) files() (paths []string) {

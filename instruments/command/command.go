@@ -21,7 +21,7 @@ import (
 // Config is one program that prints metrics.
 type Config struct {
 	Name     string        `yaml:"name" help:"Name of the command in logs and self-metrics: lower-case letters, digits, - and _."`
-	Command  []string      `yaml:"command" help:"The program and its arguments; no shell reads them."`
+	Command  []string      `yaml:"command" path:"program" help:"The program and its arguments; no shell reads them."`
 	Interval time.Duration `yaml:"interval" help:"Time between two runs; a run starts with the first tick after it, 1s to 1h."`
 	Timeout  time.Duration `yaml:"timeout" help:"Time after which a run is killed, at most the interval."`
 }

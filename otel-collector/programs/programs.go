@@ -41,6 +41,9 @@ func table() []program {
 		goTool("staticcheck", "lint", "honnef.co/go/tools/cmd/staticcheck", nil),
 		goTool("gofumpt", "lint", "mvdan.cc/gofumpt", nil),
 		goTool("gotestsum", "testsum", "gotest.tools/gotestsum", nil),
+		// They make clients of the OpenAPI document.
+		goTool("oapi-codegen", "openapi", "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen", nil),
+		goTool("ogen", "openapi", "github.com/ogen-go/ogen/cmd/ogen", nil),
 		goTool("govulncheck", "vuln", "golang.org/x/vuln/cmd/govulncheck", nil),
 		// What `make release` runs.
 		ourTool("release", "agent/packaging/release"),

@@ -457,7 +457,7 @@ export interface paths {
          * Get cpu metrics over time
          * @description Returns these metrics over a time range: `cpu_usage_total`, `cpu_usage_per_core`, `cpu_count`, `cpu_frequency_current`, `cpu_frequency_min`, `cpu_frequency_max`, `load_average_1`, `load_average_5`, `load_average_15`. `cpu_usage_per_core` and `cpu_frequency_current` have one series per logical processor, with the label `core`; all others are for the whole machine.
          *
-         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `Accept: text/csv` the response is a table with one line per point.
+         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `format=csv`, or `Accept: text/csv`, the response is a table with one line per point.
          */
         get: operations["get-cpu"];
         put?: never;
@@ -499,7 +499,7 @@ export interface paths {
          * Get disk metrics over time
          * @description Returns these metrics over a time range: `disk_total`, `disk_used`, `disk_free`, `disk_percent`, `disk_read_bytes`, `disk_write_bytes`, `disk_read_count`, `disk_write_count`. Space is given in total and per file system, with the labels `mountpoint`, `device` and `type`; I/O in total of all physical disks and per disk, with the label `device`.
          *
-         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `Accept: text/csv` the response is a table with one line per point.
+         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `format=csv`, or `Accept: text/csv`, the response is a table with one line per point.
          */
         get: operations["get-disk"];
         put?: never;
@@ -521,7 +521,7 @@ export interface paths {
          * Get memory metrics over time
          * @description Returns these metrics over a time range: `memory_total`, `memory_available`, `memory_used`, `memory_percent`, `swap_total`, `swap_used`, `swap_percent`. All are for the whole machine.
          *
-         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `Accept: text/csv` the response is a table with one line per point.
+         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `format=csv`, or `Accept: text/csv`, the response is a table with one line per point.
          */
         get: operations["get-memory"];
         put?: never;
@@ -543,7 +543,7 @@ export interface paths {
          * Get network metrics over time
          * @description Returns these metrics over a time range: `net_bytes_sent`, `net_bytes_recv`, `net_packets_sent`, `net_packets_recv`, `net_errin`, `net_errout`, `net_dropin`, `net_dropout`. Each is given in total of all physical interfaces and per interface, with the label `interface`.
          *
-         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `Accept: text/csv` the response is a table with one line per point.
+         *     Points are aligned to multiples of the step. They are `null` where nothing was measured; nothing is interpolated. In every tier, `min` and `max` are those of the finest resolution. With `format=csv`, or `Accept: text/csv`, the response is a table with one line per point.
          */
         get: operations["get-network"];
         put?: never;
@@ -1381,7 +1381,7 @@ export interface components {
              */
             detail?: string;
             /** @description Optional list of individual error details */
-            errors?: components["schemas"]["ErrorDetail"][] | null;
+            errors?: components["schemas"]["ErrorDetail"][];
             /**
              * Format: uri
              * @description A URI reference that identifies the specific occurrence of the problem.
@@ -1428,7 +1428,7 @@ export interface components {
              * @description Kind of event.
              * @enum {string}
              */
-            kind: "start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert" | "damage" | "health";
+            kind: "start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert" | "damage" | "health" | "reload";
             /** @description Subject of the event, such as a device, a process or a rule. Untrusted text: the name may have been chosen by anyone. */
             subject: string;
             /**
@@ -1470,7 +1470,7 @@ export interface components {
         };
         Health: {
             /** @description Every component; absent for callers without the role viewer. */
-            parts?: components["schemas"]["Component"][] | null;
+            parts?: components["schemas"]["Component"][];
             /**
              * @description Worst status of all components.
              * @example degraded
@@ -1737,7 +1737,7 @@ export interface components {
             /** @description The same with 100 for one processor. */
             cpu_percent_core: number | null;
             /** @description CPU seconds used in the period. */
-            cpu_seconds?: number;
+            cpu_seconds?: number | null;
             /** @description Shared pages are counted in each process, so this can exceed 100. */
             memory_percent: number | null;
             /**
@@ -1798,7 +1798,7 @@ export interface components {
              * Format: int64
              * @description Peak of memory_rss in the period.
              */
-            memory_peak?: number;
+            memory_peak?: number | null;
             /** @description memory_rss as a share of the machine's memory. */
             memory_percent: number | null;
             /**
@@ -1829,11 +1829,11 @@ export interface components {
              * Format: int64
              * @description Bytes read from disk in the period; null if the agent may not read them.
              */
-            read_bytes?: number;
+            read_bytes?: number | null;
             /** @description Bytes read from disk per second; null if the agent may not read them. */
             read_bytes_per_sec: number | null;
             /** @description Seconds of the period during which it ran. */
-            seen_seconds?: number;
+            seen_seconds?: number | null;
             /**
              * Format: date-time
              * @description Start time.
@@ -1847,7 +1847,7 @@ export interface components {
              * Format: int64
              * @description Bytes written to disk in the period; null if the agent may not read them.
              */
-            write_bytes?: number;
+            write_bytes?: number | null;
             /** @description Bytes written to disk per second; null if the agent may not read them. */
             write_bytes_per_sec: number | null;
         };
@@ -2188,7 +2188,7 @@ export interface components {
         };
         Threshold: {
             /** @description Names of the notification channels. Default: all. */
-            channels?: string[] | null;
+            channels?: string[];
             /** @description Whether it is evaluated. Default true. */
             enabled?: boolean;
             /** @description PromQL expression of the value, without the comparison. Instead of metric. */
@@ -2373,6 +2373,8 @@ export interface operations {
     "list-alerts": {
         parameters: {
             query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
                 /** @description Only alerts in this state; may be repeated. */
                 state?: ("pending" | "firing" | "no_data" | "resolved")[] | null;
                 /** @description Only alerts of this rule. */
@@ -2433,6 +2435,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Alerts"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -2446,6 +2449,15 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2493,7 +2505,10 @@ export interface operations {
     };
     "list-channels": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2519,6 +2534,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Channels"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -2532,6 +2548,24 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2621,6 +2655,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
@@ -2662,6 +2705,8 @@ export interface operations {
     "get-alert-history": {
         parameters: {
             query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
                 /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -30d. */
                 start?: string;
                 /** @description End, in the format of start. Default: now. */
@@ -2716,6 +2761,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["AlertHistory"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -2729,6 +2775,15 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2833,6 +2888,15 @@ export interface operations {
                     "application/json": components["schemas"]["Preview"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -2844,6 +2908,42 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2891,7 +2991,10 @@ export interface operations {
     };
     "list-alert-rules": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2950,6 +3053,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["AlertRules"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -2963,6 +3067,24 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3062,6 +3184,15 @@ export interface operations {
                     "application/json": components["schemas"]["RuleStatus"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -3080,8 +3211,44 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3158,6 +3325,24 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3260,6 +3445,15 @@ export interface operations {
                     "application/json": components["schemas"]["RuleStatus"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -3287,8 +3481,44 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3381,6 +3611,15 @@ export interface operations {
             };
             /** @description There is no data for that time, or no object with that ID or name. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3501,6 +3740,15 @@ export interface operations {
                     "application/json": components["schemas"]["RuleStatus"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -3528,8 +3776,44 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3577,7 +3861,10 @@ export interface operations {
     };
     "list-silences": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3613,6 +3900,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Silences"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -3626,6 +3914,24 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3702,6 +4008,15 @@ export interface operations {
                     "application/json": components["schemas"]["Silence"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -3713,6 +4028,42 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3812,6 +4163,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
@@ -3887,6 +4247,15 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -3905,8 +4274,44 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3994,8 +4399,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4076,6 +4499,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
@@ -4133,6 +4574,15 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -4151,8 +4601,44 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4235,6 +4721,15 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -4253,8 +4748,44 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4337,6 +4868,15 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -4355,8 +4895,44 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4430,6 +5006,15 @@ export interface operations {
                     "application/json": components["schemas"]["BackupAnswer"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -4441,6 +5026,42 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4488,7 +5109,10 @@ export interface operations {
     };
     "get-config": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4524,6 +5148,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Settings"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -4537,6 +5162,24 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4576,12 +5219,14 @@ export interface operations {
     "get-events": {
         parameters: {
             query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
                 /** @description Start: RFC 3339, Unix seconds, or relative to now such as -15m or -7d. Default: -30d. */
                 start?: string;
                 /** @description End, in the format of start. Default: now. */
                 end?: string;
                 /** @description Return only events of this kind; may be repeated. */
-                kind?: ("start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert" | "damage" | "health")[] | null;
+                kind?: ("start" | "stop" | "reboot" | "suspend" | "clock_step" | "gap" | "device_added" | "device_removed" | "oom_kill" | "alert" | "damage" | "health" | "reload")[] | null;
                 /** @description Maximum number of events per page. */
                 limit?: number;
                 /** @description Value of next from the previous page. To continue where it ended, give start and end as absolute times. */
@@ -4631,6 +5276,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Events"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -4644,6 +5290,15 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4691,7 +5346,10 @@ export interface operations {
     };
     "get-health": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4722,6 +5380,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Health"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -4735,6 +5394,24 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4760,11 +5437,41 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The same response where a component has failed. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "degraded",
+                     *       "parts": [
+                     *         {
+                     *           "name": "cpu",
+                     *           "status": "ok"
+                     *         },
+                     *         {
+                     *           "name": "filesystem",
+                     *           "status": "degraded",
+                     *           "reason": "did not answer within 500ms",
+                     *           "since": "2026-02-02T10:29:41Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
+                    "text/csv": string;
+                };
+            };
         };
     };
     "get-hosts": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4804,6 +5511,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["HostList"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -4817,6 +5525,24 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4847,6 +5573,8 @@ export interface operations {
     "get-cpu": {
         parameters: {
             query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
                 /** @description Name of a metric; may be repeated. Default: all metrics of this endpoint. */
                 metric?: string[] | null;
                 /** @description Aggregations to return per step: avg, min, max, or several separated by commas. Default: avg. */
@@ -4940,6 +5668,15 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5274,6 +6011,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
@@ -5306,6 +6061,8 @@ export interface operations {
     "get-disk": {
         parameters: {
             query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
                 /** @description Name of a metric; may be repeated. Default: all metrics of this endpoint. */
                 metric?: string[] | null;
                 /** @description Aggregations to return per step: avg, min, max, or several separated by commas. Default: avg. */
@@ -5412,6 +6169,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
@@ -5453,6 +6219,8 @@ export interface operations {
     "get-memory": {
         parameters: {
             query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
                 /** @description Name of a metric; may be repeated. Default: all metrics of this endpoint. */
                 metric?: string[] | null;
                 /** @description Aggregations to return per step: avg, min, max, or several separated by commas. Default: avg. */
@@ -5534,6 +6302,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
@@ -5575,6 +6352,8 @@ export interface operations {
     "get-network": {
         parameters: {
             query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
                 /** @description Name of a metric; may be repeated. Default: all metrics of this endpoint. */
                 metric?: string[] | null;
                 /** @description Aggregations to return per step: avg, min, max, or several separated by commas. Default: avg. */
@@ -5675,6 +6454,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
@@ -5716,6 +6504,8 @@ export interface operations {
     "get-processes": {
         parameters: {
             query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
                 /** @description Number of rows. */
                 top?: number;
                 /** @description Sort order: numbers descending, names and PIDs ascending. */
@@ -5808,6 +6598,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Processes"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -5830,6 +6621,15 @@ export interface operations {
             };
             /** @description There is no data for that time, or no object with that ID or name. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5916,6 +6716,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Too many requests; Retry-After gives the seconds to wait. */
             429: {
                 headers: {
@@ -5947,7 +6765,10 @@ export interface operations {
     };
     "list-tokens": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5974,6 +6795,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Tokens"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -5987,6 +6809,24 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6057,6 +6897,15 @@ export interface operations {
                     "application/json": components["schemas"]["NewToken"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -6075,8 +6924,44 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6176,6 +7061,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
             422: {
                 headers: {
@@ -6216,7 +7110,10 @@ export interface operations {
     };
     "list-users": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -6243,6 +7140,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Users"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
@@ -6256,6 +7154,24 @@ export interface operations {
             };
             /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6323,6 +7239,15 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -6341,8 +7266,44 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6442,6 +7403,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
                 headers: {
@@ -6523,6 +7493,15 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
             401: {
                 headers: {
@@ -6550,8 +7529,44 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description The request conflicts with the current state; see detail. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -115,6 +115,7 @@ export const en = {
   'event.oom_kill': '{subject} killed by the OOM killer',
   'event.damage': '{subject} was damaged and repaired',
   'event.health': 'Health of {subject} changed',
+  'event.reload': 'Configuration reloaded',
   'event.alert': 'Alert {subject}',
   'custom.title': 'Custom metrics',
   'event.title': 'Events',

@@ -121,6 +121,7 @@ export const ko: Partial<Record<Word | PanelWord, string>> = {
   'event.oom_kill': 'OOM killer가 {subject} 종료',
   'event.damage': '{subject} 손상, 복구됨',
   'event.health': '{subject} 상태 변경',
+  'event.reload': '구성 다시 읽음',
   'event.alert': '알림 {subject}',
   'custom.title': '사용자 정의 지표',
   'event.title': '이벤트',
