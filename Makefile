@@ -38,7 +38,7 @@ releasecheck: bin/sysotel ## install, upgrade, back up, remove and purge the pac
 	SYSOTEL_TEST_RELEASE=1 go test -count=1 -timeout 60m -run 'TestRelease|TestInstall' -v ./agent/packaging
 
 test: bin/sysotel ## vet, cross-compile and run every test, against real Prometheus, Collector, …
-	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics telegraf gotestsum >/dev/null
+	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics telegraf oapi-codegen gotestsum >/dev/null
 	go vet ./...
 	@for target in linux/arm64 darwin/arm64 windows/amd64; do \
 		echo "build for $$target"; \
@@ -50,8 +50,8 @@ race: ## run the Go tests with the race detector
 	go test -race -timeout 20m ./...
 
 soak: bin/sysotel ## run the soak, accuracy and kill tests for ten minutes each, and spoil recorded machines for an hour
-	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics >/dev/null
-	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'Soak|Truth|Kill' -v ./agent/...
+	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics oapi-codegen ogen >/dev/null
+	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 90m -run 'Soak|Truth|Kill' -v ./agent/...
 	SYSOTEL_TEST_SOAK=1h go test -count=1 -timeout 90m -run Soak -v ./instruments
 	@$(MAKE) guest
 

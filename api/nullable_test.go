@@ -57,9 +57,9 @@ func TestNullableIsTrue(t *testing.T) {
 	}
 }
 
-// canBeNull tells whether a value of a type can be null in JSON. Lists and maps may be
-// declared as never nil; that they are is seen by TestNothingIsNullThatMayNotBe and in
-// the answers of a running agent.
+// canBeNull reports whether a value of a type can be null in JSON. Lists and maps may be
+// declared as never nil; that they are is seen in the responses of a
+// running agent (TestSoakDocument).
 func canBeNull(of reflect.Type, omitted bool, tag reflect.StructTag) bool {
 	switch {
 	case of == reflect.TypeFor[number](), of == reflect.TypeFor[count]():

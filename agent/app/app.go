@@ -43,6 +43,8 @@ type Options struct {
 	// Wall and Boot replace the system's clocks, for tests.
 	Wall func() time.Time
 	Boot func() time.Duration
+	// noSocket leaves the Unix socket out, for Check.
+	noSocket bool
 }
 
 // App is one running agent.
@@ -168,6 +170,9 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		MetricsPage: a.readings.exporter.Page, Logger: a.log,
 		Auth: a.accounts.auth, Authenticate: a.accounts.required, ProxyLogin: o.Config.API.Auth.Proxy, Audit: a.accounts.audit.log,
 		Settings: a.settings, Now: a.clock.Now,
+	}
+	if o.noSocket {
+		options.Socket = ""
 	}
 	var err error
 	if options.Web, err = dashboards.Web(); err != nil {

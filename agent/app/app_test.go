@@ -232,7 +232,7 @@ func TestReload(t *testing.T) {
 		t.Error("the collector memory is gone")
 	}
 	a.ReloadFailed([]config.ValidationError{{Path: "one", Rule: "is wrong"}, {Path: "two", Rule: "is wrong"}})
-	if h := a.reloaded.health(); h.Status != health.Degraded || !strings.Contains(h.Reason, "stays in use: one") || !strings.HasSuffix(h.Reason, "and 1 more in the log") {
+	if h := a.reloaded.health(); h.Status != health.Degraded || !strings.Contains(h.Reason, "stays in use: one") || !strings.HasSuffix(h.Reason, "and 1 more in the log; these options were changed and need a restart: sampling.interval") {
 		t.Errorf("after a reload that failed health says %+v", h)
 	}
 	if text := a.journal.String(); strings.Count(text, "the configuration cannot be reloaded") != 2 {

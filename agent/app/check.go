@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"sysotel/agent/export"
 	"sysotel/api"
 	"sysotel/instruments"
+	"sysotel/instruments/command"
 )
 
 // Check opens what New opens, with the same code, and closes it again: ports, files,
@@ -32,7 +32,7 @@ func Check(o Options) (warnings []string, err error) {
 	if o.Config.Log.File != "" {
 		_, before := os.Lstat(o.Config.Log.File)
 		if err := tryLogFile(o.Config.Log.File); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("log.file: %w", err)
 		}
 		if errors.Is(before, fs.ErrNotExist) {
 			_ = os.Remove(o.Config.Log.File) // Of another user it would stop the agent.
@@ -55,7 +55,7 @@ func Check(o Options) (warnings []string, err error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	copyFormats(whole, dir)
-	o.Config.DataDir = dir
+	o.Config.DataDir, o.noSocket = dir, true
 	if held {
 		o.Log.Warn("an agent runs on the data directory, so its addresses were not opened", "path", whole)
 		for _, address := range []*string{&o.Config.API.HTTP.Listen, &o.Config.API.TLS.Redirect, &o.Config.Export.Prometheus.Listen} {
@@ -101,7 +101,7 @@ func copyFormats(from, to string) {
 // for the programs of commands.
 func checkSources(c config.Config) (warnings []string) {
 	for _, one := range c.Instruments.Custom.Commands {
-		if _, err := exec.LookPath(one.Command[0]); err != nil {
+		if err := command.Find(one); err != nil {
 			warnings = append(warnings, fmt.Sprintf("custom.commands: %s cannot run: %v", one.Name, err))
 		}
 	}

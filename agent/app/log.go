@@ -1,7 +1,6 @@
 package app
 
 import (
-	"fmt"
 	"log/slog"
 	"os"
 
@@ -42,7 +41,7 @@ func (a *App) openLog(o Options) error {
 func tryLogFile(path string) error {
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("log.file: %w", err)
+		return err
 	}
 	return f.Close()
 }

@@ -27,7 +27,7 @@ const checkTimeout = 10 * time.Second
 func checkCommand() command {
 	return command{
 		name: "check", summary: "validate the configuration and report missing permissions",
-		details: "Run it as the user that the agent will run as. It opens what the agent opens, such\nas ports, certificates and rule files, and starts nothing. The exit code is 1 if the\nagent could not start.",
+		details: "Run it as the user that the agent will run as. It opens what the agent opens,\nsuch as ports, certificates and rule files, and starts nothing. The exit code\nis 1 if the agent could not start.",
 		options: allOptions, run: runCheck,
 		examples: []string{"sysotel check --config /etc/sysotel/sysotel.yaml", "sudo -u sysotel sysotel check"},
 	}

@@ -32,8 +32,8 @@ func TestCheckReportsMissingPermissions(t *testing.T) {
 	}
 	check := func(args []string, capabilities ...uintptr) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program, append([]string{"check", "--http.listen=127.0.0.1:0", "--prometheus.listen="}, args...)...)
-		cmd.Dir, cmd.Env = "/", append(os.Environ(), "SYSOTEL_DATA_DIR="+owned)
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"check"}, args...)...)
+		cmd.Dir, cmd.Env = "/", append(os.Environ(), "SYSOTEL_DATA_DIR="+owned, "SYSOTEL_HTTP_LISTEN=127.0.0.1:0", "SYSOTEL_PROMETHEUS_LISTEN=")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: capabilities}
 		output, err := cmd.CombinedOutput()
 		// The exit code is 1 exactly if it says that the agent cannot start.

@@ -55,6 +55,12 @@ func New(ctx context.Context, c Config, share *exposition.Share) *Command {
 	}
 }
 
+// Find returns an error if the program of a command is not there or cannot be run.
+func Find(c Config) error {
+	_, err := exec.LookPath(c.Command[0])
+	return err
+}
+
 // Is reports whether the command has this configuration already.
 func (c *Command) Is(o Config) bool {
 	return c.Name == o.Name && c.Interval == o.Interval && c.Timeout == o.Timeout && slices.Equal(c.Command, o.Command)

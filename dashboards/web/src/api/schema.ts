@@ -836,9 +836,15 @@ export interface components {
             with_secrets?: boolean;
         };
         CPULimit: {
-            /** @description Number of processors the agent may use; null if unlimited. */
+            /**
+             * Format: double
+             * @description Number of processors the agent may use; null if unlimited.
+             */
             cores: number | null;
-            /** @description Share of that limit used during the last tick. */
+            /**
+             * Format: double
+             * @description Share of that limit used during the last tick.
+             */
             usage_percent: number | null;
         };
         Channel: {
@@ -921,7 +927,10 @@ export interface components {
             disk: components["schemas"]["CurrentDisk"];
             /** @description Host name, the same as the attribute host.name. */
             hostname: string;
-            /** @description Sampling interval, in seconds. */
+            /**
+             * Format: double
+             * @description Sampling interval, in seconds.
+             */
             interval_seconds: number | null;
             /** @description Limits of the agent's control group: the container's limits if the agent runs in one. */
             limits: components["schemas"]["CurrentLimits"];
@@ -950,11 +959,17 @@ export interface components {
              * @description Time of this reading, in UTC.
              */
             timestamp: string;
-            /** @description Uptime, including time suspended. */
+            /**
+             * Format: double
+             * @description Uptime, including time suspended.
+             */
             uptime_seconds: number | null;
         };
         CurrentAgent: {
-            /** @description CPU seconds the agent has used since it started. */
+            /**
+             * Format: double
+             * @description CPU seconds the agent has used since it started.
+             */
             cpu_seconds: number | null;
             /**
              * Format: int64
@@ -995,7 +1010,10 @@ export interface components {
             physical: number | null;
             /** @description Share of time in each state, over all processors; the shares add up to 100. */
             states_percent: components["schemas"]["StatesPercent"];
-            /** @description Busy share of all processors during the last tick: everything except idle and iowait. */
+            /**
+             * Format: double
+             * @description Busy share of all processors during the last tick: everything except idle and iowait.
+             */
             usage_percent: number | null;
         };
         CurrentConnections: {
@@ -1023,15 +1041,24 @@ export interface components {
             udp_in_use: number | null;
         };
         CurrentCore: {
-            /** @description Clock frequency in MHz. */
+            /**
+             * Format: double
+             * @description Clock frequency in MHz.
+             */
             frequency: number | null;
             /** @description Kernel name. */
             id: string;
-            /** @description Busy share of the last tick. */
+            /**
+             * Format: double
+             * @description Busy share of the last tick.
+             */
             usage_percent: number | null;
         };
         CurrentDevice: {
-            /** @description Share of the last tick with an operation in progress. A disk that serves many operations in parallel can take on more even at 100. */
+            /**
+             * Format: double
+             * @description Share of the last tick with an operation in progress. A disk that serves many operations in parallel can take on more even at 100.
+             */
             busy_percent: number | null;
             /** @description Device mapper name (LVM, LUKS). */
             mapper?: string;
@@ -1039,19 +1066,40 @@ export interface components {
             name: string;
             /** @description Whether it counts toward io: devices built on other disks do not. */
             physical: boolean;
-            /** @description Mean number of operations in progress during the last tick. */
+            /**
+             * Format: double
+             * @description Mean number of operations in progress during the last tick.
+             */
             queue: number | null;
-            /** @description Bytes read per second. */
+            /**
+             * Format: double
+             * @description Bytes read per second.
+             */
             read_bytes_per_sec: number | null;
-            /** @description Read operations per second. */
+            /**
+             * Format: double
+             * @description Read operations per second.
+             */
             read_count_per_sec: number | null;
-            /** @description Mean latency of the reads completed during the last tick, in milliseconds; null if there were none. */
+            /**
+             * Format: double
+             * @description Mean latency of the reads completed during the last tick, in milliseconds; null if there were none.
+             */
             read_latency_ms: number | null;
-            /** @description Bytes written per second. */
+            /**
+             * Format: double
+             * @description Bytes written per second.
+             */
             write_bytes_per_sec: number | null;
-            /** @description Write operations per second. */
+            /**
+             * Format: double
+             * @description Write operations per second.
+             */
             write_count_per_sec: number | null;
-            /** @description Mean latency of the writes completed during the last tick, in milliseconds; null if there were none. */
+            /**
+             * Format: double
+             * @description Mean latency of the writes completed during the last tick, in milliseconds; null if there were none.
+             */
             write_latency_ms: number | null;
         };
         CurrentDisk: {
@@ -1066,7 +1114,10 @@ export interface components {
             free: number | null;
             /** @description I/O of all physical disks during the last tick. */
             io: components["schemas"]["DiskIO"];
-            /** @description used / (used + free), as df shows it. */
+            /**
+             * Format: double
+             * @description used / (used + free), as df shows it.
+             */
             percent: number | null;
             /**
              * Format: int64
@@ -1101,7 +1152,10 @@ export interface components {
             mode: string;
             /** @description Mount point. */
             mountpoint: string;
-            /** @description used / (used + free), as df shows it. */
+            /**
+             * Format: double
+             * @description used / (used + free), as df shows it.
+             */
             percent: number | null;
             /** @description Why its numbers are missing; absent if they are known. */
             reason?: string;
@@ -1126,29 +1180,56 @@ export interface components {
             used: number | null;
         };
         CurrentInterface: {
-            /** @description Bytes received per second. */
+            /**
+             * Format: double
+             * @description Bytes received per second.
+             */
             bytes_recv_per_sec: number | null;
-            /** @description Bytes sent per second. */
+            /**
+             * Format: double
+             * @description Bytes sent per second.
+             */
             bytes_sent_per_sec: number | null;
             /** @description Whether it counts toward the total. */
             counted: boolean;
-            /** @description Received packets dropped per second. */
+            /**
+             * Format: double
+             * @description Received packets dropped per second.
+             */
             drops_in: number | null;
-            /** @description Outgoing packets dropped per second. */
+            /**
+             * Format: double
+             * @description Outgoing packets dropped per second.
+             */
             drops_out: number | null;
-            /** @description Receive errors per second. */
+            /**
+             * Format: double
+             * @description Receive errors per second.
+             */
             errors_in: number | null;
-            /** @description Transmit errors per second. */
+            /**
+             * Format: double
+             * @description Transmit errors per second.
+             */
             errors_out: number | null;
             /** @description Kernel name. */
             name: string;
-            /** @description Packets received per second. */
+            /**
+             * Format: double
+             * @description Packets received per second.
+             */
             packets_recv_per_sec: number | null;
-            /** @description Packets sent per second. */
+            /**
+             * Format: double
+             * @description Packets sent per second.
+             */
             packets_sent_per_sec: number | null;
             /** @description Whether it is backed by hardware. */
             physical: boolean;
-            /** @description Link speed; null if unknown. */
+            /**
+             * Format: double
+             * @description Link speed; null if unknown.
+             */
             speed_bits_per_sec: number | null;
         };
         CurrentLimits: {
@@ -1185,7 +1266,10 @@ export interface components {
              * @description Memory not used for anything.
              */
             free: number | null;
-            /** @description used as a share of total. */
+            /**
+             * Format: double
+             * @description used as a share of total.
+             */
             percent: number | null;
             /**
              * Format: int64
@@ -1211,25 +1295,49 @@ export interface components {
             used: number | null;
         };
         CurrentNetwork: {
-            /** @description Bytes received per second. */
+            /**
+             * Format: double
+             * @description Bytes received per second.
+             */
             bytes_recv_per_sec: number | null;
-            /** @description Bytes sent per second. */
+            /**
+             * Format: double
+             * @description Bytes sent per second.
+             */
             bytes_sent_per_sec: number | null;
             /** @description Sockets of the whole machine. */
             connections: components["schemas"]["CurrentConnections"];
-            /** @description Received packets dropped per second. */
+            /**
+             * Format: double
+             * @description Received packets dropped per second.
+             */
             drops_in: number | null;
-            /** @description Outgoing packets dropped per second. */
+            /**
+             * Format: double
+             * @description Outgoing packets dropped per second.
+             */
             drops_out: number | null;
-            /** @description Receive errors per second. */
+            /**
+             * Format: double
+             * @description Receive errors per second.
+             */
             errors_in: number | null;
-            /** @description Transmit errors per second. */
+            /**
+             * Format: double
+             * @description Transmit errors per second.
+             */
             errors_out: number | null;
             /** @description Each network interface. */
             interfaces: components["schemas"]["CurrentInterface"][] | null;
-            /** @description Packets received per second. */
+            /**
+             * Format: double
+             * @description Packets received per second.
+             */
             packets_recv_per_sec: number | null;
-            /** @description Packets sent per second. */
+            /**
+             * Format: double
+             * @description Packets sent per second.
+             */
             packets_sent_per_sec: number | null;
         };
         CurrentProcesses: {
@@ -1277,7 +1385,10 @@ export interface components {
              * @description Unused swap space.
              */
             free: number | null;
-            /** @description used as a share of total; null without swap. */
+            /**
+             * Format: double
+             * @description used as a share of total; null without swap.
+             */
             percent: number | null;
             /**
              * Format: int64
@@ -1291,13 +1402,25 @@ export interface components {
             used: number | null;
         };
         DiskIO: {
-            /** @description Bytes read per second. */
+            /**
+             * Format: double
+             * @description Bytes read per second.
+             */
             read_bytes_per_sec: number | null;
-            /** @description Read operations per second. */
+            /**
+             * Format: double
+             * @description Read operations per second.
+             */
             read_count_per_sec: number | null;
-            /** @description Bytes written per second. */
+            /**
+             * Format: double
+             * @description Bytes written per second.
+             */
             write_bytes_per_sec: number | null;
-            /** @description Write operations per second. */
+            /**
+             * Format: double
+             * @description Write operations per second.
+             */
             write_count_per_sec: number | null;
         };
         Done: {
@@ -1461,11 +1584,20 @@ export interface components {
             start: string;
         };
         Frequency: {
-            /** @description Mean of all processors. */
+            /**
+             * Format: double
+             * @description Mean of all processors.
+             */
             current: number | null;
-            /** @description Maximum the hardware supports. */
+            /**
+             * Format: double
+             * @description Maximum the hardware supports.
+             */
             max: number | null;
-            /** @description Minimum the hardware supports. */
+            /**
+             * Format: double
+             * @description Minimum the hardware supports.
+             */
             min: number | null;
         };
         Health: {
@@ -1479,9 +1611,15 @@ export interface components {
             status: "ok" | "degraded" | "failed";
         };
         Host: {
-            /** @description Current CPU usage; null if unknown. */
+            /**
+             * Format: double
+             * @description Current CPU usage; null if unknown.
+             */
             cpu_percent: number | null;
-            /** @description Current file system usage; null if unknown. */
+            /**
+             * Format: double
+             * @description Current file system usage; null if unknown.
+             */
             disk_percent: number | null;
             /** @description Machine ID; empty if it has none. */
             host_id: string;
@@ -1492,7 +1630,10 @@ export interface components {
              * @description Time of its newest known reading.
              */
             last_seen: string;
-            /** @description Current memory usage; null if unknown. */
+            /**
+             * Format: double
+             * @description Current memory usage; null if unknown.
+             */
             memory_percent: number | null;
             /** @description Machine IDs of other hosts that push under the same name: their readings are mixed up until each has its own host.name. Absent if there are none. */
             other_host_ids?: string[];
@@ -1561,7 +1702,10 @@ export interface components {
             role: "viewer" | "admin";
         };
         MemoryLimit: {
-            /** @description used as a share of total. */
+            /**
+             * Format: double
+             * @description used as a share of total.
+             */
             percent: number | null;
             /**
              * Format: int64
@@ -1724,21 +1868,42 @@ export interface components {
             to: string;
         };
         ProcessNobodys: {
-            /** @description Share of the whole machine during the last tick, or over the period. It can be slightly below 0, because the kernel accounts in steps of 10 ms. */
+            /**
+             * Format: double
+             * @description Share of the whole machine during the last tick, or over the period. It can be slightly below 0, because the kernel accounts in steps of 10 ms.
+             */
             cpu_percent: number | null;
-            /** @description The same with 100 for one processor. */
+            /**
+             * Format: double
+             * @description The same with 100 for one processor.
+             */
             cpu_percent_core: number | null;
-            /** @description CPU seconds since the agent started; for the past, CPU seconds used in the period. */
+            /**
+             * Format: double
+             * @description CPU seconds since the agent started; for the past, CPU seconds used in the period.
+             */
             cpu_seconds: number | null;
         };
         ProcessOthers: {
-            /** @description Share of the whole machine. */
+            /**
+             * Format: double
+             * @description Share of the whole machine.
+             */
             cpu_percent: number | null;
-            /** @description The same with 100 for one processor. */
+            /**
+             * Format: double
+             * @description The same with 100 for one processor.
+             */
             cpu_percent_core: number | null;
-            /** @description CPU seconds used in the period. */
+            /**
+             * Format: double
+             * @description CPU seconds used in the period.
+             */
             cpu_seconds?: number | null;
-            /** @description Shared pages are counted in each process, so this can exceed 100. */
+            /**
+             * Format: double
+             * @description Shared pages are counted in each process, so this can exceed 100.
+             */
             memory_percent: number | null;
             /**
              * Format: int64
@@ -1755,13 +1920,22 @@ export interface components {
              * @description Number of these processes; for the past, of those recorded by name. The sums also include the others.
              */
             processes: number;
-            /** @description Sum over the processes the agent may read. */
+            /**
+             * Format: double
+             * @description Sum over the processes the agent may read.
+             */
             read_bytes_per_sec: number | null;
-            /** @description Sum over the processes the agent may read. */
+            /**
+             * Format: double
+             * @description Sum over the processes the agent may read.
+             */
             write_bytes_per_sec: number | null;
         };
         ProcessPeriod: {
-            /** @description Seconds of the period in which processes were sampled. Rates and shares are relative to this time. */
+            /**
+             * Format: double
+             * @description Seconds of the period in which processes were sampled. Rates and shares are relative to this time.
+             */
             covered_seconds: number | null;
             /**
              * Format: int64
@@ -1773,7 +1947,10 @@ export interface components {
              * @description End of the records used.
              */
             end: string;
-            /** @description CPU seconds used by the whole machine: the sum of rows, others and unattributed. */
+            /**
+             * Format: double
+             * @description CPU seconds used by the whole machine: the sum of rows, others and unattributed.
+             */
             host_cpu_seconds: number | null;
             /**
              * Format: date-time
@@ -1786,11 +1963,20 @@ export interface components {
         ProcessRow: {
             /** @description Command line; for administrators only, and only if processes.command_line is on. */
             command_line?: string;
-            /** @description Share of the whole machine during the last tick, or over the period; 100 is all processors. */
+            /**
+             * Format: double
+             * @description Share of the whole machine during the last tick, or over the period; 100 is all processors.
+             */
             cpu_percent: number | null;
-            /** @description The same with 100 for one processor, as top shows it. */
+            /**
+             * Format: double
+             * @description The same with 100 for one processor, as top shows it.
+             */
             cpu_percent_core: number | null;
-            /** @description CPU seconds since it started; for the past, CPU seconds used in the period. */
+            /**
+             * Format: double
+             * @description CPU seconds since it started; for the past, CPU seconds used in the period.
+             */
             cpu_seconds: number | null;
             /** @description Whether it is a kernel thread. */
             kernel: boolean;
@@ -1799,7 +1985,10 @@ export interface components {
              * @description Peak of memory_rss in the period.
              */
             memory_peak?: number | null;
-            /** @description memory_rss as a share of the machine's memory. */
+            /**
+             * Format: double
+             * @description memory_rss as a share of the machine's memory.
+             */
             memory_percent: number | null;
             /**
              * Format: int64
@@ -1830,9 +2019,15 @@ export interface components {
              * @description Bytes read from disk in the period; null if the agent may not read them.
              */
             read_bytes?: number | null;
-            /** @description Bytes read from disk per second; null if the agent may not read them. */
+            /**
+             * Format: double
+             * @description Bytes read from disk per second; null if the agent may not read them.
+             */
             read_bytes_per_sec: number | null;
-            /** @description Seconds of the period during which it ran. */
+            /**
+             * Format: double
+             * @description Seconds of the period during which it ran.
+             */
             seen_seconds?: number | null;
             /**
              * Format: date-time
@@ -1848,7 +2043,10 @@ export interface components {
              * @description Bytes written to disk in the period; null if the agent may not read them.
              */
             write_bytes?: number | null;
-            /** @description Bytes written to disk per second; null if the agent may not read them. */
+            /**
+             * Format: double
+             * @description Bytes written to disk per second; null if the agent may not read them.
+             */
             write_bytes_per_sec: number | null;
         };
         Processes: {
@@ -2145,31 +2343,67 @@ export interface components {
             silences: components["schemas"]["Silence"][];
         };
         Stall: {
-            /** @description Kernel average over 10 seconds. */
+            /**
+             * Format: double
+             * @description Kernel average over 10 seconds.
+             */
             avg10: number | null;
-            /** @description Kernel average over 300 seconds. */
+            /**
+             * Format: double
+             * @description Kernel average over 300 seconds.
+             */
             avg300: number | null;
-            /** @description Kernel average over 60 seconds. */
+            /**
+             * Format: double
+             * @description Kernel average over 60 seconds.
+             */
             avg60: number | null;
-            /** @description During the last tick. */
+            /**
+             * Format: double
+             * @description During the last tick.
+             */
             percent: number | null;
         };
         StatesPercent: {
-            /** @description Idle. */
+            /**
+             * Format: double
+             * @description Idle.
+             */
             idle: number | null;
-            /** @description Hardware interrupts. */
+            /**
+             * Format: double
+             * @description Hardware interrupts.
+             */
             interrupt: number | null;
-            /** @description Idle while waiting for disk I/O. */
+            /**
+             * Format: double
+             * @description Idle while waiting for disk I/O.
+             */
             iowait: number | null;
-            /** @description User programs with lowered priority. */
+            /**
+             * Format: double
+             * @description User programs with lowered priority.
+             */
             nice: number | null;
-            /** @description Software interrupts. */
+            /**
+             * Format: double
+             * @description Software interrupts.
+             */
             softirq: number | null;
-            /** @description Time the hypervisor gave to other virtual machines. */
+            /**
+             * Format: double
+             * @description Time the hypervisor gave to other virtual machines.
+             */
             steal: number | null;
-            /** @description Kernel. */
+            /**
+             * Format: double
+             * @description Kernel.
+             */
             system: number | null;
-            /** @description User programs. */
+            /**
+             * Format: double
+             * @description User programs.
+             */
             user: number | null;
         };
         SwapDevice: {
