@@ -18,7 +18,7 @@ import (
 	"sysotel/agent/export"
 	"sysotel/api"
 	"sysotel/instruments"
-	"sysotel/instruments/command"
+	custom "sysotel/instruments/command"
 )
 
 // Check opens what New opens, with the same code, and closes it again: ports, files,
@@ -101,7 +101,7 @@ func copyFormats(from, to string) {
 // for the programs of commands.
 func checkSources(c config.Config) (warnings []string) {
 	for _, one := range c.Instruments.Custom.Commands {
-		if err := command.Find(one); err != nil {
+		if err := custom.Find(one); err != nil {
 			warnings = append(warnings, fmt.Sprintf("custom.commands: %s cannot run: %v", one.Name, err))
 		}
 	}

@@ -70,7 +70,7 @@ func (d decoder) locate(o option) {
 		paths.StartFrom(dir)
 		return
 	}
-	if o.paths == "absolute" {
+	if o.paths == "absolute" || o.paths == "program" { // absent in . is ./absent, not a program of PATH.
 		if whole, err := filepath.Abs(dir); err == nil {
 			dir = whole
 		}
