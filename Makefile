@@ -35,7 +35,7 @@ release: dashboards/web/dist/index.html ## build packages, images and archives i
 	@$$($(PROGRAMS) release) -out bin/release $(if $(TARGETS),-targets $(TARGETS))
 
 releasecheck: bin/sysotel ## install, upgrade, back up, remove and purge the package in a clean Debian under systemd
-	SYSOTEL_TEST_RELEASE=1 go test -count=1 -timeout 60m -run 'TestRelease|TestInstall' -v ./agent/packaging
+	SYSOTEL_TEST_RELEASE=1 go test -count=1 -timeout 60m -run 'TestRelease|TestInstall|TestGoldenManifest' -v ./agent/packaging
 
 test: bin/sysotel ## vet, cross-compile and run every test, against real Prometheus, Collector, …
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics telegraf oapi-codegen gotestsum >/dev/null

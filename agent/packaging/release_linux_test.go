@@ -93,7 +93,7 @@ func TestRelease(t *testing.T) {
 	const name = "sysotel_1.2.3-rc.1-5.gabcdef0_linux_amd64"
 	want := []string{
 		"SHA256SUMS", name + ".apk", name + ".cdx.json", name + ".deb", name + ".docker.tar", name + ".rpm", name + ".tar.gz",
-		"sysotel_1.2.3-rc.1-5.gabcdef0_oci.tar",
+		"sysotel_1.2.3-rc.1-5.gabcdef0_chart.tgz", "sysotel_1.2.3-rc.1-5.gabcdef0_daemonset.yaml", "sysotel_1.2.3-rc.1-5.gabcdef0_oci.tar",
 	}
 	var got []string
 	for file := range files {
@@ -113,6 +113,17 @@ func TestRelease(t *testing.T) {
 	t.Run("bill", func(t *testing.T) { checkBill(t, files[name+".cdx.json"]) })
 	t.Run("image", func(t *testing.T) { checkImage(t, files[name+".docker.tar"]) })
 	t.Run("apk", func(t *testing.T) { checkAlpine(t, files[name+".apk"]) })
+	t.Run("chart", func(t *testing.T) {
+		files := unpack(t, unzip(t, files["sysotel_1.2.3-rc.1-5.gabcdef0_chart.tgz"]))
+		for _, has := range []string{"\nversion: 1.2.3-rc.1+5.gabcdef0\n", "\nappVersion: 1.2.3-rc.1-5.gabcdef0\n"} {
+			if !strings.Contains(string(files["sysotel/Chart.yaml"]), has) {
+				t.Errorf("it lacks %q:\n%s", has, files["sysotel/Chart.yaml"])
+			}
+		}
+	})
+	if text := string(files["sysotel_1.2.3-rc.1-5.gabcdef0_daemonset.yaml"]); !strings.Contains(text, "image: sysotel/agent:1.2.3-rc.1-5.gabcdef0\n") {
+		t.Errorf("the manifest has another image:\n%s", text)
+	}
 	t.Run("deb", func(t *testing.T) { checkDebian(t, files[name+".deb"]) })
 	for file, text := range buildRelease(t, copyCheckout(t), "v1.2.3-rc.1-5-gabcdef0") {
 		if !bytes.Equal(text, files[file]) {

@@ -45,6 +45,9 @@ func table() []program {
 		goTool("oapi-codegen", "openapi", "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen", nil),
 		goTool("ogen", "openapi", "github.com/ogen-go/ogen/cmd/ogen", nil),
 		goTool("govulncheck", "vuln", "golang.org/x/vuln/cmd/govulncheck", nil),
+		// For the chart and the manifest.
+		goTool("helm", "kubernetes", "helm.sh/helm/v3/cmd/helm", nil),
+		goTool("kubeconform", "kubernetes", "github.com/yannh/kubeconform/cmd/kubeconform", nil),
 		// What `make release` runs.
 		ourTool("release", "agent/packaging/release"),
 	}

@@ -102,6 +102,9 @@ func (r *release) make(ctx context.Context, targets []target) error {
 			images = append(images, builtImage{t, image})
 		}
 	}
+	if err := r.writeChart(); err != nil {
+		return fmt.Errorf("chart: %w", err)
+	}
 	return r.writeImages(images)
 }
 
