@@ -2,6 +2,9 @@
 # old.deb and new.deb are in the current directory.
 set -eux
 
+# The machine has no network, and the program needs no other package.
+echo 'APT::Install-Recommends "false";' >/etc/apt/apt.conf.d/90alone
+
 ask() { # ask PATH: the answer of the agent's API
 	exec 3<>/dev/tcp/127.0.0.1/8080
 	printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$1" >&3
