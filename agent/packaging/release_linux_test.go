@@ -298,7 +298,7 @@ func checkDebian(t *testing.T, text []byte) {
 	for _, name := range []string{
 		"usr/bin/sysotel", "etc/sysotel/sysotel.yaml", "usr/lib/systemd/system/sysotel.service", "usr/lib/sysusers.d/sysotel.conf", "usr/lib/tmpfiles.d/sysotel.conf",
 		"usr/share/man/man1/sysotel.1.gz", "usr/share/bash-completion/completions/sysotel", "usr/share/zsh/vendor-completions/_sysotel",
-		"usr/share/fish/vendor_completions.d/sysotel.fish", "usr/share/doc/sysotel/copyright", "usr/share/doc/sysotel/THIRD_PARTY_NOTICES.txt.gz",
+		"usr/share/fish/vendor_completions.d/sysotel.fish", "usr/share/doc/sysotel/copyright", "usr/share/doc/sysotel/sysotel.example.yaml", "usr/share/doc/sysotel/THIRD_PARTY_NOTICES.txt.gz",
 	} {
 		if len(files["./"+name]) == 0 {
 			t.Errorf("it lacks %s", name)

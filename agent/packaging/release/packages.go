@@ -97,7 +97,7 @@ func (r *release) stage(t target, program string) (string, error) {
 	files := []entry{
 		{"sysotel", 0o755, binary},
 		{"sysotel.service", 0o644, r.texts.unit},
-		{"sysotel.yaml", 0o644, r.texts.example},
+		{"sysotel.example.yaml", 0o644, r.texts.example},
 		{"sysotel.1.gz", 0o644, manual.Bytes()},
 		{"copyright", 0o644, append([]byte("The licences of what is built in are in THIRD_PARTY_NOTICES.txt.gz.\n\n"), r.texts.license...)},
 		{"THIRD_PARTY_NOTICES.txt.gz", 0o644, notices.Bytes()},
