@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"sort"
+	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -200,52 +204,112 @@ func (q *cachedQuerier) instead(err error, matchers []*labels.Matcher) (storage.
 	return q.local, annotations.New().Add(&LocalCacheWarning{Tier: q.Name(), Host: q.Host, Why: known.Err}), nil
 }
 
+// here returns matchers of those metrics that matchers mean and that are in the embedded
+// tier only, nil if there are none. all is set if they mean no others. While the embedded
+// tier cannot be read there is a warning.
+func (q *cachedQuerier) here(ctx context.Context, matchers []*labels.Matcher) (of []*labels.Matcher, all bool, missing annotations.Annotations) {
+	name := metricName(matchers)
+	if q.Here == nil || name != "" && !q.Here(name) {
+		return nil, false, nil
+	}
+	if name != "" {
+		return matchers, true, nil
+	}
+	err := q.open()
+	if err != nil {
+		return nil, false, annotations.New().Add(fmt.Errorf("what rules record is missing: %w", err))
+	}
+	names, _, err := q.local.LabelValues(ctx, model.MetricNameLabel, &storage.LabelHints{}, matchers...)
+	if err != nil {
+		return nil, false, annotations.New().Add(fmt.Errorf("what rules record is missing: %w", err))
+	}
+	var quoted []string
+	for _, name := range names {
+		if q.Here(name) {
+			quoted = append(quoted, regexp.QuoteMeta(name))
+		}
+	}
+	if len(quoted) == 0 {
+		return nil, false, nil
+	}
+	return append(slices.Clone(matchers), labels.MustNewMatcher(labels.MatchRegexp, model.MetricNameLabel, strings.Join(quoted, "|"))), false, nil
+}
+
 // Select implements storage.Querier.
 func (q *cachedQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	if name := metricName(matchers); name != "" && q.Here != nil && q.Here(name) {
+	here, all, missing := q.here(ctx, matchers)
+	if all {
 		if err := q.open(); err != nil {
 			return storage.ErrSeriesSet(err)
 		}
 		return q.local.Select(ctx, sorted, hints, matchers...)
 	}
-	set := q.remote.Select(ctx, sorted, hints, matchers...)
-	err := set.Err()
-	if err == nil {
-		return set
+	set := q.remote.Select(ctx, sorted || len(here) > 0, hints, matchers...)
+	if err := set.Err(); err != nil {
+		local, warnings, err := q.instead(err, matchers)
+		if err != nil {
+			return storage.ErrSeriesSet(err)
+		}
+		return &warnedSet{local.Select(ctx, sorted, hints, matchers...), warnings}
 	}
-	local, warnings, err := q.instead(err, matchers)
-	if err != nil {
-		return storage.ErrSeriesSet(err)
+	if len(here) > 0 {
+		set = storage.NewMergeSeriesSet([]storage.SeriesSet{set, q.local.Select(ctx, true, hints, here...)}, 0, storage.ChainedSeriesMerge)
 	}
-	return &warnedSet{local.Select(ctx, sorted, hints, matchers...), warnings}
+	if len(missing) > 0 {
+		return &warnedSet{set, missing}
+	}
+	return set
 }
 
 // LabelNames implements storage.Querier.
 func (q *cachedQuerier) LabelNames(ctx context.Context, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
-	return q.words(matchers, func(from storage.Querier) ([]string, annotations.Annotations, error) {
+	return q.words(ctx, matchers, func(from storage.Querier, matchers []*labels.Matcher) ([]string, annotations.Annotations, error) {
 		return from.LabelNames(ctx, hints, matchers...)
 	})
 }
 
 // LabelValues implements storage.Querier.
 func (q *cachedQuerier) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
-	return q.words(matchers, func(from storage.Querier) ([]string, annotations.Annotations, error) {
+	return q.words(ctx, matchers, func(from storage.Querier, matchers []*labels.Matcher) ([]string, annotations.Annotations, error) {
 		return from.LabelValues(ctx, name, hints, matchers...)
 	})
 }
 
-// words queries the remote tier and, if it is down, the local one.
-func (q *cachedQuerier) words(matchers []*labels.Matcher, ask func(storage.Querier) ([]string, annotations.Annotations, error)) ([]string, annotations.Annotations, error) {
-	words, warnings, err := ask(q.remote)
-	if err == nil {
-		return words, warnings, nil
+// words queries the remote tier, and the embedded one for what only that has; if the remote
+// tier is down, the embedded one for all.
+func (q *cachedQuerier) words(ctx context.Context, matchers []*labels.Matcher,
+	ask func(storage.Querier, []*labels.Matcher) ([]string, annotations.Annotations, error),
+) ([]string, annotations.Annotations, error) {
+	here, all, warnings := q.here(ctx, matchers)
+	if all {
+		if err := q.open(); err != nil {
+			return nil, nil, err
+		}
+		return ask(q.local, matchers)
 	}
-	local, warning, err := q.instead(err, matchers)
+	words, more, err := ask(q.remote, matchers)
 	if err != nil {
-		return nil, nil, err
+		local, warning, err := q.instead(err, matchers)
+		if err != nil {
+			return nil, nil, err
+		}
+		words, more, err = ask(local, matchers)
+		return words, warning.Merge(more), err
 	}
-	words, warnings, err = ask(local)
-	return words, warning.Merge(warnings), err
+	if len(warnings) > 0 {
+		more = warnings.Merge(more)
+	}
+	if len(here) > 0 {
+		own, added, err := ask(q.local, here)
+		if err != nil {
+			return nil, nil, err
+		}
+		words = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(words), own...))))
+		if len(added) > 0 {
+			more = added.Merge(more)
+		}
+	}
+	return words, more, nil
 }
 
 // warnedSet is a set with additional warnings.

@@ -3,6 +3,9 @@ package query_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +101,72 @@ func TestRecordedSeriesAreHere(t *testing.T) {
 			t.Errorf("%s: %s, %v", text, got, result.Warnings)
 		}
 		result.Close()
+	}
+}
+
+// TestRecordedSeriesAreFound: what rules make is found by patterns and by labels, too, beside
+// what the remote tier has.
+func TestRecordedSeriesAreFound(t *testing.T) {
+	remote, q, at := cachedQuerier(t)
+	now := at.Add(time.Second)
+	for text, want := range map[string]string{
+		`sort({__name__=~"a:.*|g"})`: "[1 1 3]", `{__name__=~"a:.*"}`: "[3]", `{__name__=~"a:b|g",host_name="there"}`: "[1]",
+		`{__name__!="g",__name__=~".+",family!~".+"}`: "[3]", `sort(max_over_time({__name__=~"a:.*|g",host_name!="there"}[1m]))`: "[1 3]",
+	} {
+		result, err := q.Instant(t.Context(), text, now)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		var got []float64
+		for _, sample := range result.Value.(promql.Vector) {
+			got = append(got, sample.F)
+		}
+		if fmt.Sprint(got) != want || len(result.Warnings) > 0 {
+			t.Errorf("%s: %v, %v; want %s", text, got, result.Warnings, want)
+		}
+		result.Close()
+	}
+	is := func(kind labels.MatchType, name, value string) [][]*labels.Matcher {
+		return [][]*labels.Matcher{{labels.MustNewMatcher(kind, name, value)}}
+	}
+	for _, c := range []struct {
+		sets [][]*labels.Matcher
+		want string
+	}{
+		{nil, "[a:b g sysotel_family_readings]"},
+		{is(labels.MatchEqual, "__name__", "a:b"), "[a:b]"},
+		{is(labels.MatchRegexp, "__name__", "a.*"), "[a:b]"},
+		{is(labels.MatchRegexp, "__name__", "a.*|g"), "[a:b g]"},
+		{is(labels.MatchEqual, "host_name", "there"), "[g]"},
+	} {
+		names, warnings, err := q.LabelValues(t.Context(), "__name__", c.sets, at, now, 0)
+		if err != nil || fmt.Sprint(names) != c.want || len(warnings) > 0 {
+			t.Errorf("the names of %v are %v, %v, %v; want %s", c.sets, names, warnings, err, c.want)
+		}
+		if c.sets == nil {
+			continue
+		}
+		found := map[string]bool{}
+		all, _, err := q.Series(t.Context(), c.sets, at, now, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range all {
+			found[l.Get("__name__")] = true
+		}
+		if got := fmt.Sprint(slices.Sorted(maps.Keys(found))); got != c.want {
+			t.Errorf("the series of %v are %s, want %s", c.sets, got, c.want)
+		}
+	}
+	words, _, err := q.LabelNames(t.Context(), is(labels.MatchEqual, "__name__", "a:b"), at, now, 0)
+	if err != nil || fmt.Sprint(words) != "[__name__]" {
+		t.Errorf("the labels of a:b are %v, %v", words, err)
+	}
+	// All of it comes from the cache while the remote tier is down.
+	remote.err = &query.Error{Type: query.Unavailable, Err: errors.New("it is gone")}
+	names, warnings, err := q.LabelValues(t.Context(), "__name__", nil, at, now, 0)
+	if err != nil || !slices.Contains(names, "a:b") || len(warnings) != 1 {
+		t.Errorf("the names are %v, %v, %v", names, warnings, err)
 	}
 }
 
