@@ -11,6 +11,7 @@ import (
 
 	"sysotel/agent/auth"
 	"sysotel/agent/peer"
+	"sysotel/agent/socket"
 )
 
 // Role is what a caller may do; each role includes those before it.
@@ -173,15 +174,15 @@ func callerOf(ctx context.Context) Caller {
 	return c
 }
 
-// callerOfConn derives the caller from the connection. The file mode of the Unix
-// socket admits only the agent's user. A loopback connection comes from this
+// callerOfConn derives the caller from the connection. The socket admits only the
+// agent's user, root and administrators. A loopback connection comes from this
 // machine; if others can reach the API through it, as with a proxy on the machine,
 // local is false and it means nothing.
 func callerOfConn(c net.Conn, local bool) Caller {
-	switch remote := c.RemoteAddr().(type) {
-	case *net.UnixAddr:
+	if socket.Accepted(c) {
 		return Caller{Role: Admin, Socket: true, Address: "socket"}
-	case *net.TCPAddr:
+	}
+	if remote, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		addr, _ := netip.AddrFromSlice(remote.IP)
 		addr = addr.Unmap()
 		if local && addr.IsLoopback() {

@@ -29,6 +29,7 @@ var guides = []guide{
 	{"api/NETWORK.md", "Security and networks"},
 	{"api/PROXIES.md", "Reverse proxies"},
 	{"instruments/CONTAINERS.md", "Containers"},
+	{"agent/command/WINDOWS.md", "Windows"},
 	{"otel-collector/STACK.md", "The full stack"},
 	{"instruments/METRICS.md", "Metrics"},
 	{"agent/app/TROUBLESHOOTING.md", "Troubleshooting"},

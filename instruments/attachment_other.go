@@ -1,18 +1,17 @@
-//go:build !linux
+//go:build !linux && !windows
 
 package instruments
 
 import "strings"
 
-// attachment guesses by name: neither macOS nor Windows reports what is
-// hardware. The tunnels, bridges and radio helpers of macOS carry what its en
+// attachment guesses by name: macOS does not report what is hardware. The tunnels, bridges and radio helpers of macOS carry what its en
 // interfaces carry too.
 func (h *Host) attachment(name string) attachment {
 	lower := strings.ToLower(name)
-	if isNumbered(lower, "lo") || strings.HasPrefix(lower, "loopback") {
+	if isNumbered(lower, "lo") {
 		return attachment{kind: interfaceLoopback}
 	}
-	for _, prefix := range [...]string{"utun", "bridge", "awdl", "llw", "ap", "anpi", "gif", "stf", "vmenet", "vethernet", "tun", "tap"} {
+	for _, prefix := range [...]string{"utun", "bridge", "awdl", "llw", "ap", "anpi", "gif", "stf", "vmenet", "tun", "tap"} {
 		if strings.HasPrefix(lower, prefix) {
 			return attachment{kind: interfaceInner}
 		}

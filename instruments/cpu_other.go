@@ -4,6 +4,7 @@ package instruments
 
 import (
 	"context"
+	"runtime"
 	"strconv"
 
 	gopsutilcpu "github.com/shirou/gopsutil/v3/cpu"
@@ -12,16 +13,15 @@ import (
 // processorTimes reads the time in each state of all processors together and of each.
 func (h *Host) processorTimes(ctx context.Context, _ Tick) (*procStat, error) {
 	began := h.Now()
+	each, failed := gopsutilcpu.TimesWithContext(ctx, true)
 	total, err := gopsutilcpu.TimesWithContext(ctx, false)
-	if err != nil {
+	switch {
+	case err != nil && failed != nil:
 		return nil, err
-	}
-	each, err := gopsutilcpu.TimesWithContext(ctx, true)
-	if err != nil {
-		return nil, err
-	}
-	if len(total) == 0 {
+	case err != nil && len(each) == 0, err == nil && len(total) == 0:
 		return nil, ErrUnsupported
+	case err != nil:
+		total = []gopsutilcpu.TimesStat{sumOf(each)}
 	}
 	s := &procStat{total: ticksOf(total[0]), cores: make([]coreTime, len(each)), at: h.Now()}
 	s.took = s.at.Sub(began)
@@ -31,7 +31,21 @@ func (h *Host) processorTimes(ctx context.Context, _ Tick) (*procStat, error) {
 	return s, nil
 }
 
+// sumOf adds up the times of processors.
+func sumOf(each []gopsutilcpu.TimesStat) (total gopsutilcpu.TimesStat) {
+	for _, c := range each {
+		total.User, total.Nice, total.System, total.Idle = total.User+c.User, total.Nice+c.Nice, total.System+c.System, total.Idle+c.Idle
+		total.Iowait, total.Irq, total.Softirq, total.Steal = total.Iowait+c.Iowait, total.Irq+c.Irq, total.Softirq+c.Softirq, total.Steal+c.Steal
+	}
+	return total
+}
+
+// ticksOf takes the states from gopsutil, which on Windows has interrupts in the time of
+// the system, too.
 func ticksOf(t gopsutilcpu.TimesStat) stateTicks {
+	if runtime.GOOS == "windows" {
+		t.System -= t.Irq
+	}
 	var ticks stateTicks
 	for i, seconds := range [cpuStates]float64{t.User, t.Nice, t.System, t.Idle, t.Iowait, t.Irq, t.Softirq, t.Steal} {
 		ticks[i] = unknownCount

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -111,7 +112,13 @@ func (h *Host) Root() string { return h.root }
 func (h *Host) path(name string) string { return filepath.Join(h.root, name) }
 
 // readFile reads a small file whole. Hot files are kept open instead, see file.
-func (h *Host) readFile(name string) ([]byte, error) { return os.ReadFile(h.path(name)) }
+func (h *Host) readFile(name string) ([]byte, error) {
+	if runtime.GOOS == "windows" {
+		// Every user may make \etc and \proc there; they would be no system's files.
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return os.ReadFile(h.path(name))
+}
 
 // readText reads a file of one line, "" where it cannot be read.
 func (h *Host) readText(name string) string {

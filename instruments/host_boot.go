@@ -56,6 +56,9 @@ func (h *Host) LastEnding(alive time.Time) (ending Ending, evidence string) {
 
 // panicTrace is the name of a kernel panic message written after the given time: in the machine's persistent store, or where systemd moved it.
 func (h *Host) panicTrace(after time.Time) string {
+	if !linux {
+		return ""
+	}
 	for _, dir := range [...]string{"sys/fs/pstore", "var/lib/systemd/pstore"} {
 		for _, pattern := range [...]string{"dmesg-*", "*/dmesg*", "*/*/dmesg*"} {
 			names, _ := filepath.Glob(h.path(dir + "/" + pattern)) // The pattern is a good one.

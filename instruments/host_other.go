@@ -19,7 +19,7 @@ type file struct {
 
 func (h *Host) open(name string) *file { return &file{h, name} }
 
-func (f *file) read() ([]byte, error) { return os.ReadFile(f.host.path(f.name)) }
+func (f *file) read() ([]byte, error) { return f.host.readFile(f.name) }
 
 // statfs asks the file system mounted at path for its size.
 func statfs(path string) (capacity, error) {

@@ -14,7 +14,7 @@ import (
 // about every process; what costs more (names, owners, I/O) is asked for by the
 // collector process, one process at a time.
 //
-// process_table_linux.go reads /proc; process_table_other.go asks gopsutil.
+// process_table_linux.go reads /proc; process_table_windows.go asks the system, process_table_other.go gopsutil.
 type processTable struct {
 	host *Host
 

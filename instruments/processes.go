@@ -40,28 +40,35 @@ func (processes) Name() string { return "processes" }
 func (processes) Metrics() []*Metric { return []*Metric{processCount} }
 
 func (processes) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
-	// The usual states are reported as 0 too.
-	r := &Processes{Count: map[string]int{"running": 0, "sleeping": 0, "blocked": 0, "zombies": 0, "stopped": 0}}
+	r := &Processes{}
 	err := h.processes(ctx, t, func(table *processTable) error {
 		reason := table.unseen()
 		if reason != "" {
 			r.hide(wholeScope, reason)
 		}
 		// A namespace has all of its processes.
-		if r.Hidden = reason != "" && table.scope != ownPIDs; r.Hidden {
-			r.Count = nil
-			return nil
+		if r.Hidden = reason != "" && table.scope != ownPIDs; !r.Hidden {
+			r.Count, r.Total = countStates(table.entries), len(table.entries)
 		}
-		for _, e := range table.entries {
-			r.Count[countWord(e.status)]++
-		}
-		r.Total = len(table.entries)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// countStates counts processes by state. The usual states are there with 0 too, unless the
+// system does not tell the state of each process: then no state is known to have none.
+func countStates(entries []*processEntry) map[string]int {
+	count := map[string]int{"running": 0, "sleeping": 0, "blocked": 0, "zombies": 0, "stopped": 0}
+	for _, e := range entries {
+		count[countWord(e.status)]++
+	}
+	if count["unknown"] > 0 {
+		maps.DeleteFunc(count, func(_ string, n int) bool { return n == 0 })
+	}
+	return count
 }
 
 // countWord is the receiver's word for a status in its count of processes.

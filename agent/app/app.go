@@ -38,6 +38,8 @@ type Options struct {
 	// Orphans is set where this process is the agent alone: it then waits for children
 	// that it did not start.
 	Orphans bool
+	// Stderr receives the log without log.file; nil is standard error.
+	Stderr io.Writer
 	// Log replaces the configured log, for tests.
 	Log *slog.Logger
 	// Wall and Boot replace the system's clocks, for tests.

@@ -100,7 +100,7 @@ func tryDirectory(path string, log *slog.Logger) (held bool, err error) {
 
 // hold locks the directory. The caller holds mu, or is the only one.
 func (d *dataDir) hold() error {
-	if err := os.MkdirAll(d.path, 0o700); err != nil {
+	if err := MakePrivate(d.path); err != nil {
 		if full(err) {
 			d.say("the data directory cannot be made, everything is kept in memory: " + reason(err))
 			return nil

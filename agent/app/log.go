@@ -18,6 +18,9 @@ func (a *App) openLog(o Options) error {
 		return nil
 	}
 	out := newLogWriter(os.Stderr, "standard error")
+	if o.Stderr != nil {
+		out = newLogWriter(o.Stderr, "the system's log")
+	}
 	if c.File != "" {
 		if err := tryLogFile(c.File); err != nil {
 			return err

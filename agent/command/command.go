@@ -34,6 +34,10 @@ type Call struct {
 	Stop   context.Context
 	Reload <-chan os.Signal
 
+	// started is called once the agent runs, log receives its log; both may be nil.
+	started func()
+	log     io.Writer
+
 	// words and flags are what parse found for the command that runs: its
 	// positional arguments and its own flags with their values. Args then holds
 	// the options of the configuration.
@@ -91,7 +95,7 @@ const (
 
 // commands lists the commands in the order of the help.
 func commands() []command {
-	return []command{
+	return slices.Concat([]command{
 		runCommand(),
 		checkCommand(),
 		healthCommand(),
@@ -103,7 +107,7 @@ func commands() []command {
 		completionCommand(),
 		versionCommand(),
 		helpCommand(),
-	}
+	}, systemCommands())
 }
 
 // Main runs the command that the arguments name and returns the exit code:
@@ -155,9 +159,14 @@ func find(name string) (command, error) {
 
 // read reads the configuration and returns every error in it.
 func (c Call) read() (config.Config, []config.ValidationError) {
-	return config.Load(config.Options{
-		Path: config.DefaultPath, Env: c.Env, Args: c.Args, Others: c.ownFlags, Root: os.Geteuid() == 0,
+	path, err := defaultPath()
+	loaded, wrong := config.Load(config.Options{
+		Path: path, Env: c.Env, Args: c.Args, Others: c.ownFlags, Root: isRoot(), Shared: sharedDirectory(),
 	})
+	if err != nil {
+		wrong = append(wrong, config.ValidationError{Path: "configuration file", Rule: err.Error()})
+	}
+	return loaded, wrong
 }
 
 // load is read, but prints the errors.

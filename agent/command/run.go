@@ -13,7 +13,7 @@ func runCommand() command {
 	return command{
 		name: "run", summary: "measure this machine until SIGTERM or Ctrl-C",
 		details: "SIGHUP reloads the configuration.",
-		options: allOptions, run: runAgent,
+		options: allOptions, run: func(c Call) int { return underManager(c, runAgent) },
 		examples: []string{"sysotel run", "sysotel run --http.listen 127.0.0.1:8090 --data-dir /srv/sysotel"},
 	}
 }
@@ -28,11 +28,14 @@ func runAgent(c Call) int {
 	// Without this a line that nobody reads any more ends the program, which systemd takes
 	// for a clean end. Not ignored: custom commands would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	agent, err := app.New(app.Options{Config: loaded, Version: c.Version, Out: c.Out, Orphans: true})
+	agent, err := app.New(app.Options{Config: loaded, Version: c.Version, Out: c.Out, Orphans: true, Stderr: c.log})
 	if err != nil {
 		return c.fail(err)
 	}
 	agent.Start()
+	if c.started != nil {
+		c.started()
+	}
 	supervisor := newSupervisor(agent, loaded.Sampling.Interval)
 	supervisor.ready()
 	due := supervisor.signs()

@@ -14,29 +14,30 @@ import (
 	"time"
 
 	"sysotel/agent/app"
+	"sysotel/agent/socket"
 	"sysotel/instruments/sanitize"
 )
 
-// get requests a path from the running agent through its Unix socket and decodes
+// get requests a path from the running agent through its socket and decodes
 // the response. The socket is in the data directory and needs no login.
 func (c Call) get(path string, response any) (status int, err error) {
 	return c.send(http.MethodGet, path, nil, 5*time.Second, response)
 }
 
 // send is get with any method and a JSON body, which may be nil.
-func (c Call) send(method, path string, body io.Reader, timeout time.Duration, into any) (status int, err error) {
+func (c Call) send(method, resource string, body io.Reader, timeout time.Duration, into any) (status int, err error) {
 	loaded, ok := c.load()
 	if !ok {
 		return 0, errors.New("the data directory is unknown while the configuration is invalid")
 	}
-	socket := filepath.Join(loaded.DataDir, app.SocketName)
+	path := filepath.Join(loaded.DataDir, app.SocketName)
 	client := http.Client{Timeout: timeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
+			return socket.Dial(ctx, path)
 		},
 	}}
-	request, err := http.NewRequestWithContext(c.Stop, method, "http://localhost"+path, body)
+	request, err := http.NewRequestWithContext(c.Stop, method, "http://localhost"+resource, body)
 	if err != nil {
 		return 0, err
 	}
@@ -45,7 +46,7 @@ func (c Call) send(method, path string, body io.Reader, timeout time.Duration, i
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return 0, fmt.Errorf("no agent answers on %s: %w; is it running, with this --data-dir?", socket, err)
+		return 0, fmt.Errorf("no agent answers on %s: %w; is it running, with this --data-dir?", path, err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))

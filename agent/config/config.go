@@ -34,7 +34,7 @@ type Config struct {
 	Store       store.Config       `yaml:"store" help:"The history of this machine."`
 	Query       query.Options      `yaml:"query" help:"Queries of the history."`
 	Alerting    AlertingConfig     `yaml:"alerting" help:"Alert rules and notification channels."`
-	DataDir     string             `yaml:"data_dir" path:"file" help:"Directory of the agent's data; empty means /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel, on Windows %LOCALAPPDATA%\\sysotel."`
+	DataDir     string             `yaml:"data_dir" path:"file" help:"Directory of the agent's data; empty means /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel, on Windows %ProgramData%\\sysotel\\data for administrators, else %LOCALAPPDATA%\\sysotel."`
 	Log         LogConfig          `yaml:"log" help:"The agent's own log."`
 
 	// origins says where each option that is not a default was set.

@@ -15,7 +15,7 @@ const helpColumns = 78
 func Help() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s FILE\n", configFlag)
-	writeWrapped(&b, "      ", "YAML file with the options below. Default "+DefaultPath+", if it exists. Variable "+configVariable+".")
+	writeWrapped(&b, "      ", "YAML file with the options below. Default "+DefaultPath+", on Windows %ProgramData%\\"+WindowsPath+", if it exists. Variable "+configVariable+".")
 	b.WriteString("\nEvery option is a key of the file (http.listen), a flag (--http.listen) and a\n" +
 		"variable (SYSOTEL_HTTP_LISTEN); flags override variables, variables override\n" +
 		"the file. Lists are written a,b and maps name=value,name=value. <collector> is\n" +

@@ -6,12 +6,17 @@ import (
 	"io/fs"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 )
 
-// DefaultPath is the file that is read if no other is named and it exists.
+// DefaultPath is the file that is read if no other is named and it exists; on Windows it
+// is WindowsPath.
 const DefaultPath = "/etc/sysotel/sysotel.yaml"
+
+// WindowsPath is below %ProgramData%, where Windows has what programs share.
+const WindowsPath = `sysotel\sysotel.yaml`
 
 // Options are the sources of a configuration. Load reads nothing else.
 type Options struct {
@@ -27,6 +32,8 @@ type Options struct {
 	Others []string
 	// Root reports whether the agent runs as root, for the default of data_dir.
 	Root bool
+	// Shared is the directory of Windows that programs share, %ProgramData%, for the same.
+	Shared string
 }
 
 // Load applies the defaults, the file, the OTEL_ variables, the SYSOTEL_ variables
@@ -40,7 +47,7 @@ func Load(options Options) (Config, []ValidationError) {
 	l.loadVariables()
 	l.loadFlags(flags)
 	l.checkProtocol()
-	l.findDataDir(options.Root)
+	l.findDataDir(options.Root, options.Shared)
 	for _, m := range l.config.Validate() {
 		if !l.covered(m.Path) {
 			l.report(m)
@@ -123,19 +130,33 @@ func (l *loader) loadFile(fallback string, flags []setting) {
 }
 
 // findDataDir sets the default of data_dir.
-func (l *loader) findDataDir(root bool) {
+func (l *loader) findDataDir(root bool, shared string) {
 	state, home := l.environment["XDG_STATE_HOME"], l.environment["HOME"]
 	switch {
 	case l.config.DataDir != "":
+	case runtime.GOOS == "windows" && root && shared != "":
+		l.config.DataDir = filepath.Join(shared, filepath.Dir(WindowsPath), "data")
+	case runtime.GOOS == "windows" && l.ofWindows("LOCALAPPDATA") != "":
+		l.config.DataDir = filepath.Join(l.ofWindows("LOCALAPPDATA"), "sysotel")
+	case runtime.GOOS == "windows":
+		l.report(ValidationError{Path: "data_dir", Rule: "must be set, because LOCALAPPDATA is not"})
 	case root:
 		l.config.DataDir = "/var/lib/sysotel"
 	case filepath.IsAbs(state): // The XDG specification says to ignore a relative one.
 		l.config.DataDir = filepath.Join(state, "sysotel")
 	case home != "":
 		l.config.DataDir = filepath.Join(home, ".local", "state", "sysotel")
-	case l.environment["LOCALAPPDATA"] != "": // Windows.
-		l.config.DataDir = filepath.Join(l.environment["LOCALAPPDATA"], "sysotel")
 	default:
 		l.report(ValidationError{Path: "data_dir", Rule: "must be set, because neither XDG_STATE_HOME nor HOME is"})
 	}
+}
+
+// ofWindows is a variable of Windows, which may be written in any case.
+func (l *loader) ofWindows(name string) string {
+	for known, value := range l.environment {
+		if strings.EqualFold(known, name) {
+			return value
+		}
+	}
+	return ""
 }

@@ -12,7 +12,7 @@ import (
 // and the options of every sysotel run.
 func TestReadmeConfigurations(t *testing.T) {
 	var text []byte
-	for _, document := range []string{"README.md", "agent/store/HISTORY.md", "agent/alerting/ALERTS.md", "api/NETWORK.md", "api/PROXIES.md", "otel-collector/STACK.md", "agent/app/TROUBLESHOOTING.md"} {
+	for _, document := range []string{"README.md", "agent/store/HISTORY.md", "agent/alerting/ALERTS.md", "api/NETWORK.md", "api/PROXIES.md", "otel-collector/STACK.md", "agent/app/TROUBLESHOOTING.md", "agent/command/WINDOWS.md"} {
 		content, err := os.ReadFile("../../" + document)
 		if err != nil {
 			t.Fatal(err)
