@@ -27,7 +27,7 @@ func TestCompose(t *testing.T) {
 	phase := func(done string) {
 		t.Logf("%s %s", time.Since(began).Round(time.Second), done)
 	}
-	d := startDocker(t)
+	d := startDocker(t, "")
 	phase("Docker runs")
 	agent := buildAgent(t)
 	phase("the agent is built")

@@ -9,12 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"sysotel/otel-collector/programs"
 )
@@ -45,7 +42,10 @@ type docker struct {
 
 // startDocker starts it. If it cannot run the test fails: otherwise the compose file
 // would never be tested.
-func startDocker(tb testing.TB) *docker {
+//
+// prepare is a script that is run before, in its namespaces, with its directory as $dir;
+// args are further options of dockerd.
+func startDocker(tb testing.TB, prepare string, args ...string) *docker {
 	tb.Helper()
 	requireRoot(tb)
 	for program, pkg := range needed {
@@ -69,9 +69,10 @@ func startDocker(tb testing.TB) *docker {
 	d := &docker{tb: tb, root: root, socket: filepath.Join(dir, "socket")}
 	// Shared, because the agent's container must see later mounts.
 	cmd := exec.CommandContext(tb.Context(), "/usr/bin/unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=shared",
-		"sh", "-c", `ip link set lo up && exec dockerd "$@"`, "dockerd",
+		"sh", "-c", "set -e; ip link set lo up\n"+prepare+"\n"+`exec dockerd "$@"`, "dockerd",
 		"--data-root="+filepath.Join(dir, "data"), "--exec-root="+filepath.Join(dir, "exec"), "--pidfile="+filepath.Join(dir, "pid"), "--host=unix://"+d.socket, "--log-level=warn")
-	cmd.Env = append(os.Environ(), path)
+	cmd.Args = append(cmd.Args, args...)
+	cmd.Env = append(os.Environ(), path, "dir="+dir)
 	d.process = programs.Start(tb, cmd)
 	await(tb, 30*time.Second, "Docker cannot be started here", func() error {
 		select {
@@ -136,26 +137,7 @@ func (d *docker) client() *http.Client {
 // thread. The thread must switch back and live on: dockerd is killed when the thread
 // that started it ends, which may be this one.
 func (d *docker) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	here, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		return nil, err
-	}
-	defer here.Close()
-	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", d.process.PID()))
-	if err != nil {
-		return nil, err
-	}
-	defer there.Close()
-	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, err
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
-	if back := unix.Setns(int(here.Fd()), unix.CLONE_NEWNET); back != nil {
-		panic(back) // Everything after would be in the wrong network.
-	}
-	return conn, err
+	return dialIn(ctx, fmt.Sprintf("/proc/%d/ns/net", d.process.PID()), network, address)
 }
 
 // requireRoot skips the test without root, and fails it in CI.
