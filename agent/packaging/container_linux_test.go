@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -55,13 +54,16 @@ func TestContainers(t *testing.T) {
 			}{
 				{name: "plain", uid: 65532, args: []string{"-v", "plain:/var/lib/sysotel"}},
 				{name: "read-only", uid: 65532, host: true, args: []string{"--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "-v", "ro:/var/lib/sysotel", "-v", "/:/host:ro,rslave"}},
-				{name: "pid-host", uid: 65532, host: true, args: []string{"--pid=host", "--userns=host", "--read-only", "-v", "pid:/var/lib/sysotel", "-v", "/:/host:ro,rslave"}},
+				{name: "pid-host", uid: 65532, host: true, args: []string{"--pid=host", "--read-only", "-v", "pid:/var/lib/sysotel", "-v", "/:/host:ro,rslave"}},
 				{name: "another-user", uid: 1234, args: []string{"--user=1234:0", "-v", "user:/var/lib/sysotel"}},
 				{name: "root", args: []string{"--user=0:0", "-v", "root:/var/lib/sysotel"}},
 			} {
+				if daemon.remap && c.name == "pid-host" {
+					continue // Docker gives a volume to the user that uid is there, not to uid itself.
+				}
 				t.Run(c.name, func(t *testing.T) {
 					owner := c.uid
-					if daemon.remap && !slices.Contains(c.args, "--userns=host") {
+					if daemon.remap {
 						owner += 100000
 					}
 					container{t, d, c.name}.try(c.args, owner, c.host)
