@@ -113,8 +113,9 @@ type Observer struct {
 	in           *Instruments
 	sdk          metric.Observer
 	points, left int
-	// visit, where set, receives the observations instead of the SDK.
-	visit func(m *Metric, value float64, values []string)
+	// follower and visit, where set, receive the observations instead of the SDK.
+	follower *Follower
+	visit    func(m *Metric, value float64, values []string)
 }
 
 // Visit calls visit for each number of a reading, with the values of the
@@ -129,6 +130,10 @@ func (o *Observer) Float(m *Metric, value float64, values ...string) {
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		return
 	}
+	if o.follower != nil {
+		o.follower.take(m, value, values)
+		return
+	}
 	if o.visit != nil {
 		// A clone, so that values need not live on the heap for the SDK's sake.
 		o.visit(m, value, slices.Clone(values))
@@ -141,6 +146,10 @@ func (o *Observer) Float(m *Metric, value float64, values ...string) {
 
 // Int reports a whole number, as Float does.
 func (o *Observer) Int(m *Metric, value int64, values ...string) {
+	if o.follower != nil {
+		o.follower.take(m, float64(value), values)
+		return
+	}
 	if o.visit != nil {
 		o.visit(m, float64(value), slices.Clone(values))
 		return

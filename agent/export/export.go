@@ -1,10 +1,11 @@
-// Package export takes readings to their destinations: one OpenTelemetry callback per
-// collector passes the newest reading to the SDK. Two kinds of SDK readers take it from
-// there: a pull reader for the scrape page, and a periodic reader, driven by the tick,
-// for the store and the push.
+// Package export takes readings to their destinations. What leaves the machine goes
+// through the OpenTelemetry SDK: one callback per collector passes the newest reading
+// to it, and two SDK readers take it from there, a pull reader for the scrape page and
+// a periodic reader, driven by the tick, for the push. The store of this machine takes
+// the same reading without the SDK.
 //
 // It is the only package that knows the OpenTelemetry SDK. Read export.go first,
-// then push.go and timestamper.go, then to_store.go, to_otlp.go (with sender.go and
+// then to_store.go, then push.go and timestamper.go with to_otlp.go (sender.go and
 // to_tiers.go) and to_prometheus.go.
 package export
 
@@ -14,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -88,9 +88,11 @@ type Exporter struct {
 	instruments map[string]*instruments.Instruments
 	provider    *sdkmetric.MeterProvider
 	page        *page
-	otlp        *otlp
-	tiers       *toTiers
-	pushes      []*push
+	// store is nil without a store; push, otlp and tiers without a push.
+	store *toStore
+	push  *push
+	otlp  *otlp
+	tiers *toTiers
 }
 
 // schemaURLs are the versions of the conventions that the names come from. The
@@ -121,14 +123,14 @@ func New(o Options) (*Exporter, error) {
 		sdkmetric.WithCardinalityLimit(0),
 		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // There are no traces here.
 	}
-	if err := p.openPushes(); err != nil {
+	if err := p.openPush(); err != nil {
 		return nil, err
 	}
-	for i, to := range p.pushes {
-		if i == 0 {
-			to.offer = page.text.offer
-		}
-		options = append(options, sdkmetric.WithReader(to.reader))
+	if p.push != nil {
+		options = append(options, sdkmetric.WithReader(p.push.reader))
+	}
+	if o.Store != nil {
+		p.store = newToStore(p)
 	}
 	p.provider = sdkmetric.NewMeterProvider(options...)
 	for _, f := range o.Collectors {
@@ -139,30 +141,20 @@ func New(o Options) (*Exporter, error) {
 	return p, nil
 }
 
-// openPushes makes the destinations and the pushes that feed them.
-func (p *Exporter) openPushes() error {
+// openPush makes the push to the OTLP destination, if there is one.
+func (p *Exporter) openPush() error {
 	o := p.options
-	totals := &push{timestamper: p.newTimestamper(false)}
-	if o.Store != nil {
-		store := newToStore(o.Store, p.machine, o.HostName, o.Log.With("destination", "store"))
-		totals.to = append(totals.to, destination{name: "store", take: store.take})
+	if o.Config.OTLP.Endpoint == "" {
+		return nil
 	}
-	sent := totals
-	if o.Config.OTLP.Temporality == "delta" {
-		sent = &push{timestamper: p.newTimestamper(true)}
+	if err := p.openOTLP(); err != nil {
+		return err
 	}
-	if o.Config.OTLP.Endpoint != "" {
-		if err := p.openOTLP(); err != nil {
-			return err
-		}
-		sent.to = append(sent.to, destination{"otlp", p.otlp.take, p.otlp.shutdown})
+	p.push = &push{
+		timestamper: p.newTimestamper(o.Config.OTLP.Temporality == "delta"),
+		to:          p.otlp, offer: p.page.text.offer,
 	}
-	for _, to := range slices.Compact([]*push{totals, sent}) {
-		if len(to.to) > 0 {
-			to.open(p.machine)
-			p.pushes = append(p.pushes, to)
-		}
-	}
+	p.push.open(p.machine)
 	return nil
 }
 
@@ -180,23 +172,13 @@ func (p *Exporter) openOTLP() error {
 	return err
 }
 
-// newTimestamper makes the timestamper of a push.
+// newTimestamper makes a timestamper of our metrics.
 func (p *Exporter) newTimestamper(delta bool) *timestamper {
 	var metrics []*instruments.Metric
 	for _, f := range p.options.Collectors {
 		metrics = append(metrics, f.Metrics()...)
 	}
-	boot := p.options.Host.Boot()
-	if boot.IsZero() {
-		boot = p.options.Started
-	}
-	t := newTimestamper(boot, p.options.Started, metrics, p.options.Conventions, delta)
-	if c := p.options.Clock; c != nil {
-		// Both starts are by the host's clock, which may not be believed.
-		t.clock, t.zero = c, p.options.Host.Now().Round(0).Add(-c.Boot())
-		t.follow()
-	}
-	return t
+	return newTimestamper(newStarts(&p.options), metrics, p.options.Conventions, delta)
 }
 
 // register creates a collector's instruments and its callback. The callback does no I/O
@@ -283,8 +265,11 @@ func (p *Exporter) Collect(ctx context.Context) error {
 
 func (p *Exporter) collect(ctx context.Context) error {
 	var err error
-	for _, to := range p.pushes {
-		err = errors.Join(err, to.reader.ForceFlush(ctx))
+	if p.store != nil {
+		err = p.store.collect()
+	}
+	if p.push != nil {
+		err = errors.Join(err, p.push.reader.ForceFlush(ctx))
 	}
 	return err
 }
@@ -304,6 +289,9 @@ func (p *Exporter) Shutdown(ctx context.Context) error { return p.provider.Shutd
 
 // Overflow returns how many points of a collector were dropped by its limit.
 func (p *Exporter) Overflow(collector string) uint64 {
+	if p.store != nil {
+		return p.store.overflow(collector)
+	}
 	if in := p.instruments[collector]; in != nil {
 		return in.Overflow()
 	}

@@ -53,7 +53,13 @@ func TestPageTextIsTheRegistrys(t *testing.T) {
 // TestPageTakesWhatIsCollectedAnyway: where the page is asked for at every tick the
 // SDK collects each tick once, for the page and the push; the page is the same.
 func TestPageTakesWhatIsCollectedAnyway(t *testing.T) {
-	a, _ := keeping(t)
+	c := Defaults()
+	c.OTLP.Endpoint = "http://127.0.0.1:1"
+	a, err := newAgent(testOptions(t, c, &logbook{}), &logbook{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Shutdown(context.WithoutCancel(t.Context())) })
 	var collections int
 	counted := &countedReader{Reader: a.page.text.reader, collected: &collections}
 	a.page.text.reader = counted

@@ -147,9 +147,9 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// TestDestinationsShareACollection: each gets it under the names that are its own,
-// and where one fails the other still gets it.
-func TestDestinationsShareACollection(t *testing.T) {
+// TestEachDestinationGetsATick: each under the names that are its own, and where one
+// fails the other still gets it.
+func TestEachDestinationGetsATick(t *testing.T) {
 	t.Parallel()
 	r, kept, log := &receiver{}, &keeper{}, &logbook{}
 	c := Defaults()
@@ -168,7 +168,6 @@ func TestDestinationsShareACollection(t *testing.T) {
 		t.Errorf("the push says %v", err)
 	}
 	r.wait(t, 2)
-	equal(t, "pushes", len(a.pushes), 1)
 	for i, second := range []int{1, 2} {
 		at := a.zero.Unix() + int64(second)
 		equal(t, "kept at", kept.readings[i].Time.Unix(), at)

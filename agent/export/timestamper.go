@@ -51,11 +51,7 @@ const (
 // from which it really counts, passes each reading on once, and lists the series
 // that have ended.
 type timestamper struct {
-	// boot and agent are the starts of counters by the clock as it is set.
-	boot, agent time.Time
-	// clock is nil where it is never set; zero is its zeroOf that the starts are by.
-	clock  Clock
-	zero   time.Time
+	starts
 	since  map[string]instruments.Start
 	scopes map[string]*scopeState
 	// delta turns counters into differences between readings.
@@ -94,9 +90,9 @@ type seriesState struct {
 
 // newTimestamper makes the timestamper of one push. Kernel counters start at boot,
 // those that the agent accumulates at its start.
-func newTimestamper(boot, agent time.Time, metrics []*instruments.Metric, c instruments.Conventions, delta bool) *timestamper {
+func newTimestamper(s starts, metrics []*instruments.Metric, c instruments.Conventions, delta bool) *timestamper {
 	t := &timestamper{
-		boot: boot, agent: agent, delta: delta,
+		starts: s, delta: delta,
 		since: map[string]instruments.Start{}, scopes: map[string]*scopeState{},
 	}
 	for _, m := range metrics {
@@ -107,37 +103,17 @@ func newTimestamper(boot, agent time.Time, metrics []*instruments.Metric, c inst
 	return t
 }
 
-// clockSlack is by how much a start may be off: a small step back is evened out by a
-// clock that runs slower, and needs no start to move.
-const clockSlack = time.Minute
-
-// follow moves the starts of counters along when the clock was set: what began an hour
-// ago still began an hour ago, and nothing counts from after its own time.
-func (t *timestamper) follow() {
-	if t.clock == nil {
-		return
-	}
-	zero := zeroOf(t.clock)
-	by := zero.Sub(t.zero).Round(time.Second)
-	if by.Abs() <= clockSlack {
-		return
-	}
-	t.zero, t.boot, t.agent = zero, t.boot.Add(by), t.agent.Add(by)
-	for _, state := range t.scopes {
-		for _, series := range state.series {
-			series.start, series.last = series.start.Add(by), series.last.Add(by)
-		}
-	}
-}
-
-// zeroOf is the time at which the clock that cannot be set showed zero.
-func zeroOf(c Clock) time.Time { return c.Now().Add(-c.Boot()) }
-
 // apply stamps the points of a collection in place and returns what is new in it,
 // valid until the next call: scopes whose reading was taken before are left out.
 func (t *timestamper) apply(rm *metricdata.ResourceMetrics) collection {
 	t.collected++
-	t.follow()
+	if by := t.follow(); by != 0 {
+		for _, state := range t.scopes {
+			for _, series := range state.series {
+				series.start, series.last = series.start.Add(by), series.last.Add(by)
+			}
+		}
+	}
 	t.collection = t.collection[:0]
 	for i := range rm.ScopeMetrics {
 		scope := &rm.ScopeMetrics[i]
@@ -251,14 +227,10 @@ func (t *timestamper) stampHistogram(state *scopeState, m *metricdata.Metrics, p
 // start is since when a counter counts that is seen at a time for the first
 // time. Of one that is not ours it is only known that it counts since then.
 func (t *timestamper) start(name string, at time.Time) time.Time {
-	since, ours := t.since[name]
-	switch {
-	case !ours:
-		return at
-	case since == instruments.SinceAgent:
-		return t.agent
+	if since, ours := t.since[name]; ours {
+		return t.of(since)
 	}
-	return t.boot
+	return at
 }
 
 // stampSum stamps a counter. A counter that went back was reset: it counts

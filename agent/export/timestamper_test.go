@@ -26,7 +26,7 @@ var (
 )
 
 func testTimestamper(delta bool) *timestamper {
-	return newTimestamper(boot, agentStart, stampedMetrics, instruments.Hostmetrics, delta)
+	return newTimestamper(starts{boot: boot, agent: agentStart}, stampedMetrics, instruments.Hostmetrics, delta)
 }
 
 // collected is what the SDK collects: points with its own times, and the

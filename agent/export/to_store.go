@@ -2,13 +2,16 @@ package export
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"sysotel/agent/store"
+	"sysotel/instruments"
 )
 
 // Store keeps readings.
@@ -16,22 +19,48 @@ type Store interface {
 	Append(store.Reading) error
 }
 
-// toStore is the destination that keeps readings on this machine. A series is created
-// once and reused, so that a tick looks up and allocates little.
+// toStore keeps readings on this machine. It follows their series by their place, and
+// makes each series of the store once: a tick looks up and allocates nothing.
 type toStore struct {
 	machine Machine
 	store   Store
 	namer   *seriesNamer
 	log     *slog.Logger
+	starts  starts
 
-	scopes map[string]map[seriesID]*keptSeries
-	legacy []*legacySeries
+	mu         sync.Mutex
+	collectors []*followed
+	legacy     []*legacySeries
+	// custom stamps the metrics that are not ours, which known has by their names, newest
+	// is when they were read.
+	custom *timestamper
+	newest time.Time
+	known  map[seriesID]*keptSeries
 	// readings are those of one collection; the slices are reused.
 	readings []keptReading
 	batch    []store.CollectorReading
 }
 
-// keptSeries are the store's series of one series of the SDK: one, or several for a
+// followed is a collector whose series are followed.
+type followed struct {
+	name     string
+	follower *instruments.Follower
+	newest   time.Time
+	// moved is by how much its series' starts have moved, as in starts.
+	moved time.Duration
+}
+
+// followedSeries is the store's series of one of ours; none if Prometheus has no name
+// for it.
+type followedSeries struct {
+	series  *store.Series
+	counter bool
+	value   float64
+	// last is when a counter was read.
+	last time.Time
+}
+
+// keptSeries are the store's series of one custom series: one, or several for a
 // histogram; none if Prometheus has no name for it.
 type keptSeries struct {
 	series    *store.Series
@@ -56,10 +85,14 @@ type keptReading struct {
 	at time.Time
 }
 
-func newToStore(s Store, machine Machine, hostName string, log *slog.Logger) *toStore {
+func newToStore(p *Exporter) *toStore {
+	o := p.options
 	d := &toStore{
-		machine: machine, store: s, namer: newSeriesNamer(hostName), log: log,
-		scopes: map[string]map[seriesID]*keptSeries{},
+		machine: p.machine, store: o.Store, namer: newSeriesNamer(o.HostName), log: o.Log.With("destination", "store"),
+		starts: newStarts(&o), custom: p.newTimestamper(false), known: map[seriesID]*keptSeries{},
+	}
+	for _, c := range o.Collectors {
+		d.collectors = append(d.collectors, &followed{name: c.Name(), follower: instruments.NewFollower(c, o.Conventions), moved: d.starts.moved})
 	}
 	for _, n := range legacyNameTable() {
 		d.legacy = append(d.legacy, &legacySeries{legacyName: n, series: map[string]*keptLegacy{}})
@@ -67,30 +100,21 @@ func newToStore(s Store, machine Machine, hostName string, log *slog.Logger) *to
 	return d
 }
 
-// take keeps a collection.
-func (d *toStore) take(_ context.Context, c collection) error {
+// collect keeps what is new among the newest readings.
+func (d *toStore) collect() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.readings = d.readings[:0]
-	for i := range c {
-		r := &c[i]
-		name := r.scope.Scope.Name
-		to := d.reading(r.collector, r.at)
-		known := d.scopes[name]
-		if known == nil {
-			known = map[seriesID]*keptSeries{}
-			d.scopes[name] = known
+	d.starts.follow()
+	for _, f := range d.collectors {
+		reading, at := d.machine.Newest(f.name)
+		if reading == nil || at.Equal(f.newest) {
+			continue
 		}
-		s := scopeSeries{destination: d, known: known, to: to, verbatim: name == customScope}
-		if s.verbatim {
-			reading, _ := d.machine.Newest(r.collector)
-			s.counted = countedGauges(reading)
-		}
-		for _, m := range r.scope.Metrics {
-			s.metric(&m)
-		}
-		for i := range r.ended {
-			s.ended(&r.ended[i])
-		}
+		f.newest = at
+		d.follow(f, reading, at)
 	}
+	d.takeCustom()
 	for i := range d.readings {
 		for _, s := range d.legacy {
 			if s.collector == d.readings[i].Collector {
@@ -98,7 +122,101 @@ func (d *toStore) take(_ context.Context, c collection) error {
 			}
 		}
 	}
-	return d.append()
+	if err := d.append(); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// follow adds a reading of a collector.
+func (d *toStore) follow(f *followed, reading instruments.Reading, at time.Time) {
+	to := d.reading(f.name, at)
+	moved := d.starts.moved - f.moved
+	f.moved = d.starts.moved
+	present, ended := f.follower.Follow(reading)
+	for _, p := range present {
+		s, known := p.Own.(*followedSeries)
+		if !known {
+			s = d.newSeries(f.name, p)
+			p.Own = s
+		}
+		if s.series != nil {
+			if p.Metric.Kind != instruments.Gauge {
+				s.count(p.Value, at, d.starts.of(p.Metric.Start), moved)
+			}
+			to.add(s.series, p.Value)
+		}
+	}
+	for _, p := range ended {
+		if s := p.Own.(*followedSeries); s.series != nil {
+			to.Ended = append(to.Ended, s.series)
+		}
+	}
+}
+
+// newSeries creates the store's series of a point.
+func (d *toStore) newSeries(collector string, p *instruments.Point) *followedSeries {
+	kind := map[instruments.Kind]store.OriginKind{
+		instruments.Counter: store.OriginCounter, instruments.UpDownCounter: store.OriginSum, instruments.Gauge: store.OriginGauge,
+	}[p.Metric.Kind]
+	counter := p.Metric.Kind == instruments.Counter
+	series, err := d.namer.series(metricSeries{name: p.Name, unit: p.Unit, counter: counter, kind: kind, collector: collector, attributes: p.Attributes})
+	if err != nil {
+		d.unnamed(p.Name, err)
+		series = nil
+	}
+	return &followedSeries{series: series, counter: counter}
+}
+
+// count takes the value of a sum at a time; by moved, the clock was set. A counter that went back was reset: it
+// counts since the reading before.
+func (s *followedSeries) count(v float64, at, start time.Time, moved time.Duration) {
+	switch {
+	case s.last.IsZero():
+		s.series.Start = start
+	case s.counter && v < s.value:
+		s.series.Start = s.last.Add(moved)
+	case moved != 0:
+		s.series.Start = s.series.Start.Add(moved)
+	}
+	s.value, s.last = v, at
+}
+
+// takeCustom adds the metrics that are not ours. They may change at any time and may be
+// histograms.
+func (d *toStore) takeCustom() {
+	reading, at := d.machine.Newest("custom")
+	if reading == nil || at.Equal(d.newest) {
+		return
+	}
+	d.newest = at
+	scopes, _ := customProducer{d.machine}.Produce(context.Background()) // It has no error.
+	c := d.custom.apply(&metricdata.ResourceMetrics{ScopeMetrics: scopes})
+	for i := range c {
+		r := &c[i]
+		s := customSeries{destination: d, to: d.reading(r.collector, r.at), counted: countedGauges(reading)}
+		for _, m := range r.scope.Metrics {
+			s.metric(&m)
+		}
+		for i := range r.ended {
+			s.ended(&r.ended[i])
+		}
+	}
+}
+
+// overflow returns how many points of a collector were left out.
+func (d *toStore) overflow(collector string) uint64 {
+	for _, f := range d.collectors {
+		if f.name == collector {
+			return f.follower.Overflow()
+		}
+	}
+	return 0
+}
+
+// unnamed logs, once for each series, that it is not kept.
+func (d *toStore) unnamed(metric string, err error) {
+	d.log.Warn("cannot store a series without a Prometheus name", "metric", metric, "err", err)
 }
 
 // append hands the readings to the store. They are of one tick, except those that an
@@ -143,26 +261,20 @@ func (f *keptReading) add(s *store.Series, v float64) {
 	f.Samples = append(f.Samples, store.Sample{Series: s, Value: v})
 }
 
-// scopeSeries turns the metrics of one scope into samples.
-type scopeSeries struct {
+// customSeries turns custom metrics into samples.
+type customSeries struct {
 	destination *toStore
-	known       map[seriesID]*keptSeries
 	to          *keptReading
-	verbatim    bool
 	// counted are the gauges that are counters of the store.
 	counted map[string]bool
 }
 
-func (s *scopeSeries) metric(m *metricdata.Metrics) {
+func (s *customSeries) metric(m *metricdata.Metrics) {
 	switch data := m.Data.(type) {
-	case metricdata.Sum[int64]:
-		numbers(s, m, data.DataPoints, sumKind(data.IsMonotonic))
-	case metricdata.Sum[float64]:
-		numbers(s, m, data.DataPoints, sumKind(data.IsMonotonic))
-	case metricdata.Gauge[int64]:
-		numbers(s, m, data.DataPoints, store.OriginGauge)
+	case metricdata.Sum[float64]: // Those of custom metrics are counters.
+		s.numbers(m, data.DataPoints, store.OriginCounter)
 	case metricdata.Gauge[float64]:
-		numbers(s, m, data.DataPoints, store.OriginGauge)
+		s.numbers(m, data.DataPoints, store.OriginGauge)
 	case metricdata.Histogram[float64]:
 		for i := range data.DataPoints {
 			s.histogram(m, &data.DataPoints[i])
@@ -170,75 +282,65 @@ func (s *scopeSeries) metric(m *metricdata.Metrics) {
 	}
 }
 
-// sumKind is the kind of a sum.
-func sumKind(monotonic bool) store.OriginKind {
-	if monotonic {
-		return store.OriginCounter
-	}
-	return store.OriginSum
-}
-
-// numbers appends the points of a sum or a gauge.
-func numbers[N int64 | float64](s *scopeSeries, m *metricdata.Metrics, points []metricdata.DataPoint[N], kind store.OriginKind) {
+// numbers appends the points of a counter or a gauge.
+func (s *customSeries) numbers(m *metricdata.Metrics, points []metricdata.DataPoint[float64], kind store.OriginKind) {
+	known := s.destination.known
 	counter := kind == store.OriginCounter || s.counted[m.Name]
 	for i := range points {
 		p := &points[i]
 		id := seriesID{m.Name, p.Attributes.Equivalent()}
-		kept := s.known[id]
+		kept := known[id]
 		// A custom metric that changes its type is another series.
 		if kept != nil && (kept.histogram != nil || kept.counter != counter) {
 			kept = s.end(id, kept)
 		}
 		if kept == nil {
 			series, err := s.destination.namer.series(metricSeries{
-				name: m.Name, unit: m.Unit, counter: counter, verbatim: s.verbatim, kind: kind, collector: s.to.Collector, attributes: p.Attributes,
+				name: m.Name, unit: m.Unit, counter: counter, verbatim: true, kind: kind, collector: s.to.Collector, attributes: p.Attributes,
 			})
-			s.unnamed(m, err)
+			if err != nil {
+				s.destination.unnamed(m.Name, err)
+			}
 			kept = &keptSeries{series: series, counter: counter}
-			s.known[id] = kept
+			known[id] = kept
 		}
 		if kept.series != nil {
 			kept.series.Start = p.StartTime
-			s.to.add(kept.series, float64(p.Value))
+			s.to.add(kept.series, p.Value)
 		}
 	}
 }
 
 // histogram appends the series of a histogram, which comes from a custom metric.
-func (s *scopeSeries) histogram(m *metricdata.Metrics, p *metricdata.HistogramDataPoint[float64]) {
+func (s *customSeries) histogram(m *metricdata.Metrics, p *metricdata.HistogramDataPoint[float64]) {
 	id := seriesID{m.Name, p.Attributes.Equivalent()}
-	kept := s.known[id]
+	kept := s.destination.known[id]
 	// Other bounds are other series.
 	if kept != nil && (kept.histogram == nil || !kept.histogram.fits(p)) {
 		kept = s.end(id, kept)
 	}
 	if kept == nil {
 		h, err := s.destination.namer.histogram(m.Name, s.to.Collector, p)
-		s.unnamed(m, err)
+		if err != nil {
+			s.destination.unnamed(m.Name, err)
+		}
 		kept = &keptSeries{histogram: h}
-		s.known[id] = kept
+		s.destination.known[id] = kept
 	}
 	kept.histogram.add(s.to, p)
 }
 
 // ended takes the end of a series.
-func (s *scopeSeries) ended(e *endedSeries) {
+func (s *customSeries) ended(e *endedSeries) {
 	id := seriesID{e.name, e.attributes.Equivalent()}
-	if kept := s.known[id]; kept != nil {
+	if kept := s.destination.known[id]; kept != nil {
 		s.end(id, kept)
 	}
 }
 
 // end forgets a series; it returns what is known of it then.
-func (s *scopeSeries) end(id seriesID, kept *keptSeries) *keptSeries {
-	delete(s.known, id)
+func (s *customSeries) end(id seriesID, kept *keptSeries) *keptSeries {
+	delete(s.destination.known, id)
 	s.to.Ended = append(s.to.Ended, kept.all()...)
 	return nil
-}
-
-// unnamed logs, once for each series, that it is not kept.
-func (s *scopeSeries) unnamed(m *metricdata.Metrics, err error) {
-	if err != nil {
-		s.destination.log.Warn("cannot store a series without a Prometheus name", "metric", m.Name, "err", err)
-	}
 }

@@ -109,10 +109,10 @@ func (a *tiered) die() {
 // keep is a tick that is kept; the process is killed before it is sent.
 func (a *tiered) keep(t *testing.T, second int, readings map[string]instruments.Reading) {
 	t.Helper()
-	all := a.pushes[0].to
-	a.pushes[0].to = all[:1]
+	push := a.push
+	a.push = nil
 	a.second(t, second, readings)
-	a.pushes[0].to = all
+	a.push = push
 }
 
 // second is a whole tick.

@@ -175,6 +175,7 @@ type upperTier struct {
 
 // closeBuckets writes the buckets that ended at least the grace time before now.
 func (s *Store) closeBuckets(now int64) error {
+	closed := false
 	for i := range s.upper {
 		u := &s.upper[i]
 		last := now - grace.Milliseconds()
@@ -189,10 +190,12 @@ func (s *Store) closeBuckets(now int64) error {
 				return err
 			}
 		}
-		u.written = last
+		u.written, closed = last, true
 		s.written()
 	}
-	s.removeEnded()
+	if closed {
+		s.removeEnded()
+	}
 	return nil
 }
 
