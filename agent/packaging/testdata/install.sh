@@ -61,7 +61,7 @@ ask /api/v1/events | grep -F "$started"
 
 # Remove: data and settings stay, and are there again.
 apt-get remove -y sysotel
-not command -v sysotel
+not [ -e /usr/bin/sysotel ]
 [ -d /var/lib/sysotel/store ]
 [ -f /etc/sysotel/sysotel.yaml ]
 apt-get install -y ./new.deb
