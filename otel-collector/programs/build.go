@@ -70,13 +70,13 @@ func goTool(name, folder, pkg string, flags func(goMod string) []string) program
 
 // ourTool is a program of this repository that is a module of its own.
 func ourTool(name, folder string) program {
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "."}
 	return program{
 		name:      name,
 		definedBy: []string{folder + "/go.mod", folder + "/go.sum", folder + "/*.go"},
 		recipe:    "go " + strings.Join(args, " "),
 		make: func(ctx context.Context, w workshop, _, out string) error {
-			return w.run(ctx, filepath.Join(w.root, folder), "go", append(args, "-o", out, ".")...)
+			return w.run(ctx, filepath.Join(w.root, folder), "go", slices.Insert(slices.Clone(args), 1, "-o", out)...)
 		},
 	}
 }
