@@ -225,9 +225,9 @@ func TestLost(t *testing.T) {
 func TestInnerErrorsStayInside(t *testing.T) {
 	var logged strings.Builder
 	s := newTestServer(t, ticked(), func(o *Options) { o.Logger = textLogger(&logged) })
-	register(s, Operation{ID: "fail", Method: http.MethodGet, Path: "/fail", Summary: "Fails", Description: "It fails.", Access: Access{Role: Public}, Example: "x"}, failing)
+	register(s, Operation{ID: "fail", Method: http.MethodGet, Path: "/api/v1/health/fail", Summary: "Fails", Description: "It fails.", Access: Access{Role: Public}, Example: "x"}, failing)
 	s.routes.page(http.MethodGet, "/panic", Access{}, func(http.ResponseWriter, *http.Request) { panic("open /etc/secret") })
-	for _, path := range []string{"/fail", "/panic"} {
+	for _, path := range []string{"/api/v1/health/fail", "/panic"} {
 		w := ask(s, http.MethodGet, path, nil)
 		problemOf(t, w, http.StatusInternalServerError)
 		if strings.Contains(w.Body.String(), "secret") {

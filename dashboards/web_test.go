@@ -51,7 +51,7 @@ func TestUnbuiltPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"make build", "Node 20.19", `href="/docs"`} {
+	for _, want := range []string{"make build", "Node 20.19", `href="docs"`} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page does not say %q", want)
 		}
