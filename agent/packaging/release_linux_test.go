@@ -100,6 +100,7 @@ func TestRelease(t *testing.T) {
 		got = append(got, file)
 	}
 	slices.Sort(got)
+	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Fatalf("the release has\n%q, want\n%q", got, want)
 	}
