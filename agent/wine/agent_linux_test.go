@@ -344,7 +344,7 @@ func (p *prefix) showPage(address string) {
 		missing(t, "the web app is not built; make build does")
 	}
 	allocated, stop := chromedp.NewExecAllocator(context.Background(), append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()))...)
+		chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.DisableGPU)...)
 	defer stop()
 	ctx, closeBrowser := chromedp.NewContext(allocated)
 	defer closeBrowser()
