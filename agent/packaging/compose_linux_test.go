@@ -62,11 +62,19 @@ func TestCompose(t *testing.T) {
 	t.Logf("memory:\n%s", d.run("docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}"))
 
 	// down removes all but the volumes; up restores everything.
-	end := time.Now().Add(-10 * time.Second).Truncate(time.Second)
+	var end time.Time
 	var before []int
-	for _, tier := range tiers {
-		before = append(before, s.kept(tier, first, end))
-	}
+	await(t, 30*time.Second, "not all tiers have a point that is 10 s old", func() error {
+		end, before = time.Now().Add(-10*time.Second).Truncate(time.Second), nil
+		for _, tier := range tiers {
+			n := s.kept(tier, first, end)
+			if n == 0 {
+				return errors.New(tier)
+			}
+			before = append(before, n)
+		}
+		return nil
+	})
 	s.checkAnswer(first, end)
 	d.compose("down")
 	if left := strings.TrimSpace(d.run("docker", "ps", "--all", "--quiet")); left != "" {
