@@ -53,6 +53,7 @@ soak: bin/sysotel ## run the soak, accuracy and kill tests for ten minutes each,
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics oapi-codegen ogen >/dev/null
 	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 90m -run 'Soak|Truth|Kill' -v ./agent/...
 	SYSOTEL_TEST_SOAK=1h go test -count=1 -timeout 90m -run Soak -v ./instruments
+	SYSOTEL_TEST_SOAK=10m SYSOTEL_TEST_PROXIES=all go test -count=1 -timeout 60m -run TestThroughProxies -v ./dashboards/browser
 	@$(MAKE) guest
 
 guest: ## run the agent on Debian's kernels 6.1 and 6.12 in QEMU; ONLY=Disks runs one scenario

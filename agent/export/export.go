@@ -266,7 +266,7 @@ func (p *Exporter) Collect(ctx context.Context) error {
 func (p *Exporter) collect(ctx context.Context) error {
 	var err error
 	if p.store != nil {
-		err = p.store.collect()
+		err = p.store.collect(ctx)
 	}
 	if p.push != nil {
 		err = errors.Join(err, p.push.reader.ForceFlush(ctx))

@@ -18,6 +18,7 @@ import (
 
 	"sysotel/agent/queue"
 	"sysotel/agent/sampler"
+	"sysotel/agent/store"
 	"sysotel/instruments"
 )
 
@@ -189,6 +190,48 @@ func TestEachDestinationGetsATick(t *testing.T) {
 		}
 	}
 	equal(t, "points of a name that OTLP has not", len(r.points("backups_total")), 0)
+}
+
+// frozen is a store whose disk does not answer until it is thawed.
+type frozen struct {
+	keeper
+	thawed chan struct{}
+}
+
+// Append implements Store.
+func (f *frozen) Append(r store.Reading) error {
+	<-f.thawed
+	return f.keeper.Append(r)
+}
+
+// TestFrozenDisk: a tick does not wait for ever for a disk that does not answer, however
+// many ticks there are only one waits for it, and what comes after it is kept.
+func TestFrozenDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &frozen{thawed: make(chan struct{})}
+		o := testOptions(t, Defaults(), &logbook{})
+		o.Store = disk
+		a, err := newAgent(o, &logbook{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = a.Shutdown(t.Context()) }()
+		for second := range 3 {
+			a.machine.tick(a.zero.Add(time.Duration(second)*time.Second), map[string]instruments.Reading{"load": &instruments.Load{One: float64(second)}})
+			began := time.Now()
+			if err := a.Collect(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != collectLimit {
+				t.Errorf("tick %d ended after %v: %v", second, time.Since(began), err)
+			}
+		}
+		close(disk.thawed)
+		synctest.Wait()
+		a.tick(t, 3, map[string]instruments.Reading{"load": &instruments.Load{One: 3}})
+		var times []time.Time
+		for _, r := range disk.readings {
+			times = append(times, r.Time)
+		}
+		equalInts(t, "kept", secondsOf(times, a.zero), 0, 3)
+	})
 }
 
 // TestIntervalOfFiveTicks puts five readings into one request.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -28,7 +27,8 @@ type toStore struct {
 	log     *slog.Logger
 	starts  starts
 
-	mu         sync.Mutex
+	// turn is taken by the collection that runs: a disk may not answer.
+	turn       chan struct{}
 	collectors []*followed
 	legacy     []*legacySeries
 	// custom stamps the metrics that are not ours, which known has by their names, newest
@@ -89,7 +89,7 @@ func newToStore(p *Exporter) *toStore {
 	o := p.options
 	d := &toStore{
 		machine: p.machine, store: o.Store, namer: newSeriesNamer(o.HostName), log: o.Log.With("destination", "store"),
-		starts: newStarts(&o), custom: p.newTimestamper(false), known: map[seriesID]*keptSeries{},
+		starts: newStarts(&o), turn: make(chan struct{}, 1), custom: newTimestamper(newStarts(&o), nil, o.Conventions, false), known: map[seriesID]*keptSeries{},
 	}
 	for _, c := range o.Collectors {
 		d.collectors = append(d.collectors, &followed{name: c.Name(), follower: instruments.NewFollower(c, o.Conventions), moved: d.starts.moved})
@@ -100,10 +100,30 @@ func newToStore(p *Exporter) *toStore {
 	return d
 }
 
-// collect keeps what is new among the newest readings.
-func (d *toStore) collect() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// collect keeps what is new among the newest readings. If the disk does not answer, it
+// goes on after the context has ended, and the next collection waits for it.
+func (d *toStore) collect(ctx context.Context) error {
+	select {
+	case d.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("store: %w", context.Cause(ctx))
+	}
+	kept := make(chan error, 1)
+	go func() {
+		err := d.keep()
+		<-d.turn
+		kept <- err
+	}()
+	select {
+	case err := <-kept:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("store: %w", context.Cause(ctx))
+	}
+}
+
+// keep keeps what is new among the newest readings; the turn is taken.
+func (d *toStore) keep() error {
 	d.readings = d.readings[:0]
 	d.starts.follow()
 	for _, f := range d.collectors {
@@ -154,11 +174,14 @@ func (d *toStore) follow(f *followed, reading instruments.Reading, at time.Time)
 	}
 }
 
+// originKinds are the store's words for the kinds of instruments.
+var originKinds = [...]store.OriginKind{
+	instruments.Counter: store.OriginCounter, instruments.UpDownCounter: store.OriginSum, instruments.Gauge: store.OriginGauge,
+}
+
 // newSeries creates the store's series of a point.
 func (d *toStore) newSeries(collector string, p *instruments.Point) *followedSeries {
-	kind := map[instruments.Kind]store.OriginKind{
-		instruments.Counter: store.OriginCounter, instruments.UpDownCounter: store.OriginSum, instruments.Gauge: store.OriginGauge,
-	}[p.Metric.Kind]
+	kind := originKinds[p.Metric.Kind]
 	counter := p.Metric.Kind == instruments.Counter
 	series, err := d.namer.series(metricSeries{name: p.Name, unit: p.Unit, counter: counter, kind: kind, collector: collector, attributes: p.Attributes})
 	if err != nil {

@@ -112,7 +112,8 @@ func TestTurnsShareTime(t *testing.T) {
 		all.Go(func() {
 			for time.Now().Before(end) {
 				if waited := ask("honest", 5*time.Millisecond); waited > 60*time.Millisecond {
-					t.Fatalf("the honest client waited %v, more than a turn of the others", waited)
+					t.Errorf("the honest client waited %v, more than a turn of the others", waited)
+					return
 				}
 				time.Sleep(95 * time.Millisecond)
 			}
