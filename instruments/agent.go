@@ -16,6 +16,8 @@ type AgentStats struct {
 	// CPUSeconds and ResidentBytes are the process's own cost.
 	CPUSeconds    float64
 	ResidentBytes uint64
+	// MemoryLimit is the resident memory that it keeps within in bytes, 0 for no limit.
+	MemoryLimit uint64
 	// Ticks counts ticks that were read, Gaps those that were missed, by cause.
 	Ticks uint64
 	Gaps  map[string]uint64
@@ -61,6 +63,9 @@ type CollectorStats struct {
 	// Failures counts ticks without a reading, Retries second attempts,
 	// Overflow points beyond the collector's bound.
 	Failures, Retries, Overflow uint64
+	// Folded is how many programs, devices, file systems or interfaces are added up as
+	// others in the newest reading; unknown for other collectors.
+	Folded float64
 }
 
 // QueueStats is the status of a push destination's queue.
@@ -91,12 +96,12 @@ var (
 	agentInfo = &Metric{
 		Name: "sysotel.agent.info", Kind: Gauge, Integer: true,
 		Keys: []Key{
-			{Name: "host_id", Help: "machine id"},
+			{Name: "host_id", Help: "machine id, or one of the agent's own where the system has none"},
 			{Name: "version", Help: "version of the agent"},
 			{Name: "started", Help: "when the agent began; two values at once under one id are two agents"},
 			{Name: "url", Help: "where people reach its page; missing without http.external_url"},
 		},
-		Help: "Always 1; its attributes identify the agent.", Source: "/etc/machine-id, the build, the clock and the configuration",
+		Help: "Always 1; its attributes identify the agent.", Source: "/etc/machine-id or host_id in the data directory, the build, the clock and the configuration",
 	}
 	agentCPU = &Metric{
 		Name: "sysotel.agent.cpu.time", Unit: "s", Kind: Counter, Start: SinceAgent,
@@ -105,6 +110,10 @@ var (
 	agentMemory = &Metric{
 		Name: "sysotel.agent.memory.usage", Unit: "By", Kind: UpDownCounter, Integer: true,
 		Help: "Resident memory of the agent itself.", Source: "/proc/self/statm",
+	}
+	agentMemoryLimit = &Metric{
+		Name: "sysotel.agent.memory.limit", Unit: "By", Kind: UpDownCounter, Integer: true,
+		Help: "Resident memory that the agent keeps within; none without a limit.", Source: "memory.limit in the configuration",
 	}
 	agentTicks = &Metric{
 		Name: "sysotel.agent.ticks", Unit: "{tick}", Kind: Counter, Integer: true, Start: SinceAgent,
@@ -133,6 +142,10 @@ var (
 	collectorOverflow = &Metric{
 		Name: "sysotel.family.overflow", Unit: "{point}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{collectorKey},
 		Help: "Points left out because a collector passed its bound of points.", Source: "the observer",
+	}
+	collectorFolded = &Metric{
+		Name: "sysotel.family.folded", Unit: "{name}", Kind: Gauge, Keys: []Key{collectorKey},
+		Help: "Programs, block devices, file systems or interfaces that have no name of their own in metrics, because there are too many, and are added up as others.", Source: "the collector",
 	}
 	queueWaiting = &Metric{
 		Name: "sysotel.queue.requests", Unit: "{request}", Kind: UpDownCounter, Integer: true, Keys: []Key{destinationKey},
@@ -193,8 +206,8 @@ func (*agent) Name() string { return "agent" }
 
 func (*agent) Metrics() []*Metric {
 	return []*Metric{
-		agentInfo, agentCPU, agentMemory, agentTicks, agentGaps, collectorDuration, collectorSuccess,
-		collectorFailures, collectorRetries, collectorOverflow, queueWaiting, queueAge, queueSent, queueDropped, queueRejected,
+		agentInfo, agentCPU, agentMemory, agentMemoryLimit, agentTicks, agentGaps, collectorDuration, collectorSuccess,
+		collectorFailures, collectorRetries, collectorOverflow, collectorFolded, queueWaiting, queueAge, queueSent, queueDropped, queueRejected,
 		configReload, configRestart,
 		storeSamples, storeSeries, storeWaiting, storeDropped, recordsDropped,
 	}
@@ -210,6 +223,9 @@ func (a *Agent) Report(o *Observer) {
 	o.Float(agentCPU, a.CPUSeconds)
 	if a.ResidentBytes > 0 {
 		o.Uint(agentMemory, a.ResidentBytes)
+	}
+	if a.MemoryLimit > 0 {
+		o.Uint(agentMemoryLimit, a.MemoryLimit)
 	}
 	o.Uint(agentTicks, a.Ticks)
 	for cause, n := range a.Gaps {
@@ -227,6 +243,7 @@ func (a *Agent) Report(o *Observer) {
 		o.Uint(collectorFailures, f.Failures, f.Name)
 		o.Uint(collectorRetries, f.Retries, f.Name)
 		o.Uint(collectorOverflow, f.Overflow, f.Name)
+		o.Float(collectorFolded, f.Folded, f.Name)
 	}
 	for _, q := range a.Queues {
 		o.Uint(queueWaiting, q.Waiting, q.Destination)

@@ -53,6 +53,9 @@ func (h *Host) attachment(name string) attachment {
 	a := attachment{kind: interfaceVirtual, on: h.lower(dir)}
 	switch {
 	case h.exists(dir + "/device"):
+		if path.Base(h.link(dir+"/device/subsystem")) == "xen-backend" {
+			return attachment{kind: interfaceInner} // The machine's end of a virtual machine's interface.
+		}
 		a.kind = interfacePhysical
 		// A port of a switch chip sends through the interface of the chip's
 		// conduit, and the fast path of a cloud's interface (Azure, failover)

@@ -67,6 +67,17 @@ type Tick struct {
 	Seq uint64
 	// Interval is the nominal distance to the collector's previous tick.
 	Interval time.Duration
+	// Halved is how many times the agent has halved what may have a name of its own in
+	// metrics, because it keeps within its limit of memory; 0 normally.
+	Halved int
+}
+
+// Folder is a reading that adds up some of its things (programs, interfaces, devices,
+// mounts) as others, because only so many may have series of their own.
+type Folder interface {
+	// Folded is how many things of the reading have no name; full is set where that is
+	// because all names are given.
+	Folded() (things int, full bool)
 }
 
 // believed moves a time of the wall clock, which shows now, to the clock that the ticks

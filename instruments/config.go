@@ -1,6 +1,7 @@
 package instruments
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"sysotel/instruments/command"
+	"sysotel/instruments/exposition"
 	"sysotel/instruments/pattern"
 	"sysotel/instruments/scrub"
 )
@@ -39,6 +41,7 @@ type CollectorConfig struct {
 	Timeout  time.Duration `yaml:"timeout" help:"Timeout of a reading; after it the tick has a gap."`
 	Retries  int           `yaml:"retries" help:"Retries of a failed reading within its tick, 0 to 5."`
 	Include  []string      `yaml:"include" help:"For disk, filesystem and network: patterns of what to measure, instead of the built-in choice. * matches any characters, ? matches one; a prefix device:, mountpoint: or type: selects what is matched. In the file, quote a pattern that begins with *."`
+	Names    int           `yaml:"names" help:"For process, disk, filesystem and network: number of programs, devices, file systems or interfaces that have a name of their own in metrics and history at one time, 10 to 280. The others are added up under the name others, and the busiest have names."`
 	Exclude  []string      `yaml:"exclude" help:"For disk, filesystem and network: patterns of what to exclude, even if include matches it."`
 }
 
@@ -59,6 +62,7 @@ func (c ProcessesConfig) WithoutSecrets(args []string) []string {
 // CustomConfig says where metrics that are not ours come from.
 type CustomConfig struct {
 	Textfile []string         `yaml:"textfile" path:"file" help:"Directories whose *.prom files are read. A metric without a TYPE line is a counter if its name ends in _total, _sum, _count or _bucket."`
+	Series   int              `yaml:"series" help:"Number of series that all sources together may have, 10 to 20000. A source that has more than the others leave is refused, and /health says so."`
 	Commands []command.Config `yaml:"commands" help:"Programs that print metrics; they are set in the file only."`
 }
 
@@ -81,6 +85,10 @@ func CollectorDefaults() []CollectorDefault {
 	collector := func(name string, make func(Config, func() AgentStats) Collector, keys ...string) CollectorDefault {
 		return CollectorDefault{name, keys, CollectorConfig{Enabled: true, Timeout: 500 * time.Millisecond, Retries: 1}, make}
 	}
+	named := func(d CollectorDefault, names int) CollectorDefault {
+		d.Config.Names = names
+		return d
+	}
 	network := collector("network", configured(newNetwork), "device")
 	// The machine's ends of container networks come and go with every container;
 	// inside, the same traffic is counted again. br- with twelve characters is
@@ -92,13 +100,24 @@ func CollectorDefaults() []CollectorDefault {
 		collector("memory", plain(newMemory)),
 		collector("paging", plain(newPaging)),
 		collector("pressure", plain(newPressure)),
-		collector("disk", configured(newDisk), "device"),
-		network,
-		collector("process", configured(newProcess)),
+		named(collector("disk", configured(newDisk), "device"), defaultNames),
+		named(network, defaultNames),
+		named(collector("process", configured(newProcess)), defaultPrograms),
 		collector("processes", plain(newProcesses)),
 		collector("system", plain(newSystem)),
+		collector("kernel", plain(newKernel)),
+		collector("vmstat", plain(newVMStat)),
+		collector("meminfo", plain(newMemInfo)),
+		collector("netdev", configured(newNetdev)),
+		collector("netstat", plain(newNetstat)),
+		collector("sockstat", plain(newSockstat)),
+		collector("softnet", plain(newSoftnet)),
+		collector("conntrack", plain(newConntrack)),
+		collector("arp", plain(newARP)),
+		collector("schedstat", plain(newSchedstat)),
+		collector("timex", plain(newTimex)),
 		collector("cgroup", plain(newCgroup)),
-		collector("filesystem", configured(newFilesystem), "device", "mountpoint", "type"),
+		named(collector("filesystem", configured(newFilesystem), "device", "mountpoint", "type"), defaultNames),
 		collector("custom", configured(newCustom)),
 		collector("agent", func(_ Config, stats func() AgentStats) Collector { return newAgent(stats) }),
 	}
@@ -130,6 +149,7 @@ func Defaults() Config {
 		Conventions: Hostmetrics,
 		Collectors:  Collectors{},
 		Processes:   ProcessesConfig{Top: 20},
+		Custom:      CustomConfig{Series: defaultCustomSeries},
 	}
 	for _, d := range CollectorDefaults() {
 		c.Collectors[d.Name] = d.Config
@@ -137,9 +157,31 @@ func Defaults() Config {
 	return c
 }
 
-// Takes reports whether a collector has the given key: only some have patterns.
+// Takes reports whether a collector has the given key: only some have patterns, or names.
 func (Collectors) Takes(collector, key string) bool {
-	return key != "include" && key != "exclude" || len(patternKeys(collector)) > 0
+	switch key {
+	case "include", "exclude":
+		return len(patternKeys(collector)) > 0
+	case "names":
+		return defaultOf(collector).Config.Names > 0
+	}
+	return true
+}
+
+// defaultOf is the entry of CollectorDefaults of a name, the zero value for none.
+func defaultOf(collector string) CollectorDefault {
+	for _, d := range CollectorDefaults() {
+		if d.Name == collector {
+			return d
+		}
+	}
+	return CollectorDefault{}
+}
+
+// names is how many things of a collector have a name; the default where the
+// configuration has none, as in tests.
+func (c Config) names(collector string) int {
+	return cmp.Or(c.Collectors[collector].Names, defaultOf(collector).Config.Names)
 }
 
 // Names lists the collectors in the order of CollectorDefaults.
@@ -161,14 +203,7 @@ func (c Config) Filter(collector string) pattern.Filter {
 }
 
 // patternKeys are the keys that patterns of a collector can name.
-func patternKeys(collector string) []string {
-	for _, d := range CollectorDefaults() {
-		if d.Name == collector {
-			return d.Keys
-		}
-	}
-	return nil
-}
+func patternKeys(collector string) []string { return defaultOf(collector).Keys }
 
 // Validate calls wrong for every validation error with the path of the option, its
 // value and the rule that it breaks.
@@ -204,6 +239,12 @@ func (f CollectorConfig) validate(d CollectorDefault, wrong func(path string, va
 	if f.Retries < 0 || f.Retries > 5 {
 		wrong(at+"retries", f.Retries, "must be from 0 to 5")
 	}
+	switch {
+	case d.Config.Names == 0 && f.Names != 0:
+		wrong(at+"names", f.Names, "the collector "+d.Name+" takes no number of names")
+	case d.Config.Names > 0 && (f.Names < leastNames || f.Names > mostNames):
+		wrong(at+"names", f.Names, fmt.Sprintf("must be from %d to %d", leastNames, mostNames))
+	}
 	validatePatterns(at+"include", f.Include, d, wrong)
 	validatePatterns(at+"exclude", f.Exclude, d, wrong)
 }
@@ -220,7 +261,13 @@ func validatePatterns(at string, patterns []string, d CollectorDefault, wrong fu
 	}
 }
 
+// defaultCustomSeries take some 25 MB in all tiers.
+const defaultCustomSeries = 2000
+
 func (c CustomConfig) validate(wrong func(path string, value any, rule string)) {
+	if c.Series < 10 || c.Series > exposition.MaxMerged {
+		wrong("custom.series", c.Series, fmt.Sprintf("must be from 10 to %d", exposition.MaxMerged))
+	}
 	for i, dir := range c.Textfile {
 		if dir == "" {
 			wrong(fmt.Sprintf("custom.textfile[%d]", i), dir, "must be a directory")

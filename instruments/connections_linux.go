@@ -100,18 +100,6 @@ func parseTCPTable(text []byte, c *tcpCounts) error {
 	return odd
 }
 
-func hexDigit(c byte) (byte, bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0', true
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10, true
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10, true
-	}
-	return 0, false
-}
-
 // sockets reads the kernel's totals, nil if it has none; one that cannot be read is
 // unknownCount.
 func (s *connectionSource) sockets(h *Host) *Sockets {

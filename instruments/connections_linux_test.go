@@ -3,6 +3,7 @@ package instruments
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"reflect"
@@ -336,6 +337,31 @@ func TestConnectionsOfAnotherRoot(t *testing.T) {
 	b.remove("proc/1/net/tcp6") // A kernel without IPv6.
 	b.write(map[string]string{"proc/1/net/tcp": tcpTitles + tcpLine("0A")})
 	wantPoints(t, b.tick(newNetwork(Defaults())), map[string]float64{"system.network.connections{tcp,LISTEN}": 1})
+}
+
+// The table of interfaces that cannot be read costs no connections, which come from other
+// files; when it can be read again the counters go on.
+func TestConnectionsWithoutInterfaces(t *testing.T) {
+	files := netDev("eth0 1 1")
+	files["proc/1/net/sockstat"] = "TCP: inuse 7 orphan 1 tw 2 alloc 9 mem 3\nUDP: inuse 4 mem 5\n"
+	b := newBench(t, files)
+	f := newNetwork(Defaults())
+	b.tick(f)
+	b.write(map[string]string{"proc/1/net/dev": "garbage\n"})
+	r := b.tick(f).(*Network)
+	wantPoints(t, r, map[string]float64{"sysotel.network.sockets{tcp,inuse}": 7, "sysotel.network.sockets{udp,inuse}": 4})
+	missing := r.Missing()
+	if len(missing) != 1 || missing[0].Subject != "/proc/net/dev" || missing[0].Hidden || !math.IsNaN(r.Total.BytesReceivedPerSecond) || len(r.Interfaces) != 0 {
+		t.Errorf("without interfaces: %+v", r)
+	}
+	b.write(map[string]string{"proc/1/net/sockstat": "garbage\n"})
+	if _, err := b.try(f); err == nil {
+		t.Error("a reading without interfaces and connections is no error")
+	}
+	b.write(netDev("eth0 1001 1"))
+	if r := b.tick(f).(*Network); r.Total.BytesReceivedPerSecond != 1000.0/3 || len(r.Missing()) != 0 {
+		t.Errorf("three seconds later: %+v", r)
+	}
 }
 
 // The tables are opened anew each time, and must be closed each time.

@@ -128,6 +128,9 @@ func (c *cpu) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	for _, id := range c.processors.gone {
 		r.note("/proc/stat: "+id, "its times cannot be"+leftOut)
 	}
+	for _, id := range c.processors.partly {
+		r.note("/proc/stat: "+id, "some of its times cannot be"+leftOut)
+	}
 	c.frequencies.fill(r, h, stat.at)
 	return r, nil
 }

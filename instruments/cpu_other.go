@@ -26,7 +26,7 @@ func (h *Host) processorTimes(ctx context.Context, _ Tick) (*procStat, error) {
 	s := &procStat{total: ticksOf(total[0]), cores: make([]coreTime, len(each)), at: h.Now()}
 	s.took = s.at.Sub(began)
 	for i, c := range each {
-		s.cores[i] = coreTime{c.CPU, ticksOf(c)}
+		s.cores[i] = coreTime{id: c.CPU, ticks: ticksOf(c), guest: unknownCount, guestNice: unknownCount}
 	}
 	return s, nil
 }

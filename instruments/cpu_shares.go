@@ -149,6 +149,9 @@ func (s stateTicks) since(before stateTicks, span cpuSpan) shares {
 			r.busy = unknown
 		}
 	}
+	if sum > span.elapsed+span.slack && r.busy > span.elapsed+span.slack {
+		return noShares // It is about more processors than are counted.
+	}
 	if !(r.busy <= span.elapsed+span.slack) {
 		r.busy, r.states[stateIdle], r.states[stateWait] = unknown, unknown, unknown
 		for i, v := range r.states {
@@ -188,10 +191,14 @@ func orZero(v float64) float64 {
 	return v
 }
 
-// add adds another processor's shares; what is unknown of one is unknown of all.
-func (s *shares) add(o shares) {
-	for i := range s.states {
-		s.states[i] += o.states[i]
+// add adds another processor's shares and counts those that know each state. What is
+// unknown of one is unknown of all, unless gone is set: then the sum goes on without it.
+func (s *shares) add(o *shares, known *[cpuStates]int, gone bool) {
+	for i, v := range o.states {
+		if !gone || !math.IsNaN(v) {
+			s.states[i] += v
+			known[i]++
+		}
 	}
 	s.busy += o.busy
 	s.whole += o.whole
@@ -217,16 +224,18 @@ type processors struct {
 	began bool
 	// switches is the number of context switches, by which a file shows that it lives.
 	switches uint64
-	// gone are those that the total goes on without, in no order.
-	gone []string
+	// gone are those that the total goes on without, partly those whose unknown states
+	// it goes on without, in no order.
+	gone, partly []string
 }
 
 // processor is what is kept of one processor.
 type processor struct {
 	ticks, counted stateTicks
 	shares         shares
-	outage         outage
-	scan           uint64
+	// outage is of all, part of some of its states.
+	outage, part outage
+	scan         uint64
 }
 
 // reported are the counters; a state that cannot be read is unknown.
@@ -250,12 +259,13 @@ func (p *processors) next(s *procStat, interval time.Duration) (total shares) {
 	passed := newCPUSpan(seconds, s.took, p.took)
 	p.took = s.took
 	p.scan++
-	p.gone = p.gone[:0]
+	p.gone, p.partly = p.gone[:0], p.partly[:0]
 	if !p.lives(s) {
 		// Not even the kernel's own count moved: this is no second of rest.
 		passed.elapsed = unknown
 	}
 	compared, appeared, failing := 0, 0, 0
+	var known [cpuStates]int
 	for i := range s.cores {
 		core := &s.cores[i]
 		c := p.cores[core.id]
@@ -269,11 +279,9 @@ func (p *processors) next(s *procStat, interval time.Duration) (total shares) {
 			switch {
 			case c.shares.known():
 				c.outage.ends()
-				if compared++; compared == 1 {
-					total = c.shares
-				} else {
-					total.add(c.shares)
-				}
+				compared++
+				gone := p.lacks(core.id, c, s.at)
+				total.add(&c.shares, &known, gone)
 			case c.outage.fails(s.at):
 				p.gone = append(p.gone, core.id)
 			default:
@@ -294,10 +302,15 @@ func (p *processors) next(s *procStat, interval time.Duration) (total shares) {
 	if len(s.cores) > 0 {
 		p.count = len(s.cores)
 	}
+	for i, n := range known {
+		if n == 0 {
+			total.states[i] = unknown
+		}
+	}
 	if compared == 0 || failing+len(p.gone) > 0 {
 		line := noShares
 		if p.began && appeared == 0 {
-			line = s.total.since(p.total, passed.times(p.count))
+			line = s.total.since(p.total, passed.times(p.number(s, passed)))
 		}
 		if line.known() || compared == 0 || failing > 0 {
 			total = line
@@ -305,6 +318,43 @@ func (p *processors) next(s *procStat, interval time.Duration) (total shares) {
 	}
 	p.total, p.switches, p.began = s.total, s.switches, true
 	return total
+}
+
+// lacks reports whether the total goes on without the states that are unknown of a
+// processor.
+func (p *processors) lacks(id string, c *processor, now time.Time) (gone bool) {
+	sum := 0.0
+	for _, v := range c.shares.states {
+		sum += v
+	}
+	if !math.IsNaN(sum) {
+		c.part.ends()
+		return false
+	}
+	if gone = c.part.fails(now); gone {
+		p.partly = append(p.partly, id)
+	}
+	return gone
+}
+
+// number is how many processors the line of all is about. Where no other line has told,
+// it is as many as were busy and idle together in the time that passed, 0 where they
+// do not say.
+func (p *processors) number(s *procStat, passed cpuSpan) int {
+	if p.count > 0 {
+		return p.count
+	}
+	sum := 0.0
+	for i, now := range s.total {
+		if now != unknownCount && p.total[i] != unknownCount && now >= p.total[i] {
+			sum += float64(now - p.total[i])
+		}
+	}
+	n := math.Round(sum / passed.elapsed)
+	if n >= 1 && n <= maxProcessors && math.Abs(sum-n*passed.elapsed) <= n*passed.slack {
+		return int(n)
+	}
+	return 0
 }
 
 // lives reports whether anything moved since the reading before. A copy of the file, or a

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -71,7 +72,7 @@ func TestCPUShares(t *testing.T) {
 		{"user cannot be read", [8]int64{none, 0, 3, 50}, 0.5, []float64{-1, 0, 0.03, 0.5}},
 		{"user and idle cannot be read", [8]int64{none, 0, 3, none}, -1, []float64{-1, 0, 0.03, -1}},
 		{"user jumps and idle stands still", [8]int64{1 << 40, 0, 0, 0}, -1, []float64{-1, 0, 0, -1}},
-		{"more work than time", [8]int64{90, 0, 90, 0}, -1, nil},
+		{"more work than time", [8]int64{90, 0, 90, 0}, -1, []float64{-1, -1, -1, -1}},
 		{"a little more work than time", [8]int64{60, 0, 52, 0}, 1, []float64{60. / 112, 0, 52. / 112, 0}},
 		{"everything anew", [8]int64{-9990, 0, -9000, -8000}, -1, []float64{-1, -1, -1, -1}},
 		{"nothing can be read", [8]int64{none, none, none, none, none, none, none, none}, -1, []float64{-1, -1, -1, -1}},
@@ -284,6 +285,88 @@ func TestCPUOneCoreCannotBeRead(t *testing.T) {
 			t.Errorf("missing %s, want %s", got, want)
 		}
 	})
+}
+
+// TestCPUStateThatIsLost: one processor's steal that is never told keeps the total of
+// steal unknown for a minute, and one that nobody says for ever.
+func TestCPUStateThatIsLost(t *testing.T) {
+	for _, others := range []int64{0, -800000000} {
+		tree := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			h := newCPUHistory(t, tree, stateTicks{1000, 0, 0, 90000, 0, 0, 0, 200000000000}, stateTicks{1000, 0, 0, 90000, 0, 0, 0, 200000000000})
+			h.after(nil)
+			for second := 1; second < 70; second++ {
+				points := h.after([]cpuSecond{{2, 98, -800000000}, {2, 98, others}})
+				want := ""
+				if second > 60 && others == 0 {
+					want = "0"
+				}
+				if got := points["sysotel.cpu.state.usage{state=steal}"]; got != want || points["sysotel.cpu.usage{}"] != "0.02" || points["sysotel.cpu.state.usage{state=user}"] != "0.02" {
+					t.Errorf("second %d: steal is %q, want %q: %v", second, got, want, points)
+				}
+			}
+			h.ticks[0][stateUser], h.ticks[0][stateIdle], h.ticks[0][stateSteal] = h.ticks[0][stateUser]+2, h.ticks[0][stateIdle]+98, h.ticks[0][stateSteal]-800000000
+			h.lay()
+			time.Sleep(time.Second)
+			r, err := h.fixture.collectors[0].Read(t.Context(), h.fixture.host, Tick{Seq: 99, Interval: time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if said := fmt.Sprint(r.(Partial).Missing()); !strings.Contains(said, "{/proc/stat: cpu0 some of its times cannot be; totals go on without it false}") {
+				t.Errorf("missing %s", said)
+			}
+		})
+	}
+}
+
+// TestCPULineOfAllAlone: a view without a line for each processor has as many as were
+// busy and idle together.
+func TestCPULineOfAllAlone(t *testing.T) {
+	for _, c := range []struct {
+		user, idle int
+		want       string
+	}{
+		{20, 380, "sysotel.cpu.usage{} 0.05"},   // Four of them.
+		{2, 98, "sysotel.cpu.usage{} 0.02"},     // One.
+		{320, 6130, "sysotel.cpu.usage{} 0.05"}, // Some 64, not read in one moment.
+		{100, 50, ""},                           // One or two?
+		{2, 8, ""},                              // Idle stands nearly still.
+	} {
+		tree := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, tree, Defaults())
+			f.only([]string{"cpu"})
+			var text string
+			for second := range 3 {
+				writeFile(t, tree+"/proc/stat", fmt.Sprintf("cpu  %d 0 0 %d 0 0 0 0 0 0\nctxt %d\nbtime 1767225600\n", 1000+c.user*second, 9000+c.idle*second, second))
+				if second == 0 {
+					f.open()
+				}
+				text = strings.Join(f.tick(), "\n")
+			}
+			if got := strings.Contains(text, "sysotel.cpu.usage{}"); got != (c.want != "") {
+				t.Errorf("user %d, idle %d:\n%s", c.user, c.idle, text)
+			}
+			if c.want != "" && math.Abs(usageOf(t, text)-usageOf(t, c.want)) > 0.002 {
+				t.Errorf("user %d, idle %d: want %s in\n%s", c.user, c.idle, c.want, text)
+			}
+			if strings.Contains(text, "logical.count") {
+				t.Errorf("the number of processors is told:\n%s", text)
+			}
+		})
+	}
+}
+
+// usageOf finds the usage of all processors among points.
+func usageOf(t *testing.T, text string) float64 {
+	t.Helper()
+	_, after, _ := strings.Cut(text, "sysotel.cpu.usage{} ")
+	number, _, _ := strings.Cut(after, "\n")
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // TestCPUSlowFrequencies: 64 processors whose frequency takes 20 ms each hold up no

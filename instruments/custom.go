@@ -1,6 +1,7 @@
 package instruments
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -56,6 +57,8 @@ type custom struct {
 	merged      *Custom // the newest reading but for its time, shared until a source changes
 	own         map[string]bool
 	budget      *exposition.Budget
+	// series is how many all sources together may give.
+	series int
 	// patience is how long a tick waits for the directories in all. On a sound disk it is
 	// enough for a tick to have what is there.
 	patience time.Duration
@@ -91,6 +94,7 @@ func Reserve(collectors []Collector, names map[string]bool) {
 // Configure implements Configurable. Unchanged commands keep running.
 func (c *custom) Configure(config Config) {
 	before := c.commands
+	c.series = cmp.Or(config.Custom.Series, defaultCustomSeries)
 	for _, d := range c.directories {
 		d.Stop()
 	}
@@ -156,7 +160,7 @@ func (c *custom) Read(_ context.Context, h *Host, t Tick) (Reading, error) {
 		for _, command := range c.commands {
 			sources = append(sources, command.Source())
 		}
-		families, errs := exposition.Merge(sources, c.own)
+		families, errs := exposition.Merge(sources, c.own, c.series)
 		c.merged = &Custom{Families: families, Errors: errs, sources: sources}
 	}
 	reading := *c.merged

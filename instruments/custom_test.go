@@ -214,7 +214,7 @@ func TestMergeSources(t *testing.T) {
 		for i, text := range c.sources {
 			sources = append(sources, source(fmt.Sprintf("s%d", i), text))
 		}
-		families, errs := exposition.Merge(sources, map[string]bool{"own": true, "own_min": true, "own_total": true})
+		families, errs := exposition.Merge(sources, map[string]bool{"own": true, "own_min": true, "own_total": true}, exposition.MaxMerged)
 		merged := &Custom{Families: families, Errors: errs, sources: sources}
 		if got := contents(merged); got != c.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, c.want)

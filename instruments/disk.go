@@ -22,9 +22,15 @@ type Disk struct {
 	// Detailed reports whether the system counts merges, waiting and busy time
 	// (Linux does); if not, these fields are 0 or unknown and are not reported.
 	Detailed bool
+	// Unnamed are those that have no name of their own in metrics, because there are too
+	// many. Their sum is the last of Devices then.
+	Unnamed []DiskDevice
 	// misread is what could not be read, and which disks the total goes on without.
 	misread
 }
+
+// Folded implements Folder.
+func (d *Disk) Folded() (things int, full bool) { return len(d.Unnamed), len(d.Unnamed) > 0 }
 
 // DiskRates are the operations of the last tick, per second.
 type DiskRates struct {
@@ -41,6 +47,8 @@ type DiskDevice struct {
 	// Physical reports whether the device counts in the total: a whole disk, or what
 	// stands on disks that keep no counts.
 	Physical bool
+	// Sum is set on the sum over Disk.Unnamed, whose counters count since the agent started.
+	Sum bool
 	// Reads and Writes are completed operations, Merged those that the kernel
 	// joined to others before.
 	Reads, Writes, ReadsMerged, WritesMerged uint64
@@ -51,6 +59,11 @@ type DiskDevice struct {
 	ReadTime, WriteTime, IOTime, WeightedIOTime float64
 	// Pending is the number of operations under way at this moment.
 	Pending uint64
+	// Discards are completed, those joined to others before and their sectors; Flushes are
+	// requests to write what the device holds in its cache.
+	Discards, DiscardsMerged, DiscardedSectors, Flushes uint64
+	// DiscardTime and FlushTime are summed over operations.
+	DiscardTime, FlushTime float64
 	// DiskRates are those of this device.
 	DiskRates
 	// Busy is the share of the last tick in which an operation was under way,
@@ -64,7 +77,7 @@ type DiskDevice struct {
 }
 
 var (
-	diskKey          = Key{Name: "device", Semconv: "system.device", Help: "block device: sda, nvme0n1, dm-0"}
+	diskKey          = Key{Name: "device", Semconv: "system.device", Help: "block device: sda, nvme0n1, dm-0; what is beyond instruments.disk.names is others"}
 	diskDirectionKey = Key{Name: "direction", Semconv: "disk.io.direction", Help: "read or write"}
 	diskSumKey       = Key{Name: "device", Semconv: "system.device", Help: "block device; left out of the point that is the sum over all physical disks"}
 
@@ -112,6 +125,30 @@ var (
 		Name: "sysotel.disk.latency", Unit: "s", Kind: Gauge, Keys: []Key{diskKey, diskDirectionKey},
 		Help: "Mean time of the operations completed in the last tick; no point where there was none.", Source: "difference of system.disk.operation_time over that of system.disk.operations",
 	}
+	diskDiscardOperations = &Metric{
+		Name: "sysotel.disk.discard.operations", Unit: "{operation}", Kind: Counter, Integer: true, Keys: []Key{diskKey},
+		Help: "Completed discards: what marks blocks of a device as free.", Source: "/proc/diskstats, since Linux 4.18",
+	}
+	diskDiscardMerged = &Metric{
+		Name: "sysotel.disk.discard.merged", Unit: "{operation}", Kind: Counter, Integer: true, Keys: []Key{diskKey},
+		Help: "Discards that the kernel joined to neighbouring ones.", Source: "/proc/diskstats, since Linux 4.18",
+	}
+	diskDiscardSectors = &Metric{
+		Name: "sysotel.disk.discard.sectors", Unit: "{sector}", Kind: Counter, Integer: true, Keys: []Key{diskKey},
+		Help: "Sectors of 512 bytes that were discarded.", Source: "/proc/diskstats, since Linux 4.18",
+	}
+	diskDiscardDuration = &Metric{
+		Name: "sysotel.disk.discard.time", Unit: "s", Kind: Counter, Keys: []Key{diskKey},
+		Help: "Time that discards took, summed over operations.", Source: "/proc/diskstats, since Linux 4.18",
+	}
+	diskFlushOperations = &Metric{
+		Name: "sysotel.disk.flush.operations", Unit: "{operation}", Kind: Counter, Integer: true, Keys: []Key{diskKey},
+		Help: "Completed requests to write what the device holds in its cache.", Source: "/proc/diskstats, since Linux 5.5",
+	}
+	diskFlushDuration = &Metric{
+		Name: "sysotel.disk.flush.time", Unit: "s", Kind: Counter, Keys: []Key{diskKey},
+		Help: "Time that such requests took, summed over them.", Source: "/proc/diskstats, since Linux 5.5",
+	}
 	diskQueue = &Metric{
 		Name: "sysotel.disk.queue.length", Unit: "{operation}", Kind: Gauge, Keys: []Key{diskKey},
 		Help: "Mean number of operations under way in the last tick.", Source: "difference of system.disk.weighted_io_time over the time that passed",
@@ -125,6 +162,8 @@ type disk struct {
 	devices map[string]*diskState
 	// order has the devices of the newest reading in the order of the file.
 	order []*diskState
+	// reported has those of its Devices.
+	reported []*diskState
 	// looks asks beside the tick what stacked devices stand on: volumes are renamed and
 	// moved, arrays get other members.
 	looks beside[block]
@@ -132,6 +171,10 @@ type disk struct {
 	span  span
 	// shown is the number of devices in the reading before.
 	shown int
+	// roster chooses the devices with a name of their own, others has the numbers of the
+	// rest together, once there were such.
+	roster roster
+	others *diskNumbers
 }
 
 // diskState is what is kept of one device between two reads.
@@ -140,6 +183,8 @@ type diskState struct {
 	name, label string
 	block
 	relations
+	// place is in the roster.
+	place member
 	// shown reports whether the device is in the reading; one that is not can still
 	// count in the total.
 	shown bool
@@ -149,6 +194,7 @@ type diskState struct {
 	sequence sequence
 	counts   trail[[6]uint64]
 	times    [4]trail[[1]uint64]
+	more     [diskMore]trail[[1]uint64]
 	// diskNumbers are those of the newest reading: the device's own, or what its parts
 	// counted where it keeps no counts itself.
 	diskNumbers
@@ -166,7 +212,7 @@ const lookEvery = time.Minute
 
 func newDisk(c Config) Collector {
 	return &disk{
-		filter: c.Filter("disk"), devices: map[string]*diskState{},
+		filter: c.Filter("disk"), roster: roster{most: c.names("disk")}, devices: map[string]*diskState{},
 		looks: beside[block]{every: lookEvery, read: func(h *Host, name string, _ block) block { return h.block(name) }},
 	}
 }
@@ -175,7 +221,7 @@ func (*disk) Name() string { return "disk" }
 
 // Configure implements Configurable.
 func (d *disk) Configure(c Config) {
-	d.filter = c.Filter("disk")
+	d.filter, d.roster.most = c.Filter("disk"), c.names("disk")
 	for _, s := range d.devices {
 		d.show(s)
 	}
@@ -185,6 +231,7 @@ func (*disk) Metrics() []*Metric {
 	return []*Metric{
 		diskIO, diskOperations, diskMerged, diskOperationTime, diskIOTime, diskWeightedIOTime, diskPending,
 		diskIORate, diskOperationsRate, diskBusy, diskLatency, diskQueue,
+		diskDiscardOperations, diskDiscardMerged, diskDiscardSectors, diskDiscardDuration, diskFlushOperations, diskFlushDuration,
 	}
 }
 
@@ -207,6 +254,7 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		switch {
 		case s == nil:
 			s = &diskState{name: string(name), label: sanitize.EscapeControl(string(name))}
+			s.place.name = s.label
 			s.block = h.block(s.name)
 			d.devices[s.name] = s
 			changed = true
@@ -234,6 +282,7 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	for name, s := range d.devices {
 		if s.scan != d.scans {
 			delete(d.devices, name)
+			d.roster.release(&s.place)
 			d.looks.forget(name)
 			changed = true
 		}
@@ -254,18 +303,22 @@ func (d *disk) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	}
 	d.compare(r, seconds, now)
 	d.shown = len(r.Devices)
+	d.fold(r, seconds, t.Halved)
 	return r, nil
 }
 
 // show decides whether a device is in the readings.
 func (d *disk) show(s *diskState) {
 	usual := s.kind.usual() || s.kind == blockPart && s.whole == nil
-	s.shown = d.filter.Keep(usual, "device", s.name)
+	if s.shown = d.filter.Keep(usual, "device", s.name); !s.shown {
+		d.roster.release(&s.place)
+	}
 }
 
 // compare fills in the devices that are shown, and the total.
 func (d *disk) compare(r *Disk, seconds float64, now time.Time) {
 	someCount := settle(d.order)
+	d.reported = d.reported[:0]
 	var sum diskSum
 	for _, s := range d.order {
 		counted := s.isCounted(someCount)
@@ -274,26 +327,83 @@ func (d *disk) compare(r *Disk, seconds float64, now time.Time) {
 		}
 		one := DiskDevice{Name: s.label, Mapper: sanitize.EscapeControl(s.mapper), Physical: counted}
 		one.count(&s.diskNumbers)
+		one.countMore(&s.more)
 		one.compare(&s.diskNumbers, &s.ceiling, seconds)
-		if counted {
-			known := !math.IsNaN(one.ReadBytesPerSecond + one.WriteBytesPerSecond + one.ReadsPerSecond + one.WritesPerSecond)
-			switch {
-			case s.first, math.IsNaN(seconds):
-				sum.add(one.DiskRates, !s.first)
-			case known:
-				s.outage.ends()
-				sum.add(one.DiskRates, true)
-			case s.outage.fails(now):
-				r.note(s.label, "has had no rate for a minute"+leftOut)
-			default:
-				sum.add(one.DiskRates, true)
+		switch {
+		case !counted, s.first: // At first sight there is no rate yet.
+		case math.IsNaN(seconds):
+			sum.add(&one.DiskRates, false)
+		case one.known():
+			s.outage.ends()
+			sum.add(&one.DiskRates, false)
+		default:
+			gone := s.outage.fails(now)
+			if gone {
+				r.note(s.label, lacksRate+leftOut)
 			}
+			sum.add(&one.DiskRates, gone)
 		}
 		if s.shown {
 			r.Devices = append(r.Devices, one)
+			d.reported = append(d.reported, s)
 		}
 	}
 	r.Total = sum.rates()
+}
+
+// fold adds up the devices that have no name of their own. First those have one that are in
+// the total, then those that do most.
+func (d *disk) fold(r *Disk, seconds float64, halved int) {
+	passed := orZero(seconds)
+	d.roster.begin()
+	for i := range r.Devices {
+		one := &r.Devices[i]
+		share := orZero(one.Busy) + (orZero(one.ReadBytesPerSecond)+orZero(one.WriteBytesPerSecond))/fastDisk
+		if one.Physical {
+			share++
+		}
+		d.roster.see(&d.reported[i].place, true, share, passed)
+	}
+	if d.roster.choose(passed, halved) > 0 && d.others == nil {
+		d.others = &diskNumbers{}
+	}
+	if d.others == nil {
+		return
+	}
+	d.others.grown, d.others.pending = [diskCounts]float64{}, 0
+	sum := DiskDevice{Name: otherNames, Sum: true}
+	var rates diskSum
+	named := r.Devices[:0]
+	for i := range r.Devices {
+		one, s := r.Devices[i], d.reported[i]
+		if !s.place.named || !s.place.was {
+			d.others.add(&s.diskNumbers)
+		}
+		if s.place.named {
+			named = append(named, one)
+			continue
+		}
+		if isCount(one.Pending) {
+			d.others.pending += one.Pending
+		}
+		rates.add(&one.DiskRates, true)
+		sum.Queue += orZero(one.Queue)
+		r.Unnamed = append(r.Unnamed, one)
+	}
+	sum.count(d.others)
+	sum.DiskRates = rates.rates()
+	// Devices that are busy at the same time have no share of the tick together.
+	sum.Busy, sum.ReadLatency, sum.WriteLatency = unknown, unknown, unknown
+	r.Devices = append(named, sum)
+}
+
+// add adds what a device has counted since the reading before.
+func (n *diskNumbers) add(o *diskNumbers) {
+	for i := range n.count {
+		if grown := o.grown[i]; grown > 0 {
+			n.count[i] += uint64(grown)
+		}
+	}
 }
 
 // count fills in the counters.
@@ -312,6 +422,19 @@ func (d *DiskDevice) count(n *diskNumbers) {
 	if diskDetails {
 		d.IOTime, d.WeightedIOTime = seconds(diskIOMillis), seconds(diskWeightedMillis)
 	}
+}
+
+// countMore fills in the counters of newer kernels.
+func (d *DiskDevice) countMore(more *[diskMore]trail[[1]uint64]) {
+	seconds := func(i int) float64 {
+		if n := more[i].count(0); isCount(n) {
+			return float64(n) / 1000
+		}
+		return unknown
+	}
+	d.Discards, d.DiscardsMerged = more[diskDiscards].count(0), more[diskDiscardsMerged].count(0)
+	d.DiscardedSectors, d.Flushes = more[diskDiscardedSectors].count(0), more[diskFlushes].count(0)
+	d.DiscardTime, d.FlushTime = seconds(diskDiscardTime), seconds(diskFlushTime)
 }
 
 // isNumbered reports whether name is the prefix and a number: loop0, but not looper.
@@ -336,6 +459,12 @@ func (d *Disk) Report(o *Observer) {
 			o.Uint(diskMerged, one.ReadsMerged, one.Name, "read")
 			o.Uint(diskMerged, one.WritesMerged, one.Name, "write")
 			o.Uint(diskPending, one.Pending, one.Name)
+			o.Uint(diskDiscardOperations, one.Discards, one.Name)
+			o.Uint(diskDiscardMerged, one.DiscardsMerged, one.Name)
+			o.Uint(diskDiscardSectors, one.DiscardedSectors, one.Name)
+			o.Float(diskDiscardDuration, one.DiscardTime, one.Name)
+			o.Uint(diskFlushOperations, one.Flushes, one.Name)
+			o.Float(diskFlushDuration, one.FlushTime, one.Name)
 		}
 		one.report(o, one.Name)
 		o.Float(diskBusy, one.Busy, one.Name)

@@ -97,6 +97,9 @@ func parseDiskstat(line []byte) (name []byte, c diskCounters, err error) {
 	if ok1 && ok2 && high < 1<<32 && low < 1<<32 {
 		c.device = high<<32 | low
 	}
+	for i := range c.more {
+		c.more[i] = unknownCount
+	}
 	counters := [...]*uint64{
 		&c.reads, &c.readsMerged, &c.readBytes, &c.readTime,
 		&c.writes, &c.writesMerged, &c.writeBytes, &c.writeTime,
@@ -118,6 +121,16 @@ func parseDiskstat(line []byte) (name []byte, c diskCounters, err error) {
 			if err == nil {
 				err = fmt.Errorf("counter %d of %d: %s", i+1, len(counters), notNumber(word))
 			}
+		}
+	}
+	for i := range c.more {
+		var word []byte
+		if word, rest = cutWord(rest); len(word) == 0 {
+			break // An older kernel.
+		}
+		n, ok := countOf(word)
+		if c.more[i] = n; !ok && err == nil {
+			err = fmt.Errorf("counter %d: %s", len(counters)+i+1, notNumber(word))
 		}
 	}
 	return name, c, err

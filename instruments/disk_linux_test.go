@@ -22,10 +22,11 @@ func TestParseDiskstat(t *testing.T) {
 		what, line, name string
 		without          []int
 		wrong            string
+		more             []uint64
 	}{
 		{what: "Linux 2.6.25 to 4.17", line: "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11", name: "sda"},
-		{what: "with discards, 4.18", line: "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15", name: "sda"},
-		{what: "with flushes, 5.5", line: " 259       0 nvme0n1 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", name: "nvme0n1"},
+		{what: "with discards, 4.18", line: "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15", name: "sda", more: []uint64{12, 13, 14, 15}},
+		{what: "with flushes, 5.5", line: " 259       0 nvme0n1 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", name: "nvme0n1", more: []uint64{12, 13, 14, 15, 16, 17}},
 		{what: "a name with a slash", line: " 104 0 cciss/c0d0 1 2 3 4 5 6 7 8 9 10 11", name: "cciss/c0d0"},
 		{what: "a partition before 2.6.25", line: "   8       1 sda1 1 2 3 4"},
 		{what: "an empty line", line: ""},
@@ -35,7 +36,7 @@ func TestParseDiskstat(t *testing.T) {
 		{what: "a word", line: "8 0 sda 1 2 3 4 5 6 7 8 9 10 many", name: "sda", without: []int{10}, wrong: `"many" is not a number`},
 		{what: "more sectors than bytes can be counted", line: "8 0 sda 1 2 18446744073709551615 4 5 6 7 8 9 10 11", name: "sda", without: []int{2}, wrong: "counter 3"},
 		{what: "sectors below 0", line: "8 0 sda 1 2 3 4 5 6 18446744073709551600 8 9 10 11", name: "sda", without: []int{6}, wrong: "counter 7"},
-		{what: "negative discards", line: "8 0 sda 1 2 3 4 5 6 7 8 9 10 11 -1 -1 -1 -1", name: "sda"},
+		{what: "negative discards", line: "8 0 sda 1 2 3 4 5 6 7 8 9 10 11 -1 13 -1 15", name: "sda", more: []uint64{unknownCount, 13, unknownCount, 15}, wrong: "counter 12"},
 		{what: "a line cut off", line: "8 0 sda 1 2 3 4 5 6 7", name: "sda", without: []int{7, 8, 9, 10}, wrong: "counter 8 of 11: there is no number"},
 		{what: "numbers of the device that cannot be read", line: "x -1 sda 1 2 3 4 5 6 7 8 9 10 11", name: "sda"},
 		{what: "no name", line: "8 0", wrong: "no name"},
@@ -51,6 +52,11 @@ func TestParseDiskstat(t *testing.T) {
 					&want.reads, &want.readsMerged, &want.readBytes, &want.readTime, &want.writes, &want.writesMerged,
 					&want.writeBytes, &want.writeTime, &want.pending, &want.ioTime, &want.weightedIOTime,
 				}[i] = unknownCount
+			}
+			for i := range want.more {
+				if want.more[i] = unknownCount; i < len(c.more) {
+					want.more[i] = c.more[i]
+				}
 			}
 			if c.name == "" {
 				want = diskCounters{}
@@ -402,7 +408,7 @@ func TestDiskErrors(t *testing.T) {
 	// A disk that is broken for good holds up the total for a minute.
 	for second := range 130 {
 		line := fmt.Sprint("8 0 sda ", 7+second, " 0 ", 56+8*second, " 0 0 0 0 0 0 0 0")
-		b.write(diskstats(line, "8 16 sdb 1 0 -8 0 0 0 0 0 0 0 0"))
+		b.write(diskstats(line, fmt.Sprint("8 16 sdb 1 0 -8 0 ", second, " 0 ", second, " 0 0 0 0")))
 		r := b.tick(f)
 		want := unknown
 		switch {
@@ -410,7 +416,11 @@ func TestDiskErrors(t *testing.T) {
 			want = 4096
 		}
 		wantPoints(t, r, map[string]float64{"sysotel.disk.io.rate{read,}": want, "sysotel.disk.io.rate{read,sda}": 4096})
-		gone := strings.Contains(missingText(r), "sdb has had no rate for a minute; totals go on without it")
+		if second > 0 {
+			// What it wrote is known all the time, and in the total.
+			wantPoints(t, r, map[string]float64{"sysotel.disk.io.rate{write,sdb}": 512, "sysotel.disk.io.rate{write,}": 512})
+		}
+		gone := strings.Contains(missingText(r), "sdb has lacked a rate for a minute; totals go on without it")
 		if gone != (second > 60) {
 			t.Errorf("second %d: said that the total goes on without it: %v", second, gone)
 		}

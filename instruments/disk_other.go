@@ -27,11 +27,15 @@ func (diskSource) each(ctx context.Context, _ *Host, _ *misread, visit func(name
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		c := found[name]
-		visit([]byte(name), &diskCounters{
+		counters := &diskCounters{
 			reads: c.ReadCount, readsMerged: c.MergedReadCount, readBytes: c.ReadBytes, readTime: c.ReadTime,
 			writes: c.WriteCount, writesMerged: c.MergedWriteCount, writeBytes: c.WriteBytes, writeTime: c.WriteTime,
 			pending: c.IopsInProgress, ioTime: c.IoTime, weightedIOTime: c.WeightedIO,
-		})
+		}
+		for i := range counters.more {
+			counters.more[i] = unknownCount
+		}
+		visit([]byte(name), counters)
 	}
 	return nil
 }

@@ -10,7 +10,21 @@ type diskCounters struct {
 	reads, readsMerged, readBytes, readTime     uint64
 	writes, writesMerged, writeBytes, writeTime uint64
 	pending, ioTime, weightedIOTime             uint64
+	// more are at the places below.
+	more [diskMore]uint64
 }
+
+// Places of the counters that only newer kernels have: discards since Linux 4.18 and
+// flushes since 5.5. Nothing else is derived from them.
+const (
+	diskDiscards = iota
+	diskDiscardsMerged
+	diskDiscardedSectors
+	diskDiscardTime
+	diskFlushes
+	diskFlushTime
+	diskMore
+)
 
 // The places of counters in diskNumbers: those that are reset together, and the
 // times, which the kernel keeps in 32 bits, so that each falls every 50 days by itself.
@@ -51,6 +65,9 @@ func (s *diskState) miss() {
 	for i := range s.times {
 		s.times[i].miss()
 	}
+	for i := range s.more {
+		s.more[i].miss()
+	}
 }
 
 // take takes the newest counters. It returns whether they are another device's.
@@ -76,6 +93,13 @@ func (s *diskState) take(c *diskCounters, replaced bool) bool {
 		s.count[diskTimes+i], s.grown[diskTimes+i] = s.times[i].count(0), s.times[i].grown(0)
 		if s.counts.compared == 0 {
 			s.grown[diskTimes+i] = unknown // They may have been reset and grown past what they were.
+		}
+	}
+	for i := range s.more {
+		if replaced {
+			s.more[i].replace([1]uint64{c.more[i]})
+		} else {
+			s.more[i].next([1]uint64{c.more[i]})
 		}
 	}
 	// Where the kernel's own sum over processors is below 0, it is shown without a sign.
@@ -166,29 +190,40 @@ func (d *DiskDevice) compare(n *diskNumbers, limit *ceiling, seconds float64) {
 
 var unknownDiskRates = DiskRates{ReadBytesPerSecond: unknown, WriteBytesPerSecond: unknown, ReadsPerSecond: unknown, WritesPerSecond: unknown}
 
+func (r *DiskRates) parts() [4]*float64 {
+	return [4]*float64{&r.ReadBytesPerSecond, &r.WriteBytesPerSecond, &r.ReadsPerSecond, &r.WritesPerSecond}
+}
+
+// known reports whether all rates are.
+func (r *DiskRates) known() bool {
+	return !math.IsNaN(r.ReadBytesPerSecond + r.WriteBytesPerSecond + r.ReadsPerSecond + r.WritesPerSecond)
+}
+
 // diskSum adds up the rates of devices.
 type diskSum struct {
-	sum   DiskRates
-	known int
+	sum     DiskRates
+	members [4]int
 }
 
-// add takes one device into the sum. One that just appeared has no rate and is
-// left out; one that was reset makes the sum unknown: a sum without it would
-// show a dip that never was.
-func (s *diskSum) add(r DiskRates, known bool) {
-	if !known {
-		return
+// add takes one device into the sums. One that was reset makes them unknown: a sum
+// without it would show a dip that never was. Where gone is set the sums that it has no
+// rate for go on without it.
+func (s *diskSum) add(r *DiskRates, gone bool) {
+	sums := s.sum.parts()
+	for i, rate := range r.parts() {
+		if !gone || !math.IsNaN(*rate) {
+			*sums[i] += *rate
+			s.members[i]++
+		}
 	}
-	s.known++
-	s.sum.ReadBytesPerSecond += r.ReadBytesPerSecond
-	s.sum.WriteBytesPerSecond += r.WriteBytesPerSecond
-	s.sum.ReadsPerSecond += r.ReadsPerSecond
-	s.sum.WritesPerSecond += r.WritesPerSecond
 }
 
+// rates are the sums; one without members is unknown.
 func (s *diskSum) rates() DiskRates {
-	if s.known == 0 {
-		return unknownDiskRates
+	for i, sum := range s.sum.parts() {
+		if s.members[i] == 0 {
+			*sum = unknown
+		}
 	}
 	return s.sum
 }

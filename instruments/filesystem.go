@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"slices"
 
 	"sysotel/instruments/pattern"
@@ -16,9 +17,15 @@ type Filesystem struct {
 	Mounts []Mount
 	// Total is their sum, nil where it is not known.
 	Total *FilesystemTotal
+	// Unnamed are those that have no name of their own in metrics, because there are too
+	// many. Their sum is the last of Mounts then.
+	Unnamed []Mount
 
 	misread misread
 }
+
+// Folded implements Folder.
+func (f *Filesystem) Folded() (things int, full bool) { return len(f.Unnamed), len(f.Unnamed) > 0 }
 
 // Mount is a mounted file system.
 type Mount struct {
@@ -34,6 +41,8 @@ type Mount struct {
 	// Watched is set where a server or a program serves the file system, so that
 	// statfs(2) can hang; Stuck where it does.
 	Watched, Stuck bool
+	// Sum is set on the sum over Filesystem.Unnamed.
+	Sum bool
 	// In bytes: Size is the whole, Used is taken, Free is available to users and
 	// Reserved to root only. Used, Free and Reserved add up to Size.
 	Size, Used, Free, Reserved uint64
@@ -50,7 +59,7 @@ type Mount struct {
 }
 
 var (
-	mountDeviceKey = Key{Name: "device", Semconv: "system.device", Help: "what is mounted: /dev/sda1, server:/export, pool/data"}
+	mountDeviceKey = Key{Name: "device", Semconv: "system.device", Help: "what is mounted: /dev/sda1, server:/export, pool/data; what is beyond instruments.filesystem.names is others"}
 	mountModeKey   = Key{Name: "mode", Semconv: "system.filesystem.mode", Help: "rw or ro"}
 	mountPointKey  = Key{Name: "mountpoint", Semconv: "system.filesystem.mountpoint", Help: "directory where it is mounted"}
 	mountTypeKey   = Key{Name: "type", Semconv: "system.filesystem.type", Help: "type of file system: ext4, xfs, nfs4"}
@@ -95,6 +104,26 @@ var (
 		Name: "sysotel.disk.free", Unit: "By", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
 		Help: "Bytes that users can still use of each file system and (without attributes) of all that are on the machine's own disks.", Source: "statfs(2): bavail",
 	}
+	filesystemUnused = &Metric{
+		Name: "sysotel.filesystem.unused", Unit: "By", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
+		Help: "Bytes of each file system that are not used, those reserved for root included.", Source: "statfs(2): bfree",
+	}
+	filesystemInodesLimit = &Metric{
+		Name: "sysotel.filesystem.inodes.limit", Unit: "{inode}", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
+		Help: "Inodes of each file system; 0 where it has no fixed number.", Source: "statfs(2): files",
+	}
+	filesystemInodesFree = &Metric{
+		Name: "sysotel.filesystem.inodes.free", Unit: "{inode}", Kind: UpDownCounter, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
+		Help: "Free inodes of each file system; 0 where it has no fixed number.", Source: "statfs(2): ffree",
+	}
+	filesystemReadOnly = &Metric{
+		Name: "sysotel.filesystem.readonly", Kind: Gauge, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
+		Help: "1 where a file system is mounted to be read only, or has become so by an error; else 0.", Source: "/proc/1/mountinfo, ro among the options",
+	}
+	filesystemError = &Metric{
+		Name: "sysotel.filesystem.error", Kind: Gauge, Integer: true, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
+		Help: "1 where a file system has no numbers because of an error, or does not respond; else 0.", Source: "statfs(2)",
+	}
 	filesystemShare = &Metric{
 		Name: "sysotel.disk.utilization", Unit: "1", Kind: Gauge, Keys: []Key{mountDeviceKey, mountPointKey, mountTypeKey},
 		Help: "used/(used+free) of each file system and (without attributes) of all that are on the machine's own disks.", Source: "statfs(2)",
@@ -104,6 +133,8 @@ var (
 // mount is a chosen mount and its pending question.
 type mount struct {
 	mountEntry
+	// place is in the roster.
+	place *member
 	// label has the words of Mount that are the same at each tick.
 	label Mount
 	// at is its place among the mounts; share is that of its pool in the sums, none
@@ -128,28 +159,39 @@ type filesystem struct {
 	filter pattern.Filter
 	source mountSource
 	mounts []*mount
+	// reported has those of the newest reading.
+	reported []*mount
 	// pools holds, for each pool, the most that any file system in it has free.
 	pools []uint64
+	// roster chooses the mounts with a name of their own; places are theirs by what names
+	// them. summed is set once there were others.
+	roster roster
+	places map[string]*member
+	summed bool
+	span   span
 }
 
-func newFilesystem(c Config) Collector { return &filesystem{filter: c.Filter("filesystem")} }
+func newFilesystem(c Config) Collector {
+	return &filesystem{filter: c.Filter("filesystem"), roster: roster{most: c.names("filesystem")}}
+}
 
 func (*filesystem) Name() string { return "filesystem" }
 
 // Configure implements Configurable.
 func (f *filesystem) Configure(c Config) {
-	f.filter = c.Filter("filesystem")
+	f.filter, f.roster.most = c.Filter("filesystem"), c.names("filesystem")
 	f.choose(f.source.entries)
 }
 
 func (*filesystem) Metrics() []*Metric {
 	return []*Metric{
 		filesystemUsage, filesystemInodes, filesystemUtilization, filesystemLimit, filesystemStuck,
+		filesystemUnused, filesystemInodesLimit, filesystemInodesFree, filesystemReadOnly, filesystemError,
 		filesystemSize, filesystemUsed, filesystemFree, filesystemShare,
 	}
 }
 
-func (f *filesystem) Read(ctx context.Context, h *Host, _ Tick) (Reading, error) {
+func (f *filesystem) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	entries, changed, err := f.source.list(ctx, h)
 	if err != nil {
 		return nil, err
@@ -158,8 +200,69 @@ func (f *filesystem) Read(ctx context.Context, h *Host, _ Tick) (Reading, error)
 		f.choose(entries)
 	}
 	r := f.measure(ctx, h)
+	f.fold(r, orZero(f.span.next(h.Now(), t.Interval)), t.Halved)
 	r.misread = f.source.misread
 	return r, nil
+}
+
+// fold adds up the mounts that have no name of their own. First has one what is mounted at
+// "/", then what is fullest: that is what there are alerts for.
+func (f *filesystem) fold(r *Filesystem, seconds float64, halved int) {
+	f.roster.begin()
+	for i := range r.Mounts {
+		m := &r.Mounts[i]
+		share := math.Pow(orZero(m.Utilization), 8) // 0.95 is far more than 0.85.
+		if m.Mountpoint == "/" {
+			share += 2
+		}
+		f.roster.see(f.reported[i].place, true, share, seconds)
+	}
+	f.summed = f.roster.choose(seconds, halved) > 0 || f.summed
+	if !f.summed {
+		return
+	}
+	sum := Mount{Device: otherNames, Mountpoint: otherNames, Type: otherNames, Mode: "rw", Sum: true, Measured: true}
+	named := r.Mounts[:0]
+	for i := range r.Mounts {
+		m := r.Mounts[i]
+		if f.reported[i].place.named {
+			named = append(named, m)
+			continue
+		}
+		r.Unnamed = append(r.Unnamed, m)
+		if m.Measured && sum.Size+m.Size < noNumber && sum.Inodes+m.Inodes < noNumber {
+			sum.Size, sum.Used, sum.Free, sum.Reserved = sum.Size+m.Size, sum.Used+m.Used, sum.Free+m.Free, sum.Reserved+m.Reserved
+			sum.Inodes, sum.InodesUsed, sum.InodesFree = sum.Inodes+m.Inodes, sum.InodesUsed+m.InodesUsed, sum.InodesFree+m.InodesFree
+		}
+	}
+	sum.Utilization = share(sum.Used, sum.Free)
+	r.Mounts = append(named, sum)
+}
+
+// placeOf is the place in the roster of what the words of a mount name, made where there is none.
+func (f *filesystem) placeOf(m *Mount) *member {
+	name := m.Device + "\x00" + m.Mountpoint + "\x00" + m.Type
+	if f.places == nil {
+		f.places = map[string]*member{}
+	}
+	if f.places[name] == nil {
+		f.places[name] = &member{name: name}
+	}
+	return f.places[name]
+}
+
+// leave gives up the places of mounts that are gone.
+func (f *filesystem) leave() {
+	used := make(map[*member]bool, len(f.mounts))
+	for _, m := range f.mounts {
+		used[m.place] = true
+	}
+	for name, place := range f.places {
+		if !used[place] {
+			f.roster.release(place)
+			delete(f.places, name)
+		}
+	}
 }
 
 // measure asks every mount for its size.
@@ -199,9 +302,11 @@ func (f *filesystem) measure(ctx context.Context, h *Host) *Filesystem {
 // by the mount of the whole file system.
 func (f *filesystem) shown(mounts []Mount) []Mount {
 	kept := mounts[:0]
+	f.reported = f.reported[:0]
 	for i, m := range f.mounts {
 		if !m.part || m.whole != nil && mounts[i].Measured && mounts[m.whole.at].Measured && mounts[i].Size != mounts[m.whole.at].Size {
 			kept = append(kept, mounts[i])
+			f.reported = append(f.reported, m)
 		}
 	}
 	return kept
@@ -212,6 +317,10 @@ func (f *filesystem) shown(mounts []Mount) []Mount {
 // count below 0, say -1 and its neighbours as numbers without a sign.
 const noNumber = 1 << 63
 
+// noSize is the reason of a file system that has no end, or does not tell it: the top
+// of a server's exports, a drive in a cloud. That is no fault.
+const noSize = "reports no size"
+
 // fill takes the result of statfs(2).
 func (m *Mount) fill(c capacity, err error) {
 	switch {
@@ -220,7 +329,7 @@ func (m *Mount) fill(c capacity, err error) {
 		m.failed = !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errNotVisible)
 		return
 	case c.Size == 0:
-		m.Reason = "reports no size"
+		m.Reason = noSize
 		return
 	case c.Size >= noNumber:
 		m.Reason = "reports a size that cannot be"
@@ -232,6 +341,8 @@ func (m *Mount) fill(c capacity, err error) {
 		// Less than nothing: root has taken of what is reserved to it.
 		c.Available = 0
 	}
+	// Users have a part of what is free.
+	c.Available = min(c.Available, c.Free)
 	m.Measured = true
 	m.Size, m.Used, m.Free = c.Size, c.Size-c.Free, c.Available
 	m.Reserved = saturatingSub(c.Free, c.Available)
@@ -261,12 +372,22 @@ func reasonOf(err error) string {
 // list of mounts that cannot be read.
 func (f *Filesystem) Missing() []Missing {
 	missing := slices.Clip(f.misread.Missing())
-	for i := range f.Mounts {
-		if m := &f.Mounts[i]; !m.Measured {
-			missing = append(missing, Missing{Subject: m.Mountpoint, Reason: m.Reason})
+	for _, mounts := range [...][]Mount{f.Mounts, f.Unnamed} {
+		for i := range mounts {
+			if m := &mounts[i]; !m.Measured {
+				missing = append(missing, Missing{Subject: m.Mountpoint, Reason: m.Reason, Hidden: m.Reason == noSize})
+			}
 		}
 	}
 	return missing
+}
+
+// oneIf is 1 for what is true and 0 for what is not.
+func oneIf(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // Report implements Reading.
@@ -274,15 +395,16 @@ func (f *Filesystem) Report(o *Observer) {
 	for i := range f.Mounts {
 		m := &f.Mounts[i]
 		if m.Watched {
-			stuck := int64(0)
-			if m.Stuck {
-				stuck = 1
-			}
-			o.Int(filesystemStuck, stuck, m.Device, m.Mountpoint, m.Type)
+			o.Int(filesystemStuck, oneIf(m.Stuck), m.Device, m.Mountpoint, m.Type)
 		}
+		o.Int(filesystemReadOnly, oneIf(m.Mode == "ro"), m.Device, m.Mountpoint, m.Type)
+		o.Int(filesystemError, oneIf(m.failed || m.Stuck), m.Device, m.Mountpoint, m.Type)
 		if !m.Measured {
 			continue
 		}
+		o.Uint(filesystemUnused, m.Free+m.Reserved, m.Device, m.Mountpoint, m.Type)
+		o.Uint(filesystemInodesLimit, m.Inodes, m.Device, m.Mountpoint, m.Type)
+		o.Uint(filesystemInodesFree, m.InodesFree, m.Device, m.Mountpoint, m.Type)
 		o.Uint(filesystemUsage, m.Used, m.Device, m.Mode, m.Mountpoint, m.Type, "used")
 		o.Uint(filesystemUsage, m.Free, m.Device, m.Mode, m.Mountpoint, m.Type, "free")
 		o.Uint(filesystemUsage, m.Reserved, m.Device, m.Mode, m.Mountpoint, m.Type, "reserved")

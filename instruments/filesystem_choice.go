@@ -64,6 +64,7 @@ func (f *filesystem) choose(entries []mountEntry) {
 			Device: sanitize.EscapeControl(e.device), Block: e.block, Mountpoint: sanitize.EscapeControl(e.point), Type: sanitize.EscapeControl(e.kind), Mode: mode,
 			Watched: e.watched, Utilization: unknown,
 		}
+		m.place = f.placeOf(&m.label)
 		m.counted = !e.part && e.storage && (e.point == "/" || e.own && (bare || e.root == "/"))
 		if e.pool != "" && m.counted {
 			if _, ok := pools[e.pool]; !ok {
@@ -85,6 +86,7 @@ func (f *filesystem) choose(entries []mountEntry) {
 		}
 	}
 	f.pools = make([]uint64, len(pools))
+	f.leave()
 }
 
 // none is the place of what is not there.

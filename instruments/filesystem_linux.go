@@ -19,6 +19,8 @@ type mountSource struct {
 	text       []byte
 	at         time.Time
 	entries    []mountEntry
+	// described are all that the list has, entries those of interest.
+	described []mountEntry
 	// misread are the lines that could not be read.
 	misread misread
 }
@@ -58,7 +60,8 @@ func (s *mountSource) list(_ context.Context, h *Host) (entries []mountEntry, ch
 		return nil, false, fmt.Errorf("parse /proc/1/mountinfo: %w", err)
 	}
 	s.text = append(s.text[:0], text...)
-	s.entries, s.misread = h.describeMounts(parsed), misread
+	s.described, s.misread = h.describeMounts(parsed, s.described), misread
+	s.entries = s.described
 	if within != "" {
 		// What is seen is decided before what is not below the root is left out.
 		s.entries = below(visibleMounts(s.entries), within)
@@ -222,16 +225,29 @@ func isReadOnly(options []byte) bool {
 }
 
 // describeMounts adds what the machine knows beside mountinfo: which types keep
-// files on storage, the devices' real names, and what devices stand on.
-func (h *Host) describeMounts(entries []mountEntry) []mountEntry {
+// files on storage, the devices' real names, and what devices stand on. What is known
+// from before, as they were described, is not asked again: a device stays what it is for
+// as long as it is mounted.
+func (h *Host) describeMounts(entries, before []mountEntry) []mountEntry {
 	onDevices := parseFilesystems(h.readText("proc/filesystems"))
 	type device struct{ block, backing, snapshotOf string }
+	type place struct{ id, volume string }
+	old := map[place]device{}
+	for i := range before {
+		if e := &before[i]; e.block != "" {
+			old[place{e.id, e.volume}] = device{e.block, e.backing, e.snapshotOf}
+		}
+	}
 	known := map[string]device{}
 	for i := range entries {
 		e := &entries[i]
 		e.describe(onDevices)
 		if !strings.HasPrefix(e.volume, "0:") {
 			d, ok := known[e.volume]
+			if !ok {
+				d, ok = old[place{e.id, e.volume}]
+				known[e.volume] = d
+			}
 			if !ok {
 				if to := h.link("sys/dev/block/" + e.volume); to != "" {
 					d.block = strings.ReplaceAll(to[strings.LastIndexByte(to, '/')+1:], "!", "/")

@@ -112,7 +112,7 @@ func FuzzParseMountinfo(f *testing.F) {
 		}
 		// Whatever was parsed can be chosen from, and every volume comes once.
 		h := &Host{root: "/nowhere"}
-		chosen, _ := chooseMounts(h.describeMounts(entries), pattern.Filter{})
+		chosen, _ := chooseMounts(h.describeMounts(entries, nil), pattern.Filter{})
 		seen := map[string]bool{}
 		for _, e := range chosen {
 			if e.part {

@@ -272,6 +272,7 @@ func TestFilesystemNumbersThatAreNone(t *testing.T) {
 		{what: "a size of 2^63", is: capacity{Size: 1 << 63, Free: giga, Available: giga}},
 		{what: "the largest size", is: capacity{Size: 1<<63 - 1, Free: giga, Available: giga}, measured: true, free: giga, utilization: 1},
 		{what: "root took of its reserve", is: capacity{Size: giga, Free: 100 * mega, Available: minus(400 * mega)}, measured: true, reserved: 100 * mega, utilization: 1},
+		{what: "more for users than is free", is: capacity{Size: giga, Free: 100 * mega, Available: 200 * mega}, measured: true, free: 100 * mega, utilization: 1 - 100./1024},
 		{what: "free is -1", is: capacity{Size: giga, Free: minus(1), Available: minus(1)}},
 		{what: "more free than the size", is: capacity{Size: giga, Free: giga + 1, Available: giga}},
 		{what: "more available than the size", is: capacity{Size: giga, Free: giga, Available: giga + 1}},
@@ -381,6 +382,12 @@ func BenchmarkMountsChange(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			text := []byte(mountsOf(n))
 			h := NewHost(b.TempDir())
+			devices := map[string]string{}
+			for i := range n + 20 {
+				devices[fmt.Sprintf("sys/dev/block/253:%d", i)] = fmt.Sprintf("-> ../../devices/virtual/block/dm-%d", i)
+			}
+			layFiles(b, h.root, devices)
+			var before []mountEntry
 			b.ReportAllocs()
 			for b.Loop() {
 				entries, _, err := parseMountinfo(text)
@@ -388,13 +395,44 @@ func BenchmarkMountsChange(b *testing.B) {
 					b.Fatal(err)
 				}
 				f := &filesystem{}
-				f.choose(h.describeMounts(entries))
+				before = h.describeMounts(entries, before)
+				f.choose(before)
 				if len(f.mounts) != 1+n/4 {
 					b.Fatalf("%d mounts are chosen", len(f.mounts))
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/mount")
 		})
+	}
+}
+
+// TestMountedDevicesAreAskedOnce: a device stays what it is while it is mounted, and is
+// looked at again once it was not.
+func TestMountedDevicesAreAskedOnce(t *testing.T) {
+	const mounts = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n%d 20 253:4 / /data rw - ext4 /dev/mapper/data rw\n"
+	b := newBench(t, map[string]string{"proc/1/mountinfo": fmt.Sprintf(mounts, 21), "sys/dev/block/253:4": "-> ../../devices/virtual/block/dm-4"})
+	b.host.statfs = func(string) (capacity, error) { return capacity{Size: 1000, Free: 500, Available: 500}, nil }
+	f := newFilesystem(Defaults())
+	block := func(text string) string {
+		t.Helper()
+		b.write(map[string]string{"proc/1/mountinfo": text})
+		for _, m := range b.tick(f).(*Filesystem).Mounts {
+			if m.Mountpoint == "/data" {
+				return m.Block
+			}
+		}
+		return "nothing"
+	}
+	if got := block(fmt.Sprintf(mounts, 21)); got != "dm-4" {
+		t.Errorf("it is on %s", got)
+	}
+	b.remove("sys/dev/block/253:4")
+	b.write(map[string]string{"sys/dev/block/253:4": "-> ../../devices/virtual/block/other"})
+	if got := block(fmt.Sprintf(mounts, 21) + "22 20 0:30 / /proc rw - proc proc rw\n"); got != "dm-4" {
+		t.Errorf("after a change of other mounts it is on %s", got)
+	}
+	if got := block(fmt.Sprintf(mounts, 23)); got != "other" {
+		t.Errorf("mounted anew it is on %s", got)
 	}
 }
 

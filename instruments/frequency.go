@@ -157,7 +157,8 @@ func (h *Host) kilohertz(name string) float64 {
 	return 0
 }
 
-// parseMegahertz reads "cpu MHz" of each processor in /proc/cpuinfo, in Hz.
+// parseMegahertz reads "cpu MHz" of each processor in /proc/cpuinfo, in Hz; POWER writes
+// "clock : 3425.000000MHz", and s390 "cpu MHz dynamic" below "cpu number".
 func parseMegahertz(text string) map[string]float64 {
 	found := map[string]float64{}
 	core := ""
@@ -165,10 +166,10 @@ func parseMegahertz(text string) map[string]float64 {
 		key, value, _ := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
 		switch strings.TrimSpace(key) {
-		case "processor":
+		case "processor", "cpu number":
 			core = "cpu" + value
-		case "cpu MHz":
-			if v, err := strconv.ParseFloat(value, 64); err == nil && v > 0 && v*1e6 <= maxFrequency {
+		case "cpu MHz", "cpu MHz dynamic", "clock":
+			if v, err := strconv.ParseFloat(strings.TrimSuffix(value, "MHz"), 64); err == nil && v > 0 && v*1e6 <= maxFrequency {
 				found[core] = v * 1e6
 			}
 		}

@@ -28,6 +28,10 @@ type Host struct {
 	Now func() time.Time
 	// statfs stands for statfs(2); the path is below root.
 	statfs func(path string) (capacity, error)
+	// clock stands for adjtimex(2).
+	clock func() ClockState
+	// identity is the machine's where the system has none.
+	identity string
 	// ownNetwork reports whether the agent lives in the machine's network namespace.
 	ownNetwork bool
 
@@ -42,12 +46,13 @@ type Host struct {
 	// statm is the agent's own, whatever root is.
 	statm   *file
 	meminfo meminfoFile
+	vmstat  vmstatFile
 	table   processTable
 }
 
 // NewHost opens the machine whose file tree is at root ("/" for this machine).
 func NewHost(root string) *Host {
-	h := &Host{root: filepath.Clean(root), own: &Host{root: "/"}, Now: time.Now, statfs: statfs}
+	h := &Host{root: filepath.Clean(root), own: &Host{root: "/"}, Now: time.Now, statfs: statfs, clock: clockState}
 	h.ownNetwork = h.sharesNetwork()
 	h.pidsOnly = linux && !h.exists("proc/stat") && (h.exists("proc/self/stat") || h.exists("proc/1/stat"))
 	h.statFile = h.open("proc/stat")
@@ -79,7 +84,12 @@ func (h *Host) Check() error {
 	if !linux || h.pidsOnly {
 		return nil
 	}
-	if _, err := os.ReadFile(h.path("proc/stat")); err != nil {
+	_, err := os.ReadFile(h.path("proc/stat"))
+	if errors.Is(err, fs.ErrPermission) {
+		// Android gives programs memory and little else.
+		_, err = os.ReadFile(h.path("proc/meminfo"))
+	}
+	if err != nil {
 		return fmt.Errorf("host.root: the machine cannot be read: %w; in a container mount the host's files with -v /:/host:ro,rslave and give it the host's processes with --pid host", err)
 	}
 	return nil

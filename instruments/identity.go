@@ -9,20 +9,32 @@ import (
 	gopsutilhost "github.com/shirou/gopsutil/v3/host"
 )
 
-// ID identifies the machine: /etc/machine-id, or what the system has for it;
-// empty if unknown.
+// ID identifies the machine: its machine-id, or what another system has for it, else
+// what Identify was given; empty without any of them.
 func (h *Host) ID() string {
-	if id := h.readText("etc/machine-id"); id != "" {
-		return id
+	for _, file := range [...]string{"etc/machine-id", "var/lib/dbus/machine-id"} {
+		// systemd writes "uninitialized" before the first boot is over.
+		if id := h.readText(file); id != "" && id != "uninitialized" {
+			return id
+		}
 	}
-	if h.root != "/" {
-		return ""
+	// On Linux its last resort is the boot's id, with which each boot would be a new machine.
+	if h.root == "/" && !linux {
+		if id, err := gopsutilhost.HostID(); err == nil && id != "" {
+			return id
+		}
 	}
-	id, err := gopsutilhost.HostID()
-	if err != nil {
-		return ""
-	}
-	return id
+	return h.identity
+}
+
+// Identify sets the identity for where the system has none. It must not change while the
+// agent runs.
+func (h *Host) Identify(id string) { h.identity = id }
+
+// HardwareID is the identity that the firmware gives the machine, empty if unknown: only
+// root may read it.
+func (h *Host) HardwareID() string {
+	return strings.ToLower(h.readText("sys/class/dmi/id/product_uuid"))
 }
 
 // Name is the machine's host name. Below another root (in a container) it is

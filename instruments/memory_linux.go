@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 )
 
@@ -27,8 +28,9 @@ func (h *Host) memory(_ context.Context, t Tick, pools *memoryPools) (Memory, er
 	}
 	switch {
 	case m.available == unknownCount:
+		// Without zones (WSL 1) nothing is known to be kept back.
 		zones, err := h.readFile("proc/zoneinfo")
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.note("the available memory", "is not reported by this kernel and cannot be estimated: "+err.Error())
 			break
 		}
@@ -62,7 +64,11 @@ func (f *meminfoFile) read(h *Host, t Tick) (*meminfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := parseMeminfo(text)
+	var before []MemoryField
+	if f.last != nil {
+		before = f.last.fields
+	}
+	m, err := parseMeminfo(text, before)
 	if err != nil {
 		return nil, fmt.Errorf("parse /proc/meminfo: %w", err)
 	}
@@ -80,27 +86,37 @@ type meminfo struct {
 	swapTotal, swapFree                uint64
 	hugeTotal, hugeFree, hugeSize      uint64 // The first two are pages.
 	hugeAll                            uint64 // The huge pages of every size.
-	// odd is what of memory could not be read, oddSwap what of swap.
-	odd, oddSwap misread
+	hugeReserved, hugeSurplus          uint64 // Pages.
+	// fields are all lines that report bytes, as they are.
+	fields []MemoryField
+	// odd is what of memory could not be read, oddSwap what of swap, oddFields what of any line.
+	odd, oddSwap, oddFields misread
 }
 
 // maxMemory is more than a machine can address: 2^57 bytes (five-level paging).
 const maxMemory = maxBytes
 
+// maxMemoryFields bounds the lines; Linux 6.18 has 60.
+const maxMemoryFields = 128
+
 // parseMeminfo reads the text of /proc/meminfo. What cannot be read is unknown by
-// itself; it is an error only if nothing can be read.
-func parseMeminfo(text []byte) (*meminfo, error) {
+// itself; it is an error only if nothing can be read. Fields reuse the names of before, so
+// that a tick makes no new strings.
+func parseMeminfo(text []byte, before []MemoryField) (*meminfo, error) {
 	m := &meminfo{
 		total: unknownCount, free: unknownCount, available: unknownCount, buffers: unknownCount, cached: unknownCount,
 		inactive: unknownCount, activeFile: unknownCount, inactiveFile: unknownCount,
 		slabReclaimable: unknownCount, slabUnreclaimable: unknownCount, swapTotal: unknownCount, swapFree: unknownCount,
 		hugeTotal: unknownCount, hugeFree: unknownCount, hugeSize: unknownCount, hugeAll: unknownCount,
+		hugeReserved: unknownCount, hugeSurplus: unknownCount,
+		fields: make([]MemoryField, 0, len(before)),
 	}
 	good := false
 	for len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
 		name, rest, _ := bytes.Cut(line, []byte{':'})
+		m.addField(name, rest, before)
 		to, unit, odd := (*uint64)(nil), uint64(1024), &m.odd
 		switch string(name) {
 		case "MemTotal":
@@ -131,6 +147,10 @@ func parseMeminfo(text []byte) (*meminfo, error) {
 			to, unit = &m.hugeTotal, 1
 		case "HugePages_Free":
 			to, unit = &m.hugeFree, 1
+		case "HugePages_Rsvd":
+			to, unit, odd = &m.hugeReserved, 1, &m.oddFields
+		case "HugePages_Surp":
+			to, unit, odd = &m.hugeSurplus, 1, &m.oddFields
 		case "Hugepagesize":
 			to = &m.hugeSize
 		case "Hugetlb":
@@ -173,6 +193,44 @@ func parseMeminfo(text []byte) (*meminfo, error) {
 		}
 	}
 	return m, nil
+}
+
+// addField adds a line that reports bytes. A name that is there already, or is no name, is
+// left out.
+func (m *meminfo) addField(name, rest []byte, before []MemoryField) {
+	digits, unit := cutWord(rest)
+	if unit, _ = cutWord(unit); string(unit) != "kB" {
+		return
+	}
+	if len(name) == 0 || len(name) > 64 || len(m.fields) >= maxMemoryFields || bytes.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		m.oddFields.note("/proc/meminfo", quoted(name)+" is not the name of a line")
+		return
+	}
+	n, ok := parseUint(digits)
+	if !ok || n > maxMemory/1024 {
+		m.oddFields.note("/proc/meminfo: "+string(name), notNumber(digits))
+		return
+	}
+	f := MemoryField{Bytes: n * 1024}
+	if i := len(m.fields); i < len(before) && before[i].Name == string(name) {
+		f.Name = before[i].Name
+	} else {
+		f.Name = string(name)
+	}
+	if m.hasField(name) {
+		m.oddFields.note("/proc/meminfo: "+f.Name, "is listed twice")
+		return
+	}
+	m.fields = append(m.fields, f)
+}
+
+func (m *meminfo) hasField(name []byte) bool {
+	for i := range m.fields {
+		if m.fields[i].Name == string(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // estimateAvailable computes what newer kernels report as MemAvailable

@@ -39,15 +39,15 @@ func TestParseMeminfo(t *testing.T) {
 			slabUnreclaimable: 150000 << 10, swapTotal: 4194304 << 10, swapFree: 3145728 << 10, hugeTotal: 5, hugeFree: none, hugeSize: none, hugeAll: none,
 		}, "[]"},
 		{"MemTotal: 1000 kB\nMemFree: many kB\nBuffers:\nCached: 18446744073709551615 kB\nInactive: 1001 kB\nSReclaimable: -1 kB\nSwapTotal: x\n", meminfo{
-			1000 << 10, none, none, none, none, none, none, none, none, none, none, none, none, none, none, none, misread{}, misread{},
+			1000 << 10, none, none, none, none, none, none, none, none, none, none, none, none, none, none, none, 0, 0, nil, misread{}, misread{}, misread{},
 		}, `[{/proc/meminfo: MemFree "many" is not a number that can be false} {/proc/meminfo: Buffers there is no number false} ` +
 			`{/proc/meminfo: Cached "18446744073709551615" is not a number that can be false} {/proc/meminfo: SReclaimable "-1" is not a number that can be false} ` +
 			`{/proc/meminfo: Inactive is more than MemTotal false}]`},
 		{"MemTotal: 0 kB\nMemFree: 5 kB\n", meminfo{
-			none, 5 << 10, none, none, none, none, none, none, none, none, none, none, none, none, none, none, misread{}, misread{},
+			none, 5 << 10, none, none, none, none, none, none, none, none, none, none, none, none, none, none, 0, 0, nil, misread{}, misread{}, misread{},
 		}, "[{/proc/meminfo: MemTotal is 0 false}]"},
 	} {
-		got, err := parseMeminfo([]byte(c.text))
+		got, err := parseMeminfo([]byte(c.text), nil)
 		if err != nil {
 			t.Errorf("%q: %v", c.text, err)
 			continue
@@ -55,13 +55,14 @@ func TestParseMeminfo(t *testing.T) {
 		if missing := fmt.Sprint(got.odd.Missing()); missing != c.missing {
 			t.Errorf("%q: missing %s, want %s", c.text, missing, c.missing)
 		}
-		got.odd, got.oddSwap = misread{}, misread{}
+		got.odd, got.oddSwap, got.oddFields = misread{}, misread{}, misread{}
+		got.fields, got.hugeReserved, got.hugeSurplus = nil, 0, 0
 		if !reflect.DeepEqual(*got, c.want) {
 			t.Errorf("%q: got %+v, want %+v", c.text, *got, c.want)
 		}
 	}
 	for _, text := range []string{"", "MemTotal:", "MemTotal: many kB\n", "junk\n"} {
-		if _, err := parseMeminfo([]byte(text)); err == nil || !strings.Contains(err.Error(), "no line can be read") {
+		if _, err := parseMeminfo([]byte(text), nil); err == nil || !strings.Contains(err.Error(), "no line can be read") {
 			t.Errorf("%q: error %v, want that no line can be read", text, err)
 		}
 	}
@@ -145,10 +146,35 @@ func TestMemoryOfTwoViews(t *testing.T) {
 	}
 }
 
+// TestMemoryWithoutZones: WSL 1 has neither MemAvailable nor /proc/zoneinfo.
+func TestMemoryWithoutZones(t *testing.T) {
+	tree := t.TempDir()
+	writeFile(t, tree+"/proc/meminfo", `MemTotal:       16662256 kB
+MemFree:         7480184 kB
+Buffers:           34032 kB
+Cached:           188576 kB
+SwapCached:            0 kB
+Active:           167556 kB
+Inactive:         157876 kB
+Active(file):      64452 kB
+Inactive(file):   140436 kB
+SwapTotal:      50331648 kB
+SwapFree:       50041012 kB
+`)
+	r, err := newMemory().Read(t.Context(), NewHost(tree), Tick{Seq: 1, Interval: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const available = (7480184 + 64452 + 140436) << 10
+	if m := r.(*Memory); m.Available != available || m.Used != 16662256<<10-available || len(m.Missing()) > 0 {
+		t.Errorf("got %+v", m)
+	}
+}
+
 func FuzzParseMeminfo(f *testing.F) {
 	f.Add([]byte(meminfoText))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		m, err := parseMeminfo(text)
+		m, err := parseMeminfo(text, nil)
 		if err == nil && m.total != unknownCount && (m.total == 0 || m.total%1024 != 0 || m.free != unknownCount && m.free > m.total) {
 			t.Errorf("got %+v", m)
 		}

@@ -19,9 +19,15 @@ type Network struct {
 	Total NetworkRates
 	// Connections are counted each tick (sockets) and every 10 s (states).
 	Connections
+	// Unnamed are those that have no name of their own in metrics, because there are too
+	// many. Their sum is the last of Interfaces then.
+	Unnamed []Interface
 	// misread is what could not be read, and which interfaces the total goes on without.
 	misread
 }
+
+// Folded implements Folder.
+func (n *Network) Folded() (things int, full bool) { return len(n.Unnamed), len(n.Unnamed) > 0 }
 
 // NetworkRates is the traffic of the last tick, per second.
 type NetworkRates struct {
@@ -39,6 +45,9 @@ type Interface struct {
 	Physical bool
 	// Counted reports whether it is in the total.
 	Counted bool
+	// Sum is set on the sum over Network.Unnamed, whose counters count since the agent
+	// started.
+	Sum bool
 
 	BytesReceived, BytesSent     uint64
 	PacketsReceived, PacketsSent uint64
@@ -57,8 +66,8 @@ type Interface struct {
 }
 
 var (
-	interfaceKey        = Key{Name: "device", Semconv: "network.interface.name", Help: "network interface: eth0"}
-	interfacePacketsKey = Key{Name: "device", Semconv: "system.device", Help: "network interface: eth0"}
+	interfaceKey        = Key{Name: "device", Semconv: "network.interface.name", Help: "network interface: eth0; what is beyond instruments.network.names is others"}
+	interfacePacketsKey = Key{Name: "device", Semconv: "system.device", Help: "network interface: eth0; what is beyond instruments.network.names is others"}
 	interfaceSumKey     = Key{Name: "device", Semconv: "network.interface.name", Help: "network interface; left out of the point that is the sum over all physical interfaces"}
 	networkDirectionKey = Key{Name: "direction", Semconv: "network.io.direction", Help: "receive or transmit"}
 
@@ -109,6 +118,8 @@ type network struct {
 	interfaces map[string]*interfaceState
 	// order has the interfaces of the newest reading in the order of the file.
 	order []*interfaceState
+	// reported has those of its Interfaces.
+	reported []*interfaceState
 	// best is the best kind of interfaces there are.
 	best interfaceKind
 	// attachments and links ask beside the tick what can have changed.
@@ -118,12 +129,21 @@ type network struct {
 	scans       uint64
 	span        span
 	connections connections
+	// roster chooses the interfaces with a name of their own, others is the sum over the
+	// rest, once there were such.
+	roster roster
+	others *interfaceSum
 }
+
+// interfaceSum adds up interfaces without a name.
+type interfaceSum struct{ counts [interfaceCounts]uint64 }
 
 // interfaceState is what is kept of one interface between two reads.
 type interfaceState struct {
 	name, label string
 	attachment
+	// place is in the roster.
+	place member
 	link  linkInfo
 	shown bool
 	// sequence is its number, changes how often its link has come and gone.
@@ -152,7 +172,7 @@ const (
 
 func newNetwork(c Config) Collector {
 	return &network{
-		filter: c.Filter("network"), interfaces: map[string]*interfaceState{},
+		filter: c.Filter("network"), roster: roster{most: c.names("network")}, interfaces: map[string]*interfaceState{},
 		attachments: beside[attachment]{every: linkEvery, read: func(h *Host, name string, _ attachment) attachment { return h.attachment(name) }},
 		links:       beside[linkInfo]{every: linkEvery, read: func(h *Host, name string, _ linkInfo) linkInfo { return h.linkInfo(name) }},
 		changes: beside[string]{every: changesEvery, read: func(h *Host, name, _ string) string {
@@ -165,9 +185,11 @@ func (*network) Name() string { return "network" }
 
 // Configure implements Configurable.
 func (n *network) Configure(c Config) {
-	n.filter = c.Filter("network")
+	n.filter, n.roster.most = c.Filter("network"), c.names("network")
 	for _, s := range n.interfaces {
-		s.shown = n.filter.Keep(true, "device", s.label)
+		if s.shown = n.filter.Keep(true, "device", s.label); !s.shown {
+			n.roster.release(&s.place)
+		}
 	}
 }
 
@@ -198,6 +220,7 @@ func (n *network) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		switch {
 		case s == nil:
 			s = &interfaceState{name: string(name), label: sanitize.EscapeControl(string(name))}
+			s.place.name = s.label
 			s.shown = n.filter.Keep(true, "device", s.label)
 			s.attachment, s.link.speed = h.attachment(s.name), unknown
 			n.interfaces[s.name] = s
@@ -223,12 +246,13 @@ func (n *network) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		changed = n.look(h, s, now) || changed
 	})
 	if err != nil {
-		return nil, err
+		return n.withoutInterfaces(ctx, h, now, r, err)
 	}
 	begin()
 	for name, s := range n.interfaces {
 		if s.scan != n.scans {
 			delete(n.interfaces, name)
+			n.roster.release(&s.place)
 			n.forget(name)
 			changed = true
 		}
@@ -237,7 +261,22 @@ func (n *network) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		n.connect()
 	}
 	n.compare(h, r, seconds, now)
+	n.fold(r, seconds, t.Halved)
 	r.Connections = n.connections.read(ctx, h, now)
+	return r, nil
+}
+
+// withoutInterfaces is a reading of the connections alone: they do not come from the file
+// that could not be read. It is an error if there are none either.
+func (n *network) withoutInterfaces(ctx context.Context, h *Host, now time.Time, r *Network, err error) (Reading, error) {
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	if r.Connections = n.connections.read(ctx, h, now); r.Sockets == nil && r.TCP == nil {
+		return nil, err
+	}
+	r.Interfaces, r.Unnamed, r.Total = nil, nil, unknownRates
+	r.lost("/proc/net/dev", err)
 	return r, nil
 }
 
@@ -290,6 +329,7 @@ func (n *network) forget(name string) {
 // compare fills in the interfaces that are shown, and the total.
 func (n *network) compare(h *Host, r *Network, seconds float64, now time.Time) {
 	var sum networkSum
+	n.reported = n.reported[:0]
 	for _, s := range n.order {
 		s.see()
 		counted := s.isCounted(n.best)
@@ -300,26 +340,86 @@ func (n *network) compare(h *Host, r *Network, seconds float64, now time.Time) {
 		if !believed {
 			n.links.again(h, s.name, now)
 		}
-		if counted {
-			switch {
-			case s.first, math.IsNaN(seconds):
-				sum.add(rates, !s.first)
-			case rates.known():
-				s.outage.ends()
-				sum.add(rates, true)
-			case s.outage.fails(now):
-				r.note(s.label, "has had no rate for a minute"+leftOut)
-			default:
-				sum.add(rates, true)
+		switch {
+		case !counted, s.first: // At first sight there is no rate yet.
+		case math.IsNaN(seconds):
+			sum.add(&rates, false)
+		case rates.known():
+			s.outage.ends()
+			sum.add(&rates, false)
+		default:
+			gone := s.outage.fails(now)
+			if gone {
+				r.note(s.label, lacksRate+leftOut)
 			}
+			sum.add(&rates, gone)
 		}
 		if s.shown {
 			one := Interface{Name: s.label, Counted: counted, kind: s.kind, NetworkRates: rates, Speed: s.link.speed, Implausible: s.implausible}
 			one.count(&s.counts)
 			r.Interfaces = append(r.Interfaces, one)
+			n.reported = append(n.reported, s)
 		}
 	}
 	r.Total = sum.rates()
+}
+
+// fold adds up the interfaces that have no name of their own. First those have one that are in
+// the total, then those with most traffic.
+func (n *network) fold(r *Network, seconds float64, halved int) {
+	if math.IsNaN(seconds) {
+		seconds = 0
+	}
+	n.roster.begin()
+	for k := range r.Interfaces {
+		i := &r.Interfaces[k]
+		share := (orZero(i.BytesReceivedPerSecond) + orZero(i.BytesSentPerSecond)) / usualLink
+		if i.Counted {
+			share++
+		}
+		n.roster.see(&n.reported[k].place, true, share, seconds)
+	}
+	if n.roster.choose(seconds, halved) > 0 && n.others == nil {
+		n.others = &interfaceSum{}
+	}
+	if n.others == nil {
+		return
+	}
+	var rates networkSum
+	named := r.Interfaces[:0]
+	for k := range r.Interfaces {
+		i, s := r.Interfaces[k], n.reported[k]
+		if !s.place.named || !s.place.was {
+			n.others.add(s)
+		}
+		if s.place.named {
+			named = append(named, i)
+			continue
+		}
+		rates.add(&i.NetworkRates, true)
+		r.Unnamed = append(r.Unnamed, i)
+	}
+	sum := Interface{Name: otherNames, Sum: true, Speed: unknown, NetworkRates: rates.rates()}
+	n.others.fill(&sum)
+	r.Interfaces = append(named, sum)
+}
+
+// add adds what an interface has counted since the reading before.
+func (o *interfaceSum) add(s *interfaceState) {
+	for i := range o.counts {
+		if grown := s.counts.grown(i); grown > 0 {
+			o.counts[i] += uint64(grown)
+		}
+	}
+}
+
+// fill fills in the counters.
+func (o *interfaceSum) fill(i *Interface) {
+	c := &o.counts
+	i.BytesReceived, i.BytesSent = c[bytesReceived], c[bytesSent]
+	i.PacketsReceived, i.PacketsSent = c[packetsReceived], c[packetsSent]
+	i.ErrorsReceived, i.ErrorsSent = c[errorsReceived], c[errorsSent]
+	i.DroppedReceived, i.DroppedSent = c[droppedReceived], c[droppedSent]
 }
 
 // count fills in the counters.

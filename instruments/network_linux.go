@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"sysotel/instruments/sanitize"
@@ -53,31 +52,6 @@ func (s *networkSource) each(_ context.Context, h *Host, bad *misread, visit fun
 		return fmt.Errorf("parse /proc/net/dev: %w", wrong)
 	}
 	return nil
-}
-
-// networkFile is a file below /proc/PID/net, which shows the network namespace
-// of that process.
-type networkFile struct{ first, own *file }
-
-// read returns the file as the machine's first process sees it. Where /proc hides
-// that process (hidepid), the agent's own is as good, but only in the same namespace.
-func (f *networkFile) read(h *Host, name string) ([]byte, error) {
-	if f.first == nil {
-		own := "proc/net/"
-		if h.pidsOnly { // Then there is no such link.
-			own = "proc/self/net/"
-		}
-		f.first, f.own = h.open("proc/1/net/"+name), h.open(own+name)
-	}
-	text, err := f.first.read()
-	if err != nil && h.ownNetwork {
-		var ownErr error
-		if text, ownErr = f.own.read(); ownErr == nil {
-			return text, nil
-		}
-		err = errors.Join(err, ownErr)
-	}
-	return text, err
 }
 
 // parseNetDev reads one line of /proc/net/dev, proc_pid_net(5). The name is nil

@@ -187,6 +187,9 @@ func TestAttachment(t *testing.T) {
 		"sys/class/net/docker0/uevent":      "\n",
 		"sys/class/net/docker1/bridge/":     "",
 		"sys/class/net/container0/uevent":   "INTERFACE=container0\n",
+		// The machine's end and the guest's end of an interface of Xen.
+		"sys/class/net/vif1.0/type": "1\n", "sys/class/net/vif1.0/device/subsystem": "-> ../../../bus/xen-backend",
+		"sys/class/net/xeth0/type": "1\n", "sys/class/net/xeth0/device/subsystem": "-> ../../../bus/xen",
 	})
 	for name, want := range map[string]attachment{
 		"lo": {kind: interfaceLoopback}, "other-lo": {kind: interfaceLoopback}, "dummy0": {kind: interfaceLoopback},
@@ -199,6 +202,7 @@ func TestAttachment(t *testing.T) {
 		"vpn": {kind: interfaceInner}, "eth0.7": {kind: interfaceInner, on: []string{"eth0"}}, "wg0": {kind: interfaceInner}, "sit1": {kind: interfaceInner},
 		"macvlan0": {kind: interfaceVirtual, on: []string{"eth0"}}, "ppp0": {kind: interfaceVirtual, line: true},
 		"veth12ab": {kind: interfaceInner}, "docker0": {kind: interfaceInner}, "docker1": {kind: interfaceInner, switches: true},
+		"vif1.0": {kind: interfaceInner}, "xeth0": {kind: interfacePhysical},
 		"virbr0": {kind: interfaceInner}, "tap3": {kind: interfaceInner},
 		"container0": {kind: interfaceVirtual}, "unseen0": {kind: interfaceVirtual},
 	} {
@@ -652,6 +656,33 @@ func TestNetworkErrors(t *testing.T) {
 	wantPoints(t, b.tick(f), map[string]float64{"sysotel.network.io.rate{receive,eth0}": unknown, "system.network.io{eth0,receive}": 3000, "sysotel.network.io.rate{receive,eth1}": 1000})
 	b.write(netDev("eth0 4000 500", "eth1 3000 0"))
 	wantPoints(t, b.tick(f), map[string]float64{"sysotel.network.io.rate{receive,eth0}": 1000, "sysotel.network.io.rate{receive,}": 1000})
+}
+
+// TestInterfaceThatLacksANumber: a driver that counts no errors costs the total of the
+// errors a minute, and no other number. Of an error that nobody counts there is no total.
+func TestInterfaceThatLacksANumber(t *testing.T) {
+	b := newBench(t, map[string]string{"sys/class/net/eth0/device/": "", "sys/class/net/eth1/device/": ""})
+	f := newNetwork(Defaults())
+	for second := range 70 {
+		bytes := 1000 * second
+		b.write(map[string]string{"proc/1/net/dev": fmt.Sprintf("%seth0: %d 1 -1 0 0 0 0 0 %d 1 -1 0 0 0 0 0\neth1: %d 1 %d 0 0 0 0 0 0 0 -1 0 0 0 0 0\n", netDevTitles, bytes, bytes, bytes, second)})
+		r := b.tick(f)
+		if second == 0 {
+			continue
+		}
+		errors := unknown
+		if second > 60 {
+			errors = 1
+		}
+		wantPoints(t, r, map[string]float64{
+			"sysotel.network.io.rate{receive,}": 2000, "sysotel.network.io.rate{transmit,}": 1000, "sysotel.network.dropped.rate{receive,}": 0,
+			"sysotel.network.errors.rate{receive,}": errors, "sysotel.network.errors.rate{transmit,}": unknown,
+			"sysotel.network.errors.rate{receive,eth0}": unknown, "sysotel.network.errors.rate{receive,eth1}": 1,
+		})
+		if gone := strings.Contains(missingText(r), "eth0 has lacked a rate for a minute; totals go on without it"); gone != (second > 60) {
+			t.Errorf("second %d: said that totals go on without it: %v", second, gone)
+		}
+	}
 }
 
 // TestNetworkAgreesWithSys reads the real machine's own counters, one file each,

@@ -55,6 +55,13 @@ func (s *interfaceState) rates(seconds float64) (r NetworkRates, believed bool) 
 	return r, true
 }
 
+func (r *NetworkRates) parts() [interfaceCounts]*float64 {
+	return [interfaceCounts]*float64{
+		&r.BytesReceivedPerSecond, &r.BytesSentPerSecond, &r.PacketsReceivedPerSecond, &r.PacketsSentPerSecond,
+		&r.ErrorsReceivedPerSecond, &r.ErrorsSentPerSecond, &r.DroppedReceivedPerSecond, &r.DroppedSentPerSecond,
+	}
+}
+
 // known reports whether all rates are.
 func (r *NetworkRates) known() bool {
 	return !math.IsNaN(r.BytesReceivedPerSecond + r.BytesSentPerSecond + r.PacketsReceivedPerSecond + r.PacketsSentPerSecond +
@@ -70,31 +77,29 @@ var unknownRates = NetworkRates{
 
 // networkSum adds up the rates of interfaces.
 type networkSum struct {
-	sum   NetworkRates
-	known int
+	sum     NetworkRates
+	members [interfaceCounts]int
 }
 
-// add takes one interface into the sum. One that just appeared has no rate and is
-// left out; one that was reset makes the sum unknown: a sum without it would
-// show a false dip.
-func (s *networkSum) add(r NetworkRates, known bool) {
-	if !known {
-		return
+// add takes one interface into the sums. One that was reset makes them unknown: a sum
+// without it would show a dip that never was. Where gone is set the sums that it has no
+// rate for go on without it.
+func (s *networkSum) add(r *NetworkRates, gone bool) {
+	sums := s.sum.parts()
+	for i, rate := range r.parts() {
+		if !gone || !math.IsNaN(*rate) {
+			*sums[i] += *rate
+			s.members[i]++
+		}
 	}
-	s.known++
-	s.sum.BytesReceivedPerSecond += r.BytesReceivedPerSecond
-	s.sum.BytesSentPerSecond += r.BytesSentPerSecond
-	s.sum.PacketsReceivedPerSecond += r.PacketsReceivedPerSecond
-	s.sum.PacketsSentPerSecond += r.PacketsSentPerSecond
-	s.sum.ErrorsReceivedPerSecond += r.ErrorsReceivedPerSecond
-	s.sum.ErrorsSentPerSecond += r.ErrorsSentPerSecond
-	s.sum.DroppedReceivedPerSecond += r.DroppedReceivedPerSecond
-	s.sum.DroppedSentPerSecond += r.DroppedSentPerSecond
 }
 
+// rates are the sums; one without members is unknown.
 func (s *networkSum) rates() NetworkRates {
-	if s.known == 0 {
-		return unknownRates
+	for i, sum := range s.sum.parts() {
+		if s.members[i] == 0 {
+			*sum = unknown
+		}
 	}
 	return s.sum
 }

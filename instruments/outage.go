@@ -18,6 +18,9 @@ const sumWaits = time.Minute
 // leftOut is added to the reason why a member has no number once sums go on without it.
 const leftOut = "; totals go on without it"
 
+// lacksRate is the reason of a disk or an interface.
+const lacksRate = "has lacked a rate for a minute"
+
 // fails notes that the member has no number at the time now, and reports whether
 // the sum goes on without it.
 func (o *outage) fails(now time.Time) (gone bool) {

@@ -79,7 +79,7 @@ var (
 
 // paging reads swap space and page faults.
 type paging struct {
-	swaps, vmstat *file
+	swaps *file
 	// counts are swapIn, swapOut, oomKills, majorFaults and faults of vmCounts.
 	counts trail[[5]uint64]
 }

@@ -5,24 +5,36 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"math"
 	"slices"
+
+	"sysotel/instruments/sanitize"
 )
 
 // space reads all but the share of swap in use. The totals are read from
-// /proc/meminfo: sysinfo(2), which gopsutil uses, answers for the machine the
-// agent runs on, which need not be the one at the host's root.
+// /proc/meminfo, and where that cannot be from the list of devices: sysinfo(2), which
+// gopsutil uses, answers for the machine the agent runs on, which need not be the one at
+// the host's root.
 func (p *paging) space(_ context.Context, h *Host, t Tick) (*Paging, error) {
 	if p.swaps == nil {
-		p.swaps, p.vmstat = h.open("proc/swaps"), h.open("proc/vmstat")
+		p.swaps = h.open("proc/swaps")
 	}
+	r := &Paging{Total: unknownCount, Free: unknownCount, Used: unknownCount}
 	m, err := h.meminfo.read(h, t)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		r.Total, r.Free, r.misread = m.swapTotal, m.swapFree, m.oddSwap
 	}
-	r := &Paging{Total: m.swapTotal, Free: m.swapFree, Used: unknownCount, misread: m.oddSwap}
-	p.count(r)
-	if p.list(r) && (r.Total == unknownCount || len(r.Devices) == 0 && r.Total/maxSwapShare > m.total) {
+	p.count(h, t, r)
+	listed := p.list(r)
+	switch {
+	case err != nil && !r.Counted && !listed:
+		return nil, err
+	case err != nil:
+		r.lost("/proc/meminfo", err)
+	case listed && (r.Total == unknownCount || len(r.Devices) == 0 && r.Total/maxSwapShare > m.total):
+		r.note("/proc/meminfo: SwapTotal", "is more than can be; /proc/swaps is taken")
+		r.Total = unknownCount
+	}
+	if listed && r.Total == unknownCount {
 		p.total(r)
 	}
 	if r.Total != unknownCount && r.Free != unknownCount {
@@ -34,15 +46,16 @@ func (p *paging) space(_ context.Context, h *Host, t Tick) (*Paging, error) {
 
 // count reads the counters. They are those of the machine where meminfo is a
 // container's, and stand without it as it does without them.
-func (p *paging) count(r *Paging) {
-	text, err := p.vmstat.read()
+func (p *paging) count(h *Host, t Tick, r *Paging) {
+	v, err := h.vmstat.read(h, t)
 	if err != nil {
 		p.counts.miss()
 		r.lost("/proc/vmstat", err)
 		return
 	}
-	c := parseVMStat(text, &r.misread)
-	p.counts.next([5]uint64{c.swapIn, c.swapOut, c.oomKills, c.majorFaults, c.faults})
+	r.noteAll(v.odd)
+	at := func(event string) uint64 { return v.events[vmPlaces[event]] }
+	p.counts.next([5]uint64{at("pswpin"), at("pswpout"), at("oom_kill"), at("pgmajfault"), at("pgfault")})
 	r.Counted, r.SwapIn, r.SwapOut = true, p.counts.count(0), p.counts.count(1)
 	r.OOMKills = p.counts.count(2)
 	r.OOMCounted = r.OOMKills != unknownCount
@@ -72,7 +85,6 @@ const maxSwapShare = 64
 
 // total adds up the devices, where meminfo's total cannot be.
 func (p *paging) total(r *Paging) {
-	r.note("/proc/meminfo: SwapTotal", "is more than can be; /proc/swaps is taken")
 	r.Total, r.Free = 0, 0
 	for _, d := range r.Devices {
 		if d.Used == unknownCount {
@@ -96,7 +108,7 @@ func parseSwaps(text []byte, odd *misread) []SwapDevice {
 		if len(fields) == 0 {
 			continue
 		}
-		d := SwapDevice{Name: unescapeOctal(fields[0]), Used: unknownCount, Free: unknownCount}
+		d := SwapDevice{Name: sanitize.EscapeControl(unescapeOctal(fields[0])), Used: unknownCount, Free: unknownCount}
 		if slices.ContainsFunc(devices, func(o SwapDevice) bool { return o.Name == d.Name }) {
 			odd.note("/proc/swaps: "+quoted(fields[0]), "is listed twice")
 			continue
@@ -124,43 +136,3 @@ func parseSwaps(text []byte, odd *misread) []SwapDevice {
 
 // maxSwaps bounds the devices; Linux has 29 at most (MAX_SWAPFILES).
 const maxSwaps = 64
-
-// vmstat holds the counters of /proc/vmstat that are reported; unknownCount is what
-// the kernel does not count and what cannot be read.
-type vmstat struct{ swapIn, swapOut, faults, majorFaults, oomKills uint64 }
-
-// parseVMStat reads five of the some 200 lines of /proc/vmstat and stops at the last.
-func parseVMStat(text []byte, odd *misread) vmstat {
-	v := vmstat{unknownCount, unknownCount, unknownCount, unknownCount, unknownCount}
-	for found := 0; found < 5 && len(text) > 0; {
-		var line []byte
-		line, text, _ = bytes.Cut(text, []byte{'\n'})
-		if len(line) == 0 || line[0] != 'p' && line[0] != 'o' {
-			continue
-		}
-		name, value, _ := bytes.Cut(line, []byte{' '})
-		var to *uint64
-		switch string(name) {
-		case "pswpin":
-			to = &v.swapIn
-		case "pswpout":
-			to = &v.swapOut
-		case "pgfault":
-			to = &v.faults
-		case "pgmajfault":
-			to = &v.majorFaults
-		case "oom_kill":
-			to = &v.oomKills
-		default:
-			continue
-		}
-		found++
-		n, ok := parseUint(value)
-		if !ok || n > math.MaxInt64 {
-			odd.note("/proc/vmstat: "+string(name), notNumber(value))
-			continue
-		}
-		*to = n
-	}
-	return v
-}

@@ -49,33 +49,50 @@ func FuzzParseSwaps(f *testing.F) {
 	})
 }
 
-func TestParseVMStat(t *testing.T) {
-	const none = unknownCount
-	for _, c := range []struct {
-		text    string
-		want    vmstat
-		missing string
-	}{
-		{"nr_free_pages 5\npgpgin 100\npgpgout 200\npswpin 3\npswpout 4\npgfault 500\npgmajfault 6\npgfault_x junk\noom_killer junk\noom_kill 7\n", vmstat{3, 4, 500, 6, 7}, "[]"},
-		// A kernel without swap counts none, an older one no kills.
-		{"pgfault 500\npgmajfault 6\n", vmstat{none, none, 500, 6, none}, "[]"},
-		{"", vmstat{none, none, none, none, none}, "[]"},
-		{"pswpin 3\npgfault many\npgmajfault 18446744073709551615\n", vmstat{3, none, none, none, none},
-			`[{/proc/vmstat: pgfault "many" is not a number that can be false} {/proc/vmstat: pgmajfault "18446744073709551615" is not a number that can be false}]`},
-	} {
-		var odd misread
-		if got := parseVMStat([]byte(c.text), &odd); got != c.want {
-			t.Errorf("%q: got %+v, want %+v", c.text, got, c.want)
-		}
-		if got := fmt.Sprint(odd.Missing()); got != c.missing {
-			t.Errorf("%q: missing %s, want %s", c.text, got, c.missing)
-		}
+// TestSwapNames: the name of a swap file is hostile.
+func TestSwapNames(t *testing.T) {
+	var odd misread
+	devices := parseSwaps([]byte("Filename Type Size Used Priority\n/a\\040b\\012\\033[31m file 10 1 -2\n/c\\134d file 10 1 -3\n"), &odd)
+	if len(devices) != 2 || devices[0].Name != `/a b\n\x1b[31m` || devices[1].Name != `/c\d` {
+		t.Errorf("got %+v", devices)
 	}
 }
 
-func FuzzParseVMStat(f *testing.F) {
-	f.Add([]byte("pswpin 3\npswpout 4\npgfault 500\npgmajfault 6\n"))
-	f.Fuzz(func(_ *testing.T, text []byte) { parseVMStat(text, &misread{}) })
+// TestPagingFilesApart: what one file lacks costs no number of the others.
+func TestPagingFilesApart(t *testing.T) {
+	files := map[string]string{
+		"proc/meminfo": "MemTotal: 2000000 kB\nSwapTotal: 5242880 kB\nSwapFree: 4194304 kB\n", "proc/swaps": swapsText[:strings.Index(swapsText, "/swap")],
+		"proc/vmstat": "pswpin 1\npswpout 2\npgfault 30\npgmajfault 4\n",
+	}
+	numbers := map[string]map[string]float64{
+		"proc/swaps":   {"system.paging.usage{/dev/sda3,used}": 1 << 30},
+		"proc/vmstat":  {"system.paging.operations{page_in,major}": 1, "system.paging.faults{minor}": 26},
+		"proc/meminfo": {},
+	}
+	for gone := range files {
+		for _, text := range []string{"", "nonsense\n"} {
+			b := newBench(t, files)
+			if b.remove(gone); text != "" {
+				b.write(map[string]string{gone: text})
+			}
+			want := map[string]float64{"sysotel.swap.limit{}": 5 << 30, "sysotel.swap.usage{}": 1 << 30}
+			if gone == "proc/meminfo" { // The list of devices says it, too.
+				want["sysotel.swap.limit{}"] = 4 << 30
+			}
+			for name, points := range numbers {
+				for point, v := range points {
+					if want[point] = v; name == gone {
+						want[point] = unknown
+					}
+				}
+			}
+			wantPoints(t, b.tick(newPaging()), want)
+		}
+	}
+	b := newBench(t, nil)
+	if _, err := b.try(newPaging()); err == nil {
+		t.Error("a machine without any of the files has a reading")
+	}
 }
 
 // TestSwapOfContainers: what lxcfs shows of swap is right as far as it can be, and

@@ -11,6 +11,8 @@ type process struct {
 	commandLine bool
 	pids        bool
 	scrub       []string
+	// names is how many programs are named in metrics at most.
+	names int
 	// What it adds up lives with the table: another process that takes over with
 	// another configuration goes on from there, and no counter falls.
 	*processAccounts
@@ -44,13 +46,13 @@ func newProcess(c Config) Collector {
 // Configure implements Configurable.
 func (p *process) Configure(c Config) {
 	p.top, p.commandLine, p.pids = c.Processes.Top, c.Processes.CommandLine, c.Processes.PID
-	p.scrub = c.Processes.Scrub
+	p.scrub, p.names = c.Processes.Scrub, c.names("process")
 }
 
 func (*process) Name() string { return "process" }
 
 var (
-	programKey   = Key{Name: "process.executable.name", Help: "program: executable, or interpreter and script; at most 200, the rest is others"}
+	programKey   = Key{Name: "process.executable.name", Help: "program: executable, or interpreter and script; at most instruments.process.names, the rest is others"}
 	modeKey      = Key{Name: "state", Semconv: "cpu.mode", Help: "user, system"}
 	directionKey = Key{Name: "direction", Semconv: "disk.io.direction", Help: "read, write"}
 	pidKey       = Key{Name: "process.pid", Help: "process ID"}
@@ -133,7 +135,7 @@ func (p *process) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 		if p.looks == 0 || logical == 0 {
 			seconds = unknown
 		}
-		r = p.look(table, seconds, logical)
+		r = p.look(table, seconds, logical, t.Halved)
 		r.Unattributed, r.UnattributedSeconds, r.Busy = p.balance(done, seconds, logical)
 		table.explain(r)
 		p.clock = table.clock

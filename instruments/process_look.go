@@ -23,8 +23,10 @@ const (
 	maxCarry = 1
 )
 
-// look compares every process with what it was at the look before, seconds ago.
-func (p *process) look(table *processTable, seconds float64, logical int) *ProcessTable {
+// look compares every process with what it was at the look before, seconds ago; halved is
+// the tick's.
+func (p *process) look(table *processTable, seconds float64, logical, halved int) *ProcessTable {
+	p.programs.most = p.names
 	p.programs.begin()
 	r := &ProcessTable{Logical: logical, MemoryTotal: p.memory, Hidden: table.hidden, Elapsed: seconds, Busy: unknown, pids: p.pids, misread: table.odd}
 	whole := seconds * float64(logical) * cpuTicks
@@ -50,7 +52,8 @@ func (p *process) look(table *processTable, seconds float64, logical int) *Proce
 	p.settle(table, seconds, r)
 	table.renameOwners()
 	p.choose(table.entries)
-	p.programs.end(seconds, max(whole, 1), float64(p.memory))
+	p.programs.end(seconds, max(whole, 1), float64(p.memory), halved)
+	r.folded, r.full = p.programs.folded, p.programs.named >= p.programs.limit(halved)
 	r.Programs = p.programs.report(seconds, logical, p.memory)
 	r.All = make([]Process, len(table.entries))
 	for i, e := range table.entries {

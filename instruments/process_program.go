@@ -8,48 +8,25 @@ import (
 )
 
 const (
-	// maxPrograms bounds the programs that are named in metrics at one time; the
-	// rest are added up as otherPrograms.
-	maxPrograms = 200
-	// namesPerHour is how many programs without a name may get one in the long run,
-	// after maxPrograms at once: each name is a dozen series of the history, for
-	// days.
-	namesPerHour = 20
-	// While less than half of these names is left, a program gets one only if it
-	// ran for longSeconds in all, or used the share heavy of the machine on average
-	// over the last minute or so.
-	longSeconds = 60
-	heavy       = 0.01
-	// maxRemembered bounds the names not in use whose counters are remembered, so
-	// that they go on from there when the name comes back. The one that is longest
-	// out of use is forgotten; if it comes back it counts from zero, as after a
-	// start of the agent.
-	maxRemembered = 4096
+	// lookedAtBefore is the number of looks at a new program after which it may get a name:
+	// what is gone by then is in the records of the processes.
+	lookedAtBefore = 5
 	// programLinger is how many looks a program without processes keeps its name
 	// and its counters in sight: its last CPU time must reach every reader, and what
 	// runs every ten minutes must not end and begin each time.
 	programLinger = 900
 	// unnamedLinger is the same for one without a name, whose use is still added
-	// up; maxUnnamed bounds these.
+	// up; maxUnnamed bounds these, but for those of the looks within which the I/O of what
+	// has ended is found.
 	unnamedLinger = 60
 	maxUnnamed    = 2000
 	// fastDisk is the bytes per second that count as the whole of the disks.
 	fastDisk = 500e6
 )
 
-// otherPrograms is the name of the rest.
-const otherPrograms = "others"
-
 // program adds up the processes of one name.
 type program struct {
-	name  string
-	named bool
-	// idle counts looks without a process, ran the seconds with one.
-	idle int
-	ran  float64
-	// use is the share of the machine that it used, of the processors, the memory
-	// and the disks together, as a mean over about a minute.
-	use      float64
+	member
 	counters programCounters
 	look     programLook
 }
@@ -84,29 +61,22 @@ func (c *programCounters) add(d *programCounters) {
 	c.ioKnown = c.ioKnown || d.ioKnown
 }
 
-// programs knows the programs that run, and decides which are named: not each that
-// appears, since names come from outside and may be made up by the thousand. A counter
+// programs knows the programs that run. Which are named is its roster's choice. A counter
 // of a name holds what was used while the name was given; what was used before
 // or after is in the counter of the others. So no counter ever falls, and
 // together they hold everything.
 type programs struct {
+	roster
 	byName map[string]*program
 	// order is byName in the order of names.
 	order []*program
-	named int
-	// names is how many new names may be given now.
-	names float64
-	// remembered are the counters of names that are not in use, and when each was
-	// given up, in looks.
-	remembered map[string]rememberedProgram
-	looks      uint64
+	// remembered are the counters of names that are not in use: they go on from there when
+	// the name comes back. One that is forgotten counts from zero, as after a start of the
+	// agent.
+	remembered map[string]programCounters
 	others     program
-}
-
-// rememberedProgram is a name that was in use.
-type rememberedProgram struct {
-	programCounters
-	look uint64
+	// folded is how many running programs have no name.
+	folded int
 }
 
 // of returns the program of a name.
@@ -114,11 +84,7 @@ func (p *programs) of(name string) *program {
 	if found := p.byName[name]; found != nil {
 		return found
 	}
-	if p.byName == nil {
-		p.byName, p.remembered = map[string]*program{}, map[string]rememberedProgram{}
-		p.others.name, p.names = otherPrograms, maxPrograms
-	}
-	made := &program{name: name}
+	made := &program{member: member{name: name}}
 	p.byName[name] = made
 	at, _ := slices.BinarySearchFunc(p.order, name, func(g *program, n string) int { return strings.Compare(g.name, n) })
 	p.order = slices.Insert(p.order, at, made)
@@ -127,6 +93,13 @@ func (p *programs) of(name string) *program {
 
 // begin starts a look.
 func (p *programs) begin() {
+	if p.byName == nil {
+		p.byName, p.remembered = map[string]*program{}, map[string]programCounters{}
+		p.others.name, p.minLooks = otherNames, lookedAtBefore
+		p.most = cmp.Or(p.most, defaultPrograms)
+		p.forgotten = func(name string) { delete(p.remembered, name) }
+	}
+	p.roster.begin()
 	for _, g := range p.order {
 		g.look = programLook{}
 	}
@@ -136,139 +109,72 @@ func (p *programs) begin() {
 // end gives names, adds the differences to the counters and forgets programs
 // that are gone. ticks and memory are the whole CPU time and memory of the machine, to
 // weigh one against the other; seconds is the time since the last look, unknown at the
-// first.
-func (p *programs) end(seconds, ticks, memory float64) {
+// first. halved is as for roster.choose.
+func (p *programs) end(seconds, ticks, memory float64, halved int) {
 	if math.IsNaN(seconds) {
 		seconds = 0
 	}
 	p.weigh(seconds, ticks, memory)
 	p.retire()
-	p.name(seconds)
+	p.folded = p.choose(seconds, halved)
 	for _, g := range p.order {
-		if g.named {
+		switch {
+		case g.named && g.was:
 			g.counters.add(&g.look.programCounters)
-		} else {
+			continue
+		case g.named:
+			g.counters = p.remembered[g.name]
+			g.counters.ioKnown = g.counters.ioKnown || g.look.ioKnown
+			delete(p.remembered, g.name)
+		case g.was:
+			p.remembered[g.name] = g.counters
+		}
+		p.others.counters.add(&g.look.programCounters)
+		if !g.named {
 			p.others.look.add(&g.look)
 		}
 	}
-	p.others.counters.add(&p.others.look.programCounters)
-	p.looks++
 }
 
-// weigh updates what the programs use.
+// weigh takes what the programs use into the look: their shares of the processors, the
+// memory and the disks together.
 func (p *programs) weigh(seconds, ticks, memory float64) {
-	kept := math.Exp(-seconds / 60)
 	for _, g := range p.order {
 		share := float64(g.look.user+g.look.system)/max(ticks, 1) + float64(g.look.rss)/max(memory, 1)
 		if seconds > 0 {
 			share += float64(g.look.read+g.look.write) / seconds / fastDisk
 		}
-		if p.looks == 0 { // Nothing is known of the time before.
-			g.use = share
-		}
-		g.use = kept*g.use + (1-kept)*share
-		if g.look.processes > 0 {
-			g.ran += seconds
-		}
+		p.see(&g.member, g.look.processes > 0, share, seconds)
 	}
 }
 
 // retire takes programs out of sight that have had no process for a while.
 func (p *programs) retire() {
 	unnamed := len(p.order) - p.named
-	keep := p.order[:0]
+	keep, members := p.order[:0], p.members[:0]
 	for _, g := range p.order {
-		if g.look.processes > 0 {
-			g.idle = 0
-		} else {
-			g.idle++
+		lingers := unnamedLinger
+		switch {
+		case g.named:
+			lingers = programLinger
+		case unnamed > maxUnnamed:
+			lingers = pendingLooks + 1
 		}
-		if g.idle == 0 || g.named && g.idle <= programLinger || !g.named && g.idle <= unnamedLinger && unnamed <= maxUnnamed {
-			keep = append(keep, g)
+		if g.idle <= lingers {
+			keep, members = append(keep, g), append(members, &g.member)
 			continue
 		}
-		p.forget(g)
+		if g.named {
+			p.remembered[g.name] = g.counters
+			p.release(&g.member)
+		}
+		p.others.counters.add(&g.look.programCounters)
+		p.others.look.add(&g.look)
 		delete(p.byName, g.name)
 	}
 	clear(p.order[len(keep):])
-	p.order = keep
-}
-
-// forget takes a program's name back and remembers its counters.
-func (p *programs) forget(g *program) {
-	if !g.named {
-		return
-	}
-	p.remembered[g.name] = rememberedProgram{g.counters, p.looks}
-	g.named = false
-	p.named--
-	if len(p.remembered) <= maxRemembered {
-		return
-	}
-	oldest := g.name
-	for name, r := range p.remembered {
-		if o := p.remembered[oldest]; r.look < o.look || r.look == o.look && name < oldest {
-			oldest = name
-		}
-	}
-	delete(p.remembered, oldest)
-}
-
-// name gives names to running programs that have none, first to those that use most.
-// One that runs keeps its name, unless another uses far more; one that does not gives
-// it up when another needs it.
-func (p *programs) name(seconds float64) {
-	p.names = min(p.names+seconds*namesPerHour/3600, maxPrograms)
-	var waiting []*program
-	for _, g := range p.order {
-		if !g.named && g.look.processes > 0 && g.name != otherPrograms {
-			waiting = append(waiting, g)
-		}
-	}
-	slices.SortStableFunc(waiting, func(a, b *program) int { return cmp.Compare(b.use, a.use) })
-	for _, g := range waiting {
-		old, known := p.remembered[g.name]
-		if !known && !p.deserves(g) || p.named == maxPrograms && !p.makeRoom(g) {
-			continue
-		}
-		if !known {
-			p.names--
-		}
-		delete(p.remembered, g.name)
-		g.named, g.counters = true, old.programCounters
-		p.named++
-	}
-}
-
-// deserves reports whether a program may get a name that it never had.
-func (p *programs) deserves(g *program) bool {
-	if p.names > maxPrograms/2 || p.looks == 0 {
-		return p.names >= 1
-	}
-	return p.names >= 1 && (g.ran >= longSeconds || g.use >= heavy)
-}
-
-// makeRoom takes back the name of a program without processes, the one that has had
-// none for longest; else that of the one that uses least, if it is far less than what
-// needs the name.
-func (p *programs) makeRoom(need *program) bool {
-	var gone, least *program
-	for _, g := range p.order {
-		switch {
-		case !g.named:
-		case g.idle > 0:
-			if gone == nil || g.idle > gone.idle {
-				gone = g
-			}
-		case least == nil || g.use < least.use:
-			least = g
-		}
-	}
-	if gone == nil && (least == nil || need.use < 2*least.use+heavy) {
-		return false
-	}
-	p.forget(cmp.Or(gone, least))
-	return true
+	clear(p.members[len(members):])
+	p.order, p.members = keep, members
 }
 
 // used is the CPU time of all programs together in this look, in seconds.

@@ -99,7 +99,14 @@ type ProcessTable struct {
 
 	pids bool
 	misread
+	// folded is how many running programs are added up as others, full whether all names
+	// are given.
+	folded int
+	full   bool
 }
+
+// Folded implements Folder.
+func (t *ProcessTable) Folded() (things int, full bool) { return t.folded, t.full && t.folded > 0 }
 
 // Program is what all processes of one program use together.
 type Program struct {

@@ -66,8 +66,15 @@ func parseProcessStat(text []byte) (processStat, error) {
 	s.parent, s.flags, s.threads = whole(fields[4]), known(fields[9]), whole(fields[20])
 	s.faults, s.childFaults = known(fields[10]), known(fields[11])
 	s.virtual, s.pages = known(fields[23]), known(fields[24])
-	if s.pages > math.MaxInt64/pageSize {
+	// What no machine has is no number.
+	if s.pages > maxBytes/pageSize {
 		s.pages = 0
+	}
+	if s.virtual > maxBytes {
+		s.virtual = 0
+	}
+	if s.threads > maxLoad {
+		s.threads = 0
 	}
 	return s, nil
 }

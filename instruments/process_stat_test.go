@@ -34,7 +34,7 @@ func TestParseProcessStat(t *testing.T) {
 	// The text may end with the last field that is used.
 	f("1 (init) R 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9 10 11", processStat{state: 'R', flags: 4194560, user: 5, system: 6, start: 9, threads: 1, virtual: 10, pages: 11}, "init")
 	// Fields that cannot be what they should be are bounded, not trusted.
-	f("1 (x) R 99999999999 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 99999999999 0 9 10 -11", processStat{state: 'R', parent: math.MaxInt32, user: 5, system: 6, start: 9, threads: math.MaxInt32, virtual: 10}, "x")
+	f("1 (x) R 99999999999 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 99999999999 0 9 10 -11", processStat{state: 'R', parent: math.MaxInt32, user: 5, system: 6, start: 9, virtual: 10}, "x")
 
 	bad := func(text string) {
 		t.Helper()
@@ -93,9 +93,15 @@ func TestParseOddFields(t *testing.T) {
 			}
 		}
 	}
-	got, err := parseProcessStat([]byte("4242 (nginx) S" + strings.Replace(statTail, "1536", "4503599627370495", 1)))
-	if got.pages != 0 || err != nil {
-		t.Errorf("2^52-1 pages, which are 2^64 bytes: %+v, %v", got, err)
+	for _, pages := range []string{"4503599627370495", "1125899906842624"} { // 2^52-1 and 2^50.
+		got, err := parseProcessStat([]byte("4242 (nginx) S" + strings.Replace(statTail, "1536", pages, 1)))
+		if got.pages != 0 || err != nil {
+			t.Errorf("%s pages, which no machine has: %+v, %v", pages, got, err)
+		}
+	}
+	got, err := parseProcessStat([]byte("4242 (nginx) S" + strings.Replace(statTail, "10485760", "9223372036854775807", 1)))
+	if got.virtual != 0 || err != nil {
+		t.Errorf("2^63-1 bytes of virtual memory: %+v, %v", got, err)
 	}
 }
 

@@ -551,7 +551,10 @@ func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(er
 func (t *processTable) memoryTotal(context.Context) uint64 {
 	for line := range strings.Lines(t.host.readText("proc/meminfo")) {
 		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
-			kib, _ := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			kib, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			if err != nil || kib > maxMemory/1024 {
+				return 0
+			}
 			return kib * 1024
 		}
 	}

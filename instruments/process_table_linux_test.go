@@ -252,8 +252,12 @@ func TestPIDReuse(t *testing.T) {
 	if g := findProgram(t, table.Programs, "old"); g.Processes != 0 || g.UserSeconds != 0 {
 		t.Errorf("the old program got %+v", g)
 	}
-	if g := findProgram(t, table.Programs, "new"); g.UserSeconds != 1.4 || g.ReadBytes != 5000 {
+	// Its counters begin at the tick at which it gets its name.
+	if g := findProgram(t, table.Programs, "new"); g.UserSeconds != 0 || g.ReadBytes != 0 || !g.IOKnown || !near(g.User, 0.7) {
 		t.Errorf("the new program got %+v", g)
+	}
+	if g := findProgram(t, table.Programs, otherNames); g.UserSeconds != 1.4 || g.ReadBytes != 5000 || g.User != 0 {
+		t.Errorf("the others got %+v", g)
 	}
 }
 
@@ -361,7 +365,7 @@ func TestForkStorm(t *testing.T) {
 			p.put(fake{pid: 1000 + 250*tick + i, start: p.uptime + 10, user: 1, comm: fmt.Sprintf("t%d", i), kernel: true})
 		}
 		table := p.read()
-		if len(table.All) != 251 || len(table.Programs) > maxPrograms+1 {
+		if len(table.All) != 251 || len(table.Programs) > defaultPrograms+1 {
 			t.Fatalf("%d rows, %d programs", len(table.All), len(table.Programs))
 		}
 		sum := 0.0
@@ -536,7 +540,7 @@ func TestTheTableOfFourThousandProcesses(t *testing.T) {
 	}
 	p.user += 100 + 50
 	table := p.read()
-	if len(table.All) != n || len(table.Programs) != maxPrograms+1 {
+	if len(table.All) != n || len(table.Programs) != defaultPrograms+1 {
 		t.Fatalf("%d rows, %d programs", len(table.All), len(table.Programs))
 	}
 	var all Totals

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -439,6 +440,11 @@ func TestTruthOfInheritedIO(t *testing.T) {
 			}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
+			}
+			if seen { // What it writes before it has a name is in the others.
+				for table := m.read(); !slices.ContainsFunc(table.Programs, func(g Program) bool { return g.Name == writer }); table = m.read() {
+					runtime.Gosched()
+				}
 			}
 			// A pipe holds 64 KiB, so the writer has the rest when this returns.
 			if _, err := in.Write(half); err != nil {

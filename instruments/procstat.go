@@ -23,16 +23,21 @@ type procStat struct {
 	// What follows is unknownCount, and boot 0, where it could not be read.
 	created, switches, running, blocked uint64
 	boot                                int64
+	interrupts                          uint64
+	softirqs                            [softirqs]uint64
 	// at is when the file was read, and took how long that was.
 	at   time.Time
 	took time.Duration
-	// odd is what of the processors could not be read, oddCounts what of the rest.
-	odd, oddCounts misread
+	// odd is what of the processors could not be read, oddKernel what of interrupts and
+	// tasks, oddCounts what of the rest.
+	odd, oddCounts, oddKernel misread
 }
 
 type coreTime struct {
 	id    string
 	ticks stateTicks
+	// guest and guestNice are parts of user and nice.
+	guest, guestNice uint64
 }
 
 // parseStat reads the text of /proc/stat. Cores reuse the names of before, so
@@ -41,6 +46,10 @@ func parseStat(text []byte, before []coreTime) (*procStat, error) {
 	s := &procStat{
 		cores: make([]coreTime, 0, len(before)), total: noTicks,
 		created: unknownCount, switches: unknownCount, running: unknownCount, blocked: unknownCount,
+		interrupts: unknownCount,
+	}
+	for i := range s.softirqs {
+		s.softirqs[i] = unknownCount
 	}
 	good, last := false, -1
 	for len(text) > 0 {
@@ -80,12 +89,20 @@ func parseStat(text []byte, before []coreTime) (*procStat, error) {
 			if odd.field != "" {
 				s.odd.note("/proc/stat: "+id+", "+odd.field, odd.reason)
 			}
-			s.cores, good = append(s.cores, coreTime{id, states}), good || states != noTicks
+			core := coreTime{id: id, ticks: states}
+			core.guest, core.guestNice = parseGuest(rest)
+			s.cores, good = append(s.cores, core), good || states != noTicks
 			continue
 		}
 		var to *uint64
 		var boot uint64
+		odd := &s.oddCounts
 		switch string(name) {
+		case "softirq":
+			good = s.parseSoftirqs(rest) || good
+			continue
+		case "intr": // The sum, and then hundreds of its parts.
+			to, odd = &s.interrupts, &s.oddKernel
 		case "ctxt":
 			to = &s.switches
 		case "btime":
@@ -93,16 +110,16 @@ func parseStat(text []byte, before []coreTime) (*procStat, error) {
 		case "processes":
 			to = &s.created
 		case "procs_running":
-			to = &s.running
+			to, odd = &s.running, &s.oddKernel
 		case "procs_blocked":
-			to = &s.blocked
+			to, odd = &s.blocked, &s.oddKernel
 		default:
 			continue
 		}
 		word, _ := cutWord(rest)
 		n, ok := parseUint(word)
 		if !ok || n > math.MaxInt64 {
-			s.oddCounts.note("/proc/stat: "+string(name), notNumber(word))
+			odd.note("/proc/stat: "+string(name), notNumber(word))
 			continue
 		}
 		*to, good = n, true
@@ -114,6 +131,41 @@ func parseStat(text []byte, before []coreTime) (*procStat, error) {
 		return nil, errors.New("no line can be read, cpu0 as little as btime")
 	}
 	return s, nil
+}
+
+// parseGuest reads what guests took of a line's user and nice time, unknownCount where it
+// is not told.
+func parseGuest(rest []byte) (guest, nice uint64) {
+	var word []byte
+	for range cpuStates {
+		_, rest = cutWord(rest)
+	}
+	of := func() uint64 {
+		word, rest = cutWord(rest)
+		if n, ok := parseUint(word); ok && n <= maxTicks {
+			return n
+		}
+		return unknownCount
+	}
+	return of(), of()
+}
+
+// parseSoftirqs reads the line softirq: the sum, and then each kind. It reports whether
+// any could be read.
+func (s *procStat) parseSoftirqs(rest []byte) (good bool) {
+	_, rest = cutWord(rest)
+	for i := range s.softirqs {
+		var word []byte
+		if word, rest = cutWord(rest); len(word) == 0 {
+			break // Older kernels have fewer kinds.
+		}
+		n, ok := countOf(word)
+		if !ok {
+			s.oddKernel.note("/proc/stat: softirq "+softirqKinds[i], notNumber(word))
+		}
+		s.softirqs[i], good = n, good || ok
+	}
+	return good
 }
 
 // maxProcessors bounds the numbers of processors; Linux has 8192 at most (NR_CPUS).

@@ -63,6 +63,9 @@ func (s *system) compare(r *System, now time.Time) {
 	case begun.Sub(r.Boot) > slack:
 		r.Uptime = now.Sub(r.Boot).Seconds()
 		r.hide("/proc/uptime", "is not the machine's but a container's; the time since btime in /proc/stat is taken")
+	case r.Boot.Sub(begun) > slack && begun.Unix() <= 0:
+		r.Uptime = now.Sub(r.Boot).Seconds()
+		r.note("/proc/uptime", "is more than can be; the time since btime in /proc/stat is taken")
 	case r.Boot.Sub(begun) > slack:
 		// It moves by what the clock is set, and not from tick to tick.
 		if begun = begun.Truncate(time.Second); begun.Sub(s.begun).Abs() > 2*time.Second {

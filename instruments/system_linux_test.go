@@ -24,6 +24,8 @@ func TestSystemTwoViews(t *testing.T) {
 			"[{/proc/uptime is not the machine's but a container's; the time since btime in /proc/stat is taken true}]"},
 		{"a btime of lxcfs", fmt.Sprint("btime ", now.Unix()-3600), "2592000.00 1.00", boot, month,
 			"[{/proc/stat: btime is not the machine's but a container's; now less /proc/uptime is taken true}]"},
+		{"an uptime of 68 years", fmt.Sprint("btime ", boot.Unix()), "2147483647.00 1.00", boot, month,
+			"[{/proc/uptime is more than can be; the time since btime in /proc/stat is taken false}]"},
 		{"a clock that was set back", fmt.Sprint("btime ", now.Unix()+3600), "2592000.00 1.00", now.Add(time.Hour), month, "[]"},
 		{"no btime", "ctxt 5", "5.00 1.00", time.Time{}, 5, "[{/proc/stat: btime there is no number false}]"},
 		{"a kernel without /proc/uptime", fmt.Sprint("btime ", boot.Unix()), "", boot, math.NaN(), "[{/proc/uptime open: no such file or directory true}]"},

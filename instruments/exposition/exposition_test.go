@@ -96,7 +96,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("# TYPE a summary\na{quantile=\"0.5\"} 1\na_sum 2\na_count 3\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		families, errs := Parse(text)
-		merged, _ := Merge([]Source{{Name: "a", Families: families, Errors: errs}, {Name: "b", Families: families}}, nil)
+		merged, _ := Merge([]Source{{Name: "a", Families: families, Errors: errs}, {Name: "b", Families: families}}, nil, MaxMerged)
 		for _, family := range merged {
 			if err := check(family); err != nil {
 				t.Error(err)

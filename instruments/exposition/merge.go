@@ -40,14 +40,15 @@ type Source struct {
 	Changes int64
 }
 
-// maxMerged is how many series all sources together may give.
-const maxMerged = 2 * MaxSeries
+// MaxMerged is how many series all sources together can be configured to give.
+const MaxMerged = 2 * MaxSeries
 
 // Merge merges the metric families of all sources, one per name, in the order of
 // their names. Where two sources claim one series, or one name with two meanings,
 // the first has it; a name that is in own, as a scrape page shows it, is the agent's. A
-// source of which something is refused is no longer OK.
-func Merge(sources []Source, own map[string]bool) (merged []*dto.MetricFamily, failures []SourceError) {
+// source of which something is refused is no longer OK. All together have at most so many
+// series: a source that has more than the others leave is refused.
+func Merge(sources []Source, own map[string]bool, most int) (merged []*dto.MetricFamily, failures []SourceError) {
 	families := map[string]*dto.MetricFamily{} // by the names that a scrape page shows
 	from := map[string]string{}                // the source of each family and series
 	total := 0
@@ -64,8 +65,8 @@ func Merge(sources []Source, own map[string]bool) (merged []*dto.MetricFamily, f
 		for _, f := range s.Families {
 			series += seriesOf(f)
 		}
-		if total+series > maxMerged {
-			refuse("has %d series, but all sources together can have only %d, of which those before it have %d", series, maxMerged, total)
+		if total+series > most {
+			refuse("has %d series, but all sources together can have only %d (custom.series), of which those before it have %d", series, most, total)
 			continue
 		}
 		total += series
