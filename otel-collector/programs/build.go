@@ -110,6 +110,11 @@ func telegrafFlags(string) []string {
 	return []string{"-tags=custom,inputs.http,parsers.json_v2,outputs.influxdb_v2"}
 }
 
+// telegrafHostFlags returns those of a Telegraf that reads a host and is scraped.
+func telegrafHostFlags(string) []string {
+	return []string{"-tags=custom,inputs.cpu,inputs.disk,inputs.diskio,inputs.kernel,inputs.mem,inputs.net,inputs.processes,inputs.procstat,inputs.swap,inputs.system,outputs.prometheus_client"}
+}
+
 // collector is a distribution of the OpenTelemetry Collector, built from a manifest by
 // the Collector's builder. distribution is the manifest's dist.name; its
 // dist.output_path must be ./build.

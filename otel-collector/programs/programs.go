@@ -33,10 +33,15 @@ func table() []program {
 		goTool("builder", "collector", "go.opentelemetry.io/collector/cmd/builder", nil),
 		goTool("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", prometheusFlags),
 		goTool("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", prometheusFlags),
+		// What the scrape page is held against.
+		goTool("node_exporter", "node_exporter", "github.com/prometheus/node_exporter", nil),
 		// One node of VictoriaMetrics: the whole database in one program.
 		goTool("victoria-metrics", "victoriametrics", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics", victoriaMetricsFlags),
 		// For the InfluxDB recipe.
 		goTool("telegraf", "telegraf", "github.com/influxdata/telegraf/cmd/telegraf", telegrafFlags),
+		// Peers whose cost is measured beside the agent's, with what reads a host.
+		goTool("telegraf-host", "telegraf", "github.com/influxdata/telegraf/cmd/telegraf", telegrafHostFlags),
+		collector("otelcol-host", "otel-collector/tools/collector/host.yaml", "otelcol-host"),
 		goTool("golangci-lint", "lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", nil),
 		goTool("staticcheck", "lint", "honnef.co/go/tools/cmd/staticcheck", nil),
 		goTool("gofumpt", "lint", "mvdan.cc/gofumpt", nil),

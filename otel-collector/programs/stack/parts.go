@@ -67,7 +67,7 @@ func (s *stack) parts(tools map[string]string) ([]part, error) {
 		name: "collector", stage: 1, listens: []string{s.at(4317), s.at(4318), health, self}, ready: "http://" + health,
 		command: []string{tools["otelcol"], "--config=" + filepath.Join("otel-collector", "collector.yaml")},
 		env: append(
-			nodes, "GOMEMLIMIT=80MiB", "COLLECTOR_QUEUE="+filepath.Join(data, "collector"),
+			nodes, "GOMEMLIMIT=80MiB", "COLLECTOR_MEMORY_MIB=200", "COLLECTOR_QUEUE="+filepath.Join(data, "collector"),
 			"COLLECTOR_GRPC="+s.at(4317), "COLLECTOR_HTTP="+s.at(4318), "COLLECTOR_HEALTH="+health,
 			"COLLECTOR_SELF_HOST=127.0.0.1", "COLLECTOR_SELF_PORT="+strconv.Itoa(8888+s.shift),
 		),
