@@ -76,6 +76,18 @@ func TestAlerts(t *testing.T) {
 // with three spikes of 90 % for ten minutes.
 func (a *agent) pastSpikes(host string) {
 	a.tb.Helper()
+	end := time.Now().Truncate(time.Minute).Add(-10 * time.Minute)
+	a.past(host, end.Add(-20*time.Hour), end, func(at time.Time) float64 {
+		if since := at.Sub(end.Add(-18 * time.Hour)); since >= 0 && since%(6*time.Hour) < 10*time.Minute {
+			return 0.9
+		}
+		return 0.2
+	})
+}
+
+// past writes a history of CPU usage before the agent starts.
+func (a *agent) past(host string, from, to time.Time, cpu func(time.Time) float64) {
+	a.tb.Helper()
 	s, err := store.Open(store.Options{Dir: filepath.Join(a.dir, "store"), Tiers: store.Defaults().Tiers})
 	if err != nil {
 		a.tb.Fatal(err)
@@ -85,14 +97,9 @@ func (a *agent) pastSpikes(host string) {
 		Labels:  labels.FromStrings("__name__", "sysotel_cpu_usage_ratio", "host_name", host),
 		MinName: "sysotel_cpu_usage_min_ratio", MaxName: "sysotel_cpu_usage_max_ratio",
 	}
-	end := time.Now().Truncate(time.Minute).Add(-10 * time.Minute)
-	for at := end.Add(-20 * time.Hour); at.Before(end); at = at.Add(10 * time.Second) {
-		value := 0.2
-		if since := at.Sub(end.Add(-18 * time.Hour)); since >= 0 && since%(6*time.Hour) < 10*time.Minute {
-			value = 0.9
-		}
+	for at := from; at.Before(to); at = at.Add(10 * time.Second) {
 		if err := s.Append(store.Reading{Time: at, Collectors: []store.CollectorReading{{
-			Collector: "cpu", Taken: at, Samples: []store.Sample{{Series: usage, Value: value}},
+			Collector: "cpu", Taken: at, Samples: []store.Sample{{Series: usage, Value: cpu(at)}},
 		}}}); err != nil {
 			a.tb.Fatal(err)
 		}

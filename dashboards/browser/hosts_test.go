@@ -40,6 +40,33 @@ func TestAnotherHost(t *testing.T) {
 	b.photograph("processes")
 }
 
+// TestSilentHost: a machine that says nothing, or that nobody knows, is not well.
+func TestSilentHost(t *testing.T) {
+	_, node := programs.StartVictoriaMetrics(t, "-retentionPeriod=1d", "-search.latencyOffset=0s")
+	end := time.Now().Truncate(time.Second).Add(-40 * time.Second)
+	info := &line{Metric: map[string]string{"__name__": "sysotel_agent_info", "host_id": "id-1", "version": "1.0"}}
+	cpu := &line{Metric: map[string]string{"__name__": "sysotel_cpu_usage_ratio"}}
+	for at := end.Add(-5 * time.Minute); !at.After(end); at = at.Add(time.Second) {
+		info.add(at, 1)
+		cpu.add(at, 0.2)
+	}
+	load(t, node, "gone", []*line{info, cpu})
+	browser := startBrowser(t)
+	a := startAgent(t, "--host.name=here", "--store.backend=victoriametrics", "--store.victoriametrics=1s="+node+",1m="+node+",5m="+node+",1h="+node)
+	a.ticks(3)
+
+	b := open(browser, t, a.url, desktop())
+	b.visit("/?host=gone")
+	b.waitFor(`/^No reading for \d+ (sec|min)/.test(document.querySelector('.status.critical strong')?.innerText)`)
+	b.waitFor(`document.querySelector('.meters.stale') && !document.querySelector('.meter.warning, .meter.critical')`)
+	b.photograph("gone")
+	b.visit("/?host=nosuch")
+	b.waitFor(`document.querySelector('.status.critical strong')?.innerText === 'No machine named nosuch has reported'`)
+	b.photograph("nosuch")
+	b.visit("/")
+	b.waitFor(`document.querySelector('.status') && !document.querySelector('.meters.stale') && !/No (reading|machine)/.test(document.querySelector('.status').innerText)`)
+}
+
 // history imports five minutes of a machine into a node.
 func history(t *testing.T, node, host string) {
 	t.Helper()

@@ -9,6 +9,7 @@ import { Settings } from './pages/settings'
 import { Banner } from './parts/banner'
 import { Footer } from './parts/footer'
 import { Icon } from './parts/icons'
+import { Shortcuts } from './parts/shortcuts'
 import { TimePicker } from './parts/timepicker'
 import { type Page, pages } from './route'
 import { go, hrefOf, isDark, theme, view } from './state'
@@ -50,6 +51,7 @@ export function App() {
       <Banner />
       <main id="content" class={page} tabIndex={-1}><Content /></main>
       <Footer />
+      <Shortcuts />
     </>
   )
 }

@@ -21,6 +21,12 @@ export function customPanels(names: string[]): Panel[] {
   return names.filter((name) => /^[A-Za-z_]\w*$/.test(name) && !known.test(name) && !name.endsWith('_bucket') && !isRollup(name)).slice(0, maxCharts).map(panelOf)
 }
 
+// customPanel is the panel of a custom metric by its id, undefined if it is none's.
+export function customPanel(id: string): Panel | undefined {
+  const name = /^custom_([A-Za-z_]\w*)$/.exec(id)?.[1]
+  return name === undefined || known.test(name) ? undefined : panelOf(name)
+}
+
 function panelOf(name: string): Panel {
   const counts = /_(total|count|sum)$/.test(name)
   const unit = endings.find(([ending]) => ending.test(name))?.[1] ?? 'none'

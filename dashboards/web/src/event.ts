@@ -1,5 +1,6 @@
 import type { Event } from './api/client'
 import type { Gap } from './frame'
+import type { Level } from './limits'
 import type { Word } from './i18n'
 
 // Events of the machine and the agent, and the causes of gaps.
@@ -40,7 +41,9 @@ export function causeOf(gap: Gap, all: MachineEvent[], slack: number): Word {
     return start.detail.previous === 'none' ? 'cause.before' : 'cause.stopped'
   }
   if (near.some((h) => h.kind === 'stop')) return 'cause.stopped'
-  switch (near.find((h) => h.kind === 'gap')?.cause) {
+  // A family that missed a second explains no hole of minutes.
+  const explains = (h: MachineEvent) => h.from !== null && h.to !== null && Math.min(gap.to, h.to) - Math.max(gap.from, h.from) + 2 * slack >= (gap.to - gap.from) / 2
+  switch (near.find((h) => h.kind === 'gap' && explains(h))?.cause) {
     case 'overload':
       return 'cause.overload'
     case 'timeout':
@@ -58,3 +61,25 @@ export function causeOf(gap: Gap, all: MachineEvent[], slack: number): Word {
 // Events marked on every chart; gaps are drawn as such.
 const marked: Event['kind'][] = ['start', 'reboot', 'oom_kill', 'clock_step', 'suspend', 'alert']
 export const isMarked = (h: MachineEvent): boolean => marked.includes(h.kind)
+
+// Alerts are marked where they begin and where they end. Several of one minute are one
+// mark, of the worst that began.
+export interface AlertMark {
+  at: number
+  level: Level
+  names: string[]
+}
+
+export function alertMarks(all: MachineEvent[], within: number): AlertMark[] {
+  const marks: AlertMark[] = []
+  const began = all.filter((h) => h.kind === 'alert' && (h.cause === 'firing' || h.cause === 'resolved')).sort((a, b) => a.at - b.at)
+  for (const h of began) {
+    const level: Level = h.cause === 'resolved' ? 'ok' : h.detail.label_severity === 'critical' ? 'critical' : 'warning'
+    const last = marks.at(-1)
+    if (last && h.at - last.at < within && (last.level === 'ok') === (level === 'ok')) {
+      if (level === 'critical') last.level = level
+      if (!last.names.includes(h.subject)) last.names.push(h.subject)
+    } else marks.push({ at: h.at, level, names: [h.subject] })
+  }
+  return marks
+}

@@ -1,7 +1,9 @@
 import { computed, effect, signal } from '@preact/signals'
 import type { Current } from './api/client'
 import { isOwnHost } from './host'
-import { reading } from './stream'
+import { type Silence, silenceOf, slack } from './silence'
+import { now } from './state'
+import { reading, silence } from './stream'
 
 // What the meters and the status sentence need to know about a machine. Shares are from
 // 0 to 1; null is unknown.
@@ -9,6 +11,8 @@ export interface Facts {
   cpu: number | null
   // steadyCPU is the mean of the last minute, since one busy second does not matter.
   steadyCPU: number | null
+  // steadyBusy is the mean of the last minute of the disk that was busiest.
+  steadyBusy: number | null
   cores: number | null
   load: number | null
   memory: { share: number | null; used: number | null; total: number | null }
@@ -30,6 +34,10 @@ export interface Filesystem {
 export interface Remote {
   facts: Facts
   uptime: number | null
+  // newest is the time of its newest reading, null if none is known.
+  newest: number | null
+  // interval is about the time between two readings, in seconds.
+  interval: number
   // url is the page of the machine's own agent, null if it is not known.
   url: string | null
 }
@@ -41,12 +49,13 @@ function maximum<T>(list: T[], value: (entry: T) => number): T | null {
   return list.reduce<T | null>((best, entry) => (best === null || value(entry) > value(best) ? entry : best), null)
 }
 
-export function factsOf(r: Current, steadyCPU: number | null): Facts {
-  const busy = maximum((r.disk.devices ?? []).filter((d) => d.physical && d.busy_percent !== null), (d) => d.busy_percent ?? 0)
+export function factsOf(r: Current, steadyCPU: number | null, steadyBusy: number | null): Facts {
+  const busy = busiestOf(r)
   const pressed = maximum((r.pressure ?? []).filter((p) => p.some.avg10 !== null), (p) => p.some.avg10 ?? 0)
   return {
     cpu: share(r.cpu.usage_percent),
     steadyCPU,
+    steadyBusy,
     cores: r.cpu.count,
     load: r.cpu.load_average?.[0] ?? null,
     memory: { share: share(r.memory.percent), used: r.memory.used, total: r.memory.total },
@@ -58,13 +67,22 @@ export function factsOf(r: Current, steadyCPU: number | null): Facts {
   }
 }
 
-// CPU usage of the last minute, oldest first.
+const busiestOf = (r: Current) => maximum((r.disk.devices ?? []).filter((d) => d.physical && d.busy_percent !== null), (d) => d.busy_percent ?? 0)
+
+// CPU usage and the business of the busiest disk in the last minute, oldest first.
 const minute = 60
 const recent = signal<number[]>([])
+const worked = signal<number[]>([])
 effect(() => {
-  const cpu = reading.value?.cpu.usage_percent
+  const r = reading.value
+  if (!r) return
+  const cpu = r.cpu.usage_percent
   if (typeof cpu === 'number') recent.value = [...recent.peek().slice(1 - minute), cpu / 100]
+  const busy = busiestOf(r)?.busy_percent
+  if (typeof busy === 'number') worked.value = [...worked.peek().slice(1 - minute), busy / 100]
 })
+
+const meanOf = (list: number[]): number | null => (list.length === 0 ? null : list.reduce((a, b) => a + b, 0) / list.length)
 
 // seedRecent prepends the minute before the page was opened.
 export function seedRecent(shares: number[]): void {
@@ -76,7 +94,13 @@ export const remote = signal<Remote | null>(null)
 
 export const facts = computed<Facts | null>(() => {
   if (!isOwnHost.value) return remote.value && remote.value.facts
-  const list = recent.value
-  const steady = list.length < minute / 2 ? null : list.reduce((a, b) => a + b, 0) / list.length
-  return reading.value && factsOf(reading.value, steady)
+  return reading.value && factsOf(reading.value, meanOf(recent.value), meanOf(worked.value))
+})
+
+// hush is how long the machine shown has said nothing; null while its readings come, and
+// before anything is known of it.
+export const hush = computed<Silence | null>(() => {
+  if (isOwnHost.value) return reading.value && silenceOf(silence.value, reading.value.interval_seconds ?? 1, slack.own)
+  const r = remote.value
+  return r && silenceOf(r.newest === null ? null : now.value - r.newest, r.interval, slack.other)
 })

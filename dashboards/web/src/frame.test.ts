@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { append, buildFrame, columns, findGaps, Growing, mostLines, type Series } from './frame'
+import { append, buildFrame, columns, findGaps, firstOpen, Growing, mostLines, type Series } from './frame'
 import { asked, type Panel } from './panels'
 
 const panel = (draw: Panel['draw'] = 'line', queries: Panel['queries'] = [{ name: '{{cpu}}', expr: 'x' }, { name: 'out', expr: 'y', below: true }]): Panel => ({
@@ -88,11 +88,53 @@ describe('growing', () => {
     growing.add(20, sample(9), 0)
     expect(frame.lines[0]?.mean).toEqual([1, 1])
   })
+  it('says when a step is begun and over', () => {
+    const growing = new Growing(panel(), start())
+    expect([growing.add(23, sample(2), 0), growing.add(24, sample(2), 0), growing.add(31, sample(2), 0)]).toEqual(['begun', null, 'over'])
+    expect(growing.stepStart).toBe(30)
+  })
+  it('joins the readings of before to the step that is open', () => {
+    const frame = start()
+    const growing = new Growing(panel(), frame)
+    growing.add(28, sample(10), 0)
+    growing.add(29, sample(10), 0)
+    // Seven readings from 21 to 27, of mean 1 and with a spike.
+    const before = buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [27, '1']), series('0 max', { cpu: 'a' }, [27, '90']), series('0 min', { cpu: 'a' }, [27, '0.5']), series('0 mean', { cpu: 'ended' }, [27, '3'])], 27, 27, 1)
+    growing.join(before, 7)
+    expect(frame.lines[0]).toMatchObject({ name: 'a', mean: [1, 1, 3], min: [1, 1, 0.5], max: [1, 1, 90] })
+    expect(frame.lines[1]).toMatchObject({ name: 'ended', mean: [null, null, 3] })
+    growing.join(before, 7) // Once is enough.
+    growing.add(30, sample(10), 0)
+    expect(frame.lines[0]?.mean.at(-1)).toBeCloseTo(3.7)
+  })
+  it('joins nothing to a later step', () => {
+    const frame = start()
+    const growing = new Growing(panel(), frame)
+    growing.add(30, sample(2), 0)
+    growing.add(31, sample(4), 0)
+    growing.join(buildFrame(panel(), [series('0 mean', { cpu: 'a' }, [29, '100'])], 29, 29, 1), 9)
+    expect(frame.lines[0]?.mean).toEqual([1, 1, 2, 4])
+  })
+  it('counts the lines that are left out', () => {
+    const many = (n: number) => Array.from({ length: n }, (_, i) => series('0 mean', { cpu: `cpu${i}` }, [10, String(i)]))
+    expect(buildFrame(panel(), many(mostLines), 10, 10, 10).left.size).toBe(0)
+    const frame = buildFrame(panel(), many(mostLines + 5), 10, 10, 10)
+    expect(frame.left.size).toBe(5)
+    new Growing(panel(), frame).add(11, [...Array(mostLines + 7).keys()].map((i) => ({ query: 0, labels: { cpu: `cpu${i}` }, value: 1 })), 0)
+    expect([frame.lines.length, frame.left.size]).toEqual([mostLines, 7])
+  })
   it('adds a new line', () => {
     const frame = start()
     new Growing(panel(), frame).add(21, [{ query: 0, labels: { cpu: 'b' }, value: 8 }], 0)
     expect(frame.lines.map((l) => l.mean)).toEqual([[1, 1, null], [null, null, 8]])
   })
+})
+
+describe('what is asked again', () => {
+  const of = (...cells: (number | null)[]) => firstOpen(buildFrame(panel(), [series('0 mean', {}, ...cells.flatMap((v, i): [number, string][] => (v === null ? [] : [[i + 1, String(v)]])))], 1, cells.length, 1), cells.length + 1)
+  it('are three steps', () => { expect(of(1, 1, 1, 1, 1, 1)).toBe(4) })
+  it('begin with the oldest hole, since readings may be late', () => { expect(of(1, 1, null, null, null, null, null, null)).toBe(3) })
+  it('have a bound', () => { expect(of(1, ...Array<null>(99).fill(null))).toBe(41) })
 })
 
 describe('appending', () => {

@@ -1,3 +1,4 @@
+import { totals } from './compare'
 import { asked, colorWord, type Draw, type Panel, readTag, type Role, seriesName } from './panels'
 
 // A frame is the data of a chart: for each line a value at each time, or null. Its
@@ -19,6 +20,8 @@ export interface Frame {
   step: number
   times: number[]
   lines: Line[]
+  // left are the keys of lines that are left out.
+  left: Set<string>
 }
 
 // A series of a Prometheus response.
@@ -52,7 +55,11 @@ export function buildFrame(panel: Panel, answer: Series[], from: number, to: num
       if (i >= 0 && i < count) cells[i] = number(text)
     }
   }
-  return { step, times, lines: ordered(panel, [...lines.values()]) }
+  const all = [...lines.values()]
+  const kept = ordered(panel, all)
+  const left = new Set(kept.length < all.length ? all.map((line) => line.key) : [])
+  for (const line of kept) left.delete(line.key)
+  return { step, times, lines: kept, left }
 }
 
 const empty = (n: number): Cell[] => new Array<Cell>(n).fill(null)
@@ -121,19 +128,25 @@ export interface Sample {
 export class Growing {
   private end = 0
   private sums = new Map<string, { sum: number; n: number; min: number; max: number }>()
+  // begun is set while the step has not been joined with what was read before the page was
+  // opened.
+  private begun = false
 
   constructor(
     readonly panel: Panel,
     readonly frame: Frame,
   ) {}
 
-  // add takes the values of a reading and drops columns before `from`.
-  add(at: number, samples: Sample[], from: number): void {
+  // add takes the values of a reading and drops columns before `from`. It returns what
+  // happened to the steps: the first one was begun, after its start, or one is over.
+  add(at: number, samples: Sample[], from: number): 'begun' | 'over' | null {
     const { frame } = this
     const end = Math.ceil(at / frame.step - 1e-9) * frame.step
     const last = frame.times.at(-1)
-    if (end < this.end || (this.end === 0 && last !== undefined && end <= last)) return
+    if (end < this.end || (this.end === 0 && last !== undefined && end <= last)) return null
+    const happened = end === this.end ? null : this.end === 0 ? 'begun' : 'over'
     if (end > this.end) this.open(end)
+    if (happened === 'begun') this.begun = true
     const i = frame.times.length - 1
     frame.times[i] = Math.min(at, end)
     for (const { query, labels, value } of samples) {
@@ -151,6 +164,33 @@ export class Growing {
       if (line.max) line.max[i] = sum.max
     }
     trim(frame, from)
+    return happened
+  }
+
+  // stepStart is when the newest step began.
+  get stepStart(): number { return this.end - this.frame.step }
+
+  // join adds to the newest step the n readings before those that were added, of which
+  // `before` has one column.
+  join(before: Frame, n: number): void {
+    const { frame } = this
+    if (!this.begun || n <= 0) return
+    this.begun = false
+    const i = frame.times.length - 1
+    for (const old of before.lines) {
+      const mean = old.mean.at(-1) ?? null
+      const line = mean === null ? undefined : lineOf(this.panel, frame, old.key, old.query, old.labels)
+      if (!line || mean === null) continue
+      const sum = this.sums.get(old.key) ?? { sum: 0, n: 0, min: Infinity, max: -Infinity }
+      sum.sum += mean * n
+      sum.n += n
+      sum.min = Math.min(sum.min, old.min?.at(-1) ?? mean)
+      sum.max = Math.max(sum.max, old.max?.at(-1) ?? mean)
+      this.sums.set(old.key, sum)
+      line.mean[i] = sum.sum / sum.n
+      if (line.min) line.min[i] = sum.min
+      if (line.max) line.max[i] = sum.max
+    }
   }
 
   // open starts a step: the previous one gets its final time, skipped ones stay empty.
@@ -160,9 +200,25 @@ export class Growing {
     if (this.end > 0 && last >= 0) frame.times[last] = this.end
     extend(frame, end)
     this.end = end
+    this.begun = false
     this.sums.clear()
   }
 }
+
+// firstOpen returns the time from which a frame that is polled must be asked again: its
+// oldest column without a value among the newest, since readings may come late, or of
+// three steps ago.
+export function firstOpen(frame: Frame, to: number): number {
+  let from = to - 3 * frame.step
+  if (frame.lines.length === 0) return from
+  for (let i = frame.times.length - 1; i >= Math.max(0, frame.times.length - mostAsked); i--) {
+    if (frame.lines.every((line) => line.mean[i] === null)) from = Math.min(from, frame.times[i]!)
+  }
+  return Math.max(from, to - mostAsked * frame.step)
+}
+
+// mostAsked bounds the columns that are asked again.
+const mostAsked = 60
 
 // append adds a newer, shorter frame with the same step, for charts that poll, and
 // drops columns before `from`.
@@ -186,7 +242,12 @@ export function append(panel: Panel, frame: Frame, newer: Frame, from: number): 
 // lineOf finds or creates a line; undefined if there are too many.
 function lineOf(panel: Panel, frame: Frame, key: string, query: number, labels: Record<string, string>): Line | undefined {
   const known = frame.lines.find((l) => l.key === key)
-  if (known || frame.lines.length >= mostLines) return known
+  if (known) return known
+  if (frame.lines.length >= mostLines) {
+    frame.left.add(key)
+    return undefined
+  }
+  frame.left.delete(key)
   const line: Line = { key, query, labels, name: seriesName(panel.queries[query]!, labels), mean: empty(frame.times.length), min: null, max: null }
   frame.lines = ordered(panel, [...frame.lines, line])
   return line
@@ -218,28 +279,36 @@ function trim(frame: Frame, from: number): void {
   }
 }
 
-// A column of drawn data and its role.
+// A column of drawn data and its role. The line of an earlier total of a stack is -1.
 export interface Column {
   line: number
-  part: 'mean' | 'min' | 'max'
+  part: 'mean' | 'min' | 'max' | 'before'
   cells: Cell[]
 }
 
-// columns are the frame's lines as drawn: summed when stacked, negated when mirrored.
-export function columns(panel: Panel, frame: Frame, draw: Draw): Column[] {
+// columns are the frame's lines as drawn: summed when stacked, negated when mirrored; with
+// the earlier values of each line, or of the whole stack.
+export function columns(panel: Panel, frame: Frame, draw: Draw, earlier?: Map<string, Cell[]>): Column[] {
   if (draw === 'stack') {
     const sum = new Array<number>(frame.times.length).fill(0)
     const isEmpty = frame.times.map((_, at) => frame.lines.every((line) => line.mean[at] === null))
-    return frame.lines.map((line, i) => ({
+    const stack = frame.lines.map((line, i): Column => ({
       line: i,
       part: 'mean',
       // A missing value adds nothing to a stack.
       cells: line.mean.map((v, at) => (isEmpty[at] ? null : (sum[at] = (sum[at] ?? 0) + (v ?? 0)))),
     }))
+    return earlier ? [...stack, { line: -1, part: 'before', cells: totals([...earlier.values()], frame.times.length) }] : stack
   }
   const list: Column[] = []
+  const turnOf = (line: Line) => (draw === 'mirror' && panel.queries[line.query]?.below ? turned : same)
+  // What was earlier is behind everything.
   frame.lines.forEach((line, i) => {
-    const turn = draw === 'mirror' && panel.queries[line.query]?.below ? turned : same
+    const cells = earlier?.get(line.key)
+    if (cells) list.push({ line: i, part: 'before', cells: turnOf(line)(cells) })
+  })
+  frame.lines.forEach((line, i) => {
+    const turn = turnOf(line)
     // The band is drawn behind its line.
     if (line.min && line.max) list.push({ line: i, part: 'min', cells: turn(line.min) }, { line: i, part: 'max', cells: turn(line.max) })
     list.push({ line: i, part: 'mean', cells: turn(line.mean) })

@@ -18,6 +18,15 @@ it('uses the built-in rules', () => {
   expect([limits.swap, limits.busy, limits.pressure]).toEqual([usual.swap, usual.busy, usual.pressure])
 })
 
+it('uses the built-in rules as the agent writes them', () => {
+  const limits = limitsOf([
+    rule('100 * avg_over_time(sysotel_cpu_usage_ratio[1m:1s]) > 75'),
+    rule('100 * avg_over_time(system_memory_utilization_ratio{state="used"}[1m:1s]) > 95 or 100 * avg_over_time(system_memory_utilization_ratio{system_memory_state="used"}[1m:1s]) > 95', 'critical'),
+    rule('100 * max by (host_name, device) (avg_over_time(sysotel_disk_utilization_ratio{device!=""}[1m:1s])) > 70 and max by (host_name, device) (sysotel_disk_limit_bytes{device!=""}) > 256 * 1024 * 1024'),
+  ])
+  expect([limits.cpu, limits.memory, limits.disk]).toEqual([{ warning: 0.75, critical: 0.875 }, { warning: 0.95, critical: 0.95 }, { warning: 0.7, critical: 0.85 }])
+})
+
 it('uses the lowest rule of each severity', () => {
   expect(limitsOf([threshold('cpu_usage_total', 60), threshold('cpu_usage_total', 50), threshold('cpu_usage_total', 90, 'critical')]).cpu).toEqual({ warning: 0.5, critical: 0.9 })
   expect(limitsOf([rule('sysotel_pressure_utilization_ratio{kind="some"} >= 0.2'), rule('(sysotel_disk_busy_ratio) > 0.5')])).toMatchObject({ pressure: { warning: 0.2 }, busy: { warning: 0.5 } })

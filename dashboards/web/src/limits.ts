@@ -17,6 +17,9 @@ export type Gauge = 'cpu' | 'memory' | 'disk' | 'swap' | 'busy' | 'pressure'
 // Without a critical rule, critical starts halfway between warning and full.
 const from = (warning: number): Limit => ({ warning, critical: (1 + warning) / 2 })
 
+// Of threads that run or wait, twice as many as processors are too many.
+export const loadLimit: Limit = { warning: 1, critical: Infinity }
+
 // usual are the limits without a rule.
 export const usual: Record<Gauge, Limit> = { cpu: from(0.8), memory: from(0.9), disk: from(0.85), swap: from(0.5), busy: from(0.9), pressure: from(0.4) }
 
@@ -30,9 +33,9 @@ const measured: Record<Gauge, { metric?: string; series: string }> = {
   pressure: { series: 'sysotel_pressure_utilization_ratio' },
 }
 
-// An expression that starts by comparing one series, as a ratio or times 100, in the
+// An expression that starts by comparing one series or its mean, as a ratio or times 100, in the
 // agent's form: "100 * max by (device) (NAME{device!=""}) > 85".
-const compared = /^\(*(100 \* )?\(*(?:max (?:by \([^)]*\) )?\()?(\w+)(?:\{([^}]*)\})?\)*\s*>=?\s*(\d+(?:\.\d+)?(?:e-?\d+)?)\b/
+const compared = /^\(*(100 \* )?\(*(?:max (?:by \([^)]*\) )?\()?(?:avg_over_time\()?(\w+)(?:\{([^}]*)\})?(?:\[[\w:]+\])?\)*\s*>=?\s*(\d+(?:\.\d+)?(?:e-?\d+)?)\b/
 
 // thresholdOf returns the ratio at which a rule fires for a whole gauge, or null if
 // the rule is about something else or about one device.

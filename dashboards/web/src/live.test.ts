@@ -18,7 +18,7 @@ const polled = new Set([
   // Changes slowly.
   'disk_space_history', 'disk_free',
   // Not in a reading.
-  'cgroup_cpu', 'cgroup_memory', 'network_errors', 'network_dropped', 'sockets', 'process_states', 'family_duration', 'queue',
+  'cgroup_cpu', 'cgroup_memory', 'network_errors', 'network_dropped', 'sockets', 'process_states', 'family_duration', 'family_folded', 'queue',
 ])
 
 const charts = [...panels.values()].filter((p) => !isInstant(p))

@@ -204,6 +204,7 @@ export const list: List = {
         "agent_ticks",
         "family_duration",
         "family_failures",
+        "family_folded",
         "queue",
         "queue_sent",
         "targets",
@@ -1395,6 +1396,23 @@ export const list: List = {
       ]
     },
     {
+      "id": "family_folded",
+      "title": "Without a name",
+      "explain": "Programs, block devices, file systems and interfaces beyond what can have series of their own; they are added up as others.",
+      "unit": "count",
+      "draw": "line",
+      "source": "host",
+      "queries": [
+        {
+          "name": "{{family}}",
+          "expr": "avg_over_time(sysotel_family_folded{host_name=\"$host\"}[$window])",
+          "band": true,
+          "min": "min_over_time(sysotel_family_folded_min{host_name=\"$host\"}[$window]) or min_over_time(sysotel_family_folded{host_name=\"$host\"}[$window])",
+          "max": "max_over_time(sysotel_family_folded_max{host_name=\"$host\"}[$window]) or max_over_time(sysotel_family_folded{host_name=\"$host\"}[$window])"
+        }
+      ]
+    },
+    {
       "id": "queue",
       "title": "Push queue",
       "explain": "Requests waiting to be sent, by destination.",
@@ -1474,7 +1492,7 @@ export const list: List = {
     {
       "id": "collector_queue",
       "title": "OpenTelemetry Collector queues",
-      "explain": "Batches queued for each VictoriaMetrics, as a share of the queue's capacity; the Collector's own metrics.",
+      "explain": "What waits for each VictoriaMetrics, as a share of what may; the Collector's own metrics.",
       "unit": "ratio",
       "draw": "line",
       "max": 1,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { lineColors } from './colors'
-import { boards, colorWord, expand, type Panel, panels, question, readTag, seriesName } from './panels'
+import { boards, colorWord, expand, type Panel, panels, question, rankOf, readTag, seriesName } from './panels'
 
 describe('a question', () => {
   const panel: Panel = { id: 'p', title: '', explain: '', unit: 'ratio', draw: 'line', source: 'host', queries: [{ name: 'a', expr: 'a{host_name="$host"}[$window]', min: 'b', max: 'c' }, { name: 'd', expr: 'd' }] }
@@ -44,4 +44,9 @@ describe('series', () => {
     expect(a).toBe(b)
     expect(a).not.toBe(c)
   })
+})
+
+it('knows what a panel is about', () => {
+  const rank = (id: string) => rankOf(panels.get(id)!)
+  expect([rank('cpu'), rank('load'), rank('memory'), rank('swap'), rank('disk_io_total'), rank('network_total')]).toEqual(['cpu', 'cpu', 'memory', 'memory', 'write', 'cpu'])
 })

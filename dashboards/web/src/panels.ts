@@ -80,3 +80,11 @@ export function seriesName(query: Query, labels: Record<string, string>): string
   const name = query.name.replace(/\{\{\s*(\w+)\s*\}\}/g, (_, label: string) => labels[label] ?? '').replace(/\s+/g, ' ').trim()
   return name || Object.values(labels).filter(Boolean).join(' ') || query.name
 }
+
+// rankOf returns the column of the process table that a panel is about.
+export function rankOf(panel: Pick<Panel, 'queries'>): 'cpu' | 'memory' | 'read' | 'write' {
+  const text = panel.queries.map((q) => q.expr).join(' ')
+  if (/_(memory|swap|paging)_|resource="memory"/.test(text)) return 'memory'
+  if (!/_disk_|resource="io"/.test(text)) return 'cpu'
+  return /direction="read"/.test(text) && !/direction="write"/.test(text) ? 'read' : 'write'
+}

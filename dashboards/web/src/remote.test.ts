@@ -23,3 +23,10 @@ it('links to http and https only', () => {
   for (const bad of [undefined, '', 'there.example', '/box', 'javascript:alert(1)', 'data:text/html,x', 'ftp://there.example']) expect(pageAt(bad), bad).toBeNull()
   expect(remoteOf([f('agent', 1, { url: 'javascript:alert(1)' }), f('agent', 1, { url: 'https://there.example' })]).url).toBe('https://there.example')
 })
+
+it('knows when it was last read, and how often', () => {
+  const at = (readings: number) => remoteOf([f('newest', 1_770_000_000, { started: 'a' }), f('newest', 1_770_000_060, { started: 'b' }), f('readings', 3, { started: 'a' }), f('readings', readings, { started: 'b' })])
+  expect(at(600)).toMatchObject({ newest: 1_770_000_060, interval: 1 })
+  expect(at(10).interval).toBe(60)
+  expect(remoteOf([])).toMatchObject({ newest: null, interval: 1 })
+})

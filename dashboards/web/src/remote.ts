@@ -19,13 +19,19 @@ const metrics = {
   diskFree: 'sysotel_disk_free_bytes{$,mountpoint!=""}',
   diskTotal: 'sysotel_disk_limit_bytes{$,mountpoint!=""}',
   busy: 'sysotel_disk_busy_ratio{$}',
+  steadyBusy: 'avg_over_time(sysotel_disk_busy_ratio{$}[1m])',
   pressure: 'avg_over_time(sysotel_pressure_utilization_ratio{$,kind="some"}[10s])',
   network: 'sysotel_network_io_rate_bytes_per_second{$,device=""}',
   uptime: 'system_uptime_seconds{$}',
   agent: 'sysotel_agent_info{$}',
+  newest: 'timestamp(sysotel_agent_info{$})',
+  readings: 'count_over_time(sysotel_agent_info{$}[10m])',
 } as const
 
 type Metric = keyof typeof metrics
+
+// counted is the range of readings, in seconds: so many in it, so long is the interval.
+const counted = 600
 
 export function remoteQuestion(host: string): string {
   const own = `host_name=${JSON.stringify(host)}`
@@ -38,11 +44,14 @@ export function remoteOf(found: Instant[]): Remote {
   const maximum = (name: Metric) => of(name).reduce<ReturnType<typeof of>[number] | null>((best, f) => (best === null || f.value > best.value ? f : best), null)
   const busy = maximum('busy')
   const pressed = maximum('pressure')
+  const worked = maximum('steadyBusy')
   return {
     uptime: one('uptime'),
+    newest: maximum('newest')?.value ?? null,
+    interval: counted / Math.max(1, maximum('readings')?.value ?? counted),
     url: of('agent').map((f) => pageAt(f.labels.url)).find((u) => u !== null) ?? null,
     facts: {
-      cpu: one('cpu'), steadyCPU: one('steady'), cores: one('cores'), load: one('load'),
+      cpu: one('cpu'), steadyCPU: one('steady'), steadyBusy: worked?.value ?? null, cores: one('cores'), load: one('load'),
       memory: { share: one('memory'), used: one('memoryUsed'), total: one('memoryTotal') },
       swap: { share: one('swap'), used: one('swapUsed'), total: one('swapTotal') },
       filesystems: of('disk').flatMap((d) => {

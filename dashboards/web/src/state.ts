@@ -1,6 +1,7 @@
 import { computed, effect, signal } from '@preact/signals'
 import { base } from './base'
-import { parseView, type View, writeView } from './route'
+import { clocks, languages } from './choice'
+import { misread, parseView, type View, writeView } from './route'
 import { isLive, lengthOf, type Range, spanOf } from './time'
 import type { Measure } from './units'
 import { reading, serverNow } from './stream'
@@ -12,7 +13,13 @@ export const view = signal<View>(parseView(new URL(location.href)))
 // depth counts the zoom steps that a double click can undo.
 const depth = (): number => (history.state as { depth?: number } | null)?.depth ?? 0
 
-addEventListener('popstate', () => { view.value = parseView(new URL(location.href)) })
+// wrong are the parameters of the address that were not understood.
+export const wrong = signal(misread(new URL(location.href)))
+
+addEventListener('popstate', () => {
+  view.value = parseView(new URL(location.href))
+  wrong.value = misread(new URL(location.href))
+})
 
 // go changes the view and its address. Another page starts without the previous page's
 // own parameters.
@@ -25,6 +32,7 @@ export function go(change: Partial<View>, how: 'push' | 'replace' | 'zoom' = 'pu
   if (how === 'replace') history.replaceState(history.state, '', base + address)
   else history.pushState({ depth: how === 'zoom' ? depth() + 1 : 0 }, '', base + address)
   view.value = next
+  wrong.value = []
   if (other) scrollTo(0, 0)
 }
 
@@ -76,6 +84,16 @@ function kept<T extends string>(name: string, first: T, allowed: readonly T[]) {
 }
 
 export const theme = kept('theme', 'auto', ['auto', 'dark', 'light'])
+export const languageChoice = kept('language', languages[0], languages)
+export const clockChoice = kept('clock', clocks[0], clocks)
+// Texts and times are made once: the page is loaded anew.
+let isLoaded = false
+effect(() => {
+  void languageChoice.value
+  void clockChoice.value
+  if (isLoaded) location.reload()
+  isLoaded = true
+})
 export const sizes = kept<Measure['sizes']>('sizes', 'binary', ['binary', 'decimal'])
 export const traffic = kept<Measure['traffic']>('traffic', 'bytes', ['bytes', 'bits'])
 export const measure = computed<Measure>(() => ({ sizes: sizes.value, traffic: traffic.value }))

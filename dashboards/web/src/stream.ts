@@ -1,6 +1,8 @@
 import { computed, signal } from '@preact/signals'
 import { type Current, get } from './api/client'
 import { base } from './base'
+import { openSource, type Source } from './source'
+import { silenceOf, slack } from './silence'
 
 // The live stream of readings. The page uses the agent's time, from the newest reading
 // and the time since, because the viewer's clock can be wrong.
@@ -20,8 +22,7 @@ export const serverNow = (): number => (performance.timeOrigin + performance.now
 export const silence = signal(0)
 setInterval(() => { silence.value = Math.floor((performance.now() - arrived) / 1000) }, 500)
 
-// A reading is late after three of its intervals.
-export const isStale = computed(() => silence.value > Math.max(3, 3 * (reading.value?.interval_seconds ?? 1)))
+export const isStale = computed(() => silenceOf(silence.value, reading.value?.interval_seconds ?? 1, slack.own) !== null)
 
 function take(r: Current): void {
   arrived = performance.now()
@@ -39,29 +40,33 @@ function take(r: Current): void {
 // load what they lack.
 export const resumed = signal(0)
 
-let source: EventSource | null = null
+let source: Source | null = null
 let retry: ReturnType<typeof setTimeout> | undefined
 
 export function connect(): void {
   clearTimeout(retry)
   source?.close()
-  source = new EventSource(base + '/api/v1/metrics/stream')
-  source.addEventListener('open', () => { connection.value = 'open' })
-  source.addEventListener('reading', (e) => {
-    try {
-      take(JSON.parse((e as MessageEvent<string>).data) as Current)
-      connection.value = 'open'
-    } catch { /* A truncated event; the next one comes in a second. */ }
-  })
-  source.addEventListener('error', () => {
-    connection.value = 'closed'
-    if (source?.readyState !== EventSource.CLOSED) return // The browser tries again itself.
-    source = null
-    // An EventSource does not say why it was refused: a request does, and renews an
-    // expired session.
-    retry = setTimeout(() => {
-      get('/api/v1/metrics/current').then((r) => { take(r); connect() }, () => { retry = setTimeout(connect, 2000) })
-    }, 500)
+  const mine = source = openSource(base + '/api/v1/metrics/stream', {
+    opened: () => { if (source === mine) connection.value = 'open' },
+    reading: (text) => {
+      if (source !== mine) return
+      try {
+        take(JSON.parse(text) as Current)
+        connection.value = 'open'
+      } catch { /* A truncated event; the next one comes in a second. */ }
+    },
+    failed: (ended) => {
+      if (source !== mine) return
+      connection.value = 'closed'
+      if (!ended) return // The browser tries again itself.
+      mine.close()
+      source = null
+      // An EventSource does not say why it was refused: a request does, and renews an
+      // expired session.
+      retry = setTimeout(() => {
+        get('/api/v1/metrics/current').then((r) => { take(r); connect() }, () => { retry = setTimeout(connect, 2000) })
+      }, 500)
+    },
   })
 }
 

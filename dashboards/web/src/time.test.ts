@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest'
-import { durationLabel, fromField, parseMoment, presets, presetSeconds, spanOf, stepFor, stepLabel, toField, writeMoment, zoneName } from './time'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { durationLabel, fromField, parseMoment, presets, presetSeconds, spanLabel, spanOf, stepFor, stepLabel, tierSeconds, toField, writeMoment, zoneName } from './time'
 
 describe('moments', () => {
   it.each([
@@ -24,6 +24,27 @@ describe('moments', () => {
   it('names the zone with its offset', () => { expect(zoneName(1770028200)).toMatch(/^\S+, UTC[+−]\d\d:\d\d$/) })
 })
 
+describe('the hour that is there twice', () => {
+  const zone = process.env.TZ
+  beforeAll(() => { process.env.TZ = 'America/New_York' })
+  afterAll(() => {
+    if (zone === undefined) delete process.env.TZ
+    else process.env.TZ = zone
+  })
+  const at = (text: string) => Date.parse(text) / 1000
+  it('is told with the offsets of both ends', () => {
+    expect(spanLabel({ from: at('2026-11-01T05:45Z'), to: at('2026-11-01T06:15Z') }, 'en', at('2026-11-01T12:00Z'))).toBe('01:45:00 UTC−04:00 – 01:15:00 UTC−05:00')
+    expect(zoneName(at('2026-11-01T05:45Z'), at('2026-11-01T06:15Z'))).toMatch(/UTC−04:00 – UTC−05:00$/)
+    expect(spanLabel({ from: at('2026-11-01T12:00Z'), to: at('2026-11-01T13:00Z') }, 'en', at('2026-11-01T14:00Z'))).toBe('07:00:00 – 08:00:00')
+  })
+  it('can be picked', () => {
+    expect(fromField('2026-11-01T01:15:00')).toBe(at('2026-11-01T05:15Z'))
+    expect(fromField('2026-11-01T01:15:00', at('2026-11-01T05:45Z'))).toBe(at('2026-11-01T06:15Z'))
+    expect(fromField('2026-11-01T01:15:00', at('2026-11-01T09:00Z'))).toBe(at('2026-11-01T06:15Z'))
+    expect(fromField('2026-11-01T03:00:00')).toBe(at('2026-11-01T08:00Z'))
+  })
+})
+
 describe('spans', () => {
   it('ends a preset now', () => { expect(spanOf({ preset: '5m' }, 1000)).toEqual({ from: 700, to: 1000 }) })
   it('keeps two fixed times', () => { expect(spanOf({ from: 1, to: 2 }, 1000)).toEqual({ from: 1, to: 2 }) })
@@ -45,3 +66,5 @@ describe('labels', () => {
   it('speaks Korean', () => { expect(durationLabel(41 * 86_400, 'ko')).toBe('41일') })
   it.each([[1, '1 sec'], [300, '5 min'], [3600, '1 hr'], [86_400, '1 day']])('steps of %i', (seconds, want) => { expect(stepLabel(seconds, 'en')).toBe(want) })
 })
+
+it.each([['1s', 1], ['5m', 300], ['1m;source=local-cache, 1s', 60], ['1s, 1h', 3600], ['', 0], ['soon', 0]])('the resolution of an answer from %s', (header, want) => { expect(tierSeconds(header)).toBe(want) })

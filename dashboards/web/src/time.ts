@@ -1,3 +1,5 @@
+import { clocks, stored } from './choice'
+
 // Times are Unix seconds, except in the address bar, where they are readable RFC 3339.
 
 export const presets = ['5m', '1h', '6h', '24h', '7d', '30d', '1y'] as const
@@ -59,11 +61,17 @@ export function writeMoment(seconds: number): string {
 // The viewer's time zone.
 export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC'
 
-// zoneName is the zone with its UTC offset, "Asia/Seoul, UTC+09:00".
-export function zoneName(at: number): string {
+// zoneName is the zone with its UTC offset, "Asia/Seoul, UTC+09:00"; with both where it
+// changes between two times.
+export function zoneName(from: number, to = from): string {
+  const [a, b] = [offset(from), offset(to)]
+  return `${zone}, ${a}${a === b ? '' : ` – ${b}`}`
+}
+
+function offset(at: number): string {
   const minutes = -new Date(at * 1000).getTimezoneOffset()
   const two = (n: number) => String(Math.trunc(Math.abs(n))).padStart(2, '0')
-  return `${zone}, UTC${minutes < 0 ? '−' : '+'}${two(minutes / 60)}:${two(minutes % 60)}`
+  return `UTC${minutes < 0 ? '−' : '+'}${two(minutes / 60)}:${two(minutes % 60)}`
 }
 
 // A datetime-local field has local time without a zone.
@@ -72,17 +80,24 @@ export function toField(seconds: number): string {
   return new Date(local.getTime() - local.getTimezoneOffset() * 60_000).toISOString().slice(0, 19)
 }
 
-export function fromField(text: string): number | null {
-  const at = new Date(text).getTime()
-  return Number.isNaN(at) ? null : at / 1000
+// fromField reads it. An hour that is there twice, when summer time ends, is its first
+// one, or the first that is after a moment.
+export function fromField(text: string, after = -Infinity): number | null {
+  const at = new Date(text).getTime() / 1000
+  if (Number.isNaN(at)) return null
+  const same = [at - hour, at - hour / 2, at, at + hour / 2, at + hour].filter((one) => toField(one) === toField(at))
+  return same.find((one) => one > after) ?? same.at(-1)!
 }
+
+// hourCycle is that of the clock that was chosen.
+const hourCycle = stored('clock', clocks)
 
 const formats = new Map<string, Intl.DateTimeFormat>()
 
 function format(language: string, key: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   const id = `${language} ${key}`
   let f = formats.get(id)
-  if (!f) formats.set(id, (f = new Intl.DateTimeFormat(language, { hourCycle: 'h23', ...options })))
+  if (!f) formats.set(id, (f = new Intl.DateTimeFormat(language, { hourCycle, ...options })))
   return f
 }
 
@@ -124,7 +139,9 @@ export function momentLabel(at: number, language: string, now: number, seconds =
 
 // spanLabel formats a range.
 export function spanLabel(span: Span, language: string, now: number): string {
-  return `${momentLabel(span.from, language, now)} – ${momentLabel(span.to, language, now)}`
+  const [a, b] = [offset(span.from), offset(span.to)]
+  const told = (at: number, o: string) => `${momentLabel(at, language, now)}${a === b ? '' : ` ${o}`}`
+  return `${told(span.from, a)} – ${told(span.to, b)}`
 }
 
 // Creating a formatter is expensive; using it is cheap.
@@ -161,4 +178,14 @@ export function durationLabel(seconds: number, language: string, parts = 1): str
 export function stepLabel(seconds: number, language: string): string {
   const [unit, size] = units.find(([, size]) => seconds >= size && seconds % size === 0) ?? ['second', 1]
   return amount(language, unit, 'short').format(seconds / size)
+}
+
+// tierSeconds returns the resolution of the coarsest tier that answered, from the header
+// of an answer such as "1m;source=local-cache, 1s"; 0 if it says none.
+export function tierSeconds(header: string): number {
+  const sizes: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
+  return Math.max(0, ...header.split(',').map((tier) => {
+    const m = /^\s*(\d+)([smhd])\b/.exec(tier)
+    return m ? Number(m[1]) * sizes[m[2]!]! : 0
+  }))
 }

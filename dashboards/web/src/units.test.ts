@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { between, type Measure, round, splits, type Unit, written } from './units'
+import { between, difference, type Measure, round, splits, type Unit, written } from './units'
 
 const plain: Measure = { sizes: 'binary', traffic: 'bytes' }
 const other: Measure = { sizes: 'decimal', traffic: 'bits' }
@@ -34,6 +34,15 @@ describe('written', () => {
 
 it('keeps three digits', () => {
   expect([0, 0.004, 0.126, 1.239, 12.39, 123.9, 9.999].map(round)).toEqual(['0', '0', '0.13', '1.24', '12.4', '124', '10'])
+})
+
+it('writes a difference with its sign', () => {
+  expect(difference(0.5, 0.2, 'ratio', plain, 'points')).toBe('+30 points')
+  expect(difference(0.2, 0.213, 'ratio', plain, 'points')).toBe('−1.3 points')
+  expect(difference(0.2, 0.2001, 'ratio', plain, 'points')).toBe('±0 points')
+  expect(difference(1024, 3 * 1024, 'bytes', plain, 'points')).toBe('−2 KiB')
+  expect(difference(0.003, 0.001, 'seconds', plain, 'points')).toBe('+2 ms')
+  expect(difference(7, 7, 'count', plain, 'points')).toBe('±0')
 })
 
 it('writes a shared unit once', () => {

@@ -117,6 +117,15 @@ export function between(low: number | null | undefined, high: number | null | un
   return `${a} – ${b}`
 }
 
+// difference formats how much more a value is than another. Of two shares it is in points,
+// whose word is given.
+export function difference(value: number, other: number, unit: Unit, measure: Measure, points: string): string {
+  const by = value - other
+  const size = Math.abs(by)
+  const text = unit === 'ratio' ? `${percent(size * 100)} ${points}` : written(size, unit, measure)
+  return `${/[1-9]/.test(text) ? (by > 0 ? '+' : '−') : '±'}${text}`
+}
+
 // splits returns the grid lines of an axis from low to high, at round numbers
 // in the displayed unit.
 export function splits(low: number, high: number, unit: Unit, measure: Measure, max: number): number[] {

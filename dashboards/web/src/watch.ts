@@ -28,6 +28,8 @@ export interface ActiveAlert {
 export const alerts = signal<ActiveAlert[] | null>(null)
 // hostAlerts are the alerts of the machine shown.
 export const hostAlerts = computed(() => alerts.value?.filter((a) => a.host === hostName.value) ?? null)
+// pending are the names of the alerts of that machine that are about to fire.
+export const pending = signal<string[]>([])
 export const badComponents = signal<BadComponent[]>([])
 export const health = signal<'ok' | 'degraded' | 'failed' | null>(null)
 // full is the seconds until a file system is full, by mount point.
@@ -45,9 +47,13 @@ async function loadAlerts(): Promise<void> {
   try {
     const answer = await get('/api/v1/alerts')
     alerts.value = answer.alerts.filter((a) => a.state === 'firing' || a.state === 'no_data').map(toActive)
+    pending.value = [...new Set(answer.alerts.filter((a) => a.state === 'pending' && a.host === hostName.peek()).map((a) => a.rule))]
   } catch (e) {
     // Alerting is off, or not visible to this user.
-    if (e instanceof Failure && (e.status === 404 || e.kind === 'forbidden')) alerts.value = null
+    if (e instanceof Failure && (e.status === 404 || e.kind === 'forbidden')) {
+      alerts.value = null
+      pending.value = []
+    }
   }
 }
 
@@ -55,7 +61,10 @@ async function loadHealth(): Promise<void> {
   try {
     const answer = await get('/api/v1/health')
     health.value = answer.status
+    const wasBad = badComponents.peek().some((c) => c.name === 'store')
     badComponents.value = (answer.parts ?? []).filter((p) => p.status !== 'ok').map((p) => ({ name: p.name, reason: p.reason ?? p.status, failed: p.status === 'failed' }))
+    // The charts have what the store could answer until now.
+    if (wasBad && !badComponents.peek().some((c) => c.name === 'store')) resumed.value++
   } catch { /* The banner says that the agent is not responding. */ }
 }
 
@@ -98,12 +107,19 @@ async function loadForecast(): Promise<void> {
   } catch { /* The status sentence then shows usage instead. */ }
 }
 
+// lastSeen returns when a machine was last heard of, null if it never was.
+async function lastSeen(host: string): Promise<number | null> {
+  const known = (await get('/api/v1/hosts')).hosts.find((h) => h.host_name === host)
+  return known ? Date.parse(known.last_seen) / 1000 : null
+}
+
 // loadRemote loads a machine other than the agent's own.
 async function loadRemote(): Promise<void> {
   const host = hostName.peek()
   if (host === '' || isOwnHost.peek()) return
   try {
     const found = remoteOf(await query(remoteQuestion(host), serverNow()))
+    if (found.newest === null) found.newest = await lastSeen(host)
     if (hostName.peek() === host) remote.value = found
   } catch { /* The charts show the error. */ }
 }

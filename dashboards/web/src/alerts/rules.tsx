@@ -14,11 +14,12 @@ import { NoSeriesList } from '../parts/noseries'
 import { Sure } from '../parts/form'
 import { go, now, view } from '../state'
 import { momentLabel } from '../time'
+import { Adjust } from './adjust'
 import { Editor, fresh } from './editor'
 
 type Rule = components['schemas']['RuleStatus']
 
-// Rules lists all rules; those created here can be edited.
+// Rules lists all rules; those created here can be edited, those built in adjusted.
 export function Rules() {
   const { body, failure, again } = useLoad((signal) => get('/api/v1/alerts/rules', undefined, signal), 15)
   const { own } = view.value
@@ -46,6 +47,7 @@ export const withoutNumbers = (summary: string): string => summary.replace(/(?:\
 
 function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: () => void }) {
   const error = useSignal('')
+  const adjusting = useSignal(false)
   const path = `/api/v1/alerts/rules/${encodeURIComponent(r.name)}`
   const enable = (enabled: boolean) => {
     error.value = ''
@@ -57,13 +59,16 @@ function Item({ rule: r, edit, again }: { rule: Rule; edit: () => void; again: (
       <span class={`chip ${r.enabled ? `${r.state} ${r.severity}` : ''}`}>{t(r.enabled ? `alerts.state.${r.state}` : 'rules.disabled')}</span>
       {r.severity && <span class="chip">{r.severity}</span>}
       <span class="chip">{t(`rules.source.${r.source}`)}</span>
+      {r.builtin?.adjusted && <span class="chip pending">{t('rules.adjusted')}</span>}
       <span class="end">
         {isAdmin.value && <label class="toggle"><input type="checkbox" checked={r.enabled} onChange={(e) => { enable(e.currentTarget.checked) }} />{t('rules.enabled')}</label>}
         {isAdmin.value && r.threshold && r.source === 'api' && <button class="link" onClick={edit}>{t('rules.edit')}</button>}
+        {isAdmin.value && r.builtin && <button class="link" aria-expanded={adjusting.value} onClick={() => { adjusting.value = !adjusting.value }}>{t('rules.adjust')}</button>}
         {isAdmin.value && r.source === 'api' && <Sure label={t('rules.delete')} really={t('form.sure')} go={async () => { await ask(path, { method: 'DELETE' }); again() }} />}
       </span>
       {r.annotations?.summary && <span class="line">{withoutNumbers(r.annotations.summary)}</span>}
       <Expression rule={r} />
+      {adjusting.value && <Adjust rule={r} done={() => { adjusting.value = false; again() }} />}
       {r.state === 'no_series' && <span class="line">{t('noseries.rule')}</span>}
       {r.no_series && (r.state === 'no_series' || r.state === 'off') && <NoSeriesList all={r.no_series} />}
       {r.error && <span class="line error">{r.error}</span>}

@@ -35,12 +35,44 @@ export interface paths {
         };
         /**
          * List notification channels
-         * @description Configured notification channels with their status, without addresses and secrets.
+         * @description Notification channels of the configuration and of this API with their status, without addresses and secrets.
          */
         get: operations["list-channels"];
         put?: never;
-        post?: never;
+        /**
+         * Add a channel
+         * @description Adds a notification channel, which is used immediately and survives restarts. If the configuration gets a channel of the same name, that one is used, and health says so.
+         */
+        post: operations["add-channel"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/channels/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the options of a channel
+         * @description The options of a channel that was added through the API. Secrets are never returned.
+         */
+        get: operations["get-channel"];
+        /**
+         * Change a channel
+         * @description Replaces the options of a channel that was added through the API. What waits is sent through the new ones.
+         */
+        put: operations["change-channel"];
+        post?: never;
+        /**
+         * Delete a channel
+         * @description Deletes a channel that was added through the API, with what waits for it. One that rules name cannot be deleted.
+         */
+        delete: operations["delete-channel"];
         options?: never;
         head?: never;
         patch?: never;
@@ -178,6 +210,30 @@ export interface paths {
          * @description Works for rules from every source and survives restarts.
          */
         patch: operations["enable-alert-rule"];
+        trace?: never;
+    };
+    "/api/v1/alerts/rules/{name}/adjustment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Adjust a built-in rule
+         * @description Sets the threshold and the duration of a built-in rule, which survives restarts; what the body omits is as built in. `alerting.defaults: false` in the configuration switches the built-in rules off, adjusted or not.
+         */
+        put: operations["adjust-alert-rule"];
+        post?: never;
+        /**
+         * Reset a built-in rule
+         * @description Gives a built-in rule its own threshold and duration again.
+         */
+        delete: operations["reset-alert-rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/alerts/silences": {
@@ -596,6 +652,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get what is kept
+         * @description The tiers of the history with their retention, their oldest point and their size, and what is added up for want of room.
+         */
+        get: operations["get-storage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tokens": {
         parameters: {
             query?: never;
@@ -692,6 +768,19 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Adjustment: {
+            /**
+             * @description How long the condition must hold before the alert fires, such as 10m; 0s fires at once. Absent for the built-in duration.
+             * @example 10m
+             */
+            for?: string;
+            /**
+             * Format: double
+             * @description Threshold in the unit of the rule; absent for the built-in one.
+             * @example 95
+             */
+            threshold?: number;
+        };
         Alert: {
             /** @description Annotations set by the rule. */
             annotations: {
@@ -835,6 +924,24 @@ export interface components {
             /** @description Also copies the users, their hashed passwords and the hashed API tokens. Never copied are sessions and signing keys. */
             with_secrets?: boolean;
         };
+        Builtin: {
+            /** @description Whether the threshold or the duration in use is another. */
+            adjusted: boolean;
+            /**
+             * Format: double
+             * @description Threshold in use; absent without op.
+             */
+            current?: number;
+            /** @description Duration as built in. */
+            for: string;
+            /** @description Comparison of the value with the threshold; absent if the rule has no threshold that can be adjusted. */
+            op?: string;
+            /**
+             * Format: double
+             * @description Threshold as built in; absent without op.
+             */
+            threshold?: number;
+        };
         CPULimit: {
             /**
              * Format: double
@@ -860,8 +967,13 @@ export interface components {
              * @description When it last accepted a message; absent if never.
              */
             last_success?: string;
-            /** @description Name of the channel in the configuration. */
+            /** @description Name of the channel. */
             name: string;
+            /**
+             * @description Where it comes from: the configuration, or this API, by which it can be changed.
+             * @enum {string}
+             */
+            source: "config" | "api";
             /** @description Kind of channel: its key in alerting.channels, such as email; or alertmanager for an external one. */
             type: string;
             /**
@@ -870,6 +982,30 @@ export interface components {
              */
             waiting: number;
         };
+        ChannelChange: {
+            /** @description New options of the channel, in the format of its addition. A secret that is <secret> is kept. */
+            options: string;
+        };
+        ChannelOptions: {
+            /** @description Name of the channel. */
+            name: string;
+            /** @description Its options as under alerting.channels, with <secret> in place of secrets, which are never returned. */
+            options: {
+                [key: string]: unknown;
+            };
+        };
+        ChannelRequest: {
+            /**
+             * @description Name of the channel: 1 to 64 letters, digits, -, _ and .
+             * @example ops
+             */
+            name: string;
+            /**
+             * @description Options of the channel in YAML, or JSON, as under alerting.channels in the configuration, without its name: one of email, slack, webhook, log and receiver. References to files and variables are refused.
+             * @example slack: {url: 'https://hooks.slack.com/services/…'}
+             */
+            options: string;
+        };
         ChannelTest: {
             /** @description Why it was not sent. */
             error?: string;
@@ -877,7 +1013,7 @@ export interface components {
             sent: boolean;
         };
         Channels: {
-            /** @description Channels in the order of the configuration. */
+            /** @description Channels in the order of the configuration, then those of this API. */
             channels: components["schemas"]["Channel"][];
         };
         Component: {
@@ -1583,6 +1719,18 @@ export interface components {
              */
             start: string;
         };
+        FoldedNames: {
+            /**
+             * @description The collector: process for programs, disk for block devices, filesystem, network for interfaces.
+             * @example process
+             */
+            collector: string;
+            /**
+             * Format: int64
+             * @description How many have no name of their own at present.
+             */
+            names: number;
+        };
         Frequency: {
             /**
              * Format: double
@@ -1621,7 +1769,7 @@ export interface components {
              * @description Current file system usage; null if unknown.
              */
             disk_percent: number | null;
-            /** @description Machine ID; empty if it has none. */
+            /** @description Machine ID, or one of the agent's own, kept in its data directory, where the system has none. */
             host_id: string;
             /** @description Host name, the same as the attribute host.name. Other operations take it as the parameter host. */
             host_name: string;
@@ -2098,6 +2246,18 @@ export interface components {
              */
             unreadable: number;
         };
+        RecordTier: {
+            /**
+             * Format: double
+             * @description How long a table is kept.
+             */
+            retention_seconds: number;
+            /**
+             * Format: double
+             * @description Time that one table covers.
+             */
+            step_seconds: number;
+        };
         RefreshRequest: {
             /** @description Read the refresh token from the cookie and store the new tokens in cookies. */
             cookie?: boolean;
@@ -2121,6 +2281,8 @@ export interface components {
             annotations: {
                 [key: string]: string;
             };
+            /** @description Of a built-in rule, what can be adjusted; absent for others. */
+            builtin?: components["schemas"]["Builtin"];
             /** @description Whether it is evaluated. */
             enabled: boolean;
             /** @description Why the last evaluation failed. */
@@ -2159,7 +2321,7 @@ export interface components {
             /** @description Severity of its alerts; may be empty. */
             severity: string;
             /**
-             * @description Where it comes from: default is a built-in rule, file a file of alerting.rules, config alerting.thresholds, api this API. Only the last can be changed and deleted here; all can be disabled.
+             * @description Where it comes from: default is a built-in rule, file a file of alerting.rules, config alerting.thresholds, api this API. Only the last can be changed and deleted here; of the first threshold and duration can be adjusted; all can be disabled.
              * @enum {string}
              */
             source: "default" | "file" | "config" | "api";
@@ -2405,6 +2567,70 @@ export interface components {
              * @description User programs.
              */
             user: number | null;
+        };
+        Storage: {
+            /**
+             * @description Where queries find the history, store.backend: on this machine's disk, or on VictoriaMetrics, while this machine's disk has a copy of its own readings.
+             * @enum {string}
+             */
+            backend: "embedded" | "victoriametrics";
+            /**
+             * Format: int64
+             * @description Size of tiers and records on this machine's disk.
+             */
+            bytes: number;
+            /** @description What has no series of its own at present, because there is too much of it, and is added up as others; one entry for each collector that can do so. */
+            folded: components["schemas"]["FoldedNames"][];
+            /**
+             * Format: int64
+             * @description What they may have together, store.max_bytes: the oldest data of the finest tier is deleted first.
+             */
+            max_bytes: number;
+            /** @description Process tables and events. */
+            records: components["schemas"]["StoredRecords"];
+            /** @description Tiers of the series, finest first. */
+            tiers: components["schemas"]["StoredTier"][];
+        };
+        StoredRecords: {
+            /**
+             * Format: int64
+             * @description Size on disk.
+             */
+            bytes: number;
+            /** @description Tiers of the process tables, finest first. Events are kept as long as the last. */
+            tiers: components["schemas"]["RecordTier"][];
+        };
+        StoredTier: {
+            /**
+             * Format: int64
+             * @description Size on disk.
+             */
+            bytes: number;
+            /**
+             * Format: date-time
+             * @description Time of the newest point; absent if there is none.
+             */
+            newest?: string;
+            /**
+             * Format: date-time
+             * @description Time of the oldest point within the retention; absent if there is none, or if the tier is not open yet.
+             */
+            oldest?: string;
+            /**
+             * Format: double
+             * @description How long points are kept, unless max_bytes is exceeded.
+             */
+            retention_seconds: number;
+            /**
+             * Format: double
+             * @description Time between two points.
+             */
+            step_seconds: number;
+            /**
+             * @description Name of the tier: its resolution.
+             * @example 1m
+             */
+            tier: string;
         };
         SwapDevice: {
             /**
@@ -2761,6 +2987,7 @@ export interface operations {
                      *         {
                      *           "name": "mail",
                      *           "type": "email",
+                     *           "source": "config",
                      *           "waiting": 0,
                      *           "last_success": "2026-02-02T10:30:00Z"
                      *         }
@@ -2791,6 +3018,538 @@ export interface operations {
             };
             /** @description The response cannot be had in the format that was asked for. */
             406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal error; see the agent log. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "add-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "ops",
+                     *       "options": {
+                     *         "slack": {
+                     *           "channel": "#ops",
+                     *           "url": "<secret>"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ChannelOptions"];
+                };
+            };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no data for that time, or no object with that ID or name. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The request conflicts with the current state; see detail. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal error; see the agent log. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the channel. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "ops",
+                     *       "options": {
+                     *         "slack": {
+                     *           "channel": "#ops",
+                     *           "url": "<secret>"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ChannelOptions"];
+                };
+            };
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no data for that time, or no object with that ID or name. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The request conflicts with the current state; see detail. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal error; see the agent log. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "change-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the channel. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelChange"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "ops",
+                     *       "options": {
+                     *         "slack": {
+                     *           "channel": "#ops",
+                     *           "url": "<secret>"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ChannelOptions"];
+                };
+            };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no data for that time, or no object with that ID or name. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The request conflicts with the current state; see detail. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal error; see the agent log. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "delete-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the channel. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "done": true
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no data for that time, or no object with that ID or name. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The request conflicts with the current state; see detail. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4048,6 +4807,314 @@ export interface operations {
             };
             /** @description The body must be application/json. */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal error; see the agent log. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "adjust-alert-rule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the rule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Adjustment"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "ProcessorsBusy",
+                     *       "source": "default",
+                     *       "file": "sysotel_alerts.yml",
+                     *       "group": "sysotel",
+                     *       "enabled": true,
+                     *       "expr": "100 * avg_over_time(sysotel_cpu_usage_ratio[1m:1s]) > 95",
+                     *       "for": "10m",
+                     *       "labels": {
+                     *         "severity": "warning"
+                     *       },
+                     *       "annotations": {
+                     *         "unit": "%"
+                     *       },
+                     *       "severity": "warning",
+                     *       "state": "inactive",
+                     *       "alerts": 0,
+                     *       "health": "ok",
+                     *       "evaluated_at": "2026-02-02T10:30:00Z",
+                     *       "seconds": 0.0002,
+                     *       "builtin": {
+                     *         "op": ">",
+                     *         "threshold": 80,
+                     *         "for": "5m",
+                     *         "current": 95,
+                     *         "adjusted": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RuleStatus"];
+                };
+            };
+            /** @description The body is missing or is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no data for that time, or no object with that ID or name. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The request conflicts with the current state; see detail. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body is too large; detail says what is allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal error; see the agent log. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "reset-alert-rule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the rule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "ProcessorsBusy",
+                     *       "source": "default",
+                     *       "file": "sysotel_alerts.yml",
+                     *       "group": "sysotel",
+                     *       "enabled": true,
+                     *       "expr": "100 * avg_over_time(sysotel_cpu_usage_ratio[1m:1s]) > 95",
+                     *       "for": "10m",
+                     *       "labels": {
+                     *         "severity": "warning"
+                     *       },
+                     *       "annotations": {
+                     *         "unit": "%"
+                     *       },
+                     *       "severity": "warning",
+                     *       "state": "inactive",
+                     *       "alerts": 0,
+                     *       "health": "ok",
+                     *       "evaluated_at": "2026-02-02T10:30:00Z",
+                     *       "seconds": 0.0002,
+                     *       "builtin": {
+                     *         "op": ">",
+                     *         "threshold": 80,
+                     *         "for": "5m",
+                     *         "current": 95,
+                     *         "adjusted": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RuleStatus"];
+                };
+            };
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description There is no data for that time, or no object with that ID or name. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The request conflicts with the current state; see detail. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6930,6 +7997,137 @@ export interface operations {
                      *     data: {"timestamp":"2026-02-02T10:30:00Z","hostname":"server-01", …}
                      */
                     "text/event-stream": string;
+                };
+            };
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal error; see the agent log. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-storage": {
+        parameters: {
+            query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "backend": "embedded",
+                     *       "bytes": 224395264,
+                     *       "max_bytes": 1073741824,
+                     *       "tiers": [
+                     *         {
+                     *           "tier": "1s",
+                     *           "step_seconds": 1,
+                     *           "retention_seconds": 86400,
+                     *           "oldest": "2026-02-01T10:30:00Z",
+                     *           "newest": "2026-02-02T10:30:00Z",
+                     *           "bytes": 94371840
+                     *         },
+                     *         {
+                     *           "tier": "1m",
+                     *           "step_seconds": 60,
+                     *           "retention_seconds": 604800,
+                     *           "oldest": "2026-01-26T10:30:00Z",
+                     *           "newest": "2026-02-02T10:30:00Z",
+                     *           "bytes": 41943040
+                     *         }
+                     *       ],
+                     *       "records": {
+                     *         "bytes": 88080384,
+                     *         "tiers": [
+                     *           {
+                     *             "step_seconds": 5,
+                     *             "retention_seconds": 86400
+                     *           },
+                     *           {
+                     *             "step_seconds": 60,
+                     *             "retention_seconds": 604800
+                     *           }
+                     *         ]
+                     *       },
+                     *       "folded": [
+                     *         {
+                     *           "collector": "process",
+                     *           "names": 12
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Storage"];
+                    "text/csv": string;
                 };
             };
             /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */

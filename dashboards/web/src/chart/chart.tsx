@@ -5,20 +5,22 @@ import 'uplot/dist/uPlot.min.css'
 import { lineColors } from '../colors'
 import { events } from '../events'
 import { columns, findGaps } from '../frame'
-import { causeOf, isMarked } from '../event'
+import { alertMarks, causeOf, isMarked } from '../event'
 import { language, t, titleOf, type Word } from '../i18n'
-import type { Panel } from '../panels'
+import { type Panel, rankOf } from '../panels'
 import { go, isDark, measure, now, view, zoom, zoomBack } from '../state'
 import { isOwnHost, hostName } from '../host'
 import { reading, resumed, seen } from '../stream'
-import { isLive, momentLabel, spanOf, stepLabel } from '../time'
+import { isLive, momentLabel, spanOf, stepLabel, tierSeconds } from '../time'
 import { written } from '../units'
 import { Failed } from '../parts/failed'
 import { NoSeriesList } from '../parts/noseries'
 import { Explain } from './explain'
 import { Feed } from './feed'
 import { Legend } from './legend'
-import { type Look, type Mark, options, type Shown } from './options'
+import { lookOf } from './look'
+import { Menu } from './menu'
+import { canBeLog, listed, type Mark, options, type Shown } from './options'
 
 // Chart shows one panel over the page's time range. It owns the uPlot instance.
 
@@ -29,22 +31,6 @@ export interface ChartProps {
   open?: (at: number) => void
 }
 
-// Colors come from the style sheet.
-const looks = new Map<string, Look>()
-
-function lookOf(element: Element, shade: string): Look {
-  const before = looks.get(shade)
-  if (before) return before
-  const style = getComputedStyle(element)
-  const color = (name: string) => style.getPropertyValue(name).trim()
-  const look = {
-    ink: color('--ink'), soft: color('--soft'), grid: color('--grid'), card: color('--card'), gap: color('--gap'), mark: color('--mark'),
-    font: `11px ${style.fontFamily}`,
-  }
-  looks.set(shade, look)
-  return look
-}
-
 // useSignalEffectAtOnce is useSignalEffect without the delay until the next frame, so that
 // a reading is painted in one frame, not in three.
 function useSignalEffectAtOnce(run: () => void): void {
@@ -53,9 +39,14 @@ function useSignalEffectAtOnce(run: () => void): void {
   useEffect(() => effect(() => { newest.current() }), [])
 }
 
-const openProcesses = (at: number): void => go({ page: 'processes', at: Math.round(at) })
+// openProcesses shows the processes of a time, ranked by what the chart is about.
+const openProcesses = (panel: Panel) => (at: number): void => {
+  const sort = rankOf(panel)
+  go({ page: 'processes', at: Math.round(at), own: sort === 'cpu' ? {} : { sort } })
+}
 
-export function Chart({ panel, height = 200, open = openProcesses }: ChartProps) {
+export function Chart({ panel, height = 200, open: opens }: ChartProps) {
+  const open = opens ?? openProcesses(panel)
   const feed = useMemo(() => new Feed(panel), [panel])
   const host = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
@@ -64,6 +55,8 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
   const near = useSignal(false)
   const cursor = useSignal<number | null>(null)
   const tapped = useSignal<number | null>(null)
+  const tall = useSignal(height)
+  useEffect(() => { tall.value = height }, [height])
   const shown = useRef<Shown>({ gaps: [], marks: [], from: 0, to: 1 })
 
   useEffect(() => {
@@ -88,11 +81,11 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
   const asked = useRef('')
 
   useSignalEffectAtOnce(() => {
-    const range = view.value.range
-    const key = JSON.stringify([range, hostName.value, points.value, resumed.value, seen.value])
+    const { range, compare } = view.value
+    const key = JSON.stringify([range, compare, hostName.value, points.value, resumed.value, seen.value])
     if (!near.value || !seen.value || points.value === 0 || hostName.value === '' || asked.current === key) return
     asked.current = key
-    feed.load(range, hostName.value, isOwnHost.value, points.value, reading.peek()?.interval_seconds ?? 1)
+    feed.load(range, hostName.value, isOwnHost.value, points.value, reading.peek()?.interval_seconds ?? 1, compare)
   })
 
   useSignalEffectAtOnce(() => {
@@ -108,24 +101,29 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     const { frame } = feed
     const shade = isDark.value ? 'dark' : 'light'
     const units = measure.value
-    const size = { width: width.value, height }
+    const size = { width: width.value, height: tall.value }
+    const isLog = canBeLog(panel) && listed(view.value.own.log).includes(panel.id)
     if (!element || !frame || size.width === 0 || !near.value) return
     // The old range stays until the next one is loaded.
     const span = spanOf(feed.range, now.peek())
     const gaps = findGaps(frame).map((gap) => ({ gap, cause: causeOf(gap, events.value, frame.step) })).filter((g) => !panel.sparse || g.cause !== 'cause.unknown')
     const look = lookOf(element, shade)
     const { at: chosen } = view.value
-    const marks = events.value.filter(isMarked).map((h): Mark => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'alert' || h.kind === 'oom_kill' ? look.mark : look.soft }))
+    const marks = events.value.filter((h) => isMarked(h) && h.kind !== 'alert').map((h): Mark => ({ at: h.at, label: t(`event.${h.kind}` as Word, { subject: h.subject }), color: h.kind === 'oom_kill' ? look.critical : look.soft }))
+    // Marks that would touch are one.
+    for (const a of alertMarks(events.value, Math.max(60, (span.to - span.from) / 80))) marks.push({ at: a.at, label: t(a.level === 'ok' ? 'event.alert.ended' : 'event.alert', { subject: a.names.join(', ') }), color: a.level === 'ok' ? look.soft : look[a.level] })
     shown.current = {
       gaps: gaps.map(({ gap, cause }) => ({ gap, label: t(cause) })),
       marks: chosen === null ? marks : [...marks, { at: chosen, label: t('chart.chosen'), color: look.ink, solid: true }],
       ...span,
     }
     // Attributes say what the chart shows, for tests and assistive tools.
-    Object.assign(element.parentElement!.dataset, { from: span.from, to: span.to, step: frame.step, first: frame.times.find((_, i) => frame.lines.some((l) => l.mean[i] !== null)) ?? '', newest: frame.times.at(-1) ?? '' })
-    const cols = columns(panel, frame, panel.draw)
+    Object.assign(element.parentElement!.dataset, { from: span.from, to: span.to, step: frame.step, first: frame.times.find((_, i) => frame.lines.some((l) => l.mean[i] !== null)) ?? '', newest: frame.times.at(-1) ?? '', shift: feed.shift, axis: isLog ? 'log' : 'linear' })
+    const { drawn } = feed
+    const part = drawn.length === frame.lines.length ? frame : { ...frame, lines: drawn }
+    const cols = columns(panel, part, panel.draw, feed.beneath)
     const data = [frame.times, ...cols.map((c) => c.cells)] as uPlot.AlignedData
-    const identity = JSON.stringify([frame.lines.map((l) => l.key), cols.map((c) => c.part), shade, units, height])
+    const identity = JSON.stringify([drawn.map((l) => l.key), cols.map((c) => c.part), shade, units, size.height, isLog])
     if (plot.current && built.current === identity) {
       if (plot.current.width !== size.width) plot.current.setSize(size)
       plot.current.setData(data)
@@ -135,7 +133,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
     plot.current?.destroy()
     built.current = identity
     const made = plot.current = new uPlot(
-      options(panel, frame, cols, lineColors(panel, frame.lines, shade), look, units, language, size, {
+      options(panel, part, cols, lineColors(panel, frame.lines, shade).filter((_, i) => drawn.includes(frame.lines[i]!)), look, units, language, size, isLog, {
         shown: () => shown.current,
         moved: (_, idx) => { cursor.value = idx },
         selected: zoom,
@@ -155,6 +153,7 @@ export function Chart({ panel, height = 200, open = openProcesses }: ChartProps)
       <header>
         <h3>{title}</h3>
         <Resolution feed={feed} />
+        <Menu panel={panel} feed={feed} canvas={() => plot.current?.ctx.canvas ?? null} />
         <Explain panel={panel} window={() => feed.frame?.step ?? 1} notes={feed.infos} />
       </header>
       {feed.warnings.value.map((text) => <p key={text} class="note" role="note">{text}</p>)}
@@ -235,7 +234,9 @@ function onKey(e: KeyboardEvent, u: uPlot | null, open: (at: number) => void): v
 
 function Resolution({ feed }: { feed: Feed }) {
   void feed.version.value
-  const step = feed.frame?.step
+  const asked = feed.frame?.step
+  // What answered may be coarser than what was asked.
+  const step = asked && Math.max(asked, tierSeconds(feed.tier.value))
   if (!step) return <span class="resolution" /> // It keeps what comes after it at its end.
   const band = feed.frame?.lines.some((l) => l.min !== null)
   if (step <= (reading.value?.interval_seconds ?? 1)) return <span class="resolution">{t('chart.readings')}</span>

@@ -1,8 +1,9 @@
 import { type Signal, useSignal } from '@preact/signals'
-import { useEffect, useRef } from 'preact/hooks'
+import { useRef } from 'preact/hooks'
 import { hostName } from '../host'
 import { explanationOf, t, titleOf } from '../i18n'
 import { expand, type Panel } from '../panels'
+import { useDismiss } from '../parts/dismiss'
 
 // Explain shows a panel's formula and source, its queries, and notes on their answer; window
 // is the time that one point covers, in seconds.
@@ -10,18 +11,7 @@ export function Explain({ panel, window, notes }: { panel: Panel; window: () => 
   const isOpen = useSignal(false)
   const root = useRef<HTMLDivElement>(null)
   const id = `explain-${panel.id}`
-  useEffect(() => {
-    if (!isOpen.value) return
-    const close = (e: Event) => {
-      if (e instanceof KeyboardEvent ? e.key === 'Escape' : !root.current?.contains(e.target as Node)) isOpen.value = false
-    }
-    addEventListener('keydown', close)
-    addEventListener('pointerdown', close)
-    return () => {
-      removeEventListener('keydown', close)
-      removeEventListener('pointerdown', close)
-    }
-  }, [isOpen.value])
+  useDismiss(isOpen, root)
   return (
     <div class="explain" ref={root}>
       <button class="icon" aria-label={`${t('chart.explain')} ${titleOf('panel', panel.id, panel.title)}`} title={t('chart.explain')} aria-expanded={isOpen.value} aria-controls={id} onClick={() => { isOpen.value = !isOpen.value }}>

@@ -14,6 +14,8 @@ export interface Look {
   card: string
   gap: string
   mark: string
+  warning: string
+  critical: string
   font: string
 }
 
@@ -57,6 +59,29 @@ export function yRange(panel: Panel, low: number | null, high: number | null): [
   return [0, Math.max(top * 1.08, min)]
 }
 
+// power is an exact power of ten; 10 ** -4 is none.
+const power = (exponent: number): number => Number(`1e${exponent}`)
+
+// logRange is the range of a logarithmic axis: whole powers of ten, six at most.
+export function logRange(low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null || !(high > 0)) return [0.001, 1]
+  const top = Math.ceil(Math.log10(high) - 1e-9)
+  const bottom = Math.floor(Math.log10(Math.max(low, power(top - 6))) + 1e-9)
+  return [power(Math.min(bottom, top - 1)), power(top)]
+}
+
+// decades are the powers of ten from one to another.
+export function decades(low: number, high: number): number[] {
+  const [first, last] = [Math.round(Math.log10(low)), Math.round(Math.log10(high))]
+  return Array.from({ length: Math.max(1, last - first + 1) }, (_, i) => power(first + i))
+}
+
+// canBeLog reports whether a panel may have a logarithmic axis: latencies do.
+export const canBeLog = (panel: Panel): boolean => panel.unit === 'seconds' && panel.draw === 'line'
+
+// listed are the names in a parameter of the address.
+export const listed = (text: string | undefined): string[] => (text ?? '').split(',').filter(Boolean)
+
 // every lists the tick distances of the time axis, in seconds, so that a narrow chart has
 // more than one.
 const minute = 60
@@ -74,12 +99,17 @@ function alone(u: uPlot, si: number): number[] {
   return found
 }
 
-export function options(panel: Panel, frame: Frame, columns: Column[], colors: string[], look: Look, measure: Measure, language: string, size: { width: number; height: number }, on: Handlers): uPlot.Options {
+export function options(panel: Panel, frame: Frame, columns: Column[], colors: string[], look: Look, measure: Measure, language: string, size: { width: number; height: number }, log: boolean, on: Handlers): uPlot.Options {
   const stacked = panel.draw === 'stack'
   const series: uPlot.Series[] = [{}]
   const bands: uPlot.Band[] = []
   columns.forEach((column, i) => {
     const color = colors[column.line] ?? look.ink
+    if (column.part === 'before') {
+      // On the colors of a stack it is dashed, to be seen.
+      series.push({ stroke: stacked ? look.ink : look.soft, width: 1, points: { show: false }, ...(stacked ? { dash: [4, 3] } : {}) })
+      return
+    }
     if (column.part !== 'mean') {
       series.push({ stroke: 'transparent', width: 0, points: { show: false } })
       if (column.part === 'max') {
@@ -108,7 +138,7 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
     focus: { alpha: 1 },
     scales: {
       x: { time: true, range: () => { const s = on.shown(); return [s.from, s.to] } },
-      y: { range: (_, low, high) => yRange(panel, low, high) },
+      y: log ? { distr: 3, log: 10, range: (_, low, high) => logRange(low, high) } : { range: (_, low, high) => yRange(panel, low, high) },
     },
     axes: [
       {
@@ -119,7 +149,8 @@ export function options(panel: Panel, frame: Frame, columns: Column[], colors: s
       {
         stroke: look.soft, font: look.font, size: 64, gap: 6,
         grid: { stroke: look.grid, width: 1 }, ticks: { show: false },
-        splits: (u, _, low, high) => splits(low, high, panel.unit, measure, Math.max(2, Math.floor(u.height / (panel.draw === 'mirror' ? 40 : 56)))),
+        ...(log ? { filter: (_, at) => at } : {}),
+        splits: (u, _, low, high) => log ? decades(low, high) : splits(low, high, panel.unit, measure, Math.max(2, Math.floor(u.height / (panel.draw === 'mirror' ? 40 : 56)))),
         values: (_, at) => at.map((v) => written(Math.abs(v), panel.unit, measure)),
       },
     ],

@@ -1,10 +1,12 @@
+import { languages, stored } from '../choice'
 import { en, type Word } from './en'
 import { ko } from './ko'
 
 export type { Word }
 
-// The browser's preferred language among ours.
-export const language: 'en' | 'ko' = (navigator.languages ?? [navigator.language]).map((l) => l.slice(0, 2)).find((l) => l === 'en' || l === 'ko') === 'ko' ? 'ko' : 'en'
+// The language that was chosen, or the browser's preferred one among ours.
+const chosen = stored('language', languages)
+export const language: 'en' | 'ko' = chosen !== 'auto' ? chosen : (navigator.languages ?? [navigator.language]).map((l) => l.slice(0, 2)).find((l) => l === 'en' || l === 'ko') === 'ko' ? 'ko' : 'en'
 
 export function fill(text: string, values: Record<string, string | number> = {}): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole))

@@ -1,4 +1,5 @@
 import { Fragment } from 'preact'
+import { Alone } from '../parts/alone'
 import { ActiveAlerts } from '../parts/alerts'
 import { Custom } from '../parts/custom'
 import { HostFacts } from '../parts/facts'
@@ -7,6 +8,7 @@ import { Meters } from '../parts/meters'
 import { PanelById } from '../parts/panel'
 import { Sections } from '../parts/sections'
 import { StatusSentence } from '../parts/status'
+import { view } from '../state'
 import { boards, isInstant, panels } from '../panels'
 
 // The overview: status sentence, alerts, meters and charts. What the meters show has no
@@ -16,6 +18,7 @@ import { boards, isInstant, panels } from '../panels'
 const first = ['cpu', 'memory', 'disk_io_total', 'network_total']
 
 export function Overview() {
+  if (view.value.own.full) return <Alone id={view.value.own.full} />
   const rest = (boards.find((b) => b.id === 'overview')?.panels ?? []).filter((id) => !first.includes(id) && !(isInstant(panels.get(id)!) && panels.get(id)!.draw !== 'bars'))
   return (
     <>

@@ -2,6 +2,7 @@ import '../table/table.css'
 import { useSignal, useSignalEffect } from '@preact/signals'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { Failure, get } from '../api/client'
+import { copyText } from '../clipboard'
 import { remote } from '../facts'
 import { hostName, isOwnHost } from '../host'
 import { language, t, type Word } from '../i18n'
@@ -238,10 +239,13 @@ function Line({ row, ended, head, when, perCore, trail, open, toggle }: LineProp
           return <td key={c} class={classOf(c)}>{cell(row, c, when, perCore, trail)}</td>
         })}
       </tr>
-      {open && <tr class="detail"><td colSpan={head.length}><Detail row={row} /></td></tr>}
+      {open && <tr class="detail"><td colSpan={head.length}><Detail row={row} when={when} /></td></tr>}
     </>
   )
 }
+
+// momentOf is the time that the table is about: the end of a range.
+const momentOf = (when: When): number => (when.kind === 'moment' ? when.at : when.kind === 'span' ? Math.min(when.to, now.peek()) : now.peek())
 
 function cell(row: Row, column: Column, when: When, perCore: boolean, trail: (number | null)[] | null) {
   switch (column) {
@@ -263,7 +267,7 @@ function cell(row: Row, column: Column, when: When, perCore: boolean, trail: (nu
     case 'read':
     case 'write': return row[column] === 0 ? <span class="none">0</span> : amount(row[column], when.kind === 'span' ? 'bytes' : 'bytes_per_second')
     case 'threads': return row.threads || '–'
-    case 'started': return row.started === null ? '–' : <span title={momentLabel(row.started, language, now.peek())}>{age(now.peek() - row.started)}</span>
+    case 'started': return row.started === null ? '–' : <span title={momentLabel(row.started, language, now.peek())}>{age(momentOf(when) - row.started)}</span>
     default: return ''
   }
 }
@@ -287,22 +291,22 @@ function age(seconds: number): string {
 }
 
 // Detail shows what the row has no room for.
-function Detail({ row }: { row: Row }) {
+function Detail({ row, when }: { row: Row; when: When }) {
   const copied = useSignal(false)
   const [first] = row.members
   if (!first) return null
   const copy = () => {
-    void navigator.clipboard?.writeText(row.members.map((p) => p.pid).join(' ')).then(() => { copied.value = true }, () => undefined)
+    void copyText(row.members.map((p) => p.pid).join(' ')).then(() => { copied.value = true }, () => undefined)
   }
   return (
     <dl>
       {first.command_line && row.count === 1 && <div class="wide"><dt>{t('processes.command')}</dt><dd><code>{first.command_line}</code></dd></div>}
       <div><dt>{t('processes.program')}</dt><dd>{first.program}</dd></div>
-      <div><dt>{t('processes.pid')}</dt><dd>{row.members.slice(0, 20).map((p) => p.pid).join(', ')}{row.count > 20 && ' …'} {'clipboard' in navigator && <button class="link" onClick={copy}>{t(copied.value ? 'processes.copied' : 'processes.copy')}</button>}</dd></div>
+      <div><dt>{t('processes.pid')}</dt><dd>{row.members.slice(0, 20).map((p) => p.pid).join(', ')}{row.count > 20 && ' …'} <button class="link" onClick={copy}>{t(copied.value ? 'processes.copied' : 'processes.copy')}</button></dd></div>
       {row.count === 1 && first.parent_pid !== null && <div><dt>{t('processes.parent')}</dt><dd>{first.parent_pid}</dd></div>}
       <div><dt>{t('processes.user')}</dt><dd>{row.user || '–'}</dd></div>
       <div><dt>{t('processes.status')}</dt><dd>{t(statuses[row.status] ?? 'processes.status.other', { status: row.status })}</dd></div>
-      {row.started !== null && <div><dt>{t('processes.started.at')}</dt><dd>{momentLabel(row.started, language, now.peek())} ({durationLabel(Math.max(0, now.peek() - row.started), language)})</dd></div>}
+      {row.started !== null && <div><dt>{t('processes.started.at')}</dt><dd>{momentLabel(row.started, language, now.peek())} ({durationLabel(Math.max(0, momentOf(when) - row.started), language)})</dd></div>}
       <div><dt>{t('processes.seconds')}</dt><dd>{written(row.seconds, 'seconds', measure.value)}</dd></div>
       <div><dt>{t('processes.memory')}</dt><dd>{written(row.memory, 'bytes', measure.value)}{row.memoryShare !== null && ` (${row.memoryShare.toFixed(1)}%)`}</dd></div>
       <div><dt>{t('processes.threads')}</dt><dd>{row.threads || '–'}</dd></div>
@@ -316,7 +320,7 @@ function Rest({ table, head, perCore }: { table: Table; head: Column[]; perCore:
   const value = (o: { cpu_percent: number | null; cpu_percent_core: number | null }) => (perCore ? o.cpu_percent_core : o.cpu_percent)?.toFixed(1) ?? '–'
   return (
     <>
-      {others.processes > 0 && <tr>{head.map((c) => <td key={c} class={classOf(c)}>{c === 'name' ? t('processes.others', { n: others.processes }) : c === 'cpu' ? value(others) : c === 'memory' ? amount(others.memory_rss, 'bytes') : ''}</td>)}</tr>}
+      {(others.processes > 0 || (others.cpu_percent ?? 0) > 0.05 || (others.memory_rss ?? 0) > 0) && <tr>{head.map((c) => <td key={c} class={classOf(c)}>{c === 'name' ? (others.processes > 0 ? t('processes.others', { n: others.processes }) : t('processes.others.some')) : c === 'cpu' ? value(others) : c === 'memory' ? amount(others.memory_rss, 'bytes') : ''}</td>)}</tr>}
       {(unattributed.cpu_percent ?? 0) > 0.05 && <tr>{head.map((c) => <td key={c} class={classOf(c)}>{c === 'name' ? <span title={t('processes.unattributed.explain')}>{t('processes.unattributed')}</span> : c === 'cpu' ? value(unattributed) : ''}</td>)}</tr>}
     </>
   )

@@ -1,5 +1,5 @@
 import { t, type Word } from '../i18n'
-import { sizes, theme, traffic } from '../state'
+import { clockChoice, languageChoice, sizes, theme, traffic } from '../state'
 import type { Signal } from '@preact/signals'
 
 // Display holds the display settings, kept in the browser.
@@ -7,6 +7,8 @@ export function Display() {
   return (
     <div class="display">
       <Choice name={t('settings.theme')} of={theme} options={[['auto', 'settings.theme.auto'], ['dark', 'settings.theme.dark'], ['light', 'settings.theme.light']]} />
+      <Choice name={t('settings.language')} of={languageChoice} options={[['auto', 'settings.theme.auto'], ['en', 'settings.language.en'], ['ko', 'settings.language.ko']]} />
+      <Choice name={t('settings.clock')} of={clockChoice} options={[['h23', 'settings.clock.h23'], ['h12', 'settings.clock.h12']]} />
       <Choice name={t('settings.sizes')} of={sizes} options={[['binary', 'unit.binary'], ['decimal', 'unit.decimal']]} />
       <Choice name={t('settings.traffic')} of={traffic} options={[['bytes', 'unit.bytes'], ['bits', 'unit.bits']]} />
     </div>

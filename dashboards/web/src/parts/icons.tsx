@@ -25,7 +25,11 @@ const paths = {
   pause: 'M5.5 3.5v9M10.5 3.5v9',
   play: 'M5 3.2v9.6L12.5 8z',
   calendar: 'M2.5 3.5h11v10h-11zM2.5 6.5h11M5.5 2v3M10.5 2v3',
+  link: 'M6.8 9.2l2.4-2.4M7.2 4.8l1.6-1.6a2.3 2.3 0 0 1 3.3 3.3l-1.7 1.6M8.8 11.2l-1.6 1.6a2.3 2.3 0 0 1-3.3-3.3l1.7-1.6',
+  check: 'M3 8.5l3.2 3.2L13 5',
   close: 'M4 4l8 8M12 4l-8 8',
+  compare: 'M1.8 10.5l3-4 3 3 3.2-5 3.2 3.6M1.8 13.6h1.6M5.2 13.6h1.6M8.6 13.6h1.6M12 13.6h1.6',
+  more: 'M3.5 8h.1M8 8h.1M12.5 8h.1',
 } as const
 
 export type IconName = keyof typeof paths

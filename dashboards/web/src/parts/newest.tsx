@@ -105,7 +105,7 @@ function Values({ panel, list }: { panel: Panel; list: Value[] }) {
   const top = panel.max ?? Math.max(...list.map((v) => v.value), 1e-9)
   return (
     <ul class="bars">
-      {list.map((v) => {
+      {(panel.unit === 'ratio' ? [...list].sort((a, b) => b.value - a.value) : list).map((v) => {
         const level = panel.unit === 'ratio' ? levelOf(v.value, limit) : 'ok'
         return (
           <li key={v.key} class={level}>
@@ -125,5 +125,5 @@ function Left({ mount }: { mount: string }) {
   const found = live.value && facts.value?.filesystems.find((f) => f.mount === mount)
   if (!found) return null
   const seconds = full.value.get(mount)
-  return <small>{t('meter.free', { value: written(found.free, 'bytes', measure.value) })}{seconds !== undefined && seconds < year && ` · ${t('disk.full', { time: durationLabel(seconds, language) })}`}</small>
+  return <small>{t('disk.free', { value: written(found.free, 'bytes', measure.value), total: written(found.total, 'bytes', measure.value) })}{seconds !== undefined && seconds < year && ` · ${t('disk.full', { time: durationLabel(seconds, language) })}`}</small>
 }
