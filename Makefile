@@ -11,7 +11,7 @@ GO_FILES := $(shell find agent api instruments otel-collector dashboards -name '
 WEB_FILES := $(shell find dashboards/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*') dashboards/panels.json
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: bin/sysotel ## build bin/sysotel and run it with its defaults
 	bin/sysotel run
@@ -49,23 +49,32 @@ test: bin/sysotel ## vet, cross-compile and run every test, against real Prometh
 race: ## run the Go tests with the race detector
 	go test -race -timeout 20m ./...
 
-soak: bin/sysotel ## run the soak, accuracy and kill tests for ten minutes each, and spoil recorded machines for an hour
+soak: bin/sysotel ## run the soak, accuracy and kill tests for ten minutes each, spoil recorded machines for an hour, and let names come and go for six (CHURN=20m for less)
 	@$(PROGRAMS) otelcol prometheus promtool victoria-metrics oapi-codegen ogen >/dev/null
 	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 90m -run 'Soak|Truth|Kill' -v ./agent/...
 	SYSOTEL_TEST_SOAK=1h go test -count=1 -timeout 90m -run Soak -v ./instruments
+	SYSOTEL_TEST_SOAK=$(or $(CHURN),6h) go test -count=1 -timeout 8h -run 'TestChurn$$' -v ./agent/app
 	SYSOTEL_TEST_SOAK=10m SYSOTEL_TEST_PROXIES=all go test -count=1 -timeout 60m -run TestThroughProxies -v ./dashboards/browser
 	@$(MAKE) guest
 
 guest: ## run the agent on Debian's kernels 6.1 and 6.12 in QEMU; ONLY=Disks runs one scenario
 	SYSOTEL_TEST_GUEST=all go test -count=1 -timeout 60m -run 'TestGuest$(ONLY)' -v ./agent/guest
 
+fleet: ## push as a thousand hosts to the Collector and a node for five minutes; HOSTS=300 for fewer
+	@$(PROGRAMS) otelcol victoria-metrics >/dev/null
+	SYSOTEL_TEST_FLEET=$(or $(HOSTS),1000) go test -count=1 -timeout 30m -run 'TestFleet$$' -v ./otel-collector/programs/fleet
+
 attack: bin/sysotel ## attack the agent for ten minutes: every route, caller and form, random expressions, foreign pages
-	SYSOTEL_TEST_SOAK=10m go test -count=1 -timeout 60m -run 'SoakAttack|SoakExpressions|ForeignPages' -v ./agent/app ./dashboards/browser
+	SYSOTEL_TEST_SOAK=10m go test -p 1 -count=1 -timeout 60m -run 'SoakAttack|SoakExpressions|ForeignPages' -v ./agent/app ./dashboards/browser
 
 bench: bin/sysotel ## measure the CPU, memory and disk use of the agent, the stack and the page
 	@$(PROGRAMS) otelcol prometheus victoria-metrics >/dev/null
 	go test -run '^$$' -bench . -benchmem ./instruments ./agent/sampler ./agent/export ./api
 	SYSOTEL_BENCH=1 go test -count=1 -timeout 60m -p 1 -run Cost -v ./agent/bench ./dashboards/browser
+
+bench-peers: bin/sysotel ## measure the agent beside others of its kind for an hour (PROCESSES=250 for less, PEER=path for another sysotel)
+	@$(PROGRAMS) node_exporter prometheus otelcol-host telegraf-host >/dev/null
+	SYSOTEL_BENCH=peers SYSOTEL_BENCH_PEER=$(abspath $(PEER)) SYSOTEL_BENCH_PROCESSES="$(PROCESSES)" go test -count=1 -timeout 120m -p 1 -run TestPeers -v ./agent/bench
 
 fuzz: ## fuzz each parser for 30 seconds
 	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
@@ -98,4 +107,4 @@ cover: ## write coverage.out and print the total coverage
 	go test -timeout 20m -coverprofile coverage.out ./...
 	go tool cover -func coverage.out | tail -1
 
-.PHONY: help run stack build release releasecheck test race soak guest attack bench fuzz golden fmt lint vulncheck cover
+.PHONY: help run stack build release releasecheck test race soak guest fleet attack bench bench-peers fuzz golden fmt lint vulncheck cover

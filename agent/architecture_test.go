@@ -87,6 +87,10 @@ var allowed = map[string]map[string]string{
 	},
 	"agent/health":   {},
 	"agent/loopback": {},
+	"agent/jsonfile": {
+		"agent/atomicfile": "its file is replaced whole",
+		"agent/sqlite":     "how a damaged file is named, and the error of a newer one",
+	},
 	"agent/peer":     {},
 	"agent/socket":   {},
 	"agent/secret":   {"agent/fresh": "secrets are read again when their files change"},
@@ -98,7 +102,7 @@ var allowed = map[string]map[string]string{
 		"agent/notify":     "notices are defined there",
 		"agent/store":      "the series that rules make are kept there",
 		"agent/records":    "an alert is an event, which is defined there",
-		"agent/atomicfile": "it writes the rules that were made over the API",
+		"agent/jsonfile":   "the rules of the API are in such a file",
 		"agent/sqlite":     "it keeps a file",
 		"agent/template":   "templates of rules are bounded there",
 		"agent/regex":      "regular expressions of callers are bounded there",
@@ -117,6 +121,11 @@ var allowed = map[string]map[string]string{
 		"agent/clock":      "sessions and tokens keep their age when the clock is set",
 	},
 	"agent/sqlite": {},
+	"agent/top": {
+		"agent/alerting":       "states of alerts have their type from there",
+		"api":                  "it decodes the agent's responses",
+		"instruments/sanitize": "names of processes are hostile",
+	},
 	"agent/records": {
 		"agent/clock":          "it asks it what time it is",
 		"agent/sqlite":         "it keeps a file",
@@ -133,6 +142,7 @@ var allowed = map[string]map[string]string{
 		"agent/health":         "its health has its type from there",
 		"agent/loopback":       "a password in plain text stays on this machine",
 		"agent/secret":         "passwords and URLs of channels are secrets",
+		"agent/jsonfile":       "the channels of the API are in such a file",
 		"agent/sqlite":         "it keeps a file",
 		"agent/template":       "templates of messages are bounded there",
 		"instruments/sanitize": "what notices quote is hostile",
@@ -193,6 +203,7 @@ var allowed = map[string]map[string]string{
 		"agent/alerting":              "it wires everything",
 		"agent/notify":                "it wires everything",
 		"agent/health":                "it wires everything",
+		"agent/loopback":              "whether a node_exporter listens to the network is decided by it",
 	},
 	"agent/command": {
 		"agent/nearest":           "misspelt names get a hint",
@@ -200,8 +211,10 @@ var allowed = map[string]map[string]string{
 		"agent/app":               "run starts the agent",
 		"agent/atomicfile":        "token add writes a file",
 		"agent/config":            "every command reads the configuration",
+		"agent/clienttls":         "top may ask another machine, with a private certificate authority",
 		"agent/socket":            "the running agent is reached there",
-		"api":                     "health and top decode its answers",
+		"agent/top":               "top runs it",
+		"api":                     "health decodes its answers",
 		"instruments":             "check reads the machine as the agent would",
 		"instruments/permissions": "check reports what this user's permissions do not allow",
 		"instruments/sanitize":    "what it prints are names that others chose",
@@ -212,6 +225,7 @@ var allowed = map[string]map[string]string{
 	"dashboards/grafana":            {},
 	"otel-collector/programs":       {},
 	"otel-collector/programs/build": {"otel-collector/programs": "its command line for the Makefile"},
+	"otel-collector/programs/fleet": {},
 	"otel-collector/programs/stack": {"otel-collector/programs": "it runs what is built there"},
 }
 
@@ -230,6 +244,7 @@ var onlyIn = []struct{ module, where, why string }{
 	{"modernc.org/sqlite", "agent/sqlite", "files are opened, migrated and set aside in one way"},
 	{"github.com/prometheus/alertmanager", "agent/notify", "notifications are sent there; other packages hand it notices"},
 	{"github.com/wneessen/go-mail", "agent/notify", "mail is a channel"},
+	{"charm.land/bubbletea", "agent/top", "the terminal program is one package; the agent must not draw"},
 	{"os/exec", "instruments/command agent/packaging/release", "only custom commands start programs, and what builds a release; a monitor must not"},
 }
 

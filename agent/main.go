@@ -32,8 +32,8 @@ func main() {
 
 // limitRuntime limits the Go runtime to two processors, and collects garbage twice as
 // often as by default, which saves about 5 MB for 0.05 % of a processor. GOMAXPROCS and
-// GOGC override it. There is no limit of memory unless GOMEMLIMIT sets one: below what
-// is alive it would only make the collector run all the time.
+// GOGC override it. The limit of memory is package app's, which knows memory.limit and what
+// is alive.
 func limitRuntime() {
 	const garbage = 50
 	if os.Getenv("GOMAXPROCS") == "" {

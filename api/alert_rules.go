@@ -33,6 +33,10 @@ type (
 		Name string `path:"name" maxLength:"128" doc:"Name of the rule."`
 		Body alerting.Threshold
 	}
+	adjustmentInput struct {
+		Name string `path:"name" maxLength:"128" doc:"Name of the rule."`
+		Body alerting.Adjustment
+	}
 	ruleChangeInput struct {
 		Name string `path:"name" maxLength:"128" doc:"Name of the rule."`
 		Body RuleChange
@@ -74,6 +78,18 @@ func (operations) AlertRules(s *Server) {
 		Summary: "Enable or disable a rule", Description: "Works for rules from every source and survives restarts.",
 		Access: change, Example: exampleRule(), Errors: refusals,
 	}, s.enableAlertRule)
+	register(s, Operation{
+		ID: "adjust-alert-rule", Method: http.MethodPut, Path: path + "/{name}/adjustment",
+		Summary: "Adjust a built-in rule",
+		Description: "Sets the threshold and the duration of a built-in rule, which survives restarts; what the body omits is as built in. " +
+			"`alerting.defaults: false` in the configuration switches the built-in rules off, adjusted or not.",
+		Access: change, Example: exampleBuiltin(), Errors: refusals,
+	}, s.adjustRule)
+	register(s, Operation{
+		ID: "reset-alert-rule", Method: http.MethodDelete, Path: path + "/{name}/adjustment",
+		Summary: "Reset a built-in rule", Description: "Gives a built-in rule its own threshold and duration again.",
+		Access: change, Example: exampleBuiltin(), Errors: refusals,
+	}, s.resetRule)
 	register(s, Operation{
 		ID: "delete-threshold", Method: http.MethodDelete, Path: path + "/{name}",
 		Summary: "Delete a threshold", Description: "Deletes a threshold that was added through the API and resolves its alerts.",
@@ -124,6 +140,18 @@ func (s *Server) enableAlertRule(ctx context.Context, in *ruleChangeInput) (*ale
 	})
 }
 
+func (s *Server) adjustRule(ctx context.Context, in *adjustmentInput) (*alertRuleOutput, error) {
+	return s.changeRule(ctx, "adjust alert rule", in.Name, func(a Alerting) (alerting.RuleStatus, error) {
+		return a.AdjustRule(ctx, in.Name, in.Body)
+	})
+}
+
+func (s *Server) resetRule(ctx context.Context, in *ruleNameInput) (*alertRuleOutput, error) {
+	return s.changeRule(ctx, "reset alert rule", in.Name, func(a Alerting) (alerting.RuleStatus, error) {
+		return a.AdjustRule(ctx, in.Name, alerting.Adjustment{})
+	})
+}
+
 func (s *Server) deleteThreshold(ctx context.Context, in *ruleNameInput) (*doneOutput, error) {
 	alerts, err := s.alerting()
 	if err != nil {
@@ -148,6 +176,17 @@ func (s *Server) changeRule(ctx context.Context, action, name string, do func(Al
 	}
 	s.audit(callerOf(ctx).did(action, name))
 	return &alertRuleOutput{rule}, nil
+}
+
+func exampleBuiltin() alerting.RuleStatus {
+	was, now := 80.0, 95.0
+	return alerting.RuleStatus{
+		Name: "ProcessorsBusy", Source: alerting.FromDefaults, File: "sysotel_alerts.yml", Group: "sysotel", Enabled: true,
+		Expr: `100 * avg_over_time(sysotel_cpu_usage_ratio[1m:1s]) > 95`, For: "10m",
+		Labels: map[string]string{"severity": "warning"}, Annotations: map[string]string{"unit": "%"}, Severity: "warning",
+		State: alerting.Inactive, Health: "ok", EvaluatedAt: exampleTime, Seconds: 0.0002,
+		Builtin: &alerting.Builtin{Op: ">", Threshold: &was, For: "5m", Current: &now, Adjusted: true},
+	}
 }
 
 func exampleRule() alerting.RuleStatus {

@@ -23,6 +23,7 @@ type Alerting interface {
 	ChangeThreshold(ctx context.Context, name string, t alerting.Threshold) (alerting.RuleStatus, error)
 	RemoveThreshold(ctx context.Context, name string) error
 	EnableRule(ctx context.Context, name string, enabled bool) (alerting.RuleStatus, error)
+	AdjustRule(ctx context.Context, name string, by alerting.Adjustment) (alerting.RuleStatus, error)
 	Export() ([]byte, error)
 	Silences() []alerting.Silence
 	AddSilence(ctx context.Context, silence alerting.Silence) (alerting.Silence, error)

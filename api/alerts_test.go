@@ -56,6 +56,13 @@ func (f *fakeAlerting) RemoveThreshold(_ context.Context, name string) error {
 func (f *fakeAlerting) EnableRule(_ context.Context, name string, enabled bool) (alerting.RuleStatus, error) {
 	return f.note("enable %s %v", name, enabled)
 }
+
+func (f *fakeAlerting) AdjustRule(_ context.Context, name string, by alerting.Adjustment) (alerting.RuleStatus, error) {
+	if by.Threshold == nil {
+		return f.note("adjust %s for %q", name, by.For)
+	}
+	return f.note("adjust %s to %g for %q", name, *by.Threshold, by.For)
+}
 func (*fakeAlerting) Export() ([]byte, error)      { return []byte("groups: []\n"), nil }
 func (*fakeAlerting) Silences() []alerting.Silence { return nil }
 func (f *fakeAlerting) AddSilence(_ context.Context, s alerting.Silence) (alerting.Silence, error) {
@@ -78,6 +85,25 @@ func (f *fakeAlerting) Preview(_ context.Context, q alerting.PreviewQuery) (*ale
 type fakeNotifier struct{ *fakeAlerting }
 
 func (fakeNotifier) Channels() []notify.Channel { return nil }
+func (f fakeNotifier) AddChannel(_ context.Context, name, options string) error {
+	_, err := f.note("add channel %s %s", name, options)
+	return err
+}
+
+func (f fakeNotifier) ChangeChannel(_ context.Context, name, options string) error {
+	_, err := f.note("change channel %s %s", name, options)
+	return err
+}
+
+func (f fakeNotifier) RemoveChannel(_ context.Context, name string) error {
+	_, err := f.note("remove channel %s", name)
+	return err
+}
+
+func (fakeNotifier) ChannelOptions(string) (map[string]any, error) {
+	return map[string]any{"slack": map[string]any{"url": "<secret>"}}, nil
+}
+
 func (f fakeNotifier) Test(_ context.Context, name string) error {
 	_, err := f.note("test %s", name)
 	if errors.Is(err, alerting.ErrUnknown) {

@@ -41,10 +41,16 @@ type docsPage struct {
 	Introduction                    []template.HTML
 	// Root goes before the paths of links, Base before those of examples.
 	Root, Style, Base string
-	Operations        []docsOperation
+	Groups            []docsGroup
 	Problem           template.HTML
 	Metrics, Login    bool
 	Guides            []guide
+}
+
+// docsGroup has the operations of one tag of the document.
+type docsGroup struct {
+	Name, Description string
+	Operations        []docsOperation
 }
 
 type docsOperation struct {
@@ -91,18 +97,24 @@ func (s *Server) renderDocs() ([]byte, error) {
 		Base:         s.baseURL(), Metrics: s.options.MetricsPage != nil, Login: s.options.Authenticate,
 		Guides: guides,
 	}
+	for _, tag := range document.Tags {
+		page.Groups = append(page.Groups, docsGroup{Name: tag.Name, Description: tag.Description})
+	}
 	for _, route := range s.routes.list {
 		op := operationAt(document, route)
 		if op == nil {
 			continue // A page, not an operation.
 		}
+		at := slices.IndexFunc(page.Groups, func(g docsGroup) bool { return slices.Contains(op.Tags, g.Name) })
 		described, err := s.describeForPeople(op, route)
 		if err != nil {
 			return nil, fmt.Errorf("document %s: %w", op.OperationID, err)
 		}
-		page.Operations = append(page.Operations, described)
+		page.Groups[at].Operations = append(page.Groups[at].Operations, described) // Each has a tag of the document.
 	}
-	slices.SortStableFunc(page.Operations, compareOperations)
+	for _, g := range page.Groups {
+		slices.SortStableFunc(g.Operations, compareOperations)
+	}
 	example, err := indented(problem(http.StatusUnprocessableEntity, invalidQuery,
 		invalidValue("query.top", "0", "must be a whole number from 1 to 1000")))
 	if err != nil {
@@ -120,17 +132,14 @@ func (s *Server) renderDocs() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// compareOperations is the order of the page: the newest reading, which most
-// clients want, then the other metrics, then the rest by path.
+// compareOperations is the order of a group: the newest reading, which most clients want,
+// then the rest by path.
 func compareOperations(a, b docsOperation) int {
 	rank := func(o docsOperation) int {
-		switch {
-		case o.Short == "metrics/current":
+		if o.Short == "metrics/current" {
 			return 0
-		case strings.HasPrefix(o.Short, "metrics/"):
-			return 1
 		}
-		return 2
+		return 1
 	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Path, b.Path))
 }

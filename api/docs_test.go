@@ -97,6 +97,20 @@ func TestTags(t *testing.T) {
 	if len(unused) > 0 {
 		t.Errorf("no operation has the tags %v", unused)
 	}
+	// The page has the operations in these groups.
+	page := ask(s, http.MethodGet, "/docs", nil).Body.String()
+	for _, tag := range s.api.OpenAPI().Tags {
+		_, group, found := strings.Cut(page, `<section class="group" id="group-`+tag.Name+`"`)
+		group, _, _ = strings.Cut(group, `<section class="group"`)
+		if !found || !strings.Contains(group, "<p>"+tag.Description+"</p>") {
+			t.Errorf("the page has no group %s", tag.Name)
+		}
+		for _, op := range operationsOf(s) {
+			if got := strings.Contains(group, `<section class="operation" id="`+op.OperationID+`"`); got != (op.Tags[0] == tag.Name) {
+				t.Errorf("%s is in the group %s: %t", op.OperationID, tag.Name, got)
+			}
+		}
+	}
 }
 
 // YAML 1.1 reserves a bare =, and PyYAML refuses it.

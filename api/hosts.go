@@ -23,7 +23,7 @@ type HostList struct {
 // Host is one machine.
 type Host struct {
 	HostName string     `json:"host_name" doc:"Host name, the same as the attribute host.name. Other operations take it as the parameter host."`
-	HostID   string     `json:"host_id" doc:"Machine ID; empty if it has none."`
+	HostID   string     `json:"host_id" doc:"Machine ID, or one of the agent's own, kept in its data directory, where the system has none."`
 	Version  string     `json:"version" doc:"Version of its agent."`
 	LastSeen time.Time  `json:"last_seen" doc:"Time of its newest known reading."`
 	Status   hostStatus `json:"status" enum:"up,late" doc:"late if there was no reading for 30 seconds, or for three ticks if that is longer."`

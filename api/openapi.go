@@ -42,7 +42,7 @@ var groups = []struct {
 	{"events", "What happened on the machine and to the agent.", []string{"/api/v1/events"}},
 	{"alerts", "Alerts, the rules that make them, notification channels and silences.", []string{alertPath}},
 	{"access", "Logging in, users and API tokens.", []string{"/api/v1/auth/", "/api/v1/users", "/api/v1/tokens"}},
-	{"agent", "The agent itself: its health, configuration and backups.", []string{"/api/v1/health", "/api/v1/config", "/api/v1/backup"}},
+	{"agent", "The agent itself: its health, configuration, storage and backups.", []string{"/api/v1/health", "/api/v1/storage", "/api/v1/config", "/api/v1/backup"}},
 }
 
 // groupOf is the tag of the operations of a path.

@@ -75,6 +75,8 @@ type Options struct {
 	// History has the series; nil without a store. It requires SeriesNames.
 	History     History
 	SeriesNames SeriesNames
+	// Storage describes what is kept; nil without a store.
+	Storage func() Storage
 	// Hosts lists the other machines in the history; nil if there is only this one.
 	Hosts Hosts
 	// Records has past processes and events; nil if none are kept.
@@ -174,7 +176,9 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.origin.accessOf = s.routes.accessOf
-	s.addServers()
+	if err := s.addServers(); err != nil {
+		return nil, err
+	}
 	if err := s.setUpTLS(); err != nil {
 		return nil, err
 	}
@@ -211,8 +215,12 @@ func (s *Server) addRoutes() error {
 
 // addServers creates the servers of the TCP address and the Unix socket with their
 // middleware.
-func (s *Server) addServers() {
-	s.tcp = newHTTP(secure(s.log, below(s.base(), s.auditRefusals(s.origin.middleware(s.authenticate(s.routes))))), s.log)
+func (s *Server) addServers() error {
+	compressed, err := compress(s.routes)
+	if err != nil {
+		return err
+	}
+	s.tcp = newHTTP(secure(s.log, below(s.base(), s.auditRefusals(s.origin.middleware(s.authenticate(compressed))))), s.log)
 	s.tcp.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return s.proxyLogin.withConn(withCaller(ctx, callerOfConn(c, !s.options.Authenticate)), c)
 	}
@@ -222,6 +230,7 @@ func (s *Server) addServers() {
 	s.unix.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return withCaller(ctx, callerOfConn(c, false))
 	}
+	return nil
 }
 
 // jsonFormat is JSON with <, > and & escaped: names in it are untrusted, and a

@@ -20,13 +20,16 @@ const (
 	heartbeat = 15 * time.Second
 )
 
+// streamPath is where the live stream is.
+const streamPath = "/api/v1/metrics/stream"
+
 // streamOutput writes the response itself.
 type streamOutput struct{ Body func(huma.Context) }
 
 // Stream registers the operations of this file.
 func (operations) Stream(s *Server) {
 	register(s, Operation{
-		ID: "stream-current", Method: http.MethodGet, Path: "/api/v1/metrics/stream",
+		ID: "stream-current", Method: http.MethodGet, Path: streamPath,
 		Summary: "Stream readings as they are taken",
 		Description: "Server-sent events named `reading`: the newest reading immediately, then each new one at its tick. " +
 			"The data is the document of `/api/v1/metrics/current`; the id is the tick number. " +

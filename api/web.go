@@ -25,6 +25,8 @@ const (
 	webAssets = "assets/"
 	// webPolicy allows the web app to run its own scripts and call its own server.
 	webPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	// workerPolicy allows a worker, which has the policy of its own file, to call its own server.
+	workerPolicy = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 // webMedia returns the media type of a file of the web app by its extension; empty
@@ -63,7 +65,11 @@ func (s *Server) addWeb() error {
 		if strings.HasPrefix(name, webAssets) {
 			keep = "public, max-age=31536000, immutable"
 		}
-		s.routes.page(http.MethodGet, "/"+name, Access{Role: Public, Cost: Cheap}, s.webFile(name, map[string]string{"Cache-Control": keep}))
+		headers := map[string]string{"Cache-Control": keep}
+		if path.Ext(name) == ".js" {
+			headers["Content-Security-Policy"] = workerPolicy
+		}
+		s.routes.page(http.MethodGet, "/"+name, Access{Role: Public, Cost: Cheap}, s.webFile(name, headers))
 		return nil
 	})
 	if err != nil {

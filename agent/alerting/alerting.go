@@ -46,6 +46,7 @@ type Querier interface {
 	RuleQueryable(own query.OwnSeries) storage.Queryable
 	EvalRule(ctx context.Context, text string, at time.Time, present storage.Queryable) (promql.Vector, error)
 	Range(ctx context.Context, text string, start, end time.Time, step time.Duration) (*query.Result, error)
+	Scraped(ctx context.Context, expr parser.Expr, always bool) context.Context
 	LookBack() time.Duration
 	Extents() []query.Extent
 	Matched(ctx context.Context, selections []query.Selection, end time.Time) ([]bool, error)
@@ -80,6 +81,9 @@ type Options struct {
 	// Host is the name of this machine.
 	Host    string
 	Querier Querier
+	// Newest is the time of the newest reading that queries see; optional. Rules that are
+	// due at that of a tick wait for its reading.
+	Newest func() time.Time
 	// Unready returns why rules cannot be evaluated now, "" if they can. Optional.
 	Unready func() string
 	// SeenFrom returns the time before which queries see nothing at present, although
@@ -118,7 +122,9 @@ type Alerting struct {
 	file     *database
 	interval time.Duration
 	path     string // of apiRulesFile
-	channels []string
+	// channels are their names, by SetChannels and channelNames.
+	channelsMu sync.RWMutex
+	channels   []string
 
 	// turn is held while rules are evaluated or changed.
 	turn sync.Mutex
@@ -129,6 +135,7 @@ type Alerting struct {
 	started  time.Duration // on the monotonic clock
 	ticks    int
 	suspects *suspects
+	pipeline pipeline
 	// kept are the series in the store, by the hash of their labels, leaving those that no
 	// rule makes any more; keptAt is when the store got some last.
 	kept    map[uint64]*keptSeries
@@ -147,7 +154,7 @@ type Alerting struct {
 	// those are unknown, so that none can be changed.
 	rulesErr    error
 	unread      bool
-	invalid     []string               // thresholds of fromAPI that do not fit the configuration
+	misfits     []misfit               // thresholds of fromAPI that do not fit the configuration
 	states      map[string]*alertState // by fingerprint
 	removed     []*alertState          // to be deleted from the file
 	silences    []Silence
@@ -230,49 +237,50 @@ func (a *Alerting) restore(ctx context.Context) (err error) {
 	if tooOld {
 		a.resolveStale(now)
 	}
-	active, disabled, err := a.loadValid()
+	active, disabled, misfits, err := a.loadValid(a.fromAPI)
 	if err != nil {
 		return err
 	}
-	a.install(ctx, active, disabled)
+	a.install(ctx, active, disabled, misfits)
 	if tooOld {
 		a.save(ctx, now)
 	}
 	return nil
 }
 
-// loadValid loads the rules. A threshold from the API that no longer fits the
-// configuration, for example because its channel was removed, does not keep the
-// agent from starting: it is skipped, reported by Health, and stays in its file.
-func (a *Alerting) loadValid() (active, disabled []*rule, err error) {
-	var invalid []string
-	defer func() {
-		if err == nil {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.invalid = invalid
-		}
-	}()
-	active, disabled, err = a.load(a.fromAPI)
+// misfit is a threshold from the API that does not fit the configuration: it is not
+// evaluated, but listed, and stays in its file.
+type misfit struct {
+	threshold Threshold
+	err       error
+}
+
+// loadValid loads the rules with those from the API. One of these that no longer fits the
+// configuration, for example because a rule file has its name, keeps neither the agent
+// from starting nor others from being changed.
+func (a *Alerting) loadValid(fromAPI apiRules) (active, disabled []*rule, misfits []misfit, err error) {
+	active, disabled, err = a.load(fromAPI)
 	if err == nil {
-		return active, disabled, nil
+		return active, disabled, nil, nil
 	}
-	fit := apiRules{Format: apiRulesFormat, Disabled: a.fromAPI.Disabled}
+	fit := apiRules{Format: apiRulesFormat, Disabled: fromAPI.Disabled, Adjusted: fromAPI.Adjusted}
 	if active, disabled, err = a.load(fit); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	for _, t := range a.fromAPI.Thresholds {
+	for _, t := range fromAPI.Thresholds {
 		with := fit
 		with.Thresholds = append(slices.Clone(fit.Thresholds), t)
 		more, asleep, wrong := a.load(with)
 		if wrong != nil {
-			invalid = append(invalid, t.Name)
-			a.log.Error("threshold from the API does not fit the configuration and is not evaluated", "rule", t.Name, "err", wrong)
+			misfits = append(misfits, misfit{t, wrong})
+			if !slices.ContainsFunc(a.misfits, func(m misfit) bool { return m.threshold.Name == t.Name && m.err.Error() == wrong.Error() }) {
+				a.log.Error("threshold from the API does not fit the configuration and is not evaluated", "rule", t.Name, "err", wrong)
+			}
 			continue
 		}
 		fit, active, disabled = with, more, asleep
 	}
-	return active, disabled, nil
+	return active, disabled, misfits, nil
 }
 
 // maxOutage is the maximum age of the state of the previous run.
@@ -296,17 +304,56 @@ const startDelay = 5 * time.Second
 func (a *Alerting) Run(ctx context.Context) error {
 	delay := startDelay
 	for {
-		// At multiples of the interval, so that the agents of several machines agree.
 		now := a.options.Clock.Now().Add(delay)
-		wait := now.Truncate(a.interval).Add(a.interval).Sub(now) + delay
+		wait := a.next(now).Sub(now) + delay
 		delay = 0
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(wait):
 		}
+		a.await(ctx)
 		a.Evaluate(ctx)
 	}
+}
+
+const (
+	// maxAwait is how long after the beginning of a second its reading is waited for.
+	maxAwait = 900 * time.Millisecond
+	// awaitEvery is the time between two looks at the newest reading.
+	awaitEvery = 20 * time.Millisecond
+)
+
+// await waits for the reading of the present second, where one is due: what is evaluated
+// for that second later, as in a preview, has it too.
+func (a *Alerting) await(ctx context.Context) {
+	if a.options.Newest == nil {
+		return
+	}
+	second := a.options.Clock.Now().Truncate(time.Second)
+	tick := second.Truncate(a.options.Querier.LookBack() * 2 / 5) // The time between two readings.
+	for a.options.Newest().Before(tick) && a.options.Clock.Now().Before(second.Add(maxAwait)) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(awaitEvery):
+		}
+	}
+}
+
+// next is when the first group after a time is due: at multiples of its interval, so that
+// the agents of several machines agree.
+func (a *Alerting) next(now time.Time) time.Time {
+	first := now.Truncate(a.interval).Add(a.interval)
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for _, r := range a.rules {
+		every := max(r.interval, time.Second)
+		if next := now.Truncate(every).Add(every); next.Before(first) {
+			first = next
+		}
+	}
+	return first
 }
 
 // Health is degraded if rules, or anything that they need, fail, or if rules cannot fire
@@ -354,7 +401,7 @@ func (a *Alerting) failing() string {
 				from.UTC().Format(time.RFC3339), a.options.Clock.Now().Sub(from).Truncate(time.Second))
 		}
 	}
-	late := a.options.Clock.Now().Sub(a.status.at)
+	late, lost := a.options.Clock.Now().Sub(a.status.at), a.lostChannels()
 	switch {
 	case a.file.Trouble() != nil:
 		return a.file.Trouble().Error()
@@ -370,8 +417,14 @@ func (a *Alerting) failing() string {
 		return a.filesTrouble()
 	case len(aside) > 0:
 		return strings.Join(aside, "; ")
-	case len(a.invalid) > 0:
-		return fmt.Sprintf("thresholds from the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(a.invalid, ", "))
+	case len(a.misfits) > 0:
+		var names []string
+		for _, m := range a.misfits {
+			names = append(names, m.threshold.Name)
+		}
+		return fmt.Sprintf("thresholds from the API that do not fit the configuration are not evaluated: %s; change or delete them", strings.Join(names, ", "))
+	case lost != "":
+		return lost
 	case unkept > 0:
 		return fmt.Sprintf("%d series that rules make are not kept: there are more than %d; they are seen by rules at present only", unkept, maxKept)
 	case blind != "":

@@ -2,93 +2,13 @@ package alerting
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/rulefmt"
-	"go.yaml.in/yaml/v3"
-
-	"sysotel/agent/atomicfile"
-	"sysotel/agent/query"
-	"sysotel/agent/sqlite"
+	"sysotel/agent/jsonfile"
 )
-
-// apiRulesFile is the file of the rules from the API.
-const apiRulesFile = "rules.json"
-
-// apiRulesFormat is the format of that file.
-const apiRulesFormat = 1
-
-// apiRules are the changes made through the API.
-type apiRules struct {
-	Format     int         `json:"format"`
-	Thresholds []Threshold `json:"thresholds"`
-	// Disabled are the names of disabled rules from files and the configuration.
-	Disabled []string `json:"disabled"`
-}
-
-// readAPIRules reads the file. One that cannot be read, or that is damaged, does not
-// keep the agent from starting: the other rules are evaluated, and Health has the error.
-// A damaged file is set aside. One of a newer version is an error.
-func (a *Alerting) readAPIRules() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.fromAPI, a.rulesErr, a.unread = apiRules{Format: apiRulesFormat}, nil, false
-	stored := a.fromAPI
-	text, err := os.ReadFile(a.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		a.rulesErr, a.unread = fmt.Errorf("cannot read the rules of the API, which are not evaluated: %w", err), true
-	default:
-		if err = json.Unmarshal(text, &stored); err == nil {
-			break
-		}
-		aside := a.path + sqlite.BrokenSuffix + a.options.Clock.Now().UTC().Format("20060102T150405")
-		if wrong := os.Rename(a.path, aside); wrong != nil {
-			a.rulesErr, a.unread = fmt.Errorf("the rules of the API are damaged, and not evaluated: %s: %w", a.path, err), true
-			break
-		}
-		a.rulesErr = fmt.Errorf("the rules of the API were damaged, and are not evaluated; the file is now %s: %w", aside, err)
-	}
-	if a.rulesErr != nil {
-		a.log.Error("cannot use the rules of the API", "err", a.rulesErr)
-		return nil
-	}
-	if stored.Format > apiRulesFormat {
-		return fmt.Errorf("%s: %w (its format is %d, this version knows formats up to %d)", a.path, sqlite.ErrNewer, stored.Format, apiRulesFormat)
-	}
-	a.fromAPI = stored
-	return nil
-}
-
-// disables reports whether a rule from elsewhere is disabled. A built-in rule that
-// was renamed stays disabled.
-func (f apiRules) disables(r *rule) bool {
-	former := formerNames[r.Name()]
-	return slices.Contains(f.Disabled, r.Name()) || former != "" && r.source == FromDefaults && slices.Contains(f.Disabled, former)
-}
-
-// write replaces the file.
-func (f apiRules) write(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	text, err := json.MarshalIndent(f, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, append(text, '\n'), 0o600)
-}
 
 // maxFiles bounds the rule files, maxThresholds the thresholds from the API.
 const maxFiles, maxThresholds = 100, 500
@@ -96,7 +16,7 @@ const maxFiles, maxThresholds = 100, 500
 // load loads all rules.
 func (a *Alerting) load(fromAPI apiRules) (active, disabled []*rule, err error) {
 	c := a.options.Config
-	l := &loader{parser: a.parser, querier: a.options.Querier, channels: a.channels, interval: a.interval, log: a.log}
+	l := &loader{parser: a.parser, querier: a.options.Querier, channels: a.channelNames(), interval: a.interval, fromAPI: fromAPI, log: a.log}
 	var documents []document
 	if c.Defaults {
 		documents = append(documents, document{source: FromDefaults, file: defaultFile, text: defaultRules})
@@ -154,14 +74,14 @@ func (a *Alerting) load(fromAPI apiRules) (active, disabled []*rule, err error) 
 
 // install replaces the rules. Rules that did not change keep their state. The caller
 // holds turn.
-func (a *Alerting) install(ctx context.Context, active, disabled []*rule) {
+func (a *Alerting) install(ctx context.Context, active, disabled []*rule, misfits []misfit) {
 	defer a.judge(active)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var fresh []*rule
 	for i, r := range active {
 		if old := a.same(r); old != nil {
-			old.source, old.file, old.where, old.threshold, old.limit, old.interval = r.source, r.file, r.where, r.threshold, r.limit, r.interval
+			old.source, old.file, old.where, old.threshold, old.builtin, old.limit, old.interval = r.source, r.file, r.where, r.threshold, r.builtin, r.limit, r.interval
 			active[i] = old
 			continue
 		}
@@ -186,7 +106,7 @@ func (a *Alerting) install(ctx context.Context, active, disabled []*rule) {
 			}
 		}
 	}
-	a.rules, a.disabled, a.byName = active, disabled, byName
+	a.rules, a.disabled, a.byName, a.misfits = active, disabled, byName, misfits
 	for _, r := range active {
 		r.selectors = a.inputs(r.expr, maxChain)
 	}
@@ -212,23 +132,27 @@ func (a *Alerting) same(r *rule) *rule {
 	return nil
 }
 
-// apply reloads all rules with other rules from the API. On an error nothing changes.
-func (a *Alerting) apply(ctx context.Context, next apiRules) error {
+// apply reloads all rules with other rules from the API, of which the one of a name was
+// added or changed. On an error nothing changes.
+func (a *Alerting) apply(ctx context.Context, next apiRules, name string) error {
 	if a.unread {
 		return a.rulesErr
 	}
-	active, disabled, err := a.load(next)
+	active, disabled, misfits, err := a.loadValid(next)
+	if i := slices.IndexFunc(misfits, func(m misfit) bool { return m.threshold.Name == name }); i >= 0 {
+		err = misfits[i].err
+	}
 	if err != nil {
 		return ValidationErrors{{Field: "expr", Rule: err.Error()}}
 	}
-	if err := next.write(a.path); err != nil {
+	if err := jsonfile.Write(a.path, next); err != nil {
 		return fmt.Errorf("write the rules: %w", err)
 	}
-	a.install(ctx, active, disabled)
+	a.install(ctx, active, disabled, misfits)
 	a.observe(ctx, a.options.Clock.Now().UTC().Truncate(time.Second))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.fromAPI, a.invalid, a.rulesErr = next, nil, nil
+	a.fromAPI, a.rulesErr = next, nil
 	return nil
 }
 
@@ -244,75 +168,19 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 		}
 	}
 	a.options.Config = c
-	active, disabled, err := a.loadValid()
+	active, disabled, misfits, err := a.loadValid(a.fromAPI)
 	if err != nil {
 		a.options.Config = before
 		return err
 	}
 	a.pardon() // An administrator asks for it.
-	a.install(ctx, active, disabled)
+	a.install(ctx, active, disabled, misfits)
 	return nil
-}
-
-// Check reports the validation errors of the rules of a configuration.
-func (c Config) Check(q Querier, channels []string, metrics func(string) (Metric, bool), wrong func(path string, value any, rule string)) {
-	a := &Alerting{options: Options{Config: c, Querier: q, Metrics: metrics}, channels: channels, interval: c.Interval, log: discard(), parser: query.NewParser()}
-	l := &loader{parser: a.parser, querier: q, channels: channels, interval: c.Interval, log: a.log}
-	if _, errs := l.thresholdDocument(FromConfig, "", c.Thresholds, metrics); len(errs) > 0 {
-		for _, m := range errs {
-			var value any
-			if m.Value != "" {
-				value = m.Value
-			}
-			wrong("thresholds"+m.Field, value, m.Rule)
-		}
-		return
-	}
-	if _, _, err := a.load(apiRules{}); err != nil {
-		for line := range strings.Lines(err.Error()) {
-			wrong("rules", nil, strings.TrimSpace(line))
-		}
-	}
-}
-
-// Unmeasured returns a warning for each rule of a configuration that cannot have a result
-// for want of a metric, because no metric of the catalogue has its name and no rule
-// records it. The built-in rules are left out.
-func (c Config) Unmeasured(q Querier, channels []string, metrics func(string) (Metric, bool), all Catalogue) (warnings []string) {
-	c.Defaults = false
-	a := &Alerting{options: Options{Config: c, Querier: q, Metrics: metrics}, channels: channels, interval: c.Interval, log: discard(), parser: query.NewParser(), byName: map[string][]*rule{}}
-	active, _, err := a.load(apiRules{})
-	if err != nil {
-		return nil // Check reports it.
-	}
-	for _, r := range active {
-		a.byName[r.Name()] = append(a.byName[r.Name()], r)
-	}
-	a.sight(active)
-	known := newNames(slices.Clone(all.Metrics), all.REST)
-	for _, s := range a.sightings {
-		switch name := nameOf(s.matchers, model.MetricNameLabel); {
-		case isOwn(s.matchers):
-			s.seen = name == silentName // Whether there are other machines is not known here.
-		default:
-			s.seen = name == "" || known.has[name]
-		}
-	}
-	for _, r := range active {
-		var missing []NoSeries
-		for _, s := range r.need.missing() {
-			missing = append(missing, a.explainName(s, known))
-		}
-		if len(missing) > 0 {
-			warnings = append(warnings, fmt.Sprintf("%s: rule %s cannot have a result: %s", r.where, shown(r.Name()), textOfAll(missing)))
-		}
-	}
-	return warnings
 }
 
 // checkThreshold validates one threshold.
 func (a *Alerting) checkThreshold(t Threshold) error {
-	c, errs := t.check(a.options.Metrics, a.channels, a.interval)
+	c, errs := t.check(a.options.Metrics, a.channelNames(), a.interval)
 	if len(errs) > 0 {
 		return errs
 	}
@@ -329,7 +197,7 @@ func (a *Alerting) AddThreshold(ctx context.Context, t Threshold) (RuleStatus, e
 	if err := a.checkThreshold(t); err != nil {
 		return RuleStatus{}, err
 	}
-	if a.find(t.Name) != nil {
+	if a.taken(t.Name) {
 		return RuleStatus{}, ErrExists
 	}
 	if len(a.fromAPI.Thresholds) >= maxThresholds {
@@ -337,7 +205,7 @@ func (a *Alerting) AddThreshold(ctx context.Context, t Threshold) (RuleStatus, e
 	}
 	next := a.fromAPI
 	next.Thresholds = append(slices.Clone(next.Thresholds), t)
-	if err := a.apply(ctx, next); err != nil {
+	if err := a.apply(ctx, next, t.Name); err != nil {
 		return RuleStatus{}, err
 	}
 	return a.ruleStatus(t.Name)
@@ -354,13 +222,13 @@ func (a *Alerting) ChangeThreshold(ctx context.Context, name string, t Threshold
 	if err := a.checkThreshold(t); err != nil {
 		return RuleStatus{}, err
 	}
-	if t.Name != name && a.find(t.Name) != nil {
+	if t.Name != name && a.taken(t.Name) {
 		return RuleStatus{}, ErrExists
 	}
 	next := a.fromAPI
 	next.Thresholds = slices.Clone(next.Thresholds)
 	next.Thresholds[i] = t
-	if err := a.apply(ctx, next); err != nil {
+	if err := a.apply(ctx, next, t.Name); err != nil {
 		return RuleStatus{}, err
 	}
 	return a.ruleStatus(t.Name)
@@ -376,7 +244,7 @@ func (a *Alerting) RemoveThreshold(ctx context.Context, name string) error {
 	}
 	next := a.fromAPI
 	next.Thresholds = slices.Delete(slices.Clone(next.Thresholds), i, i+1)
-	return a.apply(ctx, next)
+	return a.apply(ctx, next, "")
 }
 
 // EnableRule enables or disables a rule.
@@ -384,7 +252,7 @@ func (a *Alerting) EnableRule(ctx context.Context, name string, enabled bool) (R
 	a.turn.Lock()
 	defer a.turn.Unlock()
 	r := a.find(name)
-	if r == nil {
+	if r == nil && !a.taken(name) {
 		return RuleStatus{}, ErrUnknown
 	}
 	next := a.fromAPI
@@ -400,10 +268,15 @@ func (a *Alerting) EnableRule(ctx context.Context, name string, enabled bool) (R
 			next.Disabled = append(next.Disabled, name)
 		}
 	}
-	if err := a.apply(ctx, next); err != nil {
+	if err := a.apply(ctx, next, ""); err != nil {
 		return RuleStatus{}, err
 	}
 	return a.ruleStatus(name)
+}
+
+// taken reports whether a rule has a name, be it one that is not evaluated.
+func (a *Alerting) taken(name string) bool {
+	return a.find(name) != nil || slices.ContainsFunc(a.fromAPI.Thresholds, func(t Threshold) bool { return t.Name == name })
 }
 
 // find returns the rule with a name, enabled or disabled, or nil.
@@ -426,39 +299,4 @@ func (a *Alerting) apiIndex(name string) (int, error) {
 		return 0, ErrFixed
 	}
 	return 0, ErrUnknown
-}
-
-// Export returns all enabled rules as a Prometheus rule file.
-func (a *Alerting) Export() ([]byte, error) {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	var file rulefmt.RuleGroups
-	groups := map[[2]string]int{} // by file and name; in the export names are unique
-	names := map[string]int{}
-	for _, r := range a.rules {
-		i, ok := groups[[2]string{r.file, r.group}]
-		if !ok {
-			i = len(file.Groups)
-			groups[[2]string{r.file, r.group}] = i
-			name := r.group
-			if names[name]++; names[name] > 1 {
-				name = fmt.Sprintf("%s (%d)", name, names[name])
-			}
-			g := rulefmt.RuleGroup{Name: name, Limit: r.limit}
-			if r.interval != a.interval {
-				g.Interval = model.Duration(r.interval)
-			}
-			if r.offset != 0 {
-				g.QueryOffset = new(model.Duration(r.offset))
-			}
-			file.Groups = append(file.Groups, g)
-		}
-		// String returns the rule as YAML.
-		var one rulefmt.Rule
-		if err := yaml.Unmarshal([]byte(r.String()), &one); err != nil {
-			return nil, fmt.Errorf("export rule %s: %w", r.Name(), err)
-		}
-		file.Groups[i].Rules = append(file.Groups[i].Rules, one)
-	}
-	return yaml.Marshal(file)
 }

@@ -16,6 +16,7 @@ import (
 func TestDefaultRules(t *testing.T) {
 	promtool(t, "check", "rules", "sysotel_alerts.yml")
 	promtool(t, "test", "rules", "testdata/sysotel_alerts.test.yml")
+	promtool(t, "test", "rules", "testdata/sysotel_alerts_week.test.yml")
 }
 
 // TestPressureOfProcessorsIsNoLoad: it counts waiting for a quota, on a machine that is

@@ -39,7 +39,7 @@ func (a *Alerting) Evaluate(ctx context.Context) {
 	a.shift(at, mono)
 	due := a.due(at)
 	for _, r := range a.rules {
-		if (due[groupKey{r.file, r.group}] || r.due(at, a.interval)) && a.suspects.aside(r) == nil {
+		if (due[groupKey{r.file, r.group}] || r.due(at)) && a.suspects.aside(r) == nil {
 			a.suspects.mark(r, at)
 			a.evaluate(ctx, r, at)
 			a.suspects.unmark()
@@ -64,16 +64,16 @@ type groupKey struct{ file, name string }
 func (a *Alerting) due(at time.Time) map[groupKey]bool {
 	due := map[groupKey]bool{}
 	for _, r := range a.rules {
-		if r.Health() != rules.HealthBad && a.suspects.aside(r) == nil && r.due(at, a.interval) {
+		if r.Health() != rules.HealthBad && a.suspects.aside(r) == nil && r.due(at) {
 			due[groupKey{r.file, r.group}] = true
 		}
 	}
 	return due
 }
 
-// due reports whether its interval has passed, give or take half a round.
-func (r *rule) due(at time.Time, round time.Duration) bool {
-	return r.evaluated.IsZero() || at.Sub(r.evaluated) >= r.interval-round/2
+// due reports whether a multiple of its interval has come since it was evaluated.
+func (r *rule) due(at time.Time) bool {
+	return r.evaluated.IsZero() || at.Truncate(r.interval).After(r.evaluated)
 }
 
 // unsteady returns why the rules cannot be evaluated now, "" if they can.
@@ -144,6 +144,7 @@ const turnTimeout = 20 * time.Second
 func (a *Alerting) evaluate(stopping context.Context, r *rule, at time.Time) {
 	ctx, cancel := context.WithTimeout(stopping, turnTimeout)
 	defer cancel()
+	ctx = a.options.Querier.Scraped(ctx, r.expr, r.scraped)
 	start := time.Now()
 	e := &evaluation{a: a, rule: r, at: at}
 	e.texts = a.environment(at)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"time"
+
+	"sysotel/agent/jsonfile"
 )
 
 const (
@@ -87,5 +89,5 @@ func (a *Alerting) Backup(ctx context.Context, dir string) error {
 	a.mu.RLock()
 	made := a.fromAPI
 	a.mu.RUnlock()
-	return made.write(filepath.Join(dir, apiRulesFile))
+	return jsonfile.Write(filepath.Join(dir, apiRulesFile), made)
 }

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +45,9 @@ type loader struct {
 	querier  Querier
 	channels []string
 	interval time.Duration
-	log      *slog.Logger
+	// fromAPI adjusts the built-in rules.
+	fromAPI apiRules
+	log     *slog.Logger
 }
 
 // Bounds of the rules, which keep an evaluation and its texts short.
@@ -54,22 +59,23 @@ const (
 	maxName, maxTexts = 256, 64
 )
 
-// load loads the rules of all documents.
+// load loads the rules of all documents. As in Prometheus several may have the same name
+// and labels; what is written twice, word for word, is evaluated once.
 func (l *loader) load(documents []document) ([]*rule, error) {
 	var all []*rule
 	var wrong []error
-	seen := map[string]string{}
+	written, times := map[string]bool{}, map[string]int{}
 	for _, d := range documents {
 		found, errs := l.document(d)
 		wrong = append(wrong, errs...)
 		for _, r := range found {
-			key := r.group + "\x00" + r.Name() + r.Labels().String()
-			if r.alerting != nil {
-				if where, twice := seen[key]; twice {
-					wrong = append(wrong, fmt.Errorf("%s: duplicate rule %s with the labels %s, first defined in %s", r.where, r.Name(), r.Labels(), where))
-					continue
-				}
-				seen[key] = r.where
+			whole := r.content + r.interval.String() + strconv.Itoa(r.limit)
+			if r.threshold == nil && written[whole] {
+				continue
+			}
+			written[whole] = true
+			if times[r.key]++; times[r.key] > 1 {
+				r.identify(times[r.key])
 			}
 			all = append(all, r)
 		}
@@ -85,6 +91,7 @@ func (l *loader) load(documents []document) ([]*rule, error) {
 
 // document loads the rules of one document.
 func (l *loader) document(d document) (all []*rule, wrong []error) {
+	l = l.of(d)
 	if err := checkTexts(d); err != nil {
 		return nil, []error{fmt.Errorf("%s %w", d.file, err)}
 	}
@@ -107,16 +114,38 @@ func (l *loader) document(d document) (all []*rule, wrong []error) {
 				where = fmt.Sprintf("%s line %d", d.file, lines[n])
 			}
 			n++
-			made, err := l.rule(g, r)
+			var own *Builtin
+			var err error
+			if d.source == FromDefaults && r.Alert != "" {
+				own, err = l.adjust(&r, l.fromAPI.adjustedFor(r.Alert))
+			}
+			var made *rule
+			if err == nil {
+				made, err = l.rule(g, r)
+			}
 			if err != nil {
 				wrong = append(wrong, fmt.Errorf("%s: group %s: rule %s: %w", where, shown(g.Name), shown(r.Alert+r.Record), err))
 				continue
 			}
-			made.source, made.file, made.where, made.threshold = d.source, d.file, where, d.thresholds[r.Alert]
+			made.source, made.file, made.where, made.threshold, made.builtin = d.source, d.file, where, d.thresholds[r.Alert], own
 			all = append(all, made)
 		}
 	}
 	return all, wrong
+}
+
+// of is the loader for a document. What was added through the API goes on when a channel
+// that it names is configured no more: better to the wrong people than to no one.
+func (l *loader) of(d document) *loader {
+	if d.source != FromAPI {
+		return l
+	}
+	with := *l
+	with.channels = slices.Clone(l.channels)
+	for _, t := range d.thresholds {
+		with.channels = append(with.channels, t.Channels...)
+	}
+	return &with
 }
 
 // checkTexts bounds the texts of a document before they are parsed, which a text that is
@@ -184,7 +213,7 @@ func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
 	}
 	if r.Alert == "" {
 		made.Rule = rules.NewRecordingRule(r.Record, expr, rules.FromMaps(g.Labels, r.Labels))
-		made.identify()
+		made.identify(1)
 		return made, nil
 	}
 	whole := rules.FromMaps(g.Labels, r.Labels)
@@ -205,18 +234,26 @@ func (l *loader) rule(g rulefmt.RuleGroup, r rulefmt.Rule) (*rule, error) {
 	log := l.log.With("alert", r.Alert)
 	made.Rule = rules.NewAlertingRule(r.Alert, expr, hold, keep, whole, labels.FromMap(r.Annotations), labels.EmptyLabels(), "", true, log)
 	made.alerting = rules.NewAlertingRule(r.Alert, expr, hold, keep, labels.FromMap(plain), labels.EmptyLabels(), labels.EmptyLabels(), "", true, log)
-	made.identify()
+	made.identify(1)
+	made.scraped = slices.ContainsFunc(slices.Concat(slices.Collect(maps.Values(r.Annotations)), slices.Collect(maps.Values(whole.Map()))), scrapeLabel.MatchString)
 	if made.limits.text == "" {
 		made.limits.text = comparison(expr)
 	}
 	return made, nil
 }
 
+// scrapeLabel matches a text that shows a label of the scrape.
+var scrapeLabel = regexp.MustCompile(`(?i)labels\.(job|instance)\b`)
+
 // checkSilent refuses what would always be empty.
 func checkSilent(expr parser.Expr) (wrong error) {
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
 		vector, ok := node.(*parser.VectorSelector)
-		if !ok || nameOf(vector.LabelMatchers, model.MetricNameLabel) != silentName {
+		if !ok {
+			return nil
+		}
+		name := nameOf(vector.LabelMatchers, model.MetricNameLabel)
+		if !isSilence(name) {
 			return nil
 		}
 		past := vector.OriginalOffset != 0 || vector.Timestamp != nil
@@ -227,7 +264,7 @@ func checkSilent(expr parser.Expr) (wrong error) {
 			}
 		}
 		if past {
-			wrong = fmt.Errorf("%s has no history: a range, an offset or @ of it is always empty", silentName)
+			wrong = fmt.Errorf("%s has no history: a range, an offset or @ of it is always empty", name)
 		}
 		return nil
 	})
@@ -260,34 +297,28 @@ func (r *rule) readAnnotations(annotations map[string]string, channels []string)
 // comparison returns the threshold in an expression: "> 0.8" for x > 0.8, "" if
 // there is none.
 func comparison(expr parser.Expr) string {
-	for {
-		paren, ok := expr.(*parser.ParenExpr)
-		if !ok {
-			break
-		}
-		expr = paren.Expr
-	}
-	binary, ok := expr.(*parser.BinaryExpr)
-	if !ok {
+	binary, limit := firstLimit(expr)
+	if binary == nil {
 		return ""
 	}
-	if binary.Op == parser.LOR || binary.Op == parser.LAND || binary.Op == parser.LUNLESS {
-		return comparison(binary.LHS)
-	}
-	if limit, ok := binary.RHS.(*parser.NumberLiteral); ok && binary.Op.IsComparisonOperator() {
-		return binary.Op.String() + " " + number(limit.Val)
-	}
-	return ""
+	return binary.Op.String() + " " + number(limit.Val)
 }
+
+// thresholdGroup is the name of the group of thresholds.
+const thresholdGroup = "thresholds"
 
 // thresholdDocument converts thresholds to a document.
 func (l *loader) thresholdDocument(source, file string, thresholds []Threshold, metrics func(string) (Metric, bool)) (document, ValidationErrors) {
 	d := document{source: source, file: file, thresholds: map[string]*Threshold{}}
-	group := rulefmt.RuleGroup{Name: "thresholds"}
+	group := rulefmt.RuleGroup{Name: thresholdGroup}
 	var errs ValidationErrors
 	for i := range thresholds {
 		t := thresholds[i]
-		c, wrong := t.check(metrics, l.channels, l.interval)
+		channels := l.channels
+		if source == FromAPI {
+			channels = append(slices.Clone(channels), t.Channels...)
+		}
+		c, wrong := t.check(metrics, channels, l.interval)
 		if _, twice := d.thresholds[t.Name]; twice {
 			wrong = append(wrong, ValidationError{Field: "name", Value: shown(t.Name), Rule: "is used twice; names of thresholds must be unique"})
 		}

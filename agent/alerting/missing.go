@@ -66,7 +66,7 @@ func (v *evaluation) missing(ctx context.Context, e labels.Labels, from, at time
 	}
 	for _, s := range v.rule.selectors {
 		end := at.Add(-s.offset)
-		start := from.Add(-s.offset - back)
+		start := from.Add(-s.offset - max(back, s.window)) // As far back as the element came from.
 		err := v.each(ctx, s, start, end, 0, func(series labels.Labels, samples chunkenc.Iterator) error {
 			if !agrees(series, e) {
 				return nil

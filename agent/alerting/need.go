@@ -133,7 +133,7 @@ func (a *Alerting) needsSelector(e *parser.VectorSelector, depth int, see func(*
 		if of == "" || slices.ContainsFunc(a.byName[of], func(r *rule) bool { return r.alerting != nil }) {
 			return &need{}
 		}
-	case silentName:
+	case silentName, lateName:
 		if a.options.Hosts != nil {
 			return &need{}
 		}

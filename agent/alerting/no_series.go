@@ -238,6 +238,7 @@ func (a *Alerting) explain(ctx context.Context, s *sighting, start, end time.Tim
 		return new(a.explainName(s, known)), nil
 	}
 	named := []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name)}
+	ctx = a.options.Querier.Scraped(ctx, &parser.VectorSelector{LabelMatchers: s.matchers}, false)
 	series, _, err := a.options.Querier.Series(ctx, [][]*labels.Matcher{named}, start, end, 0)
 	if err != nil {
 		return nil, err
@@ -280,7 +281,7 @@ func (a *Alerting) explain(ctx context.Context, s *sighting, start, end time.Tim
 func (a *Alerting) explainName(s *sighting, known *names) NoSeries {
 	why := NoSeries{Selector: s.text, Reason: UnknownMetric}
 	switch name := nameOf(s.matchers, model.MetricNameLabel); {
-	case name == silentName:
+	case isSilence(name):
 		why.Reason = NotMeasured
 	case isOwn(s.matchers):
 		why.Reason, why.Label = UnknownRule, model.AlertNameLabel

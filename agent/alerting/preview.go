@@ -112,7 +112,7 @@ func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error
 			return nil, under("threshold", err)
 		}
 		f.threshold = q.Threshold
-		c, _ := q.Threshold.check(a.options.Metrics, a.channels, a.interval)
+		c, _ := q.Threshold.check(a.options.Metrics, a.channelNames(), a.interval)
 		value, f.hold, condition, p.Expr = c.over, c.hold, c.value, c.rule().Expr
 		// The worst second of == and != is there only where the condition holds.
 		if ordered(c.Op) || c.Reduce == Last {
@@ -124,8 +124,10 @@ func (a *Alerting) Preview(ctx context.Context, q PreviewQuery) (*Preview, error
 	if err != nil {
 		return nil, ValidationErrors{{Field: "expr", Value: shown(condition), Rule: err.Error()}}
 	}
-	if selects(expr, silentName) {
-		return nil, ValidationErrors{{Field: "expr", Value: shown(condition), Rule: "selects " + silentName + ", which has no history"}}
+	for _, name := range []string{silentName, lateName} {
+		if selects(expr, name) {
+			return nil, ValidationErrors{{Field: "expr", Value: shown(condition), Rule: "selects " + name + ", which has no history"}}
+		}
 	}
 	parts := a.parts(q.Start, q.End)
 	if len(parts) > 0 {

@@ -180,8 +180,8 @@ func (a *Alerting) own(ctx context.Context, now time.Time) query.OwnSeries {
 	return func(hints *storage.SelectHints, matchers []*labels.Matcher) ([]promql.Sample, bool, error) {
 		from, to := hints.Start, hints.End
 		name := nameOf(matchers, model.MetricNameLabel)
-		if name == silentName {
-			samples, err := a.silentHosts(ctx, to, matchers)
+		if isSilence(name) {
+			samples, err := a.silence(ctx, to, name, matchers)
 			return samples, true, err
 		}
 		var found []promql.Sample

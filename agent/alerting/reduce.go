@@ -26,7 +26,7 @@ func ordered(op string) bool { return op != "==" && op != "!=" }
 // reduction is how the threshold reduces an interval to one value.
 func (t Threshold) reduction(wrong func(string, any, string)) string {
 	switch {
-	case t.Reduce == "" && strings.Contains(t.Expr, silentName):
+	case t.Reduce == "" && (strings.Contains(t.Expr, silentName) || strings.Contains(t.Expr, lateName)):
 		return Last // It has no other.
 	case t.Reduce == "" && !ordered(t.Op):
 		return Worst

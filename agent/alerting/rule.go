@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -28,7 +29,7 @@ const (
 // RuleStatus is a rule with its status.
 type RuleStatus struct {
 	Name        string            `json:"name" doc:"Name of the rule."`
-	Source      string            `json:"source" enum:"default,file,config,api" doc:"Where it comes from: default is a built-in rule, file a file of alerting.rules, config alerting.thresholds, api this API. Only the last can be changed and deleted here; all can be disabled."`
+	Source      string            `json:"source" enum:"default,file,config,api" doc:"Where it comes from: default is a built-in rule, file a file of alerting.rules, config alerting.thresholds, api this API. Only the last can be changed and deleted here; of the first threshold and duration can be adjusted; all can be disabled."`
 	File        string            `json:"file" doc:"File that contains it."`
 	Group       string            `json:"group" doc:"Group in the file."`
 	Enabled     bool              `json:"enabled" doc:"Whether it is evaluated."`
@@ -44,6 +45,7 @@ type RuleStatus struct {
 	NoSeries    []NoSeries        `json:"no_series,omitempty" nullable:"false" doc:"Selectors that have matched no series since the agent started and without which the rule has no result, with the reason."`
 	EvaluatedAt time.Time         `json:"evaluated_at,omitzero" doc:"When it was last evaluated; absent before."`
 	Seconds     float64           `json:"seconds" doc:"Duration of the last evaluation in seconds."`
+	Builtin     *Builtin          `json:"builtin,omitempty" doc:"Of a built-in rule, what can be adjusted; absent for others."`
 	Threshold   *Threshold        `json:"threshold,omitempty" doc:"Threshold that the rule was generated from; absent for rules from files."`
 }
 
@@ -67,12 +69,15 @@ type rule struct {
 	// source, file, group and where are its origin.
 	source, file, group, where string
 	threshold                  *Threshold
+	builtin                    *Builtin
 	expr                       parser.Expr
 	interval, offset           time.Duration
 	limit                      int
 	remind                     time.Duration
 	channels                   []string
 	limits                     struct{ text, unit string }
+	// scraped is set if its texts show the labels job or instance of its alerts.
+	scraped bool
 	// selectors are the measured inputs of its expression, need what it needs of them, and
 	// toldNoSeries whether it was logged that they match nothing.
 	selectors    []selector
@@ -120,9 +125,14 @@ func (r *rule) most() int {
 	return most
 }
 
-// identify sets key and content. They are the same after a restart.
-func (r *rule) identify() {
-	r.key = digest(r.group, r.Name(), r.Labels().String(), r.expr.String())
+// identify sets key and content of the nth rule with the same group, name, labels and
+// expression, from 1. They are the same after a restart.
+func (r *rule) identify(nth int) {
+	parts := []string{r.group, r.Name(), r.Labels().String(), r.expr.String()}
+	if nth > 1 {
+		parts = append(parts, strconv.Itoa(nth))
+	}
+	r.key = digest(parts...)
 	r.content = digest(r.key, r.String(), r.offset.String())
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,12 +25,17 @@ import (
 )
 
 // oneValue is a querier that returns one value for everything.
-type oneValue struct{ queried []time.Time }
+type oneValue struct {
+	queried []time.Time
+	texts   map[string][]time.Time // by expression
+	asked   func(at time.Time)
+}
 
-func (*oneValue) Parse(text string) (parser.Expr, error)          { return query.NewParser().ParseExpr(text) }
-func (*oneValue) RuleQueryable(query.OwnSeries) storage.Queryable { return nil }
-func (*oneValue) LookBack() time.Duration                         { return 3 * time.Second }
-func (*oneValue) Extents() []query.Extent                         { return nil }
+func (*oneValue) Parse(text string) (parser.Expr, error)                             { return query.NewParser().ParseExpr(text) }
+func (*oneValue) RuleQueryable(query.OwnSeries) storage.Queryable                    { return nil }
+func (*oneValue) LookBack() time.Duration                                            { return 3 * time.Second }
+func (*oneValue) Scraped(ctx context.Context, _ parser.Expr, _ bool) context.Context { return ctx }
+func (*oneValue) Extents() []query.Extent                                            { return nil }
 func (*oneValue) Range(context.Context, string, time.Time, time.Time, time.Duration) (*query.Result, error) {
 	return nil, store.ErrOpening
 }
@@ -46,44 +52,59 @@ func (*oneValue) LabelValues(context.Context, string, [][]*labels.Matcher, time.
 	return nil, nil, store.ErrOpening
 }
 
-func (o *oneValue) EvalRule(_ context.Context, _ string, at time.Time, _ storage.Queryable) (promql.Vector, error) {
-	o.queried = append(o.queried, at)
+func (o *oneValue) EvalRule(_ context.Context, text string, at time.Time, _ storage.Queryable) (promql.Vector, error) {
+	if o.asked != nil {
+		o.asked(at)
+	}
+	if o.texts == nil {
+		o.texts = map[string][]time.Time{}
+	}
+	o.queried, o.texts[text] = append(o.queried, at), append(o.texts[text], at)
 	return promql.Vector{{Metric: labels.FromStrings("host_name", "h"), F: 1}}, nil
+}
+
+// runRules runs rules, with an interval of 15 s, until stop is called.
+func runRules(t *testing.T, rules string, q *oneValue, newest func() time.Time) (a *Alerting, stop func()) {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "rules.yml")
+	if err := os.WriteFile(path, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	judge := clock.New(clock.Options{Boot: func() time.Duration { return time.Since(began) }})
+	a, err := Open(t.Context(), Options{Config: Config{Rules: []string{path}, Interval: 15 * time.Second}, Dir: dir, Host: "h", Querier: q, Newest: newest, Clock: judge})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- a.Run(ctx) }()
+	return a, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestRun: rules are evaluated at multiples of the interval, first when there are
 // readings, and not after the agent stops.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		rules := filepath.Join(dir, "rules.yml")
-		if err := os.WriteFile(rules, []byte("groups: [{name: g, rules: [{alert: A, expr: up}, {alert: Slow, expr: slow}]}, {name: s, interval: 1m, rules: [{alert: B, expr: up}]}]"), 0o600); err != nil {
-			t.Fatal(err)
-		}
 		time.Sleep(12 * time.Second) // Midnight was a multiple.
 		q := &oneValue{}
-		began := time.Now()
-		judge := clock.New(clock.Options{Boot: func() time.Duration { return time.Since(began) }})
-		a, err := Open(t.Context(), Options{Config: Config{Rules: []string{rules}, Interval: 15 * time.Second}, Dir: dir, Host: "h", Querier: q, Clock: judge})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- a.Run(ctx) }()
+		a, stop := runRules(t, "groups: [{name: g, rules: [{alert: A, expr: up}, {alert: Slow, expr: slow}]}, {name: s, interval: 1m, rules: [{alert: B, expr: up}]}]", q, nil)
 		start := time.Now()
 		time.Sleep(2*time.Minute + time.Second)
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		stop()
 		first := q.queried[0].Sub(start.Truncate(time.Minute))
 		if first != 30*time.Second {
 			t.Errorf("the first evaluation is at second %s, want 30s: at 15s there may be no reading", first)
 		}
-		// 7 evaluations of the two rules, and 2 of the one that is due each minute.
-		if len(q.queried) != 7*2+2 {
-			t.Errorf("there were %d queries, want 16", len(q.queried))
+		// 7 evaluations of the two rules; the first of the one that is due each minute, and 2.
+		if len(q.queried) != 7*2+3 {
+			t.Errorf("there were %d queries, want 17", len(q.queried))
 		}
 		if c := a.Health(); c.Status != health.OK {
 			t.Errorf("it is %s: %s", c.Status, c.Reason)
@@ -101,6 +122,57 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// TestRunAGroupOfItsOwn: a group is evaluated at multiples of its own interval, also if
+// that is shorter than that of the others or does not fit it.
+func TestRunAGroupOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &oneValue{}
+		began := time.Now() // Midnight.
+		a, stop := runRules(t, "groups: [{name: g, rules: [{alert: A, expr: up}]}, {name: s, interval: 20s, rules: [{alert: B, expr: slow}]}, {name: f, interval: 4s, rules: [{record: r, expr: fast}]}]", q, nil)
+		time.Sleep(2*time.Minute + time.Second)
+		stop()
+		for text, every := range map[string]int{"up": 15, "slow": 20, "fast": 4} {
+			want := []time.Time{began.Add(8 * time.Second).UTC()} // All, when there are readings.
+			for second := every; second <= 120; second += every {
+				if second > 8 {
+					want = append(want, began.Add(time.Duration(second)*time.Second).UTC())
+				}
+			}
+			if got := q.texts[text]; !slices.Equal(got, want) {
+				t.Errorf("%s was evaluated at %v, want %v", text, got, want)
+			}
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRunAwaitsTheReading: a rule is evaluated when the reading of its second is there, and
+// without it before the second is over.
+func TestRunAwaitsTheReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &oneValue{}
+		var late atomic.Int64
+		late.Store(int64(310 * time.Millisecond))
+		newest := func() time.Time { return time.Now().Add(-time.Duration(late.Load())).Truncate(time.Second) }
+		var after []time.Duration
+		q.asked = func(at time.Time) { after = append(after, time.Since(at)) }
+		a, stop := runRules(t, "groups: [{name: g, rules: [{alert: A, expr: up}]}]", q, newest)
+		time.Sleep(20 * time.Second)
+		late.Store(int64(time.Hour))
+		time.Sleep(15 * time.Second)
+		stop()
+		want := []time.Duration{320 * time.Millisecond, maxAwait} // It is looked for every 20 ms.
+		if !slices.Equal(after, want) {
+			t.Errorf("evaluated %v after the second, want %v", after, want)
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestReloadRejects: an invalid configuration changes nothing.
 func TestReloadRejects(t *testing.T) {
 	p := newPlay(t, "groups: [{name: g, rules: [{alert: Busy, expr: cpu_usage > 80}]}]\n")
@@ -110,7 +182,6 @@ func TestReloadRejects(t *testing.T) {
 		"no PromQL":          "groups: [{name: g, rules: [{alert: A, expr: 'sum('}]}]",
 		"no such channel":    "groups: [{name: g, rules: [{alert: A, expr: up, annotations: {channels: fax}}]}]",
 		"no duration":        "groups: [{name: g, rules: [{alert: A, expr: up, for: 5 minutes}]}]",
-		"twice":              "groups: [{name: g, rules: [{alert: A, expr: up}, {alert: A, expr: up == 0}]}]",
 		"a template loops":   "groups: [{name: g, rules: [{alert: A, expr: up, annotations: {summary: '{{ define \"x\" }}{{ template \"x\" }}{{ end }}{{ template \"x\" }}'}}]}]",
 		"no template":        "groups: [{name: g, rules: [{alert: A, expr: up, annotations: {summary: '{{ .'}}]}]",
 		"an unknown key":     "groups: [{name: g, rules: [{alert: A, exp: up}]}]",
@@ -134,8 +205,8 @@ func TestReloadRejects(t *testing.T) {
 	}
 }
 
-// TestInvalidThreshold: a threshold from the API whose channel was removed does not
-// keep the agent from starting, and works again when the channel is back.
+// TestInvalidThreshold: a threshold from the API whose channel was removed is evaluated
+// all the same, which Health reports until the channel is back.
 func TestInvalidThreshold(t *testing.T) {
 	p := newPlay(t, "groups: []\n")
 	p.command(`threshold {"name": "Good", "metric": "cpu_usage", "op": ">", "threshold": 80}`)
@@ -151,7 +222,7 @@ func TestInvalidThreshold(t *testing.T) {
 			t.Fatal(err)
 		}
 		reason := p.alerts.Health().Reason
-		if got := len(p.alerts.Rules()); got != len(channels) || strings.Contains(reason, "Gone") != (len(channels) == 1) {
+		if got := len(p.alerts.Rules()); got != 2 || strings.Contains(reason, "Gone") != (len(channels) == 1) {
 			t.Errorf("with the channels %v there are %d rules, health says %q", channels, got, reason)
 		}
 		if len(channels) == 1 {

@@ -180,6 +180,7 @@ func (p *play) openStore() {
 	sources := query.Sources(p.store.Tiers())
 	p.querier = query.NewQuerier(query.Config{
 		Tiers: func() []query.Source { return sources }, Names: p.store.Rollups(), Interval: time.Second, Limits: query.DefaultLimits(),
+		Scrape: query.Scrape{Jobs: []string{"sysotel", "node"}, Instance: func(host string) string { return host + ":9100" }},
 	})
 }
 

@@ -2,12 +2,16 @@ package alerting
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/rules"
+
+	"sysotel/agent/query"
 )
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -63,8 +67,45 @@ func (a *Alerting) Rules() []RuleStatus {
 	for _, r := range a.disabled {
 		all = append(all, a.describe(r, false))
 	}
+	for _, m := range a.misfits {
+		all = append(all, m.describe())
+	}
 	slices.SortStableFunc(all, func(a, b RuleStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return all
+}
+
+// describe returns the status of a threshold that is not evaluated.
+func (m misfit) describe() RuleStatus {
+	t := m.threshold
+	return RuleStatus{
+		Name: t.Name, Source: FromAPI, File: apiRulesFile, Group: thresholdGroup, Enabled: t.Enabled, Expr: cmp.Or(t.Expr, t.Metric), For: cmp.Or(t.For, "0s"),
+		Labels: map[string]string{}, Annotations: map[string]string{}, Severity: t.Severity, State: Inactive,
+		Health: string(rules.HealthBad), Error: "it does not fit the configuration and is not evaluated: " + m.err.Error(), Threshold: &t,
+	}
+}
+
+// lostChannels describes the rules from the API whose channels are not all configured.
+// Their alerts go to those that are, or to all channels. The caller holds mu.
+func (a *Alerting) lostChannels() string {
+	var lost []string
+	for _, r := range a.rules {
+		if r.source != FromAPI || r.threshold == nil {
+			continue
+		}
+		for _, name := range r.threshold.Channels {
+			if !slices.Contains(a.channelNames(), name) {
+				lost = append(lost, r.Name()+" ("+name+")")
+			}
+		}
+	}
+	if len(lost) == 0 {
+		return ""
+	}
+	slices.Sort(lost)
+	if n := len(lost); n > maxShown {
+		lost = append(lost[:maxShown], fmt.Sprintf("and %d more", n-maxShown))
+	}
+	return "rules name channels that are not configured, so that their alerts go to the others they name, or to all: " + strings.Join(lost, ", ")
 }
 
 // ruleStatus returns one rule by name.
@@ -80,9 +121,9 @@ func (a *Alerting) ruleStatus(name string) (RuleStatus, error) {
 // describe returns the status of a rule. The caller holds mu.
 func (a *Alerting) describe(r *rule, enabled bool) (s RuleStatus) {
 	s = RuleStatus{
-		Name: r.Name(), Source: r.source, File: r.file, Group: r.group, Enabled: enabled, Expr: r.expr.String(), For: "0s",
+		Name: r.Name(), Source: r.source, File: r.file, Group: r.group, Enabled: enabled, Expr: query.Shown(r.expr.String()), For: "0s",
 		Labels: r.Labels().Map(), Annotations: map[string]string{}, Severity: r.Labels().Get(severityLabel), State: Inactive,
-		Health: string(r.Health()), EvaluatedAt: r.GetEvaluationTimestamp(), Seconds: r.GetEvaluationDuration().Seconds(), Threshold: r.threshold,
+		Health: string(r.Health()), EvaluatedAt: r.GetEvaluationTimestamp(), Seconds: r.GetEvaluationDuration().Seconds(), Threshold: r.threshold, Builtin: r.builtin,
 	}
 	if err := r.LastError(); err != nil {
 		s.Error = err.Error()

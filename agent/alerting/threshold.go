@@ -7,7 +7,7 @@ import "encoding/json"
 type Threshold struct {
 	Name      string            `yaml:"name" json:"name" minLength:"1" maxLength:"128" doc:"Name of the rule; must be unique." example:"DataDiskFull"`
 	Metric    string            `yaml:"metric,omitempty" json:"metric,omitempty" maxLength:"255" doc:"Metric: a name of the REST API such as cpu_usage_total, in its unit there, or any PromQL metric name. Instead of expr." example:"disk_percent"`
-	Expr      string            `yaml:"expr,omitempty" json:"expr,omitempty" maxLength:"16384" doc:"PromQL expression of the value, without the comparison. Instead of metric."`
+	Expr      string            `yaml:"expr,omitempty" expand:"references" json:"expr,omitempty" maxLength:"16384" doc:"PromQL expression of the value, without the comparison. Instead of metric."`
 	Match     map[string]string `yaml:"match,omitempty" json:"match,omitempty" doc:"Labels that the metric must have, with their values; a value that begins with ~ is a regular expression, ! negates it. With metric only." example:"{\"mountpoint\":\"/data\"}"`
 	Op        string            `yaml:"op" json:"op" doc:"Comparison of the value with the threshold: >, >=, <, <=, == or !=." example:">"`
 	Reduce    string            `yaml:"reduce,omitempty" json:"reduce,omitempty" maxLength:"16" doc:"What is compared of the seconds since the last evaluation: their mean; the worst of them, which is the maximum for > and >=, the minimum for < and <=, and any second that fits for == and !=; or the last alone. Default: mean, with == and != worst." example:"mean"`
@@ -17,7 +17,7 @@ type Threshold struct {
 	Remind    string            `yaml:"remind,omitempty" json:"remind,omitempty" maxLength:"32" doc:"Interval of reminders while the alert fires, such as 4h; doubles each time, up to a day. Default: none." example:"4h"`
 	Severity  string            `yaml:"severity,omitempty" json:"severity,omitempty" maxLength:"32" doc:"Severity: info, warning, critical, or any custom value. Default warning." example:"warning"`
 	Channels  []string          `yaml:"channels,omitempty" json:"channels,omitempty" nullable:"false" maxItems:"32" doc:"Names of the notification channels. Default: all."`
-	Summary   string            `yaml:"summary,omitempty" json:"summary,omitempty" maxLength:"1024" doc:"Text of the notification, a Prometheus template such as {{ $labels.device }} is full. Default: generated."`
+	Summary   string            `yaml:"summary,omitempty" expand:"references" json:"summary,omitempty" maxLength:"1024" doc:"Text of the notification, a Prometheus template such as {{ $labels.device }} is full. Default: generated."`
 	Enabled   bool              `yaml:"enabled" json:"enabled" required:"false" doc:"Whether it is evaluated. Default true." help:"Whether it is evaluated."`
 }
 

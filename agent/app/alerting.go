@@ -42,7 +42,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	}
 	notifier, err := notify.Open(context.Background(), notify.Options{
 		Config: c.Notify, DataDir: dir, Host: hostName, Log: a.log.With("component", "channels"), Clock: a.clock,
-		Damaged: a.noteDamage,
+		Damaged: a.noteDamage, Page: a.dashboard,
 		Alive: func() error {
 			if a.alerts.rules == nil {
 				return errors.New("the rules are not loaded yet")
@@ -51,7 +51,7 @@ func (a *App) openAlerts(o Options, hostName string) error {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("alerting: %w", err)
+		return in(theChannels, fmt.Errorf("alerting: %w", err))
 	}
 	a.closers = append(a.closers, notifier.Close)
 	var hosts func(context.Context) ([]alerting.Host, error)
@@ -60,16 +60,16 @@ func (a *App) openAlerts(o Options, hostName string) error {
 	}
 	rules, err := alerting.Open(context.Background(), alerting.Options{
 		Config: c.Rules, Dir: filepath.Join(dir, alertingDir), Host: hostName,
-		Querier: a.history.querier, Unready: a.history.store.Unready, SeenFrom: a.history.store.SeenFrom, Metrics: o.Config.AlertMetric, Catalogue: a.catalogue,
+		Querier: a.history.querier, Newest: func() time.Time { return a.history.store.Tiers()[0].Newest() }, Unready: a.history.store.Unready, SeenFrom: a.history.store.SeenFrom, Metrics: o.Config.AlertMetric, Catalogue: a.catalogue,
 		Notifier: notifier, Processes: a.topProcesses, Link: a.dashboard, Events: a.history.records.AddEvent, Hosts: hosts, Store: a.history.store,
 		Log: a.log.With("component", "alerting"), Clock: a.clock, Damaged: a.noteDamage,
 	})
 	if err != nil {
-		return fmt.Errorf("alerting: %w", err)
+		return in(theRules, fmt.Errorf("alerting: %w", err))
 	}
 	a.closers = append(a.closers, rules.Close)
 	a.alerts = alerts{rules: rules, notifier: notifier}
-	a.history.groups, a.history.alerts = rules.Groups, rules
+	a.history.groups, a.history.alerts, a.history.channels = rules.Groups, rules, notifier
 	return nil
 }
 
@@ -167,7 +167,7 @@ func (a *App) dashboard() string {
 // interface.
 func (w *alerts) apiOptions(o *api.Options) {
 	if w.rules != nil {
-		o.Alerting, o.Notifier = w.rules, w.notifier
+		o.Alerting, o.Notifier = w.rules, &channels{w.notifier, w.rules}
 	}
 }
 

@@ -45,6 +45,8 @@ type inbox struct {
 	posts      delivered
 	// mailed and posted are the texts of all.
 	mailed, posted []string
+	// bodies are those of the mails, as they were sent.
+	bodies []string
 }
 
 // openInbox starts both.
@@ -100,6 +102,7 @@ func (b mailbox) Data(r io.Reader) error {
 	head = strings.ReplaceAll(head, "\r\n ", " ")
 	b.in.mails.add(head)
 	b.in.mailed = append(b.in.mailed, head)
+	b.in.bodies = append(b.in.bodies, rest)
 	return nil
 }
 
@@ -179,6 +182,71 @@ func TestAlertsEndToEnd(t *testing.T) {
 	await(delivered{firing: 1, resolved: 1, named: 1})
 	awaitTick(t, client, now.Tick+10)
 	await(delivered{firing: 1, resolved: 1, named: 1})
+}
+
+// TestLinksBelowAPath: behind a proxy that serves the agent below a path, the links in
+// messages of every kind lead there: the link to the dashboard, the generator's URL, and
+// what a rule says of them itself.
+func TestLinksBelowAPath(t *testing.T) {
+	in := openInbox(t)
+	var mu sync.Mutex
+	bodies := map[string]string{}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		bodies[r.URL.Path] += string(body)
+		_, _ = io.WriteString(w, "ok")
+	}))
+	t.Cleanup(web.Close)
+	dir := t.TempDir()
+	text := fmt.Sprintf(`
+http: {behind_proxy: true, external_url: "https://host.example/sysotel/"}
+alerting:
+  defaults: false
+  interval: 1s
+  group_wait: 0s
+  rules: [rules.yml]
+  channels:
+    - {name: mail, email: {server: "%[1]s", tls: none, from: sysotel@example.org, to: [ops@example.org]}}
+    - {name: chat, slack: {url: "%[2]s/chat"}}
+    - {name: hook, webhook: {url: "%[2]s/hook"}}
+    - {name: team, receiver: {slack_configs: [{api_url: "%[2]s/team", channel: x}]}}
+  external_alertmanager: {urls: ["%[2]s"]}
+`, in.mail, web.URL)
+	const rules = `groups: [{name: g, rules: [{alert: Always, expr: vector(1), annotations: {description: "see {{ externalURL }}{{ pathPrefix }}/x"}}]}]`
+	file := filepath.Join(dir, "sysotel.yaml")
+	if err := errors.Join(os.WriteFile(file, []byte(text), 0o600), os.WriteFile(filepath.Join(dir, "rules.yml"), []byte(rules), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	run(t, configure(t, "--config="+file))
+	poll(t, func() error {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
+		all := map[string]string{"mail": strings.Join(in.bodies, "\n")}
+		for path, body := range bodies {
+			all[path] = body
+		}
+		if !strings.Contains(all["/team"], `"title_link":"https://host.example/sysotel/alerts"`) {
+			return fmt.Errorf("the receiver's link leads elsewhere: %s", all["/team"])
+		}
+		for _, one := range []string{"mail", "/chat", "/hook", "/api/v2/alerts"} {
+			// The encodings of mail, of JSON and of HTML.
+			plain := strings.NewReplacer("=\r\n", "", "=\n", "", "=3D", "=", `\u0026`, "&", "&amp;", "&").Replace(all[one])
+			if !strings.Contains(plain, "https://host.example/sysotel/?from=") {
+				return fmt.Errorf("%s has no link below the path: %s", one, plain)
+			}
+			if !strings.Contains(plain, "https://host.example/sysotel/sysotel/x") {
+				return fmt.Errorf("%s has no link of the rule: %s", one, plain)
+			}
+			if strings.Contains(strings.ReplaceAll(plain, "https://host.example/sysotel", ""), "host.example/") {
+				return fmt.Errorf("%s has a link without the path: %s", one, plain)
+			}
+		}
+		return nil
+	})
 }
 
 // allDelivered returns an error that names a channel with undelivered notifications.

@@ -45,8 +45,9 @@ type Options struct {
 	// Wall and Boot replace the system's clocks, for tests.
 	Wall func() time.Time
 	Boot func() time.Duration
-	// noSocket leaves the Unix socket out, for Check.
-	noSocket bool
+	// noSocket, anyFiles and anyMachine leave out the Unix socket, and what New asks of the
+	// system, for Check.
+	noSocket, anyFiles, anyMachine bool
 }
 
 // App is one running agent.
@@ -59,6 +60,7 @@ type App struct {
 	written  *logWriter // Nil where Options.Log replaces the log.
 	dir      *dataDir
 	readings readings
+	memory   *memory
 	server   *api.Server
 	scrape   *api.Scrape
 	redirect *api.Redirect
@@ -115,8 +117,8 @@ func New(o Options) (_ *App, err error) {
 	for _, warning := range o.Config.Warnings() {
 		a.log.Warn(warning)
 	}
-	if spare, limit := instruments.SpareFiles(); spare < spareFiles {
-		return nil, fmt.Errorf("this process may open %d files and needs %d: raise the limit, with LimitNOFILE= in a systemd unit or ulimit -n in a shell", limit, limit-spare+spareFiles)
+	if spare, limit := instruments.SpareFiles(); spare < spareFiles && !o.anyFiles {
+		return nil, in(theFiles, fmt.Errorf("this process may open %d files and needs %d: raise the limit, with LimitNOFILE= in a systemd unit or ulimit -n in a shell", limit, limit-spare+spareFiles))
 	}
 	if a.dir, err = holdDirectory(o.Config.DataDir, a.log.With("component", "data_dir")); err != nil {
 		return nil, err
@@ -129,8 +131,11 @@ func New(o Options) (_ *App, err error) {
 	}
 	host := instruments.NewHost(root)
 	a.closers = append(a.closers, host.Close)
-	if err := host.Check(); err != nil {
-		return nil, err
+	if err := host.Check(); err != nil && !o.anyMachine {
+		return nil, in(theMachine, err)
+	}
+	if host.ID() == "" {
+		host.Identify(a.dir.identity(host.HardwareID()))
 	}
 	name := o.Config.Instruments.Host.Name
 	if name == "" {
@@ -144,14 +149,15 @@ func New(o Options) (_ *App, err error) {
 	})
 	a.closers = append(a.closers, a.clock.Close)
 	if err := a.openHistory(o, name); err != nil {
-		return nil, err
+		return nil, in(theHistory, err)
 	}
 	if err := a.openAccounts(o, host); err != nil {
-		return nil, err
+		return nil, in(theAccounts, err)
 	}
 	if err := a.openReadings(o, host, name); err != nil {
-		return nil, err
+		return nil, in(thePush, err)
 	}
+	a.memory = a.newMemory(o.Config, a.readings.resident, a.readings.sampler.Halve)
 	if err := a.openAlerts(o, name); err != nil {
 		return nil, err
 	}
@@ -184,21 +190,22 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 	if err != nil {
 		return err
 	}
+	a.addStorage(&options)
 	a.started = options.Now()
 	a.reloaded.succeed(a.started)
 	a.addPrometheus(&options)
 	a.alerts.apiOptions(&options)
 	if a.server, err = api.New(options); err != nil {
-		return err
+		return in(theTLS, err)
 	}
 	if err := a.server.Listen(); err != nil {
-		return taken(err, o.Config.API.HTTP.Listen, "http.listen")
+		return in(theAPI, taken(err, o.Config.API.HTTP.Listen, "http.listen"))
 	}
 	a.closers = append(a.closers, a.server.Close)
 	if address := o.Config.API.TLS.Redirect; address != "" {
 		a.redirect = api.NewRedirect(address, o.Config.API.HTTP, a.server.Addr(), a.log)
 		if err := a.redirect.Listen(); err != nil {
-			return taken(err, address, "tls.redirect")
+			return in(theRedirect, taken(err, address, "tls.redirect"))
 		}
 		a.closers = append(a.closers, a.redirect.Close)
 		a.log.Info("redirecting plain HTTP to HTTPS", "address", a.redirect.Addr().String())
@@ -219,7 +226,7 @@ func (a *App) listen(o Options, host *instruments.Host, name string) error {
 		a.scrape = nil
 		return nil
 	}
-	return taken(err, o.Config.Export.Prometheus.Listen, "prometheus.listen")
+	return in(thePage, taken(err, o.Config.Export.Prometheus.Listen, "prometheus.listen"))
 }
 
 // taken is the error of a port in use: it names the option and, if known, the program
@@ -255,6 +262,7 @@ func (a *App) Start() {
 	a.run(ctx, "clock", a.clock.Run)
 	a.run(ctx, "accounts", a.accounts.auth.Run)
 	a.run(ctx, "sampler", a.readings.run)
+	a.run(ctx, "memory", a.memory.run)
 	a.run(ctx, "api", a.server.Run)
 	if a.redirect != nil {
 		a.run(ctx, "redirect to https", a.redirect.Run)
@@ -318,7 +326,7 @@ func (a *App) close() error {
 
 // health returns all components for the API.
 func (a *App) health() []health.Component {
-	parts := slices.Concat([]health.Component{a.dir.health(), a.reloaded.health()}, a.readings.health(), a.history.health(), a.alerts.health(), a.accounts.health(), []health.Component{a.clock.Health()}, a.server.Health())
+	parts := slices.Concat([]health.Component{a.dir.health(), a.reloaded.health()}, a.readings.health(), []health.Component{a.memory.health()}, a.history.health(), a.alerts.health(), a.accounts.health(), []health.Component{a.clock.Health()}, a.server.Health())
 	if a.scrape != nil {
 		parts = append(parts, a.scrape.Health()...)
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 // backup copies the history and the alerts into a directory, which must be empty or
-// missing; an agent can start on the copy. With secrets it copies the users and the
-// API tokens too. If it fails it removes what it wrote.
+// missing; an agent can start on the copy. With secrets it copies the users, the
+// API tokens and the channels of the API too. If it fails it removes what it wrote.
 func (h *history) backup(ctx context.Context, dir string, secrets bool) (err error) {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("%w: %s is not an absolute path", api.ErrBackupRefused, dir)
@@ -69,6 +69,11 @@ func (h *history) backup(ctx context.Context, dir string, secrets bool) (err err
 	}
 	if !secrets {
 		return nil
+	}
+	if h.channels != nil {
+		if err := h.channels.BackupChannels(filepath.Join(dir, alertingDir)); err != nil {
+			return err
+		}
 	}
 	return h.accounts.Backup(filepath.Join(dir, authDir))
 }

@@ -21,57 +21,144 @@ import (
 	custom "sysotel/instruments/command"
 )
 
+// part is a part of the agent that New opens, and that the others can do without.
+type part int
+
+const (
+	theFiles part = iota
+	theMachine
+	theHistory
+	theAccounts
+	thePush
+	theChannels
+	theRules
+	theTLS
+	theAPI
+	theRedirect
+	thePage
+	parts // their number
+)
+
+// partError is an error of one part.
+type partError struct {
+	part part
+	err  error
+}
+
+func in(p part, err error) error { return &partError{p, err} }
+
+// Error implements error.
+func (e *partError) Error() string { return e.err.Error() }
+
+// Unwrap is for package errors.
+func (e *partError) Unwrap() error { return e.err }
+
+// leaveOut makes New go on without a part.
+func (o *Options) leaveOut(p part) {
+	c, defaults := &o.Config, config.Defaults()
+	switch p {
+	case theFiles:
+		o.anyFiles = true
+	case theMachine:
+		o.anyMachine = true
+	case theHistory:
+		_ = errors.Join(os.RemoveAll(filepath.Join(c.DataDir, storeDir)), os.RemoveAll(filepath.Join(c.DataDir, recordsDir)))
+		c.Store = defaults.Store
+	case theAccounts:
+		_ = os.RemoveAll(filepath.Join(c.DataDir, authDir))
+	case thePush:
+		c.Export.OTLP = defaults.Export.OTLP
+	case theChannels:
+		c.Alerting.Notify = defaults.Alerting.Notify
+		c.Alerting.Rules.Thresholds, c.Alerting.Rules.Rules = nil, nil // They name channels.
+	case theRules:
+		_ = os.RemoveAll(filepath.Join(c.DataDir, alertingDir))
+		c.Alerting.Rules.Thresholds, c.Alerting.Rules.Rules = nil, nil
+	case theTLS:
+		_ = os.RemoveAll(filepath.Join(c.DataDir, tlsDir))
+		c.API.TLS = defaults.API.TLS
+	case theAPI:
+		c.API.HTTP.Listen = anyPort
+	case theRedirect:
+		c.API.TLS.Redirect = ""
+	case thePage:
+		c.Export.Prometheus.Listen = ""
+	}
+}
+
+// anyPort is an address that is never taken.
+const anyPort = "127.0.0.1:0"
+
 // Check opens what New opens, with the same code, and closes it again: ports, files,
 // certificates, secrets and rules. It starts nothing, and leaves the data directory as it
-// was; what New would write there goes to a temporary one. An error is why the agent
-// cannot start; warnings are what it would miss. Where an agent runs on the data directory
-// already, its addresses are not opened.
-func Check(o Options) (warnings []string, err error) {
+// was; what New would write there goes to a temporary one. The errors are why the agent
+// cannot start, one of each part; warnings are what it would miss. Where an agent runs on
+// the data directory already, its addresses are not opened.
+func Check(o Options) (warnings []string, errs []error) {
 	heard := &listener{}
 	o.Log = slog.New(heard)
 	if o.Config.Log.File != "" {
 		_, before := os.Lstat(o.Config.Log.File)
 		if err := tryLogFile(o.Config.Log.File); err != nil {
-			return nil, fmt.Errorf("log.file: %w", err)
+			errs = append(errs, fmt.Errorf("log.file: %w", err))
 		}
 		if errors.Is(before, fs.ErrNotExist) {
 			_ = os.Remove(o.Config.Log.File) // Of another user it would stop the agent.
 		}
+		o.Config.Log.File = ""
 	}
-	held, err := tryDirectory(o.Config.DataDir, o.Log)
-	if err != nil {
-		return heard.said(), err
-	}
-	whole, err := filepath.Abs(o.Config.DataDir)
-	if err != nil {
-		return nil, fmt.Errorf("data_dir: %w", err)
-	}
-	if err := api.CheckSocketPath(filepath.Join(whole, SocketName)); err != nil {
-		return heard.said(), err
-	}
+	held := false
 	dir, err := os.MkdirTemp("", "sysotel-check-")
 	if err != nil {
-		return heard.said(), fmt.Errorf("make a temporary data directory: %w", err)
+		return nil, append(errs, fmt.Errorf("make a temporary data directory: %w", err))
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	copyFormats(whole, dir)
+	if o.Config.DataDir != "" {
+		whole, err := filepath.Abs(o.Config.DataDir)
+		if err == nil {
+			held, err = tryDirectory(whole, o.Log)
+		} else {
+			err = fmt.Errorf("data_dir: %w", err)
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if err := api.CheckSocketPath(filepath.Join(whole, SocketName)); err != nil {
+			errs = append(errs, err)
+		}
+		copyFormats(whole, dir)
+		if held {
+			o.Log.Warn("an agent runs on the data directory, so its addresses were not opened", "path", whole)
+		}
+	}
 	o.Config.DataDir, o.noSocket = dir, true
 	if held {
-		o.Log.Warn("an agent runs on the data directory, so its addresses were not opened", "path", whole)
 		for _, address := range []*string{&o.Config.API.HTTP.Listen, &o.Config.API.TLS.Redirect, &o.Config.Export.Prometheus.Listen} {
 			if host, _, err := net.SplitHostPort(*address); err == nil {
 				*address = net.JoinHostPort(host, "0")
 			}
 		}
 	}
-	a, err := New(o)
-	if err != nil {
-		return heard.said(), err
+	for range parts + 1 {
+		a, err := New(o)
+		if err == nil {
+			err = a.Stop()
+		}
+		if err == nil {
+			break
+		}
+		errs = append(errs, err)
+		var of *partError
+		if !errors.As(err, &of) {
+			break
+		}
+		o.leaveOut(of.part)
 	}
-	if err := a.Stop(); err != nil {
-		return heard.said(), err
+	warnings = heard.said()
+	if len(errs) == 0 {
+		warnings = append(warnings, checkSources(o.Config)...)
 	}
-	return append(heard.said(), checkSources(o.Config)...), nil
+	return warnings, errs
 }
 
 // copyFormats copies the small files that can stop a start: of a later version, or
@@ -130,7 +217,7 @@ func checkSources(c config.Config) (warnings []string) {
 	return warnings
 }
 
-// listener keeps what is logged as a warning or an error.
+// listener keeps what is logged as a warning or an error, each line once.
 type listener struct {
 	slog.Handler
 	mu    sync.Mutex
@@ -159,7 +246,9 @@ func (l *listener) Handle(_ context.Context, r slog.Record) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lines = append(l.lines, line)
+	if !slices.Contains(l.lines, line) {
+		l.lines = append(l.lines, line)
+	}
 	return nil
 }
 

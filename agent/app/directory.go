@@ -2,12 +2,15 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,6 +38,8 @@ type dataDir struct {
 	// held are the locked files, info is the locked directory.
 	held []*os.File
 	info fs.FileInfo
+	// id is the machine's identity where the system has none, else empty.
+	id string
 	// trouble is why the directory is not as it should be, empty if it is.
 	trouble string
 }
@@ -158,7 +163,87 @@ func (d *dataDir) tryWriting() {
 		d.say("the data directory cannot be written, what is new is kept in memory: " + reason(err))
 	} else {
 		d.say("")
+		d.keepID()
 	}
+}
+
+// idFile keeps the machine's identity where the system has none.
+const idFile = "host_id"
+
+// validID matches what may be an identity.
+var validID = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
+
+// identity returns the machine's identity for where the system has none: that in the
+// directory, else the hardware's, else a new one, which is kept in the directory. While
+// that cannot be written it is kept in memory.
+func (d *dataDir) identity(hardware string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.id != "" {
+		return d.id
+	}
+	id, err := d.readID()
+	if err != nil {
+		d.log.Warn("the machine's identity cannot be read and is made anew", "path", filepath.Join(d.path, idFile), "err", err)
+	}
+	switch {
+	case id != "":
+		d.id = id
+	case validID.MatchString(hardware):
+		d.id = hardware
+	default:
+		d.id = hex.EncodeToString(random(16))
+	}
+	if d.trouble == "" {
+		d.keepID()
+	} else if id == "" && d.id != hardware {
+		d.log.Warn("the machine has no machine-id, and the identity that it has instead cannot be kept: after a restart it is another machine")
+	}
+	return d.id
+}
+
+// readID reads the identity in the directory, "" if there is none.
+func (d *dataDir) readID() (string, error) {
+	path := filepath.Join(d.path, idFile)
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular() || info.Size() > 1<<10:
+		return "", errors.New("it is not a small file")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	id := strings.TrimSpace(string(text))
+	if !validID.MatchString(id) {
+		return "", errors.New("it has something other than letters, digits and dashes")
+	}
+	return id, nil
+}
+
+// keepID writes the identity to the directory if it is not there. The caller holds mu, or
+// is the only one.
+func (d *dataDir) keepID() {
+	if d.id == "" {
+		return
+	}
+	if there, err := d.readID(); err == nil && there != "" {
+		return
+	}
+	if err := atomicfile.Write(filepath.Join(d.path, idFile), []byte(d.id+"\n"), 0o600); err != nil {
+		d.log.Warn("the machine's identity cannot be kept; without it a restart makes another", "err", err)
+	}
+}
+
+// random returns random bytes.
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // It never fails.
+	return b
 }
 
 // full reports whether an error means that the disk takes nothing now.
@@ -220,7 +305,7 @@ func (d *dataDir) isOurs() bool {
 	for _, e := range entries {
 		name, _, _ := strings.Cut(strings.TrimPrefix(e.Name(), "."), "-")
 		switch name {
-		case lockFileName, clockFile, storeDir, recordsDir, filepath.Dir(queueFile), authDir, auditDir, alertingDir, tlsDir, SocketName, "probe":
+		case lockFileName, clockFile, idFile, storeDir, recordsDir, filepath.Dir(queueFile), authDir, auditDir, alertingDir, tlsDir, SocketName, "probe":
 		default:
 			if !strings.HasPrefix(e.Name(), ".s") { // A socket that is being made.
 				return false

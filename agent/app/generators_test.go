@@ -150,6 +150,18 @@ const total: number | null = data.memory.total
 const wrong = await client.GET('/api/v1/metrics/processes', { params: { query: { top: 0 } } })
 if (wrong.response.status !== 422 || !wrong.error?.detail) throw new Error('no problem')
 if (!total) throw new Error('no memory')
+const series = await client.GET('/api/v1/metrics/memory', { params: { query: { metric: ['memory_percent'], start: '-2m', step: '1s' } } })
+const points: (number | null)[] = series.data?.series?.[0]?.avg ?? []
+if (!points.some((p) => p === null) || !points.some((p) => typeof p === 'number')) throw new Error('no gap: ' + JSON.stringify(series))
+const events = await client.GET('/api/v1/events')
+const since: string | null | undefined = events.data?.events[0]?.from
+if (since !== null) throw new Error('no event without a beginning: ' + JSON.stringify(events))
+const added = await client.POST('/api/v1/alerts/rules', { body: { name: 'FromTypeScript', metric: 'memory_percent', op: '>', threshold: 101 } })
+if (added.data?.threshold?.threshold !== 101) throw new Error(JSON.stringify(added))
+const rules = await client.GET('/api/v1/alerts/rules')
+if (!rules.data?.rules.some((r) => r.name === 'FromTypeScript')) throw new Error('no rule')
+const removed = await client.DELETE('/api/v1/alerts/rules/{name}', { params: { path: { name: 'FromTypeScript' } } })
+if (removed.error) throw new Error(JSON.stringify(removed.error))
 console.log(data.hostname, 'ok')
 `,
 			},
@@ -166,7 +178,7 @@ console.log(data.hostname, 'ok')
 				"tsconfig.json": typescript,
 				"package.json":  `{"private": true, "type": "module", "devDependencies": {"@hey-api/openapi-ts": "0.99.0", "@types/node": "^20", "typescript": "^5.9.3"}}`,
 				"main.ts": `import { client } from './client/client.gen.js'
-import { getCurrent, getProcesses } from './client/sdk.gen.js'
+import { addThreshold, deleteThreshold, getCurrent, getEvents, getMemory, getProcesses, listAlertRules } from './client/sdk.gen.js'
 
 client.setConfig({ baseUrl: process.argv[2]! })
 const { data, error } = await getCurrent()
@@ -175,6 +187,18 @@ const total: number | null = Number(data.memory.total)
 const wrong = await getProcesses({ query: { top: 0 } })
 if (wrong.response?.status !== 422) throw new Error('no problem')
 if (!total) throw new Error('no memory')
+const series = await getMemory({ query: { metric: ['memory_percent'], start: '-2m', step: '1s' } })
+const points: (number | null)[] = series.data?.series?.[0]?.avg ?? []
+if (!points.some((p) => p === null) || !points.some((p) => typeof p === 'number')) throw new Error('no gap: ' + JSON.stringify(series.data))
+const events = await getEvents()
+const since: string | null | undefined = events.data?.events[0]?.from
+if (since !== null) throw new Error('no event without a beginning: ' + JSON.stringify(events.data))
+const added = await addThreshold({ body: { name: 'FromHey', metric: 'memory_percent', op: '>', threshold: 101 } })
+if (added.data?.threshold?.threshold !== 101) throw new Error(JSON.stringify(added))
+const rules = await listAlertRules()
+if (!rules.data?.rules.some((r) => r.name === 'FromHey')) throw new Error('no rule')
+const removed = await deleteThreshold({ path: { name: 'FromHey' } })
+if (removed.error) throw new Error(JSON.stringify(removed.error))
 console.log(data.hostname, 'ok')
 `,
 			},

@@ -48,6 +48,8 @@ type history struct {
 	nodes   []*victoriametrics.Node
 	// hosts are the machines that push to the nodes, nil without nodes.
 	hosts *hosts
+	// channels are those of the API, with secrets; nil if there are none.
+	channels interface{ BackupChannels(dir string) error }
 	// most is the maximum size of the records in bytes.
 	most int64
 	// accounts are part of it only if the caller asks for secrets.
@@ -96,16 +98,26 @@ func (a *App) openHistory(o Options, hostName string) error {
 	if err != nil {
 		return err
 	}
-	querier := func(sources []query.Source) *query.Querier {
+	views, err := nodeViews(o.Config.Instruments.Conventions)
+	if err != nil {
+		return err
+	}
+	page := o.Config.Export.Prometheus
+	querier := func(sources []query.Source, aliases map[string]string) *query.Querier {
 		return query.NewQuerier(query.Config{
-			Tiers: func() []query.Source { return sources }, Names: series.Rollups(), Aliases: aliases,
-			Interval: slowest(o.Config), Limits: o.Config.Query.Limits(), Now: a.clock.Now,
+			Tiers: func() []query.Source { return sources }, Names: series.Rollups(), Aliases: aliases, Views: views,
+			Scrape:   query.Scrape{Jobs: page.Jobs, Instance: page.Scraped(hostName)},
+			Interval: slowest(o.Config), Limits: boundQueries(o.Config), Now: a.clock.Now,
 		})
 	}
 	a.dir.mu.Lock()
 	a.dir.lost = a.noteLostDirectory
 	a.dir.mu.Unlock()
-	local := querier(query.Sources(series.Tiers()))
+	here := maps.Clone(aliases)
+	if len(page.Jobs) > 0 {
+		here[query.UpName] = infoName
+	}
+	local := querier(query.Sources(series.Tiers()), here)
 	a.history = history{
 		store: series, records: kept, dir: o.Config.DataDir, clock: a.clock, most: int64(c.MaxBytes) / recordsShare,
 		querier: local, answers: local,
@@ -129,7 +141,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 			Here: func(metric string) bool { return query.OfRules(series.Rollups(), metric) }, // Not pushed.
 		})
 	}
-	a.history.answers = querier(sources)
+	a.history.answers = querier(sources, aliases) // VictoriaMetrics may scrape others, and so have up itself.
 	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, now: a.clock.Now, log: a.log.With("component", "hosts")}
 	return nil
 }
@@ -221,6 +233,11 @@ func (h *history) apiOptions(o *api.Options, c config.Config) error {
 	if err != nil {
 		return err
 	}
+	if c.Export.Prometheus.NodeExporter == export.AllNodeNames { // Else custom metrics can have these names.
+		for _, node := range instruments.NodeNames() {
+			metadata[node.Name] = promql.Metadata{Type: strings.Replace(string(node.Type), "untyped", "unknown", 1), Help: node.Help}
+		}
+	}
 	h.metadata = metadata
 	o.History, o.Records, o.Backup = h.answers, h.records, h.backup
 	o.SeriesNames = api.SeriesNames{
@@ -278,6 +295,56 @@ func metricAliases(c instruments.Config) (map[string]string, error) {
 		}
 	}
 	return all, nil
+}
+
+// nodeViews returns the metrics of node_exporter, by their names, as what they are made of.
+func nodeViews(c instruments.Conventions) (map[string]*query.View, error) {
+	legacy := map[string]bool{}
+	for _, name := range export.LegacyNames() {
+		legacy[name[0]] = true // They are kept under this name.
+	}
+	all := map[string]*query.View{}
+	for _, n := range instruments.NodeNames() {
+		in, ok := n.In(c)
+		if !ok || legacy[n.Name] {
+			continue
+		}
+		view, err := viewOf(&in, c)
+		if err != nil {
+			return nil, err
+		}
+		all[n.Name] = view
+	}
+	return all, nil
+}
+
+// viewOf translates the attributes of a metric of node_exporter to the labels that are kept.
+func viewOf(in *instruments.NodeView, c instruments.Conventions) (*query.View, error) {
+	names, err := export.PrometheusNames(in.Metric, c)
+	if err != nil {
+		return nil, err
+	}
+	view := &query.View{Name: names[0], Where: map[string]string{}, Scale: in.Scale}
+	labelOf := map[string]string{}
+	for _, attribute := range in.Attributes {
+		label, err := export.LabelName(attribute)
+		if err != nil {
+			return nil, err
+		}
+		labelOf[attribute] = label
+		view.Kept = append(view.Kept, label)
+		if value, ok := in.Where[attribute]; ok {
+			view.Where[label] = value
+		}
+	}
+	for i := range in.Labels {
+		l := &in.Labels[i]
+		view.Labels = append(view.Labels, query.ViewLabel{Name: l.Name, Of: labelOf[l.Key], Known: l.Ours})
+	}
+	view.Series = func(value func(string) string) ([]string, bool) {
+		return in.Series(func(attribute string) string { return value(labelOf[attribute]) })
+	}
+	return view, nil
 }
 
 // start runs what maintains the history.

@@ -82,7 +82,7 @@ func measureNames(t *testing.T, name string, length time.Duration, perSecond int
 	named := len(scrape(t, client)["sysotel_process_count"].GetMetric())
 	t.Logf("%s: %d new names, of %d programs shown; %.1f MB resident, %.2f %% of a core, %.2f %% of the seconds missed",
 		name, started, named, float64(cost.resident)/1e6, cost.cpu, cost.missed)
-	if named == 0 || named > 201 {
+	if named == 0 || named > 151 {
 		t.Errorf("%s: %d programs are shown", name, named)
 	}
 	return cost

@@ -28,7 +28,8 @@ func (a *App) openReadings(o Options, host *instruments.Host, name string) error
 	started := host.Now()
 	about := instruments.AgentStats{
 		HostID: host.ID(), Version: o.Version, URL: o.Config.API.HTTP.PublicURL(),
-		Started: started.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+		MemoryLimit: uint64(o.Config.Memory.Limit), //nolint:gosec // It is valid.
+		Started:     started.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
 	}
 	collectors := instruments.NewCollectors(o.Config.Instruments, func() instruments.AgentStats {
 		s := r.stats(host, about)
@@ -73,6 +74,16 @@ func (r *readings) stats(host *instruments.Host, about instruments.AgentStats) i
 	}
 	about.Queues = r.exporter.Queues()
 	return about
+}
+
+// resident is the agent's resident memory in bytes as it was read last, 0 if unknown.
+func (r *readings) resident() uint64 {
+	if reading, _ := r.sampler.Newest("agent"); reading != nil {
+		if agent, ok := reading.(*instruments.Agent); ok {
+			return agent.ResidentBytes
+		}
+	}
+	return 0
 }
 
 // run ticks and sends what is queued, until the context ends. Sending stops after the

@@ -21,7 +21,9 @@ func TestThreeHosts(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	// A bridge between the networks; the Collector is on this side.
-	const here = "10.78.0.1"
+	// A run that was killed has left its bridge: each has a subnet of its own.
+	subnet := fmt.Sprintf("10.%d.%d.", 64+os.Getpid()%64, os.Getpid()/64%256)
+	here := subnet + "1"
 	bridge := fmt.Sprintf("so%d", os.Getpid())
 	command(t, "ip", "link", "add", bridge, "type", "bridge")
 	undo(t, "ip", "link", "del", bridge)
@@ -41,7 +43,7 @@ func TestThreeHosts(t *testing.T) {
 		undo(t, "ip", "netns", "del", space)
 		command(t, "ip", "link", "add", far, "type", "veth", "peer", "name", m.device, "netns", space)
 		command(t, "ip", "link", "set", far, "master", bridge, "up")
-		command(t, "ip", "-n", space, "addr", "add", fmt.Sprintf("10.78.0.%d/24", i+2), "dev", m.device)
+		command(t, "ip", "-n", space, "addr", "add", fmt.Sprintf("%s%d/24", subnet, i+2), "dev", m.device)
 		command(t, "ip", "-n", space, "link", "set", "lo", "up")
 		command(t, "ip", "-n", space, "link", "set", m.device, "up")
 		c := configure(t)

@@ -273,3 +273,34 @@ func TestLooseModes(t *testing.T) {
 		}
 	}
 }
+
+// TestIdentityWithoutDisk: while the disk cannot be written the identity is kept in memory,
+// which the log says, and on disk as soon as it can.
+func TestIdentityWithoutDisk(t *testing.T) {
+	disk := shortDir(t)
+	disktest.Mount(t, disk, 8<<20)
+	path := filepath.Join(disk, "d")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	undo := disktest.ReadOnly(t, disk)
+	var log strings.Builder
+	d, err := holdDirectory(path, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := d.identity("")
+	if d.identity("") != id || !strings.Contains(log.String(), "after a restart it is another machine") {
+		t.Errorf("the identity is %q; %s", id, &log)
+	}
+	undo()
+	d.look()
+	_ = d.close()
+	if d, err = holdDirectory(path, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.identity(""); got != id {
+		t.Errorf("after a restart it is %s, and was %s", got, id)
+	}
+	_ = d.close()
+}

@@ -83,12 +83,21 @@ func openAccount(t *testing.T, pid int) *account {
 		t.Fatalf("fill the control group: %v", err)
 	}
 	t.Cleanup(func() {
-		// Only an empty group can be removed, so move its process back first.
-		if err := os.WriteFile(filepath.Join(root, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644); err != nil && !isGone(err) {
-			t.Errorf("empty the control group: %v", err)
-		}
-		if err := os.Remove(dir); err != nil {
-			t.Errorf("remove the control group: %v", err)
+		// Only an empty group can be removed, so move its process back first. A thread that
+		// starts meanwhile may stay behind, and one that ends counts for a moment longer.
+		for try := 1; ; try++ {
+			if err := os.WriteFile(filepath.Join(root, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644); err != nil && !isGone(err) {
+				t.Errorf("empty the control group: %v", err)
+			}
+			err := os.Remove(dir)
+			if err == nil {
+				return
+			}
+			if try == 100 {
+				t.Errorf("remove the control group: %v", err)
+				return
+			}
+			<-time.After(50 * time.Millisecond) // t.Context() has ended.
 		}
 	})
 	a.group = dir

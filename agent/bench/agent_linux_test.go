@@ -121,7 +121,13 @@ const hostName = "bench"
 // its address.
 func startAgent(t *testing.T, binary string, arguments ...string) *agent {
 	t.Helper()
-	return startAgentOn(t, binary, t.TempDir(), arguments...)
+	// The agent's socket is in there, and the path of a socket must be short.
+	directory, err := os.MkdirTemp("", "so") //nolint:usetesting // See above.
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	return startAgentOn(t, binary, directory, arguments...)
 }
 
 // startAgentOn starts the agent on a data directory.

@@ -8,5 +8,6 @@
 // invalid measurement does. Benchmarks of single functions are beside the functions.
 //
 // Read cost_linux_test.go first; stack_linux_test.go measures the other programs of
-// `make stack`.
+// `make stack`, and peers_linux_test.go what others run in the agent's place
+// (`make bench-peers`).
 package bench

@@ -60,22 +60,16 @@ func runCheck(c Call) int {
 		root = instruments.DetectRoot()
 	}
 	limits := permissions.Check(ctx, instruments.NewHost(root), loaded.Instruments)
-	own, code := ownLimits(ctx, loaded), 0
+	own, rest := ownLimits(ctx, loaded)
 	limits = append(limits, own...)
-	if len(own) > 0 {
-		code = 1 // Said below.
-		for _, warning := range loaded.Warnings() {
-			fmt.Fprintf(c.Out, "warning: %s\n", warning)
-		}
-	} else {
-		hideFromSDK(c.Env)
-		warnings, err := app.Check(app.Options{Config: loaded, Version: c.Version})
-		for _, warning := range warnings {
-			fmt.Fprintf(c.Out, "warning: %s\n", sanitize.ReplaceUnprintable(warning))
-		}
-		if err != nil {
-			code = c.fail(fmt.Errorf("the agent cannot start: %w", err))
-		}
+	hideFromSDK(c.Env)
+	warnings, errs := app.Check(app.Options{Config: rest, Version: c.Version})
+	for _, warning := range warnings {
+		fmt.Fprintf(c.Out, "warning: %s\n", sanitize.ReplaceUnprintable(warning))
+	}
+	code := min(len(own), 1) // Said below.
+	for _, err := range errs {
+		code = c.fail(fmt.Errorf("the agent cannot start: %w", err))
 	}
 	switch user := os.Geteuid(); {
 	case user == 0:
@@ -88,6 +82,7 @@ func runCheck(c Call) int {
 	for _, l := range limits {
 		fmt.Fprintf(c.Out, "- %s\n  needed: %s\n", sanitize.ReplaceUnprintable(l.What), l.Remedy)
 	}
+	fmt.Fprint(c.Out, app.InPlaceOfNodeExporter(root))
 	return code
 }
 
@@ -101,30 +96,39 @@ func (c Call) measured() []string {
 	return names.Data
 }
 
-// ownLimits tries to use the files and ports of the agent itself.
-func ownLimits(ctx context.Context, c config.Config) []permissions.Limit {
-	var limits []permissions.Limit
+// ownLimits tries to use the files and ports of the agent itself. rest is the configuration
+// without those that this user may not use.
+func ownLimits(ctx context.Context, c config.Config) (limits []permissions.Limit, rest config.Config) {
+	rest = c
 	if err := writable(c.DataDir); errors.Is(err, fs.ErrPermission) {
 		limits = append(limits, permissions.Limit{What: fmt.Sprintf("the agent cannot start: data_dir cannot be written: %v", err), Remedy: "a data_dir that this user can write"})
+		rest.DataDir = ""
 	}
 	if c.Log.File != "" {
 		if err := writable(filepath.Dir(c.Log.File)); errors.Is(err, fs.ErrPermission) {
 			limits = append(limits, permissions.Limit{What: fmt.Sprintf("the agent cannot start: log.file cannot be written: %v", err), Remedy: "a log.file in a directory that this user can write, or none, for standard error"})
+			rest.Log.File = ""
 		}
 	}
-	for _, listen := range []struct{ option, address string }{{"http.listen", c.API.HTTP.Listen}, {"prometheus.listen", c.Export.Prometheus.Listen}} {
-		if listen.address == "" {
+	for _, listen := range []struct {
+		option  string
+		address *string
+		instead string
+	}{{"http.listen", &rest.API.HTTP.Listen, "127.0.0.1:0"}, {"tls.redirect", &rest.API.TLS.Redirect, ""}, {"prometheus.listen", &rest.Export.Prometheus.Listen, ""}} {
+		address := *listen.address
+		if address == "" {
 			continue
 		}
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen.address)
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err == nil {
 			_ = l.Close()
 		}
 		if errors.Is(err, fs.ErrPermission) {
-			limits = append(limits, permissions.Limit{What: fmt.Sprintf("the agent cannot start: %s: this user may not listen on %s", listen.option, listen.address), Remedy: portRemedy})
+			limits = append(limits, permissions.Limit{What: fmt.Sprintf("the agent cannot start: %s: this user may not listen on %s", listen.option, address), Remedy: portRemedy})
+			*listen.address = listen.instead
 		}
 	}
-	return limits
+	return limits, rest
 }
 
 // portRemedy is how to listen on a port below 1024.

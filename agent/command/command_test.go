@@ -25,8 +25,8 @@ import (
 // patience bounds the wait for what normally takes a moment.
 const patience = time.Minute
 
-// stopTime is how long an agent may take to stop on a busy machine.
-const stopTime = 10 * time.Second
+// stopsWithin is how long an agent may take to stop on a busy machine.
+const stopsWithin = 10 * time.Second
 
 // program is the path of the program under test.
 var program string
@@ -200,7 +200,7 @@ func ends(ts *testscript.TestScript, neg bool, args []string) {
 	r := named(ts, args[0])
 	select {
 	case <-r.ended:
-	case <-time.After(stopTime):
+	case <-time.After(stopsWithin):
 		ts.Fatalf("%s does not end", args[0])
 	}
 	if code := strconv.Itoa(r.cmd.ProcessState.ExitCode()); code != args[1] {

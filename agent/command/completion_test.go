@@ -37,7 +37,7 @@ func TestCandidates(t *testing.T) {
 	f("user add --role =", "viewer", "admin")
 	f("user add --ro", "--role")
 	f("user add --role admin --ro")
-	f("top --sort ", "cpu", "memory", "io")
+	f("top --sort ", "cpu", "memory", "io", "time", "threads", "started", "user", "pid", "name")
 	f("backup ", ":directories")
 	f("backup /x --w", "--with-secrets")
 	f("check --config ", ":files")

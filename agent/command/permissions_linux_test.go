@@ -1,8 +1,12 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +15,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sysotel/agent/app"
 )
 
 // nobody is a user without files and permissions.
@@ -101,6 +108,94 @@ func TestCheckReportsMissingPermissions(t *testing.T) {
 	if err != nil || !strings.Contains(string(root), "warning: you are root, which the agent needs only to see") {
 		t.Errorf("check reports for root (%v)\n%s", err, root)
 	}
+}
+
+// TestRuleFileMayNotBeRead: a rule file that the agent's user may not read any more is told
+// within a minute, in the log and by health; the agent measures on, and says when it may
+// be read again.
+func TestRuleFileMayNotBeRead(t *testing.T) {
+	requireRoot(t)
+	dir := t.TempDir()
+	rules, data := filepath.Join(dir, "rules.yml"), filepath.Join(dir, "data")
+	err := errors.Join(
+		os.Chmod(filepath.Dir(program), 0o755), os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755), os.Mkdir(data, 0o700), os.Chown(data, nobody, nobody),
+		os.WriteFile(rules, []byte("groups: [{name: g, rules: [{alert: Always, expr: vector(1)}]}]"), 0o644),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := filepath.Join(dir, "said")
+	log, err := os.Create(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close() //nolint:errcheck // The agent writes it.
+	cmd := exec.CommandContext(t.Context(), program, "run", "--data-dir="+data, "--alerting.rules="+rules, "--http.listen=127.0.0.1:0", "--prometheus.listen=")
+	cmd.Dir, cmd.Stderr = "/", log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(data, app.SocketName))
+	}}}
+	get := func(path string) string {
+		response, err := client.Get("http://agent" + path)
+		if err != nil {
+			return err.Error()
+		}
+		defer response.Body.Close() //nolint:errcheck // It was only read.
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return err.Error()
+		}
+		return string(body)
+	}
+	wait := func(what string, holds func() bool) {
+		t.Helper()
+		began := time.Now()
+		ticker := time.NewTicker(200 * time.Millisecond)
+		defer ticker.Stop()
+		for !holds() {
+			if <-ticker.C; time.Since(began) > time.Minute {
+				text, _ := os.ReadFile(said)
+				t.Fatalf("%s: not after a minute\n%s\n%s", what, text, get("/api/v1/health"))
+			}
+		}
+		t.Logf("%s: after %s", what, time.Since(began).Round(100*time.Millisecond))
+	}
+	logged := func(text string) bool {
+		all, err := os.ReadFile(said)
+		return err == nil && strings.Contains(string(all), text)
+	}
+	tick := func() (n int) {
+		if m := regexp.MustCompile(`"tick":(\d+)`).FindStringSubmatch(get("/api/v1/metrics/current")); m != nil {
+			n, _ = strconv.Atoi(m[1])
+		}
+		return n
+	}
+	wait("the first readings", func() bool { return tick() > 1 })
+	if err := os.Chmod(rules, 0); err != nil {
+		t.Fatal(err)
+	}
+	wait("told that it may not be read", func() bool {
+		return logged("a rule file cannot be read any more") && strings.Contains(get("/api/v1/health"), rules+": permission denied")
+	})
+	before := tick()
+	wait("measured on", func() bool { return tick() > before+2 })
+	if got := strings.Count(get("/prometheus/api/v1/rules"), `"name":"Always"`); got != 1 {
+		t.Errorf("its rule is there %d times", got)
+	}
+	if err := os.Chmod(rules, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	wait("told that it may be read again", func() bool {
+		return logged("can be read again") && !strings.Contains(get("/api/v1/health"), "permission denied")
+	})
 }
 
 // TestCheckSeesHiddenProcesses mounts a /proc that hides other users' processes.

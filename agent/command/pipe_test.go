@@ -65,7 +65,7 @@ func TestReaderGoesAway(t *testing.T) {
 				if err != nil {
 					t.Errorf("the agent ended with %v", err)
 				}
-			case <-time.After(stopTime):
+			case <-time.After(stopsWithin):
 				t.Fatal("the agent does not end")
 			}
 		})

@@ -85,7 +85,7 @@ func TestReloadStorm(t *testing.T) {
 		if err != nil {
 			t.Errorf("the agent ended with %v\n%s", err, &said)
 		}
-	case <-time.After(stopTime):
+	case <-time.After(stopsWithin):
 		t.Fatal("the agent does not end")
 	}
 }

@@ -37,6 +37,12 @@ func (c Config) Catalogue() (all alerting.Catalogue, err error) {
 		return alerting.Catalogue{}, err
 	}
 	all.Metrics = slices.Collect(maps.Keys(names))
+	for _, node := range instruments.NodeNames() {
+		all.Metrics = append(all.Metrics, node.Name) // Queries know them in any case.
+	}
+	if len(c.Export.Prometheus.Jobs) > 0 {
+		all.Metrics = append(all.Metrics, query.UpName)
+	}
 	for _, q := range instruments.Quantities() {
 		all.REST = append(all.REST, q.Name)
 	}

@@ -35,6 +35,7 @@ type Config struct {
 	Query       query.Options      `yaml:"query" help:"Queries of the history."`
 	Alerting    AlertingConfig     `yaml:"alerting" help:"Alert rules and notification channels."`
 	DataDir     string             `yaml:"data_dir" path:"file" help:"Directory of the agent's data; empty means /var/lib/sysotel for root, else $XDG_STATE_HOME/sysotel or ~/.local/state/sysotel, on Windows %ProgramData%\\sysotel\\data for administrators, else %LOCALAPPDATA%\\sysotel."`
+	Memory      MemoryConfig       `yaml:"memory" help:"The agent's own memory."`
 	Log         LogConfig          `yaml:"log" help:"The agent's own log."`
 
 	// origins says where each option that is not a default was set.
@@ -52,6 +53,14 @@ type AlertingConfig struct {
 	Rules  alerting.Config `yaml:",inline"`
 	Notify notify.Config   `yaml:",inline"`
 }
+
+// MemoryConfig bounds the agent's own memory.
+type MemoryConfig struct {
+	Limit store.ByteSize `yaml:"limit" help:"Resident memory that the agent keeps within, such as 96MiB, at least 48MiB; 0B for no limit. It collects garbage harder as it comes near, and above it gives fewer programs, devices, file systems and interfaces a name of their own; /health says so."`
+}
+
+// minMemory is what the agent needs on any machine.
+const minMemory store.ByteSize = 48 << 20
 
 // LogConfig is the agent's own log.
 type LogConfig struct {
@@ -71,6 +80,7 @@ func Defaults() Config {
 		Store:       store.Defaults(),
 		Query:       query.DefaultOptions(),
 		Alerting:    AlertingConfig{Rules: alerting.Defaults(), Notify: notify.Defaults()},
+		Memory:      MemoryConfig{Limit: 96 << 20},
 		Log:         LogConfig{Level: "info", Format: "text"},
 		origins:     map[string]string{},
 	}
@@ -106,6 +116,9 @@ func (c Config) Validate() []ValidationError {
 	c.API.Validate(wrong)
 	c.Store.Validate(func(path string, value any, rule string) { wrong("store."+path, value, rule) })
 	c.Query.Validate(func(path string, value any, rule string) { wrong("query."+path, value, rule) })
+	if c.Memory.Limit != 0 && c.Memory.Limit < minMemory {
+		wrong("memory.limit", c.Memory.Limit, "must be at least "+minMemory.String()+", or 0B for no limit")
+	}
 	c.validateAlerting(wrong)
 	c.validateTicks(wrong)
 	if c.Export.OTLP.Tiered && c.Store.Backend == "none" {

@@ -19,6 +19,8 @@ type decoder struct {
 	file    string
 	origins map[string]string
 	invalid *[]ValidationError
+	// literal is told of an option and its text.
+	literal func(o option, text string)
 }
 
 // decode fills the value of o from a node.
@@ -146,7 +148,7 @@ func (d decoder) list(n *yaml.Node, o option) {
 		if e, ok := reflect.TypeAssert[interface{ SetDefaults() }](entry.Addr()); ok {
 			e.SetDefaults()
 		}
-		d.decode(item, option{path: fmt.Sprintf("%s[%d]", o.path, i), value: entry})
+		d.decode(item, option{path: fmt.Sprintf("%s[%d]", o.path, i), value: entry, foreign: o.foreign})
 	}
 	o.value.Set(list)
 }
@@ -154,6 +156,20 @@ func (d decoder) list(n *yaml.Node, o option) {
 // scalar fills a single value.
 func (d decoder) scalar(n *yaml.Node, o option) {
 	kind := o.value.Kind()
+	d.literal(o, n.Value)
+	text, err := o.expand(n.Value, filepath.Dir(d.file))
+	if n.Kind == yaml.ScalarNode && (err != nil || text != n.Value) {
+		rule := ""
+		if err != nil {
+			rule = err.Error()
+		} else { // It has the type that the option wants.
+			rule = o.parse(text)
+		}
+		if rule != "" {
+			d.wrong(n, o, rule)
+		}
+		return
+	}
 	switch tag := n.ShortTag(); {
 	case n.Kind != yaml.ScalarNode:
 		d.wrong(n, o, "must be a single value")

@@ -15,6 +15,9 @@ const exampleHeader = `# sysotel.yaml: every option of the agent, with its defau
 # Relative paths start from the directory of this file, and those of flags and
 # variables from the working directory.
 #
+# Any value may contain ${env:NAME} and ${file:PATH}, for the value of a variable and
+# the content of a file; $${ stands for the characters ${ themselves.
+#
 # Validate a file with "sysotel check". This one is generated.
 `
 
@@ -39,7 +42,7 @@ func exampleFile() []byte {
 			continue
 		}
 		b.WriteString(indent + "#" + o.key() + ": " + o.yaml() + "\n")
-		if o.fileOnly() {
+		if o.isStructs() {
 			writeEntry(&b, indent, o.value.Type().Elem())
 		}
 	}

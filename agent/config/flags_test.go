@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sysotel/agent/export"
 )
 
 func TestFlags(t *testing.T) {
@@ -15,13 +17,24 @@ func TestFlags(t *testing.T) {
 	}})
 	switch {
 	case c.API.HTTP.Listen != "127.0.0.1:1",
-		!c.Export.Prometheus.Insecure, c.Export.Prometheus.NodeExporter,
+		!c.Export.Prometheus.Insecure, c.Export.Prometheus.NodeExporter != export.NoNodeNames,
 		!c.Instruments.Processes.CommandLine,
 		len(c.Instruments.Collectors["network"].Exclude) != 0,
 		strings.Join(c.Instruments.Collectors["disk"].Include, "|") != "sd*|nvme*",
 		c.Export.OTLP.Headers["c"] != "d=e",
 		c.DataDir != "/srv":
 		t.Errorf("got %+v", c)
+	}
+}
+
+// TestNodeExporterFlag: the flag is a switch, and takes a word.
+func TestNodeExporterFlag(t *testing.T) {
+	for flag, want := range map[string]export.NodeExporter{
+		"": export.LegacyNodeNames, "--prometheus.node-exporter": export.LegacyNodeNames, "--prometheus.node-exporter=full": export.AllNodeNames,
+	} {
+		if c := load(t, Options{Env: home(), Args: strings.Fields(flag)}); c.Export.Prometheus.NodeExporter != want {
+			t.Errorf("%q is %s", flag, c.Export.Prometheus.NodeExporter)
+		}
 	}
 }
 
@@ -42,6 +55,7 @@ func TestWrongFlags(t *testing.T) {
 	f("--processes.top 1 --processes.top=2", "--processes.top: is given twice (command line)")
 	f("--processes.top -1", "processes.top: -1 is not allowed: must be from 1 to 200 (--processes.top)")
 	f("--prometheus.insecure=yes", "prometheus.insecure: yes is not allowed: must be true or false (--prometheus.insecure)")
+	f("--prometheus.node-exporter=all", "prometheus.node_exporter: all is not allowed: must be one of false, true, full; did you mean full? (--prometheus.node-exporter)")
 	f("--prometheus.insecure topsecret", "argument 2: is not an option; write --name VALUE or --name=VALUE, and --name=false to turn something off (command line)")
 	f("--sampling.interval=0", "sampling.interval: 0 is not allowed: must be a duration with a unit, such as 500ms, 1s or 7d (--sampling.interval)")
 	f("--log.level=inf --log.format=xml", "log.level: inf is not allowed: must be one of debug, info, warn, error; did you mean info? (--log.level)\n"+

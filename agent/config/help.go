@@ -57,6 +57,8 @@ func (o option) placeholder() string {
 		return " DURATION"
 	case isText(o.value.Type()):
 		return " SIZE"
+	case o.isSwitch() && o.enum != "":
+		return "[=" + o.enum + "]"
 	case o.isSwitch():
 		return "[=true|false]"
 	case o.enum != "":

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"sysotel/agent/secret"
 )
 
 // DefaultPath is the file that is read if no other is named and it exists; on Windows it
@@ -53,6 +55,9 @@ func Load(options Options) (Config, []ValidationError) {
 			l.report(m)
 		}
 	}
+	if len(l.invalid) == 0 {
+		l.config.warnings = append(l.config.warnings, l.config.Alerting.Notify.Warnings()...)
+	}
 	return l.config, l.invalid
 }
 
@@ -80,7 +85,14 @@ func (l *loader) assign(path, text, where string) {
 		if o.path != path {
 			return
 		}
-		if rule := o.parse(text); rule != "" {
+		l.noteLiteral(o, text)
+		rule := ""
+		if expanded, err := o.expand(text, ""); err != nil {
+			rule = err.Error()
+		} else {
+			rule = o.parse(expanded)
+		}
+		if rule != "" {
 			value := show(text)
 			if isSecret(o.value.Type()) {
 				value = ""
@@ -96,6 +108,14 @@ func (l *loader) assign(path, text, where string) {
 		}
 		l.config.origins[path] = where
 	})
+}
+
+// noteLiteral warns of a reference to a variable in a notation of other programs, which is
+// used as it stands. The text is not shown: it may be a secret.
+func (l *loader) noteLiteral(o option, text string) {
+	if warning := secret.Unexpanded(text); warning != "" && !o.foreign {
+		l.config.warnings = append(l.config.warnings, o.path+" "+warning)
+	}
 }
 
 // loadFile reads the file that a flag or variable names, else fallback if it exists.
@@ -125,7 +145,7 @@ func (l *loader) loadFile(fallback string, flags []setting) {
 	if document == nil {
 		return
 	}
-	d := decoder{file: path, origins: l.config.origins, invalid: &l.invalid}
+	d := decoder{file: path, origins: l.config.origins, invalid: &l.invalid, literal: l.noteLiteral}
 	d.decode(document, option{value: reflect.ValueOf(&l.config).Elem()})
 }
 

@@ -24,7 +24,9 @@ type option struct {
 	help, enum, entry string
 	// paths is set for paths, which start from the file that names them: "file"; "absolute"
 	// where it has to be absolute then; "program" where only the first text is one, and only if it has a separator.
-	paths   string
+	paths string
+	// foreign is set for texts in a language in which ${ means something else.
+	foreign bool
 	section bool
 	value   reflect.Value
 }
@@ -43,14 +45,24 @@ func (o option) variable() string {
 	return variablePrefix + strings.ToUpper(strings.ReplaceAll(o.path, ".", "_"))
 }
 
-// fileOnly reports whether the option can be set in the file only: a list of structs
-// has no form on one line.
-func (o option) fileOnly() bool {
+// fileOnly reports whether the option can be set in the file only: a list of structs, or a
+// block that is kept as it is, has no form on one line.
+func (o option) fileOnly() bool { return o.isStructs() || o.isBlock() }
+
+// isStructs reports whether the option is a list of structs.
+func (o option) isStructs() bool {
 	return o.value.Kind() == reflect.Slice && o.value.Type().Elem().Kind() == reflect.Struct
 }
 
+// isBlock reports whether the option is a block that is kept as it is.
+func (o option) isBlock() bool {
+	return reflect.PointerTo(o.value.Type()).Implements(reflect.TypeFor[yaml.Unmarshaler]())
+}
+
 // isSwitch reports whether the option is a switch, whose flag needs no value.
-func (o option) isSwitch() bool { return o.value.Kind() == reflect.Bool }
+func (o option) isSwitch() bool {
+	return o.value.Kind() == reflect.Bool || slices.Contains(strings.Split(o.enum, "|"), "true")
+}
 
 // flagName turns a path into a flag.
 func flagName(path string) string { return "--" + strings.ReplaceAll(path, "_", "-") }
@@ -163,8 +175,21 @@ func (f field) option(v reflect.Value, above option) option {
 	return option{
 		path: join(above.path, f.key), general: join(above.general, f.key),
 		help: f.help(), enum: f.Tag.Get("enum"), entry: f.Tag.Get("entry"), paths: f.Tag.Get("path"),
+		foreign: f.Tag.Get("path") == "program" || f.Tag.Get("expand") == "references",
 		section: value.Kind() == reflect.Struct || isSectionMap(value.Type()), value: value,
 	}
+}
+
+// expand returns a text of the option with its references to variables and files
+// resolved. Those of a secret are resolved where it is used.
+func (o option) expand(text, dir string) (string, error) {
+	switch {
+	case !strings.Contains(text, "${") || isSecret(o.value.Type()):
+		return text, nil
+	case o.foreign:
+		return secret.ExpandIn(text, dir)
+	}
+	return secret.Expand(text, dir)
 }
 
 // keys lists the keys of fields.

@@ -87,7 +87,7 @@ func TestDestinationsAgree(t *testing.T) {
 			judge := &setClock{at("12:00:00"), 6 * time.Hour}
 			stored := &keeper{}
 			c := Defaults()
-			c.OTLP.Endpoint, c.Prometheus.NodeExporter = "http://127.0.0.1:1", false
+			c.OTLP.Endpoint, c.Prometheus.NodeExporter = "http://127.0.0.1:1", NoNodeNames
 			o := testOptions(t, c, &logbook{})
 			o.Conventions, o.Store, o.Clock, o.Started = conventions, stored, judge, at("11:59:58")
 			measured := instruments.Defaults()

@@ -135,17 +135,28 @@ func later(b *testing.B, a *agent, tick time.Time) {
 	}
 }
 
-// BenchmarkScrape serves the Prometheus page.
+// BenchmarkScrape serves the Prometheus page of a new tick each time: with the names that it
+// has by default and with all of node_exporter's, as text and compressed.
 func BenchmarkScrape(b *testing.B) {
-	a := measured(b, nil)
-	request := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		answer := httptest.NewRecorder()
-		a.Page.ServeHTTP(answer, request)
-		b.SetBytes(int64(answer.Body.Len()))
-		if answer.Code != http.StatusOK {
-			b.Fatalf("status %d", answer.Code)
+	for _, names := range []NodeExporter{LegacyNodeNames, AllNodeNames} {
+		for _, encoding := range []string{"identity", "gzip"} {
+			b.Run(string(names)+"/"+encoding, func(b *testing.B) {
+				a := measured(b, func(o *Options) { o.Config.Prometheus.NodeExporter = names })
+				request := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", nil)
+				request.Header.Set("Accept-Encoding", encoding)
+				tick := time.Now().Truncate(time.Second)
+				b.ReportAllocs()
+				for b.Loop() {
+					tick = tick.Add(time.Second)
+					a.machine.later(tick)
+					answer := httptest.NewRecorder()
+					a.Page.ServeHTTP(answer, request)
+					b.SetBytes(int64(answer.Body.Len()))
+					if answer.Code != http.StatusOK {
+						b.Fatalf("status %d", answer.Code)
+					}
+				}
+			})
 		}
 	}
 }

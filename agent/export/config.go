@@ -1,11 +1,14 @@
 package export
 
 import (
+	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sysotel/agent/secret"
 	"sysotel/agent/store"
@@ -20,11 +23,51 @@ type Config struct {
 
 // PrometheusConfig is the scrape page.
 type PrometheusConfig struct {
-	Listen       string `yaml:"listen" help:"Address of the scrape page; empty for none."`
-	WebConfig    string `yaml:"web_config" path:"file" help:"Prometheus web configuration file of the scrape page, with tls_server_config, basic_auth_users and others; empty for neither TLS nor password. Changes apply at once; only rate_limit, http2 and turning TLS on or off need a restart. A changed file that cannot be used leaves the previous one in force."`
-	Insecure     bool   `yaml:"insecure" help:"Whether the scrape page may be open to the network without TLS and password."`
-	NodeExporter bool   `yaml:"node_exporter" help:"Whether the page also has the node_ names, for existing alert rules and dashboards."`
+	Listen       string       `yaml:"listen" help:"Address of the scrape page; empty for none."`
+	WebConfig    string       `yaml:"web_config" path:"file" help:"Prometheus web configuration file of the scrape page, with tls_server_config, basic_auth_users and others; empty for neither TLS nor password. Changes apply at once; only rate_limit, http2 and turning TLS on or off need a restart. A changed file that cannot be used leaves the previous one in force."`
+	Insecure     bool         `yaml:"insecure" help:"Whether the scrape page may be open to the network without TLS and password."`
+	NodeExporter NodeExporter `yaml:"node_exporter" enum:"false|true|full" help:"Names of node_exporter that the page has too: with true a few, for the rules and dashboards of an earlier agent; with full all of its default collectors, as node_exporter has them, so that its dashboards and rules go on. Queries of the API know them in any case."`
+	Jobs         []string     `yaml:"jobs" help:"Values of the label job that rules and queries may ask for, as if a Prometheus had scraped this agent; where they ask for none, it is the first. Series have job and instance in expressions that name one of them. Empty for no such labels."`
+	Instance     string       `yaml:"instance" help:"Value of the label instance then, for this machine; empty for host.name with the port of listen."`
 }
+
+// NodeExporter is which names of node_exporter the page has.
+type NodeExporter string
+
+// The choices of names: none, the legacy names, and those and all of node_exporter.
+const (
+	NoNodeNames     NodeExporter = "false"
+	LegacyNodeNames NodeExporter = "true"
+	AllNodeNames    NodeExporter = "full"
+)
+
+// legacy reports whether the page has the legacy names.
+func (n NodeExporter) legacy() bool { return n == LegacyNodeNames || n == AllNodeNames }
+
+// MarshalYAML implements yaml.Marshaler: false and true are written as what they were.
+func (n NodeExporter) MarshalYAML() (any, error) {
+	if n == NoNodeNames || n == LegacyNodeNames {
+		return n == LegacyNodeNames, nil
+	}
+	return string(n), nil
+}
+
+// Scraped returns what the label instance of a machine is.
+func (c PrometheusConfig) Scraped(own string) func(host string) string {
+	_, port, err := net.SplitHostPort(c.Listen)
+	if err != nil || port == "0" {
+		port = defaultPort
+	}
+	return func(host string) string {
+		if host == own && c.Instance != "" {
+			return c.Instance
+		}
+		return net.JoinHostPort(host, port)
+	}
+}
+
+// defaultPort is the port of the scrape page.
+const defaultPort = "9100"
 
 // OTLPConfig is the push.
 type OTLPConfig struct {
@@ -74,7 +117,7 @@ type ResourceConfig struct {
 // Defaults is the configuration of which nothing was said.
 func Defaults() Config {
 	return Config{
-		Prometheus: PrometheusConfig{Listen: "127.0.0.1:9100", NodeExporter: true},
+		Prometheus: PrometheusConfig{Listen: "127.0.0.1:" + defaultPort, NodeExporter: LegacyNodeNames, Jobs: []string{"sysotel", "node", "node-exporter", "node_exporter"}},
 		OTLP:       OTLPConfig{Temporality: "cumulative", Compression: "gzip", Timeout: 10 * time.Second, Queue: QueueConfig{MaxBytes: 512 << 20, MaxAge: 24 * time.Hour}},
 		Resource:   ResourceConfig{ServiceName: "sysotel"},
 	}
@@ -90,9 +133,20 @@ func (c Config) Validate(tick time.Duration, wrong func(path string, value any, 
 	if c.OTLP.Interval < 0 || c.OTLP.Interval > time.Hour {
 		wrong("otlp.interval", c.OTLP.Interval, "must be from 0s to 1h")
 	}
+	if len(c.Prometheus.Jobs) > maxJobs {
+		wrong("prometheus.jobs", len(c.Prometheus.Jobs), fmt.Sprintf("must be at most %d", maxJobs))
+	}
+	for i, job := range c.Prometheus.Jobs {
+		if job == "" || !utf8.ValidString(job) || slices.Index(c.Prometheus.Jobs, job) < i {
+			wrong(fmt.Sprintf("prometheus.jobs[%d]", i), job, "must be a name that is not there twice")
+		}
+	}
 	c.OTLP.validate(wrong)
 	c.Resource.validate(wrong)
 }
+
+// maxJobs bounds the jobs: each selector is held against all.
+const maxJobs = 100
 
 func (c OTLPConfig) validate(wrong func(path string, value any, rule string)) {
 	if c.Endpoint != "" && !isEndpoint(c.Endpoint) {

@@ -103,8 +103,8 @@ type legacyCollector struct {
 	descs   []*prometheus.Desc
 }
 
-func newLegacyCollector(machine Machine, hostName string) prometheus.Collector {
-	c := &legacyCollector{machine: machine, table: legacyNameTable()}
+func newLegacyCollector(machine Machine, hostName string, table []legacyName) prometheus.Collector {
+	c := &legacyCollector{machine: machine, table: table}
 	for _, s := range c.table {
 		c.descs = append(c.descs, prometheus.NewDesc(s.name, s.help, s.labels, prometheus.Labels{"host_name": hostName}))
 	}

@@ -81,10 +81,11 @@ func (m *machine) tick(at time.Time, readings map[string]instruments.Reading) {
 	m.next = make(chan struct{})
 }
 
-// later makes the newest readings those of a time.
+// later makes the newest readings those of a tick at a time.
 func (m *machine) later(at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.seq, m.at = m.seq+1, at
 	for name := range maps.Keys(m.readings) {
 		r := m.readings[name]
 		m.readings[name] = machineReading{reading: r.reading, at: at}

@@ -57,6 +57,12 @@ func Aliases(m *instruments.Metric, c instruments.Conventions) (map[string]strin
 	return aliases, nil
 }
 
+// LabelName is the label of an attribute on the scrape page.
+func LabelName(attribute string) (string, error) {
+	namer := otlptranslator.LabelNamer{}
+	return namer.Build(attribute)
+}
+
 // OwnNames are the names that metrics of collectors have or can have on the scrape page
 // and in the history.
 func OwnNames(collectors []instruments.Collector, c instruments.Conventions, config Config) (map[string]bool, error) {
@@ -72,7 +78,12 @@ func OwnNames(collectors []instruments.Collector, c instruments.Conventions, con
 			}
 		}
 	}
-	if config.Prometheus.NodeExporter {
+	if config.Prometheus.NodeExporter == AllNodeNames {
+		for _, node := range instruments.NodeNames() {
+			own[node.Name] = true
+		}
+	}
+	if config.Prometheus.NodeExporter.legacy() {
 		for _, legacy := range legacyNameTable() {
 			minimum, maximum, err := rollupNames(newNamer(), strings.TrimSuffix(legacy.name, "_total"), "", legacy.isCounter())
 			if err != nil {

@@ -30,6 +30,8 @@ type pageText struct {
 	reader sdkmetric.Reader
 	namer  *seriesNamer
 	legacy []*legacyText
+	// nodes are the metrics of node_exporter, nil if they are not on the page.
+	nodes  nodeViews
 	custom customPage
 	// other serves requests for anything but the whole page as text.
 	other http.Handler
@@ -39,6 +41,7 @@ type pageText struct {
 	// filled is the tick of the lines' values, asked that of the last scrape.
 	filled, asked time.Time
 	series        map[seriesID]*pageLine
+	nodeLines     map[string]*pageLine
 	families      map[string]*pageFamily
 	order         []*pageFamily // By name.
 	round         uint64
@@ -55,16 +58,39 @@ const (
 type pageFamily struct {
 	name, help string
 	kind       dto.MetricType
-	head       [textFormats][]byte
-	lines      []*pageLine // By their label values.
+	// node is set for a metric of node_exporter.
+	node  bool
+	head  [textFormats][]byte
+	lines []*pageLine // By their label values.
 }
 
-// pageLine is one series on the page: the text before its value, and the value.
+// pageLine is one series on the page.
 type pageLine struct {
-	before [textFormats][]byte
+	text   [textFormats]lineText
 	values []string
 	value  float64
 	round  uint64
+	// nodes are the lines of node_exporter's metrics that are made of this one.
+	nodes []nodeLine
+	// labels are kept of those, for the registry.
+	labels []*dto.LabelPair
+}
+
+// lineText is the text of a line: fixed bytes that stay, and after them the value that was
+// shown last, none before the first time.
+type lineText struct {
+	text  []byte
+	fixed int
+	shown float64
+}
+
+// of returns the line with the value.
+func (l *lineText) of(v float64, format int) []byte {
+	if len(l.text) == l.fixed || math.Float64bits(v) != math.Float64bits(l.shown) {
+		l.text = append(appendValue(l.text[:l.fixed], v, format), '\n')
+		l.shown = v
+	}
+	return l.text
 }
 
 // legacyText is one of the legacy names and its lines, by their label values.
@@ -73,15 +99,13 @@ type legacyText struct {
 	lines map[string]*pageLine
 }
 
-func newPageText(reader sdkmetric.Reader, machine Machine, hostName string, legacy bool, other http.Handler) *pageText {
+func newPageText(reader sdkmetric.Reader, machine Machine, hostName string, legacy []legacyName, nodes nodeViews, other http.Handler) *pageText {
 	t := &pageText{
 		reader: reader, namer: newSeriesNamer(hostName), custom: customPage{machine, hostName}, other: other,
-		series: map[seriesID]*pageLine{}, families: map[string]*pageFamily{},
+		series: map[seriesID]*pageLine{}, families: map[string]*pageFamily{}, nodes: nodes, nodeLines: map[string]*pageLine{},
 	}
-	if legacy {
-		for _, s := range legacyNameTable() {
-			t.legacy = append(t.legacy, &legacyText{s, map[string]*pageLine{}})
-		}
+	for _, s := range legacy {
+		t.legacy = append(t.legacy, &legacyText{s, map[string]*pageLine{}})
 	}
 	return t
 }
@@ -99,14 +123,11 @@ func (t *pageText) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.other.ServeHTTP(w, r)
 		return
 	}
-	if r.URL.Query().Has("name[]") {
-		t.other.ServeHTTP(w, r)
-		return
-	}
+	names := r.URL.Query()["name[]"] // As the registry's handler has it.
 	page := pages.Get().(*bytes.Buffer)
 	defer pages.Put(page)
 	page.Reset()
-	if err := t.write(r.Context(), page, format); err != nil {
+	if err := t.write(r.Context(), page, format, names); err != nil {
 		// The registry's handler serves what it can and reports what is wrong.
 		t.other.ServeHTTP(w, r)
 		return
@@ -118,8 +139,9 @@ func (t *pageText) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // pages are written before they are sent, so that a slow client blocks no other one.
 var pages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// write writes the page of the newest readings.
-func (t *pageText) write(ctx context.Context, page *bytes.Buffer, format int) error {
+// write writes the page of the newest readings, of the metrics with these names only if
+// there are any.
+func (t *pageText) write(ctx context.Context, page *bytes.Buffer, format int, names []string) error {
 	custom, err := t.custom.Gather()
 	if err != nil {
 		return err
@@ -129,18 +151,20 @@ func (t *pageText) write(ctx context.Context, page *bytes.Buffer, format int) er
 	if err := t.collect(ctx); err != nil {
 		return err
 	}
+	left := func(name string) bool { return len(names) > 0 && !slices.Contains(names, name) }
 	for _, f := range t.order {
-		if len(f.lines) == 0 {
+		if len(f.lines) == 0 || left(f.name) {
 			continue
 		}
 		page.Write(f.head[format])
 		for _, l := range f.lines {
-			page.Write(l.before[format])
-			page.Write(appendValue(page.AvailableBuffer(), l.value, format))
-			page.WriteByte('\n')
+			page.Write(l.text[format].of(l.value, format))
 		}
 	}
 	for _, f := range custom {
+		if left(f.GetName()) {
+			continue
+		}
 		if err := encodeFamily(page, f, format); err != nil {
 			return err
 		}
@@ -225,6 +249,7 @@ func (t *pageText) fill(collected *metricdata.ResourceMetrics) error {
 	}
 	if some {
 		forget(t.series, ended)
+		forget(t.nodeLines, ended)
 		for _, s := range t.legacy {
 			forget(s.lines, ended)
 		}
@@ -256,9 +281,15 @@ func pageNumbers[N int64 | float64](t *pageText, m *metricdata.Metrics, points [
 			if l, err = t.line(series.Labels, m.Description, counter); err != nil {
 				return err
 			}
+			if l.nodes, err = t.linesOfNodes(m.Name, p.Attributes); err != nil {
+				return err
+			}
 			t.series[id] = l
 		}
 		l.value, l.round = float64(p.Value), t.round
+		for _, n := range l.nodes {
+			n.value, n.round = l.value*n.scale, t.round
+		}
 	}
 	return nil
 }
@@ -318,28 +349,31 @@ func (t *pageText) target(of *resource.Resource) error {
 
 // line adds the line of a series, in its place.
 func (t *pageText) line(of labels.Labels, help string, counter bool) (*pageLine, error) {
-	name := of.Get(model.MetricNameLabel)
-	f := t.families[name]
-	if f == nil {
-		f = &pageFamily{name: name, help: help, kind: dto.MetricType_GAUGE}
-		if counter {
-			f.kind = dto.MetricType_COUNTER
-		}
+	f := &pageFamily{name: of.Get(model.MetricNameLabel), help: help, kind: dto.MetricType_GAUGE}
+	if counter {
+		f.kind = dto.MetricType_COUNTER
 	}
-	l := &pageLine{}
-	metric := &dto.Metric{}
+	var pairs []*dto.LabelPair
 	of.Range(func(label labels.Label) {
 		if label.Name != model.MetricNameLabel {
-			metric.Label = append(metric.Label, &dto.LabelPair{Name: &label.Name, Value: &label.Value})
-			l.values = append(l.values, label.Value)
+			pairs = append(pairs, &dto.LabelPair{Name: &label.Name, Value: &label.Value})
 		}
 	})
-	zero := 0.0
-	if counter {
-		metric.Counter = &dto.Counter{Value: &zero}
-	} else {
-		metric.Gauge = &dto.Gauge{Value: &zero}
+	return t.place(f, pairs)
+}
+
+// place adds a line with these labels to a metric, in its place; to the one that is known
+// under the name, if there is one.
+func (t *pageText) place(f *pageFamily, pairs []*dto.LabelPair) (*pageLine, error) {
+	name := f.name
+	if known := t.families[name]; known != nil {
+		f = known
 	}
+	l := &pageLine{}
+	for _, pair := range pairs {
+		l.values = append(l.values, pair.GetValue())
+	}
+	metric := valued(f.kind, 0, pairs)
 	for format := range textFormats {
 		// The library writes it with the value 0, which is cut off.
 		var text bytes.Buffer
@@ -349,7 +383,8 @@ func (t *pageText) line(of labels.Labels, help string, counter bool) (*pageLine,
 		whole := bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 		head := bytes.LastIndexByte(whole, '\n') + 1
 		f.head[format] = whole[:head]
-		l.before[format] = bytes.TrimSuffix(whole[head:], appendValue(nil, 0, format))
+		before := bytes.TrimSuffix(whole[head:], appendValue(nil, 0, format))
+		l.text[format] = lineText{text: slices.Clone(before), fixed: len(before)}
 	}
 	if t.families[name] == nil {
 		t.families[name] = f
@@ -361,6 +396,18 @@ func (t *pageText) line(of labels.Labels, help string, counter bool) (*pageLine,
 	})
 	f.lines = slices.Insert(f.lines, at, l)
 	return l, nil
+}
+
+// valued is a point of a metric.
+func valued(kind dto.MetricType, v float64, pairs []*dto.LabelPair) *dto.Metric {
+	switch kind {
+	case dto.MetricType_COUNTER:
+		return &dto.Metric{Label: pairs, Counter: &dto.Counter{Value: &v}}
+	case dto.MetricType_UNTYPED:
+		return &dto.Metric{Label: pairs, Untyped: &dto.Untyped{Value: &v}}
+	default:
+		return &dto.Metric{Label: pairs, Gauge: &dto.Gauge{Value: &v}}
+	}
 }
 
 // encodeFamily writes a metric in one of the text formats.

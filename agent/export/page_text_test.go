@@ -33,6 +33,17 @@ func TestPageTextIsTheRegistrys(t *testing.T) {
 			theirs := scrape(t, &Exporter{Page: registry}, "Accept", accept)
 			equal(t, "content type", ours.Header().Get("Content-Type"), theirs.Header().Get("Content-Type"))
 			equal(t, "the page", sorted(ours.Body.String()), sorted(theirs.Body.String()))
+			for _, query := range []string{"name[]=node_load1&name[]=system_disk_io_bytes_total&name[]=no", "name[]=no"} {
+				part := func(of http.Handler) string {
+					request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics?"+query, nil)
+					request.Header.Set("Accept", accept)
+					page := httptest.NewRecorder()
+					of.ServeHTTP(page, request)
+					equal(t, "status", page.Code, http.StatusOK)
+					return sorted(page.Body.String())
+				}
+				equal(t, query, part(p.Page), part(registry))
+			}
 		}
 	}
 	log.want(t, 0, "")

@@ -127,7 +127,9 @@ func shown(t testing.TB, log *logbook, conventions instruments.Conventions, read
 	measured.Conventions = conventions
 	c := Defaults()
 	// The legacy names are made from typed readings.
-	c.Prometheus.NodeExporter = readings != nil || !all
+	if readings == nil && all {
+		c.Prometheus.NodeExporter = NoNodeNames
+	}
 	m, list := newMachine(), instruments.NewCollectors(measured, nil)
 	for _, f := range list {
 		r := readings[f.Name()]

@@ -22,7 +22,7 @@ type page struct {
 	handler http.Handler
 	text    *pageText
 	// registry is the page as the exporter's registry writes it, uncompressed. It serves
-	// what text does not, protobuf and name[], and text is tested against it.
+	// what text does not, protobuf, and text is tested against it.
 	registry http.Handler
 }
 
@@ -37,12 +37,19 @@ func newPage(p *Exporter) (*page, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scrape page: %w", err)
 	}
-	if p.options.Config.Prometheus.NodeExporter {
-		if err := registry.Register(newLegacyCollector(p.machine, p.options.HostName)); err != nil {
+	var nodes nodeViews
+	if p.options.Config.Prometheus.NodeExporter == AllNodeNames {
+		nodes = newNodeViews(p.options.Conventions)
+	}
+	var legacy []legacyName
+	if p.options.Config.Prometheus.NodeExporter.legacy() {
+		legacy = nodes.without(legacyNameTable())
+		if err := registry.Register(newLegacyCollector(p.machine, p.options.HostName, legacy)); err != nil {
 			return nil, fmt.Errorf("scrape page: %w", err)
 		}
 	}
-	inRegistry := promhttp.HandlerFor(gatherer{registry, customPage{p.machine, p.options.HostName}}, promhttp.HandlerOpts{
+	gathered := &gatherer{ours: registry, custom: customPage{p.machine, p.options.HostName}}
+	inRegistry := promhttp.HandlerFor(gathered, promhttp.HandlerOpts{
 		EnableOpenMetrics:  true,
 		ErrorHandling:      promhttp.ContinueOnError,
 		ErrorLog:           scrapeLog{p.options.Log},
@@ -54,23 +61,35 @@ func newPage(p *Exporter) (*page, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scrape page: %w", err)
 	}
-	text := newPageText(reader, p.machine, p.options.HostName, p.options.Config.Prometheus.NodeExporter, inRegistry)
+	text := newPageText(reader, p.machine, p.options.HostName, legacy, nodes, inRegistry)
+	if nodes != nil {
+		gathered.nodes = text
+	}
 	return &page{reader, compressed(text), text, inRegistry}, nil
 }
 
-// gatherer gathers our metrics and the custom ones. Merging checks every series again,
-// so it is done only if there are custom ones.
+// gatherer gathers our metrics, the custom ones and those of node_exporter. Merging checks
+// every series again, so it is done only if there are such.
 type gatherer struct {
 	ours   *prometheus.Registry
 	custom customPage
+	// nodes has the metrics of node_exporter, nil if they are not on the page.
+	nodes *pageText
 }
 
 // Gather implements prometheus.Gatherer.
-func (g gatherer) Gather() ([]*dto.MetricFamily, error) {
-	if reading, _ := g.custom.machine.Newest("custom"); reading == nil {
+func (g *gatherer) Gather() ([]*dto.MetricFamily, error) {
+	all := prometheus.Gatherers{g.ours}
+	if reading, _ := g.custom.machine.Newest("custom"); reading != nil {
+		all = append(all, g.custom)
+	}
+	if g.nodes != nil {
+		all = append(all, prometheus.GathererFunc(g.nodes.gatherNodes))
+	}
+	if len(all) == 1 {
 		return g.ours.Gather()
 	}
-	return prometheus.Gatherers{g.ours, g.custom}.Gather()
+	return all.Gather()
 }
 
 // scrapeLog writes errors of the page to the agent's log.

@@ -171,7 +171,7 @@ func TestPageWithoutReadings(t *testing.T) {
 
 func TestPageWithoutLegacyNames(t *testing.T) {
 	c := Defaults()
-	c.Prometheus.NodeExporter = false
+	c.Prometheus.NodeExporter = NoNodeNames
 	a, err := newAgent(testOptions(t, c, &logbook{}), &logbook{})
 	if err != nil {
 		t.Fatal(err)

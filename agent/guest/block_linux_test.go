@@ -141,16 +141,39 @@ func TestGuestDisks(t *testing.T) {
 			echo 0 196608 linear /dev/vda 131072 | $dmsetup create files; sleep 2`)
 		m.moves("write", fill("dm-0", 20), map[string]float64{"dm-0": 20, "vda": 20}, []string{"vda"}, 0)
 		m.moves("write", fill("dm-1", 20), map[string]float64{"dm-1": 20, "vda": 20}, []string{"vda"}, 0)
-		m.sh("dmsetup --noudevsync --noudevrules rename part other; mkfs.ext4 -q -E lazy_itable_init=0,nodiscard /dev/dm-2; mount /dev/dm-2 /mnt; dd if=/dev/zero of=/mnt/image bs=1M count=30 2>/dev/null; losetup /dev/loop0 /mnt/image; sync; sleep 2")
-		m.moves("write", fill("dm-0", 20), map[string]float64{"dm-0": 20, "vda": 20}, []string{"vda"}, 0.5)
-		m.eventually("the new name", func() error {
-			for _, d := range m.current().Disk.Devices {
-				if d.Name == "dm-0" && d.Mapper == "other" {
-					return nil
+		m.sh("mkfs.ext4 -q -E lazy_itable_init=0,nodiscard /dev/dm-2; mount /dev/dm-2 /mnt; dd if=/dev/zero of=/mnt/image bs=1M count=30 2>/dev/null; losetup /dev/loop0 /mnt/image; sync; sleep 2")
+
+		// A volume that gets another name, while it is written to: nothing else is different.
+		mapped := func(name string) {
+			t.Helper()
+			m.eventuallyIn(2, "the name "+name, func() error {
+				devices := m.current().Disk.Devices
+				for _, d := range devices {
+					if d.Name == "dm-0" && d.Mapper == name {
+						return nil
+					}
 				}
+				return fmt.Errorf("%+v", devices)
+			})
+		}
+		mapped("part")
+		rename := "dmsetup --noudevsync --noudevrules rename part renamed"
+		m.moves("write", fill("dm-0", 10)+"; "+rename+"; "+fill("dm-0", 10), map[string]float64{"dm-0": 20, "vda": 20}, []string{"vda"}, 0.5)
+		mapped("renamed")
+		m.moves("write", fill("dm-0", 20), map[string]float64{"dm-0": 20, "vda": 20}, []string{"vda"}, 0.5)
+		if n := m.value(`sum(resets(system_disk_io_bytes_total{device="dm-0"}[10m]))`); n != 0 {
+			t.Errorf("the counters fell %v times", n)
+		}
+		// Another one that takes the number of one that is gone has counted nothing.
+		m.sh("dmsetup --noudevsync --noudevrules remove renamed; echo 0 65536 linear /dev/vda 0 | dmsetup --noudevsync --noudevrules create new; sleep 2; ls -d /sys/block/dm-0")
+		mapped("new")
+		m.eventually("a volume that begins anew", func() error {
+			if n := m.value(`system_disk_io_bytes_total{device="dm-0",direction="write"}`); n > 1<<20 {
+				return fmt.Errorf("it has written %v bytes", n)
 			}
-			return fmt.Errorf("%+v", m.current().Disk.Devices)
+			return nil
 		})
+		m.moves("write", fill("dm-0", 20), map[string]float64{"dm-0": 20, "vda": 20}, []string{"vda"}, 0.5)
 		m.moves("write", "dd if=/dev/zero of=/mnt/file bs=1M count=20 conv=fsync 2>/dev/null", map[string]float64{"dm-2": 20, "vda": 20}, []string{"vda"}, 1)
 		m.moves("write", fill("loop0", 20)+"; sync", map[string]float64{"dm-2": 20, "vda": 20}, []string{"vda"}, 1)
 

@@ -1,7 +1,9 @@
 package guest
 
 import (
+	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 )
@@ -12,7 +14,7 @@ func TestGuestCounts(t *testing.T) {
 	onEach(t, func(t *testing.T, kernel string) {
 		m := boot(t, kernel, hardware{
 			processors: "2", devices: append(drive(t, "data", 128), "-device", "virtio-blk-pci,drive=data"),
-			modules: []string{"virtio_pci", "virtio_blk", "ext4"}, tools: []string{"mkfs.ext4"},
+			modules: []string{"virtio_pci", "virtio_blk", "ext4"}, tools: []string{"mkfs.ext4"}, helper: true,
 		})
 		m.sh("for i in virtio_pci virtio_blk ext4; do modprobe $i; done; sleep 1; mkfs.ext4 -q /dev/vda; mount /dev/vda /mnt")
 		// The agent's own group has a limit; the machine has none.
@@ -47,6 +49,31 @@ func TestGuestCounts(t *testing.T) {
 			}
 			return nil
 		})
+
+		// A program whose first thread has ended is what its other threads are.
+		m.sh(helperVariable + "=leader GOGC=off /helper >/dev/null 2>&1 & echo $! >/run/leader")
+		m.eventually("a program without its first thread", func() error {
+			if state := strings.TrimSpace(m.sh("sed 's/.*) //' /proc/$(cat /run/leader)/stat | cut -c1")); state != "Z" {
+				return fmt.Errorf("its first thread is %s", state)
+			}
+			truth := m.number("cd /proc/$(cat /run/leader)/task; for t in *; do [ $t = $(cat /run/leader) ] || { awk '{print $2 * 4096}' $t/statm; break; }; done")
+			var table struct {
+				Processes []struct {
+					Name, Status string
+					Memory       float64 `json:"memory_rss"`
+				}
+			}
+			if err := json.Unmarshal(m.get("/api/v1/metrics/processes?top=100&q=helper"), &table); err != nil {
+				return err
+			}
+			for _, p := range table.Processes {
+				if p.Name == "helper" && p.Status != "zombie" && truth >= helperMemory && math.Abs(p.Memory-truth) < 0.2*truth {
+					return nil
+				}
+			}
+			return fmt.Errorf("%+v, want one that lives with %.0f bytes", table.Processes, truth)
+		})
+		m.sh("kill -9 $(cat /run/leader)")
 
 		busy := func() float64 {
 			return m.number(`awk '/^cpu / {print ($2 + $3 + $4 + $7 + $8 + $9) / 100}' /proc/stat`)

@@ -37,6 +37,8 @@ type hardware struct {
 	// devices are further arguments of QEMU, parameters of the kernel.
 	devices    []string
 	parameters string
+	// helper adds this test program, for what helperVariable names.
+	helper bool
 }
 
 // A machine is a guest that runs.
@@ -69,6 +71,14 @@ func boot(t *testing.T, line string, h hardware) *machine {
 	root["/etc/passwd"] = file{content: []byte("root:x:0:0:root:/root:/bin/sh\n")}
 	for _, tool := range h.tools {
 		root.addProgram(t, tree, tool)
+	}
+	if h.helper {
+		program, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		root.add(t, "/helper", program)
+		root.addLibraries(t, tree, program)
 	}
 	// File systems ask for this by what it does, not by its name.
 	root.addModules(t, image, append([]string{"crc32c_generic"}, h.modules...)...)
@@ -194,6 +204,12 @@ func (m *machine) sh(script string) string {
 		m.t.Fatalf("exit code %d of a script in the guest\n%s\n%s", code, script, said)
 	}
 	return said
+}
+
+// help has the helper do something in the guest.
+func (m *machine) help(words ...string) {
+	m.t.Helper()
+	m.sh(helperVariable + "='" + strings.Join(words, " ") + "' /helper")
 }
 
 // switchRoot makes a directory of the guest its root, with a first process that is there.

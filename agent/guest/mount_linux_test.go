@@ -71,8 +71,10 @@ func mountHardware(t *testing.T) hardware {
 // be seen.
 func TestGuestMounts(t *testing.T) {
 	onEach(t, func(t *testing.T, kernel string) {
-		m := boot(t, kernel, mountHardware(t))
-		m.sh(`for i in virtio_pci virtio_blk ext4 btrfs overlay; do modprobe $i; done; sleep 1
+		h := mountHardware(t)
+		h.helper, h.modules, h.tools = true, append(h.modules, "quota_v2"), append(h.tools, "chattr")
+		m := boot(t, kernel, h)
+		m.sh(`for i in virtio_pci virtio_blk ext4 btrfs overlay quota_v2; do modprobe $i; done; sleep 1
 			for d in vda vdb vdc; do mkfs.ext4 -q /dev/$d; done
 			mkdir -p /srv /b; mount /dev/vda /srv; mkdir /srv/data; mount /dev/vdb /srv/data`)
 		m.startAgent()
@@ -121,6 +123,48 @@ func TestGuestMounts(t *testing.T) {
 		m.sh(`umount /b; umount /srv; mkfs.btrfs -q -f -d raid1 -m raid1 /dev/vdb /dev/vdd
 			mount -o device=/dev/vdb,device=/dev/vdd /dev/vdb /b; dd if=/dev/zero of=/b/file bs=1M count=20 2>/dev/null; sync`)
 		mounted("btrfs on two disks", map[string]string{"/b": "/dev/vdb"})
+
+		// The agent holds a mount for an instant in each second.
+		const unmount = "off() { for n in 1 2 3 4 5; do umount $1 && return; sleep 1; done; }\n"
+		m.sh(unmount + "off /b")
+		if kernel != "6.1" {
+			// Nothing is put beneath a mount that stands on the root's.
+			m.sh("mkdir -p /c /n; mount -t tmpfs n /n; mkdir /n/srv; mount /dev/vda /n/srv; mount /dev/vdc /c")
+			m.help("beneath", "/c", "/n/srv")
+			m.sh(unmount + "off /c")
+			mounted("one put beneath another", map[string]string{"/n/srv": "/dev/vda"})
+			m.sh(unmount + "off /n/srv")
+			mounted("what was beneath", map[string]string{"/n/srv": "/dev/vdc"})
+			m.sh(unmount + "off /n/srv; off /n")
+		}
+
+		// A directory with a limit of its own: a row, and its space is the volume's.
+		m.sh(`mkfs.ext4 -q -F -O quota,project /dev/vdc; mount -o prjquota /dev/vdc /srv; mkdir /srv/limited /srv/free; chattr -p 42 +P /srv/limited`)
+		m.help("quota", "/dev/vdc", "42", "20480")
+		m.sh("mkdir -p /free; mount --bind /srv/limited /b; mount --bind /srv/free /free; dd if=/dev/zero of=/b/file bs=1M count=18 2>/dev/null; sync")
+		m.eventually("a project's quota", func() error {
+			c := m.current()
+			total, sizes := 0.0, map[string]float64{}
+			for point := range root {
+				total += m.number("stat -f -c '%b %S' " + point + " | awk '{print $1 * $2}'")
+			}
+			whole := m.number("stat -f -c '%b %S' /srv | awk '{print $1 * $2}'")
+			for _, f := range c.Disk.Filesystems {
+				if _, other := root[f.Mountpoint]; other || f.Total == nil || f.Used == nil {
+					continue
+				}
+				if sizes[f.Mountpoint] = *f.Total; f.Mountpoint == "/b" && (*f.Used < 18<<20 || *f.Used > 19<<20) {
+					return fmt.Errorf("%.0f bytes of the limit are used, want 18 MiB", *f.Used)
+				}
+			}
+			if len(sizes) != 2 || sizes["/srv"] != whole || sizes["/b"] != 20<<20 {
+				return fmt.Errorf("sizes of %v, want /srv with %.0f and /b with 20 MiB", sizes, whole)
+			}
+			if c.Disk.Total == nil || *c.Disk.Total != total+whole {
+				return fmt.Errorf("the total is %s, want %v", show(c.Disk.Total), total+whole)
+			}
+			return nil
+		})
 		if said := m.unhealthy(); said["family filesystem"] != "" || said["family disk"] != "" {
 			t.Error(said)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,18 +100,26 @@ func update(t *testing.T) {
 func kernelPackage(t *testing.T, line string) string {
 	t.Helper()
 	name := regexp.MustCompile(`^linux-image-` + regexp.QuoteMeta(line) + `\.(\d+)(?:-(\d+)|\+deb12)-amd64$`)
-	newest := ""
-	var version [2]int
+	versions := map[string][2]int{}
 	for pkg := range strings.Lines(output(t, "apt-cache", "pkgnames", "linux-image-"+line)) {
 		pkg = strings.TrimSpace(pkg)
-		m := name.FindStringSubmatch(pkg)
-		if m == nil || !strings.Contains(output(t, "apt-cache", "show", pkg), "\nFilename: ") {
-			continue
+		if m := name.FindStringSubmatch(pkg); m != nil {
+			patch, _ := strconv.Atoi(m[1])
+			abi, _ := strconv.Atoi(m[2])
+			versions[pkg] = [2]int{patch, abi}
 		}
-		patch, _ := strconv.Atoi(m[1])
-		abi, _ := strconv.Atoi(m[2])
-		if v := [2]int{patch, abi}; slices.Compare(v[:], version[:]) > 0 {
-			version, newest = v, pkg
+	}
+	if len(versions) == 0 {
+		return ""
+	}
+	// Each call of apt-cache can take seconds. What is known but not in the archive has no file.
+	newest := ""
+	about := output(t, "apt-cache", append([]string{"show", "--no-all-versions"}, slices.Collect(maps.Keys(versions))...)...)
+	for one := range strings.SplitSeq(about, "\n\n") {
+		pkg, _, _ := strings.Cut(strings.TrimPrefix(one, "Package: "), "\n")
+		version, known := versions[pkg]
+		if before := versions[newest]; known && strings.Contains(one, "\nFilename: ") && slices.Compare(version[:], before[:]) > 0 {
+			newest = pkg
 		}
 	}
 	return newest

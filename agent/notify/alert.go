@@ -77,9 +77,9 @@ func (n Notice) alert(text func(string) string) *alert.Alert {
 }
 
 // templateData converts the message to the data of Alertmanager templates and
-// webhooks.
-func (m message) templateData(receiver string) (*amtemplate.Data, error) {
-	t, err := newTemplate()
+// webhooks. page is the URL of the agent's page.
+func (m message) templateData(receiver, page string) (*amtemplate.Data, error) {
+	t, err := newTemplate(page)
 	if err != nil {
 		return nil, err
 	}

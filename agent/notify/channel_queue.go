@@ -32,6 +32,7 @@ const (
 // wait for each other.
 type channelQueue struct {
 	name, kind string
+	source     string // FromConfig or FromAPI
 	sender     sender
 	timeout    time.Duration // of one attempt
 	groupWait  time.Duration
@@ -40,6 +41,9 @@ type channelQueue struct {
 	file       *file
 	log        *slog.Logger
 	wake       chan struct{}
+	// stop ends run, and ended is closed then; nil before it.
+	stop  context.CancelFunc
+	ended chan struct{}
 
 	// These belong to run.
 	notBefore time.Time // the earliest time of the next attempt
@@ -54,6 +58,14 @@ type channelQueue struct {
 // newLimit allows perHour messages an hour, a sixth of them in a burst.
 func newLimit(perHour int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(float64(perHour)/3600), max(1, perHour/6))
+}
+
+// close releases the sender.
+func (q *channelQueue) close() error {
+	if c, ok := q.sender.(interface{ close() error }); ok {
+		return c.close()
+	}
+	return nil
 }
 
 // wakeUp makes run look for notices.

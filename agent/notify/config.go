@@ -12,6 +12,7 @@ import (
 // sysotel.yaml.
 type Config struct {
 	Channels      []ChannelConfig    `yaml:"channels" help:"Notification channels. An alert that names none goes to all."`
+	Global        Global             `yaml:"global,omitempty" help:"What receivers have in common, as global in the Alertmanager's configuration: slack_api_url, smtp_smarthost, http_config and so on. Its resolve_timeout does not apply."`
 	GroupWait     time.Duration      `yaml:"group_wait" help:"How long a message waits for others that can be sent with it, 0s to 10m."`
 	LogDirs       []string           `yaml:"log_directories" path:"absolute" help:"Directories that log channels may write to, besides log in the data directory."`
 	Alertmanagers AlertmanagerConfig `yaml:"external_alertmanager" help:"External Alertmanagers. They receive every alert, whatever its channels."`
@@ -29,7 +30,7 @@ type ChannelConfig struct {
 	Slack      SlackConfig   `yaml:"slack,omitempty" help:"Send to Slack, or to anything that accepts Slack's incoming webhooks."`
 	Webhook    WebhookConfig `yaml:"webhook,omitempty" help:"Post JSON in the format of Alertmanager webhooks."`
 	Log        LogConfig     `yaml:"log,omitempty" help:"Append JSON lines to a file."`
-	Receiver   Receiver      `yaml:"receiver,omitempty" help:"A receiver as in the Alertmanager's configuration, without its name: pagerduty_configs, telegram_configs and so on. Keep secrets in files there, as with token_file."`
+	Receiver   Receiver      `yaml:"receiver,omitempty" help:"A receiver as in the Alertmanager's configuration, without its name: pagerduty_configs, telegram_configs and so on. One without any sends nothing. Keep secrets in files there, as with token_file, or as ${file:PATH} or ${env:NAME}."`
 }
 
 // channelKind is the configuration of one kind of channel.
@@ -47,8 +48,18 @@ type site struct {
 	channel string // its name
 	dataDir string
 	logDirs []string
+	global  Global
 	host    string        // name of this machine, empty while validating
 	timeout time.Duration // of one attempt
+	page    func() string // URL of the agent's page; nil while validating
+}
+
+// url is the URL of the agent's page, empty if unknown.
+func (s site) url() string {
+	if s.page == nil {
+		return ""
+	}
+	return s.page()
 }
 
 // reportFunc takes a validation error: the path of the option, its value and the
@@ -120,7 +131,7 @@ func (c Config) Validate(dataDir string, wrong func(path string, value any, rule
 	seen := map[string]bool{}
 	for i, channel := range c.Channels {
 		at := report.below(fmt.Sprintf("channels[%d]", i))
-		channel.validate(c.site(channel, dataDir, ""), at)
+		channel.validate(c.site(channel, Options{DataDir: dataDir}), at)
 		if seen[channel.Name] {
 			at("name", channel.Name, "is used twice; names of channels must be unique")
 		}
@@ -129,14 +140,35 @@ func (c Config) Validate(dataDir string, wrong func(path string, value any, rule
 	if c.GroupWait < 0 || c.GroupWait > 10*time.Minute {
 		report("group_wait", c.GroupWait, "must be from 0s to 10m")
 	}
+	c.Global.validate(report.below("global"))
 	c.validateLogDirs(report)
 	c.Alertmanagers.validate(report.below("external_alertmanager"))
 	c.Heartbeat.validate(report.below("heartbeat"))
 }
 
+// Warnings names the channels that send nothing, the files of receivers that cannot be
+// read and what looks like a reference in them, of a configuration that is valid.
+func (c Config) Warnings() (all []string) {
+	for _, wrong := range blockWarnings(string(c.Global)) {
+		all = append(all, "alerting.global."+wrong)
+	}
+	for i, channel := range c.Channels {
+		for _, wrong := range blockWarnings(string(channel.Receiver)) {
+			all = append(all, fmt.Sprintf("alerting.channels[%d].receiver: %s", i, wrong))
+		}
+		if !channel.Receiver.isSet() {
+			continue
+		}
+		if made, _, err := channel.Receiver.build(c.Global, channel.Name, "", discard()); err == nil && len(made) == 0 {
+			all = append(all, fmt.Sprintf("alerting.channels[%d].receiver: %s sends nothing, because it has no integration such as pagerduty_configs", i, channel.Name))
+		}
+	}
+	return all
+}
+
 // site is that of a channel.
-func (c Config) site(channel ChannelConfig, dataDir, host string) site {
-	return site{channel.Name, dataDir, c.LogDirs, host, cmp.Or(channel.Timeout, sendTimeout)}
+func (c Config) site(channel ChannelConfig, o Options) site {
+	return site{channel.Name, o.DataDir, c.LogDirs, c.Global, o.Host, cmp.Or(channel.Timeout, sendTimeout), o.Page}
 }
 
 func (c ChannelConfig) validate(s site, report reportFunc) {

@@ -119,7 +119,7 @@ func receiverOf(t *testing.T, text string) Receiver {
 func TestReceiverBlocks(t *testing.T) {
 	f := func(text, wantErr string) {
 		t.Helper()
-		_, _, err := receiverOf(t, text).build("ops", "", discard())
+		_, _, err := receiverOf(t, text).build("", "ops", "", discard())
 		switch {
 		case wantErr == "" && err != nil:
 			t.Errorf("%s\n%v", text, err)
@@ -131,7 +131,7 @@ func TestReceiverBlocks(t *testing.T) {
 	f("  telegram_configs:\n  - bot_token: topsecret\n    chat_id: -100123", "")
 	f("  discord_configs: [{webhook_url: https://discord.com/api/webhooks/1/topsecret}]\n  msteamsv2_configs: [{webhook_url: https://example.org/topsecret}]", "")
 	f("  sns_configs: [{topic_arn: arn, sigv4: {region: eu-west-1, access_key: a, secret_key: topsecret}}]", "sns_configs is not supported")
-	f("  {}", "contains no receiver, such as pagerduty_configs")
+	f("  {}", "")
 	f("  pagerduty_config: [{routing_key: topsecret}]", "field pagerduty_config not found")
 	f("  pagerduty_configs: [{routing_key: topsecret, colour: red}]", "field colour not found")
 	f("  pagerduty_configs: [{}]", "missing service or routing key")
@@ -196,7 +196,7 @@ func TestEveryReceiver(t *testing.T) {
 			continue
 		}
 		known++
-		all, _, err := receiverOf(t, "  "+kind+"_configs: [{"+blocks[kind]+"}]").build("ops", "", discard())
+		all, _, err := receiverOf(t, "  "+kind+"_configs: [{"+blocks[kind]+"}]").build("", "ops", "", discard())
 		if err != nil || len(all) != 1 || all[0].Name() != kind {
 			t.Errorf("%s makes %v, %v", kind, all, err)
 		}

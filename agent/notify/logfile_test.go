@@ -10,7 +10,7 @@ import (
 
 func newFile(t *testing.T, dataDir, file string, dirs ...string) (*logFile, error) {
 	t.Helper()
-	l, err := newLogFile(LogConfig{File: file}, site{"log", dataDir, dirs, "", sendTimeout})
+	l, err := newLogFile(LogConfig{File: file}, site{"log", dataDir, dirs, "", "", sendTimeout, nil})
 	if err == nil {
 		t.Cleanup(func() { _ = l.close() })
 	}

@@ -22,6 +22,8 @@ type Options struct {
 	DataDir string
 	// Host is the name of this machine, for test messages.
 	Host string
+	// Page returns the URL of the agent's page, to which messages link. Optional.
+	Page func() string
 	Log  *slog.Logger
 	// Clock says what time it is; the system's if nil.
 	Clock *clock.Judge
@@ -37,8 +39,20 @@ type Options struct {
 type Notifier struct {
 	options   Options
 	file      *file
-	queues    []*channelQueue
 	heartbeat *heartbeat
+
+	// mu protects what follows: the channels of the API come and go.
+	mu     sync.RWMutex
+	queues []*channelQueue
+	// own are the channels of the API, ownErr why none and unused why some are not used.
+	// unread is set if the file could not be read.
+	own     ownChannels
+	ownPath string
+	ownErr  error
+	unused  map[string]error
+	unread  bool
+	// start makes a queue send; nil unless Run does.
+	start func(*channelQueue)
 }
 
 // ErrUnknownChannel is returned for a channel that does not exist.
@@ -92,18 +106,29 @@ func (n *Notifier) openQueues(ctx context.Context) error {
 			return fmt.Errorf("external_alertmanager: %w", err)
 		}
 		s.now = n.options.Clock.Now
-		n.queues = append(n.queues, &channelQueue{name: kindAlertmanager + " " + url, kind: kindAlertmanager, sender: s, timeout: sendTimeout, always: true})
+		n.queues = append(n.queues, &channelQueue{name: kindAlertmanager + " " + url, kind: kindAlertmanager, sender: s, timeout: sendTimeout, always: true, source: FromConfig})
 	}
 	n.file.now(ctx)
 	for _, q := range n.queues {
-		status, err := n.file.status(ctx, q.name)
-		if err != nil {
-			return fmt.Errorf("read the notification queue: %w", err)
+		if err := n.prepare(ctx, q); err != nil {
+			return err
 		}
-		status.Type = q.kind
-		q.file, q.status, q.clockStep, q.wake = n.file, status, n.file.step, make(chan struct{}, 1)
-		q.log = n.options.Log.With("channel", q.name)
 	}
+	return n.openOwn(ctx)
+}
+
+// prepare gives a queue its status and what it needs to run.
+func (n *Notifier) prepare(ctx context.Context, q *channelQueue) error {
+	status, err := n.file.status(ctx, q.name)
+	if err != nil {
+		return fmt.Errorf("read the notification queue: %w", err)
+	}
+	status.Type, status.Source = q.kind, q.source
+	n.file.stepMu.Lock()
+	step := n.file.step
+	n.file.stepMu.Unlock()
+	q.file, q.status, q.clockStep, q.wake = n.file, status, step, make(chan struct{}, 1)
+	q.log = n.options.Log.With("channel", q.name)
 	return nil
 }
 
@@ -114,12 +139,12 @@ func (n *Notifier) newQueue(channel ChannelConfig) (*channelQueue, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := c.site(channel, n.options.DataDir, n.options.Host)
+	at := c.site(channel, n.options)
 	s, err := kind.newSender(at)
 	if err != nil {
 		return nil, err
 	}
-	q := &channelQueue{name: channel.Name, kind: key, sender: s, timeout: at.timeout}
+	q := &channelQueue{name: channel.Name, kind: key, sender: s, timeout: at.timeout, source: FromConfig}
 	if _, ok := s.(immediateSender); !ok {
 		q.groupWait, q.limit = c.GroupWait, newLimit(channel.MaxPerHour)
 	}
@@ -134,8 +159,19 @@ func (n *Notifier) names() (names []string) {
 	return names
 }
 
-// ChannelNames lists the configured channels, by which a notice can choose.
-func (n *Notifier) ChannelNames() []string { return n.options.Config.Names() }
+// ChannelNames lists the channels by which a notice can choose: those of the
+// configuration, then those of the API.
+func (n *Notifier) ChannelNames() []string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	names := n.options.Config.Names()
+	for _, q := range n.queues {
+		if q.source == FromAPI {
+			names = append(names, q.name)
+		}
+	}
+	return names
+}
 
 // Deliver accepts a notice. It is on disk when Deliver returns nil, and ignored if
 // one with the same ID was accepted before. While the disk cannot be written the notice
@@ -146,6 +182,8 @@ func (n *Notifier) Deliver(ctx context.Context, notice Notice) error {
 		return errors.New("a notice needs an id")
 	}
 	notice = notice.cleaned()
+	n.mu.RLock()
+	defer n.mu.RUnlock()
 	queues := n.chosen(notice.Channels)
 	var names []string
 	for _, q := range queues {
@@ -178,7 +216,7 @@ func (n *Notifier) watch(ctx context.Context) {
 	}
 }
 
-// chosen returns the queues for a notice. If none of the channels that it names
+// chosen returns the queues for a notice; the caller holds mu. If none of the channels that it names
 // exists any more it goes to all: better to the wrong people than to no one.
 func (n *Notifier) chosen(names []string) (queues []*channelQueue) {
 	isNamed := func(q *channelQueue) bool { return slices.Contains(names, q.name) }
@@ -194,28 +232,46 @@ func (n *Notifier) chosen(names []string) (queues []*channelQueue) {
 // Run sends notices until ctx is done.
 func (n *Notifier) Run(ctx context.Context) error {
 	var all sync.WaitGroup
+	n.mu.Lock()
+	n.start = func(q *channelQueue) {
+		own, stop := context.WithCancel(ctx)
+		q.stop, q.ended = stop, make(chan struct{})
+		all.Go(func() {
+			defer close(q.ended)
+			q.run(own)
+		})
+	}
 	for _, q := range n.queues {
-		all.Go(func() { q.run(ctx) })
+		n.start(q)
 		if q.kind == kindAlertmanager {
 			all.Go(func() { q.resend(ctx) })
 		}
 	}
+	all.Go(func() {
+		n.watch(ctx)
+		n.mu.Lock()
+		n.start = nil
+		n.mu.Unlock()
+	})
+	n.mu.Unlock()
 	if n.heartbeat != nil {
 		all.Go(func() { n.heartbeat.run(ctx) })
 	}
-	all.Go(func() { n.watch(ctx) })
 	all.Wait()
+	for _, q := range n.queues {
+		q.stop()
+	}
 	return nil
 }
 
 // Close closes the queue and the files. Waiting notices are sent after the next
 // Open.
 func (n *Notifier) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	var errs []error
 	for _, q := range n.queues {
-		if c, ok := q.sender.(interface{ close() error }); ok {
-			errs = append(errs, c.close())
-		}
+		errs = append(errs, q.close())
 	}
 	return errors.Join(append(errs, n.file.Close())...)
 }
@@ -223,17 +279,20 @@ func (n *Notifier) Close() error {
 // Test sends a test message through a channel, past its queue, and returns the
 // outcome.
 func (n *Notifier) Test(ctx context.Context, channel string) error {
-	i := slices.IndexFunc(n.queues, func(q *channelQueue) bool { return q.name == channel })
-	if i < 0 {
+	n.mu.RLock()
+	q := n.queueOf(channel)
+	n.mu.RUnlock()
+	if q == nil {
 		return fmt.Errorf("%w: %s", ErrUnknownChannel, clean(channel))
 	}
-	return n.queues[i].sendNow(ctx, testMessage(n.options.Host, n.file.now(ctx)))
+	return q.sendNow(ctx, testMessage(n.options.Host, n.file.now(ctx)))
 }
 
 // Channel is the status of a channel. It contains no secrets.
 type Channel struct {
-	Name    string `json:"name" doc:"Name of the channel in the configuration."`
+	Name    string `json:"name" doc:"Name of the channel."`
 	Type    string `json:"type" doc:"Kind of channel: its key in alerting.channels, such as email; or alertmanager for an external one."`
+	Source  string `json:"source" enum:"config,api" doc:"Where it comes from: the configuration, or this API, by which it can be changed."`
 	Waiting int    `json:"waiting" doc:"Notifications waiting to be sent."`
 	// Sent are the messages that were sent, Dropped the notices that were given up.
 	Sent        int64     `json:"-"`
@@ -244,11 +303,14 @@ type Channel struct {
 }
 
 // Channels returns the status of the channels in the order of the configuration,
-// followed by the external Alertmanagers.
+// followed by the external Alertmanagers and the channels of the API.
 func (n *Notifier) Channels() []Channel {
-	all := make([]Channel, 0, len(n.queues))
+	n.mu.RLock()
+	queues := slices.Clone(n.queues)
+	n.mu.RUnlock()
+	all := make([]Channel, 0, len(queues))
 	waiting, _ := n.file.count(context.Background()) // Health reports a failing disk.
-	for _, q := range n.queues {
+	for _, q := range queues {
 		s := q.current()
 		s.Waiting = waiting[q.name]
 		if !s.LastErrorAt.After(s.LastSuccess) {
@@ -265,6 +327,7 @@ func (n *Notifier) Health() health.Component {
 	if err := n.file.Trouble(); err != nil {
 		reasons = append(reasons, err.Error())
 	}
+	reasons = append(reasons, n.ownHealth()...)
 	for _, s := range n.Channels() {
 		if !s.LastErrorAt.IsZero() {
 			reasons = append(reasons, fmt.Sprintf("channel %s: %s", s.Name, s.LastError))

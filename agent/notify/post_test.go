@@ -185,7 +185,7 @@ func TestWebhook(t *testing.T) {
 	if err := os.WriteFile(file, []byte("Bearer topsecret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w, err := newWebhook("hook", WebhookConfig{URL: secret.Text(web.URL), Headers: map[string]secret.Text{"Authorization": secret.Text("${file:" + file + "}")}})
+	w, err := newWebhook(WebhookConfig{URL: secret.Text(web.URL), Headers: map[string]secret.Text{"Authorization": secret.Text("${file:" + file + "}")}}, site{channel: "hook", page: func() string { return "https://web1.example.org/" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,8 +194,8 @@ func TestWebhook(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got struct {
-		Version, Status, Receiver, GroupKey string
-		Alerts                              []struct {
+		Version, Status, Receiver, GroupKey, ExternalURL string
+		Alerts                                           []struct {
 			Status, GeneratorURL string
 			Labels, Annotations  map[string]string
 			StartsAt             time.Time
@@ -203,7 +203,7 @@ func TestWebhook(t *testing.T) {
 		Notices []Notice
 	}
 	web.body(t, &got)
-	want(t, "the head", []string{got.Version, got.Status, got.Receiver, got.GroupKey}, "[4 firing hook sysotel/hook]")
+	want(t, "the head", []string{got.Version, got.Status, got.Receiver, got.GroupKey, got.ExternalURL}, "[4 firing hook sysotel/hook https://web1.example.org]")
 	a := got.Alerts[0]
 	want(t, "the labels", a.Labels, map[string]string{"alertname": "HighCPU", "device": "sda", "host_name": "web1", "severity": "warning"})
 	want(t, "the value", a.Annotations["value"], "93.4 %")

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"sysotel/agent/secret"
-	"sysotel/agent/template"
 )
 
 // Receiver is a receiver of the Alertmanager's configuration as YAML, verbatim.
@@ -31,7 +31,7 @@ var _ channelKind = Receiver("")
 func (r Receiver) isSet() bool { return r != "" }
 
 func (r Receiver) validate(s site, report reportFunc) {
-	if _, _, err := r.build(s.channel, "", discard()); err != nil {
+	if _, _, err := r.build(s.global, s.channel, "", discard()); err != nil {
 		report("", "", err.Error())
 	}
 }
@@ -43,7 +43,7 @@ func (r Receiver) newSender(s site) (sender, error) {
 		defer cancel()
 		hello = fullName(ctx)
 	}
-	return newReceiver(s.channel, r, hello, discard())
+	return newReceiver(r, s, hello, discard())
 }
 
 // UnmarshalYAML keeps the block as it is; validate examines it.
@@ -57,36 +57,146 @@ func (r *Receiver) UnmarshalYAML(n *yaml.Node) error {
 }
 
 // StartFrom makes relative paths, those of keys that end in _file as in the Alertmanager,
-// start from a directory.
-func (r *Receiver) StartFrom(dir string) {
-	var block yaml.Node
-	if yaml.Unmarshal([]byte(*r), &block) != nil {
-		return // validate says so.
-	}
-	var locate func(*yaml.Node)
-	locate = func(n *yaml.Node) {
-		for i, inner := range n.Content {
-			isFile := n.Kind == yaml.MappingNode && i%2 == 1 && strings.HasSuffix(n.Content[i-1].Value, "_file")
-			if isFile && inner.Kind == yaml.ScalarNode && inner.Value != "" && !filepath.IsAbs(inner.Value) {
-				inner.SetString(filepath.Join(dir, inner.Value))
-			}
-			locate(inner)
-		}
-	}
-	locate(&block)
-	if text, err := yaml.Marshal(&block); err == nil {
-		*r = Receiver(text)
-	}
-}
+// and those of references, start from a directory.
+func (r *Receiver) StartFrom(dir string) { startFrom((*string)(r), dir) }
 
 // MarshalYAML shows which receivers it has and nothing else: nearly every value is
 // or contains a secret.
-func (r Receiver) MarshalYAML() (any, error) {
-	if r == "" {
+func (r Receiver) MarshalYAML() (any, error) { return hideValues(string(r)) }
+
+// Global is the block global of the Alertmanager's configuration as YAML, verbatim: what
+// receivers have in common.
+type Global string
+
+// UnmarshalYAML keeps the block as it is; Validate examines it.
+func (g *Global) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return errors.New("must be the block global of the Alertmanager's configuration, such as {slack_api_url_file: /etc/sysotel/slack}")
+	}
+	*g = ""
+	if len(n.Content) == 0 {
+		return nil
+	}
+	text, err := yaml.Marshal(n)
+	*g = Global(text)
+	return err
+}
+
+// StartFrom makes relative paths start from a directory, as for a Receiver.
+func (g *Global) StartFrom(dir string) { startFrom((*string)(g), dir) }
+
+// MarshalYAML shows which keys it has.
+func (g Global) MarshalYAML() (any, error) { return hideValues(cmp.Or(string(g), "{}")) }
+
+// validate reports why the block cannot be used.
+func (g Global) validate(report reportFunc) {
+	if g == "" {
+		return
+	}
+	if _, err := load(Receiver("{}"), g, "nobody", ""); err != nil {
+		report("", "", err.Error())
+	}
+}
+
+// startFrom makes relative paths in a block start from a directory.
+func startFrom(block *string, dir string) {
+	var whole yaml.Node
+	if *block == "" || yaml.Unmarshal([]byte(*block), &whole) != nil {
+		return // It is refused later.
+	}
+	_ = scalars(&whole, func(key string, n *yaml.Node) error { // It has none.
+		text := secret.Text(n.Value)
+		text.StartFrom(dir)
+		path := string(text)
+		if strings.HasSuffix(key, "_file") && path != "" && !strings.HasPrefix(path, "${") && !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		if path != n.Value {
+			n.SetString(path)
+		}
+		return nil
+	})
+	if text, err := yaml.Marshal(&whole); err == nil {
+		*block = string(text)
+	}
+}
+
+// blockWarnings names the files in a block, by keys that end in _file, that cannot be read:
+// the library reads most when it sends, and the first alert would say so. It names what
+// looks like a reference and is none, too.
+func blockWarnings(block string) (all []string) {
+	var whole yaml.Node
+	if block == "" || yaml.Unmarshal([]byte(block), &whole) != nil {
+		return nil // It is refused.
+	}
+	_ = scalars(&whole, func(key string, n *yaml.Node) error { // It has none.
+		if warning := secret.Unexpanded(n.Value); warning != "" && !strings.Contains(n.Value, "{{") {
+			all = append(all, key+" "+warning)
+		}
+		if !strings.HasSuffix(key, "_file") || n.Value == "" {
+			return nil
+		}
+		path, err := secret.Text(n.Value).Reveal()
+		if err == nil && !strings.Contains(path, "}") { // Else it is no reference.
+			_, err = secret.Text("${file:" + path + "}").Reveal()
+		}
+		if err != nil {
+			all = append(all, key+": "+err.Error()+"; without the file it cannot send")
+		}
+		return nil
+	})
+	return all
+}
+
+// reveal resolves the references to variables and files in a block.
+func reveal(block *yaml.Node) error {
+	return scalars(block, func(key string, n *yaml.Node) error {
+		if !strings.Contains(n.Value, "${") {
+			return nil
+		}
+		text, err := secret.Text(n.Value).Reveal()
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		n.Tag, n.Value = "", text
+		if n.Style == 0 { // Not quoted: it may be a number.
+			return nil
+		}
+		n.Tag = "!!str"
+		return nil
+	})
+}
+
+// scalars calls visit for each single value of a block with the key that it is under.
+func scalars(n *yaml.Node, visit func(key string, n *yaml.Node) error) error {
+	var walk func(key string, n *yaml.Node) error
+	walk = func(key string, n *yaml.Node) error {
+		if n.Kind == yaml.ScalarNode {
+			return visit(key, n)
+		}
+		for i, inner := range n.Content {
+			if n.Kind == yaml.MappingNode {
+				if i%2 == 0 {
+					continue
+				}
+				key = n.Content[i-1].Value
+			}
+			if err := walk(key, inner); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return walk("", n)
+}
+
+// hideValues returns a block with all values hidden.
+func hideValues(text string) (any, error) {
+	if text == "" {
 		return "", nil
 	}
 	var block map[string]any
-	if err := yaml.Unmarshal([]byte(r), &block); err != nil {
+	if err := yaml.Unmarshal([]byte(text), &block); err != nil {
 		return secret.Hidden, nil //nolint:nilerr // Invalid YAML is not shown.
 	}
 	for key := range block {
@@ -99,53 +209,93 @@ func (r Receiver) MarshalYAML() (any, error) {
 // block and not to the file.
 var yamlPlace = regexp.MustCompile(`line \d+: |yaml: (unmarshal errors:\s*)?| in type \S+`)
 
-// build creates the integrations of a receiver with the Alertmanager project's own
+// load reads a receiver, with what all have in common, by the Alertmanager project's own
 // code. Errors name keys and rules, not values. hello is the default of its mails'
 // greeting, "" for the library's own.
-func (r Receiver) build(name, hello string, log *slog.Logger) ([]amnotify.Integration, *template.Budget, error) {
-	var block yaml.Node
-	if err := yaml.Unmarshal([]byte(r), &block); err != nil || len(block.Content) != 1 {
-		return nil, nil, errors.New("is not valid YAML")
+func load(r Receiver, g Global, name, hello string) (amconfig.Receiver, error) {
+	receiver, err := blockOf(string(r))
+	if err != nil {
+		return amconfig.Receiver{}, err
 	}
-	receiver := block.Content[0]
 	receiver.Content = append([]*yaml.Node{{Kind: yaml.ScalarNode, Value: "name"}, {Kind: yaml.ScalarNode, Tag: "!!str", Value: name}}, receiver.Content...)
 	if err := boundTemplates(receiver); err != nil {
-		return nil, nil, err
+		return amconfig.Receiver{}, err
+	}
+	global, err := blockOf(cmp.Or(string(g), "{}"))
+	if err != nil {
+		return amconfig.Receiver{}, err
+	}
+	if hello != "" && !hasKey(global, "smtp_hello") {
+		global.Content = append(global.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "smtp_hello"}, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: hello})
 	}
 	file := map[string]any{
 		"route":     map[string]any{"receiver": name},
 		"receivers": []*yaml.Node{receiver},
 	}
-	if hello != "" {
-		file["global"] = map[string]any{"smtp_hello": hello}
+	if len(global.Content) > 0 {
+		file["global"] = global
 	}
 	whole, err := yaml.Marshal(file)
 	if err != nil {
-		return nil, nil, err
+		return amconfig.Receiver{}, err
 	}
 	config, err := amconfig.Load(string(whole))
 	if err != nil {
-		return nil, nil, errors.New(clean(yamlPlace.ReplaceAllString(err.Error(), "")))
+		text := clean(yamlPlace.ReplaceAllString(err.Error(), ""))
+		if strings.HasPrefix(text, "no global ") || strings.HasPrefix(text, "no Slack API URL") {
+			text += "; it may stand in the receiver, or in alerting.global for all"
+		}
+		return amconfig.Receiver{}, errors.New(text)
 	}
-	templates, err := newTemplate()
+	return config.Receivers[0], nil
+}
+
+// blockOf is the mapping in a block with its references resolved.
+func blockOf(text string) (*yaml.Node, error) {
+	var whole yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &whole); err != nil || len(whole.Content) != 1 || whole.Content[0].Kind != yaml.MappingNode {
+		return nil, errors.New("is not valid YAML")
+	}
+	block := whole.Content[0]
+	block.Style = 0
+	return block, reveal(block)
+}
+
+// hasKey reports whether a mapping has a key.
+func hasKey(n *yaml.Node, key string) bool {
+	for i := 0; i < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+// build creates the integrations of a receiver. As in the Alertmanager there may be none.
+func (r Receiver) build(g Global, name, hello string, log *slog.Logger) ([]amnotify.Integration, *templates, error) {
+	config, err := load(r, g, name, hello)
 	if err != nil {
 		return nil, nil, err
 	}
-	all, err := integrations(config.Receivers[0], templates.Template, log)
+	t, err := newTemplate("")
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(all) == 0 {
-		return nil, nil, errors.New("contains no receiver, such as pagerduty_configs")
+	all, err := integrations(config, t.Template, log)
+	if err != nil {
+		return nil, nil, err
 	}
-	return all, templates.budget, nil
+	return all, t, nil
 }
 
 // receiver sends notices through the Alertmanager project's notifiers.
 type receiver struct {
-	name         string
+	site         site
 	integrations []amnotify.Integration
-	budget       *template.Budget // of the templates of one message
+	templates    *templates
+	// linked is done once the templates have the URL of the agent's page, which is known
+	// when it listens.
+	linked sync.Once
 	// busy is set for each integration while an attempt has not returned. The
 	// library's e-mail waits forever for a server that does not respond.
 	busy []atomic.Bool
@@ -157,16 +307,24 @@ type receiver struct {
 	sent    map[string]bool
 }
 
-func newReceiver(name string, r Receiver, hello string, log *slog.Logger) (*receiver, error) {
-	integrations, budget, err := r.build(name, hello, log)
-	return &receiver{name: name, integrations: integrations, budget: budget, busy: make([]atomic.Bool, len(integrations))}, err
+func newReceiver(r Receiver, s site, hello string, log *slog.Logger) (*receiver, error) {
+	all, t, err := r.build(s.global, s.channel, hello, log)
+	return &receiver{site: s, integrations: all, templates: t, busy: make([]atomic.Bool, len(all))}, err
 }
 
 // send sends each notice by itself: PagerDuty and others close an incident by the
 // key that opened it, so a recovery must carry only the key of its own alert.
 func (r *receiver) send(ctx context.Context, m message) error {
+	if len(r.integrations) == 0 && m.test {
+		return &refusal{err: errors.New("the receiver has no integration, such as pagerduty_configs: it sends nothing"), final: true}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.linked.Do(func() {
+		if page, err := pageURL(r.site.url()); err == nil { // Without it links are relative.
+			r.templates.ExternalURL = page
+		}
+	})
 	if r.message != m.id {
 		r.message, r.sent = m.id, map[string]bool{}
 	}
@@ -198,8 +356,8 @@ func (r *receiver) send(ctx context.Context, m message) error {
 // parameters from the context.
 func (r *receiver) notify(ctx context.Context, i int, n Notice) error {
 	a := n.alert(harmless)
-	ctx = amnotify.WithReceiverName(ctx, r.name)
-	ctx = amnotify.WithGroupKey(ctx, "sysotel/"+r.name+"/"+n.Fingerprint)
+	ctx = amnotify.WithReceiverName(ctx, r.site.channel)
+	ctx = amnotify.WithGroupKey(ctx, "sysotel/"+r.site.channel+"/"+n.Fingerprint)
 	ctx = amnotify.WithGroupLabels(ctx, model.LabelSet{model.AlertNameLabel: a.Labels[model.AlertNameLabel]})
 	ctx = amnotify.WithNow(ctx, time.Now())
 	ctx = amnotify.WithRepeatInterval(ctx, maxAge)
@@ -231,7 +389,7 @@ func (r *receiver) await(ctx context.Context, i int, a *alert.Alert) (again bool
 		err   error
 	}
 	ended := make(chan outcome, 1)
-	r.budget.Refill(templateWork)
+	r.templates.budget.Refill(templateWork)
 	go func() {
 		again, err := r.integrations[i].Notify(ctx, a)
 		r.busy[i].Store(false)

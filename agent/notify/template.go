@@ -28,7 +28,12 @@ type templates struct {
 	text   *texttemplate.Template
 }
 
-func newTemplate() (*templates, error) {
+// ownTemplates replace those of the Alertmanager that name it and its page: links lead to
+// the agent's.
+const ownTemplates = `{{ define "__alertmanager" }}sysotel{{ end }}{{ define "__alertmanagerURL" }}{{ .ExternalURL }}/alerts{{ end }}`
+
+// newTemplate makes the templates of an agent whose page is at a URL.
+func newTemplate(page string) (*templates, error) {
 	t := &templates{budget: template.NewBudget(templateWork)}
 	var html *htmltemplate.Template
 	var err error
@@ -36,7 +41,12 @@ func newTemplate() (*templates, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.ExternalURL = &url.URL{}
+	if err := t.Parse(strings.NewReader(ownTemplates)); err != nil {
+		return nil, err
+	}
+	if t.ExternalURL, err = pageURL(page); err != nil {
+		return nil, err
+	}
 	for _, one := range t.text.Templates() {
 		template.Bound(one.Tree)
 	}
@@ -47,6 +57,9 @@ func newTemplate() (*templates, error) {
 	html.Funcs(t.budget.MessageFuncs())
 	return t, nil
 }
+
+// pageURL reads the URL of the agent's page, to which templates append paths.
+func pageURL(text string) (*url.URL, error) { return url.Parse(strings.TrimSuffix(text, "/")) }
 
 // boundTemplates checks the templates of a receiver and makes them spend from the
 // budget. The library parses those of types by itself, without functions.
@@ -72,7 +85,7 @@ func boundTemplates(n *yaml.Node) error {
 // checkTemplate rejects a template that calls itself, then executes it on a test
 // message. It returns the template with its spending.
 func checkTemplate(text string) (string, error) {
-	known, err := newTemplate()
+	known, err := newTemplate("")
 	if err != nil {
 		return "", err
 	}
@@ -93,10 +106,10 @@ func checkTemplate(text string) (string, error) {
 	if loop := findLoop(calls); loop != "" {
 		return "", fmt.Errorf("a template does not terminate: %s", loop)
 	}
-	if known, err = newTemplate(); err != nil {
+	if known, err = newTemplate(""); err != nil {
 		return "", err
 	}
-	data, err := testMessage("host", time.Now()).templateData("receiver")
+	data, err := testMessage("host", time.Now()).templateData("receiver", "http://localhost:8080")
 	if err != nil {
 		return "", err
 	}

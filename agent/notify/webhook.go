@@ -44,19 +44,19 @@ func (c WebhookConfig) validate(_ site, report reportFunc) {
 	checkCA(c.CA, "ca", report)
 }
 
-func (c WebhookConfig) newSender(s site) (sender, error) { return newWebhook(s.channel, c) }
+func (c WebhookConfig) newSender(s site) (sender, error) { return newWebhook(c, s) }
 
 // webhook posts the Alertmanager's webhook format (version 4) and the notices
 // themselves. The Alertmanager project's own notifier does not retry after 429.
 type webhook struct {
-	name   string
 	config WebhookConfig
+	site   site
 	poster *poster
 }
 
-func newWebhook(name string, c WebhookConfig) (*webhook, error) {
+func newWebhook(c WebhookConfig, s site) (*webhook, error) {
 	p, err := newPoster(c.CA, c.ServerName)
-	return &webhook{name: name, config: c, poster: p}, err
+	return &webhook{config: c, site: s, poster: p}, err
 }
 
 // webhookMessage is the request body.
@@ -76,12 +76,12 @@ func (w *webhook) send(ctx context.Context, m message) error {
 			return err
 		}
 	}
-	data, err := m.templateData(w.name)
+	data, err := m.templateData(w.site.channel, w.site.url())
 	if err != nil {
 		return err
 	}
 	body := webhookMessage{
-		Message: amwebhook.Message{Data: data, Version: "4", GroupKey: m.groupKey(w.name)},
+		Message: amwebhook.Message{Data: data, Version: "4", GroupKey: m.groupKey(w.site.channel)},
 		Notices: m.notices,
 	}
 	return w.poster.post(ctx, address, body, func(r *http.Request) {

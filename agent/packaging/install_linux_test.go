@@ -13,8 +13,8 @@ import (
 	"sysotel/otel-collector/programs"
 )
 
-// TestInstall installs, upgrades, backs up, downgrades, restores, removes and purges the
-// package in a clean Debian with its own systemd. testdata/install.sh says what holds.
+// TestInstall installs, upgrades, downgrades, removes and purges the packages in a clean
+// Debian with its own systemd, that of RPM with rpm; the scripts say what holds.
 func TestInstall(t *testing.T) {
 	if os.Getenv("SYSOTEL_TEST_RELEASE") == "" {
 		t.Skip("takes minutes and a download of Debian: make releasecheck runs it")
@@ -25,38 +25,53 @@ func TestInstall(t *testing.T) {
 			t.Fatalf("%s is missing: apt-get install %s", program, pkg)
 		}
 	}
-	run := func(name string, args ...string) string {
-		t.Helper()
-		out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", name, err, out)
-		}
-		return string(out)
-	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	// SYSOTEL_TEST_DEBIAN is a root that debootstrap made before.
-	clean, dir := os.Getenv("SYSOTEL_TEST_DEBIAN"), filepath.Join(t.TempDir(), "debian")
+	clean := os.Getenv("SYSOTEL_TEST_DEBIAN")
 	if clean == "" {
-		run("debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus,procps", "bookworm", dir)
-	} else {
-		run("cp", "-a", clean, dir)
+		clean = filepath.Join(t.TempDir(), "clean")
+		output(t, "debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus,procps,rpm,cpio", "bookworm", clean)
 	}
+	packages := map[string][]byte{}
 	for name, version := range map[string]string{"old": "v1.2.3", "new": "v1.3.0"} {
 		for file, text := range buildRelease(t, root, version) {
-			if strings.HasSuffix(file, ".deb") {
-				if err := os.WriteFile(filepath.Join(dir, "root", name+".deb"), text, 0o644); err != nil {
+			packages[name+filepath.Ext(file)] = text
+		}
+	}
+	for kind, script := range map[string]string{"deb": "install.sh", "rpm": "install_rpm.sh"} {
+		t.Run(kind, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "debian")
+			output(t, "cp", "-a", clean, dir)
+			output(t, "cp", "testdata/"+script, "sysotel.service", filepath.Join(dir, "root"))
+			for _, name := range []string{"old." + kind, "new." + kind} {
+				if err := os.WriteFile(filepath.Join(dir, "root", name), packages[name], 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
-		}
+			if said := output(t, "nsenter", inside(bootDebian(t, dir), "bash", "-c", "cd /root && . ./"+script)...); !strings.Contains(said, "everything held") {
+				t.Errorf("the script ended early:\n%s", said)
+			}
+		})
 	}
-	run("cp", "testdata/install.sh", filepath.Join(dir, "root"))
+}
 
+// output runs a program and returns what it prints.
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	return string(out)
+}
+
+// bootDebian starts the Debian in a directory and returns the PID of its first process.
+func bootDebian(t *testing.T, dir string) (leader string) {
+	t.Helper()
 	machine := programs.Start(t, exec.CommandContext(t.Context(), "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network", "--boot", "--directory", dir))
-	leader := ""
 	await(t, time.Minute, "Debian does not start", func() error {
 		pids, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", machine.PID(), machine.PID()))
 		if err != nil {
@@ -73,9 +88,7 @@ func TestInstall(t *testing.T) {
 		}
 		return nil
 	})
-	if said := run("nsenter", inside(leader, "bash", "-c", "cd /root && . ./install.sh")...); !strings.Contains(said, "everything held") {
-		t.Errorf("the script ended early:\n%s", said)
-	}
+	return leader
 }
 
 // inside returns the arguments of nsenter for a command in the machine of a process.

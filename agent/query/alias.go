@@ -20,7 +20,8 @@ func (q *Querier) parseNamed(text string) (parser.Expr, string, error) {
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		switch n := node.(type) {
 		case *parser.VectorSelector:
-			if q.rename(n.LabelMatchers) {
+			renamed := false
+			if n.LabelMatchers, renamed = q.rename(n.LabelMatchers); renamed {
 				changed, n.Name = true, metricName(n.LabelMatchers)
 			}
 		case *parser.AggregateExpr:
@@ -40,8 +41,8 @@ func (q *Querier) parseNamed(text string) (parser.Expr, string, error) {
 }
 
 // rename replaces names in matchers, in place, and reports whether there were any.
-func (q *Querier) rename(matchers []*labels.Matcher) bool {
-	changed := false
+func (q *Querier) rename(matchers []*labels.Matcher) ([]*labels.Matcher, bool) {
+	matchers, changed := q.viewed(matchers)
 	for i, m := range matchers {
 		kept, ok := q.config.Aliases[m.Value]
 		if ok && m.Name == model.MetricNameLabel && (m.Type == labels.MatchEqual || m.Type == labels.MatchNotEqual) {
@@ -52,7 +53,7 @@ func (q *Querier) rename(matchers []*labels.Matcher) bool {
 			matchers[i], changed = &renamed, true
 		}
 	}
-	return changed
+	return matchers, changed
 }
 
 // renameLabels replaces the names of attributes, in place, and reports whether there were

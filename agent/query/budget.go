@@ -12,9 +12,10 @@ import (
 // start over and run one after the other.
 const (
 	// lightMemory is the memory that a light evaluation may take, for charts of about
-	// 100 series; lightWork is the number of samples it may touch, about 20 ms.
+	// 100 series; lightWork is the number of samples it may touch, about 7 ms: so long one
+	// that asks for little waits for one that runs.
 	lightMemory = 6 << 20
-	lightWork   = 2e6
+	lightWork   = 7e5
 	// heavyMemory is the memory that a heavy evaluation may take, and resultMemory
 	// the part of it for the result: 700,000 points.
 	heavyMemory  = 24 << 20

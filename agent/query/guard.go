@@ -34,6 +34,10 @@ type guard struct {
 	// many they are; finest is set if there is none.
 	readable, reads float64
 	finest          bool
+	// fewer reports whether so many series are not too much for a finer tier that was
+	// passed over; nil if none was. found is told how many series a selector has.
+	fewer func([][]storage.Series) bool
+	found func(matchers []*labels.Matcher, series int)
 	// limit is what the evaluation may take beside its series; 0 is all that is left.
 	limit float64
 
@@ -109,6 +113,9 @@ func (g *guard) check() error {
 	limit := g.budget.left()
 	if g.limit > 0 {
 		limit = min(limit, g.limit)
+	}
+	if g.fewer != nil && g.fewer(g.selected) {
+		return errFewer
 	}
 	g.count()
 	if !g.finest && g.reads > g.readable {
@@ -227,6 +234,7 @@ func (q *guardedQuerier) Select(ctx context.Context, sorted bool, hints *storage
 	most := q.most()
 	for set.Next() {
 		if len(found.series) == most {
+			q.found(matchers, most+1)
 			return storage.ErrSeriesSet(q.refuse(errTooMany))
 		}
 		series := set.At()
@@ -247,6 +255,9 @@ func (q *guardedQuerier) Select(ctx context.Context, sorted bool, hints *storage
 		q.info = append(q.info, found.series...)
 		_ = q.refuse(q.check()) // The set returns it.
 		return found
+	}
+	if !q.finest {
+		q.found(matchers, len(found.series))
 	}
 	if q.selected = append(q.selected, found.series); len(q.selected) == len(q.windows) {
 		_ = q.refuse(q.check())
@@ -286,24 +297,28 @@ func (s *foundSet) Err() error {
 // Warnings implements storage.SeriesSet.
 func (s *foundSet) Warnings() annotations.Annotations { return s.warnings }
 
-// samplesOf returns the number of samples that a selector has in a range, at most. No
-// collector is read more often than once a second.
+// samplesOf returns the number of samples that a selector has in a range, at most.
 func samplesOf(sources []Source, now time.Time) func([]*labels.Matcher, time.Duration) float64 {
 	return func(matchers []*labels.Matcher, span time.Duration) float64 {
-		level := levelOf(sources, matchers)
 		if _, r, _ := untag(matchers); r.computed() {
 			span += r.width
 		}
-		resolution, oldest := max(sources[level].Resolution(), time.Second), sources[level].Oldest()
-		if !oldest.IsZero() {
-			span = min(span, max(0, now.Sub(oldest)))
-		}
-		samples := float64(span/resolution) + 1
-		for ; level > 0; level-- { // What is not written yet.
-			samples += float64(min(span, sources[level].Resolution()) / max(sources[level-1].Resolution(), time.Second))
-		}
-		return samples
+		return samplesIn(sources, levelOf(sources, matchers), span, now)
 	}
+}
+
+// samplesIn is the number of samples that a series has in a tier, at most, in a range that
+// ends at a time. No collector is read more often than once a second.
+func samplesIn(sources []Source, level int, span time.Duration, end time.Time) float64 {
+	resolution, oldest := max(sources[level].Resolution(), time.Second), sources[level].Oldest()
+	if !oldest.IsZero() {
+		span = min(span, max(0, end.Sub(oldest)))
+	}
+	samples := float64(span/resolution) + 1
+	for ; level > 0; level-- { // What is not written yet.
+		samples += float64(min(span, sources[level].Resolution()) / max(sources[level-1].Resolution(), time.Second))
+	}
+	return samples
 }
 
 // levelOf is the index of the tier that matchers are tagged with, else of the finest.

@@ -68,7 +68,7 @@ func (q *Querier) matchedIn(ctx context.Context, sources []Source, level int, se
 			}
 			open[start] = p
 		}
-		set := p.Select(ctx, false, &storage.SelectHints{Start: start, End: end.UnixMilli(), Func: "series"}, s.Matchers...)
+		set := q.asScraped(ctx, p, false, &storage.SelectHints{Start: start, End: end.UnixMilli(), Func: "series"}, s.Matchers)
 		found[i] = set.Next()
 		if err := set.Err(); err != nil {
 			return err

@@ -8,6 +8,8 @@ import (
 // loadMeans reads the means of buckets, each with the number of its readings. A point
 // around a reset is left out: its bucket is counted at its end.
 func (c *computedIterator) loadMeans(host string) {
+	var of *gapLimit
+	var w *weights
 	for c.Iterator.Next() == chunkenc.ValFloat { // A histogram has no mean here.
 		t, v := c.Iterator.At()
 		if value.IsStaleNaN(v) {
@@ -17,7 +19,10 @@ func (c *computedIterator) loadMeans(host string) {
 		if part.bucket > 0 && t%part.bucket != 0 {
 			continue
 		}
-		readings, known := part.weights[host].at(t)
+		if part != of {
+			of, w = part, part.weights[host]
+		}
+		readings, known := w.at(t)
 		if !known {
 			readings = 1
 		}

@@ -7,6 +7,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +27,11 @@ type Config struct {
 	// Aliases are other names of metrics, such as system.cpu.time, with the names that are
 	// kept.
 	Aliases map[string]string
+	// Views are other names of metrics whose labels or values differ under them.
+	Views map[string]*View
+	// Scrape has the labels that expressions may ask for as if a Prometheus had scraped the
+	// series.
+	Scrape Scrape
 	// Interval is the longest interval between two readings of a collector.
 	Interval time.Duration
 	// Limits apply to each query.
@@ -46,6 +52,7 @@ type Querier struct {
 	// those of large requests.
 	light, heavy, rules, large *turns
 	held                       *held
+	counts                     *counts
 	features                   features.Collector
 }
 
@@ -74,7 +81,7 @@ func NewQuerier(config Config) *Querier {
 		heavy: newTurns(1, config.Limits.Waiting),
 		rules: newTurns(1, config.Limits.Waiting),
 		large: newTurns(1, config.Limits.Waiting),
-		held:  newHeld(), features: listed,
+		held:  newHeld(), counts: newCounts(), features: listed,
 	}
 	q.parser.RegisterFeatures(listed) // Not those of plans.
 	return q
@@ -239,9 +246,21 @@ func (q *Querier) evaluateWithin(ctx context.Context, b *budget, a *Result, text
 	if err != nil {
 		return err
 	}
-	run := &run{Querier: q, budget: b, patterns: scanned.patterns, plan: p, result: a}
-	if err := run.all(ctx, p.extendLookback(p.segments(), q.config.Now())); err != nil {
-		a.Close()
+	ctx = q.Scraped(ctx, expr, false)
+	evaluate := func(certain bool) error {
+		r := &run{Querier: q, budget: b, patterns: scanned.patterns, plan: p, result: a, certain: certain}
+		err := r.all(ctx, p.extendLookback(p.segments(), q.config.Now()))
+		if err != nil {
+			a.Close()
+			r.release()
+		}
+		return err
+	}
+	if err = evaluate(false); errors.Is(err, errFewer) {
+		*a = Result{}
+		err = evaluate(true)
+	}
+	if err != nil {
 		return err
 	}
 	markCached(a.Tiers, a.Warnings)

@@ -68,7 +68,7 @@ func chartTier(b testing.TB, resolution, span time.Duration) *fakeTier {
 		b.Fatal(err)
 	}
 	s.DisableCompactions()
-	return &fakeTier{name: store.TierName(resolution), resolution: resolution, oldest: day.Add(-span), queryable: s}
+	return &fakeTier{name: store.TierName(resolution), resolution: resolution, oldest: day.Add(-span), queryable: store.Whole(s, resolution)}
 }
 
 // BenchmarkCharts runs a chart's query, 20 series of at most 500 points, at the

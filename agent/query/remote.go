@@ -20,6 +20,10 @@ import (
 // may be shown to clients.
 var ErrDown = errors.New("VictoriaMetrics does not respond")
 
+// ErrCostly is the error of a question that a server refuses because it is too large, or
+// does not answer in time although it answers others.
+var ErrCostly = errors.New("the question is too large or takes too long; use narrower matchers or a shorter range")
+
 // Remote is a tier kept by another program, which may be down.
 type Remote interface {
 	Source
@@ -190,8 +194,15 @@ func (q *cachedQuerier) open() (err error) {
 // the error if there is none.
 func (q *cachedQuerier) instead(err error, matchers []*labels.Matcher) (storage.Querier, annotations.Annotations, error) {
 	var known *Error
-	if !errors.As(err, &known) || known.Type != Unavailable {
+	if !errors.As(err, &known) {
 		return nil, nil, err
+	}
+	if known.Type != Unavailable {
+		// The cache would answer for this host what was asked of all.
+		own := func(m *labels.Matcher) bool { return m.Name == hostLabel && m.Type == labels.MatchEqual && m.Value == q.Host }
+		if !errors.Is(err, ErrCostly) || !slices.ContainsFunc(matchers, own) {
+			return nil, nil, err
+		}
 	}
 	for _, m := range matchers {
 		if m.Name == hostLabel && !m.Matches(q.Host) {

@@ -89,6 +89,27 @@ func cachedQuerier(t *testing.T) (*down, *query.Querier, time.Time) {
 	}), at
 }
 
+// TestCostlyQuestions: what the server finds too large or too slow about this host comes
+// from the local cache; asked of all hosts it is an error, not this host's answer.
+func TestCostlyQuestions(t *testing.T) {
+	remote, q, at := cachedQuerier(t)
+	remote.err = &query.Error{Type: query.Execution, Err: fmt.Errorf("%w: status 422", query.ErrCostly)}
+	result, err := q.Instant(t.Context(), `g{host_name="here"}`, at.Add(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := result.Value.String(); !strings.HasPrefix(got, `{__name__="g", host_name="here"} => 2`) || len(result.Warnings) != 1 {
+		t.Errorf("%s, %v", got, result.Warnings)
+	}
+	result.Close()
+	for _, text := range []string{"g", `g{host_name="there"}`, `g{host_name=~"here"}`, `count(g)`} {
+		var failed *query.Error
+		if _, err := q.Instant(t.Context(), text, at.Add(time.Second)); !errors.As(err, &failed) || failed.Type != query.Execution || !errors.Is(err, query.ErrCostly) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // TestRecordedSeriesAreHere: what rules make is not pushed, so the embedded tier answers.
 func TestRecordedSeriesAreHere(t *testing.T) {
 	_, q, at := cachedQuerier(t)

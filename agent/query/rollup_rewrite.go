@@ -152,7 +152,7 @@ var computed = regexp.MustCompile(`sum_over_time\(([^()]*)(` + tierLabel + `=~"[
 
 // withoutTags returns the text of an expression as its author knows it.
 func withoutTags(text string) string {
-	return tags.ReplaceAllString(computed.ReplaceAllString(text, "$3($1$2[$4]"), "")
+	return Shown(tags.ReplaceAllString(computed.ReplaceAllString(text, "$3($1$2[$4]"), ""))
 }
 
 // rewrite returns the text of an expression in which each selector reads its tier,

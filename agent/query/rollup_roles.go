@@ -14,9 +14,11 @@ import (
 // partReader reads what one tier keeps, by the roles of selectors.
 type partReader struct {
 	storage.Querier
-	names  Names
-	source Source
-	finest bool
+	q        *Querier
+	from, to int64
+	names    Names
+	source   Source
+	finest   bool
 }
 
 // openPart opens a tier, given by its index.
@@ -25,12 +27,19 @@ func (q *Querier) openPart(sources []Source, level int, from, to int64) (*partRe
 	if err != nil {
 		return nil, err
 	}
-	return &partReader{Querier: querier, names: q.config.Names, source: sources[level], finest: level == 0}, nil
+	return &partReader{Querier: querier, q: q, from: from, to: to, names: q.config.Names, source: sources[level], finest: level == 0}, nil
 }
 
 // Select implements storage.Querier, for lookups.
 func (p *partReader) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	return p.named(ctx, metricName(matchers), selected{matchers: matchers, reading: reading{role: rolePoints}, hints: *hints, sorted: sorted})
+	v, kept, named := p.q.viewOf(matchers)
+	read := func(matchers []*labels.Matcher) storage.SeriesSet {
+		return p.named(ctx, metricName(matchers), selected{matchers: matchers, reading: reading{role: rolePoints}, hints: *hints, sorted: sorted})
+	}
+	if v == nil {
+		return read(kept)
+	}
+	return v.of(read(kept), read(named), false)
 }
 
 // needsName reports whether a role is kept under another name.

@@ -17,6 +17,11 @@ import (
 
 // LabelNames implements storage.LabelQuerier.
 func (p *partReader) LabelNames(ctx context.Context, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	if v, _, _ := p.q.viewOf(matchers); v != nil {
+		return p.viewWords(ctx, matchers, func(l labels.Labels, found map[string]bool) {
+			l.Range(func(label labels.Label) { found[label.Name] = true })
+		})
+	}
 	kept, _, err := p.kept(ctx, matchers)
 	if err != nil {
 		return nil, nil, err
@@ -26,6 +31,13 @@ func (p *partReader) LabelNames(ctx context.Context, hints *storage.LabelHints, 
 
 // LabelValues implements storage.LabelQuerier.
 func (p *partReader) LabelValues(ctx context.Context, label string, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	if v, _, _ := p.q.viewOf(matchers); v != nil {
+		return p.viewWords(ctx, matchers, func(l labels.Labels, found map[string]bool) {
+			if value := l.Get(label); value != "" {
+				found[value] = true
+			}
+		})
+	}
 	kept, rollup, err := p.kept(ctx, matchers)
 	if err != nil {
 		return nil, nil, err

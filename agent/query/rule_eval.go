@@ -29,13 +29,13 @@ type OwnSeries func(hints *storage.SelectHints, matchers []*labels.Matcher) (sam
 // RuleQueryable resolves the selectors of rules: from the tiers, with the newest samples
 // of own, which are not there yet.
 func (q *Querier) RuleQueryable(own OwnSeries) storage.Queryable {
-	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
+	return scrapedQueryable{q, storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
 		sources := q.config.Tiers()
 		if len(sources) == 0 {
 			return nil, store.ErrOpening
 		}
 		return &ruleQuerier{reader: &reader{q: q, sources: sources, mint: mint, maxt: maxt}, own: own}, nil
-	})
+	})}
 }
 
 // EvalRule evaluates the expression of a rule at a time.
@@ -70,7 +70,7 @@ func (q *Querier) EvalRule(ctx context.Context, text string, at time.Time, prese
 	result := &Result{}
 	defer result.Close()
 	run := &run{Querier: q, budget: b, patterns: scanned.patterns, plan: p, result: result, present: present}
-	if err := run.all(ctx, p.segments()); err != nil {
+	if err := run.all(q.Scraped(ctx, expr, false), p.segments()); err != nil {
 		return nil, withType(err)
 	}
 	switch v := result.Value.(type) {

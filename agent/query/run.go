@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
@@ -29,6 +30,8 @@ type run struct {
 	// there are any.
 	read      float64
 	evaluated bool
+	// certain is set if no tier is passed over.
+	certain bool
 	// joined are the results of several segments.
 	joined *joined
 }
@@ -47,6 +50,10 @@ func (r *run) all(ctx context.Context, segments []segment) error {
 			r.joined = newJoined(r.budget)
 		}
 		newest := len(segments) - 1
+		if r.passOver(&segments[newest]) {
+			segments = r.meet(segments)
+			continue
+		}
 		err := r.segment(ctx, segments[newest])
 		var long *tooLong
 		switch {
@@ -54,13 +61,7 @@ func (r *run) all(ctx context.Context, segments []segment) error {
 			if !r.plan.coarsen(&segments[newest]) {
 				segments[newest].unbounded = true
 			}
-			if newest > 0 && segments[newest-1].meets(segments[newest]) {
-				segments[newest-1].last = segments[newest].last
-				segments = segments[:newest]
-			}
-			if len(segments) == 1 && !r.evaluated {
-				r.joined = nil
-			}
+			segments = r.meet(segments)
 		case errors.As(err, &long):
 			cut, err := segments[newest].cut(long.steps)
 			if err != nil {
@@ -79,6 +80,20 @@ func (r *run) all(ctx context.Context, segments []segment) error {
 	return nil
 }
 
+// meet makes the newest segment and the one before it one, where they have become alike.
+func (r *run) meet(segments []segment) []segment {
+	newest := len(segments) - 1
+	if newest > 0 && segments[newest-1].meets(segments[newest]) {
+		one := &segments[newest-1]
+		one.last, one.passed, one.passedFrom = segments[newest].last, segments[newest].passed, segments[newest].passedFrom
+		segments = segments[:newest]
+	}
+	if len(segments) == 1 && !r.evaluated {
+		r.joined = nil
+	}
+	return segments
+}
+
 // cut returns parts of about equal length with at most a number of steps each.
 func (s segment) cut(most int) ([]segment, error) {
 	steps := s.last - s.first + 1
@@ -89,7 +104,7 @@ func (s segment) cut(most int) ([]segment, error) {
 	parts := make([]segment, 0, count)
 	for i := range count {
 		part := s
-		part.unbounded = true // Together they have been counted.
+		part.unbounded, part.passed = true, nil // Together they have been counted.
 		part.first, part.last = s.first+steps*i/count, s.first+steps*(i+1)/count-1
 		parts = append(parts, part)
 	}
@@ -114,18 +129,27 @@ func (r *run) segment(ctx context.Context, seg segment) error {
 		g.inner = r.queryable(r.plan.sources, s.lookBack, seg.late)
 	}
 	if s.step > 0 && !seg.unbounded {
-		g.readable = r.config.Limits.Samples - r.read
+		g.readable = r.readable()
+	}
+	g.found = func(matchers []*labels.Matcher, series int) {
+		_, _, asked := untag(matchers)
+		r.counts.note(r.plan.sources[levelOf(r.plan.sources, matchers)], asked, series)
+	}
+	if seg.passed != nil {
+		g.fewer = func(selected [][]storage.Series) bool {
+			return r.plan.reads(seg.passedFrom, seg.last, seg.passed, func(i int) int { return len(selected[i]) }) <= r.readable()
+		}
 	}
 	if r.joined != nil {
 		g.limit = r.budget.limit - resultShare(r.budget.limit)
 	}
 	defer g.release()
-	opts := promql.NewPrometheusQueryOpts(false, lookBack)
+	opts, seen := promql.NewPrometheusQueryOpts(false, lookBack), scrapedQueryable{r.Querier, g}
 	var query promql.Query
 	if s.step == 0 {
-		query, err = r.engine.NewInstantQuery(ctx, g, opts, text, s.start)
+		query, err = r.engine.NewInstantQuery(ctx, seen, opts, text, s.start)
 	} else {
-		query, err = r.engine.NewRangeQuery(ctx, g, opts, text, s.at(seg.first), s.at(seg.last), s.step)
+		query, err = r.engine.NewRangeQuery(ctx, seen, opts, text, s.at(seg.first), s.at(seg.last), s.step)
 	}
 	if err != nil {
 		return &Error{Type: BadData, Err: err}
@@ -196,4 +220,12 @@ func sizeOfSeries(s promql.Series) int {
 		size += pointBytes + h.H.Size()
 	}
 	return size
+}
+
+// release returns to the budget what the joined results take.
+func (r *run) release() {
+	if r.joined != nil {
+		_ = r.budget.take(-r.joined.taken) // Less is never too much.
+		r.joined = nil
+	}
 }

@@ -66,7 +66,7 @@ func (q *Querier) parseSelectors(selectors []string) ([][]*labels.Matcher, error
 		if !slices.ContainsFunc(set, func(m *labels.Matcher) bool { return !m.Matches("") }) {
 			return nil, badData("match[] must contain at least one non-empty matcher")
 		}
-		q.rename(set)
+		set, _ = q.rename(set)
 		sets = append(sets, set)
 	}
 	return sets, nil
@@ -81,7 +81,7 @@ func (q *Querier) Series(ctx context.Context, sets [][]*labels.Matcher, start, e
 	warnings, err := q.lookup(ctx, start, end, func() { clear(found) }, func(ctx context.Context, b *budget, querier storage.Querier) (annotations.Annotations, error) {
 		var warnings annotations.Annotations
 		for _, set := range sets {
-			series := querier.Select(ctx, false, hints, set...)
+			series := q.asScraped(ctx, querier, false, hints, set)
 			for series.Next() {
 				l := series.At().Labels()
 				key = l.Bytes(key)
@@ -121,26 +121,67 @@ var errTruncated = errors.New("results truncated due to limit")
 
 // LabelNames returns label names, sorted; without sets, of all series.
 func (q *Querier) LabelNames(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error) {
-	return q.words(ctx, sets, start, end, limit, func(ctx context.Context, querier storage.Querier, hints *storage.LabelHints, set []*labels.Matcher) ([]string, annotations.Annotations, error) {
+	all, named, err := q.unscraped(ctx, sets, start, end)
+	if err != nil {
+		return nil, nil, err
+	}
+	names, warnings, err := q.words(ctx, all, start, end, func(ctx context.Context, querier storage.Querier, hints *storage.LabelHints, set []*labels.Matcher) ([]string, annotations.Annotations, error) {
 		return querier.LabelNames(ctx, hints, set...)
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if named && len(names) > 0 {
+		names = append(names, jobLabel, instanceLabel)
+	}
+	return first(names, limit, warnings), warnings, nil
 }
 
 // LabelValues returns the values of a label, sorted; without sets, of all series.
 func (q *Querier) LabelValues(ctx context.Context, name string, sets [][]*labels.Matcher, start, end time.Time, limit int) ([]string, annotations.Annotations, error) {
-	return q.words(ctx, sets, start, end, limit, func(ctx context.Context, querier storage.Querier, hints *storage.LabelHints, set []*labels.Matcher) ([]string, annotations.Annotations, error) {
+	all, _, err := q.unscraped(ctx, sets, start, end)
+	if err != nil {
+		return nil, nil, err
+	}
+	values, warnings, err := q.values(ctx, name, all, start, end)
+	if err == nil && isScrapeLabel(name) {
+		var more []string
+		more, err = q.scrapeValues(ctx, name, sets, all, start, end)
+		values = append(values, more...)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return first(values, limit, warnings), warnings, nil
+}
+
+// values returns the values of a label as it is kept.
+func (q *Querier) values(ctx context.Context, name string, sets [][]*labels.Matcher, start, end time.Time) ([]string, annotations.Annotations, error) {
+	return q.words(ctx, sets, start, end, func(ctx context.Context, querier storage.Querier, hints *storage.LabelHints, set []*labels.Matcher) ([]string, annotations.Annotations, error) {
 		return querier.LabelValues(ctx, name, hints, set...)
 	})
 }
 
+// first returns the first words in order, each once, with a warning if there are more than
+// the limit; a limit of 0 means all.
+func first(words []string, limit int, warnings annotations.Annotations) []string {
+	slices.Sort(words)
+	words = slices.Compact(words)
+	if limit > 0 && len(words) > limit {
+		words = words[:limit]
+		warnings.Add(errTruncated)
+	}
+	return words
+}
+
 // words collects names or values from all tiers.
-func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time, limit int,
+func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, end time.Time,
 	ask func(context.Context, storage.Querier, *storage.LabelHints, []*labels.Matcher) ([]string, annotations.Annotations, error),
 ) ([]string, annotations.Annotations, error) {
 	if len(sets) == 0 {
 		sets = [][]*labels.Matcher{nil}
 	}
-	// Each tier would truncate before sorting, so the limit is applied here.
+	// Each tier would truncate before sorting, so the limit is applied later.
 	hints := &storage.LabelHints{}
 	found := map[string]struct{}{}
 	warnings, err := q.lookup(ctx, start, end, func() { clear(found) }, func(ctx context.Context, b *budget, querier storage.Querier) (annotations.Annotations, error) {
@@ -169,12 +210,7 @@ func (q *Querier) words(ctx context.Context, sets [][]*labels.Matcher, start, en
 	if err != nil {
 		return nil, nil, err
 	}
-	words := slices.Sorted(maps.Keys(found))
-	if limit > 0 && len(words) > limit {
-		words = words[:limit]
-		warnings.Add(errTruncated)
-	}
-	return words, warnings, nil
+	return slices.Sorted(maps.Keys(found)), warnings, nil
 }
 
 // foundBytes is what a result of a lookup takes beside its text.

@@ -80,6 +80,10 @@ type segment struct {
 	tiers []int
 	// coarser is how many times a coarser tier was taken because of the budget.
 	coarser int
+	// passed are the tiers before those, if they were not asked, and passedFrom is the first
+	// step that they would have answered.
+	passed     []int
+	passedFrom int
 	// unbounded is set if there is none.
 	unbounded bool
 	// late is how much longer the look-back is.

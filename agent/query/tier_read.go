@@ -52,11 +52,12 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 		s.hints = *hints
 	}
 	_, s.reading, s.matchers = untag(matchers)
+	v, kept, named := r.q.viewOf(s.matchers)
+	s.matchers = kept
 	level := levelOf(r.sources, matchers)
 	computed := s.computed()
 	if computed {
 		s.hints.Start -= s.width.Milliseconds()
-		s.hints.DisableTrimming = level == 0
 	}
 	if computed && level > 0 {
 		bucket := r.sources[level].Resolution().Milliseconds()
@@ -69,6 +70,11 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 		}
 	}
 	set, limits := r.read(ctx, level, s)
+	if v != nil {
+		s.matchers = named
+		others, _ := r.read(ctx, level, s)
+		set = v.of(set, others, s.role == roleCount)
+	}
 	switch {
 	case computed:
 		begin, resolution := s.hints.Start, max(r.sources[level].Resolution(), time.Second).Milliseconds()
@@ -108,7 +114,7 @@ func (r *reader) read(ctx context.Context, level int, s selected) (storage.Serie
 		return rest, limits
 	}
 	s.hints.End, limit.until = written, written
-	set := storage.NewMergeSeriesSet([]storage.SeriesSet{r.part(ctx, level, s, &limit), rest}, 0, storage.ChainedSeriesMerge)
+	set := continued(r.part(ctx, level, s, &limit), rest, written+1)
 	return set, append(gapLimits{limit}, limits...)
 }
 

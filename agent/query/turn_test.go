@@ -16,6 +16,7 @@ import (
 func TestTurnsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(4, 64)
+		var mu sync.Mutex
 		var order []string
 		ask := func(client string) {
 			go func() {
@@ -24,7 +25,9 @@ func TestTurnsAreShared(t *testing.T) {
 					t.Error(err)
 					return
 				}
+				mu.Lock()
 				order = append(order, client)
+				mu.Unlock()
 				time.Sleep(time.Second)
 				done()
 			}()
@@ -55,6 +58,7 @@ func TestTurnsAreShared(t *testing.T) {
 func TestTurnsGoRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(1, 64)
+		var mu sync.Mutex
 		var order []string
 		for _, client := range []string{"a", "a", "a", "b", "b", "c"} {
 			go func() {
@@ -63,7 +67,9 @@ func TestTurnsGoRound(t *testing.T) {
 					t.Error(err)
 					return
 				}
+				mu.Lock()
 				order = append(order, client)
+				mu.Unlock()
 				time.Sleep(time.Second)
 				done()
 			}()

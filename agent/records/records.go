@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -260,6 +261,9 @@ func (r *Records) Bytes() int64 {
 	}
 	return sum
 }
+
+// Tiers returns the tiers of the process records, finest first.
+func (r *Records) Tiers() []Tier { return slices.Clone(r.tiers) }
 
 // Newest is the newest tick in the records, the zero time if there is none. After
 // Open it is the last sign of life of the previous agent.

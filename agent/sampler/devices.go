@@ -38,25 +38,36 @@ func newDeviceLists() []*deviceList {
 		}},
 		{collector: "disk", list: func(to []device, r instruments.Reading) []device {
 			if disk, ok := r.(*instruments.Disk); ok {
-				for i := range disk.Devices {
-					to = append(to, device{class: "disk", name: disk.Devices[i].Name, what: disk.Devices[i].Mapper})
+				for _, devices := range [...][]instruments.DiskDevice{disk.Devices, disk.Unnamed} {
+					for i := range devices {
+						if !devices[i].Sum {
+							to = append(to, device{class: "disk", name: devices[i].Name, what: devices[i].Mapper})
+						}
+					}
 				}
 			}
 			return to
 		}},
 		{collector: "network", list: func(to []device, r instruments.Reading) []device {
 			if network, ok := r.(*instruments.Network); ok {
-				for i := range network.Interfaces {
-					to = append(to, device{class: "interface", name: network.Interfaces[i].Name})
+				for _, interfaces := range [...][]instruments.Interface{network.Interfaces, network.Unnamed} {
+					for i := range interfaces {
+						if !interfaces[i].Sum {
+							to = append(to, device{class: "interface", name: interfaces[i].Name})
+						}
+					}
 				}
 			}
 			return to
 		}},
 		{collector: "filesystem", list: func(to []device, r instruments.Reading) []device {
 			if filesystem, ok := r.(*instruments.Filesystem); ok {
-				for i := range filesystem.Mounts {
-					m := &filesystem.Mounts[i]
-					to = append(to, device{class: "mount", name: m.Mountpoint, what: m.Device, kind: m.Type})
+				for _, mounts := range [...][]instruments.Mount{filesystem.Mounts, filesystem.Unnamed} {
+					for i := range mounts {
+						if m := &mounts[i]; !m.Sum {
+							to = append(to, device{class: "mount", name: m.Mountpoint, what: m.Device, kind: m.Type})
+						}
+					}
 				}
 			}
 			return to

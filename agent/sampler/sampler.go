@@ -48,6 +48,8 @@ type Sampler struct {
 
 	// settings replaces the collectors' settings at the next tick.
 	settings atomic.Pointer[instruments.Config]
+	// halved is that of the next ticks.
+	halved atomic.Int32
 
 	mu     sync.Mutex
 	seq    uint64
@@ -198,7 +200,7 @@ func (s *Sampler) tick(ctx context.Context) error {
 	last := s.clock.read()
 	// The first tick is taken at once, so that there are readings within the first
 	// second; its time is the second that has just begun.
-	tick := instruments.Tick{Time: floor(last.wall, time.Second), Seq: 1, Interval: s.interval}
+	tick := instruments.Tick{Time: floor(last.wall, time.Second), Seq: 1, Interval: s.interval, Halved: int(s.halved.Load())}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
@@ -252,7 +254,7 @@ func (s *Sampler) tick(ctx context.Context) error {
 		if event.cause != "" {
 			s.gap(event)
 		}
-		tick = instruments.Tick{Time: next, Seq: tick.Seq + 1, Interval: s.interval}
+		tick = instruments.Tick{Time: next, Seq: tick.Seq + 1, Interval: s.interval, Halved: int(s.halved.Load())}
 	}
 }
 
@@ -391,6 +393,10 @@ func (s *Sampler) shortestLimit() time.Duration {
 	}
 	return limit + grace
 }
+
+// Halve has the collectors give names of their own to a half, a quarter and so on of what
+// is configured, from the next tick on; 0 is all.
+func (s *Sampler) Halve(times int) { s.halved.Store(int32(times)) } //nolint:gosec // A few times.
 
 // configure applies new settings between two ticks. A hung collector can be disabled
 // at once, but is given its own settings only when it has returned.

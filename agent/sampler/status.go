@@ -3,6 +3,7 @@ package sampler
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -30,7 +31,7 @@ func (s *Sampler) Stats() Stats {
 		}
 		c.mu.Lock()
 		stats.Collectors = append(stats.Collectors, instruments.CollectorStats{
-			Name: c.Name(), Seconds: c.seconds, OK: c.ok, Failures: c.failures, Retries: c.retries,
+			Name: c.Name(), Seconds: c.seconds, OK: c.ok, Failures: c.failures, Retries: c.retries, Folded: c.foldedCount(),
 		})
 		c.mu.Unlock()
 	}
@@ -73,7 +74,29 @@ func (s *Sampler) Health() []health.Component {
 			}
 		}
 		c.mu.Unlock()
+		if folded, full := c.folded(); h.Reason == "" && full {
+			h.Reason = fmt.Sprintf("there are more than can have names of their own: %d are added up as others", folded)
+		}
 		components = append(components, h)
 	}
 	return components
+}
+
+// folded is how many things of the newest reading have no name of their own, -1 where the
+// collector adds up nothing; full is set where all names are given.
+func (c *collector) folded() (things int, full bool) {
+	if n := c.newest.Load(); n != nil {
+		if r, ok := n.reading.(instruments.Folder); ok {
+			return r.Folded()
+		}
+	}
+	return -1, false
+}
+
+// foldedCount is the same as a number, unknown (NaN) where the collector adds up nothing.
+func (c *collector) foldedCount() float64 {
+	if folded, _ := c.folded(); folded >= 0 {
+		return float64(folded)
+	}
+	return math.NaN()
 }

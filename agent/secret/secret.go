@@ -2,6 +2,7 @@
 package secret
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +16,8 @@ import (
 )
 
 // Text is a secret: printed, logged, marshalled or formatted in any way it is
-// Hidden. ${file:PATH} and ${env:NAME} anywhere in it refer to a file or a variable; Reveal
-// resolves them. string(t) is the text as configured.
+// Hidden. ${file:PATH} and ${env:NAME} anywhere in it refer to a file or a variable, and $${
+// stands for ${ itself; Reveal resolves them. string(t) is the text as configured.
 type Text string
 
 // Hidden is shown in place of a secret.
@@ -79,8 +80,60 @@ func (t Text) Open(valid func(string) error, note func(error)) (*fresh.Files[str
 	}, note)
 }
 
-// reference matches a reference in a secret.
-var reference = regexp.MustCompile(`\$\{(env|file):([^}]*)\}`)
+// reference matches a reference in a text, $${, and a ${ that begins no reference.
+var reference = regexp.MustCompile(`\$\$\{|\$\{(?:(env|file):([^}]*)\})?`)
+
+// errNotation is the error of a ${ that begins no reference: it would be used as it stands.
+var errNotation = errors.New("must be ${file:PATH} or ${env:NAME} where it has ${; for these characters themselves write $${")
+
+// foreignReference matches references to variables as shells, Windows and other programs
+// write them.
+var foreignReference = regexp.MustCompile(`\$env:(\w+)|\$\(?([A-Za-z_]\w+)|%([A-Za-z_]\w+)%`)
+
+// Unexpanded returns a warning if the text refers to a variable that is set in a notation
+// of other programs, such as $NAME, which is used as it stands; "" for none. It is no
+// error, because passwords may have such signs. The text is not in it.
+func Unexpanded(text string) string {
+	for _, found := range foreignReference.FindAllStringSubmatch(text, -1) {
+		if name := cmp.Or(found[1:]...); os.Getenv(name) != "" {
+			return fmt.Sprintf("mentions the variable %s in a notation that is not replaced here; write ${env:%s} for its value", name, name)
+		}
+	}
+	return ""
+}
+
+// Expand returns an open text of the configuration with its references resolved, as those
+// of a secret are. Relative paths of files start from dir.
+func Expand(text, dir string) (string, error) {
+	t := Text(text)
+	t.StartFrom(dir)
+	return t.Reveal()
+}
+
+// ExpandIn is Expand for a text in a language in which ${ means something else: it
+// resolves references and leaves all else as it is.
+func ExpandIn(text, dir string) (string, error) {
+	return resolve(text, func(one string) (string, error) {
+		if reference.FindStringSubmatch(one)[1] == "" {
+			return one, nil
+		}
+		return Expand(one, dir)
+	})
+}
+
+// resolve replaces what looks like a reference. Its error is the first.
+func resolve(text string, value func(one string) (string, error)) (string, error) {
+	var failed error
+	text = reference.ReplaceAllStringFunc(text, func(one string) string {
+		v, err := value(one)
+		failed = cmp.Or(failed, err)
+		return v
+	})
+	if failed != nil {
+		return "", failed
+	}
+	return text, nil
+}
 
 // StartFrom makes relative paths of files start from a directory.
 func (t *Text) StartFrom(dir string) {
@@ -105,32 +158,25 @@ func (t Text) files() (paths []string) {
 
 // reveal puts the contents of the files, and the variables, into the secret.
 func (t Text) reveal(contents [][]byte) (string, error) {
-	if s := string(t); strings.HasPrefix(s, "${") && strings.HasSuffix(s, "}") && reference.FindStringIndex(s) == nil {
-		return "", errors.New("must be ${file:PATH} or ${env:NAME}")
-	}
 	files := t.files()
-	var failed error
-	text := reference.ReplaceAllStringFunc(string(t), func(one string) string {
+	return resolve(string(t), func(one string) (string, error) {
 		r := reference.FindStringSubmatch(one)
-		if r[1] == "env" {
+		switch {
+		case one == "$${":
+			return "${", nil
+		case r[1] == "":
+			return "", errNotation
+		case r[1] == "env":
 			value := os.Getenv(r[2])
-			if value == "" && failed == nil {
-				failed = fmt.Errorf("the variable %s is not set", r[2])
+			if value == "" {
+				return "", fmt.Errorf("the variable %s is not set", r[2])
 			}
-			return value
+			return value, nil
 		}
 		path, content := files[0], contents[0]
 		files, contents = files[1:], contents[1:]
-		value, err := contentOf(path, content)
-		if failed == nil {
-			failed = err
-		}
-		return value
+		return contentOf(path, content)
 	})
-	if failed != nil {
-		return "", failed
-	}
-	return text, nil
 }
 
 // contentOf is the content of a file without trailing line breaks.

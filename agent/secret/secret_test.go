@@ -72,9 +72,28 @@ func TestReveal(t *testing.T) {
 	f(Text("${file:"+write("c", strings.Repeat("x", 100_000))+"}"), "", "larger than 64 KiB")
 	f("Bearer ${env:SYSOTEL_TEST_SECRET}!", "Bearer from the environment!", "")
 	f(Text("${env:SYSOTEL_TEST_SECRET}:${file:"+dir+"/a}:${env:SYSOTEL_TEST_SECRET}"), "from the environment: from a file:from the environment", "")
-	f("a ${other} $${b} ${env", "a ${other} $${b} ${env", "")
+	f("a $${other} $b $$ }", "a ${other} $b $$ }", "")
+	for _, text := range []Text{"a ${other}", "Bearer ${TOKEN}", "a ${env", "${ENV:SYSOTEL_TEST_SECRET}", "${}"} {
+		f(text, "", "must be ${file:PATH} or ${env:NAME}")
+	}
 	f("Bearer ${env:SYSOTEL_TEST_NO_SECRET}", "", "the variable SYSOTEL_TEST_NO_SECRET is not set")
 	f("${SECRET}", "", "must be ${file:PATH} or ${env:NAME}")
+}
+
+// TestUnexpanded: what other programs would expand is found, if there is such a variable.
+func TestUnexpanded(t *testing.T) {
+	t.Setenv("SYSOTEL_TEST_SECRET", "x")
+	const name = "SYSOTEL_TEST_SECRET"
+	for text, want := range map[string]string{
+		"Bearer $SYSOTEL_TEST_SECRET": name, "a $(SYSOTEL_TEST_SECRET) b": name, "%SYSOTEL_TEST_SECRET%": name, "$env:SYSOTEL_TEST_SECRET": name,
+		"$SYSOTEL_TEST_NONE $SYSOTEL_TEST_SECRET!": name,
+		"${env:SYSOTEL_TEST_SECRET}":               "", "$SYSOTEL_TEST_SECRETS": "", "pa$$w0rd 100% $ $1 %d%": "", "SYSOTEL_TEST_SECRET": "", "": "",
+	} {
+		got := Unexpanded(text)
+		if want == "" && got != "" || want != "" && !strings.HasSuffix(got, "write ${env:"+want+"} for its value") {
+			t.Errorf("%s gives %q, want %q", text, got, want)
+		}
+	}
 }
 
 // TestOpen: a file that is replaced is in use at once, one that cannot be used is not.

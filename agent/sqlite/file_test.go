@@ -301,6 +301,30 @@ func TestEmptied(t *testing.T) {
 	}
 }
 
+// TestEmptiedAgain: a file that is emptied while it is in use is repaired each time, not once
+// in an hour.
+func TestEmptiedAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notes.db")
+	o := openNotes(t, path, false)
+	for n := range 4 {
+		if err := o.add(3); err != nil {
+			t.Errorf("before it was emptied %d times: %v", n+1, err)
+		}
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		o.Retry(t.Context())
+		o.want("after it was emptied", 3*(n+1), "") // From its log.
+		if got := strings.Count(o.log.String(), "it was emptied while it was in use"); got != n+1 {
+			t.Errorf("emptied %d times, the log says so %d times", n+1, got)
+		}
+	}
+	if err := o.add(2); err != nil {
+		t.Error(err)
+	}
+	o.want("in the end", 14, "")
+}
+
 // TestNewerFile: a file of a newer version is refused, also where it can only be read.
 func TestNewerFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes.db")

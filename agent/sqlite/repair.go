@@ -90,9 +90,11 @@ func (s Span) String() string {
 	return "from " + from + " to " + to
 }
 
-// repair replaces the open file after damage was found. The caller holds turn.
+// repair replaces the open file after damage was found. One that is empty takes no space
+// when it is set aside, and is replaced as often as it happens. The caller holds turn.
 func (f *File) repair(ctx context.Context, cause error) error {
-	if !f.replaced.IsZero() && time.Since(f.replaced) < replaceEvery {
+	info, err := os.Stat(f.o.Path)
+	if empty := err == nil && info.Size() == 0; !empty && !f.replaced.IsZero() && time.Since(f.replaced) < replaceEvery {
 		return fmt.Errorf("damaged again within %s", replaceEvery)
 	}
 	f.replaced = time.Now()
@@ -100,7 +102,7 @@ func (f *File) repair(ctx context.Context, cause error) error {
 	if err := f.use(repaired, nil, nil); err != nil {
 		cause = errors.Join(cause, err)
 	}
-	err := f.replace(ctx, cause)
+	err = f.replace(ctx, cause)
 	if err == nil {
 		err = f.toDisk(ctx)
 	}

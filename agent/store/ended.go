@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/prometheus/prometheus/tsdb"
 )
@@ -13,25 +14,35 @@ import (
 // under new names would fill the memory.
 const maxEnded = 1000
 
+// Fewer of them leave it too, if they are lateEnded at least and the move before was as long
+// ago as endedFor: each move writes a block.
+const (
+	lateEnded = 250
+	endedFor  = 10 * time.Minute
+)
+
 // moveEnded moves the ended series of the head, those whose newest sample is a
 // staleness marker, to a block of their own. There they can be queried as before; a
-// series that comes back begins anew in the head.
-func (t *Tier) moveEnded() error {
+// series that comes back begins anew in the head. It returns whether there was one to move.
+func (t *Tier) moveEnded() (moved bool, err error) {
 	db, err := t.acquire()
 	if err != nil {
-		return nil // It is being reopened; the next run is in a minute.
+		return false, nil // It is being reopened; the next run is in a minute.
 	}
 	defer t.release()
 	head := db.Head()
 	// With many living series more is worth waiting for: each move merges the block
 	// with those of the moves before.
-	if ended := head.NumStaleSeries(); ended < maxEnded || ended < head.NumSeries()/4 {
-		return nil
+	now := t.clock.Boot()
+	late := now-t.moved >= endedFor
+	if ended := head.NumStaleSeries(); (ended < maxEnded || ended < head.NumSeries()/4) && (ended < lateEnded || !late) {
+		return false, nil
 	}
 	if err := db.CompactStaleHead(); err != nil {
-		return fmt.Errorf("move the ended series of tier %s to a block: %w", t.name, err)
+		return true, fmt.Errorf("move the ended series of tier %s to a block: %w", t.name, err)
 	}
-	return nil
+	t.moved = now
+	return true, nil
 }
 
 // extent returns the times of the oldest and newest sample in blocks, math.MaxInt64 and

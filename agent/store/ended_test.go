@@ -160,6 +160,39 @@ func TestEndedSeriesAreKept(t *testing.T) {
 	}
 }
 
+// TestEndedSeriesLeaveMemory: a few hundred series that have ended are out of the heads of the
+// tiers within minutes, and are answered as before.
+func TestEndedSeriesLeaveMemory(t *testing.T) {
+	c := newChurn(t, 2000) // Of which they are far less than a quarter.
+	for range 60 {
+		c.second(t, 3)
+	}
+	for range 3 * 60 {
+		c.second(t, 0)
+	}
+	before := points(t, c.tiers[0])
+	for range int(endedFor/time.Second) + 60 {
+		c.second(t, 0)
+	}
+	for _, tier := range c.tiers[:2] {
+		if n := tier.db.Head().NumStaleSeries(); n >= lateEnded {
+			t.Errorf("%d ended series are in the head of tier %s", n, tier.name)
+		}
+		if n := tier.db.Head().NumSeries(); n > 3*2001+lateEnded {
+			t.Errorf("the head of tier %s has %d series", tier.name, n)
+		}
+	}
+	after := points(t, c.tiers[0])
+	for i := range 3 * 60 {
+		for _, series := range []*Series{gauge("speed", fmt.Sprint("veth", i+1)), counter("bytes", fmt.Sprint("veth", i+1))} {
+			want, got := before[series.Labels.String()], after[series.Labels.String()]
+			if len(want) < 3 || len(got) != len(want) || got[0] != want[0] {
+				t.Fatalf("%s has %v, had %v", series.Labels, got, want)
+			}
+		}
+	}
+}
+
 // TestMetricsWithoutEnd: new names of custom metrics do not fill the table of roll-ups;
 // those in use and ours stay.
 func TestMetricsWithoutEnd(t *testing.T) {

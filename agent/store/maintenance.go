@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -145,7 +146,13 @@ func (s *Store) maintainTier(ctx context.Context, t *Tier) (err error) {
 	t.mapChunks()
 	set, err := t.verify()
 	s.setAside(set)
-	return errors.Join(err, t.moveEnded(), t.compact(ctx))
+	moved, moveErr := t.moveEnded()
+	err = errors.Join(err, moveErr, t.compact(ctx))
+	if moved {
+		// A block that is written takes buffers of megabytes, which the runtime would keep.
+		debug.FreeOSMemory()
+	}
+	return err
 }
 
 // mapChunks moves full chunks of the head from memory to disk.

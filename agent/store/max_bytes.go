@@ -68,6 +68,9 @@ func (t *Tier) markDeletable(over int64) (freed int64) {
 // Size returns the size of the store on disk in bytes.
 func (s *Store) Size() int64 { return sizeOf(s.options.Dir) }
 
+// Size returns the size of the tier on disk in bytes.
+func (t *Tier) Size() int64 { return sizeOf(t.dir) }
+
 // sizeOf adds up the files below a folder; files that vanish count nothing.
 func sizeOf(dir string) (size int64) {
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {

@@ -5,8 +5,9 @@ package store
 // collector whose series come and go may leave only so many; beyond that its new
 // series are dropped, and those that exist go on.
 const (
-	// mostEnded is the number of series of a collector that may end at once.
-	mostEnded = 4000
+	// mostEnded is the number of series of a collector that may end at once. With their
+	// minima and maxima in all tiers each is ten in memory, some for an hour.
+	mostEnded = 1000
 	// endedPerHour is how many more may end in the long run.
 	endedPerHour = 1200
 )

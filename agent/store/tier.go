@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/compression"
@@ -43,6 +42,9 @@ type Tier struct {
 	first, newest atomic.Int64
 	// flushed belongs to the goroutine that flushes.
 	flushed flushed
+	// moved is when ended series were moved to a block, by the boot clock. It belongs to the
+	// goroutine that maintains.
+	moved time.Duration
 	// deletable are blocks to delete besides those beyond the retention.
 	deletable sync.Map
 	// verified are the blocks that were verified, and when by the boot clock.
@@ -144,12 +146,7 @@ func (t *Tier) Querier(mint, maxt int64) (storage.Querier, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, err := from.Querier(mint, maxt)
-	if err != nil {
-		t.release()
-		return nil, fmt.Errorf("open a querier of tier %s: %w", t.name, err)
-	}
-	return &querier{Querier: q, tier: t, from: from, mint: mint, maxt: maxt}, nil
+	return &querier{Querier: newWhole(from, t.config.Resolution, mint, maxt), tier: t}, nil
 }
 
 // querier releases its tier when it is closed.
@@ -157,29 +154,11 @@ type querier struct {
 	storage.Querier
 	tier *Tier
 	once sync.Once
-
-	from       storage.Queryable
-	mint, maxt int64
-	// chunks are what whole has opened.
-	chunks []storage.ChunkQuerier
-}
-
-// Select implements storage.Querier.
-func (q *querier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	if hints != nil && hints.DisableTrimming {
-		if set, ok := q.whole(ctx, sorted, hints, matchers); ok {
-			return set
-		}
-	}
-	return q.Querier.Select(ctx, sorted, hints, matchers...)
 }
 
 // Close releases the tier.
 func (q *querier) Close() error {
 	err := q.Querier.Close()
-	for _, c := range q.chunks {
-		err = errors.Join(err, c.Close())
-	}
 	q.once.Do(q.tier.release)
 	return err
 }

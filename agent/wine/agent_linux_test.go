@@ -161,7 +161,8 @@ func TestWindows(t *testing.T) {
 				t.Errorf("%v: %q, %v", command, output, err)
 			}
 		}
-		// A whole backup needs os.RemoveAll, which Wine 8 does not do for Go ("Invalid function").
+		// A whole backup ends with Go's os.RemoveAll of directories, for which Wine 8 lacks a
+		// call that Windows has ("Invalid function").
 		if _, err := p.run("backup", `C:\data\copy`, "--data-dir", `C:\data`); err == nil || !strings.Contains(err.Error(), "is in the agent's data directory") {
 			t.Errorf("a backup into the data directory: %v", err)
 		}
@@ -245,7 +246,25 @@ func (p *prefix) service(t *testing.T) {
 	if output, err := p.run("top", "--once"); err != nil || !strings.Contains(output, "sysotel.exe") {
 		t.Errorf("top: %s, %v", output, err)
 	}
+	// A file as programs on Windows write it, which the reload finds where it belongs.
+	file := filepath.Join(p.dir, "drive_c/ProgramData/sysotel/sysotel.yaml")
+	text := "\ufeffalerting:\r\n  thresholds:\r\n    - {name: FromReload, metric: memory_percent, op: \">\", threshold: 101}\r\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	steps("reads its configuration", "reload")
+	p.eventually("the rule of the changed file", func() error {
+		var list struct{ Rules []struct{ Name string } }
+		if err := p.get(address, "/api/v1/alerts/rules", &list); err != nil {
+			return err
+		}
+		for _, r := range list.Rules {
+			if r.Name == "FromReload" {
+				return nil
+			}
+		}
+		return fmt.Errorf("the rules are %v", list.Rules)
+	})
 	steps("has stopped", "stop")
 	steps("stopped", "status")
 	if err := p.get(address, "/api/v1/health", new(any)); err == nil {

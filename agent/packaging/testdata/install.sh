@@ -1,5 +1,5 @@
 # What the README says of installation, run in a clean Debian under its own systemd.
-# old.deb and new.deb are in the current directory.
+# old.deb, new.deb and the unit for an installation by hand are in the current directory.
 set -eux
 
 # The machine has no network, and the program needs no other package.
@@ -79,5 +79,43 @@ not systemctl is-active sysotel
 [ ! -e /var/lib/sysotel ]
 [ ! -e /etc/sysotel ]
 [ -d /var/backups/sysotel/monday ]
+[ "$(systemctl --failed --no-legend | wc -l)" = 0 ]
+
+# An agent that was installed by hand, whose user exists while it runs, in the place of the
+# package's unit and in the administrator's: the package has a user that lasts, and its data.
+PATH=/usr/local/bin:$PATH
+mkdir by-hand
+dpkg-deb -x new.deb by-hand
+for units in /usr/lib/systemd/system /etc/systemd/system; do
+	userdel sysotel 2>/dev/null || true
+	install by-hand/usr/bin/sysotel /usr/local/bin/
+	install -m 644 sysotel.service $units/
+	systemctl daemon-reload
+	systemctl start sysotel
+	running v1.3.0
+	[ -L /var/lib/sysotel ]
+	not grep '^sysotel:' /etc/passwd
+	started=$(ask /api/v1/events | grep -o '"time":"[^"]*","kind":"start"' | tail -n 1)
+	apt-get install -y ./new.deb 2>&1 | tee said
+	grep '^sysotel:' /etc/passwd
+	running v1.3.0
+	if [ $units = /etc/systemd/system ]; then
+		grep -F 'stands before the unit of this package' said
+		rm $units/sysotel.service
+		systemctl daemon-reload
+		systemctl restart sysotel
+		running v1.3.0
+	else
+		not grep -F 'stands before' said
+	fi
+	rm /usr/local/bin/sysotel
+	hash -r
+	[ "$(readlink /proc/"$(systemctl show -P MainPID sysotel)"/exe)" = /usr/bin/sysotel ]
+	[ "$(stat -c %F:%U:%a /var/lib/sysotel)" = directory:sysotel:700 ]
+	ask /api/v1/events | grep -F "$started"
+	apt-get purge -y sysotel
+	[ ! -e /var/lib/sysotel ]
+	[ ! -e /var/lib/private/sysotel ]
+done
 [ "$(systemctl --failed --no-legend | wc -l)" = 0 ]
 echo everything held

@@ -203,6 +203,39 @@ func TestTooMuchIsRefused(t *testing.T) {
 	}
 }
 
+// TestCostlyQuestionsSayNothingOfTheNode: a node that refuses a question, or takes too
+// long for it, and answers others is available for those.
+func TestCostlyQuestionsSayNothingOfTheNode(t *testing.T) {
+	f := func(name string, want query.ErrorType, words string, handler http.HandlerFunc) {
+		t.Run(name, func(t *testing.T) {
+			node := newNode(t, func(o *victoriametrics.Options) { o.Timeout = 300 * time.Millisecond }, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/api/v1/query" {
+					fmt.Fprint(w, `{"status":"success","data":{}}`)
+					return
+				}
+				handler(w, r)
+			})
+			for range 2 { // It is asked again at once.
+				_, err := selectG(t.Context(), node)
+				var failed *query.Error
+				if !errors.As(err, &failed) || failed.Type != want || !strings.Contains(err.Error(), words) {
+					t.Errorf("%v; want an error of type %s with %q", err, want, words)
+				}
+				if node.Down() != nil {
+					t.Errorf("it is away for %v", node.Down())
+				}
+			}
+		})
+	}
+	f("too many series", query.Execution, "the number of matching timeseries exceeds 30000", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "the number of matching timeseries exceeds 30000", http.StatusUnprocessableEntity)
+	})
+	f("too slow", query.Timeout, "no complete response within 300ms", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	f("too many questions", query.Unavailable, "it has too many requests", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "couldn't start", http.StatusTooManyRequests)
+	})
+}
+
 // TestTheNodesTimes: what it may have is by the clock that samples are by, which need not
 // be the wall clock.
 func TestTheNodesTimes(t *testing.T) {

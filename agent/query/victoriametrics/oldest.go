@@ -90,10 +90,12 @@ func (n *Node) firstDay(ctx context.Context) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-// holds reports whether there are series on the days in [from, to).
+// holds reports whether there are series on the days in [from, to). The node stops at the
+// first name that it finds: series that match anything are counted first, however few
+// are asked for, and above -search.maxSeries refused.
 func (n *Node) holds(ctx context.Context, from, to time.Time) (bool, error) {
-	found, err := get[[]map[string]string](ctx, n, "/api/v1/series", url.Values{
-		"match[]": {`{__name__!=""}`}, "limit": {"1"},
+	found, err := get[[]string](ctx, n, "/api/v1/label/__name__/values", url.Values{
+		"limit": {"1"},
 		"start": {strconv.FormatInt(from.UnixMilli(), 10)}, "end": {strconv.FormatInt(to.UnixMilli()-1, 10)},
 	})
 	return len(found) > 0, err

@@ -47,42 +47,67 @@ func newClient(base *url.URL) *http.Client {
 	}
 }
 
-// ask sends one request and reads its response, unless the node has just failed.
-// Any failure that is not the caller's is of type Unavailable, so that the cache
-// can be used.
+// ask sends one request and reads its response, unless the node has just failed. A
+// failure of the node is of type Unavailable, so that the cache can be used. That a
+// question is too large or takes too long is none of the node's: it stays available for
+// other questions.
 func (n *Node) ask(ctx context.Context, path string, form url.Values, read func(io.Reader) error) error {
 	if err := n.backoff(); err != nil {
 		return n.unavailable(err)
 	}
-	return n.try(ctx, path, form, read)
-}
-
-// try is ask without backoff.
-func (n *Node) try(ctx context.Context, path string, form url.Values, read func(io.Reader) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	limited, cancel := context.WithTimeout(ctx, n.options.Timeout)
-	defer cancel()
-	err := n.request(limited, path, form, read)
+	err := n.attempt(ctx, n.options.Timeout, path, form, read)
 	var known *query.Error
 	switch {
 	case err == nil:
 		n.setResult(nil)
 		return nil
-	case errors.As(err, &known):
-		return err
 	case ctx.Err() != nil:
 		// A canceled or expired request says nothing about the node.
 		return ctx.Err()
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, errBusy):
+		return n.unavailable(err)
+	case errors.Is(err, errSlow) && n.responds(ctx) == nil:
+		return &query.Error{Type: query.Timeout, Err: fmt.Errorf("%w for tier %s: %w", query.ErrCostly, n.Name(), err)}
+	}
+	n.setResult(err)
+	return n.unavailable(err)
+}
+
+// responds returns nil if the node answers a question that costs nothing.
+func (n *Node) responds(ctx context.Context) error {
+	return n.attempt(ctx, min(n.options.Timeout, headerTimeout), "/api/v1/query", url.Values{"query": {"1"}}, func(r io.Reader) error {
+		_, err := readResponse[any](r)
+		return err
+	})
+}
+
+var (
+	// errSlow is returned if no response came in time.
+	errSlow = errors.New("no complete response within")
+	// errBusy is returned if the node has too many requests.
+	errBusy = errors.New("it has too many requests")
+)
+
+// attempt makes one request, with a time limit.
+func (n *Node) attempt(ctx context.Context, limit time.Duration, path string, form url.Values, read func(io.Reader) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := n.request(limited, path, form, read)
+	var waited net.Error
+	switch {
+	case err == nil:
+		return nil
 	case limited.Err() != nil:
-		err = fmt.Errorf("no complete response within %s", n.options.Timeout)
+		return fmt.Errorf("%w %s", errSlow, limit)
+	case errors.As(err, &waited) && waited.Timeout() && strings.Contains(err.Error(), "awaiting response headers"):
+		return fmt.Errorf("%w %s", errSlow, headerTimeout)
 	}
 	if asked, ok := errors.AsType[*url.Error](err); ok {
 		err = asked.Err // The log has the address already.
 	}
-	n.setResult(err)
-	return n.unavailable(err)
+	return err
 }
 
 // unavailable wraps an error of a node that does not respond.
@@ -127,7 +152,15 @@ func statusError(response *http.Response) error {
 		}
 		return r
 	}, string(bytes.ToValidUTF8(text, []byte("?"))))
-	return fmt.Errorf("status %s: %s", response.Status, strings.Join(strings.Fields(words), " "))
+	err := fmt.Errorf("status %s: %s", response.Status, strings.Join(strings.Fields(words), " "))
+	switch response.StatusCode {
+	case http.StatusUnprocessableEntity:
+		// It matches too many series, needs too much memory or takes too long.
+		return &query.Error{Type: query.Execution, Err: fmt.Errorf("%w: %w", query.ErrCostly, err)}
+	case http.StatusTooManyRequests:
+		return fmt.Errorf("%w: %w", errBusy, err)
+	}
+	return err
 }
 
 // limitedReader reads up to a limit and then fails.

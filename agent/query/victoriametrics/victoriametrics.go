@@ -10,7 +10,6 @@ package victoriametrics
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -151,10 +150,11 @@ func (n *Node) Run(ctx context.Context) error {
 
 // Check requests whether the node responds.
 func (n *Node) Check(ctx context.Context) {
-	err := n.try(ctx, "/api/v1/query", url.Values{"query": {"1"}}, func(r io.Reader) error {
-		_, err := readResponse[any](r)
-		return err
-	})
+	err := n.responds(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	n.setResult(err)
 	if err == nil {
 		n.look(ctx)
 	}
