@@ -21,6 +21,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// subordinates gives the user daemon 65,536 users of the machine from 100,000 on.
+const subordinates = `chmod 711 "$dir"; mount --make-rprivate /; mount --make-rshared /
+for file in subuid subgid; do echo daemon:100000:65536 >"$dir/$file"; mount --bind "$dir/$file" /etc/$file; done
+`
+
+// rootless runs dockerd as the user daemon, as dockerd-rootless.sh of Docker does; its
+// network has no way out.
+const rootless = subordinates + `mkdir "$dir/run"; chown daemon:daemon "$dir" "$dir/run"
+export HOME="$dir" XDG_RUNTIME_DIR="$dir/run"
+exec setpriv --reuid=daemon --regid=daemon --init-groups --inh-caps=-all \
+	rootlesskit --copy-up=/etc --copy-up=/run --propagation=rslave --state-dir="$dir/run/state" \
+	unshare --net sh -c 'ip link set lo up; rm -f /run/docker /run/containerd /run/xtables.lock; exec dockerd "$@"' dockerd "$@"
+`
+
 // TestContainers runs the image in a real Docker in the ways that people run it, and
 // compares what it reports with the machine.
 func TestContainers(t *testing.T) {
@@ -30,13 +44,25 @@ func TestContainers(t *testing.T) {
 		// prepare is run before dockerd, with args.
 		prepare string
 		args    []string
-		remap   bool
+		// owner is the user of the machine that a user of a container is; nil if it is
+		// the same.
+		owner func(int) int
 	}{
 		{name: "rootful"},
 		{
 			// Root of a container is an ordinary user of the machine.
-			name: "user namespaces", remap: true, args: []string{"--userns-remap=daemon"},
-			prepare: `chmod 711 "$dir"; mount --make-rprivate /; mount --make-rshared /; for file in /etc/subuid /etc/subgid; do echo daemon:100000:65536 >"$dir/ids"; cp "$dir/ids" "$dir/ids${file##*/}"; mount --bind "$dir/ids${file##*/}" $file; done`,
+			name: "user namespaces", args: []string{"--userns-remap=daemon"}, prepare: subordinates,
+			owner: func(uid int) int { return 100000 + uid },
+		},
+		{
+			// Docker itself is an ordinary user.
+			name: "rootless", args: []string{"--rootless"}, prepare: rootless,
+			owner: func(uid int) int {
+				if uid == 0 {
+					return 1 // daemon
+				}
+				return 100000 + uid - 1
+			},
 		},
 	} {
 		t.Run(daemon.name, func(t *testing.T) {
@@ -58,13 +84,13 @@ func TestContainers(t *testing.T) {
 				{name: "another-user", uid: 1234, args: []string{"--user=1234:0", "-v", "user:/var/lib/sysotel"}},
 				{name: "root", args: []string{"--user=0:0", "-v", "root:/var/lib/sysotel"}},
 			} {
-				if daemon.remap && c.name == "pid-host" {
-					continue // Docker gives a volume to the user that uid is there, not to uid itself.
+				if daemon.owner != nil && c.name == "pid-host" {
+					continue // A root that is no root of the machine may not mount its /proc; with --userns=host the volume has another owner.
 				}
 				t.Run(c.name, func(t *testing.T) {
 					owner := c.uid
-					if daemon.remap {
-						owner += 100000
+					if daemon.owner != nil {
+						owner = daemon.owner(owner)
 					}
 					container{t, d, c.name}.try(c.args, owner, c.host)
 				})

@@ -29,6 +29,8 @@ var needed = map[string]string{
 	"/bin/busybox":            "busybox-static",
 	"/usr/bin/unshare":        "util-linux",
 	"/sbin/ip":                "iproute2",
+	"/usr/bin/rootlesskit":    "rootlesskit",
+	"/usr/bin/newuidmap":      "uidmap",
 }
 
 // docker is a private Docker in its own network, PID and mount namespaces: it does
