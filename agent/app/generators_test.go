@@ -143,7 +143,7 @@ func main() {
 				"main.ts": `import createClient from 'openapi-fetch'
 import type { paths } from './schema.js'
 
-const client = createClient<paths>({ baseUrl: process.argv[2]! })
+const client = createClient<paths, 'application/json' | 'application/problem+json'>({ baseUrl: process.argv[2]! })
 const { data, error } = await client.GET('/api/v1/metrics/current')
 if (error) throw new Error(error.detail)
 const total: number | null = data.memory.total
