@@ -199,7 +199,9 @@ func (q *cachedQuerier) instead(err error, matchers []*labels.Matcher) (storage.
 	}
 	if known.Type != Unavailable {
 		// The cache would answer for this host what was asked of all.
-		own := func(m *labels.Matcher) bool { return m.Name == hostLabel && m.Type == labels.MatchEqual && m.Value == q.Host }
+		own := func(m *labels.Matcher) bool {
+			return m.Name == hostLabel && m.Type == labels.MatchEqual && m.Value == q.Host
+		}
 		if !errors.Is(err, ErrCostly) || !slices.ContainsFunc(matchers, own) {
 			return nil, nil, err
 		}

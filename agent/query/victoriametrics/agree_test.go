@@ -46,7 +46,8 @@ func TestBackendsAgree(t *testing.T) {
 	limits.Samples = 1 // The coarsest tier that can answer does.
 	querier := func(sources []query.Source) *query.Querier {
 		return query.NewQuerier(query.Config{
-			Tiers: func() []query.Source { return sources }, Names: embedded.Rollups(), Interval: time.Second, Limits: limits,
+			Tiers: func() []query.Source { return sources }, Names: embedded.Rollups(), Interval: time.Second, Limits: limits, Views: views,
+			Scrape: query.Scrape{Jobs: []string{"node"}, Instance: func(host string) string { return host + ":9100" }},
 		})
 	}
 	one, other := querier(local), querier(remote)
@@ -76,6 +77,7 @@ func TestBackendsAgree(t *testing.T) {
 				t.Errorf("%s by %s: %s", expr, step, difference(texts))
 			}
 		}
+		sameByView(t, []*query.Querier{one, other}, start, end, step)
 		for _, name := range []string{"g", "io_total"} {
 			var texts [2]string
 			for k, q := range []*query.Querier{one, other} {
@@ -97,6 +99,84 @@ func TestBackendsAgree(t *testing.T) {
 	}
 	if got := slices.Sorted(maps.Keys(tiers)); !slices.Equal(got, []string{"1h", "1m", "1s", "5m"}) {
 		t.Errorf("only the tiers %v were asked", got)
+	}
+}
+
+// viewScale is what the values of views are multiplied by.
+const viewScale = 8
+
+// views has both metrics under another name: i is letter there, and its values are in
+// upper case.
+var views = map[string]*query.View{"other_g": otherName("g"), "other_total": otherName("io_total")}
+
+func otherName(of string) *query.View {
+	return &query.View{
+		Name: of, Kept: []string{"i"}, Scale: viewScale,
+		Labels: []query.ViewLabel{{Name: "letter", Of: "i", Known: func(value string) (string, bool) { return strings.ToLower(value), true }}},
+		Series: func(value func(string) string) ([]string, bool) {
+			i := value("i")
+			return []string{strings.ToUpper(i)}, i != ""
+		},
+	}
+}
+
+// sameByView evaluates expressions by a metric and by its view, as measured and as scraped:
+// they are the same but for names and scale.
+func sameByView(t *testing.T, queriers []*query.Querier, start, end time.Time, step time.Duration) {
+	t.Helper()
+	for _, c := range []struct {
+		by, of string
+		scale  float64
+	}{
+		{"other_g", "g", viewScale},
+		{`other_g{letter="A"}`, `g{i="a"}`, viewScale},
+		{`other_g{letter!="A"}`, `g{i!="a"}`, viewScale},
+		{`other_g{letter=~"A|C"}`, `g{i=~"a|c"}`, viewScale},
+		{"other_total", "io_total", viewScale},
+		{"avg_over_time(other_g[W])", "avg_over_time(g[W])", viewScale},
+		{"min_over_time(other_g[W])", "min_over_time(g[W])", viewScale},
+		{"max_over_time(other_g[W])", "max_over_time(g[W])", viewScale},
+		{"sum_over_time(other_g[W])", "sum_over_time(g[W])", viewScale},
+		{"count_over_time(other_g[W])", "count_over_time(g[W])", 1},
+		{"last_over_time(other_total[W])", "last_over_time(io_total[W])", viewScale},
+		{"rate(other_total[W])", "rate(io_total[W])", viewScale},
+		{"increase(other_total[W])", "increase(io_total[W])", viewScale},
+		{"resets(other_total[W])", "resets(io_total[W])", 1},
+		{`max_over_time(other_g{letter="B",job="node",instance="h:9100"}[W])`, `max_over_time(g{i="b",job="node",instance="h:9100"}[W])`, viewScale},
+		{`sum by (letter, job) (rate(other_total[W]))`, `sum by (i, job) (rate(io_total[W]))`, viewScale},
+	} {
+		for k, q := range queriers {
+			var texts [2]string
+			for side, text := range []string{c.of, c.by} {
+				a, err := q.Range(t.Context(), strings.ReplaceAll(text, "[W]", "["+model.Duration(2*step).String()+"]"), start, end, step)
+				if err != nil {
+					t.Fatalf("%s by %s: %v", text, step, err)
+				}
+				m, _ := a.Value.(promql.Matrix)
+				for i := range m {
+					b := labels.NewBuilder(m[i].Metric)
+					b.Del("letter")
+					if letter := m[i].Metric.Get("letter"); letter != "" {
+						b.Set("i", strings.ToLower(letter))
+					}
+					if v := views[m[i].Metric.Get("__name__")]; v != nil {
+						b.Set("__name__", v.Name)
+					}
+					m[i].Metric = b.Labels()
+					for p := range m[i].Floats {
+						if side == 0 {
+							m[i].Floats[p].F *= c.scale
+						}
+					}
+				}
+				slices.SortFunc(m, func(a, b promql.Series) int { return labels.Compare(a.Metric, b.Metric) })
+				texts[side] = rounded(m)
+				a.Close()
+			}
+			if texts[0] != texts[1] || texts[0] == "" {
+				t.Errorf("source %d: %s by %s is not %s: %s", k, c.by, step, c.of, difference(texts))
+			}
+		}
 	}
 }
 
