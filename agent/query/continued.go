@@ -9,26 +9,31 @@ import (
 // time in milliseconds, of the second those from then on count: to join them by time as the
 // library does would take a look at both for each step.
 func continued(earlier, later storage.SeriesSet, from int64) storage.SeriesSet {
-	join := func(parts ...storage.Series) storage.Series { return continuedSeries(from, parts) }
-	return storage.NewMergeSeriesSet([]storage.SeriesSet{earlierSet{earlier}, later}, 0, join)
+	first := &earlierSet{earlier}
+	join := func(parts ...storage.Series) storage.Series { return first.join(from, parts) }
+	return storage.NewMergeSeriesSet([]storage.SeriesSet{first, later}, 0, join)
 }
 
-// earlierSet marks the series of a set as the earlier ones.
+// earlierSet marks the series of a set as its own. The later set may be continued itself,
+// and have marked series too.
 type earlierSet struct{ storage.SeriesSet }
 
 // At implements storage.SeriesSet.
-func (s earlierSet) At() storage.Series { return earlierSeries{s.SeriesSet.At()} }
+func (s *earlierSet) At() storage.Series { return earlierSeries{s.SeriesSet.At(), s} }
 
 // earlierSeries has the earlier samples of a series.
-type earlierSeries struct{ storage.Series }
+type earlierSeries struct {
+	storage.Series
+	of *earlierSet
+}
 
-// continuedSeries joins the parts of a series: one, or two in any order.
-func continuedSeries(from int64, parts []storage.Series) storage.Series {
+// join joins the parts of a series: one, or two in any order.
+func (s *earlierSet) join(from int64, parts []storage.Series) storage.Series {
 	if len(parts) == 1 {
 		return parts[0]
 	}
 	earlier, later := parts[0], parts[1]
-	if _, ok := later.(earlierSeries); ok {
+	if marked, ok := later.(earlierSeries); ok && marked.of == s {
 		earlier, later = later, earlier
 	}
 	return &storage.SeriesEntry{

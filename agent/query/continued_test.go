@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// TestContinued moves over series of which one part follows the other, with and without
-// either part, and with samples of the second before its time.
+// TestContinued moves over series of which one part follows the other, and one more that
+// one, with and without each part, and with samples of a part before its time.
 func TestContinued(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -33,18 +33,22 @@ func TestContinued(t *testing.T) {
 		return &foundSet{guard: &guard{}, series: all}
 	}
 	for range 200 {
-		early, late, want := map[string]rateList{}, map[string]rateList{}, map[string]rateList{}
-		for _, name := range []string{"a", "b", "c", "d"} {
-			if r.IntN(4) > 0 {
-				early[name] = list(r.Int64N(1000), 1000)
-				want[name] = append(want[name], early[name]...)
-			}
-			if r.IntN(4) > 0 {
-				late[name] = list(980, 1000+r.Int64N(1000))
-				want[name] = append(want[name], slices.DeleteFunc(slices.Clone(late[name]), func(s rateSample) bool { return s.t < 1000 && len(early[name]) > 0 })...)
+		parts, want := [3]map[string]rateList{{}, {}, {}}, map[string]rateList{}
+		for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+			for i := range parts {
+				if r.IntN(4) == 0 {
+					continue
+				}
+				from := int64(1000 * i)
+				parts[i][name] = list(max(0, from-20)+r.Int64N(40), from+1+r.Int64N(999))
+				begun := false
+				if i > 0 {
+					_, begun = parts[i-1][name] // Then what was before is not for this part to tell.
+				}
+				want[name] = append(want[name], slices.DeleteFunc(slices.Clone(parts[i][name]), func(s rateSample) bool { return s.t < from && begun })...)
 			}
 		}
-		set, seed := continued(setOf(early), setOf(late), 1000), r.Uint64()
+		set, seed := continued(setOf(parts[0]), continued(setOf(parts[1]), setOf(parts[2]), 2000), 1000), r.Uint64()
 		var it chunkenc.Iterator
 		found := 0
 		for set.Next() {
