@@ -116,6 +116,7 @@ func CollectorDefaults() []CollectorDefault {
 		collector("arp", plain(newARP)),
 		collector("schedstat", plain(newSchedstat)),
 		collector("timex", plain(newTimex)),
+		collector("sensors", plain(newSensors)),
 		collector("cgroup", plain(newCgroup)),
 		named(collector("filesystem", configured(newFilesystem), "device", "mountpoint", "type"), defaultNames),
 		collector("custom", configured(newCustom)),

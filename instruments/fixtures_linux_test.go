@@ -174,6 +174,13 @@ func (f *fixture) lay(step string) {
 		if d.IsDir() {
 			return os.MkdirAll(to, 0o755)
 		}
+		if d.Type() == fs.ModeSymlink {
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(target, to)
+		}
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return err

@@ -165,6 +165,19 @@ func (h *Host) link(name string) string {
 	return to
 }
 
+// real follows all links of a path and returns it below root, "" where there is nothing.
+func (h *Host) real(name string) string {
+	root, err := filepath.EvalSymlinks(h.root)
+	if err != nil {
+		return ""
+	}
+	path, err := filepath.EvalSymlinks(h.path(name))
+	if err != nil {
+		return ""
+	}
+	return strings.Trim(strings.TrimPrefix(filepath.ToSlash(path), filepath.ToSlash(root)), "/")
+}
+
 // sharesNetwork reports whether /proc/self and the machine's first process are in one
 // network namespace; where that cannot be seen, they are taken to be.
 func (h *Host) sharesNetwork() bool {

@@ -76,6 +76,31 @@ func (f *file) read() ([]byte, error) {
 	}
 }
 
+// readOnce reads a small file of a driver by one call: each read can ask the hardware, and
+// one that answers EAGAIN must not be waited for. The text has at most 256 bytes.
+func (h *Host) readOnce(name string) ([]byte, error) {
+	path := h.path(name)
+	fail := func(op string, err error) ([]byte, error) { return nil, &os.PathError{Op: op, Path: path, Err: err} }
+	var fd, n int
+	err := uninterrupted(func() (err error) {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		return err
+	})
+	if err != nil {
+		return fail("open", err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	text := make([]byte, 256)
+	err = uninterrupted(func() (err error) {
+		n, err = unix.Read(fd, text)
+		return err
+	})
+	if err != nil {
+		return fail("read", err)
+	}
+	return bytes.TrimRight(text[:n], "\n"), nil
+}
+
 func (f *file) close() { f.fd.close() }
 
 // statfs asks the file system that a path leads to for its size, and which one it is:

@@ -21,6 +21,9 @@ func (h *Host) open(name string) *file { return &file{h, name} }
 
 func (f *file) read() ([]byte, error) { return f.host.readFile(f.name) }
 
+// readOnce reads a small file of a driver, which only Linux has.
+func (h *Host) readOnce(name string) ([]byte, error) { return h.readFile(name) }
+
 // statfs asks the file system mounted at path for its size.
 func statfs(path string) (capacity, error) {
 	u, err := gopsutildisk.Usage(path)

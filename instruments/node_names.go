@@ -44,6 +44,8 @@ type NodeLabel struct {
 	// Values are those that differ, ours first. With Only, series with others are left out.
 	Values map[string]string
 	Only   bool
+	// Last is set where only what is behind the last slash of ours is its value.
+	Last bool
 }
 
 // Of is node_exporter's value for one of ours; false if there is none.
@@ -54,12 +56,18 @@ func (l *NodeLabel) Of(ours string) (string, bool) {
 	if value, ok := l.Values[ours]; ok {
 		return value, true
 	}
+	if l.Last {
+		return ours[strings.LastIndexByte(ours, '/')+1:], true
+	}
 	return strings.TrimPrefix(ours, l.Prefix), !l.Only
 }
 
 // Ours is our value for one of node_exporter's; false if there can be several, or it cannot
 // be told.
 func (l *NodeLabel) Ours(theirs string) (string, bool) {
+	if l.Last {
+		return "", false
+	}
 	for ours, value := range l.Values {
 		if value == theirs && ours != theirs {
 			return "", false
@@ -88,7 +96,7 @@ func NodeExceptions() []NodeException {
 	return []NodeException{
 		{
 			Names: "node_bcache* node_bonding_* node_btrfs_* node_dmmultipath_* node_edac_* node_fibrechannel_* node_infiniband_* node_ipvs_* node_md_* node_nfs_* node_nfsd_* " +
-				"node_nvme_* node_power_supply_* node_rapl_* node_tape_* node_watchdog_* node_xfs_* node_zfs_* node_hwmon_* node_thermal_zone_* node_cooling_device_*",
+				"node_nvme_* node_rapl_* node_tape_* node_watchdog_* node_xfs_* node_zfs_*",
 			Reason: "there is no collector for this hardware and these file systems yet",
 		},
 		{Names: "node_dmi_info node_os_* node_selinux_*", Reason: "the agent does not keep what these say; target_info has the name of the system"},
@@ -97,6 +105,11 @@ func NodeExceptions() []NodeException {
 		{Names: "node_disk_info node_disk_filesystem_info node_disk_device_mapper_info node_disk_ata_*", Reason: "the database of udev is not read"},
 		{Names: "node_filesystem_mount_info node_filesystem_purgeable_bytes", Reason: "the numbers of devices are not kept; what can be purged is macOS's, and 0 on Linux"},
 		{Names: "node_filesystem_*", Repeated: true, Reason: "each file system is there once, under one of its mount points; those in memory where instruments.filesystem.include has them"},
+		{
+			Names: "node_hwmon_beep_enabled node_hwmon_*_beep_enabled node_hwmon_update_interval_seconds node_hwmon_voltage_regulator_version node_hwmon_pwm_* node_hwmon_fan_manual node_hwmon_fan_output node_hwmon_fan_pulses node_hwmon_fan_div node_hwmon_fan_tolerance node_hwmon_freq_* node_hwmon_intrusion_* " +
+				"node_hwmon_*_highest* node_hwmon_*_lowest* node_hwmon_power_accuracy node_hwmon_power_*_seconds node_hwmon_temp_type node_hwmon_temp_offset_celsius node_hwmon_temp_min_celsius node_hwmon_temp_max_celsius node_hwmon_cpu_* node_power_supply_info",
+			Reason: "of sensors the values, limits and alarms are read, and not the settings of chips; limits that stand for none and values of broken sensors (fault) are left out, and numbers of series of batteries are not kept",
+		},
 		{Names: "node_network_speed_bytes", Reason: "it is left out where the driver does not say it; node_exporter has -125000 then"},
 	}
 }
@@ -111,6 +124,7 @@ func NodeNames() []NodeName {
 	all.network()
 	all.sockets()
 	all.clock()
+	all.sensors()
 	all.scrape()
 	for i := range all {
 		all[i].Scale = cmp.Or(all[i].Scale, 1)
@@ -404,6 +418,84 @@ func (n *nodeNames) clock() {
 	source := []NodeLabel{{Name: "clocksource", Key: "clocksource"}, {Name: "device", Value: "0"}}
 	n.add("time_clocksource_available_info", NodeGauge, "Available clocksources read from '/sys/devices/system/clocksource'.", timexSource, source, "state", "available")
 	n.add("time_clocksource_current_info", NodeGauge, "Current clocksource read from '/sys/devices/system/clocksource'.", timexSource, source, "state", "current")
+}
+
+// nodeLimits are the kernel's words for limits by ours.
+func nodeLimits(words ...string) map[string]string {
+	all := map[string]string{}
+	for _, word := range words {
+		all[word] = sensorLimits[word]
+	}
+	return all
+}
+
+func (n *nodeNames) sensors() {
+	sensor := []NodeLabel{{Name: "chip", Key: hardwareParent.Name}, {Name: "sensor", Key: hardwareID.Name, Last: true}}
+	n.add("hwmon_chip_names", NodeGauge, "Annotation metric for human-readable chip names", hardwareChip, same("chip", "chip_name"))
+	n.add("hwmon_sensor_label", NodeGauge, "Label for given chip and sensor", hardwareLabel, append(slices.Clone(sensor), NodeLabel{Name: "label", Key: hardwareName.Name}))
+	for _, s := range [...]struct {
+		name, help, suffix string
+		of, limit          *Metric
+		limits             map[string]string
+	}{
+		{"temp", "for temperature", "_celsius", hardwareTemperature, hardwareTemperatureLimit, nodeLimits("lcrit", "min", "max", "crit", "emergency", "lcrit_hyst", "min_hyst", "max_hyst", "crit_hyst", "emergency_hyst")},
+		{"fan", "for fan revolutions per minute", "_rpm", hardwareFan, hardwareFanLimit, map[string]string{"min": "low.degraded", "max": "max", "target": "target"}},
+		{"in", "for voltage", "_volts", hardwareVoltage, hardwareVoltageLimit, nodeLimits("lcrit", "min", "max", "crit")},
+		{"curr", "for current", "_amps", hardwareCurrent, hardwareCurrentLimit, nodeLimits("lcrit", "min", "max", "crit")},
+		{"power", "for power usage in watts", "_watt", hardwarePower, hardwarePowerLimit, nodeLimits("max", "crit", "cap")},
+	} {
+		n.add("hwmon_"+s.name+s.suffix, NodeGauge, "Hardware monitor "+s.help+" (input)", s.of, sensor)
+		for word, limit := range s.limits {
+			n.add("hwmon_"+s.name+"_"+word+s.suffix, NodeGauge, "Hardware monitor "+s.help+" ("+word+")", s.limit, sensor, hardwareLimit.Name, limit)
+		}
+	}
+	n.add("hwmon_power_average_watt", NodeGauge, "Hardware monitor for power usage in watts (average)", hardwarePowerAverage, sensor)
+	n.add("hwmon_energy_joule_total", NodeCounter, "Hardware monitor for joules used so far (input)", hardwareEnergy, sensor)
+	n.add("hwmon_humidity", NodeGauge, "Hardware monitor for humidity, as a ratio (multiply with 100.0 to get the humidity as a percentage) (input)", hardwareHumidity, sensor).Scale = 0.1
+	n.add("hwmon_pwm", NodeGauge, "Hardware monitor pwm element ", hardwareFanRatio, sensor).Scale = 255
+	for _, k := range sensorKinds {
+		if k.limit == nil {
+			continue
+		}
+		for _, word := range [...]string{"alarm", "fault"} {
+			n.add("hwmon_"+k.prefix+"_"+word, NodeGauge, "Hardware sensor "+word+" status ("+k.prefix+")", hardwareAlarm, sensor, "hw.type", k.kind, "alarm", word)
+		}
+		for _, word := range [...]string{"crit_alarm", "max_alarm", "min_alarm", "lcrit_alarm"} {
+			if k.prefix == "fan" && word != "max_alarm" && word != "min_alarm" {
+				continue
+			}
+			// It writes these with the unit of the sensor.
+			one := NodeName{Name: "hwmon_" + k.prefix + "_" + word}
+			switch k.prefix {
+			case "temp":
+				one.Name, one.Help, one.Scale = one.Name+"_celsius", "Hardware monitor for temperature ("+word+")", 1e-3
+			case "in":
+				one.Name, one.Help, one.Scale = one.Name+"_volts", "Hardware monitor for voltage ("+word+")", 1e-3
+			case "curr":
+				one.Name, one.Help, one.Scale = one.Name+"_amps", "Hardware monitor for current ("+word+")", 1e-3
+			case "power":
+				one.Name, one.Help, one.Scale = one.Name+"_watt", "Hardware monitor for power usage in watts ("+word+")", 1e-6
+			default:
+				one.Help, one.Scale = "Hardware monitor "+k.prefix+" element "+word, 1
+			}
+			n.add(one.Name, NodeGauge, one.Help, hardwareAlarm, sensor, "hw.type", k.kind, "alarm", word).Scale = one.Scale
+		}
+	}
+	n.add("thermal_zone_temp", NodeGauge, "Zone temperature in Celsius", hardwareTemperature,
+		[]NodeLabel{{Name: "zone", Key: hardwareID.Name, Prefix: "thermal_zone"}, {Name: "type", Key: hardwareName.Name}}, hardwareParent.Name, "")
+	cooling := []NodeLabel{{Name: "name", Key: hardwareID.Name, Prefix: "cooling_device"}, {Name: "type", Key: hardwareName.Name}}
+	n.add("cooling_device_cur_state", NodeGauge, "Current throttle state of the cooling device", coolingState, cooling)
+	n.add("cooling_device_max_state", NodeGauge, "Maximum throttle state of the cooling device", coolingLimit, cooling)
+	supply := func(name string, of *Metric, labels []NodeLabel, where ...string) *NodeName {
+		return n.add("power_supply_"+name, NodeGauge, name+" value of /sys/class/power_supply/<power_supply>.", of, labels, where...)
+	}
+	supply("capacity", batteryCharge, []NodeLabel{{Name: supplyKey.Name, Key: hardwareID.Name}}).Scale = 100
+	for i := range supplyFiles {
+		f := &supplyFiles[i]
+		supply(f.name, f.of, same(supplyKey.Name), "kind", f.kind).Scale = f.factor
+	}
+	n.add("power_supply_info", NodeGauge, "info of /sys/class/power_supply/<power_supply>.", supplyInfo,
+		same("power_supply", "capacity_level", "charge_type", "health", "manufacturer", "model_name", "scope", "status", "technology", "type", "usb_type"))
 }
 
 // nodeCollectors are the collectors of node_exporter that read what one of ours does, by

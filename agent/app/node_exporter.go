@@ -50,7 +50,7 @@ func nodeExporters(root string) (all [][]string) {
 var nodeFlags = map[string]string{
 	"collector.arp": "instruments.arp", "collector.conntrack": "instruments.conntrack", "collector.netstat": "instruments.netstat",
 	"collector.schedstat": "instruments.schedstat", "collector.softnet": "instruments.softnet", "collector.pressure": "instruments.pressure",
-	"collector.vmstat": "instruments.vmstat",
+	"collector.vmstat": "instruments.vmstat", "collector.hwmon": "instruments.sensors",
 
 	"collector.diskstats.device-exclude": "instruments.disk.exclude", "collector.diskstats.device-include": "instruments.disk.include",
 	"collector.netdev.device-exclude": "instruments.network.exclude", "collector.netdev.device-include": "instruments.network.include",
