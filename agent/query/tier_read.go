@@ -110,6 +110,9 @@ func (r *reader) read(ctx context.Context, level int, s selected) (storage.Serie
 	finer := s
 	finer.hints.Start = max(s.hints.Start, written+1)
 	rest, limits := r.read(ctx, level-1, finer)
+	if s.hints.Range > 0 && (s.role == roleMin || s.role == roleMax) {
+		rest = &bucketSet{rest, limit.bucket, s.role == roleMax}
+	}
 	if s.hints.Start > written {
 		return rest, limits
 	}

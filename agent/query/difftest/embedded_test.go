@@ -22,7 +22,7 @@ func TestAnswersOfTheStore(t *testing.T) {
 // TestAnswersOfCoarserTiers asks of a store that may read nearly nothing, so that a coarser
 // tier answers wherever it can.
 func TestAnswersOfCoarserTiers(t *testing.T) {
-	h := difftest.NewHistory(1, difftest.Noon, difftest.ShortLength)
+	h := difftest.NewHistory(1, difftest.Noon.Add(38*time.Minute+20*time.Second), difftest.ShortLength)
 	s := h.Store(t, difftest.Tiers())
 	tiers, limits := query.Sources(s.Tiers()), query.DefaultLimits()
 	limits.Samples = 1
