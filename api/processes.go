@@ -22,7 +22,7 @@ type Processes struct {
 	Sort         string         `json:"sort" doc:"Sort order of the rows."`
 	Processes    []ProcessRow   `json:"processes" nullable:"false" doc:"The first processes in that order."`
 	Others       ProcessOthers  `json:"others" doc:"Sum of all processes without a row, so that rows and others make up the whole table."`
-	Unattributed ProcessNobodys `json:"unattributed" doc:"CPU time of processes that started and ended between two samples; null where the agent does not see all processes of the machine."`
+	Unattributed ProcessNobodys `json:"unattributed" doc:"CPU time that no process accounts for: of processes that started and ended between two samples, as far as the kernel did not tell of their ends; null where the agent does not see all processes of the machine."`
 	Unreadable   int            `json:"unreadable" doc:"Number of processes whose I/O the agent may not read."`
 	Hidden       int            `json:"hidden" doc:"Number of processes hidden from the agent."`
 	Period       *ProcessPeriod `json:"period,omitempty" doc:"Period the numbers cover; absent for the present."`

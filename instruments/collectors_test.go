@@ -77,6 +77,8 @@ func TestEveryMetricHasAFixture(t *testing.T) {
 	exceptions := map[string]string{
 		"agent":                               "its numbers are those of the test and not of a machine",
 		"custom":                              "its sources are the operator's files and programs, see custom_test.go",
+		"sysotel.process.exits":               "told by the kernel and in no file, see process_exits_linux_test.go",
+		"sysotel.process.exits.overflows":     "as sysotel.process.exits",
 		"sysotel.process.top.cpu.utilization": "sent with processes.pid only, see process_table_linux_test.go",
 		"sysotel.process.top.memory.usage":    "as sysotel.process.top.cpu.utilization",
 		"sysotel.process.top.threads":         "as sysotel.process.top.cpu.utilization",

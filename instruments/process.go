@@ -31,6 +31,12 @@ type processAccounts struct {
 	// it since the first look, both in seconds.
 	carry, lost float64
 	programs    programs
+	// exitsLost is how often ends of processes were not heard, shortNames how many new
+	// programs were named in this look by processes that no look saw.
+	exitsLost uint64
+	// departed are the processes that have left the table since the look before.
+	departed   []*processEntry
+	shortNames int
 	// asked are the processes whose I/O was read in this look, debtors those that have
 	// children to be found in it.
 	asked   []asked
@@ -91,10 +97,20 @@ var (
 		Name: "sysotel.process.count", Unit: "{process}", Kind: UpDownCounter, Integer: true, Keys: []Key{programKey},
 		Help: "Processes of a program.", Source: "/proc/PID/stat",
 	}
+	processExits = &Metric{
+		Name: "sysotel.process.exits", Unit: "{process}", Kind: Counter, Integer: true, Start: SinceAgent, Keys: []Key{programKey},
+		Help:   "Processes of a program that have ended since the agent started, however short they lived; none where the kernel does not tell the agent (that needs CAP_NET_ADMIN, and the first PID and network namespace).",
+		Source: "taskstats of each task that ends, by netlink",
+	}
+	processExitsLost = &Metric{
+		Name: "sysotel.process.exits.overflows", Unit: "{overflow}", Kind: Counter, Integer: true, Start: SinceAgent,
+		Help:   "How often since the agent started more processes ended between two ticks than the kernel keeps for the agent; the rest is not in sysotel.process.exits.",
+		Source: "ENOBUFS of the netlink socket",
+	}
 	processUnattributed = &Metric{
 		Name: "sysotel.process.unattributed.cpu.time", Unit: "s", Kind: Counter, Start: SinceAgent,
-		Help:   "CPU time since the agent started of processes that came and went between two ticks; none where the agent does not see all processes of the machine.",
-		Source: "user, nice and system in /proc/stat less utime and stime of all processes",
+		Help:   "CPU time since the agent started that no process accounts for: of processes that came and went between two ticks and whose ends were not heard; none where the agent does not see all processes of the machine.",
+		Source: "user, nice and system in /proc/stat less utime and stime of all processes, and less what taskstats tell of those that ended",
 	}
 	processTopCPU = &Metric{
 		Name: "sysotel.process.top.cpu.utilization", Unit: "1", Kind: Gauge, Keys: []Key{pidKey, programKey},
@@ -113,7 +129,7 @@ var (
 func (*process) Metrics() []*Metric {
 	return []*Metric{
 		processCPUTime, processCPUUtilization, processDiskIO, processMemoryUsage, processMemoryVirtual,
-		processMemoryUtilization, processThreads, processPrograms, processUnattributed,
+		processMemoryUtilization, processThreads, processPrograms, processExits, processExitsLost, processUnattributed,
 		processTopCPU, processTopMemory, processTopThreads,
 	}
 }
@@ -165,6 +181,12 @@ func (t *ProcessTable) Report(o *Observer) {
 		o.Float(processMemoryUtilization, p.Memory, p.Name)
 		o.Int(processThreads, int64(p.Threads), p.Name)
 		o.Int(processPrograms, int64(p.Processes), p.Name)
+		if t.ExitsHeard {
+			o.Uint(processExits, p.Ended, p.Name)
+		}
+	}
+	if t.ExitsHeard {
+		o.Uint(processExitsLost, t.ExitsLost)
 	}
 	o.Float(processUnattributed, t.UnattributedSeconds)
 	if t.pids {

@@ -85,6 +85,9 @@ type EndedProcess struct {
 	Start uint64
 	// ReadBytes and WriteBytes are what reached the disks in that time.
 	ReadBytes, WriteBytes uint64
+	// CPUSeconds is user and system time. PID is 0 in the sum of all processes that were
+	// never seen.
+	CPUSeconds float64
 }
 
 func (m *moved) add(o moved) { m.read += o.read; m.write += o.write }

@@ -49,7 +49,9 @@ func (p *process) look(table *processTable, seconds float64, logical, halved int
 		e.group.look.add(&d)
 		e.looks++
 	}
+	p.departed = append(p.departed[:0], table.ended...)
 	p.settle(table, seconds, r)
+	p.hear(table, seconds, whole, r)
 	table.renameOwners()
 	p.choose(table.entries)
 	p.programs.end(seconds, max(whole, 1), float64(p.memory), halved)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -29,12 +30,16 @@ type program struct {
 	member
 	counters programCounters
 	look     programLook
+	// rest is CPU time of ended processes that is less than a tick.
+	rest struct{ user, system time.Duration }
 }
 
 // programCounters are kept since the agent started, CPU times in platform ticks.
 type programCounters struct {
 	user, system, read, write uint64
-	ioKnown                   bool
+	// ended counts the processes that have ended, where that is heard.
+	ended   uint64
+	ioKnown bool
 }
 
 // programLook is what one look at the processes adds up; the counters in it are
@@ -58,6 +63,7 @@ func (c *programCounters) add(d *programCounters) {
 	c.system += d.system
 	c.read += d.read
 	c.write += d.write
+	c.ended += d.ended
 	c.ioKnown = c.ioKnown || d.ioKnown
 }
 
@@ -144,7 +150,7 @@ func (p *programs) weigh(seconds, ticks, memory float64) {
 		if seconds > 0 {
 			share += float64(g.look.read+g.look.write) / seconds / fastDisk
 		}
-		p.see(&g.member, g.look.processes > 0, share, seconds)
+		p.see(&g.member, g.look.processes > 0 || g.look.ended > 0, share, seconds)
 	}
 }
 
@@ -177,6 +183,17 @@ func (p *programs) retire() {
 	p.order, p.members = keep, members
 }
 
+// use adds CPU time in parts of a tick.
+func (g *program) use(user, system time.Duration) {
+	const tick = time.Second / cpuTicks
+	g.rest.user += user
+	g.rest.system += system
+	g.look.user += uint64(g.rest.user / tick)
+	g.look.system += uint64(g.rest.system / tick)
+	g.rest.user %= tick
+	g.rest.system %= tick
+}
+
 // used is the CPU time of all programs together in this look, in seconds.
 func (p *programs) used() float64 {
 	var ticks uint64
@@ -198,6 +215,7 @@ func (p *programs) report(seconds float64, logical int, memory uint64) []Program
 			User: float64(g.look.user) / whole, System: float64(g.look.system) / whole,
 			UserSeconds: float64(g.counters.user) / cpuTicks, SystemSeconds: float64(g.counters.system) / cpuTicks,
 			ReadBytes: g.counters.read, WriteBytes: g.counters.write, IOKnown: g.counters.ioKnown,
+			Ended: g.counters.ended,
 		})
 	}
 	for _, g := range p.order {

@@ -97,6 +97,11 @@ type ProcessTable struct {
 	// Hidden counts the processes that could not be read at all (hidepid).
 	Hidden int
 
+	// ExitsHeard is set where the kernel reports the end of each process, ExitsLost counts
+	// how often it had no room for some since the agent started.
+	ExitsHeard bool
+	ExitsLost  uint64
+
 	pids bool
 	misread
 	// folded is how many running programs are added up as others, full whether all names
@@ -124,6 +129,9 @@ type Program struct {
 	ReadBytes, WriteBytes      uint64
 	// IOKnown is false where the I/O of none of the processes could be read.
 	IOKnown bool
+	// Ended counts the processes that have ended since the agent started, where their ends
+	// are heard.
+	Ended uint64
 }
 
 // Totals adds up processes. A sum is over those whose number is known, and

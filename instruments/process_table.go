@@ -42,6 +42,8 @@ type processTable struct {
 	// does. odd names those whose text makes no sense.
 	scope string
 	odd   misread
+	// listener hears of the ends of processes.
+	listener exitListener
 
 	accounts processAccounts
 	system   processSystem
@@ -90,6 +92,9 @@ type processEntry struct {
 	young          bool
 	io             processIO
 	chosen         bool
+	// exit is set where its end was heard: it may still be in the table, as a zombie or
+	// because it ended after it was read.
+	exit *exit
 
 	file processFile
 }

@@ -180,6 +180,16 @@ func (t *processTable) close() {
 		s.clock.close()
 		s.opened = false
 	}
+	t.listener.close()
+}
+
+// exits returns the ends of processes since the last call. Only those of the machine
+// whose /proc is read are asked for, and only where all its processes are seen.
+func (t *processTable) exits() exits {
+	if !t.system.kept || t.scope != "" {
+		return exits{}
+	}
+	return t.listener.take()
 }
 
 // release closes the files of an entry.

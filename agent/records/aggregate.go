@@ -95,7 +95,7 @@ func (a *aggregator) add(r *ProcessReading) {
 		known = known || ok
 	}
 	for i := range r.Ended {
-		a.addEnded(&r.Ended[i], &f)
+		attributed += a.addEnded(&r.Ended[i], &f)
 	}
 	var whole bool
 	f.vanished, whole = microseconds(r.Unattributed)
@@ -148,18 +148,21 @@ func (a *aggregator) addProcess(r *ProcessRow, interval int64) (cpu int64, known
 }
 
 // addEnded adds what a process did before it ended to its sums, to the others where it is
-// not known.
-func (a *aggregator) addEnded(r *EndedProcess, f *frame) {
-	s := sums{seen: 1, read: r.ReadBytes, write: r.WriteBytes, ioKnown: true}
+// not known, and returns its CPU time.
+func (a *aggregator) addEnded(r *EndedProcess, f *frame) (cpu int64) {
+	s := sums{seen: 1, read: r.ReadBytes, write: r.WriteBytes, ioKnown: r.ReadBytes+r.WriteBytes > 0}
+	s.cpu, s.cpuKnown = microseconds(r.CPUSeconds)
+	s.cpuKnown = s.cpuKnown && s.cpu > 0
 	p := a.live[liveKey{r.PID, r.Start}]
 	if p == nil {
 		f.others.add(&s)
-		return
+		return s.cpu
 	}
 	if p.open[0].seen == 0 {
 		a.buckets[0].members = append(a.buckets[0].members, p)
 	}
 	p.open[0].add(&s)
+	return s.cpu
 }
 
 // describe copies the texts and states.

@@ -28,9 +28,11 @@ type ProcessReading struct {
 
 // EndedProcess is what a process did after the last tick that had it.
 type EndedProcess struct {
+	// PID is 0 in the sum of processes that no tick had.
 	PID                   int
 	Start                 uint64
 	ReadBytes, WriteBytes uint64
+	CPUSeconds            float64
 }
 
 // ProcessRow is one process at one tick.

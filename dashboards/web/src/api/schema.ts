@@ -2238,7 +2238,7 @@ export interface components {
              * @description Number of processes; for the past, of those recorded by name.
              */
             total: number;
-            /** @description CPU time of processes that started and ended between two samples; null where the agent does not see all processes of the machine. */
+            /** @description CPU time that no process accounts for: of processes that started and ended between two samples, as far as the kernel did not tell of their ends; null where the agent does not see all processes of the machine. */
             unattributed: components["schemas"]["ProcessNobodys"];
             /**
              * Format: int64

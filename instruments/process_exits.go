@@ -1,0 +1,108 @@
+package instruments
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Where the kernel reports the end of each process, those that came and went between two
+// looks are counted under their program, and those that were seen get what they used after
+// that.
+
+const (
+	// maxShortNames bounds the names that are new by short processes in one look: they can
+	// be made up by the thousand. The rest is counted with the others.
+	maxShortNames = 500
+	// shortSlack is for how much longer than the time between two looks a process can have
+	// lived that none of them saw.
+	shortSlack = 2 * time.Second
+	// kernelParent is the process whose children are the threads of the kernel.
+	kernelParent = 2
+)
+
+// unheardSubject is what a reading lacks where ends are not heard, lostSubject where the
+// kernel had no room for some.
+const (
+	unheardSubject = "ends of processes"
+	lostSubject    = "ends of some processes"
+	lostExits      = "more processes ended between two readings than the kernel keeps for the agent (%d times since it started); the CPU time of the rest is unattributed"
+)
+
+// hear takes the ends of processes into the look. It is called after all processes were
+// accounted for.
+func (p *process) hear(table *processTable, seconds, whole float64, r *ProcessTable) {
+	x := table.exits()
+	defer func() { clear(p.departed) }()
+	r.ExitsHeard = x.on
+	if x.reason != "" {
+		r.hide(unheardSubject, x.reason)
+	}
+	if x.lost > p.exitsLost {
+		p.exitsLost = x.lost
+		r.hide(lostSubject, fmt.Sprintf(lostExits, x.lost))
+	}
+	r.ExitsLost = x.lost
+	if !x.on {
+		return
+	}
+	slices.SortStableFunc(p.departed, func(a, b *processEntry) int { return cmp.Compare(a.pid, b.pid) })
+	p.shortNames = 0
+	var short EndedProcess
+	for i := range x.heard {
+		e := &x.heard[i]
+		if at, found := slices.BinarySearchFunc(p.departed, e.pid, func(e *processEntry, pid int) int { return cmp.Compare(e.pid, pid) }); found && p.departed[at].exit == nil {
+			kept := *e
+			p.departed[at].exit = &kept
+		} else if seen := table.find(e.pid); seen != nil && seen.exit == nil {
+			kept := *e
+			seen.exit = &kept // What it used is known when it has left the table.
+		} else {
+			short.CPUSeconds += p.short(e, seconds).Seconds()
+		}
+	}
+	for _, e := range p.departed {
+		if e.exit != nil {
+			p.finish(e, whole, r)
+		}
+	}
+	if short.CPUSeconds > 0 {
+		r.Ended = append(r.Ended, short)
+	}
+}
+
+// finish gives a process what it used after it was last seen.
+func (p *process) finish(e *processEntry, whole float64, r *ProcessTable) {
+	e.group.look.ended++
+	if e.noTimes {
+		return
+	}
+	left := e.exit.run - time.Duration(e.userBefore.held()+e.systemBefore.held())*(time.Second/cpuTicks)
+	if left <= 0 || left.Seconds()*cpuTicks > 1.25*whole+10 {
+		return
+	}
+	system := time.Duration(0)
+	if all := e.exit.user + e.exit.system; all > 0 {
+		system = time.Duration(float64(left) * float64(e.exit.system) / float64(all))
+	}
+	e.group.use(left-system, system)
+	r.Ended = append(r.Ended, EndedProcess{PID: e.pid, Start: e.start, CPUSeconds: left.Seconds()})
+}
+
+// short counts a process that no look saw, and returns what it used.
+func (p *process) short(e *exit, seconds float64) time.Duration {
+	name := programName(e.comm, nil, e.parent == kernelParent)
+	if p.programs.byName[name] == nil {
+		if p.shortNames++; p.shortNames > maxShortNames {
+			name = otherNames
+		}
+	}
+	g := p.programs.of(name)
+	g.look.ended++
+	if (e.lived - shortSlack).Seconds() > seconds {
+		return 0 // It was not hidden by its shortness, and used its time at other times.
+	}
+	g.use(e.user, e.system)
+	return e.user + e.system
+}
