@@ -20,14 +20,9 @@ func TestAnswersOfTheStore(t *testing.T) {
 }
 
 // TestAnswersOfCoarserTiers asks of a store that may read nearly nothing, so that a coarser
-// tier answers wherever it can.
+// tier answers wherever it can. No tier is written until the end.
 func TestAnswersOfCoarserTiers(t *testing.T) {
-	h := difftest.NewHistory(1, difftest.Noon.Add(38*time.Minute+20*time.Second), difftest.ShortLength)
-	s := h.Store(t, difftest.Tiers())
-	tiers, limits := query.Sources(s.Tiers()), query.DefaultLimits()
-	limits.Samples = 1
-	subject := difftest.Subject{Querier: difftest.Limited(s, tiers, limits), Tiers: tiers, Every: 2, Coarse: true}
-	difftest.Run(t, subject, h, difftest.NewPrometheus(t, h))
+	askCoarse(t, difftest.NewHistory(1, difftest.Noon.Add(38*time.Minute+20*time.Second), difftest.ShortLength))
 }
 
 // TestSoakAnswers asks about histories of other seeds for as long as SYSOTEL_TEST_SOAK
@@ -35,6 +30,7 @@ func TestAnswersOfCoarserTiers(t *testing.T) {
 func TestSoakAnswers(t *testing.T) {
 	if seed, err := strconv.ParseUint(os.Getenv("SYSOTEL_TEST_SEED"), 10, 64); err == nil {
 		ask(t, random(seed), 1)
+		askCoarse(t, random(seed))
 		return
 	}
 	text := os.Getenv("SYSOTEL_TEST_SOAK")
@@ -46,7 +42,9 @@ func TestSoakAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for began := time.Now(); time.Since(began) < long; {
-		ask(t, random(rand.Uint64()), 1)
+		seed := rand.Uint64()
+		ask(t, random(seed), 1)
+		askCoarse(t, random(seed))
 	}
 }
 
@@ -63,6 +61,17 @@ func ask(t *testing.T, h *difftest.History, every int) {
 		s := h.Store(t, difftest.Tiers())
 		tiers := query.Sources(s.Tiers())
 		subject := difftest.Subject{Querier: difftest.Querier(s, tiers), Tiers: tiers, Known: difftest.Known(), Every: every}
+		difftest.Run(t, subject, h, difftest.NewPrometheus(t, h))
+	})
+}
+
+// askCoarse asks about a history of which nearly nothing may be read at once.
+func askCoarse(t *testing.T, h *difftest.History) {
+	t.Run(h.Name()+", coarse", func(t *testing.T) {
+		s := h.Store(t, difftest.Tiers())
+		tiers, limits := query.Sources(s.Tiers()), query.DefaultLimits()
+		limits.Samples = 1
+		subject := difftest.Subject{Querier: difftest.Limited(s, tiers, limits), Tiers: tiers, Every: 2, Coarse: true}
 		difftest.Run(t, subject, h, difftest.NewPrometheus(t, h))
 	})
 }
