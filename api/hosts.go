@@ -26,7 +26,9 @@ type Host struct {
 	HostID   string     `json:"host_id" doc:"Machine ID, or one of the agent's own, kept in its data directory, where the system has none."`
 	Version  string     `json:"version" doc:"Version of its agent."`
 	LastSeen time.Time  `json:"last_seen" doc:"Time of its newest known reading."`
-	Status   hostStatus `json:"status" enum:"up,late" doc:"late if there was no reading for 30 seconds, or for three ticks if that is longer."`
+	Status   hostStatus `json:"status" enum:"up,late" doc:"late if there was no reading for 30 seconds, or for three of the machine's ticks if that is longer."`
+
+	interval time.Duration
 
 	CPUPercent    number `json:"cpu_percent" doc:"Current CPU usage; null if unknown."`
 	MemoryPercent number `json:"memory_percent" doc:"Current memory usage; null if unknown."`
@@ -47,7 +49,9 @@ const (
 // one name are two agents, and so is a restarted agent.
 type Seen struct {
 	HostName, HostID, Version, Started string
-	LastSeen                           time.Time
+	// Interval is the longest time between two of its readings, 0 if unknown.
+	Interval time.Duration
+	LastSeen time.Time
 }
 
 // Meters are the newest values of a machine, as ratios from 0 to 1; NaN if unknown.
@@ -114,9 +118,9 @@ func (s *Server) hosts(ctx context.Context, now time.Time) (*HostList, error) {
 	}
 	list.Hosts = group(seen, meters)
 	s.addThisHost(list)
-	late := max(lateAfter, 3*s.options.Interval)
 	for i := range list.Hosts {
 		h := &list.Hosts[i]
+		late := max(lateAfter, 3*cmp.Or(h.interval, s.options.Interval))
 		h.Status = hostUp
 		if now.Sub(h.LastSeen) > late {
 			h.Status = hostLate
@@ -151,7 +155,7 @@ func group(seen []Seen, meters map[string]Meters) []Host {
 			m = Meters{unknown, unknown, unknown}
 		}
 		hosts = append(hosts, Host{
-			HostName: sanitize.ValidUTF8(one.HostName), HostID: sanitize.ValidUTF8(one.HostID), Version: sanitize.ValidUTF8(one.Version), LastSeen: one.LastSeen.UTC(),
+			HostName: sanitize.ValidUTF8(one.HostName), HostID: sanitize.ValidUTF8(one.HostID), Version: sanitize.ValidUTF8(one.Version), LastSeen: one.LastSeen.UTC(), interval: one.Interval,
 			CPUPercent: number(m.CPU * 100), MemoryPercent: number(m.Memory * 100), DiskPercent: number(m.Disk * 100),
 		})
 	}

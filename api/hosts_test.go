@@ -67,12 +67,14 @@ func TestHostsThatPush(t *testing.T) {
 	now := time.Now()
 	hosts := &fakeHosts{
 		seen: []Seen{
-			{"web", "id-3", "1.0", "", now.Add(-2 * time.Second)},
-			{"web", "id-3", "0.9", "", now.Add(-20 * time.Second)}, // Before it was upgraded.
-			{"web", "id-4", "1.0", "", now.Add(-3 * time.Second)},  // Another machine with the same name.
-			{"web", "id-5", "1.0", "", now.Add(-time.Hour)},        // A replaced machine.
-			{"server-01", "id-1", "1.2.3", "", now.Add(-4 * time.Second)},
-			{"db\xff", "id-6", "1.0", "", now.Add(-time.Hour)},
+			{HostName: "web", HostID: "id-3", Version: "1.0", LastSeen: now.Add(-2 * time.Second)},
+			{HostName: "web", HostID: "id-3", Version: "0.9", LastSeen: now.Add(-20 * time.Second)}, // Before it was upgraded.
+			{HostName: "web", HostID: "id-4", Version: "1.0", LastSeen: now.Add(-3 * time.Second)},  // Another machine with the same name.
+			{HostName: "web", HostID: "id-5", Version: "1.0", LastSeen: now.Add(-time.Hour)},        // A replaced machine.
+			{HostName: "server-01", HostID: "id-1", Version: "1.2.3", LastSeen: now.Add(-4 * time.Second)},
+			{HostName: "db\xff", HostID: "id-6", Version: "1.0", LastSeen: now.Add(-time.Hour)},
+			{HostName: "slow", HostID: "id-7", Version: "1.0", LastSeen: now.Add(-100 * time.Second), Interval: time.Minute},
+			{HostName: "slower", HostID: "id-8", Version: "1.0", LastSeen: now.Add(-200 * time.Second), Interval: time.Minute},
 		},
 		meters: map[string]Meters{"web": {0.25, 0.5, unknown}},
 	}
@@ -81,11 +83,11 @@ func TestHostsThatPush(t *testing.T) {
 	for _, h := range list.Hosts {
 		got = append(got, fmt.Sprintf("%s %s %s %s %v", h.HostName, h.HostID, h.Version, h.Status, h.OtherIDs))
 	}
-	const want = "db\uFFFD id-6 1.0 late [], server-01 id-1 1.2.3 up [], web id-3 1.0 up [id-4]"
+	const want = "db\uFFFD id-6 1.0 late [], server-01 id-1 1.2.3 up [], slow id-7 1.0 up [], slower id-8 1.0 late [], web id-3 1.0 up [id-4]"
 	if text := strings.Join(got, ", "); text != want {
 		t.Errorf("the hosts are %s, want %s", text, want)
 	}
-	if web := list.Hosts[2]; web.CPUPercent != 25 || web.MemoryPercent != 50 || !isUnknown(web.DiskPercent) {
+	if web := list.Hosts[4]; web.CPUPercent != 25 || web.MemoryPercent != 50 || !isUnknown(web.DiskPercent) {
 		t.Errorf("%+v", web)
 	}
 	if db := list.Hosts[0]; !isUnknown(db.CPUPercent) {
@@ -95,7 +97,7 @@ func TestHostsThatPush(t *testing.T) {
 
 // TestHostOfThisName: another machine pushes under this one's name.
 func TestHostOfThisName(t *testing.T) {
-	hosts := &fakeHosts{seen: []Seen{{"server-01", "id-9", "1.0", "", time.Now()}}}
+	hosts := &fakeHosts{seen: []Seen{{HostName: "server-01", HostID: "id-9", Version: "1.0", LastSeen: time.Now()}}}
 	list := hostsOf(t, newTestServer(t, machineNow(), func(o *Options) { o.Hosts = hosts }))
 	if len(list.Hosts) != 1 || list.Hosts[0].HostID != "id-1" || len(list.Hosts[0].OtherIDs) != 1 || list.Hosts[0].OtherIDs[0] != "id-9" {
 		t.Errorf("%+v", list)
@@ -116,7 +118,7 @@ func TestHostsWhileNobodyAnswers(t *testing.T) {
 }
 
 func TestSeriesOfAnotherHost(t *testing.T) {
-	hosts := &fakeHosts{seen: []Seen{{"web", "id-3", "1.0", "", time.Now()}}}
+	hosts := &fakeHosts{seen: []Seen{{HostName: "web", HostID: "id-3", Version: "1.0", LastSeen: time.Now()}}}
 	h := &fakeHistory{}
 	s := newTestServer(t, ticked(), func(o *Options) {
 		o.History, o.SeriesNames, o.Hosts = h, testNames(instruments.Hostmetrics), hosts

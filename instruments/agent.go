@@ -3,6 +3,8 @@ package instruments
 import (
 	"context"
 	"math"
+	"strconv"
+	"time"
 )
 
 // AgentStats is what the agent knows about itself; package app fills it.
@@ -13,6 +15,8 @@ type AgentStats struct {
 	HostID, Version, Started string
 	// URL is where people reach its page, "" if not configured.
 	URL string
+	// Interval is the longest time between two readings of a collector, 0 if unknown.
+	Interval time.Duration
 	// CPUSeconds and ResidentBytes are the process's own cost.
 	CPUSeconds    float64
 	ResidentBytes uint64
@@ -100,6 +104,7 @@ var (
 			{Name: "version", Help: "version of the agent"},
 			{Name: "started", Help: "when the agent began; two values at once under one id are two agents"},
 			{Name: "url", Help: "where people reach its page; missing without http.external_url"},
+			{Name: "interval", Help: "how many seconds apart its readings are, at most"},
 		},
 		Help: "Always 1; its attributes identify the agent.", Source: "/etc/machine-id or host_id in the data directory, the build, the clock and the configuration",
 	}
@@ -219,7 +224,11 @@ func (a *agent) Read(context.Context, *Host, Tick) (Reading, error) {
 
 // Report implements Reading.
 func (a *Agent) Report(o *Observer) {
-	o.Int(agentInfo, 1, a.HostID, a.Version, a.Started, a.URL)
+	interval := ""
+	if a.Interval > 0 {
+		interval = strconv.FormatFloat(a.Interval.Seconds(), 'g', -1, 64)
+	}
+	o.Int(agentInfo, 1, a.HostID, a.Version, a.Started, a.URL, interval)
 	o.Float(agentCPU, a.CPUSeconds)
 	if a.ResidentBytes > 0 {
 		o.Uint(agentMemory, a.ResidentBytes)

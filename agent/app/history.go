@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -103,11 +104,18 @@ func (a *App) openHistory(o Options, hostName string) error {
 		return err
 	}
 	page := o.Config.Export.Prometheus
+	var machines atomic.Pointer[query.Intervals]
 	querier := func(sources []query.Source, aliases map[string]string) *query.Querier {
 		return query.NewQuerier(query.Config{
 			Tiers: func() []query.Source { return sources }, Names: series.Rollups(), Aliases: aliases, Views: views,
 			Scrape:   query.Scrape{Jobs: page.Jobs, Instance: page.Scraped(hostName)},
 			Interval: slowest(o.Config), Limits: boundQueries(o.Config), Now: a.clock.Now,
+			Intervals: func() query.Intervals {
+				if all := machines.Load(); all != nil {
+					return *all
+				}
+				return query.Intervals{}
+			},
 		})
 	}
 	a.dir.mu.Lock()
@@ -142,7 +150,7 @@ func (a *App) openHistory(o Options, hostName string) error {
 		})
 	}
 	a.history.answers = querier(sources, aliases) // VictoriaMetrics may scrape others, and so have up itself.
-	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, now: a.clock.Now, log: a.log.With("component", "hosts")}
+	a.history.hosts = &hosts{nodes: a.history.nodes, answers: a.history.answers, intervals: &machines, now: a.clock.Now, log: a.log.With("component", "hosts")}
 	return nil
 }
 

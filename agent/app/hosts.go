@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -26,6 +27,8 @@ type hosts struct {
 	// nodes are the tiers, finest first.
 	nodes   []*victoriametrics.Node
 	answers *query.Querier
+	// intervals are those of the machines, for the answers.
+	intervals *atomic.Pointer[query.Intervals]
 	// now is the time of the newest readings.
 	now func() time.Time
 	// meters are the selectors of what is shown of each machine.
@@ -74,9 +77,36 @@ func (h *hosts) seenBy(ctx context.Context, node *victoriametrics.Node, within t
 	}
 	seen := make([]api.Seen, 0, len(found))
 	for _, one := range found {
-		seen = append(seen, api.Seen{HostName: one.Labels["host_name"], HostID: one.Labels["host_id"], Version: one.Labels["version"], Started: one.Labels["started"], LastSeen: one.At})
+		seen = append(seen, api.Seen{
+			HostName: one.Labels["host_name"], HostID: one.Labels["host_id"], Version: one.Labels["version"], Started: one.Labels["started"],
+			Interval: interval(one.Labels["interval"]), LastSeen: one.At,
+		})
 	}
 	return seen, nil
+}
+
+// maxInterval is the longest interval of a machine that is believed.
+const maxInterval = 10 * time.Minute
+
+// interval is what an agent says of its own, 0 if it says nothing that can be.
+func interval(seconds string) time.Duration {
+	s, err := strconv.ParseFloat(seconds, 64)
+	if err != nil || !(s > 0 && s <= maxInterval.Seconds()) {
+		return 0
+	}
+	return time.Duration(s * float64(time.Second))
+}
+
+// intervalsOf are the intervals of the machines; of a name that several have, the longest.
+func intervalsOf(seen []api.Seen) *query.Intervals {
+	all := &query.Intervals{Of: map[string]time.Duration{}}
+	for _, one := range seen {
+		if one.Interval > 0 {
+			all.Of[one.HostName] = max(all.Of[one.HostName], one.Interval)
+			all.Longest = max(all.Longest, one.Interval)
+		}
+	}
+	return all
 }
 
 // Meters implements api.Hosts.
@@ -105,7 +135,7 @@ func (h *hosts) Meters(ctx context.Context) (map[string]api.Meters, error) {
 // compareEvery is how often machines are compared for duplicate names.
 const compareEvery = 30 * time.Second
 
-// run looks for machines with the same name.
+// run looks for machines with the same name, and how often each is read.
 func (h *hosts) run(ctx context.Context) error {
 	every := time.NewTicker(compareEvery)
 	defer every.Stop()
@@ -113,6 +143,7 @@ func (h *hosts) run(ctx context.Context) error {
 		// nodesHealth reports a node that does not respond.
 		if seen, err := h.seenBy(ctx, h.nodes[0], 2*api.SameTime); err == nil {
 			h.compare(seen)
+			h.intervals.Store(intervalsOf(seen))
 		}
 		select {
 		case <-ctx.Done():

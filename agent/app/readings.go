@@ -30,6 +30,7 @@ func (a *App) openReadings(o Options, host *instruments.Host, name string) error
 		HostID: host.ID(), Version: o.Version, URL: o.Config.API.HTTP.PublicURL(),
 		MemoryLimit: uint64(o.Config.Memory.Limit), //nolint:gosec // It is valid.
 		Started:     started.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+		Interval:    slowest(o.Config),
 	}
 	collectors := instruments.NewCollectors(o.Config.Instruments, func() instruments.AgentStats {
 		s := r.stats(host, about)

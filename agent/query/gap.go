@@ -3,6 +3,7 @@ package query
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/value"
@@ -14,6 +15,9 @@ import (
 // milliseconds.
 type gapLimit struct {
 	until, gap int64
+	// least and late are, where the gap follows from the interval of the machine, that of
+	// the tier, and how much longer a sample is valid.
+	least, late int64
 	// bucket is the time between two points, 0 for the finest tier, and weights are the
 	// numbers of readings of those of a mean, by host.
 	bucket  int64
@@ -60,6 +64,17 @@ func (l gapLimits) shorter(lookBack int64) bool {
 	return false
 }
 
+// by returns the limits for a machine with an interval.
+func (l gapLimits) by(interval int64) gapLimits {
+	own := slices.Clone(l)
+	for i, limit := range l {
+		if limit.least > 0 {
+			own[i].gap = max(limit.least, interval)*5/2 + limit.late
+		}
+	}
+	return own
+}
+
 // atLeast returns the limits, none below a time.
 func (l gapLimits) atLeast(gap int64) gapLimits {
 	longer := slices.Clone(l)
@@ -73,6 +88,9 @@ func (l gapLimits) atLeast(gap int64) gapLimits {
 type gapSet struct {
 	storage.SeriesSet
 	limits gapLimits
+	// intervals are those of machines, own is that of all others.
+	intervals Intervals
+	own       time.Duration
 	// ofRules reports whether rules make a metric, whose samples are valid for longer.
 	ofRules func(metric string) bool
 }
@@ -81,6 +99,13 @@ type gapSet struct {
 // engine has one look-back for all selectors, that of the coarsest tier.
 func (s *gapSet) within(lookBack int64, series storage.Series) storage.Series {
 	limits := s.limits
+	if s.intervals.Longest > s.own {
+		interval, known := s.intervals.Of[series.Labels().Get(hostLabel)]
+		if !known {
+			interval = s.own
+		}
+		limits = limits.by(interval.Milliseconds())
+	}
 	if lookBack >= rulesLookBack.Milliseconds() && s.ofRules(series.Labels().Get(model.MetricNameLabel)) {
 		limits = limits.atLeast(rulesLookBack.Milliseconds())
 	}

@@ -7,6 +7,21 @@ import (
 	"sysotel/agent/store"
 )
 
+// Intervals are the longest intervals between two readings of machines that have one of
+// their own, by host name; Longest is the longest of all.
+type Intervals struct {
+	Of      map[string]time.Duration
+	Longest time.Duration
+}
+
+// intervals are those of the machines.
+func (q *Querier) intervals() Intervals {
+	if q.config.Intervals == nil {
+		return Intervals{}
+	}
+	return q.config.Intervals()
+}
+
 // LookBack is how long a sample of the finest tier is valid.
 func (q *Querier) LookBack() time.Duration {
 	if sources := q.config.Tiers(); len(sources) > 0 {
@@ -17,12 +32,13 @@ func (q *Querier) LookBack() time.Duration {
 
 // lookBack is how long a sample is valid: two and a half intervals, so that one may
 // be lost. It neither extends ended series at 1 s nor makes holes at 1 h. A query may ask
-// for another, but not for less than the time between two points.
+// for another, but not for less than the time between two points. Of a fleet it is that of
+// the machine that is read least often; a gapSet has that of each.
 func (q *Querier) lookBack(source Source, asked time.Duration) time.Duration {
 	if asked >= source.Resolution() {
 		return asked
 	}
-	return max(source.Resolution(), q.config.Interval) * 5 / 2
+	return max(source.Resolution(), q.config.Interval, q.intervals().Longest) * 5 / 2
 }
 
 // rulesLookBack is how long a sample of a series that rules make is valid, as in

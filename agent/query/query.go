@@ -34,6 +34,8 @@ type Config struct {
 	Scrape Scrape
 	// Interval is the longest interval between two readings of a collector.
 	Interval time.Duration
+	// Intervals are those of the machines of a fleet; nil where there is none.
+	Intervals func() Intervals
 	// Limits apply to each query.
 	Limits Limits
 	// Now is the time of the newest readings; nil is time.Now.

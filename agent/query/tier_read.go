@@ -88,7 +88,7 @@ func (r *reader) Select(ctx context.Context, sorted bool, hints *storage.SelectH
 	case s.hints.Range > 0:
 		return set
 	}
-	return &gapSet{SeriesSet: set, limits: limits, ofRules: r.q.ofRules}
+	return &gapSet{SeriesSet: set, limits: limits, intervals: r.q.intervals(), own: r.q.config.Interval, ofRules: r.q.ofRules}
 }
 
 // maxRoom is the number of points for which there is room from the beginning, seconds of a
@@ -99,6 +99,9 @@ const maxRoom = 100_000
 func (r *reader) read(ctx context.Context, level int, s selected) (storage.SeriesSet, gapLimits) {
 	source := r.sources[level]
 	limit := gapLimit{until: math.MaxInt64, gap: (r.q.lookBack(source, r.asked) + r.late).Milliseconds()}
+	if r.asked < source.Resolution() {
+		limit.least, limit.late = source.Resolution().Milliseconds(), r.late.Milliseconds()
+	}
 	if level > 0 {
 		limit.bucket = source.Resolution().Milliseconds()
 	}

@@ -1786,7 +1786,7 @@ export interface components {
             /** @description Machine IDs of other hosts that push under the same name: their readings are mixed up until each has its own host.name. Absent if there are none. */
             other_host_ids?: string[];
             /**
-             * @description late if there was no reading for 30 seconds, or for three ticks if that is longer.
+             * @description late if there was no reading for 30 seconds, or for three of the machine's ticks if that is longer.
              * @enum {string}
              */
             status: "up" | "late";
