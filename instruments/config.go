@@ -117,6 +117,7 @@ func CollectorDefaults() []CollectorDefault {
 		collector("schedstat", plain(newSchedstat)),
 		collector("timex", plain(newTimex)),
 		collector("sensors", plain(newSensors)),
+		collector("inventory", plain(newInventory)),
 		collector("cgroup", plain(newCgroup)),
 		named(collector("filesystem", configured(newFilesystem), "device", "mountpoint", "type"), defaultNames),
 		collector("custom", configured(newCustom)),

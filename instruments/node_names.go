@@ -95,13 +95,13 @@ type NodeException struct {
 func NodeExceptions() []NodeException {
 	return []NodeException{
 		{
-			Names: "node_bcache* node_bonding_* node_btrfs_* node_dmmultipath_* node_edac_* node_fibrechannel_* node_infiniband_* node_ipvs_* node_md_* node_nfs_* node_nfsd_* " +
+			Names: "node_bcache* node_bonding_* node_btrfs_* node_dmmultipath_* node_edac_* node_fibrechannel_* node_infiniband_* node_ipvs_* node_md_degraded node_md_raid_disks node_nfs_* node_nfsd_* " +
 				"node_nvme_* node_rapl_* node_tape_* node_watchdog_* node_xfs_* node_zfs_*",
 			Reason: "there is no collector for this hardware and these file systems yet",
 		},
-		{Names: "node_dmi_info node_os_* node_selinux_*", Reason: "the agent does not keep what these say; target_info has the name of the system"},
+		{Names: "node_dmi_info", Reason: "serial numbers and tags of the machine, which root sees, are not kept"},
 		{Names: "node_exporter_build_info node_textfile_* node_scrape_collector_*", Reason: "these are about node_exporter itself: collectors are ours: those that read what one of node_exporter's does are there under its name; of text files sysotel_custom_success says how they are"},
-		{Names: "node_cpu_online node_cpu_isolated node_cpu_*_throttles_total node_cpu_frequency_* node_cpu_scaling_frequency_m* node_cpu_scaling_governor", Reason: "of each processor the times and the current frequency are kept"},
+		{Names: "node_cpu_online node_cpu_isolated node_cpu_*_throttles_total node_cpu_frequency_hertz node_cpu_frequency_avg_hertz node_cpu_scaling_governor", Reason: "of each processor the times, the scaled frequency and its limits are kept"},
 		{Names: "node_disk_info node_disk_filesystem_info node_disk_device_mapper_info node_disk_ata_*", Reason: "the database of udev is not read"},
 		{Names: "node_filesystem_mount_info node_filesystem_purgeable_bytes", Reason: "the numbers of devices are not kept; what can be purged is macOS's, and 0 on Linux"},
 		{Names: "node_filesystem_*", Repeated: true, Reason: "each file system is there once, under one of its mount points; those in memory where instruments.filesystem.include has them"},
@@ -125,6 +125,7 @@ func NodeNames() []NodeName {
 	all.sockets()
 	all.clock()
 	all.sensors()
+	all.inventory()
 	all.scrape()
 	for i := range all {
 		all[i].Scale = cmp.Or(all[i].Scale, 1)
@@ -496,6 +497,45 @@ func (n *nodeNames) sensors() {
 	}
 	n.add("power_supply_info", NodeGauge, "info of /sys/class/power_supply/<power_supply>.", supplyInfo,
 		same("power_supply", "capacity_level", "charge_type", "health", "manufacturer", "model_name", "scope", "status", "technology", "type", "usb_type"))
+}
+
+func (n *nodeNames) inventory() {
+	n.add("os_info", NodeGauge, "A metric with a constant '1' value labeled by build_id, id, id_like, image_id, image_version, name, pretty_name, variant, variant_id, version, version_codename, version_id.",
+		inventoryOS, same("id", "id_like", "build_id", "image_id", "image_version", "name", "pretty_name", "variant", "variant_id", "version", "version_codename", "version_id"))
+	n.add("os_version", NodeGauge, "Metric containing the major.minor part of the OS version.", inventoryOSVersion, same("id", "id_like", "name"))
+	n.add("os_support_end_timestamp_seconds", NodeGauge, "Metric containing the end-of-life date timestamp of the OS.", inventoryOSEnd, nil)
+	var dmi []string
+	for _, k := range dmiKeys {
+		dmi = append(dmi, k.Name)
+	}
+	n.add("dmi_info", NodeGauge, "A metric with a constant '1' value labeled by bios_date, bios_release, bios_vendor, bios_version, board_asset_tag, board_name, board_serial, board_vendor, board_version, "+
+		"chassis_asset_tag, chassis_serial, chassis_vendor, chassis_version, product_family, product_name, product_serial, product_sku, product_uuid, product_version, system_vendor if provided by DMI.",
+		inventoryDMI, same(dmi...))
+	n.add("selinux_enabled", NodeGauge, "SELinux is enabled, 1 is true, 0 is false", inventorySELinux, nil)
+	n.add("selinux_current_mode", NodeGauge, "Current SELinux enforcement mode", inventorySELinuxMode, nil, "kind", "current")
+	n.add("selinux_config_mode", NodeGauge, "Configured SELinux enforcement mode", inventorySELinuxMode, nil, "kind", "config")
+	number := []NodeLabel{{Name: "cpu", Key: "cpu", Prefix: "cpu"}}
+	for kind, help := range map[string]string{"min": "Minimum", "max": "Maximum"} {
+		n.add("cpu_frequency_"+kind+"_hertz", NodeGauge, help+" CPU thread frequency in hertz.", inventoryFrequency, number, "kind", kind)
+		n.add("cpu_scaling_frequency_"+kind+"_hertz", NodeGauge, help+" scaled CPU thread frequency in hertz.", inventoryFrequency, number, "kind", "scaling_"+kind)
+	}
+	n.add("processes_threads", NodeGauge, "Allocated threads in system", inventoryThreads, nil)
+	n.add("processes_max_threads", NodeGauge, "Limit of threads in the system", inventoryThreadsLimit, nil)
+	n.add("processes_pids", NodeGauge, "Number of PIDs", processTotal, nil)
+	n.add("processes_max_processes", NodeGauge, "Number of max PIDs limit", inventoryPIDLimit, nil)
+	n.add("processes_state", NodeGauge, "Number of processes in each state.", processCount, []NodeLabel{{
+		Name: "state", Key: "status", Only: true,
+		Values: map[string]string{"running": "R", "sleeping": "S", "blocked": "D", "zombies": "Z", "stopped": "T", "idle": "I"},
+	}})
+	device := same("device")
+	n.add("md_state", NodeGauge, "Indicates the state of md-device.", raidState, []NodeLabel{
+		{Name: "device", Key: "device"},
+		{Name: "state", Key: "state", Only: true, Values: map[string]string{"active": "active", "inactive": "inactive", "recovering": "recovering", "resync": "resync", "check": "check"}},
+	})
+	n.add("md_disks", NodeGauge, "Number of active/failed/spare disks of device.", raidDisks, same("device", "state"))
+	n.add("md_disks_required", NodeGauge, "Total number of disks of device.", raidRequired, device)
+	n.add("md_blocks", NodeGauge, "Total number of blocks on device.", raidSize, device).Scale = 1.0 / 1024
+	n.add("md_blocks_synced", NodeGauge, "Number of blocks synced on device.", raidSynced, device).Scale = 1.0 / 1024
 }
 
 // nodeCollectors are the collectors of node_exporter that read what one of ours does, by

@@ -12,7 +12,7 @@ import (
 )
 
 // maxKeys is the largest number of attributes a metric of ours has.
-const maxKeys = 11
+const maxKeys = 14
 
 // maxSeries bounds the points of one collector in one reading: 256 cores by 8
 // states by 2 metrics, twice over. What exceeds it is counted, not sent.

@@ -30,6 +30,11 @@ var processCount = &Metric{
 	Help: "Number of processes in each state.", Source: "/proc/PID/stat, third field",
 }
 
+var processTotal = &Metric{
+	Name: "sysotel.processes.pids", Unit: "{process}", Kind: UpDownCounter, Integer: true,
+	Help: "Number of all processes.", Source: "/proc/PID",
+}
+
 // processes counts the processes.
 type processes struct{}
 
@@ -37,7 +42,7 @@ func newProcesses() Collector { return processes{} }
 
 func (processes) Name() string { return "processes" }
 
-func (processes) Metrics() []*Metric { return []*Metric{processCount} }
+func (processes) Metrics() []*Metric { return []*Metric{processCount, processTotal} }
 
 func (processes) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
 	r := &Processes{}
@@ -83,5 +88,8 @@ func countWord(status string) string {
 func (p *Processes) Report(o *Observer) {
 	for _, status := range slices.Sorted(maps.Keys(p.Count)) {
 		o.Int(processCount, int64(p.Count[status]), status)
+	}
+	if !p.Hidden {
+		o.Int(processTotal, int64(p.Total))
 	}
 }

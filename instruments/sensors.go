@@ -408,7 +408,7 @@ func (r *sensorRead) add(of *Metric, value float64, values ...string) {
 	switch {
 	case math.IsNaN(value):
 	case value < 0 && !isSigned(of), of.Unit == "1" && value > 1:
-		r.note(of.Name+" of "+values[0], fmt.Sprintf("%v cannot be", value))
+		r.note(strings.Join(append([]string{of.Name}, values...), " "), fmt.Sprintf("%v cannot be", value))
 	case len(r.points) >= mostSensorPoints:
 		r.more++
 	default:
@@ -419,7 +419,7 @@ func (r *sensorRead) add(of *Metric, value float64, values ...string) {
 // isSigned reports whether a metric of sensors can be below 0: temperatures, what flows both
 // ways, and a device that says -1 while it does not cool.
 func isSigned(m *Metric) bool {
-	return m == coolingState || slices.Contains([]string{"Cel", "A", "V", "W", "{Ah}"}, m.Unit)
+	return m == coolingState || m == inventorySELinuxMode || slices.Contains([]string{"Cel", "A", "V", "W", "{Ah}"}, m.Unit)
 }
 
 // sensorFile is a file of a chip: temp1_input.
@@ -592,12 +592,16 @@ func (h *Host) powerSupply(d *sensorDevice) (r sensorRead) {
 // Report implements Reading.
 func (s *Sensors) Report(o *Observer) {
 	for _, points := range s.points {
-		for i := range points {
-			if p := &points[i]; p.of.Integer {
-				o.Int(p.of, int64(p.value), p.values...)
-			} else {
-				o.Float(p.of, p.value, p.values...)
-			}
+		reportPoints(o, points)
+	}
+}
+
+func reportPoints(o *Observer, points []sensorPoint) {
+	for i := range points {
+		if p := &points[i]; p.of.Integer {
+			o.Int(p.of, int64(p.value), p.values...)
+		} else {
+			o.Float(p.of, p.value, p.values...)
 		}
 	}
 }
