@@ -347,9 +347,6 @@ func taskName(task []byte) string {
 	return string(name)
 }
 
-// maxTold bounds a time of a record, so that sums of some do not overflow.
-const maxTold = 10 * 365 * 24 * time.Hour
-
 // inUnits is a time of a record.
 func inUnits(n uint64, unit time.Duration) time.Duration {
 	return time.Duration(min(n, uint64(maxTold/unit))) * unit

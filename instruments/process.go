@@ -35,7 +35,11 @@ type processAccounts struct {
 	// programs were named in this look by processes that no look saw.
 	exitsLost uint64
 	// departed are the processes that have left the table since the look before.
-	departed   []*processEntry
+	departed []*processEntry
+	// parents are the parents of the processes that have ended in this look, unclaimed what
+	// was counted of children whose parents were neither seen nor heard yet.
+	parents    map[int]int
+	unclaimed  map[int]unclaimed
 	shortNames int
 	// asked are the processes whose I/O was read in this look, debtors those that have
 	// children to be found in it.
@@ -66,7 +70,7 @@ var (
 	processCPUTime = &Metric{
 		Name: "process.cpu.time", Unit: "s", Kind: Counter, Start: SinceAgent, Keys: []Key{programKey, modeKey},
 		Help:   "CPU time all processes of a program used since the agent started, also those that have ended.",
-		Source: "differences of utime and stime in /proc/PID/stat",
+		Source: "differences of utime and stime in /proc/PID/stat; for processes that have ended, where that is heard, taskstats and their parents' cutime and cstime",
 	}
 	processCPUUtilization = &Metric{
 		Name: "process.cpu.utilization", Unit: "1", Kind: Gauge, Keys: []Key{programKey, modeKey},

@@ -49,6 +49,16 @@ func (p *process) hear(table *processTable, seconds, whole float64, r *ProcessTa
 	}
 	slices.SortStableFunc(p.departed, func(a, b *processEntry) int { return cmp.Compare(a.pid, b.pid) })
 	p.shortNames = 0
+	if p.parents == nil {
+		p.parents, p.unclaimed = map[int]int{}, map[int]unclaimed{}
+	}
+	clear(p.parents)
+	for i := range x.heard {
+		p.parents[x.heard[i].pid] = x.heard[i].parent
+	}
+	for _, e := range p.departed {
+		p.parents[e.pid] = e.parent
+	}
 	var short EndedProcess
 	for i := range x.heard {
 		e := &x.heard[i]
@@ -59,28 +69,45 @@ func (p *process) hear(table *processTable, seconds, whole float64, r *ProcessTa
 			kept := *e
 			seen.exit = &kept // What it used is known when it has left the table.
 		} else {
-			short.CPUSeconds += p.short(e, seconds).Seconds()
+			short.CPUSeconds += p.short(table, e, seconds).Seconds()
 		}
 	}
 	for _, e := range p.departed {
+		counted := ticks(e.userBefore.held() + e.systemBefore.held())
 		if e.exit != nil {
-			p.finish(e, whole, r)
+			counted += p.finish(e, counted, whole, r)
 		}
+		p.leave(table, e, counted)
 	}
-	if short.CPUSeconds > 0 {
+	p.claim()
+	if short.CPUSeconds += p.reap(table, whole).Seconds(); short.CPUSeconds > 0 {
 		r.Ended = append(r.Ended, short)
 	}
 }
 
-// finish gives a process what it used after it was last seen.
-func (p *process) finish(e *processEntry, whole float64, r *ProcessTable) {
-	e.group.look.ended++
-	if e.noTimes {
-		return
+// unclaimed is what was counted of the children of a process.
+type unclaimed struct {
+	counted time.Duration
+	looks   int
+}
+
+// claim forgets what nobody has claimed.
+func (p *process) claim() {
+	for pid, u := range p.unclaimed {
+		if u.looks++; u.looks > 2 {
+			delete(p.unclaimed, pid)
+		} else {
+			p.unclaimed[pid] = u
+		}
 	}
-	left := e.exit.run - time.Duration(e.userBefore.held()+e.systemBefore.held())*(time.Second/cpuTicks)
-	if left <= 0 || left.Seconds()*cpuTicks > 1.25*whole+10 {
-		return
+}
+
+// finish gives a process what it used after it was last seen.
+func (p *process) finish(e *processEntry, counted time.Duration, whole float64, r *ProcessTable) time.Duration {
+	e.group.look.ended++
+	left := e.exit.run - counted
+	if e.noTimes || left <= 0 || left.Seconds()*cpuTicks > 1.25*whole+10 {
+		return 0
 	}
 	system := time.Duration(0)
 	if all := e.exit.user + e.exit.system; all > 0 {
@@ -88,10 +115,11 @@ func (p *process) finish(e *processEntry, whole float64, r *ProcessTable) {
 	}
 	e.group.use(left-system, system)
 	r.Ended = append(r.Ended, EndedProcess{PID: e.pid, Start: e.start, CPUSeconds: left.Seconds()})
+	return left
 }
 
 // short counts a process that no look saw, and returns what it used.
-func (p *process) short(e *exit, seconds float64) time.Duration {
+func (p *process) short(table *processTable, e *exit, seconds float64) time.Duration {
 	name := programName(e.comm, nil, e.parent == kernelParent)
 	if p.programs.byName[name] == nil {
 		if p.shortNames++; p.shortNames > maxShortNames {
@@ -103,6 +131,27 @@ func (p *process) short(e *exit, seconds float64) time.Duration {
 	if (e.lived - shortSlack).Seconds() > seconds {
 		return 0 // It was not hidden by its shortness, and used its time at other times.
 	}
+	used := e.user + e.system
 	g.use(e.user, e.system)
-	return e.user + e.system
+	counted := used + p.unclaimed[e.pid].counted
+	delete(p.unclaimed, e.pid)
+	if parent := p.above(table, e.parent); parent != nil {
+		p.expect(parent, counted, g, e.missing())
+	} else if u, known := p.unclaimed[p.last(e.parent)]; known || len(p.unclaimed) < maxUnclaimed {
+		u.counted += counted
+		p.unclaimed[p.last(e.parent)] = u
+	}
+	return used
+}
+
+// last is the process up from one whose parent is neither seen nor heard.
+func (p *process) last(pid int) int {
+	for range maxAncestors {
+		parent, found := p.parents[pid]
+		if !found {
+			break
+		}
+		pid = parent
+	}
+	return pid
 }

@@ -22,8 +22,10 @@ type processStat struct {
 	// faults counts minor page faults: the process' own, and those of children that it
 	// has waited for, with what they had of theirs.
 	faults, childFaults uint64
-	threads             int
-	virtual             uint64
+	// childTicks is user and system time of children it has waited for, and of theirs.
+	childTicks uint64
+	threads    int
+	virtual    uint64
 	// pages counts resident pages.
 	pages uint64
 }
@@ -64,6 +66,7 @@ func parseProcessStat(text []byte) (processStat, error) {
 		return processStat{}, errProcessStat
 	}
 	s.parent, s.flags, s.threads = whole(fields[4]), known(fields[9]), whole(fields[20])
+	s.childTicks = known(fields[16]) + known(fields[17])
 	s.faults, s.childFaults = known(fields[10]), known(fields[11])
 	s.virtual, s.pages = known(fields[23]), known(fields[24])
 	// What no machine has is no number.

@@ -66,6 +66,9 @@ type processEntry struct {
 	// faults are page faults of its own, childFaults of the children it has waited for and
 	// reaped the same at the last look.
 	faults, childFaults, reaped uint64
+	// childTicks is the CPU time of children it has waited for, childSeen the same at the last
+	// look.
+	childTicks, childSeen uint64
 	// thread is a thread that lives where the first one has ended, else 0.
 	thread int
 	// noTimes is true where the system does not report to this agent user and system
@@ -95,6 +98,8 @@ type processEntry struct {
 	// exit is set where its end was heard: it may still be in the table, as a zombie or
 	// because it ended after it was read.
 	exit *exit
+	// reaper is nil where no child has ended.
+	reaper *reaper
 
 	file processFile
 }

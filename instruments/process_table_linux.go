@@ -363,6 +363,7 @@ func (t *processTable) refresh(e *processEntry, pid int) (*processEntry, error) 
 	e.noTimes = stat.user == unknownCount || stat.system == unknownCount
 	e.user, e.system = stat.user, stat.system
 	e.faults, e.childFaults = stat.faults, stat.childFaults
+	e.childTicks = stat.childTicks
 	e.rss, e.virtual = stat.pages*pageSize, stat.virtual
 	e.thread = 0
 	if stat.state == 'Z' && stat.threads > 1 {
