@@ -43,6 +43,12 @@ func noteUnweighted(source Source) error {
 	return fmt.Errorf("%w: the mean over several metrics counts each %s of tier %[2]s alike, however many readings it has", annotations.PromQLInfo, source.Name())
 }
 
+// notePresence is the information that it is not known when within a bucket a series was
+// there. It is given without one too: what is not there is the answer.
+func notePresence(source Source) error {
+	return fmt.Errorf("%w: a series that begins or ends within a %s is there for all or none of it in tier %[2]s", annotations.PromQLInfo, source.Name())
+}
+
 // noteSubquery is the information that the points of a subquery are not exact.
 func noteSubquery(source Source) error {
 	return fmt.Errorf("%w: each point of the subquery is off by at most the share of a %s bucket of tier %[2]s", annotations.PromQLInfo, source.Name())

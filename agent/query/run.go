@@ -163,6 +163,9 @@ func (r *run) segment(ctx context.Context, seg segment) error {
 	r.read += g.reads
 	r.result.add(r.plan.span(seg))
 	r.result.Warnings.Merge(result.Warnings)
+	if r.plan.presence && len(seg.tiers) > 0 && slices.Max(seg.tiers) > 0 {
+		r.result.Warnings.Add(notePresence(r.plan.sources[slices.Max(seg.tiers)]))
+	}
 	if size := sizeOf(result.Value); size > resultShare(r.budget.limit) {
 		query.Close()
 		return r.budget.tooLarge(size)

@@ -32,6 +32,8 @@ type plan struct {
 	windows []window
 	sources []Source // finest first
 	steps   steps
+	// presence is set if it is asked whether there are series.
+	presence bool
 	// covers is, by window and tier, the first step for which the tier holds the
 	// oldest sample, steps.count if there is none.
 	covers [][]int
@@ -52,7 +54,7 @@ func (q *Querier) plan(expr parser.Expr, text string, s steps) (*plan, error) {
 			return nil, &Error{Type: Internal, Err: err}
 		}
 	}
-	p := &plan{q: q, text: text, windows: windowsOf(expr, s.step), sources: sources, steps: s}
+	p := &plan{q: q, text: text, windows: windowsOf(expr, s.step), sources: sources, steps: s, presence: asksPresence(expr)}
 	p.covers = make([][]int, len(p.windows))
 	for i := range p.windows {
 		w := &p.windows[i]

@@ -68,6 +68,23 @@ func windowsOf(expr parser.Expr, step time.Duration) []window {
 	return windows
 }
 
+// asksPresence reports whether an expression asks whether there are series at moments: in
+// a range it is known.
+func asksPresence(expr parser.Expr) (asks bool) {
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		if call, ok := node.(*parser.Call); ok {
+			switch call.Func.Name {
+			case "absent":
+				asks = true
+			case "absent_over_time", "present_over_time":
+				asks = asks || ranged(call) == nil
+			}
+		}
+		return nil
+	})
+	return asks
+}
+
 // functionAround returns the function whose argument ends a path.
 func functionAround(path []parser.Node) string {
 	for i := len(path) - 1; i >= 0; i-- {
