@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"sysotel/instruments/sanitize"
 )
@@ -41,7 +42,7 @@ var (
 
 	hardwareTemperature = &Metric{
 		Name: "hw.temperature", Unit: "Cel", Kind: Gauge, Keys: hardwareKeys,
-		Help: "Temperature of each sensor and thermal zone, read every 10 s.", Source: "/sys/class/hwmon/hwmonN/tempN_input, not while tempN_fault is 1; /sys/class/thermal/thermal_zoneN/temp",
+		Help: "Temperature of each sensor and thermal zone, read every 10 s.", Source: "/sys/class/hwmon/hwmonN/tempN_input, not while tempN_fault is 1; /sys/class/thermal/thermal_zoneN/temp; a drive (drivetemp) is not asked while it does nothing, and left out after 10 min of that",
 	}
 	hardwareTemperatureLimit = &Metric{
 		Name: "hw.temperature.limit", Unit: "Cel", Kind: Gauge, Keys: limitKeys,
@@ -228,6 +229,9 @@ type sensorDevice struct {
 type sensorRead struct {
 	misread
 	points []sensorPoint
+	// work is what a drive had done when its sensor was read, since when that has not changed.
+	work  string
+	since time.Time
 }
 
 func newSensors() Collector { return &sensors{} }
@@ -285,7 +289,14 @@ func (s *sensors) look(h *Host) {
 		if d == nil || d.chip != chip {
 			d = &sensorDevice{dir: dir, chip: chip}
 			d.every = slowEvery
-			d.read = func(h *Host, _ string, _ sensorRead) sensorRead { return read(h, d) }
+			d.read = func(h *Host, _ string, before sensorRead) sensorRead {
+				if rested, ok := h.rests(d, before); ok {
+					return rested
+				}
+				r := read(h, d)
+				r.work, r.since = h.driveWork(d), h.Now()
+				return r
+			}
 		}
 		s.devices = append(s.devices, d)
 	}
@@ -306,6 +317,34 @@ func (s *sensors) look(h *Host) {
 	for _, name := range numbered(h.list(supply)) {
 		add(supply+name, "", (*Host).powerSupply)
 	}
+}
+
+// restAfter is for how long the temperature of a drive that does nothing is still told.
+const restAfter = 10 * time.Minute
+
+// rests reports whether a drive has done nothing since its sensor was read, and returns what
+// is still known of it: to ask some drives for their temperature keeps them from spinning
+// down (Documentation/hwmon/drivetemp.rst).
+func (h *Host) rests(d *sensorDevice, before sensorRead) (sensorRead, bool) {
+	if before.work == "" || before.work != h.driveWork(d) {
+		return sensorRead{}, false
+	}
+	if h.Now().Sub(before.since) > restAfter {
+		before.points, before.misread = nil, misread{}
+	}
+	return before, true
+}
+
+// driveWork is what a drive with a sensor of the driver drivetemp has done, by its counters;
+// "" for other devices.
+func (h *Host) driveWork(d *sensorDevice) string {
+	if d.chip == "" || h.readText(d.dir+"/name") != "drivetemp" {
+		return ""
+	}
+	for _, disk := range h.list(d.dir + "/device/block") {
+		return h.readText(d.dir + "/device/block/" + disk + "/stat")
+	}
+	return ""
 }
 
 // numbered sorts names by the number at their end: temp2 before temp10.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -122,6 +123,55 @@ func TestSensorsThatHang(t *testing.T) {
 		}
 		close(release)
 		synctest.Wait()
+	})
+}
+
+// TestSensorsLetDrivesRest: a drive that does nothing is not asked for its temperature, which
+// could keep it from spinning down, and has none after a while; one that works has it.
+func TestSensorsLetDrivesRest(t *testing.T) {
+	tree := sensorTree(t, 1, 1)
+	dir := filepath.Join(tree, "sys/class/hwmon/hwmon0")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("name", "drivetemp")
+	write("device/block/sda/stat", "1 0 8 0 0 0 0 0")
+	synctest.Test(t, func(t *testing.T) {
+		h, c := NewHost(tree), newSensors()
+		// After is what is told so long afterwards.
+		after := func(d time.Duration) (told []float64) {
+			for end := time.Now().Add(d); time.Now().Before(end); {
+				time.Sleep(slowEvery)
+				r, err := c.Read(context.Background(), h, Tick{Time: time.Now(), Interval: time.Second})
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				told = told[:0]
+				for _, v := range temperatures(r) {
+					told = append(told, v)
+				}
+			}
+			return told
+		}
+		is := func(when string, got []float64, want ...float64) {
+			t.Helper()
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: temperatures are %v, want %v", when, got, want)
+			}
+		}
+		is("at first", after(3*slowEvery), 40)
+		write("temp1_input", "35000")
+		is("while it rests", after(3*slowEvery), 40)
+		is("after it has rested", after(2*restAfter))
+		write("device/block/sda/stat", "2 0 16 0 0 0 0 0")
+		is("when it works", after(3*slowEvery), 35)
 	})
 }
 
