@@ -164,7 +164,7 @@ func (p *past) row(r *records.ProcessUsage) ProcessRow {
 		CPUPercent: p.share(r.CPUSeconds, 1), CPUPercentCore: p.share(r.CPUSeconds, float64(p.CPUs)), CPUSeconds: number(r.CPUSeconds),
 		MemoryPercent: p.memoryShare(r.MemoryMean), MemoryRSS: count(r.MemoryMean), NumThreads: r.Threads,
 		ReadBytesPerSec: number(r.ReadBytes / p.covered), WriteBytesPerSec: number(r.WriteBytes / p.covered),
-		CommandLine: r.CommandLine,
+		CommandLine: r.CommandLine, Count: r.Count, Parent: r.Parent,
 		MemoryPeak:  &peak, ReadBytes: &read, WriteBytes: &written, SeenSeconds: &seen,
 	}
 	if !r.Started.IsZero() {

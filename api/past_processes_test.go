@@ -149,3 +149,15 @@ func TestBadPastQueries(t *testing.T) {
 		t.Errorf("%q does not say why", detail)
 	}
 }
+
+func TestShortProcessesOfThePast(t *testing.T) {
+	r := openRecords(t)
+	r.AddProcesses(records.ProcessReading{
+		Time: minute.Add(time.Second), Interval: time.Second, BootID: "boot", CPUs: 4, HostCPUSeconds: 1,
+		Short: []records.ShortProcesses{{Name: "cc1", Program: "cc1", Parent: "make", Count: 12, CPUSeconds: 1, MemoryPeak: 1 << 20}},
+	})
+	p, _ := askProcesses(t, withRecords(t, r), Viewer, fmt.Sprintf("at=%d", minute.Unix()+1))
+	if len(p.Processes) != 1 || p.Processes[0].Count != 12 || p.Processes[0].Parent != "make" || p.Processes[0].CPUSeconds != 1 {
+		t.Errorf("rows %+v", p.Processes)
+	}
+}

@@ -33,6 +33,8 @@ type ProcessRow struct {
 	Name             string     `json:"name" doc:"Process name, chosen by the user who runs it."`
 	PID              int        `json:"pid" doc:"Process ID."`
 	ParentPID        *int       `json:"parent_pid" doc:"Parent process ID, 0 for the system itself; null if unknown, as for the past."`
+	Count            uint64     `json:"count,omitempty" doc:"Absent for one process. Else the row is of as many short ones of this program, which started and ended between two samples below the same parent; pid is 0."`
+	Parent           string     `json:"parent,omitempty" doc:"Program of the next process above short ones that lived longer; absent if unknown, and for one process."`
 	Program          string     `json:"program" doc:"Program name used to add processes up, such as python3:manage.py."`
 	User             string     `json:"user" doc:"Owner; empty if unknown."`
 	Status           string     `json:"status" doc:"State: running, sleeping, idle, blocked (waiting for a disk), stopped, zombie or another one."`

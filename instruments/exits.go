@@ -14,6 +14,8 @@ type exit struct {
 	// run is the sum of both as the scheduler measured it, less what it had not yet
 	// added up when the process ended (a tick at most).
 	user, system, run time.Duration
+	// peak is the most resident memory in bytes that it had, 0 where that is not known.
+	peak uint64
 }
 
 // exits is what was heard since the look before.

@@ -54,6 +54,7 @@ const (
 	atParent = unsafe.Offsetof(unix.Taskstats{}.Ac_ppid)
 	atUser   = unsafe.Offsetof(unix.Taskstats{}.Ac_utime)
 	atSystem = unsafe.Offsetof(unix.Taskstats{}.Ac_stime)
+	atPeak   = unsafe.Offsetof(unix.Taskstats{}.Hiwater_rss)
 	atGroup  = unsafe.Offsetof(unix.Taskstats{}.Ac_tgid)
 	atLived  = unsafe.Offsetof(unix.Taskstats{}.Ac_tgetime)
 	// leastTaskstats is how much of it is needed.
@@ -327,6 +328,7 @@ func (l *exitListener) ended(task, group []byte) {
 	e := exit{
 		pid: tgid, parent: short(atParent), lived: inUnits(number(task, atLived), time.Microsecond),
 		user: user, system: system, run: inUnits(number(task, atRun), time.Nanosecond),
+		peak: min(number(task, atPeak), maxBytes/1024) * 1024,
 	}
 	if group != nil {
 		e.run = max(e.run, inUnits(number(group, atRun), time.Nanosecond))

@@ -3,6 +3,7 @@ package instruments
 import (
 	"context"
 	"strconv"
+	"time"
 )
 
 // process reads the process table.
@@ -36,6 +37,10 @@ type processAccounts struct {
 	exitsLost uint64
 	// departed are the processes that have left the table since the look before.
 	departed []*processEntry
+	// shorts are the processes of this look that none saw, unnamed the CPU time of those
+	// without a place in it.
+	shorts  map[shortKey]*ShortProcesses
+	unnamed time.Duration
 	// parents are the parents of the processes that have ended in this look, unclaimed what
 	// was counted of children whose parents were neither seen nor heard yet.
 	parents    map[int]int

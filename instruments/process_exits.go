@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -50,7 +51,7 @@ func (p *process) hear(table *processTable, seconds, whole float64, r *ProcessTa
 	slices.SortStableFunc(p.departed, func(a, b *processEntry) int { return cmp.Compare(a.pid, b.pid) })
 	p.shortNames = 0
 	if p.parents == nil {
-		p.parents, p.unclaimed = map[int]int{}, map[int]unclaimed{}
+		p.parents, p.unclaimed, p.shorts = map[int]int{}, map[int]unclaimed{}, map[shortKey]*ShortProcesses{}
 	}
 	clear(p.parents)
 	for i := range x.heard {
@@ -59,7 +60,7 @@ func (p *process) hear(table *processTable, seconds, whole float64, r *ProcessTa
 	for _, e := range p.departed {
 		p.parents[e.pid] = e.parent
 	}
-	var short EndedProcess
+	p.unnamed = 0
 	for i := range x.heard {
 		e := &x.heard[i]
 		if at, found := slices.BinarySearchFunc(p.departed, e.pid, func(e *processEntry, pid int) int { return cmp.Compare(e.pid, pid) }); found && p.departed[at].exit == nil {
@@ -69,7 +70,7 @@ func (p *process) hear(table *processTable, seconds, whole float64, r *ProcessTa
 			kept := *e
 			seen.exit = &kept // What it used is known when it has left the table.
 		} else {
-			short.CPUSeconds += p.short(table, e, seconds).Seconds()
+			p.short(table, e, seconds)
 		}
 	}
 	for _, e := range p.departed {
@@ -80,8 +81,40 @@ func (p *process) hear(table *processTable, seconds, whole float64, r *ProcessTa
 		p.leave(table, e, counted)
 	}
 	p.claim()
-	if short.CPUSeconds += p.reap(table, whole).Seconds(); short.CPUSeconds > 0 {
-		r.Ended = append(r.Ended, short)
+	p.reap(table, whole)
+	if p.unnamed > 0 {
+		r.Ended = append(r.Ended, EndedProcess{CPUSeconds: p.unnamed.Seconds()})
+	}
+	for _, short := range p.shorts {
+		r.Short = append(r.Short, *short)
+	}
+	clear(p.shorts)
+	slices.SortFunc(r.Short, func(a, b ShortProcesses) int {
+		return cmp.Or(strings.Compare(a.Program, b.Program), strings.Compare(a.Parent, b.Parent))
+	})
+}
+
+// maxShorts bounds the programs and parents of processes that no look saw.
+const maxShorts = 200
+
+// shortKey is what processes that no look saw are added up by.
+type shortKey struct{ program, parent string }
+
+// credit adds to the processes of a program that no look saw.
+func (p *process) credit(key shortKey, used time.Duration, e *exit) {
+	s := p.shorts[key]
+	if s == nil {
+		if e == nil || len(p.shorts) >= maxShorts {
+			p.unnamed += used
+			return
+		}
+		s = &ShortProcesses{Name: cleanName(e.comm), Program: key.program, Parent: key.parent}
+		p.shorts[key] = s
+	}
+	s.CPUSeconds += used.Seconds()
+	if e != nil {
+		s.Count++
+		s.MemoryPeak = max(s.MemoryPeak, e.peak)
 	}
 }
 
@@ -118,8 +151,8 @@ func (p *process) finish(e *processEntry, counted time.Duration, whole float64, 
 	return left
 }
 
-// short counts a process that no look saw, and returns what it used.
-func (p *process) short(table *processTable, e *exit, seconds float64) time.Duration {
+// short counts a process that no look saw.
+func (p *process) short(table *processTable, e *exit, seconds float64) {
 	name := programName(e.comm, nil, e.parent == kernelParent)
 	if p.programs.byName[name] == nil {
 		if p.shortNames++; p.shortNames > maxShortNames {
@@ -129,19 +162,24 @@ func (p *process) short(table *processTable, e *exit, seconds float64) time.Dura
 	g := p.programs.of(name)
 	g.look.ended++
 	if (e.lived - shortSlack).Seconds() > seconds {
-		return 0 // It was not hidden by its shortness, and used its time at other times.
+		return // It was not hidden by its shortness, and used its time at other times.
 	}
 	used := e.user + e.system
 	g.use(e.user, e.system)
 	counted := used + p.unclaimed[e.pid].counted
 	delete(p.unclaimed, e.pid)
-	if parent := p.above(table, e.parent); parent != nil {
+	parent := p.above(table, e.parent)
+	key := shortKey{program: name}
+	if parent != nil {
+		key.parent = parent.program
+	}
+	p.credit(key, used, e)
+	if parent != nil {
 		p.expect(parent, counted, g, e.missing())
 	} else if u, known := p.unclaimed[p.last(e.parent)]; known || len(p.unclaimed) < maxUnclaimed {
 		u.counted += counted
 		p.unclaimed[p.last(e.parent)] = u
 	}
-	return used
 }
 
 // last is the process up from one whose parent is neither seen nor heard.

@@ -81,6 +81,7 @@ func TestEveryEndIsHeard(t *testing.T) {
 	var heard uint64
 	var used time.Duration
 	var busy float64
+	parents := map[string]int{}
 	begin, lost := children(t), m.read().UnattributedSeconds
 	for i := range most {
 		if err := exec.Command(path).Run(); err != nil {
@@ -89,12 +90,22 @@ func TestEveryEndIsHeard(t *testing.T) {
 		if i%500 == 499 {
 			table := m.read()
 			u, ended := m.host.table.accounts.program(name)
+			for _, short := range table.Short {
+				if short.Program == name {
+					parents[short.Parent] += short.Count
+				}
+			}
 			heard, used, busy = heard+ended, used+u, busy+addKnown(0, table.Busy)
 		}
 	}
 	var table *ProcessTable
 	for range 3 {
 		table = m.read()
+		for _, short := range table.Short {
+			if short.Program == name {
+				parents[short.Parent] += short.Count
+			}
+		}
 		u, ended := m.host.table.accounts.program(name)
 		heard, used, busy = heard+ended, used+u, busy+addKnown(0, table.Busy)
 	}
@@ -105,6 +116,11 @@ func TestEveryEndIsHeard(t *testing.T) {
 	// What is missing is given away one look late, so at the start of a storm a look's is not.
 	if lost > busy*0.02+0.1 {
 		t.Errorf("%.2f s of %.2f s are unattributed", lost, busy)
+	}
+	// One that is caught alive by a look has a row of its own.
+	own := row(t, table, os.Getpid()).Program
+	if len(parents) != 1 || parents[own] < most-20 || parents[own] > most {
+		t.Errorf("short processes by parent are %v, the parent is %s", parents, own)
 	}
 	if heard != most {
 		t.Errorf("%d ends were heard of %d, overflows: %d", heard, most, table.ExitsLost)

@@ -104,25 +104,26 @@ func (p *process) leave(table *processTable, e *processEntry, counted time.Durat
 	p.expect(parent, counted, group, weight)
 }
 
-// reap compares the accounts of children with what was counted, and returns the CPU time that
-// was given to programs by it.
-func (p *process) reap(table *processTable, whole float64) (given time.Duration) {
+// reap compares the accounts of children with what was counted.
+func (p *process) reap(table *processTable, whole float64) {
 	for _, e := range table.entries {
 		grown := e.childTicks - min(e.childSeen, e.childTicks)
 		e.childSeen = e.childTicks
 		if e.looks <= 1 || e.reaper == nil {
 			continue // What is new of it is not compared; it has no children that were heard.
 		}
-		given += e.reaper.balance(ticks(grown), whole)
+		e.reaper.balance(ticks(grown), whole, func(g *program, part time.Duration) {
+			g.use(0, part)
+			p.credit(shortKey{g.name, e.program}, part, nil)
+		})
 		if e.reaper.idle > reaperLooks {
 			e.reaper = nil
 		}
 	}
-	return given
 }
 
 // balance takes by how much an account has grown, and gives away what is missing.
-func (r *reaper) balance(grown time.Duration, whole float64) (given time.Duration) {
+func (r *reaper) balance(grown time.Duration, whole float64, give func(*program, time.Duration)) {
 	r.owed -= grown
 	r.idle++
 	short := max(-r.owed, 0)
@@ -139,14 +140,11 @@ func (r *reaper) balance(grown time.Duration, whole float64) (given time.Duratio
 	if weight > 0 && missing > 0 && missing.Seconds()*cpuTicks <= 1.25*whole+10 {
 		for _, heirs := range [...][]heir{r.heirs, r.before} {
 			for _, h := range heirs {
-				part := time.Duration(float64(missing) * h.weight / weight)
-				h.program.use(0, part)
-				given += part
+				give(h.program, time.Duration(float64(missing)*h.weight/weight))
 			}
 		}
 	}
 	r.before, r.heirs = r.heirs, r.before[:0]
-	return given
 }
 
 // ticks is a CPU time in units of the platform.

@@ -76,6 +76,9 @@ type ProcessTable struct {
 	MemoryTotal uint64
 	// Ended are processes that ended since the look before and did something after it.
 	Ended []EndedProcess
+	// Short are the processes that lived between two looks, by program and parent. What has
+	// no place in it is in Ended.
+	Short []ShortProcesses
 	// Programs adds up the processes by program, the last one being "others".
 	Programs []Program
 	// Unattributed is the share of all processors in the last tick that was used
@@ -108,6 +111,20 @@ type ProcessTable struct {
 	// are given.
 	folded int
 	full   bool
+}
+
+// ShortProcesses are processes of one program and one parent that no look saw.
+type ShortProcesses struct {
+	// Name is the kernel's name of them, hostile text; Program that by which they are added
+	// up. Parent is the program of the next process above them that a look saw, "" where
+	// none is known.
+	Name, Program, Parent string
+	// Count is how many have ended since the look before.
+	Count int
+	// CPUSeconds is user and system time of all, MemoryPeak the most resident memory in
+	// bytes that one of them had, 0 where that is not known.
+	CPUSeconds float64
+	MemoryPeak uint64
 }
 
 // Folded implements Folder.

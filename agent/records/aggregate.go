@@ -1,6 +1,7 @@
 package records
 
 import (
+	"hash/fnv"
 	"math"
 	"slices"
 )
@@ -97,6 +98,9 @@ func (a *aggregator) add(r *ProcessReading) {
 	for i := range r.Ended {
 		attributed += a.addEnded(&r.Ended[i], &f)
 	}
+	for i := range r.Short {
+		attributed += a.addShort(&r.Short[i])
+	}
 	var whole bool
 	f.vanished, whole = microseconds(r.Unattributed)
 	host, ok := microseconds(r.HostCPUSeconds)
@@ -110,7 +114,8 @@ func (a *aggregator) add(r *ProcessReading) {
 	}
 	b.add(&f)
 	for key, p := range a.live {
-		if p.scan != a.scan {
+		// Short processes are added up for as long as a bucket has them.
+		if p.scan != a.scan && (key.pid != 0 || !slices.ContainsFunc(p.open, func(s sums) bool { return s.seen > 0 })) {
 			delete(a.live, key)
 		}
 	}
@@ -158,6 +163,28 @@ func (a *aggregator) addEnded(r *EndedProcess, f *frame) (cpu int64) {
 		f.others.add(&s)
 		return s.cpu
 	}
+	if p.open[0].seen == 0 {
+		a.buckets[0].members = append(a.buckets[0].members, p)
+	}
+	p.open[0].add(&s)
+	return s.cpu
+}
+
+// addShort adds processes that no tick had, and returns their CPU time.
+func (a *aggregator) addShort(r *ShortProcesses) (cpu int64) {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(r.Program + "\x00" + r.Parent))
+	key := liveKey{0, hash.Sum64() >> 1}
+	p := a.live[key]
+	if p == nil {
+		p = &process{row: row{identity: identity{a.boot, key.pid, key.start}}, open: make([]sums, len(a.tiers))}
+		a.live[key] = p
+	}
+	p.scan = a.scan
+	p.describe(&ProcessRow{Name: r.Name, Program: r.Program, Status: "ended"})
+	p.parent = plain(r.Parent, maxText)
+	s := sums{seen: 1, peak: r.MemoryPeak >> 10, count: uint64(max(r.Count, 0))}
+	s.cpu, s.cpuKnown = microseconds(r.CPUSeconds)
 	if p.open[0].seen == 0 {
 		a.buckets[0].members = append(a.buckets[0].members, p)
 	}

@@ -13,7 +13,7 @@ import (
 
 // recordVersion is the first byte of every record. Every version must stay
 // readable: a new layout gets a new number and its own decoder.
-const recordVersion = 1
+const recordVersion = 2
 
 // maxRecord bounds the memory for decoding a damaged record.
 const maxRecord = 4 << 20
@@ -184,6 +184,12 @@ func (c *codec) encode(r *record) []byte {
 	for i := range r.rows {
 		u(r.rows[i].write)
 	}
+	for i := range r.rows {
+		u(r.rows[i].count)
+	}
+	for i := range r.rows {
+		u(c.index(r.rows[i].parent))
+	}
 	u(uint64(len(c.table)))
 	for _, text := range c.table {
 		u(uint64(len(text)))
@@ -211,8 +217,9 @@ func (c *codec) decode(body []byte, r *record) error {
 	if len(body) == 0 {
 		return fmt.Errorf("%w: empty", errRecord)
 	}
-	if body[0] != recordVersion {
-		return fmt.Errorf("%w: unknown version %d", errRecord, body[0])
+	version := body[0]
+	if version < 1 || version > recordVersion {
+		return fmt.Errorf("%w: unknown version %d", errRecord, version)
 	}
 	unpacked, err := c.decoder.DecodeAll(body[1:], c.unpack[:0])
 	if err != nil {
@@ -275,6 +282,16 @@ func (c *codec) decode(body []byte, r *record) error {
 	for i := range r.rows {
 		r.rows[i].write = in.unsigned()
 	}
+	parents := &cursor{}
+	if version > 1 { // Before, there were no short processes.
+		for i := range r.rows {
+			r.rows[i].count = in.unsigned()
+		}
+		*parents = cursor{rest: in.rest}
+		for range r.rows {
+			in.unsigned()
+		}
+	}
 	c.readTable(in)
 	places := &cursor{rest: texts}
 	for _, text := range rowTexts {
@@ -284,6 +301,15 @@ func (c *codec) decode(body []byte, r *record) error {
 				return fmt.Errorf("%w: a string is missing", errRecord)
 			}
 			*text(&r.rows[i]) = c.table[p]
+		}
+	}
+	if version > 1 {
+		for i := range r.rows {
+			p := parents.unsigned()
+			if p >= uint64(len(c.table)) {
+				return fmt.Errorf("%w: a string is missing", errRecord)
+			}
+			r.rows[i].parent = c.table[p]
 		}
 	}
 	if in.failed || len(in.rest) > 0 {

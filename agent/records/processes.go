@@ -54,6 +54,10 @@ type ProcessUsage struct {
 	CommandLine                 string
 	Threads                     int
 	Started                     time.Time
+	// Count is 0 for one process. Else the row is of as many that lived between two ticks, its
+	// PID is 0, and Parent the program of the next process above them that a tick had.
+	Count  uint64
+	Parent string
 	Usage
 }
 
@@ -252,6 +256,7 @@ func (r *row) usage() ProcessUsage {
 	p := ProcessUsage{
 		PID: r.pid, Start: r.start, BootID: r.boot, Name: r.name, Program: r.program, User: r.user, Status: r.status,
 		Kernel: r.kernel, CommandLine: r.commandLine, Threads: r.threads, Usage: r.sums.usage(r.seen),
+		Count: r.count, Parent: r.parent,
 	}
 	if r.started != 0 {
 		p.Started = time.UnixMilli(r.started)

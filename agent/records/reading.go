@@ -24,6 +24,19 @@ type ProcessReading struct {
 	Rows []ProcessRow
 	// Ended are processes of earlier ticks that did something before they ended.
 	Ended []EndedProcess
+	// Short are processes that no tick had, by program and parent.
+	Short []ShortProcesses
+}
+
+// ShortProcesses are processes of one program and parent that no tick had.
+type ShortProcesses struct {
+	// The strings are untrusted. Parent is the program of the next process above them that
+	// a tick had, empty if unknown.
+	Name, Program, Parent string
+	Count                 int
+	// CPUSeconds is of all, MemoryPeak in bytes of the one that had most, 0 if unknown.
+	CPUSeconds float64
+	MemoryPeak uint64
 }
 
 // EndedProcess is what a process did after the last tick that had it.

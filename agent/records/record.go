@@ -19,6 +19,8 @@ type sums struct {
 	// memory is resident KiB times milliseconds, peak the maximum in KiB.
 	memory, peak uint64
 	read, write  uint64
+	// count is the number of processes in the sums of short ones, 0 in those of one process.
+	count uint64
 }
 
 func (s *sums) add(o *sums) {
@@ -30,6 +32,7 @@ func (s *sums) add(o *sums) {
 	s.peak = max(s.peak, o.peak)
 	s.read += o.read
 	s.write += o.write
+	s.count += o.count
 }
 
 // moved is the I/O in both directions.
@@ -46,9 +49,12 @@ type identity struct {
 type row struct {
 	identity
 	name, program, user, status, commandLine string
-	kernel                                   bool
-	threads                                  int
-	started                                  int64 // Unix milliseconds, 0 if unknown
+	// parent is of short processes only: their PID is 0, and their start a number made of
+	// program and parent.
+	parent  string
+	kernel  bool
+	threads int
+	started int64 // Unix milliseconds, 0 if unknown
 	sums
 }
 

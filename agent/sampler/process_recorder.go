@@ -48,10 +48,14 @@ func (r *processRecorder) addTable(t *instruments.ProcessTable, at time.Time) {
 	for _, e := range t.Ended {
 		ended = append(ended, records.EndedProcess(e))
 	}
+	var short []records.ShortProcesses
+	for _, s := range t.Short {
+		short = append(short, records.ShortProcesses(s))
+	}
 	r.records.AddProcesses(records.ProcessReading{
 		Time: at, Interval: r.span(t.Elapsed, at), BootID: r.boot,
 		CPUs: t.Logical, MemoryTotal: t.MemoryTotal,
-		HostCPUSeconds: t.Busy, Unattributed: t.Unattributed * seconds, Rows: r.rows, Ended: ended,
+		HostCPUSeconds: t.Busy, Unattributed: t.Unattributed * seconds, Rows: r.rows, Ended: ended, Short: short,
 	})
 	r.last = at
 	clear(r.rows) // Do not hold on to the texts of processes that have ended.

@@ -2112,6 +2112,11 @@ export interface components {
             /** @description Command line; for administrators only, and only if processes.command_line is on. */
             command_line?: string;
             /**
+             * Format: int64
+             * @description Absent for one process. Else the row is of as many short ones of this program, which started and ended between two samples below the same parent; pid is 0.
+             */
+            count?: number;
+            /**
              * Format: double
              * @description Share of the whole machine during the last tick, or over the period; 100 is all processors.
              */
@@ -2150,6 +2155,8 @@ export interface components {
              * @description Number of threads.
              */
             num_threads: number;
+            /** @description Program of the next process above short ones that lived longer; absent if unknown, and for one process. */
+            parent?: string;
             /**
              * Format: int64
              * @description Parent process ID, 0 for the system itself; null if unknown, as for the past.
