@@ -351,7 +351,7 @@ func readCurrent(m Machine, seq uint64, at time.Time) *Current {
 			c.BootTime = &boot
 		}
 	}
-	if r := readingOf[instruments.Cgroup](m, "cgroup"); r != nil {
+	if r := readingOf[instruments.Cgroup](m, "cgroup"); r != nil && r.Limited() {
 		c.Limits.read(r)
 	}
 	if r := readingOf[instruments.Agent](m, "agent"); r != nil {

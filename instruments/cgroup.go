@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Cgroup is a reading of the limits of the agent itself: those of its container, LXC
-// guest or systemd unit. All other collectors measure the whole machine.
+// Cgroup is a reading of the control groups of the machine, and of the limits of the agent
+// itself: those of its container, LXC guest or systemd unit.
 type Cgroup struct {
 	misread
 
@@ -39,6 +39,11 @@ type Cgroup struct {
 	MemoryUsage uint64
 	// MemoryUtilization is MemoryUsage over MemoryLimit, unknown without limit.
 	MemoryUtilization float64
+
+	// Groups are the control groups of the machine that have a name of their own in
+	// metrics, in the order of their paths; the sum of the rest, if any, is the last of
+	// them. Unnamed are those of the rest.
+	Groups, Unnamed []ControlGroup
 }
 
 var (
@@ -72,7 +77,7 @@ var (
 	}
 )
 
-// cgroup reads the agent's own limits. See cgroups(7) and
+// cgroup reads the agent's own limits and the machine's control groups. See cgroups(7) and
 // Documentation/admin-guide/cgroup-v2.rst of Linux.
 type cgroup struct {
 	self    *file
@@ -86,6 +91,7 @@ type cgroup struct {
 	used   trail[[2]uint64]
 	usedBy *cgroupLevel
 	span   span
+	tree   groupTree
 }
 
 // cgroupLevel is one control group of one hierarchy, with its files of interest.
@@ -98,7 +104,12 @@ type cgroupLevel struct {
 	usage, stat *file
 }
 
-func newCgroup() Collector { return &cgroup{} }
+func newCgroup(c Config) Collector {
+	return &cgroup{tree: groupTree{roster: roster{most: c.names("cgroup"), minLooks: 3}}}
+}
+
+// Configure implements Configurable.
+func (c *cgroup) Configure(to Config) { c.tree.roster.most = to.names("cgroup") }
 
 func (*cgroup) Name() string { return "cgroup" }
 
@@ -106,20 +117,30 @@ func (*cgroup) Metrics() []*Metric {
 	return []*Metric{
 		cgroupCPULimit, cgroupCPUTime, cgroupCPUUsage, cgroupCPUThrottled,
 		cgroupMemoryLimit, cgroupMemoryUsage, cgroupMemoryUtilization,
+		groupCPUTimeMetric, groupCPUUsageMetric, groupCPULimitMetric, groupPeriodsMetric, groupThrottledPeriodsMetric, groupThrottledTimeMetric, groupThrottledRatioMetric,
+		groupMemoryMetric, groupWorkingSetMetric, groupPartMetric, groupMemoryLimitMetric, groupMemoryUtilizationMetric, groupEventsMetric,
+		groupIOMetric, groupPressureMetric, groupProcessesMetric,
+		containerCPUTime, containerMemoryUsage, containerMemoryWorkingSet, containerMemoryRSS, containerDiskIO,
+		podCPUTime, podMemoryUsage, podMemoryWorkingSet, podMemoryRSS, serviceCPUTime,
 	}
 }
 
 func (c *cgroup) Read(ctx context.Context, h *Host, t Tick) (Reading, error) {
-	if err := c.locate(h.own); err != nil {
-		return nil, err
+	own := c.locate(h.own)
+	if own != nil && !errors.Is(own, ErrUnsupported) {
+		return nil, own
 	}
 	r := &Cgroup{
 		Path: c.path, Version: c.version,
 		CPULimit: unknown, CPUTime: unknown, CPUUsage: unknown, CPUThrottled: unknown, MemoryUtilization: unknown,
 	}
-	c.readCPU(r, c.span.next(h.Now(), t.Interval), func() int { return h.processorCount(ctx, t) })
-	c.readMemory(r, func() uint64 { return h.totalMemory(t) })
-	if r.MemoryLimit == 0 && math.IsNaN(r.CPULimit) && len(r.Missing()) == 0 {
+	count := func() int { return h.processorCount(ctx, t) }
+	if own == nil {
+		c.readCPU(r, c.span.next(h.Now(), t.Interval), count)
+		c.readMemory(r, func() uint64 { return h.totalMemory(t) })
+	}
+	c.tree.read(h, t, r, count)
+	if len(r.Groups) == 0 && r.MemoryLimit == 0 && math.IsNaN(r.CPULimit) && len(r.Missing()) == 0 {
 		return nil, ErrUnsupported
 	}
 	return r, nil
@@ -463,4 +484,10 @@ func (c *Cgroup) Report(o *Observer) {
 		o.Uint(cgroupMemoryUsage, c.MemoryUsage)
 		o.Float(cgroupMemoryUtilization, c.MemoryUtilization)
 	}
+	for i := range c.Groups {
+		c.Groups[i].report(o)
+	}
 }
+
+// Limited reports whether the agent itself has a limit of processors or memory.
+func (c *Cgroup) Limited() bool { return c.MemoryLimit > 0 || !math.IsNaN(c.CPULimit) }

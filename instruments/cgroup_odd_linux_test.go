@@ -45,7 +45,7 @@ func TestCgroupThatCannotBe(t *testing.T) {
 		}
 		h := NewHost(tree)
 		h.own = &Host{root: tree + "/own"}
-		r, err := newCgroup().Read(t.Context(), h, Tick{Seq: 1, Interval: time.Second})
+		r, err := newCgroup(Defaults()).Read(t.Context(), h, Tick{Seq: 1, Interval: time.Second})
 		if err != nil {
 			t.Errorf("%s: %v", c.what, err)
 			continue

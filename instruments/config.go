@@ -41,7 +41,7 @@ type CollectorConfig struct {
 	Timeout  time.Duration `yaml:"timeout" help:"Timeout of a reading; after it the tick has a gap."`
 	Retries  int           `yaml:"retries" help:"Retries of a failed reading within its tick, 0 to 5."`
 	Include  []string      `yaml:"include" help:"For disk, filesystem and network: patterns of what to measure, instead of the built-in choice. * matches any characters, ? matches one; a prefix device:, mountpoint: or type: selects what is matched. In the file, quote a pattern that begins with *."`
-	Names    int           `yaml:"names" help:"For process, disk, filesystem and network: number of programs, devices, file systems or interfaces that have a name of their own in metrics and history at one time, 10 to 280. The others are added up under the name others, and the busiest have names."`
+	Names    int           `yaml:"names" help:"For process, disk, filesystem, network and cgroup: number of programs, devices, file systems, interfaces or control groups that have a name of their own in metrics and history at one time, 10 to 280. The others are added up under the name others, and the busiest have names."`
 	Exclude  []string      `yaml:"exclude" help:"For disk, filesystem and network: patterns of what to exclude, even if include matches it."`
 }
 
@@ -118,7 +118,7 @@ func CollectorDefaults() []CollectorDefault {
 		collector("timex", plain(newTimex)),
 		collector("sensors", plain(newSensors)),
 		collector("inventory", plain(newInventory)),
-		collector("cgroup", plain(newCgroup)),
+		named(collector("cgroup", configured(newCgroup)), defaultNames),
 		named(collector("filesystem", configured(newFilesystem), "device", "mountpoint", "type"), defaultNames),
 		collector("custom", configured(newCustom)),
 		collector("agent", func(_ Config, stats func() AgentStats) Collector { return newAgent(stats) }),
