@@ -75,12 +75,36 @@ func exampleReadings() map[string]instruments.Reading {
 		}},
 		"processes": &instruments.Processes{Total: 248, Count: map[string]int{"running": 3, "sleeping": 171, "idle": 74}},
 		"system":    &instruments.System{Uptime: 1209600, Boot: exampleTime.Add(-14 * 24 * time.Hour)},
-		"cgroup":    &instruments.Cgroup{Path: "/system.slice/sysotel.service", Version: 2, CPULimit: 0.5, CPUUsage: 0.011, MemoryLimit: gib / 8, MemoryUsage: gib / 32, MemoryUtilization: 0.25},
+		"cgroup":    &instruments.Cgroup{Path: "/system.slice/sysotel.service", Version: 2, CPULimit: 0.5, CPUUsage: 0.011, MemoryLimit: gib / 8, MemoryUsage: gib / 32, MemoryUtilization: 0.25, Groups: exampleGroups()},
 		"agent": &instruments.Agent{AgentStats: instruments.AgentStats{
 			CPUSeconds: 412.7, ResidentBytes: 31457280, Ticks: 86400, Gaps: map[string]uint64{"overload": 1},
 		}},
 		"process": exampleTable(),
 	}
+}
+
+// exampleGroups are the control groups of the example.
+func exampleGroups() []instruments.ControlGroup {
+	const mib = 1 << 20
+	return []instruments.ControlGroup{
+		{
+			GroupName: instruments.GroupName{Path: "/system.slice/postgresql.service", Name: "postgresql.service", Kind: instruments.GroupService, Unit: "postgresql.service"},
+			CPUUsage:  0.84, CPULimit: unknown, ThrottledRatio: unknown, Memory: 3072 * mib, WorkingSet: 2048 * mib, Anon: 600 * mib, File: 2400 * mib, MemoryUtilization: unknown,
+			ReadPerSecond: 917504, WrittenPerSecond: 458752, Processes: 12,
+		},
+		{
+			GroupName: instruments.GroupName{Path: "/system.slice/web.service", Name: "web.service", Kind: instruments.GroupService, Unit: "web.service"},
+			CPUUsage:  0.47, CPULimit: 0.5, ThrottledRatio: 0.62, ThrottledBy: "/system.slice/web.service", Memory: 450 * mib, WorkingSet: 410 * mib, Anon: 400 * mib, File: 50 * mib,
+			MemoryLimit: 512 * mib, MemoryUtilization: 410.0 / 512, Processes: 9,
+		},
+	}
+}
+
+// exampleCgroups is the example of /cgroups.
+func exampleCgroups() Cgroups {
+	c := readCgroups(&instruments.Cgroup{Groups: exampleGroups()}, CgroupsQuery{Top: 2, Sort: "cpu"})
+	c.Timestamp, c.Hostname = exampleTime, "server-01"
+	return *c
 }
 
 func exampleTable() *instruments.ProcessTable {

@@ -622,3 +622,25 @@ func (t *groupTree) processesBelow(path string, n *groupNode, depth int) uint64 
 	}
 	return count
 }
+
+// Seconds is the CPU time in user and in kernel mode, and the time for which the group was
+// held back by its own limit, summed over processors.
+func (g *ControlGroup) Seconds() (user, system, throttled float64) {
+	return secondsOf(g.Counts[groupUserTime]), secondsOf(g.Counts[groupSystemTime]), secondsOf(g.Counts[groupThrottledTime])
+}
+
+// Periods are those for which a CPU limit was in force, and those in which the group was held back.
+func (g *ControlGroup) Periods() (all, throttled uint64) {
+	return g.Counts[groupPeriods], g.Counts[groupThrottledPeriods]
+}
+
+// MemoryEvents is how often the group was at memory.high and at its limit, how often no
+// memory could be found, and how many processes were killed for it.
+func (g *ControlGroup) MemoryEvents() (high, limit, oom, killed uint64) {
+	return g.Counts[groupEventHigh], g.Counts[groupEventMax], g.Counts[groupEventOOM], g.Counts[groupEventOOMKill]
+}
+
+// DiskBytes are the bytes read from and written to devices that stand on no other.
+func (g *ControlGroup) DiskBytes() (read, written uint64) {
+	return g.Counts[groupReadBytes], g.Counts[groupWrittenBytes]
+}

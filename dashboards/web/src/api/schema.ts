@@ -502,6 +502,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/metrics/cgroups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the control groups: services, containers, pods, machines, sessions
+         * @description Returns the control groups of the machine at the newest tick, versions 1 and 2, with what each is by its path: a unit of systemd, a container, a Kubernetes pod, a virtual machine, a session. A group includes those below it, so rows do not add up where `inner` is set. Groups below a container or a service that are no units themselves are part of it.
+         */
+        get: operations["get-cgroups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/metrics/cpu": {
         parameters: {
             query?: never;
@@ -953,6 +973,132 @@ export interface components {
              * @description Share of that limit used during the last tick.
              */
             usage_percent: number | null;
+        };
+        CgroupRow: {
+            /** @description Identifier of the container, or its name where it has none; empty on other groups. */
+            container_id: string;
+            /** @description docker, podman, containerd, cri-o, lxc or systemd-nspawn; empty where the path does not say it. */
+            container_runtime: string;
+            /**
+             * Format: double
+             * @description Number of processors used in the last tick.
+             */
+            cpu_cores: number | null;
+            /**
+             * Format: double
+             * @description Number of processors its own limit allows; null without one.
+             */
+            cpu_limit_cores: number | null;
+            /**
+             * Format: double
+             * @description CPU seconds since it was made.
+             */
+            cpu_seconds: number | null;
+            /** @description Whether groups below it are in the table too: its numbers are then their sum. */
+            inner: boolean;
+            /** @description What it is: service, scope, slice, unit (mount, socket, swap area), container, pod, vm, session, user, or group where the path does not say it. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Memory of its programs.
+             */
+            memory_anon: number | null;
+            /**
+             * Format: int64
+             * @description File cache, with shared memory.
+             */
+            memory_file: number | null;
+            /**
+             * Format: int64
+             * @description Its own limit; null without one.
+             */
+            memory_limit: number | null;
+            /**
+             * Format: int64
+             * @description How often it was at its limit.
+             */
+            memory_limit_events: number | null;
+            /**
+             * Format: double
+             * @description memory_working_set as a share of memory_limit.
+             */
+            memory_percent: number | null;
+            /**
+             * Format: int64
+             * @description What was moved out to swap.
+             */
+            memory_swap: number | null;
+            /**
+             * Format: int64
+             * @description Memory that is charged to it, in bytes.
+             */
+            memory_usage: number | null;
+            /**
+             * Format: int64
+             * @description The same without the file cache that was not used recently.
+             */
+            memory_working_set: number | null;
+            /** @description Name for people: of the unit without its escapes, of the machine or the container, else the last part of the path. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Processes killed for lack of memory.
+             */
+            oom_kills: number | null;
+            /** @description Path below the root of all control groups. */
+            path: string;
+            /** @description UID of the Kubernetes pod it is in; empty on other groups. */
+            pod_uid: string;
+            /**
+             * Format: int64
+             * @description Number of processes without zombies, counted every 10 s.
+             */
+            processes: number | null;
+            /**
+             * Format: double
+             * @description Bytes read per second from devices that stand on no other.
+             */
+            read_bytes_per_sec: number | null;
+            /** @description Path of the group whose limit that is; empty where nothing was held back. */
+            throttled_by: string;
+            /**
+             * Format: double
+             * @description Share of the last tick's periods in which it, or a group above it, was held back by a CPU limit; null where no limit is in force.
+             */
+            throttled_percent: number | null;
+            /**
+             * Format: double
+             * @description Time for which its own CPU limit held it back, summed over processors.
+             */
+            throttled_seconds: number | null;
+            /** @description The systemd unit it is or is in; empty where there is none. */
+            unit: string;
+            /**
+             * Format: double
+             * @description Bytes written per second to devices that stand on no other.
+             */
+            write_bytes_per_sec: number | null;
+        };
+        Cgroups: {
+            /** @description The first control groups in the order of sort. The numbers of a group include those below it. */
+            groups: components["schemas"]["CgroupRow"][];
+            /** @description Host name. */
+            hostname: string;
+            /**
+             * Format: int64
+             * @description Number of control groups that match q and kind.
+             */
+            matched: number;
+            /**
+             * Format: date-time
+             * @description Time of the reading, in UTC.
+             */
+            timestamp: string;
+            /**
+             * Format: int64
+             * @description Number of control groups.
+             */
+            total: number;
         };
         Channel: {
             /** @description Why the last attempt failed; absent if it succeeded. */
@@ -6869,6 +7015,167 @@ export interface operations {
             };
             /** @description Internal error; see the agent log. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-cgroups": {
+        parameters: {
+            query?: {
+                /** @description Format of the response. Default: as the Accept header says, else json. */
+                format?: "json" | "csv";
+                /** @description Number of rows. */
+                top?: number;
+                /** @description Sort order: numbers descending, names and paths ascending. */
+                sort?: "cpu" | "memory" | "io" | "throttled" | "name" | "path";
+                /** @description Only groups of this kind. Default: all. */
+                kind?: "service" | "scope" | "slice" | "unit" | "container" | "pod" | "vm" | "session" | "user" | "group";
+                /** @description Part of a path, name, unit, container or pod, case-insensitive; empty matches everything. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "timestamp": "2026-02-02T10:30:00Z",
+                     *       "hostname": "server-01",
+                     *       "total": 2,
+                     *       "matched": 2,
+                     *       "groups": [
+                     *         {
+                     *           "path": "/system.slice/postgresql.service",
+                     *           "name": "postgresql.service",
+                     *           "kind": "service",
+                     *           "unit": "postgresql.service",
+                     *           "container_id": "",
+                     *           "container_runtime": "",
+                     *           "pod_uid": "",
+                     *           "inner": false,
+                     *           "cpu_cores": 0.84,
+                     *           "cpu_limit_cores": null,
+                     *           "cpu_seconds": 0,
+                     *           "throttled_percent": null,
+                     *           "throttled_by": "",
+                     *           "throttled_seconds": 0,
+                     *           "memory_usage": 3221225472,
+                     *           "memory_working_set": 2147483648,
+                     *           "memory_anon": 629145600,
+                     *           "memory_file": 2516582400,
+                     *           "memory_swap": 0,
+                     *           "memory_limit": null,
+                     *           "memory_percent": null,
+                     *           "memory_limit_events": 0,
+                     *           "oom_kills": 0,
+                     *           "read_bytes_per_sec": 917504,
+                     *           "write_bytes_per_sec": 458752,
+                     *           "processes": 12
+                     *         },
+                     *         {
+                     *           "path": "/system.slice/web.service",
+                     *           "name": "web.service",
+                     *           "kind": "service",
+                     *           "unit": "web.service",
+                     *           "container_id": "",
+                     *           "container_runtime": "",
+                     *           "pod_uid": "",
+                     *           "inner": false,
+                     *           "cpu_cores": 0.47,
+                     *           "cpu_limit_cores": 0.5,
+                     *           "cpu_seconds": 0,
+                     *           "throttled_percent": 62,
+                     *           "throttled_by": "/system.slice/web.service",
+                     *           "throttled_seconds": 0,
+                     *           "memory_usage": 471859200,
+                     *           "memory_working_set": 429916160,
+                     *           "memory_anon": 419430400,
+                     *           "memory_file": 52428800,
+                     *           "memory_swap": 0,
+                     *           "memory_limit": 536870912,
+                     *           "memory_percent": 80.078,
+                     *           "memory_limit_events": 0,
+                     *           "oom_kills": 0,
+                     *           "read_bytes_per_sec": 0,
+                     *           "write_bytes_per_sec": 0,
+                     *           "processes": 9
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Cgroups"];
+                    "text/csv": string;
+                };
+            };
+            /** @description Not logged in, or the token or password is wrong or has expired. WWW-Authenticate lists the accepted schemes. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The Host or Origin of the request is not allowed, or the caller's role is insufficient. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description The response cannot be had in the format that was asked for. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description A parameter or the body is invalid; errors lists what is wrong and what is allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the seconds to wait. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal error; see the agent log. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Temporarily unavailable; Retry-After, if present, gives the seconds to wait. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
