@@ -12,8 +12,8 @@ var (
 	groupIDKey   = Key{Name: "container.id", Help: "identifier of the container, or its name where it has none; left out on other groups"}
 	groupPodKey  = Key{Name: "k8s.pod.uid", Help: "UID of the Kubernetes pod that the group is part of"}
 	runtimeKey   = Key{Name: "container.runtime.name", Help: "docker, podman, containerd, cri-o, lxc or systemd-nspawn; left out where the path does not say it"}
-	groupModeKey = Key{Name: "cpu.mode", Help: "user or system"}
-	groupIOKey   = Key{Name: "disk.io.direction", Help: "read or write"}
+	groupModeKey = Key{Name: "state", Semconv: "cpu.mode", Help: "user or system"}
+	groupIOKey   = Key{Name: "direction", Semconv: "disk.io.direction", Help: "read or write"}
 )
 
 // groupKeys are the keys of a metric of all groups, before those of its own.
