@@ -165,7 +165,7 @@ func (p *past) row(r *records.ProcessUsage) ProcessRow {
 		MemoryPercent: p.memoryShare(r.MemoryMean), MemoryRSS: count(r.MemoryMean), NumThreads: r.Threads,
 		ReadBytesPerSec: number(r.ReadBytes / p.covered), WriteBytesPerSec: number(r.WriteBytes / p.covered),
 		CommandLine: r.CommandLine, Count: r.Count, Parent: r.Parent,
-		MemoryPeak:  &peak, ReadBytes: &read, WriteBytes: &written, SeenSeconds: &seen,
+		MemoryPeak: &peak, ReadBytes: &read, WriteBytes: &written, SeenSeconds: &seen,
 	}
 	if !r.Started.IsZero() {
 		row.Started = utcPointer(r.Started.Truncate(time.Millisecond))
