@@ -315,7 +315,7 @@ func spoil(random *rand.Rand, files map[string]string) (small bool, what string)
 // overOne are the shares that can be above 1: a limit can be passed for a while,
 // processes share memory, and are not read all at once.
 var overOne = map[*Metric]float64{
-	cgroupCPUUsage: math.Inf(1), cgroupMemoryUtilization: math.Inf(1), processMemoryUtilization: math.Inf(1), processCPUUtilization: 1.4,
+	cgroupCPUUsage: math.Inf(1), cgroupMemoryUtilization: math.Inf(1), groupMemoryUtilizationMetric: math.Inf(1), processMemoryUtilization: math.Inf(1), processCPUUtilization: 1.4,
 }
 
 // mostPerSecond are more than any machine does in a second, by unit of a rate.

@@ -96,7 +96,11 @@ func TestHidden(t *testing.T) {
 			if name == "process" && !want.machine {
 				continue // Shares of CPU time need /proc/stat.
 			}
-			if said := s.Hidden[name]; (said == "") != (want.hidden == "") || !strings.Contains(said, want.hidden) {
+			said := s.Hidden[name]
+			if strings.HasPrefix(said, unheardSubject) && strings.Count(said, "\n") == 1 {
+				said = "" // Whoever sees all need not hear of ends.
+			}
+			if (said == "") != (want.hidden == "") || !strings.Contains(said, want.hidden) {
 				t.Errorf("%s: the reading of the collector %s is not whole because of %q", place, name, said)
 			}
 		}

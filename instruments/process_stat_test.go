@@ -66,7 +66,7 @@ func TestParseOddFields(t *testing.T) {
 		for _, field := range []string{" 1 4242", "712", "34 50", " 7 0 ", "10485760", "1536", "4194560", "1103", " 20 3"} {
 			word := strings.Fields(field)[0]
 			got, err := parseProcessStat([]byte(strings.Replace(text, field, strings.Replace(field, word, odd, 1), 1)))
-			want := processStat{state: 'S', parent: 1, flags: 4194560, user: 712, system: 34, start: 88001, threads: 7, virtual: 10485760, pages: 1536, faults: 1103, childFaults: 20}
+			want := processStat{state: 'S', parent: 1, flags: 4194560, user: 712, system: 34, start: 88001, threads: 7, virtual: 10485760, pages: 1536, faults: 1103, childFaults: 20, childTicks: 110}
 			switch word {
 			case "1":
 				want.parent = 0

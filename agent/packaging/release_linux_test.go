@@ -64,11 +64,17 @@ func copyCheckout(t *testing.T) string {
 		if strings.HasPrefix(name, "dashboards/web/dist/") {
 			continue
 		}
+		to := filepath.Join(dir, name)
+		if link, err := os.Readlink(filepath.Join("..", "..", name)); err == nil {
+			if err = errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Symlink(link, to)); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
 		text, err := os.ReadFile(filepath.Join("..", "..", name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // It is deleted and not committed yet.
 		}
-		to := filepath.Join(dir, name)
 		if err = errors.Join(err, os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, text, 0o644)); err != nil {
 			t.Fatal(err)
 		}

@@ -77,10 +77,10 @@ func TestProcessTableToRecords(t *testing.T) {
 	equal(t, "start of a process", r.Rows[0].Started, at("10:00:00"))
 	table := tableOf(1, 0.5, 1.5)
 	table.All[1].Young = true
-	table.Ended = []instruments.EndedProcess{{PID: 9, Start: 99, ReadBytes: 1, WriteBytes: 2}}
+	table.Ended = []instruments.EndedProcess{{PID: 9, Start: 99, ReadBytes: 1, WriteBytes: 2, CPUSeconds: 3}}
 	d.addTable(table, at("12:01:10"))
 	r = n.readings[len(n.readings)-1]
-	equal(t, "ended", fmt.Sprint(r.Ended), "[{9 99 1 2}]")
+	equal(t, "ended", fmt.Sprint(r.Ended), "[{9 99 1 2 3}]")
 	equal(t, "young", fmt.Sprint(r.Rows[0].Young, r.Rows[1].Young), "false true")
 }
 
