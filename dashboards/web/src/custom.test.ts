@@ -1,5 +1,13 @@
+import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { customPanels } from './custom'
+
+it('makes none of the metrics of the agent', () => {
+  const document = readFileSync('../../instruments/METRICS.md', 'utf8')
+  const names = [...document.matchAll(/^\| `[\w.]+`[^|]*\| `(\w+)`/gm)].map((m) => m[1] ?? '')
+  expect(names.length).toBeGreaterThan(150)
+  expect(customPanels(names).map((p) => p.title)).toEqual([])
+})
 
 it('makes a panel for each custom metric', () => {
   const panels = customPanels(['system_cpu_time_seconds_total', 'sysotel_cpu_usage_ratio', 'node_load1', 'up', 'room_temperature', 'room_temperature_min', 'room_temperature_max', 'room_light_min', 'jobs_done_total', 'jobs_done_rate_max', 'backup_bytes', 'backup_min_bytes', 'wait_seconds_bucket', 'x"} or y{', 'a b'])

@@ -4,7 +4,7 @@ import type { Unit } from './units'
 // Custom metrics, from text files and commands: each gets a chart.
 
 // The agent's own metrics, and those that come with them.
-const known = /^(system_|sysotel_|process_|node_|scrape_|otel_|target_info$|up$|ALERTS)/
+const known = /^(system_|sysotel_|process_|node_|scrape_|otel_|hw_|container_(cpu_time|memory_(usage|working_set|rss)|disk_io)_|k8s_pod_(cpu_time|memory_(usage|working_set|rss))_|systemd_service_cpu_time_|target_info$|up$|ALERTS)/
 const endings: [RegExp, Unit][] = [[/_bytes(_total)?$/, 'bytes'], [/_seconds(_total)?$/, 'seconds'], [/_ratio$/, 'ratio'], [/_hertz$/, 'hertz']]
 
 // The maximum number of charts.
