@@ -98,7 +98,7 @@ func TestHidden(t *testing.T) {
 			}
 			said := s.Hidden[name]
 			if strings.HasPrefix(said, unheardSubject) && strings.Count(said, "\n") == 1 {
-				said = "" // Whoever sees all need not hear of ends.
+				said = "" // An agent that sees all need not hear of ends.
 			}
 			if (said == "") != (want.hidden == "") || !strings.Contains(said, want.hidden) {
 				t.Errorf("%s: the reading of the collector %s is not whole because of %q", place, name, said)

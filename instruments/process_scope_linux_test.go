@@ -63,7 +63,7 @@ func TestScope(t *testing.T) {
 			unattributed = "known"
 		}
 		if want == "" && strings.HasPrefix(fields[4], "[{"+unheardSubject+" ") && strings.Count(fields[4], "{") == 1 {
-			fields[4] = "[]" // Whoever may see all need not hear of ends.
+			fields[4] = "[]" // An agent that may see all need not hear of ends.
 		}
 		if fields[0] != unattributed || fields[1] != "own row" || fields[2] != network || !strings.Contains(fields[4], want) || want == "" && fields[4] != "[]" {
 			t.Errorf("%s: %s", place, line)
